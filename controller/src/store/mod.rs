@@ -1,0 +1,137 @@
+//! Where the state of the fleet is kept: ordered keys with revisions, transactions with compares, watch, leases.
+//!
+//! Two engines stand behind one trait: [`etcd`] for installations that outgrow one machine, [`embedded`] (redb) for one
+//! box. A conformance suite runs the same generated histories on both. Nothing but [`cache`] reads from an engine in
+//! normal operation: every reader uses the watch cache.
+//!
+//! The vocabulary and the guarantees are etcd's (<https://etcd.io/docs/v3.5/learning/api/>): one global revision that every
+//! committed transaction raises by one, an entry remembers the revisions at which it was created and last modified, a watch
+//! delivers every change after a revision exactly once and in order.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+/// Number of the last committed transaction that changed something. 0 is the empty store.
+pub type Revision = u64;
+
+/// Names a lease. Engine-chosen, never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LeaseId(pub i64);
+
+/// One key as stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    pub key: String,
+    pub value: Bytes,
+    pub created: Revision,
+    pub modified: Revision,
+    pub lease: Option<LeaseId>,
+}
+
+/// What must hold for a transaction to be applied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Compare {
+    /// The key does not exist.
+    Absent(String),
+    /// The key exists.
+    Present(String),
+    /// The key exists and was last modified at exactly this revision.
+    ModifiedAt(String, Revision),
+}
+
+/// One change. A key may be named by at most one operation of a transaction, as in etcd.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Op {
+    Put { key: String, value: Bytes, lease: Option<LeaseId> },
+    /// Deleting a key that does not exist is no change.
+    Delete { key: String },
+}
+
+/// All or nothing: every compare holds and every operation is applied at one new revision, or nothing is changed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Txn {
+    pub compares: Vec<Compare>,
+    pub ops: Vec<Op>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TxnOutcome {
+    /// Durable at this revision before the call returns.
+    Committed(Revision),
+    /// A compare did not hold; nothing was changed.
+    Conflict,
+}
+
+/// One change as a watcher sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    Put(Entry),
+    Delete { key: String, revision: Revision },
+}
+
+/// All changes of one revision under the watched prefix, in key order. Never empty.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WatchBatch {
+    pub revision: Revision,
+    pub changes: Vec<Change>,
+}
+
+/// Entries at one revision, in key order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    pub revision: Revision,
+    pub entries: Vec<Entry>,
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine cannot be reached or has failed; trying again may help. Whether a transaction took place is unknown.
+    #[error("the state store is not available while trying to {doing}")]
+    Unavailable { doing: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    /// The transaction itself is wrong (a key named twice, too large); trying again will not help.
+    #[error("the state store refused to {doing}: {why}")]
+    Invalid { doing: &'static str, why: String },
+    #[error("lease {0:?} does not exist or has expired")]
+    NoSuchLease(LeaseId),
+}
+
+/// Why a watch ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// History before `compacted` is gone: read a snapshot and watch from its revision.
+    #[error("revisions up to {compacted} have been compacted away")]
+    Compacted { compacted: Revision },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An engine. Cheap to share behind `Arc<dyn Store>`.
+pub trait Store: Send + Sync + 'static {
+    /// The entry under `key`, linearizable.
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>>;
+
+    /// Every entry whose key starts with `prefix`, at one revision, linearizable.
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>>;
+
+    /// Applies `txn` if all its compares hold. Durable when it returns.
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>>;
+
+    /// Every change under `prefix` with a revision greater than `after`, in order, without end.
+    fn watch(&self, prefix: &str, after: Revision) -> BoxStream<'static, Result<WatchBatch, WatchError>>;
+
+    /// Forgets history up to and including `revision`. Current entries are not touched.
+    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// A new lease that ends, with every key attached to it, `ttl` (whole seconds, at least 1) after its last renewal.
+    fn grant_lease(&self, ttl: Duration) -> BoxFuture<'_, Result<LeaseId, StoreError>>;
+
+    /// Starts the lease's time to live afresh.
+    fn renew_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Ends the lease now and deletes its keys.
+    fn revoke_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>>;
+}

@@ -1,0 +1,18 @@
+//! Ids, units and small value types shared by every part of Foghorn.
+//!
+//! Pure: no I/O, no clock beyond [`Timestamp::now`], no knowledge of any other crate of ours. Everything here may be
+//! serialised, because ids and units mean the same on every boundary; aggregates live elsewhere and may not.
+
+mod chunk_id;
+mod ids;
+mod mac;
+mod names;
+mod timestamp;
+mod units;
+
+pub use chunk_id::{ChunkId, Digest, ManifestId, ParseDigestError};
+pub use ids::{GroupId, HostId, ImageId, StorageGroupId, StorageNodeId, TaskId};
+pub use mac::{MacAddress, ParseMacError};
+pub use names::{CertificateName, NodeName, ParseCertificateNameError, ParseNodeNameError};
+pub use timestamp::Timestamp;
+pub use units::{BitRate, ByteCount, ByteOffset, ChunkIndex, SectorSize, UnknownSectorSize};

@@ -1,0 +1,136 @@
+//! Names that appear in certificates and must therefore be harmless in every place a certificate name goes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{HostId, TaskId};
+
+/// Name of a storage node: one DNS label (RFC 1123), 1–63 of `a-z`, `0-9` and inner `-`, lower case.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeName(String);
+
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0:?} is no node name: 1 to 63 letters, digits and inner hyphens")]
+pub struct ParseNodeNameError(String);
+
+impl NodeName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name that the node's certificate carries and that its clients verify.
+    #[must_use]
+    pub fn tls_name(&self) -> String {
+        format!("{}.node.foghorn.internal", self.0)
+    }
+}
+
+impl FromStr for NodeName {
+    type Err = ParseNodeNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = text.to_ascii_lowercase();
+        let fits = (1..=63).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !name.starts_with('-')
+            && !name.ends_with('-');
+        if fits { Ok(Self(name)) } else { Err(ParseNodeNameError(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for NodeName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Who a certificate of our authority names. Its text form is the one URI in the certificate's subject alternative names;
+/// what the holder may do follows from it and from nothing else.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum CertificateName {
+    /// `foghorn://controller`
+    Controller,
+    /// `foghorn://node/NAME`
+    Node(NodeName),
+    /// `foghorn://client/host/7/task/42`: one host, for one task.
+    Client { host: HostId, task: TaskId },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0:?} is no name that our certificate authority gives")]
+pub struct ParseCertificateNameError(String);
+
+impl fmt::Display for CertificateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Controller => f.write_str("foghorn://controller"),
+            Self::Node(name) => write!(f, "foghorn://node/{name}"),
+            Self::Client { host, task } => write!(f, "foghorn://client/host/{host}/task/{task}"),
+        }
+    }
+}
+
+impl FromStr for CertificateName {
+    type Err = ParseCertificateNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || ParseCertificateNameError(text.to_owned());
+        let path = text.strip_prefix("foghorn://").ok_or_else(refuse)?;
+        let parts: Vec<&str> = path.split('/').collect();
+        let name = match parts.as_slice() {
+            ["controller"] => Self::Controller,
+            ["node", name] => Self::Node(name.parse().map_err(|_| refuse())?),
+            ["client", "host", host, "task", task] => Self::Client {
+                host: host.parse().map_err(|_| refuse())?,
+                task: task.parse().map_err(|_| refuse())?,
+            },
+            _ => return Err(refuse()),
+        };
+        // One spelling per name: "node/A" and "task/07" must not be second ways to say the same.
+        if name.to_string() == text { Ok(name) } else { Err(refuse()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificate_names_have_one_spelling() {
+        for text in ["foghorn://controller", "foghorn://node/north-1", "foghorn://client/host/7/task/42"] {
+            assert_eq!(text.parse::<CertificateName>().unwrap().to_string(), text);
+        }
+        for text in ["", "foghorn://node/A", "foghorn://client/host/07/task/1", "foghorn://client/host/0/task/1", "http://controller"] {
+            assert!(text.parse::<CertificateName>().is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_node_name_is_one_dns_label() {
+        assert_eq!("DefaultMember".parse::<NodeName>().unwrap().tls_name(), "defaultmember.node.foghorn.internal");
+        for text in ["", "-a", "a-", "a.b", "a b", "ä", &"a".repeat(64)] {
+            assert!(text.parse::<NodeName>().is_err(), "{text:?} was taken");
+        }
+    }
+}

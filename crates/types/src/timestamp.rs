@@ -1,0 +1,83 @@
+//! Wall-clock time as stored and sent.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970-01-01T00:00:00Z. For what is stored or compared between machines; measure with `Instant`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The one place where a pure crate meets a clock; pure code takes a `Timestamp` as an argument.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(jiff::Timestamp::now().as_millisecond())
+    }
+
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Time from `earlier` until `self`; zero when the clock went backwards.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+
+    /// FOG's text form, `YYYY-MM-DD HH:MM:SS` in UTC.
+    #[must_use]
+    pub fn to_fog(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0).unwrap_or_default().strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        jiff::Timestamp::from_millisecond(self.0).unwrap_or_default().fmt(f)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_in_utc_in_both_forms() {
+        let time = Timestamp::from_millis(1_700_000_000_000);
+        assert_eq!(time.to_fog(), "2023-11-14 22:13:20");
+        assert_eq!(time.to_string(), "2023-11-14T22:13:20Z");
+        assert_eq!((time + Duration::from_secs(2)).since(time), Duration::from_secs(2));
+        assert_eq!(time.since(time + Duration::from_secs(2)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,153 @@
+//! JSON bodies of enrolment and check-in: the few HTTPS calls that agents and clients make before they hold a certificate.
+//!
+//! They live here and not in `rest-types` because both ends are ours and are released together.
+
+use foghorn_types::{HostId, ImageId, MacAddress, ManifestId, NodeName, StorageNodeId, TaskId};
+use serde::{Deserialize, Serialize};
+
+/// `GET`, no credentials: the certificate authority as PEM. Trusted only after its SHA-256 was compared with the one in a token.
+pub const CA_PATH: &str = "/foghorn/v1/ca";
+/// `POST` [`EnrolRequest`] → [`EnrolResponse`].
+pub const ENROL_PATH: &str = "/foghorn/v1/agents/enrol";
+/// `POST` [`CheckInRequest`] → [`CheckInResponse`].
+pub const CHECK_IN_PATH: &str = "/foghorn/v1/clients/check-in";
+/// `GET ?wait=SECONDS` with `Authorization: Bearer SESSION` → 200 [`Order`], 204 not yet, 410 [`Problem`] when the task has ended.
+pub const ORDER_PATH: &str = "/foghorn/v1/clients/order";
+/// Carries the W3C trace context (<https://www.w3.org/TR/trace-context/>).
+pub const TRACEPARENT: &str = "traceparent";
+
+/// A one-time join or boot token as people and boot scripts pass it on: `PREFIX.SECRET.CA`, where `SECRET` is random and
+/// `CA` is the SHA-256 of the authority's certificate (DER), both base64url without padding. So whoever holds a token also
+/// knows whom to trust.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenText {
+    pub secret: String,
+    pub ca_fingerprint: String,
+}
+
+/// Prefix of a token that lets one agent join.
+pub const JOIN_PREFIX: &str = "fhj1";
+/// Prefix of a token that lets one client check in for one task.
+pub const BOOT_PREFIX: &str = "fhb1";
+
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("this is no {expected} token: it should look like {expected}.SECRET.AUTHORITY")]
+pub struct ParseTokenError {
+    expected: &'static str,
+}
+
+impl TokenText {
+    /// # Errors
+    /// When the text does not have the form `prefix.SECRET.CA`.
+    pub fn parse(prefix: &'static str, text: &str) -> Result<Self, ParseTokenError> {
+        let refuse = ParseTokenError { expected: prefix };
+        match text.trim().split('.').collect::<Vec<_>>().as_slice() {
+            [found, secret, ca] if *found == prefix && !secret.is_empty() && !ca.is_empty() => {
+                Ok(Self { secret: (*secret).to_owned(), ca_fingerprint: (*ca).to_owned() })
+            }
+            _ => Err(refuse),
+        }
+    }
+
+    #[must_use]
+    pub fn to_text(&self, prefix: &'static str) -> String {
+        format!("{prefix}.{}.{}", self.secret, self.ca_fingerprint)
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolRequest {
+    /// Whole token text.
+    pub join_token: String,
+    /// PKCS#10 as PEM; only its public key is used, the names are the controller's choice.
+    pub csr_pem: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EnrolResponse {
+    pub node: NodeName,
+    pub node_id: StorageNodeId,
+    /// Leaf first, without the authority itself.
+    pub chain_pem: String,
+    /// `host:port` of the controller's gRPC link.
+    pub link_address: String,
+    /// Name that the controller's certificate carries on the link.
+    pub link_server_name: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckInRequest {
+    pub mac: MacAddress,
+    /// Whole token text.
+    pub boot_token: String,
+    pub csr_pem: String,
+    /// Name and version of the client's software.
+    pub software: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckInResponse {
+    pub host: HostId,
+    pub host_name: String,
+    pub task: TaskId,
+    /// Leaf first, without the authority itself.
+    pub chain_pem: String,
+    /// Bearer for [`ORDER_PATH`], good as long as the certificate.
+    pub session: String,
+    /// Absent while the task still waits for a storage node.
+    pub order: Option<Order>,
+}
+
+/// What the client is to do, and where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Order {
+    pub task: TaskId,
+    pub kind: OrderKind,
+    pub image: ImageId,
+    pub image_name: String,
+    /// Storage nodes that can serve the task, best first. Never empty.
+    pub sources: Vec<Source>,
+    /// The host's rule for its disk (FOG calls the field `kernelDevice`), if it has one.
+    pub disk_rule: Option<String>,
+    pub traceparent: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum OrderKind {
+    Deploy { manifest: ManifestId },
+    Capture,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// `host:port`, UDP.
+    pub address: String,
+    /// Name to verify in the agent's certificate.
+    pub server_name: String,
+}
+
+/// Body of every refusal on these paths.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    pub error: String,
+    /// The field that is at fault, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_refused_under_another_prefix() {
+        let token = TokenText { secret: "s3cret".into(), ca_fingerprint: "abc".into() };
+        let text = token.to_text(JOIN_PREFIX);
+        assert_eq!(TokenText::parse(JOIN_PREFIX, &text).unwrap(), token);
+        assert!(TokenText::parse(BOOT_PREFIX, &text).is_err());
+        assert!(TokenText::parse(JOIN_PREFIX, "fhj1.only").is_err());
+    }
+}
