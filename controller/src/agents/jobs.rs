@@ -1,0 +1,102 @@
+//! Work that operators ask of a node's own store (scrub, verify): in memory, followed by the agent's reports.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use foghorn_types::{ChunkId, ImageId, StorageNodeId, Timestamp};
+
+/// Finished jobs that are remembered; older ones are forgotten first.
+const REMEMBERED: usize = 1000;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobState {
+    pub job: u64,
+    pub node: StorageNodeId,
+    pub work: JobWork,
+    pub created: Timestamp,
+    pub done: bool,
+    /// What went wrong when the job could not run.
+    pub error: Option<String>,
+    pub chunks_checked: u64,
+    pub chunks_total: u64,
+    pub damaged: Vec<Damage>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JobWork {
+    Scrub,
+    Verify { image: ImageId },
+    Drop { image: ImageId },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Damage {
+    pub chunk: ChunkId,
+    pub problem: String,
+    pub images: Vec<ImageId>,
+}
+
+/// Every job since the controller started.
+pub struct Jobs {
+    jobs: Mutex<Inner>,
+}
+
+struct Inner {
+    next: u64,
+    jobs: BTreeMap<u64, JobState>,
+}
+
+impl Jobs {
+    /// Numbers start from the clock, so that a number given before a restart does not name another job after it.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        let next = u64::try_from(now.as_millis()).unwrap_or(1);
+        Self { jobs: Mutex::new(Inner { next, jobs: BTreeMap::new() }) }
+    }
+
+    pub fn create(&self, node: StorageNodeId, work: JobWork, now: Timestamp) -> u64 {
+        let mut inner = self.lock();
+        let job = inner.next;
+        inner.next += 1;
+        if inner.jobs.len() >= REMEMBERED {
+            inner.jobs.pop_first();
+        }
+        let state = JobState {
+            job,
+            node,
+            work,
+            created: now,
+            done: false,
+            error: None,
+            chunks_checked: 0,
+            chunks_total: 0,
+            damaged: vec![],
+        };
+        inner.jobs.insert(job, state);
+        job
+    }
+
+    #[must_use]
+    pub fn get(&self, job: u64) -> Option<JobState> {
+        self.lock().jobs.get(&job).cloned()
+    }
+
+    /// Takes a report in; reports about jobs of other nodes are ignored.
+    pub(crate) fn update(&self, node: StorageNodeId, job: u64, change: impl FnOnce(&mut JobState)) {
+        if let Some(state) = self.lock().jobs.get_mut(&job).filter(|state| state.node == node) {
+            change(state);
+        }
+    }
+
+    /// Ends the node's open jobs: what it was doing is not resumed on a new link.
+    pub(crate) fn node_lost(&self, node: StorageNodeId) {
+        for state in self.lock().jobs.values_mut().filter(|state| state.node == node && !state.done) {
+            state.done = true;
+            state.error = Some("the link to the storage node was lost".to_owned());
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

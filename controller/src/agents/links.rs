@@ -1,0 +1,130 @@
+//! The links that are up now: one per node, each a bounded queue of orders on their way out.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use foghorn_proto::link::ControllerMessage;
+use foghorn_proto::link::controller_message::Message;
+use foghorn_types::StorageNodeId;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Orders that may wait for one agent. An agent that lets more pile up is cut off: it will be told everything afresh
+/// when it dials in again.
+pub const QUEUE: usize = 256;
+
+type Outgoing = mpsc::Sender<Result<ControllerMessage, tonic::Status>>;
+
+/// Registry of links.
+#[derive(Default)]
+pub struct Links {
+    next: AtomicU64,
+    links: Mutex<HashMap<StorageNodeId, Link>>,
+}
+
+struct Link {
+    number: u64,
+    outgoing: Outgoing,
+    cancel: CancellationToken,
+}
+
+/// The order could not be handed over. The next reconcile repeats what matters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SendError {
+    #[error("the storage node has no link to this controller")]
+    Offline,
+    #[error("the storage node does not take its orders; its link was cut")]
+    Congested,
+}
+
+impl Links {
+    /// Registers a link and cuts the node's older one, if there is one.
+    pub(crate) fn add(&self, node: StorageNodeId, outgoing: Outgoing, cancel: CancellationToken) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(older) = self.lock().insert(node, Link { number, outgoing, cancel }) {
+            older.cancel.cancel();
+        }
+        number
+    }
+
+    /// Forgets a link; says whether it still was the node's current one.
+    pub(crate) fn remove(&self, node: StorageNodeId, number: u64) -> bool {
+        let mut links = self.lock();
+        let current = links.get(&node).is_some_and(|link| link.number == number);
+        if current {
+            links.remove(&node);
+        }
+        current
+    }
+
+    /// Queues an order without waiting.
+    ///
+    /// # Errors
+    /// When the node has no link, or does not keep up with its orders.
+    pub fn send(&self, node: StorageNodeId, message: Message) -> Result<(), SendError> {
+        let mut links = self.lock();
+        let link = links.get(&node).ok_or(SendError::Offline)?;
+        match link.outgoing.try_send(Ok(ControllerMessage { message: Some(message) })) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(SendError::Offline),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                if let Some(link) = links.remove(&node) {
+                    link.cancel.cancel();
+                }
+                Err(SendError::Congested)
+            }
+        }
+    }
+
+    /// Ends the node's link, for example because it was revoked.
+    pub fn cut(&self, node: StorageNodeId) {
+        if let Some(link) = self.lock().get(&node) {
+            link.cancel.cancel();
+        }
+    }
+
+    #[must_use]
+    pub fn online(&self) -> Vec<StorageNodeId> {
+        self.lock().keys().copied().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<StorageNodeId, Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foghorn_proto::link::CancelSession;
+
+    fn order() -> Message {
+        Message::Cancel(CancelSession { task_id: 1, reason: String::new() })
+    }
+
+    #[test]
+    fn a_newer_link_replaces_the_older_and_outlives_its_end() {
+        let (links, node) = (Links::default(), StorageNodeId::new(1).unwrap());
+        let (old_end, new_end) = (CancellationToken::new(), CancellationToken::new());
+        let (old, _old_queue) = mpsc::channel(1);
+        let (new, _new_queue) = mpsc::channel(1);
+        let first = links.add(node, old, old_end.clone());
+        links.add(node, new, new_end.clone());
+        assert!(old_end.is_cancelled() && !new_end.is_cancelled());
+        assert!(!links.remove(node, first));
+        assert_eq!(links.send(node, order()), Ok(()));
+    }
+
+    #[test]
+    fn an_agent_that_takes_no_orders_is_cut_off() {
+        let (links, node) = (Links::default(), StorageNodeId::new(1).unwrap());
+        let end = CancellationToken::new();
+        let (sender, _queue) = mpsc::channel(1);
+        links.add(node, sender, end.clone());
+        assert_eq!(links.send(node, order()), Ok(()));
+        assert_eq!(links.send(node, order()), Err(SendError::Congested));
+        assert!(end.is_cancelled());
+        assert_eq!(links.send(node, order()), Err(SendError::Offline));
+    }
+}

@@ -1,0 +1,152 @@
+//! What agents have told lately: in memory only, gone with the process, rebuilt by their next reports.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use foghorn_types::{ByteCount, ImageId, ManifestId, StorageNodeId, TaskId};
+use tokio::sync::watch;
+
+/// A storage node as its agent last described it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeLive {
+    /// A link is up at this moment.
+    pub online: bool,
+    /// `host:port`, UDP.
+    pub quic_address: String,
+    pub software: String,
+    pub disk_total: ByteCount,
+    pub disk_free: ByteCount,
+    pub stored_bytes: ByteCount,
+    pub chunks: u64,
+    pub active_transfers: u32,
+    pub manifests: HashSet<(ImageId, ManifestId)>,
+    /// When the link went down; `None` while it is up.
+    pub down_since: Option<Instant>,
+}
+
+/// One transfer as its agent last reported it, about once a second.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TransferProgress {
+    pub node: StorageNodeId,
+    /// Plain bytes of the disk that are right (deploy) or stored (capture).
+    pub bytes_done: ByteCount,
+    pub bytes_total: ByteCount,
+    /// Compressed bytes that crossed the network.
+    pub bytes_wire: ByteCount,
+    /// Of `bytes_done`, per second, over the last few seconds.
+    pub rate: ByteCount,
+    pub eta: Duration,
+    pub limiting_stage: Option<Stage>,
+    pub bytes_reused: ByteCount,
+    /// When a report last differed from the one before it.
+    pub moved_at: Instant,
+}
+
+/// What holds a transfer back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    Network,
+    /// Decompression and verification; for a capture, hashing and compression.
+    Decompress,
+    Disk,
+}
+
+impl Stage {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Decompress => "decompress",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// Shared by the links that write and everyone who reads. Locks are held for a map access, never across an await.
+pub struct Live {
+    nodes: RwLock<HashMap<StorageNodeId, NodeLive>>,
+    transfers: RwLock<HashMap<TaskId, TransferProgress>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { nodes: RwLock::default(), transfers: RwLock::default(), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Live {
+    #[must_use]
+    pub fn node(&self, node: StorageNodeId) -> Option<NodeLive> {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+    }
+
+    /// Every node that has reported since the controller started.
+    #[must_use]
+    pub fn nodes(&self) -> HashMap<StorageNodeId, NodeLive> {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    #[must_use]
+    pub fn progress(&self, task: TaskId) -> Option<TransferProgress> {
+        self.transfers.read().unwrap_or_else(PoisonError::into_inner).get(&task).cloned()
+    }
+
+    /// Wakes whenever a link comes or goes, or a transfer appears.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Tells the readers of [`Live::changed`].
+    pub(crate) fn touch(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Replaces what is known of a node.
+    pub(crate) fn set_node(&self, node: StorageNodeId, live: NodeLive) {
+        self.nodes.write().unwrap_or_else(PoisonError::into_inner).insert(node, live);
+        self.touch();
+    }
+
+    /// Changes what is known of a node that has reported before.
+    pub(crate) fn update_node(&self, node: StorageNodeId, change: impl FnOnce(&mut NodeLive)) {
+        if let Some(live) = self.nodes.write().unwrap_or_else(PoisonError::into_inner).get_mut(&node) {
+            change(live);
+        }
+    }
+
+    pub(crate) fn set_down(&self, node: StorageNodeId, now: Instant) {
+        self.update_node(node, |live| {
+            live.online = false;
+            live.active_transfers = 0;
+            live.down_since = Some(now);
+        });
+        self.touch();
+    }
+
+    /// Stores a report; says whether it is the first of this transfer on this node.
+    pub(crate) fn set_progress(&self, task: TaskId, mut progress: TransferProgress) -> bool {
+        let mut transfers = self.transfers.write().unwrap_or_else(PoisonError::into_inner);
+        let before = transfers.get(&task).filter(|before| before.node == progress.node);
+        let first = before.is_none();
+        if let Some(before) = before
+            && (before.bytes_done, before.bytes_wire, before.bytes_reused)
+                == (progress.bytes_done, progress.bytes_wire, progress.bytes_reused)
+        {
+            progress.moved_at = before.moved_at;
+        }
+        transfers.insert(task, progress);
+        first
+    }
+
+    pub(crate) fn forget_transfer(&self, task: TaskId) {
+        self.transfers.write().unwrap_or_else(PoisonError::into_inner).remove(&task);
+    }
+
+    /// Transfers that are known now.
+    pub(crate) fn transfers(&self) -> HashMap<TaskId, TransferProgress> {
+        self.transfers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,5 @@
+//! Connected agents: their links, what they last reported, and the work asked of them.
+
+pub mod jobs;
+pub mod links;
+pub mod live;

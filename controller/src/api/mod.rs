@@ -1,0 +1,35 @@
+//! REST: one folder per dialect over one domain, and what all of them share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::agents::jobs::Jobs;
+use crate::agents::links::Links;
+use crate::agents::live::Live;
+use crate::state::State;
+use crate::trust::Trust;
+
+/// What handlers work with. Cheap to clone behind an [`Arc`]; every dialect's `router` takes `Arc<Ctx>`.
+pub struct Ctx {
+    pub state: Arc<State>,
+    pub live: Arc<Live>,
+    pub trust: Arc<Trust>,
+    pub links: Arc<Links>,
+    pub jobs: Arc<Jobs>,
+    pub settings: Settings,
+}
+
+/// The part of the configuration that handlers need.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `host:port` under which agents reach the gRPC link.
+    pub link_address: String,
+    /// Name in the controller's certificate on the link.
+    pub link_server_name: String,
+    /// Life of a boot token when the request names none.
+    pub boot_token_ttl: Duration,
+    /// Life of a join token when the request names none.
+    pub join_token_ttl: Duration,
+    /// Upper bound of a client certificate's life; a task's deadline may shorten it.
+    pub client_certificate_lifetime: Duration,
+}

@@ -1,0 +1,326 @@
+//! What an imaging task is doing: one record per task beside the task's row, moved by the dispatcher alone.
+//!
+//! The row speaks FOG's words (five states); the run keeps the whole truth: node, reason, client, deadline.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use foghorn_lifecycle::{Client, NodeFault, Outcome, Parts, Task, TaskEvent, TaskKind, TaskState};
+use foghorn_types::{Digest, HostId, ImageId, ManifestId, StorageGroupId, StorageNodeId, TaskId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Change, Compare, Op, Revision};
+
+/// Keys of runs: this and the task's id in ten digits.
+pub const PREFIX: &str = "/foghorn/v1/run/";
+
+/// Time from its creation in which a task must end, unless the configuration says otherwise.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// One imaging task's run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    pub task: TaskId,
+    pub kind: RunKind,
+    pub host: HostId,
+    pub image: ImageId,
+    pub storage_group: StorageGroupId,
+    pub life: Task,
+    /// W3C trace context of the request that created the task.
+    pub traceparent: Option<String>,
+    pub created: Timestamp,
+    /// BLAKE3 of the certificate (DER) of the client that checked in last; nobody else is served.
+    pub client_fingerprint: Option<Digest>,
+    /// The store's revision of this record; 0 for one that was never stored.
+    pub modified: Revision,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum RunKind {
+    Deploy { manifest: ManifestId },
+    Capture,
+}
+
+impl RunKind {
+    #[must_use]
+    pub fn task_kind(self) -> TaskKind {
+        match self {
+            Self::Deploy { .. } => TaskKind::Deploy,
+            Self::Capture => TaskKind::Capture,
+        }
+    }
+}
+
+impl Run {
+    /// A run nobody has touched yet, due [`DEFAULT_DEADLINE`] from `now`.
+    #[must_use]
+    pub fn queued(
+        task: TaskId,
+        kind: RunKind,
+        host: HostId,
+        image: ImageId,
+        storage_group: StorageGroupId,
+        traceparent: Option<String>,
+        now: Timestamp,
+    ) -> Self {
+        let life = Task::new(kind.task_kind(), now + DEFAULT_DEADLINE);
+        Self { task, kind, host, image, storage_group, life, traceparent, created: now, client_fingerprint: None, modified: 0 }
+    }
+
+    /// The same run with another time limit, counted from its creation.
+    #[must_use]
+    pub fn due_in(mut self, limit: Duration) -> Self {
+        let parts = Parts { deadline: self.created + limit, ..self.life.parts().clone() };
+        self.life = Task::from_parts(parts);
+        self
+    }
+
+    #[must_use]
+    pub fn deadline(&self) -> Timestamp {
+        self.life.deadline()
+    }
+
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.life.state().is_finished()
+    }
+
+    #[must_use]
+    pub fn node(&self) -> Option<StorageNodeId> {
+        self.life.state().node()
+    }
+
+    #[must_use]
+    pub fn key_of(task: TaskId) -> String {
+        format!("{PREFIX}{:010}", task.get())
+    }
+
+    #[must_use]
+    pub fn put_op(&self) -> Op {
+        Op::Put { key: Self::key_of(self.task), value: Bytes::from(self.encode()), lease: None }
+    }
+
+    /// Holds as long as nobody else has changed the run since it was read.
+    #[must_use]
+    pub fn unchanged(&self) -> Compare {
+        let key = Self::key_of(self.task);
+        if self.modified == 0 { Compare::Absent(key) } else { Compare::ModifiedAt(key, self.modified) }
+    }
+
+    /// The run after a cancellation, or `None` when it has already ended. Put it under [`Run::unchanged`] of the original.
+    #[must_use]
+    pub fn cancelled(&self, now: Timestamp, reason: &str) -> Option<Self> {
+        let mut next = self.clone();
+        next.life.apply(now, TaskEvent::Cancelled { reason: reason.to_owned() }).ok()?;
+        Some(next)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(&Record::from(self)).expect("a run record holds nothing that JSON cannot express")
+    }
+
+    /// # Errors
+    /// A text for the log when the record was not written by a version we know.
+    pub fn decode(value: &[u8], modified: Revision) -> Result<Self, String> {
+        let record: Record = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+        if record.v != VERSION {
+            return Err(format!("run record of version {}, this program reads {VERSION}", record.v));
+        }
+        Ok(record.into_run(modified))
+    }
+}
+
+/// Every run, by task.
+#[derive(Default)]
+pub struct Runs {
+    runs: BTreeMap<TaskId, Arc<Run>>,
+}
+
+impl Runs {
+    /// # Errors
+    /// When the key or the record cannot be read.
+    pub fn apply(&mut self, change: &Change) -> Result<(), String> {
+        match change {
+            Change::Put(entry) => {
+                let run = Run::decode(&entry.value, entry.modified)?;
+                self.runs.insert(run.task, Arc::new(run));
+            }
+            Change::Delete { key, .. } => {
+                let task = key.strip_prefix(PREFIX).and_then(|id| id.parse::<u32>().ok()).and_then(TaskId::new);
+                self.runs.remove(&task.ok_or_else(|| format!("{key} names no task"))?);
+            }
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn get(&self, task: TaskId) -> Option<&Arc<Run>> {
+        self.runs.get(&task)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Run>> {
+        self.runs.values()
+    }
+
+    /// Runs that have not ended.
+    pub fn active(&self) -> impl Iterator<Item = &Arc<Run>> {
+        self.runs.values().filter(|run| !run.is_finished())
+    }
+
+    /// Whether a run that has not ended reads or writes this image.
+    #[must_use]
+    pub fn uses_image(&self, image: ImageId) -> bool {
+        self.active().any(|run| run.image == image)
+    }
+}
+
+const VERSION: u32 = 1;
+
+/// The stored form.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    v: u32,
+    task: TaskId,
+    kind: RunKind,
+    host: HostId,
+    image: ImageId,
+    storage_group: StorageGroupId,
+    created: Timestamp,
+    deadline: Timestamp,
+    started: Option<Timestamp>,
+    state: StateRecord,
+    #[serde(default)]
+    former: Vec<StorageNodeId>,
+    #[serde(default)]
+    faults: Vec<(StorageNodeId, String)>,
+    traceparent: Option<String>,
+    client_fingerprint: Option<Digest>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+enum StateRecord {
+    Queued { checked_in: bool },
+    Assigned { node: StorageNodeId },
+    CheckedIn { node: StorageNodeId },
+    Running { node: StorageNodeId },
+    Complete { at: Timestamp },
+    Failed { reason: String, node_at_fault: bool, at: Timestamp },
+    Cancelled { reason: String, at: Timestamp },
+}
+
+impl From<&TaskState> for StateRecord {
+    fn from(state: &TaskState) -> Self {
+        match state.clone() {
+            TaskState::Queued { client } => Self::Queued { checked_in: client == Client::CheckedIn },
+            TaskState::Assigned { node } => Self::Assigned { node },
+            TaskState::CheckedIn { node } => Self::CheckedIn { node },
+            TaskState::Running { node } => Self::Running { node },
+            TaskState::Finished { outcome, at } => match outcome {
+                Outcome::Complete => Self::Complete { at },
+                Outcome::Failed { reason, node_at_fault } => Self::Failed { reason, node_at_fault, at },
+                Outcome::Cancelled { reason } => Self::Cancelled { reason, at },
+            },
+        }
+    }
+}
+
+impl From<StateRecord> for TaskState {
+    fn from(record: StateRecord) -> Self {
+        match record {
+            StateRecord::Queued { checked_in } => {
+                Self::Queued { client: if checked_in { Client::CheckedIn } else { Client::Awaited } }
+            }
+            StateRecord::Assigned { node } => Self::Assigned { node },
+            StateRecord::CheckedIn { node } => Self::CheckedIn { node },
+            StateRecord::Running { node } => Self::Running { node },
+            StateRecord::Complete { at } => Self::Finished { outcome: Outcome::Complete, at },
+            StateRecord::Failed { reason, node_at_fault, at } => {
+                Self::Finished { outcome: Outcome::Failed { reason, node_at_fault }, at }
+            }
+            StateRecord::Cancelled { reason, at } => Self::Finished { outcome: Outcome::Cancelled { reason }, at },
+        }
+    }
+}
+
+impl From<&Run> for Record {
+    fn from(run: &Run) -> Self {
+        let parts = run.life.parts();
+        Self {
+            v: VERSION,
+            task: run.task,
+            kind: run.kind,
+            host: run.host,
+            image: run.image,
+            storage_group: run.storage_group,
+            created: run.created,
+            deadline: parts.deadline,
+            started: parts.started,
+            state: (&parts.state).into(),
+            former: parts.former.clone(),
+            faults: parts.faults.iter().map(|fault| (fault.node, fault.reason.clone())).collect(),
+            traceparent: run.traceparent.clone(),
+            client_fingerprint: run.client_fingerprint,
+        }
+    }
+}
+
+impl Record {
+    fn into_run(self, modified: Revision) -> Run {
+        let life = Task::from_parts(Parts {
+            kind: self.kind.task_kind(),
+            state: self.state.into(),
+            deadline: self.deadline,
+            started: self.started,
+            former: self.former,
+            faults: self.faults.into_iter().map(|(node, reason)| NodeFault { node, reason }).collect(),
+        });
+        Run {
+            task: self.task,
+            kind: self.kind,
+            host: self.host,
+            image: self.image,
+            storage_group: self.storage_group,
+            life,
+            traceparent: self.traceparent,
+            created: self.created,
+            client_fingerprint: self.client_fingerprint,
+            modified,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_survives_storage_in_every_state() {
+        let now = Timestamp::from_millis(5);
+        let node = StorageNodeId::new(3).unwrap();
+        let kind = RunKind::Deploy { manifest: ManifestId::of(b"m") };
+        let ids = (TaskId::new(1).unwrap(), HostId::new(2).unwrap(), ImageId::new(4).unwrap(), StorageGroupId::new(1).unwrap());
+        let mut run = Run::queued(ids.0, kind, ids.1, ids.2, ids.3, Some("00-ab-cd-01".into()), now).due_in(Duration::from_secs(9));
+        run.client_fingerprint = Some([7; 32]);
+        for event in [
+            TaskEvent::Assigned { node },
+            TaskEvent::ClientCheckedIn,
+            TaskEvent::Progressed { node },
+            TaskEvent::NodeLost { node },
+            TaskEvent::Cancelled { reason: "asked".into() },
+        ] {
+            assert_eq!(Run::decode(&run.encode(), 0).unwrap(), run);
+            run.life.apply(now, event).unwrap();
+        }
+        assert_eq!(Run::decode(&run.encode(), 0).unwrap(), run);
+        assert!(run.cancelled(now, "again").is_none());
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_refused() {
+        assert!(Run::decode(br#"{"v":9}"#, 1).is_err());
+    }
+}

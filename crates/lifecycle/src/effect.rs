@@ -1,0 +1,16 @@
+//! What a move asks of the world.
+
+use foghorn_types::StorageNodeId;
+
+/// Performed after the new state is stored. Each is idempotent: repeating one after a crash disturbs nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Tell the node to open the session, or to replace the admission of an open one.
+    OpenSession { node: StorageNodeId },
+    /// Tell the node which client certificate it may serve.
+    AdmitClient { node: StorageNodeId },
+    /// Tell the node to end the session.
+    CloseSession { node: StorageNodeId, reason: String },
+    /// Record that the node failed the task.
+    RecordNodeFailure { node: StorageNodeId, reason: String },
+}

@@ -1,0 +1,93 @@
+//! The words of the machine: kinds, states, outcomes, events.
+
+use foghorn_types::{StorageNodeId, Timestamp};
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TaskKind {
+    /// An image goes to the host's disk. Any node that holds the image can serve it, and another can take over.
+    Deploy,
+    /// The host's disk becomes the image's content. It stays with one node: what was received so far lies there.
+    Capture,
+}
+
+/// Whether the machine to be imaged has proved itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Client {
+    Awaited,
+    CheckedIn,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TaskState {
+    /// No node has it.
+    Queued { client: Client },
+    /// A node is to serve it, the client has not shown up.
+    Assigned { node: StorageNodeId },
+    /// Node and client know of each other, nothing has been transferred.
+    CheckedIn { node: StorageNodeId },
+    /// Bytes flow.
+    Running { node: StorageNodeId },
+    Finished { outcome: Outcome, at: Timestamp },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Complete,
+    /// `node_at_fault`: another node might have done better.
+    Failed { reason: String, node_at_fault: bool },
+    Cancelled { reason: String },
+}
+
+/// A node that was tried and failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeFault {
+    pub node: StorageNodeId,
+    pub reason: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TaskEvent {
+    /// The dispatcher chose a node.
+    Assigned { node: StorageNodeId },
+    /// The client holds a certificate. May happen again: it was rebooted and came back with a new token.
+    ClientCheckedIn,
+    /// The node reports that bytes moved.
+    Progressed { node: StorageNodeId },
+    /// The node reports the end of its session.
+    Ended { node: StorageNodeId, outcome: Outcome },
+    /// The node has been unreachable for longer than the grace period, and another one could serve.
+    NodeLost { node: StorageNodeId },
+    /// Every node that could have served the task has failed at it.
+    NoNodeLeft,
+    /// Client and node are both there, and nothing has moved for longer than the stall limit.
+    Stalled { reason: String },
+    DeadlinePassed,
+    Cancelled { reason: String },
+}
+
+impl TaskState {
+    /// The node that has the task now.
+    #[must_use]
+    pub fn node(&self) -> Option<StorageNodeId> {
+        match self {
+            Self::Assigned { node } | Self::CheckedIn { node } | Self::Running { node } => Some(*node),
+            Self::Queued { .. } | Self::Finished { .. } => None,
+        }
+    }
+
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self, Self::Finished { .. })
+    }
+
+    /// The client as this state knows it; `None` once finished.
+    #[must_use]
+    pub fn client(&self) -> Option<Client> {
+        match self {
+            Self::Queued { client } => Some(*client),
+            Self::Assigned { .. } => Some(Client::Awaited),
+            Self::CheckedIn { .. } | Self::Running { .. } => Some(Client::CheckedIn),
+            Self::Finished { .. } => None,
+        }
+    }
+}
