@@ -1,0 +1,158 @@
+//! Bodies of Foghorn's own routes under `/foghorn/v1`.
+//!
+//! Times are RFC 3339 in UTC, sizes are bytes, ids are numbers.
+
+use foghorn_types::{ByteCount, HostId, ImageId, ManifestId, NodeName, StorageGroupId, StorageNodeId, TaskId};
+use serde::{Deserialize, Serialize};
+
+/// `POST /foghorn/v1/hosts/{id}/boot-token` → [`BootTokenResponse`]. 409 when the host has no active imaging task.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootTokenRequest {
+    /// 1 to 86400; the server's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u32>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BootTokenResponse {
+    /// Whole token text. Shown once, good for one check-in.
+    pub token: String,
+    pub host: HostId,
+    pub task: TaskId,
+    pub expires: String,
+}
+
+/// `POST /foghorn/v1/nodes/join-token` → [`JoinTokenResponse`]. Creates the storage node when there is none with that name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinTokenRequest {
+    pub name: NodeName,
+    /// Group of a node that has to be created; the default group when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_group: Option<StorageGroupId>,
+    /// 1 to 604800; the server's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u32>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JoinTokenResponse {
+    /// Whole token text. Shown once, good for one enrolment.
+    pub token: String,
+    pub node: StorageNodeId,
+    pub name: NodeName,
+    pub expires: String,
+}
+
+/// An object of another class, for people.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Named<Id> {
+    pub id: Id,
+    pub name: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskPhase {
+    Queued,
+    Assigned,
+    CheckedIn,
+    Running,
+    Complete,
+    Failed,
+    Cancelled,
+}
+
+impl TaskPhase {
+    #[must_use]
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Complete | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// `GET /foghorn/v1/tasks/{id}`; `GET /foghorn/v1/tasks?ids=1,2,3` gives [`TaskList`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskStatus {
+    pub task: TaskId,
+    pub state: TaskPhase,
+    /// Why it failed or was cancelled.
+    pub reason: Option<String>,
+    pub host: Named<HostId>,
+    pub image: Named<ImageId>,
+    /// Name of the storage node that has the task now.
+    pub node: Option<String>,
+    /// Absent until the first report, and after the end.
+    pub progress: Option<TaskProgress>,
+    pub created: String,
+    pub started: Option<String>,
+    pub finished: Option<String>,
+    pub deadline: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskList {
+    /// In the order of the query; ids without an imaging task are left out.
+    pub tasks: Vec<TaskStatus>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskProgress {
+    pub bytes_done: ByteCount,
+    pub bytes_total: ByteCount,
+    pub bytes_wire: ByteCount,
+    pub rate_bytes_per_second: ByteCount,
+    pub eta_seconds: u64,
+    /// `network`, `decompress` or `disk`.
+    pub limiting_stage: Option<String>,
+    pub bytes_reused: ByteCount,
+}
+
+/// `GET /foghorn/v1/images/{id}`. 404 when there is no such image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ImageStatus {
+    pub image: Named<ImageId>,
+    /// Absent until the image has been captured.
+    pub content: Option<ImageContent>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ImageContent {
+    pub manifest: ManifestId,
+    pub logical_bytes: ByteCount,
+    pub used_bytes: ByteCount,
+    pub stored_bytes: ByteCount,
+    pub new_bytes: ByteCount,
+    pub captured: String,
+    pub nodes: Vec<Named<StorageNodeId>>,
+}
+
+/// `POST /foghorn/v1/images/{id}/verify` and `POST /foghorn/v1/nodes/{id}/scrub`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobCreated {
+    pub job: u64,
+}
+
+/// `GET /foghorn/v1/jobs/{id}`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobStatus {
+    pub job: u64,
+    pub node: Named<StorageNodeId>,
+    /// `scrub`, `verify` or `drop`.
+    pub work: String,
+    pub created: String,
+    pub done: bool,
+    /// What went wrong when the job could not run.
+    pub error: Option<String>,
+    pub chunks_checked: u64,
+    pub chunks_total: u64,
+    pub damaged: Vec<DamagedChunk>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DamagedChunk {
+    /// 64 hexadecimal digits.
+    pub chunk: String,
+    pub problem: String,
+    pub images: Vec<Named<ImageId>>,
+}
