@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use foghorn_types::{ChunkId, ImageId, StorageNodeId, Timestamp};
 
@@ -14,6 +15,8 @@ pub struct JobState {
     pub node: StorageNodeId,
     pub work: JobWork,
     pub created: Timestamp,
+    /// When the agent last said something about it.
+    pub reported: Timestamp,
     pub done: bool,
     /// What went wrong when the job could not run.
     pub error: Option<String>,
@@ -66,6 +69,7 @@ impl Jobs {
             node,
             work,
             created: now,
+            reported: now,
             done: false,
             error: None,
             chunks_checked: 0,
@@ -88,11 +92,11 @@ impl Jobs {
         }
     }
 
-    /// Ends the node's open jobs: what it was doing is not resumed on a new link.
-    pub(crate) fn node_lost(&self, node: StorageNodeId) {
-        for state in self.lock().jobs.values_mut().filter(|state| state.node == node && !state.done) {
+    /// Gives up on jobs that no agent has reported on for a while: the agent was restarted and knows nothing of them.
+    pub(crate) fn give_up(&self, now: Timestamp, patience: Duration) {
+        for state in self.lock().jobs.values_mut().filter(|state| !state.done && now.since(state.reported) > patience) {
             state.done = true;
-            state.error = Some("the link to the storage node was lost".to_owned());
+            state.error = Some("the storage node stopped reporting on this job".to_owned());
         }
     }
 

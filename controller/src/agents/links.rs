@@ -39,13 +39,24 @@ pub enum SendError {
 }
 
 impl Links {
-    /// Registers a link and cuts the node's older one, if there is one.
-    pub(crate) fn add(&self, node: StorageNodeId, outgoing: Outgoing, cancel: CancellationToken) -> u64 {
+    /// Registers a link, makes `first` its first order, and cuts the node's older link, if there is one.
+    ///
+    /// `first` is built under the registry's lock: an order sent for a change that it does not show yet follows it in the
+    /// queue, so no order can be undone by an older picture of the whole.
+    pub(crate) fn add(
+        &self,
+        node: StorageNodeId,
+        outgoing: Outgoing,
+        cancel: CancellationToken,
+        first: impl FnOnce() -> Message,
+    ) -> Result<u64, SendError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        if let Some(older) = self.lock().insert(node, Link { number, outgoing, cancel }) {
+        let mut links = self.lock();
+        outgoing.try_send(Ok(ControllerMessage { message: Some(first()) })).map_err(|_| SendError::Offline)?;
+        if let Some(older) = links.insert(node, Link { number, outgoing, cancel }) {
             older.cancel.cancel();
         }
-        number
+        Ok(number)
     }
 
     /// Forgets a link; says whether it still was the node's current one.
@@ -107,10 +118,10 @@ mod tests {
     fn a_newer_link_replaces_the_older_and_outlives_its_end() {
         let (links, node) = (Links::default(), StorageNodeId::new(1).unwrap());
         let (old_end, new_end) = (CancellationToken::new(), CancellationToken::new());
-        let (old, _old_queue) = mpsc::channel(1);
-        let (new, _new_queue) = mpsc::channel(1);
-        let first = links.add(node, old, old_end.clone());
-        links.add(node, new, new_end.clone());
+        let (old, _old_queue) = mpsc::channel(2);
+        let (new, _new_queue) = mpsc::channel(2);
+        let first = links.add(node, old, old_end.clone(), order).unwrap();
+        links.add(node, new, new_end.clone(), order).unwrap();
         assert!(old_end.is_cancelled() && !new_end.is_cancelled());
         assert!(!links.remove(node, first));
         assert_eq!(links.send(node, order()), Ok(()));
@@ -120,8 +131,8 @@ mod tests {
     fn an_agent_that_takes_no_orders_is_cut_off() {
         let (links, node) = (Links::default(), StorageNodeId::new(1).unwrap());
         let end = CancellationToken::new();
-        let (sender, _queue) = mpsc::channel(1);
-        links.add(node, sender, end.clone());
+        let (sender, _queue) = mpsc::channel(2);
+        links.add(node, sender, end.clone(), order).unwrap();
         assert_eq!(links.send(node, order()), Ok(()));
         assert_eq!(links.send(node, order()), Err(SendError::Congested));
         assert!(end.is_cancelled());

@@ -22,6 +22,8 @@ pub struct Ctx {
 /// The part of the configuration that handlers need.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Time from its creation in which a task must end.
+    pub task_deadline: Duration,
     /// `host:port` under which agents reach the gRPC link.
     pub link_address: String,
     /// Name in the controller's certificate on the link.

@@ -1,0 +1,296 @@
+//! The configuration: a TOML file and a few flags in, a checked [`Config`] out. Nothing is read after the start.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::dispatch::Limits;
+use crate::trust::Lifetimes;
+
+/// Everything the controller needs to know before it opens a port.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Holds the certificate authority (`ca/`) and the embedded store (`store.redb`).
+    pub data_dir: PathBuf,
+    pub store: StoreConfig,
+    pub rest: RestConfig,
+    pub link: LinkConfig,
+    pub limits: Limits,
+    pub tokens: TokenConfig,
+    pub lifetimes: Lifetimes,
+    /// Where the credentials of a first start are written (mode 0600) instead of to standard output.
+    pub first_run_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    Embedded,
+    Etcd {
+        /// `http://` or `https://` URLs of the members.
+        endpoints: Vec<String>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct RestConfig {
+    pub listen: SocketAddr,
+    /// DNS names and IP addresses in the certificate, beside the loopback ones.
+    pub names: Vec<String>,
+    /// Plain HTTP, for a proxy or tools on the same machine. Only on a loopback address.
+    pub plain_http: bool,
+    /// Open connections at a time; further ones wait to be accepted.
+    pub max_connections: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct LinkConfig {
+    pub listen: SocketAddr,
+    /// `host:port` that agents are told; the listening address when absent.
+    pub advertise: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct TokenConfig {
+    /// Life of a boot token when the request names none. Default 15 minutes.
+    pub boot_ttl: Duration,
+    /// Life of a join token when the request names none. Default 24 hours.
+    pub join_ttl: Duration,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("could not read the configuration {path}", path = path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the configuration {path} is not valid", path = path.display())]
+    Parse { path: PathBuf, source: toml::de::Error },
+    #[error("configuration key `{key}`: {why}")]
+    Value { key: &'static str, why: String },
+}
+
+impl Config {
+    /// Loopback, ports chosen by the system, embedded store: what `foghorn serve` and tests start from.
+    #[must_use]
+    pub fn local(data_dir: impl Into<PathBuf>) -> Self {
+        let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Self {
+            data_dir: data_dir.into(),
+            store: StoreConfig::Embedded,
+            rest: RestConfig { listen, names: vec![], plain_http: false, max_connections: 4096 },
+            link: LinkConfig { listen, advertise: None },
+            limits: Limits::default(),
+            tokens: TokenConfig::default(),
+            lifetimes: Lifetimes::default(),
+            first_run_file: None,
+        }
+    }
+
+    /// # Errors
+    /// When the file cannot be read, has an unknown key, or a value makes no sense. The message names the key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let raw: Raw = toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source })?;
+        raw.check()
+    }
+
+    /// What no file can say wrong but a flag can: to be called once everything is merged.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] with the key at fault.
+    pub fn checked(self) -> Result<Self, ConfigError> {
+        if self.rest.plain_http && !self.rest.listen.ip().is_loopback() {
+            let why = format!("plain HTTP is for loopback addresses only, and {} is none", self.rest.listen.ip());
+            return Err(ConfigError::Value { key: "rest.plain_http", why });
+        }
+        Ok(self)
+    }
+}
+
+impl Default for TokenConfig {
+    fn default() -> Self {
+        Self { boot_ttl: Duration::from_secs(15 * 60), join_ttl: Duration::from_secs(24 * 60 * 60) }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    data_dir: PathBuf,
+    #[serde(default)]
+    store: RawStore,
+    #[serde(default)]
+    rest: RawRest,
+    #[serde(default)]
+    link: RawLink,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    tokens: RawTokens,
+    #[serde(default)]
+    trust: RawTrust,
+    first_run_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawStore {
+    engine: Option<Engine>,
+    #[serde(default)]
+    endpoints: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Engine {
+    Embedded,
+    Etcd,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawRest {
+    listen: Option<SocketAddr>,
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default)]
+    plain_http: bool,
+    max_connections: Option<usize>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLink {
+    listen: Option<SocketAddr>,
+    advertise: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    task_deadline_seconds: Option<u64>,
+    node_grace_seconds: Option<u64>,
+    stall_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawTokens {
+    boot_seconds: Option<u64>,
+    join_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawTrust {
+    node_certificate_seconds: Option<u64>,
+    server_certificate_seconds: Option<u64>,
+}
+
+/// Ports of an installation that names none.
+const REST_PORT: u16 = 8443;
+const LINK_PORT: u16 = 8444;
+
+impl Raw {
+    fn check(self) -> Result<Config, ConfigError> {
+        let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+        let (limits, tokens, lifetimes) = (Limits::default(), TokenConfig::default(), Lifetimes::default());
+        Config {
+            data_dir: self.data_dir,
+            store: self.store.check()?,
+            rest: RestConfig {
+                listen: self.rest.listen.unwrap_or(any(REST_PORT)),
+                names: self.rest.names,
+                plain_http: self.rest.plain_http,
+                max_connections: at_least_one("rest.max_connections", self.rest.max_connections.unwrap_or(4096))?,
+            },
+            link: LinkConfig {
+                listen: self.link.listen.unwrap_or(any(LINK_PORT)),
+                advertise: self.link.advertise.map(host_and_port).transpose()?,
+            },
+            limits: Limits {
+                task_deadline: seconds("limits.task_deadline_seconds", self.limits.task_deadline_seconds, limits.task_deadline)?,
+                node_grace: seconds("limits.node_grace_seconds", self.limits.node_grace_seconds, limits.node_grace)?,
+                stall: seconds("limits.stall_seconds", self.limits.stall_seconds, limits.stall)?,
+            },
+            tokens: TokenConfig {
+                boot_ttl: seconds("tokens.boot_seconds", self.tokens.boot_seconds, tokens.boot_ttl)?,
+                join_ttl: seconds("tokens.join_seconds", self.tokens.join_seconds, tokens.join_ttl)?,
+            },
+            lifetimes: Lifetimes {
+                node: seconds("trust.node_certificate_seconds", self.trust.node_certificate_seconds, lifetimes.node)?,
+                server: seconds("trust.server_certificate_seconds", self.trust.server_certificate_seconds, lifetimes.server)?,
+            },
+            first_run_file: self.first_run_file,
+        }
+        .checked()
+    }
+}
+
+impl RawStore {
+    fn check(self) -> Result<StoreConfig, ConfigError> {
+        let wrong = |why: &str| ConfigError::Value { key: "store.endpoints", why: why.to_owned() };
+        match self.engine {
+            None | Some(Engine::Embedded) if !self.endpoints.is_empty() => Err(wrong("only the etcd engine has endpoints")),
+            None | Some(Engine::Embedded) => Ok(StoreConfig::Embedded),
+            Some(Engine::Etcd) if self.endpoints.is_empty() => Err(wrong("the etcd engine needs at least one")),
+            Some(Engine::Etcd) => Ok(StoreConfig::Etcd { endpoints: self.endpoints }),
+        }
+    }
+}
+
+fn at_least_one(key: &'static str, number: usize) -> Result<usize, ConfigError> {
+    if number == 0 { Err(ConfigError::Value { key, why: "must be at least 1".to_owned() }) } else { Ok(number) }
+}
+
+fn seconds(key: &'static str, value: Option<u64>, default: Duration) -> Result<Duration, ConfigError> {
+    match value {
+        None => Ok(default),
+        Some(0) => Err(ConfigError::Value { key, why: "must be at least 1".to_owned() }),
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+    }
+}
+
+fn host_and_port(text: String) -> Result<String, ConfigError> {
+    let good = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0));
+    if good { Ok(text) } else { Err(ConfigError::Value { key: "link.advertise", why: format!("{text:?} is not HOST:PORT") }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(text: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("controller.toml");
+        std::fs::write(&path, text).unwrap();
+        match Config::load(&path) {
+            Ok(_) => "taken".to_owned(),
+            Err(error @ ConfigError::Value { .. }) => error.to_string(),
+            Err(error) => std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+
+    #[test]
+    fn every_complaint_names_its_key() {
+        for (text, key) in [
+            ("data_dir = '/x'\nspeed = 1", "speed"),
+            ("data_dir = '/x'\n[rest]\nlisten = 'here'", "listen"),
+            ("data_dir = '/x'\n[rest]\nplain_http = true", "rest.plain_http"),
+            ("data_dir = '/x'\n[store]\nengine = 'etcd'", "store.endpoints"),
+            ("data_dir = '/x'\n[limits]\nstall_seconds = 0", "limits.stall_seconds"),
+            ("data_dir = '/x'\n[link]\nadvertise = 'nowhere'", "link.advertise"),
+            ("", "data_dir"),
+        ] {
+            let complaint = complaint(text);
+            assert!(complaint.contains(key), "{text:?}: {complaint:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_file_is_enough() {
+        assert_eq!(complaint("data_dir = '/x'"), "taken");
+        assert_eq!(complaint("data_dir = '/x'\n[rest]\nlisten = '127.0.0.1:80'\nplain_http = true"), "taken");
+    }
+}

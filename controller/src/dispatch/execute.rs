@@ -1,0 +1,93 @@
+//! Applies one event to one task: life cycle, store, and only then the world.
+
+use foghorn_lifecycle::{Effect, TaskEvent, TransitionError};
+use foghorn_proto::link::controller_message::Message;
+use foghorn_proto::link::{AdmitClient, CancelSession};
+use foghorn_types::{TaskId, Timestamp};
+use tracing::{debug, info};
+
+use super::orders;
+use crate::api::Ctx;
+use crate::app::task_outcome;
+use crate::state::run::Run;
+use crate::state::{Draft, Refusal};
+
+/// Why a task was not moved. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    #[error("there is no imaging task {0}")]
+    NoSuchTask(TaskId),
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
+    #[error("could not store what happened to the task")]
+    State(#[from] Refusal),
+}
+
+/// A task after a move.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    pub run: Run,
+    pub effects: Vec<Effect>,
+}
+
+/// Moves a task and does what the move asks for.
+///
+/// # Errors
+/// See [`MoveError`]. Losing a race is not an error: the event is applied to what the winner left.
+pub async fn apply_event(ctx: &Ctx, task: TaskId, event: TaskEvent) -> Result<Moved, MoveError> {
+    apply_event_with(ctx, task, event, |_, _| Ok(())).await
+}
+
+/// Like [`apply_event`]; `with` changes the run and adds to the transaction. It may be called several times.
+///
+/// # Errors
+/// As [`apply_event`], and whatever `with` refuses.
+pub async fn apply_event_with(
+    ctx: &Ctx,
+    task: TaskId,
+    event: TaskEvent,
+    mut with: impl FnMut(&mut Run, &mut Draft<'_>) -> Result<(), Refusal>,
+) -> Result<Moved, MoveError> {
+    let now = Timestamp::now();
+    let moved = ctx.state.write(|draft| {
+        let Some(before) = draft.tables().runs.get(task).cloned() else { return Ok(Err(MoveError::NoSuchTask(task))) };
+        let mut after = Run::clone(&before);
+        let effects = match after.life.apply(now, event.clone()) {
+            Ok(effects) => effects,
+            Err(refused) => return Ok(Err(MoveError::Transition(refused))),
+        };
+        with(&mut after, draft)?;
+        if after != *before {
+            draft.require(before.unchanged());
+            draft.operate(after.put_op());
+            task_outcome::follow(draft, &before, &after, &effects, now)?;
+        }
+        Ok(Ok(Moved { run: after, effects }))
+    });
+    let moved = moved.await??;
+    info!(%task, state = ?moved.run.life.state(), "task moved");
+    perform(ctx, &moved.run, &moved.effects);
+    Ok(moved)
+}
+
+/// Does what a move asks for. What cannot be done now is repeated with the node's next link.
+pub fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
+    for effect in effects {
+        let (node, message) = match effect {
+            Effect::OpenSession { node } => (*node, Message::Open(orders::open_session(run))),
+            Effect::AdmitClient { node } => (*node, Message::Admit(admit(run))),
+            Effect::CloseSession { node, reason } => {
+                (*node, Message::Cancel(CancelSession { task_id: run.task.get(), reason: reason.clone() }))
+            }
+            Effect::RecordNodeFailure { .. } => continue, // part of the transaction
+        };
+        if let Err(refused) = ctx.links.send(node, message) {
+            debug!(%node, task = %run.task, %refused, "an order waits for the node's next link");
+        }
+    }
+}
+
+fn admit(run: &Run) -> AdmitClient {
+    let client_fingerprint = run.client_fingerprint.map(|print| print.to_vec()).unwrap_or_default();
+    AdmitClient { task_id: run.task.get(), client_fingerprint }
+}

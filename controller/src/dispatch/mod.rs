@@ -1,0 +1,95 @@
+//! The scheduler: gives tasks to nodes, follows them, and sees to it that every one of them ends.
+//!
+//! It reconciles. It is told *that* something changed (the tables, a link) and once a second that time has passed; it reads
+//! intent and reality ([`snapshot`]), decides ([`plan`](mod@plan)), and acts ([`execute`]): first the store, then the agent. Nothing it
+//! knows is lost with the process.
+
+pub mod execute;
+mod loss;
+pub mod orders;
+pub mod plan;
+pub mod snapshot;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foghorn_types::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, info_span, warn};
+
+pub use self::execute::{MoveError, Moved, apply_event};
+pub use self::plan::{Limits, Move};
+
+use self::loss::Losses;
+use self::snapshot::Movement;
+use crate::api::Ctx;
+
+/// Time passes, and nobody tells us.
+const TICK: Duration = Duration::from_secs(1);
+/// Orders are repeated this often, in case one was lost between the store and the agent. Opening a session again is free.
+const REPEAT: Duration = Duration::from_secs(30);
+
+/// Drives every task until `cancel`.
+pub async fn run(ctx: Arc<Ctx>, limits: Limits, cancel: CancellationToken) {
+    let mut dispatcher = Dispatcher { ctx, limits, movement: Movement::default(), losses: Losses::default(), repeated: Instant::now() };
+    let mut tables = dispatcher.ctx.state.changed();
+    let mut links = dispatcher.ctx.live.changed();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            _ = tick.tick() => {}
+            Ok(()) = tables.changed() => {}
+            Ok(()) = links.changed() => {}
+        }
+        tables.mark_unchanged();
+        links.mark_unchanged();
+        let span = info_span!("dispatch_round");
+        if cancel.run_until_cancelled(dispatcher.round().instrument(span)).await.is_none() {
+            return;
+        }
+    }
+}
+
+struct Dispatcher {
+    ctx: Arc<Ctx>,
+    limits: Limits,
+    movement: Movement,
+    losses: Losses,
+    repeated: Instant,
+}
+
+impl Dispatcher {
+    async fn round(&mut self) {
+        let (now, instant) = (Timestamp::now(), Instant::now());
+        let snapshot = self.movement.snapshot(&self.ctx.state, &self.ctx.live, instant);
+        self.losses.record(&self.ctx, &snapshot, self.limits.node_grace).await;
+        for step in plan::plan(&snapshot, self.limits, now) {
+            debug!(task = %step.task, event = ?step.event, "planned");
+            match apply_event(&self.ctx, step.task, step.event).await {
+                Ok(_) => {}
+                // Somebody was faster; the next round sees what they did.
+                Err(MoveError::Transition(refused)) => debug!(task = %step.task, %refused, "the plan was overtaken"),
+                Err(error) => warn!(task = %step.task, error = &error as &dyn std::error::Error, "could not move the task"),
+            }
+        }
+        if instant.duration_since(self.repeated) >= REPEAT {
+            self.repeated = instant;
+            orders::repeat(&self.ctx);
+        }
+        self.forget_ended();
+    }
+
+    /// Progress of transfers that have ended serves nobody.
+    fn forget_ended(&self) {
+        let known = self.ctx.live.transfers();
+        let ended: Vec<_> = self
+            .ctx
+            .state
+            .read(|tables| known.keys().copied().filter(|task| tables.runs.get(*task).is_none_or(|run| run.is_finished())).collect());
+        for task in ended {
+            self.ctx.live.forget_transfer(task);
+        }
+    }
+}

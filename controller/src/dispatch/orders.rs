@@ -1,0 +1,59 @@
+//! What a node is told to have, built from the tables.
+
+use foghorn_proto::link::controller_message::Message;
+use foghorn_proto::link::{OpenSession, Reconcile, SessionKind, StoredManifest};
+use foghorn_types::{ImageId, ManifestId, StorageNodeId};
+use tracing::debug;
+
+use crate::api::Ctx;
+use crate::state::Tables;
+use crate::state::run::{Run, RunKind};
+
+/// The order to serve a run.
+#[must_use]
+pub fn open_session(run: &Run) -> OpenSession {
+    let (kind, manifest_id) = match run.kind {
+        RunKind::Deploy { manifest } => (SessionKind::Deploy, manifest.as_bytes().to_vec()),
+        RunKind::Capture => (SessionKind::Capture, vec![]),
+    };
+    OpenSession {
+        task_id: run.task.get(),
+        kind: kind.into(),
+        host_id: run.host.get(),
+        image_id: run.image.get(),
+        manifest_id,
+        deadline_unix_ms: run.deadline().as_millis(),
+        traceparent: run.traceparent.clone().unwrap_or_default(),
+        client_fingerprint: run.client_fingerprint.map(|print| print.to_vec()).unwrap_or_default(),
+    }
+}
+
+/// Everything the node should have: its sessions, and the images it must not forget.
+#[must_use]
+pub fn reconcile(tables: &Tables, node: StorageNodeId) -> Reconcile {
+    let sessions = tables.runs.active().filter(|run| run.node() == Some(node)).map(|run| open_session(run)).collect();
+    let contents = tables.contents.iter().filter(|content| content.nodes.contains(&node)).map(|c| (c.image, c.manifest));
+    // A deploy goes on with the content it began with, even when a new capture has replaced it.
+    let in_use = tables.runs.active().filter_map(|run| match run.kind {
+        RunKind::Deploy { manifest } => Some((run.image, manifest)),
+        RunKind::Capture => None,
+    });
+    let mut keep: Vec<(ImageId, ManifestId)> = contents.chain(in_use).collect();
+    keep.sort_unstable();
+    keep.dedup();
+    let keep = keep.into_iter().map(|(image, id)| StoredManifest { image_id: image.get(), manifest_id: id.as_bytes().to_vec() }).collect();
+    Reconcile { sessions, keep }
+}
+
+/// Sends every connected node its sessions once more.
+pub(super) fn repeat(ctx: &Ctx) {
+    for node in ctx.links.online() {
+        let orders: Vec<_> =
+            ctx.state.read(|tables| tables.runs.active().filter(|run| run.node() == Some(node)).map(|run| open_session(run)).collect());
+        for order in orders {
+            if let Err(refused) = ctx.links.send(node, Message::Open(order)) {
+                debug!(%node, %refused, "could not repeat an order");
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Decides what happens to every task next. Pure: a snapshot in, moves out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use foghorn_lifecycle::{Client, Outcome, TaskEvent, TaskKind, TaskState};
+use foghorn_types::{StorageNodeId, TaskId, Timestamp};
+
+use super::snapshot::{Link, NodeView, RunView, Snapshot};
+use crate::state::run::{DEFAULT_DEADLINE, RunKind};
+
+/// Patience, from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Time from its creation in which a task must end. Default 12 hours.
+    pub task_deadline: Duration,
+    /// How long a node's link may be down before its deploys go to another node. Default 15 seconds.
+    pub node_grace: Duration,
+    /// How long a transfer may move nothing, while its node is there. Default 10 minutes.
+    pub stall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { task_deadline: DEFAULT_DEADLINE, node_grace: Duration::from_secs(15), stall: Duration::from_secs(600) }
+    }
+}
+
+/// One event for one task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Move {
+    pub task: TaskId,
+    pub event: TaskEvent,
+}
+
+/// At most one move for each task; what follows from a move is the next round's business.
+#[must_use]
+pub fn plan(snapshot: &Snapshot, limits: Limits, now: Timestamp) -> Vec<Move> {
+    let mut load = Load::of(snapshot);
+    snapshot
+        .runs
+        .iter()
+        .filter_map(|run| Some(Move { task: run.task, event: next_event(snapshot, run, &mut load, limits, now)? }))
+        .collect()
+}
+
+fn next_event(snapshot: &Snapshot, run: &RunView, load: &mut Load, limits: Limits, now: Timestamp) -> Option<TaskEvent> {
+    if now >= run.life.deadline() {
+        return Some(TaskEvent::DeadlinePassed);
+    }
+    match run.life.state() {
+        TaskState::Queued { client } => {
+            let mut willing = candidates(snapshot, run).peekable();
+            if willing.peek().is_none() && !run.life.parts().faults.is_empty() {
+                return Some(TaskEvent::NoNodeLeft);
+            }
+            let node = load.least(willing.filter(|(_, view)| view.link == Link::Up), *client)?;
+            load.add(node, *client);
+            Some(TaskEvent::Assigned { node })
+        }
+        TaskState::Assigned { node } => lost(snapshot, run, *node, limits),
+        TaskState::CheckedIn { node } | TaskState::Running { node } => {
+            lost(snapshot, run, *node, limits).or_else(|| stalled(snapshot, run, *node, limits))
+        }
+        TaskState::Finished { .. } => None,
+    }
+}
+
+/// Nodes that may serve the run, up or not.
+fn candidates<'a>(snapshot: &'a Snapshot, run: &'a RunView) -> Box<dyn Iterator<Item = (StorageNodeId, &'a NodeView)> + 'a> {
+    let usable = snapshot
+        .nodes
+        .iter()
+        .map(|(id, view)| (*id, view))
+        .filter(|(id, view)| view.group == run.storage_group && view.enabled && !view.revoked && !run.life.has_failed_at(*id));
+    match run.kind {
+        RunKind::Deploy { manifest } => Box::new(usable.filter(move |(_, view)| view.holds.contains(&(run.image, manifest)))),
+        // Images are captured to one place. A group without a master has its oldest node for one.
+        RunKind::Capture => Box::new(usable.min_by_key(|(id, view)| (!view.master, *id)).into_iter()),
+    }
+}
+
+fn lost(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits) -> Option<TaskEvent> {
+    let deploy = run.life.kind() == TaskKind::Deploy;
+    match snapshot.nodes.get(&node) {
+        Some(view) if !view.revoked => {
+            let gone = matches!(view.link, Link::Down { since } if since >= limits.node_grace);
+            // With nobody to take over, waiting is best: the transfer may still be running behind the broken link.
+            let replaced = || candidates(snapshot, run).any(|(id, other)| id != node && other.link == Link::Up);
+            (gone && deploy && replaced()).then_some(TaskEvent::NodeLost { node })
+        }
+        _ if deploy => Some(TaskEvent::NodeLost { node }),
+        _ => {
+            let reason = "the storage node was removed from the fleet".to_owned();
+            Some(TaskEvent::Ended { node, outcome: Outcome::Failed { reason, node_at_fault: true } })
+        }
+    }
+}
+
+fn stalled(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits) -> Option<TaskEvent> {
+    let up = snapshot.nodes.get(&node).is_some_and(|view| view.link == Link::Up);
+    (up && run.quiet >= limits.stall)
+        .then(|| TaskEvent::Stalled { reason: format!("nothing was transferred for {} seconds", run.quiet.as_secs()) })
+}
+
+/// Places taken on each node: all of them, and those of clients that are there.
+struct Load {
+    places: BTreeMap<StorageNodeId, Places>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Places {
+    all: u32,
+    present: u32,
+}
+
+impl Load {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut load = Self { places: BTreeMap::new() };
+        for run in &snapshot.runs {
+            if let (Some(node), Some(client)) = (run.life.state().node(), run.life.state().client()) {
+                load.add(node, client);
+            }
+        }
+        load
+    }
+
+    fn add(&mut self, node: StorageNodeId, client: Client) {
+        let places = self.places.entry(node).or_default();
+        places.all += 1;
+        places.present += u32::from(client == Client::CheckedIn);
+    }
+
+    /// The node with the fewest places taken that has one left. A client that is there does not wait for machines that
+    /// are still switched off, so places of absent clients do not count against it.
+    fn least<'a>(&self, nodes: impl Iterator<Item = (StorageNodeId, &'a NodeView)>, client: Client) -> Option<StorageNodeId> {
+        nodes
+            .map(|(id, view)| (self.places.get(&id).copied().unwrap_or_default(), id, view.max_clients))
+            .filter(|(places, _, max)| match client {
+                Client::Awaited => places.all < *max,
+                Client::CheckedIn => places.present < *max,
+            })
+            .min_by_key(|(places, id, _)| (places.all, *id))
+            .map(|(_, id, _)| id)
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+//! What a plan is made from: intent (the store's cache) and reality (the agents' links) at one moment.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use foghorn_lifecycle::Task;
+use foghorn_types::{ImageId, ManifestId, StorageGroupId, StorageNodeId, TaskId};
+
+use crate::agents::live::{Live, NodeLive};
+use crate::state::State;
+use crate::state::classes::StorageNode;
+use crate::state::run::{Run, RunKind};
+
+/// Everything [`plan`](super::plan::plan) may know.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Runs that have not ended, oldest first.
+    pub runs: Vec<RunView>,
+    pub nodes: BTreeMap<StorageNodeId, NodeView>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RunView {
+    pub task: TaskId,
+    pub kind: RunKind,
+    pub image: ImageId,
+    pub storage_group: StorageGroupId,
+    pub life: Task,
+    /// Time since anything was last seen to move.
+    pub quiet: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct NodeView {
+    pub group: StorageGroupId,
+    pub master: bool,
+    /// May be given new work.
+    pub enabled: bool,
+    /// Refused on every link.
+    pub revoked: bool,
+    /// Transfers at a time.
+    pub max_clients: u32,
+    pub link: Link,
+    /// What it holds whole, as stored and as reported.
+    pub holds: HashSet<(ImageId, ManifestId)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Link {
+    Up,
+    Down { since: Duration },
+}
+
+/// Remembers, across rounds, when each task was last seen to move.
+#[derive(Default)]
+pub(super) struct Movement {
+    seen: HashMap<TaskId, (Task, Instant)>,
+    /// Nodes that have not dialled in since this controller started count as lost from here on.
+    started: Option<Instant>,
+}
+
+impl Movement {
+    /// Reads the present. Nodes that have not called since this process started are down since it started: they get the
+    /// grace period to find us again.
+    pub(super) fn snapshot(&mut self, state: &State, live: &Live, now: Instant) -> Snapshot {
+        let started = *self.started.get_or_insert(now);
+        let known = live.nodes();
+        let transfers = live.transfers();
+        let (runs, nodes) = state.read(|tables| {
+            let runs: Vec<_> = tables.runs.active().cloned().collect();
+            let nodes = tables.of::<StorageNode>().iter().filter_map(|row| {
+                let id = StorageNodeId::new(row.id)?;
+                let seen = known.get(&id);
+                let mut holds: HashSet<_> =
+                    tables.contents.iter().filter(|content| content.nodes.contains(&id)).map(|c| (c.image, c.manifest)).collect();
+                holds.extend(seen.into_iter().flat_map(|node| node.manifests.iter().copied()));
+                let view = NodeView {
+                    group: StorageGroupId::new(row.storage_group)?,
+                    master: row.is_master.is_yes(),
+                    enabled: row.is_enabled.is_yes(),
+                    revoked: tables.enrolments.nodes.get(id).is_none_or(|node| node.is_revoked()),
+                    max_clients: u32::try_from(row.max_clients).unwrap_or(0),
+                    link: link(seen, started, now),
+                    holds,
+                };
+                Some((id, view))
+            });
+            (runs, nodes.collect::<BTreeMap<_, _>>())
+        });
+        self.seen.retain(|task, _| runs.iter().any(|run| run.task == *task));
+        let runs = runs.iter().map(|run| self.view(run, transfers.get(&run.task).map(|t| t.moved_at), now)).collect();
+        Snapshot { runs, nodes }
+    }
+
+    fn view(&mut self, run: &Run, moved: Option<Instant>, now: Instant) -> RunView {
+        let seen = self.seen.entry(run.task).or_insert_with(|| (run.life.clone(), now));
+        if seen.0 != run.life {
+            *seen = (run.life.clone(), now);
+        }
+        let last = moved.map_or(seen.1, |moved| moved.max(seen.1));
+        RunView {
+            task: run.task,
+            kind: run.kind,
+            image: run.image,
+            storage_group: run.storage_group,
+            life: run.life.clone(),
+            quiet: now.saturating_duration_since(last),
+        }
+    }
+}
+
+fn link(node: Option<&NodeLive>, started: Instant, now: Instant) -> Link {
+    match node {
+        Some(node) if node.online => Link::Up,
+        Some(NodeLive { down_since: Some(since), .. }) => Link::Down { since: now.saturating_duration_since(*since) },
+        _ => Link::Down { since: now.saturating_duration_since(started) },
+    }
+}
