@@ -6,14 +6,18 @@
 //! disk have the same [`ManifestId`](foghorn_types::ManifestId).
 
 mod codec;
+mod cursor;
+mod geometry;
 mod manifest;
 mod mask;
+mod ranges;
 mod table;
+mod validate;
 
 pub use codec::{DecodeManifestError, FORMAT_VERSION};
-pub use manifest::{
-    CHUNK_SIZE, ChunkContent, ChunkEntry, DiskGeometry, FileSystem, FileSystemKind, InvalidManifest, Manifest,
-    ManifestSummary,
-};
-pub use mask::{SectorRange, UsedMask};
-pub use table::{GptEntry, GptTable, PartitionTable};
+pub use geometry::{CHUNK_SIZE, DiskGeometry};
+pub use manifest::{ChunkContent, ChunkEntry, FileSystem, FileSystemKind, Manifest, ManifestSummary};
+pub use mask::{MASK_UNIT, SectorRange, UsedChunks, UsedMask, used_chunks};
+pub use ranges::{ByteRange, ByteRanges};
+pub use table::{GPT_ENTRY_SIZE, GptEntry, GptTable, MAX_GPT_SLOTS, PartitionTable};
+pub use validate::InvalidManifest;

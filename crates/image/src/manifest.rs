@@ -1,25 +1,20 @@
 //! The manifest: geometry, partition table, file systems, and the chunks in disk order.
 
-use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, SectorSize};
+use std::collections::HashSet;
 
+use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex};
+
+use crate::geometry::DiskGeometry;
 use crate::mask::UsedMask;
 use crate::table::PartitionTable;
-
-/// Bytes of disk that one chunk covers. Chunks are aligned to it, so equal data at equal alignment has equal chunks.
-pub const CHUNK_SIZE: u64 = 1 << 20;
-
-/// Size and sector size of the captured disk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DiskGeometry {
-    pub size: ByteCount,
-    pub sector_size: SectorSize,
-}
 
 /// What kind of file system (or lack of one) a partition held, which decides how its used blocks were found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileSystemKind {
+    /// ext2, ext3, ext4.
     Ext,
     Ntfs,
+    /// FAT12, FAT16, FAT32.
     Fat,
     /// Not understood: every block that is not zero was taken.
     Raw,
@@ -64,4 +59,71 @@ pub struct Manifest {
     pub file_systems: Vec<FileSystem>,
     /// Strictly ascending by index.
     pub chunks: Vec<ChunkEntry>,
+}
+
+/// A manifest in figures. What is stored depends on compression, which the manifest does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ManifestSummary {
+    /// Size of the captured disk.
+    pub logical_size: ByteCount,
+    /// Bytes in use, zero or not, in units of 512.
+    pub used: ByteCount,
+    /// Entries with data, counting equal chunks each time.
+    pub data_chunks: u64,
+    /// Different chunks among them: what has to be sent and stored.
+    pub unique_chunks: u64,
+    /// Entries in use that hold only zeros.
+    pub zero_chunks: u64,
+    /// Plain bytes that a store of this image alone would hold: the extents of the unique chunks.
+    pub unique_bytes: ByteCount,
+}
+
+impl Manifest {
+    /// Counts what is in the manifest. Walks all entries.
+    #[must_use]
+    pub fn summary(&self) -> ManifestSummary {
+        let mut summary = ManifestSummary {
+            logical_size: self.geometry.size,
+            used: ByteCount::ZERO,
+            data_chunks: 0,
+            unique_chunks: 0,
+            zero_chunks: 0,
+            unique_bytes: ByteCount::ZERO,
+        };
+        let mut seen = HashSet::new();
+        for chunk in &self.chunks {
+            let len = self.geometry.chunk_len(chunk.index);
+            summary.used += ByteCount::from_bytes(chunk.used.used_bytes(len));
+            match chunk.content {
+                ChunkContent::Zero => summary.zero_chunks += 1,
+                ChunkContent::Data(id) => {
+                    summary.data_chunks += 1;
+                    if seen.insert(id) {
+                        summary.unique_chunks += 1;
+                        summary.unique_bytes += ByteCount::from_bytes(len as u64);
+                    }
+                }
+            }
+        }
+        summary
+    }
+
+    /// The smallest disk, in whole sectors, that can hold this image: up to the last byte that a partition or a used
+    /// sector needs, and for GPT room for the backup table behind it.
+    #[must_use]
+    pub fn minimum_disk(&self) -> ByteCount {
+        let sector = self.geometry.sector_size.bytes();
+        let volumes = self.file_systems.iter().map(|fs| fs.start.bytes().saturating_add(fs.size.bytes()));
+        let chunks = self.chunks.last().and_then(|chunk| {
+            let last = chunk.used.byte_ranges(self.geometry.chunk_len(chunk.index)).last()?;
+            Some(DiskGeometry::chunk_offset(chunk.index).bytes() + last.end as u64)
+        });
+        let mut end = volumes.chain(chunks).max().unwrap_or(0);
+        if let PartitionTable::Gpt(table) = &self.table {
+            let entries = table.entries.iter().map(|entry| entry.last_lba.saturating_add(1).saturating_mul(sector));
+            let last = entries.chain([end, table.first_usable_lba.saturating_mul(sector)]).max().unwrap_or(0);
+            end = last.saturating_add(table.backup_size(self.geometry.sector_size).bytes());
+        }
+        ByteCount::from_bytes(end.div_ceil(sector).saturating_mul(sector))
+    }
 }

@@ -1,5 +1,13 @@
 //! The partition table as captured, in a form that fits a larger disk.
 
+use foghorn_types::{ByteCount, SectorSize};
+
+/// Bytes of one GPT entry. The specification allows larger ones; no tool makes them and Foghorn refuses them.
+pub const GPT_ENTRY_SIZE: u64 = 128;
+
+/// Most entry slots that a GPT may have here. Windows makes 128; the specification names no limit, memory does.
+pub const MAX_GPT_SLOTS: u32 = 4096;
+
 /// How the disk was divided.
 ///
 /// Of a GPT disk the table itself is kept here and *not* in the chunks, because both copies hold positions that depend on
@@ -18,6 +26,10 @@ pub enum PartitionTable {
 pub struct GptTable {
     /// The first 440 bytes of sector 0: boot code for BIOS machines.
     pub boot_code: Box<[u8; 440]>,
+    /// Bytes 440 to 445 of sector 0: the disk signature and two reserved bytes. Zero on nearly all GPT disks.
+    pub mbr_signature: [u8; 6],
+    /// Whether the protective entry of sector 0 is marked active, without which some BIOSes do not boot from the disk.
+    pub protective_active: bool,
     /// As on disk (mixed endian).
     pub disk_guid: [u8; 16],
     /// Entries that the table has room for, used or not. At least 1, 128 on nearly all disks.
@@ -26,6 +38,20 @@ pub struct GptTable {
     pub first_usable_lba: u64,
     /// Used entries, ascending by number.
     pub entries: Vec<GptEntry>,
+}
+
+impl GptTable {
+    /// Sectors that one copy of the entries takes.
+    #[must_use]
+    pub const fn array_sectors(&self, sector_size: SectorSize) -> u64 {
+        (self.entry_slots as u64 * GPT_ENTRY_SIZE).div_ceil(sector_size.bytes())
+    }
+
+    /// Bytes that the backup copy takes at the end of the disk: the entries and one header sector.
+    #[must_use]
+    pub const fn backup_size(&self, sector_size: SectorSize) -> ByteCount {
+        ByteCount::from_bytes((self.array_sectors(sector_size) + 1) * sector_size.bytes())
+    }
 }
 
 /// One used entry of a GPT.

@@ -1,0 +1,109 @@
+//! The encoded form of a manifest, described byte by byte in `docs/protocol/manifest.md`.
+//!
+//! There is exactly one encoding of a manifest, so that its hash can be its name. A BLAKE3 trailer makes every truncation
+//! and every flipped bit an error before anything is interpreted.
+
+mod sections;
+
+use foghorn_types::{ByteCount, ManifestId, SectorSize};
+
+use crate::cursor::{Cursor, put_section, put_varint};
+use crate::geometry::DiskGeometry;
+use crate::manifest::Manifest;
+use crate::validate::InvalidManifest;
+
+/// Version of the encoded form that this code writes, and the only one it reads.
+pub const FORMAT_VERSION: u16 = 1;
+
+const MAGIC: &[u8; 8] = b"FOGHMNFT";
+const TRAILER_LEN: usize = 32;
+
+const GEOMETRY: u8 = 1;
+const TABLE: u8 = 2;
+const FILE_SYSTEMS: u8 = 3;
+const CHUNKS: u8 = 4;
+
+/// Why bytes are no manifest.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeManifestError {
+    #[error("these {0} bytes do not start as a manifest does")]
+    NotAManifest(usize),
+    #[error("the manifest is truncated or damaged: its checksum does not match")]
+    Checksum,
+    #[error("the manifest has format version {0}, this program reads {FORMAT_VERSION}")]
+    Version(u16),
+    #[error("the manifest's section {section:?} {what}")]
+    Malformed { section: &'static str, what: &'static str },
+    #[error("the manifest describes no disk")]
+    Invalid(#[from] InvalidManifest),
+}
+
+impl Manifest {
+    /// The encoded form. Equal manifests have equal bytes.
+    ///
+    /// A manifest that does not [`validate`](Self::validate) encodes to something that does not decode.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.chunks.len() * 36 + 1024);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        let mut contents = Vec::new();
+        put_varint(&mut contents, self.geometry.size.bytes());
+        contents.push(self.geometry.sector_size.bytes().ilog2() as u8);
+        put_section(&mut out, GEOMETRY, &contents);
+        put_section(&mut out, TABLE, &sections::encode_table(&self.table));
+        put_section(&mut out, FILE_SYSTEMS, &sections::encode_file_systems(&self.file_systems));
+        put_section(&mut out, CHUNKS, &sections::encode_chunks(&self.chunks));
+        let trailer = blake3::hash(&out);
+        out.extend_from_slice(trailer.as_bytes());
+        out
+    }
+
+    /// The encoded form and the id that names it.
+    #[must_use]
+    pub fn encode_named(&self) -> (ManifestId, Vec<u8>) {
+        let encoded = self.encode();
+        (ManifestId::of(&encoded), encoded)
+    }
+
+    /// Reads an encoded manifest and validates it. Never panics, and takes memory in proportion to `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not, from the first to the last, the encoding of a valid manifest.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeManifestError> {
+        let body = bytes.strip_prefix(MAGIC).ok_or(DecodeManifestError::NotAManifest(bytes.len()))?;
+        let split = body.len().checked_sub(TRAILER_LEN).ok_or(DecodeManifestError::Checksum)?;
+        let (body, trailer) = body.split_at(split);
+        if blake3::hash(&bytes[..MAGIC.len() + split])
+            != *trailer.first_chunk().expect("split TRAILER_LEN before the end")
+        {
+            return Err(DecodeManifestError::Checksum);
+        }
+        let mut rest = Cursor::new(body, "header");
+        let version = u16::from_le_bytes(rest.array()?);
+        if version != FORMAT_VERSION {
+            return Err(DecodeManifestError::Version(version));
+        }
+        let manifest = Self {
+            geometry: decode_geometry(rest.section(GEOMETRY, "geometry")?)?,
+            table: sections::decode_table(rest.section(TABLE, "partition table")?)?,
+            file_systems: sections::decode_file_systems(rest.section(FILE_SYSTEMS, "file systems")?)?,
+            chunks: sections::decode_chunks(rest.section(CHUNKS, "chunks")?)?,
+        };
+        rest.finish()?;
+        manifest.validate()?;
+        Ok(manifest)
+    }
+}
+
+fn decode_geometry(mut from: Cursor<'_>) -> Result<DiskGeometry, DecodeManifestError> {
+    let size = ByteCount::from_bytes(from.varint()?);
+    let sector_size = match from.byte()? {
+        9 => SectorSize::B512,
+        12 => SectorSize::B4096,
+        _ => return Err(from.malformed("has an unknown sector size")),
+    };
+    from.finish()?;
+    Ok(DiskGeometry { size, sector_size })
+}

@@ -1,0 +1,215 @@
+//! Contents of the sections.
+
+use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex};
+
+use super::DecodeManifestError;
+use crate::cursor::{Cursor, put_varint};
+use crate::manifest::{ChunkContent, ChunkEntry, FileSystem, FileSystemKind};
+use crate::mask::{SectorRange, UsedMask};
+use crate::table::{GptEntry, GptTable, PartitionTable};
+
+const CHUNK_HAS_DATA: u64 = 1;
+const CHUNK_HAS_RANGES: u64 = 2;
+const CHUNK_FLAG_BITS: u32 = 2;
+
+const HAS_BOOT_CODE: u8 = 1;
+const PROTECTIVE_ACTIVE: u8 = 2;
+
+pub(super) fn encode_table(table: &PartitionTable) -> Vec<u8> {
+    match table {
+        PartitionTable::None => vec![0],
+        PartitionTable::Mbr => vec![1],
+        PartitionTable::Gpt(gpt) => {
+            let mut out = vec![2];
+            encode_gpt(&mut out, gpt);
+            out
+        }
+    }
+}
+
+fn encode_gpt(out: &mut Vec<u8>, gpt: &GptTable) {
+    let has_boot_code = gpt.boot_code.iter().any(|&byte| byte != 0);
+    let active = if gpt.protective_active { PROTECTIVE_ACTIVE } else { 0 };
+    out.push(if has_boot_code { HAS_BOOT_CODE } else { 0 } | active);
+    if has_boot_code {
+        out.extend_from_slice(&*gpt.boot_code);
+    }
+    out.extend_from_slice(&gpt.mbr_signature);
+    out.extend_from_slice(&gpt.disk_guid);
+    put_varint(out, u64::from(gpt.entry_slots));
+    put_varint(out, gpt.first_usable_lba);
+    put_varint(out, gpt.entries.len() as u64);
+    for entry in &gpt.entries {
+        put_varint(out, u64::from(entry.number));
+        out.extend_from_slice(&entry.type_guid);
+        out.extend_from_slice(&entry.unique_guid);
+        put_varint(out, entry.first_lba);
+        put_varint(out, entry.last_lba);
+        put_varint(out, entry.attributes);
+        let used = entry.name.iter().rposition(|&unit| unit != 0).map_or(0, |last| last + 1);
+        out.push(used as u8);
+        out.extend(entry.name[..used].iter().flat_map(|unit| unit.to_le_bytes()));
+    }
+}
+
+pub(super) fn decode_table(mut from: Cursor<'_>) -> Result<PartitionTable, DecodeManifestError> {
+    let table = match from.byte()? {
+        0 => PartitionTable::None,
+        1 => PartitionTable::Mbr,
+        2 => PartitionTable::Gpt(decode_gpt(&mut from)?),
+        _ => return Err(from.malformed("is of an unknown kind")),
+    };
+    from.finish()?;
+    Ok(table)
+}
+
+fn decode_gpt(from: &mut Cursor<'_>) -> Result<GptTable, DecodeManifestError> {
+    let flags = from.byte()?;
+    if flags & !(HAS_BOOT_CODE | PROTECTIVE_ACTIVE) != 0 {
+        return Err(from.malformed("has unknown flags"));
+    }
+    let mut boot_code = Box::new([0; 440]);
+    if flags & HAS_BOOT_CODE != 0 {
+        *boot_code = from.array()?;
+        if boot_code.iter().all(|&byte| byte == 0) {
+            return Err(from.malformed("spells out boot code that is not there"));
+        }
+    }
+    let mbr_signature = from.array()?;
+    let disk_guid = from.array()?;
+    let entry_slots = from.number()?;
+    let first_usable_lba = from.varint()?;
+    let count = from.count(37)?;
+    let entries = (0..count).map(|_| decode_gpt_entry(from)).collect::<Result<_, _>>()?;
+    let protective_active = flags & PROTECTIVE_ACTIVE != 0;
+    Ok(GptTable { boot_code, mbr_signature, protective_active, disk_guid, entry_slots, first_usable_lba, entries })
+}
+
+fn decode_gpt_entry(from: &mut Cursor<'_>) -> Result<GptEntry, DecodeManifestError> {
+    let mut entry = GptEntry {
+        number: from.number()?,
+        type_guid: from.array()?,
+        unique_guid: from.array()?,
+        first_lba: from.varint()?,
+        last_lba: from.varint()?,
+        attributes: from.varint()?,
+        name: [0; 36],
+    };
+    let used = usize::from(from.byte()?);
+    let Some(name) = entry.name.get_mut(..used) else { return Err(from.malformed("has a name that is too long")) };
+    for unit in name.iter_mut() {
+        *unit = u16::from_le_bytes(from.array()?);
+    }
+    if name.last() == Some(&0) {
+        return Err(from.malformed("has a name that is not in its shortest form"));
+    }
+    Ok(entry)
+}
+
+pub(super) fn encode_file_systems(file_systems: &[FileSystem]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, file_systems.len() as u64);
+    for fs in file_systems {
+        put_varint(&mut out, u64::from(fs.partition));
+        put_varint(&mut out, fs.start.bytes());
+        put_varint(&mut out, fs.size.bytes());
+        out.push(match fs.kind {
+            FileSystemKind::Raw => 0,
+            FileSystemKind::Ext => 1,
+            FileSystemKind::Ntfs => 2,
+            FileSystemKind::Fat => 3,
+        });
+        put_varint(&mut out, fs.used.bytes());
+    }
+    out
+}
+
+pub(super) fn decode_file_systems(mut from: Cursor<'_>) -> Result<Vec<FileSystem>, DecodeManifestError> {
+    let count = from.count(5)?;
+    let mut file_systems = Vec::with_capacity(count);
+    for _ in 0..count {
+        file_systems.push(FileSystem {
+            partition: from.number()?,
+            start: ByteOffset::from_bytes(from.varint()?),
+            size: ByteCount::from_bytes(from.varint()?),
+            kind: match from.byte()? {
+                0 => FileSystemKind::Raw,
+                1 => FileSystemKind::Ext,
+                2 => FileSystemKind::Ntfs,
+                3 => FileSystemKind::Fat,
+                _ => return Err(from.malformed("name an unknown kind")),
+            },
+            used: ByteCount::from_bytes(from.varint()?),
+        });
+    }
+    from.finish()?;
+    Ok(file_systems)
+}
+
+pub(super) fn encode_chunks(chunks: &[ChunkEntry]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(chunks.len() * 36 + 10);
+    put_varint(&mut out, chunks.len() as u64);
+    let mut expected = 0;
+    for chunk in chunks {
+        let index = u64::from(chunk.index.get());
+        let data = if matches!(chunk.content, ChunkContent::Data(_)) { CHUNK_HAS_DATA } else { 0 };
+        let ranges = if matches!(chunk.used, UsedMask::Ranges(_)) { CHUNK_HAS_RANGES } else { 0 };
+        // Chunks out of order give a gap that no decoder takes, see encode().
+        put_varint(&mut out, (index.wrapping_sub(expected) << CHUNK_FLAG_BITS) | data | ranges);
+        expected = index + 1;
+        if let UsedMask::Ranges(ranges) = &chunk.used {
+            encode_ranges(&mut out, ranges);
+        }
+        if let ChunkContent::Data(id) = &chunk.content {
+            out.extend_from_slice(id.as_bytes());
+        }
+    }
+    out
+}
+
+fn encode_ranges(out: &mut Vec<u8>, ranges: &[SectorRange]) {
+    put_varint(out, ranges.len() as u64);
+    let mut at = 0_u64;
+    for range in ranges {
+        put_varint(out, u64::from(range.start).wrapping_sub(at));
+        put_varint(out, u64::from(range.end).wrapping_sub(u64::from(range.start)));
+        at = u64::from(range.end);
+    }
+}
+
+pub(super) fn decode_chunks(mut from: Cursor<'_>) -> Result<Vec<ChunkEntry>, DecodeManifestError> {
+    // A chunk takes one byte or more, its entry here some fifty: in proportion, and mostly far less than that, because a
+    // list that is not made of zero chunks has 33 bytes per chunk.
+    let count = from.count(1)?;
+    let mut chunks = Vec::with_capacity(count);
+    let mut expected = 0_u64;
+    for _ in 0..count {
+        let head = from.varint()?;
+        let index = expected.checked_add(head >> CHUNK_FLAG_BITS).and_then(|index| u32::try_from(index).ok());
+        let index = index.ok_or(from.malformed("name a chunk that no disk has"))?;
+        expected = u64::from(index) + 1;
+        let used = if head & CHUNK_HAS_RANGES != 0 { decode_ranges(&mut from)? } else { UsedMask::Whole };
+        let content = if head & CHUNK_HAS_DATA != 0 {
+            ChunkContent::Data(ChunkId::from_digest(from.array()?))
+        } else {
+            ChunkContent::Zero
+        };
+        chunks.push(ChunkEntry { index: ChunkIndex::new(index), used, content });
+    }
+    from.finish()?;
+    Ok(chunks)
+}
+
+fn decode_ranges(from: &mut Cursor<'_>) -> Result<UsedMask, DecodeManifestError> {
+    let count = from.count(2)?;
+    let mut ranges = Vec::with_capacity(count);
+    let mut at = 0_u16;
+    for _ in 0..count {
+        let (gap, len): (u16, u16) = (from.number()?, from.number()?);
+        let start = at.checked_add(gap).ok_or(from.malformed("have a range beyond the chunk"))?;
+        let end = start.checked_add(len).ok_or(from.malformed("have a range beyond the chunk"))?;
+        ranges.push(SectorRange { start, end });
+        at = end;
+    }
+    Ok(UsedMask::Ranges(ranges))
+}

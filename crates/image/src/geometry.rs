@@ -1,0 +1,47 @@
+//! The size of a disk, and how chunks lie on it.
+
+use foghorn_types::{ByteCount, ByteOffset, ChunkIndex, SectorSize};
+
+/// Bytes of disk that one chunk covers. Chunks are aligned to it, so equal data at equal alignment has equal chunks.
+pub const CHUNK_SIZE: u64 = 1 << 20;
+
+/// Size and sector size of the captured disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskGeometry {
+    pub size: ByteCount,
+    pub sector_size: SectorSize,
+}
+
+impl DiskGeometry {
+    /// Chunks that cover the disk, the last of which may be short.
+    #[must_use]
+    pub const fn chunk_count(&self) -> u64 {
+        self.size.bytes().div_ceil(CHUNK_SIZE)
+    }
+
+    /// Where the chunk starts on the disk.
+    #[must_use]
+    pub const fn chunk_offset(index: ChunkIndex) -> ByteOffset {
+        ByteOffset::from_bytes(index.get() as u64 * CHUNK_SIZE)
+    }
+
+    /// Bytes of the disk that the chunk covers: 1 MiB, less at the end of the disk, 0 beyond it.
+    #[must_use]
+    pub const fn chunk_len(&self, index: ChunkIndex) -> usize {
+        let rest = self.size.bytes().saturating_sub(Self::chunk_offset(index).bytes());
+        (if rest < CHUNK_SIZE { rest } else { CHUNK_SIZE }) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_chunk_is_short() {
+        let disk = DiskGeometry { size: ByteCount::from_bytes(2 * CHUNK_SIZE + 512), sector_size: SectorSize::B512 };
+        let lengths: Vec<usize> = (0..4).map(|i| disk.chunk_len(ChunkIndex::new(i))).collect();
+        assert_eq!(lengths, [1 << 20, 1 << 20, 512, 0]);
+        assert_eq!(disk.chunk_count(), 3);
+    }
+}

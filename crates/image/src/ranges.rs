@@ -1,0 +1,150 @@
+//! Runs of bytes, and ordered sets of them.
+
+use foghorn_types::ByteCount;
+
+/// A run of bytes `start..end` of a disk or volume; never empty inside [`ByteRanges`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ByteRange {
+    /// First byte.
+    pub start: u64,
+    /// The byte after the last one.
+    pub end: u64,
+}
+
+impl ByteRange {
+    #[must_use]
+    pub const fn new(start: u64, end: u64) -> Self {
+        Self { start, end }
+    }
+
+    #[must_use]
+    pub const fn size(&self) -> ByteCount {
+        ByteCount::from_bytes(self.end.saturating_sub(self.start))
+    }
+
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.end <= self.start
+    }
+
+    /// The same run, `by` bytes further on: from a place in a partition to a place on the disk.
+    #[must_use]
+    pub const fn shifted(self, by: u64) -> Self {
+        Self { start: self.start.saturating_add(by), end: self.end.saturating_add(by) }
+    }
+}
+
+/// A set of bytes as runs: ascending, none empty, none touching or overlapping another.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ByteRanges(Vec<ByteRange>);
+
+impl ByteRanges {
+    /// The set of no bytes.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    #[must_use]
+    pub fn as_slice(&self) -> &[ByteRange] {
+        &self.0
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, ByteRange> {
+        self.0.iter()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes in the set.
+    #[must_use]
+    pub fn total(&self) -> ByteCount {
+        self.0.iter().map(ByteRange::size).sum()
+    }
+
+    /// Adds a run. Constant time when it starts at or after the start of the last one, as a reader of bitmaps produces
+    /// them; otherwise the whole set is sorted again.
+    pub fn push(&mut self, range: ByteRange) {
+        if range.is_empty() {
+            return;
+        }
+        match self.0.last_mut() {
+            Some(last) if range.start < last.start => {
+                self.0.push(range);
+                let unsorted = std::mem::take(&mut self.0);
+                *self = unsorted.into_iter().collect();
+            }
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => self.0.push(range),
+        }
+    }
+
+    /// Adds every run of `other`.
+    pub fn extend_from(&mut self, other: &Self) {
+        let merged = self.0.iter().chain(&other.0).copied().collect();
+        *self = merged;
+    }
+
+    /// What of `whole` is not in this set.
+    #[must_use]
+    pub fn gaps_within(&self, whole: ByteRange) -> Self {
+        let mut gaps = Self::new();
+        let mut at = whole.start;
+        for range in &self.0 {
+            gaps.push(ByteRange::new(at, range.start.min(whole.end)));
+            at = at.max(range.end);
+        }
+        gaps.push(ByteRange::new(at, whole.end));
+        gaps
+    }
+}
+
+impl FromIterator<ByteRange> for ByteRanges {
+    /// Takes runs in any order, empty or overlapping.
+    fn from_iter<I: IntoIterator<Item = ByteRange>>(ranges: I) -> Self {
+        let mut sorted: Vec<ByteRange> = ranges.into_iter().collect();
+        sorted.sort_unstable();
+        let mut set = Self::new();
+        for range in sorted {
+            set.push(range);
+        }
+        set
+    }
+}
+
+impl<'a> IntoIterator for &'a ByteRanges {
+    type Item = &'a ByteRange;
+    type IntoIter = std::slice::Iter<'a, ByteRange>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(ranges: &[(u64, u64)]) -> ByteRanges {
+        ranges.iter().map(|&(start, end)| ByteRange::new(start, end)).collect()
+    }
+
+    #[test]
+    fn a_set_is_sorted_and_merged_whatever_goes_in() {
+        assert_eq!(set(&[(9, 12), (3, 3), (0, 2), (2, 4), (10, 11)]), set(&[(0, 4), (9, 12)]));
+        let mut pushed = set(&[(5, 6), (8, 9)]);
+        pushed.push(ByteRange::new(0, 5));
+        assert_eq!(pushed.as_slice(), [ByteRange::new(0, 6), ByteRange::new(8, 9)]);
+        assert_eq!(pushed.total().bytes(), 7);
+    }
+
+    #[test]
+    fn gaps_are_what_the_set_leaves_of_a_run() {
+        assert_eq!(set(&[(0, 4), (9, 12), (20, 30)]).gaps_within(ByteRange::new(2, 25)), set(&[(4, 9), (12, 20)]));
+        assert_eq!(set(&[(30, 40)]).gaps_within(ByteRange::new(0, 20)), set(&[(0, 20)]));
+        assert_eq!(set(&[(0, 40)]).gaps_within(ByteRange::new(10, 20)), ByteRanges::new());
+    }
+}

@@ -1,0 +1,131 @@
+//! What must hold in a manifest beyond its types.
+
+use foghorn_types::ChunkIndex;
+
+use crate::geometry::CHUNK_SIZE;
+use crate::manifest::{FileSystem, FileSystemKind, Manifest};
+use crate::mask::{UsedMask, units};
+use crate::table::{GptTable, MAX_GPT_SLOTS, PartitionTable};
+
+/// Why a manifest describes no disk.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum InvalidManifest {
+    #[error("the disk has a size of {0} bytes, which is none that chunks can cover")]
+    DiskSize(u64),
+    #[error("{0} does not come after the one before it")]
+    ChunkOrder(ChunkIndex),
+    #[error("{0} lies outside the disk")]
+    ChunkOutside(ChunkIndex),
+    #[error("the used mask of {0} is empty, out of order, or runs beyond the chunk")]
+    Mask(ChunkIndex),
+    #[error("partition {0} lies outside the disk or is empty")]
+    FileSystemOutside(u32),
+    #[error("partition {0} overlaps the one before it, or comes before it")]
+    FileSystemOverlap(u32),
+    #[error("partition {0} claims to use more than it has, or is raw and claims less")]
+    FileSystemUsed(u32),
+    #[error("a GPT with {0} entry slots is not supported")]
+    GptSlots(u32),
+    #[error("the GPT lets partitions start at sector {0}, inside the table itself")]
+    GptFirstUsable(u64),
+    #[error("GPT entry {0} is out of order or has no slot")]
+    GptNumber(u32),
+    #[error("GPT entry {0} lies outside the disk's usable sectors")]
+    GptOutside(u32),
+    #[error("GPT entries {0} and {1} overlap")]
+    GptOverlap(u32, u32),
+}
+
+impl Manifest {
+    /// Checks everything that the types leave open; a decoded manifest has passed.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that does not hold.
+    pub fn validate(&self) -> Result<(), InvalidManifest> {
+        let size = self.geometry.size.bytes();
+        if size == 0 || size > u64::from(u32::MAX) * CHUNK_SIZE {
+            return Err(InvalidManifest::DiskSize(size));
+        }
+        if let PartitionTable::Gpt(table) = &self.table {
+            self.validate_gpt(table)?;
+        }
+        self.validate_file_systems()?;
+        self.validate_chunks()
+    }
+
+    fn validate_gpt(&self, table: &GptTable) -> Result<(), InvalidManifest> {
+        if !(1..=MAX_GPT_SLOTS).contains(&table.entry_slots) {
+            return Err(InvalidManifest::GptSlots(table.entry_slots));
+        }
+        let sector_size = self.geometry.sector_size;
+        if table.first_usable_lba < 2 + table.array_sectors(sector_size) {
+            return Err(InvalidManifest::GptFirstUsable(table.first_usable_lba));
+        }
+        let sectors = self.geometry.size.bytes() / sector_size.bytes();
+        let usable_end = sectors.saturating_sub(1 + table.array_sectors(sector_size));
+        let mut previous = 0;
+        for entry in &table.entries {
+            if entry.number <= previous || entry.number > table.entry_slots {
+                return Err(InvalidManifest::GptNumber(entry.number));
+            }
+            previous = entry.number;
+            if entry.first_lba < table.first_usable_lba
+                || entry.last_lba < entry.first_lba
+                || entry.last_lba >= usable_end
+            {
+                return Err(InvalidManifest::GptOutside(entry.number));
+            }
+        }
+        let mut by_place: Vec<_> = table.entries.iter().collect();
+        by_place.sort_unstable_by_key(|entry| entry.first_lba);
+        match by_place.windows(2).find(|pair| pair[1].first_lba <= pair[0].last_lba) {
+            Some(pair) => Err(InvalidManifest::GptOverlap(pair[0].number, pair[1].number)),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_file_systems(&self) -> Result<(), InvalidManifest> {
+        let disk = self.geometry.size.bytes();
+        let mut previous_end = 0;
+        for FileSystem { partition, start, size, kind, used } in &self.file_systems {
+            let end = start.bytes().checked_add(size.bytes()).filter(|&end| end <= disk && size.bytes() > 0);
+            let end = end.ok_or(InvalidManifest::FileSystemOutside(*partition))?;
+            if start.bytes() < previous_end {
+                return Err(InvalidManifest::FileSystemOverlap(*partition));
+            }
+            previous_end = end;
+            if used > size || (*kind == FileSystemKind::Raw && used != size) {
+                return Err(InvalidManifest::FileSystemUsed(*partition));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_chunks(&self) -> Result<(), InvalidManifest> {
+        let mut previous = None;
+        for chunk in &self.chunks {
+            if previous >= Some(chunk.index) {
+                return Err(InvalidManifest::ChunkOrder(chunk.index));
+            }
+            previous = Some(chunk.index);
+            let len = self.geometry.chunk_len(chunk.index);
+            if len == 0 {
+                return Err(InvalidManifest::ChunkOutside(chunk.index));
+            }
+            if !mask_is_sane(&chunk.used, units(len)) {
+                return Err(InvalidManifest::Mask(chunk.index));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `units`: 512-byte units that the chunk has.
+fn mask_is_sane(mask: &UsedMask, units: u16) -> bool {
+    let UsedMask::Ranges(ranges) = mask else { return true };
+    let ordered = ranges.windows(2).all(|pair| pair[0].end < pair[1].start);
+    let filled = ranges.iter().all(|range| range.start < range.end && range.end <= units);
+    let whole = matches!(ranges[..], [only] if only.start == 0 && only.end == units);
+    !ranges.is_empty() && ordered && filled && !whole
+}
