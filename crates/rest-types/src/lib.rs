@@ -1,2 +1,8 @@
+//! JSON bodies of the REST API, as both the controller's clients and its tests read and write them.
+//!
+//! [`fog`] is the FOG dialect, where every stored field travels as a string: those strings end here, in typed ids, flags
+//! and addresses. [`native`] holds the bodies of Foghorn's own routes. Nothing here knows the domain: the public JSON must
+//! not move when the domain does.
 
+pub mod fog;
 pub mod native;

@@ -1,0 +1,20 @@
+//! The FOG dialect: the classes that the command line uses, the list envelope, and the bodies that it sends.
+//!
+//! A view has the fields that a program acts on and ignores the rest; whoever wants the whole object keeps the
+//! [`serde_json::Value`] beside it, as [`Row`] does.
+
+mod envelope;
+mod group;
+mod host;
+mod image;
+mod storage_node;
+mod task;
+mod text;
+
+pub use envelope::{ErrorBody, FogObject, ReadListError, Row, read_list, read_one};
+pub use group::{Group, GroupAssociation, GroupBody};
+pub use host::{Host, HostBody};
+pub use image::{Image, ImageBody};
+pub use storage_node::{StorageNode, StorageNodeBody};
+pub use task::{CAPTURE, DEPLOY, IMAGING_TYPES, Task, TaskBody, TaskState};
+pub use text::ReadFieldError;
