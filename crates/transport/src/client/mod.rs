@@ -1,0 +1,247 @@
+//! The client's end: one connection to one agent for one task. Reconnecting and the choice of an agent are the caller's.
+
+mod connect;
+mod lanes;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use foghorn_types::{ChunkId, ManifestId};
+use quinn::{Connection, Endpoint};
+
+pub use connect::{ConnectError, Source};
+pub use lanes::{Ack, FetchRequests, Fetched, FetchedChunk, FetchedChunks, StoreAcks, StoreSender};
+
+use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
+use crate::identity::Identity;
+use crate::session::{CLOSE_DONE, ClientOutcome, ClientProgress, EndReason, Hello, SessionKind};
+use crate::wire::{AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireReport, decode_agent_message, encode};
+
+/// How long a closing connection waits until the agent has heard of it.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A session with an agent. Dropping it ends the session; the agent sees a client that went away.
+#[derive(Debug)]
+pub struct AgentConnection {
+    endpoint: Endpoint,
+    connection: Connection,
+    kind: SessionKind,
+    reports: AtomicU64,
+    last_report: Mutex<Option<ClientProgress>>,
+}
+
+/// The manifest could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchManifestError {
+    #[error("could not fetch the manifest")]
+    Stream(#[from] StreamError),
+    #[error("the agent sent manifest {found}, the session is about {expected}")]
+    Mismatch { expected: ManifestId, found: ManifestId },
+    #[error("a capture has no manifest to fetch")]
+    Capture,
+}
+
+/// The agent's answer to which chunks it has could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("could not ask the agent which chunks it has")]
+pub struct WhichAreStoredError(#[from] pub StreamError);
+
+/// The manifest was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreManifestError {
+    #[error("could not send the manifest")]
+    Stream(#[from] StreamError),
+    #[error("a manifest of {0} bytes is larger than an agent takes")]
+    TooLarge(usize),
+    #[error("the agent stored manifest {found}, it was sent {expected}")]
+    Mismatch { expected: ManifestId, found: ManifestId },
+}
+
+/// Nobody confirmed that the end of the task was recorded; it may have been, or not.
+#[derive(Debug, thiserror::Error)]
+#[error("the end of the task was not confirmed")]
+pub struct FinishError(#[from] pub StreamError);
+
+impl FetchManifestError {
+    /// Whether a new connection may succeed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Stream(error) if error.is_transient())
+    }
+}
+
+impl WhichAreStoredError {
+    /// Whether a new connection may succeed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.0.is_transient()
+    }
+}
+
+impl StoreManifestError {
+    /// Whether a new connection may succeed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Stream(error) if error.is_transient())
+    }
+}
+
+impl FinishError {
+    /// Whether a new connection may succeed. Finishing twice does no harm.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.0.is_transient()
+    }
+}
+
+impl AgentConnection {
+    /// Connects, proves who both ends are, and waits until the agent says what the session is for.
+    ///
+    /// # Errors
+    /// See [`ConnectError`]; its `is_transient` says whether trying again makes sense.
+    pub async fn connect(source: &Source, identity: &Identity, hello: Hello) -> Result<Self, ConnectError> {
+        let (endpoint, connection, kind) = connect::connect(source, identity, &hello).await?;
+        Ok(Self { endpoint, connection, kind, reports: AtomicU64::new(0), last_report: Mutex::new(None) })
+    }
+
+    /// What the agent says this session is for.
+    #[must_use]
+    pub fn kind(&self) -> SessionKind {
+        self.kind
+    }
+
+    /// The encoded manifest of a deploy, checked against the id that the session names.
+    ///
+    /// # Errors
+    /// When the connection fails, the agent cannot read the manifest, or what it sent is not that manifest.
+    pub async fn fetch_manifest(&self) -> Result<Bytes, FetchManifestError> {
+        let SessionKind::Deploy { manifest: expected } = self.kind else { return Err(FetchManifestError::Capture) };
+        let (_writer, mut reader) = self.open(ClientMessage::FetchManifest).await?;
+        let bytes = match reader.expect(decode_agent_message).await? {
+            AgentMessage::Manifest { len } => reader.raw(len as usize).await?,
+            other => return Err(refused(other, &reader, "a manifest").into()),
+        };
+        let found = ManifestId::of(&bytes);
+        if found == expected { Ok(bytes) } else { Err(FetchManifestError::Mismatch { expected, found }) }
+    }
+
+    /// Opens a lane on which the agent sends chunks as they are asked for. Several lanes may be open at once.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn fetch_lane(&self) -> Result<(FetchRequests, FetchedChunks), StreamError> {
+        let (mut writer, reader) = self.open(ClientMessage::OpenFetch).await?;
+        writer.set_on_drop(OnDrop::Finish);
+        Ok(lanes::fetch_lane(writer, reader))
+    }
+
+    /// Which of these chunks the agent has, in the order asked. Those it has stay until this capture ends.
+    ///
+    /// # Errors
+    /// When the connection fails or the agent cannot tell.
+    pub async fn which_are_stored(&self, ids: &[ChunkId]) -> Result<Vec<bool>, WhichAreStoredError> {
+        let mut all = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(MAX_IDS) {
+            let (_writer, mut reader) = self.open(ClientMessage::WhichAreStored { ids: ids.to_vec() }).await?;
+            match reader.expect(decode_agent_message).await? {
+                AgentMessage::Stored { stored } if stored.len() == ids.len() => all.extend(stored),
+                other => return Err(refused(other, &reader, "one answer per chunk asked about").into()),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Opens a lane on which chunks are sent to the agent and acknowledged when they are durable.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn store_lane(&self) -> Result<(StoreSender, StoreAcks), StreamError> {
+        let (writer, reader) = self.open(ClientMessage::OpenStore).await?;
+        Ok(lanes::store_lane(writer, reader))
+    }
+
+    /// Stores an encoded manifest; returns when it is durable. Every chunk it names must be stored before.
+    ///
+    /// # Errors
+    /// When the connection fails, or the agent refuses: a chunk is missing, the bytes are no manifest, its disk is full.
+    pub async fn store_manifest(&self, manifest: Bytes) -> Result<ManifestId, StoreManifestError> {
+        let len = u32::try_from(manifest.len()).ok().filter(|len| *len <= MAX_MANIFEST);
+        let len = len.ok_or(StoreManifestError::TooLarge(manifest.len()))?;
+        let expected = ManifestId::of(&manifest);
+        let (mut writer, mut reader) = self.streams().await?;
+        writer.send_with(&ClientMessage::StoreManifest { len }, manifest).await?;
+        match reader.expect(decode_agent_message).await? {
+            AgentMessage::ManifestStored { id } if id == expected => Ok(id),
+            AgentMessage::ManifestStored { id: found } => Err(StoreManifestError::Mismatch { expected, found }),
+            other => Err(refused(other, &reader, "an answer to a manifest").into()),
+        }
+    }
+
+    /// Says how far the client is. Never waits; a report may be lost, a newer one replaces it, and the last one is
+    /// repeated by [`finish`](Self::finish).
+    pub fn report(&self, progress: ClientProgress) {
+        *self.last_report.lock().expect("nothing panics while it holds this lock") = Some(progress);
+        let number = self.reports.fetch_add(1, Ordering::Relaxed) + 1;
+        let report = encode(&WireReport { number, progress: progress.into() });
+        // Fails only when the connection is over, which every other call will say.
+        let _ = self.connection.send_datagram(report.into());
+    }
+
+    /// Says how the client's part ended. Returns only after the agent said that the controller has recorded it, then
+    /// closes the connection.
+    ///
+    /// # Errors
+    /// When the connection ended before that; the end may have been recorded nevertheless.
+    pub async fn finish(self, outcome: ClientOutcome) -> Result<(), FinishError> {
+        let progress = *self.last_report.lock().expect("nothing panics while it holds this lock");
+        let message = ClientMessage::Finished { outcome: outcome.into(), progress: progress.map(Into::into) };
+        let (_writer, mut reader) = self.open(message).await?;
+        match reader.expect(decode_agent_message).await? {
+            AgentMessage::Recorded => {}
+            other => return Err(refused(other, &reader, "that the end is recorded").into()),
+        }
+        self.connection.close(CLOSE_DONE, b"");
+        // The agent has all it needs; this only spares it the wait for a silent peer.
+        let _ = tokio::time::timeout(CLOSE_PATIENCE, self.endpoint.wait_idle()).await;
+        Ok(())
+    }
+
+    /// Waits until the connection has ended and says why. Cancel-safe.
+    pub async fn ended(&self) -> EndReason {
+        EndReason::from(&self.connection.closed().await)
+    }
+
+    /// Bytes of UDP payload received and sent so far.
+    #[must_use]
+    pub fn wire_bytes(&self) -> (u64, u64) {
+        let stats = self.connection.stats();
+        (stats.udp_rx.bytes, stats.udp_tx.bytes)
+    }
+
+    async fn streams(&self) -> Result<(FrameWriter, FrameReader), StreamError> {
+        let (send, receive) = self.connection.open_bi().await?;
+        Ok((FrameWriter::new(send, OnDrop::Reset), FrameReader::new(self.connection.clone(), receive)))
+    }
+
+    async fn open(&self, first: ClientMessage) -> Result<(FrameWriter, FrameReader), StreamError> {
+        let (mut writer, reader) = self.streams().await?;
+        writer.send(&first).await?;
+        Ok((writer, reader))
+    }
+}
+
+impl Drop for AgentConnection {
+    fn drop(&mut self) {
+        self.connection.close(CLOSE_DONE, b"");
+    }
+}
+
+/// An answer other than the one hoped for: a refusal in words, or a violation.
+fn refused(message: AgentMessage, reader: &FrameReader, expected: &'static str) -> StreamError {
+    match message {
+        AgentMessage::RequestRefused { reason } => StreamError::Refused { reason },
+        _ => reader.unexpected(expected),
+    }
+}

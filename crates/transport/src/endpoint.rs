@@ -1,0 +1,99 @@
+//! UDP sockets and the knobs of QUIC: windows, timeouts, datagram sizes.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use rustix::net::sockopt;
+use tracing::warn;
+
+/// A peer that says nothing for this long is gone.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Four keep-alives fit into the idle timeout, so three lost in a row do no harm.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// Streams one client may have open: a few lanes, a few questions.
+const STREAMS: u32 = 16;
+/// UDP payload of a 9000-byte Ethernet frame; what the path really carries is found by probing from 1200 upwards.
+const LARGEST_DATAGRAM: u16 = 8952;
+/// Socket buffers: 4 MiB are 3 ms at 10 Gbit/s, longer than a busy machine keeps us from the CPU, usually.
+const SOCKET_BUFFER: usize = 4 << 20;
+
+/// Which end a configuration is for; they differ in how much they buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    /// One connection, the bulk comes in: 8 MiB of receive window keep 10 Gbit/s going while a thread is late by 6 ms.
+    Client,
+    /// Hundreds of connections: at most 3 MiB in and 4 MiB out for each, whatever the client does or leaves undone.
+    Agent,
+}
+
+/// # Errors
+/// When the socket cannot be opened or bound.
+pub(crate) fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    let receive = raise(
+        || sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER),
+        || sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER),
+        || sockopt::socket_recv_buffer_size(&socket),
+    )?;
+    let send = raise(
+        || sockopt::set_socket_send_buffer_size_force(&socket, SOCKET_BUFFER),
+        || sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER),
+        || sockopt::socket_send_buffer_size(&socket),
+    )?;
+    if receive < SOCKET_BUFFER || send < SOCKET_BUFFER {
+        warn!(
+            receive,
+            send,
+            wanted = SOCKET_BUFFER,
+            "the kernel caps UDP buffers: raise net.core.rmem_max and wmem_max"
+        );
+    }
+    Ok(socket)
+}
+
+/// Goes beyond the system's limit where we may (root), else up to it; says what came of it in bytes, as the kernel counts.
+fn raise(
+    force: impl Fn() -> rustix::io::Result<()>,
+    plain: impl Fn() -> rustix::io::Result<()>,
+    size: impl Fn() -> rustix::io::Result<usize>,
+) -> io::Result<usize> {
+    force().or_else(|_| plain())?;
+    Ok(size()?)
+}
+
+pub(crate) fn endpoint_config() -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    config.max_udp_payload_size(LARGEST_DATAGRAM).expect("the size lies between 1200 and 65527");
+    config
+}
+
+pub(crate) fn transport_config(side: Side) -> Arc<TransportConfig> {
+    let (stream_window, window, send_window, report_buffer) = match side {
+        Side::Client => (6 << 20, 8 << 20, 4 << 20, None),
+        Side::Agent => (2 << 20, 3 << 20, 4 << 20, Some(16 << 10)),
+    };
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(LARGEST_DATAGRAM);
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(24)).max_ack_delay(Some(Duration::from_millis(5)));
+
+    let mut config = TransportConfig::default();
+    config
+        .max_idle_timeout(Some(IdleTimeout::try_from(IDLE_TIMEOUT).expect("ten seconds fit")))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_concurrent_bidi_streams(VarInt::from_u32(if side == Side::Agent { STREAMS } else { 0 }))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(stream_window))
+        .receive_window(VarInt::from_u32(window))
+        .send_window(send_window)
+        .datagram_receive_buffer_size(report_buffer)
+        .datagram_send_buffer_size(16 << 10)
+        .initial_rtt(Duration::from_millis(20))
+        .mtu_discovery_config(Some(discovery))
+        .ack_frequency_config(Some(acks))
+        .enable_segmentation_offload(true);
+    Arc::new(config)
+}

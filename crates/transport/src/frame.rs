@@ -1,0 +1,254 @@
+//! Frames on a stream: `u32` little endian length and a body of at most [`MAX_FRAME`] bytes, sometimes followed by raw
+//! bytes whose number the body gives.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
+use serde::Serialize;
+
+use crate::session::{CLOSE_VIOLATION, EndReason};
+use crate::wire::{DecodeMessageError, MAX_FRAME, encode};
+
+/// Why a stream could not go on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StreamError {
+    #[error("{0}")]
+    Ended(EndReason),
+    #[error("the other end gave up the stream")]
+    Reset,
+    #[error("the stream ended in the middle of a message")]
+    Truncated,
+    #[error("a frame of {0} bytes is beyond the limit of {MAX_FRAME}")]
+    Oversized(u32),
+    #[error("a message could not be decoded")]
+    Malformed(#[source] DecodeMessageError),
+    #[error("expected {expected}, which is not what came")]
+    Unexpected { expected: &'static str },
+    #[error("the agent refused: {reason}")]
+    Refused { reason: String },
+}
+
+impl StreamError {
+    /// Whether a new connection may succeed where this one failed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Ended(reason) => reason.is_transient(),
+            Self::Reset => true,
+            Self::Truncated
+            | Self::Oversized(_)
+            | Self::Malformed(_)
+            | Self::Unexpected { .. }
+            | Self::Refused { .. } => false,
+        }
+    }
+
+    fn is_violation(&self) -> bool {
+        matches!(self, Self::Oversized(_) | Self::Malformed(_) | Self::Unexpected { .. } | Self::Truncated)
+    }
+}
+
+impl From<ConnectionError> for StreamError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Ended(EndReason::from(&error))
+    }
+}
+
+impl From<ReadError> for StreamError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::ConnectionLost(error) => error.into(),
+            ReadError::Reset(_) => Self::Reset,
+            ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => Self::Truncated,
+        }
+    }
+}
+
+impl From<WriteError> for StreamError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::ConnectionLost(error) => error.into(),
+            WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => Self::Reset,
+        }
+    }
+}
+
+/// What the end of a writer's life means to the reader, if [`FrameWriter::finish`] was not called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OnDrop {
+    /// All was said.
+    Finish,
+    /// Something went wrong: the reader must not take the end for a proper one.
+    Reset,
+}
+
+/// Segments taken from the stream in one go; one is at most a datagram, so this bounds what waits here to 64 × 9 KB.
+const BATCH: usize = 64;
+
+/// Reads frames and raw bytes. Copies each byte once, from datagrams into one buffer per item.
+#[derive(Debug)]
+pub(crate) struct FrameReader {
+    connection: Connection,
+    stream: RecvStream,
+    segments: VecDeque<Bytes>,
+    assembling: BytesMut,
+    /// Length of the frame whose body comes next.
+    frame: Option<usize>,
+}
+
+impl FrameReader {
+    pub(crate) fn new(connection: Connection, stream: RecvStream) -> Self {
+        Self { connection, stream, segments: VecDeque::new(), assembling: BytesMut::new(), frame: None }
+    }
+
+    /// The next message, or `None` at the proper end of the stream. Cancel-safe.
+    pub(crate) async fn next<M>(
+        &mut self,
+        decode: fn(&[u8]) -> Result<M, DecodeMessageError>,
+    ) -> Result<Option<M>, StreamError> {
+        let len = match self.frame {
+            Some(len) => len,
+            None => {
+                let Some(head) = self.take(4).await? else { return Ok(None) };
+                let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+                if len as usize > MAX_FRAME {
+                    return Err(self.blame(StreamError::Oversized(len)));
+                }
+                *self.frame.insert(len as usize)
+            }
+        };
+        let Some(body) = self.take(len).await? else { return Err(self.blame(StreamError::Truncated)) };
+        self.frame = None;
+        decode(&body).map(Some).map_err(|error| self.blame(StreamError::Malformed(error)))
+    }
+
+    /// The one message that must come here.
+    pub(crate) async fn expect<M>(
+        &mut self,
+        decode: fn(&[u8]) -> Result<M, DecodeMessageError>,
+    ) -> Result<M, StreamError> {
+        let message = self.next(decode).await?;
+        message.ok_or_else(|| self.blame(StreamError::Truncated))
+    }
+
+    /// `len` raw bytes. Cancel-safe as long as the next call asks for the same number.
+    pub(crate) async fn raw(&mut self, len: usize) -> Result<Bytes, StreamError> {
+        let bytes = self.take(len).await?;
+        bytes.ok_or_else(|| self.blame(StreamError::Truncated))
+    }
+
+    /// A message came that has no place here.
+    pub(crate) fn unexpected(&self, expected: &'static str) -> StreamError {
+        self.blame(StreamError::Unexpected { expected })
+    }
+
+    /// Ends the connection when the peer broke the protocol: nothing it says later could be trusted to mean anything.
+    fn blame(&self, error: StreamError) -> StreamError {
+        if error.is_violation() {
+            self.connection.close(CLOSE_VIOLATION, error.to_string().as_bytes());
+        }
+        error
+    }
+
+    /// `len` bytes in one piece, or `None` when the stream has ended before the first of them. What was read when the
+    /// future is dropped stays in `self`.
+    async fn take(&mut self, len: usize) -> Result<Option<Bytes>, StreamError> {
+        if len == 0 {
+            return Ok(Some(Bytes::new()));
+        }
+        loop {
+            if let Some(bytes) = self.assemble(len) {
+                return Ok(Some(bytes));
+            }
+            let mut batch = [const { Bytes::new() }; BATCH];
+            match self.stream.read_chunks(&mut batch).await? {
+                Some(count) => self.segments.extend(batch.into_iter().take(count)),
+                None if self.assembling.is_empty() => return Ok(None),
+                None => return Err(self.blame(StreamError::Truncated)),
+            }
+        }
+    }
+
+    fn assemble(&mut self, len: usize) -> Option<Bytes> {
+        if self.assembling.is_empty() {
+            match self.segments.front_mut() {
+                Some(first) if first.len() > len => return Some(first.split_to(len)),
+                Some(first) if first.len() == len => return self.segments.pop_front(),
+                Some(_) => self.assembling = BytesMut::with_capacity(len),
+                None => return None,
+            }
+        }
+        while self.assembling.len() < len {
+            let segment = self.segments.front_mut()?;
+            let missing = len - self.assembling.len();
+            if segment.len() > missing {
+                self.assembling.extend_from_slice(&segment.split_to(missing));
+            } else {
+                self.assembling.extend_from_slice(segment);
+                self.segments.pop_front();
+            }
+        }
+        Some(std::mem::take(&mut self.assembling).freeze())
+    }
+}
+
+/// Writes frames and raw bytes; raw bytes are not copied.
+#[derive(Debug)]
+pub(crate) struct FrameWriter {
+    stream: SendStream,
+    on_drop: OnDrop,
+}
+
+/// Tells the reader that the writer went away before it was done.
+const RESET_ABANDONED: VarInt = VarInt::from_u32(1);
+
+impl FrameWriter {
+    pub(crate) fn new(stream: SendStream, on_drop: OnDrop) -> Self {
+        Self { stream, on_drop }
+    }
+
+    /// Not cancel-safe: a frame cut short spoils the stream.
+    pub(crate) async fn send<M: Serialize>(&mut self, message: &M) -> Result<(), StreamError> {
+        self.send_body(encode(message)).await
+    }
+
+    /// Not cancel-safe.
+    pub(crate) async fn send_body(&mut self, body: Vec<u8>) -> Result<(), StreamError> {
+        let mut parts = [frame_of(body)];
+        Ok(self.stream.write_all_chunks(&mut parts).await?)
+    }
+
+    /// Not cancel-safe.
+    pub(crate) async fn send_with<M: Serialize>(&mut self, message: &M, raw: Bytes) -> Result<(), StreamError> {
+        let mut parts = [frame_of(encode(message)), raw];
+        Ok(self.stream.write_all_chunks(&mut parts).await?)
+    }
+
+    pub(crate) fn set_on_drop(&mut self, on_drop: OnDrop) {
+        self.on_drop = on_drop;
+    }
+
+    pub(crate) fn finish(mut self) {
+        self.on_drop = OnDrop::Finish;
+    }
+}
+
+impl Drop for FrameWriter {
+    fn drop(&mut self) {
+        // Both fail only when the stream is over already, and then there is nothing left to say.
+        let _ = match self.on_drop {
+            OnDrop::Finish => self.stream.finish(),
+            OnDrop::Reset => self.stream.reset(RESET_ABANDONED),
+        };
+    }
+}
+
+fn frame_of(body: Vec<u8>) -> Bytes {
+    debug_assert!(body.len() <= MAX_FRAME, "messages are bounded where they are built");
+    let len = u32::try_from(body.len()).expect("messages are far below 4 GiB");
+    let mut frame = BytesMut::with_capacity(4 + body.len());
+    frame.extend_from_slice(&len.to_le_bytes());
+    frame.extend_from_slice(&body);
+    frame.freeze()
+}

@@ -1,0 +1,207 @@
+//! One UDP socket, handshakes in the background, and clients that have said who they are and what they came for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foghorn_types::{CertificateName, Digest};
+use quinn::{Connection, ConnectionError, Endpoint, ServerConfig, TokioRuntime};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::endpoint::{Side, endpoint_config, socket, transport_config};
+use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
+use crate::identity::{Identity, IdentityError, PeerCertificate, PeerCertificateError};
+use crate::server::session::Session;
+use crate::session::{CLOSE_INTERRUPTED, CLOSE_VIOLATION, Hello, RefusalCode, SessionKind};
+use crate::wire::{AgentMessage, DecodeMessageError, cut, decode_hello};
+
+/// How long a client may take from its first packet to its hello.
+const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+/// Handshakes under way at once; more are turned away at their first packet, before they cost a signature.
+const HANDSHAKES: usize = 256;
+/// Clients that wait for [`Listener::accept`].
+const BACKLOG: usize = 16;
+/// How long closing waits until clients have heard of it.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Takes connections of clients whose certificates come from our authority.
+#[derive(Debug)]
+pub struct Listener {
+    endpoint: Endpoint,
+    incoming: mpsc::Receiver<Incoming>,
+    /// Holds the acceptor; dropping the listener ends it and the handshakes under it.
+    _tasks: JoinSet<()>,
+}
+
+/// The listener did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("could not open UDP {address}")]
+    Socket { address: SocketAddr, source: io::Error },
+    #[error("the agent's key material cannot be used")]
+    Identity(#[from] IdentityError),
+}
+
+impl Listener {
+    /// Opens the socket and starts to take handshakes. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the address is taken or the key material cannot be used.
+    pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, BindError> {
+        let config = server_config(identity)?;
+        let failed = |source| BindError::Socket { address, source };
+        let socket = socket(address).map_err(failed)?;
+        let endpoint =
+            Endpoint::new(endpoint_config(), Some(config), socket, Arc::new(TokioRuntime)).map_err(failed)?;
+        let (sender, incoming) = mpsc::channel(BACKLOG);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept_all(endpoint.clone(), sender));
+        Ok(Self { endpoint, incoming, _tasks: tasks })
+    }
+
+    /// The next client that has proved who it is, or `None` after [`close`](Self::close). Cancel-safe.
+    ///
+    /// Connections without an acceptable certificate never get here; they are logged.
+    pub async fn accept(&mut self) -> Option<Incoming> {
+        self.incoming.recv().await
+    }
+
+    /// Uses other key material, such as a renewed certificate, for connections from now on. Present ones stay.
+    ///
+    /// # Errors
+    /// When the key material cannot be used; the old one stays in use.
+    pub fn set_identity(&self, identity: &Identity) -> Result<(), IdentityError> {
+        self.endpoint.set_server_config(Some(server_config(identity)?));
+        Ok(())
+    }
+
+    /// # Errors
+    /// When the socket has no address any more.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Ends every connection, telling clients that they may come back, and waits a moment until they know.
+    pub async fn close(self) {
+        self.endpoint.close(CLOSE_INTERRUPTED, b"the agent is shutting down");
+        let _ = timeout(CLOSE_PATIENCE, self.endpoint.wait_idle()).await;
+    }
+}
+
+fn server_config(identity: &Identity) -> Result<ServerConfig, IdentityError> {
+    let mut config = ServerConfig::with_crypto(Arc::new(identity.server_crypto()?));
+    config.transport_config(transport_config(Side::Agent));
+    // A client that changes its address in the middle of an image is a new client; nothing of ours roams.
+    config.migration(false);
+    Ok(config)
+}
+
+async fn accept_all(endpoint: Endpoint, sender: mpsc::Sender<Incoming>) {
+    let mut handshakes = JoinSet::new();
+    loop {
+        let incoming = tokio::select! {
+            incoming = endpoint.accept() => incoming,
+            Some(_) = handshakes.join_next() => continue,
+        };
+        let Some(incoming) = incoming else { break };
+        if handshakes.len() >= HANDSHAKES {
+            incoming.refuse();
+            continue;
+        }
+        let sender = sender.clone();
+        handshakes.spawn(async move {
+            let remote = incoming.remote_address();
+            match timeout(HELLO_PATIENCE, greet(incoming)).await {
+                // Fails when the listener is gone; the connection then ends with the value.
+                Ok(Ok(incoming)) => drop(sender.send(incoming).await),
+                Ok(Err(error)) => {
+                    warn!(%remote, error = &error as &dyn std::error::Error, "a client was turned away");
+                }
+                Err(_) => debug!(%remote, "a client did not introduce itself in time"),
+            }
+        });
+    }
+}
+
+/// Why a connection did not become an [`Incoming`].
+#[derive(Debug, thiserror::Error)]
+enum GreetError {
+    #[error("the handshake failed")]
+    Handshake(#[from] ConnectionError),
+    #[error("the certificate does not tell who the client is")]
+    Certificate(#[from] PeerCertificateError),
+    #[error("the hello could not be read")]
+    Hello(#[from] StreamError),
+}
+
+async fn greet(incoming: quinn::Incoming) -> Result<Incoming, GreetError> {
+    let connection = incoming.accept()?.await?;
+    let PeerCertificate { name, fingerprint } = PeerCertificate::of(&connection).inspect_err(|error| {
+        connection.close(RefusalCode::NotOrdered.close_code(), error.to_string().as_bytes());
+    })?;
+    let (send, receive) = connection.accept_bi().await?;
+    let mut reader = FrameReader::new(connection.clone(), receive);
+    let hello = match reader.expect(|bytes| Ok(decode_hello(bytes))).await? {
+        Ok(hello) => hello,
+        Err(error) => {
+            let code = match error {
+                DecodeMessageError::Version(_) => RefusalCode::Version.close_code(),
+                _ => CLOSE_VIOLATION,
+            };
+            connection.close(code, error.to_string().as_bytes());
+            return Err(GreetError::Hello(StreamError::Malformed(error)));
+        }
+    };
+    Ok(Incoming {
+        peer: name,
+        fingerprint,
+        hello: hello.into(),
+        connection,
+        writer: FrameWriter::new(send, OnDrop::Finish),
+    })
+}
+
+/// A client that has proved who it is and waits to hear whether it is served. Dropping it ends the connection with
+/// [`RefusalCode::NotReady`].
+#[derive(Debug)]
+pub struct Incoming {
+    /// From the client's certificate.
+    pub peer: CertificateName,
+    /// BLAKE3 of the client's certificate (DER).
+    pub fingerprint: Digest,
+    /// What the client says of itself; only `peer` and `fingerprint` are proved.
+    pub hello: Hello,
+    connection: Connection,
+    writer: FrameWriter,
+}
+
+impl Incoming {
+    #[must_use]
+    pub fn remote_address(&self) -> SocketAddr {
+        self.connection.remote_address()
+    }
+
+    /// Whether the client is still there to hear an answer.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connection.close_reason().is_none()
+    }
+
+    /// Takes the client on.
+    ///
+    /// # Errors
+    /// When the client has gone in the meantime.
+    pub async fn welcome(mut self, kind: SessionKind) -> Result<Session, StreamError> {
+        self.writer.send(&AgentMessage::Welcome { kind: kind.into() }).await?;
+        Ok(Session::start(self.connection.clone()))
+    }
+
+    /// Turns the client away. `reason` is for people and cut to 1 KiB.
+    pub fn refuse(self, code: RefusalCode, reason: &str) {
+        self.connection.close(code.close_code(), cut(reason.to_owned()).as_bytes());
+    }
+}

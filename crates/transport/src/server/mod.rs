@@ -1,0 +1,11 @@
+//! The agent's end: a listener that serves any number of clients, each in a [`Session`] of its own.
+
+mod lanes;
+mod listener;
+mod requests;
+mod session;
+
+pub use lanes::{AckSender, ChunkSender, FetchLane, SentChunk, SentChunks, StoreLane, WantedChunks};
+pub use listener::{BindError, Incoming, Listener};
+pub use requests::{FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply};
+pub use session::Session;

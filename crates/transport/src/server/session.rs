@@ -1,0 +1,151 @@
+//! One client's session: its streams, read in tasks of their own, become a queue of requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use quinn::{Connection, RecvStream, SendStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
+use crate::server::lanes::{FetchLane, StoreLane};
+use crate::server::requests::{FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply};
+use crate::session::{CLOSE_CANCELLED, CLOSE_INTERRUPTED, ClientProgress, EndReason};
+use crate::wire::{ClientMessage, cut, decode_client_message, decode_report};
+
+/// Requests that wait to be looked at; a client that asks faster waits on its own streams.
+const QUEUE: usize = 8;
+
+/// A welcomed client. Dropping it ends the connection; the client may then come back.
+#[derive(Debug)]
+pub struct Session {
+    connection: Connection,
+    requests: mpsc::Receiver<Request>,
+    /// Readers of streams and datagrams; they end with the session.
+    _tasks: JoinSet<()>,
+}
+
+impl Session {
+    pub(super) fn start(connection: Connection) -> Self {
+        let (sender, requests) = mpsc::channel(QUEUE);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(read_streams(connection.clone(), sender.clone()));
+        tasks.spawn(read_reports(connection.clone(), sender));
+        Self { connection, requests, _tasks: tasks }
+    }
+
+    /// What the client wants next. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the connection has ended: why. [`EndReason::Closed`] is what a client does after it has finished.
+    pub async fn next_request(&mut self) -> Result<Request, EndReason> {
+        match self.requests.recv().await {
+            Some(request) => Ok(request),
+            None => Err(EndReason::from(&self.connection.closed().await)),
+        }
+    }
+
+    /// Ends the session because the task was cancelled: the client must not come back. `reason` is cut to 1 KiB.
+    pub fn cancel(&self, reason: &str) {
+        self.connection.close(CLOSE_CANCELLED, cut(reason.to_owned()).as_bytes());
+    }
+
+    /// Ends the session although the task stands, so that the client comes back here or goes to another node.
+    pub fn interrupt(&self, reason: &str) {
+        self.connection.close(CLOSE_INTERRUPTED, cut(reason.to_owned()).as_bytes());
+    }
+
+    /// Waits until the connection has ended and says why. Cancel-safe.
+    pub async fn ended(&self) -> EndReason {
+        EndReason::from(&self.connection.closed().await)
+    }
+
+    #[must_use]
+    pub fn remote_address(&self) -> SocketAddr {
+        self.connection.remote_address()
+    }
+
+    /// Bytes of UDP payload received and sent so far.
+    #[must_use]
+    pub fn wire_bytes(&self) -> (u64, u64) {
+        let stats = self.connection.stats();
+        (stats.udp_rx.bytes, stats.udp_tx.bytes)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.close(CLOSE_INTERRUPTED, b"the agent ended the session");
+    }
+}
+
+async fn read_streams(connection: Connection, sender: mpsc::Sender<Request>) {
+    // One manifest is read at a time: several together could fill the memory.
+    let manifests = Arc::new(Semaphore::new(1));
+    let mut openings = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = connection.accept_bi() => accepted,
+            Some(_) = openings.join_next() => continue,
+        };
+        let Ok((send, receive)) = accepted else { break };
+        let (connection, sender, manifests) = (connection.clone(), sender.clone(), manifests.clone());
+        openings.spawn(async move {
+            if let Err(error) = read_opening(connection, send, receive, sender, &manifests).await {
+                debug!(error = &error as &dyn std::error::Error, "a stream was given up");
+            }
+        });
+    }
+}
+
+async fn read_opening(
+    connection: Connection,
+    send: SendStream,
+    receive: RecvStream,
+    sender: mpsc::Sender<Request>,
+    manifests: &Semaphore,
+) -> Result<(), StreamError> {
+    let writer = FrameWriter::new(send, OnDrop::Reset);
+    let mut reader = FrameReader::new(connection, receive);
+    let mut turn = None;
+    let request = match reader.expect(decode_client_message).await? {
+        ClientMessage::FetchManifest => Request::FetchManifest(ManifestReply::new(writer)),
+        ClientMessage::OpenFetch => Request::Fetch(FetchLane::new(writer, reader)),
+        ClientMessage::WhichAreStored { ids } => Request::WhichAreStored(ids, WhichAreStoredReply::new(writer)),
+        ClientMessage::OpenStore => Request::Store(StoreLane::new(writer, reader)),
+        ClientMessage::StoreManifest { len } => {
+            turn = manifests.acquire().await.ok();
+            let bytes = reader.raw(len as usize).await?;
+            Request::StoreManifest(bytes, StoreManifestReply::new(writer))
+        }
+        ClientMessage::Finished { outcome, progress } => {
+            if let Some(progress) = progress {
+                let _ = sender.send(Request::Progress(progress.into())).await;
+            }
+            Request::Finished(outcome.into(), FinishedReply::new(writer))
+        }
+        ClientMessage::Want { .. } | ClientMessage::Chunk { .. } => {
+            return Err(reader.unexpected("a message that opens a stream"));
+        }
+    };
+    // Fails only when the session is gone, and then the reply's writer resets the stream.
+    let _ = sender.send(request).await;
+    drop(turn);
+    Ok(())
+}
+
+async fn read_reports(connection: Connection, sender: mpsc::Sender<Request>) {
+    let mut latest = 0;
+    while let Ok(datagram) = connection.read_datagram().await {
+        match decode_report(&datagram) {
+            Ok(report) if report.number > latest => {
+                latest = report.number;
+                // A full queue means that the agent is busy with this client; the next report says more.
+                let _ = sender.try_send(Request::Progress(ClientProgress::from(report.progress)));
+            }
+            Ok(_) => {}
+            Err(error) => debug!(error = &error as &dyn std::error::Error, "a report could not be read"),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Messages as they travel: wire-only structs in postcard, each in a frame (`u32` little endian length, then the body).
+//!
+//! Nothing outside this crate builds or keeps these; they are public so that their decoders can be fuzzed.
+
+use foghorn_types::{ByteCount, ChunkId, ManifestId, TaskId};
+use serde::{Deserialize, Serialize};
+
+use crate::session::{ClientOutcome, ClientProgress, Hello, SessionKind, Stage};
+
+/// Version of everything in this module. Goes up with every change of meaning.
+pub const PROTOCOL_VERSION: u16 = 1;
+/// Application protocol in the TLS handshake; changes only when even `Hello` cannot be read any more.
+pub const ALPN: &[u8] = b"foghorn/1";
+/// Most bytes in a frame. Raw chunk and manifest bytes follow their frame and have limits of their own.
+pub const MAX_FRAME: usize = 256 << 10;
+/// Most ids in one message; 32 bytes each, so a full message stays well below [`MAX_FRAME`].
+pub const MAX_IDS: usize = 4096;
+/// Most bytes of a chunk before compression.
+pub const MAX_PLAIN: u32 = foghorn_image::CHUNK_SIZE as u32;
+/// Most bytes of a chunk on the wire: zstd makes incompressible data a little larger (its bound is 1/256 and a header).
+pub const MAX_COMPRESSED: u32 = MAX_PLAIN + MAX_PLAIN / 128;
+/// Most bytes of an encoded manifest; a fully used 1 TiB disk takes about 36 MiB.
+pub const MAX_MANIFEST: u32 = 64 << 20;
+/// Most bytes of a reason given in words; longer ones are cut.
+pub const MAX_REASON: usize = 1024;
+
+/// First words of a client, on its first stream. The version comes before the body so that it can always be read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WireHello {
+    pub task: TaskId,
+    pub software: String,
+    pub traceparent: String,
+}
+
+/// What a client sends: the first frame of a stream says what the stream is for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ClientMessage {
+    /// Opens a stream: send me the manifest of this session.
+    FetchManifest,
+    /// Opens a fetch lane. `Want` frames follow.
+    OpenFetch,
+    /// On a fetch lane: send these chunks, in this order.
+    Want { ids: Vec<ChunkId> },
+    /// Opens a stream: which of these do you have?
+    WhichAreStored { ids: Vec<ChunkId> },
+    /// Opens a store lane. `Chunk` frames follow.
+    OpenStore,
+    /// On a store lane: `compressed_len` raw bytes follow the frame.
+    Chunk { id: ChunkId, plain_len: u32, compressed_len: u32 },
+    /// Opens a stream: `len` raw bytes follow the frame.
+    StoreManifest { len: u32 },
+    /// Opens a stream: I am through; `progress` is how far I came.
+    Finished { outcome: WireOutcome, progress: Option<WireProgress> },
+}
+
+/// What an agent sends, always on a stream that a client opened.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum AgentMessage {
+    /// Answers `Hello`.
+    Welcome { kind: WireKind },
+    /// Answers `FetchManifest`: `len` raw bytes follow the frame.
+    Manifest { len: u32 },
+    /// On a fetch lane: `compressed_len` raw bytes follow the frame.
+    Chunk { id: ChunkId, plain_len: u32, compressed_len: u32 },
+    /// On a fetch lane: this chunk cannot be had here.
+    Unavailable { id: ChunkId, reason: String },
+    /// Answers `WhichAreStored`, in the order asked.
+    Stored { stored: Vec<bool> },
+    /// On a store lane: these survive a loss of power from now on.
+    Durable { ids: Vec<ChunkId> },
+    /// On a store lane: this chunk was not taken.
+    ChunkRefused { id: ChunkId, reason: String },
+    /// Answers `StoreManifest`.
+    ManifestStored { id: ManifestId },
+    /// Answers any request that could not be done.
+    RequestRefused { reason: String },
+    /// Answers `Finished`: the controller has it in its store.
+    Recorded,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum WireKind {
+    Deploy { manifest: ManifestId },
+    Capture,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum WireStage {
+    Network,
+    Codec,
+    Disk,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WireProgress {
+    pub bytes_done: ByteCount,
+    pub bytes_total: ByteCount,
+    pub bytes_reused: ByteCount,
+    pub limiting_stage: Option<WireStage>,
+}
+
+/// Body of a datagram. Later numbers win, because datagrams may overtake each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WireReport {
+    pub number: u64,
+    pub progress: WireProgress,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum WireOutcome {
+    Complete,
+    Failed { reason: String },
+}
+
+/// Bytes that are no message of this protocol.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DecodeMessageError {
+    #[error("the bytes are no message of this protocol")]
+    Malformed(#[source] postcard::Error),
+    #[error("{0} bytes follow the message")]
+    TrailingBytes(usize),
+    #[error("the peer speaks version {0} of the protocol, this end version {PROTOCOL_VERSION}")]
+    Version(u16),
+    #[error("a hello needs two bytes of version")]
+    NoVersion,
+    #[error("{0} ids in one message, at most {MAX_IDS} are allowed")]
+    TooManyIds(usize),
+    #[error("a length of {found} bytes is beyond the limit of {limit}")]
+    TooLong { found: u32, limit: u32 },
+}
+
+/// # Errors
+/// When the bytes are not exactly one message, or the message goes beyond a limit.
+pub fn decode_client_message(bytes: &[u8]) -> Result<ClientMessage, DecodeMessageError> {
+    let message = decode(bytes)?;
+    match &message {
+        ClientMessage::Want { ids } | ClientMessage::WhichAreStored { ids } => check_ids(ids.len())?,
+        ClientMessage::Chunk { plain_len, compressed_len, .. } => check_chunk(*plain_len, *compressed_len)?,
+        ClientMessage::StoreManifest { len } => check_len(*len, MAX_MANIFEST)?,
+        _ => {}
+    }
+    Ok(message)
+}
+
+/// # Errors
+/// When the bytes are not exactly one message, or the message goes beyond a limit.
+pub fn decode_agent_message(bytes: &[u8]) -> Result<AgentMessage, DecodeMessageError> {
+    let message = decode(bytes)?;
+    match &message {
+        AgentMessage::Chunk { plain_len, compressed_len, .. } => check_chunk(*plain_len, *compressed_len)?,
+        AgentMessage::Manifest { len } => check_len(*len, MAX_MANIFEST)?,
+        AgentMessage::Stored { stored } => check_ids(stored.len())?,
+        AgentMessage::Durable { ids } => check_ids(ids.len())?,
+        _ => {}
+    }
+    Ok(message)
+}
+
+/// # Errors
+/// [`DecodeMessageError::Version`] before anything else, so that a newer client learns why it is turned away.
+pub fn decode_hello(bytes: &[u8]) -> Result<WireHello, DecodeMessageError> {
+    let (version, body) = bytes.split_first_chunk::<2>().ok_or(DecodeMessageError::NoVersion)?;
+    match u16::from_le_bytes(*version) {
+        PROTOCOL_VERSION => decode(body),
+        other => Err(DecodeMessageError::Version(other)),
+    }
+}
+
+/// # Errors
+/// When the bytes are not exactly one report.
+pub fn decode_report(bytes: &[u8]) -> Result<WireReport, DecodeMessageError> {
+    decode(bytes)
+}
+
+pub(crate) fn encode_hello(hello: &Hello) -> Vec<u8> {
+    let wire = WireHello {
+        task: hello.task,
+        software: cut(hello.software.clone()),
+        traceparent: cut(hello.traceparent.clone()),
+    };
+    let mut bytes = PROTOCOL_VERSION.to_le_bytes().to_vec();
+    bytes.extend(encode(&wire));
+    bytes
+}
+
+/// A message of this module as bytes.
+pub(crate) fn encode<M: Serialize>(message: &M) -> Vec<u8> {
+    postcard::to_stdvec(message).expect("wire messages hold nothing that postcard cannot write")
+}
+
+/// Cuts a reason to [`MAX_REASON`] bytes, at a character boundary.
+pub(crate) fn cut(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(MAX_REASON));
+    reason
+}
+
+fn decode<'a, M: Deserialize<'a>>(bytes: &'a [u8]) -> Result<M, DecodeMessageError> {
+    let (message, rest) = postcard::take_from_bytes(bytes).map_err(DecodeMessageError::Malformed)?;
+    if rest.is_empty() { Ok(message) } else { Err(DecodeMessageError::TrailingBytes(rest.len())) }
+}
+
+fn check_ids(count: usize) -> Result<(), DecodeMessageError> {
+    if count <= MAX_IDS { Ok(()) } else { Err(DecodeMessageError::TooManyIds(count)) }
+}
+
+fn check_chunk(plain: u32, compressed: u32) -> Result<(), DecodeMessageError> {
+    check_len(plain, MAX_PLAIN)?;
+    check_len(compressed, MAX_COMPRESSED)
+}
+
+fn check_len(found: u32, limit: u32) -> Result<(), DecodeMessageError> {
+    if found <= limit { Ok(()) } else { Err(DecodeMessageError::TooLong { found, limit }) }
+}
+
+impl From<WireHello> for Hello {
+    fn from(wire: WireHello) -> Self {
+        Self { task: wire.task, software: wire.software, traceparent: wire.traceparent }
+    }
+}
+
+impl From<SessionKind> for WireKind {
+    fn from(kind: SessionKind) -> Self {
+        match kind {
+            SessionKind::Deploy { manifest } => Self::Deploy { manifest },
+            SessionKind::Capture => Self::Capture,
+        }
+    }
+}
+
+impl From<WireKind> for SessionKind {
+    fn from(kind: WireKind) -> Self {
+        match kind {
+            WireKind::Deploy { manifest } => Self::Deploy { manifest },
+            WireKind::Capture => Self::Capture,
+        }
+    }
+}
+
+impl From<ClientProgress> for WireProgress {
+    fn from(progress: ClientProgress) -> Self {
+        let stage = |stage| match stage {
+            Stage::Network => WireStage::Network,
+            Stage::Codec => WireStage::Codec,
+            Stage::Disk => WireStage::Disk,
+        };
+        Self {
+            bytes_done: progress.bytes_done,
+            bytes_total: progress.bytes_total,
+            bytes_reused: progress.bytes_reused,
+            limiting_stage: progress.limiting_stage.map(stage),
+        }
+    }
+}
+
+impl From<WireProgress> for ClientProgress {
+    fn from(wire: WireProgress) -> Self {
+        let stage = |stage| match stage {
+            WireStage::Network => Stage::Network,
+            WireStage::Codec => Stage::Codec,
+            WireStage::Disk => Stage::Disk,
+        };
+        Self {
+            bytes_done: wire.bytes_done,
+            bytes_total: wire.bytes_total,
+            bytes_reused: wire.bytes_reused,
+            limiting_stage: wire.limiting_stage.map(stage),
+        }
+    }
+}
+
+impl From<ClientOutcome> for WireOutcome {
+    fn from(outcome: ClientOutcome) -> Self {
+        match outcome {
+            ClientOutcome::Complete => Self::Complete,
+            ClientOutcome::Failed { reason } => Self::Failed { reason: cut(reason) },
+        }
+    }
+}
+
+impl From<WireOutcome> for ClientOutcome {
+    fn from(wire: WireOutcome) -> Self {
+        match wire {
+            WireOutcome::Complete => Self::Complete,
+            WireOutcome::Failed { reason } => Self::Failed { reason },
+        }
+    }
+}
