@@ -1,0 +1,94 @@
+//! A plain REST client for tests: sends what it is told, judges nothing.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+pub struct Rest {
+    pub url: String,
+    pub ca_pem: String,
+    pub api_token: String,
+    pub user_token: String,
+    agent: ureq::Agent,
+}
+
+/// What came back, whatever it was.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+    request: String,
+}
+
+impl Answer {
+    /// The JSON of a 200; anything else is an error that shows the answer.
+    pub fn ok(self) -> Result<Value> {
+        ensure!(self.status == 200, "{} was answered {}: {}", self.request, self.status, self.body);
+        if self.body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&self.body).with_context(|| format!("{} was answered with no JSON: {}", self.request, self.body))
+    }
+}
+
+fn agent(tls: TlsConfig) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .timeout_global(Some(std::time::Duration::from_secs(30)))
+        .build()
+        .into()
+}
+
+impl Rest {
+    pub fn new(url: &str, ca_pem: &str, api_token: &str, user_token: &str) -> Result<Self> {
+        let root = Certificate::from_pem(ca_pem.as_bytes())?;
+        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
+        Ok(Self {
+            url: url.to_owned(),
+            ca_pem: ca_pem.to_owned(),
+            api_token: api_token.to_owned(),
+            user_token: user_token.to_owned(),
+            agent: agent(tls),
+        })
+    }
+
+    /// The authority's certificate, taken on trust: the test started the server itself.
+    pub fn fetch_ca(url: &str) -> Result<String> {
+        let tls = TlsConfig::builder().disable_verification(true).build();
+        Ok(agent(tls).get(format!("{url}/foghorn/v1/ca")).call()?.body_mut().read_to_string()?)
+    }
+
+    pub fn get(&self, path: &str) -> Result<Answer> {
+        self.send("GET", path, None)
+    }
+
+    pub fn delete(&self, path: &str) -> Result<Answer> {
+        self.send("DELETE", path, None)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.send("POST", path, Some(body.to_string().into_bytes()))
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.send("PUT", path, Some(body.to_string().into_bytes()))
+    }
+
+    /// Any request with any bytes as its body.
+    pub fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Result<Answer> {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header("fog-api-token", &self.api_token)
+            .header("fog-user-token", &self.user_token)
+            .header("content-type", "application/json")
+            .body(body.unwrap_or_default())?;
+        let mut response = self.agent.run(request).with_context(|| format!("{method} {path}"))?;
+        Ok(Answer {
+            status: response.status().as_u16(),
+            body: response.body_mut().read_to_string()?,
+            request: format!("{method} {path}"),
+        })
+    }
+}

@@ -1,0 +1,304 @@
+//! A whole installation as processes: etcd or the embedded store, one controller, agents, clients.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::process::{Process, free_port, until};
+use crate::rest::Rest;
+use crate::tools::{find, foghorn};
+
+/// Where the controller keeps its state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Engine {
+    Embedded,
+    Etcd,
+}
+
+/// Waits in tests are this long at most; debug builds on two busy cores are slow.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+pub struct Stack {
+    pub rest: Rest,
+    pub controller: Process,
+    pub agents: Vec<Agent>,
+    etcd: Option<Process>,
+    ports: Ports,
+    folder: tempfile::TempDir,
+}
+
+/// A storage node as a process.
+pub struct Agent {
+    pub name: String,
+    pub process: Process,
+    pub state: PathBuf,
+    config: PathBuf,
+    /// Command words before the agent's own, such as those that enter a network namespace.
+    wrap: Vec<String>,
+}
+
+struct Ports {
+    rest: u16,
+    link: u16,
+}
+
+/// Lines added to the generated configuration files.
+#[derive(Clone, Default)]
+pub struct Options {
+    pub controller: String,
+    pub agent: String,
+}
+
+impl Stack {
+    /// Controller and one agent (`defaultmember`) on loopback, ready for tasks.
+    pub fn start(engine: Engine) -> Result<Self> {
+        Self::start_with(engine, &Options::default())
+    }
+
+    pub fn start_with(engine: Engine, options: &Options) -> Result<Self> {
+        let mut stack = Self::controller_only(engine, options)?;
+        stack.add_agent("defaultmember", &options.agent)?;
+        Ok(stack)
+    }
+
+    pub fn controller_only(engine: Engine, options: &Options) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("foghorn-e2e-").tempdir()?;
+        let ports = Ports { rest: free_port()?, link: free_port()? };
+        let (etcd, store) = match engine {
+            Engine::Embedded => (None, String::new()),
+            Engine::Etcd => {
+                let (process, port) = start_etcd(folder.path())?;
+                (Some(process), format!("[store]\nengine = \"etcd\"\nendpoints = [\"http://127.0.0.1:{port}\"]\n"))
+            }
+        };
+        let first_run = folder.path().join("first-run.json");
+        fs::write(
+            folder.path().join("controller.toml"),
+            format!(
+                "data_dir = {:?}\nfirst_run_file = {first_run:?}\n{}\n{store}\n[rest]\nlisten = \"127.0.0.1:{}\"\n[link]\nlisten = \"127.0.0.1:{}\"\n",
+                folder.path().join("controller"),
+                options.controller,
+                ports.rest,
+                ports.link
+            ),
+        )?;
+        let controller = start_controller(folder.path())?;
+        let url = format!("https://127.0.0.1:{}", ports.rest);
+        let ca = until("the controller's first answer", PATIENCE, || Ok(Rest::fetch_ca(&url).ok()))?;
+        let secrets: Value = until("the first-run file", PATIENCE, || {
+            Ok(fs::read(&first_run).ok().and_then(|text| serde_json::from_slice(&text).ok()))
+        })?;
+        let rest = Rest::new(&url, &ca, text(&secrets, "api_token")?, text(&secrets, "user_token")?)?;
+        let stack = Self { rest, controller, agents: vec![], etcd, ports, folder };
+        stack.wait_ready()?;
+        Ok(stack)
+    }
+
+    pub fn wait_ready(&self) -> Result<()> {
+        until("a ready controller", PATIENCE, || Ok(self.rest.get("/readyz").is_ok_and(|answer| answer.status == 200).then_some(())))
+    }
+
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    #[must_use]
+    pub fn link_port(&self) -> u16 {
+        self.ports.link
+    }
+
+    pub fn add_agent(&mut self, name: &str, extra: &str) -> Result<&mut Agent> {
+        let token = self.rest.post("/foghorn/v1/nodes/join-token", &json!({ "name": name }))?.ok()?;
+        let state = self.folder().join(format!("agent-{name}"));
+        let config = self.folder().join(format!("agent-{name}.toml"));
+        fs::write(
+            &config,
+            format!(
+                "state_dir = {state:?}\ncontroller = {:?}\njoin_token = {:?}\nlisten = \"127.0.0.1:0\"\n{extra}\n",
+                self.rest.url,
+                text(&token, "token")?
+            ),
+        )?;
+        let process = start_agent(self.folder(), name, &config, &[])?;
+        self.agents.push(Agent { name: name.to_owned(), process, state, config, wrap: vec![] });
+        self.wait_online(name)?;
+        self.agents.last_mut().context("an agent was just added")
+    }
+
+    /// The node's FOG row says that it is online.
+    pub fn wait_online(&self, name: &str) -> Result<()> {
+        until(&format!("storage node {name} online"), PATIENCE, || {
+            let nodes = self.rest.get("/fog/storagenode")?.ok()?;
+            let rows = nodes["storagenodes"].as_array().cloned().unwrap_or_default();
+            let found = rows.iter().any(|row| {
+                row["name"].as_str().is_some_and(|text| text.eq_ignore_ascii_case(name)) && row["online"] == json!(true)
+            });
+            Ok(found.then_some(()))
+        })
+    }
+
+    /// Starts the controller again after it was killed or stopped, on the same ports and state.
+    pub fn restart_controller(&mut self) -> Result<()> {
+        self.controller = start_controller(self.folder())?;
+        self.wait_ready()
+    }
+
+    /// Starts an agent again after it was killed or stopped, on the same state.
+    pub fn restart_agent(&mut self, index: usize) -> Result<()> {
+        let agent = &self.agents[index];
+        let process = start_agent(self.folder(), &agent.name, &agent.config, &agent.wrap)?;
+        self.agents[index].process = process;
+        Ok(())
+    }
+
+    pub fn kill_etcd(&mut self) -> Result<()> {
+        self.etcd.as_mut().context("this stack has no etcd")?.kill()
+    }
+
+    /// A host over REST; gives its id.
+    pub fn create_host(&self, name: &str, mac: &str) -> Result<u32> {
+        id(&self.rest.post("/fog/host/create", &json!({ "name": name, "macs": [mac] }))?.ok()?)
+    }
+
+    /// An enabled image over REST; gives its id.
+    pub fn create_image(&self, name: &str) -> Result<u32> {
+        let body = json!({ "name": name, "path": name, "imageTypeID": 1, "imagePartitionTypeID": 1, "osID": 50, "isEnabled": "1" });
+        id(&self.rest.post("/fog/image/create", &body)?.ok()?)
+    }
+
+    pub fn assign(&self, host: u32, image: u32) -> Result<()> {
+        self.rest.put(&format!("/fog/host/{host}/edit"), &json!({ "imageID": image }))?.ok()?;
+        Ok(())
+    }
+
+    /// Orders a task of FOG's type for the host and gives the task's id.
+    pub fn order(&self, host: u32, task_type: u32) -> Result<u32> {
+        self.rest.post(&format!("/fog/host/{host}/task"), &json!({ "taskTypeID": task_type }))?.ok()?;
+        let active = self.rest.get("/fog/task/active")?.ok()?;
+        let rows = active["tasks"].as_array().context("a task list")?;
+        let row = rows.iter().find(|row| row["hostID"] == json!(host.to_string())).context("the task is not listed as active")?;
+        id(row)
+    }
+
+    pub fn boot_token(&self, host: u32) -> Result<String> {
+        let answer = self.rest.post(&format!("/foghorn/v1/hosts/{host}/boot-token"), &json!({}))?.ok()?;
+        Ok(text(&answer, "token")?.to_owned())
+    }
+
+    /// The client command for a host's active task, with a fresh boot token.
+    pub fn client_command(&self, host: u32, mac: &str, disk: &Path) -> Result<Command> {
+        let token = self.boot_token(host)?;
+        self.client_command_with(&token, mac, disk)
+    }
+
+    pub fn client_command_with(&self, token: &str, mac: &str, disk: &Path) -> Result<Command> {
+        let mut command = Command::new(foghorn("foghorn-client")?);
+        command.args(["run", "--controller", &self.rest.url, "--mac", mac, "--token", token]).arg("--disk").arg(disk);
+        Ok(command)
+    }
+
+    /// Starts the client of a host's active task.
+    pub fn start_client(&self, name: &str, host: u32, mac: &str, disk: &Path) -> Result<Process> {
+        Process::start(self.folder(), name, &mut self.client_command(host, mac, disk)?)
+    }
+
+    /// State, reason and progress of a task.
+    pub fn task(&self, task: u32) -> Result<Value> {
+        self.rest.get(&format!("/foghorn/v1/tasks/{task}"))?.ok()
+    }
+
+    /// Waits until the task has ended and gives its status.
+    pub fn wait_task(&self, task: u32) -> Result<Value> {
+        until(&format!("the end of task {task}"), PATIENCE, || {
+            let status = self.task(task)?;
+            let ended = ["complete", "failed", "cancelled"].contains(&status["state"].as_str().unwrap_or_default());
+            Ok(ended.then_some(status))
+        })
+    }
+
+    /// Waits until at least `bytes` of the task's data are done.
+    pub fn wait_progress(&self, task: u32, bytes: u64) -> Result<()> {
+        until(&format!("{bytes} bytes of task {task}"), PATIENCE, || {
+            let status = self.task(task)?;
+            let state = status["state"].as_str().unwrap_or_default().to_owned();
+            ensure!(!["complete", "failed", "cancelled"].contains(&state.as_str()), "task {task} ended early: {status}");
+            Ok((status["progress"]["bytes_done"].as_u64().unwrap_or(0) >= bytes).then_some(()))
+        })
+    }
+
+    /// Captures `disk` of a new host into a new image, to the end; gives (host, image).
+    pub fn capture(&self, name: &str, mac: &str, disk: &Path) -> Result<(u32, u32)> {
+        let (host, image) = (self.create_host(name, mac)?, self.create_image(&format!("{name}-image"))?);
+        self.assign(host, image)?;
+        let task = self.order(host, 2)?;
+        let mut client = self.start_client(&format!("client-{name}"), host, mac, disk)?;
+        let status = client.wait(PATIENCE)?;
+        ensure!(status.success(), "the capture client ended with {status}:\n{}", client.log());
+        let ended = self.wait_task(task)?;
+        ensure!(ended["state"] == "complete", "the capture ended as {ended}");
+        Ok((host, image))
+    }
+
+    /// Deploys `image` to a new host's blank `disk`, to the end.
+    pub fn deploy(&self, name: &str, mac: &str, image: u32, disk: &Path) -> Result<u32> {
+        let host = self.create_host(name, mac)?;
+        self.assign(host, image)?;
+        let task = self.order(host, 1)?;
+        let mut client = self.start_client(&format!("client-{name}"), host, mac, disk)?;
+        let status = client.wait(PATIENCE)?;
+        ensure!(status.success(), "the deploy client ended with {status}:\n{}", client.log());
+        let ended = self.wait_task(task)?;
+        ensure!(ended["state"] == "complete", "the deploy ended as {ended}");
+        Ok(host)
+    }
+}
+
+fn start_controller(folder: &Path) -> Result<Process> {
+    let mut command = Command::new(foghorn("foghorn-controller")?);
+    command.arg("run").arg("--config").arg(folder.join("controller.toml"));
+    Process::start(folder, "controller", &mut command)
+}
+
+fn start_agent(folder: &Path, name: &str, config: &Path, wrap: &[String]) -> Result<Process> {
+    let program = foghorn("foghorn-agent")?;
+    let mut command = match wrap.split_first() {
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.arg("run").arg("--config").arg(config);
+    Process::start(folder, &format!("agent-{name}"), &mut command)
+}
+
+fn start_etcd(folder: &Path) -> Result<(Process, u16)> {
+    let (client, peer) = (free_port()?, free_port()?);
+    let url = format!("http://127.0.0.1:{client}");
+    let peer_url = format!("http://127.0.0.1:{peer}");
+    let mut command = Command::new(find("etcd")?);
+    command
+        .args(["--name", "foghorn", "--log-level", "warn", "--data-dir"])
+        .arg(folder.join("etcd"))
+        .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
+        .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
+        .args(["--initial-cluster", &format!("foghorn={peer_url}")]);
+    let process = Process::start(folder, "etcd", &mut command)?;
+    until("etcd's port", PATIENCE, || Ok(std::net::TcpStream::connect(("127.0.0.1", client)).ok()))?;
+    Ok((process, client))
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> Result<&'a str> {
+    value[field].as_str().with_context(|| format!("no text {field:?} in {value}"))
+}
+
+/// FOG writes ids as text.
+fn id(value: &Value) -> Result<u32> {
+    Ok(text(value, "id")?.parse()?)
+}

@@ -1,0 +1,75 @@
+//! Programs that are not ours. A missing one is a failure that names the package, never a skipped test.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Debian packages by program, for the message when one is missing.
+const PACKAGES: &[(&str, &str)] = &[
+    ("sgdisk", "gdisk"),
+    ("fdisk", "fdisk"),
+    ("mke2fs", "e2fsprogs"),
+    ("e2fsck", "e2fsprogs"),
+    ("debugfs", "e2fsprogs"),
+    ("mkfs.fat", "dosfstools"),
+    ("fsck.fat", "dosfstools"),
+    ("mcopy", "mtools"),
+    ("mkfs.ntfs", "ntfs-3g"),
+    ("ntfscp", "ntfs-3g"),
+    ("ntfscat", "ntfs-3g"),
+    ("ntfsfix", "ntfs-3g"),
+    ("etcd", "etcd-server"),
+    ("partclone.ext4", "partclone"),
+    ("nginx", "nginx"),
+    ("curl", "curl"),
+    ("zstd", "zstd"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+];
+
+/// The program's path: `PATH` first, then the system folders that an ordinary user's `PATH` may lack.
+pub fn find(program: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| {
+            let package = PACKAGES.iter().find(|(name, _)| *name == program).map_or("?", |(_, package)| package);
+            format!("{program} is not installed: `make setup` installs it (Debian package {package})")
+        })
+}
+
+/// Runs a tool to its end; a status other than 0 is an error with what it printed.
+pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Result<String> {
+    let output = run_any(program, arguments)?;
+    if !output.status.success() {
+        bail!(
+            "{program} ended with {}:\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a tool to its end, whatever its status.
+pub fn run_any<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
+    Command::new(find(program)?)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("could not start {program}"))
+}
+
+/// The path of one of our own programs, beside the test's own.
+pub fn foghorn(program: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("could not find the test's own program")?;
+    own.ancestors()
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| format!("{program} is not built: `cargo build --workspace --bins` with the same profile builds it"))
+}
