@@ -1,0 +1,152 @@
+//! What a class of objects is: a struct, its fields, what makes its rows unique, what else moves when one is written.
+
+use std::ops::Deref;
+
+use serde_json::{Map, Value};
+
+use super::draft::Draft;
+use super::field::Field;
+use super::json::JsonObject;
+use super::refusal::Refusal;
+use super::scene::Scene;
+use crate::store::Revision;
+
+/// Body of a request: a JSON object, empty when there was none.
+pub type Body = Map<String, Value>;
+
+/// A value that only one row of a class may have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unique {
+    /// Field that a complaint names.
+    pub field: &'static str,
+    /// The value in the form in which it is compared.
+    pub value: String,
+    /// What happens to a create whose value another row has.
+    pub clash: Clash,
+}
+
+impl Unique {
+    /// A name: compared without case and surrounding blanks, never shared.
+    #[must_use]
+    pub fn name(name: &str) -> Self {
+        Self { field: "name", value: super::value::fold(name), clash: Clash::Refuse }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clash {
+    /// It is refused.
+    Refuse,
+    /// The existing row takes the new values; FOG does so for associations and for what a host has one of.
+    Merge,
+}
+
+/// Whether a row is new or an existing one is edited.
+#[derive(Clone, Copy)]
+pub enum Write<'a, C: Class> {
+    Create,
+    Edit(&'a Row<C>),
+}
+
+/// A class of objects. Adding one is one file in [`super::classes`] and one line in its list.
+pub trait Class: Default + Clone + Send + Sync + 'static {
+    /// Name in routes and keys.
+    const NAME: &'static str;
+    /// Stored fields in the order in which they are sent.
+    const FIELDS: &'static [Field<Self>];
+    /// Names of embedded objects, which a plain (embedded) rendering shows as `{}`.
+    const RELATIONS: &'static [&'static str] = &[];
+    /// Whether rows have a name: then lists are ordered by it.
+    const NAMED: bool = false;
+    /// Number of secondary indexes.
+    const INDEXES: usize = 0;
+    /// Whether `/fog/<class>` exists. Internal classes (users) are stored like the rest and not served.
+    const ROUTED: bool = true;
+
+    fn id(&self) -> u32;
+    fn set_id(&mut self, id: u32);
+
+    /// The name, empty for a class without one.
+    fn name(&self) -> &str {
+        ""
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        Vec::new()
+    }
+
+    /// Key of this row in the secondary index `number`; `None` keeps it out of the index.
+    fn index_key(&self, _number: usize) -> Option<u64> {
+        None
+    }
+
+    /// Adds computed values and embedded objects to a rendering. `row` is `None` where a missing object is shown as one
+    /// whose fields are all empty.
+    fn extras(_row: Option<&Row<Self>>, _scene: &Scene<'_>, _out: &mut JsonObject<'_>) {}
+
+    /// The row as it is to be shown now, where that differs from what is stored (progress of a running task).
+    fn overlay(&self, _scene: &Scene<'_>) -> Option<Self> {
+        None
+    }
+
+    /// Whether related objects make the row a hit of a search for `needle` (folded, see [`super::value::fold`]).
+    fn found_by_relation(_row: &Row<Self>, _scene: &Scene<'_>, _needle: &str) -> bool {
+        false
+    }
+
+    /// Checks and completes an object before it is stored, and changes what goes with it. `body` is what the client sent.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the object cannot be stored like this.
+    fn on_write(_draft: &mut Draft<'_>, _object: &mut Self, _write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Deletes what goes with a row.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the row is in use.
+    fn on_delete(_draft: &mut Draft<'_>, _row: &Row<Self>) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// One row in the cache: the typed object, the revision it has, and its stored fields as JSON, rendered once.
+pub struct Row<C: Class> {
+    object: C,
+    modified: Revision,
+    shown: Box<str>,
+    /// Like `shown` with secrets; absent when there are none.
+    revealed: Option<Box<str>>,
+}
+
+impl<C: Class> Row<C> {
+    pub(crate) fn new(object: C, modified: Revision) -> Self {
+        let shown = super::json::stored_fields(&object, false);
+        let has_secrets = C::FIELDS.iter().any(|field| field.secret && !field.show(&object).is_empty());
+        let revealed = has_secrets.then(|| super::json::stored_fields(&object, true));
+        Self { object, modified, shown, revealed }
+    }
+
+    /// Revision of the last change, for compares.
+    #[must_use]
+    pub fn modified(&self) -> Revision {
+        self.modified
+    }
+
+    /// The stored fields as members of a JSON object, without braces.
+    pub(crate) fn members(&self, secrets: bool) -> &str {
+        match &self.revealed {
+            Some(revealed) if secrets => revealed,
+            _ => &self.shown,
+        }
+    }
+}
+
+impl<C: Class> Deref for Row<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.object
+    }
+}

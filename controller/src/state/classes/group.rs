@@ -1,0 +1,98 @@
+//! Groups: sets of hosts.
+
+use super::membership::{self, Member};
+use super::{GroupAssociation, Host};
+use crate::state::Refusal;
+use crate::state::class::{Body, Row, Unique, Write};
+use crate::state::draft::Draft;
+use crate::state::json::JsonObject;
+use crate::state::scene::Scene;
+use crate::state::class::Class;
+use crate::state::field::Field;
+use crate::state::value::FogTime;
+
+/// A set of hosts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Group {
+    pub id: u32,
+    pub name: String,
+    pub description: String,
+    pub created_by: String,
+    pub created_time: FogTime,
+    pub building: i64,
+    pub kernel: String,
+    pub kernel_args: String,
+    pub kernel_device: String,
+}
+
+impl Class for Group {
+    const NAME: &'static str = "group";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c| c.id),
+        Field::text("name", 50, |c: &Self| &c.name, |c| &mut c.name).required(),
+        Field::long_text("description", |c| &c.description, |c| &mut c.description),
+        Field::text("createdBy", 50, |c| &c.created_by, |c| &mut c.created_by),
+        Field::time("createdTime", |c| &c.created_time, |c| &mut c.created_time),
+        Field::number("building", |c| &c.building, |c| &mut c.building),
+        Field::text("kernel", 255, |c| &c.kernel, |c| &mut c.kernel),
+        Field::text("kernelArgs", 255, |c| &c.kernel_args, |c| &mut c.kernel_args),
+        Field::text("kernelDevice", 255, |c| &c.kernel_device, |c| &mut c.kernel_device),
+    ];
+    const NAMED: bool = true;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        vec![Unique::name(&self.name)]
+    }
+
+    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        let id = row.map_or(0, |row| row.id);
+        let members = scene.tables.of::<GroupAssociation>().count_by(GroupAssociation::BY_GROUP, id.into());
+        out.integer("hostcount", i64::try_from(members).unwrap_or(i64::MAX));
+    }
+
+    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &str) -> bool {
+        let members = scene.tables.of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, row.id.into());
+        members
+            .filter_map(|member| scene.tables.hosts().get(member.host))
+            .any(|host| crate::state::value::fold(&host.name).contains(needle))
+    }
+
+    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, body: &Body) -> Result<(), Refusal> {
+        if matches!(write, Write::Create) && body.contains_key("printers") {
+            return Err(Refusal::Invalid { field: "printers", why: "a new group cannot be given printers".to_owned() });
+        }
+        let named = body.get("hosts").map(crate::state::value::ids);
+        if let Some(hosts) = &named {
+            membership::replace(draft, Member::HostsOfGroup(object.id), hosts)?;
+        }
+        let Some(image) = body.get("imageID").and_then(|image| crate::state::value::ids(image).first().copied()) else {
+            return Ok(());
+        };
+        let table = draft.tables().of::<GroupAssociation>();
+        let members = named.unwrap_or_else(|| table.by(GroupAssociation::BY_GROUP, object.id.into()).map(|row| row.host).collect());
+        let hosts = draft.tables().hosts();
+        for host in members.into_iter().filter_map(|host| hosts.get(host)) {
+            draft.update(host, &Host { image, ..Host::clone(host) })?;
+        }
+        Ok(())
+    }
+
+    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        for member in draft.tables().of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, row.id.into()) {
+            draft.delete(member);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! Minutes of idling after which a host logs its user out.
+
+use crate::state::class::{Clash, Unique};
+use crate::state::class::Class;
+use crate::state::field::Field;
+
+/// Minutes of idling after which a host logs its user out.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HostAutoLogout {
+    pub id: u32,
+    pub host: u32,
+    pub time: String,
+}
+
+impl HostAutoLogout {
+    /// Index by host, which has one row at most.
+    pub const BY_HOST: usize = 0;
+}
+
+impl Class for HostAutoLogout {
+    const NAME: &'static str = "hostautologout";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c| c.id),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required(),
+        Field::text("time", 10, |c: &Self| &c.time, |c| &mut c.time).required(),
+    ];
+    const INDEXES: usize = 1;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        vec![Unique { field: "hostID", value: self.host.to_string(), clash: Clash::Merge }]
+    }
+
+    fn index_key(&self, _number: usize) -> Option<u64> {
+        Some(self.host.into())
+    }
+}

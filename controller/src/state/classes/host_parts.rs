@@ -1,0 +1,112 @@
+//! Rules about hosts that need more than a field: names, addresses, what a search finds.
+
+use foghorn_types::MacAddress;
+use serde_json::Value;
+
+use super::{GroupAssociation, Host, Image, Inventory, MacAddressAssociation, mac_key};
+use crate::state::class::{Body, Class};
+use crate::state::value::{Flag, fold, scalar};
+use crate::state::{Draft, Refusal, Row, Tables};
+
+/// A name must also work as a NetBIOS name.
+const LONGEST_NAME: usize = 15;
+
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_!@#$%^()-'{}.~".contains(c);
+    if !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(allowed) {
+        return Ok(());
+    }
+    let why = format!("a host's name has 1 to {LONGEST_NAME} letters, digits and _!@#$%^()-'{{}}.~, found {name:?}");
+    Err(Refusal::Unusable { field: "name", why })
+}
+
+/// The addresses that a client sent: each once, all well-formed.
+fn addresses(body: &Body) -> Result<Option<Vec<MacAddress>>, Refusal> {
+    let refuse = |why: String| Refusal::Invalid { field: "macs", why };
+    let Some(value) = body.get("macs").filter(|value| !value.is_null()) else { return Ok(None) };
+    let Value::Array(items) = value else { return Err(refuse("expected a list of addresses".to_owned())) };
+    let mut found = Vec::new();
+    for item in items {
+        let text = scalar(item).map_err(|error| refuse(error.to_string()))?.unwrap_or_default();
+        let mac: MacAddress = text.parse().map_err(|error: foghorn_types::ParseMacError| refuse(error.to_string()))?;
+        if !found.contains(&mac) {
+            found.push(mac);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The row of an address, unless another host has it.
+fn own_row<'t>(tables: &'t Tables, host: u32, mac: MacAddress) -> Result<Option<&'t Row<MacAddressAssociation>>, Refusal> {
+    let row = tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_MAC, mac_key(mac)).next();
+    match row {
+        Some(row) if row.host != host => {
+            Err(Refusal::Taken { class: Host::NAME, field: "macs", value: mac.to_string(), owner: row.host })
+        }
+        row => Ok(row.map(AsRef::as_ref)),
+    }
+}
+
+fn primary(host: u32, mac: MacAddress) -> MacAddressAssociation {
+    MacAddressAssociation { host, mac: mac.to_string(), primary: Flag::Yes, ..MacAddressAssociation::default() }
+}
+
+fn further(host: u32, mac: MacAddress) -> MacAddressAssociation {
+    let no = Flag::No;
+    MacAddressAssociation { host, mac: mac.to_string(), primary: no, pending: no, client_ignore: no, image_ignore: no, ..MacAddressAssociation::default() }
+}
+
+/// Gives a new host its addresses; the first is the primary one.
+pub(super) fn give_addresses(draft: &mut Draft<'_>, host: u32, body: &Body) -> Result<(), Refusal> {
+    let macs = addresses(body)?.unwrap_or_default();
+    if macs.is_empty() {
+        return Err(Refusal::Unusable { field: "macs", why: "a host needs at least one MAC address".to_owned() });
+    }
+    for (place, mac) in macs.into_iter().enumerate() {
+        own_row(draft.tables(), host, mac)?;
+        draft.insert(if place == 0 { primary(host, mac) } else { further(host, mac) })?;
+    }
+    Ok(())
+}
+
+/// Changes the addresses of a host as a FOG server does: the first new one becomes the primary one, the former primary one
+/// goes, and so do those that were not sent.
+pub(super) fn change_addresses(draft: &mut Draft<'_>, host: u32, body: &Body) -> Result<(), Refusal> {
+    let Some(macs) = addresses(body)? else { return Ok(()) };
+    let tables = draft.tables();
+    let mut new = Vec::new();
+    for mac in &macs {
+        if own_row(tables, host, *mac)?.is_none() {
+            new.push(*mac);
+        }
+    }
+    if new.is_empty() {
+        return Err(Refusal::Invalid { field: "macs", why: "none of the addresses is new to the host".to_owned() });
+    }
+    for row in tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, host.into()) {
+        let kept = row.address().is_some_and(|mac| macs.contains(&mac));
+        if row.primary.is_yes() || !kept {
+            draft.delete(row);
+        }
+    }
+    for (place, mac) in new.into_iter().enumerate() {
+        draft.insert(if place == 0 { primary(host, mac) } else { further(host, mac) })?;
+    }
+    Ok(())
+}
+
+/// Whether an address, the image, the inventory or a group of the host contains `needle`.
+pub(super) fn found(host: &Row<Host>, tables: &Tables, needle: &str) -> bool {
+    let id = host.id.into();
+    let hit = |text: &str| fold(text).contains(needle);
+    let inventory_hit =
+        |row: &Row<Inventory>| Inventory::FIELDS.iter().filter(|field| !field.is_number()).any(|field| hit(&field.show(row)));
+    tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id).any(|mac| hit(&mac.mac))
+        || tables.of::<Image>().get(host.image).is_some_and(|image| hit(&image.name))
+        || tables.of::<Inventory>().by(Inventory::BY_HOST, id).any(|row| inventory_hit(row))
+        || tables
+            .of::<GroupAssociation>()
+            .by(GroupAssociation::BY_HOST, id)
+            .filter_map(|member| tables.of::<super::Group>().get(member.group))
+            .any(|group| hit(&group.name))
+}

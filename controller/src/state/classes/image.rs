@@ -1,0 +1,166 @@
+//! Images: a name and settings; what they contain is in [`crate::state::content`].
+
+use foghorn_types::ImageId;
+
+use super::membership::{self, Member};
+use super::{Host, ImageAssociation, ImagePartitionType, ImageType, Os, StorageGroup};
+use crate::state::Refusal;
+use crate::state::class::{Body, Row, Unique, Write};
+use crate::state::draft::Draft;
+use crate::state::json::JsonObject;
+use crate::state::scene::Scene;
+use crate::state::content::ImageContent;
+use crate::state::class::Class;
+use crate::state::field::Field;
+use crate::state::value::{Flag, FogTime};
+
+/// A name and settings.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Image {
+    pub image_type: u32,
+    pub image_partition_type: u32,
+    pub id: u32,
+    pub name: String,
+    pub description: String,
+    pub path: String,
+    pub created_time: FogTime,
+    pub created_by: String,
+    pub building: i64,
+    /// Bytes of each partition of the captured disk, joined with `:`.
+    pub size: String,
+    pub os: u32,
+    pub deployed: FogTime,
+    pub format: String,
+    pub magnet: String,
+    pub protected: i64,
+    pub compress: i64,
+    pub is_enabled: Flag,
+    pub to_replicate: Flag,
+    /// Bytes that the image takes on a storage node.
+    pub srvsize: i64,
+}
+
+impl Image {
+    /// The typed id; `None` only for an image that was never stored.
+    #[must_use]
+    pub fn key(&self) -> Option<ImageId> {
+        ImageId::new(self.id)
+    }
+}
+
+/// The storage group that a new task of the image uses: the primary one, or the first it was put in.
+#[must_use]
+pub fn storage_group<'t>(tables: &'t crate::state::Tables, image: u32) -> Option<&'t Row<StorageGroup>> {
+    let associations = || tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, image.into());
+    let chosen = associations().find(|row| row.primary.is_yes()).or_else(|| associations().next())?;
+    tables.of::<StorageGroup>().get(chosen.storagegroup).map(AsRef::as_ref)
+}
+
+impl Class for Image {
+    const NAME: &'static str = "image";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::reference("imageTypeID", |c: &Self| c.image_type, |c, id| c.image_type = id).required(),
+        Field::reference("imagePartitionTypeID", |c: &Self| c.image_partition_type, |c, id| c.image_partition_type = id).none_as(""),
+        Field::id(|c| c.id),
+        Field::text("name", 40, |c: &Self| &c.name, |c| &mut c.name).required(),
+        Field::long_text("description", |c| &c.description, |c| &mut c.description),
+        Field::long_text("path", |c: &Self| &c.path, |c| &mut c.path).required(),
+        Field::time("createdTime", |c| &c.created_time, |c| &mut c.created_time),
+        Field::text("createdBy", 50, |c| &c.created_by, |c| &mut c.created_by),
+        Field::number("building", |c| &c.building, |c| &mut c.building),
+        Field::text("size", 255, |c| &c.size, |c| &mut c.size),
+        Field::reference("osID", |c: &Self| c.os, |c, id| c.os = id).required(),
+        Field::time("deployed", |c| &c.deployed, |c| &mut c.deployed),
+        Field::text("format", 1, |c| &c.format, |c| &mut c.format),
+        Field::long_text("magnet", |c| &c.magnet, |c| &mut c.magnet),
+        Field::number("protected", |c: &Self| &c.protected, |c| &mut c.protected).within(-8_388_608, 8_388_607, 1),
+        Field::number("compress", |c| &c.compress, |c| &mut c.compress),
+        Field::flag("isEnabled", |c| &c.is_enabled, |c| &mut c.is_enabled),
+        Field::flag("toReplicate", |c| &c.to_replicate, |c| &mut c.to_replicate),
+        Field::number("srvsize", |c: &Self| &c.srvsize, |c| &mut c.srvsize).within(0, i64::MAX, 1),
+    ];
+    const RELATIONS: &'static [&'static str] = &["os", "imagepartitiontype", "imagetype"];
+    const NAMED: bool = true;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        vec![Unique::name(&self.name)]
+    }
+
+    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        let tables = scene.tables;
+        let os = row.and_then(|row| tables.of::<Os>().get(row.os)).map(AsRef::as_ref);
+        let partitions = row.and_then(|row| tables.of::<ImagePartitionType>().get(row.image_partition_type)).map(AsRef::as_ref);
+        let kind = row.and_then(|row| tables.of::<ImageType>().get(row.image_type)).map(AsRef::as_ref);
+        out.full("os", os, scene);
+        out.full("imagepartitiontype", partitions, scene);
+        out.full("imagetype", kind, scene);
+        out.text("imagetypename", kind.map_or("", |row| &row.name));
+        out.text("imageparttypename", partitions.map_or("", |row| &row.name));
+        out.text("osname", os.map_or("", |row| &row.name));
+        out.text("storagegroupname", row.and_then(|row| storage_group(tables, row.id)).map_or("", |group| &group.name));
+    }
+
+    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &str) -> bool {
+        let fold = crate::state::value::fold;
+        let hosts = scene.tables.hosts().by(Host::BY_IMAGE, row.id.into());
+        let groups = scene.tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, row.id.into());
+        hosts.into_iter().any(|host| fold(&host.name).contains(needle))
+            || groups
+                .filter_map(|row| scene.tables.of::<StorageGroup>().get(row.storagegroup))
+                .any(|group| fold(&group.name).contains(needle))
+    }
+
+    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, body: &Body) -> Result<(), Refusal> {
+        let named = body.get("storagegroups").map(crate::state::value::ids);
+        match (write, named) {
+            // As on a FOG server: a new image always joins the first group too, which is its primary one only when no
+            // group was named.
+            (Write::Create, named) => {
+                let first = draft.tables().of::<StorageGroup>().iter().next().map(|group| group.id);
+                let primary = named.is_none();
+                let mut groups: Vec<u32> = first.into_iter().collect();
+                groups.extend(named.into_iter().flatten().filter(|group| Some(*group) != first));
+                for storagegroup in groups {
+                    draft.insert(ImageAssociation { id: 0, image: object.id, storagegroup, primary: primary.into() })?;
+                }
+            }
+            (Write::Edit(_), Some(groups)) => membership::replace(draft, Member::GroupsOfImage(object.id), &groups)?,
+            (Write::Edit(_), None) => {}
+        }
+        for host in body.get("hosts").map(crate::state::value::ids).into_iter().flatten() {
+            if let Some(row) = draft.tables().hosts().get(host) {
+                draft.update(row, &Host { image: object.id, ..Host::clone(row) })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        let tables = draft.tables();
+        if let Some(image) = row.key() {
+            if let Some(run) = tables.runs().active().find(|run| run.image == image) {
+                return Err(Refusal::InUse { class: Self::NAME, id: row.id, task: run.task.get() });
+            }
+            draft.operate(ImageContent::delete_op(image));
+        }
+        for association in tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, row.id.into()) {
+            draft.delete(association);
+        }
+        for host in tables.hosts().by(Host::BY_IMAGE, row.id.into()) {
+            draft.update(host, &Host { image: 0, ..Host::clone(host) })?;
+        }
+        Ok(())
+    }
+}

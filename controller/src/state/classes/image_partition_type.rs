@@ -1,0 +1,39 @@
+//! Which partitions of a disk an image is about.
+
+use crate::state::class::Unique;
+use crate::state::class::Class;
+use crate::state::field::Field;
+
+/// Which partitions of a disk an image is about.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ImagePartitionType {
+    pub id: u32,
+    pub name: String,
+    pub kind: String,
+}
+
+impl Class for ImagePartitionType {
+    const NAME: &'static str = "imagepartitiontype";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c| c.id),
+        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name).required(),
+        Field::text("type", 10, |c: &Self| &c.kind, |c| &mut c.kind).required(),
+    ];
+    const NAMED: bool = true;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        vec![Unique::name(&self.name)]
+    }
+}

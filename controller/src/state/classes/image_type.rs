@@ -1,0 +1,40 @@
+//! Ways in which the disks of an image are laid out.
+
+use crate::state::class::{Clash, Unique};
+use crate::state::class::Class;
+use crate::state::field::Field;
+
+/// Ways in which the disks of an image are laid out.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ImageType {
+    pub id: u32,
+    pub name: String,
+    pub kind: String,
+}
+
+impl Class for ImageType {
+    const NAME: &'static str = "imagetype";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c| c.id),
+        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name).required(),
+        Field::text("type", 10, |c: &Self| &c.kind, |c| &mut c.kind).required(),
+    ];
+    const NAMED: bool = true;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        let kind = Unique { field: "type", value: crate::state::value::fold(&self.kind), clash: Clash::Merge };
+        vec![Unique::name(&self.name), kind]
+    }
+}

@@ -1,0 +1,59 @@
+//! When which host was imaged with what.
+
+use super::Host;
+use crate::state::class::Row;
+use crate::state::json::JsonObject;
+use crate::state::scene::Scene;
+use crate::state::class::Class;
+use crate::state::field::Field;
+use crate::state::value::FogTime;
+
+/// One imaging of one host.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ImagingLog {
+    pub id: u32,
+    pub host: u32,
+    pub start: FogTime,
+    pub finish: FogTime,
+    /// Name of the image, as it was then.
+    pub image: String,
+    /// `up` for a capture, `down` for a deploy.
+    pub kind: String,
+    pub created_by: String,
+}
+
+impl ImagingLog {
+    /// Index by host.
+    pub const BY_HOST: usize = 0;
+}
+
+impl Class for ImagingLog {
+    const NAME: &'static str = "imaginglog";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c| c.id),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required(),
+        Field::time("start", |c: &Self| &c.start, |c| &mut c.start).required(),
+        Field::time("finish", |c: &Self| &c.finish, |c| &mut c.finish).required(),
+        Field::text("image", 64, |c: &Self| &c.image, |c| &mut c.image).required(),
+        Field::text("type", 64, |c: &Self| &c.kind, |c| &mut c.kind).required(),
+        Field::text("createdBy", 255, |c| &c.created_by, |c| &mut c.created_by),
+    ];
+    const RELATIONS: &'static [&'static str] = &["host"];
+    const INDEXES: usize = 1;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn index_key(&self, _number: usize) -> Option<u64> {
+        Some(self.host.into())
+    }
+
+    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        out.full::<Host>("host", row.and_then(|row| scene.tables.of().get(row.host)).map(AsRef::as_ref), scene);
+    }
+}

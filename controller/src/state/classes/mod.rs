@@ -1,0 +1,96 @@
+//! The classes. Each file declares one: its struct, its fields, its rules. A new class is a file and a line in [`CLASSES`].
+
+pub mod group;
+pub mod group_association;
+pub mod host;
+pub mod host_auto_logout;
+mod host_parts;
+pub mod host_screen_setting;
+pub mod image;
+pub mod image_association;
+pub mod image_partition_type;
+pub mod image_type;
+pub mod imaging_log;
+pub mod inventory;
+pub mod mac_address_association;
+mod membership;
+pub mod node_failure;
+pub mod os;
+pub mod storage_group;
+pub mod storage_node;
+pub mod task;
+pub mod task_state;
+pub mod task_type;
+pub mod user;
+
+pub use group::Group;
+pub use group_association::GroupAssociation;
+pub use host::Host;
+pub use host_auto_logout::HostAutoLogout;
+pub use host_screen_setting::HostScreenSetting;
+pub use image::Image;
+pub use image_association::ImageAssociation;
+pub use image_partition_type::ImagePartitionType;
+pub use image_type::ImageType;
+pub use imaging_log::ImagingLog;
+pub use inventory::Inventory;
+pub use mac_address_association::{MacAddressAssociation, mac_key};
+pub use node_failure::NodeFailure;
+pub use os::Os;
+pub use storage_group::StorageGroup;
+pub use storage_node::StorageNode;
+pub use task::Task;
+pub use task_state::TaskState;
+pub use task_type::TaskType;
+pub use user::User;
+
+use std::marker::PhantomData;
+
+use super::class::Class;
+use super::table::{AnyTable, Table};
+
+/// A class as the list of classes knows it.
+pub(crate) trait AnyClass: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn new_table(&self) -> Box<dyn AnyTable>;
+}
+
+struct Declared<C>(PhantomData<fn() -> C>);
+
+impl<C: Class> AnyClass for Declared<C> {
+    fn name(&self) -> &'static str {
+        C::NAME
+    }
+
+    fn new_table(&self) -> Box<dyn AnyTable> {
+        Box::<Table<C>>::default()
+    }
+}
+
+const fn declared<C: Class>() -> Declared<C> {
+    Declared(PhantomData)
+}
+
+/// Every class there is.
+pub(crate) static CLASSES: &[&dyn AnyClass] = &[
+    &declared::<Host>(),
+    &declared::<Task>(),
+    &declared::<Image>(),
+    &declared::<Group>(),
+    &declared::<GroupAssociation>(),
+    &declared::<HostAutoLogout>(),
+    &declared::<HostScreenSetting>(),
+    &declared::<ImageAssociation>(),
+    &declared::<ImagePartitionType>(),
+    &declared::<ImageType>(),
+    &declared::<ImagingLog>(),
+    &declared::<Inventory>(),
+    &declared::<MacAddressAssociation>(),
+    &declared::<NodeFailure>(),
+    &declared::<Os>(),
+    &declared::<StorageGroup>(),
+    &declared::<StorageNode>(),
+    &declared::<TaskState>(),
+    &declared::<TaskType>(),
+    &declared::<User>(),
+];

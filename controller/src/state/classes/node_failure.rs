@@ -1,0 +1,51 @@
+//! Storage nodes that failed while a host was served.
+
+use crate::state::class::{Clash, Row, Unique};
+use crate::state::json::JsonObject;
+use crate::state::scene::Scene;
+use crate::state::class::Class;
+use crate::state::field::Field;
+use crate::state::value::FogTime;
+
+/// Storage nodes that failed while a host was served.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NodeFailure {
+    pub id: u32,
+    pub storagenode: u32,
+    pub task: u32,
+    pub host: u32,
+    pub storagegroup: u32,
+    pub failure_time: FogTime,
+}
+
+impl Class for NodeFailure {
+    const NAME: &'static str = "nodefailure";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c| c.id),
+        Field::reference("storagenodeID", |c: &Self| c.storagenode, |c, id| c.storagenode = id).required(),
+        Field::reference("taskID", |c: &Self| c.task, |c, id| c.task = id).required(),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required(),
+        Field::reference("storagegroupID", |c: &Self| c.storagegroup, |c, id| c.storagegroup = id).required(),
+        Field::time("failureTime", |c: &Self| &c.failure_time, |c| &mut c.failure_time).required(),
+    ];
+    const RELATIONS: &'static [&'static str] = &["storagenode", "storagegroup", "host", "task"];
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        let value = format!("{}/{}/{}", self.storagenode, self.host, self.task);
+        vec![Unique { field: "storagenodeID", value, clash: Clash::Merge }]
+    }
+
+    fn extras(_row: Option<&Row<Self>>, _scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        for relation in Self::RELATIONS {
+            out.nothing(relation);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Operating systems that an image may hold.
+
+use crate::state::class::Unique;
+use crate::state::class::Class;
+use crate::state::field::Field;
+
+/// Operating systems that an image may hold.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Os {
+    pub id: u32,
+    pub name: String,
+    pub description: String,
+}
+
+impl Class for Os {
+    const NAME: &'static str = "os";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c| c.id),
+        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name).required(),
+        Field::long_text("description", |c| &c.description, |c| &mut c.description),
+    ];
+    const NAMED: bool = true;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        vec![Unique::name(&self.name)]
+    }
+}

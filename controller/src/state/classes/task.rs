@@ -1,0 +1,195 @@
+//! Tasks: orders to do something to one host.
+
+use foghorn_types::{TaskId, Timestamp};
+
+use super::{Host, Image, StorageGroup, StorageNode, TaskState, TaskType};
+use crate::state::Refusal;
+use crate::state::class::{Body, Row, Write};
+use crate::state::draft::Draft;
+use crate::state::json::JsonObject;
+use crate::state::scene::Scene;
+use crate::state::class::Class;
+use crate::state::field::Field;
+use crate::state::value::{Flag, FogTime};
+
+/// An order to do something to one host.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Task {
+    pub id: u32,
+    pub name: String,
+    pub check_in_time: FogTime,
+    pub host: u32,
+    pub state: u32,
+    pub created_time: FogTime,
+    pub created_by: String,
+    pub is_forced: Flag,
+    pub scheduled_start_time: FogTime,
+    pub kind: u32,
+    pub pct: i64,
+    pub bpm: String,
+    pub time_elapsed: String,
+    pub time_remaining: String,
+    pub data_copied: String,
+    pub percent: String,
+    pub data_total: String,
+    pub storagegroup: u32,
+    pub storagenode: u32,
+    pub failures: String,
+    pub last_member: u32,
+    pub shutdown: Flag,
+    pub passreset: String,
+    pub is_debug: i64,
+    pub image: u32,
+    pub wol: Flag,
+}
+
+/// Rows of [`TaskState`] that the program knows.
+pub mod state {
+    pub const QUEUED: u32 = 1;
+    pub const CHECKED_IN: u32 = 2;
+    pub const IN_PROGRESS: u32 = 3;
+    pub const COMPLETE: u32 = 4;
+    /// FOG has no state for a failure: a failed task shows as cancelled, and the run says why.
+    pub const CANCELLED: u32 = 5;
+}
+
+impl Task {
+    /// Index by host.
+    pub const BY_HOST: usize = 0;
+    /// Active tasks, under key 0.
+    pub const ACTIVE: usize = 1;
+    /// Active tasks by host.
+    pub const ACTIVE_BY_HOST: usize = 2;
+    /// Active tasks by storage node.
+    pub const BY_NODE: usize = 3;
+
+    /// The typed id; `None` only for a task that was never stored.
+    #[must_use]
+    pub fn key(&self) -> Option<TaskId> {
+        TaskId::new(self.id)
+    }
+
+    /// Not complete and not cancelled.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.state <= state::IN_PROGRESS
+    }
+
+    /// Deploys an image to its host, by unicast.
+    #[must_use]
+    pub fn is_deploy(&self) -> bool {
+        matches!(self.kind, 1 | 15 | 17)
+    }
+}
+
+/// Ends the run of a task, so that whoever serves it stops.
+///
+/// # Errors
+/// Never for a run that has ended already.
+pub(crate) fn end_run(draft: &mut Draft<'_>, task: &Task, reason: &str) {
+    let Some(run) = task.key().and_then(|task| draft.tables().runs().get(task)) else { return };
+    if let Some(cancelled) = run.cancelled(Timestamp::now(), reason) {
+        draft.require(run.unchanged());
+        draft.operate(cancelled.put_op());
+    }
+}
+
+impl Class for Task {
+    const NAME: &'static str = "task";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c| c.id),
+        Field::text("name", 250, |c| &c.name, |c| &mut c.name),
+        Field::time("checkInTime", |c| &c.check_in_time, |c| &mut c.check_in_time),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required(),
+        Field::reference("stateID", |c| c.state, |c, id| c.state = id),
+        Field::time("createdTime", |c| &c.created_time, |c| &mut c.created_time),
+        Field::text("createdBy", 200, |c| &c.created_by, |c| &mut c.created_by),
+        Field::flag("isForced", |c| &c.is_forced, |c| &mut c.is_forced),
+        Field::time("scheduledStartTime", |c| &c.scheduled_start_time, |c| &mut c.scheduled_start_time),
+        Field::reference("typeID", |c: &Self| c.kind, |c, id| c.kind = id).required(),
+        Field::number("pct", |c: &Self| &c.pct, |c| &mut c.pct).within(0, 4_294_967_295, 10),
+        Field::text("bpm", 250, |c| &c.bpm, |c| &mut c.bpm),
+        Field::text("timeElapsed", 250, |c| &c.time_elapsed, |c| &mut c.time_elapsed),
+        Field::text("timeRemaining", 250, |c| &c.time_remaining, |c| &mut c.time_remaining),
+        Field::text("dataCopied", 250, |c| &c.data_copied, |c| &mut c.data_copied),
+        Field::text("percent", 250, |c| &c.percent, |c| &mut c.percent),
+        Field::text("dataTotal", 250, |c| &c.data_total, |c| &mut c.data_total),
+        Field::reference("storagegroupID", |c| c.storagegroup, |c, id| c.storagegroup = id),
+        Field::reference("storagenodeID", |c| c.storagenode, |c, id| c.storagenode = id),
+        Field::text("NFSFailures", 1, |c| &c.failures, |c| &mut c.failures),
+        Field::reference("NFSLastMemberID", |c| c.last_member, |c, id| c.last_member = id),
+        Field::flag("shutdown", |c| &c.shutdown, |c| &mut c.shutdown),
+        Field::text("passreset", 250, |c| &c.passreset, |c| &mut c.passreset),
+        Field::number("isDebug", |c: &Self| &c.is_debug, |c| &mut c.is_debug).within(-8_388_608, 8_388_607, 1),
+        Field::reference("imageID", |c| c.image, |c, id| c.image = id),
+        Field::flag("wol", |c| &c.wol, |c| &mut c.wol),
+    ];
+    const RELATIONS: &'static [&'static str] = &["image", "host", "type", "state", "storagenode", "storagegroup"];
+    const NAMED: bool = true;
+    const INDEXES: usize = 4;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn index_key(&self, number: usize) -> Option<u64> {
+        match number {
+            Self::BY_HOST => Some(self.host.into()),
+            Self::ACTIVE => self.is_active().then_some(0),
+            Self::ACTIVE_BY_HOST => self.is_active().then_some(self.host.into()),
+            Self::BY_NODE => self.is_active().then_some(self.storagenode.into()),
+            _ => None,
+        }
+    }
+
+    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        let tables = scene.tables;
+        let node = row.and_then(|row| tables.of::<StorageNode>().get(row.storagenode)).map(AsRef::as_ref);
+        let group = node.and_then(|node| tables.of::<StorageGroup>().get(node.storagegroup)).map(AsRef::as_ref);
+        out.plain("image", row.and_then(|row| tables.of::<Image>().get(row.image)).map(AsRef::as_ref), scene);
+        out.full("host", row.and_then(|row| tables.of::<Host>().get(row.host)).map(AsRef::as_ref), scene);
+        out.plain("type", row.and_then(|row| tables.of::<TaskType>().get(row.kind)).map(AsRef::as_ref), scene);
+        out.plain("state", row.and_then(|row| tables.of::<TaskState>().get(row.state)).map(AsRef::as_ref), scene);
+        out.plain("storagenode", node, scene);
+        out.plain("storagegroup", group, scene);
+    }
+
+    fn overlay(&self, scene: &Scene<'_>) -> Option<Self> {
+        let progress = scene.glance.progress(self.key().filter(|_| self.is_active())?)?;
+        Some(Self {
+            pct: progress.percent.into(),
+            percent: progress.percent.to_string(),
+            bpm: progress.speed,
+            time_elapsed: progress.elapsed,
+            time_remaining: progress.remaining,
+            data_copied: progress.copied,
+            data_total: progress.total,
+            ..self.clone()
+        })
+    }
+
+    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &str) -> bool {
+        scene.tables.hosts().get(row.host).is_some_and(|host| crate::state::value::fold(&host.name).contains(needle))
+    }
+
+    fn on_write(_draft: &mut Draft<'_>, _object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
+        match write {
+            // As on a FOG server: tasks come from hosts and groups (`app::tasks`), never from a bare create.
+            Write::Create => Err(Refusal::Missing { field: "id" }),
+            Write::Edit(_) => Ok(()),
+        }
+    }
+
+    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        end_run(draft, row, "the task was deleted");
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! States that a task goes through.
+
+use crate::state::class::Unique;
+use crate::state::class::Class;
+use crate::state::field::Field;
+
+/// States that a task goes through.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TaskState {
+    pub id: u32,
+    pub name: String,
+    pub description: String,
+    pub order: i64,
+    pub icon: String,
+}
+
+impl Class for TaskState {
+    const NAME: &'static str = "taskstate";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c| c.id),
+        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name).required(),
+        Field::long_text("description", |c| &c.description, |c| &mut c.description),
+        Field::number("order", |c: &Self| &c.order, |c| &mut c.order).within(-128, 127, 1),
+        Field::text("icon", 255, |c| &c.icon, |c| &mut c.icon),
+    ];
+    const NAMED: bool = true;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        vec![Unique::name(&self.name)]
+    }
+}

@@ -1,0 +1,174 @@
+//! A change of the state under construction: objects, their guards, their ids, gathered into one transaction.
+//!
+//! A draft is made from what the cache shows. Whatever it relied on becomes a compare, so a draft that was overtaken is
+//! not applied but made again from newer state ([`super::State::write`]).
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+
+use super::class::{Clash, Class, Row};
+use super::key;
+use super::record;
+use super::refusal::Refusal;
+use super::tables::Tables;
+use crate::store::{Compare, Op, Txn};
+
+/// See the module.
+pub struct Draft<'t> {
+    tables: &'t Tables,
+    compares: BTreeMap<String, Compare>,
+    ops: BTreeMap<String, Op>,
+    /// Last id given out by this draft, by class.
+    last_ids: HashMap<&'static str, u32>,
+    /// Guard keys that this draft takes, with the new owner.
+    taken: HashMap<String, u32>,
+}
+
+impl<'t> Draft<'t> {
+    pub(crate) fn new(tables: &'t Tables) -> Self {
+        Self { tables, compares: BTreeMap::new(), ops: BTreeMap::new(), last_ids: HashMap::new(), taken: HashMap::new() }
+    }
+
+    /// The state that the draft starts from; its own changes are not in it.
+    #[must_use]
+    pub fn tables(&self) -> &'t Tables {
+        self.tables
+    }
+
+    /// A new id of class `C`, one above the last that was ever given out.
+    pub fn next_id<C: Class>(&mut self) -> u32 {
+        let sequence = self.tables.sequence(C::NAME);
+        let key = key::sequence(C::NAME);
+        let last = self.last_ids.entry(C::NAME).or_insert(sequence.map_or(0, |sequence| sequence.last));
+        *last += 1;
+        let id = *last;
+        let compare = match sequence {
+            Some(sequence) => Compare::ModifiedAt(key.clone(), sequence.modified),
+            None => Compare::Absent(key.clone()),
+        };
+        self.compares.insert(key.clone(), compare);
+        self.put(key, Bytes::from(id.to_string()));
+        id
+    }
+
+    /// Stores a new object under the id it has, or under the next one when it has none.
+    ///
+    /// # Errors
+    /// [`Refusal::Taken`] when a unique value belongs to another row.
+    pub fn insert<C: Class>(&mut self, mut object: C) -> Result<u32, Refusal> {
+        if object.id() == 0 {
+            object.set_id(self.next_id::<C>());
+        }
+        let id = object.id();
+        let key = key::object(C::NAME, id);
+        self.guard(None, &object)?;
+        self.compares.insert(key.clone(), Compare::Absent(key.clone()));
+        self.put(key, record::encode(&object));
+        Ok(id)
+    }
+
+    /// Replaces a row.
+    ///
+    /// # Errors
+    /// [`Refusal::Taken`] when a unique value belongs to another row.
+    pub fn update<C: Class>(&mut self, row: &Row<C>, object: &C) -> Result<(), Refusal> {
+        self.guard(Some(row), object)?;
+        self.unchanged(row);
+        self.put(key::object(C::NAME, row.id()), record::encode(object));
+        Ok(())
+    }
+
+    pub fn delete<C: Class>(&mut self, row: &Row<C>) {
+        for unique in row.uniques() {
+            self.remove(key::unique(C::NAME, unique.field, &unique.value));
+        }
+        self.unchanged(row);
+        self.remove(key::object(C::NAME, row.id()));
+    }
+
+    /// The draft is worth nothing if this row changes meanwhile.
+    pub fn unchanged<C: Class>(&mut self, row: &Row<C>) {
+        let key = key::object(C::NAME, row.id());
+        self.compares.insert(key.clone(), Compare::ModifiedAt(key, row.modified()));
+    }
+
+    /// Adds a compare about a key that is not an object's.
+    pub fn require(&mut self, compare: Compare) {
+        let key = match &compare {
+            Compare::Absent(key) | Compare::Present(key) | Compare::ModifiedAt(key, _) => key.clone(),
+        };
+        self.compares.insert(key, compare);
+    }
+
+    /// Adds an operation on a key that is not an object's; a later one on the same key wins.
+    pub fn operate(&mut self, op: Op) {
+        let key = match &op {
+            Op::Put { key, .. } | Op::Delete { key } => key.clone(),
+        };
+        self.ops.insert(key, op);
+    }
+
+    /// Whether this draft deletes the object.
+    #[must_use]
+    pub fn deletes<C: Class>(&self, id: u32) -> bool {
+        matches!(self.ops.get(&key::object(C::NAME, id)), Some(Op::Delete { .. }))
+    }
+
+    fn put(&mut self, key: String, value: Bytes) {
+        self.ops.insert(key.clone(), Op::Put { key, value, lease: None });
+    }
+
+    fn remove(&mut self, key: String) {
+        self.taken.remove(&key);
+        self.ops.insert(key.clone(), Op::Delete { key });
+    }
+
+    /// Moves the guards from what the row was to what the object is.
+    fn guard<C: Class>(&mut self, old: Option<&Row<C>>, object: &C) -> Result<(), Refusal> {
+        let before = old.map(|row| row.uniques()).unwrap_or_default();
+        let after = object.uniques();
+        for unique in before.iter().filter(|unique| !after.contains(unique)) {
+            self.remove(key::unique(C::NAME, unique.field, &unique.value));
+        }
+        for unique in after {
+            let guard = key::unique(C::NAME, unique.field, &unique.value);
+            let owner = self.taken.get(&guard).copied().or_else(|| {
+                let freed = matches!(self.ops.get(&guard), Some(Op::Delete { .. }));
+                self.tables.of::<C>().owner(unique.field, &unique.value).filter(|_| !freed)
+            });
+            match owner {
+                Some(owner) if owner == object.id() => continue,
+                Some(owner) => return Err(Refusal::Taken { class: C::NAME, field: unique.field, value: unique.value, owner }),
+                None => {}
+            }
+            // A guard that this draft frees is covered by the compare of the row that owned it.
+            if !self.ops.contains_key(&guard) {
+                self.compares.insert(guard.clone(), Compare::Absent(guard.clone()));
+            }
+            self.taken.insert(guard.clone(), object.id());
+            self.put(guard, Bytes::from(object.id().to_string()));
+        }
+        Ok(())
+    }
+
+    /// The row that a new object would become, by a unique value whose clash means merging.
+    pub(crate) fn merges_into<C: Class>(&self, object: &C) -> Option<u32> {
+        let table = self.tables.of::<C>();
+        object.uniques().iter().filter(|unique| unique.clash == Clash::Merge).find_map(|unique| table.owner(unique.field, &unique.value))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    pub(crate) fn into_txn(self) -> Txn {
+        Txn { compares: self.compares.into_values().collect(), ops: self.ops.into_values().collect() }
+    }
+}
+
+/// Ids in the store start above what a first run stored; for use by that first run only.
+pub(crate) fn sequence_op(class: &str, last: u32) -> Op {
+    Op::Put { key: key::sequence(class), value: Bytes::from(last.to_string()), lease: None }
+}
+

@@ -1,0 +1,143 @@
+//! Writes JSON text straight into a buffer. Rows keep their stored fields rendered, so that an answer is mostly copying;
+//! a tree of values would be built only to be flattened again.
+
+use super::class::{Class, Row};
+use super::scene::Scene;
+
+/// An object under construction: comma and braces are its business.
+pub struct JsonObject<'o> {
+    out: &'o mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'o> JsonObject<'o> {
+    /// Writes `{`; [`JsonObject::end`] writes the `}`.
+    pub fn begin(out: &'o mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, empty: true }
+    }
+
+    pub fn end(self) {
+        self.out.push(b'}');
+    }
+
+    fn key(&mut self, name: &str) {
+        if !std::mem::replace(&mut self.empty, false) {
+            self.out.push(b',');
+        }
+        string(self.out, name);
+        self.out.push(b':');
+    }
+
+    /// Members that are JSON already, without braces.
+    pub fn members(&mut self, members: &str) {
+        if members.is_empty() {
+            return;
+        }
+        if !std::mem::replace(&mut self.empty, false) {
+            self.out.push(b',');
+        }
+        self.out.extend_from_slice(members.as_bytes());
+    }
+
+    pub fn text(&mut self, name: &str, value: &str) {
+        self.key(name);
+        string(self.out, value);
+    }
+
+    pub fn integer(&mut self, name: &str, value: i64) {
+        self.key(name);
+        self.out.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    /// A number that is written without a fraction when it has none.
+    pub fn number(&mut self, name: &str, value: f64) {
+        self.key(name);
+        let text = if value.is_finite() { value.to_string() } else { "0".to_owned() };
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    pub fn boolean(&mut self, name: &str, value: bool) {
+        self.key(name);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    pub fn texts(&mut self, name: &str, values: impl IntoIterator<Item = impl AsRef<str>>) {
+        self.key(name);
+        self.out.push(b'[');
+        for (place, value) in values.into_iter().enumerate() {
+            if place != 0 {
+                self.out.push(b',');
+            }
+            string(self.out, value.as_ref());
+        }
+        self.out.push(b']');
+    }
+
+    /// An object without members.
+    pub fn nothing(&mut self, name: &str) {
+        self.key(name);
+        self.out.extend_from_slice(b"{}");
+    }
+
+    /// An embedded object with its stored fields, whose own relations are `{}`; all empty when it is missing.
+    pub fn plain<C: Class>(&mut self, name: &str, row: Option<&Row<C>>, scene: &Scene<'_>) {
+        self.key(name);
+        let mut object = JsonObject::begin(self.out);
+        object.fields(row, scene);
+        for relation in C::RELATIONS {
+            object.nothing(relation);
+        }
+        object.end();
+    }
+
+    /// An embedded object as it is when asked for by id.
+    pub fn full<C: Class>(&mut self, name: &str, row: Option<&Row<C>>, scene: &Scene<'_>) {
+        self.key(name);
+        render(row, scene, self.out);
+    }
+
+    fn fields<C: Class>(&mut self, row: Option<&Row<C>>, scene: &Scene<'_>) {
+        let Some(row) = row else {
+            for field in C::FIELDS {
+                self.text(field.name, "");
+            }
+            return;
+        };
+        match row.overlay(scene) {
+            Some(object) => self.members(&stored_fields(&object, scene.secrets)),
+            None => self.members(row.members(scene.secrets)),
+        }
+    }
+}
+
+/// One object with everything that belongs to it.
+pub fn render<C: Class>(row: Option<&Row<C>>, scene: &Scene<'_>, out: &mut Vec<u8>) {
+    let mut object = JsonObject::begin(out);
+    object.fields(row, scene);
+    C::extras(row, scene, &mut object);
+    object.end();
+}
+
+/// The stored fields of an object as members without braces.
+pub(crate) fn stored_fields<C: Class>(object: &C, secrets: bool) -> Box<str> {
+    let mut out = Vec::with_capacity(C::FIELDS.len() * 24);
+    for (place, field) in C::FIELDS.iter().enumerate() {
+        if place != 0 {
+            out.push(b',');
+        }
+        string(&mut out, field.name);
+        out.push(b':');
+        if field.secret && !secrets {
+            string(&mut out, "");
+        } else {
+            string(&mut out, &field.show(object));
+        }
+    }
+    String::from_utf8(out).expect("names and values are UTF-8 and JSON escapes are ASCII").into_boxed_str()
+}
+
+/// A JSON string.
+pub fn string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
+}

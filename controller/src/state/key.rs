@@ -1,0 +1,84 @@
+//! The layout of keys in the store. Every key of Foghorn starts with [`ROOT`].
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `/foghorn/v1/obj/<class>/<id, ten digits>` | record of one object ([`super::record`]) |
+//! | `/foghorn/v1/uniq/<class>/<field>/<value>` | id of the object that owns the value |
+//! | `/foghorn/v1/seq/<class>` | last id given out in the class |
+//! | `/foghorn/v1/setting/<name>` | settings ([`super::settings`]) |
+//! | `/foghorn/v1/run/…`, `/content/…`, `/token/…`, `/node/…` | see [`super::run`], [`super::content`], [`super::enrolment`] |
+
+/// Prefix of everything that belongs to Foghorn: the range that the watch cache follows.
+pub const ROOT: &str = "/foghorn/v1/";
+
+/// What a key is about, as far as this module decides it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place<'a> {
+    Object { class: &'a str, id: u32 },
+    Unique,
+    Sequence { class: &'a str },
+    Setting { name: &'a str },
+    /// The first word of a key that another module owns (`run`, `content`, …).
+    Other(&'a str),
+}
+
+/// Key of one object. Ten digits keep the order of keys and of ids the same.
+#[must_use]
+pub fn object(class: &str, id: u32) -> String {
+    format!("{ROOT}obj/{class}/{id:010}")
+}
+
+/// Guard key: exists while some object of the class has this value.
+#[must_use]
+pub fn unique(class: &str, field: &str, value: &str) -> String {
+    format!("{ROOT}uniq/{class}/{field}/{value}")
+}
+
+#[must_use]
+pub fn sequence(class: &str) -> String {
+    format!("{ROOT}seq/{class}")
+}
+
+#[must_use]
+pub fn setting(name: &str) -> String {
+    format!("{ROOT}setting/{name}")
+}
+
+/// Takes a key apart.
+///
+/// # Errors
+/// When the key is not one of ours or its id is no number.
+pub fn parse(key: &str) -> Result<Place<'_>, String> {
+    let refuse = || format!("key {key:?} is not one of ours");
+    let rest = key.strip_prefix(ROOT).ok_or_else(refuse)?;
+    let (kind, rest) = rest.split_once('/').ok_or_else(refuse)?;
+    Ok(match kind {
+        "obj" => {
+            let (class, id) = rest.split_once('/').ok_or_else(refuse)?;
+            Place::Object { class, id: id.parse().map_err(|_| refuse())? }
+        }
+        "uniq" => Place::Unique,
+        "seq" => Place::Sequence { class: rest },
+        "setting" => Place::Setting { name: rest },
+        other => Place::Other(other),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_apart_as_they_were_made() {
+        assert_eq!(parse(&object("host", 7)), Ok(Place::Object { class: "host", id: 7 }));
+        assert_eq!(parse(&unique("host", "name", "A/B")), Ok(Place::Unique));
+        assert_eq!(parse(&sequence("os")), Ok(Place::Sequence { class: "os" }));
+        assert_eq!(parse("/foghorn/v1/run/1"), Ok(Place::Other("run")));
+        assert!(parse("/other/x").is_err() && parse("/foghorn/v1/obj/host/x").is_err());
+    }
+
+    #[test]
+    fn keys_sort_as_ids_do() {
+        assert!(object("host", 9) < object("host", 10));
+    }
+}

@@ -1,0 +1,149 @@
+//! The state of the fleet: typed objects in memory, changed by transactions.
+//!
+//! Reads go to [`Tables`], which the watch cache keeps; they never reach the engine. A change is a [`Draft`] made from what
+//! the tables show and committed with compares; the caller gets its answer when this controller's tables show the change,
+//! so whoever reads after writing reads what was written.
+
+pub mod class;
+pub mod classes;
+pub mod content;
+pub mod draft;
+pub mod enrolment;
+pub mod field;
+pub mod json;
+pub mod key;
+mod record;
+pub mod refusal;
+pub mod run;
+pub mod scene;
+pub mod seed;
+pub mod settings;
+pub mod table;
+pub mod tables;
+pub mod value;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use class::Row;
+pub use draft::Draft;
+pub use refusal::Refusal;
+pub use tables::Tables;
+
+use crate::store::cache::WatchCache;
+use crate::store::{Revision, Store, StoreError, Txn, TxnOutcome};
+
+/// Time in which the cache has to show a change that was committed. It usually takes under a millisecond.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+/// Times that a change is made again after it was overtaken. Each round of a race has a winner, so this bounds how many
+/// writers may want the same thing at once.
+const ATTEMPTS: u32 = 64;
+
+/// See the module.
+pub struct State {
+    store: Arc<dyn Store>,
+    cache: Arc<WatchCache<Tables>>,
+}
+
+/// Why a transaction did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error("the transaction could not be stored")]
+    Store(#[from] StoreError),
+    #[error("the transaction was stored at revision {0}, but this controller has not seen it within its deadline")]
+    Lagging(Revision),
+}
+
+impl From<CommitError> for Refusal {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Store(error) => Self::Store(error),
+            CommitError::Lagging(_) => Self::Lagging,
+        }
+    }
+}
+
+impl State {
+    /// Loads the state and follows it until `cancel`. Adds the default rows to a store that has none.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the default rows cannot be written.
+    pub async fn start(store: Arc<dyn Store>, cancel: CancellationToken) -> Result<(Arc<Self>, JoinHandle<()>), Refusal> {
+        let (cache, task) = WatchCache::start(store.clone(), key::ROOT, cancel).await?;
+        let state = Arc::new(Self { store, cache });
+        seed::ensure(&state).await?;
+        Ok((state, task))
+    }
+
+    /// Runs `read` on the tables. A lock is held meanwhile: take out what is needed (rows are behind [`Arc`]) and leave.
+    pub fn read<R>(&self, read: impl FnOnce(&Tables) -> R) -> R {
+        self.cache.read(|tables, _| read(tables))
+    }
+
+    /// Like [`State::read`], with the revision that the tables show.
+    pub fn read_at<R>(&self, read: impl FnOnce(&Tables, Revision) -> R) -> R {
+        self.cache.read(read)
+    }
+
+    /// Commits and waits until the tables show it.
+    ///
+    /// # Errors
+    /// When the engine fails, or the cache does not follow.
+    pub async fn commit(&self, txn: Txn) -> Result<TxnOutcome, CommitError> {
+        let outcome = self.store.commit(txn).await?;
+        if let TxnOutcome::Committed(revision) = outcome {
+            let deadline = Instant::now() + SHOWN_WITHIN;
+            self.cache.wait_for(revision, deadline).await.map_err(|_| CommitError::Lagging(revision))?;
+        }
+        Ok(outcome)
+    }
+
+    /// Makes a change: `change` fills a draft from what the tables show. When others were faster it is called again on
+    /// newer tables, so it must do nothing but read and draft.
+    ///
+    /// # Errors
+    /// What `change` refuses, what the store cannot do, [`Refusal::Contended`] when others were faster every time.
+    pub async fn write<R>(&self, mut change: impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>) -> Result<R, Refusal> {
+        let mut changed = self.changed();
+        for _ in 0..ATTEMPTS {
+            changed.mark_unchanged();
+            let (result, txn) = self.read(|tables| {
+                let mut draft = Draft::new(tables);
+                let result = change(&mut draft)?;
+                Ok::<_, Refusal>((result, (!draft.is_empty()).then(|| draft.into_txn())))
+            })?;
+            let Some(txn) = txn else { return Ok(result) };
+            match self.commit(txn).await? {
+                TxnOutcome::Committed(_) => return Ok(result),
+                // The one who was faster is not in our tables yet, or came while we were drafting.
+                TxnOutcome::Conflict => {
+                    let _either_is_fine = tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;
+                }
+            }
+        }
+        Err(Refusal::Contended)
+    }
+
+    /// Told after every change of the tables.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<Revision> {
+        self.cache.changed()
+    }
+
+    /// Whether the tables follow the store now.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.cache.is_ready()
+    }
+
+    /// The engine, for what is not part of the tables (leases).
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+}

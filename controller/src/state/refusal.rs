@@ -1,0 +1,46 @@
+//! Why a change of the state is refused. Expected, part of the contract, and answered by every dialect in its own words.
+
+use crate::store::StoreError;
+
+/// A change that was not made. Nothing has been stored.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("{class} {id} does not exist")]
+    NotFound { class: &'static str, id: u32 },
+    #[error("{field} is required")]
+    Missing { field: &'static str },
+    #[error("{field}: {value:?} belongs to {class} {owner} already")]
+    Taken { class: &'static str, field: &'static str, value: String, owner: u32 },
+    #[error("{field}: {why}")]
+    Invalid { field: &'static str, why: String },
+    /// An object as it would be after the change cannot be used for anything; FOG stores such objects and then denies
+    /// that they exist.
+    #[error("{field}: {why}")]
+    Unusable { field: &'static str, why: String },
+    /// The row would be what it already is, and FOG says so with "not found".
+    #[error("an equal {class} exists already: {owner}")]
+    Unchanged { class: &'static str, owner: u32 },
+    #[error("{class} {id} is in use by task {task}")]
+    InUse { class: &'static str, id: u32, task: u32 },
+    #[error("invalid task type")]
+    BadTaskType,
+    /// A task cannot be created; the text is what FOG says.
+    #[error("{0}")]
+    Task(&'static str),
+    #[error("nothing to cancel: {0}")]
+    NothingToCancel(String),
+    #[error("others keep changing the same objects, try again")]
+    Contended,
+    #[error("the change could not be stored")]
+    Store(#[from] StoreError),
+    #[error("the change was stored, but this controller has not seen it within its deadline")]
+    Lagging,
+}
+
+impl Refusal {
+    /// Whether the same request may succeed later without anything else being changed.
+    #[must_use]
+    pub fn may_succeed_later(&self) -> bool {
+        matches!(self, Self::Contended | Self::Lagging | Self::Store(StoreError::Unavailable { .. }))
+    }
+}

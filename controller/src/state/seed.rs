@@ -1,0 +1,156 @@
+//! The rows that exist on a fresh store. Ids, names and flags are FOG's; the long descriptions are ours.
+
+use super::class::Class;
+use super::classes::{ImagePartitionType, ImageType, Os, StorageGroup, StorageNode, TaskState, TaskType};
+use super::draft::sequence_op;
+use super::key;
+use super::value::Flag;
+use super::{Refusal, State};
+use crate::store::Compare;
+
+/// id, name, icon, kernel, kernel arguments, advanced, access, description
+type TaskTypeRow = (u32, &'static str, &'static str, &'static str, &'static str, bool, &'static str, &'static str);
+
+#[rustfmt::skip]
+const TASK_TYPES: &[TaskTypeRow] = &[
+    (1, "Deploy", "download", "", "type=down", false, "both", "Writes the host's image to its disk."),
+    (2, "Capture", "upload", "", "type=up", false, "host", "Reads the host's disk and stores it as the content of its image."),
+    (3, "Debug", "bug", "", "mode=onlydebug", true, "host", "Starts the imaging environment with a shell and does nothing by itself."),
+    (4, "Memtest86+", "plus-square-o", "fog/memtest/memtest", "", true, "both", "Tests the host's memory until somebody stops it."),
+    (5, "Test Disk", "hdd-o", "", "mode=checkdisk", true, "both", "Starts a tool that checks partition tables and finds lost partitions."),
+    (6, "Disk Surface Test", "user-md", "", "mode=badblocks", true, "both", "Reads every sector of the disk and reports those that cannot be read."),
+    (7, "Recover", "ambulance", "", "mode=photorec", true, "both", "Starts a tool that finds deleted files; save what it finds on another disk."),
+    (8, "Multi-Cast", "share-alt", "", "type=down mc=yes", false, "group", "Writes one image to many hosts, sent over the network once."),
+    (10, "Hardware Inventory", "list-alt", "", "mode=inventory deployed=1", true, "both", "Collects what hardware the host has."),
+    (11, "Password Reset", "key", "", "mode=winpassreset", true, "both", "Removes the password of a local Windows account."),
+    (12, "All Snapins", "cubes", "", "", true, "both", "Runs every snapin of the host without imaging it."),
+    (13, "Single Snapin", "cube", "", "", true, "both", "Runs one snapin without imaging the host."),
+    (14, "Wake-Up", "plug", "", "", true, "both", "Wakes the host over the network; routers on the way must let such packets through."),
+    (15, "Deploy - Debug", "arrow-circle-o-down", "", "type=down mode=debug", true, "host", "Prepares a deploy and waits at a shell until it is started there."),
+    (16, "Capture - Debug", "arrow-circle-o-up", "", "type=up mode=debug", true, "host", "Prepares a capture and waits at a shell until it is started there."),
+    (17, "Deploy - No Snapins", "chevron-circle-down", "", "type=down", true, "both", "Writes the host's image to its disk and leaves its snapins alone."),
+    (18, "Fast Wipe", "hourglass-o", "", "mode=wipe wipemode=fast", true, "both", "Clears the first sectors of the disk, so that its partitions are gone but its data is not."),
+    (19, "Normal Wipe", "hourglass-2", "", "mode=wipe wipemode=normal", true, "both", "Overwrites the whole disk once with zeros."),
+    (20, "Full Wipe", "hourglass", "", "mode=wipe wipemode=full", true, "both", "Overwrites the whole disk several times with random bytes."),
+    (21, "Virus Scan", "exclamation-triangle", "", "mode=clamav avmode=s", true, "both", "Scans the host's file systems for viruses."),
+    (22, "Virus Scan - Quarantine", "flag-o", "", "mode=clamav avmode=q", true, "both", "Scans the host's file systems for viruses and moves what it finds aside."),
+];
+
+/// id, name, icon, description; the order is the id.
+#[rustfmt::skip]
+const TASK_STATES: &[(u32, &str, &str, &str)] = &[
+    (1, "Queued", "bookmark-o", "The task waits for its host to appear."),
+    (2, "Checked In", "pause", "The host has appeared and waits for its turn."),
+    (3, "In-Progress", "spinner fa-pulse fa-fw", "The host is being served."),
+    (4, "Complete", "check-circle", "The task has done what it should."),
+    (5, "Cancelled", "ban", "The task was stopped before its end."),
+];
+
+#[rustfmt::skip]
+const IMAGE_TYPES: &[(u32, &str, &str)] = &[
+    (1, "Single Disk - Resizable", "n"),
+    (2, "Multiple Partition Image - Single Disk (Not Resizable)", "mps"),
+    (3, "Multiple Partition Image - All Disks (Not Resizable)", "mpa"),
+    (4, "Raw Image (Sector By Sector, DD, Slow)", "dd"),
+];
+
+#[rustfmt::skip]
+const IMAGE_PARTITION_TYPES: &[(u32, &str, &str)] = &[
+    (1, "Everything", "all"),
+    (2, "Partition Table and MBR only", "mbr"),
+    (3, "Partition 1 only", "1"),
+    (4, "Partition 2 only", "2"),
+    (5, "Partition 3 only", "3"),
+    (6, "Partition 4 only", "4"),
+    (7, "Partition 5 only", "5"),
+    (8, "Partition 6 only", "6"),
+    (9, "Partition 7 only", "7"),
+    (10, "Partition 8 only", "8"),
+    (11, "Partition 9 only", "9"),
+    (12, "Partition 10 only", "10"),
+];
+
+#[rustfmt::skip]
+const SYSTEMS: &[(u32, &str, &str)] = &[
+    (1, "Windows 2000/XP", ""),
+    (2, "Windows Vista", ""),
+    (3, "Windows 98", ""),
+    (4, "Windows Other", ""),
+    (5, "Windows 7", ""),
+    (6, "Windows 8", ""),
+    (7, "Windows 8.1", ""),
+    (8, "Apple Mac OS", ""),
+    (9, "Windows 10", ""),
+    (50, "Linux", ""),
+    (51, "Chromium OS", "Chromium OS"),
+    (99, "Other", ""),
+];
+
+/// Adds the default rows of every class that has never given out an id.
+pub(super) async fn ensure(state: &State) -> Result<(), Refusal> {
+    add(state, TASK_TYPES.iter().map(task_type).collect()).await?;
+    add(state, TASK_STATES.iter().map(task_state).collect()).await?;
+    let image_type = |&(id, name, kind): &(u32, &str, &str)| ImageType { id, name: name.to_owned(), kind: kind.to_owned() };
+    add(state, IMAGE_TYPES.iter().map(image_type).collect()).await?;
+    let partitions = |&(id, name, kind): &(u32, &str, &str)| ImagePartitionType { id, name: name.to_owned(), kind: kind.to_owned() };
+    add(state, IMAGE_PARTITION_TYPES.iter().map(partitions).collect()).await?;
+    let system = |&(id, name, about): &(u32, &str, &str)| Os { id, name: name.to_owned(), description: about.to_owned() };
+    add(state, SYSTEMS.iter().map(system).collect()).await?;
+    let group = StorageGroup { id: 1, name: "default".to_owned(), description: "Made by the first start.".to_owned() };
+    add(state, vec![group]).await?;
+    add(state, vec![storage_node()]).await
+}
+
+/// One transaction per class: an etcd transaction takes 128 operations.
+async fn add<C: Class>(state: &State, rows: Vec<C>) -> Result<(), Refusal> {
+    state
+        .write(|draft| {
+            if draft.tables().sequence(C::NAME).is_some() {
+                return Ok(());
+            }
+            let last = rows.iter().map(Class::id).max().unwrap_or(0);
+            draft.require(Compare::Absent(key::sequence(C::NAME)));
+            draft.operate(sequence_op(C::NAME, last));
+            rows.iter().try_for_each(|row| draft.insert(row.clone()).map(drop))
+        })
+        .await
+}
+
+fn task_type(&(id, name, icon, kernel, arguments, advanced, access, about): &TaskTypeRow) -> TaskType {
+    TaskType {
+        id,
+        name: name.to_owned(),
+        description: about.to_owned(),
+        icon: icon.to_owned(),
+        kernel: kernel.to_owned(),
+        kernel_args: arguments.to_owned(),
+        kind: "fog".to_owned(),
+        is_advanced: advanced.into(),
+        access: access.to_owned(),
+        initrd: String::new(),
+    }
+}
+
+fn task_state(&(id, name, icon, about): &(u32, &str, &str, &str)) -> TaskState {
+    TaskState { id, name: name.to_owned(), description: about.to_owned(), order: id.into(), icon: icon.to_owned() }
+}
+
+/// Its address, account and interface are known to whoever installs it, not here.
+fn storage_node() -> StorageNode {
+    StorageNode {
+        id: 1,
+        name: "DefaultMember".to_owned(),
+        description: "Made by the first start.".to_owned(),
+        is_master: Flag::Yes,
+        storagegroup: 1,
+        is_enabled: Flag::Yes,
+        is_graph_enabled: Flag::Yes,
+        path: "/images".to_owned(),
+        ftppath: "/images/".to_owned(),
+        snapinpath: "/opt/fog/snapins".to_owned(),
+        sslpath: "/opt/fog/snapins/ssl".to_owned(),
+        max_clients: 10,
+        webroot: "/fog/".to_owned(),
+        ..StorageNode::default()
+    }
+}

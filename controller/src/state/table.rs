@@ -1,0 +1,146 @@
+//! All rows of one class in memory, with their indexes.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::class::{Class, Row};
+use super::record;
+use super::value::fold;
+use crate::store::{Entry, Revision};
+
+/// Rows of class `C` by id, by name, by unique value and by the class's own indexes.
+pub struct Table<C: Class> {
+    rows: BTreeMap<u32, Arc<Row<C>>>,
+    /// Folded name and id: the order of lists of a class with names.
+    by_name: BTreeSet<(String, u32)>,
+    uniques: HashMap<(&'static str, String), u32>,
+    indexes: Vec<HashMap<u64, BTreeSet<u32>>>,
+}
+
+impl<C: Class> Default for Table<C> {
+    fn default() -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            by_name: BTreeSet::new(),
+            uniques: HashMap::new(),
+            indexes: (0..C::INDEXES).map(|_| HashMap::new()).collect(),
+        }
+    }
+}
+
+impl<C: Class> Table<C> {
+    #[must_use]
+    pub fn get(&self, id: u32) -> Option<&Arc<Row<C>>> {
+        self.rows.get(&id)
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Rows by id.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Row<C>>> {
+        self.rows.values()
+    }
+
+    /// Rows in the order of lists: by name without case, by id where the class has no name.
+    pub fn ordered(&self) -> Box<dyn Iterator<Item = &Arc<Row<C>>> + '_> {
+        if C::NAMED {
+            Box::new(self.by_name.iter().filter_map(|(_, id)| self.rows.get(id)))
+        } else {
+            Box::new(self.rows.values())
+        }
+    }
+
+    /// Rows whose key in index `number` is `key`, by id.
+    pub fn by(&self, number: usize, key: u64) -> impl DoubleEndedIterator<Item = &Arc<Row<C>>> {
+        self.indexes.get(number).and_then(|index| index.get(&key)).into_iter().flatten().filter_map(|id| self.rows.get(id))
+    }
+
+    /// How many rows have `key` in index `number`.
+    #[must_use]
+    pub fn count_by(&self, number: usize, key: u64) -> usize {
+        self.indexes.get(number).and_then(|index| index.get(&key)).map_or(0, BTreeSet::len)
+    }
+
+    /// The first row with this name, without regard to case.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Row<C>>> {
+        let name = fold(name);
+        let (found, id) = self.by_name.range((name.clone(), 0)..).next()?;
+        if *found == name { self.rows.get(id) } else { None }
+    }
+
+    /// Who owns a unique value.
+    #[must_use]
+    pub fn owner(&self, field: &'static str, value: &str) -> Option<u32> {
+        self.uniques.get(&(field, value.to_owned())).copied()
+    }
+
+    fn insert(&mut self, object: C, modified: Revision) {
+        let id = object.id();
+        self.remove(id);
+        if C::NAMED {
+            self.by_name.insert((fold(object.name()), id));
+        }
+        for unique in object.uniques() {
+            self.uniques.insert((unique.field, unique.value), id);
+        }
+        for (number, index) in self.indexes.iter_mut().enumerate() {
+            if let Some(key) = object.index_key(number) {
+                index.entry(key).or_default().insert(id);
+            }
+        }
+        self.rows.insert(id, Arc::new(Row::new(object, modified)));
+    }
+
+    fn remove(&mut self, id: u32) {
+        let Some(row) = self.rows.remove(&id) else { return };
+        self.by_name.remove(&(fold(row.name()), id));
+        for unique in row.uniques() {
+            let place = (unique.field, unique.value);
+            // The value may have moved to another row by an earlier change of the same revision.
+            if self.uniques.get(&place) == Some(&id) {
+                self.uniques.remove(&place);
+            }
+        }
+        for (number, index) in self.indexes.iter_mut().enumerate() {
+            let Some(key) = row.index_key(number) else { continue };
+            if let Some(ids) = index.get_mut(&key) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    index.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+/// A table whose class is known to the list of classes only.
+pub(crate) trait AnyTable: Send + Sync {
+    fn put(&mut self, id: u32, entry: &Entry) -> Result<(), String>;
+    fn delete(&mut self, id: u32);
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<C: Class> AnyTable for Table<C> {
+    fn put(&mut self, id: u32, entry: &Entry) -> Result<(), String> {
+        self.insert(record::decode(id, &entry.value)?, entry.modified);
+        Ok(())
+    }
+
+    fn delete(&mut self, id: u32) {
+        self.remove(id);
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

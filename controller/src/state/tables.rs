@@ -1,0 +1,179 @@
+//! The whole state in memory: one [`Table`] per class, and what the modules beside it keep. Built by the watch cache.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foghorn_types::MacAddress;
+
+use super::class::{Class, Row};
+use super::classes::{CLASSES, Host, Image, MacAddressAssociation, StorageNode, Task, mac_key};
+use super::content::Contents;
+use super::enrolment::{EnrolledNodes, Tokens};
+use super::key::{self, Place};
+use super::run::Runs;
+use super::settings::ApiSettings;
+use super::table::{AnyTable, Table};
+use crate::store::cache::View;
+use crate::store::{Change, Revision};
+
+/// See the module.
+pub struct Tables {
+    /// In the order of [`CLASSES`].
+    tables: Vec<Box<dyn AnyTable>>,
+    sequences: HashMap<String, Sequence>,
+    pub(crate) runs: Runs,
+    pub(crate) contents: Contents,
+    pub(crate) tokens: Tokens,
+    pub(crate) enrolled_nodes: EnrolledNodes,
+    api: Option<ApiSettings>,
+}
+
+/// The last id that a class has given out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Sequence {
+    pub(crate) last: u32,
+    pub(crate) modified: Revision,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self {
+            tables: CLASSES.iter().map(|class| class.new_table()).collect(),
+            sequences: HashMap::new(),
+            runs: Runs::default(),
+            contents: Contents::default(),
+            tokens: Tokens::default(),
+            enrolled_nodes: EnrolledNodes::default(),
+            api: None,
+        }
+    }
+}
+
+impl Tables {
+    /// The table of a class.
+    ///
+    /// # Panics
+    /// When the class is not in [`CLASSES`], which a test excludes.
+    #[must_use]
+    pub fn of<C: Class>(&self) -> &Table<C> {
+        let place = CLASSES.iter().position(|class| class.name() == C::NAME).expect("every class is in CLASSES");
+        self.tables[place].as_any().downcast_ref().expect("the place of a class holds its table")
+    }
+
+    #[must_use]
+    pub fn hosts(&self) -> &Table<Host> {
+        self.of()
+    }
+
+    #[must_use]
+    pub fn images(&self) -> &Table<Image> {
+        self.of()
+    }
+
+    #[must_use]
+    pub fn tasks(&self) -> &Table<Task> {
+        self.of()
+    }
+
+    #[must_use]
+    pub fn storage_nodes(&self) -> &Table<StorageNode> {
+        self.of()
+    }
+
+    /// The host that has this address.
+    #[must_use]
+    pub fn host_by_mac(&self, mac: MacAddress) -> Option<&Arc<Row<Host>>> {
+        let association = self.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_MAC, mac_key(mac)).next()?;
+        self.hosts().get(association.host)
+    }
+
+    /// Runs of imaging tasks.
+    #[must_use]
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// Contents of images.
+    #[must_use]
+    pub fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// One-time tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Storage nodes whose agents have enrolled.
+    #[must_use]
+    pub fn enrolled_nodes(&self) -> &EnrolledNodes {
+        &self.enrolled_nodes
+    }
+
+    /// Settings of the API, once a first run has made them.
+    #[must_use]
+    pub fn api(&self) -> Option<&ApiSettings> {
+        self.api.as_ref()
+    }
+
+    pub(crate) fn sequence(&self, class: &str) -> Option<Sequence> {
+        self.sequences.get(class).copied()
+    }
+
+    fn apply_object(&mut self, class: &str, id: u32, change: &Change) -> Result<(), String> {
+        let place = CLASSES.iter().position(|known| known.name() == class).ok_or_else(|| format!("no class {class:?} is known"))?;
+        match change {
+            Change::Put(entry) => self.tables[place].put(id, entry),
+            Change::Delete { .. } => {
+                self.tables[place].delete(id);
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_sequence(&mut self, class: &str, change: &Change) -> Result<(), String> {
+        match change {
+            Change::Put(entry) => {
+                let text = std::str::from_utf8(&entry.value).map_err(|error| error.to_string())?;
+                let last = text.parse().map_err(|_| format!("the last id of {class} is {text:?}"))?;
+                self.sequences.insert(class.to_owned(), Sequence { last, modified: entry.modified });
+            }
+            Change::Delete { .. } => {
+                self.sequences.remove(class);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_setting(&mut self, name: &str, change: &Change) -> Result<(), String> {
+        if name == ApiSettings::NAME {
+            self.api = match change {
+                Change::Put(entry) => Some(ApiSettings::decode(&entry.value, entry.modified)?),
+                Change::Delete { .. } => None,
+            };
+        }
+        Ok(())
+    }
+}
+
+impl View for Tables {
+    fn apply(&mut self, change: &Change) -> Result<(), String> {
+        let key = match change {
+            Change::Put(entry) => &entry.key,
+            Change::Delete { key, .. } => key,
+        };
+        match key::parse(key)? {
+            Place::Object { class, id } => self.apply_object(class, id, change),
+            Place::Sequence { class } => self.apply_sequence(class, change),
+            Place::Setting { name } => self.apply_setting(name, change),
+            // Guards exist for compares; the tables know the same from the rows themselves.
+            Place::Unique => Ok(()),
+            Place::Other("run") => self.runs.apply(change),
+            Place::Other("content") => self.contents.apply(change),
+            Place::Other("token") => self.tokens.apply(change),
+            Place::Other("node") => self.enrolled_nodes.apply(change),
+            Place::Other(_) => Ok(()),
+        }
+    }
+}
