@@ -120,3 +120,8 @@ pub fn until<T>(what: &str, within: Duration, mut condition: impl FnMut() -> Res
 pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
+
+/// A loopback UDP port that was free just now.
+pub fn free_udp_port() -> Result<u16> {
+    Ok(std::net::UdpSocket::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

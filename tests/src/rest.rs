@@ -77,13 +77,21 @@ impl Rest {
 
     /// Any request with any bytes as its body.
     pub fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Result<Answer> {
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url))
-            .header("fog-api-token", &self.api_token)
-            .header("fog-user-token", &self.user_token)
-            .header("content-type", "application/json")
-            .body(body.unwrap_or_default())?;
+        self.send_with(method, path, body, &[])
+    }
+
+    /// As [`Rest::send`], with further headers; a token named here replaces the usual one.
+    pub fn send_with(&self, method: &str, path: &str, body: Option<Vec<u8>>, headers: &[(&str, &str)]) -> Result<Answer> {
+        let usual = [
+            ("fog-api-token", self.api_token.as_str()),
+            ("fog-user-token", self.user_token.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        for (name, value) in usual.iter().filter(|(name, _)| headers.iter().all(|(other, _)| other != name)).chain(headers) {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.unwrap_or_default())?;
         let mut response = self.agent.run(request).with_context(|| format!("{method} {path}"))?;
         Ok(Answer {
             status: response.status().as_u16(),

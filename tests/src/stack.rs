@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::process::{Process, free_port, until};
+use crate::process::{Process, free_port, free_udp_port, until};
 use crate::rest::Rest;
 use crate::tools::{find, foghorn};
 
@@ -112,22 +112,36 @@ impl Stack {
         self.ports.link
     }
 
-    pub fn add_agent(&mut self, name: &str, extra: &str) -> Result<&mut Agent> {
+    /// A further storage node on a free port; `extra` is added to its configuration.
+    pub fn add_agent(&mut self, name: &str, extra: &str) -> Result<()> {
+        // A fixed port, so that clients find the agent again after it was killed and restarted.
+        self.add_agent_at(name, free_udp_port()?, extra)
+    }
+
+    pub fn add_agent_at(&mut self, name: &str, port: u16, extra: &str) -> Result<()> {
+        self.start_new_agent(name, port, vec![], extra)
+    }
+
+    /// `wrap`: the words of a command that runs the agent's command.
+    pub fn add_agent_wrapped(&mut self, name: &str, wrap: Vec<String>, extra: &str) -> Result<()> {
+        self.start_new_agent(name, free_udp_port()?, wrap, extra)
+    }
+
+    fn start_new_agent(&mut self, name: &str, port: u16, wrap: Vec<String>, extra: &str) -> Result<()> {
         let token = self.rest.post("/foghorn/v1/nodes/join-token", &json!({ "name": name }))?.ok()?;
         let state = self.folder().join(format!("agent-{name}"));
         let config = self.folder().join(format!("agent-{name}.toml"));
         fs::write(
             &config,
             format!(
-                "state_dir = {state:?}\ncontroller = {:?}\njoin_token = {:?}\nlisten = \"127.0.0.1:0\"\n{extra}\n",
+                "state_dir = {state:?}\ncontroller = {:?}\njoin_token = {:?}\nlisten = \"127.0.0.1:{port}\"\n{extra}\n",
                 self.rest.url,
-                text(&token, "token")?
+                text(&token, "token")?,
             ),
         )?;
-        let process = start_agent(self.folder(), name, &config, &[])?;
-        self.agents.push(Agent { name: name.to_owned(), process, state, config, wrap: vec![] });
-        self.wait_online(name)?;
-        self.agents.last_mut().context("an agent was just added")
+        let process = start_agent(self.folder(), name, &config, &wrap)?;
+        self.agents.push(Agent { name: name.to_owned(), process, state, config, wrap });
+        self.wait_online(name)
     }
 
     /// The node's FOG row says that it is online.

@@ -1,0 +1,33 @@
+//! End to end: controller, agents and clients as processes, on both engines, with real disks in files, judged by tools that
+//! are not ours. One file per subject.
+
+mod bad_input;
+mod corruption;
+mod crashes;
+mod disk_full;
+mod disks;
+mod at_once;
+mod observability;
+mod refusals;
+mod round_trip;
+
+/// Runs a scenario once per storage engine, as two tests.
+macro_rules! on_both_engines {
+    ($($(#[$doc:meta])* $name:ident => $scenario:ident;)*) => {
+        $(
+            $(#[$doc])*
+            mod $name {
+                #[test]
+                fn embedded() {
+                    super::$scenario(foghorn_tests::stack::Engine::Embedded).unwrap();
+                }
+
+                #[test]
+                fn etcd() {
+                    super::$scenario(foghorn_tests::stack::Engine::Etcd).unwrap();
+                }
+            }
+        )*
+    };
+}
+pub(crate) use on_both_engines;
