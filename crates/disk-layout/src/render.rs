@@ -1,0 +1,146 @@
+//! A GPT for the disk that receives an image.
+
+use std::io::{self, Seek, SeekFrom, Write};
+
+use foghorn_image::{GPT_ENTRY_SIZE, GptTable, MAX_GPT_SLOTS};
+use foghorn_types::{ByteCount, ByteOffset, SectorSize};
+use gptman::{GPT, GPTHeader, GPTPartitionEntry};
+
+use crate::layout::entry_bytes;
+
+/// Why a table does not fit a disk.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderGptError {
+    #[error("the partition table needs a disk of {needed} bytes, this one has {size}")]
+    DiskTooSmall { needed: u64, size: u64 },
+    #[error("a GPT with {slots} slots, and entry {number} in it, cannot exist")]
+    Slots { slots: u32, number: u32 },
+    #[error("the table lets partitions start in sector {first_usable}, inside the table itself")]
+    FirstUsable { first_usable: u64 },
+    #[error("could not lay out the partition table")]
+    Gpt(#[from] gptman::Error),
+    #[error("could not lay out the protective MBR")]
+    Write(#[from] io::Error),
+}
+
+/// What to write, and where, to give a disk of `disk_size` this table: the protective MBR with its boot code and the
+/// primary table at the start, the backup at the end, positions and checksums for this size.
+///
+/// On a disk of the size and table it was read from, the result is what is there already. Every piece is a whole number of
+/// sectors. Write the backup first: a table is then on the disk at every moment.
+///
+/// # Errors
+///
+/// When the disk is too small for the partitions and the backup behind them, or the table is none.
+pub fn render_gpt(
+    table: &GptTable,
+    sector_size: SectorSize,
+    disk_size: ByteCount,
+) -> Result<Vec<(ByteOffset, Vec<u8>)>, RenderGptError> {
+    let sector = sector_size.bytes();
+    let sectors = disk_size.bytes() / sector;
+    let array_sectors = table.array_sectors(sector_size);
+    let slots = table.entry_slots;
+    let entries = all_slots(table)?;
+    if table.first_usable_lba < 2 + array_sectors {
+        return Err(RenderGptError::FirstUsable { first_usable: table.first_usable_lba });
+    }
+    let last_used = table.entries.iter().map(|entry| entry.last_lba).max().unwrap_or(table.first_usable_lba);
+    let needed = last_used.saturating_add(array_sectors + 2);
+    if needed > sectors {
+        let needed = needed.saturating_mul(sector);
+        return Err(RenderGptError::DiskTooSmall { needed, size: disk_size.bytes() });
+    }
+    let last_lba = sectors - 1;
+    let mut primary = GPTHeader {
+        signature: *b"EFI PART",
+        revision: [0, 0, 1, 0],
+        header_size: 92,
+        crc32_checksum: 0,
+        reserved: [0; 4],
+        primary_lba: 1,
+        backup_lba: last_lba,
+        first_usable_lba: table.first_usable_lba,
+        last_usable_lba: last_lba - array_sectors - 1,
+        disk_guid: table.disk_guid,
+        partition_entry_lba: 2,
+        number_of_partition_entries: slots,
+        size_of_partition_entry: GPT_ENTRY_SIZE as u32,
+        partition_entry_array_crc32: 0,
+    };
+    let mut backup = primary.clone();
+    backup.primary_lba = last_lba;
+    backup.backup_lba = 1;
+    backup.partition_entry_lba = last_lba - array_sectors;
+
+    let mut front = Piece::new(0, (2 + array_sectors) * sector, sectors * sector);
+    write_mbr(&mut front, table, sector)?;
+    primary.write_into(&mut front, sector, &entries)?;
+    let mut end = Piece::new(backup.partition_entry_lba * sector, (array_sectors + 1) * sector, sectors * sector);
+    backup.write_into(&mut end, sector, &entries)?;
+    Ok([front, end].map(|piece| (ByteOffset::from_bytes(piece.start), piece.bytes)).into())
+}
+
+fn all_slots(table: &GptTable) -> Result<Vec<GPTPartitionEntry>, RenderGptError> {
+    let slots = table.entry_slots;
+    if !(1..=MAX_GPT_SLOTS).contains(&slots) {
+        return Err(RenderGptError::Slots { slots, number: 0 });
+    }
+    let mut entries = vec![GPTPartitionEntry::empty(); slots as usize];
+    for entry in &table.entries {
+        let slot = entry.number.checked_sub(1).and_then(|slot| entries.get_mut(slot as usize));
+        *slot.ok_or(RenderGptError::Slots { slots, number: entry.number })? = entry_bytes(entry)?;
+    }
+    Ok(entries)
+}
+
+fn write_mbr(front: &mut Piece, table: &GptTable, sector: u64) -> Result<(), RenderGptError> {
+    front.bytes[..440].copy_from_slice(&*table.boot_code);
+    front.bytes[440..446].copy_from_slice(&table.mbr_signature);
+    if table.protective_active {
+        GPT::write_bootable_protective_mbr_into(front, sector)?;
+    } else {
+        GPT::write_protective_mbr_into(front, sector)?;
+    }
+    Ok(())
+}
+
+/// A part of the disk in memory that is written as if it were the whole disk, which is how gptman writes.
+struct Piece {
+    start: u64,
+    bytes: Vec<u8>,
+    disk_size: u64,
+    at: u64,
+}
+
+impl Piece {
+    fn new(start: u64, length: u64, disk_size: u64) -> Self {
+        Self { start, bytes: vec![0; length as usize], disk_size, at: start }
+    }
+}
+
+impl Write for Piece {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let from = self.at.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
+        let place = from.and_then(|from| self.bytes.get_mut(from..from.checked_add(data.len())?));
+        place.ok_or(io::ErrorKind::WriteZero)?.copy_from_slice(data);
+        self.at += data.len() as u64;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Piece {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.disk_size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
