@@ -8,6 +8,13 @@
 //! committed transaction raises by one, an entry remembers the revisions at which it was created and last modified, a watch
 //! delivers every change after a revision exactly once and in order.
 
+pub mod backoff;
+pub mod cache;
+mod check;
+pub mod embedded;
+pub mod etcd;
+pub mod open;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +38,13 @@ pub struct Entry {
     pub lease: Option<LeaseId>,
 }
 
+/// Most operations, and most compares, in one transaction: etcd's default (`--max-txn-ops`), held by both engines so that
+/// what works on one works on the other.
+pub const MAX_OPS: usize = 128;
+
+/// Most bytes of keys and values in one transaction. etcd refuses requests above 1.5 MiB; the rest is room for framing.
+pub const MAX_TXN_BYTES: usize = 1 << 20;
+
 /// What must hold for a transaction to be applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Compare {
@@ -51,6 +65,9 @@ pub enum Op {
 }
 
 /// All or nothing: every compare holds and every operation is applied at one new revision, or nothing is changed.
+///
+/// At most [`MAX_OPS`] operations, [`MAX_OPS`] compares and [`MAX_TXN_BYTES`] of keys and values: larger work is cut into steps
+/// that each leave a valid state. A transaction that changes nothing raises no revision; it answers with the present one.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Txn {
     pub compares: Vec<Compare>,
@@ -70,6 +87,24 @@ pub enum TxnOutcome {
 pub enum Change {
     Put(Entry),
     Delete { key: String, revision: Revision },
+}
+
+impl Change {
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put(entry) => &entry.key,
+            Self::Delete { key, .. } => key,
+        }
+    }
+
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::Put(entry) => entry.modified,
+            Self::Delete { revision, .. } => *revision,
+        }
+    }
 }
 
 /// All changes of one revision under the watched prefix, in key order. Never empty.

@@ -1,0 +1,233 @@
+//! The watch cache: the state of the fleet in memory, kept up to date by a watch. Every read of the controller is served here.
+//!
+//! A [`View`] is built once from a snapshot and then follows the watch. Whole revisions become visible at once, so a reader
+//! never sees half a transaction. When the watch cannot go on (history compacted away, engine gone), a fresh view is built
+//! beside the old one and swapped in; until then readers see the last good state, and [`WatchCache::is_ready`] says so.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use super::backoff::Backoff;
+use super::{Change, Revision, Snapshot, Store, StoreError, WatchBatch, WatchError};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a cache holds: tables and indexes over the entries under one prefix.
+pub trait View: Default + Send + Sync + 'static {
+    /// Takes in one change. Called for every entry of the first snapshot (as [`Change::Put`]) and for every change after it,
+    /// in order. Runs while readers wait: no I/O, no locks.
+    ///
+    /// # Errors
+    /// When the record cannot be read. It is logged, counted and skipped, and must leave the view as it was.
+    fn apply(&mut self, change: &Change) -> Result<(), String>;
+}
+
+/// A view that follows the store. Shared by every reader of a controller.
+pub struct WatchCache<V> {
+    shown: RwLock<Shown<V>>,
+    revision: watch::Sender<Revision>,
+    following: AtomicBool,
+}
+
+struct Shown<V> {
+    view: V,
+    revision: Revision,
+}
+
+/// The cache has not seen a revision in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the watch cache is at revision {reached} and did not reach {wanted} in time")]
+pub struct CacheBehind {
+    pub wanted: Revision,
+    pub reached: Revision,
+}
+
+impl<V: View> WatchCache<V> {
+    /// Loads everything under `prefix` and starts the task that follows it until `cancel`.
+    ///
+    /// `prefix` should cover every key that this process writes: a revision that touches nothing under it is not noticed
+    /// here, so waiting for one would end in [`CacheBehind`].
+    ///
+    /// # Errors
+    /// When the first snapshot cannot be read. Later failures are retried by the task.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        prefix: &str,
+        cancel: CancellationToken,
+    ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
+        let shown = Shown::load(&*store, prefix).await?;
+        let cache = Arc::new(Self {
+            revision: watch::Sender::new(shown.revision),
+            shown: RwLock::new(shown),
+            following: AtomicBool::new(true),
+        });
+        let follower = Follower {
+            cache: cache.clone(),
+            store,
+            prefix: prefix.to_owned(),
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+        };
+        let span = info_span!("watch_cache", prefix);
+        let task = tokio::spawn(async move { cancel.run_until_cancelled_owned(follower.run()).await; }.instrument(span));
+        Ok((cache, task))
+    }
+
+    /// Runs `read` on the view and its revision. Holds a read lock meanwhile: take out what is needed and leave.
+    pub fn read<R>(&self, read: impl FnOnce(&V, Revision) -> R) -> R {
+        let shown = self.shown.read().expect("a view that panicked half-way through a change must not be read");
+        read(&shown.view, shown.revision)
+    }
+
+    /// The last revision that readers see.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        *self.revision.borrow()
+    }
+
+    /// Waits until readers see `revision` or a later one. Cancel safe.
+    ///
+    /// # Errors
+    /// [`CacheBehind`] at `deadline`.
+    pub async fn wait_for(&self, revision: Revision, deadline: Instant) -> Result<(), CacheBehind> {
+        let mut seen = self.revision.subscribe();
+        match tokio::time::timeout_at(deadline, seen.wait_for(|seen| *seen >= revision)).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(CacheBehind { wanted: revision, reached: self.revision() }),
+        }
+    }
+
+    /// Told after every change of the view; several changes may be told as one.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<Revision> {
+        self.revision.subscribe()
+    }
+
+    /// Whether the view follows the engine now. `false` while the engine cannot be reached: reads still work and are stale.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.following.load(Ordering::Acquire)
+    }
+
+    fn show(&self, batch: &WatchBatch) {
+        {
+            let mut shown = self.shown.write().expect("only the follower writes, and it ends when it panics");
+            shown.take_in(&batch.changes);
+            shown.revision = batch.revision;
+        }
+        self.revision.send_replace(batch.revision);
+    }
+
+    fn swap(&self, fresh: Shown<V>) {
+        let revision = fresh.revision;
+        let old = {
+            let mut shown = self.shown.write().expect("only the follower writes, and it ends when it panics");
+            std::mem::replace(&mut *shown, fresh)
+        };
+        self.revision.send_replace(revision);
+        drop(old); // Here, not under the lock: freeing a large view takes a while.
+    }
+}
+
+impl<V: View> Shown<V> {
+    async fn load(store: &dyn Store, prefix: &str) -> Result<Self, StoreError> {
+        let Snapshot { revision, entries } = store.list(prefix).await?;
+        let mut fresh = Self { view: V::default(), revision };
+        for entry in entries {
+            fresh.take_in(&[Change::Put(entry)]);
+        }
+        Ok(fresh)
+    }
+
+    fn take_in(&mut self, changes: &[Change]) {
+        for change in changes {
+            if let Err(why) = self.view.apply(change) {
+                metrics::counter!("foghorn_cache_skipped_records_total").increment(1);
+                error!(key = change.key(), %why, "record skipped: it cannot be read");
+            }
+        }
+    }
+}
+
+/// Keeps one cache up to date.
+struct Follower<V> {
+    cache: Arc<WatchCache<V>>,
+    store: Arc<dyn Store>,
+    prefix: String,
+    backoff: Backoff,
+}
+
+impl<V: View> Follower<V> {
+    async fn run(mut self) {
+        loop {
+            match self.follow().await {
+                Some(WatchError::Compacted { compacted }) => {
+                    info!(compacted, at = self.cache.revision(), "history is compacted away, loading afresh");
+                }
+                Some(WatchError::Store(error)) => {
+                    self.cache.following.store(false, Ordering::Release);
+                    warn!(error = &error as &dyn std::error::Error, "the watch broke off, loading afresh");
+                    tokio::time::sleep(self.backoff.pause()).await;
+                }
+                None => {
+                    self.cache.following.store(false, Ordering::Release);
+                    warn!("the watch ended, loading afresh");
+                    tokio::time::sleep(self.backoff.pause()).await;
+                }
+            }
+            self.reload().await;
+        }
+    }
+
+    /// Shows batches until the watch ends; returns why.
+    async fn follow(&mut self) -> Option<WatchError> {
+        let mut at = self.cache.revision();
+        let mut batches = self.store.watch(&self.prefix, at);
+        while let Some(batch) = batches.next().await {
+            match batch {
+                Ok(batch) if batch.revision > at => {
+                    self.backoff.succeeded();
+                    self.cache.show(&batch);
+                    at = batch.revision;
+                }
+                Ok(batch) => {
+                    // Both engines promise order. If one ever breaks it, a snapshot is right where replay would not be.
+                    error!(at, got = batch.revision, "a watch went backwards");
+                    return None;
+                }
+                Err(error) => return Some(error),
+            }
+        }
+        None
+    }
+
+    /// Swaps in a fresh view; tries until it can.
+    ///
+    /// Also after a mere loss of the watch, when following on from the last revision would do: an engine that was put back
+    /// to an older state has a lower revision, and nothing but a snapshot would notice.
+    async fn reload(&mut self) {
+        loop {
+            match Shown::load(&*self.store, &self.prefix).await {
+                Ok(fresh) => {
+                    debug!(revision = fresh.revision, "loaded afresh");
+                    self.cache.swap(fresh);
+                    self.cache.following.store(true, Ordering::Release);
+                    return;
+                }
+                Err(error) => {
+                    self.cache.following.store(false, Ordering::Release);
+                    warn!(error = &error as &dyn std::error::Error, "could not load a snapshot");
+                    tokio::time::sleep(self.backoff.pause()).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The etcd engine, through etcd-client.
+//!
+//! An empty etcd is at revision 1 and its first transaction makes 2. Here 0 is the empty store, so every revision is one
+//! less than etcd's, on both ways ([`theirs`] and [`ours`]); nothing else is translated.
+//!
+//! A call that ends without a definite answer (connection lost, time over) is [`StoreError::Unavailable`] and is not tried
+//! again here: whether a transaction took place is then unknown, and a second attempt could turn its success into a conflict.
+
+mod answer;
+mod connect;
+mod watch;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcd_client::{Client, CompareOp, GetOptions, PutOptions, TxnOp};
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+use super::check::{check_txn, lease_seconds};
+use super::{
+    Compare, Entry, LeaseId, Op, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError,
+};
+use answer::{Refusal, in_time, refusal, unavailable};
+
+pub use connect::{ConnectEtcdError, EtcdClientIdentity, EtcdLogin, EtcdOptions, EtcdTls};
+
+/// How long one call may take. Longer than a change of etcd's leader.
+const CALL: Duration = Duration::from_secs(5);
+/// Entries that are asked for at once: a page of ordinary records is some hundred kilobytes.
+const PAGE: i64 = 1000;
+/// A watch that is far behind gets up to a thousand revisions in one message, a list a page of entries.
+const MAX_MESSAGE_BYTES: usize = 512 << 20;
+/// A list that compaction overtakes is begun again this often.
+const LIST_ATTEMPTS: usize = 3;
+
+/// The etcd engine.
+pub struct EtcdStore {
+    client: Client,
+}
+
+impl EtcdStore {
+    async fn get_entry(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        const DOING: &str = "read a key";
+        let mut kv = self.client.kv_client();
+        let mut found = in_time(DOING, CALL, kv.get(key, None)).await?;
+        Ok(found.take_kvs().pop().and_then(entry))
+    }
+
+    async fn list_entries(&self, prefix: &str) -> Result<Snapshot, StoreError> {
+        for _ in 1..LIST_ATTEMPTS {
+            if let Some(snapshot) = self.try_list(prefix).await? {
+                return Ok(snapshot);
+            }
+        }
+        self.try_list(prefix).await?.ok_or_else(|| unavailable("list keys", "compaction overtook every attempt"))
+    }
+
+    /// Page after page at the revision of the first. `None` when that has been compacted away meanwhile.
+    async fn try_list(&self, prefix: &str) -> Result<Option<Snapshot>, StoreError> {
+        const DOING: &str = "list keys";
+        let mut kv = self.client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let end = range_end(prefix);
+        let mut from = range_start(prefix);
+        let (mut at, mut entries) = (0, Vec::new());
+        loop {
+            // Revision 0 asks for the last one: linearizable, and the later pages stay at it.
+            let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(at);
+            let mut page = match tokio::time::timeout(CALL, kv.get(from, Some(options))).await {
+                Ok(Err(error)) if refusal(&error) == Some(Refusal::Compacted) => return Ok(None),
+                Ok(page) => page.map_err(|error| unavailable(DOING, error))?,
+                Err(late) => return Err(unavailable(DOING, late)),
+            };
+            if at == 0 {
+                at = page.header().map_or(0, |header| header.revision());
+            }
+            let more = page.more();
+            let keys = page.take_kvs();
+            // The next page starts at the smallest key after the last one of this.
+            from = keys.last().map_or_else(Vec::new, |last| [last.key(), &[0]].concat());
+            entries.extend(keys.into_iter().filter_map(entry));
+            if !more {
+                return Ok(Some(Snapshot { revision: ours(at), entries }));
+            }
+        }
+    }
+
+    async fn commit_txn(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
+        const DOING: &str = "commit a transaction";
+        check_txn(&txn)?;
+        let lease = txn.ops.iter().find_map(|op| if let Op::Put { lease, .. } = op { *lease } else { None });
+        let compares: Vec<_> = txn.compares.into_iter().map(compare).collect();
+        let ops: Vec<_> = txn.ops.into_iter().map(operation).collect();
+        let request = etcd_client::Txn::new().when(compares).and_then(ops);
+        let mut kv = self.client.kv_client();
+        let done = match tokio::time::timeout(CALL, kv.txn(request)).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => {
+                return Err(match (refusal(&error), lease) {
+                    (Some(Refusal::NoLease), Some(lease)) => StoreError::NoSuchLease(lease),
+                    (Some(Refusal::Invalid(why)), _) => StoreError::Invalid { doing: DOING, why },
+                    _ => unavailable(DOING, error),
+                });
+            }
+            Err(late) => return Err(unavailable(DOING, late)),
+        };
+        if !done.succeeded() {
+            return Ok(TxnOutcome::Conflict);
+        }
+        let header = done.header().ok_or_else(|| unavailable(DOING, "an answer without a revision"))?;
+        Ok(TxnOutcome::Committed(ours(header.revision())))
+    }
+
+    async fn compact_to(&self, revision: Revision) -> Result<(), StoreError> {
+        const DOING: &str = "compact the history";
+        if revision == 0 {
+            return Ok(());
+        }
+        let mut kv = self.client.kv_client();
+        match tokio::time::timeout(CALL, kv.compact(theirs(revision), None)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => match refusal(&error) {
+                Some(Refusal::Compacted) => Ok(()), // It is already.
+                Some(Refusal::YetToCome) => {
+                    Err(StoreError::Invalid { doing: DOING, why: format!("revision {revision} is yet to come") })
+                }
+                _ => Err(unavailable(DOING, error)),
+            },
+            Err(late) => Err(unavailable(DOING, late)),
+        }
+    }
+
+    async fn renew(&self, lease: LeaseId) -> Result<(), StoreError> {
+        const DOING: &str = "renew a lease";
+        let mut leases = self.client.lease_client();
+        match tokio::time::timeout(CALL, leases.keep_alive(lease.0)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(etcd_client::Error::LeaseKeepAliveError(_))) => Err(StoreError::NoSuchLease(lease)),
+            Ok(Err(error)) => Err(unavailable(DOING, error)),
+            Err(late) => Err(unavailable(DOING, late)),
+        }
+    }
+
+    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
+        const DOING: &str = "revoke a lease";
+        let mut leases = self.client.lease_client();
+        match tokio::time::timeout(CALL, leases.revoke(lease.0)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if refusal(&error) == Some(Refusal::NoLease) => Err(StoreError::NoSuchLease(lease)),
+            Ok(Err(error)) => Err(unavailable(DOING, error)),
+            Err(late) => Err(unavailable(DOING, late)),
+        }
+    }
+}
+
+impl Store for EtcdStore {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        Box::pin(self.get_entry(key))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>> {
+        Box::pin(self.list_entries(prefix))
+    }
+
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
+        Box::pin(self.commit_txn(txn))
+    }
+
+    fn watch(&self, prefix: &str, after: Revision) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
+        watch::watch(self.client.clone(), prefix, after)
+    }
+
+    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.compact_to(revision))
+    }
+
+    /// etcd may give a lease longer than asked for: it has a least time that follows from its election timeout (2 s by default).
+    fn grant_lease(&self, ttl: Duration) -> BoxFuture<'_, Result<LeaseId, StoreError>> {
+        Box::pin(async move {
+            let seconds = lease_seconds(ttl)?;
+            let mut leases = self.client.lease_client();
+            let granted = in_time("grant a lease", CALL, leases.grant(seconds.into(), None)).await?;
+            Ok(LeaseId(granted.id()))
+        })
+    }
+
+    fn renew_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.renew(lease))
+    }
+
+    fn revoke_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.revoke(lease))
+    }
+}
+
+/// etcd's number for a revision of ours.
+fn theirs(revision: Revision) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// Our number for a revision of etcd's.
+fn ours(revision: i64) -> Revision {
+    u64::try_from(revision - 1).unwrap_or(0)
+}
+
+fn compare(compare: Compare) -> etcd_client::Compare {
+    match compare {
+        Compare::Absent(key) => etcd_client::Compare::create_revision(key, CompareOp::Equal, 0),
+        Compare::Present(key) => etcd_client::Compare::create_revision(key, CompareOp::Greater, 0),
+        Compare::ModifiedAt(key, revision) => {
+            etcd_client::Compare::mod_revision(key, CompareOp::Equal, theirs(revision))
+        }
+    }
+}
+
+fn operation(op: Op) -> TxnOp {
+    match op {
+        Op::Put { key, value, lease } => {
+            let options = lease.map(|lease| PutOptions::new().with_lease(lease.0));
+            TxnOp::put(key, value, options)
+        }
+        Op::Delete { key } => TxnOp::delete(key, None),
+    }
+}
+
+/// An entry, or nothing for a key that is no text: no key of ours, whoever put it there.
+fn entry(found: etcd_client::KeyValue) -> Option<Entry> {
+    let (created, modified) = (ours(found.create_revision()), ours(found.mod_revision()));
+    let lease = (found.lease() != 0).then_some(LeaseId(found.lease()));
+    let (key, value) = found.into_key_value();
+    Some(Entry { key: String::from_utf8(key).ok()?, value: Bytes::from(value), created, modified, lease })
+}
+
+/// The smallest key with `prefix`; etcd has no empty keys and takes a zero byte for "from the first".
+fn range_start(prefix: &str) -> Vec<u8> {
+    if prefix.is_empty() { vec![0] } else { prefix.as_bytes().to_vec() }
+}
+
+/// The smallest key after all that start with `prefix`; a zero byte for "to the last".
+fn range_end(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    match end.last_mut() {
+        Some(last) => *last += 1, // Text in UTF-8 has no byte 0xff.
+        None => end.push(0),
+    }
+    end
+}

@@ -1,0 +1,227 @@
+//! Making certificates. Names, uses and life are decided here and nowhere else.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use foghorn_types::{CertificateName, HostId, NodeName, TaskId, Timestamp};
+use rcgen::string::Ia5String;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData,
+    SanType, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::prelude::FromDer;
+
+use super::Trust;
+use super::server::CONTROLLER_TLS_NAME;
+
+/// Certificates start this much in the past, for machines whose clock is late.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+const SERIAL_BYTES: usize = 16;
+
+/// How long new certificates live. What a client gets follows from its task instead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lifetimes {
+    /// Agents' certificates. Default 30 days.
+    pub node: Duration,
+    /// The controller's own. Default 30 days.
+    pub server: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+        Self { node: MONTH, server: MONTH }
+    }
+}
+
+/// A new certificate. The chain is the leaf alone: whoever verifies it already has the authority.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub name: CertificateName,
+    pub der: CertificateDer<'static>,
+    /// The same as PEM.
+    pub chain_pem: String,
+    /// Shown by nobody but its holder after this time.
+    pub not_after: Timestamp,
+}
+
+impl Issued {
+    /// BLAKE3 of the certificate (DER), by which an agent knows the client that it is to serve.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        *blake3::hash(&self.der).as_bytes()
+    }
+}
+
+/// A certificate of the controller's own, with its key.
+#[derive(Debug)]
+pub struct IssuedServer {
+    pub certificate: Issued,
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Why no certificate was made.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    #[error("the certificate request is not readable PKCS#10")]
+    Unreadable { source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the certificate request is not signed with the key it names")]
+    BadSignature { source: x509_parser::error::X509Error },
+    #[error("the certificate request has a key that is not supported: use ECDSA P-256, P-384 or Ed25519")]
+    UnsupportedKey { source: rcgen::Error },
+    #[error("{0:?} is neither a DNS name nor an IP address")]
+    BadServerName(String),
+    #[error("could not sign a certificate")]
+    Sign { source: rcgen::Error },
+    #[error("the system gives no random bytes")]
+    NoRandomness { source: getrandom::Error },
+}
+
+impl IssueError {
+    /// Whether the request is at fault, and not we.
+    #[must_use]
+    pub fn is_bad_request(&self) -> bool {
+        matches!(self, Self::Unreadable { .. } | Self::BadSignature { .. } | Self::UnsupportedKey { .. })
+    }
+}
+
+/// What a holder uses its certificate for.
+#[derive(Clone, Copy)]
+enum Use {
+    Serve,
+    Call,
+    Both,
+}
+
+impl Trust {
+    /// A certificate for the storage node `name` and the key in `csr_pem`. A node serves QUIC and dials the controller.
+    ///
+    /// # Errors
+    /// When the request cannot be read or its signature is wrong, or signing fails.
+    pub fn issue_node(&self, name: &NodeName, csr_pem: &str) -> Result<Issued, IssueError> {
+        self.issue_node_der(name, &csr_from_pem(csr_pem)?)
+    }
+
+    /// As [`Self::issue_node`], for a request in DER, as renewals carry it.
+    ///
+    /// # Errors
+    /// As [`Self::issue_node`].
+    pub fn issue_node_der(&self, name: &NodeName, csr: &[u8]) -> Result<Issued, IssueError> {
+        let names = vec![dns_name(&name.tls_name())?];
+        self.sign(CertificateName::Node(name.clone()), names, Use::Both, &public_key(csr)?, self.lifetimes.node)
+    }
+
+    /// A certificate for one client, for one host and one task, for `lifetime`.
+    ///
+    /// # Errors
+    /// As [`Self::issue_node`].
+    pub fn issue_client(
+        &self,
+        host: HostId,
+        task: TaskId,
+        csr_pem: &str,
+        lifetime: Duration,
+    ) -> Result<Issued, IssueError> {
+        let key = public_key(&csr_from_pem(csr_pem)?)?;
+        self.sign(CertificateName::Client { host, task }, Vec::new(), Use::Call, &key, lifetime)
+    }
+
+    /// A certificate with a fresh key for the controller, good for `names` (DNS names and IP addresses) and for
+    /// [`CONTROLLER_TLS_NAME`].
+    ///
+    /// # Errors
+    /// When a name is neither, or signing fails.
+    pub fn issue_server(&self, names: &[String]) -> Result<IssuedServer, IssueError> {
+        let mut sans = vec![dns_name(CONTROLLER_TLS_NAME)?];
+        for name in names.iter().filter(|name| *name != CONTROLLER_TLS_NAME) {
+            sans.push(match name.parse::<IpAddr>() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => dns_name(name)?,
+            });
+        }
+        let key = KeyPair::generate().map_err(|source| IssueError::Sign { source })?;
+        let certificate = self.sign(CertificateName::Controller, sans, Use::Serve, &key, self.lifetimes.server)?;
+        Ok(IssuedServer { certificate, key: key.into() })
+    }
+
+    fn sign(
+        &self,
+        name: CertificateName,
+        mut names: Vec<SanType>,
+        uses: Use,
+        key: &impl PublicKeyData,
+        lifetime: Duration,
+    ) -> Result<Issued, IssueError> {
+        let now = Timestamp::now();
+        let text = name.to_string();
+        names.push(SanType::URI(ia5(&text)?));
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(&text);
+        params.subject_alt_names = names;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = match uses {
+            Use::Serve => vec![ExtendedKeyUsagePurpose::ServerAuth],
+            Use::Call => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Use::Both => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        };
+        params.use_authority_key_identifier_extension = true;
+        params.serial_number = Some(random_serial()?);
+        set_validity(&mut params, now, lifetime);
+        let certificate = params.signed_by(key, &self.issuer).map_err(|source| IssueError::Sign { source })?;
+        Ok(Issued { name, chain_pem: certificate.pem(), der: certificate.into(), not_after: now + lifetime })
+    }
+}
+
+/// Sets the times between which a certificate is good. X.509 knows whole seconds: the end is rounded down.
+pub(super) fn set_validity(params: &mut CertificateParams, now: Timestamp, lifetime: Duration) {
+    let epoch = date_time_ymd(1970, 1, 1);
+    let since_epoch = now.since(Timestamp::from_millis(0));
+    params.not_before = epoch + since_epoch.saturating_sub(CLOCK_TOLERANCE);
+    params.not_after = epoch + (since_epoch + lifetime);
+}
+
+pub(super) fn common_name(text: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, text);
+    name
+}
+
+/// The public key of a request whose signature is good. Nothing else of the request is looked at: names are ours to give.
+fn public_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, IssueError> {
+    let (rest, request) =
+        X509CertificationRequest::from_der(csr).map_err(|source| IssueError::Unreadable { source: Box::new(source) })?;
+    if !rest.is_empty() {
+        return Err(IssueError::Unreadable { source: "bytes after the end of the request".into() });
+    }
+    request.verify_signature().map_err(|source| IssueError::BadSignature { source })?;
+    SubjectPublicKeyInfo::from_der(request.certification_request_info.subject_pki.raw)
+        .map_err(|source| IssueError::UnsupportedKey { source })
+}
+
+fn csr_from_pem(pem: &str) -> Result<CertificateSigningRequestDer<'static>, IssueError> {
+    CertificateSigningRequestDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| IssueError::Unreadable { source: error.to_string().into() })
+}
+
+/// A DNS name for a certificate. rustls knows best which names its peers can verify.
+fn dns_name(name: &str) -> Result<SanType, IssueError> {
+    match rustls::pki_types::DnsName::try_from(name) {
+        Ok(_) => Ok(SanType::DnsName(ia5(name)?)),
+        Err(_) => Err(IssueError::BadServerName(name.to_owned())),
+    }
+}
+
+fn ia5(text: &str) -> Result<Ia5String, IssueError> {
+    Ia5String::try_from(text).map_err(|_| IssueError::BadServerName(text.to_owned()))
+}
+
+fn random_serial() -> Result<SerialNumber, IssueError> {
+    let mut bytes = [0; SERIAL_BYTES];
+    getrandom::fill(&mut bytes).map_err(|source| IssueError::NoRandomness { source })?;
+    bytes[0] = (bytes[0] & 0x7f) | 0x40; // Positive and without a leading zero byte, as DER wants integers.
+    Ok(SerialNumber::from_slice(&bytes))
+}

@@ -1,0 +1,36 @@
+//! Who connected: the name in a certificate that TLS has already verified.
+
+use foghorn_types::{CertificateName, ParseCertificateNameError};
+use x509_parser::extensions::GeneralName;
+
+/// Why a certificate names nobody.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerNameError {
+    #[error("the certificate cannot be read")]
+    Unreadable { source: x509_parser::error::X509Error },
+    #[error("the certificate has {0} URI names and should have exactly one")]
+    NotOneName(usize),
+    #[error("the certificate's name is not one of ours")]
+    Foreign { source: ParseCertificateNameError },
+}
+
+/// The name in `certificate` (DER). Only meaningful for a certificate that a TLS handshake has verified against our
+/// authority: nothing is checked here but the form.
+///
+/// # Errors
+/// When the certificate does not carry exactly one URI, or one that is no name of ours.
+pub fn peer_name(certificate: &[u8]) -> Result<CertificateName, PeerNameError> {
+    let unreadable = |source| PeerNameError::Unreadable { source };
+    let (_, parsed) =
+        x509_parser::parse_x509_certificate(certificate).map_err(|error| unreadable(error.into()))?;
+    let names = parsed.subject_alternative_name().map_err(unreadable)?;
+    let uris: Vec<&str> = names
+        .iter()
+        .flat_map(|names| &names.value.general_names)
+        .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None })
+        .collect();
+    match uris.as_slice() {
+        [uri] => uri.parse().map_err(|source| PeerNameError::Foreign { source }),
+        _ => Err(PeerNameError::NotOneName(uris.len())),
+    }
+}
