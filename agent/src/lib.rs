@@ -1,1 +1,50 @@
+//! A storage node of Foghorn: keeps images as chunks, streams them to and from the machines that are being imaged, and
+//! does what the controller orders.
+//!
+//! [`link`] is the one connection to the controller, [`sessions`] serve clients over QUIC, [`jobs`] look after the store.
+//! They meet in two places only: orders go from the link to sessions and jobs as plain calls, reports come back through
+//! the link's outbox. No transfer ever waits for the controller, except for its last word: a client is told "recorded"
+//! when the controller has recorded the end of its task.
+//!
+//! Invariant: the agent decides nothing about tasks. Which client may have which chunks is the controller's word; without
+//! one, nobody gets anything.
 
+mod address;
+mod backoff;
+mod config;
+mod controller_url;
+mod disk;
+mod identity;
+mod jobs;
+mod link;
+mod sessions;
+mod space;
+mod start;
+mod status;
+
+pub use config::{Config, DEFAULT_QUIC_PORT, Limits, LoadConfigError, Timing, Upkeep};
+pub use controller_url::{ControllerUrl, ParseControllerUrlError};
+pub use identity::{
+    AuthorityError, CheckCertificateError, EnrolError, LoadIdentityError, NodeIdentity, SaveIdentityError,
+};
+pub use identity::{enrol, fingerprint as authority_fingerprint, load as load_identity};
+pub use start::{Agent, StartError};
+
+/// Name and version, as the controller sees it.
+pub const SOFTWARE: &str = concat!("foghorn-agent ", env!("CARGO_PKG_VERSION"));
+
+/// An error and everything behind it in one line, for a log or a message to another machine.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        // Some libraries repeat their cause in their own text.
+        if !text.ends_with(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,157 @@
+//! The identity on disk: one file, readable by its owner only, replaced whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use foghorn_types::{NodeName, StorageNodeId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::NodeIdentity;
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadIdentityError {
+    #[error("could not read the identity {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the identity {} is not as this version wrote it", path.display())]
+    Parse { path: PathBuf, source: serde_json::Error },
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("could not write the identity {}", path.display())]
+pub struct SaveIdentityError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The stored form; apart from [`NodeIdentity`] so that the program can change and old files still load.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    node: NodeName,
+    node_id: StorageNodeId,
+    ca_pem: String,
+    chain_pem: String,
+    key_pem: String,
+    link_address: String,
+    link_server_name: String,
+    received: Timestamp,
+    expires: Timestamp,
+}
+
+const VERSION: u32 = 1;
+
+fn place(state_dir: &Path) -> PathBuf {
+    state_dir.join("identity").join("identity.json")
+}
+
+/// The identity kept in `state_dir`, or `None` when the node has never enrolled.
+///
+/// # Errors
+/// When there is one that cannot be read.
+pub fn load(state_dir: &Path) -> Result<Option<NodeIdentity>, LoadIdentityError> {
+    let path = place(state_dir);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(LoadIdentityError::Read { path, source }),
+    };
+    let record: Record = serde_json::from_str(&text)
+        .and_then(|record: Record| match record.version {
+            VERSION => Ok(record),
+            other => Err(serde::de::Error::custom(format!("version {other} is unknown"))),
+        })
+        .map_err(|source| LoadIdentityError::Parse { path, source })?;
+    Ok(Some(NodeIdentity {
+        node: record.node,
+        node_id: record.node_id,
+        ca_pem: record.ca_pem,
+        chain_pem: record.chain_pem,
+        key_pem: record.key_pem,
+        link_address: record.link_address,
+        link_server_name: record.link_server_name,
+        received: record.received,
+        expires: record.expires,
+    }))
+}
+
+/// Replaces the identity in `state_dir`. After a crash the old one or the new one is there, whole.
+///
+/// # Errors
+/// When the folder cannot be made or written.
+pub(super) fn save(state_dir: &Path, identity: &NodeIdentity) -> Result<(), SaveIdentityError> {
+    let path = place(state_dir);
+    write_whole(&path, &render(identity)).map_err(|source| SaveIdentityError { path, source })
+}
+
+fn render(identity: &NodeIdentity) -> Vec<u8> {
+    let record = Record {
+        version: VERSION,
+        node: identity.node.clone(),
+        node_id: identity.node_id,
+        ca_pem: identity.ca_pem.clone(),
+        chain_pem: identity.chain_pem.clone(),
+        key_pem: identity.key_pem.clone(),
+        link_address: identity.link_address.clone(),
+        link_server_name: identity.link_server_name.clone(),
+        received: identity.received,
+        expires: identity.expires,
+    };
+    serde_json::to_vec_pretty(&record).expect("strings and numbers have a JSON form")
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().expect("the file lies in a folder of ours");
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let draft = path.with_extension("new");
+    // A draft left by a crash may have been made under other circumstances; start from nothing, so that the mode holds.
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_was_saved_loads_and_only_its_owner_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(load(folder.path()).unwrap().is_none());
+        let mut identity = NodeIdentity {
+            node: "north-1".parse().unwrap(),
+            node_id: StorageNodeId::new(3).unwrap(),
+            ca_pem: "ca".into(),
+            chain_pem: "chain".into(),
+            key_pem: "key".into(),
+            link_address: "127.0.0.1:1".into(),
+            link_server_name: "controller".into(),
+            received: Timestamp::from_millis(1),
+            expires: Timestamp::from_millis(2),
+        };
+        save(folder.path(), &identity).unwrap();
+        identity.key_pem = "another key".into();
+        fs::write(place(folder.path()).with_extension("new"), "left by a crash").unwrap();
+        save(folder.path(), &identity).unwrap();
+        assert_eq!(load(folder.path()).unwrap(), Some(identity));
+        let mode = fs::metadata(place(folder.path())).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_cut_file_is_an_error_and_not_a_node_without_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("identity")).unwrap();
+        fs::write(place(folder.path()), "{\"version\":1").unwrap();
+        assert!(matches!(load(folder.path()), Err(LoadIdentityError::Parse { .. })));
+    }
+}

@@ -1,0 +1,80 @@
+//! Doing one job on a thread of its own, with a report about once a second.
+
+use std::time::{Duration, Instant};
+
+use foghorn_chunk_store::{DamagedChunk, ScrubReport, Store};
+use foghorn_proto::link::{DamagedChunk as WireDamagedChunk, JobReport};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::Work;
+
+/// Between two reports of a running job.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// Damaged chunks named in one report: gRPC messages are limited to 4 MiB, and a node with more than this has lost its disk.
+const NAMED: usize = 10_000;
+
+/// Does `work` and gives its last report. Blocking; ends soon after `cancel` is.
+pub(super) fn perform(
+    store: &Store,
+    work: Work,
+    job_id: u64,
+    cancel: &CancellationToken,
+    report: &dyn Fn(JobReport),
+) -> JobReport {
+    let mut last = Instant::now();
+    let mut progress = |checked: u64, total: u64| {
+        if last.elapsed() >= REPORT_EVERY {
+            last = Instant::now();
+            report(JobReport { job_id, chunks_checked: checked, chunks_total: total, ..Default::default() });
+        }
+    };
+    let stop = || cancel.is_cancelled();
+    let checked = match work {
+        Work::Scrub => store.scrub(&mut progress, &stop).map_err(|problem| crate::chain(&problem)),
+        Work::Verify(manifest) => {
+            store.verify_manifest(manifest, &mut progress, &stop).map_err(|problem| crate::chain(&problem))
+        }
+        Work::Drop(image) => {
+            let dropped = store.drop_image(image).map_err(|problem| crate::chain(&problem));
+            return finished(
+                job_id,
+                dropped.map(|was_there| {
+                    info!(%image, was_there, "image dropped, its chunks go with a later sweep");
+                    JobReport::default()
+                }),
+            );
+        }
+    };
+    finished(job_id, checked.and_then(to_report))
+}
+
+fn finished(job_id: u64, result: Result<JobReport, String>) -> JobReport {
+    match result {
+        Ok(report) => JobReport { job_id, done: true, ..report },
+        Err(error) => JobReport { job_id, done: true, error, ..Default::default() },
+    }
+}
+
+fn to_report(found: ScrubReport) -> Result<JobReport, String> {
+    for damaged in &found.damaged {
+        error!(chunk = %damaged.id, problem = damaged.problem, images = ?damaged.images, "a stored chunk is damaged");
+    }
+    if found.cancelled {
+        return Err("the node was stopped before the job was through".to_owned());
+    }
+    Ok(JobReport {
+        chunks_checked: found.checked,
+        chunks_total: found.checked,
+        damaged: found.damaged.into_iter().take(NAMED).map(to_wire).collect(),
+        ..Default::default()
+    })
+}
+
+fn to_wire(damaged: DamagedChunk) -> WireDamagedChunk {
+    WireDamagedChunk {
+        chunk_id: damaged.id.as_bytes().to_vec(),
+        problem: damaged.problem,
+        images: damaged.images.into_iter().map(foghorn_types::ImageId::get).collect(),
+    }
+}

@@ -1,0 +1,143 @@
+//! Work on the node's own store, outside any session: what the controller orders ([`Jobs`]) and what comes round by
+//! itself ([`upkeep`]).
+
+mod check;
+pub(crate) mod upkeep;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use foghorn_chunk_store::Store;
+use foghorn_proto::link::job::Work as WireWork;
+use foghorn_proto::link::{DropImage, Job, JobReport, StoredManifest, VerifyImage};
+use foghorn_types::{ImageId, ManifestId};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::link::Outbox;
+
+/// Jobs that may wait for their turn.
+const WAITING: usize = 64;
+
+/// Runs what the controller orders, one job at a time, so that checking never takes the disk from clients altogether.
+pub(crate) struct Jobs {
+    store: Arc<Store>,
+    outbox: Arc<Outbox>,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+    turn: Arc<Semaphore>,
+    /// Accepted and not finished. An order that comes twice is done once.
+    known: Arc<Mutex<BTreeSet<u64>>>,
+    /// Woken when the store holds something else than before, so that the controller hears of it soon.
+    pub store_changed: Arc<Notify>,
+}
+
+/// What to do, checked.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    Scrub,
+    Verify(ManifestId),
+    Drop(ImageId),
+}
+
+impl Jobs {
+    #[must_use]
+    pub(crate) fn new(store: Arc<Store>, outbox: Arc<Outbox>, cancel: CancellationToken) -> Self {
+        Self {
+            store,
+            outbox,
+            tasks: TaskTracker::new(),
+            cancel,
+            turn: Arc::new(Semaphore::new(1)),
+            known: Arc::default(),
+            store_changed: Arc::default(),
+        }
+    }
+
+    /// Starts a job, or queues it behind the running one. Reports go to the outbox.
+    pub(crate) fn start(&self, job: Job) {
+        let job_id = job.job_id;
+        let refuse = |error: &str| {
+            warn!(job = job_id, error, "refused a job");
+            self.outbox.job(JobReport { job_id, done: true, error: error.to_owned(), ..Default::default() });
+        };
+        let work = match check_work(job) {
+            Ok(work) => work,
+            Err(problem) => return refuse(problem),
+        };
+        {
+            let mut known = self.known.lock().expect("no code panics while it holds the jobs");
+            if known.contains(&job_id) {
+                return;
+            }
+            if known.len() >= WAITING {
+                drop(known);
+                return refuse("too many jobs are waiting on this node");
+            }
+            known.insert(job_id);
+        }
+        let span = info_span!("job", job = job_id, ?work);
+        self.tasks.spawn(self.run(job_id, work).instrument(span));
+    }
+
+    fn run(&self, job_id: u64, work: Work) -> impl Future<Output = ()> + use<> {
+        let (store, outbox, cancel) = (self.store.clone(), self.outbox.clone(), self.cancel.clone());
+        let (turn, known, changed) = (self.turn.clone(), self.known.clone(), self.store_changed.clone());
+        async move {
+            let permit = tokio::select! {
+                permit = turn.acquire_owned() => permit.expect("the semaphore is never closed"),
+                () = cancel.cancelled() => return,
+            };
+            let reporter = outbox.clone();
+            let done = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                check::perform(&store, work, job_id, &cancel, &|report| reporter.job(report))
+            });
+            let report = done.await.unwrap_or_else(|_| JobReport {
+                job_id,
+                done: true,
+                error: "the job broke off on this node".to_owned(),
+                ..Default::default()
+            });
+            info!(checked = report.chunks_checked, damaged = report.damaged.len(), error = report.error, "job done");
+            known.lock().expect("no code panics while it holds the jobs").remove(&job_id);
+            outbox.job(report);
+            changed.notify_one();
+        }
+    }
+
+    /// Says in the log which images are here that the controller does not know. They stay: deletion is an order of its
+    /// own.
+    pub(crate) fn compare(&self, keep: &[StoredManifest]) {
+        let known: BTreeSet<u32> = keep.iter().map(|stored| stored.image_id).collect();
+        let held = match self.store.manifests() {
+            Ok(held) => held,
+            Err(problem) => return warn!(problem = %crate::chain(&problem), "could not list the images"),
+        };
+        for (image, manifest) in held.into_iter().filter(|(image, _)| !known.contains(&image.get())) {
+            warn!(%image, manifest = %format!("{manifest:#}"), "an image is here that the controller does not know");
+        }
+    }
+
+    /// Lets running jobs stop at the next chunk and waits for them. The token must be cancelled already.
+    pub(crate) async fn stopped(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+fn check_work(job: Job) -> Result<Work, &'static str> {
+    match job.work {
+        Some(WireWork::Scrub(_)) => Ok(Work::Scrub),
+        Some(WireWork::Verify(VerifyImage { manifest_id, .. })) => {
+            let digest = manifest_id.try_into().map_err(|_| "the manifest id does not have 32 bytes")?;
+            Ok(Work::Verify(ManifestId::from_digest(digest)))
+        }
+        Some(WireWork::Drop(DropImage { image_id })) => {
+            ImageId::new(image_id).map(Work::Drop).ok_or("there is no image 0")
+        }
+        None => Err("this version of the agent does not know this kind of job"),
+    }
+}

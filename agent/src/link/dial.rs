@@ -1,0 +1,35 @@
+//! Reaching the controller: mutual TLS, and noticing within seconds when it is gone.
+
+use std::time::Duration;
+
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use crate::identity::NodeIdentity;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// A dead peer is noticed after the sum of these two.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(5));
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("the link's address or certificate cannot be used")]
+    Settings(#[source] tonic::transport::Error),
+    #[error("no connection")]
+    Connect(#[source] tonic::transport::Error),
+}
+
+pub(super) async fn dial(identity: &NodeIdentity) -> Result<Channel, DialError> {
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(&identity.ca_pem))
+        .identity(Identity::from_pem(&identity.chain_pem, &identity.key_pem))
+        .domain_name(&identity.link_server_name);
+    let endpoint = Endpoint::from_shared(format!("https://{}", identity.link_address))
+        .and_then(|endpoint| endpoint.tls_config(tls))
+        .map_err(DialError::Settings)?
+        .connect_timeout(CONNECT_WITHIN)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE.0)
+        .keep_alive_timeout(KEEP_ALIVE.1)
+        .keep_alive_while_idle(true);
+    endpoint.connect().await.map_err(DialError::Connect)
+}

@@ -1,0 +1,233 @@
+//! The one connection to the controller: the agent dials, says what it is doing, takes orders, reports.
+//!
+//! A link comes and goes; what it serves does not. Nothing here is awaited by a transfer, and everything that must reach
+//! the controller waits in the [`Outbox`] until it has.
+
+mod dial;
+mod outbox;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foghorn_proto::link::agent_link_client::AgentLinkClient;
+use foghorn_proto::link::controller_message::Message as FromController;
+use foghorn_proto::link::{AgentMessage, ControllerMessage, Hello, RenewCertificateRequest, agent_message};
+use foghorn_types::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+use tracing::{debug, error, info, warn};
+
+pub(crate) use self::outbox::Outbox;
+use crate::backoff::Backoff;
+use crate::identity::{NodeIdentity, RenewError, Renewal};
+use crate::jobs::Jobs;
+use crate::sessions::Sessions;
+
+/// Messages on their way into the socket. Everything else stays in the outbox, where it can still be replaced.
+const IN_FLIGHT: usize = 16;
+/// A controller that takes longer to accept a link, or to renew a certificate, is not well.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// A link that held this long was a good one: the next failure starts from the shortest wait.
+const GOOD_AFTER: Duration = Duration::from_secs(5);
+/// A renewal that was refused is asked for again after this long.
+const RENEW_AGAIN: Duration = Duration::from_secs(10);
+
+/// Keeps a link up until it is cancelled.
+pub(crate) struct Link {
+    pub state_dir: PathBuf,
+    pub identity: watch::Sender<Arc<NodeIdentity>>,
+    /// Where clients reach this node.
+    pub quic_address: String,
+    pub outbox: Arc<Outbox>,
+    pub sessions: Arc<Sessions>,
+    pub jobs: Arc<Jobs>,
+    pub redial: (Duration, Duration),
+    pub cancel: CancellationToken,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("could not reach the controller at {address}")]
+    Dial { address: String, source: dial::DialError },
+    #[error("the controller did not accept the link")]
+    Open(#[source] Box<Status>),
+    #[error("the controller did not answer in time")]
+    Silent,
+    #[error("the link broke")]
+    Broken(#[source] Box<Status>),
+    #[error("the controller closed the link")]
+    Closed,
+}
+
+/// Why a link that was up came to its end without a fault.
+enum Left {
+    Cancelled,
+    /// A new certificate is there; the next link shows it.
+    Renewed,
+}
+
+/// Whatever can happen on a link.
+enum Event {
+    Cancelled,
+    Received(Result<Option<ControllerMessage>, Status>),
+    Sent(bool),
+    RenewalDue,
+    Renewed(Result<NodeIdentity, RenewCallError>),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RenewCallError {
+    #[error("the controller did not renew the certificate")]
+    Call(#[source] Box<Status>),
+    #[error("the controller did not answer in time")]
+    Silent,
+    #[error(transparent)]
+    Renew(#[from] RenewError),
+}
+
+impl Link {
+    /// Runs until cancelled.
+    pub(crate) async fn run(self) {
+        let mut backoff = Backoff::new(self.redial.0, self.redial.1);
+        while !self.cancel.is_cancelled() {
+            let started = Instant::now();
+            match self.one_link().await {
+                Ok(Left::Cancelled) => return,
+                Ok(Left::Renewed) => {
+                    backoff.reset();
+                    continue;
+                }
+                Err(problem) => warn!(problem = %crate::chain(&problem), "no link to the controller, transfers go on"),
+            }
+            if started.elapsed() >= GOOD_AFTER {
+                backoff.reset();
+            }
+            let wait = backoff.next(getrandom::u32().unwrap_or(u32::MAX / 2));
+            debug!(?wait, "dialling again");
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.cancel.cancelled() => {}
+            }
+        }
+    }
+
+    async fn one_link(&self) -> Result<Left, LinkError> {
+        let identity = self.identity.borrow().clone();
+        let opened = tokio::select! {
+            opened = self.open(&identity) => opened?,
+            () = self.cancel.cancelled() => return Ok(Left::Cancelled),
+        };
+        info!(controller = identity.link_address, "link to the controller is up");
+        self.drive(opened, identity).await
+    }
+
+    async fn open(&self, identity: &NodeIdentity) -> Result<Open, LinkError> {
+        let channel = dial::dial(identity)
+            .await
+            .map_err(|source| LinkError::Dial { address: identity.link_address.clone(), source })?;
+        let mut client = AgentLinkClient::new(channel);
+        let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+        sender.try_send(self.hello()).expect("the queue is new and empty");
+        let answer = timeout(ANSWER_WITHIN, client.link(ReceiverStream::new(receiver))).await;
+        let inbound =
+            answer.map_err(|_| LinkError::Silent)?.map_err(|status| LinkError::Open(Box::new(status)))?.into_inner();
+        Ok(Open { client, sender, inbound })
+    }
+
+    fn hello(&self) -> AgentMessage {
+        let status = self.outbox.begin_link();
+        let mut sessions: Vec<u32> = self.sessions.open_tasks().into_iter().map(foghorn_types::TaskId::get).collect();
+        sessions.extend(self.outbox.unrecorded().into_iter().map(foghorn_types::TaskId::get));
+        let hello = Hello {
+            software: crate::SOFTWARE.to_owned(),
+            quic_address: self.quic_address.clone(),
+            sessions,
+            status: Some(status),
+        };
+        AgentMessage { message: Some(agent_message::Message::Hello(hello)) }
+    }
+
+    async fn drive(&self, mut open: Open, identity: Arc<NodeIdentity>) -> Result<Left, LinkError> {
+        let mut renew_at = Instant::now() + identity.renew_at().since(Timestamp::now());
+        let mut renewal = tokio::task::JoinSet::new();
+        loop {
+            let idle = renewal.is_empty();
+            let event = tokio::select! {
+                () = self.cancel.cancelled() => Event::Cancelled,
+                message = open.inbound.message() => Event::Received(message),
+                sent = self.send_next(&open.sender) => Event::Sent(sent),
+                () = tokio::time::sleep_until(renew_at), if idle => Event::RenewalDue,
+                Some(done) = renewal.join_next() => Event::Renewed(done.unwrap_or(Err(RenewCallError::Silent))),
+            };
+            match event {
+                Event::Cancelled => return Ok(Left::Cancelled),
+                Event::Received(Ok(Some(message))) => self.obey(message),
+                Event::Received(Ok(None)) => return Err(LinkError::Closed),
+                Event::Received(Err(status)) => return Err(LinkError::Broken(Box::new(status))),
+                Event::Sent(true) => {}
+                Event::Sent(false) => return Err(LinkError::Closed),
+                Event::RenewalDue => {
+                    renewal.spawn(renew(open.client.clone(), identity.clone(), self.state_dir.clone()));
+                }
+                Event::Renewed(Ok(renewed)) => {
+                    info!(expires = %renewed.expires, "certificate renewed");
+                    self.identity.send_replace(Arc::new(renewed));
+                    return Ok(Left::Renewed);
+                }
+                Event::Renewed(Err(problem)) => {
+                    error!(problem = %crate::chain(&problem), expires = %identity.expires, "could not renew the certificate");
+                    renew_at = Instant::now() + RENEW_AGAIN;
+                }
+            }
+        }
+    }
+
+    /// Moves one message from the outbox into the socket's queue; false when the link no longer takes any. Cancel-safe.
+    async fn send_next(&self, sender: &mpsc::Sender<AgentMessage>) -> bool {
+        let Ok(place) = sender.reserve().await else { return false };
+        // The place comes first: what has left the outbox could no longer be replaced by something newer.
+        place.send(self.outbox.next().await);
+        true
+    }
+
+    fn obey(&self, message: ControllerMessage) {
+        match message.message {
+            Some(FromController::Reconcile(all)) => {
+                self.sessions.reconcile(all.sessions);
+                self.jobs.compare(&all.keep);
+            }
+            Some(FromController::Open(order)) => self.sessions.open(order),
+            Some(FromController::Admit(admit)) => self.sessions.admit(admit),
+            Some(FromController::Cancel(cancel)) => self.sessions.cancel(cancel),
+            Some(FromController::EndedRecorded(recorded)) => self.sessions.recorded(recorded.task_id),
+            Some(FromController::Job(job)) => self.jobs.start(job),
+            None => warn!("the controller sent a message that this version does not know"),
+        }
+    }
+}
+
+/// A link that the controller has accepted.
+struct Open {
+    client: AgentLinkClient<Channel>,
+    sender: mpsc::Sender<AgentMessage>,
+    inbound: Streaming<ControllerMessage>,
+}
+
+async fn renew(
+    mut client: AgentLinkClient<Channel>,
+    present: Arc<NodeIdentity>,
+    state_dir: PathBuf,
+) -> Result<NodeIdentity, RenewCallError> {
+    let renewal = Renewal::start()?;
+    let request = RenewCertificateRequest { csr_der: renewal.csr_der().to_vec() };
+    let answer = timeout(ANSWER_WITHIN, client.renew_certificate(request)).await;
+    let chain = answer.map_err(|_| RenewCallError::Silent)?.map_err(|status| RenewCallError::Call(Box::new(status)))?;
+    let chain = chain.into_inner().chain_der;
+    let finished = tokio::task::spawn_blocking(move || renewal.finish(&state_dir, &present, &chain)).await;
+    Ok(finished.map_err(|_| RenewCallError::Silent)??)
+}

@@ -1,0 +1,216 @@
+//! What waits to be told to the controller, over however many links it takes.
+//!
+//! Bounded by what exists and not by how long a link is down: one progress per transfer (the latest), one outcome per
+//! ended session (kept until the controller has recorded it), one report per job (the latest), one status.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use foghorn_proto::link::agent_message::Message;
+use foghorn_proto::link::{AgentMessage, JobReport, NodeStatus, SessionEnded, SessionProgress};
+use foghorn_types::TaskId;
+use tokio::sync::{Notify, watch};
+
+/// Finished jobs whose reports are sent again on a new link, because nothing acknowledges them.
+const REPORTS_KEPT: usize = 64;
+
+/// Shared between everything that reports and the one link that sends.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    ended: BTreeMap<TaskId, Outcome>,
+    progress: BTreeMap<TaskId, SessionProgress>,
+    jobs: BTreeMap<u64, Report>,
+    status: NodeStatus,
+    status_due: bool,
+}
+
+struct Outcome {
+    message: SessionEnded,
+    sent: bool,
+    recorded: watch::Sender<bool>,
+}
+
+struct Report {
+    message: JobReport,
+    sent: bool,
+}
+
+impl Outbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while it holds the outbox")
+    }
+
+    /// Reports the end of a session. The receiver turns true when the controller has recorded it.
+    pub(crate) fn session_ended(&self, task: TaskId, message: SessionEnded) -> watch::Receiver<bool> {
+        let (recorded, receiver) = watch::channel(false);
+        let mut state = self.lock();
+        // The outcome carries the last figures; a progress message after it would speak of a session that is no more.
+        state.progress.remove(&task);
+        state.ended.insert(task, Outcome { message, sent: false, recorded });
+        drop(state);
+        self.wake.notify_one();
+        receiver
+    }
+
+    /// Replaces the transfer's progress if the last one has not been sent yet.
+    pub(crate) fn progress(&self, task: TaskId, message: SessionProgress) {
+        let mut state = self.lock();
+        if !state.ended.contains_key(&task) {
+            state.progress.insert(task, message);
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Replaces the job's report if the last one has not been sent yet.
+    pub(crate) fn job(&self, message: JobReport) {
+        let mut state = self.lock();
+        state.jobs.insert(message.job_id, Report { message, sent: false });
+        while state.jobs.values().filter(|report| report.sent && report.message.done).count() > REPORTS_KEPT {
+            let oldest = state.jobs.iter().find(|(_, report)| report.sent && report.message.done).map(|(id, _)| *id);
+            state.jobs.remove(&oldest.expect("more than none were just counted"));
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Replaces the status of the node and sends it soon.
+    pub(crate) fn status(&self, status: NodeStatus) {
+        let mut state = self.lock();
+        state.status = status;
+        state.status_due = true;
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// The controller has recorded the end of the session. Returns whether that was news.
+    pub(crate) fn recorded(&self, task: TaskId) -> bool {
+        match self.lock().ended.remove(&task) {
+            Some(outcome) => {
+                outcome.recorded.send_replace(true);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether the session's end has yet to be recorded.
+    pub(crate) fn has_unrecorded(&self, task: TaskId) -> bool {
+        self.lock().ended.contains_key(&task)
+    }
+
+    /// Tasks whose end has yet to be recorded.
+    pub(crate) fn unrecorded(&self) -> Vec<TaskId> {
+        self.lock().ended.keys().copied().collect()
+    }
+
+    /// A new link is up: everything that a lost one may have swallowed is due again. Returns the status for the hello.
+    pub(crate) fn begin_link(&self) -> NodeStatus {
+        let mut state = self.lock();
+        for outcome in state.ended.values_mut() {
+            outcome.sent = false;
+        }
+        for report in state.jobs.values_mut() {
+            report.sent = false;
+        }
+        state.status_due = false;
+        state.status.clone()
+    }
+
+    /// The next message: outcomes first, then jobs, progress and status. Cancel-safe: a message is taken only in the
+    /// moment in which it is returned.
+    pub(crate) async fn next(&self) -> AgentMessage {
+        loop {
+            let woken = self.wake.notified();
+            if let Some(message) = self.take() {
+                return AgentMessage { message: Some(message) };
+            }
+            woken.await;
+        }
+    }
+
+    fn take(&self) -> Option<Message> {
+        let mut state = self.lock();
+        if let Some(outcome) = state.ended.values_mut().find(|outcome| !outcome.sent) {
+            outcome.sent = true;
+            return Some(Message::Ended(outcome.message.clone()));
+        }
+        if let Some(id) = state.jobs.iter().find(|(_, report)| !report.sent).map(|(id, _)| *id) {
+            let report = state.jobs.get_mut(&id)?;
+            report.sent = true;
+            return Some(Message::Job(report.message.clone()));
+        }
+        if let Some((_, progress)) = state.progress.pop_first() {
+            return Some(Message::Progress(progress));
+        }
+        std::mem::take(&mut state.status_due).then(|| Message::Status(state.status.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn task(number: u32) -> TaskId {
+        TaskId::new(number).unwrap()
+    }
+
+    fn drain(outbox: &Outbox) -> Vec<Message> {
+        std::iter::from_fn(|| outbox.next().now_or_never()).map(|message| message.message.unwrap()).collect()
+    }
+
+    #[test]
+    fn only_the_latest_progress_of_a_transfer_is_sent() {
+        let outbox = Outbox::default();
+        for bytes_done in 0..1000 {
+            outbox.progress(task(1), SessionProgress { task_id: 1, bytes_done, ..Default::default() });
+        }
+        let sent = drain(&outbox);
+        assert!(matches!(sent.as_slice(), [Message::Progress(progress)] if progress.bytes_done == 999), "{sent:?}");
+    }
+
+    #[test]
+    fn an_outcome_is_sent_on_every_link_until_it_is_recorded() {
+        let outbox = Outbox::default();
+        let recorded = outbox.session_ended(task(1), SessionEnded { task_id: 1, outcome: None });
+        assert_eq!(drain(&outbox).len(), 1);
+        assert_eq!(drain(&outbox).len(), 0, "once per link");
+        outbox.begin_link();
+        assert_eq!(drain(&outbox).len(), 1);
+        assert!(!*recorded.borrow());
+        assert!(outbox.recorded(task(1)));
+        assert!(*recorded.borrow());
+        outbox.begin_link();
+        assert_eq!(drain(&outbox).len(), 0);
+        assert!(!outbox.recorded(task(1)), "a second answer is no news");
+    }
+
+    #[test]
+    fn no_progress_follows_an_outcome() {
+        let outbox = Outbox::default();
+        outbox.progress(task(1), SessionProgress { task_id: 1, ..Default::default() });
+        outbox.session_ended(task(1), SessionEnded { task_id: 1, outcome: None });
+        outbox.progress(task(1), SessionProgress { task_id: 1, ..Default::default() });
+        assert!(matches!(drain(&outbox).as_slice(), [Message::Ended(_)]));
+    }
+
+    #[test]
+    fn reports_of_finished_jobs_are_repeated_but_not_for_ever() {
+        let outbox = Outbox::default();
+        for job_id in 0..200 {
+            outbox.job(JobReport { job_id, done: true, ..Default::default() });
+            drain(&outbox);
+        }
+        outbox.begin_link();
+        let repeated = drain(&outbox).len();
+        assert!((REPORTS_KEPT..=REPORTS_KEPT + 1).contains(&repeated), "{repeated} reports");
+    }
+}

@@ -1,0 +1,109 @@
+//! Meeting clients: who they are was proved by the transport; whether anything was ordered for them is decided here.
+
+use std::sync::Arc;
+
+use foghorn_transport::{Incoming, Listener, RefusalCode};
+use foghorn_types::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info_span, warn};
+
+use super::Sessions;
+use super::table::{Admission, Refusal};
+use crate::identity::NodeIdentity;
+
+/// Takes clients until cancelled, then tells those that are left to come back later. `identity` is followed: a renewed
+/// certificate is shown to new clients and leaves the present ones alone.
+pub(crate) async fn accept_all(
+    sessions: Arc<Sessions>,
+    mut listener: Listener,
+    mut identity: watch::Receiver<Arc<NodeIdentity>>,
+    cancel: CancellationToken,
+) {
+    let mut clients = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            Ok(()) = identity.changed() => {
+                let renewed = identity.borrow_and_update().clone();
+                show(&listener, &renewed);
+            }
+            Some(_) = clients.join_next() => {}
+            incoming = listener.accept() => match incoming {
+                Some(incoming) if clients.len() >= sessions.limits.connections => {
+                    warn!(peer = %incoming.peer, limit = sessions.limits.connections, "refused a client, too many connections");
+                    incoming.refuse(RefusalCode::Busy, "this node serves as many clients as it may");
+                }
+                Some(incoming) => {
+                    clients.spawn(meet(sessions.clone(), incoming, cancel.child_token()));
+                }
+                None => break,
+            },
+        }
+    }
+    // Each client's task sees the same token and ends by itself; closing tells clients that did not get that far.
+    while clients.join_next().await.is_some() {}
+    listener.close().await;
+}
+
+fn show(listener: &Listener, identity: &NodeIdentity) {
+    let rotated = match identity.for_transport() {
+        Ok(key_material) => listener.set_identity(&key_material),
+        Err(problem) => Err(problem),
+    };
+    if let Err(problem) = rotated {
+        error!(problem = %crate::chain(&problem), "clients still see the old certificate");
+    }
+}
+
+async fn meet(sessions: Arc<Sessions>, incoming: Incoming, cancel: CancellationToken) {
+    match sessions.admission(&incoming, &cancel).await {
+        Ok(admission) => {
+            let order = &admission.order;
+            let span = info_span!("session", task = %order.task, host = %order.host, image = %order.image, node = %sessions.node);
+            // The order's context comes from the controller; the client's own word is second best.
+            let parent = order.traceparent.as_deref().unwrap_or(&incoming.hello.traceparent);
+            foghorn_telemetry::set_parent(&span, parent);
+            super::serve::serve(sessions, admission, incoming, cancel).instrument(span).await;
+        }
+        Err(refusal) => refuse(incoming, &refusal),
+    }
+}
+
+fn refuse(incoming: Incoming, refusal: &Refusal) {
+    warn!(peer = %incoming.peer, task = %incoming.hello.task, remote = %incoming.remote_address(), reason = %refusal, "refused a client");
+    let code = match refusal {
+        // The controller's word may be late by more than we could wait, such as while the link is down.
+        Refusal::NotOrdered(_) | Refusal::NobodyAdmitted(_) => RefusalCode::NotReady,
+        _ => RefusalCode::NotOrdered,
+    };
+    incoming.refuse(code, &refusal.to_string());
+}
+
+impl Sessions {
+    /// The order and the client travel different ways: one that is early waits a little.
+    async fn admission(&self, incoming: &Incoming, cancel: &CancellationToken) -> Result<Admission, Refusal> {
+        let until = Instant::now() + self.timing.admission_wait;
+        let mut changed = self.changed.subscribe();
+        loop {
+            let answer = {
+                let mut table = self.table();
+                table.connect(&incoming.peer, &incoming.fingerprint, incoming.hello.task, Timestamp::now())
+            };
+            match answer {
+                Err(refusal) if refusal.may_be_early() && incoming.is_connected() => {
+                    let waited = tokio::select! {
+                        waited = timeout_at(until, changed.changed()) => waited.is_ok(),
+                        () = cancel.cancelled() => false,
+                    };
+                    if !waited {
+                        return Err(refusal);
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Captures: chunks come in, become durable in batches, and are acknowledged only then; at the end a manifest makes an
+//! image of them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foghorn_chunk_store::{CaptureGuard, NewChunk, PutError};
+use foghorn_image::{DecodeManifestError, Manifest};
+use foghorn_proto::link::CapturedImage;
+use foghorn_transport::StreamError;
+use foghorn_transport::server::{AckSender, SentChunk, SentChunks, StoreLane, StoreManifestReply, WhichAreStoredReply};
+use foghorn_types::{ByteCount, ChunkId, ImageId, ManifestId, TaskId};
+use futures_util::{Stream, StreamExt, pin_mut, stream};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::Sessions;
+use super::budget::{Hold, SessionBudget};
+use super::order::Order;
+use super::progress::Meter;
+
+/// Chunks received and waiting for the next batch of a lane. While one batch is written the next one gathers here.
+const GATHER: usize = 16;
+/// Batches of one lane under way: one is being verified while the one before is being flushed.
+const BATCHES: usize = 2;
+
+/// Stores one session's image.
+#[derive(Clone)]
+pub(super) struct Capture {
+    sessions: Arc<Sessions>,
+    task: TaskId,
+    image: ImageId,
+    meter: Arc<Meter>,
+    budget: SessionBudget,
+    /// Keeps the sweep away from everything that this capture put or was told is there.
+    guard: Arc<CaptureGuard>,
+}
+
+/// A chunk that was received and holds its share of the memory.
+struct Received {
+    chunk: SentChunk,
+    _hold: Hold,
+}
+
+/// Why chunks could not be stored, and so the session failed.
+#[derive(Debug, thiserror::Error)]
+enum StoreChunksError {
+    #[error("the disk of the storage node is full: {free} free, {keep} are kept free")]
+    Full { free: ByteCount, keep: ByteCount },
+    #[error("the storage node could not store chunks")]
+    Put(#[from] PutError),
+    #[error("the storage node could not find out how much space is left")]
+    Space(#[source] std::io::Error),
+}
+
+/// Why a manifest was not taken.
+#[derive(Debug, thiserror::Error)]
+enum StoreManifestError {
+    #[error("the manifest is not valid")]
+    Decode(#[from] DecodeManifestError),
+    #[error("the storage node could not store the manifest")]
+    Put(#[from] foghorn_chunk_store::PutManifestError),
+    #[error("the storage node could not read the sizes of the image's chunks")]
+    Measure(#[source] foghorn_chunk_store::ReadChunkError),
+}
+
+impl Capture {
+    pub(super) fn new(sessions: Arc<Sessions>, order: &Order, meter: Arc<Meter>) -> Self {
+        let budget = sessions.write_behind.for_session();
+        let guard = sessions.capture_guard(order.task);
+        Self { sessions, task: order.task, image: order.image, meter, budget, guard }
+    }
+
+    pub(super) async fn which_are_stored(
+        self,
+        ids: Vec<ChunkId>,
+        reply: WhichAreStoredReply,
+    ) -> Result<(), StreamError> {
+        let guard = self.guard.clone();
+        match self.sessions.disk.run(move |_| guard.contains(&ids)).await {
+            Ok(stored) => reply.send(stored).await,
+            Err(problem) => reply.refuse(&crate::chain(&problem)).await,
+        }
+    }
+
+    /// Takes chunks until the client has sent all, and acknowledges each batch once it is on disk.
+    pub(super) async fn serve_lane(self, lane: StoreLane) -> Result<(), StreamError> {
+        let StoreLane { chunks, mut acks } = lane;
+        let (sender, receiver) = mpsc::channel(GATHER);
+        let (received, acknowledged) =
+            tokio::join!(self.receive(chunks, sender), self.store_batches(receiver, &mut acks));
+        received.and(acknowledged)?;
+        acks.finish();
+        Ok(())
+    }
+
+    async fn receive(&self, mut chunks: SentChunks, queue: mpsc::Sender<Received>) -> Result<(), StreamError> {
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            self.meter.add_wire(chunk.compressed.len() as u64);
+            let hold = self.budget.hold(chunk.compressed.len()).await;
+            if queue.send(Received { chunk, _hold: hold }).await.is_err() {
+                // Storing has failed and the session with it; the other half of the lane says why.
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn store_batches(&self, queue: mpsc::Receiver<Received>, acks: &mut AckSender) -> Result<(), StreamError> {
+        let stored = batches(queue).map(|batch| self.store(batch)).buffered(BATCHES);
+        pin_mut!(stored);
+        while let Some((ids, result)) = stored.next().await {
+            match result {
+                Ok(()) => acks.durable(&ids).await?,
+                Err(problem) => {
+                    let reason = crate::chain(&problem);
+                    for id in ids {
+                        acks.refused(id, &reason).await?;
+                    }
+                    self.sessions.fail(self.task, reason.clone(), problem.is_the_nodes());
+                    return Err(StreamError::Refused { reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one batch durable, all of it or none.
+    async fn store(&self, batch: Vec<Received>) -> (Vec<ChunkId>, Result<(), StoreChunksError>) {
+        let ids = batch.iter().map(|received| received.chunk.id).collect();
+        let (guard, keep) = (self.guard.clone(), self.sessions.limits.keep_free);
+        let stored = self.sessions.disk.run(move |store| {
+            let bytes: u64 = batch.iter().map(|received| received.chunk.compressed.len() as u64).sum();
+            let free = crate::space::free(store.path()).map_err(StoreChunksError::Space)?;
+            if free < keep + ByteCount::from_bytes(bytes) {
+                return Err(StoreChunksError::Full { free, keep });
+            }
+            // The holds stay in `batch`, that is, until the chunks are on disk.
+            let chunks: Vec<NewChunk> = batch.iter().map(|received| to_new(&received.chunk)).collect();
+            Ok(guard.put_batch(&chunks)?)
+        });
+        let result = stored.await.map(|report| self.meter.add_new_stored(report.new_bytes.bytes()));
+        (ids, result)
+    }
+
+    /// Makes the image: valid, complete, and on disk, or not at all.
+    pub(super) async fn store_manifest(self, encoded: Bytes, reply: StoreManifestReply) -> Result<(), StreamError> {
+        let turn = self.sessions.manifest_turn.acquire().await.expect("the semaphore is never closed");
+        let image = self.image;
+        let stored = self.sessions.disk.run(move |store| store_manifest(store, image, &encoded)).await;
+        drop(turn);
+        match stored {
+            Ok((id, mut captured)) => {
+                captured.new_bytes = self.meter.new_stored();
+                info!(manifest = %id, ?captured, "image captured");
+                if let Some(facts) = self.sessions.table().facts(self.task) {
+                    facts.captured = Some(captured);
+                }
+                reply.stored(id).await
+            }
+            Err(problem) => {
+                let reason = crate::chain(&problem);
+                warn!(problem = reason, "the manifest was refused");
+                reply.refuse(&reason).await
+            }
+        }
+    }
+}
+
+impl StoreChunksError {
+    /// Whether another node might have taken the same bytes.
+    fn is_the_nodes(&self) -> bool {
+        !matches!(self, Self::Put(PutError::Invalid { .. }))
+    }
+}
+
+impl Sessions {
+    /// The one guard of a capture, kept over all of its connections.
+    fn capture_guard(&self, task: TaskId) -> Arc<CaptureGuard> {
+        let mut table = self.table();
+        let new = || Arc::new(self.disk.store().capture_guard());
+        match table.facts(task) {
+            Some(facts) => facts.guard.get_or_insert_with(new).clone(),
+            None => new(),
+        }
+    }
+}
+
+fn store_manifest(
+    store: &foghorn_chunk_store::Store,
+    image: ImageId,
+    encoded: &[u8],
+) -> Result<(ManifestId, CapturedImage), StoreManifestError> {
+    let manifest = Manifest::decode(encoded)?;
+    let id = store.put_manifest(image, encoded)?;
+    let chunks = super::served_image::unique_chunks(&manifest);
+    let stored = store.stored_size(&chunks).map_err(StoreManifestError::Measure)?;
+    let summary = manifest.summary();
+    let captured = CapturedImage {
+        manifest_id: id.as_bytes().to_vec(),
+        logical_bytes: summary.logical_size.bytes(),
+        used_bytes: summary.used.bytes(),
+        stored_bytes: stored.bytes(),
+        new_bytes: 0,
+    };
+    Ok((id, captured))
+}
+
+/// Everything that has gathered since the last batch was taken.
+fn batches(queue: mpsc::Receiver<Received>) -> impl Stream<Item = Vec<Received>> {
+    stream::unfold(queue, async |mut queue| {
+        let mut batch = Vec::with_capacity(GATHER);
+        (queue.recv_many(&mut batch, GATHER).await > 0).then_some((batch, queue))
+    })
+}
+
+fn to_new(chunk: &SentChunk) -> NewChunk {
+    NewChunk { id: chunk.id, plain_len: chunk.plain_len, compressed: chunk.compressed.clone() }
+}

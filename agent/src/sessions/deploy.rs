@@ -1,0 +1,130 @@
+//! Deploys: the manifest and exactly its chunks, as they lie on disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use foghorn_chunk_store::{ReadChunkError, StoredChunk};
+use foghorn_transport::StreamError;
+use foghorn_transport::server::{ChunkSender, FetchLane, ManifestReply, WantedChunks};
+use foghorn_types::{ChunkId, TaskId};
+use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
+use tracing::{error, warn};
+
+use super::Sessions;
+use super::budget::{Hold, SessionBudget};
+use super::progress::Meter;
+use super::served_image::ServedImage;
+
+/// Chunks of one lane that are read before they are needed. Four hide a disk's latency; more would only sit in memory.
+const READ_AHEAD: usize = 4;
+/// Room that is taken before the size of a chunk is known: the most it can have.
+const LARGEST_CHUNK: usize = (1 << 20) + (8 << 10);
+/// Chunks that could not be given are remembered by name up to this many per session.
+const REMEMBERED: usize = 16;
+
+/// Serves one session's image.
+#[derive(Clone)]
+pub(super) struct Deploy {
+    sessions: Arc<Sessions>,
+    task: TaskId,
+    image: Arc<ServedImage>,
+    meter: Arc<Meter>,
+    budget: SessionBudget,
+}
+
+/// One chunk on its way from disk to network.
+struct Reading {
+    id: ChunkId,
+    chunk: Result<StoredChunk, ReadChunkError>,
+    _hold: Hold,
+}
+
+impl Deploy {
+    pub(super) fn new(sessions: Arc<Sessions>, task: TaskId, image: Arc<ServedImage>, meter: Arc<Meter>) -> Self {
+        let budget = sessions.read_ahead.for_session();
+        Self { sessions, task, image, meter, budget }
+    }
+
+    pub(super) async fn send_manifest(self, reply: ManifestReply) -> Result<(), StreamError> {
+        self.meter.add_wire(self.image.encoded.len() as u64);
+        reply.send(self.image.encoded.clone()).await
+    }
+
+    /// Sends what the client asks for, in its order, reading a little ahead.
+    pub(super) async fn serve_lane(self, lane: FetchLane) -> Result<(), StreamError> {
+        let FetchLane { wanted, mut chunks } = lane;
+        let asked = AtomicU64::new(0);
+        let reads = ids(wanted)
+            .and_then(|id| std::future::ready(self.allow(id)))
+            .map_ok(|id| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                self.read(id)
+            })
+            .try_buffered(READ_AHEAD);
+        pin_mut!(reads);
+        let mut sent = 0;
+        loop {
+            let disk_busy = asked.load(Ordering::Relaxed) > sent;
+            let started = Instant::now();
+            let Some(reading) = reads.next().await else { break };
+            if disk_busy {
+                self.meter.add_disk_wait(started.elapsed());
+            }
+            self.send(&mut chunks, reading?).await?;
+            sent += 1;
+        }
+        chunks.finish();
+        Ok(())
+    }
+
+    /// A client has no business with chunks outside its image: asking for one ends the session.
+    fn allow(&self, id: ChunkId) -> Result<ChunkId, StreamError> {
+        if self.image.has(&id) {
+            return Ok(id);
+        }
+        let reason = format!("the client asked for chunk {id}, which is not part of its image");
+        warn!(chunk = %id, "a client asked for a chunk outside its image, ending the session");
+        self.sessions.fail(self.task, reason.clone(), false);
+        Err(StreamError::Refused { reason })
+    }
+
+    async fn read(&self, id: ChunkId) -> Result<Reading, StreamError> {
+        let hold = self.budget.hold(LARGEST_CHUNK).await;
+        let chunk = self.sessions.disk.run(move |store| store.read(id)).await;
+        Ok(Reading { id, chunk, _hold: hold })
+    }
+
+    async fn send(&self, lane: &mut ChunkSender, reading: Reading) -> Result<(), StreamError> {
+        match reading.chunk {
+            Ok(chunk) => {
+                self.meter.add_wire(chunk.compressed.len() as u64);
+                lane.send(reading.id, chunk.plain_len, chunk.compressed).await
+            }
+            Err(problem) => {
+                let problem = crate::chain(&problem);
+                self.remember(reading.id, &problem);
+                lane.unavailable(reading.id, &problem).await
+            }
+        }
+    }
+
+    fn remember(&self, id: ChunkId, problem: &str) {
+        error!(chunk = %id, problem, "a chunk of an image cannot be served");
+        if let Some(facts) = self.sessions.table().facts(self.task)
+            && facts.unavailable.len() < REMEMBERED
+        {
+            facts.unavailable.push((id, problem.to_owned()));
+        }
+    }
+}
+
+/// The ids that come in on a lane, one by one.
+fn ids(wanted: WantedChunks) -> impl Stream<Item = Result<ChunkId, StreamError>> {
+    stream::unfold(wanted, async |mut wanted| {
+        let ids = wanted.next().await?;
+        Some((ids, wanted))
+    })
+    .map_ok(|ids| stream::iter(ids.into_iter().map(Ok)))
+    .try_flatten()
+}

@@ -1,0 +1,183 @@
+//! Sessions: what the controller ordered this node to do for clients, and the doing of it.
+//!
+//! [`table`] decides who may use which session; [`accept`] meets the clients; [`deploy`] and [`capture`] move the bytes;
+//! [`outcome`] says how it ended. A session outlives its connections: a client may come back, the link to the controller
+//! may be down, and nothing is lost but time.
+
+mod accept;
+mod budget;
+mod capture;
+mod deploy;
+mod order;
+mod outcome;
+mod progress;
+mod serve;
+mod served_image;
+mod table;
+mod ticker;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use foghorn_chunk_store::Store;
+use foghorn_proto::link::{AdmitClient, CancelSession, OpenSession};
+use foghorn_types::{NodeName, TaskId, Timestamp};
+use tokio::sync::{Semaphore, watch};
+use tracing::{debug, info, warn};
+
+pub(crate) use accept::accept_all;
+pub(crate) use ticker::run as run_ticker;
+
+use self::budget::Budget;
+use self::order::{CheckOrderError, Order};
+use self::outcome::Outcome;
+use self::served_image::ServedImages;
+use self::table::{Stop, Table};
+use crate::config::{Limits, Timing};
+use crate::disk::Disk;
+use crate::link::Outbox;
+
+/// All sessions of the node and what they share: one store, one bound on memory.
+pub(crate) struct Sessions {
+    table: Mutex<Table>,
+    /// Woken on every change of the table, for clients that came before their order.
+    changed: watch::Sender<()>,
+    outbox: Arc<Outbox>,
+    disk: Disk,
+    images: ServedImages,
+    /// Chunks read and not yet sent.
+    read_ahead: Budget,
+    /// Chunks received and not yet durable.
+    write_behind: Budget,
+    /// Decoding and checking a manifest takes several times its size; one at a time.
+    manifest_turn: Semaphore,
+    limits: Limits,
+    timing: Timing,
+    node: NodeName,
+}
+
+impl Sessions {
+    #[must_use]
+    pub(crate) fn new(
+        store: Arc<Store>,
+        outbox: Arc<Outbox>,
+        node: NodeName,
+        limits: Limits,
+        timing: Timing,
+    ) -> Arc<Self> {
+        let disk = Disk::new(store, limits.disk_operations);
+        Arc::new(Self {
+            table: Mutex::default(),
+            changed: watch::Sender::new(()),
+            outbox,
+            images: ServedImages::new(disk.clone()),
+            disk,
+            read_ahead: Budget::new(limits.read_ahead),
+            write_behind: Budget::new(limits.write_behind),
+            manifest_turn: Semaphore::new(1),
+            limits,
+            timing,
+            node,
+        })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().expect("no code panics while it holds the table")
+    }
+
+    /// Tasks of the open sessions.
+    #[must_use]
+    pub(crate) fn open_tasks(&self) -> Vec<TaskId> {
+        self.table().open_orders().map(|order| order.task).collect()
+    }
+
+    /// Open sessions that have a client right now.
+    #[must_use]
+    pub(crate) fn active_transfers(&self) -> u32 {
+        u32::try_from(self.table().running().len()).unwrap_or(u32::MAX)
+    }
+
+    /// The controller's complete list: sessions that are not in it end, the others open.
+    pub(crate) fn reconcile(&self, orders: Vec<OpenSession>) {
+        let wanted: BTreeSet<TaskId> = orders.iter().filter_map(|order| TaskId::new(order.task_id)).collect();
+        for task in self.table().keep_only(&wanted) {
+            warn!(%task, "the controller no longer wants this session, ending it");
+        }
+        for order in orders {
+            self.open(order);
+        }
+    }
+
+    /// Opens a session, or brings an open one up to date.
+    pub(crate) fn open(&self, wire: OpenSession) {
+        let task = TaskId::new(wire.task_id);
+        match (Order::try_from(wire), task) {
+            (Ok(order), _) => self.open_checked(order),
+            (Err(problem), Some(task)) => self.reject(task, &problem),
+            (Err(problem), None) => warn!(%problem, "the controller sent an order that cannot be understood"),
+        }
+    }
+
+    fn open_checked(&self, order: Order) {
+        // It has ended here and the controller has yet to hear so: it will, and then it will not want this any more.
+        if self.outbox.has_unrecorded(order.task) {
+            return;
+        }
+        let (task, host, image, kind) = (order.task, order.host, order.image, order.kind);
+        if self.table().open(order) {
+            info!(%task, %host, %image, ?kind, "session opened");
+        }
+        self.changed.send_replace(());
+    }
+
+    fn reject(&self, task: TaskId, problem: &CheckOrderError) {
+        warn!(%task, %problem, "the controller sent an order that cannot be understood");
+        let outcome = Outcome::Failed { reason: problem.to_string(), node_at_fault: false };
+        self.outbox.session_ended(task, outcome.to_message(task, None));
+    }
+
+    /// The client that has checked in for a task.
+    pub(crate) fn admit(&self, admit: AdmitClient) {
+        match (TaskId::new(admit.task_id), order::fingerprint(&admit.client_fingerprint)) {
+            (Some(task), Ok(fingerprint)) => {
+                let known = self.table().admit_certificate(task, fingerprint);
+                debug!(%task, known, "client admitted");
+                self.changed.send_replace(());
+            }
+            (_, fingerprint) => warn!(task = admit.task_id, ?fingerprint, "an admission that cannot be understood"),
+        }
+    }
+
+    /// Ends a session on the controller's word.
+    pub(crate) fn cancel(&self, cancel: CancelSession) {
+        let Some(task) = TaskId::new(cancel.task_id) else { return };
+        let reason = cancel.reason;
+        if self.end(task, Outcome::Cancelled { reason: reason.clone() }, Some(Stop::Cancelled { reason })).is_none() {
+            debug!(%task, "there is no such session to cancel");
+        }
+    }
+
+    /// The controller has recorded the end of a session.
+    pub(crate) fn recorded(&self, task: u32) {
+        if let Some(task) = TaskId::new(task)
+            && self.outbox.recorded(task)
+        {
+            debug!(%task, "the end of the session is recorded");
+        }
+    }
+
+    /// Ends an open session, closing its connection when `stop` says so, and reports it. `None` when there is no open
+    /// session of this task; otherwise a receiver that turns true when the controller has recorded the end.
+    fn end(&self, task: TaskId, outcome: Outcome, stop: Option<Stop>) -> Option<watch::Receiver<bool>> {
+        let now = Timestamp::now();
+        let mut table = self.table();
+        let meter = table.meter(task).filter(|_| table.ended(task).is_none())?;
+        let last = meter.report(task, std::time::Instant::now(), self.timing.progress_every);
+        let recorded = self.outbox.session_ended(task, outcome.to_message(task, Some(last)));
+        let ended = table::Ended { problem: outcome.problem(), recorded: recorded.clone(), at: now };
+        table.end(task, ended, stop);
+        drop(table);
+        outcome.log(task);
+        Some(recorded)
+    }
+}

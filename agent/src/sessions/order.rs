@@ -1,0 +1,95 @@
+//! What the controller orders, checked once when it arrives.
+
+use foghorn_proto::link::{OpenSession, SessionKind as WireKind};
+use foghorn_types::{HostId, ImageId, ManifestId, TaskId, Timestamp};
+
+/// BLAKE3 of a certificate (DER): stands for the one client that may use a session.
+pub(super) type Fingerprint = [u8; 32];
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum OrderKind {
+    Deploy { manifest: ManifestId },
+    Capture,
+}
+
+/// One session that the node should have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Order {
+    pub task: TaskId,
+    pub kind: OrderKind,
+    pub host: HostId,
+    pub image: ImageId,
+    pub deadline: Timestamp,
+    /// W3C trace context of the request that began it all.
+    pub traceparent: Option<String>,
+    /// `None` until a client has checked in.
+    pub admitted: Option<Fingerprint>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum CheckOrderError {
+    #[error("the order has no {0} id")]
+    NoId(&'static str),
+    #[error("the order says neither deploy nor capture")]
+    Kind,
+    #[error("the {what} has {found} bytes, not 32")]
+    Digest { what: &'static str, found: usize },
+}
+
+impl TryFrom<OpenSession> for Order {
+    type Error = CheckOrderError;
+
+    fn try_from(wire: OpenSession) -> Result<Self, Self::Error> {
+        let kind = match wire.kind() {
+            WireKind::Deploy => OrderKind::Deploy { manifest: manifest_id(&wire.manifest_id)? },
+            WireKind::Capture => OrderKind::Capture,
+            WireKind::Unspecified => return Err(CheckOrderError::Kind),
+        };
+        Ok(Self {
+            task: TaskId::new(wire.task_id).ok_or(CheckOrderError::NoId("task"))?,
+            kind,
+            host: HostId::new(wire.host_id).ok_or(CheckOrderError::NoId("host"))?,
+            image: ImageId::new(wire.image_id).ok_or(CheckOrderError::NoId("image"))?,
+            deadline: Timestamp::from_millis(wire.deadline_unix_ms),
+            traceparent: Some(wire.traceparent).filter(|text| !text.is_empty()),
+            admitted: match wire.client_fingerprint.as_slice() {
+                [] => None,
+                bytes => Some(fingerprint(bytes)?),
+            },
+        })
+    }
+}
+
+/// Checks the length of a manifest id from the wire.
+pub(super) fn manifest_id(bytes: &[u8]) -> Result<ManifestId, CheckOrderError> {
+    digest("manifest id", bytes).map(ManifestId::from_digest)
+}
+
+/// Checks the length of a certificate's fingerprint from the wire.
+pub(super) fn fingerprint(bytes: &[u8]) -> Result<Fingerprint, CheckOrderError> {
+    digest("client fingerprint", bytes)
+}
+
+fn digest(what: &'static str, bytes: &[u8]) -> Result<[u8; 32], CheckOrderError> {
+    bytes.try_into().map_err(|_| CheckOrderError::Digest { what, found: bytes.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn incomplete_orders_are_refused() {
+        let good =
+            OpenSession { task_id: 1, kind: WireKind::Capture.into(), host_id: 2, image_id: 3, ..Default::default() };
+        assert!(Order::try_from(good.clone()).is_ok());
+        for bad in [
+            OpenSession { task_id: 0, ..good.clone() },
+            OpenSession { kind: 9, ..good.clone() },
+            OpenSession { kind: WireKind::Deploy.into(), ..good.clone() },
+            OpenSession { client_fingerprint: vec![1; 31], ..good.clone() },
+        ] {
+            assert!(Order::try_from(bad.clone()).is_err(), "{bad:?} was taken");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! How a session ended, in the program's terms and in the controller's.
+
+use foghorn_proto::link::session_ended::Outcome as WireOutcome;
+use foghorn_proto::link::{Cancelled, CapturedImage, Completed, Failed, SessionEnded, SessionProgress};
+use foghorn_types::TaskId;
+use tracing::{info, warn};
+
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Outcome {
+    /// With the figures of the new image when it was a capture.
+    Complete(Option<CapturedImage>),
+    Failed {
+        reason: String,
+        /// Another node might have done better.
+        node_at_fault: bool,
+    },
+    Cancelled {
+        reason: String,
+    },
+}
+
+impl Outcome {
+    pub(super) fn to_message(&self, task: TaskId, last: Option<SessionProgress>) -> SessionEnded {
+        let outcome = match self.clone() {
+            Self::Complete(captured) => WireOutcome::Completed(Completed { r#final: last, captured }),
+            Self::Failed { reason, node_at_fault } => WireOutcome::Failed(Failed { reason, node_at_fault }),
+            Self::Cancelled { reason } => WireOutcome::Cancelled(Cancelled { reason }),
+        };
+        SessionEnded { task_id: task.get(), outcome: Some(outcome) }
+    }
+
+    /// Why a client that comes back is not served; `None` for a complete session, whose client may ask again.
+    pub(super) fn problem(&self) -> Option<String> {
+        match self {
+            Self::Complete(_) => None,
+            Self::Failed { reason, .. } => Some(format!("failed: {reason}")),
+            Self::Cancelled { reason } => Some(format!("cancelled: {reason}")),
+        }
+    }
+
+    pub(super) fn log(&self, task: TaskId) {
+        match self {
+            Self::Complete(_) => info!(%task, "session complete"),
+            Self::Failed { reason, node_at_fault } => warn!(%task, reason, node_at_fault, "session failed"),
+            Self::Cancelled { reason } => info!(%task, reason, "session cancelled"),
+        }
+    }
+}

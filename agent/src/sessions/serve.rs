@@ -1,0 +1,242 @@
+//! One client's connection, from welcome to goodbye: requests in, each handed to whoever does it.
+
+use std::sync::Arc;
+
+use foghorn_proto::link::Stage as WireStage;
+use foghorn_transport::{ClientOutcome, ClientProgress, EndReason, Incoming, RefusalCode, Request, Session, Stage};
+use foghorn_transport::{SessionKind, StreamError};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, info, warn};
+
+use super::Sessions;
+use super::capture::Capture;
+use super::deploy::Deploy;
+use super::order::{Order, OrderKind};
+use super::outcome::Outcome;
+use super::progress::{ClientReport, Meter};
+use super::table::{Admission, Stop};
+
+/// Bulk streams that one client may have at a time; each holds at most one chunk beyond the budget.
+const LANES: usize = 8;
+
+/// What a connection is for, with what it needs.
+#[derive(Clone)]
+enum Work {
+    Deploy(Deploy),
+    Capture(Capture),
+}
+
+/// One connection of one session.
+struct Connection {
+    sessions: Arc<Sessions>,
+    order: Order,
+    meter: Arc<Meter>,
+    work: Work,
+    tasks: JoinSet<Result<(), StreamError>>,
+}
+
+/// Why the connection's loop ended.
+enum Left {
+    ByClient(EndReason),
+    Stopped(Stop),
+    ShuttingDown,
+}
+
+/// Serves the client until it leaves, its session ends, or the node goes down.
+pub(super) async fn serve(
+    sessions: Arc<Sessions>,
+    admission: Admission,
+    incoming: Incoming,
+    cancel: CancellationToken,
+) {
+    let Admission { order, meter, number, stop } = admission;
+    let (task, remote) = (order.task, incoming.remote_address());
+    let Some(work) = prepare(&sessions, &order, &meter, &incoming).await else {
+        incoming.refuse(RefusalCode::NotOrdered, "this node does not hold the image");
+        return;
+    };
+    let kind = match order.kind {
+        OrderKind::Deploy { manifest } => SessionKind::Deploy { manifest },
+        OrderKind::Capture => SessionKind::Capture,
+    };
+    let software = incoming.hello.software.clone();
+    match incoming.welcome(kind).await {
+        Ok(session) => {
+            info!(%remote, software, "client connected");
+            let tasks = JoinSet::new();
+            let connection = Connection { sessions: sessions.clone(), order, meter, work, tasks };
+            connection.run(session, stop, cancel).await;
+        }
+        Err(problem) => debug!(%remote, problem = %crate::chain(&problem), "the client left before it was welcomed"),
+    }
+    sessions.table().disconnected(task, number);
+}
+
+async fn prepare(sessions: &Arc<Sessions>, order: &Order, meter: &Arc<Meter>, incoming: &Incoming) -> Option<Work> {
+    match order.kind {
+        OrderKind::Capture => Some(Work::Capture(Capture::new(sessions.clone(), order, meter.clone()))),
+        OrderKind::Deploy { manifest } => match sessions.images.get(manifest).await {
+            Ok(image) => Some(Work::Deploy(Deploy::new(sessions.clone(), order.task, image, meter.clone()))),
+            Err(problem) => {
+                warn!(peer = %incoming.peer, problem = %crate::chain(&problem), "cannot serve the image");
+                sessions.fail(order.task, crate::chain(&problem), true);
+                None
+            }
+        },
+    }
+}
+
+impl Connection {
+    async fn run(mut self, mut session: Session, mut stop: watch::Receiver<Option<Stop>>, cancel: CancellationToken) {
+        let left = loop {
+            tokio::select! {
+                biased;
+                stopped = stopped(&mut stop) => break Left::Stopped(stopped),
+                () = cancel.cancelled() => break Left::ShuttingDown,
+                Some(done) = self.tasks.join_next() => {
+                    if let Ok(Err(problem)) = done {
+                        debug!(problem = %crate::chain(&problem), "a request was not answered to its end");
+                    }
+                }
+                request = session.next_request() => match request {
+                    Ok(request) => self.handle(request),
+                    Err(reason) => break Left::ByClient(reason),
+                },
+            }
+        };
+        match left {
+            Left::ByClient(EndReason::Closed) => debug!("the client closed the connection"),
+            Left::ByClient(reason) => info!(%reason, "the client's connection ended, it may come back"),
+            Left::Stopped(Stop::Cancelled { reason }) => session.cancel(&reason),
+            Left::Stopped(Stop::Interrupted { reason }) => session.interrupt(&reason),
+            Left::ShuttingDown => session.interrupt("the node is shutting down"),
+        }
+        // Chunks that were received may still become durable, but nobody waits for the answer any more.
+        self.tasks.shutdown().await;
+    }
+
+    fn handle(&mut self, request: Request) {
+        if let Request::Progress(progress) = request {
+            self.meter.client_says(to_report(progress));
+            return;
+        }
+        // Ten times the lanes for the small questions; a client that has more open at a time is not ours.
+        if self.tasks.len() >= LANES * 10 {
+            warn!("the client asks for too much at a time, dropping a request");
+            return;
+        }
+        let answer = answer(self.sessions.clone(), self.order.clone(), self.work.clone(), request);
+        self.tasks.spawn(answer.in_current_span());
+    }
+}
+
+/// Waits for the table's word that this connection must close.
+async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
+    let forgotten = Stop::Interrupted { reason: "the session is no more".to_owned() };
+    match stop.wait_for(Option::is_some).await {
+        Ok(stop) => stop.clone().unwrap_or(forgotten),
+        Err(_) => forgotten,
+    }
+}
+
+async fn answer(sessions: Arc<Sessions>, order: Order, work: Work, request: Request) -> Result<(), StreamError> {
+    match (request, work) {
+        (Request::Finished(outcome, reply), _) => finish(&sessions, &order, outcome, reply).await,
+        (Request::FetchManifest(reply), Work::Deploy(deploy)) => deploy.send_manifest(reply).await,
+        (Request::Fetch(lane), Work::Deploy(deploy)) => deploy.serve_lane(lane).await,
+        (Request::WhichAreStored(ids, reply), Work::Capture(capture)) => capture.which_are_stored(ids, reply).await,
+        (Request::Store(lane), Work::Capture(capture)) => capture.serve_lane(lane).await,
+        (Request::StoreManifest(bytes, reply), Work::Capture(capture)) => capture.store_manifest(bytes, reply).await,
+        (Request::FetchManifest(reply), Work::Capture(_)) => reply.refuse("a capture has no manifest yet").await,
+        (Request::WhichAreStored(_, reply), Work::Deploy(_)) => reply.refuse("a deploy stores nothing").await,
+        (Request::StoreManifest(_, reply), Work::Deploy(_)) => reply.refuse("a deploy stores nothing").await,
+        // Dropping a lane unanswered resets it, which is all that can be said on one.
+        (Request::Fetch(_), Work::Capture(_)) | (Request::Store(_), Work::Deploy(_)) => {
+            warn!("the client opened a lane that does not fit its session");
+            Ok(())
+        }
+        (Request::Progress(_), _) => Ok(()),
+    }
+}
+
+/// Takes the client's word for how it ended, and answers when the controller has recorded it.
+async fn finish(
+    sessions: &Sessions,
+    order: &Order,
+    outcome: ClientOutcome,
+    reply: foghorn_transport::server::FinishedReply,
+) -> Result<(), StreamError> {
+    let mut recorded = match sessions.finish(order, outcome) {
+        Ok(recorded) => recorded,
+        Err(reason) => return reply.refuse(&reason).await,
+    };
+    // Fails only when the outcome was replaced by another before it was sent; resetting the stream makes the client ask
+    // again.
+    let known = recorded.wait_for(|recorded| *recorded).await.is_ok();
+    if !known {
+        return Ok(());
+    }
+    reply.recorded().await
+}
+
+impl Sessions {
+    /// Ends the session as its client says.
+    ///
+    /// # Errors
+    /// What to tell a client whose word cannot be taken.
+    fn finish(&self, order: &Order, said: ClientOutcome) -> Result<watch::Receiver<bool>, String> {
+        let task = order.task;
+        let (captured, unavailable) = {
+            let mut table = self.table();
+            let facts = table.facts(task).ok_or("the session is no more")?;
+            (facts.captured.clone(), facts.unavailable.first().cloned())
+        };
+        let outcome = match (said, order.kind) {
+            (ClientOutcome::Complete, OrderKind::Deploy { .. }) => Outcome::Complete(None),
+            (ClientOutcome::Complete, OrderKind::Capture) => match captured {
+                Some(captured) => Outcome::Complete(Some(captured)),
+                None => return Err("a capture is complete when its manifest is stored, and it is not".to_owned()),
+            },
+            (ClientOutcome::Failed { reason }, _) => match unavailable {
+                Some((id, problem)) => {
+                    let reason = format!("chunk {id} on node {}: {problem}; the client: {reason}", self.node);
+                    Outcome::Failed { reason, node_at_fault: true }
+                }
+                None => Outcome::Failed { reason, node_at_fault: false },
+            },
+        };
+        // Not stopped: the connection stays until the client has its answer.
+        let complete = outcome.problem().is_none();
+        if let Some(recorded) = self.end(task, outcome, None) {
+            return Ok(recorded);
+        }
+        // It came back after its connection broke in just the wrong moment; the same word gets the same answer.
+        match self.table().ended(task) {
+            Some(ended) if ended.problem.is_none() == complete => Ok(ended.recorded),
+            Some(ended) => Err(format!("the task has ended: {}", ended.problem.unwrap_or("complete".to_owned()))),
+            None => Err("the session is no more".to_owned()),
+        }
+    }
+
+    /// Ends the session for a reason of this node's own or because its client broke the rules; the client is told.
+    pub(super) fn fail(&self, task: foghorn_types::TaskId, reason: String, node_at_fault: bool) {
+        let stop = Stop::Cancelled { reason: reason.clone() };
+        self.end(task, Outcome::Failed { reason, node_at_fault }, Some(stop));
+    }
+}
+
+fn to_report(progress: ClientProgress) -> ClientReport {
+    ClientReport {
+        bytes_done: progress.bytes_done.bytes(),
+        bytes_total: progress.bytes_total.bytes(),
+        bytes_reused: progress.bytes_reused.bytes(),
+        limiting: match progress.limiting_stage {
+            None => WireStage::Unspecified,
+            Some(Stage::Network) => WireStage::Network,
+            Some(Stage::Codec) => WireStage::Decompress,
+            Some(Stage::Disk) => WireStage::Disk,
+        },
+    }
+}

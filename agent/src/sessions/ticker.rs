@@ -1,0 +1,39 @@
+//! The sessions' clock: progress once a second, deadlines, forgetting.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use foghorn_types::Timestamp;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::Sessions;
+use super::outcome::Outcome;
+use super::table::Stop;
+
+/// Runs until cancelled.
+pub(crate) async fn run(sessions: Arc<Sessions>, cancel: CancellationToken) {
+    let mut ticks = tokio::time::interval(sessions.timing.progress_every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+        sessions.tick(Instant::now(), Timestamp::now());
+    }
+}
+
+impl Sessions {
+    fn tick(&self, now: Instant, wall: Timestamp) {
+        let running = self.table().running();
+        for (task, meter) in running {
+            if let Some(progress) = meter.tick(task, now, self.timing.progress_every) {
+                self.outbox.progress(task, progress);
+            }
+        }
+        let late = self.table().late(wall);
+        for task in late {
+            let reason = "the deadline of the task has passed".to_owned();
+            let outcome = Outcome::Failed { reason: reason.clone(), node_at_fault: false };
+            self.end(task, outcome, Some(Stop::Cancelled { reason }));
+        }
+        self.table().forget(wall - self.timing.outcome_kept);
+    }
+}

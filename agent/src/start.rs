@@ -1,0 +1,218 @@
+//! Builds the parts, owns their tasks, and ends them in order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foghorn_chunk_store::{OpenError, Options, Store};
+use foghorn_transport::server::{BindError, Listener};
+use foghorn_types::NodeName;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::address::{self, FindAddressError};
+use crate::config::Config;
+use crate::identity::{self, EnrolError, LoadIdentityError, NodeIdentity};
+use crate::jobs::{Jobs, upkeep};
+use crate::link::{Link, Outbox};
+use crate::sessions::{self, Sessions};
+use crate::status::StatusReporter;
+
+/// How long parts may take to end once they were asked to.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// A running storage node. Dropping it stops it at once; [`Agent::shutdown`] is the polite way.
+pub struct Agent {
+    node: NodeName,
+    listening: SocketAddr,
+    advertised: String,
+    jobs: Arc<Jobs>,
+    serving: Stage,
+    reporting: Stage,
+}
+
+/// Tasks that end together.
+struct Stage {
+    cancel: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("could not load this node's identity")]
+    Identity(#[from] LoadIdentityError),
+    #[error("this node has no identity yet: it needs the controller's address and a join token")]
+    NotEnrolled,
+    #[error("could not enrol this node")]
+    Enrol(#[from] EnrolError),
+    #[error("this node's certificate and key cannot be used")]
+    KeyMaterial(#[from] foghorn_transport::IdentityError),
+    #[error("could not open the chunk store in {}", path.display())]
+    Store { path: PathBuf, source: OpenError },
+    #[error("could not listen for clients")]
+    Bind(#[from] BindError),
+    #[error("could not tell which address clients should use; say so with `advertise`")]
+    Advertise(#[from] FindAddressError),
+    #[error("the system did not say which port it gave us")]
+    LocalAddress(#[source] std::io::Error),
+}
+
+impl Agent {
+    /// Starts a node: enrols it if it has no identity yet, opens its store, listens for clients, and dials the
+    /// controller. Returns once clients are listened for; the link may come up later, and comes back by itself.
+    ///
+    /// # Errors
+    /// When the node cannot enrol, or its store or port cannot be had. Nothing is left running.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let identity = obtain_identity(&config).await?;
+        let store = open_store(&config).await?;
+        let listener = Listener::bind(config.listen, &identity.for_transport()?)?;
+        let listening = listener.local_address().map_err(StartError::LocalAddress)?;
+        let advertised = advertise(&config, listening, identity.link_address.clone()).await?;
+        info!(node = %identity.node, %listening, advertised, "storage node is up");
+        Ok(Self::assemble(config, identity, store, listener, listening, advertised))
+    }
+
+    fn assemble(
+        config: Config,
+        identity: NodeIdentity,
+        store: Arc<Store>,
+        listener: Listener,
+        listening: SocketAddr,
+        advertised: String,
+    ) -> Self {
+        let node = identity.node.clone();
+        let (mut serving, mut reporting) = (Stage::new(), Stage::new());
+        let outbox = Arc::new(Outbox::default());
+        let sessions =
+            Sessions::new(store.clone(), outbox.clone(), node.clone(), config.limits.clone(), config.timing.clone());
+        let jobs = Arc::new(Jobs::new(store.clone(), outbox.clone(), serving.cancel.child_token()));
+        let identity = watch::Sender::new(Arc::new(identity));
+
+        let cancel = serving.cancel.child_token();
+        serving.spawn(sessions::accept_all(sessions.clone(), listener, identity.subscribe(), cancel));
+        let cancel = serving.cancel.child_token();
+        serving.spawn(upkeep::run(store.clone(), config.upkeep.clone(), jobs.store_changed.clone(), cancel));
+
+        let cancel = reporting.cancel.child_token();
+        reporting.spawn(sessions::run_ticker(sessions.clone(), cancel));
+        let status = StatusReporter {
+            store,
+            sessions: sessions.clone(),
+            outbox: outbox.clone(),
+            wake: jobs.store_changed.clone(),
+            every: config.timing.status_every,
+            keep_free: config.limits.keep_free,
+        };
+        reporting.spawn(status.run(reporting.cancel.child_token()));
+        let link = Link {
+            state_dir: config.state_dir,
+            identity,
+            quic_address: advertised.clone(),
+            outbox,
+            sessions,
+            jobs: jobs.clone(),
+            redial: config.timing.redial,
+            cancel: reporting.cancel.child_token(),
+        };
+        reporting.spawn(link.run());
+        Self { node, listening, advertised, jobs, serving, reporting }
+    }
+
+    /// The name that the controller gave this node.
+    #[must_use]
+    pub fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    /// Where clients are listened for (UDP).
+    #[must_use]
+    pub fn quic_address(&self) -> SocketAddr {
+        self.listening
+    }
+
+    /// `host:port` that the controller passes on to clients.
+    #[must_use]
+    pub fn advertised_address(&self) -> &str {
+        &self.advertised
+    }
+
+    /// Ends politely, within about 20 s: clients are told to come back later (their sessions stay open with the
+    /// controller), what is being written is finished, and the link closes last.
+    pub async fn shutdown(mut self) {
+        self.serving.end().await;
+        if tokio::time::timeout(SHUTDOWN_WITHIN, self.jobs.stopped()).await.is_err() {
+            warn!("a job did not stop in time");
+        }
+        self.reporting.end().await;
+        info!(node = %self.node, "storage node is down");
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // The tasks are aborted with their sets; jobs run on threads of their own and need to be told.
+        self.serving.cancel.cancel();
+        self.reporting.cancel.cancel();
+    }
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { cancel: CancellationToken::new(), tasks: JoinSet::new() }
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    async fn end(&mut self) {
+        self.cancel.cancel();
+        let ended = tokio::time::timeout(SHUTDOWN_WITHIN, async {
+            while let Some(ended) = self.tasks.join_next().await {
+                if let Err(problem) = ended {
+                    warn!(%problem, "a part of the node broke off");
+                }
+            }
+        });
+        if ended.await.is_err() {
+            warn!("a part of the node did not end in time");
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+async fn obtain_identity(config: &Config) -> Result<NodeIdentity, StartError> {
+    let config = config.clone();
+    let obtained = tokio::task::spawn_blocking(move || {
+        if let Some(identity) = identity::load(&config.state_dir)? {
+            return Ok(identity);
+        }
+        let (Some(controller), Some(token)) = (&config.controller, &config.join_token) else {
+            return Err(StartError::NotEnrolled);
+        };
+        let identity = identity::enrol(&config.state_dir, controller, token)?;
+        info!(node = %identity.node, expires = %identity.expires, "enrolled with the controller");
+        Ok(identity)
+    });
+    obtained.await.expect("enrolling does not panic")
+}
+
+async fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
+    let path = config.state_dir.join("chunks");
+    let opened = tokio::task::spawn_blocking(move || {
+        Store::open(&path, Options::default()).map_err(|source| StartError::Store { path, source })
+    });
+    opened.await.expect("opening the store does not panic")
+}
+
+async fn advertise(config: &Config, listening: SocketAddr, controller: String) -> Result<String, StartError> {
+    if let Some(advertise) = &config.advertise {
+        return Ok(advertise.clone());
+    }
+    let found = tokio::task::spawn_blocking(move || address::advertised(listening, &controller));
+    Ok(found.await.expect("looking up a route does not panic")?.to_string())
+}

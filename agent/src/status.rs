@@ -1,0 +1,83 @@
+//! What the node says of itself every few seconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foghorn_chunk_store::Store;
+use foghorn_proto::link::{NodeStatus, StoredManifest};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::link::Outbox;
+use crate::sessions::Sessions;
+
+/// Gathers the figures and leaves them in the outbox, until cancelled.
+pub(crate) struct StatusReporter {
+    pub store: Arc<Store>,
+    pub sessions: Arc<Sessions>,
+    pub outbox: Arc<Outbox>,
+    /// Asks for a report now.
+    pub wake: Arc<Notify>,
+    pub every: Duration,
+    pub keep_free: foghorn_types::ByteCount,
+}
+
+impl StatusReporter {
+    pub(crate) async fn run(self, cancel: CancellationToken) {
+        let mut was_low = false;
+        loop {
+            if let Some(status) = self.gather().await {
+                was_low = self.watch_space(&status, was_low);
+                self.outbox.status(status);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.every) => {}
+                () = self.wake.notified() => {}
+                () = cancel.cancelled() => return,
+            }
+        }
+    }
+
+    async fn gather(&self) -> Option<NodeStatus> {
+        let store = self.store.clone();
+        let gathered = tokio::task::spawn_blocking(move || from_store(&store)).await.ok()?;
+        match gathered {
+            Ok(status) => Some(NodeStatus { active_transfers: self.sessions.active_transfers(), ..status }),
+            Err(problem) => {
+                warn!(problem = %crate::chain(problem.as_ref()), "could not gather the status of this node");
+                None
+            }
+        }
+    }
+
+    /// Warns once each time the disk runs low. Returns whether it is.
+    fn watch_space(&self, status: &NodeStatus, was_low: bool) -> bool {
+        // Four times what captures leave alone: somebody should have time to act.
+        let low = status.disk_free_bytes < self.keep_free.bytes().saturating_mul(4);
+        if low && !was_low {
+            let free = foghorn_types::ByteCount::from_bytes(status.disk_free_bytes);
+            warn!(%free, "the disk of the chunks is nearly full, captures will soon be refused");
+        }
+        low
+    }
+}
+
+fn from_store(store: &Store) -> Result<NodeStatus, Box<dyn std::error::Error + Send + Sync>> {
+    let stats = store.stats()?;
+    let manifests = store.manifests()?;
+    Ok(NodeStatus {
+        disk_total_bytes: crate::space::total(store.path())?.bytes(),
+        disk_free_bytes: crate::space::free(store.path())?.bytes(),
+        stored_bytes: stats.stored_bytes.bytes(),
+        chunks: stats.chunks,
+        manifests: manifests
+            .into_iter()
+            .map(|(image, manifest)| StoredManifest {
+                image_id: image.get(),
+                manifest_id: manifest.as_bytes().to_vec(),
+            })
+            .collect(),
+        active_transfers: 0,
+    })
+}
