@@ -1,3 +1,8 @@
-//! What can be done to the state, whatever dialect asks for it.
+//! What can be done to the state, whatever dialect asks for it. One file per subject; each function takes what it needs.
 
+pub mod accounts;
+pub mod objects;
 pub mod task_outcome;
+pub mod tasks;
+
+pub use accounts::{FirstRun, first_run};

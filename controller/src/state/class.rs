@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::draft::Draft;
 use super::field::Field;
 use super::json::JsonObject;
+use super::needle::Needle;
 use super::refusal::Refusal;
 use super::scene::Scene;
 use crate::store::Revision;
@@ -89,8 +90,8 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
         None
     }
 
-    /// Whether related objects make the row a hit of a search for `needle` (folded, see [`super::value::fold`]).
-    fn found_by_relation(_row: &Row<Self>, _scene: &Scene<'_>, _needle: &str) -> bool {
+    /// Whether related objects make the row a hit of a search for `needle`.
+    fn found_by_relation(_row: &Row<Self>, _scene: &Scene<'_>, _needle: &Needle) -> bool {
         false
     }
 

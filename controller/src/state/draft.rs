@@ -93,6 +93,22 @@ impl<'t> Draft<'t> {
         self.compares.insert(key.clone(), Compare::ModifiedAt(key, row.modified()));
     }
 
+    /// The draft is worth nothing if this object is deleted meanwhile.
+    pub fn require_present<C: Class>(&mut self, id: u32) {
+        let key = key::object(C::NAME, id);
+        self.compares.entry(key.clone()).or_insert(Compare::Present(key));
+    }
+
+    /// The draft is worth nothing if an object of class `C` is created meanwhile.
+    pub fn require_no_new<C: Class>(&mut self) {
+        let key = key::sequence(C::NAME);
+        let compare = match self.tables.sequence(C::NAME) {
+            Some(sequence) => Compare::ModifiedAt(key.clone(), sequence.modified),
+            None => Compare::Absent(key.clone()),
+        };
+        self.compares.insert(key, compare);
+    }
+
     /// Adds a compare about a key that is not an object's.
     pub fn require(&mut self, compare: Compare) {
         let key = match &compare {

@@ -12,6 +12,7 @@ pub mod enrolment;
 pub mod field;
 pub mod json;
 pub mod key;
+pub mod needle;
 mod record;
 pub mod refusal;
 pub mod run;

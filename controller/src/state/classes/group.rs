@@ -62,13 +62,6 @@ impl Class for Group {
         out.integer("hostcount", i64::try_from(members).unwrap_or(i64::MAX));
     }
 
-    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &str) -> bool {
-        let members = scene.tables.of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, row.id.into());
-        members
-            .filter_map(|member| scene.tables.hosts().get(member.host))
-            .any(|host| crate::state::value::fold(&host.name).contains(needle))
-    }
-
     fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, body: &Body) -> Result<(), Refusal> {
         if matches!(write, Write::Create) && body.contains_key("printers") {
             return Err(Refusal::Invalid { field: "printers", why: "a new group cannot be given printers".to_owned() });

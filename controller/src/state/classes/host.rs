@@ -7,6 +7,7 @@ use crate::state::Refusal;
 use crate::state::class::{Body, Row, Unique, Write};
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
+use crate::state::needle::Needle;
 use crate::state::scene::Scene;
 use crate::state::class::Class;
 use crate::state::field::Field;
@@ -138,7 +139,7 @@ impl Class for Host {
         out.texts("macs", addresses().map(|mac| &mac.mac));
     }
 
-    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &str) -> bool {
+    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &Needle) -> bool {
         host_parts::found(row, scene.tables, needle)
     }
 
@@ -156,6 +157,8 @@ impl Class for Host {
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        // Whether a task needs it is known only as long as no task is created.
+        draft.require_no_new::<Task>();
         let tables = draft.tables();
         let id = row.id.into();
         for task in tables.tasks().by(Task::BY_HOST, id) {

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::{GroupAssociation, Host, Image, Inventory, MacAddressAssociation, mac_key};
 use crate::state::class::{Body, Class};
-use crate::state::value::{Flag, fold, scalar};
+use crate::state::needle::Needle;
+use crate::state::value::{Flag, scalar};
 use crate::state::{Draft, Refusal, Row, Tables};
 
 /// A name must also work as a NetBIOS name.
@@ -96,12 +97,12 @@ pub(super) fn change_addresses(draft: &mut Draft<'_>, host: u32, body: &Body) ->
 }
 
 /// Whether an address, the image, the inventory or a group of the host contains `needle`.
-pub(super) fn found(host: &Row<Host>, tables: &Tables, needle: &str) -> bool {
+pub(super) fn found(host: &Row<Host>, tables: &Tables, needle: &Needle) -> bool {
     let id = host.id.into();
-    let hit = |text: &str| fold(text).contains(needle);
+    let hit = |text: &str| needle.hits(text);
     let inventory_hit =
         |row: &Row<Inventory>| Inventory::FIELDS.iter().filter(|field| !field.is_number()).any(|field| hit(&field.show(row)));
-    tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id).any(|mac| hit(&mac.mac))
+    tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id).any(|row| needle.hits_address(&row.mac))
         || tables.of::<Image>().get(host.image).is_some_and(|image| hit(&image.name))
         || tables.of::<Inventory>().by(Inventory::BY_HOST, id).any(|row| inventory_hit(row))
         || tables

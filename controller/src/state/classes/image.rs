@@ -8,6 +8,7 @@ use crate::state::Refusal;
 use crate::state::class::{Body, Row, Unique, Write};
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
+use crate::state::needle::Needle;
 use crate::state::scene::Scene;
 use crate::state::content::ImageContent;
 use crate::state::class::Class;
@@ -112,14 +113,8 @@ impl Class for Image {
         out.text("storagegroupname", row.and_then(|row| storage_group(tables, row.id)).map_or("", |group| &group.name));
     }
 
-    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &str) -> bool {
-        let fold = crate::state::value::fold;
-        let hosts = scene.tables.hosts().by(Host::BY_IMAGE, row.id.into());
-        let groups = scene.tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, row.id.into());
-        hosts.into_iter().any(|host| fold(&host.name).contains(needle))
-            || groups
-                .filter_map(|row| scene.tables.of::<StorageGroup>().get(row.storagegroup))
-                .any(|group| fold(&group.name).contains(needle))
+    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &Needle) -> bool {
+        scene.tables.hosts().by(Host::BY_IMAGE, row.id.into()).any(|host| needle.hits(&host.name))
     }
 
     fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, body: &Body) -> Result<(), Refusal> {
@@ -148,6 +143,8 @@ impl Class for Image {
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        // Whether a task needs it is known only as long as no task is created.
+        draft.require_no_new::<super::Task>();
         let tables = draft.tables();
         if let Some(image) = row.key() {
             if let Some(run) = tables.runs().active().find(|run| run.image == image) {

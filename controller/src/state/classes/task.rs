@@ -7,6 +7,7 @@ use crate::state::Refusal;
 use crate::state::class::{Body, Row, Write};
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
+use crate::state::needle::Needle;
 use crate::state::scene::Scene;
 use crate::state::class::Class;
 use crate::state::field::Field;
@@ -176,8 +177,12 @@ impl Class for Task {
         })
     }
 
-    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &str) -> bool {
-        scene.tables.hosts().get(row.host).is_some_and(|host| crate::state::value::fold(&host.name).contains(needle))
+    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &Needle) -> bool {
+        let tables = scene.tables;
+        tables.hosts().get(row.host).is_some_and(|host| needle.hits(&host.name))
+            || tables.images().get(row.image).is_some_and(|image| needle.hits(&image.name))
+            || tables.of::<TaskType>().get(row.kind).is_some_and(|kind| needle.hits(&kind.name))
+            || tables.of::<TaskState>().get(row.state).is_some_and(|state| needle.hits(&state.name))
     }
 
     fn on_write(_draft: &mut Draft<'_>, _object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {

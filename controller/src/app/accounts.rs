@@ -1,0 +1,155 @@
+//! Who may use the API: the API token, users, their tokens and passwords.
+//!
+//! Tokens are random and long, so a fast hash (BLAKE3) protects them; passwords are neither and get argon2id.
+
+use argon2::Argon2;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use foghorn_types::Timestamp;
+
+use crate::state::classes::User;
+use crate::state::settings::ApiSettings;
+use crate::state::value::Flag;
+use crate::state::{Refusal, State, key};
+use crate::store::Compare;
+
+/// What a first run gives out, once: only hashes are stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FirstRun {
+    pub api_token: String,
+    pub user: String,
+    pub user_token: String,
+    pub password: String,
+}
+
+/// A user to be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewUser {
+    pub name: String,
+    pub password: String,
+    /// Empty for a user who has none.
+    pub token: String,
+    /// Whether the token may be used.
+    pub api: bool,
+    /// 0 for an administrator.
+    pub kind: i64,
+}
+
+/// Why an account could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    #[error("the system gives no random numbers")]
+    Random(#[source] getrandom::Error),
+    #[error("the password could not be hashed: {0}")]
+    Hash(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// Makes the user `fog`, its tokens and the API token, unless the API has been set up before.
+///
+/// # Errors
+/// When the store, the hash or the system's randomness fails.
+pub async fn first_run(state: &State) -> Result<Option<FirstRun>, AccountError> {
+    if state.read(|tables| tables.api().is_some()) {
+        return Ok(None);
+    }
+    let password = random(12).map(|bytes| BASE64URL_NOPAD.encode(&bytes))?;
+    let first = FirstRun { api_token: token()?, user: "fog".to_owned(), user_token: token()?, password };
+    let user = prepare(NewUser {
+        name: first.user.clone(),
+        password: first.password.clone(),
+        token: first.user_token.clone(),
+        api: true,
+        kind: 0,
+    })
+    .await?;
+    let settings = ApiSettings { enabled: true, token_hash: hash_token(&first.api_token), modified: 0 };
+    let made = state
+        .write(|draft| {
+            if draft.tables().api().is_some() {
+                return Ok(false);
+            }
+            draft.require(Compare::Absent(key::setting(ApiSettings::NAME)));
+            draft.operate(settings.put_op());
+            draft.insert(user.clone())?;
+            Ok(true)
+        })
+        .await?;
+    Ok(made.then_some(first))
+}
+
+/// Adds a user.
+///
+/// # Errors
+/// When the name is taken, or the store or the hash fails.
+pub async fn add_user(state: &State, new: NewUser) -> Result<u32, AccountError> {
+    let user = prepare(new).await?;
+    Ok(state.write(|draft| draft.insert(user.clone())).await?)
+}
+
+/// Replaces the API token.
+///
+/// # Errors
+/// When the store fails.
+pub async fn set_api_token(state: &State, token: &str) -> Result<(), Refusal> {
+    change_api(state, |settings| settings.token_hash = hash_token(token)).await
+}
+
+/// Turns the API on or off for everybody.
+///
+/// # Errors
+/// When the store fails.
+pub async fn set_api_enabled(state: &State, enabled: bool) -> Result<(), Refusal> {
+    change_api(state, |settings| settings.enabled = enabled).await
+}
+
+async fn change_api(state: &State, change: impl Fn(&mut ApiSettings)) -> Result<(), Refusal> {
+    state
+        .write(|draft| {
+            let key = key::setting(ApiSettings::NAME);
+            let current = draft.tables().api().cloned();
+            draft.require(match &current {
+                Some(settings) => Compare::ModifiedAt(key, settings.modified),
+                None => Compare::Absent(key),
+            });
+            let mut settings = current.unwrap_or(ApiSettings { enabled: true, token_hash: String::new(), modified: 0 });
+            change(&mut settings);
+            draft.operate(settings.put_op());
+            Ok(())
+        })
+        .await
+}
+
+async fn prepare(new: NewUser) -> Result<User, AccountError> {
+    let NewUser { name, password, token, api, kind } = new;
+    let hashed = tokio::task::spawn_blocking(move || {
+        Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|error| error.to_string())
+    });
+    let password_hash = hashed.await.map_err(|error| AccountError::Hash(error.to_string()))?.map_err(AccountError::Hash)?;
+    let token_hash = if token.is_empty() { String::new() } else { hash_token(&token) };
+    Ok(User { id: 0, name, password_hash, token_hash, api: Flag::from(api), kind, created_time: Timestamp::now().into() })
+}
+
+/// Whether a password is the one that was hashed. Takes tens of milliseconds of a core: not on an async thread.
+#[must_use]
+pub fn password_matches(password: &[u8], phc: &str) -> bool {
+    PasswordHash::new(phc).is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
+}
+
+/// The form in which a token is stored.
+#[must_use]
+pub fn hash_token(token: &str) -> String {
+    blake3::hash(token.as_bytes()).to_hex().to_string()
+}
+
+/// 512 random bits as 128 hexadecimal digits, the shape of FOG's tokens.
+fn token() -> Result<String, AccountError> {
+    random(64).map(|bytes| HEXLOWER.encode(&bytes))
+}
+
+fn random(length: usize) -> Result<Vec<u8>, AccountError> {
+    let mut bytes = vec![0; length];
+    getrandom::fill(&mut bytes).map_err(AccountError::Random)?;
+    Ok(bytes)
+}

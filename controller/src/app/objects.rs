@@ -1,0 +1,148 @@
+//! Creating, editing and deleting an object of any class, by FOG's rules.
+
+use foghorn_types::Timestamp;
+use serde_json::Value;
+
+use crate::state::class::{Body, Class, Row, Write};
+use crate::state::value::{is_falsy, scalar};
+use crate::state::{Draft, Refusal, State};
+
+/// Creates an object from what a client sent. Values that PHP takes for false count as not sent; unknown keys are ignored.
+///
+/// # Errors
+/// [`Refusal`]; then nothing is stored.
+pub async fn create<C: Class>(state: &State, body: &Body, by: &str) -> Result<u32, Refusal> {
+    let sent: Body = body.iter().filter(|(_, value)| !is_falsy(value)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let result = state.write(|draft| create_in::<C>(draft, &sent, by)).await;
+    if let Err(Refusal::Unusable { .. }) = &result {
+        burn_id::<C>(state).await?;
+    }
+    result
+}
+
+/// FOG stores an unusable object and hides it; we store nothing, but the id is used up there, and scripts that count ids
+/// find the same numbers here.
+async fn burn_id<C: Class>(state: &State) -> Result<(), Refusal> {
+    state.write(|draft| { draft.next_id::<C>(); Ok(()) }).await
+}
+
+fn create_in<C: Class>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u32, Refusal> {
+    let mut object = C::default();
+    set_fields(&mut object, sent)?;
+    for field in C::FIELDS.iter().filter(|field| field.required) {
+        if !sent.contains_key(field.name) || field.show(&object).is_empty() {
+            return Err(Refusal::Missing { field: field.name });
+        }
+    }
+    stamp(&mut object, sent, by)?;
+    if let Some(owner) = draft.merges_into(&object) {
+        return merge(draft, owner, sent);
+    }
+    refuse_taken(draft, &object)?;
+    object.set_id(draft.next_id::<C>());
+    C::on_write(draft, &mut object, Write::Create, sent)?;
+    draft.insert(object)
+}
+
+/// A name that is taken is what a client hears first, before anything that is wrong with the rest.
+fn refuse_taken<C: Class>(draft: &Draft<'_>, object: &C) -> Result<(), Refusal> {
+    for unique in object.uniques() {
+        if let Some(owner) = draft.tables().of::<C>().owner(unique.field, &unique.value) {
+            return Err(Refusal::Taken { class: C::NAME, field: unique.field, value: unique.value, owner });
+        }
+    }
+    Ok(())
+}
+
+/// A create whose unique value another row has changes that row instead.
+fn merge<C: Class>(draft: &mut Draft<'_>, owner: u32, sent: &Body) -> Result<u32, Refusal> {
+    let row = draft.tables().of::<C>().get(owner).ok_or(Refusal::NotFound { class: C::NAME, id: owner })?;
+    let mut object = C::clone(row);
+    set_fields(&mut object, sent)?;
+    C::on_write(draft, &mut object, Write::Edit(row), sent)?;
+    let same = C::FIELDS.iter().all(|field| field.show(&object) == field.show(row));
+    if same {
+        return Err(Refusal::Unchanged { class: C::NAME, owner });
+    }
+    draft.update(row, &object)?;
+    Ok(owner)
+}
+
+/// Changes the fields that were sent and are not null.
+///
+/// # Errors
+/// [`Refusal`]; then nothing is stored.
+pub async fn edit<C: Class>(state: &State, id: u32, body: &Body) -> Result<(), Refusal> {
+    let sent: Body = body.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
+    state
+        .write(|draft| {
+            let row = draft.tables().of::<C>().get(id).ok_or(Refusal::NotFound { class: C::NAME, id })?;
+            edit_in(draft, row, &sent)
+        })
+        .await
+}
+
+fn edit_in<C: Class>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result<(), Refusal> {
+    let mut object = C::clone(row);
+    set_fields(&mut object, sent)?;
+    if C::NAMED && sent.contains_key("name") {
+        refuse_own_name(draft, row, object.name())?;
+    }
+    if draft.merges_into(&object).is_some_and(|owner| owner != row.id()) {
+        // FOG's database turns such an edit down and FOG does not notice: the row stays and the answer shows it.
+        return Ok(());
+    }
+    C::on_write(draft, &mut object, Write::Edit(row), sent)?;
+    draft.update(row, &object)
+}
+
+/// FOG refuses a name that exists, even the row's own, unless it is its own in lower case.
+fn refuse_own_name<C: Class>(draft: &Draft<'_>, row: &Row<C>, name: &str) -> Result<(), Refusal> {
+    match draft.tables().of::<C>().named(name) {
+        Some(owner) if owner.id() != row.id() || name != row.name().to_lowercase() => {
+            Err(Refusal::Taken { class: C::NAME, field: "name", value: name.to_owned(), owner: owner.id() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Deletes an object and what goes with it.
+///
+/// # Errors
+/// [`Refusal`]; then nothing is deleted.
+pub async fn delete<C: Class>(state: &State, id: u32) -> Result<(), Refusal> {
+    state
+        .write(|draft| {
+            let row = draft.tables().of::<C>().get(id).ok_or(Refusal::NotFound { class: C::NAME, id })?;
+            C::on_delete(draft, row)?;
+            draft.delete(row);
+            Ok(())
+        })
+        .await
+}
+
+fn set_fields<C: Class>(object: &mut C, sent: &Body) -> Result<(), Refusal> {
+    for field in C::FIELDS {
+        let Some(value) = sent.get(field.name) else { continue };
+        let invalid = |why: String| Refusal::Invalid { field: field.name, why };
+        if let Some(text) = scalar(value).map_err(|error| invalid(error.to_string()))? {
+            field.read(object, &text).map_err(|error| invalid(error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Who made it and when, for classes that say so, unless the client said it.
+fn stamp<C: Class>(object: &mut C, sent: &Body, by: &str) -> Result<(), Refusal> {
+    for (name, value) in [("createdBy", by.to_owned()), ("createdTime", Timestamp::now().to_fog())] {
+        let Some(field) = C::FIELDS.iter().find(|field| field.name == name) else { continue };
+        match sent.get(name).map(Value::to_string) {
+            None => field.read(object, &value).map_err(|error| Refusal::Invalid { field: name, why: error.to_string() })?,
+            Some(sent) if field.is_time() && field.show(object) == crate::state::value::NEVER => {
+                return Err(Refusal::Unusable { field: name, why: format!("{sent} is no time") });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}

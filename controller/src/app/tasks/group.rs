@@ -1,0 +1,95 @@
+//! A task for every host of a group.
+
+use super::{Imaging, Order, Purpose, Request, check_type, imaging, insert, make_room, master, title};
+use crate::state::classes::task::state;
+use crate::state::classes::{Group, GroupAssociation, Host, Task};
+use crate::state::value::Flag;
+use crate::state::{Draft, Refusal, Row, State, Tables};
+
+/// Hosts per transaction: an etcd transaction takes 128 operations and each host needs two or three.
+const HOSTS_AT_ONCE: usize = 32;
+
+/// Creates a task for each host of the group that is free, and returns the ids. Each host's task is stored whole; a large
+/// group takes several transactions.
+///
+/// # Errors
+/// [`Refusal`] when the group is empty, none of its hosts is free, or an image cannot be deployed.
+pub async fn create_for_group(state: &State, group: u32, request: &Request, order: &Order) -> Result<Vec<u32>, Refusal> {
+    let hosts = state.read(|tables| free_hosts(tables, group, request))?;
+    let mut created = Vec::new();
+    for part in hosts.chunks(HOSTS_AT_ONCE) {
+        let ids = state.write(|draft| part.iter().try_fold(Vec::new(), |mut ids, host| {
+            ids.extend(create_in(draft, group, *host, request, order)?);
+            Ok::<_, Refusal>(ids)
+        }));
+        created.extend(ids.await?);
+    }
+    Ok(created)
+}
+
+fn is_busy(tables: &Tables, host: u32) -> bool {
+    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).any(|task| !Purpose::of(task.kind).is_snapin())
+}
+
+/// The hosts that get a task. Everything that can be refused is refused here, before the first is stored.
+fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Result<Vec<u32>, Refusal> {
+    tables.of::<Group>().get(group).ok_or(Refusal::NotFound { class: "group", id: group })?;
+    check_type(tables, request.kind)?;
+    let purpose = Purpose::of(request.kind);
+    let members: Vec<_> = tables
+        .of::<GroupAssociation>()
+        .by(GroupAssociation::BY_GROUP, group.into())
+        .filter_map(|member| tables.hosts().get(member.host))
+        .collect();
+    if members.is_empty() {
+        return Err(Refusal::Task("No hosts to task"));
+    }
+    // Nothing to do: many hosts cannot be captured into one image, and waking leaves no task.
+    if matches!(purpose, Purpose::Capture | Purpose::Wake) {
+        return Ok(Vec::new());
+    }
+    let mut free: Vec<_> = members.into_iter().filter(|host| !is_busy(tables, host.id)).collect();
+    if purpose.is_imaging() {
+        let mut refusal = None;
+        free.retain(|host| imaging(tables, host, purpose).map_err(|why| refusal = Some(why)).is_ok());
+        match (free.is_empty(), refusal) {
+            (true, Some(why)) => return Err(why),
+            (true, None) => return Err(Refusal::Task("No hosts available to task")),
+            _ => {}
+        }
+    }
+    Ok(free.into_iter().map(|host| host.id).collect())
+}
+
+/// A host that has gone or found work since it was chosen is left out.
+fn create_in(draft: &mut Draft<'_>, group: u32, host: u32, request: &Request, order: &Order) -> Result<Option<u32>, Refusal> {
+    let tables = draft.tables();
+    let (Some(group), Some(host)) = (tables.of::<Group>().get(group), tables.hosts().get(host)) else { return Ok(None) };
+    if is_busy(tables, host.id) {
+        return Ok(None);
+    }
+    let purpose = Purpose::of(request.kind);
+    let imaging = if purpose.is_imaging() { Some(imaging(tables, host, purpose)?) } else { None };
+    make_room(draft, host.id)?;
+    let task = row(tables, group, host, request, order, imaging.as_ref());
+    insert(draft, task, host, imaging, order).map(Some)
+}
+
+/// FOG leaves some fields of a group's tasks empty: who made them, the storage group, and switches unless they image.
+fn row(tables: &Tables, group: &Row<Group>, host: &Row<Host>, request: &Request, order: &Order, imaging: Option<&Imaging>) -> Task {
+    Task {
+        name: title(&request.name, &group.name),
+        host: host.id,
+        state: state::QUEUED,
+        created_time: order.now.into(),
+        is_forced: if imaging.is_some() { Flag::No } else { Flag::Unset },
+        kind: request.kind,
+        storagenode: imaging.and_then(|imaging| master(tables, imaging.group)).map_or(0, |node| node.id),
+        shutdown: request.shutdown_flag(),
+        passreset: request.passreset.clone(),
+        is_debug: request.debug.into(),
+        image: host.image,
+        wol: if request.wake { Flag::Yes } else { Flag::Unset },
+        ..Task::default()
+    }
+}

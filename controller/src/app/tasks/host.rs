@@ -1,0 +1,84 @@
+//! A task for one host.
+
+use super::{Imaging, Order, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room, master, title};
+use crate::state::classes::task::state;
+use crate::state::classes::{Host, StorageNode, Task};
+use crate::state::scene::Glance;
+use crate::state::value::Flag;
+use crate::state::{Draft, Refusal, Row, State};
+
+/// Creates a task for a host and returns its id; none for a wake-up, which leaves no task.
+///
+/// # Errors
+/// [`Refusal`] when the host or its image does not allow it; then nothing is stored.
+pub async fn create_for_host(state: &State, host: u32, request: &Request, order: &Order, glance: &dyn Glance) -> Result<Option<u32>, Refusal> {
+    state
+        .write(|draft| {
+            let row = draft.tables().hosts().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
+            create_in(draft, row, request, order, glance)
+        })
+        .await
+}
+
+fn create_in(draft: &mut Draft<'_>, host: &Row<Host>, request: &Request, order: &Order, glance: &dyn Glance) -> Result<Option<u32>, Refusal> {
+    let tables = draft.tables();
+    check_type(tables, request.kind)?;
+    let purpose = Purpose::of(request.kind);
+    let imaging = if purpose.is_imaging() { Some(imaging_unless_busy(draft, host, purpose)?) } else { None };
+    if active_imaging(tables, host.id).is_some() {
+        return Err(Refusal::Task("Host is already a member of an active task"));
+    }
+    if purpose == Purpose::Wake {
+        // The number is used up on a FOG server too.
+        draft.next_id::<Task>();
+        return Ok(None);
+    }
+    if let Some(merged) = merge_snapins(draft, host, purpose)? {
+        return Ok(Some(merged));
+    }
+    make_room(draft, host.id)?;
+    let node: Option<&Row<StorageNode>> = imaging.as_ref().and_then(|imaging| match purpose {
+        Purpose::Capture => master(tables, imaging.group),
+        _ => least_loaded(tables, glance, imaging.group),
+    });
+    let task = Task {
+        name: title(&request.name, &host.name),
+        host: host.id,
+        state: state::QUEUED,
+        created_time: order.now.into(),
+        created_by: order.by.clone(),
+        is_forced: Flag::No,
+        kind: request.kind,
+        storagegroup: imaging.as_ref().map_or(0, |imaging| imaging.group.get()),
+        storagenode: node.map_or(0, |node| node.id),
+        shutdown: request.shutdown_flag(),
+        passreset: request.passreset.clone(),
+        is_debug: request.debug.into(),
+        image: host.image,
+        wol: request.wake.into(),
+        ..Task::default()
+    };
+    insert(draft, task, host, imaging, order).map(Some)
+}
+
+/// A busy host is told so even when its image has nothing to deploy.
+fn imaging_unless_busy(draft: &Draft<'_>, host: &Row<Host>, purpose: Purpose) -> Result<Imaging, Refusal> {
+    match imaging(draft.tables(), host, purpose) {
+        Err(Refusal::Task(why)) if why.starts_with("Image has no content") && active_imaging(draft.tables(), host.id).is_some() => {
+            Err(Refusal::Task("Host is already a member of an active task"))
+        }
+        result => result,
+    }
+}
+
+/// A single snapin for a host that waits for snapins joins that task.
+fn merge_snapins(draft: &mut Draft<'_>, host: &Row<Host>, purpose: Purpose) -> Result<Option<u32>, Refusal> {
+    if purpose != Purpose::SingleSnapin {
+        return Ok(None);
+    }
+    let mut active = draft.tables().tasks().by(Task::ACTIVE_BY_HOST, host.id.into());
+    let Some(row) = active.find(|task| Purpose::of(task.kind).is_snapin()) else { return Ok(None) };
+    let name = "Multiple Snapin task -- Altered after single".to_owned();
+    draft.update(row, &Task { name, kind: 12, ..Task::clone(row) })?;
+    Ok(Some(row.id))
+}

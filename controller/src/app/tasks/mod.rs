@@ -1,0 +1,154 @@
+//! Creating and cancelling tasks. What an imaging task then does is the dispatcher's business
+//! ([`crate::state::run`]); its row here and its run are created and cancelled in one transaction.
+
+mod cancel;
+mod group;
+mod host;
+mod request;
+
+use std::time::Duration;
+
+use foghorn_types::{HostId, ImageId, ManifestId, StorageGroupId, TaskId, Timestamp};
+
+pub use cancel::{cancel_active, cancel_group, cancel_host, cancel_task};
+pub use group::create_for_group;
+pub use host::create_for_host;
+pub use request::{Request, type_of};
+
+use crate::state::classes::{Host, Image, StorageNode, Task, TaskType, image};
+use crate::state::run::{Run, RunKind};
+use crate::state::scene::Glance;
+use crate::state::{Draft, Refusal, Row, Tables};
+
+/// Who wants a task, and in what circumstances.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub by: String,
+    /// W3C trace context of the request.
+    pub traceparent: Option<String>,
+    /// Time in which an imaging task must end.
+    pub deadline: Duration,
+    pub now: Timestamp,
+}
+
+/// What a task type means to the program. The rows of [`TaskType`] are what people see of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    Deploy,
+    Capture,
+    Snapins,
+    SingleSnapin,
+    Wake,
+    /// The host boots the imaging environment for something else.
+    Other,
+}
+
+impl Purpose {
+    pub(crate) fn of(kind: u32) -> Self {
+        match kind {
+            // A multicast deploy is one host's deploy until sessions are planned.
+            1 | 8 | 15 | 17 => Self::Deploy,
+            2 | 16 => Self::Capture,
+            12 => Self::Snapins,
+            13 => Self::SingleSnapin,
+            14 => Self::Wake,
+            _ => Self::Other,
+        }
+    }
+
+    /// Reads or writes an image.
+    pub(crate) fn is_imaging(self) -> bool {
+        matches!(self, Self::Deploy | Self::Capture)
+    }
+
+    /// Needs no imaging environment: the host goes on with what it does.
+    pub(crate) fn is_snapin(self) -> bool {
+        matches!(self, Self::Snapins | Self::SingleSnapin)
+    }
+}
+
+/// What an imaging task works with.
+struct Imaging {
+    image: ImageId,
+    group: StorageGroupId,
+    kind: RunKind,
+}
+
+/// Checks that the host's image can be deployed or captured.
+fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Refusal> {
+    let row = tables.images().get(host.image).ok_or(Refusal::Task("Image is not valid"))?;
+    let image = row.key().ok_or(Refusal::Task("Image is not valid"))?;
+    if !row.is_enabled.is_yes() {
+        return Err(Refusal::Task("Image is not enabled"));
+    }
+    let group = image::storage_group(tables, row.id).and_then(|group| StorageGroupId::new(group.id));
+    let group = group.ok_or(Refusal::Task("Image is in no storage group"))?;
+    let kind = if purpose == Purpose::Capture { RunKind::Capture } else { RunKind::Deploy { manifest: manifest(tables, image)? } };
+    Ok(Imaging { image, group, kind })
+}
+
+fn manifest(tables: &Tables, image: ImageId) -> Result<ManifestId, Refusal> {
+    tables.contents().get(image).map(|content| content.manifest).ok_or(Refusal::Task("Image has no content: capture it first"))
+}
+
+/// The active imaging task of a host.
+fn active_imaging<'t>(tables: &'t Tables, host: u32) -> Option<&'t Row<Task>> {
+    let mut active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.into());
+    active.find(|task| Purpose::of(task.kind).is_imaging()).map(AsRef::as_ref)
+}
+
+/// Stores a task, its run if it has one, and what the run relies on.
+fn insert(draft: &mut Draft<'_>, mut task: Task, host: &Row<Host>, imaging: Option<Imaging>, order: &Order) -> Result<u32, Refusal> {
+    task.id = draft.next_id::<Task>();
+    if let Some(imaging) = imaging {
+        let ids = TaskId::new(task.id).zip(HostId::new(host.id));
+        let (task_id, host_id) = ids.expect("ids of rows start at 1");
+        let traceparent = order.traceparent.clone();
+        let run = Run::queued(task_id, imaging.kind, host_id, imaging.image, imaging.group, traceparent, order.now);
+        let run = run.due_in(order.deadline);
+        draft.require(run.unchanged());
+        draft.operate(run.put_op());
+        // The image may not go while this happens; its deletion looks at runs.
+        draft.require_present::<Image>(imaging.image.get());
+    }
+    draft.require_present::<Host>(host.id);
+    draft.insert(task)
+}
+
+/// Cancels every active task of a host that is no imaging task, to make room for another.
+fn make_room(draft: &mut Draft<'_>, host: u32) -> Result<(), Refusal> {
+    for task in draft.tables().tasks().by(Task::ACTIVE_BY_HOST, host.into()) {
+        cancel::cancel_in(draft, task, "another task took its place")?;
+    }
+    Ok(())
+}
+
+/// The node that a deploy is likely to be served by: online before offline, least load, then by name. The dispatcher
+/// decides again when the host appears.
+fn least_loaded<'t>(tables: &'t Tables, glance: &dyn Glance, group: StorageGroupId) -> Option<&'t Row<StorageNode>> {
+    let rank = |node: &Row<StorageNode>| {
+        let offline = !node.key().is_some_and(|node| glance.node(node).online);
+        (offline, node.load(tables), crate::state::value::fold(&node.name))
+    };
+    let nodes = tables.storage_nodes().by(StorageNode::BY_GROUP, group.get().into()).filter(|node| node.serves());
+    nodes.map(AsRef::as_ref).min_by(|a: &&Row<StorageNode>, b: &&Row<StorageNode>| {
+        let (a, b) = (rank(a), rank(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
+    })
+}
+
+/// The node that keeps what is captured into a storage group.
+fn master<'t>(tables: &'t Tables, group: StorageGroupId) -> Option<&'t Row<StorageNode>> {
+    let nodes = || tables.storage_nodes().by(StorageNode::BY_GROUP, group.get().into()).filter(|node| node.serves());
+    nodes().find(|node| node.is_master.is_yes()).or_else(|| nodes().next()).map(AsRef::as_ref)
+}
+
+/// Refuses task types that do not exist.
+fn check_type(tables: &Tables, kind: u32) -> Result<(), Refusal> {
+    tables.of::<TaskType>().get(kind).map(drop).ok_or(Refusal::BadTaskType)
+}
+
+/// Name of a task: what the client called it, and whom it is for.
+fn title(name: &str, target: &str) -> String {
+    format!("{name} - {target}").trim().to_owned()
+}

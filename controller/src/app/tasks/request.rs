@@ -1,0 +1,84 @@
+//! What a client asks for when it creates a task.
+
+use serde_json::Value;
+
+use crate::state::Refusal;
+use crate::state::class::Body;
+use crate::state::value::{Flag, is_falsy, scalar};
+
+/// The body of `POST /fog/host/<id>/task`, read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Id of a [`crate::state::classes::TaskType`].
+    pub kind: u32,
+    /// May be empty.
+    pub name: String,
+    /// Power the host off afterwards.
+    pub shutdown: bool,
+    /// Stop at a shell before and after.
+    pub debug: bool,
+    /// Wake the host first.
+    pub wake: bool,
+    /// New password of a password reset.
+    pub passreset: String,
+}
+
+/// The task type that a body names: `taskTypeID`, or `taskType` as FOG's documentation has it. Numbers and texts are taken.
+#[must_use]
+pub fn type_of(body: &Body) -> Option<u32> {
+    let value = body.get("taskTypeID").or_else(|| body.get("taskType"))?;
+    scalar(value).ok().flatten()?.parse().ok().filter(|&kind| kind != 0)
+}
+
+impl Request {
+    /// # Errors
+    /// When the body names no task type.
+    pub fn read(body: &Body) -> Result<Self, Refusal> {
+        let text = |name: &str| {
+            let value = body.get(name).filter(|value| !is_falsy(value));
+            value.and_then(|value| scalar(value).ok().flatten()).map(|text| text.into_owned()).unwrap_or_default()
+        };
+        let yes = |name: &str| body.get(name).is_some_and(|value| !is_falsy(value) && *value != Value::String("false".to_owned()));
+        Ok(Self {
+            kind: type_of(body).ok_or(Refusal::BadTaskType)?,
+            name: text("taskName"),
+            shutdown: yes("shutdown"),
+            debug: yes("debug"),
+            wake: yes("wol"),
+            passreset: text("passreset"),
+        })
+    }
+
+    /// FOG writes an unset switch of a task as nothing, and a set one as 1.
+    pub(super) fn shutdown_flag(&self) -> Flag {
+        if self.shutdown { Flag::Yes } else { Flag::Unset }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: Value) -> Result<Request, Refusal> {
+        let Value::Object(body) = value else { panic!("not an object") };
+        Request::read(&body)
+    }
+
+    #[test]
+    fn the_type_has_two_names_and_two_spellings() {
+        for body in [json!({"taskTypeID": 1}), json!({"taskTypeID": "1"}), json!({"taskType": "1"})] {
+            assert_eq!(read(body).unwrap().kind, 1);
+        }
+        for body in [json!({}), json!({"taskTypeID": 0}), json!({"taskTypeID": -1}), json!({"taskTypeID": "deploy"}), json!({"taskTypeID": [1]})] {
+            assert!(matches!(read(body), Err(Refusal::BadTaskType)));
+        }
+    }
+
+    #[test]
+    fn switches_may_be_booleans_numbers_or_texts() {
+        let request = read(json!({"taskTypeID": 1, "shutdown": true, "wol": 0, "debug": "1", "taskName": "night"})).unwrap();
+        assert_eq!((request.shutdown, request.wake, request.debug, request.name.as_str()), (true, false, true, "night"));
+    }
+}
