@@ -6,12 +6,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use etcd_client::{Client, EventType, GetOptions, WatchOptions, WatchResponse, WatchStream};
+use etcd_client::{Client, EventType, WatchOptions, WatchResponse, WatchStream};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tracing::{debug, warn};
 
-use super::answer::{Refusal, in_time, refusal, unavailable};
+use super::answer::{in_time, unavailable};
 use super::{CALL, MAX_MESSAGE_BYTES, entry, ours, range_end, range_start, theirs};
 use crate::store::backoff::Backoff;
 use crate::store::{Change, Revision, WatchBatch, WatchError};
@@ -97,33 +97,18 @@ impl Watcher {
         Ok(())
     }
 
-    /// Starts a watch after `at` and makes sure that nothing after `at` is compacted.
+    /// Starts a watch at `at`, one revision earlier than is wanted; [`batches`] leaves that one out.
+    ///
+    /// After compaction etcd lets a watch start at the very revision that was compacted, although deletions at it are gone.
+    /// With the earlier start it refuses exactly when something that is wanted may be missing.
     async fn begin(&self) -> Result<WatchStream, WatchError> {
         let mut watches = self.client.watch_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let options =
-            WatchOptions::new().with_range(range_end(&self.prefix)).with_start_revision(theirs(self.at).saturating_add(1));
+        let options = WatchOptions::new().with_range(range_end(&self.prefix)).with_start_revision(theirs(self.at));
         let mut stream = in_time(DOING, CALL, watches.watch(range_start(&self.prefix), Some(options))).await?;
         let first = in_time(DOING, CALL, stream.message()).await?;
         let first = first.ok_or_else(|| unavailable(DOING, "etcd has ended the watch"))?;
         check_cancelled(&first)?;
-        self.check_kept().await?;
         Ok(stream)
-    }
-
-    /// etcd lets a watch start at the very revision that was compacted, although deletions at it are gone. Reading at the
-    /// revision before is refused exactly when something that the watch should deliver may be missing.
-    async fn check_kept(&self) -> Result<(), WatchError> {
-        let options = GetOptions::new().with_revision(theirs(self.at)).with_count_only();
-        let mut kv = self.client.kv_client();
-        match tokio::time::timeout(CALL, kv.get(range_start(&self.prefix), Some(options))).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => match refusal(&error) {
-                Some(Refusal::Compacted) => Err(WatchError::Compacted { compacted: self.at + 1 }),
-                Some(Refusal::YetToCome) => Ok(()),
-                _ => Err(unavailable(DOING, error).into()),
-            },
-            Err(late) => Err(unavailable(DOING, late).into()),
-        }
     }
 }
 
@@ -137,7 +122,7 @@ fn check_cancelled(message: &WatchResponse) -> Result<(), WatchError> {
     }
 }
 
-/// The events of a message, revision by revision, without what came before `after` was reached.
+/// The events of a message that come after `after`, revision by revision.
 fn batches(message: &WatchResponse, after: Revision) -> VecDeque<WatchBatch> {
     let mut batches: VecDeque<WatchBatch> = VecDeque::new();
     for change in message.events().iter().filter_map(change).filter(|change| change.revision() > after) {

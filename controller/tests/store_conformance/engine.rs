@@ -1,0 +1,174 @@
+//! A real engine of each kind, in a temporary directory, that can be stopped and started again on the same data.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foghorn_controller::store::Store;
+use foghorn_controller::store::embedded::EmbeddedStore;
+use foghorn_controller::store::etcd::{EtcdOptions, EtcdStore};
+use tempfile::TempDir;
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Embedded,
+    Etcd,
+}
+
+pub(crate) const BOTH: [Kind; 2] = [Kind::Embedded, Kind::Etcd];
+
+pub(crate) struct Engine {
+    pub(crate) kind: Kind,
+    /// `None` only while it restarts.
+    store: Option<Arc<dyn Store>>,
+    etcd: Option<Etcd>,
+    dir: TempDir,
+}
+
+impl Engine {
+    pub(crate) async fn start(kind: Kind) -> Self {
+        let dir = TempDir::new().unwrap();
+        let (etcd, store): (_, Arc<dyn Store>) = match kind {
+            Kind::Embedded => (None, open_embedded(dir.path()).await),
+            Kind::Etcd => {
+                let etcd = Etcd::start(dir.path());
+                let options = EtcdOptions { endpoints: vec![etcd.endpoint()], tls: None, login: None };
+                let store = Arc::new(EtcdStore::connect(&options).await.unwrap());
+                (Some(etcd), store)
+            }
+        };
+        let engine = Self { kind, store: Some(store), etcd, dir };
+        engine.answers().await;
+        engine
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        self.store.clone().expect("not restarting")
+    }
+
+    /// The embedded file is closed and opened; etcd's process is killed and started, while the client stays the same.
+    pub(crate) async fn restart(&mut self) {
+        match self.kind {
+            Kind::Embedded => {
+                self.store = None;
+                self.store = Some(open_embedded(self.dir.path()).await);
+            }
+            Kind::Etcd => {
+                self.stop_etcd();
+                self.start_etcd().await;
+            }
+        }
+    }
+
+    /// A client of its own to the same etcd.
+    pub(crate) async fn another_client(&self) -> Arc<dyn Store> {
+        let endpoint = self.etcd.as_ref().expect("this engine is etcd").endpoint();
+        Arc::new(EtcdStore::connect(&EtcdOptions { endpoints: vec![endpoint], tls: None, login: None }).await.unwrap())
+    }
+
+    pub(crate) fn stop_etcd(&mut self) {
+        self.etcd.as_mut().expect("this engine is etcd").stop();
+    }
+
+    pub(crate) async fn start_etcd(&mut self) {
+        self.etcd.as_mut().expect("this engine is etcd").run();
+        self.answers().await;
+    }
+
+    /// Sends a signal to etcd's process.
+    pub(crate) fn signal_etcd(&self, signal: &str) {
+        let etcd = self.etcd.as_ref().expect("this engine is etcd");
+        let pid = etcd.process.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Waits until the engine answers.
+    async fn answers(&self) {
+        let start = Instant::now();
+        while let Err(error) = self.store().get("/nothing").await {
+            assert!(start.elapsed() < PATIENCE, "{:?} does not answer: {error:?}", self.kind);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+async fn open_embedded(dir: &Path) -> Arc<EmbeddedStore> {
+    let start = Instant::now();
+    loop {
+        match EmbeddedStore::open(&dir.join("store.redb")).await {
+            Ok(store) => return Arc::new(store),
+            // A read that nobody waits for any more may hold the closed file for a moment.
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+struct Etcd {
+    process: Option<Child>,
+    arguments: Vec<String>,
+    client_port: u16,
+}
+
+impl Etcd {
+    fn start(dir: &Path) -> Self {
+        let (client_port, peer_port) = free_ports();
+        let (client, peer) = (format!("http://127.0.0.1:{client_port}"), format!("http://127.0.0.1:{peer_port}"));
+        let data = dir.join("etcd").display().to_string();
+        let arguments = [
+            ("name", "one"),
+            ("data-dir", &data),
+            ("listen-client-urls", &client),
+            ("advertise-client-urls", &client),
+            ("listen-peer-urls", &peer),
+            ("initial-advertise-peer-urls", &peer),
+            ("initial-cluster", &format!("one={peer}")),
+            ("heartbeat-interval", "50"),
+            ("election-timeout", "500"),
+            ("logger", "zap"),
+            ("log-level", "error"),
+        ];
+        let arguments = arguments.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]).collect();
+        let mut etcd = Self { process: None, arguments, client_port };
+        etcd.run();
+        etcd
+    }
+
+    fn run(&mut self) {
+        let mut etcd = Command::new("etcd");
+        etcd.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = etcd.spawn().unwrap_or_else(|error| {
+            panic!("could not start `etcd`, which this suite needs (Debian: apt install etcd-server): {error}")
+        });
+        self.process = Some(process);
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.client_port)
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Two ports that are free now.
+fn free_ports() -> (u16, u16) {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (a, b) = (bind(), bind());
+    (a.local_addr().unwrap().port(), b.local_addr().unwrap().port())
+}

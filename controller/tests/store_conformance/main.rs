@@ -1,0 +1,11 @@
+//! One suite for both engines of the store: what holds on one holds on the other, word for word.
+//!
+//! Needs `etcd` in the path (Debian: `etcd-server`); every test starts its own on free ports of loopback.
+
+mod cache;
+mod crash;
+mod engine;
+mod history;
+mod leases;
+mod races;
+mod single_calls;
