@@ -156,3 +156,24 @@ pub struct DamagedChunk {
     pub problem: String,
     pub images: Vec<Named<ImageId>>,
 }
+
+/// `GET /foghorn/v1/nodes`: every storage node as the controller sees it at this moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeList {
+    /// By id.
+    pub nodes: Vec<NodeStatus>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub id: StorageNodeId,
+    pub name: String,
+    /// Whether its agent is connected to a controller. The figures below are its last report, 0 before the first.
+    pub online: bool,
+    pub disk_total_bytes: ByteCount,
+    pub disk_free_bytes: ByteCount,
+    /// Compressed bytes of all chunks that it holds.
+    pub stored_bytes: ByteCount,
+    pub chunks: u64,
+    pub active_transfers: u32,
+}
