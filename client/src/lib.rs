@@ -1,1 +1,20 @@
+//! The client: runs on the machine that is imaged, checks in with the controller, and then captures or deploys its disk
+//! through an agent.
+//!
+//! The parts: [`check_in`] buys a certificate for the boot token and learns the order; [`disk`] chooses and opens the disk;
+//! [`capture`] and [`deploy`] are the two pipelines; [`link`] keeps a session with an agent alive; [`run`] joins them.
 
+pub mod args;
+mod boot;
+pub mod buffers;
+pub mod capture;
+pub mod check_in;
+pub mod deploy;
+pub mod disk;
+mod display;
+pub mod exit;
+mod interface;
+pub mod link;
+pub mod progress;
+pub mod report;
+pub mod run;

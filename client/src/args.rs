@@ -1,0 +1,175 @@
+//! Arguments, environment and kernel command line: raw text in, a checked [`RunConfig`] out.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use foghorn_proto::http::{BOOT_PREFIX, ParseTokenError, TokenText};
+use foghorn_types::{MacAddress, ParseMacError, SectorSize, UnknownSectorSize};
+
+use crate::boot::BootSettings;
+use crate::check_in::{CheckIn, controller_address};
+use crate::disk::FileSectors;
+use crate::disk::target::{DiskRule, ParseDiskRuleError};
+use crate::interface::{FindMacError, mac_towards};
+
+/// Images the disk of this machine.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage, 4 no task, 5 refused (token, target disk, dirty file system), 6 cancelled.
+#[derive(Parser, Debug)]
+#[command(name = "foghorn-client", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Check in, do the task of this machine, report.
+    Run(RunArgs),
+}
+
+/// What is not given here or in the environment is taken from the kernel command line (foghorn.controller=,
+/// foghorn.token=, foghorn.mac=, foghorn.disk=).
+#[derive(Args, Debug, Default)]
+pub struct RunArgs {
+    /// Address of the controller, such as <https://foghorn.example:8443>.
+    #[arg(long, env = "FOGHORN_CONTROLLER", value_name = "URL")]
+    pub controller: Option<String>,
+    /// MAC address that the host is known by. Default: that of the interface towards the controller.
+    #[arg(long, env = "FOGHORN_MAC")]
+    pub mac: Option<String>,
+    /// One-time boot token (fhb1.…).
+    #[arg(long, env = "FOGHORN_BOOT_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Which disk: path:/dev/… (or just the path), serial:…, wwn:…, size:>=N,<=N, only. Default: the host's own rule.
+    #[arg(long, env = "FOGHORN_DISK", value_name = "RULE")]
+    pub disk: Option<String>,
+    /// Where to remember what was written, so that an interrupted deploy finds it faster.
+    #[arg(long, env = "FOGHORN_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Capture a file system that was not cleanly unmounted.
+    #[arg(long)]
+    pub accept_dirty: bool,
+    /// Do not wait: exit with 4 when there is no order yet, with 1 when the controller does not answer.
+    #[arg(long)]
+    pub once: bool,
+    /// Bytes per sector when the disk is a regular file: 512 or 4096. Default: the image's on deploy, 512 on capture.
+    #[arg(long, value_name = "BYTES")]
+    pub sector_size: Option<u64>,
+    /// Write a summary of the run as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// A complaint about the settings, naming the one at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("no controller: give --controller, FOGHORN_CONTROLLER or foghorn.controller=")]
+    NoController,
+    #[error("no boot token: give --token, FOGHORN_BOOT_TOKEN or foghorn.token=")]
+    NoToken,
+    #[error("--token cannot be used")]
+    Token(#[source] ParseTokenError),
+    #[error("--mac cannot be used")]
+    Mac(#[source] ParseMacError),
+    #[error("the controller in --controller has no IPv4 address, so the interface towards it is not known: give --mac")]
+    NoAddress,
+    #[error("the MAC address is not known: give --mac")]
+    FindMac(#[source] crate::args::FindMac),
+    #[error("--disk cannot be used")]
+    Disk(#[source] ParseDiskRuleError),
+    #[error("--sector-size cannot be used")]
+    SectorSize(#[source] UnknownSectorSize),
+}
+
+/// Why the interface towards the controller is not known.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct FindMac(FindMacError);
+
+/// Checked settings of one run.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    pub check_in: CheckIn,
+    /// Takes precedence over the host's rule.
+    pub disk: Option<DiskRule>,
+    pub state_dir: Option<PathBuf>,
+    pub accept_dirty: bool,
+    pub file_sectors: FileSectors,
+    pub report: Option<PathBuf>,
+}
+
+impl RunConfig {
+    /// Fills in what the kernel command line says, and checks everything. May resolve the controller's name.
+    ///
+    /// # Errors
+    /// The first setting that is missing or wrong.
+    pub fn new(args: RunArgs) -> Result<Self, ConfigError> {
+        Self::with_boot(args, BootSettings::of_this_boot())
+    }
+
+    fn with_boot(args: RunArgs, boot: BootSettings) -> Result<Self, ConfigError> {
+        let controller = args.controller.or(boot.controller).ok_or(ConfigError::NoController)?;
+        let token = args.token.or(boot.token).ok_or(ConfigError::NoToken)?;
+        let token = TokenText::parse(BOOT_PREFIX, &token).map_err(ConfigError::Token)?;
+        let disk = args.disk.or(boot.disk).map(|rule| rule.parse()).transpose().map_err(ConfigError::Disk)?;
+        let file_sectors = match args.sector_size {
+            Some(bytes) => FileSectors::Given(SectorSize::try_from(bytes).map_err(ConfigError::SectorSize)?),
+            None => FileSectors::Unknown,
+        };
+        let mac: MacAddress = match args.mac.or(boot.mac) {
+            Some(text) => text.parse().map_err(ConfigError::Mac)?,
+            None => {
+                let address = controller_address(&controller).ok_or(ConfigError::NoAddress)?;
+                mac_towards(address).map_err(|error| ConfigError::FindMac(FindMac(error)))?
+            }
+        };
+        Ok(Self {
+            check_in: CheckIn { controller, token, mac, once: args.once },
+            disk,
+            state_dir: args.state_dir,
+            accept_dirty: args.accept_dirty,
+            file_sectors,
+            report: args.report,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn args() -> RunArgs {
+        RunArgs { controller: Some("https://c".into()), mac: Some("aa:bb:cc:00:01:02".into()), ..RunArgs::default() }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_kernel_command_line_fills_gaps_and_no_more() {
+        let boot = BootSettings {
+            token: Some("fhb1.a.b".into()),
+            controller: Some("https://other".into()),
+            ..BootSettings::default()
+        };
+        let config = RunConfig::with_boot(args(), boot).unwrap();
+        assert_eq!((config.check_in.controller.as_str(), config.check_in.token.secret.as_str()), ("https://c", "a"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let with = |args| RunConfig::with_boot(args, BootSettings::default()).unwrap_err().to_string();
+        assert!(with(RunArgs::default()).contains("--controller"));
+        assert!(with(args()).contains("--token"));
+        let token = || Some("fhb1.a.b".to_owned());
+        assert!(with(RunArgs { token: Some("fhj1.a.b".into()), ..args() }).contains("--token"));
+        assert!(with(RunArgs { token: token(), disk: Some("sda".into()), ..args() }).contains("--disk"));
+        assert!(with(RunArgs { token: token(), mac: Some("x".into()), ..args() }).contains("--mac"));
+        assert!(with(RunArgs { token: token(), sector_size: Some(520), ..args() }).contains("--sector-size"));
+    }
+}

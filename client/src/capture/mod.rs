@@ -1,0 +1,266 @@
+//! Reads a disk into an image: a survey, then bounded stages on their own threads, then the manifest.
+//!
+//! ```text
+//! disk ─ read ─▶ hash (workers) ─▶ ask what is stored ─▶ compress (workers) ─▶ send (lanes) ══▶ agent
+//! ```
+//!
+//! A chunk that the agent has, or that this disk holds twice, ends at its hash: it is neither compressed nor sent. So a
+//! second capture of a disk that changed little runs as fast as the disk can be read and hashed.
+
+mod ask;
+mod board;
+mod outbox;
+mod read;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, SurveyDiskError, survey_disk};
+use foghorn_image::{DiskGeometry, Manifest, ManifestSummary, used_chunks};
+use foghorn_transport::client::{StoreManifestError, WhichAreStoredError};
+use foghorn_transport::{AgentConnection, EndReason, Stage, StreamError};
+use foghorn_types::{ByteCount, ChunkId, ManifestId};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::ask::Asker;
+use self::board::Shared;
+use self::outbox::{LaneEnd, Outbox};
+use crate::buffers::BufferPool;
+use crate::disk::{Disk, DiskError};
+use crate::link::{Link, LinkError, describe};
+use crate::progress::{Progress, QueueFill, limiting_stage};
+
+/// Chunks between two stages.
+const QUEUE: usize = 8;
+const TICK: Duration = Duration::from_secs(1);
+
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    #[error("cancelled: {reason}")]
+    Cancelled { reason: String },
+    #[error("the disk cannot be captured")]
+    Survey(#[from] SurveyDiskError),
+    #[error("the disk failed")]
+    Disk(#[from] DiskError),
+    #[error("could not compress a chunk")]
+    Compress { source: io::Error },
+    #[error("the session with the agent failed")]
+    Link(#[from] LinkError),
+    #[error("the agent broke the protocol: {0}")]
+    Protocol(String),
+    #[error("the agent did not store chunk {id}: {reason}")]
+    ChunkRefused { id: ChunkId, reason: String },
+    #[error("could not store the manifest")]
+    StoreManifest(#[source] StoreManifestError),
+    #[error("a thread of the capture panicked")]
+    Panicked(#[source] tokio::task::JoinError),
+}
+
+impl CaptureError {
+    /// Whether the disk was refused for what is on it, before anything was sent.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Survey(SurveyDiskError::Volume { source: ReadVolumeError::Dirty { .. }, .. }))
+    }
+}
+
+/// A finished capture.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    pub manifest: ManifestId,
+    pub summary: ManifestSummary,
+}
+
+/// Captures the disk. When this returns `Ok`, every chunk and the manifest are durable at the agent. Telling it that the
+/// task is done is the caller's.
+///
+/// # Errors
+/// The disk cannot be understood or read, a file system is dirty, the agent cannot take the image, or the task was
+/// cancelled.
+pub async fn capture(
+    disk: Disk,
+    link: &mut Link,
+    policy: DirtyPolicy,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<Captured, CaptureError> {
+    let disk = Arc::new(disk);
+    let geometry = DiskGeometry { size: disk.disk_size(), sector_size: disk.sector_size() };
+    let surveyed = tokio::task::spawn_blocking({
+        let disk = disk.clone();
+        move || survey_disk(&*disk, geometry.sector_size, policy)
+    });
+    let contents = surveyed.await.map_err(CaptureError::Panicked)??;
+    for note in &contents.notes {
+        tracing::warn!(note = ?note, "about the layout of the disk");
+    }
+    for area in &contents.left_out {
+        tracing::info!(start = area.start, end = area.end, "not captured: belongs to no partition");
+    }
+    let chunks = used_chunks(geometry, &contents.used).collect();
+    let shared = Arc::new(Shared::new(disk, geometry, chunks, progress, stop.child_token()));
+    let total = (0..shared.chunks.len() as u32).map(|slot| shared.used(slot)).sum();
+    shared.progress.set_total(ByteCount::from_bytes(total));
+    run_stages(&shared, link).await.map_err(|error| shared.take_failure().unwrap_or(error))?;
+
+    let chunks = shared.entries().ok_or_else(stopped)?;
+    let manifest = Manifest { geometry, table: contents.table, file_systems: contents.file_systems, chunks };
+    let summary = manifest.summary();
+    let manifest = store_manifest(link, manifest.encode().into(), &shared.stop).await?;
+    link.report(shared.progress.snapshot().into());
+    Ok(Captured { manifest, summary })
+}
+
+fn stopped() -> CaptureError {
+    CaptureError::Cancelled { reason: "stopped".to_owned() }
+}
+
+async fn store_manifest(link: &mut Link, encoded: Bytes, stop: &CancellationToken) -> Result<ManifestId, CaptureError> {
+    loop {
+        let connection = link.connection().await?;
+        let stored = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(stopped()),
+            stored = connection.store_manifest(encoded.clone()) => stored,
+        };
+        match stored {
+            Ok(id) => return Ok(id),
+            Err(StoreManifestError::Stream(error)) => lost(link, error).map_err(|refusal| match refusal {
+                CaptureError::Protocol(reason) => {
+                    CaptureError::StoreManifest(StoreManifestError::Stream(StreamError::Refused { reason }))
+                }
+                other => other,
+            })?,
+            Err(error) => return Err(CaptureError::StoreManifest(error)),
+        }
+    }
+}
+
+/// The network's side of the pipeline.
+struct Stages {
+    asker: Asker,
+    outbox: Arc<Outbox>,
+    /// Only looked at, to see how full it is.
+    compress: mpsc::WeakSender<read::Hashed>,
+}
+
+async fn run_stages(shared: &Arc<Shared>, link: &mut Link) -> Result<(), CaptureError> {
+    let mut threads = JoinSet::new();
+    let mut stages = start_threads(shared, &mut threads);
+    let ended = drive(shared, link, &mut stages).await;
+    if ended.is_err() {
+        shared.stop.cancel();
+    }
+    drop(stages);
+    while let Some(joined) = threads.join_next().await {
+        if let Err(error) = joined {
+            shared.fail(CaptureError::Panicked(error));
+        }
+    }
+    ended?;
+    shared.take_failure().map_or(Ok(()), Err)
+}
+
+/// Closes the outbox when the last compressor has ended, however it ends.
+struct CloseWhenDone(Arc<Outbox>);
+
+impl Drop for CloseWhenDone {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+fn start_threads(shared: &Arc<Shared>, threads: &mut JoinSet<()>) -> Stages {
+    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    // Every holder of a buffer, each with its most: three queues, the reader, both kinds of workers, the open questions.
+    let pool = BufferPool::new(3 * QUEUE + 1 + 2 * workers + ask::HELD);
+    let (read_out, hash_in) = mpsc::channel(QUEUE);
+    let (hash_out, hashed) = mpsc::channel(QUEUE);
+    let (compress, compress_in) = mpsc::channel(QUEUE);
+    let outbox = Arc::new(Outbox::new());
+    let runtime = tokio::runtime::Handle::current();
+    let for_reader = shared.clone();
+    threads.spawn_blocking(move || read::read_disk(&for_reader, &pool, &read_out));
+    let (hash_in, compress_in) = (Arc::new(Mutex::new(hash_in)), Arc::new(Mutex::new(compress_in)));
+    let closer = Arc::new(CloseWhenDone(outbox.clone()));
+    for _ in 0..workers {
+        let (shared_here, hash_in, hash_out) = (shared.clone(), hash_in.clone(), hash_out.clone());
+        threads.spawn_blocking(move || read::hash_chunks(&shared_here, &hash_in, &hash_out));
+        let (shared, compress_in, closer, runtime) =
+            (shared.clone(), compress_in.clone(), closer.clone(), runtime.clone());
+        threads.spawn_blocking(move || outbox::compress_chunks(&shared, &compress_in, &closer.0, &runtime));
+    }
+    let weak = compress.downgrade();
+    Stages { asker: Asker::new(hashed, compress), outbox, compress: weak }
+}
+
+/// Why a connection is not used any longer.
+enum TurnEnd {
+    Asking(WhichAreStoredError),
+    Lane(LaneEnd),
+    Stopped,
+}
+
+/// Keeps a connection to some agent until every chunk is durable.
+async fn drive(shared: &Arc<Shared>, link: &mut Link, stages: &mut Stages) -> Result<(), CaptureError> {
+    loop {
+        let connection = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return Err(stopped()),
+            connection = link.connection() => connection?,
+        };
+        match take_turn(shared, connection, stages).await {
+            Ok(()) if shared.stop.is_cancelled() => return Err(stopped()),
+            Ok(()) if stages.outbox.is_empty() => return Ok(()),
+            // A lane ended well, yet something is unacknowledged: the agent lost count, so send that again.
+            Ok(()) => {}
+            Err(TurnEnd::Stopped) => return Err(stopped()),
+            Err(TurnEnd::Lane(LaneEnd::Refused { id, reason })) => {
+                return Err(CaptureError::ChunkRefused { id, reason });
+            }
+            Err(TurnEnd::Asking(WhichAreStoredError(error)) | TurnEnd::Lane(LaneEnd::Lost(error))) => {
+                lost(link, error)?
+            }
+        }
+        stages.outbox.take_back();
+    }
+}
+
+async fn take_turn(shared: &Shared, connection: &AgentConnection, stages: &mut Stages) -> Result<(), TurnEnd> {
+    let Stages { asker, outbox, compress } = stages;
+    let asking = async { asker.run(shared, connection).await.map_err(TurnEnd::Asking) };
+    let lane = || async { outbox.run_lane(shared, connection).await.map_err(TurnEnd::Lane) };
+    let all = async { tokio::try_join!(asking, lane(), lane()).map(drop) };
+    tokio::pin!(all);
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return Err(TurnEnd::Stopped),
+            ended = &mut all => return ended,
+            reason = connection.ended() => return Err(TurnEnd::Lane(LaneEnd::Lost(StreamError::Ended(reason)))),
+            () = tokio::time::sleep(TICK) => {
+                let waiting = compress.upgrade().map_or(0.0, |queue| 1.0 - queue.capacity() as f64 / queue.max_capacity() as f64);
+                let fill = QueueFill { second: waiting, last: outbox.fill() };
+                shared.progress.set_limiting(limiting_stage([Stage::Disk, Stage::Codec, Stage::Network], fill));
+                connection.report(shared.progress.snapshot().into());
+            }
+        }
+    }
+}
+
+/// What a lost connection means: go on elsewhere, or the end.
+fn lost(link: &mut Link, error: StreamError) -> Result<(), CaptureError> {
+    match error {
+        StreamError::Ended(EndReason::Cancelled { reason }) => Err(CaptureError::Cancelled { reason }),
+        error if error.is_transient() => {
+            tracing::warn!(error = describe(&error), "lost the agent, connecting again");
+            link.move_on();
+            Ok(())
+        }
+        error => Err(CaptureError::Protocol(describe(&error))),
+    }
+}

@@ -1,0 +1,302 @@
+//! Who does what with which chunk. Pure: the scanner, the network and the writer ask and tell, nobody waits here.
+//!
+//! ```text
+//! Unknown ──claim_scan──▶ Scanning ──hit──▶ Right (found at another place only: Arrived)
+//!    │                        └─────miss──▶ Missing
+//!    └─claim_fetch (as the policy allows)─┐   │ claim_fetch
+//!                                         ▼   ▼
+//!             Missing ◀──gave_back, bad── Fetching ──arrived──▶ Arrived ──written──▶ Right
+//! ```
+
+use std::collections::{HashMap, VecDeque};
+
+use super::plan::ChunkNumber;
+use super::policy::{Decision, Evidence, SAMPLE, decide};
+
+/// How many of the latest scans count for the hit ratio.
+const RECENT: usize = 128;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Unknown,
+    Scanning,
+    Missing,
+    Fetching,
+    Arrived,
+    Right,
+}
+
+/// State of every distinct chunk of a deploy.
+#[derive(Debug)]
+pub struct Board {
+    states: Vec<State>,
+    /// To be scanned before anything else: the sample, then what a resume bitmap names. From the back.
+    scan_first: Vec<ChunkNumber>,
+    front: usize,
+    far: usize,
+    missing: VecDeque<ChunkNumber>,
+    sample_left: usize,
+    recent: VecDeque<bool>,
+    bad: HashMap<ChunkNumber, u32>,
+    right: usize,
+    scan_seconds: f64,
+    scan_bytes: f64,
+    scanners: f64,
+    fetch_rate: Option<f64>,
+}
+
+impl Board {
+    /// `marked` are chunks that an earlier run says it wrote: scanned first, believed only when they hash right.
+    #[must_use]
+    pub fn new(chunks: usize, marked: impl Iterator<Item = ChunkNumber>, scanners: usize) -> Self {
+        let sample = chunks.min(SAMPLE);
+        let mut scan_first: Vec<ChunkNumber> = marked.filter(|&number| (number as usize) < chunks).collect();
+        scan_first.reverse();
+        // Spread over the whole, and without the very first chunk, which belongs to the boot loader and is often wiped.
+        scan_first.extend((0..sample).map(|n| ((2 * n + 1) * chunks / (2 * sample)) as ChunkNumber).rev());
+        Self {
+            states: vec![State::Unknown; chunks],
+            scan_first,
+            front: 0,
+            far: chunks,
+            missing: VecDeque::new(),
+            sample_left: sample,
+            recent: VecDeque::with_capacity(RECENT),
+            bad: HashMap::new(),
+            right: 0,
+            scan_seconds: 0.0,
+            scan_bytes: 0.0,
+            scanners: scanners as f64,
+            fetch_rate: None,
+        }
+    }
+
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        let hits = self.recent.iter().filter(|&&hit| hit).count();
+        decide(&Evidence {
+            sample_left: self.sample_left,
+            hit_ratio: if self.recent.is_empty() { 0.0 } else { hits as f64 / self.recent.len() as f64 },
+            scan_rate: (self.scan_seconds > 0.0).then(|| self.scan_bytes / self.scan_seconds * self.scanners),
+            fetch_rate: self.fetch_rate,
+        })
+    }
+
+    /// The next chunk for a scanner; `None` when it can stop for good.
+    pub fn claim_scan(&mut self) -> Option<ChunkNumber> {
+        while let Some(number) = self.scan_first.pop() {
+            if self.states[number as usize] == State::Unknown {
+                self.states[number as usize] = State::Scanning;
+                return Some(number);
+            }
+        }
+        if self.decision() == Decision::Fetch {
+            return None;
+        }
+        while self.front < self.far {
+            let number = self.front;
+            self.front += 1;
+            if self.states[number] == State::Unknown {
+                self.states[number] = State::Scanning;
+                return Some(number as ChunkNumber);
+            }
+        }
+        None
+    }
+
+    /// A scanner has looked. `seconds` and `bytes` are what it cost; a hole costs neither.
+    pub fn scanned(&mut self, number: ChunkNumber, hit: bool, bytes: u64, seconds: f64) {
+        self.note_scan(hit, bytes, seconds);
+        if hit {
+            self.states[number as usize] = State::Right;
+            self.right += 1;
+        } else {
+            self.states[number as usize] = State::Missing;
+            self.missing.push_back(number);
+        }
+    }
+
+    /// A scanner found the chunk at one of its places; it is on its way to the others.
+    pub fn found_somewhere(&mut self, number: ChunkNumber, bytes: u64, seconds: f64) {
+        self.note_scan(true, bytes, seconds);
+        self.states[number as usize] = State::Arrived;
+    }
+
+    fn note_scan(&mut self, hit: bool, bytes: u64, seconds: f64) {
+        self.scan_bytes += bytes as f64;
+        self.scan_seconds += seconds;
+        self.sample_left = self.sample_left.saturating_sub(1);
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(hit);
+    }
+
+    /// Up to `most` chunks to fetch now.
+    pub fn claim_fetch(&mut self, most: usize) -> Vec<ChunkNumber> {
+        let mut claimed = Vec::new();
+        let decision = self.decision();
+        while claimed.len() < most {
+            let Some(number) = self.missing.pop_front().or_else(|| self.claim_unknown(decision)) else { break };
+            self.states[number as usize] = State::Fetching;
+            claimed.push(number);
+        }
+        claimed
+    }
+
+    fn claim_unknown(&mut self, decision: Decision) -> Option<ChunkNumber> {
+        // What an earlier run wrote is most likely there: it waits for the scanner whatever the policy says.
+        if !self.scan_first.is_empty() {
+            return None;
+        }
+        while self.front < self.far {
+            let number = match decision {
+                Decision::Scan => return None,
+                // Disk order, as nobody scans any more.
+                Decision::Fetch => {
+                    self.front += 1;
+                    self.front - 1
+                }
+                Decision::Share => {
+                    self.far -= 1;
+                    self.far
+                }
+            };
+            if self.states[number] == State::Unknown {
+                return Some(number as ChunkNumber);
+            }
+        }
+        None
+    }
+
+    /// The network could not bring these after all.
+    pub fn gave_back(&mut self, numbers: impl IntoIterator<Item = ChunkNumber>) {
+        for number in numbers {
+            if self.states[number as usize] == State::Fetching {
+                self.states[number as usize] = State::Missing;
+                self.missing.push_front(number);
+            }
+        }
+    }
+
+    /// Whether this arrival was waited for; a chunk that comes twice is dropped.
+    pub fn arrived(&mut self, number: ChunkNumber) -> bool {
+        let expected = self.states[number as usize] == State::Fetching;
+        if expected {
+            self.states[number as usize] = State::Arrived;
+        }
+        expected
+    }
+
+    /// What arrived was not what its id says. Returns how often that has happened to this chunk; it is to be fetched again.
+    pub fn bad(&mut self, number: ChunkNumber) -> u32 {
+        if matches!(self.states[number as usize], State::Arrived | State::Fetching) {
+            self.states[number as usize] = State::Missing;
+            self.missing.push_front(number);
+        }
+        let times = self.bad.entry(number).or_insert(0);
+        *times += 1;
+        *times
+    }
+
+    /// The chunk is at all its places.
+    pub fn written(&mut self, number: ChunkNumber) {
+        if self.states[number as usize] != State::Right {
+            self.states[number as usize] = State::Right;
+            self.right += 1;
+        }
+    }
+
+    /// How fast chunks arrive, plain bytes per second.
+    pub fn measured_fetch_rate(&mut self, rate: f64) {
+        self.fetch_rate = Some(rate);
+    }
+
+    #[must_use]
+    pub fn is_right(&self, number: ChunkNumber) -> bool {
+        self.states[number as usize] == State::Right
+    }
+
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.right == self.states.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_blank_disk_costs_only_the_sample() {
+        let mut board = Board::new(1000, std::iter::empty(), 1);
+        let mut looked = 0;
+        while let Some(number) = board.claim_scan() {
+            board.scanned(number, false, 0, 0.0);
+            looked += 1;
+        }
+        assert_eq!(looked, SAMPLE);
+        assert_eq!(board.claim_fetch(2000).len(), 1000);
+    }
+
+    #[test]
+    fn a_previous_version_is_scanned_whole_and_only_misses_are_fetched() {
+        let mut board = Board::new(1000, std::iter::empty(), 1);
+        while let Some(number) = board.claim_scan() {
+            board.scanned(number, number % 20 != 3, 1 << 20, 0.003);
+        }
+        assert_eq!(board.claim_fetch(2000).len(), 50);
+    }
+
+    #[test]
+    fn marked_chunks_are_scanned_even_when_the_sample_misses() {
+        let mut board = Board::new(1000, (500..510).chain([2000]), 1);
+        let mut found = 0;
+        while let Some(number) = board.claim_scan() {
+            let hit = (500..510).contains(&number);
+            found += u32::from(hit);
+            board.scanned(number, hit, 1 << 20, 0.001);
+            if found == 10 {
+                break;
+            }
+        }
+        assert_eq!(found, 10);
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order, every chunk ends up right exactly once.
+        #[test]
+        fn every_chunk_becomes_right(chunks in 0usize..200, on_disk in any::<u64>(), steps in prop::collection::vec(0u8..5, 0..400)) {
+            let mut board = Board::new(chunks, std::iter::empty(), 1);
+            let mut scanning = Vec::new();
+            let mut fetching: Vec<ChunkNumber> = Vec::new();
+            let mut arrived = Vec::new();
+            let mut written = vec![false; chunks];
+            let endless = (0u8..5).filter(|&step| step != 2).cycle();
+            for step in steps.into_iter().chain(endless) {
+                match step {
+                    0 => scanning.extend(board.claim_scan()),
+                    1 => if let Some(number) = scanning.pop() {
+                        let hit = on_disk >> (number % 64) & 1 == 1;
+                        if hit { prop_assert!(!std::mem::replace(&mut written[number as usize], true)); }
+                        board.scanned(number, hit, 1, 1e-9);
+                    },
+                    2 => board.gave_back(fetching.drain(..)),
+                    3 => {
+                        fetching.extend(board.claim_fetch(3));
+                        if let Some(number) = fetching.pop() { prop_assert!(board.arrived(number)); arrived.push(number); }
+                    },
+                    _ => if let Some(number) = arrived.pop() {
+                        prop_assert!(!std::mem::replace(&mut written[number as usize], true));
+                        board.written(number);
+                        prop_assert!(!board.arrived(number));
+                    },
+                }
+                if board.complete() { break; }
+            }
+            prop_assert!(written.iter().all(|&w| w));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The first stage: chunks are asked for on several lanes of one connection, a window of them at a time.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use foghorn_transport::client::{FetchRequests, Fetched};
+use foghorn_transport::{AgentConnection, StreamError};
+use tokio::sync::mpsc;
+
+use super::plan::ChunkNumber;
+use super::shared::Shared;
+use super::verify::Arrived;
+use crate::progress::Work;
+
+/// Lanes per connection: enough that a lane that waits for the verifier does not idle the network.
+pub(super) const LANES: usize = 4;
+
+/// Chunks that one lane may be owed. With all lanes this is at most 32 MiB asked for, of which QUIC's windows let a
+/// part be on its way.
+const WINDOW: usize = 8;
+
+/// Chunks after which the arrival rate means something.
+const RATE_AFTER: u64 = 16;
+
+/// Why a connection is not used any longer.
+pub(super) enum FetchEnd {
+    /// Every chunk is in its place, or the deploy was stopped.
+    Over,
+    /// The agent sent something wrong; another one shall be asked.
+    Distrusted,
+    Lost(StreamError),
+    /// The agent answered with something that was not asked for.
+    Disorder,
+}
+
+/// What a lane is owed; given back to the board when the lane ends early.
+struct Owed<'a> {
+    shared: &'a Shared,
+    numbers: VecDeque<ChunkNumber>,
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        if !self.numbers.is_empty() {
+            self.shared.update(|board| board.gave_back(self.numbers.drain(..)));
+        }
+    }
+}
+
+/// Fetches on one connection until everything is right or the connection is of no more use.
+pub(super) async fn fetch(shared: &Shared, connection: &AgentConnection, verify: &mpsc::Sender<Arrived>) -> FetchEnd {
+    let lane = || run_lane(shared, connection, verify);
+    match tokio::try_join!(lane(), lane(), lane(), lane()) {
+        Ok(_) => FetchEnd::Over,
+        Err(end) => end,
+    }
+}
+
+async fn run_lane(
+    shared: &Shared,
+    connection: &AgentConnection,
+    verify: &mpsc::Sender<Arrived>,
+) -> Result<(), FetchEnd> {
+    let mut changes = shared.watch();
+    let (mut requests, mut chunks) = connection.fetch_lane().await.map_err(FetchEnd::Lost)?;
+    let mut owed = Owed { shared, numbers: VecDeque::new() };
+    loop {
+        if shared.stop.is_cancelled() || shared.board().complete() {
+            return Ok(());
+        }
+        if shared.distrusted() {
+            return Err(FetchEnd::Distrusted);
+        }
+        ask(shared, &mut requests, &mut owed).await?;
+        let waiting_since = Instant::now();
+        let answer = tokio::select! {
+            biased;
+            answer = chunks.next(), if !owed.numbers.is_empty() => answer,
+            _ = changes.changed() => continue,
+            () = shared.stop.cancelled() => return Ok(()),
+        };
+        shared.progress.add_busy(Work::Network, waiting_since.elapsed());
+        let answer = answer.ok_or(FetchEnd::Disorder)?.map_err(FetchEnd::Lost)?;
+        take(shared, answer, &mut owed, verify).await?;
+    }
+}
+
+async fn ask(shared: &Shared, requests: &mut FetchRequests, owed: &mut Owed<'_>) -> Result<(), FetchEnd> {
+    let room = WINDOW - owed.numbers.len();
+    // Asking for every single chunk would double the messages; half a window keeps the agent busy.
+    if room < WINDOW / 2 {
+        return Ok(());
+    }
+    let claimed = shared.board().claim_fetch(room);
+    if claimed.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = claimed.iter().map(|&number| shared.plan.id(number)).collect();
+    owed.numbers.extend(claimed);
+    requests.request(&ids).await.map_err(FetchEnd::Lost)
+}
+
+async fn take(
+    shared: &Shared,
+    answer: Fetched,
+    owed: &mut Owed<'_>,
+    verify: &mpsc::Sender<Arrived>,
+) -> Result<(), FetchEnd> {
+    let id = match &answer {
+        Fetched::Chunk(chunk) => chunk.id,
+        Fetched::Unavailable { id, .. } => *id,
+    };
+    let number = *owed.numbers.front().filter(|&&number| shared.plan.id(number) == id).ok_or(FetchEnd::Disorder)?;
+    owed.numbers.pop_front();
+    match answer {
+        Fetched::Unavailable { reason, .. } => shared.refuse(number, &format!("the agent does not have it ({reason})")),
+        Fetched::Chunk(chunk) => {
+            shared.progress.add_wire(chunk.compressed.len() as u64);
+            if shared.board().arrived(number) {
+                shared.count_arrival(u64::from(chunk.plain_len), LANES, RATE_AFTER);
+                let arrived = Arrived { number, plain_len: chunk.plain_len, compressed: chunk.compressed };
+                // Closed only when the deploy has ended, which the next round notices.
+                let _ = verify.send(arrived).await;
+            }
+        }
+    }
+    Ok(())
+}

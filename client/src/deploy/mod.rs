@@ -1,0 +1,349 @@
+//! Puts an image on a disk: three overlapping stages with bounded queues between them, and a scanner beside them.
+//!
+//! ```text
+//! agent ══ fetch (lanes) ══▶ verify (workers) ══▶ write (one thread) ──▶ disk
+//!            ▲                                     ▲                      │
+//!            └── board: who fetches what ── scan (threads): what is right already
+//! ```
+//!
+//! The order of things on the disk is what keeps it honest: tables are wiped before the first write, data is verified
+//! before it is written, and tables come back only after everything else is flushed.
+
+pub mod board;
+mod fetch;
+pub mod plan;
+pub mod policy;
+pub mod resume;
+mod scan;
+mod shared;
+mod table;
+mod verify;
+mod write;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use foghorn_disk_layout::RenderGptError;
+use foghorn_image::{DecodeManifestError, Manifest, PartitionTable};
+use foghorn_transport::Stage;
+use foghorn_transport::client::FetchManifestError;
+use foghorn_types::{ByteCount, ByteOffset, ChunkId, ManifestId};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::board::Board;
+use self::fetch::{FetchEnd, fetch};
+use self::plan::Plan;
+use self::resume::{ResumeFile, WrittenBitmap};
+use self::shared::Shared;
+use self::verify::Arrived;
+use self::write::Verified;
+use crate::buffers::BufferPool;
+use crate::disk::{Disk, DiskError};
+use crate::link::{Link, LinkError, describe};
+use crate::progress::{Progress, QueueFill, limiting_stage};
+
+pub(crate) use self::write::is_zero;
+
+/// Chunks between two stages.
+const QUEUE: usize = 8;
+/// Threads that read and hash the target.
+const SCANNERS: usize = 2;
+/// How often progress is reported and the resume bitmap saved.
+const TICK: Duration = Duration::from_secs(1);
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    #[error("cancelled: {reason}")]
+    Cancelled { reason: String },
+    #[error("{path} has {have} bytes, the image needs {need}", path = path.display(), have = have.bytes(), need = need.bytes())]
+    TooSmall { path: PathBuf, have: ByteCount, need: ByteCount },
+    #[error("{path} has sectors of {have} bytes, the image is of a disk with {need}", path = path.display())]
+    OtherSectors { path: PathBuf, have: u64, need: u64 },
+    #[error("the partition table does not fit the disk")]
+    Table(#[from] RenderGptError),
+    #[error("the session with the agent failed")]
+    Link(#[from] LinkError),
+    #[error("could not have the manifest")]
+    FetchManifest(#[from] FetchManifestError),
+    #[error("the manifest cannot be used")]
+    Manifest(#[from] DecodeManifestError),
+    #[error("chunk {id} is not to be had: {problem}")]
+    Chunk { id: ChunkId, problem: String },
+    #[error("the agent broke the protocol: {0}")]
+    Protocol(String),
+    #[error("the disk failed")]
+    Disk(#[from] DiskError),
+    #[error("the partition table at {offset} reads back differently from what was written")]
+    TableReadsBackWrong { offset: ByteOffset },
+    #[error("could not set up a decompressor")]
+    Decompressor(#[source] io::Error),
+    #[error("a thread of the deploy panicked")]
+    Panicked(#[source] tokio::task::JoinError),
+}
+
+impl DeployError {
+    /// Whether the target disk was refused before anything was written to it.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::TooSmall { .. } | Self::OtherSectors { .. } | Self::Table(_))
+    }
+}
+
+/// What to deploy, and what to remember on the way.
+#[derive(Clone, Debug)]
+pub struct DeployOptions {
+    pub manifest: ManifestId,
+    /// Where the resume bitmap is kept; without one, an interrupted deploy is found again by scanning alone.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Brings the disk to the state that the manifest describes. When this returns `Ok`, every used byte was verified, written
+/// (or found by hash) and flushed, and the tables were read back. Telling the agent is the caller's.
+///
+/// `stop` ends it promptly; the disk then stays without a table.
+///
+/// # Errors
+/// The disk is unsuitable (nothing was written), the image cannot be had, the disk failed, or the task was cancelled.
+pub async fn deploy(
+    mut disk: Disk,
+    link: &mut Link,
+    options: &DeployOptions,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<(), DeployError> {
+    let manifest = fetch_manifest(link, &stop).await?;
+    disk.adopt_sector_size(manifest.geometry.sector_size);
+    check_target(&disk, &manifest)?;
+    let pieces = table::render(&disk, &manifest)?;
+    let disk = Arc::new(disk);
+    let plan = Plan::new(manifest);
+    progress.set_total(plan.used_total());
+
+    let empty = WrittenBitmap::new(options.manifest, disk.identity(), plan.len());
+    let resume = options.state_dir.as_deref().map(|dir| ResumeFile::new(dir, disk.identity()));
+    let earlier = resume.as_ref().and_then(|file| file.load(&empty));
+    if let Some(earlier) = &earlier {
+        tracing::info!(chunks = earlier.marked().count(), "an earlier run wrote these; they are checked first");
+    }
+    let board = Board::new(plan.len(), earlier.iter().flat_map(WrittenBitmap::marked), SCANNERS);
+    let shared = Arc::new(Shared::new(plan, board, disk, progress, stop.child_token(), link.source_count()));
+
+    blocking(&shared, |shared| Ok(table::wipe(&shared.disk, shared.plan.manifest())?)).await?;
+    let resume = resume.map(|file| (file, empty));
+    let ended = run_stages(&shared, link, resume.clone()).await;
+    if let Err(error) = ended {
+        // The first failure is the cause; what the connection says after it is a consequence.
+        return Err(shared.take_failure().unwrap_or(error));
+    }
+    blocking(&shared, move |shared| {
+        let boot_chunk = shared.boot_chunk.lock().unwrap_or_else(PoisonError::into_inner).take();
+        table::complete(&shared.disk, &shared.plan, &pieces, boot_chunk.as_deref())
+    })
+    .await?;
+    if let Some((file, _)) = resume {
+        file.remove();
+    }
+    link.report(shared.progress.snapshot().into());
+    Ok(())
+}
+
+async fn fetch_manifest(link: &mut Link, stop: &CancellationToken) -> Result<Manifest, DeployError> {
+    loop {
+        let connection = link.connection().await?;
+        let fetched = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(DeployError::Cancelled { reason: "stopped".to_owned() }),
+            fetched = connection.fetch_manifest() => fetched,
+        };
+        match fetched {
+            Ok(bytes) => return Ok(Manifest::decode(&bytes)?),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(error = describe(&error), "could not fetch the manifest, trying again");
+                link.move_on();
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn check_target(disk: &Disk, manifest: &Manifest) -> Result<(), DeployError> {
+    let (have, need) = (disk.disk_size(), manifest.minimum_disk());
+    if have < need {
+        return Err(DeployError::TooSmall { path: disk.path().to_owned(), have, need });
+    }
+    let (have, need) = (disk.sector_size().bytes(), manifest.geometry.sector_size.bytes());
+    // Tables count in sectors; a file system directly on the disk does not.
+    if have != need && manifest.table != PartitionTable::None {
+        return Err(DeployError::OtherSectors { path: disk.path().to_owned(), have, need });
+    }
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T, DeployError> + Send + 'static,
+) -> Result<T, DeployError> {
+    let shared = shared.clone();
+    tokio::task::spawn_blocking(move || work(&shared)).await.map_err(DeployError::Panicked)?
+}
+
+/// The ends of the queues that the network side holds; the threads end when they are dropped.
+struct Queues {
+    verify: mpsc::Sender<Arrived>,
+    /// Only looked at, to see how full it is.
+    write: mpsc::WeakSender<Verified>,
+}
+
+async fn run_stages(
+    shared: &Arc<Shared>,
+    link: &mut Link,
+    resume: Option<(ResumeFile, WrittenBitmap)>,
+) -> Result<(), DeployError> {
+    let mut threads = JoinSet::new();
+    let queues = start_threads(shared, &mut threads);
+    let saver_stop = shared.stop.child_token();
+    let saver = resume.map(|(file, empty)| tokio::spawn(save_bitmap(shared.clone(), file, empty, saver_stop.clone())));
+
+    let ended = drive(shared, link, &queues).await;
+    if ended.is_err() {
+        shared.stop.cancel();
+    }
+    drop(queues);
+    let mut panicked = None;
+    while let Some(joined) = threads.join_next().await {
+        if let Err(error) = joined {
+            shared.stop.cancel();
+            panicked.get_or_insert(DeployError::Panicked(error));
+        }
+    }
+    saver_stop.cancel();
+    if let Some(saver) = saver {
+        saver.await.map_err(DeployError::Panicked)?;
+    }
+    ended?;
+    match (shared.take_failure(), panicked) {
+        (Some(error), _) | (None, Some(error)) => Err(error),
+        (None, None) if shared.stop.is_cancelled() => Err(DeployError::Cancelled { reason: "stopped".to_owned() }),
+        (None, None) => Ok(()),
+    }
+}
+
+fn start_threads(shared: &Arc<Shared>, threads: &mut JoinSet<()>) -> Queues {
+    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    // Every holder of a buffer, each with its most: the queue, the writer, the workers, two per scanner, the zeroer.
+    let pool = BufferPool::new(QUEUE + 1 + workers + 2 * SCANNERS + 1);
+    let (verify, arrived) = mpsc::channel::<Arrived>(QUEUE);
+    let (write, verified) = mpsc::channel::<Verified>(QUEUE);
+    let arrived = Arc::new(Mutex::new(arrived));
+    for _ in 0..workers {
+        let (shared, arrived, pool, write) = (shared.clone(), arrived.clone(), pool.clone(), write.clone());
+        threads.spawn_blocking(move || verify::verify_chunks(&shared, &arrived, &pool, &write));
+    }
+    for _ in 0..SCANNERS {
+        let (shared, pool, write) = (shared.clone(), pool.clone(), write.clone());
+        threads.spawn_blocking(move || scan::scan_chunks(&shared, &pool, &write));
+    }
+    let for_zeroes = (shared.clone(), pool);
+    threads.spawn_blocking(move || scan::make_zeroes(&for_zeroes.0, &for_zeroes.1));
+    let weak = write.downgrade();
+    let for_writer = shared.clone();
+    threads.spawn_blocking(move || write::write_chunks(&for_writer, verified));
+    Queues { verify, write: weak }
+}
+
+/// Keeps a connection to some agent and fetches on it until every chunk is right.
+async fn drive(shared: &Arc<Shared>, link: &mut Link, queues: &Queues) -> Result<(), DeployError> {
+    loop {
+        if shared.board().complete() {
+            return Ok(());
+        }
+        let end = {
+            let connection = tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => return Err(stopped()),
+                connection = link.connection() => connection?,
+            };
+            let fetching = fetch(shared, connection, &queues.verify);
+            tokio::pin!(fetching);
+            loop {
+                tokio::select! {
+                    end = &mut fetching => break end,
+                    reason = connection.ended() => break FetchEnd::Lost(foghorn_transport::StreamError::Ended(reason)),
+                    () = tokio::time::sleep(TICK) => {
+                        shared.progress.set_limiting(limiting_stage(
+                            [Stage::Network, Stage::Codec, Stage::Disk],
+                            queue_fill(queues),
+                        ));
+                        connection.report(shared.progress.snapshot().into());
+                    }
+                }
+            }
+        };
+        match end {
+            FetchEnd::Over if shared.stop.is_cancelled() => return Err(stopped()),
+            FetchEnd::Over => {}
+            FetchEnd::Distrusted => {
+                shared.trust_the_next();
+                link.move_on();
+            }
+            FetchEnd::Disorder => return Err(DeployError::Protocol("a chunk came that was not asked for".to_owned())),
+            FetchEnd::Lost(error) => lost(link, error)?,
+        }
+    }
+}
+
+fn stopped() -> DeployError {
+    DeployError::Cancelled { reason: "stopped".to_owned() }
+}
+
+/// What a lost connection means: go on elsewhere, or the end.
+fn lost(link: &mut Link, error: foghorn_transport::StreamError) -> Result<(), DeployError> {
+    use foghorn_transport::{EndReason, StreamError};
+    match error {
+        StreamError::Ended(EndReason::Cancelled { reason }) => Err(DeployError::Cancelled { reason }),
+        error if error.is_transient() => {
+            tracing::warn!(error = describe(&error), "lost the agent, connecting again");
+            link.move_on();
+            Ok(())
+        }
+        error => Err(DeployError::Protocol(describe(&error))),
+    }
+}
+
+fn queue_fill(queues: &Queues) -> QueueFill {
+    let fill = |free: usize, all: usize| 1.0 - free as f64 / all as f64;
+    let last = queues.write.upgrade().map_or(0.0, |write| fill(write.capacity(), write.max_capacity()));
+    QueueFill { second: fill(queues.verify.capacity(), queues.verify.max_capacity()), last }
+}
+
+/// Once a second: what is right is flushed, then the bitmap that says so is saved. A last time at the end.
+async fn save_bitmap(shared: Arc<Shared>, file: ResumeFile, empty: WrittenBitmap, stop: CancellationToken) {
+    let mut over = false;
+    while !over {
+        tokio::select! {
+            () = stop.cancelled() => over = true,
+            () = tokio::time::sleep(TICK) => {}
+        }
+        let (file, mut bitmap) = (file.clone(), empty.clone());
+        let saved = blocking(&shared, move |shared| {
+            {
+                let board = shared.board();
+                (0..shared.plan.len() as u32)
+                    .filter(|&number| board.is_right(number))
+                    .for_each(|number| bitmap.mark(number));
+            }
+            shared.disk.flush()?;
+            if let Err(error) = file.save(&bitmap) {
+                tracing::warn!(%error, "could not save the resume bitmap");
+            }
+            Ok(())
+        });
+        if let Err(error) = saved.await {
+            return shared.fail(error);
+        }
+    }
+}

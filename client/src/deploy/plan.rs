@@ -1,0 +1,169 @@
+//! What a deploy has to bring about, indexed for lookup. Pure.
+
+use std::collections::HashMap;
+
+use foghorn_image::{ChunkContent, ChunkEntry, DiskGeometry, Manifest, PartitionTable};
+use foghorn_types::{ByteCount, ChunkId};
+
+/// Number of a distinct chunk within a [`Plan`]: distinct data chunks in the order in which the disk first needs them.
+pub type ChunkNumber = u32;
+
+/// A manifest, with its distinct chunks and the places of each.
+#[derive(Debug)]
+pub struct Plan {
+    manifest: Manifest,
+    ids: Vec<ChunkId>,
+    /// Places of chunk `n` are `places[first_place[n]..first_place[n + 1]]`; flat, because nearly every chunk has one.
+    first_place: Vec<u32>,
+    places: Vec<u32>,
+    numbers: HashMap<ChunkId, ChunkNumber>,
+}
+
+impl Plan {
+    #[must_use]
+    pub fn new(manifest: Manifest) -> Self {
+        let mut numbers = HashMap::new();
+        let mut ids = Vec::new();
+        let mut count: Vec<u32> = Vec::new();
+        for entry in &manifest.chunks {
+            if let ChunkContent::Data(id) = entry.content {
+                let number = *numbers.entry(id).or_insert_with(|| {
+                    ids.push(id);
+                    count.push(0);
+                    ids.len() as ChunkNumber - 1
+                });
+                count[number as usize] += 1;
+            }
+        }
+        let mut first_place = Vec::with_capacity(count.len() + 1);
+        let mut total = 0;
+        for n in &count {
+            first_place.push(total);
+            total += n;
+        }
+        first_place.push(total);
+        let mut next = first_place.clone();
+        let mut places = vec![0; total as usize];
+        for (place, entry) in manifest.chunks.iter().enumerate() {
+            if let ChunkContent::Data(id) = entry.content {
+                let slot = &mut next[numbers[&id] as usize];
+                places[*slot as usize] = place as u32;
+                *slot += 1;
+            }
+        }
+        Self { manifest, ids, first_place, places, numbers }
+    }
+
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// How many distinct chunks have data.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    #[must_use]
+    pub fn id(&self, number: ChunkNumber) -> ChunkId {
+        self.ids[number as usize]
+    }
+
+    #[must_use]
+    pub fn number(&self, id: &ChunkId) -> Option<ChunkNumber> {
+        self.numbers.get(id).copied()
+    }
+
+    /// Where a chunk goes, in disk order. Never empty.
+    pub fn places(&self, number: ChunkNumber) -> impl Iterator<Item = &ChunkEntry> {
+        let range = self.first_place[number as usize] as usize..self.first_place[number as usize + 1] as usize;
+        self.places[range].iter().map(|&place| &self.manifest.chunks[place as usize])
+    }
+
+    /// Length of a chunk in bytes: 1 MiB, less only at the end of the disk.
+    #[must_use]
+    pub fn length(&self, number: ChunkNumber) -> usize {
+        self.places(number).next().map_or(0, |entry| self.entry_length(entry))
+    }
+
+    #[must_use]
+    pub fn entry_length(&self, entry: &ChunkEntry) -> usize {
+        self.manifest.geometry.chunk_len(entry.index)
+    }
+
+    /// Used bytes of an entry.
+    #[must_use]
+    pub fn entry_used(&self, entry: &ChunkEntry) -> u64 {
+        entry.used.used_bytes(self.entry_length(entry))
+    }
+
+    /// Used bytes at all places of a chunk.
+    #[must_use]
+    pub fn used(&self, number: ChunkNumber) -> u64 {
+        self.places(number).map(|entry| self.entry_used(entry)).sum()
+    }
+
+    /// Entries that are in use and all zero.
+    pub fn zero_entries(&self) -> impl Iterator<Item = &ChunkEntry> {
+        self.manifest.chunks.iter().filter(|entry| entry.content == ChunkContent::Zero)
+    }
+
+    /// Bytes of the disk that must be right in the end.
+    #[must_use]
+    pub fn used_total(&self) -> ByteCount {
+        ByteCount::from_bytes(self.manifest.chunks.iter().map(|entry| self.entry_used(entry)).sum())
+    }
+
+    /// Whether this entry is what firmware and kernels look at first, and is therefore written last.
+    ///
+    /// Of a GPT disk that is the table, which is in no chunk; of every other disk the chunk with the boot sector.
+    #[must_use]
+    pub fn is_boot_entry(&self, entry: &ChunkEntry) -> bool {
+        entry.index.get() == 0 && !matches!(self.manifest.table, PartitionTable::Gpt(_))
+    }
+}
+
+/// Place of an entry on the disk in bytes.
+#[must_use]
+pub fn entry_offset(entry: &ChunkEntry) -> u64 {
+    DiskGeometry::chunk_offset(entry.index).bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_image::{SectorRange, UsedMask};
+    use foghorn_types::{ChunkIndex, SectorSize};
+
+    use super::*;
+
+    #[test]
+    fn a_chunk_at_two_places_is_one_with_two_places() {
+        let entry = |index, used, content| ChunkEntry { index: ChunkIndex::new(index), used, content };
+        let (a, b) = (ChunkId::of(b"a"), ChunkId::of(b"b"));
+        let half = UsedMask::Ranges(vec![SectorRange { start: 8, end: 1024 }]);
+        let plan = Plan::new(Manifest {
+            geometry: DiskGeometry { size: ByteCount::from_bytes((4 << 20) + 4096), sector_size: SectorSize::B512 },
+            table: PartitionTable::Mbr,
+            file_systems: vec![],
+            chunks: vec![
+                entry(0, half, ChunkContent::Data(b)),
+                entry(1, UsedMask::Whole, ChunkContent::Data(a)),
+                entry(2, UsedMask::Whole, ChunkContent::Zero),
+                entry(3, UsedMask::Whole, ChunkContent::Data(b)),
+                entry(4, UsedMask::Whole, ChunkContent::Zero),
+            ],
+        });
+        assert_eq!((plan.len(), plan.number(&b), plan.number(&a)), (2, Some(0), Some(1)));
+        assert_eq!(plan.places(0).map(|e| e.index.get()).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(plan.used(0), (1 << 20) + 1016 * 512);
+        assert_eq!(plan.used_total().bytes(), 1016 * 512 + (3 << 20) + 4096);
+        assert!(plan.places(0).next().is_some_and(|e| plan.is_boot_entry(e)));
+        assert_eq!(plan.zero_entries().count(), 2);
+    }
+}

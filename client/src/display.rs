@@ -1,0 +1,64 @@
+//! Shows progress to people: a bar on a terminal, else a plain line about every second.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use foghorn_types::ByteCount;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
+
+use crate::progress::{Progress, Snapshot};
+use crate::report::stage_name;
+
+/// Shows the progress of a transfer until `over` is cancelled, then a summary line.
+pub(crate) async fn show(what: &'static str, progress: Arc<Progress>, over: CancellationToken) {
+    let bar = std::io::stderr().is_terminal().then(new_bar);
+    let period = if bar.is_some() { Duration::from_millis(200) } else { Duration::from_secs(1) };
+    loop {
+        tokio::select! {
+            biased;
+            () = over.cancelled() => break,
+            () = tokio::time::sleep(period) => {}
+        }
+        let snapshot = progress.snapshot();
+        match &bar {
+            Some(bar) => {
+                bar.set_length(snapshot.total.bytes());
+                bar.set_position(snapshot.done.bytes());
+                bar.set_message(snapshot.limiting.map_or("", stage_name));
+            }
+            None => line(&status(what, &snapshot)),
+        }
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+}
+
+fn new_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}");
+    let bar = ProgressBar::no_length();
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}
+
+fn status(what: &str, snapshot: &Snapshot) -> String {
+    let percent = (snapshot.done.bytes() * 100).checked_div(snapshot.total.bytes()).unwrap_or(0);
+    let limit = snapshot.limiting.map_or(String::new(), |stage| format!(", limited by {}", stage_name(stage)));
+    format!("{what}: {percent} % ({} of {}), {} over the network{limit}", snapshot.done, snapshot.total, snapshot.wire)
+}
+
+/// The last line of a run that did its task.
+pub(crate) fn summary(what: &str, snapshot: &Snapshot) -> String {
+    let seconds = snapshot.elapsed.as_secs_f64();
+    let rate = ByteCount::from_bytes((snapshot.done.bytes() as f64 / seconds.max(0.001)) as u64);
+    format!(
+        "{what}: {} in {seconds:.1} s ({rate}/s), {} over the network, {} reused, {} written",
+        snapshot.done, snapshot.wire, snapshot.reused, snapshot.written
+    )
+}
+
+/// Prints a line; that nobody reads it any more is no reason to stop imaging.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

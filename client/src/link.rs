@@ -1,0 +1,167 @@
+//! The session with an agent, across lost connections: which agent, when to try again, when to give up.
+
+use std::time::{Duration, Instant};
+
+use foghorn_transport::client::{ConnectError, FinishError};
+use foghorn_transport::{AgentConnection, ClientOutcome, ClientProgress, Hello, Identity, SessionKind, Source};
+use tokio_util::sync::CancellationToken;
+
+/// How long a lost agent is looked for before the task fails.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(300);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("stopped while looking for an agent")]
+    Stopped,
+    #[error("no agent could be reached for {} s", patience.as_secs())]
+    GaveUp { patience: Duration, source: ConnectError },
+    #[error("no agent serves this task")]
+    Refused(#[source] ConnectError),
+    #[error("the agent has a different order for this task: {found:?} instead of {expected:?}")]
+    OtherOrder { expected: SessionKind, found: SessionKind },
+    #[error("the controller did not confirm the end of the task")]
+    Finish(#[source] FinishError),
+}
+
+/// What to connect to, as whom, for what.
+#[derive(Clone, Debug)]
+pub struct LinkConfig {
+    /// Best first; never empty.
+    pub sources: Vec<Source>,
+    pub identity: Identity,
+    pub hello: Hello,
+    pub kind: SessionKind,
+    pub patience: Duration,
+}
+
+/// The session: at most one connection at a time, made when needed.
+#[derive(Debug)]
+pub struct Link {
+    config: LinkConfig,
+    at: usize,
+    connection: Option<AgentConnection>,
+    last_report: Option<ClientProgress>,
+    stop: CancellationToken,
+}
+
+impl Link {
+    /// Connects nothing yet. `stop` ends waiting for an agent.
+    #[must_use]
+    pub fn new(config: LinkConfig, stop: CancellationToken) -> Self {
+        Self { config, at: 0, connection: None, last_report: None, stop }
+    }
+
+    #[must_use]
+    pub fn source_count(&self) -> usize {
+        self.config.sources.len()
+    }
+
+    /// The connection, made now if there is none: each source in turn, with growing pauses, until patience ends.
+    ///
+    /// # Errors
+    /// When no source can be reached in time, every source refuses for good, or the transfer was stopped.
+    pub async fn connection(&mut self) -> Result<&AgentConnection, LinkError> {
+        if self.connection.is_none() {
+            self.connection = Some(self.connect().await?);
+        }
+        Ok(self.connection.as_ref().expect("it was just put there"))
+    }
+
+    /// Sends a report on the connection there is; nobody waits for it.
+    pub fn report(&mut self, progress: ClientProgress) {
+        self.last_report = Some(progress);
+        if let Some(connection) = &self.connection {
+            connection.report(progress);
+        }
+    }
+
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Drops the connection; the next one is made to the next source.
+    pub fn move_on(&mut self) {
+        self.connection = None;
+        self.at = (self.at + 1) % self.config.sources.len();
+    }
+
+    async fn connect(&mut self) -> Result<AgentConnection, LinkError> {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut refusals = 0;
+        loop {
+            let source = &self.config.sources[self.at];
+            let attempt = AgentConnection::connect(source, &self.config.identity, self.config.hello.clone());
+            let attempt = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(LinkError::Stopped),
+                attempt = attempt => attempt,
+            };
+            let error = match attempt {
+                Ok(connection) => {
+                    tracing::info!(address = source.address, "connected to the agent");
+                    return self.accept(connection);
+                }
+                Err(error) => error,
+            };
+            tracing::warn!(address = source.address, error = describe(&error), "could not connect to the agent");
+            refusals = if error.is_transient() { 0 } else { refusals + 1 };
+            if refusals >= self.config.sources.len() {
+                return Err(LinkError::Refused(error));
+            }
+            if begun.elapsed() >= self.config.patience {
+                return Err(LinkError::GaveUp { patience: self.config.patience, source: error });
+            }
+            self.at = (self.at + 1) % self.config.sources.len();
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(LinkError::Stopped),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn accept(&self, connection: AgentConnection) -> Result<AgentConnection, LinkError> {
+        let (expected, found) = (self.config.kind, connection.kind());
+        if found == expected { Ok(connection) } else { Err(LinkError::OtherOrder { expected, found }) }
+    }
+
+    /// Tells how the task ended and waits until the controller has recorded it; tries again on a new connection when the
+    /// old one is lost before the answer.
+    ///
+    /// # Errors
+    /// When no agent could pass it on within the patience.
+    pub async fn finish(&mut self, outcome: ClientOutcome) -> Result<(), LinkError> {
+        loop {
+            self.connection().await?;
+            let Some(connection) = self.connection.take() else { continue };
+            if let Some(report) = self.last_report {
+                connection.report(report);
+            }
+            match connection.finish(outcome.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.0.is_transient() => {
+                    tracing::warn!(error = describe(&error), "the end of the task is not confirmed yet");
+                }
+                Err(error) => return Err(LinkError::Finish(error)),
+            }
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+#[must_use]
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

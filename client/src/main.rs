@@ -1,0 +1,56 @@
+//! `foghorn-client`: arguments, logs and signals; the work is in the library.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use foghorn_client::args::{Cli, Command, RunConfig};
+use foghorn_client::exit::Exit;
+use foghorn_client::link::describe;
+use foghorn_client::run::run;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let Command::Run(args) = Cli::parse().command;
+    let config = match RunConfig::new(args) {
+        Ok(config) => config,
+        Err(error) => return complain(Exit::Usage, &error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(Exit::Failed, &error),
+    };
+    let exit = runtime.block_on(async {
+        let _guard = match foghorn_telemetry::init("foghorn-client", None) {
+            Ok(guard) => guard,
+            Err(error) => return complain(Exit::Usage, &error),
+        };
+        let stop = CancellationToken::new();
+        let signals = tokio::spawn(stop_on_signal(stop.clone()));
+        let exit = run(config, stop).await;
+        signals.abort();
+        exit.into()
+    });
+    // A check-in that was told to stop may still wait for an answer; nobody needs it.
+    runtime.shutdown_background();
+    exit
+}
+
+fn complain(exit: Exit, error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("foghorn-client: {}", describe(error));
+    exit.into()
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::warn!("signals cannot be caught, a signal will end the process at once");
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::warn!("told to stop");
+    stop.cancel();
+}

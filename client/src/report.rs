@@ -1,0 +1,102 @@
+//! The summary of a run, for scripts and benchmarks: one JSON file, written whether the run succeeded or not.
+
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::link::describe;
+use crate::progress::{BusySeconds, Progress};
+
+/// What `--report` writes. Bytes are plain bytes of the disk, except `bytes_wire`, which are compressed.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct RunReport {
+    /// `deploy`, `capture`, or absent when the client never learnt its task.
+    pub task: Option<&'static str>,
+    /// `done`, `failed`, `no task`, `refused` or `cancelled`.
+    pub outcome: &'static str,
+    pub error: Option<String>,
+    /// From the order to the recorded end.
+    pub seconds: f64,
+    pub bytes_total: u64,
+    pub bytes_done: u64,
+    pub bytes_wire: u64,
+    pub bytes_reused: u64,
+    pub bytes_written: u64,
+    /// `network`, `codec` or `disk`; absent when the run was too short to tell.
+    pub limiting_stage: Option<&'static str>,
+    /// Seconds per kind of work, summed over its threads or lanes.
+    pub busy_seconds: BusySeconds,
+    /// Most memory that the process had resident, in bytes.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+impl RunReport {
+    #[must_use]
+    pub fn new(
+        task: Option<&'static str>,
+        exit: Exit,
+        error: Option<&(dyn std::error::Error + 'static)>,
+        progress: &Progress,
+    ) -> Self {
+        let snapshot = progress.snapshot();
+        Self {
+            task,
+            outcome: match exit {
+                Exit::Done => "done",
+                Exit::Failed | Exit::Usage => "failed",
+                Exit::NoTask => "no task",
+                Exit::Refused => "refused",
+                Exit::Cancelled => "cancelled",
+            },
+            error: error.map(|error| describe(error)),
+            seconds: snapshot.elapsed.as_secs_f64(),
+            bytes_total: snapshot.total.bytes(),
+            bytes_done: snapshot.done.bytes(),
+            bytes_wire: snapshot.wire.bytes(),
+            bytes_reused: snapshot.reused.bytes(),
+            bytes_written: snapshot.written.bytes(),
+            limiting_stage: snapshot.limiting.map(stage_name),
+            busy_seconds: progress.busy_seconds(),
+            peak_memory_bytes: peak_memory(),
+        }
+    }
+
+    /// # Errors
+    /// The file system's.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        std::fs::write(path, serde_json::to_vec_pretty(self).map_err(io::Error::other)?)
+    }
+}
+
+pub(crate) fn stage_name(stage: foghorn_transport::Stage) -> &'static str {
+    match stage {
+        foghorn_transport::Stage::Network => "network",
+        foghorn_transport::Stage::Codec => "codec",
+        foghorn_transport::Stage::Disk => "disk",
+    }
+}
+
+/// `VmHWM` of `/proc/self/status`, which is in KiB.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_written_as_json() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let progress = Progress::default();
+        progress.add_wire(7);
+        RunReport::new(Some("deploy"), Exit::Done, None, &progress).write(file.path()).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+        assert_eq!((&read["outcome"], &read["bytes_wire"]), (&"done".into(), &7.into()));
+        assert!(read["peak_memory_bytes"].as_u64().unwrap() > 1 << 20);
+    }
+}

@@ -1,0 +1,212 @@
+//! One run of the client: check in, choose the disk, do the task, tell everybody how it ended.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use foghorn_disk_layout::DirtyPolicy;
+use foghorn_proto::http::{Order, OrderKind};
+use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
+use foghorn_types::TaskId;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::args::RunConfig;
+use crate::capture::{CaptureError, capture};
+use crate::check_in::{CheckInError, CheckedIn, SOFTWARE, check_in};
+use crate::deploy::{DeployError, DeployOptions, deploy};
+use crate::disk::target::{ChooseDiskError, DiskRule, ParseDiskRuleError, choose};
+use crate::disk::{Access, Disk, OpenDiskError, linux};
+use crate::display;
+use crate::exit::Exit;
+use crate::link::{DEFAULT_PATIENCE, Link, LinkConfig, LinkError, describe};
+use crate::progress::Progress;
+use crate::report::RunReport;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("could not check in")]
+    CheckIn(#[from] CheckInError),
+    #[error("the order names no storage node")]
+    NoSource,
+    #[error("the host's disk rule cannot be used")]
+    Rule(#[from] ParseDiskRuleError),
+    #[error("could not look for disks")]
+    Scan(#[from] linux::ScanDisksError),
+    #[error("the disk was refused")]
+    ChooseDisk(#[from] ChooseDiskError),
+    #[error("the disk was refused")]
+    OpenDisk(#[from] OpenDiskError),
+    #[error("the deploy failed")]
+    Deploy(#[from] DeployError),
+    #[error("the capture failed")]
+    Capture(#[from] CaptureError),
+    #[error("the work was done, but that is not recorded")]
+    Finish(#[source] LinkError),
+    #[error("a thread panicked")]
+    Panicked(#[source] tokio::task::JoinError),
+}
+
+impl RunError {
+    /// The exit code that says the same.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::CheckIn(CheckInError::NoTask { .. }) => Exit::NoTask,
+            Self::CheckIn(
+                CheckInError::Refused { .. } | CheckInError::OtherAuthority { .. } | CheckInError::PlainHttp(_),
+            ) => Exit::Refused,
+            Self::CheckIn(CheckInError::Url(_)) => Exit::Usage,
+            Self::CheckIn(CheckInError::Stopped) => Exit::Cancelled,
+            Self::Rule(_) | Self::ChooseDisk(_) => Exit::Refused,
+            Self::OpenDisk(OpenDiskError::InUse { .. } | OpenDiskError::SectorSize { .. }) => Exit::Refused,
+            Self::Deploy(DeployError::Cancelled { .. } | DeployError::Link(LinkError::Stopped)) => Exit::Cancelled,
+            Self::Capture(CaptureError::Cancelled { .. } | CaptureError::Link(LinkError::Stopped)) => Exit::Cancelled,
+            Self::Deploy(error) if error.is_refusal() => Exit::Refused,
+            Self::Capture(error) if error.is_refusal() => Exit::Refused,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+/// Does the task of this machine. Prints progress and the outcome to standard error, writes the report if one is wanted.
+/// `stop` ends it promptly.
+pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
+    let mut progress = Arc::new(Progress::default());
+    let mut task = None;
+    let result = async {
+        let checked_in = wait_for_order(&config, &stop).await?;
+        progress = Arc::new(Progress::default());
+        let order = &checked_in.order;
+        task = Some(what(order.kind));
+        let span = tracing::info_span!("run", host = %checked_in.host, task = %order.task, image = %order.image);
+        if let Some(traceparent) = &order.traceparent {
+            foghorn_telemetry::set_parent(&span, traceparent);
+        }
+        carry_out(&config, &checked_in, progress.clone(), stop).instrument(span).await
+    }
+    .await;
+    let exit = result.as_ref().err().map_or(Exit::Done, RunError::exit);
+    match &result {
+        Ok(()) => display::line(&display::summary(task.unwrap_or_default(), &progress.snapshot())),
+        Err(error) => display::line(&format!("foghorn-client: {}", describe(error))),
+    }
+    if let Some(path) = &config.report {
+        let error = result.as_ref().err().map(|error| error as &(dyn std::error::Error + 'static));
+        if let Err(error) = RunReport::new(task, exit, error, &progress).write(path) {
+            display::line(&format!("foghorn-client: could not write {}: {error}", path.display()));
+        }
+    }
+    exit
+}
+
+async fn wait_for_order(config: &RunConfig, stop: &CancellationToken) -> Result<CheckedIn, RunError> {
+    let (with, stop_waiting) = (config.check_in.clone(), stop.clone());
+    let waiting = tokio::task::spawn_blocking(move || check_in(&with, &stop_waiting));
+    tokio::select! {
+        // An exchange under way cannot be interrupted; the thread notices at its end, and nobody waits for it.
+        () = stop.cancelled() => Err(CheckInError::Stopped.into()),
+        checked_in = waiting => Ok(checked_in.map_err(RunError::Panicked)??),
+    }
+}
+
+fn what(kind: OrderKind) -> &'static str {
+    match kind {
+        OrderKind::Deploy { .. } => "deploy",
+        OrderKind::Capture => "capture",
+    }
+}
+
+async fn carry_out(
+    config: &RunConfig,
+    checked_in: &CheckedIn,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let order = &checked_in.order;
+    display::line(&format!("{} of image {} on {}", what(order.kind), order.image_name, checked_in.host_name));
+    let mut link = new_link(checked_in, stop.clone())?;
+    let over = CancellationToken::new();
+    let showing = tokio::spawn(display::show(what(order.kind), progress.clone(), over.clone()));
+    let result = transfer(config, order, &mut link, progress, stop).await;
+    over.cancel();
+    showing.await.map_err(RunError::Panicked)?;
+    match result {
+        Ok(()) => link.finish(ClientOutcome::Complete).await.map_err(RunError::Finish),
+        Err(error) => {
+            tell_failure(&mut link, &error, order.task).await;
+            Err(error)
+        }
+    }
+}
+
+/// Tells the agent why the task failed, if that still helps; the exit code does not depend on it.
+async fn tell_failure(link: &mut Link, error: &RunError, task: TaskId) {
+    if error.exit() == Exit::Cancelled && !link.is_connected() {
+        return;
+    }
+    let told = link.finish(ClientOutcome::Failed { reason: describe(error) });
+    match tokio::time::timeout(std::time::Duration::from_secs(20), told).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%task, error = describe(&error), "could not report the failure"),
+        Err(_) => tracing::warn!(%task, "could not report the failure in time"),
+    }
+}
+
+fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<Link, RunError> {
+    let order = &checked_in.order;
+    let sources: Vec<Source> = order
+        .sources
+        .iter()
+        .map(|source| Source { address: source.address.clone(), server_name: source.server_name.clone() })
+        .collect();
+    if sources.is_empty() {
+        return Err(RunError::NoSource);
+    }
+    let kind = match order.kind {
+        OrderKind::Deploy { manifest } => SessionKind::Deploy { manifest },
+        OrderKind::Capture => SessionKind::Capture,
+    };
+    let hello = Hello {
+        task: order.task,
+        software: SOFTWARE.to_owned(),
+        traceparent: foghorn_telemetry::current_traceparent().unwrap_or_default(),
+    };
+    let identity = checked_in.identity.clone();
+    Ok(Link::new(LinkConfig { sources, identity, hello, kind, patience: DEFAULT_PATIENCE }, stop))
+}
+
+async fn transfer(
+    config: &RunConfig,
+    order: &Order,
+    link: &mut Link,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let rule = match &config.disk {
+        Some(rule) => Some(rule.clone()),
+        None => order.disk_rule.as_deref().map(str::parse::<DiskRule>).transpose()?,
+    };
+    let access = match order.kind {
+        OrderKind::Deploy { .. } => Access::Write,
+        OrderKind::Capture => Access::Read,
+    };
+    let file_sectors = config.file_sectors;
+    let disk = tokio::task::spawn_blocking(move || -> Result<Disk, RunError> {
+        let seen = linux::scan(rule.as_ref())?;
+        Ok(Disk::open(choose(rule.as_ref(), &seen)?, access, file_sectors)?)
+    })
+    .await
+    .map_err(RunError::Panicked)??;
+    match order.kind {
+        OrderKind::Deploy { manifest } => {
+            let options = DeployOptions { manifest, state_dir: config.state_dir.clone().map(PathBuf::from) };
+            Ok(deploy(disk, link, &options, progress, stop).await?)
+        }
+        OrderKind::Capture => {
+            let policy = if config.accept_dirty { DirtyPolicy::Accept } else { DirtyPolicy::Refuse };
+            let captured = capture(disk, link, policy, progress, stop).await?;
+            tracing::info!(manifest = %captured.manifest, "captured");
+            Ok(())
+        }
+    }
+}
