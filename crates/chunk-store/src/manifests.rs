@@ -1,0 +1,212 @@
+//! Manifests and the images that they are: `manifests/ID.manifest`, and `images/NUMBER` with the id of its manifest.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::time::SystemTime;
+
+use foghorn_image::{ChunkContent, DecodeManifestError, Manifest};
+use foghorn_types::{ChunkId, ImageId, ManifestId};
+
+use crate::index::IndexError;
+use crate::pack::sync_dir;
+use crate::store::Store;
+
+/// The image was not stored; whatever it was before, it still is.
+#[derive(Debug, thiserror::Error)]
+pub enum PutManifestError {
+    #[error("the bytes are no manifest")]
+    Decode(#[from] DecodeManifestError),
+    #[error("chunk {0} of the image is not in the store")]
+    MissingChunk(ChunkId),
+    #[error("could not write {path}", path = path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("could not look up the image's chunks")]
+    Index(#[from] IndexError),
+}
+
+/// A manifest could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadManifestError {
+    #[error("manifest {0} is not in the store")]
+    NotFound(ManifestId),
+    #[error("manifest {0} is damaged on disk")]
+    Damaged(ManifestId),
+    #[error("could not read {path}", path = path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// The images could not be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum ListManifestsError {
+    #[error("could not read {path}", path = path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path} does not name a manifest", path = path.display())]
+    Damaged { path: PathBuf },
+}
+
+/// The image may or may not be gone.
+#[derive(Debug, thiserror::Error)]
+#[error("could not remove {path}", path = path.display())]
+pub struct DropImageError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The two directories.
+#[derive(Debug)]
+pub(crate) struct ManifestDir {
+    manifests: PathBuf,
+    images: PathBuf,
+}
+
+impl ManifestDir {
+    pub(crate) fn open(store: &Path) -> io::Result<Self> {
+        let this = Self { manifests: store.join("manifests"), images: store.join("images") };
+        for dir in [&this.manifests, &this.images] {
+            fs::create_dir_all(dir)?;
+            for entry in fs::read_dir(dir)? {
+                let path = entry?.path();
+                // What a crash left of a write that nobody was told of.
+                if path.extension().is_some_and(|extension| extension == "new") {
+                    fs::remove_file(path)?;
+                }
+            }
+        }
+        Ok(this)
+    }
+
+    fn path_of(&self, id: &ManifestId) -> PathBuf {
+        self.manifests.join(format!("{id}.manifest"))
+    }
+
+    /// All manifests, whether an image names them or not, with the time they were written.
+    pub(crate) fn list(&self) -> io::Result<Vec<(ManifestId, SystemTime)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.manifests)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".manifest")).and_then(|stem| stem.parse().ok());
+            if let Some(id) = id {
+                found.push((id, entry.metadata()?.modified()?));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn remove(&self, id: &ManifestId) -> io::Result<()> {
+        fs::remove_file(self.path_of(id))?;
+        sync_dir(&self.manifests)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.manifests
+    }
+}
+
+/// Replaces a file by `bytes`, at once and durably.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), PutManifestError> {
+    let write = || {
+        let new = path.with_extension("new");
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        sync_dir(path.parent().expect("it lies in a directory of the store"))
+    };
+    write().map_err(|source| PutManifestError::Io { path: path.to_owned(), source })
+}
+
+impl Store {
+    /// Makes `manifest` the contents of an image, durably, instead of what the image was before.
+    ///
+    /// # Errors
+    /// When the bytes are no manifest, one of its chunks is not here (or damaged), or the file system fails.
+    pub fn put_manifest(&self, image: ImageId, manifest: &[u8]) -> Result<ManifestId, PutManifestError> {
+        let chunks = data_chunks(&Manifest::decode(manifest)?);
+        let id = ManifestId::of(manifest);
+        // No sweep may judge the chunks between the look at them and the manifest that keeps them.
+        let _references = self.references.lock().unwrap_or_else(PoisonError::into_inner);
+        let present = self.contains(&chunks)?;
+        if let Some((missing, _)) = chunks.iter().zip(present).find(|(_, present)| !present) {
+            return Err(PutManifestError::MissingChunk(*missing));
+        }
+        replace(&self.manifests.path_of(&id), manifest)?;
+        replace(&self.manifests.images.join(image.to_string()), id.to_string().as_bytes())?;
+        Ok(id)
+    }
+
+    /// The encoded manifest, checked against its id.
+    ///
+    /// # Errors
+    /// See [`ReadManifestError`].
+    pub fn read_manifest(&self, id: ManifestId) -> Result<Vec<u8>, ReadManifestError> {
+        let path = self.manifests.path_of(&id);
+        let bytes = fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ReadManifestError::NotFound(id),
+            _ => ReadManifestError::Io { path, source },
+        })?;
+        if ManifestId::of(&bytes) == id { Ok(bytes) } else { Err(ReadManifestError::Damaged(id)) }
+    }
+
+    /// The images that are here and what they are, ascending by image.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or an entry is damaged.
+    pub fn manifests(&self) -> Result<Vec<(ImageId, ManifestId)>, ListManifestsError> {
+        let dir = &self.manifests.images;
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ListManifestsError::Io { path, source }
+        };
+        let mut images = Vec::new();
+        for entry in fs::read_dir(dir).map_err(failed(dir))? {
+            let entry = entry.map_err(failed(dir))?;
+            let Some(image) = entry.file_name().to_str().and_then(|name| name.parse::<ImageId>().ok()) else {
+                continue;
+            };
+            let path = entry.path();
+            let text = match fs::read_to_string(&path) {
+                Ok(text) => text,
+                // Dropped since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(&path)(error)),
+            };
+            images.push((image, text.parse().map_err(|_| ListManifestsError::Damaged { path })?));
+        }
+        images.sort_unstable();
+        Ok(images)
+    }
+
+    /// Forgets an image. Its manifest and the chunks that no other image needs go with a later sweep. Returns whether
+    /// there was one.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn drop_image(&self, image: ImageId) -> Result<bool, DropImageError> {
+        let _references = self.references.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.manifests.images.join(image.to_string());
+        let removed = match fs::remove_file(&path) {
+            Ok(()) => sync_dir(&self.manifests.images).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        };
+        removed.map_err(|source| DropImageError { path, source })
+    }
+}
+
+/// The different chunks that an image needs stored, ascending.
+pub(crate) fn data_chunks(manifest: &Manifest) -> Vec<ChunkId> {
+    let mut ids: Vec<ChunkId> = manifest
+        .chunks
+        .iter()
+        .filter_map(|chunk| match chunk.content {
+            ChunkContent::Data(id) => Some(id),
+            ChunkContent::Zero => None,
+        })
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}

@@ -1,0 +1,119 @@
+//! Bringing index and packs together at start: whatever lies behind the indexed part of a pack is read and taken in.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use foghorn_types::Timestamp;
+use tracing::{info, warn};
+
+use crate::index::{Entry, Flush, Index, IndexError};
+use crate::pack::{Found, PackDir, PackNumber, Scan, ScanDepth};
+use crate::store::OpenStoreError;
+
+/// Records that go into the index in one transaction.
+const BATCH: usize = 4096;
+
+/// What to do with bytes behind the last whole record of the last pack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Torn {
+    /// At start: nobody was told that they are safe.
+    Cut,
+    /// While the store is open: its writer knows how long the pack is.
+    Leave,
+}
+
+/// Opens the index; one that cannot be opened is put aside and a new one begun, to be filled from the packs.
+pub(crate) fn open_index(path: &Path) -> Result<Index, OpenStoreError> {
+    let problem = match Index::open(path) {
+        Ok(index) => return Ok(index),
+        Err(problem) => problem,
+    };
+    let aside = path.with_extension("damaged");
+    warn!(
+        error = &problem as &dyn std::error::Error,
+        "the index of the chunk store cannot be opened, rebuilding it from the packs"
+    );
+    fs::rename(path, &aside).map_err(|source| OpenStoreError::Io { path: path.to_owned(), source })?;
+    Ok(Index::open(path)?)
+}
+
+/// Takes all records into the index that it does not know yet.
+pub(crate) fn read_tails(packs: &PackDir, index: &Index, torn: Torn) -> Result<(), OpenStoreError> {
+    let failed = |pack| move |source| OpenStoreError::Io { path: packs.path_of(pack), source };
+    let numbers = packs.list().map_err(failed(0))?;
+    for &pack in &numbers {
+        let is_last = numbers.last() == Some(&pack);
+        let known = index.read(|index| index.known_len(pack))?;
+        let len = packs.len_of(pack).map_err(failed(pack))?;
+        if len < known {
+            warn!(pack, len, known, "a pack has lost its end");
+        }
+        if len <= known {
+            continue;
+        }
+        // A pack that was complete long ago needs no look at each byte; one that was being written does.
+        let depth = if is_last || known > 0 { ScanDepth::Contents } else { ScanDepth::Headers };
+        let tail = Tail { packs, index, pack, known, len, depth };
+        let end = tail.read()?;
+        if end < len && is_last && torn == Torn::Cut {
+            warn!(pack, bytes = len - end, "cut off the end of a pack that was being written");
+            let file = packs.open_for_append(pack).map_err(failed(pack))?;
+            file.set_len(end).and_then(|()| file.sync_all()).map_err(failed(pack))?;
+        }
+    }
+    Ok(())
+}
+
+/// The part of a pack that the index does not know.
+struct Tail<'a> {
+    packs: &'a PackDir,
+    index: &'a Index,
+    pack: PackNumber,
+    known: u64,
+    len: u64,
+    depth: ScanDepth,
+}
+
+impl Tail<'_> {
+    /// Returns where the last whole record ends.
+    fn read(&self) -> Result<u64, OpenStoreError> {
+        let failed = |source: io::Error| OpenStoreError::Io { path: self.packs.path_of(self.pack), source };
+        let file = self.packs.open_for_read(self.pack).map_err(failed)?;
+        // What was acknowledged is flushed; what is taken in here for the first time must be, too.
+        file.sync_all().map_err(failed)?;
+        let mut scan = Scan::new(&file, self.known, self.len, self.depth);
+        let (mut end, mut count) = (self.known, 0);
+        loop {
+            let mut batch = Vec::with_capacity(BATCH);
+            while batch.len() < BATCH {
+                let Some(found) = scan.next().map_err(failed)? else { break };
+                batch.push(found);
+            }
+            let Some(last) = batch.last() else { break };
+            end = last.offset + last.header.record_len();
+            count += batch.len();
+            self.take_in(&batch, end)?;
+        }
+        info!(pack = self.pack, chunks = count, "took chunks of a pack into the index");
+        Ok(end)
+    }
+
+    fn take_in(&self, batch: &[Found], end: u64) -> Result<(), IndexError> {
+        let touched = Timestamp::now();
+        self.index.write(Flush::Now, |index| {
+            for Found { offset, header } in batch {
+                let entry = Entry {
+                    pack: self.pack,
+                    offset: *offset,
+                    stored_len: header.stored_len,
+                    plain_len: header.plain_len,
+                    touched,
+                    damaged: false,
+                };
+                index.insert(&header.id, &entry)?;
+            }
+            index.set_known_len(self.pack, end)
+        })
+    }
+}

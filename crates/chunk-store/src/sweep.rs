@@ -1,0 +1,234 @@
+//! Mark and sweep: chunks that no image needs go, and packs that hold mostly such chunks are written anew without them.
+//!
+//! Every step leaves a store that is whole: entries go before the bytes they point to, copies are flushed and indexed before
+//! the originals are removed.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::{Duration, SystemTime};
+
+use foghorn_image::{DecodeManifestError, Manifest};
+use foghorn_types::{ByteCount, ChunkId, ManifestId, Timestamp};
+use tracing::{info, warn};
+
+use crate::index::{Flush, IndexError};
+use crate::manifests::{ListManifestsError, ReadManifestError, data_chunks};
+use crate::pack::{Found, PackNumber, Scan, ScanDepth, read_record};
+use crate::put::PutError;
+use crate::record::RecordHeader;
+use crate::store::Store;
+
+/// What a sweep did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SweepReport {
+    pub removed_manifests: u64,
+    pub removed_chunks: u64,
+    pub removed_packs: u64,
+    /// Packs of which the chunks still needed were copied into the newest one; part of `removed_packs`.
+    pub rewritten_packs: u64,
+    /// By which the packs became smaller, all in all.
+    pub freed: ByteCount,
+}
+
+/// The sweep stopped; nothing that is needed was removed.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    #[error("could not list the images")]
+    List(#[from] ListManifestsError),
+    /// As long as a manifest cannot be read nobody knows which chunks it needs.
+    #[error("could not read a manifest")]
+    Manifest(#[from] ReadManifestError),
+    #[error("manifest {0} cannot be decoded")]
+    Decode(ManifestId, #[source] DecodeManifestError),
+    #[error("could not work on {path}", path = path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("could not change the index")]
+    Index(#[from] IndexError),
+    #[error("could not copy chunks out of a pack")]
+    Rewrite(#[from] PutError),
+}
+
+/// Chunks that are judged in one transaction.
+const BATCH: usize = 4096;
+/// Bytes of chunks that are copied with one flush.
+const COPY_BATCH: u64 = 8 << 20;
+
+/// The first 8 bytes of every chunk that is needed: 8 MB for a million. Two chunks that share them are kept if one is
+/// needed, which does no harm and happens once in 2^44 or so.
+struct Marked(Vec<u64>);
+
+impl Marked {
+    fn has(&self, id: &ChunkId) -> bool {
+        self.0.binary_search(&prefix(id)).is_ok()
+    }
+}
+
+fn prefix(id: &ChunkId) -> u64 {
+    u64::from_be_bytes(*id.as_bytes().first_chunk().expect("a digest has 32 bytes"))
+}
+
+impl Store {
+    /// Removes what no image needs: manifests without an image and chunks without a manifest, if nobody has put or asked
+    /// for them for `grace` and no [`CaptureGuard`](crate::CaptureGuard) or [`ManifestPin`](crate::ManifestPin) keeps
+    /// them. The store works on meanwhile; images cannot be added or dropped while chunks are judged.
+    ///
+    /// # Errors
+    /// See [`SweepError`].
+    pub fn sweep(&self, grace: Duration) -> Result<SweepReport, SweepError> {
+        let mut report = SweepReport::default();
+        {
+            let _references = self.references.lock().unwrap_or_else(PoisonError::into_inner);
+            let marked = self.mark(grace, &mut report)?;
+            self.remove_unmarked(&marked, grace, &mut report)?;
+        }
+        self.clean_packs(&mut report)?;
+        info!(?report, "swept the chunk store");
+        Ok(report)
+    }
+
+    fn mark(&self, grace: Duration, report: &mut SweepReport) -> Result<Marked, SweepError> {
+        let failed = |source| SweepError::Io { path: self.manifests.path().to_owned(), source };
+        let named: HashSet<ManifestId> = self.manifests()?.into_iter().map(|(_, id)| id).collect();
+        let mut marked = Vec::new();
+        for (id, written) in self.manifests.list().map_err(failed)? {
+            let age = SystemTime::now().duration_since(written).unwrap_or_default();
+            if !named.contains(&id) && !self.guards.is_pinned(&id) && age >= grace {
+                self.manifests.remove(&id).map_err(failed)?;
+                report.removed_manifests += 1;
+                continue;
+            }
+            let encoded = self.read_manifest(id)?;
+            let manifest = Manifest::decode(&encoded).map_err(|source| SweepError::Decode(id, source))?;
+            marked.extend(data_chunks(&manifest).iter().map(prefix));
+            marked.sort_unstable();
+            marked.dedup();
+        }
+        Ok(Marked(marked))
+    }
+
+    fn remove_unmarked(&self, marked: &Marked, grace: Duration, report: &mut SweepReport) -> Result<(), SweepError> {
+        let mut after = None;
+        loop {
+            let page = self.index.read(|index| index.page(after, BATCH))?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            let unmarked: Vec<ChunkId> = page.into_iter().map(|(id, _)| id).filter(|id| !marked.has(id)).collect();
+            if !unmarked.is_empty() {
+                report.removed_chunks += self.remove_old(&unmarked, grace)?;
+            }
+        }
+    }
+
+    fn remove_old(&self, ids: &[ChunkId], grace: Duration) -> Result<u64, SweepError> {
+        // A put that has found its chunk present holds the writer until it has touched it.
+        let _writer = self.lock_writer();
+        Ok(self.index.write(Flush::Later, |index| {
+            let cutoff = self.cutoff(grace);
+            let mut removed = 0;
+            for id in ids {
+                if index.get(id)?.is_some_and(|entry| entry.touched < cutoff) {
+                    index.remove(id)?;
+                    removed += 1;
+                }
+            }
+            Ok(removed)
+        })?)
+    }
+
+    /// Chunks touched before this may go.
+    fn cutoff(&self, grace: Duration) -> Timestamp {
+        let cutoff = if grace.is_zero() { self.now() + Duration::from_millis(1) } else { self.now() - grace };
+        self.guards.oldest_capture().map_or(cutoff, |began| began.min(cutoff))
+    }
+
+    fn clean_packs(&self, report: &mut SweepReport) -> Result<(), SweepError> {
+        // From here on the removals hold, so the bytes may go.
+        self.index.write(Flush::Now, |_| Ok(()))?;
+        let live = self.live_bytes_by_pack()?;
+        let numbers = self.packs.list().map_err(|error| self.pack_failed(None, error))?;
+        for pack in numbers {
+            // Asked each time: copying may have filled the newest pack and begun another.
+            if pack >= self.lock_writer().pack() {
+                continue;
+            }
+            let len = self.packs.len_of(pack).map_err(|error| self.pack_failed(Some(pack), error))?;
+            let needed = live.get(&pack).copied().unwrap_or(0);
+            if needed > len / 2 {
+                continue;
+            }
+            let copied = if needed == 0 { Some(0) } else { self.copy_out(pack, len)? };
+            let Some(copied) = copied else { continue };
+            // Copies must be found at their new places after a crash, before the old ones go.
+            self.index.write(Flush::Now, |_| Ok(()))?;
+            self.packs.remove(pack).map_err(|error| self.pack_failed(Some(pack), error))?;
+            self.index.write(Flush::Later, |index| index.forget_pack(pack))?;
+            report.removed_packs += 1;
+            report.rewritten_packs += u64::from(copied > 0);
+            report.freed += ByteCount::from_bytes(len.saturating_sub(copied));
+        }
+        Ok(())
+    }
+
+    fn live_bytes_by_pack(&self) -> Result<BTreeMap<PackNumber, u64>, SweepError> {
+        let mut live = BTreeMap::new();
+        let mut after = None;
+        loop {
+            let page = self.index.read(|index| index.page(after, BATCH))?;
+            let Some((last, _)) = page.last() else { return Ok(live) };
+            after = Some(*last);
+            for (_, entry) in page {
+                *live.entry(entry.pack).or_default() += entry.record_len();
+            }
+        }
+    }
+
+    /// Copies the chunks of a pack that are still needed into the newest one. Returns the bytes copied, or `None` when a
+    /// chunk is damaged: then the pack stays, for whoever wants to save something from it.
+    fn copy_out(&self, pack: PackNumber, len: u64) -> Result<Option<u64>, SweepError> {
+        let file = self.packs.open_for_read(pack).map_err(|error| self.pack_failed(Some(pack), error))?;
+        let mut scan = Scan::new(&file, 0, len, ScanDepth::Headers);
+        let mut copied = 0;
+        loop {
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while bytes < COPY_BATCH {
+                let Some(found) = scan.next().map_err(|error| self.pack_failed(Some(pack), error))? else { break };
+                if self.index.read(|index| index.get(&found.header.id))?.is_some_and(|e| e.is_at(pack, found.offset)) {
+                    let Ok((header, stored)) = read_record(&file, found.offset, found.header.stored_len) else {
+                        warn!(pack, chunk = %found.header.id, "a pack with a damaged chunk is not cleaned");
+                        return Ok(None);
+                    };
+                    bytes += header.record_len();
+                    batch.push((found, header, stored));
+                }
+            }
+            if batch.is_empty() {
+                break;
+            }
+            copied += self.copy(pack, &batch)?;
+        }
+        let left = self.live_bytes_by_pack()?.contains_key(&pack);
+        Ok((!left).then_some(copied))
+    }
+
+    fn copy(&self, pack: PackNumber, batch: &[(Found, RecordHeader, Vec<u8>)]) -> Result<u64, SweepError> {
+        let mut writer = self.lock_writer();
+        let records: Vec<(RecordHeader, &[u8])> = self.index.read(|index| {
+            let mut still = Vec::with_capacity(batch.len());
+            for (found, header, stored) in batch {
+                if index.get(&header.id)?.is_some_and(|entry| entry.is_at(pack, found.offset) && !entry.damaged) {
+                    still.push((*header, &stored[..]));
+                }
+            }
+            Ok(still)
+        })?;
+        self.append(&mut writer, &records, &[])?;
+        Ok(records.iter().map(|(header, _)| header.record_len()).sum())
+    }
+
+    fn pack_failed(&self, pack: Option<PackNumber>, source: io::Error) -> SweepError {
+        let path = pack.map_or_else(|| self.packs.path().to_owned(), |pack| self.packs.path_of(pack));
+        SweepError::Io { path, source }
+    }
+}
