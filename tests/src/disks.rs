@@ -92,6 +92,13 @@ pub fn make_gpt(path: &Path, size: u64, sector: u64, parts: &[(Kind, u64)], seed
     Ok(Disk { path: path.to_owned(), partitions })
 }
 
+/// A GPT disk of `size` bytes with `volume` as its one partition.
+pub fn wrap_in_gpt(path: &Path, size: u64, volume: &Path, partition: &Made) -> Result<()> {
+    blank(path, size)?;
+    copy_sparse(volume, path, partition.start)?;
+    write_gpt(path, 512, std::slice::from_ref(partition))
+}
+
 /// sgdisk and sfdisk take a file's sectors for 512 bytes; fdisk is told.
 fn write_gpt(path: &Path, sector: u64, partitions: &[Made]) -> Result<()> {
     let mut keys = String::from("g\n");

@@ -28,6 +28,7 @@ pub struct Stack {
     pub agents: Vec<Agent>,
     etcd: Option<Process>,
     ports: Ports,
+    address: String,
     folder: tempfile::TempDir,
 }
 
@@ -46,11 +47,23 @@ struct Ports {
     link: u16,
 }
 
-/// Lines added to the generated configuration files.
-#[derive(Clone, Default)]
+/// What differs from an ordinary installation on loopback.
+#[derive(Clone)]
 pub struct Options {
+    /// Address that everything listens on.
+    pub address: String,
+    /// Lines added to the controller's configuration file, before its tables.
     pub controller: String,
+    /// Lines added to the first agent's configuration file.
     pub agent: String,
+    /// Where the installation keeps its files; the system's temporary folder when absent.
+    pub folder: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { address: "127.0.0.1".to_owned(), controller: String::new(), agent: String::new(), folder: None }
+    }
 }
 
 impl Stack {
@@ -66,7 +79,9 @@ impl Stack {
     }
 
     pub fn controller_only(engine: Engine, options: &Options) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("foghorn-e2e-").tempdir()?;
+        let place = options.folder.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("foghorn-e2e-").tempdir_in(place)?;
+        let address = options.address.clone();
         let ports = Ports { rest: free_port()?, link: free_port()? };
         let (etcd, store) = match engine {
             Engine::Embedded => (None, String::new()),
@@ -79,7 +94,7 @@ impl Stack {
         fs::write(
             folder.path().join("controller.toml"),
             format!(
-                "data_dir = {:?}\nfirst_run_file = {first_run:?}\n{}\n{store}\n[rest]\nlisten = \"127.0.0.1:{}\"\n[link]\nlisten = \"127.0.0.1:{}\"\n",
+                "data_dir = {:?}\nfirst_run_file = {first_run:?}\n{}\n{store}\n[rest]\nlisten = \"{address}:{}\"\nnames = [{address:?}]\n[link]\nlisten = \"{address}:{}\"\n",
                 folder.path().join("controller"),
                 options.controller,
                 ports.rest,
@@ -87,13 +102,13 @@ impl Stack {
             ),
         )?;
         let controller = start_controller(folder.path())?;
-        let url = format!("https://127.0.0.1:{}", ports.rest);
+        let url = format!("https://{address}:{}", ports.rest);
         let ca = until("the controller's first answer", PATIENCE, || Ok(Rest::fetch_ca(&url).ok()))?;
         let secrets: Value = until("the first-run file", PATIENCE, || {
             Ok(fs::read(&first_run).ok().and_then(|text| serde_json::from_slice(&text).ok()))
         })?;
         let rest = Rest::new(&url, &ca, text(&secrets, "api_token")?, text(&secrets, "user_token")?)?;
-        let stack = Self { rest, controller, agents: vec![], etcd, ports, folder };
+        let stack = Self { rest, controller, agents: vec![], etcd, ports, address, folder };
         stack.wait_ready()?;
         Ok(stack)
     }
@@ -134,9 +149,10 @@ impl Stack {
         fs::write(
             &config,
             format!(
-                "state_dir = {state:?}\ncontroller = {:?}\njoin_token = {:?}\nlisten = \"127.0.0.1:{port}\"\n{extra}\n",
+                "state_dir = {state:?}\ncontroller = {:?}\njoin_token = {:?}\nlisten = \"{}:{port}\"\n{extra}\n",
                 self.rest.url,
                 text(&token, "token")?,
+                self.address,
             ),
         )?;
         let process = start_agent(self.folder(), name, &config, &wrap)?;
