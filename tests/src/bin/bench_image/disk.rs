@@ -8,21 +8,21 @@ use anyhow::{Context, Result, ensure};
 use foghorn_tests::disks::{self, MIB, Made};
 use foghorn_tests::tools::run;
 
-pub struct Disks {
+pub(crate) struct Disks {
     /// GPT disk with one partition.
-    pub first: PathBuf,
+    pub(crate) first: PathBuf,
     /// The same with 5 % of the data replaced.
-    pub second: PathBuf,
+    pub(crate) second: PathBuf,
     /// The partition's bytes alone, for the peer.
-    pub volume: PathBuf,
-    pub partition: Made,
-    pub size: u64,
+    pub(crate) volume: PathBuf,
+    pub(crate) partition: Made,
+    pub(crate) size: u64,
 }
 
 const DISK: u64 = 2048 * MIB;
 const DATA: u64 = 1024 * MIB;
 
-pub fn make(work: &Path) -> Result<Disks> {
+pub(crate) fn make(work: &Path) -> Result<Disks> {
     let tree = work.join("tree");
     let copied = copy_real_files(Path::new("/usr"), &tree, DATA)?;
     ensure!(copied >= DATA * 9 / 10, "this machine has too few files under /usr: {copied} bytes");

@@ -5,23 +5,23 @@ use serde_json::{Value, json};
 use crate::runs::Ran;
 
 /// One pass over everything that crosses the shaped link.
-pub struct Round {
-    pub capture: Ran,
-    pub deploy: Ran,
-    pub recapture: Ran,
-    pub redeploy: Ran,
-    pub peer_capture: f64,
-    pub peer_deploy: f64,
+pub(crate) struct Round {
+    pub(crate) capture: Ran,
+    pub(crate) deploy: Ran,
+    pub(crate) recapture: Ran,
+    pub(crate) redeploy: Ran,
+    pub(crate) peer_capture: f64,
+    pub(crate) peer_deploy: f64,
     /// The image's content after the first and the second capture.
-    pub first: Value,
-    pub second: Value,
+    pub(crate) first: Value,
+    pub(crate) second: Value,
 }
 
 #[derive(Default)]
-pub struct Figures {
-    pub rounds: Vec<Round>,
+pub(crate) struct Figures {
+    pub(crate) rounds: Vec<Round>,
     pub agent_mib_8: Option<f64>,
-    pub loopback: Vec<(Ran, Ran)>,
+    pub(crate) loopback: Vec<(Ran, Ran)>,
 }
 
 /// Middle value; of an even number, the lower of the two in the middle.
@@ -50,7 +50,7 @@ impl Figures {
     }
 
     /// Ratios are medians of the ratios within one round, so that a slow minute of the machine meets both sides.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         json!({
             "runs": self.rounds.len(),
             "capture": {
@@ -99,7 +99,7 @@ impl Figures {
     }
 }
 
-pub fn print(figures: &Figures) {
+pub(crate) fn print(figures: &Figures) {
     let json = figures.to_json();
     println!("\n                      foghorn      peer     ratio    target");
     for (name, target) in [("capture", "1.05"), ("deploy", "1.05")] {

@@ -11,14 +11,14 @@ use foghorn_tests::tools::find;
 
 use crate::on_client;
 
-pub struct Peer {
+pub(crate) struct Peer {
     _nginx: Process,
     url: String,
     store: PathBuf,
 }
 
 impl Peer {
-    pub fn start(work: &Path, address: &str) -> Result<Self> {
+    pub(crate) fn start(work: &Path, address: &str) -> Result<Self> {
         let folder = work.join("nginx");
         let store = folder.join("store");
         fs::create_dir_all(&store)?;
@@ -50,7 +50,7 @@ impl Peer {
     }
 
     /// Seconds to capture `volume` into the store.
-    pub fn capture(&self, volume: &Path, work: &Path) -> Result<f64> {
+    pub(crate) fn capture(&self, volume: &Path, work: &Path) -> Result<f64> {
         let _ = fs::remove_file(self.store.join("image.zst"));
         self.timed(
             &format!(
@@ -64,7 +64,7 @@ impl Peer {
     }
 
     /// Seconds to restore the stored image into `volume`, which exists and is empty.
-    pub fn deploy(&self, volume: &Path, work: &Path) -> Result<f64> {
+    pub(crate) fn deploy(&self, volume: &Path, work: &Path) -> Result<f64> {
         self.timed(
             &format!(
                 "curl -sfk '{}' | zstd -dqc | partclone.ext4 -r -s - -O '{}' -L '{}' 2>/dev/null",

@@ -29,15 +29,15 @@ enum Side {
 }
 
 /// What one client process did.
-pub struct Ran {
-    pub seconds: f64,
+pub(crate) struct Ran {
+    pub(crate) seconds: f64,
     /// User and system time of the client and of the agent meanwhile.
-    pub client_cpu: f64,
-    pub agent_cpu: f64,
-    pub report: Value,
+    pub(crate) client_cpu: f64,
+    pub(crate) agent_cpu: f64,
+    pub(crate) report: Value,
 }
 
-pub fn measure(work: &Path, runs: usize) -> Result<Figures> {
+pub(crate) fn measure(work: &Path, runs: usize) -> Result<Figures> {
     eprintln!("making the disks …");
     let disks = disk::make(work)?;
     let peer = Peer::start(work, ADDRESS)?;
