@@ -1,7 +1,10 @@
 //! What can be done to the state, whatever dialect asks for it. One file per subject; each function takes what it needs.
 
 pub mod accounts;
+pub mod check_in;
+pub mod enrolment;
 pub mod objects;
+pub mod one_time;
 pub mod task_outcome;
 pub mod tasks;
 

@@ -36,7 +36,7 @@ fn create_in<C: Class>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u
     }
     stamp(&mut object, sent, by)?;
     if let Some(owner) = draft.merges_into(&object) {
-        return merge(draft, owner, sent);
+        return merge::<C>(draft, owner, sent);
     }
     refuse_taken(draft, &object)?;
     object.set_id(draft.next_id::<C>());

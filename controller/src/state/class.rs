@@ -49,6 +49,15 @@ pub enum Write<'a, C: Class> {
     Edit(&'a Row<C>),
 }
 
+/// See [`Class::CURRENT`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Current {
+    /// Secondary index that has them under key 0.
+    pub index: usize,
+    /// The field that makes them current; a filter on it is ignored there.
+    pub field: &'static str,
+}
+
 /// A class of objects. Adding one is one file in [`super::classes`] and one line in its list.
 pub trait Class: Default + Clone + Send + Sync + 'static {
     /// Name in routes and keys.
@@ -59,10 +68,10 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     const RELATIONS: &'static [&'static str] = &[];
     /// Whether rows have a name: then lists are ordered by it.
     const NAMED: bool = false;
+    /// Where the rows are that its `active` route shows; absent for a class without such a route.
+    const CURRENT: Option<Current> = None;
     /// Number of secondary indexes.
     const INDEXES: usize = 0;
-    /// Whether `/fog/<class>` exists. Internal classes (users) are stored like the rest and not served.
-    const ROUTED: bool = true;
 
     fn id(&self) -> u32;
     fn set_id(&mut self, id: u32);
@@ -84,6 +93,9 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     /// Adds computed values and embedded objects to a rendering. `row` is `None` where a missing object is shown as one
     /// whose fields are all empty.
     fn extras(_row: Option<&Row<Self>>, _scene: &Scene<'_>, _out: &mut JsonObject<'_>) {}
+
+    /// Adds what `/fog/<class>/<id>/<item>` shows besides.
+    fn item(_row: &Row<Self>, _item: &str, _scene: &Scene<'_>, _out: &mut JsonObject<'_>) {}
 
     /// The row as it is to be shown now, where that differs from what is stored (progress of a running task).
     fn overlay(&self, _scene: &Scene<'_>) -> Option<Self> {

@@ -17,6 +17,11 @@ impl<'o> JsonObject<'o> {
         Self { out, empty: true }
     }
 
+    /// Goes on with an object that has members already and whose `}` was taken away.
+    pub(crate) fn resume(out: &'o mut Vec<u8>) -> Self {
+        Self { out, empty: false }
+    }
+
     pub fn end(self) {
         self.out.push(b'}');
     }

@@ -123,4 +123,17 @@ impl Class for StorageNode {
         out.number("clientload", row.map_or(0.0, |row| row.load(scene.tables)));
         out.boolean("online", row.and_then(|row| row.key()).is_some_and(|node| scene.glance.node(node).online));
     }
+
+    fn item(row: &Row<Self>, item: &str, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        if matches!(item, "images" | "all") {
+            let held = scene.tables.contents().iter().filter(|content| row.key().is_some_and(|node| content.nodes.contains(&node)));
+            let images = held.filter_map(|content| scene.tables.images().get(content.image.get()));
+            out.texts("images", images.map(|image| &image.path));
+        }
+        for name in ["snapinfiles", "logfiles"] {
+            if item == name || item == "all" {
+                out.texts(name, std::iter::empty::<&str>());
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@ use foghorn_types::{TaskId, Timestamp};
 
 use super::{Host, Image, StorageGroup, StorageNode, TaskState, TaskType};
 use crate::state::Refusal;
-use crate::state::class::{Body, Row, Write};
+use crate::state::class::{Body, Current, Row, Write};
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
 use crate::state::needle::Needle;
@@ -128,6 +128,7 @@ impl Class for Task {
     const RELATIONS: &'static [&'static str] = &["image", "host", "type", "state", "storagenode", "storagegroup"];
     const NAMED: bool = true;
     const INDEXES: usize = 4;
+    const CURRENT: Option<Current> = Some(Current { index: Self::ACTIVE, field: "stateID" });
 
     fn id(&self) -> u32 {
         self.id

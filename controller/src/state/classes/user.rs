@@ -50,7 +50,6 @@ impl Class for User {
     ];
     const NAMED: bool = true;
     const INDEXES: usize = 1;
-    const ROUTED: bool = false;
 
     fn id(&self) -> u32 {
         self.id

@@ -1,0 +1,69 @@
+//! The filter that a list takes as a JSON body: stored fields by their names, all of which must fit.
+
+use serde_json::Value;
+
+use crate::state::class::{Body, Class};
+use crate::state::field::Field;
+use crate::state::needle::is_like;
+use crate::state::value::{FogTime, NEVER, fold, is_falsy, leading_number, scalar};
+
+/// What one field must be.
+enum Test {
+    /// Zero, empty or never.
+    Nothing,
+    Like(String),
+    /// Equal to one of these, compared as the field's type is.
+    OneOf(Vec<String>),
+}
+
+/// A filter for rows of class `C`.
+pub(super) struct Filter<C: Class> {
+    tests: Vec<(&'static Field<C>, Test)>,
+}
+
+impl<C: Class> Filter<C> {
+    /// Names that are no stored fields of the class, nulls, objects, and the fields in `without` are ignored.
+    pub(super) fn new(body: &Body, without: &[&str]) -> Self {
+        let wanted = C::FIELDS.iter().filter(|field| !without.contains(&field.name));
+        let tests = wanted.filter_map(|field| body.get(field.name).and_then(test).map(|test| (field, test))).collect();
+        Self { tests }
+    }
+
+    /// Whether it lets everything through.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tests.is_empty()
+    }
+
+    pub(super) fn fits(&self, row: &C) -> bool {
+        self.tests.iter().all(|(field, test)| {
+            let value = field.show(row);
+            match test {
+                Test::Nothing => value.is_empty() || value == NEVER || (field.is_number() && leading_number(&value) == 0) || value == "0",
+                Test::Like(pattern) => is_like(&value, pattern),
+                Test::OneOf(texts) => texts.iter().any(|text| equal(field, &value, text)),
+            }
+        })
+    }
+}
+
+fn test(value: &Value) -> Option<Test> {
+    match value {
+        Value::Null | Value::Object(_) => None,
+        value if is_falsy(value) => Some(Test::Nothing),
+        Value::String(text) if text.contains('%') => Some(Test::Like(text.clone())),
+        Value::Array(items) => {
+            Some(Test::OneOf(items.iter().filter_map(|item| scalar(item).ok().flatten()).map(|text| text.into_owned()).collect()))
+        }
+        value => scalar(value).ok().flatten().map(|text| Test::OneOf(vec![text.into_owned()])),
+    }
+}
+
+fn equal<C: Class>(field: &Field<C>, value: &str, text: &str) -> bool {
+    if field.is_number() {
+        leading_number(value) == leading_number(text)
+    } else if field.is_time() {
+        value == FogTime::read(text).text()
+    } else {
+        fold(value) == fold(text)
+    }
+}

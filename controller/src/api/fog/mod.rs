@@ -1,0 +1,170 @@
+//! FOG's REST dialect under `/fog`: what a script written for a FOG server expects, over our own state.
+//!
+//! Thin: a request is authenticated, taken apart ([`path`]), handed to the class's [`endpoint`] or to [`crate::app`], and
+//! answered in FOG's way ([`answer`]). Where we differ from FOG on purpose is in `docs/fog-compatibility.md`.
+
+mod answer;
+mod endpoint;
+mod filter;
+mod glance;
+mod path;
+mod request;
+mod tasking;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State as Extract};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::any;
+
+use self::endpoint::{Endpoint, of};
+use self::path::Route;
+use self::request::Incoming;
+use super::Ctx;
+use crate::state::Refusal;
+use crate::state::classes::{
+    Group, GroupAssociation, Host, HostAutoLogout, HostScreenSetting, Image, ImageAssociation, ImagePartitionType, ImageType,
+    ImagingLog, Inventory, MacAddressAssociation, NodeFailure, Os, StorageGroup, StorageNode, Task, TaskState, TaskType,
+};
+use crate::state::scene::Scene;
+
+/// Classes that have routes.
+static ENDPOINTS: &[&dyn Endpoint] = &[
+    &of::<Host>(),
+    &of::<Task>(),
+    &of::<Image>(),
+    &of::<Group>(),
+    &of::<GroupAssociation>(),
+    &of::<HostAutoLogout>(),
+    &of::<HostScreenSetting>(),
+    &of::<ImageAssociation>(),
+    &of::<ImagePartitionType>(),
+    &of::<ImageType>(),
+    &of::<ImagingLog>(),
+    &of::<Inventory>(),
+    &of::<MacAddressAssociation>(),
+    &of::<NodeFailure>(),
+    &of::<Os>(),
+    &of::<StorageGroup>(),
+    &of::<StorageNode>(),
+    &of::<TaskState>(),
+    &of::<TaskType>(),
+];
+
+/// Everything under `/fog`.
+pub fn router(ctx: Arc<Ctx>) -> Router {
+    Router::new().route("/fog", any(handle)).route("/fog/", any(handle)).route("/fog/{*rest}", any(handle)).with_state(ctx)
+}
+
+async fn handle(Extract(ctx): Extract<Arc<Ctx>>, request: Request) -> Response {
+    let incoming = match Incoming::read(&ctx.state, request).await {
+        Ok(incoming) => incoming,
+        Err(response) => return response,
+    };
+    match dispatch(&ctx, &incoming).await {
+        Ok(response) => response,
+        Err(refusal) => answer::refused(&refusal),
+    }
+}
+
+fn endpoint(class: &str) -> Option<&'static dyn Endpoint> {
+    ENDPOINTS.iter().copied().find(|endpoint| endpoint.name() == class)
+}
+
+async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
+    let unknown = || Ok(answer::empty(StatusCode::NOT_IMPLEMENTED));
+    let Some(route) = path::parse(&incoming.method, incoming.path()) else { return unknown() };
+    if route == Route::Info {
+        return Ok(answer::ok("success\n"));
+    }
+    let Some(endpoint) = endpoint(class_of(&route)) else { return unknown() };
+    match route {
+        Route::Task { id, .. } => return tasking::create(ctx, endpoint.name(), id, incoming).await,
+        Route::Cancel { id, .. } => return tasking::cancel(ctx, endpoint.name(), id, incoming).await,
+        Route::Active { .. } if !endpoint.has_active() => return unknown(),
+        _ => {}
+    }
+    change(ctx, endpoint, &route, incoming).await
+}
+
+fn class_of<'p>(route: &Route<'p>) -> &'p str {
+    match route {
+        Route::Info => "system",
+        Route::List { class, .. }
+        | Route::Active { class }
+        | Route::Names { class }
+        | Route::Ids { class, .. }
+        | Route::Search { class, .. }
+        | Route::Get { class, .. }
+        | Route::Create { class }
+        | Route::Edit { class, .. }
+        | Route::Delete { class, .. }
+        | Route::Task { class, .. }
+        | Route::Cancel { class, .. } => class,
+    }
+}
+
+async fn change(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incoming) -> Result<Response, Refusal> {
+    match *route {
+        Route::Create { .. } => {
+            let body = match incoming.json() {
+                Ok(body) => body,
+                Err(response) => return Ok(response),
+            };
+            let id = endpoint.create(&ctx.state, &body, &incoming.caller.created_by).await?;
+            Ok(show(ctx, endpoint, id, "", incoming))
+        }
+        Route::Edit { id, .. } => {
+            let body = match incoming.json() {
+                Ok(body) => body,
+                Err(response) => return Ok(response),
+            };
+            endpoint.edit(&ctx.state, id, &body).await?;
+            Ok(show(ctx, endpoint, id, "", incoming))
+        }
+        Route::Delete { id, .. } => {
+            endpoint.delete(&ctx.state, id).await?;
+            Ok(answer::empty(StatusCode::OK))
+        }
+        Route::Get { id, item, .. } => Ok(show(ctx, endpoint, id, item, incoming)),
+        _ => Ok(read(ctx, endpoint, route, incoming)),
+    }
+}
+
+fn show(ctx: &Ctx, endpoint: &dyn Endpoint, id: u32, item: &str, incoming: &Incoming) -> Response {
+    let mut out = Vec::with_capacity(4096);
+    if with_scene(ctx, incoming, |scene| endpoint.get(scene, id, item, &mut out)) {
+        answer::ok(out)
+    } else {
+        answer::refused(&Refusal::NotFound { class: endpoint.name(), id })
+    }
+}
+
+fn read(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incoming) -> Response {
+    let filter = match route {
+        Route::List { .. } | Route::Active { .. } => match incoming.json() {
+            Ok(body) => body,
+            Err(response) => return response,
+        },
+        _ => Default::default(),
+    };
+    let mut out = Vec::new();
+    with_scene(ctx, incoming, |scene| match *route {
+        Route::List { item, .. } => endpoint.list(scene, &filter, item, &mut out),
+        Route::Active { .. } => endpoint.active(scene, &filter, &mut out),
+        Route::Names { .. } => endpoint.names(scene, &mut out),
+        Route::Ids { field: Some(field), .. } => endpoint.values(scene, field, &mut out),
+        Route::Ids { field: None, .. } => out.extend_from_slice(b"[]"),
+        Route::Search { text, .. } => endpoint.search(scene, text, &mut out),
+        _ => {}
+    });
+    answer::ok(out)
+}
+
+fn with_scene<R>(ctx: &Ctx, incoming: &Incoming, look: impl FnOnce(&Scene<'_>) -> R) -> R {
+    let secrets = incoming.wants_secrets();
+    ctx.state.read(|tables| look(&Scene { tables, glance: &*ctx.live, secrets }))
+}
+

@@ -1,0 +1,76 @@
+//! `POST /fog/<class>/<id>/task` and the cancel routes.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use foghorn_types::Timestamp;
+
+use super::filter::Filter;
+use super::request::Incoming;
+use super::answer;
+use crate::api::Ctx;
+use crate::app::tasks::{self, Order, Request};
+use crate::state::Refusal;
+use crate::state::classes::{Group, Host, Task};
+
+/// Task types for which a host's task is answered with `""`; the others give `null`.
+const ANSWERED_WITH_TEXT: [u32; 6] = [1, 2, 8, 15, 16, 17];
+
+pub(super) async fn create(ctx: &Ctx, class: &str, id: u32, incoming: &Incoming) -> Result<Response, Refusal> {
+    match class {
+        "host" | "group" => {}
+        "task" => return Ok(answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "tasks are created for hosts and groups")),
+        _ => return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED)),
+    }
+    let body = match incoming.json() {
+        Ok(body) => body,
+        Err(response) => return Ok(response),
+    };
+    exists(ctx, class, id)?;
+    let request = Request::read(&body)?;
+    let order = Order {
+        by: incoming.caller.created_by.clone(),
+        traceparent: incoming.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
+        deadline: ctx.settings.task_deadline,
+        now: Timestamp::now(),
+    };
+    if class == "group" {
+        tasks::create_for_group(&ctx.state, id, &request, &order).await?;
+        return Ok(answer::ok("\"\""));
+    }
+    tasks::create_for_host(&ctx.state, id, &request, &order, &*ctx.live).await?;
+    Ok(answer::ok(if ANSWERED_WITH_TEXT.contains(&request.kind) { "\"\"" } else { "null" }))
+}
+
+/// An unknown host is told before a wrong task type.
+fn exists(ctx: &Ctx, class: &str, id: u32) -> Result<(), Refusal> {
+    ctx.state.read(|tables| match class {
+        "host" => tables.of::<Host>().get(id).map(drop).ok_or(Refusal::NotFound { class: "host", id }),
+        _ => tables.of::<Group>().get(id).map(drop).ok_or(Refusal::NotFound { class: "group", id }),
+    })
+}
+
+pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &Incoming) -> Result<Response, Refusal> {
+    match (class, id) {
+        ("host", Some(id)) => tasks::cancel_host(&ctx.state, id).await?,
+        ("group", Some(id)) => tasks::cancel_group(&ctx.state, id).await?,
+        ("task", Some(id)) => tasks::cancel_task(&ctx.state, id).await?,
+        ("host" | "group", None) => return Ok(answer::empty(StatusCode::NOT_FOUND)),
+        ("task", None) => return cancel_named(ctx, incoming).await,
+        _ => return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED)),
+    }
+    Ok(answer::ok("null"))
+}
+
+/// Cancels the active tasks that the body names. A body that names nothing cancels nothing: on a FOG server it cancels all.
+async fn cancel_named(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
+    let body = match incoming.json() {
+        Ok(body) => body,
+        Err(response) => return Ok(response),
+    };
+    let filter = Filter::<Task>::new(&body, &[]);
+    if filter.is_empty() {
+        return Err(Refusal::NothingToCancel("name the tasks in the body, such as {\"hostID\":1} or {\"stateID\":[1,2,3]}".to_owned()));
+    }
+    tasks::cancel_active(&ctx.state, |task| filter.fits(task)).await?;
+    Ok(answer::ok("null"))
+}
