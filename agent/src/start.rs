@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foghorn_chunk_store::{OpenError, Options, Store};
+use foghorn_chunk_store::{OpenStoreError, Options, Store};
 use foghorn_transport::server::{BindError, Listener};
 use foghorn_types::NodeName;
 use tokio::sync::watch;
@@ -51,7 +51,7 @@ pub enum StartError {
     #[error("this node's certificate and key cannot be used")]
     KeyMaterial(#[from] foghorn_transport::IdentityError),
     #[error("could not open the chunk store in {}", path.display())]
-    Store { path: PathBuf, source: OpenError },
+    Store { path: PathBuf, source: OpenStoreError },
     #[error("could not listen for clients")]
     Bind(#[from] BindError),
     #[error("could not tell which address clients should use; say so with `advertise`")]
@@ -203,8 +203,9 @@ async fn obtain_identity(config: &Config) -> Result<NodeIdentity, StartError> {
 
 async fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
     let path = config.state_dir.join("chunks");
+    let options = Options { keep_free: config.limits.keep_free, ..Options::default() };
     let opened = tokio::task::spawn_blocking(move || {
-        Store::open(&path, Options::default()).map_err(|source| StartError::Store { path, source })
+        Store::open(&path, options).map(Arc::new).map_err(|source| StartError::Store { path, source })
     });
     opened.await.expect("opening the store does not panic")
 }

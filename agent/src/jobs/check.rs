@@ -1,8 +1,9 @@
 //! Doing one job on a thread of its own, with a report about once a second.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use foghorn_chunk_store::{DamagedChunk, ScrubReport, Store};
+use foghorn_chunk_store::{DamagedChunk, ScrubProgress, ScrubReport, Store};
 use foghorn_proto::link::{DamagedChunk as WireDamagedChunk, JobReport};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -23,18 +24,17 @@ pub(super) fn perform(
     report: &dyn Fn(JobReport),
 ) -> JobReport {
     let mut last = Instant::now();
-    let mut progress = |checked: u64, total: u64| {
+    let mut progress = |progress: ScrubProgress| {
         if last.elapsed() >= REPORT_EVERY {
             last = Instant::now();
-            report(JobReport { job_id, chunks_checked: checked, chunks_total: total, ..Default::default() });
+            let (chunks_checked, chunks_total) = (progress.checked, progress.total);
+            report(JobReport { job_id, chunks_checked, chunks_total, ..Default::default() });
         }
+        if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let stop = || cancel.is_cancelled();
     let checked = match work {
-        Work::Scrub => store.scrub(&mut progress, &stop).map_err(|problem| crate::chain(&problem)),
-        Work::Verify(manifest) => {
-            store.verify_manifest(manifest, &mut progress, &stop).map_err(|problem| crate::chain(&problem))
-        }
+        Work::Scrub => store.scrub(&mut progress),
+        Work::Verify(manifest) => store.verify_manifest(manifest, &mut progress),
         Work::Drop(image) => {
             let dropped = store.drop_image(image).map_err(|problem| crate::chain(&problem));
             return finished(
@@ -46,7 +46,7 @@ pub(super) fn perform(
             );
         }
     };
-    finished(job_id, checked.and_then(to_report))
+    finished(job_id, checked.map_err(|problem| crate::chain(&problem)).and_then(to_report))
 }
 
 fn finished(job_id: u64, result: Result<JobReport, String>) -> JobReport {
@@ -58,14 +58,14 @@ fn finished(job_id: u64, result: Result<JobReport, String>) -> JobReport {
 
 fn to_report(found: ScrubReport) -> Result<JobReport, String> {
     for damaged in &found.damaged {
-        error!(chunk = %damaged.id, problem = damaged.problem, images = ?damaged.images, "a stored chunk is damaged");
+        error!(chunk = %damaged.id, problem = %damaged.problem, images = ?damaged.images, "a stored chunk is damaged");
     }
-    if found.cancelled {
+    if found.stopped {
         return Err("the node was stopped before the job was through".to_owned());
     }
     Ok(JobReport {
         chunks_checked: found.checked,
-        chunks_total: found.checked,
+        chunks_total: found.total,
         damaged: found.damaged.into_iter().take(NAMED).map(to_wire).collect(),
         ..Default::default()
     })
@@ -74,7 +74,7 @@ fn to_report(found: ScrubReport) -> Result<JobReport, String> {
 fn to_wire(damaged: DamagedChunk) -> WireDamagedChunk {
     WireDamagedChunk {
         chunk_id: damaged.id.as_bytes().to_vec(),
-        problem: damaged.problem,
+        problem: damaged.problem.to_string(),
         images: damaged.images.into_iter().map(foghorn_types::ImageId::get).collect(),
     }
 }

@@ -19,8 +19,8 @@ pub(crate) async fn run(store: Arc<Store>, upkeep: Upkeep, store_changed: Arc<No
     while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
         let (store, grace) = (store.clone(), upkeep.grace);
         match tokio::task::spawn_blocking(move || store.sweep(grace)).await {
-            Ok(Ok(report)) if report.dropped_chunks > 0 => {
-                info!(chunks = report.dropped_chunks, freed = %report.freed, "swept chunks that no image needs");
+            Ok(Ok(report)) if report.removed_chunks > 0 => {
+                info!(chunks = report.removed_chunks, freed = %report.freed, "swept chunks that no image needs");
                 store_changed.notify_one();
             }
             Ok(Ok(_)) => {}

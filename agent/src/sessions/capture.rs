@@ -9,7 +9,7 @@ use foghorn_image::{DecodeManifestError, Manifest};
 use foghorn_proto::link::CapturedImage;
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{AckSender, SentChunk, SentChunks, StoreLane, StoreManifestReply, WhichAreStoredReply};
-use foghorn_types::{ByteCount, ChunkId, ImageId, ManifestId, TaskId};
+use foghorn_types::{ChunkId, ImageId, ManifestId, TaskId};
 use futures_util::{Stream, StreamExt, pin_mut, stream};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -40,17 +40,6 @@ pub(super) struct Capture {
 struct Received {
     chunk: SentChunk,
     _hold: Hold,
-}
-
-/// Why chunks could not be stored, and so the session failed.
-#[derive(Debug, thiserror::Error)]
-enum StoreChunksError {
-    #[error("the disk of the storage node is full: {free} free, {keep} are kept free")]
-    Full { free: ByteCount, keep: ByteCount },
-    #[error("the storage node could not store chunks")]
-    Put(#[from] PutError),
-    #[error("the storage node could not find out how much space is left")]
-    Space(#[source] std::io::Error),
 }
 
 /// Why a manifest was not taken.
@@ -118,7 +107,7 @@ impl Capture {
                     for id in ids {
                         acks.refused(id, &reason).await?;
                     }
-                    self.sessions.fail(self.task, reason.clone(), problem.is_the_nodes());
+                    self.sessions.fail(self.task, reason.clone(), is_the_nodes(&problem));
                     return Err(StreamError::Refused { reason });
                 }
             }
@@ -127,18 +116,13 @@ impl Capture {
     }
 
     /// Makes one batch durable, all of it or none.
-    async fn store(&self, batch: Vec<Received>) -> (Vec<ChunkId>, Result<(), StoreChunksError>) {
+    async fn store(&self, batch: Vec<Received>) -> (Vec<ChunkId>, Result<(), PutError>) {
         let ids = batch.iter().map(|received| received.chunk.id).collect();
-        let (guard, keep) = (self.guard.clone(), self.sessions.limits.keep_free);
-        let stored = self.sessions.disk.run(move |store| {
-            let bytes: u64 = batch.iter().map(|received| received.chunk.compressed.len() as u64).sum();
-            let free = crate::space::free(store.path()).map_err(StoreChunksError::Space)?;
-            if free < keep + ByteCount::from_bytes(bytes) {
-                return Err(StoreChunksError::Full { free, keep });
-            }
+        let guard = self.guard.clone();
+        let stored = self.sessions.disk.run(move |_| {
             // The holds stay in `batch`, that is, until the chunks are on disk.
             let chunks: Vec<NewChunk> = batch.iter().map(|received| to_new(&received.chunk)).collect();
-            Ok(guard.put_batch(&chunks)?)
+            guard.put_batch(&chunks)
         });
         let result = stored.await.map(|report| self.meter.add_new_stored(report.new_bytes.bytes()));
         (ids, result)
@@ -168,11 +152,9 @@ impl Capture {
     }
 }
 
-impl StoreChunksError {
-    /// Whether another node might have taken the same bytes.
-    fn is_the_nodes(&self) -> bool {
-        !matches!(self, Self::Put(PutError::Invalid { .. }))
-    }
+/// Whether another node might have taken the same bytes.
+fn is_the_nodes(problem: &PutError) -> bool {
+    !matches!(problem, PutError::Invalid { .. })
 }
 
 impl Sessions {

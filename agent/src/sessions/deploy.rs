@@ -114,7 +114,7 @@ impl Deploy {
         if let Some(facts) = self.sessions.table().facts(self.task)
             && facts.unavailable.len() < REMEMBERED
         {
-            facts.unavailable.push((id, problem.to_owned()));
+            facts.unavailable.push(problem.to_owned());
         }
     }
 }

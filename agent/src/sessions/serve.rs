@@ -200,8 +200,8 @@ impl Sessions {
                 None => return Err("a capture is complete when its manifest is stored, and it is not".to_owned()),
             },
             (ClientOutcome::Failed { reason }, _) => match unavailable {
-                Some((id, problem)) => {
-                    let reason = format!("chunk {id} on node {}: {problem}; the client: {reason}", self.node);
+                Some(problem) => {
+                    let reason = format!("node {}: {problem}; the client: {reason}", self.node);
                     Outcome::Failed { reason, node_at_fault: true }
                 }
                 None => Outcome::Failed { reason, node_at_fault: false },

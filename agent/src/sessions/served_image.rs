@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
-use foghorn_chunk_store::ReadManifestError;
+use foghorn_chunk_store::{ManifestPin, ReadManifestError};
 use foghorn_image::{ChunkContent, DecodeManifestError, Manifest};
 use foghorn_types::{ChunkId, ManifestId};
 use tokio::sync::Mutex as AsyncMutex;
@@ -16,6 +16,8 @@ pub(super) struct ServedImage {
     pub encoded: Bytes,
     /// Ascending, each once.
     chunks: Vec<ChunkId>,
+    /// The sweep leaves the chunks alone as long as somebody is served from them, whatever becomes of the image.
+    _pin: ManifestPin,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +29,9 @@ pub(super) enum LoadImageError {
 }
 
 impl ServedImage {
-    fn new(manifest: ManifestId, encoded: Vec<u8>) -> Result<Self, LoadImageError> {
+    fn new(manifest: ManifestId, encoded: Vec<u8>, pin: ManifestPin) -> Result<Self, LoadImageError> {
         let decoded = Manifest::decode(&encoded).map_err(|source| LoadImageError::Decode(manifest, source))?;
-        Ok(Self { encoded: encoded.into(), chunks: unique_chunks(&decoded) })
+        Ok(Self { encoded: encoded.into(), chunks: unique_chunks(&decoded), _pin: pin })
     }
 
     pub(super) fn has(&self, id: &ChunkId) -> bool {
@@ -72,9 +74,11 @@ impl ServedImages {
         if let Some(image) = self.present(manifest) {
             return Ok(image);
         }
+        // Before the manifest is read: what is there then stays.
+        let pin = self.disk.store().pin_manifest(manifest);
         let load = move |store: &foghorn_chunk_store::Store| {
             let encoded = store.read_manifest(manifest).map_err(|source| LoadImageError::Read(manifest, source))?;
-            ServedImage::new(manifest, encoded)
+            ServedImage::new(manifest, encoded, pin)
         };
         let image = Arc::new(self.disk.run(load).await?);
         let mut images = self.images.lock().expect("no code panics while it holds the images");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use foghorn_chunk_store::CaptureGuard;
 use foghorn_proto::link::CapturedImage;
-use foghorn_types::{CertificateName, ChunkId, HostId, TaskId, Timestamp};
+use foghorn_types::{CertificateName, HostId, TaskId, Timestamp};
 use tokio::sync::watch;
 
 use super::order::{Fingerprint, Order};
@@ -69,8 +69,8 @@ pub(super) struct Ended {
 #[derive(Default)]
 pub(super) struct Facts {
     pub captured: Option<CapturedImage>,
-    /// Chunks that this node could not give, and why. The first few: a dead disk would fill memory.
-    pub unavailable: Vec<(ChunkId, String)>,
+    /// Why this node could not give chunks, by name. The first few: a dead disk would fill memory.
+    pub unavailable: Vec<String>,
     /// Of a capture: what it put, or was told is stored, is safe from the sweep.
     pub guard: Option<Arc<CaptureGuard>>,
 }

@@ -1,0 +1,75 @@
+use foghorn_proto::link::agent_message::Message;
+use foghorn_proto::link::session_ended::Outcome;
+use foghorn_transport::ClientOutcome;
+
+use crate::support::Node;
+use crate::support::client::{capture_image, connect_as, fetch_chunks, start_deploy};
+use crate::support::image::Image;
+
+#[tokio::test]
+async fn a_transfer_outlives_the_link_and_its_end_is_told_later() {
+    let node = Node::start().await;
+    let image = Image::new(0..8);
+    capture_image(&node, 1, &image).await;
+    let (connection, _) = start_deploy(&node, 2, image.manifest).await;
+    fetch_chunks(&connection, &image.ids()[..4]).await.unwrap();
+    let links = node.controller.links();
+    node.controller.go_away();
+    fetch_chunks(&connection, &image.ids()[4..]).await.expect("nothing of this needs the controller");
+    let finish = connection.finish(ClientOutcome::Complete);
+    let back = async {
+        // Long enough for several attempts to dial; the client must not hear "recorded" before it is true.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let told = node.controller.received().iter().any(|message| matches!(message, Message::Ended(ended) if ended.task_id == 2));
+        assert!(!told);
+        node.controller.come_back();
+    };
+    let (finished, ()) = tokio::join!(finish, back);
+    finished.expect("the end was recorded after all");
+    assert!(matches!(node.controller.ended(2).await, Outcome::Completed(_)));
+    assert!(node.controller.links() > links);
+    node.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_unrecorded_end_is_repeated_on_every_link_and_survives_the_client() {
+    let node = Node::start().await;
+    let image = Image::new(0..2);
+    capture_image(&node, 1, &image).await;
+    let (connection, issued) = start_deploy(&node, 2, image.manifest).await;
+    node.controller.answer_ended(false);
+    let finish = connection.finish(ClientOutcome::Complete);
+    tokio::select! {
+        _ = finish => panic!("recorded, says the agent, and it is not"),
+        _ = node.controller.ended(2) => {}
+    }
+    // The client is gone (its connection was dropped with the future) and comes back for its answer.
+    let again = connect_as(&node, &issued, 2).await.expect("it may ask again");
+    let links = node.controller.links();
+    node.controller.go_away();
+    node.controller.come_back();
+    node.controller.wait_for_links(links + 1).await;
+    node.controller.answer_ended(true);
+    node.controller.go_away();
+    node.controller.come_back();
+    again.finish(ClientOutcome::Complete).await.unwrap();
+    let ends = node.controller.received().iter().filter(|message| matches!(message, Message::Ended(ended) if ended.task_id == 2)).count();
+    assert!(ends >= 2, "told {ends} times");
+    node.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_status_names_the_images_that_are_here() {
+    let node = Node::start().await;
+    let image = Image::new(0..2);
+    capture_image(&node, 1, &image).await;
+    let status = node.controller.wait_for("a status with the image", |message| match message {
+        Message::Status(status) if status.manifests.len() == 1 => Some(status.clone()),
+        _ => None,
+    });
+    let status = status.await;
+    assert_eq!((status.manifests[0].image_id, status.chunks), (101, 2));
+    assert_eq!(status.manifests[0].manifest_id, image.manifest.as_bytes());
+    assert!(status.disk_free_bytes > 0 && status.disk_total_bytes >= status.disk_free_bytes);
+    node.agent.shutdown().await;
+}
