@@ -146,13 +146,11 @@ impl Store {
     fn clean_packs(&self, report: &mut SweepReport) -> Result<(), SweepError> {
         // From here on the removals hold, so the bytes may go.
         self.index.write(Flush::Now, |_| Ok(()))?;
+        // Asked before the bytes are counted: a pack that is closed by then only ever loses chunks.
+        let open = self.lock_writer().pack();
         let live = self.live_bytes_by_pack()?;
         let numbers = self.packs.list().map_err(|error| self.pack_failed(None, error))?;
-        for pack in numbers {
-            // Asked each time: copying may have filled the newest pack and begun another.
-            if pack >= self.lock_writer().pack() {
-                continue;
-            }
+        for pack in numbers.into_iter().take_while(|pack| *pack < open) {
             let len = self.packs.len_of(pack).map_err(|error| self.pack_failed(Some(pack), error))?;
             let needed = live.get(&pack).copied().unwrap_or(0);
             if needed > len / 2 {
