@@ -6,7 +6,10 @@ use foghorn_image::{GPT_ENTRY_SIZE, GptTable, MAX_GPT_SLOTS};
 use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 use gptman::{GPT, GPTHeader, GPTPartitionEntry};
 
-use crate::layout::entry_bytes;
+use crate::layout::{end_chs, entry_bytes};
+
+/// In sector 0: the end of the first partition entry as cylinder, head and sector.
+const PROTECTIVE_END_CHS_AT: usize = 446 + 5;
 
 /// Why a table does not fit a disk.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +104,9 @@ fn write_mbr(front: &mut Piece, table: &GptTable, sector: u64) -> Result<(), Ren
         GPT::write_bootable_protective_mbr_into(front, sector)?;
     } else {
         GPT::write_protective_mbr_into(front, sector)?;
+    }
+    if table.protective_end_chs {
+        front.bytes[PROTECTIVE_END_CHS_AT..][..3].copy_from_slice(&end_chs(front.disk_size / sector - 1));
     }
     Ok(())
 }

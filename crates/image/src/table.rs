@@ -30,6 +30,9 @@ pub struct GptTable {
     pub mbr_signature: [u8; 6],
     /// Whether the protective entry of sector 0 is marked active, without which some BIOSes do not boot from the disk.
     pub protective_active: bool,
+    /// Whether the protective entry gives its end as cylinder, head and sector too, as the specification wants where the
+    /// disk is small enough (8 GB); some tools always leave it at the largest value.
+    pub protective_end_chs: bool,
     /// As on disk (mixed endian).
     pub disk_guid: [u8; 16],
     /// Entries that the table has room for, used or not. At least 1, 128 on nearly all disks.

@@ -47,6 +47,7 @@ fn gpt_manifest() -> Manifest {
         boot_code: Box::new([0x90; 440]),
         mbr_signature: [1, 2, 3, 4, 0, 0],
         protective_active: true,
+        protective_end_chs: true,
         disk_guid: [9; 16],
         entry_slots: 128,
         first_usable_lba: 34,

@@ -8,7 +8,9 @@ use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 use gptman::{GPTHeader, GPTPartitionEntry};
 use mbrman::MBRHeader;
 
-use super::{Layout, LayoutNote, Partition, ReadGptCopyError, ReadLayoutError, check_partitions, gaps, mbr, read_sector};
+use super::{
+    Layout, LayoutNote, Partition, ReadGptCopyError, ReadLayoutError, check_partitions, gaps, mbr, read_sector,
+};
 use crate::read_at::ReadAt;
 
 const SIGNATURE: &[u8; 8] = b"EFI PART";
@@ -62,6 +64,7 @@ pub(super) fn read(
         boot_code: Box::new(*boot_sector.first_chunk().expect("440 is less than 512")),
         mbr_signature: boot_sector[440..446].try_into().expect("six bytes"),
         protective_active: mbr::is_active(mbr),
+        protective_end_chs: mbr::protective_end_chs(mbr, last_lba),
         disk_guid: copy.header.disk_guid,
         entry_slots: copy.header.number_of_partition_entries,
         first_usable_lba: copy.header.first_usable_lba,

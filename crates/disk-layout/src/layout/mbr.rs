@@ -8,7 +8,7 @@ use std::io::Cursor;
 
 use foghorn_image::{ByteRange, ByteRanges, PartitionTable};
 use foghorn_types::{ByteCount, ByteOffset, SectorSize};
-use mbrman::{MBRHeader, MBRPartitionEntry};
+use mbrman::{CHS, MBRHeader, MBRPartitionEntry};
 
 use super::{Layout, Partition, ReadLayoutError, check_partitions, gaps, read_sector};
 use crate::read_at::ReadAt;
@@ -37,6 +37,25 @@ pub(super) fn is_hybrid(header: &MBRHeader) -> bool {
 
 pub(super) fn is_active(header: &MBRHeader) -> bool {
     header.iter().any(|(_, entry)| entry.sys == PROTECTIVE && entry.is_active())
+}
+
+/// Whether the protective entry gives its end by [`end_chs`], and not just the largest value there is.
+pub(super) fn protective_end_chs(header: &MBRHeader, last_lba: u64) -> bool {
+    let [head, sector, cylinder] = end_chs(last_lba);
+    let computed = CHS::new(u16::from(cylinder) | u16::from(sector & 0xc0) << 2, head, sector & 0x3f);
+    end_chs(last_lba) != END_CHS_UNKNOWN
+        && header.iter().any(|(_, entry)| entry.sys == PROTECTIVE && entry.last_chs == computed)
+}
+
+pub(crate) const END_CHS_UNKNOWN: [u8; 3] = [0xff; 3];
+
+/// The three bytes that name a sector by cylinder, head and sector, with the 255 heads and 63 sectors that everyone uses.
+pub(crate) fn end_chs(lba: u64) -> [u8; 3] {
+    let (cylinder, head, sector) = (lba / (255 * 63), lba / 63 % 255, lba % 63 + 1);
+    if cylinder > 1023 {
+        return END_CHS_UNKNOWN;
+    }
+    [head as u8, sector as u8 | (cylinder >> 2) as u8 & 0xc0, cylinder as u8]
 }
 
 /// Whether the entries mean partitions. A file system on the whole disk has none, or (as mkfs.fat makes it) one that
@@ -112,12 +131,17 @@ impl Walk<'_> {
             }
             let Some((link, data)) = self.record(lba)? else {
                 // An extended partition that never held anything need not have a record.
-                return if lba == first { Ok(()) } else { Err(damaged("it has no signature, or flags that do not exist")) };
+                return if lba == first {
+                    Ok(())
+                } else {
+                    Err(damaged("it has no signature, or flags that do not exist"))
+                };
             };
             self.always.push(ByteRange::new(lba * sector, (lba + 1) * sector));
             for entry in data {
                 let number = 5 + self.partitions.iter().filter(|partition| partition.number > 4).count();
-                let found = self.partition(number as u32, lba + u64::from(entry.starting_lba), u64::from(entry.sectors));
+                let found =
+                    self.partition(number as u32, lba + u64::from(entry.starting_lba), u64::from(entry.sectors));
                 if found.range().end > container.end {
                     return Err(damaged("its partition ends outside the extended partition"));
                 }

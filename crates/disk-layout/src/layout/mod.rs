@@ -11,6 +11,7 @@ use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 pub use error::{ReadGptCopyError, ReadLayoutError};
 pub use gaps::MAX_RAW_GAP;
 pub(crate) use gpt::entry_bytes;
+pub(crate) use mbr::end_chs;
 
 use crate::read_at::ReadAt;
 

@@ -56,7 +56,8 @@ struct BootSector {
 
 /// A boot sector with a parameter block that could be FAT's, or one that says it is.
 pub(super) fn looks_like_fat(start: &[u8]) -> bool {
-    let says_so = start[54..].starts_with(b"FAT1") || start[82..].starts_with(b"FAT32") || start[54..].starts_with(b"FAT  ");
+    let says_so =
+        start[54..].starts_with(b"FAT1") || start[82..].starts_with(b"FAT32") || start[54..].starts_with(b"FAT  ");
     let sector = u16_at(start, 11);
     let plausible = matches!(start[0], 0xeb | 0xe9)
         && sector.is_power_of_two()
@@ -73,7 +74,8 @@ impl BootSector {
         let damaged = |what: &str| Err(ReadVolumeError::damaged(NAME, what));
         let number = |at| u64::from(u16_at(raw, at));
         let either = |short: u64, long: usize| if short != 0 { short } else { u64::from(u32_at(raw, long)) };
-        let (sector, sectors_per_cluster, reserved, tables) = (number(11), u64::from(raw[13]), number(14), u64::from(raw[16]));
+        let (sector, sectors_per_cluster, reserved, tables) =
+            (number(11), u64::from(raw[13]), number(14), u64::from(raw[16]));
         let root_entries = number(17);
         let sectors = either(number(19), 32);
         let table_sectors = either(number(22), 36);
@@ -122,7 +124,11 @@ impl BootSector {
 }
 
 /// `start`: the first 2048 bytes of the partition.
-pub(super) fn used_ranges(source: &Source<'_>, start: &[u8], dirty: DirtyPolicy) -> Result<ByteRanges, ReadVolumeError> {
+pub(super) fn used_ranges(
+    source: &Source<'_>,
+    start: &[u8],
+    dirty: DirtyPolicy,
+) -> Result<ByteRanges, ReadVolumeError> {
     let source = source.of(NAME);
     let boot = BootSector::parse(start, source.size)?;
     let mut used = ByteRanges::new();

@@ -36,9 +36,7 @@ impl<'a> Source<'a> {
 
     pub(super) fn fill(&self, offset: u64, buffer: &mut [u8], what: &'static str) -> Result<(), ReadVolumeError> {
         self.check(offset, buffer.len() as u64, what)?;
-        self.partition
-            .read_exact_at(offset, buffer)
-            .map_err(|source| ReadVolumeError::Read { what, offset, source })
+        self.partition.read_exact_at(offset, buffer).map_err(|source| ReadVolumeError::Read { what, offset, source })
     }
 
     pub(super) fn bytes(&self, offset: u64, length: u64, what: &'static str) -> Result<Vec<u8>, ReadVolumeError> {

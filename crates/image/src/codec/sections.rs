@@ -14,6 +14,7 @@ const CHUNK_FLAG_BITS: u32 = 2;
 
 const HAS_BOOT_CODE: u8 = 1;
 const PROTECTIVE_ACTIVE: u8 = 2;
+const PROTECTIVE_END_CHS: u8 = 4;
 
 pub(super) fn encode_table(table: &PartitionTable) -> Vec<u8> {
     match table {
@@ -30,7 +31,8 @@ pub(super) fn encode_table(table: &PartitionTable) -> Vec<u8> {
 fn encode_gpt(out: &mut Vec<u8>, gpt: &GptTable) {
     let has_boot_code = gpt.boot_code.iter().any(|&byte| byte != 0);
     let active = if gpt.protective_active { PROTECTIVE_ACTIVE } else { 0 };
-    out.push(if has_boot_code { HAS_BOOT_CODE } else { 0 } | active);
+    let end_chs = if gpt.protective_end_chs { PROTECTIVE_END_CHS } else { 0 };
+    out.push(if has_boot_code { HAS_BOOT_CODE } else { 0 } | active | end_chs);
     if has_boot_code {
         out.extend_from_slice(&*gpt.boot_code);
     }
@@ -65,7 +67,7 @@ pub(super) fn decode_table(mut from: Cursor<'_>) -> Result<PartitionTable, Decod
 
 fn decode_gpt(from: &mut Cursor<'_>) -> Result<GptTable, DecodeManifestError> {
     let flags = from.byte()?;
-    if flags & !(HAS_BOOT_CODE | PROTECTIVE_ACTIVE) != 0 {
+    if flags & !(HAS_BOOT_CODE | PROTECTIVE_ACTIVE | PROTECTIVE_END_CHS) != 0 {
         return Err(from.malformed("has unknown flags"));
     }
     let mut boot_code = Box::new([0; 440]);
@@ -81,8 +83,16 @@ fn decode_gpt(from: &mut Cursor<'_>) -> Result<GptTable, DecodeManifestError> {
     let first_usable_lba = from.varint()?;
     let count = from.count(37)?;
     let entries = (0..count).map(|_| decode_gpt_entry(from)).collect::<Result<_, _>>()?;
-    let protective_active = flags & PROTECTIVE_ACTIVE != 0;
-    Ok(GptTable { boot_code, mbr_signature, protective_active, disk_guid, entry_slots, first_usable_lba, entries })
+    Ok(GptTable {
+        boot_code,
+        mbr_signature,
+        protective_active: flags & PROTECTIVE_ACTIVE != 0,
+        protective_end_chs: flags & PROTECTIVE_END_CHS != 0,
+        disk_guid,
+        entry_slots,
+        first_usable_lba,
+        entries,
+    })
 }
 
 fn decode_gpt_entry(from: &mut Cursor<'_>) -> Result<GptEntry, DecodeManifestError> {

@@ -56,7 +56,11 @@ pub(super) fn used_ranges(
             None => use_blocks(first, first + sb.base_metadata(number)),
         }
         for (metadata, length) in group.metadata(&sb) {
-            source.check(metadata.saturating_mul(sb.block_size), length * sb.block_size, "metadata of a block group")?;
+            source.check(
+                metadata.saturating_mul(sb.block_size),
+                length * sb.block_size,
+                "metadata of a block group",
+            )?;
             // By whole clusters, which is how the file system accounts for it.
             let from = sb.round_down_to_cluster(metadata);
             use_blocks(from, sb.round_up_to_cluster(metadata + length));

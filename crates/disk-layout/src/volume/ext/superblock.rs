@@ -14,7 +14,8 @@ const INCOMPAT_CSUM_SEED: u32 = 0x2000;
 /// Features of which it is known that they do not change where bitmaps are or what they mean: file types, recovery,
 /// meta_bg, extents, 64 bit, MMP, flex_bg, inodes for attributes, data in directories, checksum seed, large directories,
 /// inline data, encryption, case folding. Not among them: compression, external journals.
-const INCOMPAT_KNOWN: u32 = 0x2 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000;
+const INCOMPAT_KNOWN: u32 =
+    0x2 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000;
 
 const RO_SPARSE_SUPER: u32 = 0x1;
 const RO_GDT_CSUM: u32 = 0x10;
@@ -84,7 +85,8 @@ impl Superblock {
         let blocks_per_group = u64::from(u32_at(raw, 32));
         let bigalloc = ro_compat & RO_BIGALLOC != 0;
         let clusters_per_group = if bigalloc { u64::from(u32_at(raw, 36)) } else { blocks_per_group };
-        let blocks_per_cluster = if bigalloc { 1_u64 << u32_at(raw, 28).saturating_sub(u32_at(raw, 24)).min(30) } else { 1 };
+        let blocks_per_cluster =
+            if bigalloc { 1_u64 << u32_at(raw, 28).saturating_sub(u32_at(raw, 24)).min(30) } else { 1 };
         let inodes_per_group = u64::from(u32_at(raw, 40));
         let inode_size = if dynamic { u64::from(u16_at(raw, 88)) } else { 128 };
         let descriptor_size = if is_64bit { usize::from(u16_at(raw, 254)) } else { 32 };
@@ -102,15 +104,18 @@ impl Superblock {
         {
             return damaged("the size of its block groups makes no sense");
         }
-        if !inode_size.is_power_of_two() || inode_size < 128 || inode_size > block_size || inodes_per_group > block_size * 8 {
+        if !inode_size.is_power_of_two()
+            || inode_size < 128
+            || inode_size > block_size
+            || inodes_per_group > block_size * 8
+        {
             return damaged("the size of its inodes makes no sense");
         }
         if is_64bit && (!(64..=1024).contains(&descriptor_size) || !descriptor_size.is_power_of_two()) {
             return damaged("the size of its group descriptors makes no sense");
         }
-        let checksum_seed = metadata_csum.then(|| {
-            if incompat & INCOMPAT_CSUM_SEED != 0 { u32_at(raw, 0x270) } else { crc32c(!0, &raw[104..120]) }
-        });
+        let checksum_seed = metadata_csum
+            .then(|| if incompat & INCOMPAT_CSUM_SEED != 0 { u32_at(raw, 0x270) } else { crc32c(!0, &raw[104..120]) });
         Ok(Some(Self {
             block_size,
             blocks,
@@ -148,7 +153,8 @@ impl Superblock {
     }
 
     pub(super) fn round_down_to_cluster(&self, block: u64) -> u64 {
-        self.first_data_block + block.saturating_sub(self.first_data_block) / self.blocks_per_cluster * self.blocks_per_cluster
+        self.first_data_block
+            + block.saturating_sub(self.first_data_block) / self.blocks_per_cluster * self.blocks_per_cluster
     }
 
     pub(super) fn round_up_to_cluster(&self, block: u64) -> u64 {

@@ -34,7 +34,8 @@ fn find(ntfs: &Ntfs<'_>) -> Result<Option<u64>, ReadVolumeError> {
     }
     let Some(index) = root.stream_start(kind::INDEX_ALLOCATION, &ntfs.boot)? else { return Ok(None) };
     let block_size = root.resident(kind::INDEX_ROOT)?.filter(|value| value.len() >= 12).map(|value| u32_at(value, 8));
-    let Some(block_size) = block_size.map(u64::from).filter(|size| size.is_power_of_two() && (512..=PIECE).contains(size))
+    let Some(block_size) =
+        block_size.map(u64::from).filter(|size| size.is_power_of_two() && (512..=PIECE).contains(size))
     else {
         return Ok(None);
     };

@@ -36,7 +36,11 @@ struct Ntfs<'a> {
     table: Stream,
 }
 
-pub(super) fn used_ranges(source: &Source<'_>, start: &[u8], dirty: DirtyPolicy) -> Result<ByteRanges, ReadVolumeError> {
+pub(super) fn used_ranges(
+    source: &Source<'_>,
+    start: &[u8],
+    dirty: DirtyPolicy,
+) -> Result<ByteRanges, ReadVolumeError> {
     let ntfs = Ntfs::open(source.of(NAME), start)?;
     if dirty == DirtyPolicy::Refuse {
         ntfs.refuse_dirty()?;

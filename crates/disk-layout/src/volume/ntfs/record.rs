@@ -51,7 +51,10 @@ impl FileRecord {
     }
 
     fn damaged(&self) -> ReadVolumeError {
-        ReadVolumeError::damaged(NAME, format!("record {} of the master file table has a damaged attribute", self.number))
+        ReadVolumeError::damaged(
+            NAME,
+            format!("record {} of the master file table has a damaged attribute", self.number),
+        )
     }
 
     /// For when [`stream`](Self::stream) finds nothing.

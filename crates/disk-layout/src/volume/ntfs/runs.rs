@@ -94,10 +94,7 @@ mod tests {
     fn runs_go_forward_and_backward_and_have_holes() {
         let run = |clusters, first| Run { clusters, first };
         let list = [0x21, 0x18, 0x34, 0x56, 0x11, 0x30, 0xf0, 0x01, 0x05, 0x00];
-        assert_eq!(
-            decode_runs(&list).unwrap(),
-            [run(0x18, Some(0x5634)), run(0x30, Some(0x5624)), run(5, None)]
-        );
+        assert_eq!(decode_runs(&list).unwrap(), [run(0x18, Some(0x5634)), run(0x30, Some(0x5624)), run(5, None)]);
         for bad in [&[0x21, 0x18][..], &[0x11, 0, 0, 0], &[0x11, 1, 0xff, 0], &[0x9f, 1], &[0x10, 1]] {
             assert_eq!(decode_runs(bad), None, "{bad:x?}");
         }

@@ -1,0 +1,131 @@
+//! Disk images made, filled and judged by the tools that everyone uses. A tool that is missing is a failure.
+
+#![allow(dead_code)] // every test program uses its own part of this
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use foghorn_image::{ByteRange, ByteRanges};
+use tempfile::TempDir;
+
+/// A sparse image file that goes away with the test.
+pub struct Image {
+    pub dir: TempDir,
+    pub path: PathBuf,
+}
+
+impl Image {
+    pub fn new(size: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk.img");
+        File::create(&path).unwrap().set_len(size).unwrap();
+        Self { dir, path }
+    }
+
+    pub fn open(&self) -> File {
+        File::open(&self.path).unwrap()
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.path).unwrap()
+    }
+
+    pub fn write(&self, offset: u64, bytes: &[u8]) {
+        use std::os::unix::fs::FileExt;
+        File::options().write(true).open(&self.path).unwrap().write_all_at(bytes, offset).unwrap();
+    }
+
+    /// A folder with files of many sizes, the same each time.
+    pub fn files(&self) -> PathBuf {
+        let folder = self.dir.path().join("files");
+        std::fs::create_dir_all(folder.join("sub")).unwrap();
+        let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
+        for number in 0..40_usize {
+            let bytes: Vec<u8> = (0..number * number * 700 + 10)
+                .map(|_| {
+                    noise ^= noise << 13;
+                    noise ^= noise >> 7;
+                    noise ^= noise << 17;
+                    noise as u8
+                })
+                .collect();
+            let name = if number % 3 == 0 { format!("sub/f{number}") } else { format!("f{number}") };
+            std::fs::write(folder.join(name), bytes).unwrap();
+        }
+        folder
+    }
+
+    /// Used bytes as partclone sees them, from its domain log.
+    pub fn partclone(&self, kind: &str) -> ByteRanges {
+        let (domain, log) = (self.dir.path().join("domain"), self.dir.path().join("log"));
+        run(
+            &format!("partclone.{kind}"),
+            [
+                OsStr::new("-D"),
+                "-F".as_ref(),
+                "-s".as_ref(),
+                self.path.as_ref(),
+                "-o".as_ref(),
+                domain.as_ref(),
+                "-L".as_ref(),
+                log.as_ref(),
+            ],
+        );
+        let text = std::fs::read_to_string(domain).unwrap();
+        let ranges = text.lines().filter(|line| line.ends_with('+')).map(|line| {
+            let mut numbers =
+                line.split_whitespace().map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16));
+            let (start, size) = (numbers.next().unwrap().unwrap(), numbers.next().unwrap().unwrap());
+            ByteRange::new(start, start + size)
+        });
+        let ranges: ByteRanges = ranges.collect();
+        assert!(!ranges.is_empty(), "partclone wrote no ranges: {text}");
+        ranges
+    }
+}
+
+/// Runs a tool to its end and gives what it printed.
+pub fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(tool: &str, arguments: I) -> String {
+    feed(tool, arguments, "")
+}
+
+/// The same, with something to read for the tool.
+pub fn feed<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(tool: &str, arguments: I, input: &str) -> String {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new(tool);
+    command.args(arguments).env("PATH", path).env("LC_ALL", "C").env("MKE2FS_CONFIG", "/dev/null");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|why| panic!("{tool} is needed for this test: {why}"));
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{tool} failed ({}): {printed}", output.status);
+    printed
+}
+
+/// Makes two sets equal except where they may differ, and shows the difference otherwise.
+pub fn assert_same(ours: &ByteRanges, theirs: &ByteRanges, size: u64, except: &[ByteRange]) {
+    let cut = |set: &ByteRanges| {
+        let mut without = set.gaps_within(ByteRange::new(0, size));
+        for range in except {
+            without.push(*range);
+        }
+        without.gaps_within(ByteRange::new(0, size))
+    };
+    let (ours, theirs) = (cut(ours), cut(theirs));
+    let only = |a: &ByteRanges, b: &ByteRanges| {
+        let mut found = ByteRanges::new();
+        for range in a {
+            found.extend_from(&b.gaps_within(*range));
+        }
+        found
+    };
+    assert!(ours == theirs, "only we: {:x?}, only they: {:x?}", only(&ours, &theirs), only(&theirs, &ours));
+}
+
+pub fn path_text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}

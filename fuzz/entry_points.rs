@@ -1,0 +1,106 @@
+//! What the fuzz targets call, and what must hold whatever they are given. Shared with the replay of the corpus.
+
+use std::collections::HashMap;
+use std::io;
+
+use foghorn_disk_layout::{DirtyPolicy, ReadAt, read_layout, read_volume, render_gpt};
+use foghorn_image::{ByteRange, Manifest, PartitionTable};
+use foghorn_types::{ByteCount, ChunkId, SectorSize};
+
+const SECTOR: usize = 512;
+const RECORD: usize = 4 + SECTOR;
+
+/// A disk that is mostly zero, see README.md.
+pub struct SparseDisk<'a> {
+    size: u64,
+    sectors: HashMap<u64, &'a [u8]>,
+}
+
+impl<'a> SparseDisk<'a> {
+    pub fn new(input: &'a [u8]) -> Self {
+        let number = |bytes: &[u8]| u64::from(u32::from_le_bytes(bytes[..4].try_into().expect("four bytes")));
+        let Some((head, records)) = input.split_at_checked(4) else { return Self { size: 0, sectors: HashMap::new() } };
+        let sectors = records.chunks(RECORD).filter(|record| record.len() > 4).map(|r| (number(r), &r[4..])).collect();
+        Self { size: (number(head) & 0x7_ffff) * SECTOR as u64, sectors }
+    }
+}
+
+impl ReadAt for SparseDisk<'_> {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.size) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer.fill(0);
+        let mut at = offset;
+        let mut rest = buffer;
+        while !rest.is_empty() {
+            let within = (at % SECTOR as u64) as usize;
+            let (part, after) = rest.split_at_mut((SECTOR - within).min(rest.len()));
+            if let Some(found) = self.sectors.get(&(at / SECTOR as u64)).and_then(|sector| sector.get(within..)) {
+                let count = found.len().min(part.len());
+                part[..count].copy_from_slice(&found[..count]);
+            }
+            at += part.len() as u64;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// What is read lies inside the disk, in order, and a GPT that was read can be written to the same disk.
+pub fn gpt_mbr(input: &[u8]) {
+    let disk = SparseDisk::new(input);
+    for sector_size in [SectorSize::B512, SectorSize::B4096] {
+        let Ok(layout) = read_layout(&disk, sector_size) else { continue };
+        let mut end = 0;
+        for partition in &layout.partitions {
+            assert!(partition.range().start >= end && !partition.range().is_empty());
+            end = partition.range().end;
+            assert!(
+                layout.raw_areas.gaps_within(partition.range()).total() == partition.size,
+                "raw areas in partitions"
+            );
+        }
+        assert!(end <= disk.size());
+        assert!(layout.raw_areas.iter().chain(&layout.left_out).all(|range| range.end <= disk.size()));
+        if let PartitionTable::Gpt(table) = &layout.table {
+            render_gpt(table, sector_size, ByteCount::from_bytes(disk.size()))
+                .expect("a table fits where it came from");
+        }
+    }
+}
+
+/// What is in use lies inside the partition, and both policies agree on it.
+pub fn volume(input: &[u8]) {
+    let disk = SparseDisk::new(input);
+    let accepted = read_volume(&disk, DirtyPolicy::Accept);
+    if let Ok(volume) = &accepted {
+        assert!(volume.ranges.iter().all(|range| range.end <= disk.size() && !range.is_empty()));
+        assert_eq!(volume.used, volume.ranges.total());
+        assert!(
+            volume.ranges.gaps_within(ByteRange::new(0, disk.size().min(512))).is_empty(),
+            "the first sector is free"
+        );
+    }
+    if let Ok(refusing) = read_volume(&disk, DirtyPolicy::Refuse) {
+        assert!(accepted.is_ok_and(|accepted| accepted == refusing));
+    }
+}
+
+/// What decodes is valid and encodes to the same bytes; also behind a trailer that fits, or a fuzzer would never get there.
+pub fn manifest(input: &[u8]) {
+    let body = &input[..input.len().saturating_sub(32)];
+    let with_trailer = [body, ChunkId::of(body).as_bytes()].concat();
+    for bytes in [input, &with_trailer] {
+        if let Ok(manifest) = Manifest::decode(bytes) {
+            assert!(manifest.validate().is_ok());
+            assert_eq!(manifest.encode(), bytes);
+            assert!(manifest.summary().logical_size == manifest.geometry.size);
+            assert!(manifest.minimum_disk().bytes() > 0 || manifest.chunks.is_empty());
+        }
+    }
+}
