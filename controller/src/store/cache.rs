@@ -77,7 +77,12 @@ impl<V: View> WatchCache<V> {
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
         };
         let span = info_span!("watch_cache", prefix);
-        let task = tokio::spawn(async move { cancel.run_until_cancelled_owned(follower.run()).await; }.instrument(span));
+        let task = tokio::spawn(
+            async move {
+                cancel.run_until_cancelled_owned(follower.run()).await;
+            }
+            .instrument(span),
+        );
         Ok((cache, task))
     }
 

@@ -59,9 +59,15 @@ pub enum Compare {
 /// One change. A key may be named by at most one operation of a transaction, as in etcd.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Op {
-    Put { key: String, value: Bytes, lease: Option<LeaseId> },
+    Put {
+        key: String,
+        value: Bytes,
+        lease: Option<LeaseId>,
+    },
     /// Deleting a key that does not exist is no change.
-    Delete { key: String },
+    Delete {
+        key: String,
+    },
 }
 
 /// All or nothing: every compare holds and every operation is applied at one new revision, or nothing is changed.

@@ -100,9 +100,10 @@ impl Trust {
             path: certificate_path.to_owned(),
             source,
         };
-        let certificate =
-            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|source| unreadable(format!("{source:?}").into()))?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).map_err(|source| unreadable(Box::new(source)))?;
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
+            .map_err(|source| unreadable(format!("{source:?}").into()))?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(&certificate).map_err(|source| unreadable(Box::new(source)))?;
         let usage_fits = parsed.key_usage().ok().flatten().is_none_or(|usage| usage.value.key_cert_sign());
         if !parsed.is_ca() || !usage_fits {
             return Err(LoadTrustError::NotAnAuthority { path: certificate_path.to_owned() });

@@ -6,8 +6,8 @@ use std::time::Duration;
 use foghorn_types::{CertificateName, HostId, NodeName, TaskId, Timestamp};
 use rcgen::string::Ia5String;
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData,
-    SanType, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
@@ -18,7 +18,7 @@ use super::Trust;
 use super::server::CONTROLLER_TLS_NAME;
 
 /// Certificates start this much in the past, for machines whose clock is late.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 const SERIAL_BYTES: usize = 16;
 
 /// How long new certificates live. What a client gets follows from its task instead.
@@ -192,8 +192,8 @@ pub(super) fn common_name(text: &str) -> DistinguishedName {
 
 /// The public key of a request whose signature is good. Nothing else of the request is looked at: names are ours to give.
 fn public_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, IssueError> {
-    let (rest, request) =
-        X509CertificationRequest::from_der(csr).map_err(|source| IssueError::Unreadable { source: Box::new(source) })?;
+    let (rest, request) = X509CertificationRequest::from_der(csr)
+        .map_err(|source| IssueError::Unreadable { source: Box::new(source) })?;
     if !rest.is_empty() {
         return Err(IssueError::Unreadable { source: "bytes after the end of the request".into() });
     }

@@ -21,8 +21,7 @@ pub enum PeerNameError {
 /// When the certificate does not carry exactly one URI, or one that is no name of ours.
 pub fn peer_name(certificate: &[u8]) -> Result<CertificateName, PeerNameError> {
     let unreadable = |source| PeerNameError::Unreadable { source };
-    let (_, parsed) =
-        x509_parser::parse_x509_certificate(certificate).map_err(|error| unreadable(error.into()))?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|error| unreadable(error.into()))?;
     let names = parsed.subject_alternative_name().map_err(unreadable)?;
     let uris: Vec<&str> = names
         .iter()

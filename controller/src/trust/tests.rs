@@ -27,7 +27,8 @@ fn north() -> NodeName {
 /// A key with a request that asks for names it must not get.
 fn greedy_request() -> (KeyPair, String) {
     let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(["evil.example".to_owned(), "south.node.foghorn.internal".to_owned()]).unwrap();
+    let mut params =
+        CertificateParams::new(["evil.example".to_owned(), "south.node.foghorn.internal".to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.subject_alt_names.push(rcgen::SanType::URI("foghorn://controller".try_into().unwrap()));
     let pem = params.serialize_request(&key).unwrap().pem().unwrap();
@@ -46,9 +47,9 @@ fn caller(trust: &Trust, identity: Option<(CertificateDer<'static>, &KeyPair)>) 
         .unwrap()
         .with_root_certificates(roots);
     Arc::new(match identity {
-        Some((der, key)) => config
-            .with_client_auth_cert(vec![der], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-            .unwrap(),
+        Some((der, key)) => {
+            config.with_client_auth_cert(vec![der], PrivateKeyDer::try_from(key.serialize_der()).unwrap()).unwrap()
+        }
         None => config.with_no_client_auth(),
     })
 }
@@ -172,7 +173,8 @@ fn the_link_refuses_nobody_strangers_the_expired_and_servers() {
     let foreign = other.issue_node(&north(), &request).unwrap();
     let refused = call(Some((foreign.der, &key))).unwrap_err();
     assert!(matches!(refused, rustls::Error::InvalidCertificate(_)), "{refused}");
-    let expired = trust.issue_client(HostId::new(1).unwrap(), TaskId::new(2).unwrap(), &request, Duration::ZERO).unwrap();
+    let expired =
+        trust.issue_client(HostId::new(1).unwrap(), TaskId::new(2).unwrap(), &request, Duration::ZERO).unwrap();
     let start = std::time::Instant::now();
     // X.509 counts whole seconds, and the last one is still good.
     let refused = loop {
@@ -253,7 +255,10 @@ fn https_answers_to_every_given_name_and_to_no_other() {
     assert!(handshake(caller(&trust, None), rest.clone(), "127.0.0.2").is_err());
     let (_other_dir, other) = authority();
     assert!(handshake(caller(&other, None), rest, "fog.example").is_err());
-    assert!(matches!(trust.rest_config(&["no name".to_owned()]), Err(ServerConfigError::Issue(IssueError::BadServerName(_)))));
+    assert!(matches!(
+        trust.rest_config(&["no name".to_owned()]),
+        Err(ServerConfigError::Issue(IssueError::BadServerName(_)))
+    ));
 }
 
 #[test]

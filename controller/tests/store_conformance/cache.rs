@@ -87,7 +87,8 @@ async fn no_reader_ever_sees_half_a_transaction() {
             std::thread::spawn(move || {
                 let mut looks = 0_u64;
                 while !done.load(Ordering::Relaxed) {
-                    let pair = cache.read(|texts, _| [texts.0.get("/c/left").cloned(), texts.0.get("/c/right").cloned()]);
+                    let pair =
+                        cache.read(|texts, _| [texts.0.get("/c/left").cloned(), texts.0.get("/c/right").cloned()]);
                     assert_eq!(pair[0], pair[1]);
                     looks += 1;
                 }

@@ -109,18 +109,31 @@ async fn open_embedded(dir: &Path) -> Arc<EmbeddedStore> {
     }
 }
 
-struct Etcd {
+/// A process of etcd.
+pub(crate) struct Etcd {
     process: Option<Child>,
     arguments: Vec<String>,
-    client_port: u16,
+    endpoint: String,
 }
 
 impl Etcd {
     fn start(dir: &Path) -> Self {
+        Self::start_with(dir, "http", Vec::new())
+    }
+
+    /// Takes only clients with a certificate of the authority in `ca`.
+    pub(crate) fn start_with_tls(dir: &Path, certificate: &Path, key: &Path, ca: &Path) -> Self {
+        let files = [("cert-file", certificate), ("key-file", key), ("trusted-ca-file", ca)];
+        let mut arguments: Vec<_> = files.iter().map(|(name, path)| format!("--{name}={}", path.display())).collect();
+        arguments.push("--client-cert-auth".to_owned());
+        Self::start_with(dir, "https", arguments)
+    }
+
+    fn start_with(dir: &Path, scheme: &str, mut arguments: Vec<String>) -> Self {
         let (client_port, peer_port) = free_ports();
-        let (client, peer) = (format!("http://127.0.0.1:{client_port}"), format!("http://127.0.0.1:{peer_port}"));
+        let (client, peer) = (format!("{scheme}://127.0.0.1:{client_port}"), format!("http://127.0.0.1:{peer_port}"));
         let data = dir.join("etcd").display().to_string();
-        let arguments = [
+        let common = [
             ("name", "one"),
             ("data-dir", &data),
             ("listen-client-urls", &client),
@@ -133,8 +146,8 @@ impl Etcd {
             ("logger", "zap"),
             ("log-level", "error"),
         ];
-        let arguments = arguments.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]).collect();
-        let mut etcd = Self { process: None, arguments, client_port };
+        arguments.extend(common.iter().map(|(name, value)| format!("--{name}={value}")));
+        let mut etcd = Self { process: None, arguments, endpoint: client };
         etcd.run();
         etcd
     }
@@ -155,8 +168,8 @@ impl Etcd {
         }
     }
 
-    fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client_port)
+    pub(crate) fn endpoint(&self) -> String {
+        self.endpoint.clone()
     }
 }
 

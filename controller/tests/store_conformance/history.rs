@@ -26,12 +26,20 @@ const LONG: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Debug)]
 enum Step {
-    Commit { compares: Vec<(usize, Relation)>, ops: Vec<(usize, Write)> },
+    Commit {
+        compares: Vec<(usize, Relation)>,
+        ops: Vec<(usize, Write)>,
+    },
     Get(usize),
     List(usize),
     /// Watches from some revisions ago.
-    Watch { prefix: usize, back: u64 },
-    Compact { back: u64 },
+    Watch {
+        prefix: usize,
+        back: u64,
+    },
+    Compact {
+        back: u64,
+    },
     Grant,
     Renew(usize),
     Revoke(usize),
@@ -43,7 +51,9 @@ enum Relation {
     Absent,
     Present,
     /// Modified when it was, or one off.
-    Modified { off: u64 },
+    Modified {
+        off: u64,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -20,7 +20,9 @@ async fn an_expired_lease_takes_its_keys_along_at_one_revision_and_watchers_see_
         let store = &*engine.store();
         let lease = store.grant_lease(Duration::from_secs(1)).await.unwrap();
         let kept = store.grant_lease(Duration::from_secs(60)).await.unwrap();
-        let after = write(store, [held("/l/b", lease), held("/l/a", lease), held("/l/kept", kept), held("/l/freed", lease)]).await;
+        let after =
+            write(store, [held("/l/b", lease), held("/l/a", lease), held("/l/kept", kept), held("/l/freed", lease)])
+                .await;
         let after = write(store, [put("/l/freed", "no lease any more")]).await.max(after);
         let mut watch = store.watch("/l/", after);
         let granted = Instant::now();
@@ -48,7 +50,10 @@ async fn a_renewed_lease_lives_on() {
         let engine = Engine::start(kind).await;
         let store = &*engine.store();
         // A second lease, never renewed, is the clock: when it is over, the first would be over as well.
-        let [renewed, left] = [store.grant_lease(Duration::from_secs(1)).await.unwrap(), store.grant_lease(Duration::from_secs(1)).await.unwrap()];
+        let [renewed, left] = [
+            store.grant_lease(Duration::from_secs(1)).await.unwrap(),
+            store.grant_lease(Duration::from_secs(1)).await.unwrap(),
+        ];
         write(store, [held("/renewed", renewed), held("/left", left)]).await;
         let start = Instant::now();
         while store.get("/left").await.unwrap().is_some() {

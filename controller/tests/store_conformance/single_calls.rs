@@ -61,7 +61,11 @@ async fn a_watch_brings_whole_revisions_in_key_order() {
             assert!(batch.changes.iter().all(|change| change.revision() == batch.revision));
             seen.push((batch.revision, batch.changes.iter().map(|c| c.key().to_owned()).collect::<Vec<_>>()));
         }
-        assert_eq!(seen, [(1, vec!["/w/a".into(), "/w/b".into()]), (3, vec!["/w/b".into(), "/w/c".into()])], "{kind:?}");
+        assert_eq!(
+            seen,
+            [(1, vec!["/w/a".into(), "/w/b".into()]), (3, vec!["/w/b".into(), "/w/c".into()])],
+            "{kind:?}"
+        );
     }
 }
 

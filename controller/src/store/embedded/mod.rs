@@ -1,8 +1,8 @@
 //! The embedded engine: one redb file, one process, no server.
 //!
 //! One thread does all writing. It takes every transaction that waits into one redb transaction, each at its own revision,
-//! so that they share one flush to disk ([`writer`]). Readers use redb's own snapshots and never wait for the writer.
-//! A [`watch`] reads the history table from where it stands, whenever the committed revision has moved: nothing is queued
+//! so that they share one flush to disk (`writer`). Readers use redb's own snapshots and never wait for the writer.
+//! A watch reads the history table from where it stands, whenever the committed revision has moved: nothing is queued
 //! for a slow watcher, and there is no border between old and live events where one could be lost or doubled.
 
 mod tables;

@@ -89,8 +89,13 @@ pub(super) fn list(db: &Database, prefix: &str) -> Result<Snapshot, redb::Error>
 /// Part of the history.
 pub(super) enum Page {
     /// Everything under the prefix up to and including `up_to`.
-    Read { batches: Vec<WatchBatch>, up_to: Revision },
-    Compacted { compacted: Revision },
+    Read {
+        batches: Vec<WatchBatch>,
+        up_to: Revision,
+    },
+    Compacted {
+        compacted: Revision,
+    },
 }
 
 /// Reads changes under `prefix` after `after`, in whole revisions, a bounded number of them.

@@ -76,7 +76,8 @@ impl Writer {
         for command in commands {
             match command {
                 Command::Renew { lease, reply } => {
-                    let renewed = if self.clock.renew(lease, now) { Ok(()) } else { Err(StoreError::NoSuchLease(lease)) };
+                    let renewed =
+                        if self.clock.renew(lease, now) { Ok(()) } else { Err(StoreError::NoSuchLease(lease)) };
                     let _ = reply.send(renewed); // The caller may have stopped waiting.
                 }
                 other => others.push(other),
@@ -169,7 +170,8 @@ impl LeaseClock {
 
     /// Leases whose time is over, in the order of their ids.
     fn ended(&self, now: Instant) -> Vec<LeaseId> {
-        let mut ended: Vec<_> = self.leases.iter().filter(|(_, (_, end))| *end <= now).map(|(lease, _)| *lease).collect();
+        let mut ended: Vec<_> =
+            self.leases.iter().filter(|(_, (_, end))| *end <= now).map(|(lease, _)| *lease).collect();
         ended.sort_unstable();
         ended
     }

@@ -1,7 +1,7 @@
 //! The etcd engine, through etcd-client.
 //!
 //! An empty etcd is at revision 1 and its first transaction makes 2. Here 0 is the empty store, so every revision is one
-//! less than etcd's, on both ways ([`theirs`] and [`ours`]); nothing else is translated.
+//! less than etcd's, on both ways (`theirs` and `ours`); nothing else is translated.
 //!
 //! A call that ends without a definite answer (connection lost, time over) is [`StoreError::Unavailable`] and is not tried
 //! again here: whether a transaction took place is then unknown, and a second attempt could turn its success into a conflict.
