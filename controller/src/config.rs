@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::dispatch::Limits;
+use crate::store::etcd::{EtcdLogin, EtcdOptions, EtcdTls};
 use crate::trust::Lifetimes;
 
 /// Everything the controller needs to know before it opens a port.
@@ -26,11 +27,9 @@ pub struct Config {
 
 #[derive(Clone, Debug)]
 pub enum StoreConfig {
+    /// One file in the data directory.
     Embedded,
-    Etcd {
-        /// `http://` or `https://` URLs of the members.
-        endpoints: Vec<String>,
-    },
+    Etcd(EtcdOptions),
 }
 
 #[derive(Clone, Debug)]
@@ -139,6 +138,8 @@ struct RawStore {
     engine: Option<Engine>,
     #[serde(default)]
     endpoints: Vec<String>,
+    tls: Option<EtcdTls>,
+    login: Option<EtcdLogin>,
 }
 
 #[derive(Deserialize)]
@@ -235,7 +236,9 @@ impl RawStore {
             None | Some(Engine::Embedded) if !self.endpoints.is_empty() => Err(wrong("only the etcd engine has endpoints")),
             None | Some(Engine::Embedded) => Ok(StoreConfig::Embedded),
             Some(Engine::Etcd) if self.endpoints.is_empty() => Err(wrong("the etcd engine needs at least one")),
-            Some(Engine::Etcd) => Ok(StoreConfig::Etcd { endpoints: self.endpoints }),
+            Some(Engine::Etcd) => {
+                Ok(StoreConfig::Etcd(EtcdOptions { endpoints: self.endpoints, tls: self.tls, login: self.login }))
+            }
         }
     }
 }

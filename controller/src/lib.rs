@@ -1,3 +1,19 @@
+//! Foghorn's controller: REST, the state of the fleet, the certificate authority, the scheduler, and the agents' links.
+//!
+//! [`Controller::start`] builds the parts in one process and owns their tasks; [`Controller::shutdown`] drains them. The
+//! controller works with every agent offline, and never touches the bytes of an image.
 
 pub mod agents;
 pub mod api;
+pub mod app;
+pub mod config;
+pub mod dispatch;
+mod serve;
+mod start;
+pub mod state;
+pub mod store;
+pub mod trust;
+mod upkeep;
+
+pub use config::{Config, ConfigError};
+pub use start::{Controller, StartError};

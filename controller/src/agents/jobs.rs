@@ -80,6 +80,11 @@ impl Jobs {
         job
     }
 
+    /// The order was never sent.
+    pub(crate) fn forget(&self, job: u64) {
+        self.lock().jobs.remove(&job);
+    }
+
     #[must_use]
     pub fn get(&self, job: u64) -> Option<JobState> {
         self.lock().jobs.get(&job).cloned()

@@ -8,7 +8,7 @@ use foghorn_types::{ByteCount, ImageId, ManifestId, StorageNodeId, TaskId};
 use tokio::sync::watch;
 
 /// A storage node as its agent last described it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeLive {
     /// A link is up at this moment.
     pub online: bool,
@@ -139,6 +139,12 @@ impl Live {
         }
         transfers.insert(task, progress);
         first
+    }
+
+    /// Bytes that have crossed the network since the report before this one.
+    pub(crate) fn wire_growth(&self, task: TaskId, report: &TransferProgress) -> u64 {
+        let before = self.progress(task).filter(|before| before.node == report.node).map_or(0, |before| before.bytes_wire.bytes());
+        report.bytes_wire.bytes().saturating_sub(before)
     }
 
     pub(crate) fn forget_transfer(&self, task: TaskId) {

@@ -1,5 +1,8 @@
 //! Connected agents: their links, what they last reported, and the work asked of them.
 
+mod convert;
 pub mod jobs;
 pub mod links;
 pub mod live;
+pub mod service;
+mod session;

@@ -1,7 +1,13 @@
 //! REST: one folder per dialect over one domain, and what all of them share.
 
+pub mod auth;
+pub mod fog;
+pub mod native;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+use axum::Router;
 
 use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
@@ -34,4 +40,10 @@ pub struct Settings {
     pub join_token_ttl: Duration,
     /// Upper bound of a client certificate's life; a task's deadline may shorten it.
     pub client_certificate_lifetime: Duration,
+}
+
+/// Every route of every dialect.
+#[must_use]
+pub fn router(ctx: Arc<Ctx>) -> Router {
+    Router::new().merge(native::router(ctx.clone())).merge(fog::router(ctx))
 }

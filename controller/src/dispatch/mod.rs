@@ -64,6 +64,9 @@ impl Dispatcher {
     async fn round(&mut self) {
         let (now, instant) = (Timestamp::now(), Instant::now());
         let snapshot = self.movement.snapshot(&self.ctx.state, &self.ctx.live, instant);
+        for (task, node) in self.movement.take_left() {
+            orders::cancel_ended(&self.ctx, task, node);
+        }
         self.losses.record(&self.ctx, &snapshot, self.limits.node_grace).await;
         for step in plan::plan(&snapshot, self.limits, now) {
             debug!(task = %step.task, event = ?step.event, "planned");

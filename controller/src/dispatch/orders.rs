@@ -1,8 +1,9 @@
 //! What a node is told to have, built from the tables.
 
+use foghorn_lifecycle::{Outcome, TaskState};
 use foghorn_proto::link::controller_message::Message;
-use foghorn_proto::link::{OpenSession, Reconcile, SessionKind, StoredManifest};
-use foghorn_types::{ImageId, ManifestId, StorageNodeId};
+use foghorn_proto::link::{CancelSession, OpenSession, Reconcile, SessionKind, StoredManifest};
+use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId};
 use tracing::debug;
 
 use crate::api::Ctx;
@@ -43,6 +44,19 @@ pub fn reconcile(tables: &Tables, node: StorageNodeId) -> Reconcile {
     keep.dedup();
     let keep = keep.into_iter().map(|(image, id)| StoredManifest { image_id: image.get(), manifest_id: id.as_bytes().to_vec() }).collect();
     Reconcile { sessions, keep }
+}
+
+/// Ends the session of a task that was ended by somebody else than its node: over REST, or by its deadline.
+pub(super) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
+    let reason = ctx.state.read(|tables| match tables.runs.get(task).map(|run| run.life.state()) {
+        Some(TaskState::Finished { outcome: Outcome::Complete, .. }) => None,
+        Some(TaskState::Finished { outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason }, .. }) => Some(reason.clone()),
+        _ => Some("the task was deleted".to_owned()),
+    });
+    let Some(reason) = reason else { return };
+    if let Err(refused) = ctx.links.send(node, Message::Cancel(CancelSession { task_id: task.get(), reason })) {
+        debug!(%node, %task, %refused, "the node learns of the end with its next link");
+    }
 }
 
 /// Sends every connected node its sessions once more.

@@ -55,6 +55,8 @@ pub enum Link {
 #[derive(Default)]
 pub(super) struct Movement {
     seen: HashMap<TaskId, (Task, Instant)>,
+    /// Tasks that have ended since they were last asked for, with the node that had them.
+    left: Vec<(TaskId, StorageNodeId)>,
     /// Nodes that have not dialled in since this controller started count as lost from here on.
     started: Option<Instant>,
 }
@@ -75,10 +77,10 @@ impl Movement {
                     tables.contents.iter().filter(|content| content.nodes.contains(&id)).map(|c| (c.image, c.manifest)).collect();
                 holds.extend(seen.into_iter().flat_map(|node| node.manifests.iter().copied()));
                 let view = NodeView {
-                    group: StorageGroupId::new(row.storage_group)?,
+                    group: StorageGroupId::new(row.storagegroup)?,
                     master: row.is_master.is_yes(),
                     enabled: row.is_enabled.is_yes(),
-                    revoked: tables.enrolments.nodes.get(id).is_none_or(|node| node.is_revoked()),
+                    revoked: tables.enrolled_nodes.get(id).is_none_or(|node| node.is_revoked()),
                     max_clients: u32::try_from(row.max_clients).unwrap_or(0),
                     link: link(seen, started, now),
                     holds,
@@ -87,9 +89,17 @@ impl Movement {
             });
             (runs, nodes.collect::<BTreeMap<_, _>>())
         });
-        self.seen.retain(|task, _| runs.iter().any(|run| run.task == *task));
+        let active: HashSet<_> = runs.iter().map(|run| run.task).collect();
+        for (task, (life, _)) in self.seen.extract_if(|task, _| !active.contains(task)) {
+            self.left.extend(life.state().node().map(|node| (task, node)));
+        }
         let runs = runs.iter().map(|run| self.view(run, transfers.get(&run.task).map(|t| t.moved_at), now)).collect();
         Snapshot { runs, nodes }
+    }
+
+    /// Tasks that have ended since the last call, with the node that had them until then.
+    pub(super) fn take_left(&mut self) -> Vec<(TaskId, StorageNodeId)> {
+        std::mem::take(&mut self.left)
     }
 
     fn view(&mut self, run: &Run, moved: Option<Instant>, now: Instant) -> RunView {

@@ -17,25 +17,6 @@ pub const TOKEN_PREFIX: &str = "/foghorn/v1/token/";
 /// Keys of enrolled nodes: this and the node's id in ten digits.
 pub const NODE_PREFIX: &str = "/foghorn/v1/node/";
 
-/// Tokens and nodes, as the tables hold them.
-#[derive(Default)]
-pub struct Enrolments {
-    pub tokens: Tokens,
-    pub nodes: EnrolledNodes,
-}
-
-impl Enrolments {
-    /// # Errors
-    /// When the key or the record cannot be read.
-    pub fn apply(&mut self, change: &Change) -> Result<(), String> {
-        let key = match change {
-            Change::Put(entry) => &entry.key,
-            Change::Delete { key, .. } => key,
-        };
-        if key.starts_with(TOKEN_PREFIX) { self.tokens.apply(change) } else { self.nodes.apply(change) }
-    }
-}
-
 /// What a token is good for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "for")]
@@ -124,6 +105,11 @@ impl Tokens {
     #[must_use]
     pub fn find(&self, secret: &str) -> Option<&Arc<OneTimeToken>> {
         self.by_hash.get(&blake3::hash(secret.as_bytes()))
+    }
+
+    #[must_use]
+    pub fn by_hash(&self, hash: &blake3::Hash) -> Option<&Arc<OneTimeToken>> {
+        self.by_hash.get(hash)
     }
 
     pub fn expired(&self, now: Timestamp) -> impl Iterator<Item = &Arc<OneTimeToken>> {

@@ -2,7 +2,7 @@
 //!
 //! The row speaks FOG's words (five states); the run keeps the whole truth: node, reason, client, deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Run {
     pub created: Timestamp,
     /// BLAKE3 of the certificate (DER) of the client that checked in last; nobody else is served.
     pub client_fingerprint: Option<Digest>,
+    /// BLAKE3 of the bearer with which that client asks for its order.
+    pub client_session: Option<Digest>,
     /// The store's revision of this record; 0 for one that was never stored.
     pub modified: Revision,
 }
@@ -67,7 +69,7 @@ impl Run {
         now: Timestamp,
     ) -> Self {
         let life = Task::new(kind.task_kind(), now + DEFAULT_DEADLINE);
-        Self { task, kind, host, image, storage_group, life, traceparent, created: now, client_fingerprint: None, modified: 0 }
+        Self { task, kind, host, image, storage_group, life, traceparent, created: now, client_fingerprint: None, client_session: None, modified: 0 }
     }
 
     /// The same run with another time limit, counted from its creation.
@@ -137,6 +139,7 @@ impl Run {
 #[derive(Default)]
 pub struct Runs {
     runs: BTreeMap<TaskId, Arc<Run>>,
+    by_session: HashMap<Digest, TaskId>,
 }
 
 impl Runs {
@@ -146,14 +149,31 @@ impl Runs {
         match change {
             Change::Put(entry) => {
                 let run = Run::decode(&entry.value, entry.modified)?;
+                self.forget(run.task);
+                if let Some(session) = run.client_session {
+                    self.by_session.insert(session, run.task);
+                }
                 self.runs.insert(run.task, Arc::new(run));
             }
             Change::Delete { key, .. } => {
                 let task = key.strip_prefix(PREFIX).and_then(|id| id.parse::<u32>().ok()).and_then(TaskId::new);
-                self.runs.remove(&task.ok_or_else(|| format!("{key} names no task"))?);
+                self.forget(task.ok_or_else(|| format!("{key} names no task"))?);
             }
         }
         Ok(())
+    }
+
+    fn forget(&mut self, task: TaskId) {
+        let session = self.runs.remove(&task).and_then(|run| run.client_session);
+        if let Some(session) = session {
+            self.by_session.remove(&session);
+        }
+    }
+
+    /// The run whose client holds this bearer. Looked up by hash, so the time it takes says nothing about stored ones.
+    #[must_use]
+    pub fn by_session(&self, bearer: &str) -> Option<&Arc<Run>> {
+        self.runs.get(self.by_session.get(blake3::hash(bearer.as_bytes()).as_bytes())?)
     }
 
     #[must_use]
@@ -198,6 +218,7 @@ struct Record {
     faults: Vec<(StorageNodeId, String)>,
     traceparent: Option<String>,
     client_fingerprint: Option<Digest>,
+    client_session: Option<Digest>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -264,6 +285,7 @@ impl From<&Run> for Record {
             faults: parts.faults.iter().map(|fault| (fault.node, fault.reason.clone())).collect(),
             traceparent: run.traceparent.clone(),
             client_fingerprint: run.client_fingerprint,
+            client_session: run.client_session,
         }
     }
 }
@@ -288,6 +310,7 @@ impl Record {
             traceparent: self.traceparent,
             created: self.created,
             client_fingerprint: self.client_fingerprint,
+            client_session: self.client_session,
             modified,
         }
     }

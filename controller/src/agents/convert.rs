@@ -1,0 +1,131 @@
+//! From the wire's shapes to ours. Whatever an agent sends is checked here, before anything else sees it.
+
+use std::time::{Duration, Instant};
+
+use foghorn_lifecycle::Outcome;
+use foghorn_proto::link::{self, session_ended};
+use foghorn_types::{ByteCount, ChunkId, Digest, ImageId, ManifestId, StorageNodeId, TaskId};
+
+use super::jobs::Damage;
+use super::live::{NodeLive, Stage, TransferProgress};
+
+/// A message that no agent of ours would send.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct BadMessage {
+    pub field: &'static str,
+    pub why: &'static str,
+}
+
+/// What a capture made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Captured {
+    pub manifest: ManifestId,
+    pub logical_bytes: ByteCount,
+    pub used_bytes: ByteCount,
+    pub stored_bytes: ByteCount,
+    pub new_bytes: ByteCount,
+}
+
+/// How a session ended, with what it captured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    pub outcome: Outcome,
+    pub captured: Option<Captured>,
+}
+
+pub(super) fn task(id: u32) -> Result<TaskId, BadMessage> {
+    TaskId::new(id).ok_or(BadMessage { field: "task_id", why: "0 names no task" })
+}
+
+pub(super) fn manifest(bytes: &[u8]) -> Result<ManifestId, BadMessage> {
+    let digest = Digest::try_from(bytes).map_err(|_| BadMessage { field: "manifest_id", why: "must have 32 bytes" })?;
+    Ok(ManifestId::from_digest(digest))
+}
+
+/// Puts a status into what is known of the node.
+pub(super) fn apply_status(live: &mut NodeLive, status: &link::NodeStatus) -> Result<(), BadMessage> {
+    let image = |id| ImageId::new(id).ok_or(BadMessage { field: "image_id", why: "0 names no image" });
+    let manifests = status.manifests.iter().map(|stored| Ok((image(stored.image_id)?, manifest(&stored.manifest_id)?)));
+    live.manifests = manifests.collect::<Result<_, BadMessage>>()?;
+    live.disk_total = ByteCount::from_bytes(status.disk_total_bytes);
+    live.disk_free = ByteCount::from_bytes(status.disk_free_bytes);
+    live.stored_bytes = ByteCount::from_bytes(status.stored_bytes);
+    live.chunks = status.chunks;
+    live.active_transfers = status.active_transfers;
+    Ok(())
+}
+
+pub(super) fn progress(node: StorageNodeId, report: &link::SessionProgress, now: Instant) -> TransferProgress {
+    TransferProgress {
+        node,
+        bytes_done: ByteCount::from_bytes(report.bytes_done),
+        bytes_total: ByteCount::from_bytes(report.bytes_total),
+        bytes_wire: ByteCount::from_bytes(report.bytes_wire),
+        rate: ByteCount::from_bytes(report.rate_bytes_per_second),
+        eta: Duration::from_secs(report.eta_seconds.into()),
+        limiting_stage: match report.limiting_stage() {
+            link::Stage::Unspecified => None,
+            link::Stage::Network => Some(Stage::Network),
+            link::Stage::Decompress => Some(Stage::Decompress),
+            link::Stage::Disk => Some(Stage::Disk),
+        },
+        bytes_reused: ByteCount::from_bytes(report.bytes_reused),
+        moved_at: now,
+    }
+}
+
+pub(super) fn ended(message: link::SessionEnded) -> Result<Ended, BadMessage> {
+    let outcome = message.outcome.ok_or(BadMessage { field: "outcome", why: "is missing" })?;
+    Ok(match outcome {
+        session_ended::Outcome::Completed(done) => {
+            Ended { outcome: Outcome::Complete, captured: done.captured.map(captured).transpose()? }
+        }
+        session_ended::Outcome::Failed(failed) => {
+            let outcome = Outcome::Failed { reason: failed.reason, node_at_fault: failed.node_at_fault };
+            Ended { outcome, captured: None }
+        }
+        session_ended::Outcome::Cancelled(cancelled) => {
+            Ended { outcome: Outcome::Cancelled { reason: cancelled.reason }, captured: None }
+        }
+    })
+}
+
+fn captured(image: link::CapturedImage) -> Result<Captured, BadMessage> {
+    Ok(Captured {
+        manifest: manifest(&image.manifest_id)?,
+        logical_bytes: ByteCount::from_bytes(image.logical_bytes),
+        used_bytes: ByteCount::from_bytes(image.used_bytes),
+        stored_bytes: ByteCount::from_bytes(image.stored_bytes),
+        new_bytes: ByteCount::from_bytes(image.new_bytes),
+    })
+}
+
+pub(super) fn damage(chunk: link::DamagedChunk) -> Result<Damage, BadMessage> {
+    let digest = Digest::try_from(chunk.chunk_id.as_slice()).map_err(|_| BadMessage { field: "chunk_id", why: "must have 32 bytes" })?;
+    let images = chunk.images.into_iter().filter_map(ImageId::new).collect();
+    Ok(Damage { chunk: ChunkId::from_digest(digest), problem: chunk.problem, images })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_agent_would_send_is_refused() {
+        assert_eq!(task(0).unwrap_err().field, "task_id");
+        assert!(manifest(&[1; 31]).is_err());
+        assert_eq!(ended(link::SessionEnded { task_id: 1, outcome: None }).unwrap_err().field, "outcome");
+        let short = link::DamagedChunk { chunk_id: vec![0; 5], problem: String::new(), images: vec![] };
+        assert!(damage(short).is_err());
+    }
+
+    #[test]
+    fn a_capture_keeps_its_figures() {
+        let image = link::CapturedImage { manifest_id: vec![3; 32], logical_bytes: 1, used_bytes: 2, stored_bytes: 3, new_bytes: 4 };
+        let done = link::Completed { r#final: None, captured: Some(image) };
+        let message = link::SessionEnded { task_id: 1, outcome: Some(session_ended::Outcome::Completed(done)) };
+        let captured = ended(message).unwrap().captured.unwrap();
+        assert_eq!((captured.manifest, captured.new_bytes.bytes()), (ManifestId::from_digest([3; 32]), 4));
+    }
+}

@@ -1,0 +1,96 @@
+//! The gRPC side of the links: who may call, and the two calls there are.
+
+use std::sync::Arc;
+
+use foghorn_proto::link::agent_link_server::AgentLink;
+use foghorn_proto::link::{AgentMessage, ControllerMessage, RenewCertificateRequest, RenewCertificateResponse};
+use foghorn_types::{CertificateName, NodeName};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{Instrument, info, info_span, warn};
+
+use super::links::QUEUE;
+use super::session;
+use crate::api::Ctx;
+use crate::state::enrolment::{EnrolledNode, Standing};
+use crate::trust::{CLOCK_TOLERANCE, peer_name};
+
+/// The service. Each link is a task of `tasks` and ends with `cancel`.
+pub struct LinkService {
+    ctx: Arc<Ctx>,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl LinkService {
+    #[must_use]
+    pub fn new(ctx: Arc<Ctx>, tasks: TaskTracker, cancel: CancellationToken) -> Self {
+        Self { ctx, tasks, cancel }
+    }
+
+    /// The node that calls. What it may do follows from the name in its certificate and from nothing it says.
+    fn caller<T>(&self, request: &Request<T>) -> Result<Arc<EnrolledNode>, Status> {
+        let certificates = request.peer_certs().ok_or_else(|| Status::unauthenticated("a certificate is required"))?;
+        let leaf = certificates.first().ok_or_else(|| Status::unauthenticated("a certificate is required"))?;
+        let name = match peer_name(leaf) {
+            Ok(CertificateName::Node(name)) => name,
+            Ok(other) => return Err(refuse(&other.to_string(), "only storage nodes have a link")),
+            Err(error) => return Err(refuse("unknown", &error.to_string())),
+        };
+        let node = self.enrolled(&name)?;
+        if is_older_than_enrolment(leaf, &node) {
+            return Err(refuse(name.as_str(), "this certificate is older than the storage node's enrolment"));
+        }
+        Ok(node)
+    }
+
+    fn enrolled(&self, name: &NodeName) -> Result<Arc<EnrolledNode>, Status> {
+        let node = self.ctx.state.read(|tables| tables.enrolled_nodes.by_name(name).cloned());
+        match node {
+            Some(node) if node.is_revoked() => Err(refuse(name.as_str(), "this storage node was revoked")),
+            Some(node) => Ok(node),
+            None => Err(refuse(name.as_str(), "this storage node is not enrolled")),
+        }
+    }
+}
+
+/// Whoever was revoked and has joined again has a new certificate; the old one stays worthless.
+fn is_older_than_enrolment(leaf: &[u8], node: &EnrolledNode) -> bool {
+    let Standing::Enrolled { at } = node.standing else { return true };
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(leaf) else { return true };
+    // Certificates begin some minutes early for the sake of late clocks, and X.509 knows whole seconds only.
+    let issued = certificate.validity().not_before.timestamp() + CLOCK_TOLERANCE.as_secs().cast_signed();
+    issued + 2 < at.as_millis() / 1000
+}
+
+fn refuse(peer: &str, why: &str) -> Status {
+    warn!(peer, why, "refused a caller on the link");
+    Status::permission_denied(why)
+}
+
+#[tonic::async_trait]
+impl AgentLink for LinkService {
+    type LinkStream = ReceiverStream<Result<ControllerMessage, Status>>;
+
+    async fn link(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::LinkStream>, Status> {
+        let node = self.caller(&request)?;
+        let (outgoing, orders) = mpsc::channel(QUEUE);
+        let span = info_span!("link", node = %node.name, node_id = %node.node);
+        let session = session::run(self.ctx.clone(), node, request.into_inner(), outgoing, self.cancel.child_token());
+        self.tasks.spawn(session.instrument(span));
+        Ok(Response::new(ReceiverStream::new(orders)))
+    }
+
+    async fn renew_certificate(&self, request: Request<RenewCertificateRequest>) -> Result<Response<RenewCertificateResponse>, Status> {
+        let node = self.caller(&request)?;
+        let issued = self.ctx.trust.issue_node_der(&node.name, &request.get_ref().csr_der).map_err(|error| {
+            warn!(node = %node.name, error = &error as &dyn std::error::Error, "could not renew a certificate");
+            if error.is_bad_request() { Status::invalid_argument(error.to_string()) } else { Status::internal("signing failed") }
+        })?;
+        info!(node = %node.name, not_after = %issued.not_after, "renewed a certificate");
+        Ok(Response::new(RenewCertificateResponse { chain_der: vec![issued.der.to_vec()] }))
+    }
+}

@@ -1,0 +1,202 @@
+//! One agent's link from its hello to its end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foghorn_lifecycle::{Outcome, TaskEvent, TaskState};
+use foghorn_proto::link::agent_message::Message;
+use foghorn_proto::link::controller_message::Message as Order;
+use foghorn_proto::link::{self, AgentMessage, ControllerMessage, EndedRecorded};
+use foghorn_types::{StorageNodeId, TaskId, Timestamp};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+use tracing::{debug, info, warn};
+
+use super::convert::{self, BadMessage, Ended};
+use super::live::NodeLive;
+use crate::api::Ctx;
+use crate::dispatch::execute::{MoveError, apply_event, apply_event_with};
+use crate::dispatch::orders;
+use crate::state::classes::Image;
+use crate::state::content::ImageContent;
+use crate::state::enrolment::EnrolledNode;
+
+/// A caller that does not say hello by then is cut off.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a link ended before its agent or we closed it.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("the agent did not say hello in time")]
+    NoHello,
+    #[error("the agent sent what it may not")]
+    BadMessage(#[from] BadMessage),
+    #[error("the agent's stream broke")]
+    Broken(#[from] Status),
+    /// The agent keeps what it told us and tells it again on its next link.
+    #[error("what the agent told could not be stored")]
+    NotStored(#[source] MoveError),
+}
+
+/// Serves the link until either side ends it.
+pub(super) async fn run(
+    ctx: Arc<Ctx>,
+    node: Arc<EnrolledNode>,
+    mut inbound: Streaming<AgentMessage>,
+    outgoing: mpsc::Sender<Result<ControllerMessage, Status>>,
+    cancel: CancellationToken,
+) {
+    let hello = match cancel.run_until_cancelled(hello(&mut inbound)).await {
+        None => return,
+        Some(Err(error)) => return warn!(error = &error as &dyn std::error::Error, "a link did not come about"),
+        Some(Ok(hello)) => hello,
+    };
+    let id = node.node;
+    let live = match describe(&hello) {
+        Ok(live) => live,
+        Err(error) => return warn!(%error, "a link did not come about"),
+    };
+    let first = || Order::Reconcile(ctx.state.read(|tables| orders::reconcile(tables, id)));
+    let Ok(number) = ctx.links.add(id, outgoing, cancel.clone(), first) else { return };
+    info!(software = hello.software, quic = hello.quic_address, sessions = hello.sessions.len(), "agent connected");
+    ctx.live.set_node(id, live);
+
+    let ended = cancel.run_until_cancelled(serve(&ctx, id, &mut inbound)).await;
+    match ended {
+        None => info!("link closed by this side"),
+        Some(Ok(())) => info!("agent disconnected"),
+        Some(Err(error)) => warn!(error = &error as &dyn std::error::Error, "link lost"),
+    }
+    if ctx.links.remove(id, number) {
+        ctx.live.set_down(id, Instant::now());
+    }
+}
+
+async fn hello(inbound: &mut Streaming<AgentMessage>) -> Result<link::Hello, LinkError> {
+    let first = tokio::time::timeout(HELLO_WITHIN, inbound.message()).await.map_err(|_| LinkError::NoHello)??;
+    match first.and_then(|message| message.message) {
+        Some(Message::Hello(hello)) => Ok(hello),
+        _ => Err(LinkError::NoHello),
+    }
+}
+
+fn describe(hello: &link::Hello) -> Result<NodeLive, BadMessage> {
+    let mut live = NodeLive { online: true, quic_address: hello.quic_address.clone(), software: hello.software.clone(), ..NodeLive::default() };
+    if let Some(status) = &hello.status {
+        convert::apply_status(&mut live, status)?;
+    }
+    Ok(live)
+}
+
+async fn serve(ctx: &Ctx, node: StorageNodeId, inbound: &mut Streaming<AgentMessage>) -> Result<(), LinkError> {
+    while let Some(message) = inbound.message().await? {
+        match message.message {
+            None => debug!("a message of a kind this version does not know"),
+            Some(Message::Hello(_)) => return Err(BadMessage { field: "hello", why: "comes once" }.into()),
+            Some(Message::Status(status)) => {
+                let mut result = Ok(());
+                ctx.live.update_node(node, |live| result = convert::apply_status(live, &status));
+                result?;
+            }
+            Some(Message::Progress(report)) => progressed(ctx, node, &report).await?,
+            Some(Message::Ended(message)) => {
+                let task = convert::task(message.task_id)?;
+                ended(ctx, node, task, convert::ended(message)?).await?;
+            }
+            Some(Message::Job(report)) => reported(ctx, node, report)?,
+        }
+    }
+    Ok(())
+}
+
+async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgress) -> Result<(), LinkError> {
+    let task = convert::task(report.task_id)?;
+    let state = ctx.state.read(|tables| tables.runs.get(task).map(|run| run.life.state().clone()));
+    match state {
+        Some(TaskState::Running { node: own }) if own == node => {}
+        Some(TaskState::CheckedIn { node: own }) if own == node => match apply_event(ctx, task, TaskEvent::Progressed { node }).await {
+            Ok(_) => {}
+            Err(MoveError::Transition(refused)) => return Ok(debug!(%task, %refused, "progress came late")),
+            Err(error) => return Err(LinkError::NotStored(error)),
+        },
+        // Of a session that it no longer has, or that has no client yet.
+        _ => return Ok(()),
+    }
+    let progress = convert::progress(node, report, Instant::now());
+    metrics::counter!("foghorn_transfer_wire_bytes_total").increment(ctx.live.wire_growth(task, &progress));
+    if ctx.live.set_progress(task, progress) {
+        ctx.live.touch();
+    }
+    Ok(())
+}
+
+/// Stores the end of a session and tells the agent so. Telling it twice does no harm, telling it too early would.
+async fn ended(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) -> Result<(), LinkError> {
+    match record_end(ctx, node, task, ended).await {
+        Ok(()) => {}
+        Err(MoveError::NoSuchTask(_)) => debug!(%task, "the end of a session that nobody remembers"),
+        Err(MoveError::Transition(refused)) => debug!(%task, %refused, "the end of a session that has moved on"),
+        Err(error @ MoveError::State(_)) => return Err(LinkError::NotStored(error)),
+    }
+    ctx.live.forget_transfer(task);
+    if let Err(refused) = ctx.links.send(node, Order::EndedRecorded(EndedRecorded { task_id: task.get() })) {
+        debug!(%task, %refused, "the agent will tell the end again");
+    }
+    Ok(())
+}
+
+async fn record_end(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) -> Result<(), MoveError> {
+    let capture = ctx.state.read(|tables| tables.runs.get(task).map(|run| run.life.kind())) == Some(foghorn_lifecycle::TaskKind::Capture);
+    let (outcome, captured) = match (ended.outcome, ended.captured) {
+        (Outcome::Complete, None) if capture => {
+            let reason = "the storage node reported a finished capture without its content".to_owned();
+            (Outcome::Failed { reason, node_at_fault: true }, None)
+        }
+        (outcome, captured) => (outcome, captured.filter(|_| capture)),
+    };
+    let result = apply_event_with(ctx, task, TaskEvent::Ended { node, outcome }, |run, draft| {
+        let Some(captured) = &captured else { return Ok(()) };
+        let Some(row) = draft.tables().of::<Image>().get(run.image.get()) else { return Ok(()) };
+        let content = ImageContent {
+            image: run.image,
+            manifest: captured.manifest,
+            logical_bytes: captured.logical_bytes,
+            used_bytes: captured.used_bytes,
+            stored_bytes: captured.stored_bytes,
+            new_bytes: captured.new_bytes,
+            captured_at: Timestamp::now(),
+            nodes: vec![node],
+            modified: 0,
+        };
+        draft.operate(content.put_op());
+        let srvsize = i64::try_from(captured.stored_bytes.bytes()).unwrap_or(i64::MAX);
+        draft.update(row, &Image { size: format!("{}:", captured.logical_bytes.bytes()), srvsize, ..Image::clone(row) })
+    });
+    match result.await {
+        Ok(_) => Ok(()),
+        // The node says "complete" where that cannot be. It has nothing more to do, and the task must end all the same.
+        Err(MoveError::Transition(foghorn_lifecycle::TransitionError::Illegal { .. })) => {
+            warn!(%task, "a node reported the completion of a task whose client never checked in");
+            let reason = "the storage node reported a completion that cannot be".to_owned();
+            apply_event(ctx, task, TaskEvent::Ended { node, outcome: Outcome::Failed { reason, node_at_fault: true } }).await.map(|_| ())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn reported(ctx: &Ctx, node: StorageNodeId, report: link::JobReport) -> Result<(), LinkError> {
+    let damaged = report.damaged.into_iter().map(convert::damage).collect::<Result<Vec<_>, _>>()?;
+    if report.done {
+        info!(job = report.job_id, checked = report.chunks_checked, damaged = damaged.len(), error = report.error, "job done");
+    }
+    ctx.jobs.update(node, report.job_id, |state| {
+        state.reported = Timestamp::now();
+        state.done = report.done;
+        state.error = Some(report.error).filter(|error| !error.is_empty());
+        state.chunks_checked = report.chunks_checked;
+        state.chunks_total = report.chunks_total;
+        state.damaged = damaged;
+    });
+    Ok(())
+}

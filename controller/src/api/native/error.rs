@@ -1,0 +1,115 @@
+//! Refusals on native routes: a status and a [`Problem`].
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use foghorn_proto::http::Problem;
+use tracing::warn;
+
+use crate::app::check_in::{BootTokenError, CheckInError};
+use crate::app::enrolment::EnrolError;
+use crate::app::one_time::TokenError;
+use crate::state::Refusal;
+
+/// What a handler answers when it does not do what it was asked.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    status: StatusCode,
+    problem: Problem,
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, problem: Problem { error: error.into(), field: None } }
+    }
+
+    pub(super) fn field(status: StatusCode, field: &str, error: impl Into<String>) -> Self {
+        Self { status, problem: Problem { error: error.into(), field: Some(field.to_owned()) } }
+    }
+
+    pub(super) fn not_found(what: &str, id: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("{what} {id} does not exist"))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.problem)).into_response()
+    }
+}
+
+/// The message with its causes: an operator sees nothing else of them.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// Our own failure. The caller learns that it was ours, the log learns what it was.
+fn internal(error: &(dyn std::error::Error + 'static)) -> Refused {
+    warn!(error, "a request failed");
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the controller could not do this, see its log")
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let text = refusal.to_string();
+        match &refusal {
+            Refusal::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, text),
+            Refusal::Missing { field } | Refusal::Invalid { field, .. } | Refusal::Unusable { field, .. } => {
+                Self::field(StatusCode::BAD_REQUEST, field, text)
+            }
+            Refusal::Taken { field, .. } => Self::field(StatusCode::CONFLICT, field, text),
+            Refusal::InUse { .. } | Refusal::Unchanged { .. } => Self::new(StatusCode::CONFLICT, text),
+            refusal if refusal.may_succeed_later() => {
+                warn!(error = refusal as &dyn std::error::Error, "the store could not be written");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "the state store is not available, try again")
+            }
+            refusal => internal(refusal),
+        }
+    }
+}
+
+fn token(error: &TokenError, field: &str) -> Refused {
+    let status = if matches!(error, TokenError::Form(_)) { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
+    Refused::field(status, field, error.to_string())
+}
+
+impl From<EnrolError> for Refused {
+    fn from(error: EnrolError) -> Self {
+        match error {
+            EnrolError::Token(error) => token(&error, "join_token"),
+            EnrolError::Request(_) => Self::field(StatusCode::BAD_REQUEST, "csr_pem", chain(&error)),
+            EnrolError::NodeGone => Self::field(StatusCode::FORBIDDEN, "join_token", error.to_string()),
+            EnrolError::Issue(_) => internal(&error),
+            EnrolError::State(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<CheckInError> for Refused {
+    fn from(error: CheckInError) -> Self {
+        match error {
+            CheckInError::Token(error) => token(&error, "boot_token"),
+            CheckInError::WrongMac { .. } => Self::field(StatusCode::FORBIDDEN, "mac", error.to_string()),
+            CheckInError::Ended { .. } => Self::new(StatusCode::GONE, error.to_string()),
+            CheckInError::Request(_) => Self::field(StatusCode::BAD_REQUEST, "csr_pem", chain(&error)),
+            CheckInError::Issue(_) => internal(&error),
+            CheckInError::State(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<BootTokenError> for Refused {
+    fn from(error: BootTokenError) -> Self {
+        match error {
+            BootTokenError::NoSuchHost(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            BootTokenError::NoTask(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            BootTokenError::State(refusal) => refusal.into(),
+        }
+    }
+}

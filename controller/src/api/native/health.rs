@@ -1,0 +1,63 @@
+//! For load balancers and for Prometheus. No credentials: nothing here names a host.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use foghorn_rest_types::native::TaskPhase;
+use serde_json::{Value, json};
+
+use super::tasks::phase;
+use super::telemetry;
+use crate::api::Ctx;
+use crate::state::run::Run;
+
+/// A store that does not answer by then is not there.
+const STORE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The process runs and answers.
+pub(super) async fn alive() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+/// Requests can be served: the store answers and the cache follows it.
+pub(super) async fn ready(State(ctx): State<Arc<Ctx>>) -> (StatusCode, Json<Value>) {
+    let answered = tokio::time::timeout(STORE_WITHIN, ctx.state.store().get(crate::state::key::ROOT)).await;
+    let (store, cache) = (matches!(answered, Ok(Ok(_))), ctx.state.is_ready());
+    let status = if store && cache { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({"store": store, "cache": cache})))
+}
+
+/// Prometheus text. Gauges are taken at this moment, so they cost nothing in between.
+pub(super) async fn metrics(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
+    let counts = ctx.state.read(|tables| count(tables.runs.iter().map(|run| &**run)));
+    for (name, number) in counts {
+        metrics::gauge!("foghorn_tasks", "state" => name).set(f64::from(number));
+    }
+    let online = ctx.live.nodes().values().filter(|node| node.online).count();
+    metrics::gauge!("foghorn_agents_online").set(online as f64);
+    metrics::gauge!("foghorn_transfers_active").set(ctx.live.transfers().len() as f64);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::recorder().render())
+}
+
+fn count<'a>(runs: impl Iterator<Item = &'a Run>) -> BTreeMap<&'static str, u32> {
+    let names = ["queued", "assigned", "checked_in", "running", "complete", "failed", "cancelled"];
+    let mut counts: BTreeMap<_, _> = names.iter().map(|name| (*name, 0)).collect();
+    for run in runs {
+        let name = match phase(run.life.state()).0 {
+            TaskPhase::Queued => "queued",
+            TaskPhase::Assigned => "assigned",
+            TaskPhase::CheckedIn => "checked_in",
+            TaskPhase::Running => "running",
+            TaskPhase::Complete => "complete",
+            TaskPhase::Failed => "failed",
+            TaskPhase::Cancelled => "cancelled",
+        };
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
+}

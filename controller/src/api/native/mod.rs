@@ -1,0 +1,44 @@
+//! Foghorn's own routes: enrolment and check-in (no credentials but a token), operations beside the dialects, health.
+
+mod clients;
+mod error;
+mod health;
+mod json;
+mod nodes;
+mod operator;
+mod tasks;
+pub mod telemetry;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use foghorn_proto::http::{CA_PATH, CHECK_IN_PATH, ENROL_PATH, ORDER_PATH};
+
+use super::Ctx;
+
+/// Bodies here are tokens, requests for certificates, and little else.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// Every native route.
+pub fn router(ctx: Arc<Ctx>) -> Router {
+    Router::new()
+        .route(CA_PATH, get(nodes::authority))
+        .route(ENROL_PATH, post(nodes::enrol))
+        .route(CHECK_IN_PATH, post(clients::check_in))
+        .route(ORDER_PATH, get(clients::order))
+        .route("/foghorn/v1/hosts/{id}/boot-token", post(clients::boot_token))
+        .route("/foghorn/v1/nodes/join-token", post(nodes::join_token))
+        .route("/foghorn/v1/nodes/{id}/revoke", post(nodes::revoke))
+        .route("/foghorn/v1/nodes/{id}/scrub", post(nodes::scrub))
+        .route("/foghorn/v1/images/{id}", get(tasks::image))
+        .route("/foghorn/v1/images/{id}/verify", post(nodes::verify))
+        .route("/foghorn/v1/jobs/{id}", get(nodes::job))
+        .route("/foghorn/v1/tasks", get(tasks::list))
+        .route("/foghorn/v1/tasks/{id}", get(tasks::show))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(ctx)
+}

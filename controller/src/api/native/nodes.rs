@@ -1,0 +1,134 @@
+//! Storage nodes: the authority, joining, revoking, and the work asked of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use foghorn_proto::http::{EnrolRequest, EnrolResponse};
+use foghorn_proto::link::controller_message::Message;
+use foghorn_proto::link::{Job, Scrub, VerifyImage, job};
+use foghorn_rest_types::native::{DamagedChunk, JobCreated, JobStatus, JoinTokenRequest, JoinTokenResponse, Named};
+use foghorn_types::{ImageId, StorageNodeId, Timestamp};
+
+use super::error::Refused;
+use super::json::{Body, Id};
+use crate::agents::jobs::{JobState, JobWork};
+use crate::api::Ctx;
+use super::operator::Operator;
+use crate::app::enrolment;
+use crate::state::Tables;
+use crate::state::classes::{Image, StorageNode};
+
+const WEEK: u32 = 7 * 24 * 60 * 60;
+
+/// The time to live that a request asks for.
+pub(super) fn ttl(asked: Option<u32>, most: u32, default: Duration) -> Result<Duration, Refused> {
+    match asked {
+        None => Ok(default),
+        Some(seconds) if (1..=most).contains(&seconds) => Ok(Duration::from_secs(seconds.into())),
+        Some(_) => Err(Refused::field(StatusCode::BAD_REQUEST, "ttl_seconds", format!("must be between 1 and {most}"))),
+    }
+}
+
+pub(super) async fn authority(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/x-pem-file")], ctx.trust.ca_pem().to_owned())
+}
+
+pub(super) async fn enrol(State(ctx): State<Arc<Ctx>>, Body(request): Body<EnrolRequest>) -> Result<Json<EnrolResponse>, Refused> {
+    Ok(Json(enrolment::enrol(&ctx, &request).await?))
+}
+
+pub(super) async fn join_token(
+    State(ctx): State<Arc<Ctx>>,
+    _operator: Operator,
+    Body(request): Body<JoinTokenRequest>,
+) -> Result<Json<JoinTokenResponse>, Refused> {
+    let ttl = ttl(request.ttl_seconds, WEEK, ctx.settings.join_token_ttl)?;
+    let token = enrolment::join_token(&ctx, &request.name, request.storage_group, ttl).await?;
+    Ok(Json(JoinTokenResponse { token: token.text, node: token.node, name: request.name, expires: token.expires.to_string() }))
+}
+
+pub(super) async fn revoke(State(ctx): State<Arc<Ctx>>, _operator: Operator, Id(node): Id<StorageNodeId>) -> Result<StatusCode, Refused> {
+    enrolment::revoke(&ctx, node).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn scrub(
+    State(ctx): State<Arc<Ctx>>,
+    _operator: Operator,
+    Id(node): Id<StorageNodeId>,
+) -> Result<(StatusCode, Json<JobCreated>), Refused> {
+    if ctx.state.read(|tables| tables.of::<StorageNode>().get(node.get()).is_none()) {
+        return Err(Refused::not_found("storage node", node));
+    }
+    start(&ctx, node, JobWork::Scrub, job::Work::Scrub(Scrub {}))
+}
+
+pub(super) async fn verify(
+    State(ctx): State<Arc<Ctx>>,
+    _operator: Operator,
+    Id(image): Id<ImageId>,
+) -> Result<(StatusCode, Json<JobCreated>), Refused> {
+    let (exists, content) =
+        ctx.state.read(|tables| (tables.of::<Image>().get(image.get()).is_some(), tables.contents.get(image).cloned()));
+    if !exists {
+        return Err(Refused::not_found("image", image));
+    }
+    let content = content.ok_or_else(|| Refused::new(StatusCode::CONFLICT, format!("image {image} has no content: capture it first")))?;
+    let online = |node: &&StorageNodeId| ctx.live.node(**node).is_some_and(|live| live.online);
+    let node = content.nodes.iter().find(online).ok_or_else(|| offline("no storage node that holds the image is connected"))?;
+    let work = VerifyImage { image_id: image.get(), manifest_id: content.manifest.as_bytes().to_vec() };
+    start(&ctx, *node, JobWork::Verify { image }, job::Work::Verify(work))
+}
+
+fn offline(why: &str) -> Refused {
+    Refused::new(StatusCode::SERVICE_UNAVAILABLE, why)
+}
+
+fn start(ctx: &Ctx, node: StorageNodeId, work: JobWork, order: job::Work) -> Result<(StatusCode, Json<JobCreated>), Refused> {
+    let job = ctx.jobs.create(node, work, Timestamp::now());
+    match ctx.links.send(node, Message::Job(Job { job_id: job, work: Some(order) })) {
+        Ok(()) => Ok((StatusCode::ACCEPTED, Json(JobCreated { job }))),
+        Err(error) => {
+            ctx.jobs.forget(job);
+            Err(offline(&error.to_string()))
+        }
+    }
+}
+
+pub(super) async fn job(State(ctx): State<Arc<Ctx>>, _operator: Operator, Id(job): Id<u64>) -> Result<Json<JobStatus>, Refused> {
+    let state = ctx.jobs.get(job).ok_or_else(|| Refused::not_found("job", job))?;
+    Ok(Json(ctx.state.read(|tables| job_view(tables, state))))
+}
+
+fn job_view(tables: &Tables, state: JobState) -> JobStatus {
+    let image = |id: ImageId| Named { id, name: tables.of::<Image>().get(id.get()).map(|row| row.name.clone()).unwrap_or_default() };
+    let damaged = state.damaged.into_iter().map(|damage| DamagedChunk {
+        chunk: damage.chunk.to_string(),
+        problem: damage.problem,
+        images: damage.images.into_iter().map(image).collect(),
+    });
+    JobStatus {
+        job: state.job,
+        node: node_view(tables, state.node),
+        work: match state.work {
+            JobWork::Scrub => "scrub",
+            JobWork::Verify { .. } => "verify",
+            JobWork::Drop { .. } => "drop",
+        }
+        .to_owned(),
+        created: state.created.to_string(),
+        done: state.done,
+        error: state.error,
+        chunks_checked: state.chunks_checked,
+        chunks_total: state.chunks_total,
+        damaged: damaged.collect(),
+    }
+}
+
+pub(super) fn node_view(tables: &Tables, id: StorageNodeId) -> Named<StorageNodeId> {
+    Named { id, name: tables.of::<StorageNode>().get(id.get()).map(|row| row.name.clone()).unwrap_or_default() }
+}

@@ -1,0 +1,126 @@
+//! Imaging tasks and the contents of images, in Foghorn's own words: with the reason of a failure, and in bytes.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use foghorn_lifecycle::{Client, Outcome, TaskState};
+use foghorn_rest_types::native::{ImageContent, ImageStatus, Named, TaskList, TaskPhase, TaskProgress, TaskStatus};
+use foghorn_types::{ImageId, TaskId};
+use serde::Deserialize;
+
+use super::error::Refused;
+use super::json::Id;
+use super::nodes::node_view;
+use crate::agents::live::{Live, TransferProgress};
+use crate::api::Ctx;
+use super::operator::Operator;
+use crate::state::Tables;
+use crate::state::classes::{Host, Image};
+use crate::state::run::Run;
+
+/// Tasks in one list at most.
+const MOST_IDS: usize = 1000;
+
+pub(super) async fn show(State(ctx): State<Arc<Ctx>>, _operator: Operator, Id(task): Id<TaskId>) -> Result<Json<TaskStatus>, Refused> {
+    ctx.state
+        .read(|tables| tables.runs.get(task).map(|run| view(tables, &ctx.live, run)))
+        .map(Json)
+        .ok_or_else(|| Refused::not_found("imaging task", task))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Ids {
+    ids: Option<String>,
+}
+
+/// The tasks with these ids; without ids, those that have not ended.
+pub(super) async fn list(
+    State(ctx): State<Arc<Ctx>>,
+    _operator: Operator,
+    Query(query): Query<Ids>,
+) -> Result<Json<TaskList>, Refused> {
+    let bad = |why: String| Refused::field(StatusCode::BAD_REQUEST, "ids", why);
+    let Some(text) = query.ids else {
+        let tasks = ctx.state.read(|tables| tables.runs.active().map(|run| view(tables, &ctx.live, run)).collect());
+        return Ok(Json(TaskList { tasks }));
+    };
+    let parse = |id: &str| id.trim().parse::<TaskId>().map_err(|_| bad(format!("{id:?} is no id")));
+    let ids = text.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
+    if ids.len() > MOST_IDS {
+        return Err(bad(format!("at most {MOST_IDS} at a time")));
+    }
+    let tasks = ctx.state.read(|tables| ids.iter().filter_map(|id| Some(view(tables, &ctx.live, tables.runs.get(*id)?))).collect());
+    Ok(Json(TaskList { tasks }))
+}
+
+fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
+    let (state, reason) = phase(run.life.state());
+    let finished = match run.life.state() {
+        TaskState::Finished { at, .. } => Some(at.to_string()),
+        _ => None,
+    };
+    TaskStatus {
+        task: run.task,
+        state,
+        reason,
+        host: Named { id: run.host, name: tables.of::<Host>().get(run.host.get()).map(|row| row.name.clone()).unwrap_or_default() },
+        image: image_name(tables, run.image),
+        node: run.node().map(|node| node_view(tables, node).name),
+        progress: live.progress(run.task).filter(|_| !run.is_finished()).map(|progress| progress_view(&progress)),
+        created: run.created.to_string(),
+        started: run.life.started().map(|time| time.to_string()),
+        finished,
+        deadline: run.deadline().to_string(),
+    }
+}
+
+fn image_name(tables: &Tables, id: ImageId) -> Named<ImageId> {
+    Named { id, name: tables.of::<Image>().get(id.get()).map(|row| row.name.clone()).unwrap_or_default() }
+}
+
+/// The state's public name and the reason of an end that was no success.
+pub(super) fn phase(state: &TaskState) -> (TaskPhase, Option<String>) {
+    match state {
+        TaskState::Queued { client: Client::Awaited } => (TaskPhase::Queued, None),
+        // It waits for a node, but the client is there, which is what people look for.
+        TaskState::Queued { client: Client::CheckedIn } | TaskState::CheckedIn { .. } => (TaskPhase::CheckedIn, None),
+        TaskState::Assigned { .. } => (TaskPhase::Assigned, None),
+        TaskState::Running { .. } => (TaskPhase::Running, None),
+        TaskState::Finished { outcome: Outcome::Complete, .. } => (TaskPhase::Complete, None),
+        TaskState::Finished { outcome: Outcome::Failed { reason, .. }, .. } => (TaskPhase::Failed, Some(reason.clone())),
+        TaskState::Finished { outcome: Outcome::Cancelled { reason }, .. } => (TaskPhase::Cancelled, Some(reason.clone())),
+    }
+}
+
+fn progress_view(progress: &TransferProgress) -> TaskProgress {
+    TaskProgress {
+        bytes_done: progress.bytes_done,
+        bytes_total: progress.bytes_total,
+        bytes_wire: progress.bytes_wire,
+        rate_bytes_per_second: progress.rate,
+        eta_seconds: progress.eta.as_secs(),
+        limiting_stage: progress.limiting_stage.map(|stage| stage.as_str().to_owned()),
+        bytes_reused: progress.bytes_reused,
+    }
+}
+
+pub(super) async fn image(State(ctx): State<Arc<Ctx>>, _operator: Operator, Id(image): Id<ImageId>) -> Result<Json<ImageStatus>, Refused> {
+    ctx.state
+        .read(|tables| {
+            tables.of::<Image>().get(image.get())?;
+            let content = tables.contents.get(image).map(|content| ImageContent {
+                manifest: content.manifest,
+                logical_bytes: content.logical_bytes,
+                used_bytes: content.used_bytes,
+                stored_bytes: content.stored_bytes,
+                new_bytes: content.new_bytes,
+                captured: content.captured_at.to_string(),
+                nodes: content.nodes.iter().map(|node| node_view(tables, *node)).collect(),
+            });
+            Some(ImageStatus { image: image_name(tables, image), content })
+        })
+        .map(Json)
+        .ok_or_else(|| Refused::not_found("image", image))
+}

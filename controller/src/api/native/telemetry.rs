@@ -1,0 +1,53 @@
+//! A span, a count and a time limit for every request, of whatever dialect.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use foghorn_proto::http::TRACEPARENT;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing::{Instrument, debug, field, info_span};
+
+/// Longer than the longest poll, shorter than anyone's patience.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+static REQUESTS: AtomicU64 = AtomicU64::new(1);
+
+/// The process's one metrics recorder, installed at first use.
+pub(crate) fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        const SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+        let recorder = PrometheusBuilder::new().set_buckets(&SECONDS).expect("the list of buckets is not empty").build_recorder();
+        let handle = recorder.handle();
+        // Another recorder in this process (a test's) keeps its place; ours then shows what was recorded before.
+        if metrics::set_global_recorder(recorder).is_err() {
+            debug!("metrics go to another recorder of this process");
+        }
+        handle
+    })
+}
+
+/// Wraps every handler.
+pub async fn observe(request: Request, next: Next) -> Response {
+    let method = request.method().to_string();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let id = REQUESTS.fetch_add(1, Ordering::Relaxed);
+    let span = info_span!("request", id, method, route, status = field::Empty);
+    if let Some(parent) = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()) {
+        foghorn_telemetry::set_parent(&span, parent);
+    }
+    let started = Instant::now();
+    let answer = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).instrument(span.clone()).await;
+    let response = answer.unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response());
+    let status = response.status().as_u16();
+    span.record("status", status);
+    span.in_scope(|| debug!(ms = started.elapsed().as_millis(), "answered"));
+    metrics::histogram!("foghorn_http_request_duration_seconds", "method" => method, "route" => route, "status" => status.to_string())
+        .record(started.elapsed().as_secs_f64());
+    response
+}

@@ -1,0 +1,165 @@
+//! How the machine to be imaged proves itself, and what it is told to do.
+
+use std::time::Duration;
+
+use foghorn_lifecycle::{Outcome, TaskEvent, TaskState, TransitionError};
+use foghorn_proto::http::{BOOT_PREFIX, CheckInRequest, CheckInResponse, Order, OrderKind, Source};
+use foghorn_types::{HostId, MacAddress, NodeName, TaskId, Timestamp};
+use tracing::info;
+
+use super::one_time::{self, TokenError};
+use crate::api::Ctx;
+use crate::dispatch::execute::{MoveError, apply_event_with};
+use crate::state::Refusal;
+use crate::state::Tables;
+use crate::state::classes::mac_address_association::mac_key;
+use crate::state::classes::{Host, Image, MacAddressAssociation};
+use crate::state::enrolment::{OneTimeToken, Purpose};
+use crate::state::run::{Run, RunKind};
+use crate::trust::IssueError;
+
+/// A token as it is handed out, once.
+#[derive(Clone, Debug)]
+pub struct BootToken {
+    pub text: String,
+    pub task: TaskId,
+    pub expires: Timestamp,
+}
+
+/// Why there is no boot token.
+#[derive(Debug, thiserror::Error)]
+pub enum BootTokenError {
+    #[error("host {0} does not exist")]
+    NoSuchHost(HostId),
+    #[error("host {0} has no active imaging task")]
+    NoTask(HostId),
+    #[error("the token could not be stored")]
+    State(#[from] Refusal),
+}
+
+/// Why a client may not check in.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckInError {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("{mac} is no address of the host that the token is for")]
+    WrongMac { mac: MacAddress },
+    #[error("the task has ended: {reason}")]
+    Ended { reason: String },
+    #[error("the certificate request is not good")]
+    Request(#[source] IssueError),
+    #[error("no certificate could be made")]
+    Issue(#[source] IssueError),
+    #[error("the check-in could not be stored")]
+    State(#[from] Refusal),
+}
+
+/// A token for the host's active imaging task, good for `ttl` or until the task's deadline. Further tokens may be made for
+/// the same task; each is good once.
+///
+/// # Errors
+/// See [`BootTokenError`].
+pub async fn boot_token(ctx: &Ctx, host: HostId, ttl: Duration) -> Result<BootToken, BootTokenError> {
+    let secret = one_time::secret();
+    let made = ctx.state.write(|draft| {
+        let tables = draft.tables();
+        if tables.of::<Host>().get(host.get()).is_none() {
+            return Ok(Err(BootTokenError::NoSuchHost(host)));
+        }
+        let Some(run) = tables.runs.active().find(|run| run.host == host) else { return Ok(Err(BootTokenError::NoTask(host))) };
+        let expires = (Timestamp::now() + ttl).min(run.deadline());
+        let token = OneTimeToken::new(&secret, Purpose::Boot { host, task: run.task }, expires);
+        draft.require(token.unchanged());
+        draft.operate(token.put_op());
+        Ok(Ok((run.task, expires)))
+    });
+    let (task, expires) = made.await??;
+    info!(%host, %task, %expires, "boot token made");
+    Ok(BootToken { text: one_time::text(&ctx.trust, BOOT_PREFIX, secret), task, expires })
+}
+
+/// Takes a boot token and gives a certificate and, if a node is there already, the order.
+///
+/// # Errors
+/// See [`CheckInError`]; the token is used up only by a success.
+pub async fn check_in(ctx: &Ctx, request: &CheckInRequest) -> Result<CheckInResponse, CheckInError> {
+    let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token)?;
+    let Purpose::Boot { host, task } = token.purpose else { return Err(TokenError::Unknown.into()) };
+    let run = ctx.state.read(|tables| {
+        let mut rows = tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_MAC, mac_key(request.mac));
+        if !rows.any(|row| row.host == host.get() && !row.pending.is_yes()) {
+            return Err(CheckInError::WrongMac { mac: request.mac });
+        }
+        tables.runs.get(task).cloned().ok_or_else(|| CheckInError::Ended { reason: "it was deleted".to_owned() })
+    })?;
+    let now = Timestamp::now();
+    let lifetime = run.deadline().since(now).min(ctx.settings.client_certificate_lifetime);
+    if let Some(reason) = ended_because(&run) {
+        return Err(CheckInError::Ended { reason });
+    }
+    let issued = ctx.trust.issue_client(host, task, &request.csr_pem, lifetime).map_err(|error| {
+        if error.is_bad_request() { CheckInError::Request(error) } else { CheckInError::Issue(error) }
+    })?;
+
+    let session = one_time::secret();
+    let mut token_error = None;
+    let moved = apply_event_with(ctx, task, TaskEvent::ClientCheckedIn, |run, draft| {
+        if let Err(error) = one_time::spend(draft, &token, Timestamp::now()) {
+            token_error = Some(error);
+            return Err(Refusal::Invalid { field: "boot_token", why: "is not good".to_owned() });
+        }
+        run.client_fingerprint = Some(issued.fingerprint());
+        run.client_session = Some(*blake3::hash(session.as_bytes()).as_bytes());
+        Ok(())
+    });
+    let moved = match moved.await {
+        Ok(moved) => moved,
+        Err(error) => return Err(refused(error, token_error)),
+    };
+    info!(%host, %task, software = request.software, "client checked in");
+    ctx.live.forget_transfer(task);
+    let (host_name, order) =
+        ctx.state.read(|tables| (tables.of::<Host>().get(host.get()).map(|row| row.name.clone()).unwrap_or_default(), order(ctx, tables, &moved.run)));
+    Ok(CheckInResponse { host, host_name, task, chain_pem: issued.chain_pem, session, order })
+}
+
+fn refused(error: MoveError, token: Option<TokenError>) -> CheckInError {
+    match (error, token) {
+        (MoveError::State(Refusal::Invalid { .. }), Some(token)) => token.into(),
+        (MoveError::State(refusal), _) => refusal.into(),
+        (MoveError::NoSuchTask(_), _) => CheckInError::Ended { reason: "it was deleted".to_owned() },
+        (MoveError::Transition(TransitionError::AlreadyEnded), _) => CheckInError::Ended { reason: "just now".to_owned() },
+        (MoveError::Transition(other), _) => CheckInError::Ended { reason: other.to_string() },
+    }
+}
+
+/// Why the task has ended; `None` while it has not.
+#[must_use]
+pub fn ended_because(run: &Run) -> Option<String> {
+    match run.life.state() {
+        TaskState::Finished { outcome: Outcome::Complete, .. } => Some("it is complete".to_owned()),
+        TaskState::Finished { outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason }, .. } => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+/// What a client that has checked in is to do; `None` while no storage node is there for it.
+#[must_use]
+pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
+    let node = run.node()?;
+    let address = ctx.live.node(node).filter(|live| live.online)?.quic_address;
+    let name: &NodeName = &tables.enrolled_nodes.get(node)?.name;
+    let disk_rule = tables.of::<Host>().get(run.host.get()).map(|row| row.kernel_device.clone()).filter(|rule| !rule.is_empty());
+    Some(Order {
+        task: run.task,
+        kind: match run.kind {
+            RunKind::Deploy { manifest } => OrderKind::Deploy { manifest },
+            RunKind::Capture => OrderKind::Capture,
+        },
+        image: run.image,
+        image_name: tables.of::<Image>().get(run.image.get()).map(|row| row.name.clone()).unwrap_or_default(),
+        sources: vec![Source { address, server_name: name.tls_name() }],
+        disk_rule,
+        traceparent: run.traceparent.clone(),
+    })
+}

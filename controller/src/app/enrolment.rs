@@ -1,0 +1,137 @@
+//! How storage nodes join, and how they are shut out.
+
+use std::time::Duration;
+
+use foghorn_proto::http::{EnrolRequest, EnrolResponse, JOIN_PREFIX};
+use foghorn_types::{NodeName, StorageGroupId, StorageNodeId, Timestamp};
+use tracing::info;
+
+use super::one_time::{self, TokenError};
+use crate::api::Ctx;
+use crate::state::classes::{StorageGroup, StorageNode};
+use crate::state::enrolment::{EnrolledNode, OneTimeToken, Purpose, Standing};
+use crate::state::value::Flag;
+use crate::state::{Draft, Refusal};
+use crate::trust::IssueError;
+
+/// A token as it is handed out, once.
+#[derive(Clone, Debug)]
+pub struct JoinToken {
+    pub text: String,
+    pub node: StorageNodeId,
+    pub expires: Timestamp,
+}
+
+/// Why an agent may not join.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("the certificate request is not good")]
+    Request(#[source] IssueError),
+    #[error("no certificate could be made")]
+    Issue(#[source] IssueError),
+    #[error("the storage node that the token is for no longer exists")]
+    NodeGone,
+    #[error("the enrolment could not be stored")]
+    State(#[from] Refusal),
+}
+
+/// A token for the storage node `name`, which is created when there is none: in `group`, or in the first group.
+///
+/// # Errors
+/// When there is no such group, or the store fails.
+pub async fn join_token(ctx: &Ctx, name: &NodeName, group: Option<StorageGroupId>, ttl: Duration) -> Result<JoinToken, Refusal> {
+    let secret = one_time::secret();
+    let expires = Timestamp::now() + ttl;
+    let node = ctx.state.write(|draft| {
+        let node = match draft.tables().of::<StorageNode>().named(name.as_str()) {
+            Some(row) => row.id,
+            None => new_node(draft, name, group)?,
+        };
+        let node = StorageNodeId::new(node).ok_or(Refusal::NotFound { class: "storagenode", id: 0 })?;
+        let token = OneTimeToken::new(&secret, Purpose::Join { node, name: name.clone() }, expires);
+        draft.require(token.unchanged());
+        draft.operate(token.put_op());
+        Ok(node)
+    });
+    let node = node.await?;
+    info!(%node, %name, %expires, "join token made");
+    Ok(JoinToken { text: one_time::text(&ctx.trust, JOIN_PREFIX, secret), node, expires })
+}
+
+fn new_node(draft: &mut Draft<'_>, name: &NodeName, group: Option<StorageGroupId>) -> Result<u32, Refusal> {
+    let groups = draft.tables().of::<StorageGroup>();
+    let group = match group {
+        Some(id) => groups.get(id.get()).ok_or(Refusal::NotFound { class: "storagegroup", id: id.get() })?,
+        None => groups.iter().next().ok_or(Refusal::Missing { field: "storage_group" })?,
+    };
+    // Nobody can hold what a group has until somebody is its master.
+    let master = !draft.tables().of::<StorageNode>().iter().any(|row| row.storagegroup == group.id && row.is_master.is_yes());
+    draft.unchanged(group);
+    draft.insert(StorageNode {
+        name: name.to_string(),
+        storagegroup: group.id,
+        is_master: Flag::from(master),
+        is_enabled: Flag::Yes,
+        max_clients: MAX_CLIENTS,
+        ..StorageNode::default()
+    })
+}
+
+/// Transfers at a time on a node that nobody has configured.
+const MAX_CLIENTS: i64 = 10;
+
+/// Takes a join token and gives a certificate.
+///
+/// # Errors
+/// See [`EnrolError`]; the token is used up only by a success.
+pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, EnrolError> {
+    let token = one_time::find(ctx, JOIN_PREFIX, &request.join_token)?;
+    let Purpose::Join { node, name } = &token.purpose else { return Err(TokenError::Unknown.into()) };
+    let (node, name) = (*node, name.clone());
+    let issued = ctx.trust.issue_node(&name, &request.csr_pem).map_err(|error| {
+        if error.is_bad_request() { EnrolError::Request(error) } else { EnrolError::Issue(error) }
+    })?;
+    let outcome = ctx.state.write(|draft| {
+        let now = Timestamp::now();
+        let Some(row) = draft.tables().of::<StorageNode>().get(node.get()) else { return Ok(Err(EnrolError::NodeGone)) };
+        if let Err(error) = one_time::spend(draft, &token, now) {
+            return Ok(Err(error.into()));
+        }
+        draft.unchanged(row);
+        let modified = draft.tables().enrolled_nodes.get(node).map_or(0, |known| known.modified);
+        let enrolled = EnrolledNode { node, name: name.clone(), standing: Standing::Enrolled { at: now }, modified };
+        draft.require(enrolled.unchanged());
+        draft.operate(enrolled.put_op());
+        Ok(Ok(()))
+    });
+    outcome.await??;
+    info!(%node, %name, not_after = %issued.not_after, "storage node enrolled");
+    Ok(EnrolResponse {
+        node: name,
+        node_id: node,
+        chain_pem: issued.chain_pem,
+        link_address: ctx.settings.link_address.clone(),
+        link_server_name: ctx.settings.link_server_name.clone(),
+    })
+}
+
+/// Shuts a node out: its link is cut and its certificate is refused from now on, until it joins with a new token.
+///
+/// # Errors
+/// When the node does not exist or has never joined, or the store fails.
+pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
+    ctx.state
+        .write(|draft| {
+            let known = draft.tables().enrolled_nodes.get(node).ok_or(Refusal::NotFound { class: "storagenode", id: node.get() })?;
+            let revoked = EnrolledNode { standing: Standing::Revoked { at: Timestamp::now() }, ..EnrolledNode::clone(known) };
+            draft.require(known.unchanged());
+            draft.operate(revoked.put_op());
+            Ok(())
+        })
+        .await?;
+    info!(%node, "storage node revoked");
+    ctx.links.cut(node);
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! What FOG's rows show of a run: the task's state, the imaging log, dates of hosts and images, failures of nodes.
+//!
+//! FOG has five task states and none for failure: a task that failed shows as cancelled there, and the run says why.
+
+use foghorn_lifecycle::{Client, Effect, Outcome, TaskKind, TaskState};
+use foghorn_types::{StorageNodeId, TaskId, Timestamp};
+
+use crate::state::classes::{Host, Image, ImagingLog, NodeFailure, StorageNode, Task};
+use crate::state::run::Run;
+use crate::state::{Draft, Refusal, State};
+
+/// FOG's number for a state of the life cycle.
+#[must_use]
+pub fn fog_state(state: &TaskState) -> u32 {
+    match state {
+        TaskState::Queued { client: Client::Awaited } | TaskState::Assigned { .. } => 1,
+        TaskState::Queued { client: Client::CheckedIn } | TaskState::CheckedIn { .. } => 2,
+        TaskState::Running { .. } => 3,
+        TaskState::Finished { outcome: Outcome::Complete, .. } => 4,
+        TaskState::Finished { outcome: Outcome::Failed { .. } | Outcome::Cancelled { .. }, .. } => 5,
+    }
+}
+
+/// Adds to the draft what follows from a run's move. Rows that have been deleted meanwhile are left alone.
+///
+/// # Errors
+/// When a row cannot be drafted.
+pub(crate) fn follow(draft: &mut Draft<'_>, before: &Run, after: &Run, effects: &[Effect], now: Timestamp) -> Result<(), Refusal> {
+    move_row(draft, before, after, now)?;
+    for effect in effects {
+        if let Effect::RecordNodeFailure { node, .. } = effect {
+            node_failure(draft, after, *node, now)?;
+        }
+    }
+    log_imaging(draft, before, after, now)?;
+    if is_complete(after) && after.life.kind() == TaskKind::Deploy {
+        mark_deployed(draft, after, now)?;
+    }
+    Ok(())
+}
+
+/// Records that a node failed a task, on its own.
+///
+/// # Errors
+/// When it cannot be stored.
+pub(crate) async fn record_node_failure(state: &State, task: TaskId, node: StorageNodeId, now: Timestamp) -> Result<(), Refusal> {
+    state
+        .write(|draft| match draft.tables().runs.get(task).cloned() {
+            Some(run) => node_failure(draft, &run, node, now),
+            None => Ok(()),
+        })
+        .await
+}
+
+fn is_complete(run: &Run) -> bool {
+    matches!(run.life.state(), TaskState::Finished { outcome: Outcome::Complete, .. })
+}
+
+fn move_row(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) -> Result<(), Refusal> {
+    let Some(row) = draft.tables().of::<Task>().get(after.task.get()) else { return Ok(()) };
+    let mut task = Task::clone(row);
+    task.state = fog_state(after.life.state());
+    if let Some(node) = after.node() {
+        task.storagenode = node.get();
+    }
+    if after.client_fingerprint != before.client_fingerprint {
+        task.check_in_time = now.into();
+    }
+    if is_complete(after) {
+        task.pct = 100;
+    }
+    if task != ***row {
+        draft.update(row, &task)?;
+    }
+    Ok(())
+}
+
+fn node_failure(draft: &mut Draft<'_>, run: &Run, node: StorageNodeId, now: Timestamp) -> Result<(), Refusal> {
+    let tables = draft.tables();
+    let failure = NodeFailure {
+        storagenode: node.get(),
+        task: run.task.get(),
+        host: run.host.get(),
+        storagegroup: tables.of::<StorageNode>().get(node.get()).map_or(run.storage_group.get(), |row| row.storagegroup),
+        failure_time: now.into(),
+        ..NodeFailure::default()
+    };
+    // One row for each node and task; a second failure moves its time.
+    let same = |row: &&_| -> bool {
+        let row: &std::sync::Arc<crate::state::Row<NodeFailure>> = row;
+        (row.storagenode, row.task, row.host) == (failure.storagenode, failure.task, failure.host)
+    };
+    match tables.of::<NodeFailure>().iter().find(same) {
+        Some(row) => draft.update(row, &NodeFailure { id: row.id, ..failure }),
+        None => draft.insert(failure).map(|_| ()),
+    }
+}
+
+fn log_imaging(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) -> Result<(), Refusal> {
+    let finish = if is_complete(after) { now.into() } else { Default::default() };
+    let kind = match after.life.kind() {
+        TaskKind::Deploy => "down",
+        TaskKind::Capture => "up",
+    };
+    let tables = draft.tables();
+    if before.life.started().is_none() && after.life.started().is_some() {
+        let log = ImagingLog {
+            host: after.host.get(),
+            start: now.into(),
+            finish,
+            image: tables.of::<Image>().get(after.image.get()).map(|row| row.name.clone()).unwrap_or_default(),
+            kind: kind.to_owned(),
+            created_by: tables.of::<Task>().get(after.task.get()).map(|row| row.created_by.clone()).unwrap_or_default(),
+            ..ImagingLog::default()
+        };
+        draft.insert(log)?;
+    } else if is_complete(after) && !before.is_finished() {
+        // A log of a task that failed stays open: what it would say is not true.
+        let open = |row: &&std::sync::Arc<crate::state::Row<ImagingLog>>| row.finish.0.is_none() && row.kind == kind;
+        if let Some(row) = tables.of::<ImagingLog>().by(ImagingLog::BY_HOST, after.host.get().into()).rev().find(open) {
+            draft.update(row, &ImagingLog { finish, ..ImagingLog::clone(row) })?;
+        }
+    }
+    Ok(())
+}
+
+fn mark_deployed(draft: &mut Draft<'_>, run: &Run, now: Timestamp) -> Result<(), Refusal> {
+    if let Some(row) = draft.tables().of::<Host>().get(run.host.get()) {
+        draft.update(row, &Host { deployed: now.into(), ..Host::clone(row) })?;
+    }
+    if let Some(row) = draft.tables().of::<Image>().get(run.image.get()) {
+        draft.update(row, &Image { deployed: now.into(), ..Image::clone(row) })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! `foghorn-controller`: arguments, logs, signals. Everything else is in the library.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use foghorn_controller::app::accounts::FirstRun;
+use foghorn_controller::{Config, Controller};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+#[command(name = "foghorn-controller", version, about = "The controller of a Foghorn fleet")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT. The first start prints the user and tokens it makes, once.
+    Run(Options),
+    /// Make the first user and tokens, print them once, and leave.
+    FirstRun(Options),
+}
+
+#[derive(Args)]
+struct Options {
+    /// TOML file; the flags below win over it.
+    #[arg(long, env = "FOGHORN_CONTROLLER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Holds the certificate authority and the embedded store.
+    #[arg(long, env = "FOGHORN_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address of the REST API.
+    #[arg(long, env = "FOGHORN_REST_LISTEN")]
+    rest_listen: Option<SocketAddr>,
+    /// Address of the agents' link.
+    #[arg(long, env = "FOGHORN_LINK_LISTEN")]
+    link_listen: Option<SocketAddr>,
+    /// Plain HTTP instead of HTTPS, on a loopback address only.
+    #[arg(long)]
+    plain_http: bool,
+    /// Write the first user and tokens to this file (JSON, mode 0600) instead of printing them.
+    #[arg(long)]
+    first_run_file: Option<PathBuf>,
+}
+
+impl Options {
+    fn into_config(self) -> anyhow::Result<Config> {
+        let mut config = match (&self.config, &self.data_dir) {
+            (Some(path), _) => Config::load(path)?,
+            (None, Some(dir)) => Config::local(dir),
+            (None, None) => anyhow::bail!("either --config or --data-dir is needed"),
+        };
+        if let Some(dir) = self.data_dir {
+            config.data_dir = dir;
+        }
+        if let Some(address) = self.rest_listen {
+            config.rest.listen = address;
+        }
+        if let Some(address) = self.link_listen {
+            config.link.listen = address;
+        }
+        config.rest.plain_http |= self.plain_http;
+        config.first_run_file = self.first_run_file.or(config.first_run_file);
+        Ok(config.checked()?)
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let _flush = foghorn_telemetry::init("foghorn-controller", None)?;
+    match arguments.command {
+        Command::Run(options) => run(options.into_config()?).await,
+        Command::FirstRun(options) => first_run(options.into_config()?).await,
+    }
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let file = config.first_run_file.clone();
+    let controller = Controller::start(config).await?;
+    if let Some(first) = controller.first_run() {
+        hand_out(first, file.as_deref())?;
+    }
+    println!("REST {}", controller.rest_url());
+    println!("link {}", controller.link_address());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    controller.shutdown().await;
+    Ok(())
+}
+
+/// Ports of the system's choice: another controller may serve the same etcd meanwhile.
+async fn first_run(mut config: Config) -> anyhow::Result<()> {
+    config.rest.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.link.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let file = config.first_run_file.clone();
+    let controller = Controller::start(config).await?;
+    match controller.first_run() {
+        Some(first) => hand_out(first, file.as_deref())?,
+        None => anyhow::bail!("the first user and tokens exist already; they were shown when they were made"),
+    }
+    controller.shutdown().await;
+    Ok(())
+}
+
+fn hand_out(first: &FirstRun, file: Option<&Path>) -> anyhow::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let json = serde_json::json!({
+        "user": "fog",
+        "password": first.password,
+        "api_token": first.api_token,
+        "user_token": first.user_token,
+    });
+    let text = serde_json::to_string_pretty(&json).context("credentials are plain texts")?;
+    match file {
+        None => println!("{text}"),
+        Some(path) => {
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .with_context(|| format!("could not write the first credentials to {}", path.display()))?;
+            writeln!(file, "{text}")?;
+            file.sync_all()?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Listeners: HTTPS for REST, mutual TLS for the agents' link. Slow callers are bounded in time and all callers in number.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use foghorn_proto::link::agent_link_server::AgentLinkServer;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::agents::service::LinkService;
+
+/// A handshake, or the headers of a request, must be complete within this time.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// A peer that is silent for this long is asked whether it still lives …
+const PING_AFTER: Duration = Duration::from_secs(5);
+/// … and given up when it does not answer by then. Together: a dead agent is noticed within ten seconds.
+const PONG_WITHIN: Duration = Duration::from_secs(4);
+/// Time that requests under way get when the controller stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Handshakes of agents at a time. Agents back off, so a fleet that comes back at once only waits a little.
+const LINK_HANDSHAKES: usize = 256;
+/// Pause after the system refused to accept, usually for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves REST until `cancel`, then drains. `tls` absent: plain HTTP, which the configuration allows on loopback only.
+pub async fn rest(listener: TcpListener, tls: Option<ServerConfig>, router: Router, max_connections: usize, cancel: CancellationToken) {
+    let acceptor = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
+    let places = Arc::new(Semaphore::new(max_connections));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = cancel.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let Some((stream, peer, place)) = accepted else { continue };
+        let (acceptor, router, cancel) = (acceptor.clone(), router.clone(), cancel.clone());
+        connections.spawn(async move {
+            let _place = place;
+            match acceptor {
+                None => talk(stream, None, router, cancel).await,
+                Some(acceptor) => match handshake(&acceptor, stream).await {
+                    Ok(stream) => {
+                        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                        talk(stream, Some(h2), router, cancel).await;
+                    }
+                    Err(error) => debug!(%peer, %error, "no TLS"),
+                },
+            }
+        });
+    }
+    drop(listener);
+    let drained = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        warn!("requests were cut off at the end of the shutdown");
+        connections.shutdown().await;
+    }
+}
+
+/// One connection. Which HTTP it speaks is known from TLS; plain connections speak HTTP/1.1.
+async fn talk<S>(stream: S, h2: Option<bool>, router: Router, cancel: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_WITHIN);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PONG_WITHIN)
+        .max_concurrent_streams(128);
+    let builder = if h2 == Some(true) { builder.http2_only() } else { builder.http1_only() };
+    let graceful = GracefulShutdown::new();
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = graceful.watch(connection.into_owned());
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = cancel.cancelled() => {
+            let (result, ()) = tokio::join!(connection, graceful.shutdown());
+            result
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Serves the agents' link until `cancel`.
+pub async fn link(listener: TcpListener, tls: ServerConfig, service: LinkService, cancel: CancellationToken) {
+    let (ready, connections) = mpsc::channel(16);
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(PING_AFTER))
+        .http2_keepalive_timeout(Some(PONG_WITHIN))
+        .add_service(AgentLinkServer::new(service))
+        .serve_with_incoming_shutdown(ReceiverStream::new(connections), cancel.clone().cancelled_owned());
+    tokio::pin!(server);
+    let accepting = accept_links(listener, TlsAcceptor::from(Arc::new(tls)), ready);
+    tokio::select! {
+        result = &mut server => if let Err(error) = result {
+            warn!(error = &error as &dyn std::error::Error, "the link server ended");
+        },
+        _ = cancel.run_until_cancelled(accepting) => {
+            if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
+                warn!("links were cut off at the end of the shutdown");
+            }
+        }
+    }
+}
+
+/// Ends when the other end of `ready` does, or when it is dropped.
+async fn accept_links(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sender<Result<TlsStream<TcpStream>, std::io::Error>>) {
+    let places = Arc::new(Semaphore::new(LINK_HANDSHAKES));
+    let mut handshakes = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            Some(_) = handshakes.join_next() => continue,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let Some((stream, peer, place)) = accepted else { continue };
+        let (acceptor, ready) = (acceptor.clone(), ready.clone());
+        handshakes.spawn(async move {
+            let _place = place;
+            match handshake(&acceptor, stream).await {
+                // Whether the server still takes it is the server's business.
+                Ok(stream) => drop(ready.send(Ok(stream)).await),
+                Err(error) => info!(%peer, %error, "refused a connection on the link"),
+            }
+        });
+    }
+}
+
+/// The next connection, once there is a place for it. Cancel safe: a place that is not used is given back.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            if let Err(error) = stream.set_nodelay(true) {
+                debug!(%peer, %error, "could not switch off Nagle's algorithm");
+            }
+            Some((stream, peer, place))
+        }
+        Err(error) => {
+            warn!(%error, "could not accept a connection");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream))
+        .await
+        .unwrap_or_else(|_| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the handshake took too long")))
+}

@@ -1,0 +1,220 @@
+//! Builds the parts, owns their tasks, drains them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use foghorn_types::{NodeName, Timestamp};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::agents::jobs::Jobs;
+use crate::agents::links::Links;
+use crate::agents::live::Live;
+use crate::agents::service::LinkService;
+use crate::api::native::telemetry;
+use crate::api::{self, Ctx, Settings};
+use crate::app::accounts::{AccountError, FirstRun, first_run};
+use crate::app::enrolment;
+use crate::config::{Config, StoreConfig};
+use crate::state::{Refusal, State};
+use crate::store::open::{self, OpenStoreError};
+use crate::trust::{CONTROLLER_TLS_NAME, LoadTrustError, ServerConfigError, Trust};
+use crate::{dispatch, serve, upkeep};
+
+/// A client certificate never lives longer, whatever the deadline of its task.
+const CLIENT_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+/// Time for everything to end after the listeners have drained.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// A running controller. Dropping it cancels its tasks without waiting; [`Controller::shutdown`] waits.
+pub struct Controller {
+    ctx: Arc<Ctx>,
+    rest: SocketAddr,
+    scheme: &'static str,
+    first_run: Option<FirstRun>,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+/// Why the controller did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("could not create the data directory {path}", path = path.display())]
+    DataDir { path: PathBuf, source: std::io::Error },
+    #[error("could not open the state store")]
+    Store(#[from] OpenStoreError),
+    #[error("could not load the state")]
+    State(#[source] Refusal),
+    #[error("could not make the first user and tokens")]
+    FirstRun(#[source] AccountError),
+    #[error("there is no certificate authority")]
+    Trust(#[from] LoadTrustError),
+    #[error("could not set up TLS")]
+    Tls(#[from] ServerConfigError),
+    #[error("could not listen on {address} ({purpose})")]
+    Listen { purpose: &'static str, address: SocketAddr, source: std::io::Error },
+}
+
+impl Controller {
+    /// Starts every part. When this returns, both ports are open and the state is loaded.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing keeps running then.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let cancel = CancellationToken::new();
+        let stop_on_error = cancel.clone().drop_guard();
+        telemetry::recorder();
+        create_data_dir(&config.data_dir)?;
+        let tasks = TaskTracker::new();
+        let store = open::open(&engine(&config)).await?;
+        let (state, follower) = State::start(store, cancel.child_token()).await.map_err(StartError::State)?;
+        tasks.spawn(async move {
+            if let Err(error) = follower.await {
+                warn!(%error, "the watch cache ended");
+            }
+        });
+        let trust = Arc::new(Trust::load_or_create(&config.data_dir.join("ca"))?.with_lifetimes(config.lifetimes));
+        let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
+
+        let rest = listen("REST", config.rest.listen).await?;
+        let link = listen("agents", config.link.listen).await?;
+        let names = certificate_names(&config);
+        let rest_tls = if config.rest.plain_http { None } else { Some(trust.rest_config(&names)?) };
+        let link_tls = trust.link_config(&names)?;
+        let link_address = config.link.advertise.clone().unwrap_or_else(|| reachable(link.1).to_string());
+        let ctx = Arc::new(Ctx {
+            state,
+            live: Arc::new(Live::default()),
+            trust,
+            links: Arc::new(Links::default()),
+            jobs: Arc::new(Jobs::new(Timestamp::now())),
+            settings: settings(&config, link_address),
+        });
+
+        tasks.spawn(dispatch::run(ctx.clone(), config.limits, cancel.child_token()));
+        tasks.spawn(upkeep::run(ctx.clone(), cancel.child_token()));
+        let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
+        tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));
+        tasks.spawn(serve::rest(rest.0, rest_tls, router(&ctx), config.rest.max_connections, cancel.child_token()));
+        let scheme = if config.rest.plain_http { "http" } else { "https" };
+        info!(rest = %rest.1, link = %link.1, scheme, "controller started");
+        stop_on_error.disarm();
+        Ok(Self { ctx, rest: reachable(rest.1), scheme, first_run, tasks, cancel })
+    }
+
+    /// Where this machine reaches the REST API, without a slash at the end.
+    #[must_use]
+    pub fn rest_url(&self) -> String {
+        format!("{}://{}", self.scheme, self.rest)
+    }
+
+    /// `host:port` of the agents' link, as agents are told.
+    #[must_use]
+    pub fn link_address(&self) -> &str {
+        &self.ctx.settings.link_address
+    }
+
+    /// The authority to verify this controller with.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        self.ctx.trust.ca_pem()
+    }
+
+    /// User and tokens that this start has made; `None` on a store that had some.
+    #[must_use]
+    pub fn first_run(&self) -> Option<&FirstRun> {
+        self.first_run.as_ref()
+    }
+
+    /// A join token for the storage node `name`, which is created in the default group when there is none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn join_token_for(&self, name: &NodeName) -> Result<String, Refusal> {
+        let ttl = self.ctx.settings.join_token_ttl;
+        Ok(enrolment::join_token(&self.ctx, name, None, ttl).await?.text)
+    }
+
+    /// What handlers work with, for a process that contains the controller.
+    #[must_use]
+    pub fn ctx(&self) -> &Arc<Ctx> {
+        &self.ctx
+    }
+
+    /// Stops taking requests, finishes those under way, ends every task.
+    pub async fn shutdown(self) {
+        info!("controller stops");
+        self.cancel.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP_WITHIN, self.tasks.wait()).await.is_err() {
+            warn!(tasks = self.tasks.len(), "some tasks did not end in time");
+        }
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+fn router(ctx: &Arc<Ctx>) -> Router {
+    api::router(ctx.clone()).layer(axum::middleware::from_fn(telemetry::observe))
+}
+
+fn settings(config: &Config, link_address: String) -> Settings {
+    Settings {
+        task_deadline: config.limits.task_deadline,
+        link_address,
+        link_server_name: CONTROLLER_TLS_NAME.to_owned(),
+        boot_token_ttl: config.tokens.boot_ttl,
+        join_token_ttl: config.tokens.join_ttl,
+        client_certificate_lifetime: CLIENT_CERTIFICATE_LIFETIME,
+    }
+}
+
+fn engine(config: &Config) -> open::StoreConfig {
+    match &config.store {
+        StoreConfig::Embedded => open::StoreConfig::Embedded { path: config.data_dir.join("store.redb") },
+        StoreConfig::Etcd(options) => open::StoreConfig::Etcd(options.clone()),
+    }
+}
+
+/// Owner only: the authority's key and every password hash are in there.
+fn create_data_dir(path: &std::path::Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StartError::DataDir { path: path.to_owned(), source })
+}
+
+async fn listen(purpose: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fail = |source| StartError::Listen { purpose, address, source };
+    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let bound = listener.local_addr().map_err(fail)?;
+    Ok((listener, bound))
+}
+
+/// An address that this machine can dial: the loopback one for "every address".
+fn reachable(mut bound: SocketAddr) -> SocketAddr {
+    if bound.ip().is_unspecified() {
+        bound.set_ip(if bound.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    bound
+}
+
+/// Every name under which somebody may look for the controller.
+fn certificate_names(config: &Config) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    names.extend(config.rest.names.iter().cloned());
+    let listened = [config.rest.listen, config.link.listen].map(|address| address.ip());
+    names.extend(listened.iter().filter(|ip| !ip.is_unspecified()).map(ToString::to_string));
+    names.extend(config.link.advertise.iter().filter_map(|text| Some(text.rsplit_once(':')?.0.trim_matches(['[', ']']).to_owned())));
+    names.sort_unstable();
+    names.dedup();
+    names
+}

@@ -1,0 +1,181 @@
+//! A controller, its operator, and what both need to make hosts, images and tasks.
+
+use std::time::{Duration, Instant};
+
+use foghorn_controller::{Config, Controller};
+use foghorn_proto::http::{CHECK_IN_PATH, CheckInResponse, ENROL_PATH, EnrolResponse};
+use foghorn_types::TaskId;
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Fleet {
+    pub(crate) controller: Controller,
+    pub(crate) config: Config,
+    _dir: TempDir,
+    operator: [(String, String); 2],
+}
+
+/// A key and the request for its certificate.
+pub(crate) struct Keys {
+    pub(crate) key_pem: String,
+    pub(crate) csr_pem: String,
+    pub(crate) csr_der: Vec<u8>,
+}
+
+impl Keys {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let csr = CertificateParams::default().serialize_request(&key).unwrap();
+        Self { key_pem: key.serialize_pem(), csr_pem: csr.pem().unwrap(), csr_der: csr.der().to_vec() }
+    }
+}
+
+impl Fleet {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::local(dir.path().join("data"));
+        change(&mut config);
+        let controller = Controller::start(config.clone()).await.unwrap();
+        let first = controller.first_run().expect("the store is new").clone();
+        let operator = [("fog-api-token".to_owned(), first.api_token), ("fog-user-token".to_owned(), first.user_token)];
+        Self { controller, config, _dir: dir, operator }
+    }
+
+    /// The same installation, after its controller has been stopped and started.
+    pub(crate) async fn restarted(self) -> Self {
+        self.controller.shutdown().await;
+        let mut config = self.config.clone();
+        // Agents look for the link where it was.
+        config.link.listen = self.config.link.listen;
+        let controller = Controller::start(config).await.unwrap();
+        assert!(controller.first_run().is_none(), "tokens are made once");
+        Self { controller, ..self }
+    }
+
+    /// As an operator.
+    pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        call(self.controller.ca_pem(), &self.controller.rest_url(), method, path, &self.operator, body).await
+    }
+
+    /// As somebody without credentials.
+    pub(crate) async fn anonymous(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        call(self.controller.ca_pem(), &self.controller.rest_url(), method, path, &[], body).await
+    }
+
+    pub(crate) async fn good(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let (status, answer) = self.api(method, path, body).await;
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    pub(crate) async fn order(&self, session: &str, wait: u64) -> (u16, Value) {
+        let header = [("authorization".to_owned(), format!("Bearer {session}"))];
+        let path = format!("/foghorn/v1/clients/order?wait={wait}");
+        call(self.controller.ca_pem(), &self.controller.rest_url(), "GET", &path, &header, None).await
+    }
+
+    pub(crate) async fn image(&self, name: &str) -> u32 {
+        let body = json!({"name": name, "path": name, "osID": 50, "imageTypeID": 1, "imagePartitionTypeID": 1});
+        id(&self.good("POST", "/fog/image", Some(body)).await)
+    }
+
+    pub(crate) async fn host(&self, name: &str, mac: &str, image: u32) -> u32 {
+        id(&self.good("POST", "/fog/host", Some(json!({"name": name, "macs": [mac], "imageID": image}))).await)
+    }
+
+    /// Type 1 deploys, 2 captures.
+    pub(crate) async fn task(&self, host: u32, kind: u32) -> TaskId {
+        self.good("POST", &format!("/fog/host/{host}/task"), Some(json!({"taskTypeID": kind}))).await;
+        let list = self.good("GET", "/foghorn/v1/tasks", None).await;
+        let mine = list["tasks"].as_array().unwrap().iter().find(|task| task["host"]["id"] == host).expect("the task is active");
+        serde_json::from_value(mine["task"].clone()).unwrap()
+    }
+
+    pub(crate) async fn boot_token(&self, host: u32) -> String {
+        let answer = self.good("POST", &format!("/foghorn/v1/hosts/{host}/boot-token"), Some(json!({}))).await;
+        answer["token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn try_check_in(&self, mac: &str, token: &str) -> (u16, Value) {
+        let body = json!({"mac": mac, "boot_token": token, "csr_pem": Keys::new().csr_pem, "software": "test"});
+        self.anonymous("POST", CHECK_IN_PATH, Some(body)).await
+    }
+
+    pub(crate) async fn check_in(&self, mac: &str, token: &str) -> CheckInResponse {
+        let (status, answer) = self.try_check_in(mac, token).await;
+        assert_eq!(status, 200, "{answer}");
+        serde_json::from_value(answer).unwrap()
+    }
+
+    pub(crate) async fn join_token(&self, name: &str) -> String {
+        let answer = self.good("POST", "/foghorn/v1/nodes/join-token", Some(json!({"name": name}))).await;
+        answer["token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn enrol(&self, token: &str, keys: &Keys) -> (u16, Value) {
+        self.anonymous("POST", ENROL_PATH, Some(json!({"join_token": token, "csr_pem": keys.csr_pem}))).await
+    }
+
+    /// A node that has joined: its key and what it was given.
+    pub(crate) async fn joined(&self, name: &str) -> (Keys, EnrolResponse) {
+        let (keys, token) = (Keys::new(), self.join_token(name).await);
+        let (status, answer) = self.enrol(&token, &keys).await;
+        assert_eq!(status, 200, "{answer}");
+        (keys, serde_json::from_value(answer).unwrap())
+    }
+
+    pub(crate) async fn status(&self, task: TaskId) -> Value {
+        self.good("GET", &format!("/foghorn/v1/tasks/{task}"), None).await
+    }
+
+    pub(crate) async fn wait_for_state(&self, task: TaskId, state: &str) -> Value {
+        let until = Instant::now() + PATIENCE;
+        let mut changed = self.controller.ctx().state.changed();
+        loop {
+            let status = self.status(task).await;
+            if status["state"] == state {
+                return status;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let news = tokio::time::timeout(left, changed.changed()).await;
+            assert!(news.is_ok(), "the task is {status}, expected {state}");
+        }
+    }
+}
+
+pub(crate) fn id(object: &Value) -> u32 {
+    let id = &object["id"];
+    id.as_u64().map_or_else(|| id.as_str().unwrap().parse().unwrap(), |id| id.try_into().unwrap())
+}
+
+async fn call(ca: &str, base: &str, method: &str, path: &str, headers: &[(String, String)], body: Option<Value>) -> (u16, Value) {
+    let (ca, url) = (ca.to_owned(), format!("{base}{path}"));
+    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let text = body.map(|body| body.to_string()).unwrap_or_default();
+    tokio::task::spawn_blocking(move || {
+        let root = ureq::tls::Certificate::from_pem(ca.as_bytes()).unwrap();
+        let roots = ureq::tls::RootCerts::new_with_certs(&[root]);
+        let config = ureq::config::Config::builder()
+            .tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build())
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(PATIENCE * 2))
+            .build();
+        let request = request.header("content-type", "application/json").body(text).unwrap();
+        let mut response = ureq::Agent::new_with_config(config).run(request).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    })
+    .await
+    .unwrap()
+}
