@@ -3,7 +3,7 @@ use foghorn_proto::link::session_ended::Outcome;
 use foghorn_transport::{ClientOutcome, EndReason};
 
 use crate::support::Node;
-use crate::support::client::{capture_image, connect_as, fetch_chunks, start_capture, start_deploy, store_chunks};
+use crate::support::client::{capture_image, connect_as, fetch_chunks, report, start_capture, start_deploy, store_chunks};
 use crate::support::image::Image;
 
 #[tokio::test]
@@ -22,6 +22,7 @@ async fn what_was_captured_can_be_deployed_also_after_a_restart() {
     let (connection, _) = start_deploy(&node, 2, image.manifest).await;
     assert_eq!(connection.fetch_manifest().await.unwrap(), image.encoded);
     assert_eq!(fetch_chunks(&connection, &image.ids()).await.unwrap(), 20 << 20);
+    report(&connection, 20 << 20, 20 << 20);
     connection.finish(ClientOutcome::Complete).await.unwrap();
     let Outcome::Completed(completed) = node.controller.ended(2).await else { panic!("not complete") };
     let last = completed.r#final.unwrap();
@@ -89,8 +90,10 @@ async fn progress_says_how_far_and_how_fast() {
     capture_image(&node, 1, &image).await;
     let (connection, _) = start_deploy(&node, 2, image.manifest).await;
     let fetched = async {
+        let mut done = 0;
         loop {
-            fetch_chunks(&connection, &image.ids()).await.unwrap();
+            done += fetch_chunks(&connection, &image.ids()).await.unwrap();
+            report(&connection, done, 1 << 40);
         }
     };
     let pick = |message: &Message| match message {
@@ -101,8 +104,8 @@ async fn progress_says_how_far_and_how_fast() {
         progress = node.controller.wait_for("progress with a rate", pick) => progress,
         () = fetched => unreachable!("it fetches until it is dropped"),
     };
-    assert_eq!(progress.bytes_total, 4 << 20);
-    assert!(progress.bytes_wire > 0);
+    assert_eq!(progress.bytes_total, 1 << 40);
+    assert!(progress.bytes_wire > 0 && progress.eta_seconds > 0, "{progress:?}");
     node.agent.shutdown().await;
 }
 

@@ -44,6 +44,12 @@ pub async fn capture_image(node: &Node, task: u32, image: &Image) {
     connection.finish(ClientOutcome::Complete).await.unwrap();
 }
 
+/// Says how far the client is.
+pub fn report(connection: &AgentConnection, done: u64, total: u64) {
+    let (bytes_done, bytes_total) = (ByteCount::from_bytes(done), ByteCount::from_bytes(total));
+    connection.report(ClientProgress { bytes_done, bytes_total, ..Default::default() });
+}
+
 /// Sends chunks over one lane and waits until each is durable.
 pub async fn store_chunks(connection: &AgentConnection, chunks: &[Chunk]) -> Result<(), String> {
     let (mut sender, mut acks) = connection.store_lane().await.map_err(|error| error.to_string())?;
@@ -74,9 +80,9 @@ pub async fn store_chunks(connection: &AgentConnection, chunks: &[Chunk]) -> Res
 /// Fetches chunks over one lane and verifies each; the first that is unavailable is the error.
 pub async fn fetch_chunks(connection: &AgentConnection, ids: &[ChunkId]) -> Result<u64, String> {
     let (mut requests, mut chunks) = connection.fetch_lane().await.map_err(|error| error.to_string())?;
-    let ask = async {
+    let ask = async move {
         requests.request(ids).await?;
-        requests.finish();
+        drop(requests);
         Ok::<_, StreamError>(())
     };
     let take = async {
@@ -88,11 +94,6 @@ pub async fn fetch_chunks(connection: &AgentConnection, ids: &[ChunkId]) -> Resu
                     let plain = zstd::bulk::decompress(&chunk.compressed, chunk.plain_len as usize).unwrap();
                     assert_eq!((chunk.id, ChunkId::of(&plain)), (*expected, *expected));
                     bytes += plain.len() as u64;
-                    connection.report(ClientProgress {
-                        bytes_done: ByteCount::from_bytes(bytes),
-                        bytes_total: ByteCount::from_bytes(ids.len() as u64 * CHUNK_SIZE),
-                        ..Default::default()
-                    });
                 }
                 Fetched::Unavailable { id, reason } => return Err(format!("{id}: {reason}")),
             }

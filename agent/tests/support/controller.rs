@@ -194,8 +194,8 @@ async fn serve_link(listener: TcpListener, shared: Arc<Shared>) {
     let tls = ServerTlsConfig::new()
         .identity(Identity::from_pem(issued.chain, issued.key))
         .client_ca_root(Certificate::from_pem(&shared.authority.pem));
-    let server = Server::builder().tls_config(tls).unwrap().add_service(AgentLinkServer::from_arc(shared));
-    server.serve_with_incoming(TcpIncoming::from(listener)).await.unwrap();
+    let server = Server::builder().tls_config(tls).unwrap();
+    server.serve_with_incoming(AgentLinkServer::from_arc(shared), TcpIncoming::from(listener)).await.unwrap();
 }
 
 #[tonic::async_trait]
@@ -241,7 +241,8 @@ async fn read(
 ) {
     while let Ok(Some(message)) = inbound.message().await {
         let Some(message) = message.message else { continue };
-        if let (FromAgent::Ended(ended), true) = (&message, *answer_ended.borrow()) {
+        let answers = *answer_ended.borrow();
+        if let (FromAgent::Ended(ended), true) = (&message, answers) {
             let answer = ToAgent::EndedRecorded(EndedRecorded { task_id: ended.task_id });
             if let Some(link) = link.upgrade() {
                 let _ = link.send(Ok(ControllerMessage { message: Some(answer) })).await;
