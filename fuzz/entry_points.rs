@@ -11,13 +11,13 @@ const SECTOR: usize = 512;
 const RECORD: usize = 4 + SECTOR;
 
 /// A disk that is mostly zero, see README.md.
-pub struct SparseDisk<'a> {
+pub(crate) struct SparseDisk<'a> {
     size: u64,
     sectors: HashMap<u64, &'a [u8]>,
 }
 
 impl<'a> SparseDisk<'a> {
-    pub fn new(input: &'a [u8]) -> Self {
+    pub(crate) fn new(input: &'a [u8]) -> Self {
         let number = |bytes: &[u8]| u64::from(u32::from_le_bytes(bytes[..4].try_into().expect("four bytes")));
         let Some((head, records)) = input.split_at_checked(4) else { return Self { size: 0, sectors: HashMap::new() } };
         let sectors = records.chunks(RECORD).filter(|record| record.len() > 4).map(|r| (number(r), &r[4..])).collect();
@@ -52,7 +52,7 @@ impl ReadAt for SparseDisk<'_> {
 }
 
 /// What is read lies inside the disk, in order, and a GPT that was read can be written to the same disk.
-pub fn gpt_mbr(input: &[u8]) {
+pub(crate) fn gpt_mbr(input: &[u8]) {
     let disk = SparseDisk::new(input);
     for sector_size in [SectorSize::B512, SectorSize::B4096] {
         let Ok(layout) = read_layout(&disk, sector_size) else { continue };
@@ -75,7 +75,7 @@ pub fn gpt_mbr(input: &[u8]) {
 }
 
 /// What is in use lies inside the partition, and both policies agree on it.
-pub fn volume(input: &[u8]) {
+pub(crate) fn volume(input: &[u8]) {
     let disk = SparseDisk::new(input);
     let accepted = read_volume(&disk, DirtyPolicy::Accept);
     if let Ok(volume) = &accepted {
@@ -92,7 +92,7 @@ pub fn volume(input: &[u8]) {
 }
 
 /// What decodes is valid and encodes to the same bytes; also behind a trailer that fits, or a fuzzer would never get there.
-pub fn manifest(input: &[u8]) {
+pub(crate) fn manifest(input: &[u8]) {
     let body = &input[..input.len().saturating_sub(32)];
     let with_trailer = [body, ChunkId::of(body).as_bytes()].concat();
     for bytes in [input, &with_trailer] {

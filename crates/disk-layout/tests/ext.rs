@@ -1,5 +1,7 @@
 //! Used blocks of ext2/3/4 against dumpe2fs and partclone.
 
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
 mod support;
 
 use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, read_volume};

@@ -1,5 +1,7 @@
 //! Replays the fuzz corpus with a fixed number of mutations of each input, on a stable compiler.
 
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
 #[path = "../../../fuzz/entry_points.rs"]
 mod entry_points;
 mod support;

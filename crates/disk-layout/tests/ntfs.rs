@@ -1,5 +1,7 @@
 //! Used clusters of NTFS against partclone and ntfsinfo.
 
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
 mod support;
 
 use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, read_volume};

@@ -1,6 +1,10 @@
 //! Partition tables made and judged by sgdisk, sfdisk and fdisk.
 
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
 mod support;
+
+use std::process::Command;
 
 use foghorn_disk_layout::{Layout, LayoutNote, ReadLayoutError, read_layout, render_gpt};
 use foghorn_image::{ByteRange, PartitionTable};
@@ -85,6 +89,24 @@ fn partition_lines(report: &str) -> Vec<String> {
     lines.map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
+/// The image as a disk with sectors of 4096 bytes, which sgdisk believes only of devices.
+struct LoopDevice(String);
+
+impl LoopDevice {
+    /// `None` for who may not make such devices; fdisk has had its say by then.
+    fn attach(image: &Image) -> Option<Self> {
+        let arguments = ["--find", "--show", "--sector-size", "4096", path_text(&image.path)];
+        let output = Command::new("/usr/sbin/losetup").args(arguments).output().ok()?;
+        output.status.success().then(|| Self(String::from_utf8(output.stdout).unwrap().trim().to_owned()))
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        let _ = Command::new("/usr/sbin/losetup").args(["--detach", &self.0]).status();
+    }
+}
+
 #[test]
 fn fdisk_accepts_the_table_with_large_sectors_on_larger_disks() {
     let source = gpt_4096();
@@ -96,6 +118,10 @@ fn fdisk_accepts_the_table_with_large_sectors_on_larger_disks() {
             "{report}"
         );
         assert_eq!(layout(&target, SectorSize::B4096).notes, []);
+        if let Some(disk) = LoopDevice::attach(&target) {
+            let report = run("sgdisk", ["-v", &disk.0]);
+            assert!(report.contains("No problems found"), "{report}");
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A whole disk, as a capture sees it.
 
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
 mod support;
 
 use foghorn_disk_layout::{DirtyPolicy, ReadAt, survey_disk};

@@ -66,6 +66,9 @@ pub(super) fn divides_the_disk(header: &MBRHeader, boot_sector: &[u8; 512]) -> b
     header.iter().any(|(_, entry)| is_used(entry)) && !(starts_with_a_jump && covers_itself)
 }
 
+/// An extended boot record: the link to the next one, and what it describes itself.
+type Record = (Option<MBRPartitionEntry>, Vec<MBRPartitionEntry>);
+
 /// What was found so far, in sectors.
 struct Walk<'a> {
     disk: &'a dyn ReadAt,
@@ -153,7 +156,7 @@ impl Walk<'_> {
     }
 
     /// The link to the next record and the partition of this one. Only the first two entries mean anything.
-    fn record(&self, lba: u64) -> Result<Option<(Option<MBRPartitionEntry>, Vec<MBRPartitionEntry>)>, ReadLayoutError> {
+    fn record(&self, lba: u64) -> Result<Option<Record>, ReadLayoutError> {
         let mut sector = read_sector(self.disk, self.sector_size, lba)?;
         sector[478..510].fill(0);
         let Some(header) = sector.first_chunk().and_then(parse_boot_sector) else { return Ok(None) };

@@ -12,34 +12,34 @@ use foghorn_image::{ByteRange, ByteRanges};
 use tempfile::TempDir;
 
 /// A sparse image file that goes away with the test.
-pub struct Image {
-    pub dir: TempDir,
-    pub path: PathBuf,
+pub(crate) struct Image {
+    pub(crate) dir: TempDir,
+    pub(crate) path: PathBuf,
 }
 
 impl Image {
-    pub fn new(size: u64) -> Self {
+    pub(crate) fn new(size: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk.img");
         File::create(&path).unwrap().set_len(size).unwrap();
         Self { dir, path }
     }
 
-    pub fn open(&self) -> File {
+    pub(crate) fn open(&self) -> File {
         File::open(&self.path).unwrap()
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         std::fs::read(&self.path).unwrap()
     }
 
-    pub fn write(&self, offset: u64, bytes: &[u8]) {
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) {
         use std::os::unix::fs::FileExt;
         File::options().write(true).open(&self.path).unwrap().write_all_at(bytes, offset).unwrap();
     }
 
     /// A folder with files of many sizes, the same each time.
-    pub fn files(&self) -> PathBuf {
+    pub(crate) fn files(&self) -> PathBuf {
         let folder = self.dir.path().join("files");
         std::fs::create_dir_all(folder.join("sub")).unwrap();
         let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
@@ -59,7 +59,7 @@ impl Image {
     }
 
     /// Used bytes as partclone sees them, from its domain log.
-    pub fn partclone(&self, kind: &str) -> ByteRanges {
+    pub(crate) fn partclone(&self, kind: &str) -> ByteRanges {
         let (domain, log) = (self.dir.path().join("domain"), self.dir.path().join("log"));
         run(
             &format!("partclone.{kind}"),
@@ -88,12 +88,12 @@ impl Image {
 }
 
 /// Runs a tool to its end and gives what it printed.
-pub fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(tool: &str, arguments: I) -> String {
+pub(crate) fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(tool: &str, arguments: I) -> String {
     feed(tool, arguments, "")
 }
 
 /// The same, with something to read for the tool.
-pub fn feed<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(tool: &str, arguments: I, input: &str) -> String {
+pub(crate) fn feed<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(tool: &str, arguments: I, input: &str) -> String {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new(tool);
     command.args(arguments).env("PATH", path).env("LC_ALL", "C").env("MKE2FS_CONFIG", "/dev/null");
@@ -107,7 +107,7 @@ pub fn feed<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(tool: &str, arguments: I
 }
 
 /// Makes two sets equal except where they may differ, and shows the difference otherwise.
-pub fn assert_same(ours: &ByteRanges, theirs: &ByteRanges, size: u64, except: &[ByteRange]) {
+pub(crate) fn assert_same(ours: &ByteRanges, theirs: &ByteRanges, size: u64, except: &[ByteRange]) {
     let cut = |set: &ByteRanges| {
         let mut without = set.gaps_within(ByteRange::new(0, size));
         for range in except {
@@ -126,6 +126,6 @@ pub fn assert_same(ours: &ByteRanges, theirs: &ByteRanges, size: u64, except: &[
     assert!(ours == theirs, "only we: {:x?}, only they: {:x?}", only(&ours, &theirs), only(&theirs, &ours));
 }
 
-pub fn path_text(path: &Path) -> &str {
+pub(crate) fn path_text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

@@ -24,6 +24,11 @@ const RO_METADATA_CSUM: u32 = 0x400;
 const RO_ORPHAN_PRESENT: u32 = 0x1_0000;
 const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 
+struct Inodes {
+    per_group: u64,
+    size: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Superblock {
     pub(super) block_size: u64,
@@ -58,6 +63,18 @@ enum Backups {
     Two([u64; 2]),
 }
 
+impl Backups {
+    fn parse(raw: &[u8; 1024], compat: u32, ro_compat: u32) -> Self {
+        if compat & COMPAT_SPARSE_SUPER2 != 0 {
+            Self::Two([u64::from(u32_at(raw, 0x24c)), u64::from(u32_at(raw, 0x250))])
+        } else if ro_compat & RO_SPARSE_SUPER != 0 {
+            Self::Sparse
+        } else {
+            Self::All
+        }
+    }
+}
+
 pub(super) fn has_magic(raw: &[u8]) -> bool {
     u16_at(raw, 56) == 0xef53 && u32_at(raw, 24) <= 6
 }
@@ -83,63 +100,60 @@ impl Superblock {
         let blocks = u64::from(u32_at(raw, 4)) | high << 32;
         let first_data_block = u64::from(u32_at(raw, 20));
         let blocks_per_group = u64::from(u32_at(raw, 32));
-        let bigalloc = ro_compat & RO_BIGALLOC != 0;
-        let clusters_per_group = if bigalloc { u64::from(u32_at(raw, 36)) } else { blocks_per_group };
-        let blocks_per_cluster =
-            if bigalloc { 1_u64 << u32_at(raw, 28).saturating_sub(u32_at(raw, 24)).min(30) } else { 1 };
-        let inodes_per_group = u64::from(u32_at(raw, 40));
-        let inode_size = if dynamic { u64::from(u16_at(raw, 88)) } else { 128 };
-        let descriptor_size = if is_64bit { usize::from(u16_at(raw, 254)) } else { 32 };
-
-        if blocks.checked_mul(block_size).is_none_or(|bytes| bytes > size) {
-            return damaged("it says that it is larger than its partition");
-        }
-        if first_data_block > 1 || first_data_block >= blocks {
-            return damaged("its first data block is none");
-        }
-        if clusters_per_group == 0
-            || clusters_per_group % 8 != 0
-            || clusters_per_group > block_size * 8
-            || clusters_per_group.checked_mul(blocks_per_cluster) != Some(blocks_per_group)
-        {
-            return damaged("the size of its block groups makes no sense");
-        }
-        if !inode_size.is_power_of_two()
-            || inode_size < 128
-            || inode_size > block_size
-            || inodes_per_group > block_size * 8
-        {
-            return damaged("the size of its inodes makes no sense");
-        }
-        if is_64bit && (!(64..=1024).contains(&descriptor_size) || !descriptor_size.is_power_of_two()) {
-            return damaged("the size of its group descriptors makes no sense");
-        }
-        let checksum_seed = metadata_csum
-            .then(|| if incompat & INCOMPAT_CSUM_SEED != 0 { u32_at(raw, 0x270) } else { crc32c(!0, &raw[104..120]) });
-        Ok(Some(Self {
+        let (clusters_per_group, blocks_per_cluster) = if ro_compat & RO_BIGALLOC != 0 {
+            (u64::from(u32_at(raw, 36)), 1 << u32_at(raw, 28).saturating_sub(u32_at(raw, 24)).min(30))
+        } else {
+            (blocks_per_group, 1)
+        };
+        let inodes = Inodes {
+            per_group: u64::from(u32_at(raw, 40)),
+            size: if dynamic { u64::from(u16_at(raw, 88)) } else { 128 },
+        };
+        let superblock = Self {
             block_size,
             blocks,
             first_data_block,
             blocks_per_group,
             clusters_per_group,
             blocks_per_cluster,
-            groups: (blocks - first_data_block).div_ceil(blocks_per_group),
-            inode_table_blocks: (inodes_per_group * inode_size).div_ceil(block_size),
-            descriptor_size,
+            groups: blocks.saturating_sub(first_data_block).div_ceil(blocks_per_group.max(1)),
+            inode_table_blocks: (inodes.per_group * inodes.size).div_ceil(block_size),
+            descriptor_size: if is_64bit { usize::from(u16_at(raw, 254)) } else { 32 },
             has_uninitialised: ro_compat & (RO_GDT_CSUM | RO_METADATA_CSUM) != 0,
-            checksum_seed,
+            checksum_seed: metadata_csum.then(|| checksum_seed(raw, incompat)),
             uuid: raw[104..120].try_into().expect("sixteen bytes"),
             dirty: dirty(u16_at(raw, 58), incompat, ro_compat),
             first_meta_bg: (incompat & INCOMPAT_META_BG != 0).then(|| u64::from(u32_at(raw, 0x104))),
             reserved_descriptor_blocks: u64::from(u16_at(raw, 206)),
-            backups: if compat & COMPAT_SPARSE_SUPER2 != 0 {
-                Backups::Two([u64::from(u32_at(raw, 0x24c)), u64::from(u32_at(raw, 0x250))])
-            } else if ro_compat & RO_SPARSE_SUPER != 0 {
-                Backups::Sparse
-            } else {
-                Backups::All
-            },
-        }))
+            backups: Backups::parse(raw, compat, ro_compat),
+        };
+        superblock.check(&inodes, size).map_or(Ok(Some(superblock)), damaged)
+    }
+
+    /// What about the sizes cannot be. After this, arithmetic with them neither overflows nor divides by zero.
+    fn check(&self, inodes: &Inodes, size: u64) -> Option<&'static str> {
+        let descriptors = self.descriptor_size == 32 || (64..=1024).contains(&self.descriptor_size);
+        let bitmap_bits = self.block_size * 8;
+        if self.blocks.checked_mul(self.block_size).is_none_or(|bytes| bytes > size) {
+            Some("it says that it is larger than its partition")
+        } else if self.first_data_block > 1 || self.first_data_block >= self.blocks {
+            Some("its first data block is none")
+        } else if self.clusters_per_group == 0
+            || !self.clusters_per_group.is_multiple_of(8)
+            || self.clusters_per_group > bitmap_bits
+            || self.clusters_per_group.checked_mul(self.blocks_per_cluster) != Some(self.blocks_per_group)
+        {
+            Some("the size of its block groups makes no sense")
+        } else if !inodes.size.is_power_of_two()
+            || !(128..=self.block_size).contains(&inodes.size)
+            || inodes.per_group > bitmap_bits
+        {
+            Some("the size of its inodes makes no sense")
+        } else if !descriptors || !self.descriptor_size.is_power_of_two() {
+            Some("the size of its group descriptors makes no sense")
+        } else {
+            None
+        }
     }
 
     pub(super) fn first_block_of(&self, group: u64) -> u64 {
@@ -201,6 +215,10 @@ impl Superblock {
         };
         blocks.next_multiple_of(self.blocks_per_cluster)
     }
+}
+
+fn checksum_seed(raw: &[u8; 1024], incompat: u32) -> u32 {
+    if incompat & INCOMPAT_CSUM_SEED != 0 { u32_at(raw, 0x270) } else { crc32c(!0, &raw[104..120]) }
 }
 
 fn dirty(state: u16, incompat: u32, ro_compat: u32) -> Option<&'static str> {
