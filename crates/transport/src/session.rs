@@ -115,6 +115,8 @@ pub enum EndReason {
     Violation { reason: String },
     /// The agent closed it instead of serving.
     Refused { code: RefusalCode, reason: String },
+    /// One end did not accept the other's certificate.
+    Untrusted { problem: String },
     /// The peer fell silent, restarted, or the network failed.
     ConnectionLost { problem: String },
 }
@@ -126,7 +128,7 @@ impl EndReason {
         match self {
             Self::Interrupted { .. } | Self::ConnectionLost { .. } => true,
             Self::Refused { code, .. } => code.is_transient(),
-            Self::Closed | Self::Cancelled { .. } | Self::Violation { .. } => false,
+            Self::Closed | Self::Cancelled { .. } | Self::Violation { .. } | Self::Untrusted { .. } => false,
         }
     }
 
@@ -150,9 +152,20 @@ impl From<&ConnectionError> for EndReason {
         match error {
             ConnectionError::ApplicationClosed(close) => Self::from_close(close),
             ConnectionError::LocallyClosed => Self::Closed,
+            other if is_about_trust(other) => Self::Untrusted { problem: other.to_string() },
             other => Self::ConnectionLost { problem: other.to_string() },
         }
     }
+}
+
+/// Whether TLS broke the connection off; QUIC gives its alerts codes of their own (RFC 9001 §4.8).
+pub(crate) fn is_about_trust(error: &ConnectionError) -> bool {
+    let code = match error {
+        ConnectionError::TransportError(error) => u64::from(error.code),
+        ConnectionError::ConnectionClosed(close) => u64::from(close.error_code),
+        _ => return false,
+    };
+    (0x100..0x200).contains(&code)
 }
 
 impl std::fmt::Display for EndReason {
@@ -163,6 +176,7 @@ impl std::fmt::Display for EndReason {
             Self::Interrupted { reason } => write!(f, "the agent had to stop: {reason}"),
             Self::Violation { reason } => write!(f, "the protocol was violated: {reason}"),
             Self::Refused { code, reason } => write!(f, "the agent refused ({code:?}): {reason}"),
+            Self::Untrusted { problem } => write!(f, "a certificate was not accepted: {problem}"),
             Self::ConnectionLost { problem } => write!(f, "the connection was lost: {problem}"),
         }
     }

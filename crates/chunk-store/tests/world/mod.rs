@@ -10,20 +10,20 @@ use foghorn_image::{CHUNK_SIZE, ChunkContent, ChunkEntry, DiskGeometry, Manifest
 use foghorn_types::{ByteCount, ChunkId, ChunkIndex, ImageId, SectorSize};
 
 /// Packs of a few chunks, so that there are many.
-pub fn small_packs() -> Options {
+pub(crate) fn small_packs() -> Options {
     Options { pack_size: ByteCount::from_bytes(200 << 10), keep_free: ByteCount::ZERO }
 }
 
-pub fn store(path: &Path) -> Arc<Store> {
+pub(crate) fn store(path: &Path) -> Arc<Store> {
     Arc::new(Store::open(path, small_packs()).unwrap())
 }
 
-pub fn image(number: u32) -> ImageId {
+pub(crate) fn image(number: u32) -> ImageId {
     ImageId::new(number).unwrap()
 }
 
 /// A chunk that differs from all others and compresses a little: about 30 KiB.
-pub fn chunk(seed: u32) -> NewChunk {
+pub(crate) fn chunk(seed: u32) -> NewChunk {
     let mut plain = Vec::with_capacity(64 << 10);
     let mut state = blake3::Hasher::new();
     let mut random = state.update(&seed.to_le_bytes()).finalize_xof();
@@ -35,12 +35,12 @@ pub fn chunk(seed: u32) -> NewChunk {
     NewChunk { id: ChunkId::of(&plain), plain_len: plain.len() as u32, compressed: compressed.into() }
 }
 
-pub fn chunks(seeds: Range<u32>) -> Vec<NewChunk> {
+pub(crate) fn chunks(seeds: Range<u32>) -> Vec<NewChunk> {
     seeds.map(chunk).collect()
 }
 
 /// An image of these chunks, one after the other on a disk without a table.
-pub fn manifest(chunks: &[NewChunk]) -> Vec<u8> {
+pub(crate) fn manifest(chunks: &[NewChunk]) -> Vec<u8> {
     let size = ByteCount::from_bytes(chunks.len() as u64 * CHUNK_SIZE);
     let entry = |(number, chunk): (usize, &NewChunk)| ChunkEntry {
         index: ChunkIndex::new(number as u32),

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::endpoint::{Side, endpoint_config, socket, transport_config};
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
 use crate::identity::{Identity, IdentityError};
-use crate::session::{EndReason, Hello, RefusalCode, SessionKind};
+use crate::session::{EndReason, Hello, RefusalCode, SessionKind, is_about_trust};
 use crate::wire::{AgentMessage, decode_agent_message, encode_hello};
 
 /// How long a handshake may take on one address.
@@ -61,13 +61,9 @@ impl ConnectError {
         match self {
             Self::Identity(_) | Self::Start { .. } => false,
             Self::Refused { code, .. } => code.is_transient(),
-            // A transport error with a TLS alert stays what it is; everything else is the network's doing.
-            Self::Handshake { source, .. } => !matches!(
-                source,
-                ConnectionError::TransportError(_)
-                    | ConnectionError::ConnectionClosed(_)
-                    | ConnectionError::VersionMismatch
-            ),
+            Self::Handshake { source, .. } => {
+                !is_about_trust(source) && !matches!(source, ConnectionError::VersionMismatch)
+            }
             Self::Welcome(error) => error.is_transient(),
             Self::Resolve { .. }
             | Self::NoAddress { .. }
