@@ -1,0 +1,74 @@
+# One command per purpose; `make help` lists them. A fresh Debian 12 with Rust and a C compiler is enough to start.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+
+CARGO_DENY_VERSION := 0.20.2
+TOOLS := $(CARGO_TARGET_DIR)/tools
+CARGO_DENY := $(TOOLS)/bin/cargo-deny
+
+# program:package, for everything that tests, the demo and benchmarks run and a fresh Debian 12 may lack.
+PROGRAMS := \
+	protoc:protobuf-compiler etcd:etcd-server partclone.ext4:partclone sgdisk:gdisk sfdisk:fdisk \
+	mkfs.ntfs:ntfs-3g mkfs.fat:dosfstools mcopy:mtools mke2fs:e2fsprogs debugfs:e2fsprogs nginx:nginx zstd:zstd \
+	curl:curl nft:nftables ip:iproute2 ps:procps gcc:gcc
+PROFILE ?= release
+
+# Programs for disks are in sbin, which an ordinary user's path may lack.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+.PHONY: help setup build demo test bench-image lint fmt deny fuzz
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+setup: ## Install the Debian packages that are missing (as root), or say which
+	@missing=(); \
+	for entry in $(PROGRAMS); do \
+		command -v "$${entry%%:*}" > /dev/null || missing+=("$${entry##*:}"); \
+	done; \
+	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi; \
+	packages=$$(printf '%s\n' "$${missing[@]}" | sort -u | tr '\n' ' '); \
+	if [ "$$(id -u)" -ne 0 ]; then \
+		echo "setup: these Debian packages are missing; as root: apt-get install $$packages" >&2; exit 1; \
+	fi; \
+	echo "setup: installing $$packages"; \
+	apt-get update -qq || echo "setup: the package lists could not be refreshed, trying with those there are" >&2; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages > /dev/null; \
+	for entry in $(PROGRAMS); do \
+		command -v "$${entry%%:*}" > /dev/null || { echo "setup: $${entry%%:*} is still missing" >&2; exit 1; }; \
+	done
+
+build: setup ## Build all programs for release
+	$(CARGO) build --locked --release --bins
+
+demo: setup ## Capture a real disk, deploy it to three machines, check every file (DISK=path, KEEP=1)
+	$(CARGO) build --locked --release -p foghorn-cli -p foghorn-client
+	@$(CARGO_TARGET_DIR)/release/foghorn demo
+
+test: setup ## Run every test, with a real etcd
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace
+
+bench-image: setup ## Compare capture and deploy with partclone, zstd and nginx (root)
+	$(CARGO) build --locked --release --workspace --bins
+	$(CARGO) run --locked --release -p foghorn-tests --bin bench-image
+
+lint: setup $(CARGO_DENY) ## Formatting, clippy, docs, crate arrows, licences and bans
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+	$(CARGO) run --locked -q -p xtask -- deps
+	$(CARGO_DENY) --locked check bans licenses sources
+
+$(CARGO_DENY):
+	$(CARGO) install --locked cargo-deny --version $(CARGO_DENY_VERSION) --root $(TOOLS)
+
+fuzz: ## Fuzz the readers and decoders for a minute each (nightly Rust and cargo-fuzz)
+	for target in $$($(CARGO) +nightly fuzz list); do $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=60; done
