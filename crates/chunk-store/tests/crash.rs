@@ -1,4 +1,5 @@
 //! A process killed in the middle of putting loses nothing that it acknowledged, and a full disk hurts nobody.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 mod world;
 

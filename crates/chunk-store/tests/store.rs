@@ -1,4 +1,5 @@
 //! The store on a real disk: what goes in comes out, damage is found and healed, and a sweep takes only what nobody needs.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 mod world;
 

@@ -72,7 +72,8 @@ pub(crate) fn endpoint_config() -> EndpointConfig {
 
 pub(crate) fn transport_config(side: Side) -> Arc<TransportConfig> {
     let (stream_window, window, send_window, report_buffer) = match side {
-        Side::Client => (6 << 20, 8 << 20, 4 << 20, None),
+        // Quinn sends datagrams only where it could also receive them; the agent sends none.
+        Side::Client => (6 << 20, 8 << 20, 4 << 20, Some(2 << 10)),
         Side::Agent => (2 << 20, 3 << 20, 4 << 20, Some(16 << 10)),
     };
     let mut discovery = MtuDiscoveryConfig::default();

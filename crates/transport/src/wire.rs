@@ -190,7 +190,11 @@ pub(crate) fn encode<M: Serialize>(message: &M) -> Vec<u8> {
 
 /// Cuts a reason to [`MAX_REASON`] bytes, at a character boundary.
 pub(crate) fn cut(mut reason: String) -> String {
-    reason.truncate(reason.floor_char_boundary(MAX_REASON));
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason.truncate(end);
     reason
 }
 
@@ -282,6 +286,58 @@ impl From<WireOutcome> for ClientOutcome {
         match wire {
             WireOutcome::Complete => Self::Complete,
             WireOutcome::Failed { reason } => Self::Failed { reason },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(cut("short".to_owned()), "short");
+        assert_eq!(cut("é".repeat(MAX_REASON)).len(), MAX_REASON);
+        assert_eq!(cut(format!("x{}", "é".repeat(MAX_REASON))).len(), MAX_REASON - 1);
+    }
+
+    #[test]
+    fn lengths_beyond_the_limits_are_refused() {
+        let id = ChunkId::of(b"x");
+        for message in [
+            ClientMessage::Chunk { id, plain_len: MAX_PLAIN + 1, compressed_len: 1 },
+            ClientMessage::Chunk { id, plain_len: 1, compressed_len: MAX_COMPRESSED + 1 },
+            ClientMessage::StoreManifest { len: MAX_MANIFEST + 1 },
+            ClientMessage::Want { ids: vec![id; MAX_IDS + 1] },
+        ] {
+            assert!(decode_client_message(&encode(&message)).is_err());
+        }
+        let full = ClientMessage::WhichAreStored { ids: vec![id; MAX_IDS] };
+        let bytes = encode(&full);
+        assert!(bytes.len() < MAX_FRAME);
+        assert_eq!(decode_client_message(&bytes).unwrap(), full);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_client_message(&bytes);
+            let _ = decode_agent_message(&bytes);
+            let _ = decode_hello(&bytes);
+            let _ = decode_report(&bytes);
+        }
+
+        #[test]
+        fn what_is_decoded_was_encoded_so_or_equally(tag in 0_u8..10, rest in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let bytes = [&[tag][..], &rest].concat();
+            if let Ok(message) = decode_client_message(&bytes) {
+                prop_assert_eq!(decode_client_message(&encode(&message)).unwrap(), message);
+            }
+            if let Ok(message) = decode_agent_message(&bytes) {
+                prop_assert_eq!(decode_agent_message(&encode(&message)).unwrap(), message);
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 //! Whole sessions over loopback: fetching, storing, finishing, being cancelled, and losing the other end.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 mod world;
 

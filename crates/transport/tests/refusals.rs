@@ -1,4 +1,5 @@
 //! Whoever should not be served is not, and whoever breaks the protocol is cut off.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 mod world;
 
