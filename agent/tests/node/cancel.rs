@@ -2,6 +2,7 @@ use foghorn_proto::link::CancelSession;
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::session_ended::Outcome;
 use foghorn_transport::EndReason;
+use foghorn_transport::client::ConnectError;
 
 use crate::support::Node;
 use crate::support::client::{capture_image, connect_as, fetch_chunks, start_capture, start_deploy};
@@ -22,11 +23,15 @@ async fn a_cancelled_deploy_stops_in_mid_transfer() {
         while fetch_chunks(&connection, &image.ids()).await.is_ok() {}
     };
     tokio::join!(endless, cancel(&node, 2));
-    let reason = "the operator said so".to_owned();
-    assert_eq!(connection.ended().await, EndReason::Cancelled { reason });
+    // The one packet that says so may be lost among the data; then the client hears it when it comes back.
+    match connection.ended().await {
+        EndReason::Cancelled { reason } => assert_eq!(reason, "the operator said so"),
+        reason => assert!(matches!(reason, EndReason::ConnectionLost { .. }), "{reason}"),
+    }
     let Outcome::Cancelled(cancelled) = node.controller.ended(2).await else { panic!("not reported as cancelled") };
     assert_eq!(cancelled.reason, "the operator said so");
-    assert!(connect_as(&node, &issued, 2).await.is_err(), "the client came back");
+    let Err(ConnectError::Refused { code, reason }) = connect_as(&node, &issued, 2).await else { panic!("not refused") };
+    assert!(!code.is_transient() && reason.contains("the operator said so"), "{code:?} {reason}");
     node.agent.shutdown().await;
 }
 
