@@ -33,6 +33,7 @@ setup: ## Install the Debian packages that are missing (as root), or say which
 	for entry in $(PROGRAMS); do \
 		command -v "$${entry%%:*}" > /dev/null || missing+=("$${entry##*:}"); \
 	done; \
+	[ -f /usr/include/google/protobuf/descriptor.proto ] || missing+=(libprotobuf-dev); \
 	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi; \
 	packages=$$(printf '%s\n' "$${missing[@]}" | sort -u | tr '\n' ' '); \
 	if [ "$$(id -u)" -ne 0 ]; then \
