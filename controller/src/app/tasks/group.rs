@@ -88,7 +88,7 @@ fn row(tables: &Tables, group: &Row<Group>, host: &Row<Host>, request: &Request,
         shutdown: request.shutdown_flag(),
         passreset: request.passreset.clone(),
         is_debug: request.debug.into(),
-        image: host.image,
+        image: if imaging.is_some() { host.image } else { 0 },
         wol: if request.wake { Flag::Yes } else { Flag::Unset },
         ..Task::default()
     }

@@ -3,7 +3,9 @@
 use foghorn_types::{StorageGroupId, StorageNodeId};
 
 use super::{StorageGroup, Task};
-use crate::state::class::{Clash, Row, Unique};
+use crate::state::Refusal;
+use crate::state::class::{Body, Clash, Row, Unique, Write};
+use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
 use crate::state::class::Class;
@@ -115,6 +117,13 @@ impl Class for StorageNode {
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.storagegroup.into())
+    }
+
+    fn on_write(_draft: &mut Draft<'_>, object: &mut Self, _write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
+        for path in [&mut object.path, &mut object.ftppath, &mut object.snapinpath, &mut object.sslpath, &mut object.webroot] {
+            path.truncate(path.trim_end_matches('/').len().max(usize::from(path.starts_with('/'))));
+        }
+        Ok(())
     }
 
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
