@@ -39,6 +39,9 @@ async fn an_expired_lease_takes_its_keys_along_at_one_revision_and_watchers_see_
         assert!(matches!(store.revoke_lease(lease).await, Err(StoreError::NoSuchLease(_))), "{kind:?}");
         let late = store.commit(Txn { compares: Vec::new(), ops: vec![held("/l/late", lease)] }).await;
         assert!(matches!(late, Err(StoreError::NoSuchLease(_))), "{kind:?}: {late:?}");
+        // Of two leases the one that is gone is named, not the first.
+        let late = store.commit(Txn { compares: Vec::new(), ops: vec![held("/l/x", kept), held("/l/y", lease)] }).await;
+        assert!(matches!(late, Err(StoreError::NoSuchLease(gone)) if gone == lease), "{kind:?}: {late:?}");
         store.revoke_lease(kept).await.unwrap();
         assert_eq!(store.get("/l/kept").await.unwrap(), None, "{kind:?}");
     }

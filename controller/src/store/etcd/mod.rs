@@ -88,7 +88,7 @@ impl EtcdStore {
     async fn commit_txn(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
         const DOING: &str = "commit a transaction";
         check_txn(&txn)?;
-        let lease = txn.ops.iter().find_map(|op| if let Op::Put { lease, .. } = op { *lease } else { None });
+        let leases: Vec<LeaseId> = txn.ops.iter().filter_map(lease_of).collect();
         let compares: Vec<_> = txn.compares.into_iter().map(compare).collect();
         let ops: Vec<_> = txn.ops.into_iter().map(operation).collect();
         let request = etcd_client::Txn::new().when(compares).and_then(ops);
@@ -96,9 +96,9 @@ impl EtcdStore {
         let done = match tokio::time::timeout(CALL, kv.txn(request)).await {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => {
-                return Err(match (refusal(&error), lease) {
-                    (Some(Refusal::NoLease), Some(lease)) => StoreError::NoSuchLease(lease),
-                    (Some(Refusal::Invalid(why)), _) => StoreError::Invalid { doing: DOING, why },
+                return Err(match refusal(&error) {
+                    Some(Refusal::NoLease) => self.missing_lease(&leases).await,
+                    Some(Refusal::Invalid(why)) => StoreError::Invalid { doing: DOING, why },
                     _ => unavailable(DOING, error),
                 });
             }
@@ -109,6 +109,23 @@ impl EtcdStore {
         }
         let header = done.header().ok_or_else(|| unavailable(DOING, "an answer without a revision"))?;
         Ok(TxnOutcome::Committed(ours(header.revision())))
+    }
+
+    /// Which of the leases of a refused transaction is gone: etcd says only that one is.
+    async fn missing_lease(&self, leases: &[LeaseId]) -> StoreError {
+        const DOING: &str = "find the lease that is gone";
+        if let [only] = leases {
+            return StoreError::NoSuchLease(*only);
+        }
+        let mut client = self.client.lease_client();
+        for lease in leases {
+            match in_time(DOING, CALL, client.time_to_live(lease.0, None)).await {
+                Ok(left) if left.ttl() < 0 => return StoreError::NoSuchLease(*lease),
+                Ok(_) => {}
+                Err(error) => return error,
+            }
+        }
+        unavailable(DOING, "etcd refused a lease and knows all of them")
     }
 
     async fn compact_to(&self, revision: Revision) -> Result<(), StoreError> {
@@ -211,6 +228,10 @@ fn compare(compare: Compare) -> etcd_client::Compare {
             etcd_client::Compare::mod_revision(key, CompareOp::Equal, theirs(revision))
         }
     }
+}
+
+fn lease_of(op: &Op) -> Option<LeaseId> {
+    if let Op::Put { lease, .. } = op { *lease } else { None }
 }
 
 fn operation(op: Op) -> TxnOp {
