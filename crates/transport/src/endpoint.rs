@@ -78,8 +78,10 @@ pub(crate) fn transport_config(side: Side) -> Arc<TransportConfig> {
     };
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(LARGEST_DATAGRAM);
+    // An acknowledgement per ten packets instead of two saves both ends work. The delay must stay short: a congestion window
+    // below ten packets, as at the start and after loss, waits for it in every round trip.
     let mut acks = AckFrequencyConfig::default();
-    acks.ack_eliciting_threshold(VarInt::from_u32(24)).max_ack_delay(Some(Duration::from_millis(5)));
+    acks.ack_eliciting_threshold(VarInt::from_u32(10)).max_ack_delay(Some(Duration::from_millis(2)));
 
     let mut config = TransportConfig::default();
     config
