@@ -18,7 +18,8 @@ PROGRAMS := \
 	protoc:protobuf-compiler etcd:etcd-server partclone.ext4:partclone sgdisk:gdisk sfdisk:fdisk \
 	mkfs.ntfs:ntfs-3g mkfs.fat:dosfstools mcopy:mtools mke2fs:e2fsprogs debugfs:e2fsprogs nginx:nginx zstd:zstd \
 	curl:curl nft:nftables ip:iproute2 ps:procps gcc:gcc
-PROFILE ?= release
+# The same for what is no program: protoc's own .proto files, which etcd-client's build imports.
+FILES := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -34,6 +35,9 @@ setup: ## Install the Debian packages that are missing (as root), or say which
 		command -v "$${entry%%:*}" > /dev/null || missing+=("$${entry##*:}"); \
 	done; \
 	[ -f /usr/include/google/protobuf/descriptor.proto ] || missing+=(libprotobuf-dev); \
+	for entry in $(FILES); do \
+		test -e "$${entry%%:*}" || missing+=("$${entry##*:}"); \
+	done; \
 	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi; \
 	packages=$$(printf '%s\n' "$${missing[@]}" | sort -u | tr '\n' ' '); \
 	if [ "$$(id -u)" -ne 0 ]; then \

@@ -1,1 +1,49 @@
+//! `foghorn`, the program that people install.
+//!
+//! Every command but two talks REST and nothing else: what it can do, a script can do with `curl`. The two are
+//! [`serve`], which runs a controller and a storage node in this process, and [`demo`], which starts `serve` and real
+//! clients as children and shows the whole path.
+//!
+//! Results go to standard output, words for people and progress to standard error. How a command ended is its exit code
+//! ([`exit::Exit`]), which scripts may rely on.
 
+pub mod api;
+pub mod args;
+pub mod confirm;
+pub mod connection;
+pub mod context;
+pub mod demo;
+pub mod doctor;
+pub mod exit;
+pub mod find;
+pub mod fingerprint;
+pub mod output;
+pub mod serve;
+pub mod verbs;
+
+use args::{Cli, Verb};
+use exit::{Exit, Failure};
+use output::Output;
+use verbs::Session;
+
+/// Does what the command line asks.
+///
+/// # Errors
+/// With the exit code and the words for it.
+pub fn run(cli: Cli) -> Result<Exit, Failure> {
+    let output = Output { format: cli.output, quiet: cli.quiet };
+    let session = Session { connection: cli.connection, output };
+    match cli.verb {
+        Verb::Login(args) => verbs::login::run(&args, &session),
+        Verb::Context(command) => verbs::context::run(command, &session),
+        Verb::Host(command) => verbs::host::run(command, &session),
+        Verb::Image(command) => verbs::image::run(command, &session),
+        Verb::Group(command) => verbs::group::run(command, &session),
+        Verb::Node(command) => verbs::node::run(command, &session),
+        Verb::Task(command) => verbs::task::run(command, &session),
+        Verb::Doctor => doctor::run(&session),
+        Verb::Serve(args) => serve::run(args),
+        Verb::Demo(args) => demo::run(args),
+        Verb::Completions { shell } => verbs::completions::run(shell),
+    }
+}

@@ -1,0 +1,130 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::connection::ConnectionArgs;
+use crate::demo::DemoArgs;
+use crate::exit::EXIT_CODES;
+use crate::output::Format;
+use crate::serve::ServeArgs;
+use crate::verbs::context::ContextCommand;
+use crate::verbs::group::GroupCommand;
+use crate::verbs::host::HostCommand;
+use crate::verbs::image::ImageCommand;
+use crate::verbs::login::LoginArgs;
+use crate::verbs::node::NodeCommand;
+use crate::verbs::task::TaskCommand;
+
+const HELP: &str = "\
+Example:
+  foghorn serve --state-dir /var/lib/foghorn
+  foghorn login --server https://fog.example.org:8443 --ca-fingerprint SHA
+  foghorn image deploy win11 --group lab --wait
+
+Objects are given by name or id; `id:7` and `name:7` say which.
+";
+
+/// Image fleets of computers: capture a disk once, deploy it to one machine or hundreds.
+#[derive(Parser, Debug)]
+#[command(
+    name = "foghorn",
+    version,
+    after_help = HELP,
+    after_long_help = long_help(),
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Shape of the output
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub output: Format,
+    /// Print ids and results only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The words of the short help, and the exit codes.
+fn long_help() -> String {
+    format!("{HELP}\n{EXIT_CODES}")
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Check a server and its tokens and keep them as a context
+    #[command(
+        after_help = "Example:\n  printf '%s\\n' \"$API_TOKEN\" \"$USER_TOKEN\" | foghorn login --server https://fog.example.org:8443 --ca-fingerprint SHA"
+    )]
+    Login(LoginArgs),
+    /// Contexts: the servers that we have logged in to
+    #[command(subcommand, after_help = "Example:\n  foghorn context use branch-office")]
+    Context(ContextCommand),
+    /// Hosts: the machines that are imaged
+    #[command(subcommand, after_help = "Example:\n  foghorn host create lab-pc01 --mac 00:1a:2b:3c:4d:01")]
+    Host(HostCommand),
+    /// Images: create, capture, deploy, verify
+    #[command(subcommand, after_help = "Example:\n  foghorn image deploy win11 --host lab-pc01 --wait")]
+    Image(ImageCommand),
+    /// Groups of hosts
+    #[command(subcommand, after_help = "Example:\n  foghorn group create lab --host lab-pc01")]
+    Group(GroupCommand),
+    /// Storage nodes: where images are kept
+    #[command(subcommand, after_help = "Example:\n  foghorn node join-token north")]
+    Node(NodeCommand),
+    /// Tasks: what is being done
+    #[command(subcommand, after_help = "Example:\n  foghorn task list --active")]
+    Task(TaskCommand),
+    /// Check the server, the connection to it and its storage, and say what to do about what is wrong
+    #[command(after_help = "Example:\n  foghorn doctor")]
+    Doctor,
+    /// Run a whole site in one process: controller, embedded store and one storage node
+    #[command(after_help = "Example:\n  foghorn serve --state-dir /var/lib/foghorn --listen 10.0.0.2:8443")]
+    Serve(ServeArgs),
+    /// Capture a disk and deploy it to three others on this machine, through every real part, and check the result
+    #[command(after_help = "Example:\n  foghorn demo --keep")]
+    Demo(DemoArgs),
+    /// Print the completion script of a shell
+    #[command(after_help = "Example:\n  foghorn completions bash > /etc/bash_completion.d/foghorn")]
+    Completions { shell: Shell },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn without_example(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let path = format!("{path} {}", command.get_name());
+        if !command.get_after_help().is_some_and(|help| help.to_string().contains("Example")) {
+            found.push(path.clone());
+        }
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            without_example(sub, &path, found);
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_help_has_an_example() {
+        Cli::command().debug_assert();
+        let mut found = Vec::new();
+        without_example(&Cli::command(), "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn exit_codes_are_in_the_long_help() {
+        assert!(Cli::command().render_long_help().to_string().contains(EXIT_CODES));
+    }
+
+    #[test]
+    fn a_deploy_needs_a_target() {
+        assert!(Cli::try_parse_from(["foghorn", "image", "deploy", "win11"]).is_err());
+        assert!(Cli::try_parse_from(["foghorn", "image", "deploy", "win11", "--host", "a", "--group", "b"]).is_ok());
+        assert!(
+            Cli::try_parse_from(["foghorn", "image", "deploy", "win11", "--host", "a", "--timeout", "3m"]).is_err()
+        );
+    }
+}

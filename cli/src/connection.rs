@@ -1,0 +1,188 @@
+//! Which server a command talks to: flags and environment over the context file.
+
+use std::path::PathBuf;
+
+use crate::api::Api;
+use crate::context::{Context, ContextError, Contexts, default_path};
+use crate::exit::{Exit, Failure};
+
+/// The flags that choose a server; clap fills the environment variables in.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ConnectionArgs {
+    /// Context to use instead of the current one
+    #[arg(long, global = true, env = "FOGHORN_CONTEXT", value_name = "NAME", help_heading = "Connection")]
+    pub context: Option<String>,
+    /// Server to talk to, such as https://fog.example.org:8443
+    #[arg(long, global = true, env = "FOGHORN_SERVER", value_name = "URL", help_heading = "Connection")]
+    pub server: Option<String>,
+    /// Certificate authority of the server, as a PEM file
+    #[arg(long, global = true, env = "FOGHORN_CA", value_name = "FILE", help_heading = "Connection")]
+    pub ca: Option<PathBuf>,
+    /// API token of the server
+    #[arg(
+        long,
+        global = true,
+        env = "FOGHORN_API_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        help_heading = "Connection"
+    )]
+    pub api_token: Option<String>,
+    /// Token of the user
+    #[arg(
+        long,
+        global = true,
+        env = "FOGHORN_USER_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        help_heading = "Connection"
+    )]
+    pub user_token: Option<String>,
+}
+
+impl From<ContextError> for Failure {
+    fn from(error: ContextError) -> Self {
+        let advice = match &error {
+            ContextError::TooOpen { path } => Some(format!("chmod 600 {}", path.display())),
+            ContextError::Parse { .. } => Some("correct the file, or remove it and log in again".to_owned()),
+            _ => None,
+        };
+        let failure = Failure::new(Exit::Failed, "the stored connections cannot be used").caused_by(error);
+        match advice {
+            Some(advice) => failure.advise(advice),
+            None => failure,
+        }
+    }
+}
+
+impl ConnectionArgs {
+    /// The connection that these flags, the environment and the context file add up to.
+    ///
+    /// # Errors
+    /// When no server is known or a token is missing.
+    pub fn resolve(&self) -> Result<Context, Failure> {
+        let stored = self.stored()?;
+        let server = self.server.clone().or_else(|| stored.as_ref().map(|context| context.server.clone()));
+        let server = server.ok_or_else(|| {
+            Failure::usage("no server is known").advise("run `foghorn login --server URL`, or set FOGHORN_SERVER")
+        })?;
+        let server = normal_url(&server)?;
+        // Tokens and authority belong to a server: those of the context are not sent to another one.
+        let stored = stored.filter(|context| context.server == server);
+        let ca_pem = match &self.ca {
+            Some(path) => Some(read_ca(path)?),
+            None => stored.as_ref().and_then(|context| context.ca_pem.clone()),
+        };
+        let token = |flag: &Option<String>, kept: Option<String>, name: &str| {
+            flag.clone().or(kept).ok_or_else(|| {
+                Failure::usage(format!("no {name} token is known for {server}"))
+                    .advise("run `foghorn login`, or set FOGHORN_API_TOKEN and FOGHORN_USER_TOKEN")
+            })
+        };
+        Ok(Context {
+            api_token: token(&self.api_token, stored.as_ref().map(|context| context.api_token.clone()), "API")?,
+            user_token: token(&self.user_token, stored.as_ref().map(|context| context.user_token.clone()), "user")?,
+            ca_pem,
+            server,
+        })
+    }
+
+    /// A client for the resolved connection.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`], and when the authority is no certificate.
+    pub fn api(&self) -> Result<Api, Failure> {
+        Ok(Api::new(&self.resolve()?)?)
+    }
+
+    fn stored(&self) -> Result<Option<Context>, Failure> {
+        // With everything given there is no need for a file, nor for a home to keep it in.
+        if self.context.is_none() && self.server.is_some() && self.api_token.is_some() && self.user_token.is_some() {
+            return Ok(None);
+        }
+        let contexts = Contexts::load(&default_path()?)?;
+        let Some(name) = self.context.as_ref().or(contexts.current.as_ref()) else {
+            return Ok(None);
+        };
+        match contexts.contexts.get(name) {
+            Some(context) => Ok(Some(context.clone())),
+            None => Err(Failure::usage(format!("there is no context named {name}"))
+                .advise("see `foghorn context list`, or run `foghorn login`")),
+        }
+    }
+}
+
+/// Reads a PEM file with at least one certificate.
+pub(crate) fn read_ca(path: &std::path::Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("could not read the certificate authority {}", path.display())).caused_by(error)
+    })?;
+    ureq::tls::Certificate::from_pem(text.as_bytes())
+        .map_err(|error| Failure::usage(format!("{} holds no certificate in PEM", path.display())).caused_by(error))?;
+    Ok(text)
+}
+
+/// The base of a server: a scheme and an authority, nothing behind them.
+pub(crate) fn normal_url(text: &str) -> Result<String, Failure> {
+    let refuse = |why| Failure::usage(format!("{text:?} is no server: {why}")).advise("give https://HOST:PORT");
+    let trimmed = text.trim().trim_end_matches('/');
+    let rest = trimmed
+        .strip_prefix("https://")
+        .or_else(|| trimmed.strip_prefix("http://"))
+        .ok_or_else(|| refuse("it has no https:// in front"))?;
+    if rest.is_empty() || rest.contains(['/', '?', '#', '@', ' ']) {
+        return Err(refuse("only a host and a port belong there"));
+    }
+    if trimmed.starts_with("http://") && !is_loopback(rest) {
+        return Err(refuse("plain http would show the tokens to the network; it is allowed to this machine only"));
+    }
+    Ok(trimmed.to_owned())
+}
+
+/// Whether `authority` (host and port) is this machine.
+fn is_loopback(authority: &str) -> bool {
+    if let Ok(address) = authority.parse::<std::net::SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let bare = match authority.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(bare) => bare,
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    };
+    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_a_scheme_and_an_authority() {
+        assert_eq!(normal_url(" https://fog:8443/ ").unwrap(), "https://fog:8443");
+        for loopback in ["http://127.0.0.1:80", "http://localhost", "http://[::1]:8443", "http://[::1]"] {
+            assert!(normal_url(loopback).is_ok(), "{loopback}");
+        }
+        for bad in [
+            "fog",
+            "ftp://fog",
+            "https://",
+            "https://fog/x",
+            "http://fog:80",
+            "https://user@fog",
+            "http://127.0.0.1.example.org",
+        ] {
+            assert_eq!(normal_url(bad).unwrap_err().exit(), Exit::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn flags_alone_are_a_connection() {
+        let args = ConnectionArgs {
+            server: Some("https://fog".into()),
+            api_token: Some("a".into()),
+            user_token: Some("u".into()),
+            ..Default::default()
+        };
+        let context = args.resolve().unwrap();
+        assert_eq!((context.server.as_str(), context.api_token.as_str()), ("https://fog", "a"));
+    }
+}

@@ -1,0 +1,60 @@
+//! The table at the end.
+
+use std::time::Duration;
+
+use foghorn_rest_types::native::ImageContent;
+use foghorn_types::ByteCount;
+
+use crate::output::Table;
+
+/// One transfer, as measured from the outside: from the start of the client to its end.
+pub(super) struct Transfer {
+    pub(super) what: String,
+    pub(super) took: Duration,
+}
+
+/// Sizes, what deduplication and compression saved, and the speed of each transfer over the used bytes.
+pub(super) fn table(content: &ImageContent, transfers: &[Transfer]) -> String {
+    let mut sizes = Table::new(&["DISK", "USED", "STORED", "DEDUP RATIO"]);
+    let ratio = content.used_bytes.bytes() as f64 / content.stored_bytes.bytes().max(1) as f64;
+    sizes.row([
+        content.logical_bytes.to_string(),
+        content.used_bytes.to_string(),
+        content.stored_bytes.to_string(),
+        format!("{ratio:.2}"),
+    ]);
+    let mut speeds = Table::new(&["TRANSFER", "SECONDS", "MB/S"]);
+    for transfer in transfers {
+        let rate = rate(content.used_bytes, transfer.took);
+        speeds.row([transfer.what.clone(), format!("{:.2}", transfer.took.as_secs_f64()), format!("{rate:.1}")]);
+    }
+    format!("{}\n{}", sizes.render(), speeds.render())
+}
+
+/// Millions of bytes in a second.
+fn rate(bytes: ByteCount, took: Duration) -> f64 {
+    bytes.bytes() as f64 / 1e6 / took.as_secs_f64().max(1e-3)
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_types::ManifestId;
+
+    use super::*;
+
+    #[test]
+    fn the_ratio_is_used_over_stored() {
+        let content = ImageContent {
+            manifest: ManifestId::of(b"m"),
+            logical_bytes: ByteCount::from_mib(1024),
+            used_bytes: ByteCount::from_mib(512),
+            stored_bytes: ByteCount::from_mib(256),
+            new_bytes: ByteCount::from_mib(256),
+            captured: String::new(),
+            nodes: vec![],
+        };
+        let text = table(&content, &[Transfer { what: "capture".into(), took: Duration::from_secs(2) }]);
+        assert!(text.contains("1.00 GiB") && text.contains("2.00"), "{text}");
+        assert!(text.contains("268.4"), "{text}");
+    }
+}

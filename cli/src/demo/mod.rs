@@ -1,0 +1,237 @@
+//! `foghorn demo`: the whole path on one machine, through every real part, with the result checked by others.
+//!
+//! A site (`foghorn serve`) and clients run as processes; everything between them is what a fleet uses: REST, mutual TLS,
+//! QUIC, boot tokens. Only the disks are files. What is believed at the end is what `e2fsck`, `ntfsfix`, `fsck.fat`,
+//! `sgdisk` and `sha256sum` say about them.
+
+mod check;
+mod children;
+mod disk;
+mod figures;
+mod interrupt;
+mod site;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use foghorn_rest_types::fog::{Host, Image, Row};
+use foghorn_rest_types::native::{ImageStatus, TaskPhase};
+use foghorn_types::TaskId;
+
+use self::check::{Survey, survey};
+use self::children::Running;
+use self::disk::path_text;
+use self::figures::Transfer;
+use self::site::{Site, broken};
+use crate::exit::{Exit, Failure};
+use crate::output::{Format, Output, print};
+use crate::verbs::order::{Kind, order};
+use crate::verbs::wait::{Display, parse_duration, status_of};
+
+#[derive(clap::Args, Debug)]
+pub struct DemoArgs {
+    /// Disk or disk image to capture instead of one that is made here; it is only read
+    #[arg(long, env = "DISK", value_name = "PATH")]
+    disk: Option<PathBuf>,
+    /// Leave the server running, and say how to talk to it
+    #[arg(long, env = "KEEP")]
+    keep: bool,
+    /// MiB of this machine's files to put on the disk that is made
+    #[arg(long, value_name = "MIB", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    content: u64,
+    /// Folder for the disks, instead of the system's temporary one; needs about five times the content
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    /// Give up after this long, such as 90s, 30m, 2h
+    #[arg(long, default_value = "15m", value_parser = parse_duration)]
+    timeout: Duration,
+}
+
+/// One client at work.
+struct Machine {
+    host: Row<Host>,
+    task: TaskId,
+    client: Running,
+    disk: PathBuf,
+    started: Instant,
+    took: Option<Duration>,
+}
+
+/// # Errors
+/// When any step fails; what was started and made is gone then, except with `--keep`.
+pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
+    let deadline = Instant::now() + args.timeout;
+    interrupt::watch().map_err(broken)?;
+    tools::check().map_err(|error| broken(error).advise("run `make setup`, which installs them"))?;
+    let parent = args.work_dir.clone().unwrap_or_else(std::env::temp_dir);
+    let work = tempfile::Builder::new().prefix("foghorn-demo-").tempdir_in(parent).map_err(broken)?;
+    if work.path().to_str().is_none_or(|path| path.contains(|c: char| c.is_whitespace())) {
+        return Err(Failure::usage("the work folder's path must be plain text without blanks"));
+    }
+
+    let golden = match &args.disk {
+        Some(disk) => disk.canonicalize().map_err(broken)?,
+        None => {
+            step("making a disk: GPT, EFI system partition, ext4 and NTFS with files of this machine");
+            disk::make(work.path(), args.content << 20).map_err(broken)?
+        }
+    };
+    let captured = survey(&golden, work.path()).map_err(broken)?;
+    step("starting a site on loopback");
+    let site = Site::start(work.path())?;
+    let image = site.create_image("demo")?;
+    let mut transfers = vec![capture(&site, &image, &golden, work.path(), deadline)?];
+    let machines = deploy(&site, &image, &golden, work.path(), deadline)?;
+    let verified = verify(&machines, &captured, work.path())?;
+    for machine in &machines {
+        let took = machine.took.unwrap_or_default();
+        transfers.push(Transfer { what: format!("deploy to {}", machine.host.view.name), took });
+    }
+    let status: ImageStatus = site.api.get(&format!("/foghorn/v1/images/{}", image.view.id))?;
+    let content = status.content.ok_or_else(|| broken("the image has no content after its capture"))?;
+    print(&figures::table(&content, &transfers))?;
+    if args.keep {
+        keep(site, work)?;
+    } else {
+        drop(site);
+        work.close().map_err(broken)?;
+    }
+    print(&format!("demo: captured 1, deployed {}, verified {verified}\n", machines.len()))?;
+    Ok(Exit::Ok)
+}
+
+fn step(text: &str) {
+    eprintln!("== {text}");
+}
+
+fn machine_address(number: usize) -> Result<foghorn_types::MacAddress, Failure> {
+    format!("52:54:00:f0:90:{number:02x}").parse().map_err(broken)
+}
+
+fn start(
+    site: &Site,
+    image: &Row<Image>,
+    number: usize,
+    kind: Kind,
+    disk: &Path,
+    work: &Path,
+) -> Result<Machine, Failure> {
+    let host = site.create_host(&format!("demo-{number}"), machine_address(number)?)?;
+    let task = order(&site.api, &host, image, kind)?;
+    let started = Instant::now();
+    let client = site.start_client(&host, disk, work)?;
+    Ok(Machine { host, task, client, disk: disk.to_owned(), started, took: None })
+}
+
+fn capture(
+    site: &Site,
+    image: &Row<Image>,
+    golden: &Path,
+    work: &Path,
+    deadline: Instant,
+) -> Result<Transfer, Failure> {
+    step("capturing it");
+    let mut machines = [start(site, image, 0, Kind::Capture, golden, work)?];
+    watch(site, &mut machines, deadline)?;
+    Ok(Transfer { what: "capture".to_owned(), took: machines[0].took.unwrap_or_default() })
+}
+
+/// Three machines at once: a disk of the same size, one that is a GiB larger, and one of a size that is no multiple of
+/// anything but the sector.
+fn deploy(
+    site: &Site,
+    image: &Row<Image>,
+    golden: &Path,
+    work: &Path,
+    deadline: Instant,
+) -> Result<Vec<Machine>, Failure> {
+    step("deploying it to three machines at once");
+    let size = disk_size(golden)?;
+    let mut machines = Vec::new();
+    for (at, more) in [0, 1 << 30, 241_117 * 512].into_iter().enumerate() {
+        let disk = work.join(format!("machine-{}.img", at + 1));
+        disk::set_len(&disk, size + more).map_err(broken)?;
+        machines.push(start(site, image, at + 1, Kind::Deploy, &disk, work)?);
+    }
+    watch(site, &mut machines, deadline)?;
+    Ok(machines)
+}
+
+/// The end of the file, which also works for a block device, where the length in the metadata is 0.
+fn disk_size(disk: &Path) -> Result<u64, Failure> {
+    use std::io::{Seek as _, SeekFrom};
+    let mut file = std::fs::File::open(disk).map_err(broken)?;
+    file.seek(SeekFrom::End(0)).map_err(broken)
+}
+
+/// Waits until every client has ended well and the server says the same of every task.
+fn watch(site: &Site, machines: &mut [Machine], deadline: Instant) -> Result<(), Failure> {
+    let mut display = Display::new(Output { format: Format::Table, quiet: false });
+    let tasks: Vec<TaskId> = machines.iter().map(|machine| machine.task).collect();
+    let mut asked: Option<Instant> = None;
+    loop {
+        for machine in machines.iter_mut().filter(|machine| machine.took.is_none()) {
+            if machine.client.check().map_err(broken)? {
+                machine.took = Some(machine.started.elapsed());
+            }
+        }
+        let clients_done = machines.iter().all(|machine| machine.took.is_some());
+        if clients_done || asked.is_none_or(|asked| asked.elapsed() >= Duration::from_secs(1)) {
+            asked = Some(Instant::now());
+            let statuses = status_of(&site.api, &tasks)?;
+            display.show(&statuses);
+            if let Some(bad) =
+                statuses.iter().find(|status| status.state.is_finished() && status.state != TaskPhase::Complete)
+            {
+                let reason = bad.reason.as_deref().unwrap_or("no reason was given");
+                return Err(broken(format!("the task of {} ended: {reason}", bad.host.name)));
+            }
+            if clients_done && statuses.iter().all(|status| status.state == TaskPhase::Complete) {
+                display.end();
+                return Ok(());
+            }
+        }
+        if interrupt::asked() {
+            return Err(broken("it was interrupted"));
+        }
+        if Instant::now() > deadline {
+            return Err(broken("the time is over").advise("give it more with --timeout"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn verify(machines: &[Machine], captured: &Survey, work: &Path) -> Result<usize, Failure> {
+    step("checking the disks with sgdisk, e2fsck, ntfsfix and fsck.fat, and every file by its hash");
+    for machine in machines {
+        let found = survey(&machine.disk, work).map_err(broken)?;
+        found.same_as(captured, &machine.disk).map_err(broken)?;
+        eprintln!("{}: {} files have the hashes they had on the captured disk", machine.host.view.name, found.files());
+    }
+    Ok(machines.len())
+}
+
+/// Leaves the server and its state, and says where everything is.
+fn keep(site: Site, work: tempfile::TempDir) -> Result<(), Failure> {
+    let folder = work.keep();
+    let ca = folder.join("ca.pem");
+    std::fs::write(&ca, &site.credentials.ca_pem).map_err(broken)?;
+    let (url, ca) = (&site.credentials.url, path_text(&ca));
+    let tokens = format!(
+        "-H 'fog-api-token: {}' -H 'fog-user-token: {}'",
+        site.credentials.api_token, site.credentials.user_token
+    );
+    print(&format!(
+        "\nThe server goes on at {url} (process {}, files in {}).\nAPI token:  {}\nuser token: {}\n\
+         curl --cacert {ca} {tokens} {url}/fog/host\n\
+         curl --cacert {ca} {tokens} {url}/fog/image\n\
+         curl --cacert {ca} {tokens} '{url}/foghorn/v1/tasks?ids=1,2,3,4'\n\n",
+        site.server.id(),
+        folder.display(),
+        site.credentials.api_token,
+        site.credentials.user_token,
+    ))?;
+    site.server.release();
+    Ok(())
+}

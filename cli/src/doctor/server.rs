@@ -1,0 +1,36 @@
+//! Is the server there, does it take our tokens, is its store ready.
+
+use serde_json::Value;
+
+use super::Finding;
+use crate::api::{Api, ApiError};
+use crate::exit::Failure;
+
+pub(super) fn check(api: &Api) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match api.text("GET", "/healthz", None::<&Value>) {
+        Ok(_) => findings.push(Finding::ok("server", "answers")),
+        Err(error @ ApiError::Unreachable { .. }) => {
+            let todo = "check the address, the network and that the server runs";
+            return vec![Finding::fail("server", Failure::from(error).to_string(), todo)];
+        }
+        // An older server may have no such route; it answers all the same.
+        Err(error) => findings.push(Finding::warn("server", error.to_string(), "look at the server's log")),
+    }
+    findings.push(match api.text("GET", "/fog/system/info", None::<&Value>) {
+        Ok(_) => Finding::ok("tokens", "accepted"),
+        Err(error @ ApiError::Credentials { .. }) => {
+            Finding::fail("tokens", error.to_string(), "run `foghorn login` with valid tokens")
+        }
+        Err(error) => Finding::fail("tokens", error.to_string(), "look at the server's log"),
+    });
+    findings.push(match api.text("GET", "/readyz", None::<&Value>) {
+        Ok(_) => Finding::ok("store", "ready"),
+        Err(error) => Finding::fail(
+            "store",
+            error.to_string(),
+            "look at the state store: the disk of the embedded one, or the members of etcd",
+        ),
+    });
+    findings
+}

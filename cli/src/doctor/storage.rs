@@ -1,0 +1,85 @@
+//! Storage nodes: is there one, do they answer, how much room do they have.
+
+use foghorn_rest_types::fog::StorageNode;
+use foghorn_rest_types::native::{NodeList, NodeStatus};
+
+use super::Finding;
+use crate::api::{Api, ApiError};
+
+/// Share of a disk, in per cent, below which a capture may run into its end.
+const LITTLE: u64 = 10;
+const ALMOST_NOTHING: u64 = 2;
+
+pub(super) fn check(api: &Api) -> Vec<Finding> {
+    let nodes = match api.list::<StorageNode>() {
+        Ok(nodes) => nodes,
+        Err(error) => return vec![Finding::fail("nodes", error.to_string(), "look at the server's log")],
+    };
+    let enabled: Vec<&StorageNode> = nodes.iter().map(|row| &row.view).filter(|node| node.enabled).collect();
+    let mut findings = vec![online(&enabled)];
+    match api.get::<NodeList>("/foghorn/v1/nodes") {
+        Ok(list) => findings.extend(list.nodes.iter().filter(|node| node.online).map(space)),
+        Err(ApiError::NotFound(_)) => findings.push(Finding::warn(
+            "space",
+            "this server does not tell how much room its nodes have",
+            "look at their disks by hand",
+        )),
+        Err(error) => findings.push(Finding::warn("space", error.to_string(), "look at the server's log")),
+    }
+    findings
+}
+
+fn online(enabled: &[&StorageNode]) -> Finding {
+    let away: Vec<&str> = enabled.iter().filter(|node| !node.online).map(|node| node.name.as_str()).collect();
+    let there = enabled.len() - away.len();
+    let todo = "start foghorn-agent there and see its log; `foghorn node join-token NAME` lets a new one in";
+    match (there, away.as_slice()) {
+        (0, _) => Finding::fail("nodes", "no storage node is online: nothing can be captured or deployed", todo),
+        (_, []) => Finding::ok("nodes", format!("{there} online")),
+        (_, away) => Finding::warn("nodes", format!("{there} online, not: {}", away.join(", ")), todo),
+    }
+}
+
+fn space(node: &NodeStatus) -> Finding {
+    let (free, total) = (node.disk_free_bytes, node.disk_total_bytes);
+    let share = free.bytes().saturating_mul(100).checked_div(total.bytes()).unwrap_or(0);
+    let found = format!("{}: {free} of {total} free, {} in images", node.name, node.stored_bytes);
+    let todo = "delete images that nobody needs, or give the node a larger disk";
+    match share {
+        _ if total.bytes() == 0 => Finding::warn("space", format!("{}: not reported yet", node.name), "try again"),
+        0..=ALMOST_NOTHING => Finding::fail("space", found, todo),
+        share if share <= LITTLE => Finding::warn("space", found, todo),
+        _ => Finding::ok("space", found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_types::{ByteCount, StorageNodeId};
+
+    use super::*;
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn a_full_disk_is_found_before_a_capture_finds_it() {
+        let verdict = |free| {
+            space(&NodeStatus {
+                id: StorageNodeId::new(1).unwrap(),
+                name: "north".into(),
+                online: true,
+                disk_total_bytes: ByteCount::from_mib(1000),
+                disk_free_bytes: ByteCount::from_mib(free),
+                stored_bytes: ByteCount::from_mib(1),
+                chunks: 1,
+                active_transfers: 0,
+            })
+            .verdict
+        };
+        assert_eq!([verdict(500), verdict(80), verdict(10)], [Verdict::Ok, Verdict::Warn, Verdict::Fail]);
+    }
+
+    #[test]
+    fn no_node_at_all_is_a_failure() {
+        assert_eq!(online(&[]).verdict, Verdict::Fail);
+    }
+}

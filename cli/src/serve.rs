@@ -1,0 +1,311 @@
+//! `foghorn serve`: a whole site in one process: the controller with its embedded store, and one storage node.
+//!
+//! Controller and agent are the same code as in their own programs and talk as they do over a network: mutual TLS on
+//! loopback. A site that outgrows this gets more agents first (`foghorn node join-token`), then its own controllers.
+
+mod address;
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use foghorn_agent::Agent;
+use foghorn_controller::Controller;
+use foghorn_types::NodeName;
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::info;
+
+use self::address::public_host;
+use crate::api::certificates;
+use crate::context::write_private;
+use crate::exit::{Exit, Failure};
+use crate::fingerprint::Fingerprint;
+use crate::output::print;
+
+/// Name of the node, as FOG calls the one that every installation begins with.
+const NODE: &str = "defaultmember";
+
+#[derive(clap::Args, Debug)]
+pub struct ServeArgs {
+    /// Folder for everything that is kept: state, certificate authority, images
+    #[arg(long, env = "FOGHORN_STATE_DIR", value_name = "DIR")]
+    state_dir: PathBuf,
+    /// Address of the REST API (HTTPS)
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    listen: SocketAddr,
+    /// Address for the agents of further storage nodes (gRPC); port 8444 of the REST address when left out
+    #[arg(long, value_name = "ADDRESS")]
+    link_listen: Option<SocketAddr>,
+    /// Address for clients (QUIC, UDP); port 7472 of the REST address when left out
+    #[arg(long, value_name = "ADDRESS")]
+    quic_listen: Option<SocketAddr>,
+    /// Name or address by which other machines reach this one; found out when left out
+    #[arg(long, value_name = "HOST")]
+    advertise: Option<String>,
+    /// Write the tokens of a first start, the URL and the authority to this file (JSON, 0600) and not to the terminal
+    #[arg(long, value_name = "FILE")]
+    first_run_file: Option<PathBuf>,
+}
+
+/// What a first start gives out, once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FirstRunFile {
+    /// Such as `https://10.0.0.2:8443`.
+    pub url: String,
+    pub api_token: String,
+    pub user: String,
+    pub user_token: String,
+    pub password: String,
+    pub ca_pem: String,
+}
+
+/// Checked arguments.
+struct Plan {
+    controller: foghorn_controller::Config,
+    agent: foghorn_agent::Config,
+    /// Where other machines reach this one.
+    host: String,
+    first_run_file: Option<PathBuf>,
+}
+
+impl Plan {
+    fn new(args: ServeArgs) -> Result<Self, Failure> {
+        let ip = args.listen.ip();
+        let link = args.link_listen.unwrap_or_else(|| SocketAddr::new(ip, 8444));
+        let quic = args.quic_listen.unwrap_or_else(|| SocketAddr::new(ip, 7472));
+        let host = args.advertise.clone().unwrap_or_else(|| public_host(ip).to_string());
+
+        let mut controller = foghorn_controller::Config::local(args.state_dir.join("controller"));
+        controller.rest.listen = args.listen;
+        controller.rest.names = vec![host.clone()];
+        controller.link.listen = link;
+        // Other agents dial the name or address that was said; the one in this process may as well.
+        if link.ip().is_unspecified() && link.port() != 0 {
+            controller.link.advertise = Some(authority(&host, link.port()));
+        }
+        let mut agent = foghorn_agent::Config::new(args.state_dir.join("agent"));
+        agent.listen = quic;
+        agent.advertise = advertised_quic(&args.advertise, &host, quic)?;
+        Ok(Self { controller, agent, host, first_run_file: args.first_run_file })
+    }
+}
+
+/// What clients are told. The agent would find the address towards the controller, which is loopback here.
+fn advertised_quic(asked: &Option<String>, host: &str, quic: SocketAddr) -> Result<Option<String>, Failure> {
+    if asked.is_none() && !quic.ip().is_unspecified() {
+        return Ok(None);
+    }
+    if quic.port() == 0 {
+        return Err(Failure::usage("--quic-listen needs a port when the address is advertised")
+            .advise("give a port, or listen on one address without --advertise"));
+    }
+    Ok(Some(authority(host, quic.port())))
+}
+
+fn authority(host: &str, port: u16) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, port).to_string(),
+        Err(_) => format!("{host}:{port}"),
+    }
+}
+
+/// Runs until SIGTERM or SIGINT, then ends in good order.
+///
+/// # Errors
+/// When a part cannot start; nothing keeps running then.
+pub fn run(args: ServeArgs) -> Result<Exit, Failure> {
+    let plan = Plan::new(args)?;
+    let failed = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::new(Exit::Failed, what.to_owned()).caused_by(error)
+    };
+    let _telemetry =
+        foghorn_telemetry::init("foghorn", None).map_err(|error| failed("logging cannot be set up", error.into()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed("the process cannot start its threads", error.into()))?;
+    runtime.block_on(serve(plan))
+}
+
+async fn serve(plan: Plan) -> Result<Exit, Failure> {
+    let failed = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::new(Exit::Failed, what.to_owned()).caused_by(error)
+    };
+    // Before anything starts, so that a signal during the start is not lost.
+    let mut stop = Stop::new().map_err(|error| failed("signals cannot be watched", error.into()))?;
+    create_private(&plan.agent.state_dir).map_err(|error| failed("the state folder cannot be made", error.into()))?;
+    let controller = Controller::start(plan.controller)
+        .await
+        .map_err(|error| failed("the controller did not start", error.into()))?;
+    // At once: only hashes are stored, and nothing that fails below may cost the one copy.
+    let url = public_url(&controller.rest_url(), &plan.host);
+    let announced = announce(&controller, &url, plan.first_run_file.as_deref());
+
+    let agent = match announced {
+        Ok(()) => start_agent(&controller, plan.agent).await,
+        Err(failure) => Err(failure),
+    };
+    let agent = match agent {
+        Ok(agent) => agent,
+        Err(failure) => {
+            controller.shutdown().await;
+            return Err(failure);
+        }
+    };
+    info!(%url, "the site is up");
+    stop.asked().await;
+    info!("the site stops");
+    // The agent first: its last reports still reach the controller.
+    agent.shutdown().await;
+    controller.shutdown().await;
+    Ok(Exit::Ok)
+}
+
+async fn start_agent(controller: &Controller, mut config: foghorn_agent::Config) -> Result<Agent, Failure> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::new(Exit::Failed, "the storage node did not start").caused_by(error)
+    };
+    let folder = config.state_dir.clone();
+    let enrolled = tokio::task::spawn_blocking(move || foghorn_agent::load_identity(&folder))
+        .await
+        .map_err(|error| failed(error.into()))?
+        .map_err(|error| failed(error.into()))?;
+    if enrolled.is_none() {
+        let name: NodeName = NODE.parse().expect("the name is a constant and a DNS label");
+        let token = controller.join_token_for(&name).await.map_err(|error| failed(error.into()))?;
+        join(&mut config, &controller.rest_url(), &token).map_err(failed)?;
+    }
+    Agent::start(config).await.map_err(|error| failed(error.into()))
+}
+
+/// Fills in where and with what to enrol, through the agent's own reading of its configuration: the form of a token is
+/// between controller and agent.
+fn join(
+    config: &mut foghorn_agent::Config,
+    url: &str,
+    token: &str,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    #[derive(Serialize)]
+    struct Joining<'a> {
+        state_dir: &'a Path,
+        controller: &'a str,
+        join_token: &'a str,
+    }
+    let text = toml::to_string(&Joining { state_dir: &config.state_dir, controller: url, join_token: token })?;
+    let read = foghorn_agent::Config::from_toml(&text)?;
+    (config.controller, config.join_token) = (read.controller, read.join_token);
+    Ok(())
+}
+
+/// The folder holds keys; others have no business in it.
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// `rest_url` names this machine as it reaches itself; others need `host`.
+fn public_url(rest_url: &str, host: &str) -> String {
+    let scheme = rest_url.split("://").next().unwrap_or("https");
+    match rest_url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()) {
+        Some(port) => format!("{scheme}://{}", authority(host, port)),
+        None => rest_url.to_owned(),
+    }
+}
+
+/// Says where the site is, and on a first start gives the tokens out.
+fn announce(controller: &Controller, url: &str, file: Option<&Path>) -> Result<(), Failure> {
+    let authorities = certificates(controller.ca_pem())
+        .map_err(|error| Failure::new(Exit::Failed, "the authority's certificate cannot be read").caused_by(error))?;
+    let fingerprint = authorities.first().map(Fingerprint::of).map(|print| print.to_string()).unwrap_or_default();
+    print(&format!("Foghorn is at {url}\nLog in with: foghorn login --server {url} --ca-fingerprint {fingerprint}\n"))?;
+    let Some(first) = controller.first_run() else {
+        return Ok(());
+    };
+    let content = FirstRunFile {
+        url: url.to_owned(),
+        api_token: first.api_token.clone(),
+        user: first.user.clone(),
+        user_token: first.user_token.clone(),
+        password: first.password.clone(),
+        ca_pem: controller.ca_pem().to_owned(),
+    };
+    match file {
+        Some(path) => write_first_run(path, &content),
+        None => print(&format!(
+            "\nThis is the first start. Keep these, they are not shown again:\n\
+             API token:  {}\nuser token: {}\nuser:       {}\npassword:   {}\n\n",
+            content.api_token, content.user_token, content.user, content.password
+        )),
+    }
+}
+
+/// Whole or not at all: whoever waits for the file must not read half of it.
+fn write_first_run(path: &Path, content: &FirstRunFile) -> Result<(), Failure> {
+    let next = path.with_extension(format!("new-{}", std::process::id()));
+    let written = serde_json::to_vec_pretty(content)
+        .map_err(std::io::Error::other)
+        .and_then(|bytes| write_private(&next, &bytes))
+        .and_then(|()| fs::rename(&next, path));
+    written.map_err(|error| {
+        Failure::new(Exit::Failed, format!("the tokens could not be written to {}", path.display()))
+            .caused_by(error)
+            .advise("they are lost: remove the state folder and start again with a file that can be written")
+    })
+}
+
+/// The two signals that ask a service to end.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    fn plan(args: &[&str]) -> Result<Plan, Failure> {
+        let args = ["serve", "--state-dir", "/srv/foghorn"].iter().chain(args);
+        Plan::new(Only::try_parse_from(args).unwrap().serve)
+    }
+
+    #[test]
+    fn clients_are_told_an_address_that_they_can_reach() {
+        let open = plan(&["--advertise", "fog.example.org"]).unwrap();
+        assert_eq!(open.agent.advertise.as_deref(), Some("fog.example.org:7472"));
+        assert_eq!(open.controller.link.advertise.as_deref(), Some("fog.example.org:8444"));
+        assert_eq!(open.controller.rest.names, ["fog.example.org"]);
+
+        let one = plan(&["--listen", "10.0.0.2:443"]).unwrap();
+        assert_eq!((one.host.as_str(), one.agent.listen.to_string().as_str()), ("10.0.0.2", "10.0.0.2:7472"));
+        assert_eq!(one.agent.advertise, None, "the address that is listened on is told");
+        assert!(plan(&["--quic-listen", "0.0.0.0:0"]).is_err(), "nobody could be told the port");
+    }
+
+    #[test]
+    fn the_url_for_others_keeps_the_port() {
+        assert_eq!(public_url("https://127.0.0.1:8443", "fog"), "https://fog:8443");
+        assert_eq!(public_url("https://127.0.0.1:8443", "fd00::2"), "https://[fd00::2]:8443");
+    }
+}

@@ -1,0 +1,44 @@
+//! `foghorn image capture`: a host's disk becomes the content of an image.
+
+use std::time::Duration;
+
+use foghorn_rest_types::fog::{Host, Image};
+
+use super::Session;
+use super::order::{Kind, order};
+use super::wait::{parse_duration, status_of, wait_for};
+use crate::exit::{Exit, Failure};
+use crate::find::find;
+use crate::output::Table;
+
+#[derive(clap::Args, Debug)]
+pub struct CaptureArgs {
+    /// Image that is filled, by name or id; its present content is replaced when the capture is complete
+    pub image: String,
+    /// Host whose disk is read, by name or id
+    #[arg(long)]
+    pub host: String,
+    /// Wait until it is done, with progress
+    #[arg(long)]
+    pub wait: bool,
+    /// Give up waiting after this long, such as 90s, 30m, 2h
+    #[arg(long, value_parser = parse_duration, requires = "wait")]
+    pub timeout: Option<Duration>,
+}
+
+/// # Errors
+/// As the server answers.
+pub fn run(args: CaptureArgs, session: &Session) -> Result<Exit, Failure> {
+    let (api, output) = (session.api()?, session.output);
+    let image = find::<Image>(&api, &args.image)?;
+    let host = find::<Host>(&api, &args.host)?;
+    let task = order(&api, &host, &image, Kind::Capture)?;
+    if args.wait {
+        output.say(&format!("task {task}: capture of host {} into image {}", host.view.name, image.view.name));
+        return wait_for(&api, output, &[task], args.timeout);
+    }
+    let mut table = Table::new(&["TASK", "HOST", "IMAGE"]);
+    table.row([task.to_string(), host.view.name.clone(), image.view.name.clone()]);
+    output.show(&table, &status_of(&api, &[task])?)?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,142 @@
+//! `foghorn image deploy`: an image onto the disks of hosts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use foghorn_rest_types::fog::{Group, Host, Image, Row};
+use foghorn_types::TaskId;
+
+use super::order::{Kind, order};
+use super::wait::{parse_duration, status_of, wait_for};
+use super::{Session, group, image};
+use crate::api::Api;
+use crate::confirm::confirm;
+use crate::exit::{Exit, Failure, of_many};
+use crate::find::find;
+use crate::output::Table;
+
+#[derive(clap::Args, Debug)]
+#[command(group(clap::ArgGroup::new("target").required(true).multiple(true).args(["host", "group"])))]
+pub struct DeployArgs {
+    /// Image, by name or id
+    pub image: String,
+    /// Host, by name or id; may be given several times
+    #[arg(long)]
+    pub host: Vec<String>,
+    /// All hosts of this group; may be given several times
+    #[arg(long)]
+    pub group: Vec<String>,
+    /// Wait until all are done, with progress
+    #[arg(long)]
+    pub wait: bool,
+    /// Give up waiting after this long, such as 90s, 30m, 2h
+    #[arg(long, value_parser = parse_duration, requires = "wait")]
+    pub timeout: Option<Duration>,
+    /// Do not ask, although everything on the disks is replaced
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// # Errors
+/// As the server answers; [`Exit::Refused`] when nobody has agreed to the loss.
+pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
+    let (api, output) = (session.api()?, session.output);
+    let image = find::<Image>(&api, &args.image)?;
+    if image::content_of(&api, &image)?.content.is_none() {
+        return Err(Failure::new(Exit::Refused, format!("image {} has no content", image.view.name))
+            .advise(format!("capture it first: foghorn image capture {} --host HOST", image.view.name)));
+    }
+    let hosts = targets(&api, &args)?;
+    let losses: Vec<String> = hosts.iter().map(|host| loss(&host.view)).collect();
+    let question = format!("Deploy {} to {} host(s)?", image.view.name, hosts.len());
+    confirm(args.yes, &losses, &question)?;
+
+    let (ordered, failed) = order_all(&api, &hosts, &image);
+    for (host, failure) in &failed {
+        eprintln!("error: host {host}: {failure}");
+    }
+    if ordered.is_empty() {
+        // One host and one reason: its own exit code says more than "failed".
+        return Ok(if failed.len() == 1 { failed[0].1.exit() } else { Exit::Failed });
+    }
+    let tasks: Vec<TaskId> = ordered.iter().map(|(task, _)| *task).collect();
+    if args.wait {
+        for (task, host) in &ordered {
+            output.say(&format!("task {task}: deploy of image {} to host {host}", image.view.name));
+        }
+        let exit = wait_for(&api, output, &tasks, args.timeout)?;
+        return Ok(if failed.is_empty() || exit == Exit::Failed { exit } else { Exit::Partly });
+    }
+    let mut table = Table::new(&["TASK", "HOST", "IMAGE"]);
+    for (task, host) in &ordered {
+        table.row([task.to_string(), host.clone(), image.view.name.clone()]);
+    }
+    output.show(&table, &status_of(&api, &tasks)?)?;
+    Ok(of_many(ordered.len(), failed.len()))
+}
+
+/// Every host that was named, directly or by a group, once, in the order of their ids.
+fn targets(api: &Api, args: &DeployArgs) -> Result<Vec<Row<Host>>, Failure> {
+    let mut hosts = BTreeMap::new();
+    for name in &args.host {
+        let row = find::<Host>(api, name)?;
+        hosts.insert(row.view.id, row);
+    }
+    for name in &args.group {
+        let found = find::<Group>(api, name)?;
+        let members = group::members(api, found.view.id)?;
+        if members.is_empty() {
+            return Err(Failure::new(Exit::NotFound, format!("group {} has no hosts", found.view.name))
+                .advise(format!("foghorn group edit {} --add-host HOST", found.view.name)));
+        }
+        hosts.extend(members.into_iter().map(|row| (row.view.id, row)));
+    }
+    Ok(hosts.into_values().collect())
+}
+
+/// What the owner of the host has to know before agreeing.
+fn loss(host: &Host) -> String {
+    let mac = host.macs.first().map(ToString::to_string).unwrap_or_default();
+    let disk = match &host.disk_rule {
+        Some(rule) => format!("the disk with the rule {rule}"),
+        None => "the disk that its client is started with (the host has no disk rule)".to_owned(),
+    };
+    format!("host {} ({mac}): everything on {disk} is replaced", host.name)
+}
+
+type Ordered = Vec<(TaskId, String)>;
+type NotOrdered = Vec<(String, Failure)>;
+
+/// One host that cannot be tasked must not keep the others waiting.
+fn order_all(api: &Api, hosts: &[Row<Host>], image: &Row<Image>) -> (Ordered, NotOrdered) {
+    let (mut ordered, mut failed) = (Vec::new(), Vec::new());
+    for host in hosts {
+        let name = host.view.name.clone();
+        match order(api, host, image, Kind::Deploy) {
+            Ok(task) => ordered.push((task, name)),
+            Err(failure) => failed.push((name, failure)),
+        }
+    }
+    (ordered, failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_rest_types::fog::read_one;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_loss_names_host_address_and_disk() {
+        let host = |rule: &str| {
+            let body = json!({"id": "1", "name": "pc1", "macs": ["aa:bb:cc:00:00:01"], "kernelDevice": rule});
+            loss(&read_one::<Host>(body).unwrap().view)
+        };
+        assert_eq!(
+            host("serial:S1"),
+            "host pc1 (aa:bb:cc:00:00:01): everything on the disk with the rule serial:S1 is replaced"
+        );
+        assert!(host("").contains("no disk rule"));
+    }
+}

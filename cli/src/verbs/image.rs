@@ -1,0 +1,180 @@
+//! `foghorn image`: what is deployed.
+
+use clap::Subcommand;
+use foghorn_rest_types::fog::{FogObject as _, Image, ImageBody, Row};
+use foghorn_rest_types::native::{ImageStatus, JobCreated};
+use serde_json::{Value, json};
+
+use super::capture::{self, CaptureArgs};
+use super::deploy::{self, DeployArgs};
+use super::job;
+use super::object::{dash, delete_all, show_row, show_rows};
+use super::wait::parse_duration;
+use super::{Session, object};
+use crate::api::Api;
+use crate::exit::{Exit, Failure};
+use crate::find::find;
+use crate::output::Format;
+
+#[derive(Subcommand, Debug)]
+pub enum ImageCommand {
+    /// List all images
+    #[command(after_help = "Example:\n  foghorn image list")]
+    List,
+    /// Show one image and what it contains
+    #[command(after_help = "Example:\n  foghorn image show win11 -o yaml")]
+    Show { image: String },
+    /// Create an image; it has no content until it is captured
+    #[command(after_help = "Example:\n  foghorn image create win11 --description 'Windows 11 24H2, lab software'")]
+    Create {
+        name: String,
+        #[command(flatten)]
+        settings: ImageSettings,
+    },
+    /// Change an image; what is not named stays
+    #[command(after_help = "Example:\n  foghorn image edit win11 --protected true")]
+    Edit {
+        image: String,
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        settings: ImageSettings,
+    },
+    /// Delete images with their content
+    #[command(after_help = "Example:\n  foghorn image delete win10 --yes")]
+    Delete {
+        #[arg(required = true)]
+        images: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Capture the disk of a host into an image
+    #[command(after_help = "Example:\n  foghorn image capture win11 --host golden-pc --wait")]
+    Capture(CaptureArgs),
+    /// Put an image on the disks of hosts, replacing what is there
+    #[command(
+        after_help = "Examples:\n  foghorn image deploy win11 --host lab-pc01 --host lab-pc02 --wait\n  foghorn image deploy win11 --group lab --yes --wait --timeout 30m"
+    )]
+    Deploy(DeployArgs),
+    /// Have a storage node read every chunk of an image again and compare it with its hash
+    #[command(after_help = "Example:\n  foghorn image verify win11 --wait")]
+    Verify {
+        image: String,
+        /// Wait for the result
+        #[arg(long)]
+        wait: bool,
+        /// Give up waiting after this long, such as 90s, 30m, 2h
+        #[arg(long, value_parser = parse_duration, requires = "wait")]
+        timeout: Option<std::time::Duration>,
+    },
+}
+
+#[derive(clap::Args, Debug)]
+pub struct ImageSettings {
+    #[arg(long)]
+    description: Option<String>,
+    /// Number of the operating system, as FOG counts them
+    #[arg(long, value_name = "NUMBER")]
+    os: Option<u32>,
+    /// Whether tasks may use it
+    #[arg(long, value_name = "true|false")]
+    enabled: Option<bool>,
+    /// Whether it is protected from being deleted
+    #[arg(long, value_name = "true|false")]
+    protected: Option<bool>,
+}
+
+impl ImageSettings {
+    fn over(self, body: ImageBody) -> ImageBody {
+        ImageBody {
+            description: self.description.or(body.description),
+            os: self.os.or(body.os),
+            enabled: self.enabled.or(body.enabled),
+            protected: self.protected.or(body.protected),
+            ..body
+        }
+    }
+}
+
+/// # Errors
+/// As the server answers.
+pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
+    let (api, output) = (session.api()?, session.output);
+    match command {
+        ImageCommand::List => {
+            let headings = ["ID", "NAME", "ENABLED", "PROTECTED", "STORAGE GROUP", "CAPTURED"];
+            show_rows(output, &api.list::<Image>()?, &headings, |image| {
+                let flag = |set: bool| if set { "yes" } else { "no" }.to_owned();
+                vec![
+                    image.id.to_string(),
+                    image.name.clone(),
+                    flag(image.enabled),
+                    flag(image.protected),
+                    dash(image.storage_group.as_ref()),
+                    dash(image.deployed.as_ref()),
+                ]
+            })?;
+        }
+        ImageCommand::Show { image } => show(&api, session, &find(&api, &image)?)?,
+        ImageCommand::Create { name, settings } => {
+            show_row(output, &api.create::<Image>(&settings.over(ImageBody::new(&name)))?)?;
+        }
+        ImageCommand::Edit { image, name, settings } => {
+            let body = settings.over(ImageBody { name, ..ImageBody::default() });
+            if body == ImageBody::default() {
+                return Err(Failure::usage("nothing to change was named"));
+            }
+            let row = find::<Image>(&api, &image)?;
+            show_row(output, &api.edit::<Image>(row.view.number(), &body)?)?;
+        }
+        ImageCommand::Delete { images, yes } => {
+            return delete_all::<Image>(&api, output, &images, yes, |row| loss(&api, row));
+        }
+        ImageCommand::Capture(args) => return capture::run(args, session),
+        ImageCommand::Deploy(args) => return deploy::run(args, session),
+        ImageCommand::Verify { image, wait, timeout } => {
+            let row = find::<Image>(&api, &image)?;
+            let path = format!("/foghorn/v1/images/{}/verify", row.view.id);
+            let created: JobCreated = api.native("POST", &path, None::<&Value>)?;
+            return job::follow(&api, output, &created, wait, timeout);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// What the image contains.
+///
+/// # Errors
+/// As the server answers.
+pub fn content_of(api: &Api, row: &Row<Image>) -> Result<ImageStatus, Failure> {
+    Ok(api.get(&format!("/foghorn/v1/images/{}", row.view.id))?)
+}
+
+fn loss(api: &Api, row: &Row<Image>) -> Result<String, Failure> {
+    let name = &row.view.name;
+    Ok(match content_of(api, row)?.content {
+        Some(content) => format!(
+            "image {name}: {} of data captured on {} are lost on every storage node",
+            content.used_bytes, content.captured
+        ),
+        None => format!("image {name}: it has no content yet"),
+    })
+}
+
+fn show(api: &Api, session: &Session, row: &Row<Image>) -> Result<(), Failure> {
+    if session.output.format != Format::Table || session.output.quiet {
+        return object::show_row(session.output, row);
+    }
+    let mut shown = row.raw.clone();
+    if let (Some(content), Some(fields)) = (content_of(api, row)?.content, shown.as_object_mut()) {
+        let nodes: Vec<&str> = content.nodes.iter().map(|node| node.name.as_str()).collect();
+        fields.insert("content".into(), json!(content.manifest.to_string()));
+        fields.insert("captured".into(), json!(content.captured));
+        fields.insert("size of disk".into(), json!(content.logical_bytes.to_string()));
+        fields.insert("used".into(), json!(content.used_bytes.to_string()));
+        fields.insert("stored".into(), json!(content.stored_bytes.to_string()));
+        fields.insert("on nodes".into(), json!(nodes));
+    }
+    session.output.show_object(&row.view.id.to_string(), &shown)
+}

@@ -1,0 +1,36 @@
+//! One file per verb: its arguments and what it does.
+
+pub mod capture;
+pub mod completions;
+pub mod context;
+pub mod deploy;
+pub mod group;
+pub mod host;
+pub mod image;
+pub mod job;
+pub mod login;
+pub mod node;
+pub mod object;
+pub mod order;
+pub mod task;
+pub mod wait;
+
+use crate::api::Api;
+use crate::connection::ConnectionArgs;
+use crate::exit::Failure;
+use crate::output::Output;
+
+/// What every verb is given: which server, and how to print.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub connection: ConnectionArgs,
+    pub output: Output,
+}
+
+impl Session {
+    /// # Errors
+    /// When no server is known or its tokens are missing.
+    pub fn api(&self) -> Result<Api, Failure> {
+        self.connection.api()
+    }
+}

@@ -1,0 +1,161 @@
+//! `foghorn node`: the storage nodes.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use foghorn_rest_types::fog::{StorageNode, StorageNodeBody};
+use foghorn_rest_types::native::{JobCreated, JoinTokenRequest, JoinTokenResponse};
+use foghorn_types::{NodeName, StorageGroupId};
+use serde_json::Value;
+
+use super::object::{dash, delete_all, show_row, show_rows};
+use super::wait::parse_duration;
+use super::{Session, job};
+use crate::confirm::confirm;
+use crate::exit::{Exit, Failure};
+use crate::find::find;
+
+#[derive(Subcommand, Debug)]
+pub enum NodeCommand {
+    /// List all storage nodes
+    #[command(after_help = "Example:\n  foghorn node list")]
+    List,
+    /// Show one storage node
+    #[command(after_help = "Example:\n  foghorn node show defaultmember")]
+    Show { node: String },
+    /// Create a storage node; `foghorn node join-token` does so too
+    #[command(after_help = "Example:\n  foghorn node create north --ip 10.0.0.5 --storage-group 1")]
+    Create {
+        name: NodeName,
+        /// Address that is shown to people; the agent says itself where it is reached
+        #[arg(long)]
+        ip: std::net::IpAddr,
+        /// Id of the storage group
+        #[arg(long, value_name = "ID", default_value = "1")]
+        storage_group: StorageGroupId,
+    },
+    /// Change a storage node; what is not named stays
+    #[command(after_help = "Example:\n  foghorn node edit north --max-clients 20 --enabled false")]
+    Edit {
+        node: String,
+        #[arg(long)]
+        description: Option<String>,
+        /// Transfers at a time
+        #[arg(long, value_name = "NUMBER")]
+        max_clients: Option<u32>,
+        /// Whether tasks may use it
+        #[arg(long, value_name = "true|false")]
+        enabled: Option<bool>,
+        /// Whether captures of its storage group go to it
+        #[arg(long, value_name = "true|false")]
+        master: Option<bool>,
+    },
+    /// Delete storage nodes from the server
+    #[command(after_help = "Example:\n  foghorn node delete north --yes")]
+    Delete {
+        #[arg(required = true)]
+        nodes: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Give out a token with which one agent may enrol under this name
+    #[command(
+        after_help = "Example:\n  foghorn-agent run --controller URL --join-token \"$(foghorn node join-token north)\""
+    )]
+    JoinToken {
+        name: NodeName,
+        /// Id of the storage group for a node that does not exist yet
+        #[arg(long, value_name = "ID")]
+        storage_group: Option<StorageGroupId>,
+        /// Seconds until it expires (1 to 604800)
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604800))]
+        ttl: Option<u32>,
+    },
+    /// Refuse the certificates of a node from now on
+    #[command(after_help = "Example:\n  foghorn node revoke north --yes")]
+    Revoke {
+        node: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Have a node read every chunk it holds and report damaged ones
+    #[command(after_help = "Example:\n  foghorn node scrub north --wait")]
+    Scrub {
+        node: String,
+        /// Wait for the result
+        #[arg(long)]
+        wait: bool,
+        /// Give up waiting after this long, such as 90s, 30m, 2h
+        #[arg(long, value_parser = parse_duration, requires = "wait")]
+        timeout: Option<Duration>,
+    },
+}
+
+/// # Errors
+/// As the server answers.
+pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
+    let (api, output) = (session.api()?, session.output);
+    match command {
+        NodeCommand::List => list(session)?,
+        NodeCommand::Show { node } => show_row(output, &find::<StorageNode>(&api, &node)?)?,
+        NodeCommand::Create { name, ip, storage_group } => {
+            let body = StorageNodeBody::new(name.as_str(), &ip.to_string(), storage_group);
+            show_row(output, &api.create::<StorageNode>(&body)?)?;
+        }
+        NodeCommand::Edit { node, description, max_clients, enabled, master } => {
+            let body = StorageNodeBody { description, max_clients, enabled, master, ..StorageNodeBody::default() };
+            if body == StorageNodeBody::default() {
+                return Err(Failure::usage("nothing to change was named"));
+            }
+            let row = find::<StorageNode>(&api, &node)?;
+            show_row(output, &api.edit::<StorageNode>(row.view.id.get(), &body)?)?;
+        }
+        NodeCommand::Delete { nodes, yes } => {
+            return delete_all::<StorageNode>(&api, output, &nodes, yes, |row| {
+                Ok(format!("storage node {}: images that only it holds can no longer be deployed", row.view.name))
+            });
+        }
+        NodeCommand::JoinToken { name, storage_group, ttl } => {
+            let request = JoinTokenRequest { name, storage_group, ttl_seconds: ttl };
+            let answer: JoinTokenResponse = api.native("POST", "/foghorn/v1/nodes/join-token", Some(&request))?;
+            output.show_value(&answer.token, &answer)?;
+        }
+        NodeCommand::Revoke { node, yes } => {
+            let row = find::<StorageNode>(&api, &node)?;
+            let name = &row.view.name;
+            let loss = format!(
+                "storage node {name}: its transfers end, it must enrol again, \
+                 and until then images that only it holds cannot be deployed"
+            );
+            confirm(yes, &[loss], "Revoke?")?;
+            api.text("POST", &format!("/foghorn/v1/nodes/{}/revoke", row.view.id), None::<&Value>)?;
+            output.say(&format!("revoked {name}; `foghorn node join-token {name}` lets it in again"));
+        }
+        NodeCommand::Scrub { node, wait, timeout } => {
+            let row = find::<StorageNode>(&api, &node)?;
+            let path = format!("/foghorn/v1/nodes/{}/scrub", row.view.id);
+            let created: JobCreated = api.native("POST", &path, None::<&Value>)?;
+            return job::follow(&api, output, &created, wait, timeout);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(session: &Session) -> Result<(), Failure> {
+    let rows = session.api()?.list::<StorageNode>()?;
+    show_rows(session.output, &rows, &["ID", "NAME", "GROUP", "MASTER", "ENABLED", "ONLINE", "CLIENTS", "IP"], |node| {
+        let flag = |set: bool| if set { "yes" } else { "no" }.to_owned();
+        vec![
+            node.id.to_string(),
+            node.name.clone(),
+            dash(node.storage_group),
+            flag(node.master),
+            flag(node.enabled),
+            flag(node.online),
+            node.max_clients.to_string(),
+            dash(node.ip.as_ref()),
+        ]
+    })
+}
