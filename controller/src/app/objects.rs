@@ -3,7 +3,7 @@
 use foghorn_types::Timestamp;
 use serde_json::Value;
 
-use crate::state::class::{Body, Class, Row, Write};
+use crate::state::class::{Body, Clash, Class, Row, Write};
 use crate::state::value::{is_falsy, scalar};
 use crate::state::{Draft, Refusal, State};
 
@@ -30,15 +30,18 @@ fn create_in<C: Class>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u
     let mut object = C::default();
     set_fields(&mut object, sent)?;
     for field in C::FIELDS.iter().filter(|field| field.required) {
-        if !sent.contains_key(field.name) || field.show(&object).is_empty() {
+        if !sent.contains_key(field.name) {
             return Err(Refusal::Missing { field: field.name });
+        }
+        if field.show(&object).is_empty() {
+            return Err(Refusal::Unusable { field: field.name, why: "it is blank".to_owned() });
         }
     }
     stamp(&mut object, sent, by)?;
+    refuse_taken(draft, &object)?;
     if let Some(owner) = draft.merges_into(&object) {
         return merge::<C>(draft, owner, sent);
     }
-    refuse_taken(draft, &object)?;
     object.set_id(draft.next_id::<C>());
     C::on_write(draft, &mut object, Write::Create, sent)?;
     draft.insert(object)
@@ -46,7 +49,7 @@ fn create_in<C: Class>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u
 
 /// A name that is taken is what a client hears first, before anything that is wrong with the rest.
 fn refuse_taken<C: Class>(draft: &Draft<'_>, object: &C) -> Result<(), Refusal> {
-    for unique in object.uniques() {
+    for unique in object.uniques().into_iter().filter(|unique| unique.clash == Clash::Refuse) {
         if let Some(owner) = draft.tables().of::<C>().owner(unique.field, &unique.value) {
             return Err(Refusal::Taken { class: C::NAME, field: unique.field, value: unique.value, owner });
         }

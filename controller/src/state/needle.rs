@@ -23,11 +23,11 @@ fn in_order<'p>(text: &str, parts: impl IntoIterator<Item = &'p str>) -> bool {
 }
 
 impl Needle {
-    /// Blank, `+` and `%` stand for any text, as on a FOG server.
+    /// Blank, `+`, `%` and `_` stand for any text.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let folded = fold(text);
-        let parts = folded.split([' ', '+', '%']).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        let parts = folded.split([' ', '+', '%', '_']).filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let separators = [':', '-', '.', '%', '+', ' '];
         let digits: String = folded.chars().filter(|c| !separators.contains(c)).collect();
         let address = (!digits.is_empty() && digits.chars().all(|c| c.is_ascii_hexdigit())).then_some(digits);

@@ -54,7 +54,8 @@ pub(super) fn parse<'p>(method: &Method, path: &'p str) -> Option<Route<'p>> {
 
 fn get<'p>(class: &'p str, rest: &'p str, parts: &[&'p str]) -> Option<Route<'p>> {
     match *parts {
-        [] | ["list" | "all" | "details"] => Some(Route::List { class, item: "" }),
+        [] | ["list" | "all"] => Some(Route::List { class, item: "" }),
+        ["details"] => Some(Route::List { class, item: "all" }),
         ["details", item, ..] => Some(Route::List { class, item }),
         ["active" | "current"] => Some(Route::Active { class }),
         ["names", ..] => Some(Route::Names { class }),

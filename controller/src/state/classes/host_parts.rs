@@ -108,8 +108,9 @@ pub(super) fn found(host: &Row<Host>, tables: &Tables, needle: &Needle) -> bool 
     let hit = |text: &str| needle.hits(text);
     let inventory_hit =
         |row: &Row<Inventory>| Inventory::FIELDS.iter().filter(|field| !field.is_number()).any(|field| hit(&field.show(row)));
+    let image_hit = |image: &Row<Image>| hit(&image.name) || hit(&image.description) || hit(&image.path);
     tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id).any(|row| needle.hits_address(&row.mac))
-        || tables.of::<Image>().get(host.image).is_some_and(|image| hit(&image.name))
+        || tables.of::<Image>().get(host.image).is_some_and(|image| image_hit(image))
         || tables.of::<Inventory>().by(Inventory::BY_HOST, id).any(|row| inventory_hit(row))
         || tables
             .of::<GroupAssociation>()

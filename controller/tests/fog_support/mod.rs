@@ -1,0 +1,125 @@
+//! The real FOG dialect over the embedded engine in a temporary folder, called without a socket.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use data_encoding::BASE64;
+use foghorn_controller::agents::jobs::Jobs;
+use foghorn_controller::agents::links::Links;
+use foghorn_controller::agents::live::Live;
+use foghorn_controller::api::{Ctx, Settings, fog};
+use foghorn_controller::app::{self, FirstRun};
+use foghorn_controller::state::State;
+use foghorn_controller::state::content::ImageContent;
+use foghorn_controller::store::embedded::EmbeddedStore;
+use foghorn_controller::trust::Trust;
+use foghorn_types::{ByteCount, ImageId, ManifestId, Timestamp};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// A controller's REST side. Stops and cleans up when it is dropped.
+pub struct Server {
+    pub state: Arc<State>,
+    pub router: Router,
+    pub first: FirstRun,
+    cancel: CancellationToken,
+    _follower: JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub content_type: String,
+    pub problem: String,
+    pub text: String,
+}
+
+impl Reply {
+    /// The body as JSON, `null` when it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(EmbeddedStore::open(&folder.path().join("state.redb")).await.unwrap());
+        let cancel = CancellationToken::new();
+        let (state, follower) = State::start(store, cancel.clone()).await.unwrap();
+        let first = app::first_run(&state).await.unwrap().unwrap();
+        let ctx = Ctx {
+            state: state.clone(),
+            live: Arc::new(Live::default()),
+            trust: Arc::new(Trust::load_or_create(folder.path()).unwrap()),
+            links: Arc::new(Links::default()),
+            jobs: Arc::new(Jobs::new(Timestamp::now())),
+            settings: Settings {
+                task_deadline: Duration::from_secs(3600),
+                link_address: "127.0.0.1:1".to_owned(),
+                link_server_name: "controller".to_owned(),
+                boot_token_ttl: Duration::from_secs(60),
+                join_token_ttl: Duration::from_secs(60),
+                client_certificate_lifetime: Duration::from_secs(60),
+            },
+        };
+        let router = fog::router(Arc::new(ctx));
+        Self { state, router, first, cancel, _follower: follower, _folder: folder }
+    }
+
+    /// A request with any headers.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(String, String)], body: Vec<u8>) -> Reply {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        let (status, content_type, problem) = (parts.status, header("content-type"), header("foghorn-problem"));
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        Reply { status, content_type, problem, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    /// A request with the first run's tokens, one raw and one in base64.
+    pub async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
+        let headers = [
+            ("fog-api-token".to_owned(), self.first.api_token.clone()),
+            ("fog-user-token".to_owned(), BASE64.encode(self.first.user_token.as_bytes())),
+        ];
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        self.send(method, path, &headers, body).await
+    }
+
+    /// Pretends nothing: stores what a finished capture of the image would have stored.
+    pub async fn give_content(&self, image: u32) {
+        let image = ImageId::new(image).unwrap();
+        let content = ImageContent {
+            image,
+            manifest: ManifestId::of(b"manifest"),
+            logical_bytes: ByteCount::from_mib(8),
+            used_bytes: ByteCount::from_mib(4),
+            stored_bytes: ByteCount::from_mib(2),
+            new_bytes: ByteCount::from_mib(2),
+            captured_at: Timestamp::now(),
+            nodes: Vec::new(),
+            modified: 0,
+        };
+        self.state.write(|draft| { draft.operate(content.put_op()); Ok(()) }).await.unwrap();
+    }
+}
