@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A connection that lasted this long was a good one.
+const STEADY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -17,6 +19,8 @@ pub enum LinkError {
     Stopped,
     #[error("no agent could be reached for {} s", patience.as_secs())]
     GaveUp { patience: Duration, source: ConnectError },
+    #[error("agents accept the connection and lose it again, for {} s now", patience.as_secs())]
+    Unsteady { patience: Duration },
     #[error("no agent serves this task")]
     Refused(#[source] ConnectError),
     #[error("the agent has a different order for this task: {found:?} instead of {expected:?}")]
@@ -42,6 +46,9 @@ pub struct Link {
     config: LinkConfig,
     at: usize,
     connection: Option<AgentConnection>,
+    connected_at: Option<Instant>,
+    /// Since when, and how many times, connections have come and gone without lasting.
+    unsteady: Option<(Instant, u32)>,
     last_report: Option<ClientProgress>,
     stop: CancellationToken,
 }
@@ -50,7 +57,7 @@ impl Link {
     /// Connects nothing yet. `stop` ends waiting for an agent.
     #[must_use]
     pub fn new(config: LinkConfig, stop: CancellationToken) -> Self {
-        Self { config, at: 0, connection: None, last_report: None, stop }
+        Self { config, at: 0, connection: None, connected_at: None, unsteady: None, last_report: None, stop }
     }
 
     #[must_use]
@@ -65,6 +72,7 @@ impl Link {
     pub async fn connection(&mut self) -> Result<&AgentConnection, LinkError> {
         if self.connection.is_none() {
             self.connection = Some(self.connect().await?);
+            self.connected_at = Some(Instant::now());
         }
         Ok(self.connection.as_ref().expect("it was just put there"))
     }
@@ -85,12 +93,37 @@ impl Link {
     /// Drops the connection; the next one is made to the next source.
     pub fn move_on(&mut self) {
         self.connection = None;
+        self.note_end();
         self.at = (self.at + 1) % self.config.sources.len();
+    }
+
+    fn note_end(&mut self) {
+        let lasted = self.connected_at.take().map_or(Duration::ZERO, |at| at.elapsed());
+        self.unsteady = match self.unsteady {
+            _ if lasted >= STEADY => None,
+            None => Some((Instant::now(), 1)),
+            Some((since, times)) => Some((since, times + 1)),
+        };
+    }
+
+    async fn pause(&self, length: Duration) -> Result<(), LinkError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(LinkError::Stopped),
+            () = tokio::time::sleep(length) => Ok(()),
+        }
     }
 
     async fn connect(&mut self) -> Result<AgentConnection, LinkError> {
         let begun = Instant::now();
+        let patience = self.config.patience;
         let mut pause = FIRST_PAUSE;
+        if let Some((since, times)) = self.unsteady {
+            if since.elapsed() >= patience {
+                return Err(LinkError::Unsteady { patience });
+            }
+            self.pause((FIRST_PAUSE * 2u32.saturating_pow(times.min(10) - 1)).min(LONGEST_PAUSE)).await?;
+        }
         let mut refusals = 0;
         loop {
             let source = &self.config.sources[self.at];
@@ -112,15 +145,11 @@ impl Link {
             if refusals >= self.config.sources.len() {
                 return Err(LinkError::Refused(error));
             }
-            if begun.elapsed() >= self.config.patience {
-                return Err(LinkError::GaveUp { patience: self.config.patience, source: error });
+            if begun.elapsed() >= patience {
+                return Err(LinkError::GaveUp { patience, source: error });
             }
             self.at = (self.at + 1) % self.config.sources.len();
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Err(LinkError::Stopped),
-                () = tokio::time::sleep(pause) => {}
-            }
+            self.pause(pause).await?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -146,6 +175,7 @@ impl Link {
                 Ok(()) => return Ok(()),
                 Err(error) if error.0.is_transient() => {
                     tracing::warn!(error = describe(&error), "the end of the task is not confirmed yet");
+                    self.note_end();
                 }
                 Err(error) => return Err(LinkError::Finish(error)),
             }

@@ -50,7 +50,7 @@ impl RunReport {
                 Exit::Refused => "refused",
                 Exit::Cancelled => "cancelled",
             },
-            error: error.map(|error| describe(error)),
+            error: error.map(describe),
             seconds: snapshot.elapsed.as_secs_f64(),
             bytes_total: snapshot.total.bytes(),
             bytes_done: snapshot.done.bytes(),

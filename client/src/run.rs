@@ -1,6 +1,5 @@
 //! One run of the client: check in, choose the disk, do the task, tell everybody how it ended.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use foghorn_disk_layout::DirtyPolicy;
@@ -199,7 +198,7 @@ async fn transfer(
     .map_err(RunError::Panicked)??;
     match order.kind {
         OrderKind::Deploy { manifest } => {
-            let options = DeployOptions { manifest, state_dir: config.state_dir.clone().map(PathBuf::from) };
+            let options = DeployOptions { manifest, state_dir: config.state_dir.clone() };
             Ok(deploy(disk, link, &options, progress, stop).await?)
         }
         OrderKind::Capture => {

@@ -163,16 +163,20 @@ pub(super) fn compress_chunks(
         Ok(compressor) => compressor,
         Err(source) => return shared.fail(CaptureError::Compress { source }),
     };
+    let mut scratch = Vec::with_capacity(zstd::zstd_safe::compress_bound(foghorn_image::CHUNK_SIZE as usize));
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(chunk) = next else { return };
         if shared.stop.is_cancelled() {
             return;
         }
-        let compressed = match shared.progress.timed(Work::Compress, || compressor.compress(&chunk.bytes)) {
-            Ok(compressed) => Bytes::from(compressed),
-            Err(source) => return shared.fail(CaptureError::Compress { source }),
-        };
+        let packed =
+            shared.progress.timed(Work::Compress, || compressor.compress_to_buffer(&chunk.bytes, &mut scratch));
+        if let Err(source) = packed {
+            return shared.fail(CaptureError::Compress { source });
+        }
+        // Copied, so that what waits in the window takes the memory it is counted with and not the room it might have needed.
+        let compressed = Bytes::copy_from_slice(&scratch);
         let plain_len = chunk.bytes.len() as u32;
         let (id, used) = (chunk.id, shared.used(chunk.slot));
         drop(chunk);

@@ -117,10 +117,11 @@ impl ResumeFile {
 
     /// Forgets the bitmap; a missing file is fine.
     pub fn remove(&self) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            if error.kind() != io::ErrorKind::NotFound {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %self.path.display(), %error, "could not remove the resume bitmap");
             }
+            _ => {}
         }
     }
 }

@@ -156,10 +156,10 @@ fn mounts_on(mountinfo: &str, numbers: &HashSet<String>) -> Vec<String> {
     let mut users = Vec::new();
     for line in mountinfo.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
-        if let (Some(number), Some(point)) = (fields.get(2), fields.get(4)) {
-            if numbers.contains(*number) {
-                users.push(format!("mounted at {point}"));
-            }
+        if let (Some(number), Some(point)) = (fields.get(2), fields.get(4))
+            && numbers.contains(*number)
+        {
+            users.push(format!("mounted at {point}"));
         }
     }
     users

@@ -93,6 +93,22 @@ async fn a_smaller_target_is_refused_untouched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dirty_file_system_is_refused_unless_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = make(dir.path());
+    let ext = format!("{}?offset={}", source.to_str().unwrap(), disks::EXT_START);
+    disks::tool("debugfs", &["-w", "-R", "set_super_value state 0", &ext]);
+    let agent = TestAgent::start();
+    let error = captured(&agent, &source).await.unwrap_err();
+    assert!(error.is_refusal(), "{error}");
+    assert_eq!(agent.stored(), 0);
+    let stop = CancellationToken::new();
+    let mut link = agent.link(SessionKind::Capture, stop.clone());
+    bounded(capture(open(&source, Access::Read), &mut link, DirtyPolicy::Accept, Arc::default(), stop)).await.unwrap();
+    assert!(agent.stored() > 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_is_repaired_once_and_then_named() {
     let dir = tempfile::tempdir().unwrap();
     let agent = TestAgent::start();
