@@ -19,9 +19,7 @@ async fn a_cancelled_deploy_stops_in_mid_transfer() {
     capture_image(&node, 1, &image).await;
     let (connection, issued) = start_deploy(&node, 2, image.manifest).await;
     fetch_chunks(&connection, &image.ids()).await.unwrap();
-    let endless = async {
-        while fetch_chunks(&connection, &image.ids()).await.is_ok() {}
-    };
+    let endless = async { while fetch_chunks(&connection, &image.ids()).await.is_ok() {} };
     tokio::join!(endless, cancel(&node, 2));
     // The one packet that says so may be lost among the data; then the client hears it when it comes back.
     match connection.ended().await {
@@ -30,7 +28,9 @@ async fn a_cancelled_deploy_stops_in_mid_transfer() {
     }
     let Outcome::Cancelled(cancelled) = node.controller.ended(2).await else { panic!("not reported as cancelled") };
     assert_eq!(cancelled.reason, "the operator said so");
-    let Err(ConnectError::Refused { code, reason }) = connect_as(&node, &issued, 2).await else { panic!("not refused") };
+    let Err(ConnectError::Refused { code, reason }) = connect_as(&node, &issued, 2).await else {
+        panic!("not refused")
+    };
     assert!(!code.is_transient() && reason.contains("the operator said so"), "{code:?} {reason}");
     node.agent.shutdown().await;
 }

@@ -17,7 +17,9 @@ fn damage(state_dir: &Path, chunk: &Chunk) {
     for entry in std::fs::read_dir(state_dir.join("chunks/packs")).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
-        let Some(start) = bytes.windows(64).position(|window| window == &chunk.compressed[1000..1064]) else { continue };
+        let Some(start) = bytes.windows(64).position(|window| window == &chunk.compressed[1000..1064]) else {
+            continue;
+        };
         let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
         file.write_all_at(&[bytes[start] ^ 1], start as u64).unwrap();
         return;
@@ -61,7 +63,8 @@ async fn jobs_find_damage_and_drop_images() {
     damage(node.folder.path(), &image.chunks[1]);
     let verify = VerifyImage { image_id: 101, manifest_id: image.manifest.as_bytes().to_vec() };
     let found = job(&node, 2, Work::Verify(verify)).await;
-    let damaged: Vec<_> = found.damaged.iter().map(|damaged| (damaged.chunk_id.clone(), damaged.images.clone())).collect();
+    let damaged: Vec<_> =
+        found.damaged.iter().map(|damaged| (damaged.chunk_id.clone(), damaged.images.clone())).collect();
     assert_eq!(damaged, [(image.chunks[1].id.as_bytes().to_vec(), vec![101])]);
 
     let dropped = job(&node, 3, Work::Drop(DropImage { image_id: 101 })).await;

@@ -20,7 +20,11 @@ async fn a_transfer_outlives_the_link_and_its_end_is_told_later() {
     let back = async {
         // Long enough for several attempts to dial; the client must not hear "recorded" before it is true.
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        let told = node.controller.received().iter().any(|message| matches!(message, Message::Ended(ended) if ended.task_id == 2));
+        let told = node
+            .controller
+            .received()
+            .iter()
+            .any(|message| matches!(message, Message::Ended(ended) if ended.task_id == 2));
         assert!(!told);
         node.controller.come_back();
     };
@@ -53,7 +57,12 @@ async fn an_unrecorded_end_is_repeated_on_every_link_and_survives_the_client() {
     node.controller.go_away();
     node.controller.come_back();
     again.finish(ClientOutcome::Complete).await.unwrap();
-    let ends = node.controller.received().iter().filter(|message| matches!(message, Message::Ended(ended) if ended.task_id == 2)).count();
+    let ends = node
+        .controller
+        .received()
+        .iter()
+        .filter(|message| matches!(message, Message::Ended(ended) if ended.task_id == 2))
+        .count();
     assert!(ends >= 2, "told {ends} times");
     node.agent.shutdown().await;
 }

@@ -22,11 +22,11 @@ async fn refusal(node: &Node, issued: &Issued, task: u32) -> (RefusalCode, Strin
 
 #[tokio::test]
 async fn who_was_not_ordered_is_refused_and_told_why() {
-    let node = Node::start_with(
-        crate::support::controller::Controller::start(Duration::from_secs(3600)).await,
-        |config| config.timing.admission_wait = Duration::from_millis(100),
-    )
-    .await;
+    let node =
+        Node::start_with(crate::support::controller::Controller::start(Duration::from_secs(3600)).await, |config| {
+            config.timing.admission_wait = Duration::from_millis(100)
+        })
+        .await;
     let authority = &node.controller.authority;
     let good = authority.client(11, 1);
     node.controller.order(capture(1, good.fingerprint)).await;
@@ -61,7 +61,7 @@ async fn a_foreign_authority_gets_nowhere() {
     node.controller.order(capture(1, foreign.fingerprint)).await;
     let address = node.agent.quic_address().to_string();
     let refused = connect_at(&address, &node.controller.authority.pem, &foreign, 1).await;
-    let error = refused.err().expect("served a stranger");
+    let error = refused.expect_err("served a stranger");
     assert!(!matches!(error, ConnectError::Refused { .. }), "TLS itself must refuse: {error:?}");
     node.agent.shutdown().await;
 }

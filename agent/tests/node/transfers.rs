@@ -3,7 +3,9 @@ use foghorn_proto::link::session_ended::Outcome;
 use foghorn_transport::{ClientOutcome, EndReason};
 
 use crate::support::Node;
-use crate::support::client::{capture_image, connect_as, fetch_chunks, report, start_capture, start_deploy, store_chunks};
+use crate::support::client::{
+    capture_image, connect_as, fetch_chunks, report, start_capture, start_deploy, store_chunks,
+};
 use crate::support::image::Image;
 
 #[tokio::test]

@@ -41,8 +41,7 @@ impl Authority {
     }
 
     pub fn client(&self, host: u32, task: u32) -> Issued {
-        let name =
-            CertificateName::Client { host: HostId::new(host).unwrap(), task: TaskId::new(task).unwrap() };
+        let name = CertificateName::Client { host: HostId::new(host).unwrap(), task: TaskId::new(task).unwrap() };
         self.with_key(&name, vec![], Duration::from_secs(3600))
     }
 

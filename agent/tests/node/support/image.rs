@@ -42,13 +42,8 @@ impl Image {
             .map(|(index, content)| ChunkEntry { index: ChunkIndex::new(index), used: UsedMask::Whole, content })
             .collect();
         let size = ByteCount::from_bytes(entries.len() as u64 * CHUNK_SIZE);
-        let whole = FileSystem {
-            partition: 0,
-            start: ByteOffset::from_bytes(0),
-            size,
-            kind: FileSystemKind::Raw,
-            used: size,
-        };
+        let whole =
+            FileSystem { partition: 0, start: ByteOffset::from_bytes(0), size, kind: FileSystemKind::Raw, used: size };
         let manifest = Manifest {
             geometry: DiskGeometry { size, sector_size: SectorSize::B512 },
             table: PartitionTable::None,

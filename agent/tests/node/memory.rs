@@ -1,7 +1,5 @@
 //! The agent's memory with eight clients at once, measured on the real process.
 
-mod support;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,10 +9,10 @@ use foghorn_proto::link::agent_message::Message;
 use foghorn_transport::{AgentConnection, ClientOutcome};
 use tokio::task::JoinSet;
 
-use support::client::{connect_at, fetch_chunks, store_chunks};
-use support::controller::{Controller, capture, deploy};
-use support::eventually;
-use support::image::Image;
+use crate::support::client::{connect_at, fetch_chunks, store_chunks};
+use crate::support::controller::{Controller, capture, deploy};
+use crate::support::eventually;
+use crate::support::image::Image;
 
 /// What the agent may take at its peak.
 const LIMIT_MIB: u64 = 256;
@@ -125,6 +123,8 @@ async fn eight_clients_at_once_stay_within_the_limit() {
     );
     assert!(peak <= LIMIT_MIB, "the agent took {peak} MiB at its peak");
 
-    let pick = |message: &Message| matches!(message, Message::Status(status) if status.chunks == u64::from(CLIENTS) * CHUNKS).then_some(());
+    let pick = |message: &Message| {
+        matches!(message, Message::Status(status) if status.chunks == u64::from(CLIENTS) * CHUNKS).then_some(())
+    };
     eventually("a status that counts every chunk", async || controller.received().iter().find_map(pick)).await;
 }

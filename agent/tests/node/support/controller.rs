@@ -54,10 +54,8 @@ impl Controller {
     /// `lifetime`: of node certificates.
     pub async fn start(lifetime: Duration) -> Self {
         let authority = Arc::new(Authority::new());
-        let token = TokenText {
-            secret: "first".into(),
-            ca_fingerprint: foghorn_agent::authority_fingerprint(&authority.der),
-        };
+        let token =
+            TokenText { secret: "first".into(), ca_fingerprint: foghorn_agent::authority_fingerprint(&authority.der) };
         let shared = Arc::new(Shared {
             authority: authority.clone(),
             lifetime,

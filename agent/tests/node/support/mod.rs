@@ -6,6 +6,7 @@ pub mod controller;
 pub mod enrolment;
 pub mod image;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use foghorn_agent::{Agent, Config, Timing};
@@ -29,6 +30,7 @@ impl Node {
     }
 
     pub async fn start_with(controller: Controller, adjust: impl FnOnce(&mut Config)) -> Self {
+        log_if_asked();
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&controller, &folder);
         adjust(&mut config);
@@ -61,6 +63,15 @@ pub fn config(controller: &Controller, folder: &TempDir) -> Config {
         },
         ..Config::new(folder.path())
     }
+}
+
+/// Logs to standard error when `FOGHORN_LOG` is set, for whoever looks into a failure.
+fn log_if_asked() {
+    static GUARD: OnceLock<Option<foghorn_telemetry::Guard>> = OnceLock::new();
+    GUARD.get_or_init(|| {
+        std::env::var_os(foghorn_telemetry::LOG_VARIABLE)?;
+        foghorn_telemetry::init("foghorn-agent-tests", None).ok()
+    });
 }
 
 /// Polls until `check` gives something; the condition is the wait.

@@ -17,8 +17,7 @@ pub async fn connect_as(node: &Node, issued: &Issued, task: u32) -> Result<Agent
 pub async fn connect_at(address: &str, ca: &str, issued: &Issued, task: u32) -> Result<AgentConnection, ConnectError> {
     let identity = Identity::from_pem(ca, &issued.chain, &issued.key).unwrap();
     let source = Source { address: address.to_owned(), server_name: node_name().tls_name() };
-    let hello =
-        Hello { task: TaskId::new(task).unwrap(), software: "test 1".to_owned(), traceparent: String::new() };
+    let hello = Hello { task: TaskId::new(task).unwrap(), software: "test 1".to_owned(), traceparent: String::new() };
     AgentConnection::connect(&source, &identity, hello).await
 }
 
