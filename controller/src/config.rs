@@ -89,7 +89,8 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, has an unknown key, or a value makes no sense. The message names the key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let raw: Raw = toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source })?;
         raw.check()
     }
@@ -211,7 +212,11 @@ impl Raw {
                 advertise: self.link.advertise.map(host_and_port).transpose()?,
             },
             limits: Limits {
-                task_deadline: seconds("limits.task_deadline_seconds", self.limits.task_deadline_seconds, limits.task_deadline)?,
+                task_deadline: seconds(
+                    "limits.task_deadline_seconds",
+                    self.limits.task_deadline_seconds,
+                    limits.task_deadline,
+                )?,
                 node_grace: seconds("limits.node_grace_seconds", self.limits.node_grace_seconds, limits.node_grace)?,
                 stall: seconds("limits.stall_seconds", self.limits.stall_seconds, limits.stall)?,
             },
@@ -221,7 +226,11 @@ impl Raw {
             },
             lifetimes: Lifetimes {
                 node: seconds("trust.node_certificate_seconds", self.trust.node_certificate_seconds, lifetimes.node)?,
-                server: seconds("trust.server_certificate_seconds", self.trust.server_certificate_seconds, lifetimes.server)?,
+                server: seconds(
+                    "trust.server_certificate_seconds",
+                    self.trust.server_certificate_seconds,
+                    lifetimes.server,
+                )?,
             },
             first_run_file: self.first_run_file,
         }
@@ -233,7 +242,9 @@ impl RawStore {
     fn check(self) -> Result<StoreConfig, ConfigError> {
         let wrong = |why: &str| ConfigError::Value { key: "store.endpoints", why: why.to_owned() };
         match self.engine {
-            None | Some(Engine::Embedded) if !self.endpoints.is_empty() => Err(wrong("only the etcd engine has endpoints")),
+            None | Some(Engine::Embedded) if !self.endpoints.is_empty() => {
+                Err(wrong("only the etcd engine has endpoints"))
+            }
             None | Some(Engine::Embedded) => Ok(StoreConfig::Embedded),
             Some(Engine::Etcd) if self.endpoints.is_empty() => Err(wrong("the etcd engine needs at least one")),
             Some(Engine::Etcd) => {
@@ -256,8 +267,14 @@ fn seconds(key: &'static str, value: Option<u64>, default: Duration) -> Result<D
 }
 
 fn host_and_port(text: String) -> Result<String, ConfigError> {
-    let good = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0));
-    if good { Ok(text) } else { Err(ConfigError::Value { key: "link.advertise", why: format!("{text:?} is not HOST:PORT") }) }
+    let good = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0));
+    if good {
+        Ok(text)
+    } else {
+        Err(ConfigError::Value { key: "link.advertise", why: format!("{text:?} is not HOST:PORT") })
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod api;
 pub mod app;
 pub mod config;
 pub mod dispatch;
+mod measured_store;
 mod serve;
 mod start;
 pub mod state;

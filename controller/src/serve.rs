@@ -8,7 +8,6 @@ use axum::Router;
 use foghorn_proto::link::agent_link_server::AgentLinkServer;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,7 +36,13 @@ const LINK_HANDSHAKES: usize = 256;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves REST until `cancel`, then drains. `tls` absent: plain HTTP, which the configuration allows on loopback only.
-pub async fn rest(listener: TcpListener, tls: Option<ServerConfig>, router: Router, max_connections: usize, cancel: CancellationToken) {
+pub(crate) async fn rest(
+    listener: TcpListener,
+    tls: Option<ServerConfig>,
+    router: Router,
+    max_connections: usize,
+    cancel: CancellationToken,
+) {
     let acceptor = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
     let places = Arc::new(Semaphore::new(max_connections));
     let mut connections = JoinSet::new();
@@ -53,12 +58,13 @@ pub async fn rest(listener: TcpListener, tls: Option<ServerConfig>, router: Rout
             let _place = place;
             match acceptor {
                 None => talk(stream, None, router, cancel).await,
-                Some(acceptor) => match handshake(&acceptor, stream).await {
-                    Ok(stream) => {
+                Some(acceptor) => match cancel.run_until_cancelled(handshake(&acceptor, stream)).await {
+                    None => {}
+                    Some(Ok(stream)) => {
                         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                         talk(stream, Some(h2), router, cancel).await;
                     }
-                    Err(error) => debug!(%peer, %error, "no TLS"),
+                    Some(Err(error)) => debug!(%peer, %error, "no TLS"),
                 },
             }
         });
@@ -85,15 +91,13 @@ where
         .keep_alive_timeout(PONG_WITHIN)
         .max_concurrent_streams(128);
     let builder = if h2 == Some(true) { builder.http2_only() } else { builder.http1_only() };
-    let graceful = GracefulShutdown::new();
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let connection = graceful.watch(connection.into_owned());
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,
         () = cancel.cancelled() => {
-            let (result, ()) = tokio::join!(connection, graceful.shutdown());
-            result
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
     };
     if let Err(error) = result {
@@ -102,7 +106,7 @@ where
 }
 
 /// Serves the agents' link until `cancel`.
-pub async fn link(listener: TcpListener, tls: ServerConfig, service: LinkService, cancel: CancellationToken) {
+pub(crate) async fn link(listener: TcpListener, tls: ServerConfig, service: LinkService, cancel: CancellationToken) {
     let (ready, connections) = mpsc::channel(16);
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING_AFTER))
@@ -124,7 +128,11 @@ pub async fn link(listener: TcpListener, tls: ServerConfig, service: LinkService
 }
 
 /// Ends when the other end of `ready` does, or when it is dropped.
-async fn accept_links(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sender<Result<TlsStream<TcpStream>, std::io::Error>>) {
+async fn accept_links(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    ready: mpsc::Sender<Result<TlsStream<TcpStream>, std::io::Error>>,
+) {
     let places = Arc::new(Semaphore::new(LINK_HANDSHAKES));
     let mut handshakes = JoinSet::new();
     loop {
@@ -146,7 +154,10 @@ async fn accept_links(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc:
 }
 
 /// The next connection, once there is a place for it. Cancel safe: a place that is not used is given back.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {

@@ -21,6 +21,7 @@ use crate::api::{self, Ctx, Settings};
 use crate::app::accounts::{AccountError, FirstRun, first_run};
 use crate::app::enrolment;
 use crate::config::{Config, StoreConfig};
+use crate::measured_store::MeasuredStore;
 use crate::state::{Refusal, State};
 use crate::store::open::{self, OpenStoreError};
 use crate::trust::{CONTROLLER_TLS_NAME, LoadTrustError, ServerConfigError, Trust};
@@ -71,7 +72,7 @@ impl Controller {
         telemetry::recorder();
         create_data_dir(&config.data_dir)?;
         let tasks = TaskTracker::new();
-        let store = open::open(&engine(&config)).await?;
+        let store = Arc::new(MeasuredStore::new(open::open(&engine(&config)).await?));
         let (state, follower) = State::start(store, cancel.child_token()).await.map_err(StartError::State)?;
         tasks.spawn(async move {
             if let Err(error) = follower.await {
@@ -202,7 +203,11 @@ async fn listen(purpose: &'static str, address: SocketAddr) -> Result<(TcpListen
 /// An address that this machine can dial: the loopback one for "every address".
 fn reachable(mut bound: SocketAddr) -> SocketAddr {
     if bound.ip().is_unspecified() {
-        bound.set_ip(if bound.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        bound.set_ip(if bound.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
     }
     bound
 }
@@ -213,7 +218,13 @@ fn certificate_names(config: &Config) -> Vec<String> {
     names.extend(config.rest.names.iter().cloned());
     let listened = [config.rest.listen, config.link.listen].map(|address| address.ip());
     names.extend(listened.iter().filter(|ip| !ip.is_unspecified()).map(ToString::to_string));
-    names.extend(config.link.advertise.iter().filter_map(|text| Some(text.rsplit_once(':')?.0.trim_matches(['[', ']']).to_owned())));
+    names.extend(
+        config
+            .link
+            .advertise
+            .iter()
+            .filter_map(|text| Some(text.rsplit_once(':')?.0.trim_matches(['[', ']']).to_owned())),
+    );
     names.sort_unstable();
     names.dedup();
     names

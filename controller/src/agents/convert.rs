@@ -12,26 +12,26 @@ use super::live::{NodeLive, Stage, TransferProgress};
 /// A message that no agent of ours would send.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{field}: {why}")]
-pub struct BadMessage {
-    pub field: &'static str,
-    pub why: &'static str,
+pub(crate) struct BadMessage {
+    pub(crate) field: &'static str,
+    pub(crate) why: &'static str,
 }
 
 /// What a capture made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Captured {
-    pub manifest: ManifestId,
-    pub logical_bytes: ByteCount,
-    pub used_bytes: ByteCount,
-    pub stored_bytes: ByteCount,
-    pub new_bytes: ByteCount,
+pub(crate) struct Captured {
+    pub(crate) manifest: ManifestId,
+    pub(crate) logical_bytes: ByteCount,
+    pub(crate) used_bytes: ByteCount,
+    pub(crate) stored_bytes: ByteCount,
+    pub(crate) new_bytes: ByteCount,
 }
 
 /// How a session ended, with what it captured.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ended {
-    pub outcome: Outcome,
-    pub captured: Option<Captured>,
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) captured: Option<Captured>,
 }
 
 pub(super) fn task(id: u32) -> Result<TaskId, BadMessage> {
@@ -102,7 +102,8 @@ fn captured(image: link::CapturedImage) -> Result<Captured, BadMessage> {
 }
 
 pub(super) fn damage(chunk: link::DamagedChunk) -> Result<Damage, BadMessage> {
-    let digest = Digest::try_from(chunk.chunk_id.as_slice()).map_err(|_| BadMessage { field: "chunk_id", why: "must have 32 bytes" })?;
+    let digest = Digest::try_from(chunk.chunk_id.as_slice())
+        .map_err(|_| BadMessage { field: "chunk_id", why: "must have 32 bytes" })?;
     let images = chunk.images.into_iter().filter_map(ImageId::new).collect();
     Ok(Damage { chunk: ChunkId::from_digest(digest), problem: chunk.problem, images })
 }
@@ -122,7 +123,13 @@ mod tests {
 
     #[test]
     fn a_capture_keeps_its_figures() {
-        let image = link::CapturedImage { manifest_id: vec![3; 32], logical_bytes: 1, used_bytes: 2, stored_bytes: 3, new_bytes: 4 };
+        let image = link::CapturedImage {
+            manifest_id: vec![3; 32],
+            logical_bytes: 1,
+            used_bytes: 2,
+            stored_bytes: 3,
+            new_bytes: 4,
+        };
         let done = link::Completed { r#final: None, captured: Some(image) };
         let message = link::SessionEnded { task_id: 1, outcome: Some(session_ended::Outcome::Completed(done)) };
         let captured = ended(message).unwrap().captured.unwrap();

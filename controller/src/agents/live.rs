@@ -143,7 +143,10 @@ impl Live {
 
     /// Bytes that have crossed the network since the report before this one.
     pub(crate) fn wire_growth(&self, task: TaskId, report: &TransferProgress) -> u64 {
-        let before = self.progress(task).filter(|before| before.node == report.node).map_or(0, |before| before.bytes_wire.bytes());
+        let before = self
+            .progress(task)
+            .filter(|before| before.node == report.node)
+            .map_or(0, |before| before.bytes_wire.bytes());
         report.bytes_wire.bytes().saturating_sub(before)
     }
 

@@ -15,6 +15,7 @@ use tracing::{Instrument, info, info_span, warn};
 use super::links::QUEUE;
 use super::session;
 use crate::api::Ctx;
+use crate::state::classes::StorageNode;
 use crate::state::enrolment::{EnrolledNode, Standing};
 use crate::trust::{CLOCK_TOLERANCE, peer_name};
 
@@ -48,7 +49,11 @@ impl LinkService {
     }
 
     fn enrolled(&self, name: &NodeName) -> Result<Arc<EnrolledNode>, Status> {
-        let node = self.ctx.state.read(|tables| tables.enrolled_nodes.by_name(name).cloned());
+        let node = self.ctx.state.read(|tables| {
+            let node = tables.enrolled_nodes.by_name(name)?;
+            // A storage node that was deleted takes its enrolment with it.
+            tables.of::<StorageNode>().get(node.node.get()).map(|_| node.clone())
+        });
         match node {
             Some(node) if node.is_revoked() => Err(refuse(name.as_str(), "this storage node was revoked")),
             Some(node) => Ok(node),
@@ -84,11 +89,18 @@ impl AgentLink for LinkService {
         Ok(Response::new(ReceiverStream::new(orders)))
     }
 
-    async fn renew_certificate(&self, request: Request<RenewCertificateRequest>) -> Result<Response<RenewCertificateResponse>, Status> {
+    async fn renew_certificate(
+        &self,
+        request: Request<RenewCertificateRequest>,
+    ) -> Result<Response<RenewCertificateResponse>, Status> {
         let node = self.caller(&request)?;
         let issued = self.ctx.trust.issue_node_der(&node.name, &request.get_ref().csr_der).map_err(|error| {
             warn!(node = %node.name, error = &error as &dyn std::error::Error, "could not renew a certificate");
-            if error.is_bad_request() { Status::invalid_argument(error.to_string()) } else { Status::internal("signing failed") }
+            if error.is_bad_request() {
+                Status::invalid_argument(error.to_string())
+            } else {
+                Status::internal("signing failed")
+            }
         })?;
         info!(node = %node.name, not_after = %issued.not_after, "renewed a certificate");
         Ok(Response::new(RenewCertificateResponse { chain_der: vec![issued.der.to_vec()] }))

@@ -82,7 +82,12 @@ async fn hello(inbound: &mut Streaming<AgentMessage>) -> Result<link::Hello, Lin
 }
 
 fn describe(hello: &link::Hello) -> Result<NodeLive, BadMessage> {
-    let mut live = NodeLive { online: true, quic_address: hello.quic_address.clone(), software: hello.software.clone(), ..NodeLive::default() };
+    let mut live = NodeLive {
+        online: true,
+        quic_address: hello.quic_address.clone(),
+        software: hello.software.clone(),
+        ..NodeLive::default()
+    };
     if let Some(status) = &hello.status {
         convert::apply_status(&mut live, status)?;
     }
@@ -115,11 +120,16 @@ async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgre
     let state = ctx.state.read(|tables| tables.runs.get(task).map(|run| run.life.state().clone()));
     match state {
         Some(TaskState::Running { node: own }) if own == node => {}
-        Some(TaskState::CheckedIn { node: own }) if own == node => match apply_event(ctx, task, TaskEvent::Progressed { node }).await {
-            Ok(_) => {}
-            Err(MoveError::Transition(refused)) => return Ok(debug!(%task, %refused, "progress came late")),
-            Err(error) => return Err(LinkError::NotStored(error)),
-        },
+        Some(TaskState::CheckedIn { node: own }) if own == node => {
+            match apply_event(ctx, task, TaskEvent::Progressed { node }).await {
+                Ok(_) => {}
+                Err(MoveError::Transition(refused)) => {
+                    debug!(%task, %refused, "progress came late");
+                    return Ok(());
+                }
+                Err(error) => return Err(LinkError::NotStored(error)),
+            }
+        }
         // Of a session that it no longer has, or that has no client yet.
         _ => return Ok(()),
     }
@@ -147,7 +157,8 @@ async fn ended(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) -> Re
 }
 
 async fn record_end(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) -> Result<(), MoveError> {
-    let capture = ctx.state.read(|tables| tables.runs.get(task).map(|run| run.life.kind())) == Some(foghorn_lifecycle::TaskKind::Capture);
+    let capture = ctx.state.read(|tables| tables.runs.get(task).map(|run| run.life.kind()))
+        == Some(foghorn_lifecycle::TaskKind::Capture);
     let (outcome, captured) = match (ended.outcome, ended.captured) {
         (Outcome::Complete, None) if capture => {
             let reason = "the storage node reported a finished capture without its content".to_owned();
@@ -179,7 +190,9 @@ async fn record_end(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) 
         Err(MoveError::Transition(foghorn_lifecycle::TransitionError::Illegal { .. })) => {
             warn!(%task, "a node reported the completion of a task whose client never checked in");
             let reason = "the storage node reported a completion that cannot be".to_owned();
-            apply_event(ctx, task, TaskEvent::Ended { node, outcome: Outcome::Failed { reason, node_at_fault: true } }).await.map(|_| ())
+            apply_event(ctx, task, TaskEvent::Ended { node, outcome: Outcome::Failed { reason, node_at_fault: true } })
+                .await
+                .map(|_| ())
         }
         Err(error) => Err(error),
     }
@@ -188,7 +201,13 @@ async fn record_end(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) 
 fn reported(ctx: &Ctx, node: StorageNodeId, report: link::JobReport) -> Result<(), LinkError> {
     let damaged = report.damaged.into_iter().map(convert::damage).collect::<Result<Vec<_>, _>>()?;
     if report.done {
-        info!(job = report.job_id, checked = report.chunks_checked, damaged = damaged.len(), error = report.error, "job done");
+        info!(
+            job = report.job_id,
+            checked = report.chunks_checked,
+            damaged = damaged.len(),
+            error = report.error,
+            "job done"
+        );
     }
     ctx.jobs.update(node, report.job_id, |state| {
         state.reported = Timestamp::now();

@@ -43,7 +43,6 @@ pub struct Settings {
 }
 
 /// Every route of every dialect.
-#[must_use]
 pub fn router(ctx: Arc<Ctx>) -> Router {
     Router::new().merge(native::router(ctx.clone())).merge(fog::router(ctx))
 }

@@ -66,7 +66,9 @@ pub async fn boot_token(ctx: &Ctx, host: HostId, ttl: Duration) -> Result<BootTo
         if tables.of::<Host>().get(host.get()).is_none() {
             return Ok(Err(BootTokenError::NoSuchHost(host)));
         }
-        let Some(run) = tables.runs.active().find(|run| run.host == host) else { return Ok(Err(BootTokenError::NoTask(host))) };
+        let Some(run) = tables.runs.active().find(|run| run.host == host) else {
+            return Ok(Err(BootTokenError::NoTask(host)));
+        };
         let expires = (Timestamp::now() + ttl).min(run.deadline());
         let token = OneTimeToken::new(&secret, Purpose::Boot { host, task: run.task }, expires);
         draft.require(token.unchanged());
@@ -118,8 +120,12 @@ pub async fn check_in(ctx: &Ctx, request: &CheckInRequest) -> Result<CheckInResp
     };
     info!(%host, %task, software = request.software, "client checked in");
     ctx.live.forget_transfer(task);
-    let (host_name, order) =
-        ctx.state.read(|tables| (tables.of::<Host>().get(host.get()).map(|row| row.name.clone()).unwrap_or_default(), order(ctx, tables, &moved.run)));
+    let (host_name, order) = ctx.state.read(|tables| {
+        (
+            tables.of::<Host>().get(host.get()).map(|row| row.name.clone()).unwrap_or_default(),
+            order(ctx, tables, &moved.run),
+        )
+    });
     Ok(CheckInResponse { host, host_name, task, chain_pem: issued.chain_pem, session, order })
 }
 
@@ -128,7 +134,9 @@ fn refused(error: MoveError, token: Option<TokenError>) -> CheckInError {
         (MoveError::State(Refusal::Invalid { .. }), Some(token)) => token.into(),
         (MoveError::State(refusal), _) => refusal.into(),
         (MoveError::NoSuchTask(_), _) => CheckInError::Ended { reason: "it was deleted".to_owned() },
-        (MoveError::Transition(TransitionError::AlreadyEnded), _) => CheckInError::Ended { reason: "just now".to_owned() },
+        (MoveError::Transition(TransitionError::AlreadyEnded), _) => {
+            CheckInError::Ended { reason: "just now".to_owned() }
+        }
         (MoveError::Transition(other), _) => CheckInError::Ended { reason: other.to_string() },
     }
 }
@@ -138,7 +146,9 @@ fn refused(error: MoveError, token: Option<TokenError>) -> CheckInError {
 pub fn ended_because(run: &Run) -> Option<String> {
     match run.life.state() {
         TaskState::Finished { outcome: Outcome::Complete, .. } => Some("it is complete".to_owned()),
-        TaskState::Finished { outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason }, .. } => Some(reason.clone()),
+        TaskState::Finished { outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason }, .. } => {
+            Some(reason.clone())
+        }
         _ => None,
     }
 }
@@ -149,7 +159,8 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     let node = run.node()?;
     let address = ctx.live.node(node).filter(|live| live.online)?.quic_address;
     let name: &NodeName = &tables.enrolled_nodes.get(node)?.name;
-    let disk_rule = tables.of::<Host>().get(run.host.get()).map(|row| row.kernel_device.clone()).filter(|rule| !rule.is_empty());
+    let disk_rule =
+        tables.of::<Host>().get(run.host.get()).map(|row| row.kernel_device.clone()).filter(|rule| !rule.is_empty());
     Some(Order {
         task: run.task,
         kind: match run.kind {

@@ -41,7 +41,12 @@ pub enum EnrolError {
 ///
 /// # Errors
 /// When there is no such group, or the store fails.
-pub async fn join_token(ctx: &Ctx, name: &NodeName, group: Option<StorageGroupId>, ttl: Duration) -> Result<JoinToken, Refusal> {
+pub async fn join_token(
+    ctx: &Ctx,
+    name: &NodeName,
+    group: Option<StorageGroupId>,
+    ttl: Duration,
+) -> Result<JoinToken, Refusal> {
     let secret = one_time::secret();
     let expires = Timestamp::now() + ttl;
     let node = ctx.state.write(|draft| {
@@ -67,7 +72,8 @@ fn new_node(draft: &mut Draft<'_>, name: &NodeName, group: Option<StorageGroupId
         None => groups.iter().next().ok_or(Refusal::Missing { field: "storage_group" })?,
     };
     // Nobody can hold what a group has until somebody is its master.
-    let master = !draft.tables().of::<StorageNode>().iter().any(|row| row.storagegroup == group.id && row.is_master.is_yes());
+    let master =
+        !draft.tables().of::<StorageNode>().iter().any(|row| row.storagegroup == group.id && row.is_master.is_yes());
     draft.unchanged(group);
     draft.insert(StorageNode {
         name: name.to_string(),
@@ -90,12 +96,15 @@ pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, E
     let token = one_time::find(ctx, JOIN_PREFIX, &request.join_token)?;
     let Purpose::Join { node, name } = &token.purpose else { return Err(TokenError::Unknown.into()) };
     let (node, name) = (*node, name.clone());
-    let issued = ctx.trust.issue_node(&name, &request.csr_pem).map_err(|error| {
-        if error.is_bad_request() { EnrolError::Request(error) } else { EnrolError::Issue(error) }
-    })?;
+    let issued = ctx
+        .trust
+        .issue_node(&name, &request.csr_pem)
+        .map_err(|error| if error.is_bad_request() { EnrolError::Request(error) } else { EnrolError::Issue(error) })?;
     let outcome = ctx.state.write(|draft| {
         let now = Timestamp::now();
-        let Some(row) = draft.tables().of::<StorageNode>().get(node.get()) else { return Ok(Err(EnrolError::NodeGone)) };
+        let Some(row) = draft.tables().of::<StorageNode>().get(node.get()) else {
+            return Ok(Err(EnrolError::NodeGone));
+        };
         if let Err(error) = one_time::spend(draft, &token, now) {
             return Ok(Err(error.into()));
         }
@@ -124,8 +133,13 @@ pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, E
 pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
     ctx.state
         .write(|draft| {
-            let known = draft.tables().enrolled_nodes.get(node).ok_or(Refusal::NotFound { class: "storagenode", id: node.get() })?;
-            let revoked = EnrolledNode { standing: Standing::Revoked { at: Timestamp::now() }, ..EnrolledNode::clone(known) };
+            let known = draft
+                .tables()
+                .enrolled_nodes
+                .get(node)
+                .ok_or(Refusal::NotFound { class: "storagenode", id: node.get() })?;
+            let revoked =
+                EnrolledNode { standing: Standing::Revoked { at: Timestamp::now() }, ..EnrolledNode::clone(known) };
             draft.require(known.unchanged());
             draft.operate(revoked.put_op());
             Ok(())

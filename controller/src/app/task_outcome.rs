@@ -25,7 +25,13 @@ pub fn fog_state(state: &TaskState) -> u32 {
 ///
 /// # Errors
 /// When a row cannot be drafted.
-pub(crate) fn follow(draft: &mut Draft<'_>, before: &Run, after: &Run, effects: &[Effect], now: Timestamp) -> Result<(), Refusal> {
+pub(crate) fn follow(
+    draft: &mut Draft<'_>,
+    before: &Run,
+    after: &Run,
+    effects: &[Effect],
+    now: Timestamp,
+) -> Result<(), Refusal> {
     move_row(draft, before, after, now)?;
     for effect in effects {
         if let Effect::RecordNodeFailure { node, .. } = effect {
@@ -43,7 +49,12 @@ pub(crate) fn follow(draft: &mut Draft<'_>, before: &Run, after: &Run, effects: 
 ///
 /// # Errors
 /// When it cannot be stored.
-pub(crate) async fn record_node_failure(state: &State, task: TaskId, node: StorageNodeId, now: Timestamp) -> Result<(), Refusal> {
+pub(crate) async fn record_node_failure(
+    state: &State,
+    task: TaskId,
+    node: StorageNodeId,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     state
         .write(|draft| match draft.tables().runs.get(task).cloned() {
             Some(run) => node_failure(draft, &run, node, now),
@@ -81,7 +92,10 @@ fn node_failure(draft: &mut Draft<'_>, run: &Run, node: StorageNodeId, now: Time
         storagenode: node.get(),
         task: run.task.get(),
         host: run.host.get(),
-        storagegroup: tables.of::<StorageNode>().get(node.get()).map_or(run.storage_group.get(), |row| row.storagegroup),
+        storagegroup: tables
+            .of::<StorageNode>()
+            .get(node.get())
+            .map_or(run.storage_group.get(), |row| row.storagegroup),
         failure_time: now.into(),
         ..NodeFailure::default()
     };

@@ -4,7 +4,7 @@ use foghorn_lifecycle::{Effect, TaskEvent, TransitionError};
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{AdmitClient, CancelSession};
 use foghorn_types::{TaskId, Timestamp};
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info, info_span};
 
 use super::orders;
 use crate::api::Ctx;
@@ -43,6 +43,20 @@ pub async fn apply_event(ctx: &Ctx, task: TaskId, event: TaskEvent) -> Result<Mo
 /// # Errors
 /// As [`apply_event`], and whatever `with` refuses.
 pub async fn apply_event_with(
+    ctx: &Ctx,
+    task: TaskId,
+    event: TaskEvent,
+    with: impl FnMut(&mut Run, &mut Draft<'_>) -> Result<(), Refusal>,
+) -> Result<Moved, MoveError> {
+    let span = info_span!("move_task", %task, event = ?event);
+    // Whatever happens to a task belongs to the trace of the request that made it.
+    if let Some(parent) = ctx.state.read(|tables| tables.runs.get(task).and_then(|run| run.traceparent.clone())) {
+        foghorn_telemetry::set_parent(&span, &parent);
+    }
+    move_task(ctx, task, event, with).instrument(span).await
+}
+
+async fn move_task(
     ctx: &Ctx,
     task: TaskId,
     event: TaskEvent,

@@ -33,7 +33,9 @@ impl Losses {
                 Ok(()) => {
                     self.recorded.insert((node, run.task));
                 }
-                Err(error) => warn!(%node, task = %run.task, error = &error as &dyn std::error::Error, "could not record a node failure"),
+                Err(error) => {
+                    warn!(%node, task = %run.task, error = &error as &dyn std::error::Error, "could not record a node failure")
+                }
             }
         }
     }

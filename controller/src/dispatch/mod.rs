@@ -31,7 +31,8 @@ const REPEAT: Duration = Duration::from_secs(30);
 
 /// Drives every task until `cancel`.
 pub async fn run(ctx: Arc<Ctx>, limits: Limits, cancel: CancellationToken) {
-    let mut dispatcher = Dispatcher { ctx, limits, movement: Movement::default(), losses: Losses::default(), repeated: Instant::now() };
+    let mut dispatcher =
+        Dispatcher { ctx, limits, movement: Movement::default(), losses: Losses::default(), repeated: Instant::now() };
     let mut tables = dispatcher.ctx.state.changed();
     let mut links = dispatcher.ctx.live.changed();
     let mut tick = tokio::time::interval(TICK);
@@ -74,7 +75,9 @@ impl Dispatcher {
                 Ok(_) => {}
                 // Somebody was faster; the next round sees what they did.
                 Err(MoveError::Transition(refused)) => debug!(task = %step.task, %refused, "the plan was overtaken"),
-                Err(error) => warn!(task = %step.task, error = &error as &dyn std::error::Error, "could not move the task"),
+                Err(error) => {
+                    warn!(task = %step.task, error = &error as &dyn std::error::Error, "could not move the task")
+                }
             }
         }
         if instant.duration_since(self.repeated) >= REPEAT {
@@ -87,10 +90,9 @@ impl Dispatcher {
     /// Progress of transfers that have ended serves nobody.
     fn forget_ended(&self) {
         let known = self.ctx.live.transfers();
-        let ended: Vec<_> = self
-            .ctx
-            .state
-            .read(|tables| known.keys().copied().filter(|task| tables.runs.get(*task).is_none_or(|run| run.is_finished())).collect());
+        let ended: Vec<_> = self.ctx.state.read(|tables| {
+            known.keys().copied().filter(|task| tables.runs.get(*task).is_none_or(|run| run.is_finished())).collect()
+        });
         for task in ended {
             self.ctx.live.forget_transfer(task);
         }

@@ -33,7 +33,8 @@ pub fn open_session(run: &Run) -> OpenSession {
 #[must_use]
 pub fn reconcile(tables: &Tables, node: StorageNodeId) -> Reconcile {
     let sessions = tables.runs.active().filter(|run| run.node() == Some(node)).map(|run| open_session(run)).collect();
-    let contents = tables.contents.iter().filter(|content| content.nodes.contains(&node)).map(|c| (c.image, c.manifest));
+    let contents =
+        tables.contents.iter().filter(|content| content.nodes.contains(&node)).map(|c| (c.image, c.manifest));
     // A deploy goes on with the content it began with, even when a new capture has replaced it.
     let in_use = tables.runs.active().filter_map(|run| match run.kind {
         RunKind::Deploy { manifest } => Some((run.image, manifest)),
@@ -42,7 +43,10 @@ pub fn reconcile(tables: &Tables, node: StorageNodeId) -> Reconcile {
     let mut keep: Vec<(ImageId, ManifestId)> = contents.chain(in_use).collect();
     keep.sort_unstable();
     keep.dedup();
-    let keep = keep.into_iter().map(|(image, id)| StoredManifest { image_id: image.get(), manifest_id: id.as_bytes().to_vec() }).collect();
+    let keep = keep
+        .into_iter()
+        .map(|(image, id)| StoredManifest { image_id: image.get(), manifest_id: id.as_bytes().to_vec() })
+        .collect();
     Reconcile { sessions, keep }
 }
 
@@ -50,7 +54,9 @@ pub fn reconcile(tables: &Tables, node: StorageNodeId) -> Reconcile {
 pub(super) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
     let reason = ctx.state.read(|tables| match tables.runs.get(task).map(|run| run.life.state()) {
         Some(TaskState::Finished { outcome: Outcome::Complete, .. }) => None,
-        Some(TaskState::Finished { outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason }, .. }) => Some(reason.clone()),
+        Some(TaskState::Finished {
+            outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason }, ..
+        }) => Some(reason.clone()),
         _ => Some("the task was deleted".to_owned()),
     });
     let Some(reason) = reason else { return };
@@ -62,8 +68,9 @@ pub(super) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
 /// Sends every connected node its sessions once more.
 pub(super) fn repeat(ctx: &Ctx) {
     for node in ctx.links.online() {
-        let orders: Vec<_> =
-            ctx.state.read(|tables| tables.runs.active().filter(|run| run.node() == Some(node)).map(|run| open_session(run)).collect());
+        let orders: Vec<_> = ctx.state.read(|tables| {
+            tables.runs.active().filter(|run| run.node() == Some(node)).map(|run| open_session(run)).collect()
+        });
         for order in orders {
             if let Err(refused) = ctx.links.send(node, Message::Open(order)) {
                 debug!(%node, %refused, "could not repeat an order");

@@ -44,7 +44,13 @@ pub fn plan(snapshot: &Snapshot, limits: Limits, now: Timestamp) -> Vec<Move> {
         .collect()
 }
 
-fn next_event(snapshot: &Snapshot, run: &RunView, load: &mut Load, limits: Limits, now: Timestamp) -> Option<TaskEvent> {
+fn next_event(
+    snapshot: &Snapshot,
+    run: &RunView,
+    load: &mut Load,
+    limits: Limits,
+    now: Timestamp,
+) -> Option<TaskEvent> {
     if now >= run.life.deadline() {
         return Some(TaskEvent::DeadlinePassed);
     }
@@ -67,14 +73,17 @@ fn next_event(snapshot: &Snapshot, run: &RunView, load: &mut Load, limits: Limit
 }
 
 /// Nodes that may serve the run, up or not.
-fn candidates<'a>(snapshot: &'a Snapshot, run: &'a RunView) -> Box<dyn Iterator<Item = (StorageNodeId, &'a NodeView)> + 'a> {
-    let usable = snapshot
-        .nodes
-        .iter()
-        .map(|(id, view)| (*id, view))
-        .filter(|(id, view)| view.group == run.storage_group && view.enabled && !view.revoked && !run.life.has_failed_at(*id));
+fn candidates<'a>(
+    snapshot: &'a Snapshot,
+    run: &'a RunView,
+) -> Box<dyn Iterator<Item = (StorageNodeId, &'a NodeView)> + 'a> {
+    let usable = snapshot.nodes.iter().map(|(id, view)| (*id, view)).filter(|(id, view)| {
+        view.group == run.storage_group && view.enabled && !view.revoked && !run.life.has_failed_at(*id)
+    });
     match run.kind {
-        RunKind::Deploy { manifest } => Box::new(usable.filter(move |(_, view)| view.holds.contains(&(run.image, manifest)))),
+        RunKind::Deploy { manifest } => {
+            Box::new(usable.filter(move |(_, view)| view.holds.contains(&(run.image, manifest))))
+        }
         // Images are captured to one place. A group without a master has its oldest node for one.
         RunKind::Capture => Box::new(usable.min_by_key(|(id, view)| (!view.master, *id)).into_iter()),
     }
@@ -133,7 +142,11 @@ impl Load {
 
     /// The node with the fewest places taken that has one left. A client that is there does not wait for machines that
     /// are still switched off, so places of absent clients do not count against it.
-    fn least<'a>(&self, nodes: impl Iterator<Item = (StorageNodeId, &'a NodeView)>, client: Client) -> Option<StorageNodeId> {
+    fn least<'a>(
+        &self,
+        nodes: impl Iterator<Item = (StorageNodeId, &'a NodeView)>,
+        client: Client,
+    ) -> Option<StorageNodeId> {
         nodes
             .map(|(id, view)| (self.places.get(&id).copied().unwrap_or_default(), id, view.max_clients))
             .filter(|(places, _, max)| match client {

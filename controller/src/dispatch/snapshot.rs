@@ -73,8 +73,12 @@ impl Movement {
             let nodes = tables.of::<StorageNode>().iter().filter_map(|row| {
                 let id = StorageNodeId::new(row.id)?;
                 let seen = known.get(&id);
-                let mut holds: HashSet<_> =
-                    tables.contents.iter().filter(|content| content.nodes.contains(&id)).map(|c| (c.image, c.manifest)).collect();
+                let mut holds: HashSet<_> = tables
+                    .contents
+                    .iter()
+                    .filter(|content| content.nodes.contains(&id))
+                    .map(|c| (c.image, c.manifest))
+                    .collect();
                 holds.extend(seen.into_iter().flat_map(|node| node.manifests.iter().copied()));
                 let view = NodeView {
                     group: StorageGroupId::new(row.storagegroup)?,

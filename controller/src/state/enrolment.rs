@@ -129,9 +129,13 @@ pub struct EnrolledNode {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Standing {
-    Enrolled { at: Timestamp },
+    Enrolled {
+        at: Timestamp,
+    },
     /// Refused on every link until it joins again with a new token.
-    Revoked { at: Timestamp },
+    Revoked {
+        at: Timestamp,
+    },
 }
 
 impl EnrolledNode {
@@ -179,11 +183,17 @@ impl EnrolledNodes {
             Change::Put(entry) => {
                 let record: NodeRecord = serde_json::from_slice(&entry.value).map_err(|error| error.to_string())?;
                 check_version(record.v)?;
-                let node = EnrolledNode { node: record.node, name: record.name, standing: record.standing, modified: entry.modified };
+                let node = EnrolledNode {
+                    node: record.node,
+                    name: record.name,
+                    standing: record.standing,
+                    modified: entry.modified,
+                };
                 self.by_id.insert(node.node, Arc::new(node));
             }
             Change::Delete { key, .. } => {
-                let id = key.strip_prefix(NODE_PREFIX).and_then(|id| id.parse::<u32>().ok()).and_then(StorageNodeId::new);
+                let id =
+                    key.strip_prefix(NODE_PREFIX).and_then(|id| id.parse::<u32>().ok()).and_then(StorageNodeId::new);
                 self.by_id.remove(&id.ok_or_else(|| format!("{key} names no node"))?);
             }
         }
@@ -195,9 +205,11 @@ impl EnrolledNodes {
         self.by_id.get(&node)
     }
 
+    /// The node that bears this name. A name may have been used before, by a storage node that is gone: the last to join
+    /// or to be revoked under it counts.
     #[must_use]
     pub fn by_name(&self, name: &NodeName) -> Option<&Arc<EnrolledNode>> {
-        self.by_id.values().find(|node| node.name == *name)
+        self.by_id.values().filter(|node| node.name == *name).max_by_key(|node| node.modified)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<EnrolledNode>> {
@@ -260,7 +272,12 @@ mod tests {
     fn a_node_is_found_by_id_and_name() {
         let id = StorageNodeId::new(4).unwrap();
         let name: NodeName = "north".parse().unwrap();
-        let node = EnrolledNode { node: id, name: name.clone(), standing: Standing::Revoked { at: Timestamp::default() }, modified: 7 };
+        let node = EnrolledNode {
+            node: id,
+            name: name.clone(),
+            standing: Standing::Revoked { at: Timestamp::default() },
+            modified: 7,
+        };
         let mut nodes = EnrolledNodes::default();
         nodes.apply(&stored(node.put_op())).unwrap();
         assert_eq!(**nodes.get(id).unwrap(), node);

@@ -69,7 +69,19 @@ impl Run {
         now: Timestamp,
     ) -> Self {
         let life = Task::new(kind.task_kind(), now + DEFAULT_DEADLINE);
-        Self { task, kind, host, image, storage_group, life, traceparent, created: now, client_fingerprint: None, client_session: None, modified: 0 }
+        Self {
+            task,
+            kind,
+            host,
+            image,
+            storage_group,
+            life,
+            traceparent,
+            created: now,
+            client_fingerprint: None,
+            client_session: None,
+            modified: 0,
+        }
     }
 
     /// The same run with another time limit, counted from its creation.
@@ -325,8 +337,14 @@ mod tests {
         let now = Timestamp::from_millis(5);
         let node = StorageNodeId::new(3).unwrap();
         let kind = RunKind::Deploy { manifest: ManifestId::of(b"m") };
-        let ids = (TaskId::new(1).unwrap(), HostId::new(2).unwrap(), ImageId::new(4).unwrap(), StorageGroupId::new(1).unwrap());
-        let mut run = Run::queued(ids.0, kind, ids.1, ids.2, ids.3, Some("00-ab-cd-01".into()), now).due_in(Duration::from_secs(9));
+        let ids = (
+            TaskId::new(1).unwrap(),
+            HostId::new(2).unwrap(),
+            ImageId::new(4).unwrap(),
+            StorageGroupId::new(1).unwrap(),
+        );
+        let mut run = Run::queued(ids.0, kind, ids.1, ids.2, ids.3, Some("00-ab-cd-01".into()), now)
+            .due_in(Duration::from_secs(9));
         run.client_fingerprint = Some([7; 32]);
         for event in [
             TaskEvent::Assigned { node },

@@ -25,7 +25,7 @@ const TOKEN_MEMORY: Duration = Duration::from_secs(60 * 60);
 const BATCH: usize = 100;
 
 /// Tidies once a minute until `cancel`.
-pub async fn run(ctx: Arc<Ctx>, cancel: CancellationToken) {
+pub(crate) async fn run(ctx: Arc<Ctx>, cancel: CancellationToken) {
     let mut tick = tokio::time::interval(PERIOD);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while cancel.run_until_cancelled(tick.tick()).await.is_some() {

@@ -47,9 +47,11 @@ impl Agent {
         };
         outgoing.send(AgentMessage { message: Some(Message::Hello(hello)) }).await.unwrap();
         let mut client = AgentLinkClient::new(channel);
-        let answer = client.link(ReceiverStream::new(messages)).await.map_err(|status: Status| format!("{status:?}"))?;
+        let answer =
+            client.link(ReceiverStream::new(messages)).await.map_err(|status: Status| format!("{status:?}"))?;
         let mut orders = answer.into_inner();
-        let first = tokio::time::timeout(PATIENCE, orders.message()).await.map_err(|_| "no order in time".to_owned())?;
+        let first =
+            tokio::time::timeout(PATIENCE, orders.message()).await.map_err(|_| "no order in time".to_owned())?;
         match first.map_err(|status| format!("{status:?}"))?.and_then(|message| message.message) {
             Some(Order::Reconcile(first)) => Ok(Self { outgoing, orders, first }),
             other => Err(format!("expected the whole picture first, found {other:?}")),

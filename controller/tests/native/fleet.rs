@@ -82,7 +82,7 @@ impl Fleet {
     }
 
     pub(crate) async fn image(&self, name: &str) -> u32 {
-        let body = json!({"name": name, "path": name, "osID": 50, "imageTypeID": 1, "imagePartitionTypeID": 1});
+        let body = json!({"name": name, "path": name, "osID": 50, "imageTypeID": 1, "imagePartitionTypeID": 1, "isEnabled": "1"});
         id(&self.good("POST", "/fog/image", Some(body)).await)
     }
 
@@ -94,7 +94,12 @@ impl Fleet {
     pub(crate) async fn task(&self, host: u32, kind: u32) -> TaskId {
         self.good("POST", &format!("/fog/host/{host}/task"), Some(json!({"taskTypeID": kind}))).await;
         let list = self.good("GET", "/foghorn/v1/tasks", None).await;
-        let mine = list["tasks"].as_array().unwrap().iter().find(|task| task["host"]["id"] == host).expect("the task is active");
+        let mine = list["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|task| task["host"]["id"] == host)
+            .expect("the task is active");
         serde_json::from_value(mine["task"].clone()).unwrap()
     }
 
@@ -155,7 +160,14 @@ pub(crate) fn id(object: &Value) -> u32 {
     id.as_u64().map_or_else(|| id.as_str().unwrap().parse().unwrap(), |id| id.try_into().unwrap())
 }
 
-async fn call(ca: &str, base: &str, method: &str, path: &str, headers: &[(String, String)], body: Option<Value>) -> (u16, Value) {
+async fn call(
+    ca: &str,
+    base: &str,
+    method: &str,
+    path: &str,
+    headers: &[(String, String)],
+    body: Option<Value>,
+) -> (u16, Value) {
     let (ca, url) = (ca.to_owned(), format!("{base}{path}"));
     let mut request = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {

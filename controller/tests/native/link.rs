@@ -20,7 +20,8 @@ async fn a_join_token_lets_one_agent_join() {
     assert_eq!((status, &answer["node"]), (200, &json!("north")), "{answer}");
     let (status, answer) = fleet.enrol(&token, &keys).await;
     assert_eq!((status, &answer["field"]), (403, &json!("join_token")), "{answer}");
-    let (status, answer) = fleet.enrol(&fleet.join_token("north").await, &Keys { csr_pem: "none".into(), ..Keys::new() }).await;
+    let (status, answer) =
+        fleet.enrol(&fleet.join_token("north").await, &Keys { csr_pem: "none".into(), ..Keys::new() }).await;
     assert_eq!((status, &answer["field"]), (400, &json!("csr_pem")), "{answer}");
     fleet.controller.shutdown().await;
 }
@@ -38,7 +39,10 @@ async fn without_a_certificate_of_ours_there_is_no_link() {
     // The client's end of the handshake is over before the server refuses, so the refusal may show in the first call.
     if let Ok(channel) = channel(&fleet, None).await {
         let request = RenewCertificateRequest { csr_der: keys.csr_der.clone() };
-        AgentLinkClient::new(channel).renew_certificate(request).await.expect_err("a caller without a certificate was served");
+        AgentLinkClient::new(channel)
+            .renew_certificate(request)
+            .await
+            .expect_err("a caller without a certificate was served");
     }
     fleet.controller.shutdown().await;
 }
@@ -99,7 +103,10 @@ async fn a_renewed_certificate_bears_the_callers_name_and_works() {
     let chain = AgentLinkClient::new(channel).renew_certificate(request).await.unwrap().into_inner().chain_der;
     let name = foghorn_controller::trust::peer_name(&chain[0]).unwrap();
     assert_eq!(name, CertificateName::Node("north".parse().unwrap()));
-    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", data_encoding::BASE64.encode(&chain[0]));
+    let pem = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        data_encoding::BASE64.encode(&chain[0])
+    );
     Agent::try_connect(&fleet, &pem, &fresh.key_pem).await.unwrap();
     fleet.controller.shutdown().await;
 }

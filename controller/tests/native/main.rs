@@ -1,5 +1,7 @@
 //! A started controller with the embedded store, spoken to as operators, clients and agents do: HTTPS and mutual TLS.
 
+#![allow(clippy::unwrap_used)] // Clippy does not see that helpers of a test are one.
+
 mod agent;
 mod check_in;
 mod fleet;

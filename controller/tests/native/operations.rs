@@ -31,7 +31,12 @@ async fn health_is_for_everyone_and_the_rest_for_operators() {
     }
     let (_, metrics) = fleet.anonymous("GET", "/metrics", None).await;
     let metrics = metrics.as_str().unwrap();
-    for name in ["foghorn_tasks{state=\"queued\"} 0", "foghorn_agents_online 0", "foghorn_http_request_duration_seconds_bucket"] {
+    for name in [
+        "foghorn_tasks{state=\"queued\"} 0",
+        "foghorn_agents_online 0",
+        "foghorn_http_request_duration_seconds_bucket",
+        "foghorn_store_commit_duration_seconds_count",
+    ] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }
     fleet.controller.shutdown().await;
@@ -70,8 +75,21 @@ async fn a_scrub_is_ordered_followed_and_its_damage_named() {
     let mut agent = Agent::connect(&fleet, &keys, &enrolled).await;
     let job = fleet.good("POST", &path, None).await["job"].as_u64().unwrap();
     agent.order(|order| matches!(order, Order::Job(ordered) if ordered.job_id == job).then_some(())).await;
-    let damaged = DamagedChunk { chunk_id: ChunkId::of(b"x").as_bytes().to_vec(), problem: "wrong hash".into(), images: vec![image] };
-    agent.send(Message::Job(JobReport { job_id: job, done: true, chunks_checked: 7, chunks_total: 7, damaged: vec![damaged], ..JobReport::default() })).await;
+    let damaged = DamagedChunk {
+        chunk_id: ChunkId::of(b"x").as_bytes().to_vec(),
+        problem: "wrong hash".into(),
+        images: vec![image],
+    };
+    agent
+        .send(Message::Job(JobReport {
+            job_id: job,
+            done: true,
+            chunks_checked: 7,
+            chunks_total: 7,
+            damaged: vec![damaged],
+            ..JobReport::default()
+        }))
+        .await;
     let status = tokio::time::timeout(crate::fleet::PATIENCE, async {
         loop {
             let status = fleet.good("GET", &format!("/foghorn/v1/jobs/{job}"), None).await;
@@ -83,6 +101,23 @@ async fn a_scrub_is_ordered_followed_and_its_damage_named() {
     .await
     .unwrap();
     assert_eq!((&status["work"], &status["chunks_checked"]), (&json!("scrub"), &json!(7)));
-    assert_eq!((&status["damaged"][0]["chunk"], &status["damaged"][0]["images"][0]["name"]), (&json!(ChunkId::of(b"x")), &json!("win")));
+    assert_eq!(
+        (&status["damaged"][0]["chunk"], &status["damaged"][0]["images"][0]["name"]),
+        (&json!(ChunkId::of(b"x")), &json!("win"))
+    );
     fleet.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_no_idle_connection() {
+    let fleet = Fleet::new().await;
+    let (keys, enrolled) = fleet.joined("north").await;
+    let agent = Agent::connect(&fleet, &keys, &enrolled).await;
+    let rest = fleet.controller.rest_url();
+    let _idle = tokio::net::TcpStream::connect(rest.strip_prefix("https://").unwrap()).await.unwrap();
+    fleet.good("GET", "/foghorn/v1/tasks", None).await;
+    let started = std::time::Instant::now();
+    fleet.controller.shutdown().await;
+    agent.cut().await;
+    assert!(started.elapsed() < std::time::Duration::from_secs(4), "it took {:?}", started.elapsed());
 }

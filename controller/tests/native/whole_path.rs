@@ -4,7 +4,9 @@ use foghorn_controller::state::classes::ImagingLog;
 use foghorn_proto::http::OrderKind;
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
-use foghorn_proto::link::{CapturedImage, Completed, Failed, SessionEnded, SessionKind, SessionProgress, session_ended};
+use foghorn_proto::link::{
+    CapturedImage, Completed, Failed, SessionEnded, SessionKind, SessionProgress, session_ended,
+};
 use foghorn_types::{ManifestId, TaskId};
 use serde_json::json;
 
@@ -14,11 +16,23 @@ use crate::fleet::Fleet;
 const MAC: &str = "02:00:00:00:00:01";
 
 fn progress(task: TaskId) -> Message {
-    Message::Progress(SessionProgress { task_id: task.get(), bytes_done: 10, bytes_total: 40, bytes_wire: 5, ..SessionProgress::default() })
+    Message::Progress(SessionProgress {
+        task_id: task.get(),
+        bytes_done: 10,
+        bytes_total: 40,
+        bytes_wire: 5,
+        ..SessionProgress::default()
+    })
 }
 
 fn captured(task: TaskId, manifest: ManifestId) -> Message {
-    let image = CapturedImage { manifest_id: manifest.as_bytes().to_vec(), logical_bytes: 40, used_bytes: 30, stored_bytes: 20, new_bytes: 10 };
+    let image = CapturedImage {
+        manifest_id: manifest.as_bytes().to_vec(),
+        logical_bytes: 40,
+        used_bytes: 30,
+        stored_bytes: 20,
+        new_bytes: 10,
+    };
     let completed = Completed { r#final: None, captured: Some(image) };
     ended(task, session_ended::Outcome::Completed(completed))
 }
@@ -60,8 +74,12 @@ async fn a_capture_goes_its_whole_way_and_a_deploy_follows() {
     let checked_in = fleet.check_in(MAC, &fleet.boot_token(host).await).await;
     let order = checked_in.order.expect("the node is there");
     assert_eq!((order.task, order.kind, order.image_name.as_str()), (task, OrderKind::Capture, "win"));
-    assert_eq!((order.sources[0].address.as_str(), order.sources[0].server_name.as_str()), ("127.0.0.1:4433", "north.node.foghorn.internal"));
-    let admitted = agent.order(|order| if let Order::Admit(admit) = order { Some(admit.client_fingerprint) } else { None }).await;
+    assert_eq!(
+        (order.sources[0].address.as_str(), order.sources[0].server_name.as_str()),
+        ("127.0.0.1:4433", "north.node.foghorn.internal")
+    );
+    let admitted =
+        agent.order(|order| if let Order::Admit(admit) = order { Some(admit.client_fingerprint) } else { None }).await;
     let der = pem_der(&checked_in.chain_pem);
     assert_eq!(admitted, blake3::hash(&der).as_bytes());
     assert_eq!(fleet.status(task).await["state"], "checked_in");
@@ -73,10 +91,17 @@ async fn a_capture_goes_its_whole_way_and_a_deploy_follows() {
     recorded(&mut agent, task).await;
     assert_eq!(fleet.status(task).await["state"], "complete");
     let content = fleet.good("GET", &format!("/foghorn/v1/images/{image}"), None).await;
-    assert_eq!((&content["content"]["logical_bytes"], &content["content"]["nodes"][0]["name"]), (&json!(40), &json!("north")));
+    assert_eq!(
+        (&content["content"]["logical_bytes"], &content["content"]["nodes"][0]["name"]),
+        (&json!(40), &json!("north"))
+    );
     assert_eq!(fleet.good("GET", &format!("/fog/task/{task}"), None).await["stateID"], "4");
     let logs = fleet.controller.ctx().state.read(|tables| {
-        tables.of::<ImagingLog>().iter().map(|log| (log.kind.clone(), log.image.clone(), log.finish.0.is_some())).collect::<Vec<_>>()
+        tables
+            .of::<ImagingLog>()
+            .iter()
+            .map(|log| (log.kind.clone(), log.image.clone(), log.finish.0.is_some()))
+            .collect::<Vec<_>>()
     });
     assert_eq!(logs, [("up".to_owned(), "win".to_owned(), true)]);
     let (gone, _) = fleet.order(&checked_in.session, 0).await;
@@ -84,7 +109,10 @@ async fn a_capture_goes_its_whole_way_and_a_deploy_follows() {
 
     let deploy = fleet.task(host, 1).await;
     let open = agent.order(opened).await;
-    assert_eq!((open.task_id, open.kind(), open.manifest_id), (deploy.get(), SessionKind::Deploy, ManifestId::of(b"the disk").as_bytes().to_vec()));
+    assert_eq!(
+        (open.task_id, open.kind(), open.manifest_id),
+        (deploy.get(), SessionKind::Deploy, ManifestId::of(b"the disk").as_bytes().to_vec())
+    );
     fleet.controller.shutdown().await;
 }
 
@@ -153,7 +181,10 @@ async fn a_restarted_controller_knows_what_was_running() {
     let fleet = fleet.restarted().await;
     let agent = Agent::connect(&fleet, &keys, &enrolled).await;
     let session = &agent.first.sessions[0];
-    assert_eq!((session.task_id, session.client_fingerprint.as_slice()), (task.get(), blake3::hash(&pem_der(&client.chain_pem)).as_bytes().as_slice()));
+    assert_eq!(
+        (session.task_id, session.client_fingerprint.as_slice()),
+        (task.get(), blake3::hash(&pem_der(&client.chain_pem)).as_bytes().as_slice())
+    );
     let (status, order) = fleet.order(&client.session, 20).await;
     assert_eq!((status, &order["task"]), (200, &json!(task)));
     fleet.controller.shutdown().await;
@@ -170,7 +201,10 @@ async fn a_deploy_moves_to_another_node_when_its_own_is_lost() {
     let (keys, enrolled) = fleet.joined("south").await;
     let mut south = Agent::connect(&fleet, &keys, &enrolled).await;
     let status = foghorn_proto::link::NodeStatus {
-        manifests: vec![foghorn_proto::link::StoredManifest { image_id: image, manifest_id: manifest.as_bytes().to_vec() }],
+        manifests: vec![foghorn_proto::link::StoredManifest {
+            image_id: image,
+            manifest_id: manifest.as_bytes().to_vec(),
+        }],
         ..Default::default()
     };
 
@@ -188,6 +222,7 @@ async fn a_deploy_moves_to_another_node_when_its_own_is_lost() {
     fleet.controller.shutdown().await;
 }
 
+/// The first certificate of a chain.
 pub(crate) fn pem_der(pem: &str) -> Vec<u8> {
     let body: String = pem.lines().skip(1).take_while(|line| !line.starts_with("-----")).collect();
     data_encoding::BASE64.decode(body.as_bytes()).unwrap()

@@ -106,7 +106,9 @@ impl Task {
             (_, E::DeadlinePassed) => Ok(self.finish(now, failed("it had not ended by its deadline"))),
             (_, E::Cancelled { reason }) => Ok(self.finish(now, Outcome::Cancelled { reason })),
 
-            (S::Queued { .. }, E::Assigned { node }) if self.has_failed_at(node) => Err(TransitionError::WrongNode(node)),
+            (S::Queued { .. }, E::Assigned { node }) if self.has_failed_at(node) => {
+                Err(TransitionError::WrongNode(node))
+            }
             (S::Queued { client: Client::Awaited }, E::Assigned { node }) => {
                 Ok(self.enter(S::Assigned { node }, vec![Effect::OpenSession { node }]))
             }
@@ -142,10 +144,17 @@ impl Task {
         }
     }
 
-    fn ended(&mut self, now: Timestamp, state: TaskState, node: StorageNodeId, outcome: Outcome) -> Result<Vec<Effect>, TransitionError> {
+    fn ended(
+        &mut self,
+        now: Timestamp,
+        state: TaskState,
+        node: StorageNodeId,
+        outcome: Outcome,
+    ) -> Result<Vec<Effect>, TransitionError> {
         let owns = state.node() == Some(node);
         // The client went on with a node that had lost only its link to us. What it finished there is finished.
-        let finished_elsewhere = self.kind() == TaskKind::Deploy && outcome == Outcome::Complete && self.parts.former.contains(&node);
+        let finished_elsewhere =
+            self.kind() == TaskKind::Deploy && outcome == Outcome::Complete && self.parts.former.contains(&node);
         if !owns && !finished_elsewhere {
             return Err(TransitionError::WrongNode(node));
         }
@@ -160,14 +169,23 @@ impl Task {
                 Ok(vec![Effect::RecordNodeFailure { node, reason }])
             }
             Outcome::Failed { reason, node_at_fault: true } => {
-                self.enter(TaskState::Finished { outcome: Outcome::Failed { reason: reason.clone(), node_at_fault: true }, at: now }, vec![]);
+                self.enter(
+                    TaskState::Finished {
+                        outcome: Outcome::Failed { reason: reason.clone(), node_at_fault: true },
+                        at: now,
+                    },
+                    vec![],
+                );
                 Ok(vec![Effect::RecordNodeFailure { node, reason }])
             }
             outcome => {
                 self.parts.started.get_or_insert(now);
                 let effects = self.finish(now, outcome);
                 // The reporting node has closed its session itself.
-                Ok(effects.into_iter().filter(|effect| !matches!(effect, Effect::CloseSession { node: other, .. } if *other == node)).collect())
+                Ok(effects
+                    .into_iter()
+                    .filter(|effect| !matches!(effect, Effect::CloseSession { node: other, .. } if *other == node))
+                    .collect())
             }
         }
     }

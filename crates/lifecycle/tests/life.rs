@@ -1,5 +1,7 @@
 //! Properties of every order of events, and the moves that matter one by one.
 
+#![allow(clippy::unwrap_used)] // Clippy does not see that helpers of a test are one.
+
 use std::time::Duration;
 
 use foghorn_lifecycle::{Client, Effect, Outcome, Task, TaskEvent as E, TaskKind, TaskState as S, TransitionError};
@@ -117,7 +119,9 @@ fn a_node_at_fault_is_not_tried_again() {
     task.apply(at(2), E::Ended { node: node(1), outcome: damaged }).unwrap();
     assert_eq!(task.apply(at(3), E::Assigned { node: node(1) }), Err(TransitionError::WrongNode(node(1))));
     task.apply(at(3), E::NoNodeLeft).unwrap();
-    let S::Finished { outcome: Outcome::Failed { reason, .. }, .. } = task.state() else { panic!("{:?}", task.state()) };
+    let S::Finished { outcome: Outcome::Failed { reason, .. }, .. } = task.state() else {
+        panic!("{:?}", task.state())
+    };
     assert!(reason.contains("chunk 12 is damaged"), "{reason}");
 }
 

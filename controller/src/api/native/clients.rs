@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::error::Refused;
 use super::json::{Body, Id};
-use crate::api::Ctx;
 use super::operator::Operator;
+use crate::api::Ctx;
 use crate::app::check_in;
 
 /// The longest that a client may wait for its order in one request.
@@ -47,7 +47,11 @@ pub(super) struct Wait {
     wait: u64,
 }
 
-pub(super) async fn order(State(ctx): State<Arc<Ctx>>, query: Query<Wait>, headers: HeaderMap) -> Result<Response, Refused> {
+pub(super) async fn order(
+    State(ctx): State<Arc<Ctx>>,
+    query: Query<Wait>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
@@ -58,7 +62,10 @@ pub(super) async fn order(State(ctx): State<Arc<Ctx>>, query: Query<Wait>, heade
         tables.mark_unchanged();
         links.mark_unchanged();
         let order = ctx.state.read(|tables| {
-            let run = tables.runs.by_session(bearer).ok_or_else(|| Refused::new(StatusCode::FORBIDDEN, "no check-in has this bearer"))?;
+            let run = tables
+                .runs
+                .by_session(bearer)
+                .ok_or_else(|| Refused::new(StatusCode::FORBIDDEN, "no check-in has this bearer"))?;
             match check_in::ended_because(run) {
                 Some(reason) => Err(Refused::new(StatusCode::GONE, format!("the task has ended: {reason}"))),
                 None => Ok(check_in::order(&ctx, tables, run)),

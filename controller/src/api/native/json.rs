@@ -26,7 +26,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 fn bad_json(text: &[u8], error: &serde_json::Error) -> Refused {
     match field_at_fault(text, error) {
         Some(field) => Refused::field(StatusCode::BAD_REQUEST, &field, error.to_string()),
-        None => Refused::new(StatusCode::BAD_REQUEST, format!("the body is not the JSON that is expected here: {error}")),
+        None => {
+            Refused::new(StatusCode::BAD_REQUEST, format!("the body is not the JSON that is expected here: {error}"))
+        }
     }
 }
 

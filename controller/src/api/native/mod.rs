@@ -4,6 +4,7 @@ mod clients;
 mod error;
 mod health;
 mod json;
+mod node_status;
 mod nodes;
 mod operator;
 mod tasks;
@@ -28,6 +29,7 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route(CHECK_IN_PATH, post(clients::check_in))
         .route(ORDER_PATH, get(clients::order))
         .route("/foghorn/v1/hosts/{id}/boot-token", post(clients::boot_token))
+        .route("/foghorn/v1/nodes", get(node_status::list))
         .route("/foghorn/v1/nodes/join-token", post(nodes::join_token))
         .route("/foghorn/v1/nodes/{id}/revoke", post(nodes::revoke))
         .route("/foghorn/v1/nodes/{id}/scrub", post(nodes::scrub))

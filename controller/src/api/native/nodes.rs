@@ -15,9 +15,9 @@ use foghorn_types::{ImageId, StorageNodeId, Timestamp};
 
 use super::error::Refused;
 use super::json::{Body, Id};
+use super::operator::Operator;
 use crate::agents::jobs::{JobState, JobWork};
 use crate::api::Ctx;
-use super::operator::Operator;
 use crate::app::enrolment;
 use crate::state::Tables;
 use crate::state::classes::{Image, StorageNode};
@@ -37,7 +37,10 @@ pub(super) async fn authority(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse 
     ([(header::CONTENT_TYPE, "application/x-pem-file")], ctx.trust.ca_pem().to_owned())
 }
 
-pub(super) async fn enrol(State(ctx): State<Arc<Ctx>>, Body(request): Body<EnrolRequest>) -> Result<Json<EnrolResponse>, Refused> {
+pub(super) async fn enrol(
+    State(ctx): State<Arc<Ctx>>,
+    Body(request): Body<EnrolRequest>,
+) -> Result<Json<EnrolResponse>, Refused> {
     Ok(Json(enrolment::enrol(&ctx, &request).await?))
 }
 
@@ -48,10 +51,19 @@ pub(super) async fn join_token(
 ) -> Result<Json<JoinTokenResponse>, Refused> {
     let ttl = ttl(request.ttl_seconds, WEEK, ctx.settings.join_token_ttl)?;
     let token = enrolment::join_token(&ctx, &request.name, request.storage_group, ttl).await?;
-    Ok(Json(JoinTokenResponse { token: token.text, node: token.node, name: request.name, expires: token.expires.to_string() }))
+    Ok(Json(JoinTokenResponse {
+        token: token.text,
+        node: token.node,
+        name: request.name,
+        expires: token.expires.to_string(),
+    }))
 }
 
-pub(super) async fn revoke(State(ctx): State<Arc<Ctx>>, _operator: Operator, Id(node): Id<StorageNodeId>) -> Result<StatusCode, Refused> {
+pub(super) async fn revoke(
+    State(ctx): State<Arc<Ctx>>,
+    _operator: Operator,
+    Id(node): Id<StorageNodeId>,
+) -> Result<StatusCode, Refused> {
     enrolment::revoke(&ctx, node).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -77,9 +89,14 @@ pub(super) async fn verify(
     if !exists {
         return Err(Refused::not_found("image", image));
     }
-    let content = content.ok_or_else(|| Refused::new(StatusCode::CONFLICT, format!("image {image} has no content: capture it first")))?;
+    let content = content
+        .ok_or_else(|| Refused::new(StatusCode::CONFLICT, format!("image {image} has no content: capture it first")))?;
     let online = |node: &&StorageNodeId| ctx.live.node(**node).is_some_and(|live| live.online);
-    let node = content.nodes.iter().find(online).ok_or_else(|| offline("no storage node that holds the image is connected"))?;
+    let node = content
+        .nodes
+        .iter()
+        .find(online)
+        .ok_or_else(|| offline("no storage node that holds the image is connected"))?;
     let work = VerifyImage { image_id: image.get(), manifest_id: content.manifest.as_bytes().to_vec() };
     start(&ctx, *node, JobWork::Verify { image }, job::Work::Verify(work))
 }
@@ -88,7 +105,12 @@ fn offline(why: &str) -> Refused {
     Refused::new(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
-fn start(ctx: &Ctx, node: StorageNodeId, work: JobWork, order: job::Work) -> Result<(StatusCode, Json<JobCreated>), Refused> {
+fn start(
+    ctx: &Ctx,
+    node: StorageNodeId,
+    work: JobWork,
+    order: job::Work,
+) -> Result<(StatusCode, Json<JobCreated>), Refused> {
     let job = ctx.jobs.create(node, work, Timestamp::now());
     match ctx.links.send(node, Message::Job(Job { job_id: job, work: Some(order) })) {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(JobCreated { job }))),
@@ -99,13 +121,20 @@ fn start(ctx: &Ctx, node: StorageNodeId, work: JobWork, order: job::Work) -> Res
     }
 }
 
-pub(super) async fn job(State(ctx): State<Arc<Ctx>>, _operator: Operator, Id(job): Id<u64>) -> Result<Json<JobStatus>, Refused> {
+pub(super) async fn job(
+    State(ctx): State<Arc<Ctx>>,
+    _operator: Operator,
+    Id(job): Id<u64>,
+) -> Result<Json<JobStatus>, Refused> {
     let state = ctx.jobs.get(job).ok_or_else(|| Refused::not_found("job", job))?;
     Ok(Json(ctx.state.read(|tables| job_view(tables, state))))
 }
 
 fn job_view(tables: &Tables, state: JobState) -> JobStatus {
-    let image = |id: ImageId| Named { id, name: tables.of::<Image>().get(id.get()).map(|row| row.name.clone()).unwrap_or_default() };
+    let image = |id: ImageId| Named {
+        id,
+        name: tables.of::<Image>().get(id.get()).map(|row| row.name.clone()).unwrap_or_default(),
+    };
     let damaged = state.damaged.into_iter().map(|damage| DamagedChunk {
         chunk: damage.chunk.to_string(),
         problem: damage.problem,

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use super::error::Refused;
 use super::json::Id;
 use super::nodes::node_view;
+use super::operator::Operator;
 use crate::agents::live::{Live, TransferProgress};
 use crate::api::Ctx;
-use super::operator::Operator;
 use crate::state::Tables;
 use crate::state::classes::{Host, Image};
 use crate::state::run::Run;
@@ -23,7 +23,11 @@ use crate::state::run::Run;
 /// Tasks in one list at most.
 const MOST_IDS: usize = 1000;
 
-pub(super) async fn show(State(ctx): State<Arc<Ctx>>, _operator: Operator, Id(task): Id<TaskId>) -> Result<Json<TaskStatus>, Refused> {
+pub(super) async fn show(
+    State(ctx): State<Arc<Ctx>>,
+    _operator: Operator,
+    Id(task): Id<TaskId>,
+) -> Result<Json<TaskStatus>, Refused> {
     ctx.state
         .read(|tables| tables.runs.get(task).map(|run| view(tables, &ctx.live, run)))
         .map(Json)
@@ -51,7 +55,9 @@ pub(super) async fn list(
     if ids.len() > MOST_IDS {
         return Err(bad(format!("at most {MOST_IDS} at a time")));
     }
-    let tasks = ctx.state.read(|tables| ids.iter().filter_map(|id| Some(view(tables, &ctx.live, tables.runs.get(*id)?))).collect());
+    let tasks = ctx
+        .state
+        .read(|tables| ids.iter().filter_map(|id| Some(view(tables, &ctx.live, tables.runs.get(*id)?))).collect());
     Ok(Json(TaskList { tasks }))
 }
 
@@ -65,7 +71,10 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
         task: run.task,
         state,
         reason,
-        host: Named { id: run.host, name: tables.of::<Host>().get(run.host.get()).map(|row| row.name.clone()).unwrap_or_default() },
+        host: Named {
+            id: run.host,
+            name: tables.of::<Host>().get(run.host.get()).map(|row| row.name.clone()).unwrap_or_default(),
+        },
         image: image_name(tables, run.image),
         node: run.node().map(|node| node_view(tables, node).name),
         progress: live.progress(run.task).filter(|_| !run.is_finished()).map(|progress| progress_view(&progress)),
@@ -89,8 +98,12 @@ pub(super) fn phase(state: &TaskState) -> (TaskPhase, Option<String>) {
         TaskState::Assigned { .. } => (TaskPhase::Assigned, None),
         TaskState::Running { .. } => (TaskPhase::Running, None),
         TaskState::Finished { outcome: Outcome::Complete, .. } => (TaskPhase::Complete, None),
-        TaskState::Finished { outcome: Outcome::Failed { reason, .. }, .. } => (TaskPhase::Failed, Some(reason.clone())),
-        TaskState::Finished { outcome: Outcome::Cancelled { reason }, .. } => (TaskPhase::Cancelled, Some(reason.clone())),
+        TaskState::Finished { outcome: Outcome::Failed { reason, .. }, .. } => {
+            (TaskPhase::Failed, Some(reason.clone()))
+        }
+        TaskState::Finished { outcome: Outcome::Cancelled { reason }, .. } => {
+            (TaskPhase::Cancelled, Some(reason.clone()))
+        }
     }
 }
 
@@ -106,7 +119,11 @@ fn progress_view(progress: &TransferProgress) -> TaskProgress {
     }
 }
 
-pub(super) async fn image(State(ctx): State<Arc<Ctx>>, _operator: Operator, Id(image): Id<ImageId>) -> Result<Json<ImageStatus>, Refused> {
+pub(super) async fn image(
+    State(ctx): State<Arc<Ctx>>,
+    _operator: Operator,
+    Id(image): Id<ImageId>,
+) -> Result<Json<ImageStatus>, Refused> {
     ctx.state
         .read(|tables| {
             tables.of::<Image>().get(image.get())?;

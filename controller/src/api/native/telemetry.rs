@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::TRACEPARENT;
@@ -22,7 +22,8 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| {
         const SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
-        let recorder = PrometheusBuilder::new().set_buckets(&SECONDS).expect("the list of buckets is not empty").build_recorder();
+        let recorder =
+            PrometheusBuilder::new().set_buckets(&SECONDS).expect("the list of buckets is not empty").build_recorder();
         let handle = recorder.handle();
         // Another recorder in this process (a test's) keeps its place; ours then shows what was recorded before.
         if metrics::set_global_recorder(recorder).is_err() {
@@ -33,7 +34,7 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
 }
 
 /// Wraps every handler.
-pub async fn observe(request: Request, next: Next) -> Response {
+pub async fn observe(mut request: Request, next: Next) -> Response {
     let method = request.method().to_string();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let id = REQUESTS.fetch_add(1, Ordering::Relaxed);
@@ -41,9 +42,15 @@ pub async fn observe(request: Request, next: Next) -> Response {
     if let Some(parent) = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()) {
         foghorn_telemetry::set_parent(&span, parent);
     }
+    // What the request sets off belongs to this span, whether the caller traces or not.
+    let here = span.in_scope(foghorn_telemetry::current_traceparent);
+    if let Some(here) = here.and_then(|text| HeaderValue::try_from(text).ok()) {
+        request.headers_mut().insert(TRACEPARENT, here);
+    }
     let started = Instant::now();
     let answer = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).instrument(span.clone()).await;
-    let response = answer.unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response());
+    let response =
+        answer.unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response());
     let status = response.status().as_u16();
     span.record("status", status);
     span.in_scope(|| debug!(ms = started.elapsed().as_millis(), "answered"));

@@ -1,0 +1,65 @@
+//! Measures what the state store takes: every other part of the controller waits for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+use crate::store::{Entry, LeaseId, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
+
+/// An engine whose commits are timed.
+pub(crate) struct MeasuredStore {
+    engine: Arc<dyn Store>,
+}
+
+impl MeasuredStore {
+    pub(crate) fn new(engine: Arc<dyn Store>) -> Self {
+        Self { engine }
+    }
+}
+
+impl Store for MeasuredStore {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        self.engine.get(key)
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>> {
+        self.engine.list(prefix)
+    }
+
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
+        Box::pin(async move {
+            let started = Instant::now();
+            let outcome = self.engine.commit(txn).await;
+            let label = match &outcome {
+                Ok(TxnOutcome::Committed(_)) => "committed",
+                Ok(TxnOutcome::Conflict) => "conflict",
+                Err(_) => "error",
+            };
+            metrics::histogram!("foghorn_store_commit_duration_seconds", "outcome" => label)
+                .record(started.elapsed().as_secs_f64());
+            outcome
+        })
+    }
+
+    fn watch(&self, prefix: &str, after: Revision) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
+        self.engine.watch(prefix, after)
+    }
+
+    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.engine.compact(revision)
+    }
+
+    fn grant_lease(&self, ttl: Duration) -> BoxFuture<'_, Result<LeaseId, StoreError>> {
+        self.engine.grant_lease(ttl)
+    }
+
+    fn renew_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.engine.renew_lease(lease)
+    }
+
+    fn revoke_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.engine.revoke_lease(lease)
+    }
+}
