@@ -21,9 +21,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The JSON of a 200; anything else is an error that shows the answer.
+    /// The JSON of a success; anything else is an error that shows the answer.
     pub fn ok(self) -> Result<Value> {
-        ensure!(self.status == 200, "{} was answered {}: {}", self.request, self.status, self.body);
+        ensure!((200..300).contains(&self.status), "{} was answered {}: {}", self.request, self.status, self.body);
         if self.body.is_empty() {
             return Ok(Value::Null);
         }

@@ -26,7 +26,8 @@ fn nothing_is_stored(engine: Engine) -> anyhow::Result<()> {
     let large = format!("{{\"name\":\"{}\"}}", "x".repeat((1 << 20) + 1));
     let cases: Vec<(&str, String, &str, u16, &str)> = vec![
         ("GET", "/fog/host/99999".into(), "", 404, ""),
-        ("GET", "/fog/host/-1".into(), "", 404, ""),
+        // An id is digits to FOG, so this is no route at all.
+        ("GET", "/fog/host/-1".into(), "", 501, ""),
         ("GET", "/fog/host/99999999999999999999".into(), "", 404, ""),
         ("PUT", "/fog/host/99999/edit".into(), "{\"name\":\"x\"}", 404, ""),
         ("DELETE", "/fog/image/99999".into(), "", 404, ""),

@@ -148,9 +148,9 @@ fn no_rule_for_the_disk_means_no_disk() {
 fn a_file_system_in_use_is_refused_unless_told_otherwise() {
     let stack = Stack::start(Engine::Embedded).unwrap();
     let golden = disks::make_gpt(&stack.folder().join("golden"), 64 * MIB, 512, &[(Kind::Ext4, 48)], 1).unwrap();
-    // Clear the "cleanly unmounted" bit of the superblock's s_state (offset 0x3A), as a mount does.
-    let file = fs::OpenOptions::new().read(true).write(true).open(&golden.path).unwrap();
-    file.write_all_at(&[0, 0], golden.partitions[0].start + 1024 + 0x3A).unwrap();
+    // A mount clears the "cleanly unmounted" bit of the superblock's s_state.
+    let volume = format!("{}?offset={}", golden.path.display(), golden.partitions[0].start);
+    run("debugfs", ["-w", "-R", "set_super_value state 0", &volume]).unwrap();
     let host = stack.create_host("golden", MAC_A).unwrap();
     let image = stack.create_image("image").unwrap();
     stack.assign(host, image).unwrap();
@@ -198,7 +198,7 @@ fn both_gpt_copies_damaged() {
 
 #[test]
 fn a_truncated_disk() {
-    damaged("truncated", |disk| Ok(disk.set_len(30 * MIB)?), "end").unwrap();
+    damaged("truncated", |disk| Ok(disk.set_len(30 * MIB)?), "of the disk").unwrap();
 }
 
 #[test]

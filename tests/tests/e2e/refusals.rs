@@ -7,7 +7,7 @@ use foghorn_tests::disks::{self, Kind, MIB};
 use foghorn_tests::process::until;
 use foghorn_tests::stack::{Engine, PATIENCE, Stack};
 use foghorn_transport::client::ConnectError;
-use foghorn_transport::{AgentConnection, Hello, Identity, RefusalCode, Source};
+use foghorn_transport::{AgentConnection, EndReason, Hello, Identity, RefusalCode, Source, StreamError};
 use serde_json::{Value, json};
 
 const MAC_A: &str = "52:54:00:00:07:0a";
@@ -77,6 +77,7 @@ fn two_tasks() -> Result<(Stack, [(u32, u32); 2])> {
 fn refusal(result: Result<AgentConnection, ConnectError>) -> (RefusalCode, String) {
     match result {
         Err(ConnectError::Refused { code, reason }) => (code, reason),
+        Err(ConnectError::Welcome(StreamError::Ended(EndReason::Refused { code, reason }))) => (code, reason),
         Err(other) => panic!("refused in another way: {other:?}"),
         Ok(_) => panic!("served"),
     }
