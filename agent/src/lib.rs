@@ -1,7 +1,7 @@
 //! A storage node of Foghorn: keeps images as chunks, streams them to and from the machines that are being imaged, and
 //! does what the controller orders.
 //!
-//! [`link`] is the one connection to the controller, [`sessions`] serve clients over QUIC, [`jobs`] look after the store.
+//! `link` is the one connection to the controller, `sessions` serve clients over QUIC, `jobs` look after the store.
 //! They meet in two places only: orders go from the link to sessions and jobs as plain calls, reports come back through
 //! the link's outbox. No transfer ever waits for the controller, except for its last word: a client is told "recorded"
 //! when the controller has recorded the end of its task.
