@@ -1,5 +1,11 @@
 //! What the FOG dialect promises beyond a FOG server: bad input is refused by name and leaves nothing behind.
 
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "helpers of a test may fail loudly and are seen by this binary only"
+)]
+
 mod fog_support;
 
 use std::collections::HashSet;
@@ -56,7 +62,10 @@ async fn bad_hosts_are_refused_by_field_and_not_stored() {
 #[tokio::test]
 async fn broken_and_oversized_bodies_change_nothing() {
     let server = Server::start().await;
-    let headers = [("fog-api-token".to_owned(), server.first.api_token.clone()), ("fog-user-token".to_owned(), server.first.user_token.clone())];
+    let headers = [
+        ("fog-api-token".to_owned(), server.first.api_token.clone()),
+        ("fog-user-token".to_owned(), server.first.user_token.clone()),
+    ];
     let reply = server.send("PUT", "/fog/os/1/edit", &headers, b"{\"name\":\n ".to_vec()).await;
     assert_eq!((reply.status.as_u16(), reply.text.contains("line 2")), (400, true), "{}", reply.text);
     let deep = format!("{{\"name\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
@@ -101,7 +110,9 @@ async fn creates_at_once_get_different_ids() {
     let mut requests = tokio::task::JoinSet::new();
     for number in 0..12 {
         let server = server.clone();
-        requests.spawn(async move { id(&server.call("POST", "/fog/group/create", json!({"name": format!("g{number}")})).await.json()) });
+        requests.spawn(async move {
+            id(&server.call("POST", "/fog/group/create", json!({"name": format!("g{number}")})).await.json())
+        });
     }
     let ids: HashSet<u32> = requests.join_all().await.into_iter().collect();
     assert_eq!(ids, (1..=12).collect());
@@ -114,7 +125,10 @@ async fn a_deploy_needs_content_and_stores_its_run_with_the_task() {
     let host = host(&server, "one", "52:54:00:00:00:01", image).await;
     let path = format!("/fog/host/{host}/task");
     let refused = server.call("POST", &path, json!({"taskTypeID": 1})).await;
-    assert_eq!((refused.status.as_u16(), refused.text.as_str()), (500, r#"{"error":"Image has no content: capture it first"}"#));
+    assert_eq!(
+        (refused.status.as_u16(), refused.text.as_str()),
+        (500, r#"{"error":"Image has no content: capture it first"}"#)
+    );
     assert_eq!(count(&server, "/fog/task").await, 0);
 
     server.give_content(image).await;
@@ -150,7 +164,8 @@ async fn an_image_in_use_stays_and_a_cancel_ends_row_and_run() {
     assert_eq!(count(&server, "/fog/task/active").await, 2);
     assert_eq!(server.call("DELETE", "/fog/task/cancel", json!({"hostID": one})).await.status, 200);
     assert_eq!(count(&server, "/fog/task/active").await, 1);
-    let finished = |task| server.state.read(|tables| tables.runs().get(TaskId::new(task).unwrap()).unwrap().is_finished());
+    let finished =
+        |task| server.state.read(|tables| tables.runs().get(TaskId::new(task).unwrap()).unwrap().is_finished());
     assert!(finished(1) && !finished(2));
     assert_eq!(server.call("DELETE", &format!("/fog/host/{two}"), Value::Null).await.status, 200);
     assert!(finished(2), "the run of a deleted host goes on");
@@ -166,7 +181,10 @@ async fn group_tasks_go_to_every_free_host() {
     for number in 0..40_u8 {
         hosts.push(host(&server, &format!("pc{number}"), &format!("52:54:00:00:02:{number:02x}"), image).await);
     }
-    assert_eq!(server.call("POST", "/fog/group/create", json!({"name": "lab", "hosts": hosts})).await.json()["hostcount"], 40);
+    assert_eq!(
+        server.call("POST", "/fog/group/create", json!({"name": "lab", "hosts": hosts})).await.json()["hostcount"],
+        40
+    );
     assert_eq!(server.call("POST", "/fog/host/1/task", json!({"taskTypeID": 1})).await.status, 200);
     assert_eq!(server.call("POST", "/fog/group/1/task", json!({"taskTypeID": 8})).await.status, 200);
     assert_eq!(count(&server, "/fog/task/active").await, 40);
@@ -182,7 +200,11 @@ async fn secrets_are_shown_only_when_an_administrator_asks() {
     let made = server.call("POST", "/fog/host/create", body).await;
     assert!(!made.text.contains("hush") && !made.text.contains("KEY"), "{}", made.text);
     let ask = ("foghorn-secrets".to_owned(), "show".to_owned());
-    let mut headers = vec![("fog-api-token".to_owned(), server.first.api_token.clone()), ("fog-user-token".to_owned(), server.first.user_token.clone()), ask];
+    let mut headers = vec![
+        ("fog-api-token".to_owned(), server.first.api_token.clone()),
+        ("fog-user-token".to_owned(), server.first.user_token.clone()),
+        ask,
+    ];
     assert_eq!(server.send("GET", "/fog/host/1", &headers, Vec::new()).await.json()["ADPass"], "hush");
     let mobile = foghorn_controller::app::accounts::NewUser {
         name: "mobile".to_owned(),

@@ -84,7 +84,9 @@ pub async fn authenticate(state: &State, headers: &HeaderMap) -> Result<Principa
 
 /// A token as it was sent, and what it is if it was base64.
 fn candidates(headers: &HeaderMap, name: &str) -> Vec<String> {
-    let Some(sent) = headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|text| !text.is_empty()) else {
+    let Some(sent) =
+        headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|text| !text.is_empty())
+    else {
         return Vec::new();
     };
     let decoded = BASE64.decode(sent.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
@@ -101,7 +103,11 @@ fn user_by_token(tables: &Tables, sent: &[String]) -> Option<Principal> {
     sent.iter().find_map(|token| {
         let key = token_key(&accounts::hash_token(token))?;
         let user = users.by(User::BY_TOKEN, key).find(|user| hash_is(token, &user.token_hash))?;
-        (user.api == Flag::Yes).then(|| Principal { user: user.id, created_by: "fog".to_owned(), administrator: user.is_administrator() })
+        (user.api == Flag::Yes).then(|| Principal {
+            user: user.id,
+            created_by: "fog".to_owned(),
+            administrator: user.is_administrator(),
+        })
     })
 }
 
@@ -158,7 +164,8 @@ async fn password_is(password: Vec<u8>, phc: String) -> bool {
         return true;
     }
     let Ok(_permit) = CHECKS.acquire().await else { return false };
-    let matches = tokio::task::spawn_blocking(move || accounts::password_matches(&password, &phc)).await.unwrap_or(false);
+    let matches =
+        tokio::task::spawn_blocking(move || accounts::password_matches(&password, &phc)).await.unwrap_or(false);
     if let Some(hash) = remembered.filter(|_| matches) {
         let mut right = right();
         if right.len() >= MOST_REMEMBERED {

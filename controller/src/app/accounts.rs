@@ -124,11 +124,23 @@ async fn change_api(state: &State, change: impl Fn(&mut ApiSettings)) -> Result<
 async fn prepare(new: NewUser) -> Result<User, AccountError> {
     let NewUser { name, password, token, api, kind } = new;
     let hashed = tokio::task::spawn_blocking(move || {
-        Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|error| error.to_string())
+        Argon2::default()
+            .hash_password(password.as_bytes())
+            .map(|hash| hash.to_string())
+            .map_err(|error| error.to_string())
     });
-    let password_hash = hashed.await.map_err(|error| AccountError::Hash(error.to_string()))?.map_err(AccountError::Hash)?;
+    let password_hash =
+        hashed.await.map_err(|error| AccountError::Hash(error.to_string()))?.map_err(AccountError::Hash)?;
     let token_hash = if token.is_empty() { String::new() } else { hash_token(&token) };
-    Ok(User { id: 0, name, password_hash, token_hash, api: Flag::from(api), kind, created_time: Timestamp::now().into() })
+    Ok(User {
+        id: 0,
+        name,
+        password_hash,
+        token_hash,
+        api: Flag::from(api),
+        kind,
+        created_time: Timestamp::now().into(),
+    })
 }
 
 /// Whether a password is the one that was hashed. Takes tens of milliseconds of a core: not on an async thread.

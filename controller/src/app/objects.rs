@@ -12,7 +12,8 @@ use crate::state::{Draft, Refusal, State};
 /// # Errors
 /// [`Refusal`]; then nothing is stored.
 pub async fn create<C: Class>(state: &State, body: &Body, by: &str) -> Result<u32, Refusal> {
-    let sent: Body = body.iter().filter(|(_, value)| !is_falsy(value)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let sent: Body =
+        body.iter().filter(|(_, value)| !is_falsy(value)).map(|(name, value)| (name.clone(), value.clone())).collect();
     let result = state.write(|draft| create_in::<C>(draft, &sent, by)).await;
     if let Err(Refusal::Unusable { .. }) = &result {
         burn_id::<C>(state).await?;
@@ -23,7 +24,12 @@ pub async fn create<C: Class>(state: &State, body: &Body, by: &str) -> Result<u3
 /// FOG stores an unusable object and hides it; we store nothing, but the id is used up there, and scripts that count ids
 /// find the same numbers here.
 async fn burn_id<C: Class>(state: &State) -> Result<(), Refusal> {
-    state.write(|draft| { draft.next_id::<C>(); Ok(()) }).await
+    state
+        .write(|draft| {
+            draft.next_id::<C>();
+            Ok(())
+        })
+        .await
 }
 
 fn create_in<C: Class>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u32, Refusal> {
@@ -76,7 +82,8 @@ fn merge<C: Class>(draft: &mut Draft<'_>, owner: u32, sent: &Body) -> Result<u32
 /// # Errors
 /// [`Refusal`]; then nothing is stored.
 pub async fn edit<C: Class>(state: &State, id: u32, body: &Body) -> Result<(), Refusal> {
-    let sent: Body = body.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let sent: Body =
+        body.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
     state
         .write(|draft| {
             let row = draft.tables().of::<C>().get(id).ok_or(Refusal::NotFound { class: C::NAME, id })?;
@@ -140,7 +147,9 @@ fn stamp<C: Class>(object: &mut C, sent: &Body, by: &str) -> Result<(), Refusal>
     for (name, value) in [("createdBy", by.to_owned()), ("createdTime", Timestamp::now().to_fog())] {
         let Some(field) = C::FIELDS.iter().find(|field| field.name == name) else { continue };
         match sent.get(name).map(Value::to_string) {
-            None => field.read(object, &value).map_err(|error| Refusal::Invalid { field: name, why: error.to_string() })?,
+            None => {
+                field.read(object, &value).map_err(|error| Refusal::Invalid { field: name, why: error.to_string() })?
+            }
             Some(sent) if field.is_time() && field.show(object) == crate::state::value::NEVER => {
                 return Err(Refusal::Unusable { field: name, why: format!("{sent} is no time") });
             }

@@ -111,7 +111,12 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Refusal`] when the object cannot be stored like this.
-    fn on_write(_draft: &mut Draft<'_>, _object: &mut Self, _write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
+    fn on_write(
+        _draft: &mut Draft<'_>,
+        _object: &mut Self,
+        _write: Write<'_, Self>,
+        _body: &Body,
+    ) -> Result<(), Refusal> {
         Ok(())
     }
 

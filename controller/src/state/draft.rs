@@ -27,7 +27,13 @@ pub struct Draft<'t> {
 
 impl<'t> Draft<'t> {
     pub(crate) fn new(tables: &'t Tables) -> Self {
-        Self { tables, compares: BTreeMap::new(), ops: BTreeMap::new(), last_ids: HashMap::new(), taken: HashMap::new() }
+        Self {
+            tables,
+            compares: BTreeMap::new(),
+            ops: BTreeMap::new(),
+            last_ids: HashMap::new(),
+            taken: HashMap::new(),
+        }
     }
 
     /// The state that the draft starts from; its own changes are not in it.
@@ -155,7 +161,9 @@ impl<'t> Draft<'t> {
             });
             match owner {
                 Some(owner) if owner == object.id() => continue,
-                Some(owner) => return Err(Refusal::Taken { class: C::NAME, field: unique.field, value: unique.value, owner }),
+                Some(owner) => {
+                    return Err(Refusal::Taken { class: C::NAME, field: unique.field, value: unique.value, owner });
+                }
                 None => {}
             }
             // A guard that this draft frees is covered by the compare of the row that owned it.
@@ -171,7 +179,11 @@ impl<'t> Draft<'t> {
     /// The row that a new object would become, by a unique value whose clash means merging.
     pub(crate) fn merges_into<C: Class>(&self, object: &C) -> Option<u32> {
         let table = self.tables.of::<C>();
-        object.uniques().iter().filter(|unique| unique.clash == Clash::Merge).find_map(|unique| table.owner(unique.field, &unique.value))
+        object
+            .uniques()
+            .iter()
+            .filter(|unique| unique.clash == Clash::Merge)
+            .find_map(|unique| table.owner(unique.field, &unique.value))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -187,4 +199,3 @@ impl<'t> Draft<'t> {
 pub(crate) fn sequence_op(class: &str, last: u32) -> Op {
     Op::Put { key: key::sequence(class), value: Bytes::from(last.to_string()), lease: None }
 }
-

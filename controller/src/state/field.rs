@@ -6,21 +6,47 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::value::{FogTime, Flag, leading_number};
+use super::value::{Flag, FogTime, leading_number};
 
 /// How a value is kept.
 pub(crate) enum Access<C: 'static> {
-    Id { get: fn(&C) -> u32 },
+    Id {
+        get: fn(&C) -> u32,
+    },
     /// At most `max` characters; more are cut off, as a database column does.
-    Text { max: usize, get: fn(&C) -> &String, get_mut: fn(&mut C) -> &mut String },
+    Text {
+        max: usize,
+        get: fn(&C) -> &String,
+        get_mut: fn(&mut C) -> &mut String,
+    },
     /// One of a few words, or nothing.
-    Choice { words: &'static [&'static str], get: fn(&C) -> &String, get_mut: fn(&mut C) -> &mut String },
+    Choice {
+        words: &'static [&'static str],
+        get: fn(&C) -> &String,
+        get_mut: fn(&mut C) -> &mut String,
+    },
     /// A number within `min..=max`, written with at least `digits` digits.
-    Number { min: i64, max: i64, digits: usize, get: fn(&C) -> &i64, get_mut: fn(&mut C) -> &mut i64 },
+    Number {
+        min: i64,
+        max: i64,
+        digits: usize,
+        get: fn(&C) -> &i64,
+        get_mut: fn(&mut C) -> &mut i64,
+    },
     /// The id of an object of another class, 0 for none.
-    Reference { get: fn(&C) -> u32, set: fn(&mut C, u32), none: &'static str },
-    Flag { get: fn(&C) -> &Flag, get_mut: fn(&mut C) -> &mut Flag },
-    Time { get: fn(&C) -> &FogTime, get_mut: fn(&mut C) -> &mut FogTime },
+    Reference {
+        get: fn(&C) -> u32,
+        set: fn(&mut C, u32),
+        none: &'static str,
+    },
+    Flag {
+        get: fn(&C) -> &Flag,
+        get_mut: fn(&mut C) -> &mut Flag,
+    },
+    Time {
+        get: fn(&C) -> &FogTime,
+        get_mut: fn(&mut C) -> &mut FogTime,
+    },
 }
 
 /// One stored field of class `C`.
@@ -55,12 +81,21 @@ impl<C> Field<C> {
         Self::new("id", Access::Id { get })
     }
 
-    pub(crate) const fn text(name: &'static str, max: usize, get: fn(&C) -> &String, get_mut: fn(&mut C) -> &mut String) -> Self {
+    pub(crate) const fn text(
+        name: &'static str,
+        max: usize,
+        get: fn(&C) -> &String,
+        get_mut: fn(&mut C) -> &mut String,
+    ) -> Self {
         Self::new(name, Access::Text { max, get, get_mut })
     }
 
     /// A text without a limit that anyone will meet; the size of a request bounds it.
-    pub(crate) const fn long_text(name: &'static str, get: fn(&C) -> &String, get_mut: fn(&mut C) -> &mut String) -> Self {
+    pub(crate) const fn long_text(
+        name: &'static str,
+        get: fn(&C) -> &String,
+        get_mut: fn(&mut C) -> &mut String,
+    ) -> Self {
         Self::text(name, usize::MAX, get, get_mut)
     }
 
@@ -164,7 +199,8 @@ impl<C> Field<C> {
             Access::Id { .. } => {}
             Access::Text { max, get_mut, .. } => *get_mut(object) = text.chars().take(*max).collect(),
             Access::Choice { words, get_mut, .. } => {
-                *get_mut(object) = words.iter().find(|word| **word == text).map_or_else(String::new, |word| (*word).to_owned());
+                *get_mut(object) =
+                    words.iter().find(|word| **word == text).map_or_else(String::new, |word| (*word).to_owned());
             }
             Access::Number { min, max, get_mut, .. } => *get_mut(object) = leading_number(text).clamp(*min, *max),
             Access::Reference { set, .. } => {

@@ -14,10 +14,17 @@ pub const ROOT: &str = "/foghorn/v1/";
 /// What a key is about, as far as this module decides it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place<'a> {
-    Object { class: &'a str, id: u32 },
+    Object {
+        class: &'a str,
+        id: u32,
+    },
     Unique,
-    Sequence { class: &'a str },
-    Setting { name: &'a str },
+    Sequence {
+        class: &'a str,
+    },
+    Setting {
+        name: &'a str,
+    },
     /// The first word of a key that another module owns (`run`, `content`, …).
     Other(&'a str),
 }

@@ -74,7 +74,10 @@ impl State {
     ///
     /// # Errors
     /// When the store cannot be read, or the default rows cannot be written.
-    pub async fn start(store: Arc<dyn Store>, cancel: CancellationToken) -> Result<(Arc<Self>, JoinHandle<()>), Refusal> {
+    pub async fn start(
+        store: Arc<dyn Store>,
+        cancel: CancellationToken,
+    ) -> Result<(Arc<Self>, JoinHandle<()>), Refusal> {
         let (cache, task) = WatchCache::start(store.clone(), key::ROOT, cancel).await?;
         let state = Arc::new(Self { store, cache });
         seed::ensure(&state).await?;

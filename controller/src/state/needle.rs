@@ -67,7 +67,10 @@ mod tests {
     #[test]
     fn searches_know_wildcards_and_addresses() {
         assert!(Needle::new("LAB+01").hits("lab-pc01") && !Needle::new("01+lab").hits("lab-pc01"));
-        assert!(Needle::new("001a2b").hits_address("00:1a:2b:3c:4d:01") && !Needle::new("library").hits_address("00:ba:00:00:00:01"));
+        assert!(
+            Needle::new("001a2b").hits_address("00:1a:2b:3c:4d:01")
+                && !Needle::new("library").hits_address("00:ba:00:00:00:01")
+        );
     }
 
     #[test]

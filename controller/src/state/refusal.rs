@@ -22,6 +22,8 @@ pub enum Refusal {
     Unchanged { class: &'static str, owner: u32 },
     #[error("{class} {id} is in use by task {task}")]
     InUse { class: &'static str, id: u32, task: u32 },
+    #[error("the body is not JSON: line {line}, column {column}")]
+    BrokenJson { line: usize, column: usize },
     #[error("invalid task type")]
     BadTaskType,
     /// A task cannot be created; the text is what FOG says.

@@ -90,11 +90,14 @@ const SYSTEMS: &[(u32, &str, &str)] = &[
 pub(super) async fn ensure(state: &State) -> Result<(), Refusal> {
     add(state, TASK_TYPES.iter().map(task_type).collect()).await?;
     add(state, TASK_STATES.iter().map(task_state).collect()).await?;
-    let image_type = |&(id, name, kind): &(u32, &str, &str)| ImageType { id, name: name.to_owned(), kind: kind.to_owned() };
+    let image_type =
+        |&(id, name, kind): &(u32, &str, &str)| ImageType { id, name: name.to_owned(), kind: kind.to_owned() };
     add(state, IMAGE_TYPES.iter().map(image_type).collect()).await?;
-    let partitions = |&(id, name, kind): &(u32, &str, &str)| ImagePartitionType { id, name: name.to_owned(), kind: kind.to_owned() };
+    let partitions =
+        |&(id, name, kind): &(u32, &str, &str)| ImagePartitionType { id, name: name.to_owned(), kind: kind.to_owned() };
     add(state, IMAGE_PARTITION_TYPES.iter().map(partitions).collect()).await?;
-    let system = |&(id, name, about): &(u32, &str, &str)| Os { id, name: name.to_owned(), description: about.to_owned() };
+    let system =
+        |&(id, name, about): &(u32, &str, &str)| Os { id, name: name.to_owned(), description: about.to_owned() };
     add(state, SYSTEMS.iter().map(system).collect()).await?;
     let group = StorageGroup { id: 1, name: "default".to_owned(), description: "Made by the first start.".to_owned() };
     add(state, vec![group]).await?;

@@ -61,7 +61,12 @@ impl<C: Class> Table<C> {
 
     /// Rows whose key in index `number` is `key`, by id.
     pub fn by(&self, number: usize, key: u64) -> impl DoubleEndedIterator<Item = &Arc<Row<C>>> {
-        self.indexes.get(number).and_then(|index| index.get(&key)).into_iter().flatten().filter_map(|id| self.rows.get(id))
+        self.indexes
+            .get(number)
+            .and_then(|index| index.get(&key))
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.rows.get(id))
     }
 
     /// How many rows have `key` in index `number`.

@@ -122,7 +122,10 @@ impl Tables {
     }
 
     fn apply_object(&mut self, class: &str, id: u32, change: &Change) -> Result<(), String> {
-        let place = CLASSES.iter().position(|known| known.name() == class).ok_or_else(|| format!("no class {class:?} is known"))?;
+        let place = CLASSES
+            .iter()
+            .position(|known| known.name() == class)
+            .ok_or_else(|| format!("no class {class:?} is known"))?;
         match change {
             Change::Put(entry) => self.tables[place].put(id, entry),
             Change::Delete { .. } => {

@@ -174,7 +174,16 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_a_database_does() {
-        for (text, expected) in [("42", 42), ("3.7", 4), ("-5", -5), ("abc", 0), ("1abc", 1), ("", 0), ("1.2.3", 1), ("99999999999", 99_999_999_999)] {
+        for (text, expected) in [
+            ("42", 42),
+            ("3.7", 4),
+            ("-5", -5),
+            ("abc", 0),
+            ("1abc", 1),
+            ("", 0),
+            ("1.2.3", 1),
+            ("99999999999", 99_999_999_999),
+        ] {
             assert_eq!(leading_number(text), expected, "{text:?}");
         }
     }

@@ -29,7 +29,13 @@ impl Expected {
     /// The first difference, with its path in the body.
     pub fn compare(&self, reply: &Reply) -> Result<(), String> {
         if self.status != reply.status.as_u16() {
-            return Err(format!("status {} instead of {}: {}{}", reply.status.as_u16(), self.status, reply.text.chars().take(160).collect::<String>(), reply.problem));
+            return Err(format!(
+                "status {} instead of {}: {}{}",
+                reply.status.as_u16(),
+                self.status,
+                reply.text.chars().take(160).collect::<String>(),
+                reply.problem
+            ));
         }
         if self.content_type != reply.content_type {
             return Err(format!("type {:?} instead of {:?}: {}", reply.content_type, self.content_type, reply.text));
@@ -62,9 +68,15 @@ fn compare(path: &str, expected: &Value, found: &Value) -> Result<(), String> {
             for (place, (value, other)) in expected.iter().zip(found).enumerate() {
                 compare(&format!("{path}[{place}]"), value, other)?;
             }
-            if expected.len() == found.len() { Ok(()) } else { Err(format!("{path} has {} items instead of {}", found.len(), expected.len())) }
+            if expected.len() == found.len() {
+                Ok(())
+            } else {
+                Err(format!("{path} has {} items instead of {}", found.len(), expected.len()))
+            }
         }
-        (Value::String(expected), Value::String(found)) if set_by_server(expected) && set_by_server_form(found) => Ok(()),
+        (Value::String(expected), Value::String(found)) if set_by_server(expected) && set_by_server_form(found) => {
+            Ok(())
+        }
         _ if expected == found => Ok(()),
         _ => Err(format!("{path} is {} instead of {}", short(found), short(expected))),
     }
@@ -80,7 +92,9 @@ fn set_by_server(text: &str) -> bool {
 }
 
 fn set_by_server_form(text: &str) -> bool {
-    text.len() == 19 && text.bytes().zip(b"0000-00-00 00:00:00").all(|(a, b)| if *b == b'0' { a.is_ascii_digit() } else { a == *b }) && !text.starts_with("0000")
+    text.len() == 19
+        && text.bytes().zip(b"0000-00-00 00:00:00").all(|(a, b)| if *b == b'0' { a.is_ascii_digit() } else { a == *b })
+        && !text.starts_with("0000")
 }
 
 fn rewrite(value: &mut Value, own_words: &BTreeMap<String, String>) {

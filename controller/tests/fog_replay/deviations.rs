@@ -42,7 +42,10 @@ impl Deviations {
     }
 
     pub fn rule(&self, record: &Record, expected: &Expected, reply: &Reply, difference: &str) -> Option<String> {
-        self.deviation.iter().find(|rule| rule.covers(record, expected, reply, difference)).map(|rule| rule.name.clone())
+        self.deviation
+            .iter()
+            .find(|rule| rule.covers(record, expected, reply, difference))
+            .map(|rule| rule.name.clone())
     }
 }
 

@@ -3,6 +3,12 @@
 //!
 //! The recordings lie beside the project. Without them the test says so and passes, except under CI.
 
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "helpers of a test may fail loudly and are seen by this binary only"
+)]
+
 #[path = "../fog_support/mod.rs"]
 mod fog_support;
 
@@ -26,17 +32,65 @@ use self::recording::Record;
 
 /// Classes that are served now. Records of others are left out and counted.
 const CLASSES: &[&str] = &[
-    "system", "search", "unisearch", "user", "users", "hosts", "nosuchclass", "HOST", "Host", "host", "image", "group", "storagegroup",
-    "storagenode", "imagetype", "imagepartitiontype", "os", "tasktype", "taskstate", "task", "imaginglog", "nodefailure",
-    "groupassociation", "imageassociation", "macaddressassociation", "inventory", "hostscreensetting", "hostautologout",
+    "system",
+    "search",
+    "unisearch",
+    "user",
+    "users",
+    "hosts",
+    "nosuchclass",
+    "HOST",
+    "Host",
+    "host",
+    "image",
+    "group",
+    "storagegroup",
+    "storagenode",
+    "imagetype",
+    "imagepartitiontype",
+    "os",
+    "tasktype",
+    "taskstate",
+    "task",
+    "imaginglog",
+    "nodefailure",
+    "groupassociation",
+    "imageassociation",
+    "macaddressassociation",
+    "inventory",
+    "hostscreensetting",
+    "hostautologout",
 ];
 
 /// Files that are about what is served now.
 const FILES: &[&str] = &[
-    "class-host", "class-image", "class-group", "class-storagenode", "class-imagetype", "class-os", "class-tasktype", "class-taskstate",
-    "class-task", "class-imaginglog", "class-nodefailure", "class-imageassociation", "class-macaddressassociation", "class-inventory",
-    "class-hostscreensetting", "topic-auth", "topic-routes", "topic-bodies", "topic-filter", "topic-search", "topic-tasks-host",
-    "topic-tasks-group", "topic-tasks-errors", "topic-tasks-options", "topic-cancel", "topic-zero-values", "topic-host-associations",
+    "class-host",
+    "class-image",
+    "class-group",
+    "class-storagenode",
+    "class-imagetype",
+    "class-os",
+    "class-tasktype",
+    "class-taskstate",
+    "class-task",
+    "class-imaginglog",
+    "class-nodefailure",
+    "class-imageassociation",
+    "class-macaddressassociation",
+    "class-inventory",
+    "class-hostscreensetting",
+    "topic-auth",
+    "topic-routes",
+    "topic-bodies",
+    "topic-filter",
+    "topic-search",
+    "topic-tasks-host",
+    "topic-tasks-group",
+    "topic-tasks-errors",
+    "topic-tasks-options",
+    "topic-cancel",
+    "topic-zero-values",
+    "topic-host-associations",
     "topic-delete-cascade",
 ];
 
@@ -123,15 +177,20 @@ impl Replay {
     }
 
     async fn send(&self, record: &Record) -> fog_support::Reply {
-        let mut headers: Vec<(String, String)> =
-            record.headers.iter().map(|(name, value)| (name.clone(), recording::resolve(value, &self.words, &self.server.first.password))).collect();
+        let mut headers: Vec<(String, String)> = record
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), recording::resolve(value, &self.words, &self.server.first.password)))
+            .collect();
         headers.push(("foghorn-secrets".to_owned(), "show".to_owned()));
         let reply = self.server.send(&record.method, &record.path, &headers, record.body.clone()).await;
         // A FOG server does not look whether an image has content; ours does, so every image gets some.
-        if record.method == "POST" && record.path.starts_with("/fog/image") && reply.status == 200 {
-            if let Some(image) = reply.json()["id"].as_str().and_then(|id| id.parse().ok()) {
-                self.server.give_content(image).await;
-            }
+        if record.method == "POST"
+            && record.path.starts_with("/fog/image")
+            && reply.status == 200
+            && let Some(image) = reply.json()["id"].as_str().and_then(|id| id.parse().ok())
+        {
+            self.server.give_content(image).await;
         }
         reply
     }
@@ -183,7 +242,9 @@ fn is_served(record: &Record) -> bool {
 
 fn placeholders(server: &Server, apioff: &str) -> BTreeMap<String, String> {
     let mut words = BTreeMap::new();
-    for (name, token) in [("API", server.first.api_token.as_str()), ("USER", &server.first.user_token), ("APIOFF_USER", apioff)] {
+    for (name, token) in
+        [("API", server.first.api_token.as_str()), ("USER", &server.first.user_token), ("APIOFF_USER", apioff)]
+    {
         words.insert(format!("<{name}_TOKEN_RAW>"), token.to_owned());
         words.insert(format!("<{name}_TOKEN_B64>"), BASE64.encode(token.as_bytes()));
     }
@@ -195,9 +256,13 @@ async fn own_words(server: &Server, seed: &Value) -> BTreeMap<String, String> {
     let mut words = BTreeMap::new();
     for class in ["tasktype", "taskstate", "storagegroup", "storagenode"] {
         for row in seed[class].as_array().unwrap() {
-            let ours = server.call("GET", &format!("/fog/{class}/{}", row["id"].as_str().unwrap()), Value::Null).await.json();
+            let ours =
+                server.call("GET", &format!("/fog/{class}/{}", row["id"].as_str().unwrap()), Value::Null).await.json();
             let texts = (row["description"].as_str().unwrap(), ours["description"].as_str().unwrap());
-            words.insert(format!("{}/{}", row["name"].as_str().unwrap(), compare::unescape(texts.0)), texts.1.to_owned());
+            words.insert(
+                format!("{}/{}", row["name"].as_str().unwrap(), compare::unescape(texts.0)),
+                texts.1.to_owned(),
+            );
         }
     }
     words

@@ -90,7 +90,8 @@ impl Server {
         }
         let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
-        let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        let header =
+            |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         let (status, content_type, problem) = (parts.status, header("content-type"), header("foghorn-problem"));
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         Reply { status, content_type, problem, text: String::from_utf8(bytes.to_vec()).unwrap() }
@@ -106,7 +107,7 @@ impl Server {
         self.send(method, path, &headers, body).await
     }
 
-    /// Pretends nothing: stores what a finished capture of the image would have stored.
+    /// Stores what a finished capture of the image stores. The capture itself is the end-to-end suite's business.
     pub async fn give_content(&self, image: u32) {
         let image = ImageId::new(image).unwrap();
         let content = ImageContent {
@@ -120,6 +121,12 @@ impl Server {
             nodes: Vec::new(),
             modified: 0,
         };
-        self.state.write(|draft| { draft.operate(content.put_op()); Ok(()) }).await.unwrap();
+        self.state
+            .write(|draft| {
+                draft.operate(content.put_op());
+                Ok(())
+            })
+            .await
+            .unwrap();
     }
 }

@@ -41,7 +41,8 @@ pub(super) fn problem(status: StatusCode, text: &str) -> Response {
 /// An error that FOG has words for (or none, when `words` is empty), explained in the header.
 fn explained(status: StatusCode, words: &str, why: &Refusal) -> Response {
     let mut response = if words.is_empty() { empty(status) } else { problem(status, words) };
-    let text: String = why.to_string().chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    let text: String =
+        why.to_string().chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
     if let Ok(text) = HeaderValue::from_str(&text) {
         response.headers_mut().insert(PROBLEM, text);
     }
@@ -52,13 +53,18 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
     let internal = StatusCode::INTERNAL_SERVER_ERROR;
     match refusal {
         Refusal::NotFound { .. } | Refusal::Unchanged { .. } => explained(StatusCode::NOT_FOUND, "", refusal),
-        Refusal::Missing { .. } => explained(StatusCode::EXPECTATION_FAILED, "Required database field is empty", refusal),
+        Refusal::Missing { .. } => {
+            explained(StatusCode::EXPECTATION_FAILED, "Required database field is empty", refusal)
+        }
         Refusal::Taken { field: "name", .. } => explained(internal, "Already created", refusal),
         Refusal::Unusable { .. } => problem(StatusCode::NOT_FOUND, &refusal.to_string()),
+        Refusal::BrokenJson { .. } => problem(StatusCode::BAD_REQUEST, &refusal.to_string()),
         Refusal::BadTaskType => problem(StatusCode::NOT_IMPLEMENTED, "Invalid tasking type passed"),
-        Refusal::Taken { .. } | Refusal::Invalid { .. } | Refusal::InUse { .. } | Refusal::Task(_) | Refusal::NothingToCancel(_) => {
-            problem(internal, &refusal.to_string())
-        }
+        Refusal::Taken { .. }
+        | Refusal::Invalid { .. }
+        | Refusal::InUse { .. }
+        | Refusal::Task(_)
+        | Refusal::NothingToCancel(_) => problem(internal, &refusal.to_string()),
         Refusal::Contended | Refusal::Lagging | Refusal::Store(_) => {
             error!(error = refusal as &dyn std::error::Error, "a change could not be stored");
             problem(StatusCode::SERVICE_UNAVAILABLE, &refusal.to_string())

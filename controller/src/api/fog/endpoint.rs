@@ -46,7 +46,12 @@ fn is_listed<C: Class>(row: &Row<C>) -> bool {
 }
 
 /// `{"count":N,"<class>s":[…]}`
-fn envelope<'r, C: Class>(rows: impl Iterator<Item = &'r Arc<Row<C>>>, scene: &Scene<'_>, item: &str, out: &mut Vec<u8>) {
+fn envelope<'r, C: Class>(
+    rows: impl Iterator<Item = &'r Arc<Row<C>>>,
+    scene: &Scene<'_>,
+    item: &str,
+    out: &mut Vec<u8>,
+) {
     let mut list = Vec::with_capacity(4096);
     let mut count = 0_usize;
     for row in rows.filter(|row| is_listed(row)) {
@@ -100,7 +105,8 @@ impl<C: Class> Endpoint for Of<C> {
     fn search(&self, scene: &Scene<'_>, text: &str, out: &mut Vec<u8>) {
         let needle = Needle::new(text);
         let hit = |row: &Row<C>| {
-            C::FIELDS.iter().filter(|field| !field.secret).any(|field| needle.hits(&field.show(row))) || C::found_by_relation(row, scene, &needle)
+            C::FIELDS.iter().filter(|field| !field.secret).any(|field| needle.hits(&field.show(row)))
+                || C::found_by_relation(row, scene, &needle)
         };
         envelope(scene.tables.of::<C>().ordered().filter(|row| hit(row)), scene, "", out);
     }

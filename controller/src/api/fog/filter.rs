@@ -38,7 +38,12 @@ impl<C: Class> Filter<C> {
         self.tests.iter().all(|(field, test)| {
             let value = field.show(row);
             match test {
-                Test::Nothing => value.is_empty() || value == NEVER || (field.is_number() && leading_number(&value) == 0) || value == "0",
+                Test::Nothing => {
+                    value.is_empty()
+                        || value == NEVER
+                        || (field.is_number() && leading_number(&value) == 0)
+                        || value == "0"
+                }
                 Test::Like(pattern) => is_like(&value, pattern),
                 Test::OneOf(texts) => texts.iter().any(|text| equal(field, &value, text)),
             }
@@ -51,9 +56,9 @@ fn test(value: &Value) -> Option<Test> {
         Value::Null | Value::Object(_) => None,
         value if is_falsy(value) => Some(Test::Nothing),
         Value::String(text) if text.contains('%') => Some(Test::Like(text.clone())),
-        Value::Array(items) => {
-            Some(Test::OneOf(items.iter().filter_map(|item| scalar(item).ok().flatten()).map(|text| text.into_owned()).collect()))
-        }
+        Value::Array(items) => Some(Test::OneOf(
+            items.iter().filter_map(|item| scalar(item).ok().flatten()).map(|text| text.into_owned()).collect(),
+        )),
         value => scalar(value).ok().flatten().map(|text| Test::OneOf(vec![text.into_owned()])),
     }
 }

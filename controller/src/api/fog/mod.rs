@@ -16,7 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State as Extract};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
 use self::endpoint::{Endpoint, of};
@@ -25,8 +25,9 @@ use self::request::Incoming;
 use super::Ctx;
 use crate::state::Refusal;
 use crate::state::classes::{
-    Group, GroupAssociation, Host, HostAutoLogout, HostScreenSetting, Image, ImageAssociation, ImagePartitionType, ImageType,
-    ImagingLog, Inventory, MacAddressAssociation, NodeFailure, Os, StorageGroup, StorageNode, Task, TaskState, TaskType,
+    Group, GroupAssociation, Host, HostAutoLogout, HostScreenSetting, Image, ImageAssociation, ImagePartitionType,
+    ImageType, ImagingLog, Inventory, MacAddressAssociation, NodeFailure, Os, StorageGroup, StorageNode, Task,
+    TaskState, TaskType,
 };
 use crate::state::scene::Scene;
 
@@ -55,13 +56,17 @@ static ENDPOINTS: &[&dyn Endpoint] = &[
 
 /// Everything under `/fog`.
 pub fn router(ctx: Arc<Ctx>) -> Router {
-    Router::new().route("/fog", any(handle)).route("/fog/", any(handle)).route("/fog/{*rest}", any(handle)).with_state(ctx)
+    Router::new()
+        .route("/fog", any(handle))
+        .route("/fog/", any(handle))
+        .route("/fog/{*rest}", any(handle))
+        .with_state(ctx)
 }
 
 async fn handle(Extract(ctx): Extract<Arc<Ctx>>, request: Request) -> Response {
     let incoming = match Incoming::read(&ctx.state, request).await {
         Ok(incoming) => incoming,
-        Err(response) => return response,
+        Err(refused) => return refused.into_response(),
     };
     match dispatch(&ctx, &incoming).await {
         Ok(response) => response,
@@ -106,21 +111,20 @@ fn class_of<'p>(route: &Route<'p>) -> &'p str {
     }
 }
 
-async fn change(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incoming) -> Result<Response, Refusal> {
+async fn change(
+    ctx: &Ctx,
+    endpoint: &dyn Endpoint,
+    route: &Route<'_>,
+    incoming: &Incoming,
+) -> Result<Response, Refusal> {
     match *route {
         Route::Create { .. } => {
-            let body = match incoming.json() {
-                Ok(body) => body,
-                Err(response) => return Ok(response),
-            };
+            let body = incoming.json()?;
             let id = endpoint.create(&ctx.state, &body, &incoming.caller.created_by).await?;
             Ok(show(ctx, endpoint, id, "", incoming))
         }
         Route::Edit { id, .. } => {
-            let body = match incoming.json() {
-                Ok(body) => body,
-                Err(response) => return Ok(response),
-            };
+            let body = incoming.json()?;
             endpoint.edit(&ctx.state, id, &body).await?;
             Ok(show(ctx, endpoint, id, "", incoming))
         }
@@ -129,7 +133,7 @@ async fn change(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming:
             Ok(answer::empty(StatusCode::OK))
         }
         Route::Get { id, item, .. } => Ok(show(ctx, endpoint, id, item, incoming)),
-        _ => Ok(read(ctx, endpoint, route, incoming)),
+        _ => read(ctx, endpoint, route, incoming),
     }
 }
 
@@ -142,12 +146,9 @@ fn show(ctx: &Ctx, endpoint: &dyn Endpoint, id: u32, item: &str, incoming: &Inco
     }
 }
 
-fn read(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incoming) -> Response {
+fn read(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incoming) -> Result<Response, Refusal> {
     let filter = match route {
-        Route::List { .. } | Route::Active { .. } => match incoming.json() {
-            Ok(body) => body,
-            Err(response) => return response,
-        },
+        Route::List { .. } | Route::Active { .. } => incoming.json()?,
         _ => Default::default(),
     };
     let mut out = Vec::new();
@@ -160,11 +161,10 @@ fn read(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incomi
         Route::Search { text, .. } => endpoint.search(scene, text, &mut out),
         _ => {}
     });
-    answer::ok(out)
+    Ok(answer::ok(out))
 }
 
 fn with_scene<R>(ctx: &Ctx, incoming: &Incoming, look: impl FnOnce(&Scene<'_>) -> R) -> R {
     let secrets = incoming.wants_secrets();
     ctx.state.read(|tables| look(&Scene { tables, glance: &*ctx.live, secrets }))
 }
-

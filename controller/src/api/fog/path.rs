@@ -8,18 +8,49 @@ use axum::http::Method;
 pub(super) enum Route<'p> {
     /// `/fog/system/info`: whether the API works for the caller.
     Info,
-    List { class: &'p str, item: &'p str },
-    Active { class: &'p str },
-    Names { class: &'p str },
+    List {
+        class: &'p str,
+        item: &'p str,
+    },
+    Active {
+        class: &'p str,
+    },
+    Names {
+        class: &'p str,
+    },
     /// Ids, or another field when one is named; `None` for a malformed path, which gives an empty list.
-    Ids { class: &'p str, field: Option<&'p str> },
-    Search { class: &'p str, text: &'p str },
-    Get { class: &'p str, id: u32, item: &'p str },
-    Create { class: &'p str },
-    Edit { class: &'p str, id: u32 },
-    Delete { class: &'p str, id: u32 },
-    Task { class: &'p str, id: u32 },
-    Cancel { class: &'p str, id: Option<u32> },
+    Ids {
+        class: &'p str,
+        field: Option<&'p str>,
+    },
+    Search {
+        class: &'p str,
+        text: &'p str,
+    },
+    Get {
+        class: &'p str,
+        id: u32,
+        item: &'p str,
+    },
+    Create {
+        class: &'p str,
+    },
+    Edit {
+        class: &'p str,
+        id: u32,
+    },
+    Delete {
+        class: &'p str,
+        id: u32,
+    },
+    Task {
+        class: &'p str,
+        id: u32,
+    },
+    Cancel {
+        class: &'p str,
+        id: Option<u32>,
+    },
 }
 
 /// `path` starts with `/fog`. `None` is FOG's 501.
@@ -61,7 +92,9 @@ fn get<'p>(class: &'p str, rest: &'p str, parts: &[&'p str]) -> Option<Route<'p>
         ["names", ..] => Some(Route::Names { class }),
         ["ids", ..] => Some(Route::Ids { class, field: ids_field(rest) }),
         ["search", text, ..] => Some(Route::Search { class, text }),
-        [number, ref tail @ ..] => Some(Route::Get { class, id: id(number)?, item: tail.first().copied().unwrap_or("") }),
+        [number, ref tail @ ..] => {
+            Some(Route::Get { class, id: id(number)?, item: tail.first().copied().unwrap_or("") })
+        }
     }
 }
 
@@ -90,7 +123,10 @@ mod tests {
         for path in ["/fog/host/1", "/fog/host//1", "/fog/host/1/", "/fog/host/01", "/fog/host/1.5", "/fog/host/1abc"] {
             assert_eq!(parse(&Method::GET, path), Some(Route::Get { class: "host", id: 1, item: "" }), "{path}");
         }
-        assert_eq!(parse(&Method::GET, "/fog/host/99999999999999999999"), Some(Route::Get { class: "host", id: 0, item: "" }));
+        assert_eq!(
+            parse(&Method::GET, "/fog/host/99999999999999999999"),
+            Some(Route::Get { class: "host", id: 0, item: "" })
+        );
         assert_eq!(parse(&Method::GET, "/fog/host/-1"), None);
         assert_eq!(parse(&Method::GET, "/fog/host/abc"), None);
     }
@@ -101,7 +137,10 @@ mod tests {
             Some(Route::Ids { field, .. }) => field,
             other => panic!("{other:?}"),
         };
-        assert_eq!([ids("/fog/host/ids"), ids("/fog/host/ids/"), ids("/fog/host/ids/x/name"), ids("/fog/host/ids//name")], [Some("id"), None, Some("name"), None]);
+        assert_eq!(
+            [ids("/fog/host/ids"), ids("/fog/host/ids/"), ids("/fog/host/ids/x/name"), ids("/fog/host/ids//name")],
+            [Some("id"), None, Some("name"), None]
+        );
         assert_eq!(parse(&Method::GET, "/fog/host/search"), None);
         assert_eq!(parse(&Method::PUT, "/fog/host"), None);
         assert_eq!(parse(&Method::HEAD, "/fog/host"), None);

@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::answer;
-use crate::api::auth::{Principal, authenticate};
-use crate::state::State;
+use crate::api::auth::{AuthError, Principal, authenticate};
 use crate::state::class::Body;
+use crate::state::{Refusal, State};
 
 /// A larger body is refused.
 const MOST_BYTES: usize = 1 << 20;
@@ -22,14 +22,35 @@ pub(super) struct Incoming {
     body: Bytes,
 }
 
+/// Why a request got no further than the door.
+pub(super) enum NotLetIn {
+    Auth(AuthError),
+    TooLarge,
+}
+
+impl From<AuthError> for NotLetIn {
+    fn from(error: AuthError) -> Self {
+        Self::Auth(error)
+    }
+}
+
+impl IntoResponse for NotLetIn {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Auth(error) => error.into_response(),
+            Self::TooLarge => {
+                answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body may have up to {MOST_BYTES} bytes"))
+            }
+        }
+    }
+}
+
 impl Incoming {
-    /// Authenticates, then reads the body. The error is the answer.
-    pub(super) async fn read(state: &State, request: Request) -> Result<Self, Response> {
+    /// Authenticates, then reads the body.
+    pub(super) async fn read(state: &State, request: Request) -> Result<Self, NotLetIn> {
         let (parts, body) = request.into_parts();
-        let caller = authenticate(state, &parts.headers).await.map_err(IntoResponse::into_response)?;
-        let body = to_bytes(body, MOST_BYTES)
-            .await
-            .map_err(|_| answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body may have up to {MOST_BYTES} bytes")))?;
+        let caller = authenticate(state, &parts.headers).await?;
+        let body = to_bytes(body, MOST_BYTES).await.map_err(|_| NotLetIn::TooLarge)?;
         Ok(Self { method: parts.method, caller, headers: parts.headers, uri: parts.uri, body })
     }
 
@@ -39,19 +60,16 @@ impl Incoming {
 
     /// The body as an object: empty when there is none or when it is another JSON value.
     ///
-    /// The error is the answer: 400 with the place where the JSON breaks. A FOG server takes broken JSON for no body at all
-    /// and may then act on everything; we never do.
-    pub(super) fn json(&self) -> Result<Body, Response> {
+    /// Broken JSON is refused with the place where it breaks. A FOG server takes it for no body at all and may then act on
+    /// everything; we never do.
+    pub(super) fn json(&self) -> Result<Body, Refusal> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Body::new());
         }
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(body)) => Ok(body),
             Ok(_) => Ok(Body::new()),
-            Err(error) => {
-                let text = format!("the body is not JSON: line {}, column {}", error.line(), error.column());
-                Err(answer::problem(StatusCode::BAD_REQUEST, &text))
-            }
+            Err(error) => Err(Refusal::BrokenJson { line: error.line(), column: error.column() }),
         }
     }
 

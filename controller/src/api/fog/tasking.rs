@@ -4,9 +4,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use foghorn_types::Timestamp;
 
+use super::answer;
 use super::filter::Filter;
 use super::request::Incoming;
-use super::answer;
 use crate::api::Ctx;
 use crate::app::tasks::{self, Order, Request};
 use crate::state::Refusal;
@@ -18,13 +18,12 @@ const ANSWERED_WITH_TEXT: [u32; 6] = [1, 2, 8, 15, 16, 17];
 pub(super) async fn create(ctx: &Ctx, class: &str, id: u32, incoming: &Incoming) -> Result<Response, Refusal> {
     match class {
         "host" | "group" => {}
-        "task" => return Ok(answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "tasks are created for hosts and groups")),
+        "task" => {
+            return Ok(answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "tasks are created for hosts and groups"));
+        }
         _ => return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED)),
     }
-    let body = match incoming.json() {
-        Ok(body) => body,
-        Err(response) => return Ok(response),
-    };
+    let body = incoming.json()?;
     exists(ctx, class, id)?;
     let request = Request::read(&body)?;
     let order = Order {
@@ -63,13 +62,12 @@ pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &I
 
 /// Cancels the active tasks that the body names. A body that names nothing cancels nothing: on a FOG server it cancels all.
 async fn cancel_named(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
-    let body = match incoming.json() {
-        Ok(body) => body,
-        Err(response) => return Ok(response),
-    };
+    let body = incoming.json()?;
     let filter = Filter::<Task>::new(&body, &[]);
     if filter.is_empty() {
-        return Err(Refusal::NothingToCancel("name the tasks in the body, such as {\"hostID\":1} or {\"stateID\":[1,2,3]}".to_owned()));
+        return Err(Refusal::NothingToCancel(
+            "name the tasks in the body, such as {\"hostID\":1} or {\"stateID\":[1,2,3]}".to_owned(),
+        ));
     }
     tasks::cancel_active(&ctx.state, |task| filter.fits(task)).await?;
     Ok(answer::ok("null"))

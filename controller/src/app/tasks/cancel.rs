@@ -76,7 +76,8 @@ async fn cancel_all(state: &State, tasks: &[u32]) -> Result<(), Refusal> {
     for part in tasks.chunks(TASKS_AT_ONCE) {
         state
             .write(|draft| {
-                let rows: Vec<Arc<Row<Task>>> = part.iter().filter_map(|id| draft.tables().tasks().get(*id).cloned()).collect();
+                let rows: Vec<Arc<Row<Task>>> =
+                    part.iter().filter_map(|id| draft.tables().tasks().get(*id).cloned()).collect();
                 rows.iter().try_for_each(|row| cancel_in(draft, row, "cancelled by request"))
             })
             .await?;

@@ -14,14 +14,21 @@ const HOSTS_AT_ONCE: usize = 32;
 ///
 /// # Errors
 /// [`Refusal`] when the group is empty, none of its hosts is free, or an image cannot be deployed.
-pub async fn create_for_group(state: &State, group: u32, request: &Request, order: &Order) -> Result<Vec<u32>, Refusal> {
+pub async fn create_for_group(
+    state: &State,
+    group: u32,
+    request: &Request,
+    order: &Order,
+) -> Result<Vec<u32>, Refusal> {
     let hosts = state.read(|tables| free_hosts(tables, group, request))?;
     let mut created = Vec::new();
     for part in hosts.chunks(HOSTS_AT_ONCE) {
-        let ids = state.write(|draft| part.iter().try_fold(Vec::new(), |mut ids, host| {
-            ids.extend(create_in(draft, group, *host, request, order)?);
-            Ok::<_, Refusal>(ids)
-        }));
+        let ids = state.write(|draft| {
+            part.iter().try_fold(Vec::new(), |mut ids, host| {
+                ids.extend(create_in(draft, group, *host, request, order)?);
+                Ok::<_, Refusal>(ids)
+            })
+        });
         created.extend(ids.await?);
     }
     Ok(created)
@@ -62,9 +69,17 @@ fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Result<Vec<u32>
 }
 
 /// A host that has gone or found work since it was chosen is left out.
-fn create_in(draft: &mut Draft<'_>, group: u32, host: u32, request: &Request, order: &Order) -> Result<Option<u32>, Refusal> {
+fn create_in(
+    draft: &mut Draft<'_>,
+    group: u32,
+    host: u32,
+    request: &Request,
+    order: &Order,
+) -> Result<Option<u32>, Refusal> {
     let tables = draft.tables();
-    let (Some(group), Some(host)) = (tables.of::<Group>().get(group), tables.hosts().get(host)) else { return Ok(None) };
+    let (Some(group), Some(host)) = (tables.of::<Group>().get(group), tables.hosts().get(host)) else {
+        return Ok(None);
+    };
     if is_busy(tables, host.id) {
         return Ok(None);
     }
@@ -76,7 +91,14 @@ fn create_in(draft: &mut Draft<'_>, group: u32, host: u32, request: &Request, or
 }
 
 /// FOG leaves some fields of a group's tasks empty: who made them, the storage group, and switches unless they image.
-fn row(tables: &Tables, group: &Row<Group>, host: &Row<Host>, request: &Request, order: &Order, imaging: Option<&Imaging>) -> Task {
+fn row(
+    tables: &Tables,
+    group: &Row<Group>,
+    host: &Row<Host>,
+    request: &Request,
+    order: &Order,
+    imaging: Option<&Imaging>,
+) -> Task {
     Task {
         name: title(&request.name, &group.name),
         host: host.id,

@@ -1,6 +1,9 @@
 //! A task for one host.
 
-use super::{Imaging, Order, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room, master, title};
+use super::{
+    Imaging, Order, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room, master,
+    title,
+};
 use crate::state::classes::task::state;
 use crate::state::classes::{Host, StorageNode, Task};
 use crate::state::scene::Glance;
@@ -11,7 +14,13 @@ use crate::state::{Draft, Refusal, Row, State};
 ///
 /// # Errors
 /// [`Refusal`] when the host or its image does not allow it; then nothing is stored.
-pub async fn create_for_host(state: &State, host: u32, request: &Request, order: &Order, glance: &dyn Glance) -> Result<Option<u32>, Refusal> {
+pub async fn create_for_host(
+    state: &State,
+    host: u32,
+    request: &Request,
+    order: &Order,
+    glance: &dyn Glance,
+) -> Result<Option<u32>, Refusal> {
     state
         .write(|draft| {
             let row = draft.tables().hosts().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
@@ -20,7 +29,13 @@ pub async fn create_for_host(state: &State, host: u32, request: &Request, order:
         .await
 }
 
-fn create_in(draft: &mut Draft<'_>, host: &Row<Host>, request: &Request, order: &Order, glance: &dyn Glance) -> Result<Option<u32>, Refusal> {
+fn create_in(
+    draft: &mut Draft<'_>,
+    host: &Row<Host>,
+    request: &Request,
+    order: &Order,
+    glance: &dyn Glance,
+) -> Result<Option<u32>, Refusal> {
     let tables = draft.tables();
     check_type(tables, request.kind)?;
     let purpose = Purpose::of(request.kind);
@@ -64,7 +79,9 @@ fn create_in(draft: &mut Draft<'_>, host: &Row<Host>, request: &Request, order: 
 /// A busy host is told so even when its image has nothing to deploy.
 fn imaging_unless_busy(draft: &Draft<'_>, host: &Row<Host>, purpose: Purpose) -> Result<Imaging, Refusal> {
     match imaging(draft.tables(), host, purpose) {
-        Err(Refusal::Task(why)) if why.starts_with("Image has no content") && active_imaging(draft.tables(), host.id).is_some() => {
+        Err(Refusal::Task(why))
+            if why.starts_with("Image has no content") && active_imaging(draft.tables(), host.id).is_some() =>
+        {
             Err(Refusal::Task("Host is already a member of an active task"))
         }
         result => result,

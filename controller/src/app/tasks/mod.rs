@@ -83,22 +83,36 @@ fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Re
     }
     let group = image::storage_group(tables, row.id).and_then(|group| StorageGroupId::new(group.id));
     let group = group.ok_or(Refusal::Task("Image is in no storage group"))?;
-    let kind = if purpose == Purpose::Capture { RunKind::Capture } else { RunKind::Deploy { manifest: manifest(tables, image)? } };
+    let kind = if purpose == Purpose::Capture {
+        RunKind::Capture
+    } else {
+        RunKind::Deploy { manifest: manifest(tables, image)? }
+    };
     Ok(Imaging { image, group, kind })
 }
 
 fn manifest(tables: &Tables, image: ImageId) -> Result<ManifestId, Refusal> {
-    tables.contents().get(image).map(|content| content.manifest).ok_or(Refusal::Task("Image has no content: capture it first"))
+    tables
+        .contents()
+        .get(image)
+        .map(|content| content.manifest)
+        .ok_or(Refusal::Task("Image has no content: capture it first"))
 }
 
 /// The active imaging task of a host.
-fn active_imaging<'t>(tables: &'t Tables, host: u32) -> Option<&'t Row<Task>> {
+fn active_imaging(tables: &Tables, host: u32) -> Option<&Row<Task>> {
     let mut active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.into());
     active.find(|task| Purpose::of(task.kind).is_imaging()).map(AsRef::as_ref)
 }
 
 /// Stores a task, its run if it has one, and what the run relies on.
-fn insert(draft: &mut Draft<'_>, mut task: Task, host: &Row<Host>, imaging: Option<Imaging>, order: &Order) -> Result<u32, Refusal> {
+fn insert(
+    draft: &mut Draft<'_>,
+    mut task: Task,
+    host: &Row<Host>,
+    imaging: Option<Imaging>,
+    order: &Order,
+) -> Result<u32, Refusal> {
     task.id = draft.next_id::<Task>();
     if let Some(imaging) = imaging {
         let ids = TaskId::new(task.id).zip(HostId::new(host.id));
@@ -138,7 +152,7 @@ fn least_loaded<'t>(tables: &'t Tables, glance: &dyn Glance, group: StorageGroup
 }
 
 /// The node that keeps what is captured into a storage group.
-fn master<'t>(tables: &'t Tables, group: StorageGroupId) -> Option<&'t Row<StorageNode>> {
+fn master(tables: &Tables, group: StorageGroupId) -> Option<&Row<StorageNode>> {
     let nodes = || tables.storage_nodes().by(StorageNode::BY_GROUP, group.get().into()).filter(|node| node.serves());
     nodes().find(|node| node.is_master.is_yes()).or_else(|| nodes().next()).map(AsRef::as_ref)
 }

@@ -38,7 +38,9 @@ impl Request {
             let value = body.get(name).filter(|value| !is_falsy(value));
             value.and_then(|value| scalar(value).ok().flatten()).map(|text| text.into_owned()).unwrap_or_default()
         };
-        let yes = |name: &str| body.get(name).is_some_and(|value| !is_falsy(value) && *value != Value::String("false".to_owned()));
+        let yes = |name: &str| {
+            body.get(name).is_some_and(|value| !is_falsy(value) && *value != Value::String("false".to_owned()))
+        };
         Ok(Self {
             kind: type_of(body).ok_or(Refusal::BadTaskType)?,
             name: text("taskName"),
@@ -71,14 +73,24 @@ mod tests {
         for body in [json!({"taskTypeID": 1}), json!({"taskTypeID": "1"}), json!({"taskType": "1"})] {
             assert_eq!(read(body).unwrap().kind, 1);
         }
-        for body in [json!({}), json!({"taskTypeID": 0}), json!({"taskTypeID": -1}), json!({"taskTypeID": "deploy"}), json!({"taskTypeID": [1]})] {
+        for body in [
+            json!({}),
+            json!({"taskTypeID": 0}),
+            json!({"taskTypeID": -1}),
+            json!({"taskTypeID": "deploy"}),
+            json!({"taskTypeID": [1]}),
+        ] {
             assert!(matches!(read(body), Err(Refusal::BadTaskType)));
         }
     }
 
     #[test]
     fn switches_may_be_booleans_numbers_or_texts() {
-        let request = read(json!({"taskTypeID": 1, "shutdown": true, "wol": 0, "debug": "1", "taskName": "night"})).unwrap();
-        assert_eq!((request.shutdown, request.wake, request.debug, request.name.as_str()), (true, false, true, "night"));
+        let request =
+            read(json!({"taskTypeID": 1, "shutdown": true, "wol": 0, "debug": "1", "taskName": "night"})).unwrap();
+        assert_eq!(
+            (request.shutdown, request.wake, request.debug, request.name.as_str()),
+            (true, false, true, "night")
+        );
     }
 }

@@ -3,12 +3,12 @@
 use super::membership::{self, Member};
 use super::{GroupAssociation, Host};
 use crate::state::Refusal;
+use crate::state::class::Class;
 use crate::state::class::{Body, Row, Unique, Write};
 use crate::state::draft::Draft;
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
-use crate::state::class::Class;
-use crate::state::field::Field;
 use crate::state::value::FogTime;
 
 /// A set of hosts.
@@ -74,7 +74,8 @@ impl Class for Group {
             return Ok(());
         };
         let table = draft.tables().of::<GroupAssociation>();
-        let members = named.unwrap_or_else(|| table.by(GroupAssociation::BY_GROUP, object.id.into()).map(|row| row.host).collect());
+        let members = named
+            .unwrap_or_else(|| table.by(GroupAssociation::BY_GROUP, object.id.into()).map(|row| row.host).collect());
         let hosts = draft.tables().hosts();
         for host in members.into_iter().filter_map(|host| hosts.get(host)) {
             draft.update(host, &Host { image, ..Host::clone(host) })?;

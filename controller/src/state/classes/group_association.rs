@@ -1,7 +1,7 @@
 //! Which hosts are in which groups.
 
-use crate::state::class::{Clash, Unique};
 use crate::state::class::Class;
+use crate::state::class::{Clash, Unique};
 use crate::state::field::Field;
 
 /// Which hosts are in which groups.

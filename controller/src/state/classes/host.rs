@@ -2,15 +2,18 @@
 
 use foghorn_types::{HostId, MacAddress};
 
-use super::{GroupAssociation, HostAutoLogout, HostScreenSetting, Image, ImagingLog, Inventory, MacAddressAssociation, Task, host_parts};
+use super::{
+    GroupAssociation, HostAutoLogout, HostScreenSetting, Image, ImagingLog, Inventory, MacAddressAssociation, Task,
+    host_parts,
+};
 use crate::state::Refusal;
+use crate::state::class::Class;
 use crate::state::class::{Body, Row, Unique, Write};
 use crate::state::draft::Draft;
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::needle::Needle;
 use crate::state::scene::Scene;
-use crate::state::class::Class;
-use crate::state::field::Field;
 use crate::state::value::{Flag, FogTime};
 
 /// A machine that is imaged.
@@ -61,7 +64,8 @@ impl Host {
     /// Its addresses, the primary one first.
     #[must_use]
     pub fn addresses(&self, tables: &crate::state::Tables) -> Vec<MacAddress> {
-        let mut rows: Vec<_> = tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, self.id.into()).collect();
+        let mut rows: Vec<_> =
+            tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, self.id.into()).collect();
         rows.sort_by_key(|row| !row.primary.is_yes());
         rows.iter().filter_map(|row| row.address()).collect()
     }
@@ -95,7 +99,8 @@ impl Class for Host {
         Field::long_text("pub_key", |c| &c.pub_key, |c| &mut c.pub_key),
         Field::long_text("sec_tok", |c: &Self| &c.sec_tok, |c| &mut c.sec_tok).secret(),
         Field::time("sec_time", |c| &c.sec_time, |c| &mut c.sec_time),
-        Field::text("pingstatus", 20, |c: &Self| &c.pingstatus, |c| &mut c.pingstatus).shown_by(host_parts::ping_status),
+        Field::text("pingstatus", 20, |c: &Self| &c.pingstatus, |c| &mut c.pingstatus)
+            .shown_by(host_parts::ping_status),
         Field::long_text("biosexit", |c| &c.biosexit, |c| &mut c.biosexit),
         Field::long_text("efiexit", |c| &c.efiexit, |c| &mut c.efiexit),
         Field::flag("enforce", |c| &c.enforce, |c| &mut c.enforce),
@@ -132,9 +137,21 @@ impl Class for Host {
         let primary = addresses().find(|mac| mac.primary.is_yes());
         out.text("primac", primary.map_or("", |mac| &mac.mac));
         out.text("imagename", image.map_or("", |image| &image.name));
-        out.plain("hostscreen", tables.of::<HostScreenSetting>().by(HostScreenSetting::BY_HOST, id.into()).next().map(AsRef::as_ref), scene);
-        out.plain("hostalo", tables.of::<HostAutoLogout>().by(HostAutoLogout::BY_HOST, id.into()).next().map(AsRef::as_ref), scene);
-        out.full("inventory", tables.of::<Inventory>().by(Inventory::BY_HOST, id.into()).next().map(AsRef::as_ref), scene);
+        out.plain(
+            "hostscreen",
+            tables.of::<HostScreenSetting>().by(HostScreenSetting::BY_HOST, id.into()).next().map(AsRef::as_ref),
+            scene,
+        );
+        out.plain(
+            "hostalo",
+            tables.of::<HostAutoLogout>().by(HostAutoLogout::BY_HOST, id.into()).next().map(AsRef::as_ref),
+            scene,
+        );
+        out.full(
+            "inventory",
+            tables.of::<Inventory>().by(Inventory::BY_HOST, id.into()).next().map(AsRef::as_ref),
+            scene,
+        );
         out.plain("image", image, scene);
         out.texts("macs", addresses().map(|mac| &mac.mac));
     }

@@ -44,7 +44,7 @@ fn addresses(body: &Body) -> Result<Option<Vec<MacAddress>>, Refusal> {
 }
 
 /// The row of an address, unless another host has it.
-fn own_row<'t>(tables: &'t Tables, host: u32, mac: MacAddress) -> Result<Option<&'t Row<MacAddressAssociation>>, Refusal> {
+fn own_row(tables: &Tables, host: u32, mac: MacAddress) -> Result<Option<&Row<MacAddressAssociation>>, Refusal> {
     let row = tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_MAC, mac_key(mac)).next();
     match row {
         Some(row) if row.host != host => {
@@ -60,7 +60,15 @@ fn primary(host: u32, mac: MacAddress) -> MacAddressAssociation {
 
 fn further(host: u32, mac: MacAddress) -> MacAddressAssociation {
     let no = Flag::No;
-    MacAddressAssociation { host, mac: mac.to_string(), primary: no, pending: no, client_ignore: no, image_ignore: no, ..MacAddressAssociation::default() }
+    MacAddressAssociation {
+        host,
+        mac: mac.to_string(),
+        primary: no,
+        pending: no,
+        client_ignore: no,
+        image_ignore: no,
+        ..MacAddressAssociation::default()
+    }
 }
 
 /// Gives a new host its addresses; the first is the primary one.
@@ -106,8 +114,9 @@ pub(super) fn change_addresses(draft: &mut Draft<'_>, host: u32, body: &Body) ->
 pub(super) fn found(host: &Row<Host>, tables: &Tables, needle: &Needle) -> bool {
     let id = host.id.into();
     let hit = |text: &str| needle.hits(text);
-    let inventory_hit =
-        |row: &Row<Inventory>| Inventory::FIELDS.iter().filter(|field| !field.is_number()).any(|field| hit(&field.show(row)));
+    let inventory_hit = |row: &Row<Inventory>| {
+        Inventory::FIELDS.iter().filter(|field| !field.is_number()).any(|field| hit(&field.show(row)))
+    };
     let image_hit = |image: &Row<Image>| hit(&image.name) || hit(&image.description) || hit(&image.path);
     tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id).any(|row| needle.hits_address(&row.mac))
         || tables.of::<Image>().get(host.image).is_some_and(|image| image_hit(image))

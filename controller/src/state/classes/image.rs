@@ -5,14 +5,14 @@ use foghorn_types::ImageId;
 use super::membership::{self, Member};
 use super::{Host, ImageAssociation, ImagePartitionType, ImageType, Os, StorageGroup};
 use crate::state::Refusal;
+use crate::state::class::Class;
 use crate::state::class::{Body, Row, Unique, Write};
+use crate::state::content::ImageContent;
 use crate::state::draft::Draft;
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::needle::Needle;
 use crate::state::scene::Scene;
-use crate::state::content::ImageContent;
-use crate::state::class::Class;
-use crate::state::field::Field;
 use crate::state::value::{Flag, FogTime};
 
 /// A name and settings.
@@ -51,7 +51,7 @@ impl Image {
 
 /// The storage group that a new task of the image uses: the primary one, or the first it was put in.
 #[must_use]
-pub fn storage_group<'t>(tables: &'t crate::state::Tables, image: u32) -> Option<&'t Row<StorageGroup>> {
+pub fn storage_group(tables: &crate::state::Tables, image: u32) -> Option<&Row<StorageGroup>> {
     let associations = || tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, image.into());
     let chosen = associations().find(|row| row.primary.is_yes()).or_else(|| associations().next())?;
     tables.of::<StorageGroup>().get(chosen.storagegroup).map(AsRef::as_ref)
@@ -61,7 +61,12 @@ impl Class for Image {
     const NAME: &'static str = "image";
     const FIELDS: &'static [Field<Self>] = &[
         Field::reference("imageTypeID", |c: &Self| c.image_type, |c, id| c.image_type = id).required(),
-        Field::reference("imagePartitionTypeID", |c: &Self| c.image_partition_type, |c, id| c.image_partition_type = id).none_as(""),
+        Field::reference(
+            "imagePartitionTypeID",
+            |c: &Self| c.image_partition_type,
+            |c, id| c.image_partition_type = id,
+        )
+        .none_as(""),
         Field::id(|c| c.id),
         Field::text("name", 40, |c: &Self| &c.name, |c| &mut c.name).required(),
         Field::long_text("description", |c| &c.description, |c| &mut c.description),
@@ -102,7 +107,8 @@ impl Class for Image {
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
         let tables = scene.tables;
         let os = row.and_then(|row| tables.of::<Os>().get(row.os)).map(AsRef::as_ref);
-        let partitions = row.and_then(|row| tables.of::<ImagePartitionType>().get(row.image_partition_type)).map(AsRef::as_ref);
+        let partitions =
+            row.and_then(|row| tables.of::<ImagePartitionType>().get(row.image_partition_type)).map(AsRef::as_ref);
         let kind = row.and_then(|row| tables.of::<ImageType>().get(row.image_type)).map(AsRef::as_ref);
         out.full("os", os, scene);
         out.full("imagepartitiontype", partitions, scene);
@@ -128,7 +134,12 @@ impl Class for Image {
                 let mut groups: Vec<u32> = first.into_iter().collect();
                 groups.extend(named.into_iter().flatten().filter(|group| Some(*group) != first));
                 for storagegroup in groups {
-                    draft.insert(ImageAssociation { id: 0, image: object.id, storagegroup, primary: primary.into() })?;
+                    draft.insert(ImageAssociation {
+                        id: 0,
+                        image: object.id,
+                        storagegroup,
+                        primary: primary.into(),
+                    })?;
                 }
             }
             (Write::Edit(_), Some(groups)) => membership::replace(draft, Member::GroupsOfImage(object.id), &groups)?,

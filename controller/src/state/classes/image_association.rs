@@ -1,10 +1,10 @@
 //! Which storage groups hold which images.
 
+use crate::state::class::Class;
 use crate::state::class::{Clash, Row, Unique};
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
-use crate::state::class::Class;
-use crate::state::field::Field;
 use crate::state::value::Flag;
 
 /// Which storage groups hold which images.

@@ -1,11 +1,11 @@
 //! When which host was imaged with what.
 
 use super::Host;
+use crate::state::class::Class;
 use crate::state::class::Row;
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
-use crate::state::class::Class;
-use crate::state::field::Field;
 use crate::state::value::FogTime;
 
 /// One imaging of one host.

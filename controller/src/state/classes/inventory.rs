@@ -1,10 +1,10 @@
 //! Hardware of a host, as it reported it.
 
+use crate::state::class::Class;
 use crate::state::class::{Clash, Row, Unique};
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
-use crate::state::class::Class;
-use crate::state::field::Field;
 use crate::state::value::FogTime;
 
 /// Hardware of a host, as it reported it.

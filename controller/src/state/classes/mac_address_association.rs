@@ -3,9 +3,9 @@
 use foghorn_types::MacAddress;
 
 use crate::state::Refusal;
+use crate::state::class::Class;
 use crate::state::class::{Body, Clash, Unique, Write};
 use crate::state::draft::Draft;
-use crate::state::class::Class;
 use crate::state::field::Field;
 use crate::state::value::Flag;
 
@@ -64,7 +64,10 @@ impl Class for MacAddressAssociation {
     }
 
     fn uniques(&self) -> Vec<Unique> {
-        self.address().map(|mac| Unique { field: "mac", value: mac.to_string(), clash: Clash::Merge }).into_iter().collect()
+        self.address()
+            .map(|mac| Unique { field: "mac", value: mac.to_string(), clash: Clash::Merge })
+            .into_iter()
+            .collect()
     }
 
     fn index_key(&self, number: usize) -> Option<u64> {
@@ -72,8 +75,10 @@ impl Class for MacAddressAssociation {
     }
 
     fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
-        let mac: MacAddress =
-            object.mac.parse().map_err(|error: foghorn_types::ParseMacError| Refusal::Invalid { field: "mac", why: error.to_string() })?;
+        let mac: MacAddress = object
+            .mac
+            .parse()
+            .map_err(|error: foghorn_types::ParseMacError| Refusal::Invalid { field: "mac", why: error.to_string() })?;
         let table = draft.tables().of::<Self>();
         let owner = table.by(Self::BY_MAC, mac_key(mac)).find(|row| row.host != object.host);
         match (owner, write) {

@@ -16,17 +16,30 @@ pub(super) enum Member {
 /// Makes `wanted` the members: deletes those that are not in it, adds those that are missing, leaves the others alone.
 pub(super) fn replace(draft: &mut Draft<'_>, member: Member, wanted: &[u32]) -> Result<(), Refusal> {
     match member {
-        Member::HostsOfGroup(group) => replace_rows(draft, GroupAssociation::BY_GROUP, group, wanted, |row: &GroupAssociation| row.host, |host| {
-            GroupAssociation { id: 0, host, group }
-        }),
-        Member::GroupsOfHost(host) => replace_rows(draft, GroupAssociation::BY_HOST, host, wanted, |row: &GroupAssociation| row.group, |group| {
-            GroupAssociation { id: 0, host, group }
-        }),
-        Member::GroupsOfImage(image) => {
-            replace_rows(draft, ImageAssociation::BY_IMAGE, image, wanted, |row: &ImageAssociation| row.storagegroup, |storagegroup| {
-                ImageAssociation { id: 0, image, storagegroup, primary: Flag::No }
-            })
-        }
+        Member::HostsOfGroup(group) => replace_rows(
+            draft,
+            GroupAssociation::BY_GROUP,
+            group,
+            wanted,
+            |row: &GroupAssociation| row.host,
+            |host| GroupAssociation { id: 0, host, group },
+        ),
+        Member::GroupsOfHost(host) => replace_rows(
+            draft,
+            GroupAssociation::BY_HOST,
+            host,
+            wanted,
+            |row: &GroupAssociation| row.group,
+            |group| GroupAssociation { id: 0, host, group },
+        ),
+        Member::GroupsOfImage(image) => replace_rows(
+            draft,
+            ImageAssociation::BY_IMAGE,
+            image,
+            wanted,
+            |row: &ImageAssociation| row.storagegroup,
+            |storagegroup| ImageAssociation { id: 0, image, storagegroup, primary: Flag::No },
+        ),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Storage nodes that failed while a host was served.
 
+use crate::state::class::Class;
 use crate::state::class::{Clash, Row, Unique};
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
-use crate::state::class::Class;
-use crate::state::field::Field;
 use crate::state::value::FogTime;
 
 /// Storage nodes that failed while a host was served.

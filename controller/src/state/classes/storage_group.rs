@@ -1,11 +1,11 @@
 //! Sets of storage nodes that hold the same images.
 
 use super::StorageNode;
+use crate::state::class::Class;
 use crate::state::class::{Row, Unique};
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
-use crate::state::class::Class;
-use crate::state::field::Field;
 
 /// Sets of storage nodes that hold the same images.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

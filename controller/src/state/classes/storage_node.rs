@@ -4,12 +4,12 @@ use foghorn_types::{StorageGroupId, StorageNodeId};
 
 use super::{StorageGroup, Task};
 use crate::state::Refusal;
+use crate::state::class::Class;
 use crate::state::class::{Body, Clash, Row, Unique, Write};
 use crate::state::draft::Draft;
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
-use crate::state::class::Class;
-use crate::state::field::Field;
 use crate::state::value::Flag;
 
 /// An agent that keeps images.
@@ -119,8 +119,15 @@ impl Class for StorageNode {
         Some(self.storagegroup.into())
     }
 
-    fn on_write(_draft: &mut Draft<'_>, object: &mut Self, _write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
-        for path in [&mut object.path, &mut object.ftppath, &mut object.snapinpath, &mut object.sslpath, &mut object.webroot] {
+    fn on_write(
+        _draft: &mut Draft<'_>,
+        object: &mut Self,
+        _write: Write<'_, Self>,
+        _body: &Body,
+    ) -> Result<(), Refusal> {
+        for path in
+            [&mut object.path, &mut object.ftppath, &mut object.snapinpath, &mut object.sslpath, &mut object.webroot]
+        {
             path.truncate(path.trim_end_matches('/').len().max(usize::from(path.starts_with('/'))));
         }
         Ok(())
@@ -135,7 +142,11 @@ impl Class for StorageNode {
 
     fn item(row: &Row<Self>, item: &str, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
         if matches!(item, "images" | "all") {
-            let held = scene.tables.contents().iter().filter(|content| row.key().is_some_and(|node| content.nodes.contains(&node)));
+            let held = scene
+                .tables
+                .contents()
+                .iter()
+                .filter(|content| row.key().is_some_and(|node| content.nodes.contains(&node)));
             let images = held.filter_map(|content| scene.tables.images().get(content.image.get()));
             out.texts("images", images.map(|image| &image.path));
         }

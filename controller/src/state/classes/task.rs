@@ -4,13 +4,13 @@ use foghorn_types::{TaskId, Timestamp};
 
 use super::{Host, Image, StorageGroup, StorageNode, TaskState, TaskType};
 use crate::state::Refusal;
+use crate::state::class::Class;
 use crate::state::class::{Body, Current, Row, Write};
 use crate::state::draft::Draft;
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::needle::Needle;
 use crate::state::scene::Scene;
-use crate::state::class::Class;
-use crate::state::field::Field;
 use crate::state::value::{Flag, FogTime};
 
 /// An order to do something to one host.
@@ -186,7 +186,12 @@ impl Class for Task {
             || tables.of::<TaskState>().get(row.state).is_some_and(|state| needle.hits(&state.name))
     }
 
-    fn on_write(_draft: &mut Draft<'_>, _object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
+    fn on_write(
+        _draft: &mut Draft<'_>,
+        _object: &mut Self,
+        write: Write<'_, Self>,
+        _body: &Body,
+    ) -> Result<(), Refusal> {
         match write {
             // As on a FOG server: tasks come from hosts and groups (`app::tasks`), never from a bare create.
             Write::Create => Err(Refusal::Missing { field: "id" }),

@@ -1,7 +1,7 @@
 //! States that a task goes through.
 
-use crate::state::class::Unique;
 use crate::state::class::Class;
+use crate::state::class::Unique;
 use crate::state::field::Field;
 
 /// States that a task goes through.

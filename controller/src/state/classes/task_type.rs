@@ -1,10 +1,10 @@
 //! Kinds of tasks.
 
+use crate::state::class::Class;
 use crate::state::class::{Row, Unique};
+use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
-use crate::state::class::Class;
-use crate::state::field::Field;
 use crate::state::value::Flag;
 
 /// Kinds of tasks.
