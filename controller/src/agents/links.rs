@@ -74,8 +74,22 @@ impl Links {
     /// # Errors
     /// When the node has no link, or does not keep up with its orders.
     pub fn send(&self, node: StorageNodeId, message: Message) -> Result<(), SendError> {
+        self.send_with(node, || Some(message))
+    }
+
+    /// Like [`Links::send`], with an order that tells a state which may change at any moment. `build` runs under the
+    /// registry's lock, so of two such orders the one that saw more comes later. `None`: there is nothing to tell.
+    ///
+    /// # Errors
+    /// As [`Links::send`].
+    pub(crate) fn send_with(
+        &self,
+        node: StorageNodeId,
+        build: impl FnOnce() -> Option<Message>,
+    ) -> Result<(), SendError> {
         let links = self.lock();
         let link = links.get(&node).ok_or(SendError::Offline)?;
+        let Some(message) = build() else { return Ok(()) };
         match link.outgoing.try_send(Ok(ControllerMessage { message: Some(message) })) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(SendError::Offline),

@@ -3,10 +3,11 @@
 use foghorn_lifecycle::{Effect, TaskEvent, TransitionError};
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{AdmitClient, CancelSession};
-use foghorn_types::{TaskId, Timestamp};
+use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 use tracing::{Instrument, debug, info, info_span};
 
 use super::orders;
+use crate::agents::links::SendError;
 use crate::api::Ctx;
 use crate::app::task_outcome;
 use crate::state::run::Run;
@@ -85,20 +86,37 @@ async fn move_task(
 }
 
 /// Does what a move asks for. What cannot be done now is repeated with the node's next link.
-pub fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
+fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
+    let task = run.task;
     for effect in effects {
-        let (node, message) = match effect {
-            Effect::OpenSession { node } => (*node, Message::Open(orders::open_session(run))),
-            Effect::AdmitClient { node } => (*node, Message::Admit(admit(run))),
+        let (node, sent) = match effect {
+            Effect::OpenSession { node } => {
+                (*node, tell(ctx, task, *node, |run| Message::Open(orders::open_session(run))))
+            }
+            Effect::AdmitClient { node } => (*node, tell(ctx, task, *node, |run| Message::Admit(admit(run)))),
             Effect::CloseSession { node, reason } => {
-                (*node, Message::Cancel(CancelSession { task_id: run.task.get(), reason: reason.clone() }))
+                let cancel = CancelSession { task_id: task.get(), reason: reason.clone() };
+                (*node, ctx.links.send(*node, Message::Cancel(cancel)))
             }
             Effect::RecordNodeFailure { .. } => continue, // part of the transaction
         };
-        if let Err(refused) = ctx.links.send(node, message) {
-            debug!(%node, task = %run.task, %refused, "an order waits for the node's next link");
+        if let Err(refused) = sent {
+            debug!(%node, %task, %refused, "an order waits for the node's next link");
         }
     }
+}
+
+/// Tells the node what the tables say by now, which is this move or a later one: a check-in that overtakes the assignment
+/// must not be undone by the assignment's order.
+pub(super) fn tell(
+    ctx: &Ctx,
+    task: TaskId,
+    node: StorageNodeId,
+    order: impl FnOnce(&Run) -> Message,
+) -> Result<(), SendError> {
+    ctx.links.send_with(node, || {
+        ctx.state.read(|tables| tables.runs.get(task).filter(|run| run.node() == Some(node)).map(|run| order(run)))
+    })
 }
 
 fn admit(run: &Run) -> AdmitClient {

@@ -6,6 +6,7 @@ use foghorn_proto::link::{CancelSession, OpenSession, Reconcile, SessionKind, St
 use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId};
 use tracing::debug;
 
+use super::execute::tell;
 use crate::api::Ctx;
 use crate::state::Tables;
 use crate::state::run::{Run, RunKind};
@@ -68,12 +69,12 @@ pub(super) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
 /// Sends every connected node its sessions once more.
 pub(super) fn repeat(ctx: &Ctx) {
     for node in ctx.links.online() {
-        let orders: Vec<_> = ctx.state.read(|tables| {
-            tables.runs.active().filter(|run| run.node() == Some(node)).map(|run| open_session(run)).collect()
-        });
-        for order in orders {
-            if let Err(refused) = ctx.links.send(node, Message::Open(order)) {
-                debug!(%node, %refused, "could not repeat an order");
+        let tasks: Vec<TaskId> = ctx
+            .state
+            .read(|tables| tables.runs.active().filter(|run| run.node() == Some(node)).map(|run| run.task).collect());
+        for task in tasks {
+            if let Err(refused) = tell(ctx, task, node, |run| Message::Open(open_session(run))) {
+                debug!(%node, %task, %refused, "could not repeat an order");
             }
         }
     }
