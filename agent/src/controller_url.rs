@@ -22,12 +22,6 @@ impl ControllerUrl {
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
-
-    /// Whether there is no TLS and so no certificate to compare with a token.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.0.starts_with("http://")
-    }
 }
 
 impl FromStr for ControllerUrl {
