@@ -48,7 +48,7 @@ impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         let (exit, advice) = match &error {
             ApiError::Authority(_) => (Exit::Usage, Some("log in again with --ca or --ca-fingerprint")),
-            ApiError::Unreachable { source: ureq::Error::Rustls(_) | ureq::Error::Tls(_), .. } => (
+            ApiError::Unreachable { source, .. } if is_distrust(source) => (
                 Exit::Failed,
                 Some("the server's certificate was not accepted: log in with --ca FILE or --ca-fingerprint SHA"),
             ),
@@ -57,7 +57,9 @@ impl From<ApiError> for Failure {
             }
             ApiError::Credentials { .. } => (Exit::Refused, Some("run `foghorn login` with valid tokens")),
             ApiError::NotFound(_) => (Exit::NotFound, None),
-            ApiError::Conflict(_) => (Exit::Conflict, None),
+            ApiError::Conflict(_) => {
+                (Exit::Conflict, Some("see what is there with `list` and `task list --active`, then choose or wait"))
+            }
             ApiError::Invalid(_) => (Exit::Usage, None),
             ApiError::Server { .. } => (Exit::Failed, Some("the server's log says more")),
             ApiError::Answer { .. } => (Exit::Failed, Some("client and server may be of different versions")),
@@ -209,6 +211,15 @@ impl Api {
     }
 }
 
+/// Whether the connection failed because of the server's certificate. A handshake's error comes as one of input and output.
+fn is_distrust(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
+        ureq::Error::Io(error) => error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+        _ => false,
+    }
+}
+
 /// FOG's statuses do not tell a conflict from a crash; its few fixed sentences do.
 fn classify(status: u16, said: Option<String>, request: &str, server: &str) -> ApiError {
     let message = said.unwrap_or_else(|| "no reason was given".to_owned());
@@ -219,8 +230,8 @@ fn classify(status: u16, said: Option<String>, request: &str, server: &str) -> A
     match status {
         401 | 403 => ApiError::Credentials { server: server.to_owned() },
         404 => ApiError::NotFound(format!("the server does not know {request}: {message}")),
-        409 => ApiError::Conflict(message),
-        500 if taken => ApiError::Conflict(message),
+        409 => ApiError::Conflict(format!("the server refused {request}: {message}")),
+        500 if taken => ApiError::Conflict(format!("the server refused {request}: {message}")),
         400 | 413 | 417 | 422 => ApiError::Invalid(format!("the server refused {request}: {message}")),
         _ => ApiError::Server { status, request: request.to_owned(), message },
     }

@@ -141,7 +141,8 @@ impl Output {
 fn cell(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
-        Value::String(text) if text.is_empty() => None,
+        // FOG's zero date is "never", and its icons are for its own pages.
+        Value::String(text) if text.is_empty() || text.starts_with("0000-00-00") || text.starts_with('<') => None,
         Value::String(text) => Some(text.clone()),
         Value::Array(items) => {
             let words: Vec<String> = items.iter().filter_map(cell).collect();
@@ -193,6 +194,7 @@ mod tests {
     #[test]
     fn cells_leave_out_what_says_nothing() {
         assert_eq!(cell(&json!("")), None);
+        assert_eq!(cell(&json!("0000-00-00 00:00:00")), None);
         assert_eq!(cell(&json!({"id": "3", "name": "win11"})).as_deref(), Some("win11"));
         assert_eq!(cell(&json!({"id": ""})), None);
         assert_eq!(cell(&json!(["a", "b"])).as_deref(), Some("a, b"));

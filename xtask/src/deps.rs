@@ -19,7 +19,7 @@ enum Allowed {
 
 /// # Errors
 /// Lists every arrow that the table does not have, every crate without a row, and every row without a crate.
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])

@@ -192,6 +192,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_changed_on_a_real_disk_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = super::super::disk::make(folder.path(), 4 << 20).unwrap();
+        let captured = survey(&disk, folder.path()).unwrap();
+        assert_eq!(
+            captured.partitions.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(),
+            ["vfat", "ext4", "ntfs"]
+        );
+        assert!(captured.files() > 20, "{}", captured.files());
+        survey(&disk, folder.path()).unwrap().same_as(&captured, &disk).unwrap();
+
+        let other = folder.path().join("other");
+        fs::write(&other, "not what was captured").unwrap();
+        let esp = format!("{}@@1M", path_text(&disk));
+        run("mcopy", ["-o", "-i", &esp, path_text(&other), "::/EFI/BOOT/FILE000.BIN"]).unwrap();
+        let error = survey(&disk, folder.path()).unwrap().same_as(&captured, &disk).unwrap_err().to_string();
+        assert!(error.contains("FILE000.BIN"), "{error}");
+    }
+
+    #[test]
     fn a_changed_file_is_named() {
         let survey = |listing: &str| Survey { partitions: vec![("ext4".to_owned(), listing.to_owned())] };
         let captured = survey("11  ./a\n22  ./b\n");

@@ -12,6 +12,7 @@ use super::object::{delete_all, show_row, show_rows};
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::output::Format;
 
 #[derive(Subcommand, Debug)]
 pub enum GroupCommand {
@@ -69,8 +70,9 @@ pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
         }
         GroupCommand::Show { group } => {
             let mut row = find::<Group>(&api, &group)?;
-            let members = members(&api, row.view.id)?;
-            if let Some(fields) = row.raw.as_object_mut() {
+            // For people only: as JSON the object is what the API gives.
+            if let (Format::Table, Some(fields)) = (output.format, row.raw.as_object_mut()) {
+                let members = members(&api, row.view.id)?;
                 let names: Vec<&str> = members.iter().map(|host| host.view.name.as_str()).collect();
                 fields.insert("hosts".into(), json!(names));
             }

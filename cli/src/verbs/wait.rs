@@ -114,7 +114,8 @@ fn phase(phase: TaskPhase) -> &'static str {
 #[must_use]
 pub fn line(status: &TaskStatus) -> String {
     let mut text = format!("{}: {}", status.host.name, phase(status.state));
-    if let Some(progress) = &status.progress {
+    // Before the first figures there is nothing to tell.
+    if let Some(progress) = status.progress.as_ref().filter(|progress| progress.bytes_total.bytes() > 0) {
         let (done, total) = (progress.bytes_done.bytes(), progress.bytes_total.bytes());
         text.push_str(&format!(
             " {:.1} %, {} of {}, {:.1} MB/s",

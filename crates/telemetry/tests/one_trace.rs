@@ -10,7 +10,7 @@ fn a_trace_is_carried_without_an_endpoint() {
     assert_eq!(foghorn_telemetry::current_traceparent(), None, "outside every span");
 
     let sender = info_span!(target: "foghorn_test", "request");
-    let sent = sender.in_scope(|| foghorn_telemetry::current_traceparent()).expect("in a span");
+    let sent = sender.in_scope(foghorn_telemetry::current_traceparent).expect("in a span");
     let parts: Vec<&str> = sent.split('-').collect();
     assert_eq!((parts.len(), parts[0], parts[1].len(), parts[2].len()), (4, "00", 32, 16), "{sent}");
 
@@ -24,7 +24,7 @@ fn a_trace_is_carried_without_an_endpoint() {
 
     let broken = info_span!(target: "foghorn_test", "broken");
     foghorn_telemetry::set_parent(&broken, "not a traceparent");
-    let own = broken.in_scope(|| foghorn_telemetry::current_traceparent()).unwrap();
+    let own = broken.in_scope(foghorn_telemetry::current_traceparent).unwrap();
     assert_ne!(own.split('-').nth(1), Some(parts[1]), "a broken header starts a trace of its own");
 
     assert!(foghorn_telemetry::init("foghorn-test", None).is_err(), "twice in one process");
