@@ -35,7 +35,7 @@ pub struct DemoArgs {
     #[arg(long, env = "DISK", value_name = "PATH")]
     disk: Option<PathBuf>,
     /// Leave the server running, and say how to talk to it
-    #[arg(long, env = "KEEP")]
+    #[arg(long, env = "KEEP", value_parser = clap::builder::FalseyValueParser::new())]
     keep: bool,
     /// MiB of this machine's files to put on the disk that is made
     #[arg(long, value_name = "MIB", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=65536))]
@@ -70,8 +70,11 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("the work folder's path must be plain text without blanks"));
     }
 
-    let golden = match &args.disk {
-        Some(disk) => disk.canonicalize().map_err(broken)?,
+    // `make demo DISK=` means no disk.
+    let golden = match args.disk.as_ref().filter(|disk| !disk.as_os_str().is_empty()) {
+        Some(disk) => disk.canonicalize().map_err(|error| {
+            Failure::new(Exit::NotFound, format!("the disk {} cannot be used", disk.display())).caused_by(error)
+        })?,
         None => {
             step("making a disk: GPT, EFI system partition, ext4 and NTFS with files of this machine");
             disk::make(work.path(), args.content << 20).map_err(broken)?
