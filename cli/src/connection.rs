@@ -12,7 +12,7 @@ pub struct ConnectionArgs {
     /// Context to use instead of the current one
     #[arg(long, global = true, env = "FOGHORN_CONTEXT", value_name = "NAME", help_heading = "Connection")]
     pub context: Option<String>,
-    /// Server to talk to, such as https://fog.example.org:8443
+    /// Server to talk to, such as `https://fog.example.org:8443`
     #[arg(long, global = true, env = "FOGHORN_SERVER", value_name = "URL", help_heading = "Connection")]
     pub server: Option<String>,
     /// Certificate authority of the server, as a PEM file

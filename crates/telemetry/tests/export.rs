@@ -18,13 +18,13 @@ fn child() {
 }
 
 fn start(endpoint: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    Command::new(std::env::current_exe().expect("this program has a path"))
         .args(["--exact", "child", "--ignored"])
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap()
+        .expect("this program can be started")
 }
 
 /// The first request of a gRPC client is sent before the server has said anything, and names the service in plain bytes.
