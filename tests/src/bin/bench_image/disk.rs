@@ -66,14 +66,13 @@ fn copy_real_files(from: &Path, to: &Path, bytes: u64) -> Result<u64> {
     Ok(copied)
 }
 
-/// Replaces files by others of the same length but new contents, `bytes` in all, as an update does.
+/// Replaces files by others of the same length but new contents, `bytes` in all, as an update of some packages does: whole
+/// folders of them, at several places of the tree.
 fn replace_files(tree: &Path, volume: &Path, work: &Path, bytes: u64) -> Result<()> {
     let (mut replaced, mut script) = (0, String::new());
     let fresh = work.join("fresh");
     fs::create_dir_all(&fresh)?;
-    let files = disks::files(tree)?;
-    // Large files first come out as few places, small ones as many: take every seventh of all sizes.
-    for (number, file) in files.iter().enumerate().step_by(7) {
+    for (number, file) in files_of_some_folders(tree)?.iter().enumerate() {
         let mut contents = fs::read(file)?;
         for line in contents.chunks_mut(4096) {
             let mark = (number as u64).to_le_bytes();
@@ -89,10 +88,23 @@ fn replace_files(tree: &Path, volume: &Path, work: &Path, bytes: u64) -> Result<
             break;
         }
     }
+    ensure!(replaced >= bytes, "only {replaced} of {bytes} bytes were replaced");
     let commands = work.join("replace.debugfs");
     fs::write(&commands, script)?;
     run("debugfs", ["-w", "-f", text(&commands)?, text(volume)?])?;
     fs::remove_dir_all(&fresh)?;
     run("e2fsck", ["-fn", text(volume)?])?;
     Ok(())
+}
+
+/// The files of every eighth folder, then of the others: the first ones, at several places, make up what is replaced.
+fn files_of_some_folders(tree: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders: Vec<PathBuf> = fs::read_dir(tree)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    folders.sort();
+    let (first, others): (Vec<_>, Vec<_>) = folders.into_iter().enumerate().partition(|(number, _)| number % 8 == 3);
+    let mut found = vec![];
+    for (_, folder) in first.into_iter().chain(others) {
+        found.extend(disks::files(&folder)?);
+    }
+    Ok(found)
 }
