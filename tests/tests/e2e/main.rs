@@ -2,6 +2,7 @@
 //! are not ours. One file per subject.
 
 mod bad_input;
+mod command_line;
 mod corruption;
 mod crashes;
 mod disk_full;
