@@ -56,7 +56,7 @@ fn capture_and_deploy_to_a_group_from_the_command_line() {
     expect(&stack, 4, &["host", "show", "nobody"]);
     expect(&stack, 6, &["host", "create", "golden", "--mac", "52:54:00:00:0a:02"]);
 
-    expect(&stack, 0, &["image", "capture", "lab", "--host", "golden", "--yes"]);
+    expect(&stack, 0, &["image", "capture", "lab", "--host", "golden"]);
     let mut capture = client(&stack, "golden", "52:54:00:00:0a:01", &golden.path);
     assert!(capture.wait(PATIENCE).unwrap().success(), "{}", capture.log());
     expect(&stack, 0, &["image", "verify", "lab", "--wait"]);
