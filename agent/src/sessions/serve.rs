@@ -110,6 +110,7 @@ impl Connection {
             Left::ByClient(EndReason::Closed) => debug!("the client closed the connection"),
             Left::ByClient(reason) => info!(%reason, "the client's connection ended, it may come back"),
             Left::Stopped(Stop::Cancelled { reason }) => session.cancel(&reason),
+            Left::Stopped(Stop::Failed { reason }) => session.fail(&reason),
             Left::Stopped(Stop::Interrupted { reason }) => session.interrupt(&reason),
             Left::ShuttingDown => session.interrupt("the node is shutting down"),
         }
@@ -222,7 +223,7 @@ impl Sessions {
 
     /// Ends the session for a reason of this node's own or because its client broke the rules; the client is told.
     pub(super) fn fail(&self, task: foghorn_types::TaskId, reason: String, node_at_fault: bool) {
-        let stop = Stop::Cancelled { reason: reason.clone() };
+        let stop = Stop::Failed { reason: reason.clone() };
         self.end(task, Outcome::Failed { reason, node_at_fault }, Some(stop));
     }
 }

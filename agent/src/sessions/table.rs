@@ -22,6 +22,8 @@ use super::progress::Meter;
 pub(super) enum Stop {
     /// The session is over: do not come back.
     Cancelled { reason: String },
+    /// The session is over because this node ended it as failed: do not come back.
+    Failed { reason: String },
     /// The task stands; another connection has taken this one's place, or this node goes down.
     Interrupted { reason: String },
 }

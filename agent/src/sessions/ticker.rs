@@ -32,7 +32,7 @@ impl Sessions {
         for task in late {
             let reason = "the deadline of the task has passed".to_owned();
             let outcome = Outcome::Failed { reason: reason.clone(), node_at_fault: false };
-            self.end(task, outcome, Some(Stop::Cancelled { reason }));
+            self.end(task, outcome, Some(Stop::Failed { reason }));
         }
         self.table().forget(wall - self.timing.outcome_kept);
     }

@@ -42,6 +42,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub enum CaptureError {
     #[error("cancelled: {reason}")]
     Cancelled { reason: String },
+    #[error("the agent ended the task as failed: {reason}")]
+    EndedByAgent { reason: String },
     #[error("the disk cannot be captured")]
     Survey(#[from] SurveyDiskError),
     #[error("the disk failed")]
@@ -256,6 +258,7 @@ async fn take_turn(shared: &Shared, connection: &AgentConnection, stages: &mut S
 fn lost(link: &mut Link, error: StreamError) -> Result<(), CaptureError> {
     match error {
         StreamError::Ended(EndReason::Cancelled { reason }) => Err(CaptureError::Cancelled { reason }),
+        StreamError::Ended(EndReason::Failed { reason }) => Err(CaptureError::EndedByAgent { reason }),
         error if error.is_transient() => {
             tracing::warn!(error = describe(&error), "lost the agent, connecting again");
             link.move_on();

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use foghorn_disk_layout::RenderGptError;
 use foghorn_image::{DecodeManifestError, Manifest, PartitionTable};
-use foghorn_transport::Stage;
+use foghorn_transport::{EndReason, Stage, StreamError};
 use foghorn_transport::client::FetchManifestError;
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, ManifestId};
 use tokio::sync::mpsc;
@@ -59,6 +59,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub enum DeployError {
     #[error("cancelled: {reason}")]
     Cancelled { reason: String },
+    #[error("the agent ended the task as failed: {reason}")]
+    EndedByAgent { reason: String },
     #[error("{path} has {have} bytes, the image needs {need}", path = path.display(), have = have.bytes(), need = need.bytes())]
     TooSmall { path: PathBuf, have: ByteCount, need: ByteCount },
     #[error("{path} has sectors of {have} bytes, the image is of a disk with {need}", path = path.display())]
@@ -161,6 +163,7 @@ async fn fetch_manifest(link: &mut Link, stop: &CancellationToken) -> Result<Man
         };
         match fetched {
             Ok(bytes) => return Ok(Manifest::decode(&bytes)?),
+            Err(FetchManifestError::Stream(error @ StreamError::Ended(_))) => lost(link, error)?,
             Err(error) if error.is_transient() => {
                 tracing::warn!(error = describe(&error), "could not fetch the manifest, trying again");
                 link.move_on();
@@ -272,7 +275,7 @@ async fn drive(shared: &Arc<Shared>, link: &mut Link, queues: &Queues) -> Result
             loop {
                 tokio::select! {
                     end = &mut fetching => break end,
-                    reason = connection.ended() => break FetchEnd::Lost(foghorn_transport::StreamError::Ended(reason)),
+                    reason = connection.ended() => break FetchEnd::Lost(StreamError::Ended(reason)),
                     () = tokio::time::sleep(TICK) => {
                         shared.progress.set_limiting(limiting_stage(
                             [Stage::Network, Stage::Codec, Stage::Disk],
@@ -301,10 +304,10 @@ fn stopped() -> DeployError {
 }
 
 /// What a lost connection means: go on elsewhere, or the end.
-fn lost(link: &mut Link, error: foghorn_transport::StreamError) -> Result<(), DeployError> {
-    use foghorn_transport::{EndReason, StreamError};
+fn lost(link: &mut Link, error: StreamError) -> Result<(), DeployError> {
     match error {
         StreamError::Ended(EndReason::Cancelled { reason }) => Err(DeployError::Cancelled { reason }),
+        StreamError::Ended(EndReason::Failed { reason }) => Err(DeployError::EndedByAgent { reason }),
         error if error.is_transient() => {
             tracing::warn!(error = describe(&error), "lost the agent, connecting again");
             link.move_on();

@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
+use quinn::{RecvStream, SendStream};
 use serde::Serialize;
 
+use crate::link::{Link, RESET_ABANDONED, RESET_ENDED};
 use crate::session::{CLOSE_VIOLATION, EndReason};
 use crate::wire::{DecodeMessageError, MAX_FRAME, encode};
 
@@ -49,31 +50,6 @@ impl StreamError {
     }
 }
 
-impl From<ConnectionError> for StreamError {
-    fn from(error: ConnectionError) -> Self {
-        Self::Ended(EndReason::from(&error))
-    }
-}
-
-impl From<ReadError> for StreamError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::ConnectionLost(error) => error.into(),
-            ReadError::Reset(_) => Self::Reset,
-            ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => Self::Truncated,
-        }
-    }
-}
-
-impl From<WriteError> for StreamError {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::ConnectionLost(error) => error.into(),
-            WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => Self::Reset,
-        }
-    }
-}
-
 /// What the end of a writer's life means to the reader, if [`FrameWriter::finish`] was not called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum OnDrop {
@@ -89,7 +65,7 @@ const BATCH: usize = 64;
 /// Reads frames and raw bytes. Copies each byte once, from datagrams into one buffer per item.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
-    connection: Connection,
+    link: Link,
     stream: RecvStream,
     segments: VecDeque<Bytes>,
     assembling: BytesMut,
@@ -98,8 +74,8 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    pub(crate) fn new(connection: Connection, stream: RecvStream) -> Self {
-        Self { connection, stream, segments: VecDeque::new(), assembling: BytesMut::new(), frame: None }
+    pub(crate) fn new(link: Link, stream: RecvStream) -> Self {
+        Self { link, stream, segments: VecDeque::new(), assembling: BytesMut::new(), frame: None }
     }
 
     /// The next message, or `None` at the proper end of the stream. Cancel-safe.
@@ -146,7 +122,7 @@ impl FrameReader {
     /// Ends the connection when the peer broke the protocol: nothing it says later could be trusted to mean anything.
     fn blame(&self, error: StreamError) -> StreamError {
         if error.is_violation() {
-            self.connection.close(CLOSE_VIOLATION, error.to_string().as_bytes());
+            self.link.connection.close(CLOSE_VIOLATION, error.to_string().as_bytes());
         }
         error
     }
@@ -162,10 +138,11 @@ impl FrameReader {
                 return Ok(Some(bytes));
             }
             let mut batch = [const { Bytes::new() }; BATCH];
-            match self.stream.read_chunks(&mut batch).await? {
-                Some(count) => self.segments.extend(batch.into_iter().take(count)),
-                None if self.assembling.is_empty() => return Ok(None),
-                None => return Err(self.blame(StreamError::Truncated)),
+            match self.stream.read_chunks(&mut batch).await {
+                Err(error) => return Err(self.link.read_failed(error).await),
+                Ok(Some(count)) => self.segments.extend(batch.into_iter().take(count)),
+                Ok(None) if self.assembling.is_empty() => return Ok(None),
+                Ok(None) => return Err(self.blame(StreamError::Truncated)),
             }
         }
     }
@@ -193,19 +170,27 @@ impl FrameReader {
     }
 }
 
-/// Writes frames and raw bytes; raw bytes are not copied.
-#[derive(Debug)]
-pub(crate) struct FrameWriter {
-    stream: SendStream,
-    on_drop: OnDrop,
+impl Drop for FrameReader {
+    fn drop(&mut self) {
+        if self.link.is_told() {
+            // Fails only when all was read; then nobody waits for an answer.
+            let _ = self.stream.stop(RESET_ENDED);
+        }
+    }
 }
 
-/// Tells the reader that the writer went away before it was done.
-const RESET_ABANDONED: VarInt = VarInt::from_u32(1);
+/// Writes frames and raw bytes; raw bytes are not copied. Stops when a reason for the end of the session was given.
+#[derive(Debug)]
+pub(crate) struct FrameWriter {
+    link: Link,
+    stream: SendStream,
+    on_drop: OnDrop,
+    outlives_session: bool,
+}
 
 impl FrameWriter {
-    pub(crate) fn new(stream: SendStream, on_drop: OnDrop) -> Self {
-        Self { stream, on_drop }
+    pub(crate) fn new(link: Link, stream: SendStream, on_drop: OnDrop) -> Self {
+        Self { link, stream, on_drop, outlives_session: false }
     }
 
     /// Not cancel-safe: a frame cut short spoils the stream.
@@ -216,13 +201,40 @@ impl FrameWriter {
     /// Not cancel-safe.
     pub(crate) async fn send_body(&mut self, body: Vec<u8>) -> Result<(), StreamError> {
         let mut parts = [frame_of(body)];
-        Ok(self.stream.write_all_chunks(&mut parts).await?)
+        self.write(&mut parts).await
     }
 
     /// Not cancel-safe.
     pub(crate) async fn send_with<M: Serialize>(&mut self, message: &M, raw: Bytes) -> Result<(), StreamError> {
         let mut parts = [frame_of(encode(message)), raw];
-        Ok(self.stream.write_all_chunks(&mut parts).await?)
+        self.write(&mut parts).await
+    }
+
+    /// A writer that waits for room must not hold on to what it has queued when the session is over: the reason would have
+    /// to wait behind it for the peer's window.
+    async fn write(&mut self, parts: &mut [Bytes]) -> Result<(), StreamError> {
+        let written = if self.outlives_session {
+            self.stream.write_all_chunks(parts).await
+        } else {
+            tokio::select! {
+                written = self.stream.write_all_chunks(parts) => written,
+                reason = self.link.until_told() => {
+                    self.on_drop = OnDrop::Reset;
+                    // Fails only when the stream is over already.
+                    let _ = self.stream.reset(RESET_ENDED);
+                    return Err(StreamError::Ended(reason));
+                }
+            }
+        };
+        match written {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.link.write_failed(error).await),
+        }
+    }
+
+    /// For what is said after the end.
+    pub(crate) fn outlive_session(&mut self) {
+        self.outlives_session = true;
     }
 
     pub(crate) fn set_on_drop(&mut self, on_drop: OnDrop) {
@@ -239,6 +251,7 @@ impl Drop for FrameWriter {
         // Both fail only when the stream is over already, and then there is nothing left to say.
         let _ = match self.on_drop {
             OnDrop::Finish => self.stream.finish(),
+            OnDrop::Reset if self.link.is_told() => self.stream.reset(RESET_ENDED),
             OnDrop::Reset => self.stream.reset(RESET_ABANDONED),
         };
     }

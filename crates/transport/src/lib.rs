@@ -15,6 +15,7 @@ pub mod client;
 mod endpoint;
 mod frame;
 pub mod identity;
+mod link;
 pub mod server;
 mod session;
 

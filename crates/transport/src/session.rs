@@ -99,6 +99,8 @@ pub(crate) const CLOSE_DONE: VarInt = VarInt::from_u32(0);
 pub(crate) const CLOSE_CANCELLED: VarInt = VarInt::from_u32(1);
 /// The agent cannot go on now, the task itself stands.
 pub(crate) const CLOSE_INTERRUPTED: VarInt = VarInt::from_u32(2);
+/// The agent ended the task as failed.
+pub(crate) const CLOSE_FAILED: VarInt = VarInt::from_u32(4);
 /// The peer sent what the protocol does not allow.
 pub(crate) const CLOSE_VIOLATION: VarInt = VarInt::from_u32(3);
 
@@ -111,6 +113,8 @@ pub enum EndReason {
     Cancelled { reason: String },
     /// The agent had to stop (shutdown, fault of its own); the task stands and may be taken up again.
     Interrupted { reason: String },
+    /// The agent ended the task as failed, for a reason of its own (its disk is full, the image is damaged): do not come back.
+    Failed { reason: String },
     /// One end broke the protocol.
     Violation { reason: String },
     /// The agent closed it instead of serving.
@@ -128,7 +132,11 @@ impl EndReason {
         match self {
             Self::Interrupted { .. } | Self::ConnectionLost { .. } => true,
             Self::Refused { code, .. } => code.is_transient(),
-            Self::Closed | Self::Cancelled { .. } | Self::Violation { .. } | Self::Untrusted { .. } => false,
+            Self::Closed
+            | Self::Cancelled { .. }
+            | Self::Failed { .. }
+            | Self::Violation { .. }
+            | Self::Untrusted { .. } => false,
         }
     }
 
@@ -138,6 +146,7 @@ impl EndReason {
             CLOSE_DONE => Self::Closed,
             CLOSE_CANCELLED => Self::Cancelled { reason },
             CLOSE_INTERRUPTED => Self::Interrupted { reason },
+            CLOSE_FAILED => Self::Failed { reason },
             CLOSE_VIOLATION => Self::Violation { reason },
             code => match RefusalCode::from_close_code(code) {
                 Some(code) => Self::Refused { code, reason },
@@ -174,6 +183,7 @@ impl std::fmt::Display for EndReason {
             Self::Closed => f.write_str("the connection was closed"),
             Self::Cancelled { reason } => write!(f, "the task was cancelled: {reason}"),
             Self::Interrupted { reason } => write!(f, "the agent had to stop: {reason}"),
+            Self::Failed { reason } => write!(f, "the agent ended the task as failed: {reason}"),
             Self::Violation { reason } => write!(f, "the protocol was violated: {reason}"),
             Self::Refused { code, reason } => write!(f, "the agent refused ({code:?}): {reason}"),
             Self::Untrusted { problem } => write!(f, "a certificate was not accepted: {problem}"),

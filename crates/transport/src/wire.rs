@@ -5,7 +5,10 @@
 use foghorn_types::{ByteCount, ChunkId, ManifestId, TaskId};
 use serde::{Deserialize, Serialize};
 
-use crate::session::{ClientOutcome, ClientProgress, Hello, SessionKind, Stage};
+use crate::session::{
+    CLOSE_CANCELLED, CLOSE_FAILED, CLOSE_INTERRUPTED, ClientOutcome, ClientProgress, EndReason, Hello, RefusalCode,
+    SessionKind, Stage,
+};
 
 /// Version of everything in this module. Goes up with every change of meaning.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -53,7 +56,7 @@ pub enum ClientMessage {
     Finished { outcome: WireOutcome, progress: Option<WireProgress> },
 }
 
-/// What an agent sends, always on a stream that a client opened.
+/// What an agent sends on a stream that a client opened.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum AgentMessage {
     /// Answers `Hello`.
@@ -76,6 +79,47 @@ pub enum AgentMessage {
     RequestRefused { reason: String },
     /// Answers `Finished`: the controller has it in its store.
     Recorded,
+    /// Answers `Hello`: the client is not served.
+    Refused { code: WireRefusal, reason: String },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum WireRefusal {
+    Version,
+    NotOrdered,
+    NotReady,
+    Busy,
+    ShuttingDown,
+}
+
+/// The one message on the one stream that an agent opens: why it ends the session.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WireGoodbye {
+    pub kind: WireGoodbyeKind,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum WireGoodbyeKind {
+    Cancelled,
+    Interrupted,
+    Failed,
+}
+
+impl WireGoodbye {
+    /// `reason` is cut to [`MAX_REASON`].
+    pub(crate) fn new(kind: WireGoodbyeKind, reason: &str) -> Self {
+        Self { kind, reason: cut(reason.to_owned()) }
+    }
+
+    /// For a client that does not answer.
+    pub(crate) fn close_code(&self) -> quinn::VarInt {
+        match self.kind {
+            WireGoodbyeKind::Cancelled => CLOSE_CANCELLED,
+            WireGoodbyeKind::Interrupted => CLOSE_INTERRUPTED,
+            WireGoodbyeKind::Failed => CLOSE_FAILED,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -151,9 +195,18 @@ pub fn decode_agent_message(bytes: &[u8]) -> Result<AgentMessage, DecodeMessageE
         AgentMessage::Manifest { len } => check_len(*len, MAX_MANIFEST)?,
         AgentMessage::Stored { stored } => check_ids(stored.len())?,
         AgentMessage::Durable { ids } => check_ids(ids.len())?,
+        AgentMessage::Refused { reason, .. } => check_reason(reason)?,
         _ => {}
     }
     Ok(message)
+}
+
+/// # Errors
+/// When the bytes are not exactly one goodbye, or its reason is too long.
+pub fn decode_goodbye(bytes: &[u8]) -> Result<WireGoodbye, DecodeMessageError> {
+    let goodbye: WireGoodbye = decode(bytes)?;
+    check_reason(&goodbye.reason)?;
+    Ok(goodbye)
 }
 
 /// # Errors
@@ -207,6 +260,10 @@ fn check_ids(count: usize) -> Result<(), DecodeMessageError> {
     if count <= MAX_IDS { Ok(()) } else { Err(DecodeMessageError::TooManyIds(count)) }
 }
 
+fn check_reason(reason: &str) -> Result<(), DecodeMessageError> {
+    check_len(u32::try_from(reason.len()).unwrap_or(u32::MAX), MAX_REASON as u32)
+}
+
 fn check_chunk(plain: u32, compressed: u32) -> Result<(), DecodeMessageError> {
     check_len(plain, MAX_PLAIN)?;
     check_len(compressed, MAX_COMPRESSED)
@@ -219,6 +276,41 @@ fn check_len(found: u32, limit: u32) -> Result<(), DecodeMessageError> {
 impl From<WireHello> for Hello {
     fn from(wire: WireHello) -> Self {
         Self { task: wire.task, software: wire.software, traceparent: wire.traceparent }
+    }
+}
+
+impl From<WireGoodbye> for EndReason {
+    fn from(goodbye: WireGoodbye) -> Self {
+        let reason = goodbye.reason;
+        match goodbye.kind {
+            WireGoodbyeKind::Cancelled => Self::Cancelled { reason },
+            WireGoodbyeKind::Interrupted => Self::Interrupted { reason },
+            WireGoodbyeKind::Failed => Self::Failed { reason },
+        }
+    }
+}
+
+impl From<RefusalCode> for WireRefusal {
+    fn from(code: RefusalCode) -> Self {
+        match code {
+            RefusalCode::Version => Self::Version,
+            RefusalCode::NotOrdered => Self::NotOrdered,
+            RefusalCode::NotReady => Self::NotReady,
+            RefusalCode::Busy => Self::Busy,
+            RefusalCode::ShuttingDown => Self::ShuttingDown,
+        }
+    }
+}
+
+impl From<WireRefusal> for RefusalCode {
+    fn from(code: WireRefusal) -> Self {
+        match code {
+            WireRefusal::Version => Self::Version,
+            WireRefusal::NotOrdered => Self::NotOrdered,
+            WireRefusal::NotReady => Self::NotReady,
+            WireRefusal::Busy => Self::Busy,
+            WireRefusal::ShuttingDown => Self::ShuttingDown,
+        }
     }
 }
 
@@ -327,10 +419,11 @@ mod tests {
             let _ = decode_agent_message(&bytes);
             let _ = decode_hello(&bytes);
             let _ = decode_report(&bytes);
+            let _ = decode_goodbye(&bytes);
         }
 
         #[test]
-        fn what_is_decoded_was_encoded_so_or_equally(tag in 0_u8..10, rest in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn what_is_decoded_was_encoded_so_or_equally(tag in 0_u8..11, rest in proptest::collection::vec(any::<u8>(), 0..100)) {
             let bytes = [&[tag][..], &rest].concat();
             if let Ok(message) = decode_client_message(&bytes) {
                 prop_assert_eq!(decode_client_message(&encode(&message)).unwrap(), message);

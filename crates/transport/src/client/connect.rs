@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::endpoint::{Side, endpoint_config, socket, transport_config};
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
 use crate::identity::{Identity, IdentityError};
+use crate::link::Link;
 use crate::session::{EndReason, Hello, RefusalCode, SessionKind, is_about_trust};
 use crate::wire::{AgentMessage, decode_agent_message, encode_hello};
 
@@ -78,7 +79,7 @@ pub(super) async fn connect(
     source: &Source,
     identity: &Identity,
     hello: &Hello,
-) -> Result<(Endpoint, Connection, SessionKind), ConnectError> {
+) -> Result<(Endpoint, Link, SessionKind), ConnectError> {
     let mut config = quinn::ClientConfig::new(Arc::new(identity.client_crypto().map_err(ConnectError::Identity)?));
     config.transport_config(transport_config(Side::Client));
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&source.address)
@@ -89,8 +90,9 @@ pub(super) async fn connect(
     for address in addresses {
         match handshake(address, &source.server_name, config.clone()).await {
             Ok((endpoint, connection)) => {
-                let kind = say_hello(&connection, hello).await?;
-                return Ok((endpoint, connection, kind));
+                let link = Link::of_client(connection);
+                let kind = say_hello(&link, hello).await?;
+                return Ok((endpoint, link, kind));
             }
             Err(error) => last = error,
         }
@@ -120,14 +122,19 @@ async fn handshake(
     }
 }
 
-async fn say_hello(connection: &Connection, hello: &Hello) -> Result<SessionKind, ConnectError> {
+async fn say_hello(link: &Link, hello: &Hello) -> Result<SessionKind, ConnectError> {
     let exchange = async {
-        let (send, receive) = connection.open_bi().await?;
-        let mut writer = FrameWriter::new(send, OnDrop::Finish);
-        let mut reader = FrameReader::new(connection.clone(), receive);
+        let (send, receive) = link.connection.open_bi().await.map_err(|error| link.lost(&error))?;
+        let mut writer = FrameWriter::new(link.clone(), send, OnDrop::Finish);
+        let mut reader = FrameReader::new(link.clone(), receive);
         writer.send_body(encode_hello(hello)).await?;
         match reader.expect(decode_agent_message).await? {
             AgentMessage::Welcome { kind } => Ok(SessionKind::from(kind)),
+            AgentMessage::Refused { code, reason } => {
+                let reason = EndReason::Refused { code: code.into(), reason };
+                link.end_and_close(reason.clone());
+                Err(StreamError::Ended(reason))
+            }
             _ => Err(reader.unexpected("a welcome")),
         }
     };

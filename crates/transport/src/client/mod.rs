@@ -9,15 +9,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_types::{ChunkId, ManifestId};
-use quinn::{Connection, Endpoint};
+use quinn::Endpoint;
+use tokio::task::JoinSet;
+use tracing::debug;
 
 pub use connect::{ConnectError, Source};
 pub use lanes::{Ack, FetchRequests, Fetched, FetchedChunk, FetchedChunks, StoreAcks, StoreSender};
 
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
 use crate::identity::Identity;
+use crate::link::Link;
 use crate::session::{CLOSE_DONE, ClientOutcome, ClientProgress, EndReason, Hello, SessionKind};
-use crate::wire::{AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireReport, decode_agent_message, encode};
+use crate::wire::{
+    AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireReport, decode_agent_message, decode_goodbye, encode,
+};
 
 /// How long a closing connection waits until the agent has heard of it.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
@@ -26,10 +31,12 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct AgentConnection {
     endpoint: Endpoint,
-    connection: Connection,
+    link: Link,
     kind: SessionKind,
     reports: AtomicU64,
     last_report: Mutex<Option<ClientProgress>>,
+    /// Listens for a goodbye.
+    _tasks: JoinSet<()>,
 }
 
 /// The manifest could not be had.
@@ -102,8 +109,11 @@ impl AgentConnection {
     /// # Errors
     /// See [`ConnectError`]; its `is_transient` says whether trying again makes sense.
     pub async fn connect(source: &Source, identity: &Identity, hello: Hello) -> Result<Self, ConnectError> {
-        let (endpoint, connection, kind) = connect::connect(source, identity, &hello).await?;
-        Ok(Self { endpoint, connection, kind, reports: AtomicU64::new(0), last_report: Mutex::new(None) })
+        let (endpoint, link, kind) = connect::connect(source, identity, &hello).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(hear_goodbye(link.clone()));
+        let (reports, last_report) = (AtomicU64::new(0), Mutex::new(None));
+        Ok(Self { endpoint, link, kind, reports, last_report, _tasks: tasks })
     }
 
     /// What the agent says this session is for.
@@ -186,7 +196,7 @@ impl AgentConnection {
         let number = self.reports.fetch_add(1, Ordering::Relaxed) + 1;
         let report = encode(&WireReport { number, progress: progress.into() });
         // Fails only when the connection is over, which every other call will say.
-        let _ = self.connection.send_datagram(report.into());
+        let _ = self.link.connection.send_datagram(report.into());
     }
 
     /// Says how the client's part ended. Returns only after the agent said that the controller has recorded it, then
@@ -202,7 +212,7 @@ impl AgentConnection {
             AgentMessage::Recorded => {}
             other => return Err(refused(other, &reader, "that the end is recorded").into()),
         }
-        self.connection.close(CLOSE_DONE, b"");
+        self.link.connection.close(CLOSE_DONE, b"");
         // The agent has all it needs; this only spares it the wait for a silent peer.
         let _ = tokio::time::timeout(CLOSE_PATIENCE, self.endpoint.wait_idle()).await;
         Ok(())
@@ -210,19 +220,20 @@ impl AgentConnection {
 
     /// Waits until the connection has ended and says why. Cancel-safe.
     pub async fn ended(&self) -> EndReason {
-        EndReason::from(&self.connection.closed().await)
+        self.link.ended().await
     }
 
     /// Bytes of UDP payload received and sent so far.
     #[must_use]
     pub fn wire_bytes(&self) -> (u64, u64) {
-        let stats = self.connection.stats();
+        let stats = self.link.connection.stats();
         (stats.udp_rx.bytes, stats.udp_tx.bytes)
     }
 
     async fn streams(&self) -> Result<(FrameWriter, FrameReader), StreamError> {
-        let (send, receive) = self.connection.open_bi().await?;
-        Ok((FrameWriter::new(send, OnDrop::Reset), FrameReader::new(self.connection.clone(), receive)))
+        let (send, receive) = self.link.connection.open_bi().await.map_err(|error| self.link.lost(&error))?;
+        let writer = FrameWriter::new(self.link.clone(), send, OnDrop::Reset);
+        Ok((writer, FrameReader::new(self.link.clone(), receive)))
     }
 
     async fn open(&self, first: ClientMessage) -> Result<(FrameWriter, FrameReader), StreamError> {
@@ -234,7 +245,18 @@ impl AgentConnection {
 
 impl Drop for AgentConnection {
     fn drop(&mut self) {
-        self.connection.close(CLOSE_DONE, b"");
+        self.link.connection.close(CLOSE_DONE, b"");
+    }
+}
+
+/// Waits for the one stream that an agent opens, which says why the session ends. What the lanes still carry is of no use
+/// then, so the connection is closed at once, which also tells the agent that it was heard.
+async fn hear_goodbye(link: Link) {
+    let Ok(stream) = link.connection.accept_uni().await else { return };
+    let mut reader = FrameReader::new(link.clone(), stream);
+    match reader.expect(decode_goodbye).await {
+        Ok(goodbye) => link.end_and_close(goodbye.into()),
+        Err(error) => debug!(error = &error as &dyn std::error::Error, "the agent's goodbye could not be read"),
     }
 }
 

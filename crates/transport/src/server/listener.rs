@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_types::{CertificateName, Digest};
-use quinn::{Connection, ConnectionError, Endpoint, ServerConfig, TokioRuntime};
+use quinn::{ConnectionError, Endpoint, ServerConfig, TokioRuntime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -15,9 +15,11 @@ use tracing::{debug, warn};
 use crate::endpoint::{Side, endpoint_config, socket, transport_config};
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
 use crate::identity::{Identity, IdentityError, PeerCertificate, PeerCertificateError};
+use crate::link::Link;
+use crate::server::farewell::{Farewells, Guest};
 use crate::server::session::Session;
 use crate::session::{CLOSE_INTERRUPTED, CLOSE_VIOLATION, Hello, RefusalCode, SessionKind};
-use crate::wire::{AgentMessage, DecodeMessageError, cut, decode_hello};
+use crate::wire::{AgentMessage, DecodeMessageError, WireGoodbye, WireGoodbyeKind, decode_hello};
 
 /// How long a client may take from its first packet to its hello.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
@@ -33,8 +35,9 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 pub struct Listener {
     endpoint: Endpoint,
     incoming: mpsc::Receiver<Incoming>,
+    farewells: Arc<Farewells>,
     /// Holds the acceptor; dropping the listener ends it and the handshakes under it.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// The listener did not come up.
@@ -59,8 +62,9 @@ impl Listener {
             Endpoint::new(endpoint_config(), Some(config), socket, Arc::new(TokioRuntime)).map_err(failed)?;
         let (sender, incoming) = mpsc::channel(BACKLOG);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept_all(endpoint.clone(), sender));
-        Ok(Self { endpoint, incoming, _tasks: tasks })
+        let farewells = Arc::new(Farewells::default());
+        tasks.spawn(accept_all(endpoint.clone(), farewells.clone(), sender));
+        Ok(Self { endpoint, incoming, farewells, tasks })
     }
 
     /// The next client that has proved who it is, or `None` after [`close`](Self::close). Cancel-safe.
@@ -85,8 +89,16 @@ impl Listener {
         self.endpoint.local_addr()
     }
 
-    /// Ends every connection, telling clients that they may come back, and waits a moment until they know.
-    pub async fn close(self) {
+    /// Ends every connection, telling clients that they may come back, and waits a moment until they know. Sessions that
+    /// were told something else before are not disturbed.
+    pub async fn close(mut self) {
+        self.tasks.shutdown().await;
+        self.incoming.close();
+        while let Some(incoming) = self.incoming.recv().await {
+            incoming.refuse(RefusalCode::ShuttingDown, "the agent is shutting down");
+        }
+        self.farewells.end_all(&WireGoodbye::new(WireGoodbyeKind::Interrupted, "the agent is shutting down"));
+        self.farewells.drain().await;
         self.endpoint.close(CLOSE_INTERRUPTED, b"the agent is shutting down");
         let _ = timeout(CLOSE_PATIENCE, self.endpoint.wait_idle()).await;
     }
@@ -100,7 +112,7 @@ fn server_config(identity: &Identity) -> Result<ServerConfig, IdentityError> {
     Ok(config)
 }
 
-async fn accept_all(endpoint: Endpoint, sender: mpsc::Sender<Incoming>) {
+async fn accept_all(endpoint: Endpoint, farewells: Arc<Farewells>, sender: mpsc::Sender<Incoming>) {
     let mut handshakes = JoinSet::new();
     loop {
         let incoming = tokio::select! {
@@ -112,10 +124,10 @@ async fn accept_all(endpoint: Endpoint, sender: mpsc::Sender<Incoming>) {
             incoming.refuse();
             continue;
         }
-        let sender = sender.clone();
+        let (sender, farewells) = (sender.clone(), farewells.clone());
         handshakes.spawn(async move {
             let remote = incoming.remote_address();
-            match timeout(HELLO_PATIENCE, greet(incoming)).await {
+            match timeout(HELLO_PATIENCE, greet(incoming, &farewells)).await {
                 // Fails when the listener is gone; the connection then ends with the value.
                 Ok(Ok(incoming)) => drop(sender.send(incoming).await),
                 Ok(Err(error)) => {
@@ -138,31 +150,36 @@ enum GreetError {
     Hello(#[from] StreamError),
 }
 
-async fn greet(incoming: quinn::Incoming) -> Result<Incoming, GreetError> {
+async fn greet(incoming: quinn::Incoming, farewells: &Arc<Farewells>) -> Result<Incoming, GreetError> {
     let connection = incoming.accept()?.await?;
-    let PeerCertificate { name, fingerprint } = PeerCertificate::of(&connection).inspect_err(|error| {
-        connection.close(RefusalCode::NotOrdered.close_code(), error.to_string().as_bytes());
-    })?;
+    let certificate = PeerCertificate::of(&connection);
+    // The answer to a hello is the surest way to say no, so even those whose certificate is no good may say theirs.
     let (send, receive) = connection.accept_bi().await?;
-    let mut reader = FrameReader::new(connection.clone(), receive);
-    let hello = match reader.expect(|bytes| Ok(decode_hello(bytes))).await? {
-        Ok(hello) => hello,
+    let link = Link::of_agent(connection);
+    let writer = FrameWriter::new(link.clone(), send, OnDrop::Finish);
+    let PeerCertificate { name, fingerprint } = match certificate {
+        Ok(certificate) => certificate,
         Err(error) => {
-            let code = match error {
-                DecodeMessageError::Version(_) => RefusalCode::Version.close_code(),
-                _ => CLOSE_VIOLATION,
-            };
-            connection.close(code, error.to_string().as_bytes());
-            return Err(GreetError::Hello(StreamError::Malformed(error)));
+            farewells.turn_away(link, writer, RefusalCode::NotOrdered, &error.to_string());
+            return Err(error.into());
         }
     };
-    Ok(Incoming {
-        peer: name,
-        fingerprint,
-        hello: hello.into(),
-        connection,
-        writer: FrameWriter::new(send, OnDrop::Finish),
-    })
+    let mut reader = FrameReader::new(link.clone(), receive);
+    let hello = match reader.expect(|bytes| Ok(decode_hello(bytes))).await {
+        Ok(Ok(hello)) => hello,
+        Ok(Err(error)) => {
+            match error {
+                DecodeMessageError::Version(_) => {
+                    farewells.turn_away(link, writer, RefusalCode::Version, &error.to_string())
+                }
+                _ => link.connection.close(CLOSE_VIOLATION, error.to_string().as_bytes()),
+            }
+            return Err(GreetError::Hello(StreamError::Malformed(error)));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let guest = farewells.guest(link);
+    Ok(Incoming { peer: name, fingerprint, hello: hello.into(), guest, writer: Some(writer) })
 }
 
 /// A client that has proved who it is and waits to hear whether it is served. Dropping it ends the connection with
@@ -175,20 +192,21 @@ pub struct Incoming {
     pub fingerprint: Digest,
     /// What the client says of itself; only `peer` and `fingerprint` are proved.
     pub hello: Hello,
-    connection: Connection,
-    writer: FrameWriter,
+    guest: Guest,
+    /// `None` once the client has its answer.
+    writer: Option<FrameWriter>,
 }
 
 impl Incoming {
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
-        self.connection.remote_address()
+        self.guest.link.connection.remote_address()
     }
 
     /// Whether the client is still there to hear an answer.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.connection.close_reason().is_none()
+        self.guest.link.connection.close_reason().is_none()
     }
 
     /// Takes the client on.
@@ -196,12 +214,28 @@ impl Incoming {
     /// # Errors
     /// When the client has gone in the meantime.
     pub async fn welcome(mut self, kind: SessionKind) -> Result<Session, StreamError> {
-        self.writer.send(&AgentMessage::Welcome { kind: kind.into() }).await?;
-        Ok(Session::start(self.connection.clone()))
+        let welcome = AgentMessage::Welcome { kind: kind.into() };
+        if let Some(writer) = &mut self.writer {
+            writer.send(&welcome).await?;
+        }
+        self.writer = None;
+        Ok(Session::start(self.guest.clone()))
     }
 
-    /// Turns the client away. `reason` is for people and cut to 1 KiB.
-    pub fn refuse(self, code: RefusalCode, reason: &str) {
-        self.connection.close(code.close_code(), cut(reason.to_owned()).as_bytes());
+    /// Turns the client away, in the background. `reason` is for people and cut to 1 KiB.
+    pub fn refuse(mut self, code: RefusalCode, reason: &str) {
+        self.answer_no(code, reason);
+    }
+
+    fn answer_no(&mut self, code: RefusalCode, reason: &str) {
+        if let Some(writer) = self.writer.take() {
+            self.guest.refuse(writer, code, reason);
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.answer_no(RefusalCode::NotReady, "the agent did not get to an answer");
     }
 }

@@ -1,5 +1,6 @@
 //! The agent's end: a listener that serves any number of clients, each in a [`Session`] of its own.
 
+mod farewell;
 mod lanes;
 mod listener;
 mod requests;

@@ -9,10 +9,12 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
+use crate::link::Link;
+use crate::server::farewell::Guest;
 use crate::server::lanes::{FetchLane, StoreLane};
 use crate::server::requests::{FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply};
-use crate::session::{CLOSE_CANCELLED, CLOSE_INTERRUPTED, ClientProgress, EndReason};
-use crate::wire::{ClientMessage, cut, decode_client_message, decode_report};
+use crate::session::{ClientProgress, EndReason};
+use crate::wire::{ClientMessage, WireGoodbye, WireGoodbyeKind, decode_client_message, decode_report};
 
 /// Requests that wait to be looked at; a client that asks faster waits on its own streams.
 const QUEUE: usize = 8;
@@ -20,19 +22,19 @@ const QUEUE: usize = 8;
 /// A welcomed client. Dropping it ends the connection; the client may then come back.
 #[derive(Debug)]
 pub struct Session {
-    connection: Connection,
+    guest: Guest,
     requests: mpsc::Receiver<Request>,
     /// Readers of streams and datagrams; they end with the session.
     _tasks: JoinSet<()>,
 }
 
 impl Session {
-    pub(super) fn start(connection: Connection) -> Self {
+    pub(super) fn start(guest: Guest) -> Self {
         let (sender, requests) = mpsc::channel(QUEUE);
         let mut tasks = JoinSet::new();
-        tasks.spawn(read_streams(connection.clone(), sender.clone()));
-        tasks.spawn(read_reports(connection.clone(), sender));
-        Self { connection, requests, _tasks: tasks }
+        tasks.spawn(read_streams(guest.link.clone(), sender.clone()));
+        tasks.spawn(read_reports(guest.link.connection.clone(), sender));
+        Self { guest, requests, _tasks: tasks }
     }
 
     /// What the client wants next. Cancel-safe.
@@ -40,59 +42,70 @@ impl Session {
     /// # Errors
     /// When the connection has ended: why. [`EndReason::Closed`] is what a client does after it has finished.
     pub async fn next_request(&mut self) -> Result<Request, EndReason> {
+        if let Some(reason) = self.guest.link.told() {
+            return Err(reason);
+        }
         match self.requests.recv().await {
             Some(request) => Ok(request),
-            None => Err(EndReason::from(&self.connection.closed().await)),
+            None => Err(self.guest.link.ended().await),
         }
     }
 
     /// Ends the session because the task was cancelled: the client must not come back. `reason` is cut to 1 KiB.
+    ///
+    /// Like the other two: the first word counts, lanes fail from now on, and the client is told in the background, however
+    /// much it has not read yet.
     pub fn cancel(&self, reason: &str) {
-        self.connection.close(CLOSE_CANCELLED, cut(reason.to_owned()).as_bytes());
+        self.guest.part(WireGoodbye::new(WireGoodbyeKind::Cancelled, reason));
     }
 
     /// Ends the session although the task stands, so that the client comes back here or goes to another node.
     pub fn interrupt(&self, reason: &str) {
-        self.connection.close(CLOSE_INTERRUPTED, cut(reason.to_owned()).as_bytes());
+        self.guest.part(WireGoodbye::new(WireGoodbyeKind::Interrupted, reason));
+    }
+
+    /// Ends the session because this node has ended the task as failed: the client must not come back.
+    pub fn fail(&self, reason: &str) {
+        self.guest.part(WireGoodbye::new(WireGoodbyeKind::Failed, reason));
     }
 
     /// Waits until the connection has ended and says why. Cancel-safe.
     pub async fn ended(&self) -> EndReason {
-        EndReason::from(&self.connection.closed().await)
+        self.guest.link.ended().await
     }
 
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
-        self.connection.remote_address()
+        self.guest.link.connection.remote_address()
     }
 
     /// Bytes of UDP payload received and sent so far.
     #[must_use]
     pub fn wire_bytes(&self) -> (u64, u64) {
-        let stats = self.connection.stats();
+        let stats = self.guest.link.connection.stats();
         (stats.udp_rx.bytes, stats.udp_tx.bytes)
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.connection.close(CLOSE_INTERRUPTED, b"the agent ended the session");
+        self.guest.part(WireGoodbye::new(WireGoodbyeKind::Interrupted, "the agent ended the session"));
     }
 }
 
-async fn read_streams(connection: Connection, sender: mpsc::Sender<Request>) {
+async fn read_streams(link: Link, sender: mpsc::Sender<Request>) {
     // One manifest is read at a time: several together could fill the memory.
     let manifests = Arc::new(Semaphore::new(1));
     let mut openings = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = connection.accept_bi() => accepted,
+            accepted = link.connection.accept_bi() => accepted,
             Some(_) = openings.join_next() => continue,
         };
         let Ok((send, receive)) = accepted else { break };
-        let (connection, sender, manifests) = (connection.clone(), sender.clone(), manifests.clone());
+        let (link, sender, manifests) = (link.clone(), sender.clone(), manifests.clone());
         openings.spawn(async move {
-            if let Err(error) = read_opening(connection, send, receive, sender, &manifests).await {
+            if let Err(error) = read_opening(link, send, receive, sender, &manifests).await {
                 debug!(error = &error as &dyn std::error::Error, "a stream was given up");
             }
         });
@@ -100,14 +113,14 @@ async fn read_streams(connection: Connection, sender: mpsc::Sender<Request>) {
 }
 
 async fn read_opening(
-    connection: Connection,
+    link: Link,
     send: SendStream,
     receive: RecvStream,
     sender: mpsc::Sender<Request>,
     manifests: &Semaphore,
 ) -> Result<(), StreamError> {
-    let writer = FrameWriter::new(send, OnDrop::Reset);
-    let mut reader = FrameReader::new(connection, receive);
+    let writer = FrameWriter::new(link.clone(), send, OnDrop::Reset);
+    let mut reader = FrameReader::new(link, receive);
     let mut turn = None;
     let request = match reader.expect(decode_client_message).await? {
         ClientMessage::FetchManifest => Request::FetchManifest(ManifestReply::new(writer)),
