@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use quinn::{RecvStream, SendStream};
+use quinn::{ReadError, RecvStream, SendStream};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::link::{Link, RESET_ABANDONED, RESET_ENDED};
 use crate::session::{CLOSE_VIOLATION, EndReason};
@@ -71,11 +72,13 @@ pub(crate) struct FrameReader {
     assembling: BytesMut,
     /// Length of the frame whose body comes next.
     frame: Option<usize>,
+    /// Why nothing more comes, and since when. Quinn says it once, but whoever asked may have been cancelled before it knew.
+    failed: Option<(ReadError, Instant)>,
 }
 
 impl FrameReader {
     pub(crate) fn new(link: Link, stream: RecvStream) -> Self {
-        Self { link, stream, segments: VecDeque::new(), assembling: BytesMut::new(), frame: None }
+        Self { link, stream, segments: VecDeque::new(), assembling: BytesMut::new(), frame: None, failed: None }
     }
 
     /// The next message, or `None` at the proper end of the stream. Cancel-safe.
@@ -137,9 +140,12 @@ impl FrameReader {
             if let Some(bytes) = self.assemble(len) {
                 return Ok(Some(bytes));
             }
+            if let Some((error, since)) = &self.failed {
+                return Err(self.link.read_failed(error.clone(), *since).await);
+            }
             let mut batch = [const { Bytes::new() }; BATCH];
             match self.stream.read_chunks(&mut batch).await {
-                Err(error) => return Err(self.link.read_failed(error).await),
+                Err(error) => self.failed = Some((error, Instant::now())),
                 Ok(Some(count)) => self.segments.extend(batch.into_iter().take(count)),
                 Ok(None) if self.assembling.is_empty() => return Ok(None),
                 Ok(None) => return Err(self.blame(StreamError::Truncated)),
@@ -228,7 +234,7 @@ impl FrameWriter {
         };
         match written {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.link.write_failed(error).await),
+            Err(error) => Err(self.link.write_failed(error, Instant::now()).await),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, ReadError, VarInt, WriteError};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::frame::StreamError;
 use crate::session::{CLOSE_DONE, EndReason};
@@ -94,20 +94,22 @@ impl Link {
         StreamError::Ended(self.reason_of(error))
     }
 
-    pub(crate) async fn read_failed(&self, error: ReadError) -> StreamError {
+    /// Waits a moment for the reason when the agent gave up the stream at `since`.
+    pub(crate) async fn read_failed(&self, error: ReadError, since: Instant) -> StreamError {
         match error {
             ReadError::ConnectionLost(error) => self.lost(&error),
-            ReadError::Reset(code) => self.abandoned(code).await,
+            ReadError::Reset(code) => self.abandoned(code, since).await,
             ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => {
                 self.told().map_or(StreamError::Truncated, StreamError::Ended)
             }
         }
     }
 
-    pub(crate) async fn write_failed(&self, error: WriteError) -> StreamError {
+    /// Like [`read_failed`](Self::read_failed).
+    pub(crate) async fn write_failed(&self, error: WriteError, since: Instant) -> StreamError {
         match error {
             WriteError::ConnectionLost(error) => self.lost(&error),
-            WriteError::Stopped(code) => self.abandoned(code).await,
+            WriteError::Stopped(code) => self.abandoned(code, since).await,
             WriteError::ClosedStream | WriteError::ZeroRttRejected => {
                 self.told().map_or(StreamError::Reset, StreamError::Ended)
             }
@@ -115,7 +117,7 @@ impl Link {
     }
 
     /// The other end gave up a stream: with the whole session, or this one alone?
-    async fn abandoned(&self, code: VarInt) -> StreamError {
+    async fn abandoned(&self, code: VarInt, since: Instant) -> StreamError {
         if let Some(reason) = self.told() {
             return StreamError::Ended(reason);
         }
@@ -123,6 +125,6 @@ impl Link {
             return StreamError::Reset;
         }
         let patience = if code == RESET_ENDED { REASON_PATIENCE } else { ABANDONED_PATIENCE };
-        timeout(patience, self.ended()).await.map_or(StreamError::Reset, StreamError::Ended)
+        timeout_at(since + patience, self.ended()).await.map_or(StreamError::Reset, StreamError::Ended)
     }
 }
