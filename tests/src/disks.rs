@@ -51,7 +51,9 @@ pub fn write_tree(folder: &Path, seed: u64, bytes: u64, count: u32) -> Result<()
             fill_random(&mut contents, seed.wrapping_mul(1_000_003) + u64::from(number));
         } else {
             for (line, chunk) in contents.chunks_mut(64).enumerate() {
-                let text = format!("file {number} seed {seed} line {line:08} of a text that compresses well, as logs do....\n");
+                let text = format!(
+                    "file {number} seed {seed} line {line:08} of a text that compresses well, as logs do....\n"
+                );
                 let length = chunk.len();
                 chunk.copy_from_slice(&text.as_bytes()[..length]);
             }
@@ -134,7 +136,23 @@ fn make_volume(image: &Path, kind: Kind, size: u64, sector: u64, start: u64, see
         }
         Kind::Ntfs => {
             write_tree(&tree, seed, size / 4, 8)?;
-            run("mkfs.ntfs", ["-q", "-F", "-Q", "-s", &sector.to_string(), "-p", &(start / sector).to_string(), "-H", "16", "-S", "63", text])?;
+            run(
+                "mkfs.ntfs",
+                [
+                    "-q",
+                    "-F",
+                    "-Q",
+                    "-s",
+                    &sector.to_string(),
+                    "-p",
+                    &(start / sector).to_string(),
+                    "-H",
+                    "16",
+                    "-S",
+                    "63",
+                    text,
+                ],
+            )?;
             for (number, file) in files(&tree)?.iter().enumerate() {
                 run("ntfscp", ["-q", "-f", text, file.to_str().context("text")?, &format!("f{number}")])?;
             }

@@ -27,7 +27,8 @@ impl Answer {
         if self.body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&self.body).with_context(|| format!("{} was answered with no JSON: {}", self.request, self.body))
+        serde_json::from_str(&self.body)
+            .with_context(|| format!("{} was answered with no JSON: {}", self.request, self.body))
     }
 }
 
@@ -81,14 +82,22 @@ impl Rest {
     }
 
     /// As [`Rest::send`], with further headers; a token named here replaces the usual one.
-    pub fn send_with(&self, method: &str, path: &str, body: Option<Vec<u8>>, headers: &[(&str, &str)]) -> Result<Answer> {
+    pub fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Vec<u8>>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer> {
         let usual = [
             ("fog-api-token", self.api_token.as_str()),
             ("fog-user-token", self.user_token.as_str()),
             ("content-type", "application/json"),
         ];
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        for (name, value) in usual.iter().filter(|(name, _)| headers.iter().all(|(other, _)| other != name)).chain(headers) {
+        for (name, value) in
+            usual.iter().filter(|(name, _)| headers.iter().all(|(other, _)| other != name)).chain(headers)
+        {
             request = request.header(*name, *value);
         }
         let request = request.body(body.unwrap_or_default())?;

@@ -114,7 +114,9 @@ impl Stack {
     }
 
     pub fn wait_ready(&self) -> Result<()> {
-        until("a ready controller", PATIENCE, || Ok(self.rest.get("/readyz").is_ok_and(|answer| answer.status == 200).then_some(())))
+        until("a ready controller", PATIENCE, || {
+            Ok(self.rest.get("/readyz").is_ok_and(|answer| answer.status == 200).then_some(()))
+        })
     }
 
     #[must_use]
@@ -211,7 +213,10 @@ impl Stack {
         self.rest.post(&format!("/fog/host/{host}/task"), &json!({ "taskTypeID": task_type }))?.ok()?;
         let active = self.rest.get("/fog/task/active")?.ok()?;
         let rows = active["tasks"].as_array().context("a task list")?;
-        let row = rows.iter().find(|row| row["hostID"] == json!(host.to_string())).context("the task is not listed as active")?;
+        let row = rows
+            .iter()
+            .find(|row| row["hostID"] == json!(host.to_string()))
+            .context("the task is not listed as active")?;
         id(row)
     }
 
@@ -256,7 +261,10 @@ impl Stack {
         until(&format!("{bytes} bytes of task {task}"), PATIENCE, || {
             let status = self.task(task)?;
             let state = status["state"].as_str().unwrap_or_default().to_owned();
-            ensure!(!["complete", "failed", "cancelled"].contains(&state.as_str()), "task {task} ended early: {status}");
+            ensure!(
+                !["complete", "failed", "cancelled"].contains(&state.as_str()),
+                "task {task} ended early: {status}"
+            );
             Ok((status["progress"]["bytes_done"].as_u64().unwrap_or(0) >= bytes).then_some(()))
         })
     }

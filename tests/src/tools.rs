@@ -68,8 +68,7 @@ pub fn run_any<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item
 /// The path of one of our own programs, beside the test's own.
 pub fn foghorn(program: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("could not find the test's own program")?;
-    own.ancestors()
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
-        .with_context(|| format!("{program} is not built: `cargo build --workspace --bins` with the same profile builds it"))
+    own.ancestors().map(|folder| folder.join(program)).find(|candidate| candidate.is_file()).with_context(|| {
+        format!("{program} is not built: `cargo build --workspace --bins` with the same profile builds it")
+    })
 }

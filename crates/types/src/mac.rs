@@ -38,13 +38,16 @@ impl FromStr for MacAddress {
             _ => return Err(refuse("separators are ':', '-' or '.'")),
         };
         let parts: Vec<&str> = trimmed.split(separator).collect();
-        if parts.len() * width != 12 || parts.iter().any(|part| part.len() != width || !part.bytes().all(|b| b.is_ascii_hexdigit())) {
+        if parts.len() * width != 12
+            || parts.iter().any(|part| part.len() != width || !part.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
             return Err(refuse("expected twelve hexadecimal digits"));
         }
         let digits = parts.concat();
         let mut octets = [0; 6];
         for (octet, place) in octets.iter_mut().zip((0..12).step_by(2)) {
-            *octet = u8::from_str_radix(&digits[place..place + 2], 16).map_err(|_| refuse("expected twelve hexadecimal digits"))?;
+            *octet = u8::from_str_radix(&digits[place..place + 2], 16)
+                .map_err(|_| refuse("expected twelve hexadecimal digits"))?;
         }
         if octets == [0; 6] {
             return Err(refuse("all zeros"));
@@ -95,7 +98,16 @@ mod tests {
 
     #[test]
     fn what_names_no_single_machine_is_refused() {
-        for text in ["", "aabbcc000102", "aa:bb:cc:00:01", "aa:bb:cc:00:01:0g", "00:00:00:00:00:00", "01:00:5e:00:00:01", "aa:bb-cc:00:01:02", "é:bb:cc:00:01:02"] {
+        for text in [
+            "",
+            "aabbcc000102",
+            "aa:bb:cc:00:01",
+            "aa:bb:cc:00:01:0g",
+            "00:00:00:00:00:00",
+            "01:00:5e:00:00:01",
+            "aa:bb-cc:00:01:02",
+            "é:bb:cc:00:01:02",
+        ] {
             assert!(text.parse::<MacAddress>().is_err(), "{text:?} was taken");
         }
     }

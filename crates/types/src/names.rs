@@ -101,10 +101,9 @@ impl FromStr for CertificateName {
         let name = match parts.as_slice() {
             ["controller"] => Self::Controller,
             ["node", name] => Self::Node(name.parse().map_err(|_| refuse())?),
-            ["client", "host", host, "task", task] => Self::Client {
-                host: host.parse().map_err(|_| refuse())?,
-                task: task.parse().map_err(|_| refuse())?,
-            },
+            ["client", "host", host, "task", task] => {
+                Self::Client { host: host.parse().map_err(|_| refuse())?, task: task.parse().map_err(|_| refuse())? }
+            }
             _ => return Err(refuse()),
         };
         // One spelling per name: "node/A" and "task/07" must not be second ways to say the same.
@@ -121,7 +120,13 @@ mod tests {
         for text in ["foghorn://controller", "foghorn://node/north-1", "foghorn://client/host/7/task/42"] {
             assert_eq!(text.parse::<CertificateName>().unwrap().to_string(), text);
         }
-        for text in ["", "foghorn://node/A", "foghorn://client/host/07/task/1", "foghorn://client/host/0/task/1", "http://controller"] {
+        for text in [
+            "",
+            "foghorn://node/A",
+            "foghorn://client/host/07/task/1",
+            "foghorn://client/host/0/task/1",
+            "http://controller",
+        ] {
             assert!(text.parse::<CertificateName>().is_err(), "{text:?} was taken");
         }
     }

@@ -12,8 +12,10 @@ on_both_engines! {
 
 fn two_deploys_and_a_capture(engine: Engine) -> Result<()> {
     let stack = Stack::start(engine)?;
-    let first = disks::make_gpt(&stack.folder().join("first"), 200 * MIB, 512, &[(Kind::Raw, 120), (Kind::Ext4, 64)], 61)?;
-    let second = disks::make_gpt(&stack.folder().join("second"), 200 * MIB, 512, &[(Kind::Raw, 120), (Kind::Ext4, 64)], 62)?;
+    let first =
+        disks::make_gpt(&stack.folder().join("first"), 200 * MIB, 512, &[(Kind::Raw, 120), (Kind::Ext4, 64)], 61)?;
+    let second =
+        disks::make_gpt(&stack.folder().join("second"), 200 * MIB, 512, &[(Kind::Raw, 120), (Kind::Ext4, 64)], 62)?;
     let (_, image) = stack.capture("first", "52:54:00:00:05:01", &first.path)?;
 
     let mut running = vec![];

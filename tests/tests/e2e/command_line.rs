@@ -72,7 +72,8 @@ fn capture_and_deploy_to_a_group_from_the_command_line() {
     let mut deploy = Process::start(
         stack.folder(),
         "deploy-wait",
-        &mut command(&stack, &["image", "deploy", "lab", "--group", "room", "--yes", "--wait", "--timeout", "2m"]).unwrap(),
+        &mut command(&stack, &["image", "deploy", "lab", "--group", "room", "--yes", "--wait", "--timeout", "2m"])
+            .unwrap(),
     )
     .unwrap();
     let mut clients = vec![];
@@ -95,7 +96,8 @@ fn capture_and_deploy_to_a_group_from_the_command_line() {
     let mut deploy = Process::start(
         stack.folder(),
         "deploy-partly",
-        &mut command(&stack, &["image", "deploy", "lab", "--group", "room", "--yes", "--wait", "--timeout", "2m"]).unwrap(),
+        &mut command(&stack, &["image", "deploy", "lab", "--group", "room", "--yes", "--wait", "--timeout", "2m"])
+            .unwrap(),
     )
     .unwrap();
     let small = stack.folder().join("small");

@@ -26,9 +26,14 @@ const MAC_B: &str = "52:54:00:00:03:0b";
 
 /// Flips one bit in the middle of the largest pack, which is inside some chunk's data.
 fn damage_a_pack(stack: &Stack) -> Result<()> {
-    let packs: Vec<PathBuf> =
-        disks::files(&stack.agents[0].state)?.into_iter().filter(|file| file.extension().is_some_and(|end| end == "pack")).collect();
-    let largest = packs.iter().max_by_key(|file| fs::metadata(file).map_or(0, |data| data.len())).context("no pack on the node")?;
+    let packs: Vec<PathBuf> = disks::files(&stack.agents[0].state)?
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|end| end == "pack"))
+        .collect();
+    let largest = packs
+        .iter()
+        .max_by_key(|file| fs::metadata(file).map_or(0, |data| data.len()))
+        .context("no pack on the node")?;
     let middle = fs::metadata(largest)?.len() / 2;
     let file = fs::OpenOptions::new().read(true).write(true).open(largest)?;
     let mut byte = [0];
@@ -102,7 +107,8 @@ impl BadCable {
         for socket in [&near, &far] {
             socket.set_read_timeout(Some(Duration::from_millis(1)))?;
         }
-        let (port, flipped, over) = (near.local_addr()?.port(), Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (port, flipped, over) =
+            (near.local_addr()?.port(), Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (count, end) = (flipped.clone(), over.clone());
         let thread = std::thread::spawn(move || {
             let (mut packet, mut client, mut seen) = (vec![0; 65536], None, 0_u64);
@@ -145,7 +151,8 @@ fn flipped_bits_on_the_wire(engine: Engine) -> Result<()> {
     let cable = BadCable::lay(port, 20)?;
     let mut stack = Stack::controller_only(engine, &Options::default())?;
     stack.add_agent_at("defaultmember", port, &format!("advertise = \"127.0.0.1:{}\"", cable.port))?;
-    let golden = disks::make_gpt(&stack.folder().join("golden"), 48 * MIB, 512, &[(Kind::Raw, 20), (Kind::Ext4, 16)], 41)?;
+    let golden =
+        disks::make_gpt(&stack.folder().join("golden"), 48 * MIB, 512, &[(Kind::Raw, 20), (Kind::Ext4, 16)], 41)?;
     let (_, image) = stack.capture("golden", MAC_A, &golden.path)?;
     let target = stack.folder().join("target");
     disks::blank(&target, 48 * MIB)?;

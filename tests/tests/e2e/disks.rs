@@ -31,7 +31,8 @@ fn run_client(stack: &Stack, name: &str, host: u32, mac: &str, disk: &Path, extr
 fn sectors_of_4096_bytes() {
     let stack = Stack::start(Engine::Embedded).unwrap();
     let golden =
-        disks::make_gpt(&stack.folder().join("golden"), 128 * MIB, 4096, &[(Kind::Ext4, 64), (Kind::Raw, 8)], 11).unwrap();
+        disks::make_gpt(&stack.folder().join("golden"), 128 * MIB, 4096, &[(Kind::Ext4, 64), (Kind::Raw, 8)], 11)
+            .unwrap();
     let host = stack.create_host("golden", MAC_A).unwrap();
     let image = stack.create_image("image").unwrap();
     stack.assign(host, image).unwrap();
@@ -85,7 +86,8 @@ fn an_mbr_with_logical_partitions() {
     disks::blank(&target, 128 * MIB).unwrap();
     stack.deploy("target", MAC_B, image, &target).unwrap();
     assert_eq!(disks::hash_files(&target, &partitions).unwrap(), disks::hash_files(&golden, &partitions).unwrap());
-    let dump = |disk: &Path| run("sfdisk", ["-d", disk.to_str().unwrap()]).unwrap().replace(disk.to_str().unwrap(), "disk");
+    let dump =
+        |disk: &Path| run("sfdisk", ["-d", disk.to_str().unwrap()]).unwrap().replace(disk.to_str().unwrap(), "disk");
     assert_eq!(dump(&target), dump(&golden));
 }
 
@@ -166,7 +168,8 @@ fn a_file_system_in_use_is_refused_unless_told_otherwise() {
 /// Captures a damaged disk and expects a refusal with `reason`; nothing may be recorded for the image.
 fn damaged(name: &str, damage: impl Fn(&File) -> Result<()>, reason: &str) -> Result<()> {
     let stack = Stack::start(Engine::Embedded)?;
-    let golden = disks::make_gpt(&stack.folder().join("golden"), 96 * MIB, 512, &[(Kind::Ext4, 40), (Kind::Raw, 8)], 1)?;
+    let golden =
+        disks::make_gpt(&stack.folder().join("golden"), 96 * MIB, 512, &[(Kind::Ext4, 40), (Kind::Raw, 8)], 1)?;
     damage(&fs::OpenOptions::new().read(true).write(true).open(&golden.path)?).context("damage")?;
     let host = stack.create_host(name, MAC_A)?;
     let image = stack.create_image("image")?;

@@ -1,13 +1,13 @@
 //! End to end: controller, agents and clients as processes, on both engines, with real disks in files, judged by tools that
 //! are not ours. One file per subject.
 
+mod at_once;
 mod bad_input;
 mod command_line;
 mod corruption;
 mod crashes;
 mod disk_full;
 mod disks;
-mod at_once;
 mod observability;
 mod refusals;
 mod round_trip;

@@ -7,7 +7,8 @@ use foghorn_tests::stack::{Engine, Stack};
 fn a_trace_context_reaches_every_process() {
     let stack = Stack::start(Engine::Embedded).unwrap();
     let golden = disks::make_gpt(&stack.folder().join("golden"), 32 * MIB, 512, &[(Kind::Raw, 8)], 71).unwrap();
-    let (host, image) = (stack.create_host("golden", "52:54:00:00:06:0a").unwrap(), stack.create_image("image").unwrap());
+    let (host, image) =
+        (stack.create_host("golden", "52:54:00:00:06:0a").unwrap(), stack.create_image("image").unwrap());
     stack.assign(host, image).unwrap();
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     stack
@@ -23,11 +24,9 @@ fn a_trace_context_reaches_every_process() {
         .unwrap();
     let mut client = stack.start_client("capture", host, "52:54:00:00:06:0a", &golden.path).unwrap();
     assert!(client.wait(foghorn_tests::stack::PATIENCE).unwrap().success(), "{}", client.log());
-    for (name, log) in [
-        ("controller", stack.controller.log()),
-        ("agent", stack.agents[0].process.log()),
-        ("client", client.log()),
-    ] {
+    for (name, log) in
+        [("controller", stack.controller.log()), ("agent", stack.agents[0].process.log()), ("client", client.log())]
+    {
         assert!(log.contains(trace), "the {name} did not log the trace id:\n{log}");
     }
 }

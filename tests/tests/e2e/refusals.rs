@@ -34,7 +34,8 @@ fn check_in(stack: &Stack, host: u32, mac: &str) -> Result<CheckedIn> {
     let session = answer["session"].as_str().context("a session")?.to_owned();
     let order = until("an order", PATIENCE, || {
         let bearer = format!("Bearer {session}");
-        let answer = stack.rest.send_with("GET", "/foghorn/v1/clients/order?wait=5", None, &[("authorization", &bearer)])?;
+        let answer =
+            stack.rest.send_with("GET", "/foghorn/v1/clients/order?wait=5", None, &[("authorization", &bearer)])?;
         Ok(if answer.status == 200 { Some(answer.ok()?) } else { None })
     })?;
     let source = Source {
@@ -102,7 +103,8 @@ fn a_client_gets_its_own_task_and_no_other() {
     // When the task is over, so is the certificate.
     stack.rest.delete(&format!("/fog/task/{task_b}/cancel")).unwrap().ok().unwrap();
     stack.wait_task(task_b).unwrap();
-    until("the end of the session", PATIENCE, || Ok(connect(&b.source, &b.identity, task_b).is_err().then_some(()))).unwrap();
+    until("the end of the session", PATIENCE, || Ok(connect(&b.source, &b.identity, task_b).is_err().then_some(())))
+        .unwrap();
 }
 
 #[test]
@@ -124,7 +126,10 @@ fn certificates_of_others_are_worth_nothing() {
     let leaf = leaf.signed_by(&key, &issuer).unwrap();
     let forged = Identity::from_pem(&stack.rest.ca_pem, &leaf.pem(), &key.serialize_pem()).unwrap();
     let result = connect(&a.source, &forged, task_a);
-    assert!(matches!(&result, Err(error) if !matches!(error, ConnectError::Refused { .. })), "a foreign certificate went as far as the session");
+    assert!(
+        matches!(&result, Err(error) if !matches!(error, ConnectError::Refused { .. })),
+        "a foreign certificate went as far as the session"
+    );
 
     // And the other way round: the client does not talk to an agent of another authority, or of another name.
     let chain = stack.rest.ca_pem.clone();
@@ -158,7 +163,8 @@ fn a_boot_token_is_good_once_for_one_host() {
     assert_eq!(stack.rest.post(&format!("/foghorn/v1/hosts/{idle}/boot-token"), &json!({})).unwrap().status, 409);
     // And nobody without tokens gets one.
     let path = format!("/foghorn/v1/hosts/{host_a}/boot-token");
-    let stranger = stack.rest.send_with("POST", &path, Some(b"{}".to_vec()), &[("fog-api-token", "x"), ("fog-user-token", "y")]);
+    let stranger =
+        stack.rest.send_with("POST", &path, Some(b"{}".to_vec()), &[("fog-api-token", "x"), ("fog-user-token", "y")]);
     assert_eq!(stranger.unwrap().status, 403);
 }
 

@@ -31,7 +31,10 @@ fn capture_then_deploy(engine: Engine) -> Result<()> {
         disks::blank(&disk, size)?;
         stack.deploy(name, mac, image, &disk)?;
         disks::check(&disk, 512, &golden.partitions)?;
-        ensure!(disks::hash_files(&disk, &golden.partitions)? == before, "files on {name} differ from the captured ones");
+        ensure!(
+            disks::hash_files(&disk, &golden.partitions)? == before,
+            "files on {name} differ from the captured ones"
+        );
         let (there, here) = (disks::allocated(&golden.path)?, disks::allocated(&disk)?);
         ensure!(here <= there + there / 8 + 4 * MIB, "{name} was not written sparsely: {here} bytes for {there}");
     }

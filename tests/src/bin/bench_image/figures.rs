@@ -45,7 +45,8 @@ impl Figures {
     }
 
     fn client_mib(&self) -> f64 {
-        let peaks = self.rounds.iter().flat_map(|round| [&round.capture, &round.deploy, &round.recapture, &round.redeploy]);
+        let peaks =
+            self.rounds.iter().flat_map(|round| [&round.capture, &round.deploy, &round.recapture, &round.redeploy]);
         thousandths(peaks.map(|ran| number(&ran.report["peak_memory_bytes"]) / f64::from(1 << 20)).fold(0.0, f64::max))
     }
 
@@ -83,7 +84,8 @@ impl Figures {
     /// Seconds, speed, and core-seconds per GiB of plain data, as a whole and by the client's stages.
     fn stages(&self, which: impl Fn(&(Ran, Ran)) -> &Ran) -> Value {
         let gib = |ran: &Ran| number(&ran.report["bytes_total"]) / f64::from(1 << 30);
-        let over = |figure: &dyn Fn(&Ran) -> f64| thousandths(median(self.loopback.iter().map(|pair| figure(which(pair)))));
+        let over =
+            |figure: &dyn Fn(&Ran) -> f64| thousandths(median(self.loopback.iter().map(|pair| figure(which(pair)))));
         let Some(sample) = self.loopback.first() else { return Value::Null };
         let mut busy = serde_json::Map::new();
         for stage in which(sample).report["busy_seconds"].as_object().into_iter().flat_map(|stages| stages.keys()) {

@@ -143,8 +143,15 @@ fn cpu_of(process: u32) -> Result<f64> {
 /// User and system seconds of the children that have ended (fields 16 and 17 of our own stat line).
 fn cpu_of_children() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(13).take(2).filter_map(|text| text.parse().ok()).collect();
+    let fields: Vec<f64> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(13)
+        .take(2)
+        .filter_map(|text| text.parse().ok())
+        .collect();
     fields.iter().sum::<f64>() / rustix::param::clock_ticks_per_second() as f64
 }
 
