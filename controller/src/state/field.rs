@@ -57,8 +57,6 @@ pub struct Field<C: 'static> {
     pub required: bool,
     /// Left out of answers unless an administrator asks for it.
     pub secret: bool,
-    /// How the stored text looks in an answer, where it looks different.
-    pub(crate) looks: Option<fn(&str) -> &'static str>,
     pub(crate) access: Access<C>,
 }
 
@@ -74,7 +72,7 @@ const INT_MAX: i64 = i32::MAX as i64;
 
 impl<C> Field<C> {
     const fn new(name: &'static str, access: Access<C>) -> Self {
-        Self { name, required: false, secret: false, looks: None, access }
+        Self { name, required: false, secret: false, access }
     }
 
     pub(crate) const fn id(get: fn(&C) -> u32) -> Self {
@@ -126,12 +124,6 @@ impl<C> Field<C> {
 
     pub(crate) const fn required(mut self) -> Self {
         self.required = true;
-        self
-    }
-
-    /// Gives the value another look in answers; filters and records keep the stored text.
-    pub(crate) const fn shown_by(mut self, looks: fn(&str) -> &'static str) -> Self {
-        self.looks = Some(looks);
         self
     }
 

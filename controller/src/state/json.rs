@@ -136,8 +136,7 @@ pub(crate) fn stored_fields<C: Class>(object: &C, secrets: bool) -> Box<str> {
         if field.secret && !secrets {
             string(&mut out, "");
         } else {
-            let value = field.show(object);
-            string(&mut out, field.looks.map_or(&*value, |looks| looks(&value)));
+            string(&mut out, &field.show(object));
         }
     }
     String::from_utf8(out).expect("names and values are UTF-8 and JSON escapes are ASCII").into_boxed_str()

@@ -26,59 +26,57 @@ impl Expected {
         }
     }
 
-    /// The first difference, with its path in the body.
-    pub fn compare(&self, reply: &Reply) -> Result<(), String> {
+    /// Every difference, with its path in the body. One that is about the answer as a whole stands alone.
+    pub fn differences(&self, reply: &Reply) -> Vec<String> {
         if self.status != reply.status.as_u16() {
-            return Err(format!(
-                "status {} instead of {}: {}{}",
+            let text = reply.text.chars().take(160).collect::<String>();
+            return vec![format!(
+                "status {} instead of {}: {text}{}",
                 reply.status.as_u16(),
                 self.status,
-                reply.text.chars().take(160).collect::<String>(),
                 reply.problem
-            ));
+            )];
         }
         if self.content_type != reply.content_type {
-            return Err(format!("type {:?} instead of {:?}: {}", reply.content_type, self.content_type, reply.text));
+            return vec![format!("type {:?} instead of {:?}: {}", reply.content_type, self.content_type, reply.text)];
         }
         let found = serde_json::from_str(&reply.text).unwrap_or_else(|_| Value::String(reply.text.clone()));
-        compare("", &self.body, &found)
+        let mut differences = Vec::new();
+        compare("", &self.body, &found, &mut differences);
+        differences
     }
 }
 
-fn compare(path: &str, expected: &Value, found: &Value) -> Result<(), String> {
+fn compare(path: &str, expected: &Value, found: &Value, out: &mut Vec<String>) {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => {
             for (key, value) in expected {
                 let at = format!("{path}.{key}");
-                let other = found.get(key).ok_or_else(|| format!("{at} is missing"))?;
-                if PRESENCE.contains(&key.as_str()) {
-                    if std::mem::discriminant(value) != std::mem::discriminant(other) {
-                        return Err(format!("{at} is {other} instead of {value}"));
+                match found.get(key) {
+                    None => out.push(format!("{at} is missing")),
+                    Some(other) if PRESENCE.contains(&key.as_str()) => {
+                        if std::mem::discriminant(value) != std::mem::discriminant(other) {
+                            out.push(format!("{at} is {other} instead of {value}"));
+                        }
                     }
-                    continue;
+                    Some(other) => compare(&at, value, other, out),
                 }
-                compare(&at, value, other)?;
             }
-            match found.keys().find(|key| !expected.contains_key(*key)) {
-                Some(key) => Err(format!("{path}.{key} is too much")),
-                None => Ok(()),
-            }
+            out.extend(
+                found.keys().filter(|key| !expected.contains_key(*key)).map(|key| format!("{path}.{key} is too much")),
+            );
         }
         (Value::Array(expected), Value::Array(found)) => {
             for (place, (value, other)) in expected.iter().zip(found).enumerate() {
-                compare(&format!("{path}[{place}]"), value, other)?;
+                compare(&format!("{path}[{place}]"), value, other, out);
             }
-            if expected.len() == found.len() {
-                Ok(())
-            } else {
-                Err(format!("{path} has {} items instead of {}", found.len(), expected.len()))
+            if expected.len() != found.len() {
+                out.push(format!("{path} has {} items instead of {}", found.len(), expected.len()));
             }
         }
-        (Value::String(expected), Value::String(found)) if set_by_server(expected) && set_by_server_form(found) => {
-            Ok(())
-        }
-        _ if expected == found => Ok(()),
-        _ => Err(format!("{path} is {} instead of {}", short(found), short(expected))),
+        (Value::String(expected), Value::String(found)) if set_by_server(expected) && set_by_server_form(found) => {}
+        _ if expected == found => {}
+        _ => out.push(format!("{path} is {} instead of {}", short(found), short(expected))),
     }
 }
 

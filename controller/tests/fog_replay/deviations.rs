@@ -30,7 +30,7 @@ struct Rule {
     /// The request's body is not JSON.
     #[serde(default)]
     broken_json: bool,
-    /// The first difference is at a path that ends like one of these.
+    /// The difference is at a path that ends like one of these, with `*` for any text.
     at: Option<Vec<String>>,
     /// Records whose difference follows from an earlier one in the same file.
     records: Option<Vec<String>>,
@@ -56,9 +56,13 @@ impl Rule {
             && self.fog.as_ref().is_none_or(|statuses| statuses.contains(&expected.status))
             && self.ours.as_ref().is_none_or(|statuses| statuses.contains(&reply.status.as_u16()))
             && (!self.broken_json || serde_json::from_slice::<serde_json::Value>(&record.body).is_err())
-            && self.at.as_ref().is_none_or(|ends| ends.iter().any(|end| place.ends_with(end.as_str())))
+            && self.at.as_ref().is_none_or(|ends| ends.iter().any(|end| ends_like(place, end)))
             && self.records.as_ref().is_none_or(|records| records.contains(&record.id))
     }
+}
+
+fn ends_like(place: &str, end: &str) -> bool {
+    foghorn_controller::state::needle::is_like(place, &format!("%{}", end.replace('*', "%")))
 }
 
 fn is_route(route: &str, method: &str, path: &str) -> bool {

@@ -16,7 +16,7 @@ mod compare;
 mod deviations;
 mod recording;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
@@ -101,7 +101,9 @@ fn workspace() -> PathBuf {
 #[derive(Default)]
 struct Tally {
     same: usize,
-    deviations: BTreeMap<String, usize>,
+    /// Records that differ, each difference by a rule.
+    deviations: usize,
+    by_rule: BTreeMap<String, usize>,
     left_out: usize,
     different: Vec<String>,
 }
@@ -133,10 +135,10 @@ fn report(tally: &Tally) {
     for line in &tally.different {
         println!("{line}");
     }
-    for (rule, count) in &tally.deviations {
+    for (rule, count) in &tally.by_rule {
         println!("deviation {rule}: {count}");
     }
-    let deviations: usize = tally.deviations.values().sum();
+    let deviations = tally.deviations;
     println!(
         "records {}, same {}, deviations {deviations}, different {}, left out {}",
         tally.same + deviations + tally.different.len(),
@@ -202,13 +204,27 @@ impl Replay {
         }
         let reply = self.send(record).await;
         let expected = Expected::new(&record.response, &self.own_words);
-        let Err(difference) = expected.compare(&reply) else {
+        let differences = expected.differences(&reply);
+        if differences.is_empty() {
             tally.same += 1;
             return;
-        };
-        match deviations.rule(record, &expected, &reply, &difference) {
-            Some(rule) => *tally.deviations.entry(rule).or_default() += 1,
-            None => tally.different.push(format!("{} {} {}: {difference}", record.id, record.method, record.path)),
+        }
+        // Each difference needs a rule, so that a rule about one field does not hide another one.
+        let mut rules = BTreeSet::new();
+        for difference in &differences {
+            match deviations.rule(record, &expected, &reply, difference) {
+                Some(rule) => {
+                    rules.insert(rule);
+                }
+                None => {
+                    tally.different.push(format!("{} {} {}: {difference}", record.id, record.method, record.path));
+                    return;
+                }
+            }
+        }
+        tally.deviations += 1;
+        for rule in rules {
+            *tally.by_rule.entry(rule).or_default() += 1;
         }
     }
 }

@@ -21,12 +21,6 @@ pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     Err(Refusal::Unusable { field: "name", why })
 }
 
-/// FOG sends the result of its last ping, a number of the system, as a piece of its web page. Clients that show it expect
-/// one; nothing pings here, so there is one.
-pub(super) fn ping_status(_stored: &str) -> &'static str {
-    r#"<i class="icon-ping-windows fa fa-windows green" data-toggle="tooltip" data-placement="right" title="Windows"></i>"#
-}
-
 /// The addresses that a client sent: each once, all well-formed.
 fn addresses(body: &Body) -> Result<Option<Vec<MacAddress>>, Refusal> {
     let refuse = |why: String| Refusal::Invalid { field: "macs", why };
