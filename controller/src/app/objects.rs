@@ -10,15 +10,36 @@ use crate::state::{Draft, Refusal, State};
 /// Creates an object from what a client sent. Values that PHP takes for false count as not sent; unknown keys are ignored.
 ///
 /// # Errors
-/// [`Refusal`]; then nothing is stored.
+/// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large create: the object is stored first,
+/// and an edit with the same body does the rest.
 pub async fn create<C: Class>(state: &State, body: &Body, by: &str) -> Result<u32, Refusal> {
     let sent: Body =
         body.iter().filter(|(_, value)| !is_falsy(value)).map(|(name, value)| (name.clone(), value.clone())).collect();
-    let result = state.write(|draft| create_in::<C>(draft, &sent, by)).await;
+    let mut made = None;
+    let result = state
+        .write_in_steps(|draft| {
+            if let Some(id) = made.filter(|_| draft.continues()) {
+                spread_on::<C>(draft, id, true, &sent)?;
+                return Ok(id);
+            }
+            let id = create_in::<C>(draft, &sent, by)?;
+            made = Some(id);
+            Ok(id)
+        })
+        .await;
     if let Err(Refusal::Unusable { .. }) = &result {
         burn_id::<C>(state).await?;
     }
     result
+}
+
+/// Goes on with the related rows of an object that is stored. When it has been deleted since, there is nothing to relate to.
+fn spread_on<C: Class>(draft: &mut Draft<'_>, id: u32, is_new: bool, sent: &Body) -> Result<(), Refusal> {
+    if draft.tables().of::<C>().get(id).is_none() {
+        return Ok(());
+    }
+    draft.require_present::<C>(id);
+    C::spread(draft, id, is_new, sent)
 }
 
 /// FOG stores an unusable object and hides it; we store nothing, but the id is used up there, and scripts that count ids
@@ -50,7 +71,9 @@ fn create_in<C: Class>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u
     }
     object.set_id(draft.next_id::<C>());
     C::on_write(draft, &mut object, Write::Create, sent)?;
-    draft.insert(object)
+    let id = draft.insert(object)?;
+    C::spread(draft, id, true, sent)?;
+    Ok(id)
 }
 
 /// A name that is taken is what a client hears first, before anything that is wrong with the rest.
@@ -74,18 +97,22 @@ fn merge<C: Class>(draft: &mut Draft<'_>, owner: u32, sent: &Body) -> Result<u32
         return Err(Refusal::Unchanged { class: C::NAME, owner });
     }
     draft.update(row, &object)?;
+    C::spread(draft, owner, false, sent)?;
     Ok(owner)
 }
 
 /// Changes the fields that were sent and are not null.
 ///
 /// # Errors
-/// [`Refusal`]; then nothing is stored.
+/// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large edit: the same edit does the rest.
 pub async fn edit<C: Class>(state: &State, id: u32, body: &Body) -> Result<(), Refusal> {
     let sent: Body =
         body.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
     state
-        .write(|draft| {
+        .write_in_steps(|draft| {
+            if draft.continues() {
+                return spread_on::<C>(draft, id, false, &sent);
+            }
             let row = draft.tables().of::<C>().get(id).ok_or(Refusal::NotFound { class: C::NAME, id })?;
             edit_in(draft, row, &sent)
         })
@@ -103,7 +130,8 @@ fn edit_in<C: Class>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result
         return Ok(());
     }
     C::on_write(draft, &mut object, Write::Edit(row), sent)?;
-    draft.update(row, &object)
+    draft.update(row, &object)?;
+    C::spread(draft, row.id(), false, sent)
 }
 
 /// FOG refuses a name that exists, even the row's own, unless it is its own in lower case.
@@ -119,13 +147,19 @@ fn refuse_own_name<C: Class>(draft: &Draft<'_>, row: &Row<C>, name: &str) -> Res
 /// Deletes an object and what goes with it.
 ///
 /// # Errors
-/// [`Refusal`]; then nothing is deleted.
+/// [`Refusal`]; then nothing is deleted, unless a large delete is refused or fails in its middle: the object goes last, so
+/// the same delete does the rest.
 pub async fn delete<C: Class>(state: &State, id: u32) -> Result<(), Refusal> {
     state
-        .write(|draft| {
-            let row = draft.tables().of::<C>().get(id).ok_or(Refusal::NotFound { class: C::NAME, id })?;
+        .write_in_steps(|draft| {
+            let Some(row) = draft.tables().of::<C>().get(id) else {
+                // Somebody else's delete of the same object ended first.
+                return if draft.continues() { Ok(()) } else { Err(Refusal::NotFound { class: C::NAME, id }) };
+            };
             C::on_delete(draft, row)?;
-            draft.delete(row);
+            if draft.postponed() == 0 {
+                draft.delete(row);
+            }
             Ok(())
         })
         .await

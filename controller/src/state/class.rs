@@ -107,7 +107,8 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
         false
     }
 
-    /// Checks and completes an object before it is stored, and changes what goes with it. `body` is what the client sent.
+    /// Checks and completes an object before it is stored, and changes the few rows that must go with it in the same
+    /// transaction. `body` is what the client sent.
     ///
     /// # Errors
     /// [`Refusal`] when the object cannot be stored like this.
@@ -120,7 +121,17 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Deletes what goes with a row.
+    /// Changes other rows as the body of a create (`is_new`) or an edit of `id` asks; there may be many. Drafts what is not
+    /// so yet, as far as there is room ([`Draft::has_room`]), and is called again until all is done.
+    ///
+    /// # Errors
+    /// [`Refusal`] when a row cannot be changed like this.
+    fn spread(_draft: &mut Draft<'_>, _id: u32, _is_new: bool, _body: &Body) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Deletes what goes with a row, as far as there is room ([`Draft::has_room`]); called again until all is done. The row
+    /// itself goes with the last step.
     ///
     /// # Errors
     /// [`Refusal`] when the row is in use.
@@ -150,6 +161,11 @@ impl<C: Class> Row<C> {
     #[must_use]
     pub fn modified(&self) -> Revision {
         self.modified
+    }
+
+    /// About how much a change of the row takes in a transaction.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.members(true).len() + 128
     }
 
     /// The stored fields as members of a JSON object, without braces.

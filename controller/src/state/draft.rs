@@ -4,6 +4,7 @@
 //! not applied but made again from newer state ([`super::State::write`]).
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -12,7 +13,13 @@ use super::key;
 use super::record;
 use super::refusal::Refusal;
 use super::tables::Tables;
-use crate::store::{Compare, Op, Txn};
+use crate::store::{Compare, MAX_OPS, MAX_TXN_BYTES, Op, Txn};
+
+/// Operations, and compares, that related rows may take up in one draft. The rest of a transaction is for the object itself,
+/// its guards and the counters of ids.
+const STEP_OPS: usize = MAX_OPS - 16;
+/// Bytes of related rows in one draft.
+const STEP_BYTES: usize = MAX_TXN_BYTES / 2;
 
 /// See the module.
 pub struct Draft<'t> {
@@ -23,16 +30,60 @@ pub struct Draft<'t> {
     last_ids: HashMap<&'static str, u32>,
     /// Guard keys that this draft takes, with the new owner.
     taken: HashMap<String, u32>,
+    /// Which draft of a change in steps this is, from 0.
+    step: usize,
+    /// Bytes of related rows so far.
+    bytes: usize,
+    /// Related rows that had no room.
+    postponed: usize,
 }
 
 impl<'t> Draft<'t> {
-    pub(crate) fn new(tables: &'t Tables) -> Self {
+    pub(crate) fn new(tables: &'t Tables, step: usize) -> Self {
         Self {
             tables,
             compares: BTreeMap::new(),
             ops: BTreeMap::new(),
             last_ids: HashMap::new(),
             taken: HashMap::new(),
+            step,
+            bytes: 0,
+            postponed: 0,
+        }
+    }
+
+    /// Whether related rows that need `ops` operations or compares and `bytes` still fit. When they don't, they are counted
+    /// as postponed, nothing that is asked for later fits either, and [`super::State::write_in_steps`] drafts again.
+    pub fn has_room(&mut self, ops: usize, bytes: usize) -> bool {
+        let used = self.ops.len().max(self.compares.len());
+        // The first one always fits: a change whose every step does something comes to an end.
+        let fits = self.bytes == 0 || (used + ops <= STEP_OPS && self.bytes + bytes <= STEP_BYTES);
+        if self.postponed > 0 || !fits {
+            self.postponed += 1;
+            return false;
+        }
+        self.bytes += bytes.max(1);
+        true
+    }
+
+    /// Related rows that had no room in this draft.
+    #[must_use]
+    pub fn postponed(&self) -> usize {
+        self.postponed
+    }
+
+    /// Whether an earlier step of the same change has been stored.
+    #[must_use]
+    pub fn continues(&self) -> bool {
+        self.step > 0
+    }
+
+    /// Deletes as many of the rows as have room.
+    pub fn delete_each<'r, C: Class>(&mut self, rows: impl Iterator<Item = &'r Arc<Row<C>>>) {
+        for row in rows {
+            if self.has_room(1 + row.uniques().len(), 1) {
+                self.delete(row);
+            }
         }
     }
 

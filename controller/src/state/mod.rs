@@ -44,6 +44,8 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 /// Times that a change is made again after it was overtaken. Each round of a race has a winner, so this bounds how many
 /// writers may want the same thing at once.
 const ATTEMPTS: u32 = 64;
+/// Steps of a large change beyond what it needed at its beginning, for what others add meanwhile.
+const STEPS_TO_SPARE: usize = 16;
 
 /// See the module.
 pub struct State {
@@ -112,18 +114,51 @@ impl State {
     ///
     /// # Errors
     /// What `change` refuses, what the store cannot do, [`Refusal::Contended`] when others were faster every time.
-    pub async fn write<R>(&self, mut change: impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>) -> Result<R, Refusal> {
+    pub async fn write<R>(&self, change: impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>) -> Result<R, Refusal> {
+        self.write_step(0, change).await.map(|(result, _)| result)
+    }
+
+    /// Makes a change of any size. `change` drafts what is still to be done and asks [`Draft::has_room`] for every related
+    /// row; it is called again, on tables that show the last step, until nothing is postponed. Returns the first result.
+    ///
+    /// Not one transaction, because etcd takes 128 operations in one and a group has hundreds of hosts. Each step leaves a
+    /// valid state, and the same change made again does what is left, so a controller may be stopped between any two steps.
+    ///
+    /// # Errors
+    /// As [`State::write`]; steps before the error stay. [`Refusal::Contended`] when somebody keeps undoing the steps.
+    pub async fn write_in_steps<R>(
+        &self,
+        mut change: impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        let (result, first) = self.write_step(0, &mut change).await?;
+        let mut left = first;
+        // A step takes at least one row, so this many are enough unless others add to the work.
+        for step in 1..=first + STEPS_TO_SPARE {
+            if left == 0 {
+                return Ok(result);
+            }
+            left = self.write_step(step, &mut change).await?.1;
+        }
+        if left == 0 { Ok(result) } else { Err(Refusal::Contended) }
+    }
+
+    /// One step and what it postponed.
+    async fn write_step<R>(
+        &self,
+        step: usize,
+        mut change: impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>,
+    ) -> Result<(R, usize), Refusal> {
         let mut changed = self.changed();
         for _ in 0..ATTEMPTS {
             changed.mark_unchanged();
-            let (result, txn) = self.read(|tables| {
-                let mut draft = Draft::new(tables);
+            let (result, postponed, txn) = self.read(|tables| {
+                let mut draft = Draft::new(tables, step);
                 let result = change(&mut draft)?;
-                Ok::<_, Refusal>((result, (!draft.is_empty()).then(|| draft.into_txn())))
+                Ok::<_, Refusal>((result, draft.postponed(), (!draft.is_empty()).then(|| draft.into_txn())))
             })?;
-            let Some(txn) = txn else { return Ok(result) };
+            let Some(txn) = txn else { return Ok((result, postponed)) };
             match self.commit(txn).await? {
-                TxnOutcome::Committed(_) => return Ok(result),
+                TxnOutcome::Committed(_) => return Ok((result, postponed)),
                 // The one who was faster is not in our tables yet, or came while we were drafting.
                 TxnOutcome::Conflict => {
                     let _either_is_fine = tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;

@@ -1,4 +1,5 @@
-//! The real FOG dialect over the embedded engine in a temporary folder, called without a socket.
+//! The real FOG dialect over a real engine, the embedded one in a temporary folder unless told otherwise, called without a
+//! socket.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -16,6 +17,7 @@ use foghorn_controller::api::{Ctx, Settings, fog};
 use foghorn_controller::app::{self, FirstRun};
 use foghorn_controller::state::State;
 use foghorn_controller::state::content::ImageContent;
+use foghorn_controller::store::Store;
 use foghorn_controller::store::embedded::EmbeddedStore;
 use foghorn_controller::trust::Trust;
 use foghorn_types::{ByteCount, ImageId, ManifestId, Timestamp};
@@ -60,6 +62,15 @@ impl Server {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&folder.path().join("state.redb")).await.unwrap());
+        Self::start_in(folder, store).await
+    }
+
+    /// On an engine that somebody else keeps.
+    pub async fn start_on(store: Arc<dyn Store>) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), store).await
+    }
+
+    async fn start_in(folder: tempfile::TempDir, store: Arc<dyn Store>) -> Self {
         let cancel = CancellationToken::new();
         let (state, follower) = State::start(store, cancel.clone()).await.unwrap();
         let first = app::first_run(&state).await.unwrap().unwrap();

@@ -6,8 +6,9 @@ use crate::state::classes::{Group, GroupAssociation, Host, Task};
 use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
-/// Hosts per transaction: an etcd transaction takes 128 operations and each host needs two or three.
-const HOSTS_AT_ONCE: usize = 32;
+/// Hosts per transaction: an etcd transaction takes 128 compares, and each host needs three, and two more for a task that
+/// makes room.
+const HOSTS_AT_ONCE: usize = 16;
 
 /// Creates a task for each host of the group that is free, and returns the ids. Each host's task is stored whole; a large
 /// group takes several transactions.

@@ -1,7 +1,7 @@
 //! Groups: sets of hosts.
 
+use super::GroupAssociation;
 use super::membership::{self, Member};
-use super::{GroupAssociation, Host};
 use crate::state::Refusal;
 use crate::state::class::Class;
 use crate::state::class::{Body, Row, Unique, Write};
@@ -9,7 +9,7 @@ use crate::state::draft::Draft;
 use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
-use crate::state::value::FogTime;
+use crate::state::value::{FogTime, ids};
 
 /// A set of hosts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -62,31 +62,34 @@ impl Class for Group {
         out.integer("hostcount", i64::try_from(members).unwrap_or(i64::MAX));
     }
 
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, body: &Body) -> Result<(), Refusal> {
+    fn on_write(
+        _draft: &mut Draft<'_>,
+        _object: &mut Self,
+        write: Write<'_, Self>,
+        body: &Body,
+    ) -> Result<(), Refusal> {
         if matches!(write, Write::Create) && body.contains_key("printers") {
             return Err(Refusal::Invalid { field: "printers", why: "a new group cannot be given printers".to_owned() });
-        }
-        let named = body.get("hosts").map(crate::state::value::ids);
-        if let Some(hosts) = &named {
-            membership::replace(draft, Member::HostsOfGroup(object.id), hosts)?;
-        }
-        let Some(image) = body.get("imageID").and_then(|image| crate::state::value::ids(image).first().copied()) else {
-            return Ok(());
-        };
-        let table = draft.tables().of::<GroupAssociation>();
-        let members = named
-            .unwrap_or_else(|| table.by(GroupAssociation::BY_GROUP, object.id.into()).map(|row| row.host).collect());
-        let hosts = draft.tables().hosts();
-        for host in members.into_iter().filter_map(|host| hosts.get(host)) {
-            draft.update(host, &Host { image, ..Host::clone(host) })?;
         }
         Ok(())
     }
 
-    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        for member in draft.tables().of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, row.id.into()) {
-            draft.delete(member);
+    fn spread(draft: &mut Draft<'_>, id: u32, _is_new: bool, body: &Body) -> Result<(), Refusal> {
+        let named = body.get("hosts").map(ids);
+        if let Some(hosts) = &named {
+            membership::replace(draft, Member::HostsOfGroup(id), hosts)?;
         }
+        let Some(image) = body.get("imageID").and_then(|image| ids(image).first().copied()) else { return Ok(()) };
+        let tables = draft.tables();
+        let table = tables.of::<GroupAssociation>();
+        let members =
+            named.unwrap_or_else(|| table.by(GroupAssociation::BY_GROUP, id.into()).map(|row| row.host).collect());
+        membership::give_image(draft, members.into_iter().filter_map(|host| tables.hosts().get(host)), image)
+    }
+
+    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        let members = draft.tables().of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, row.id.into());
+        draft.delete_each(members);
         Ok(())
     }
 }

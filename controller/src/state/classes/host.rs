@@ -5,6 +5,7 @@ use foghorn_types::{HostId, MacAddress};
 use super::{
     GroupAssociation, HostAutoLogout, HostScreenSetting, Image, ImagingLog, Inventory, MacAddressAssociation, Task,
     host_parts,
+    membership::{self, Member},
 };
 use crate::state::Refusal;
 use crate::state::class::Class;
@@ -14,7 +15,10 @@ use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::needle::Needle;
 use crate::state::scene::Scene;
-use crate::state::value::{Flag, FogTime};
+use crate::state::value::{Flag, FogTime, ids};
+
+/// A run as stored, generously.
+const RUN_BYTES: usize = 4096;
 
 /// A machine that is imaged.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -165,11 +169,14 @@ impl Class for Host {
             Write::Create => host_parts::give_addresses(draft, object.id, body)?,
             Write::Edit(_) => host_parts::change_addresses(draft, object.id, body)?,
         }
-        if let Some(groups) = body.get("groups") {
-            let groups = crate::state::value::ids(groups);
-            super::membership::replace(draft, super::membership::Member::GroupsOfHost(object.id), &groups)?;
-        }
         Ok(())
+    }
+
+    fn spread(draft: &mut Draft<'_>, id: u32, _is_new: bool, body: &Body) -> Result<(), Refusal> {
+        match body.get("groups").map(ids) {
+            Some(groups) => membership::replace(draft, Member::GroupsOfHost(id), &groups),
+            None => Ok(()),
+        }
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
@@ -178,15 +185,17 @@ impl Class for Host {
         let tables = draft.tables();
         let id = row.id.into();
         for task in tables.tasks().by(Task::BY_HOST, id) {
-            Task::on_delete(draft, task)?;
-            draft.delete(task);
+            if draft.has_room(2, RUN_BYTES) {
+                Task::on_delete(draft, task)?;
+                draft.delete(task);
+            }
         }
-        tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id).for_each(|row| draft.delete(row));
-        tables.of::<GroupAssociation>().by(GroupAssociation::BY_HOST, id).for_each(|row| draft.delete(row));
-        tables.of::<Inventory>().by(Inventory::BY_HOST, id).for_each(|row| draft.delete(row));
-        tables.of::<HostScreenSetting>().by(HostScreenSetting::BY_HOST, id).for_each(|row| draft.delete(row));
-        tables.of::<HostAutoLogout>().by(HostAutoLogout::BY_HOST, id).for_each(|row| draft.delete(row));
-        tables.of::<ImagingLog>().by(ImagingLog::BY_HOST, id).for_each(|row| draft.delete(row));
+        draft.delete_each(tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id));
+        draft.delete_each(tables.of::<GroupAssociation>().by(GroupAssociation::BY_HOST, id));
+        draft.delete_each(tables.of::<Inventory>().by(Inventory::BY_HOST, id));
+        draft.delete_each(tables.of::<HostScreenSetting>().by(HostScreenSetting::BY_HOST, id));
+        draft.delete_each(tables.of::<HostAutoLogout>().by(HostAutoLogout::BY_HOST, id));
+        draft.delete_each(tables.of::<ImagingLog>().by(ImagingLog::BY_HOST, id));
         Ok(())
     }
 }

@@ -11,6 +11,9 @@ use crate::state::{Draft, Refusal, Row, Tables};
 
 /// A name must also work as a NetBIOS name.
 const LONGEST_NAME: usize = 15;
+/// A machine has a handful. They are stored with the host in one transaction, which takes 128 operations, two for each
+/// that goes and two for each that comes.
+const MOST_ADDRESSES: usize = 24;
 
 pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_!@#$%^()-'{}.~".contains(c);
@@ -33,6 +36,9 @@ fn addresses(body: &Body) -> Result<Option<Vec<MacAddress>>, Refusal> {
         if !found.contains(&mac) {
             found.push(mac);
         }
+    }
+    if found.len() > MOST_ADDRESSES {
+        return Err(refuse(format!("{} addresses, a host has at most {MOST_ADDRESSES}", found.len())));
     }
     Ok(Some(found))
 }

@@ -6,14 +6,14 @@ use super::membership::{self, Member};
 use super::{Host, ImageAssociation, ImagePartitionType, ImageType, Os, StorageGroup};
 use crate::state::Refusal;
 use crate::state::class::Class;
-use crate::state::class::{Body, Row, Unique, Write};
+use crate::state::class::{Body, Row, Unique};
 use crate::state::content::ImageContent;
 use crate::state::draft::Draft;
 use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::needle::Needle;
 use crate::state::scene::Scene;
-use crate::state::value::{Flag, FogTime};
+use crate::state::value::{Flag, FogTime, ids};
 
 /// A name and settings.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -123,34 +123,22 @@ impl Class for Image {
         scene.tables.hosts().by(Host::BY_IMAGE, row.id.into()).any(|host| needle.hits(&host.name))
     }
 
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, body: &Body) -> Result<(), Refusal> {
-        let named = body.get("storagegroups").map(crate::state::value::ids);
-        match (write, named) {
-            // As on a FOG server: a new image always joins the first group too, which is its primary one only when no
-            // group was named.
-            (Write::Create, named) => {
-                let first = draft.tables().of::<StorageGroup>().iter().next().map(|group| group.id);
-                let primary = named.is_none();
-                let mut groups: Vec<u32> = first.into_iter().collect();
-                groups.extend(named.into_iter().flatten().filter(|group| Some(*group) != first));
-                for storagegroup in groups {
-                    draft.insert(ImageAssociation {
-                        id: 0,
-                        image: object.id,
-                        storagegroup,
-                        primary: primary.into(),
-                    })?;
-                }
-            }
-            (Write::Edit(_), Some(groups)) => membership::replace(draft, Member::GroupsOfImage(object.id), &groups)?,
-            (Write::Edit(_), None) => {}
+    fn spread(draft: &mut Draft<'_>, id: u32, is_new: bool, body: &Body) -> Result<(), Refusal> {
+        let tables = draft.tables();
+        let named = body.get("storagegroups").map(ids);
+        if is_new {
+            // As on a FOG server: a new image always joins the first group too, which is its primary one only when no group
+            // was named.
+            let primary = named.is_none().into();
+            let first = tables.of::<StorageGroup>().iter().next().map(|group| group.id);
+            let mut groups: Vec<u32> = first.into_iter().collect();
+            groups.extend(named.into_iter().flatten().filter(|group| Some(*group) != first));
+            membership::replace(draft, Member::GroupsOfImage(id, primary), &groups)?;
+        } else if let Some(groups) = named {
+            membership::replace(draft, Member::GroupsOfImage(id, Flag::No), &groups)?;
         }
-        for host in body.get("hosts").map(crate::state::value::ids).into_iter().flatten() {
-            if let Some(row) = draft.tables().hosts().get(host) {
-                draft.update(row, &Host { image: object.id, ..Host::clone(row) })?;
-            }
-        }
-        Ok(())
+        let hosts = body.get("hosts").map(ids).unwrap_or_default();
+        membership::give_image(draft, hosts.into_iter().filter_map(|host| tables.hosts().get(host)), id)
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
@@ -161,13 +149,12 @@ impl Class for Image {
             if let Some(run) = tables.runs().active().find(|run| run.image == image) {
                 return Err(Refusal::InUse { class: Self::NAME, id: row.id, task: run.task.get() });
             }
+        }
+        membership::give_image(draft, tables.hosts().by(Host::BY_IMAGE, row.id.into()), 0)?;
+        draft.delete_each(tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, row.id.into()));
+        // With the row itself: until then the image can still be deployed.
+        if let Some(image) = row.key().filter(|_| draft.postponed() == 0) {
             draft.operate(ImageContent::delete_op(image));
-        }
-        for association in tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, row.id.into()) {
-            draft.delete(association);
-        }
-        for host in tables.hosts().by(Host::BY_IMAGE, row.id.into()) {
-            draft.update(host, &Host { image: 0, ..Host::clone(host) })?;
         }
         Ok(())
     }

@@ -1,19 +1,25 @@
-//! Replaces one side of an association: the hosts of a group, the groups of a host, the storage groups of an image.
+//! Changes of many rows at once: one side of an association (the hosts of a group, the groups of a host, the storage groups
+//! of an image) and the image of many hosts.
 
-use super::{GroupAssociation, ImageAssociation};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{GroupAssociation, Host, ImageAssociation};
 use crate::state::class::Class;
 use crate::state::value::Flag;
-use crate::state::{Draft, Refusal};
+use crate::state::{Draft, Refusal, Row};
 
 /// Whose members are replaced.
 #[derive(Clone, Copy)]
 pub(super) enum Member {
     HostsOfGroup(u32),
     GroupsOfHost(u32),
-    GroupsOfImage(u32),
+    /// With what new ones are marked as.
+    GroupsOfImage(u32, Flag),
 }
 
-/// Makes `wanted` the members: deletes those that are not in it, adds those that are missing, leaves the others alone.
+/// Makes `wanted` the members: deletes those that are not in it, adds those that are missing, leaves the others alone. As far
+/// as the draft has room.
 pub(super) fn replace(draft: &mut Draft<'_>, member: Member, wanted: &[u32]) -> Result<(), Refusal> {
     match member {
         Member::HostsOfGroup(group) => replace_rows(
@@ -32,15 +38,32 @@ pub(super) fn replace(draft: &mut Draft<'_>, member: Member, wanted: &[u32]) -> 
             |row: &GroupAssociation| row.group,
             |group| GroupAssociation { id: 0, host, group },
         ),
-        Member::GroupsOfImage(image) => replace_rows(
+        Member::GroupsOfImage(image, primary) => replace_rows(
             draft,
             ImageAssociation::BY_IMAGE,
             image,
             wanted,
             |row: &ImageAssociation| row.storagegroup,
-            |storagegroup| ImageAssociation { id: 0, image, storagegroup, primary: Flag::No },
+            |storagegroup| ImageAssociation { id: 0, image, storagegroup, primary },
         ),
     }
+}
+
+/// Keys and values of an association and its guard, generously.
+const ASSOCIATION_BYTES: usize = 512;
+
+/// Gives hosts an image: those that have it already are left alone, so that a repeated step goes on where the last one ended.
+pub(super) fn give_image<'r>(
+    draft: &mut Draft<'_>,
+    hosts: impl Iterator<Item = &'r Arc<Row<Host>>>,
+    image: u32,
+) -> Result<(), Refusal> {
+    for host in hosts.filter(|host| host.image != image) {
+        if draft.has_room(1, host.stored_bytes()) {
+            draft.update(host, &Host { image, ..Host::clone(host) })?;
+        }
+    }
+    Ok(())
 }
 
 fn replace_rows<C: Class>(
@@ -52,11 +75,13 @@ fn replace_rows<C: Class>(
     make: impl Fn(u32) -> C,
 ) -> Result<(), Refusal> {
     let rows: Vec<_> = draft.tables().of::<C>().by(index, owner.into()).collect();
-    for row in rows.iter().filter(|row| !wanted.contains(&member(row))) {
-        draft.delete(row);
-    }
-    for id in wanted.iter().filter(|id| !rows.iter().any(|row| member(row) == **id)) {
-        draft.insert(make(*id))?;
+    let present: HashSet<u32> = rows.iter().map(|row| member(row)).collect();
+    let kept: HashSet<u32> = wanted.iter().copied().collect();
+    draft.delete_each(rows.into_iter().filter(|row| !kept.contains(&member(row))));
+    for id in wanted.iter().filter(|id| !present.contains(id)) {
+        if draft.has_room(2, ASSOCIATION_BYTES) {
+            draft.insert(make(*id))?;
+        }
     }
     Ok(())
 }

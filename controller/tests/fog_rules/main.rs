@@ -6,7 +6,12 @@
     reason = "helpers of a test may fail loudly and are seen by this binary only"
 )]
 
+#[allow(dead_code, reason = "another suite uses the rest")]
+#[path = "../store_conformance/engine.rs"]
+mod engine;
+#[path = "../fog_support/mod.rs"]
 mod fog_support;
+mod large_fleet;
 
 use std::collections::HashSet;
 
@@ -14,6 +19,7 @@ use foghorn_controller::state::run::RunKind;
 use foghorn_types::TaskId;
 use serde_json::{Value, json};
 
+use self::engine::{BOTH, Engine};
 use self::fog_support::Server;
 
 async fn host(server: &Server, name: &str, mac: &str, image: u32) -> u32 {
@@ -50,6 +56,11 @@ async fn bad_hosts_are_refused_by_field_and_not_stored() {
         (json!({"name": "bad name", "macs": ["52:54:00:00:00:02"]}), 404, "name"),
         (json!({"name": "ONE ", "macs": ["52:54:00:00:00:02"]}), 500, "Already created"),
         (json!({"name": "two", "macs": ["52:54:00:00:00:02"], "imageID": -1}), 500, "imageID"),
+        (
+            json!({"name": "two", "macs": (1..=25).map(|n| format!("52:54:00:01:00:{n:02x}")).collect::<Vec<_>>()}),
+            500,
+            "macs",
+        ),
     ] {
         let reply = server.call("POST", "/fog/host/create", body.clone()).await;
         assert_eq!(reply.status, status, "{body}: {}", reply.text);
@@ -90,7 +101,14 @@ async fn nobody_gets_in_without_both_tokens() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_name_created_at_once_has_one_winner() {
-    let server = std::sync::Arc::new(Server::start().await);
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        create_one_name_at_once(Server::start_on(engine.store()).await).await;
+    }
+}
+
+async fn create_one_name_at_once(server: Server) {
+    let server = std::sync::Arc::new(server);
     let mut requests = tokio::task::JoinSet::new();
     for number in 0..12 {
         let server = server.clone();
