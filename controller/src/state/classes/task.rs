@@ -186,17 +186,19 @@ impl Class for Task {
             || tables.of::<TaskState>().get(row.state).is_some_and(|state| needle.hits(&state.name))
     }
 
-    fn on_write(
-        _draft: &mut Draft<'_>,
-        _object: &mut Self,
-        write: Write<'_, Self>,
-        _body: &Body,
-    ) -> Result<(), Refusal> {
-        match write {
+    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
+        let row = match write {
             // As on a FOG server: tasks come from hosts and groups (`app::tasks`), never from a bare create.
-            Write::Create => Err(Refusal::Missing { field: "id" }),
-            Write::Edit(_) => Ok(()),
+            Write::Create => return Err(Refusal::Missing { field: "id" }),
+            Write::Edit(row) => row,
+        };
+        // What a run decides is not for clients to say: a row that is set to "complete" would free its host while a node
+        // still writes to its disk. As FOG's clients send whole rows back, such fields are passed over, not refused.
+        if row.key().is_some_and(|task| draft.tables().runs().get(task).is_some()) {
+            (object.state, object.kind, object.host, object.image) = (row.state, row.kind, row.host, row.image);
+            (object.storagegroup, object.storagenode) = (row.storagegroup, row.storagenode);
         }
+        Ok(())
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
