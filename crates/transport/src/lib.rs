@@ -20,6 +20,8 @@ pub mod server;
 mod session;
 
 pub mod wire;
+#[cfg(test)]
+mod wire_corpus;
 
 pub use client::{AgentConnection, Source};
 pub use frame::StreamError;
