@@ -3,6 +3,7 @@
 
 mod at_once;
 mod bad_input;
+mod block_devices;
 mod command_line;
 mod corruption;
 mod crashes;

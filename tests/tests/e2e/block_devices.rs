@@ -1,0 +1,126 @@
+//! Real block devices: loop devices, which only root can make. In continuous integration that is a must; elsewhere an
+//! ordinary user is told that these were left out.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use foghorn_tests::disks::{self, Kind, MIB};
+use foghorn_tests::process::Process;
+use foghorn_tests::stack::{Engine, PATIENCE, Stack};
+use foghorn_tests::tools::{foghorn, run};
+use serde_json::json;
+
+const MAC_A: &str = "52:54:00:00:0d:0a";
+const MAC_B: &str = "52:54:00:00:0d:0b";
+
+/// A loop device over a file, detached when dropped.
+struct Loop(PathBuf);
+
+impl Loop {
+    fn over(file: &Path, sector: u64) -> Result<Self> {
+        let file = file.to_str().context("temporary paths are text")?;
+        let shown = run("losetup", ["--find", "--show", "--sector-size", &sector.to_string(), file])?;
+        Ok(Self(PathBuf::from(shown.trim())))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        if let Err(error) = run("losetup", [Path::new("--detach"), &self.0]) {
+            eprintln!("{error}");
+        }
+    }
+}
+
+fn may_make_loop_devices() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    assert!(root || std::env::var_os("CI").is_none(), "loop devices need root, and CI must not leave tests out");
+    if !root {
+        eprintln!("left out: loop devices need root");
+    }
+    root
+}
+
+/// The client of the host's task without a disk on its command line: the host's own rule decides.
+fn client_by_rule(stack: &Stack, name: &str, host: u32, mac: &str) -> Process {
+    let token = stack.boot_token(host).unwrap();
+    let mut command = Command::new(foghorn("foghorn-client").unwrap());
+    command.args(["run", "--controller", &stack.rest.url, "--mac", mac, "--token", &token]);
+    Process::start(stack.folder(), name, &mut command).unwrap()
+}
+
+fn by_rule(sector: u64) {
+    let stack = Stack::start(Engine::Embedded).unwrap();
+    let parts = [(Kind::Ext4, 48), (Kind::Raw, 8)];
+    let golden = disks::make_gpt(&stack.folder().join("golden"), 80 * MIB, sector, &parts, 121).unwrap();
+    let target = stack.folder().join("target");
+    // Old data everywhere: what the image has as zero must be zeroed.
+    std::fs::write(&target, vec![0x5A; (100 * MIB) as usize]).unwrap();
+    let (from, to) = (Loop::over(&golden.path, sector).unwrap(), Loop::over(&target, sector).unwrap());
+
+    let image = stack.create_image("image").unwrap();
+    for (name, mac, device, task_type) in [("golden", MAC_A, &from, 2), ("target", MAC_B, &to, 1)] {
+        let host = stack.create_host(name, mac).unwrap();
+        let body = json!({ "imageID": image, "kernelDevice": device.0.to_str().unwrap() });
+        stack.rest.put(&format!("/fog/host/{host}/edit"), &body).unwrap().ok().unwrap();
+        let task = stack.order(host, task_type).unwrap();
+        let mut client = client_by_rule(&stack, name, host, mac);
+        assert!(client.wait(PATIENCE).unwrap().success(), "{}", client.log());
+        assert_eq!(stack.wait_task(task).unwrap()["state"], "complete");
+    }
+    drop((from, to));
+    disks::check(&target, sector, &golden.partitions).unwrap();
+    let there = disks::hash_files(&golden.path, &golden.partitions).unwrap();
+    assert_eq!(disks::hash_files(&target, &golden.partitions).unwrap(), there);
+}
+
+#[test]
+fn capture_and_deploy_by_the_hosts_own_rule() {
+    if may_make_loop_devices() {
+        by_rule(512);
+    }
+}
+
+#[test]
+fn the_same_with_sectors_of_4096_bytes() {
+    if may_make_loop_devices() {
+        by_rule(4096);
+    }
+}
+
+#[test]
+fn a_mounted_disk_is_refused() {
+    if !may_make_loop_devices() {
+        return;
+    }
+    let stack = Stack::start(Engine::Embedded).unwrap();
+    let golden = disks::make_gpt(&stack.folder().join("golden"), 32 * MIB, 512, &[(Kind::Raw, 8)], 122).unwrap();
+    let (_, image) = stack.capture("golden", MAC_A, &golden.path).unwrap();
+    let file = stack.folder().join("in-use");
+    disks::blank(&file, 64 * MIB).unwrap();
+    run("mke2fs", ["-q", "-F", "-t", "ext4", file.to_str().unwrap()]).unwrap();
+    let device = Loop::over(&file, 512).unwrap();
+    let before = std::fs::read(&file).unwrap();
+
+    let host = stack.create_host("target", MAC_B).unwrap();
+    stack.assign(host, image).unwrap();
+    let task = stack.order(host, 1).unwrap();
+    let inner = stack.client_command(host, MAC_B, &device.0).unwrap();
+    let place = stack.folder().join("mounted");
+    std::fs::create_dir(&place).unwrap();
+    // The mount is seen in this mount namespace only, and gone with it.
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c"])
+        .arg(format!("mount -o ro,noload '{}' '{}' && exec \"$@\"", device.0.display(), place.display()))
+        .arg("sh")
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    let mut client = Process::start(stack.folder(), "client", &mut command).unwrap();
+    let status = client.wait(PATIENCE).unwrap();
+    assert_eq!(status.code(), Some(5), "{status}:\n{}", client.log());
+    assert!(client.log().contains("mounted") || client.log().contains("in use"), "{}", client.log());
+    assert_eq!(stack.wait_task(task).unwrap()["state"], "failed");
+    assert!(std::fs::read(&file).unwrap() == before, "the mounted disk was written to");
+}
