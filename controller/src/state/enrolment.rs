@@ -1,7 +1,7 @@
 //! Who may join: one-time tokens for agents and clients, and the nodes that have joined or been shut out.
 //!
-//! A token is stored under the BLAKE3 of its secret, never itself. A used one is kept until it expires, so that a replay is
-//! told from a token that never existed.
+//! A token is stored under the BLAKE3 of its secret, never itself. A used or expired one is kept for a while, so that a
+//! replay is told from a token that never existed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -112,8 +112,9 @@ impl Tokens {
         self.by_hash.get(hash)
     }
 
-    pub fn expired(&self, now: Timestamp) -> impl Iterator<Item = &Arc<OneTimeToken>> {
-        self.by_hash.values().filter(move |token| token.expires < now)
+    /// Tokens that were used or had expired before this time.
+    pub fn spent(&self, before: Timestamp) -> impl Iterator<Item = &Arc<OneTimeToken>> {
+        self.by_hash.values().filter(move |token| token.used.unwrap_or(token.expires).min(token.expires) < before)
     }
 }
 
@@ -265,7 +266,8 @@ mod tests {
         assert!(tokens.find("other").is_none());
         let Change::Put(entry) = &change else { panic!() };
         assert!(!entry.key.contains("s3cret") && !String::from_utf8_lossy(&entry.value).contains("s3cret"));
-        assert_eq!(tokens.expired(Timestamp::from_millis(11)).count(), 1);
+        assert_eq!(tokens.spent(Timestamp::from_millis(10)).count(), 0);
+        assert_eq!(tokens.spent(Timestamp::from_millis(11)).count(), 1);
     }
 
     #[test]

@@ -117,6 +117,11 @@ impl Run {
         Op::Put { key: Self::key_of(self.task), value: Bytes::from(self.encode()), lease: None }
     }
 
+    #[must_use]
+    pub fn delete_op(&self) -> Op {
+        Op::Delete { key: Self::key_of(self.task) }
+    }
+
     /// Holds as long as nobody else has changed the run since it was read.
     #[must_use]
     pub fn unchanged(&self) -> Compare {
@@ -200,6 +205,11 @@ impl Runs {
     /// Runs that have not ended.
     pub fn active(&self) -> impl Iterator<Item = &Arc<Run>> {
         self.runs.values().filter(|run| !run.is_finished())
+    }
+
+    /// Runs that ended before this time.
+    pub fn ended_before(&self, time: Timestamp) -> impl Iterator<Item = &Arc<Run>> {
+        self.runs.values().filter(move |run| matches!(run.life.state(), TaskState::Finished { at, .. } if *at < time))
     }
 
     /// Whether a run that has not ended reads or writes this image.

@@ -1,0 +1,149 @@
+//! Records that nobody will ask for again: one-time tokens that were used or have expired, runs whose task is gone.
+
+use std::time::Duration;
+
+use foghorn_types::Timestamp;
+use tracing::debug;
+
+use crate::state::{Draft, Refusal, State};
+use crate::store::Op;
+
+/// A token is remembered this long after its use or its end, so that a replay is called one.
+pub(super) const TOKEN_MEMORY: Duration = Duration::from_secs(60 * 60);
+/// A run is remembered this long after it ended, although its task has been deleted: its node may ask about it.
+pub(super) const RUN_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Records in one transaction; etcd takes 128 operations unless told otherwise.
+const BATCH: usize = 100;
+/// Transactions in one round. What is left waits for the next one.
+const BATCHES: usize = 50;
+
+/// Removes used and expired tokens.
+pub(super) async fn tokens(state: &State, now: Timestamp) -> Result<usize, Refusal> {
+    let removed = in_batches(state, |draft| {
+        let spent: Vec<_> = draft.tables().tokens.spent(now - TOKEN_MEMORY).take(BATCH).cloned().collect();
+        for token in &spent {
+            draft.require(token.unchanged());
+            draft.operate(Op::Delete { key: token.key() });
+        }
+        spent.len()
+    });
+    let removed = removed.await?;
+    if removed > 0 {
+        debug!(removed, "removed used and expired tokens");
+    }
+    Ok(removed)
+}
+
+/// Removes runs that have ended and whose task has been deleted. A task that is there keeps its run: it says why it ended.
+pub(super) async fn runs(state: &State, now: Timestamp) -> Result<usize, Refusal> {
+    let removed = in_batches(state, |draft| {
+        let tables = draft.tables();
+        let tasks = tables.tasks();
+        let gone = tables.runs.ended_before(now - RUN_MEMORY).filter(|run| tasks.get(run.task.get()).is_none());
+        let gone: Vec<_> = gone.take(BATCH).cloned().collect();
+        for run in &gone {
+            draft.require(run.unchanged());
+            draft.operate(run.delete_op());
+        }
+        gone.len()
+    });
+    let removed = removed.await?;
+    if removed > 0 {
+        debug!(removed, "removed runs of deleted tasks");
+    }
+    Ok(removed)
+}
+
+/// Repeats `draft` until it finds less than a batch.
+async fn in_batches(state: &State, mut draft: impl FnMut(&mut Draft<'_>) -> usize) -> Result<usize, Refusal> {
+    let mut removed = 0;
+    for _ in 0..BATCHES {
+        let some = state.write(|changes| Ok(draft(changes))).await?;
+        removed += some;
+        if some < BATCH {
+            break;
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use foghorn_types::{HostId, ImageId, StorageGroupId, TaskId};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::state::classes::Task;
+    use crate::state::enrolment::{OneTimeToken, Purpose};
+    use crate::state::run::{Run, RunKind};
+    use crate::store::embedded::EmbeddedStore;
+
+    async fn state(folder: &tempfile::TempDir, cancel: &CancellationToken) -> Arc<State> {
+        let store = Arc::new(EmbeddedStore::open(&folder.path().join("state.redb")).await.unwrap());
+        State::start(store, cancel.clone()).await.unwrap().0
+    }
+
+    async fn put(state: &State, ops: Vec<Op>) {
+        for part in ops.chunks(BATCH) {
+            let write = |draft: &mut Draft<'_>| {
+                part.iter().for_each(|op| draft.operate(op.clone()));
+                Ok(())
+            };
+            state.write(write).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn tokens_go_an_hour_after_they_were_used_or_expired() {
+        let folder = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let state = state(&folder, &cancel).await;
+        let now = Timestamp::now();
+        let purpose = Purpose::Boot { host: HostId::new(1).unwrap(), task: TaskId::new(1).unwrap() };
+        let token = |name: &str, expires| OneTimeToken::new(name, purpose.clone(), expires);
+        let (hour, minute, day) = (TOKEN_MEMORY, Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
+        let kept = [
+            token("good", now + day),
+            token("expired now", now - minute),
+            OneTimeToken { used: Some(now - minute), ..token("used now", now + day) },
+        ];
+        let long_used = OneTimeToken { used: Some(now - hour - minute), ..token("used long ago", now + day) };
+        let mut ops: Vec<_> = kept.iter().map(OneTimeToken::put_op).collect();
+        ops.push(long_used.put_op());
+        // A wave of hosts that never booted.
+        ops.extend((0..249).map(|number| token(&format!("wave {number}"), now - hour - minute).put_op()));
+        put(&state, ops).await;
+        assert_eq!(tokens(&state, now).await.unwrap(), 250);
+        for name in ["good", "expired now", "used now"] {
+            assert!(state.read(|tables| tables.tokens.find(name).is_some()), "{name}");
+        }
+        assert!(state.read(|tables| tables.tokens.find("used long ago").is_none()));
+        assert_eq!(tokens(&state, now).await.unwrap(), 0);
+        cancel.cancel();
+    }
+
+    #[tokio::test]
+    async fn runs_go_with_their_tasks_and_not_before_they_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let state = state(&folder, &cancel).await;
+        let now = Timestamp::now();
+        let long_ago = now - RUN_MEMORY - Duration::from_secs(60);
+        let queued = |task| {
+            let (host, image) = (HostId::new(1).unwrap(), ImageId::new(1).unwrap());
+            let group = StorageGroupId::new(1).unwrap();
+            Run::queued(TaskId::new(task).unwrap(), RunKind::Capture, host, image, group, None, long_ago)
+        };
+        let ended = |task, at| queued(task).cancelled(at, "asked").unwrap();
+        let ops = [ended(1, long_ago), ended(2, long_ago), ended(3, now), queued(4)];
+        put(&state, ops.iter().map(Run::put_op).collect()).await;
+        let task = Task { id: 2, state: 5, ..Task::default() };
+        state.write(|draft| draft.insert(task.clone())).await.unwrap();
+        assert_eq!(runs(&state, now).await.unwrap(), 1);
+        let left: Vec<u32> = state.read(|tables| tables.runs.iter().map(|run| run.task.get()).collect());
+        assert_eq!(left, [2, 3, 4], "its task is there; it ended just now; it has not ended");
+        cancel.cancel();
+    }
+}
