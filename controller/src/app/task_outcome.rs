@@ -147,3 +147,56 @@ fn mark_deployed(draft: &mut Draft<'_>, run: &Run, now: Timestamp) -> Result<(),
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use foghorn_lifecycle::TaskEvent;
+    use foghorn_types::{HostId, ImageId, StorageGroupId};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::state::run::RunKind;
+    use crate::store::embedded::EmbeddedStore;
+
+    /// Stores what follows from a move and returns the run after it.
+    async fn moved(state: &State, before: &Run, event: TaskEvent) -> Run {
+        let now = Timestamp::now();
+        let mut after = before.clone();
+        let effects = after.life.apply(now, event).unwrap();
+        state.write(|draft| follow(draft, before, &after, &effects, now)).await.unwrap();
+        after
+    }
+
+    #[tokio::test]
+    async fn only_a_task_that_completed_closes_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let store = Arc::new(EmbeddedStore::open(&folder.path().join("state.redb")).await.unwrap());
+        let (state, _follower) = State::start(store, cancel.clone()).await.unwrap();
+        let node = StorageNodeId::new(1).unwrap();
+        let ends = [
+            TaskEvent::Cancelled { reason: "asked".to_owned() },
+            TaskEvent::Ended { node, outcome: Outcome::Failed { reason: "disk".to_owned(), node_at_fault: false } },
+            TaskEvent::Ended { node, outcome: Outcome::Complete },
+        ];
+        for (end, number) in ends.into_iter().zip(1..) {
+            let (task, host) = (TaskId::new(number).unwrap(), HostId::new(number).unwrap());
+            let (image, group) = (ImageId::new(1).unwrap(), StorageGroupId::new(1).unwrap());
+            let mut run = Run::queued(task, RunKind::Capture, host, image, group, None, Timestamp::now());
+            for event in [TaskEvent::Assigned { node }, TaskEvent::ClientCheckedIn, TaskEvent::Progressed { node }, end]
+            {
+                run = moved(&state, &run, event).await;
+            }
+            assert!(run.is_finished());
+        }
+        let logs: Vec<_> = state.read(|tables| {
+            let row =
+                |log: &Arc<crate::state::Row<ImagingLog>>| (log.host, log.start.0.is_some(), log.finish.0.is_some());
+            tables.of::<ImagingLog>().iter().map(row).collect()
+        });
+        assert_eq!(logs, [(1, true, false), (2, true, false), (3, true, true)]);
+        cancel.cancel();
+    }
+}
