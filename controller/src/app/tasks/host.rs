@@ -95,7 +95,7 @@ fn merge_snapins(draft: &mut Draft<'_>, host: &Row<Host>, purpose: Purpose) -> R
     }
     let mut active = draft.tables().tasks().by(Task::ACTIVE_BY_HOST, host.id.into());
     let Some(row) = active.find(|task| Purpose::of(task.kind).is_snapin()) else { return Ok(None) };
-    let name = "Multiple Snapin task -- Altered after single".to_owned();
+    let name = title("Several snapins", &host.name);
     draft.update(row, &Task { name, kind: 12, ..Task::clone(row) })?;
     Ok(Some(row.id))
 }
