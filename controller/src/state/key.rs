@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `/foghorn/v1/obj/<class>/<id, ten digits>` | record of one object ([`super::record`]) |
+//! | `/foghorn/v1/obj/<class>/<id, ten digits>` | record of one object (`state/record.rs`) |
 //! | `/foghorn/v1/uniq/<class>/<field>/<value>` | id of the object that owns the value |
 //! | `/foghorn/v1/seq/<class>` | last id given out in the class |
 //! | `/foghorn/v1/setting/<name>` | settings ([`super::settings`]) |

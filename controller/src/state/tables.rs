@@ -53,7 +53,7 @@ impl Tables {
     /// The table of a class.
     ///
     /// # Panics
-    /// When the class is not in [`CLASSES`], which a test excludes.
+    /// When the class is not in `CLASSES`, which a test excludes.
     #[must_use]
     pub fn of<C: Class>(&self) -> &Table<C> {
         let place = CLASSES.iter().position(|class| class.name() == C::NAME).expect("every class is in CLASSES");

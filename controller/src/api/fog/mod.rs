@@ -1,7 +1,7 @@
 //! FOG's REST dialect under `/fog`: what a script written for a FOG server expects, over our own state.
 //!
-//! Thin: a request is authenticated, taken apart ([`path`]), handed to the class's [`endpoint`] or to [`crate::app`], and
-//! answered in FOG's way ([`answer`]). Where we differ from FOG on purpose is in `docs/fog-compatibility.md`.
+//! Thin: a request is authenticated, taken apart (`path`), handed to the class's `endpoint` or to [`crate::app`], and
+//! answered in FOG's way (`answer`). Where we differ from FOG on purpose is in `docs/fog-compatibility.md`.
 
 mod answer;
 mod endpoint;

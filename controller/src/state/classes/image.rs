@@ -145,10 +145,8 @@ impl Class for Image {
         // Whether a task needs it is known only as long as no task is created.
         draft.require_no_new::<super::Task>();
         let tables = draft.tables();
-        if let Some(image) = row.key() {
-            if let Some(run) = tables.runs().active().find(|run| run.image == image) {
-                return Err(Refusal::InUse { class: Self::NAME, id: row.id, task: run.task.get() });
-            }
+        if let Some(run) = tables.runs().active().find(|run| Some(run.image) == row.key()) {
+            return Err(Refusal::InUse { class: Self::NAME, id: row.id, task: run.task.get() });
         }
         membership::give_image(draft, tables.hosts().by(Host::BY_IMAGE, row.id.into()), 0)?;
         draft.delete_each(tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, row.id.into()));

@@ -1,4 +1,4 @@
-//! The classes. Each file declares one: its struct, its fields, its rules. A new class is a file and a line in [`CLASSES`].
+//! The classes. Each file declares one: its struct, its fields, its rules. A new class is a file and a line in `CLASSES`.
 
 pub mod group;
 pub mod group_association;
