@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64_MIME, BASE64URL_NOPAD};
 use foghorn_proto::http::{
     BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, ORDER_PATH, Order, Problem, TokenText,
 };
@@ -158,7 +158,8 @@ pub(crate) fn controller_address(controller: &str) -> Option<Ipv4Addr> {
     })
 }
 
-/// Asks without verifying, which is safe: the answer is trusted for its hash alone.
+/// Asks without verifying, which is safe: the answer is trusted for its hash alone, and only the certificate that has the
+/// hash is passed on. Whoever sits in between could have put another authority behind it.
 fn fetch_authority(base: &str, token: &TokenText) -> Result<String, CheckInError> {
     let url = format!("{base}{CA_PATH}");
     let agent = http(TlsConfig::builder().disable_verification(true).build());
@@ -172,7 +173,11 @@ fn fetch_authority(base: &str, token: &TokenText) -> Result<String, CheckInError
     if found != token.ca_fingerprint {
         return Err(CheckInError::OtherAuthority { url, expected: token.ca_fingerprint.clone(), found });
     }
-    Ok(pem)
+    Ok(one_certificate(&der))
+}
+
+fn one_certificate(der: &[u8]) -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n", BASE64_MIME.encode(der).replace('\r', ""))
 }
 
 /// SHA-256 as tokens spell it. The TLS library's own, reached through a cipher suite that uses it.

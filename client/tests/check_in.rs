@@ -24,13 +24,18 @@ struct Controller {
 }
 
 fn start(check_in_status: u16, not_yet: usize) -> Controller {
+    start_with(check_in_status, not_yet, "")
+}
+
+/// `behind`: what somebody in between has put behind the authority's certificate.
+fn start_with(check_in_status: u16, not_yet: usize, behind: &str) -> Controller {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let certificate = params.self_signed(&key).unwrap();
     let hash = TLS13_AES_128_GCM_SHA256.tls13().unwrap().common.hash_provider.hash(certificate.der());
     let token = TokenText { secret: "s".into(), ca_fingerprint: BASE64URL_NOPAD.encode(hash.as_ref()) };
-    let (ca_pem, issuer) = (certificate.pem(), Issuer::new(params, key));
+    let (ca_pem, issuer) = (certificate.pem() + behind, Issuer::new(params, key));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let requests = Arc::new(Mutex::new(Vec::new()));
@@ -109,6 +114,16 @@ fn another_authority_gets_no_token() {
     let token = TokenText { ca_fingerprint: "A".repeat(43), ..controller.token.clone() };
     assert!(matches!(run(&controller, token, false), Err(CheckInError::OtherAuthority { .. })));
     assert_eq!(controller.requests.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn an_authority_that_was_put_beside_the_right_one_is_not_trusted() {
+    let stranger = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let controller = start_with(200, 0, &stranger.pem());
+    let checked_in = run(&controller, controller.token.clone(), false).unwrap();
+    let trusted = checked_in.identity.ca;
+    assert!(!trusted.contains(stranger.der()), "agents of a stranger would be believed");
+    assert_eq!(trusted.len(), 1);
 }
 
 #[test]
