@@ -111,18 +111,71 @@ async fn take(
         Fetched::Unavailable { id, .. } => *id,
     };
     let number = *owed.numbers.front().filter(|&&number| shared.plan.id(number) == id).ok_or(FetchEnd::Disorder)?;
-    owed.numbers.pop_front();
     match answer {
-        Fetched::Unavailable { reason, .. } => shared.refuse(number, &format!("the agent does not have it ({reason})")),
+        Fetched::Unavailable { reason, .. } => {
+            owed.numbers.pop_front();
+            shared.refuse(number, &format!("the agent does not have it ({reason})"));
+        }
         Fetched::Chunk(chunk) => {
             shared.progress.add_wire(chunk.compressed.len() as u64);
+            // A place first: as long as this waits, the chunk is owed. A lane that is dropped here, because another one
+            // has lost the connection, gives it back, and it is fetched anew.
+            // Closed only when the deploy has ended, which the next round notices.
+            let Ok(place) = verify.reserve().await else { return Ok(()) };
+            owed.numbers.pop_front();
             if shared.board().arrived(number) {
                 shared.count_arrival(u64::from(chunk.plain_len), LANES, RATE_AFTER);
-                let arrived = Arrived { number, plain_len: chunk.plain_len, compressed: chunk.compressed };
-                // Closed only when the deploy has ended, which the next round notices.
-                let _ = verify.send(arrived).await;
+                place.send(Arrived { number, plain_len: chunk.plain_len, compressed: chunk.compressed });
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use foghorn_image::{ChunkContent, ChunkEntry, DiskGeometry, Manifest, PartitionTable, UsedMask};
+    use foghorn_transport::client::FetchedChunk;
+    use foghorn_types::{ByteCount, ChunkId, ChunkIndex, SectorSize};
+    use futures_util::FutureExt as _;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::board::Board;
+    use super::super::plan::Plan;
+    use super::*;
+    use crate::disk::target::{DiskKind, SeenDisk};
+    use crate::disk::{Access, Disk, FileSectors};
+    use crate::progress::Progress;
+
+    fn one_chunk(file: &tempfile::NamedTempFile) -> Shared {
+        let size = ByteCount::from_mib(1);
+        let content = ChunkContent::Data(ChunkId::of(b"it"));
+        let chunks = vec![ChunkEntry { index: ChunkIndex::new(0), used: UsedMask::Whole, content }];
+        let geometry = DiskGeometry { size, sector_size: SectorSize::B512 };
+        let plan = Plan::new(Manifest { geometry, table: PartitionTable::None, file_systems: Vec::new(), chunks });
+        let (path, kind) = (file.path().to_owned(), DiskKind::File);
+        let seen = SeenDisk { path, kind, size, sector_size: None, model: None, serial: None, wwn: None };
+        let disk = Disk::open(&seen, Access::Write, FileSectors::Unknown).unwrap();
+        let mut board = Board::new(1, std::iter::empty(), 1);
+        assert_eq!(board.claim_scan(), Some(0));
+        board.scanned(0, false, 0, 0.0);
+        Shared::new(plan, board, Arc::new(disk), Arc::new(Progress::default()), CancellationToken::new(), 1)
+    }
+
+    #[test]
+    fn a_chunk_that_waits_for_the_verifier_when_the_connection_is_lost_is_fetched_again() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let shared = one_chunk(&file);
+        let (verify, _full) = mpsc::channel(1);
+        verify.try_send(Arrived { number: 0, plain_len: 0, compressed: Bytes::new() }).unwrap();
+        let mut owed = Owed { shared: &shared, numbers: shared.board().claim_fetch(1).into() };
+        let id = ChunkId::of(b"it");
+        let answer = Fetched::Chunk(FetchedChunk { id, plain_len: 2, compressed: Bytes::from_static(b"it") });
+        assert!(take(&shared, answer, &mut owed, &verify).now_or_never().is_none(), "it has to wait");
+        drop(owed);
+        assert_eq!(shared.board().claim_fetch(1), [0]);
+    }
 }
