@@ -62,6 +62,18 @@ impl Failure {
         self
     }
 
+    /// The message with its causes in one line and without the advice, for a place that gives its own.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        let mut text = self.what.clone();
+        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
+
     #[must_use]
     pub fn exit(&self) -> Exit {
         self.exit
@@ -106,6 +118,7 @@ mod tests {
             .caused_by(std::io::Error::other("disk on fire"))
             .advise("look at the disk");
         assert_eq!(failure.to_string(), "could not read /x\n  because: disk on fire\n  to do: look at the disk");
+        assert_eq!(failure.in_one_line(), "could not read /x: disk on fire");
         assert_eq!(failure.exit() as u8, 1);
     }
 

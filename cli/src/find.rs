@@ -61,7 +61,12 @@ fn by_name<T: FogObject>(api: &Api, name: &str) -> Result<Vec<Row<T>>, Failure> 
 fn only<T: FogObject>(mut found: Vec<Row<T>>, text: &str) -> Result<Row<T>, Failure> {
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(Failure::new(Exit::NotFound, format!("there is no {} {text:?}", T::NOUN))),
+        0 => {
+            // The command is the last word of the class: `node` for storage nodes.
+            let command = T::NOUN.rsplit(' ').next().unwrap_or(T::NOUN);
+            Err(Failure::new(Exit::NotFound, format!("there is no {} {text:?}", T::NOUN))
+                .advise(format!("`foghorn {command} list` shows those there are")))
+        }
         _ => {
             let seen: Vec<String> =
                 found.iter().map(|row| format!("{} ({})", row.view.name(), row.view.number())).collect();

@@ -27,6 +27,14 @@ pub struct Output {
     pub quiet: bool,
 }
 
+impl Output {
+    /// Tables may say more than the API's objects do; JSON, YAML and ids may not.
+    #[must_use]
+    pub fn is_for_people(self) -> bool {
+        self.format == Format::Table && !self.quiet
+    }
+}
+
 /// Rows of text under headings.
 #[derive(Clone, Debug)]
 pub struct Table {

@@ -229,7 +229,8 @@ fn keep(site: Site, work: tempfile::TempDir) -> Result<(), Failure> {
         "\nThe server goes on at {url} (process {}, files in {}).\nAPI token:  {}\nuser token: {}\n\
          curl --cacert {ca} {tokens} {url}/fog/host\n\
          curl --cacert {ca} {tokens} {url}/fog/image\n\
-         curl --cacert {ca} {tokens} '{url}/foghorn/v1/tasks?ids=1,2,3,4'\n\n",
+         curl --cacert {ca} {tokens} '{url}/foghorn/v1/tasks?ids=1,2,3,4'\n\
+         To end it: kill {0}; to remove its disks and images as well: rm -r {1}\n\n",
         site.server.id(),
         folder.display(),
         site.credentials.api_token,

@@ -63,7 +63,7 @@ pub fn run(session: &Session) -> Result<Exit, Failure> {
                 findings.extend(storage::check(&api));
             }
         }
-        Err(failure) => findings.push(Finding::fail("context", failure.to_string(), "run `foghorn login` again")),
+        Err(failure) => findings.push(Finding::fail("context", failure.in_one_line(), "run `foghorn login` again")),
     }
     show(session, &findings)?;
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);

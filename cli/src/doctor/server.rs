@@ -12,7 +12,7 @@ pub(super) fn check(api: &Api) -> Vec<Finding> {
         Ok(_) => findings.push(Finding::ok("server", "answers")),
         Err(error @ ApiError::Unreachable { .. }) => {
             let todo = "check the address, the network and that the server runs";
-            return vec![Finding::fail("server", Failure::from(error).to_string(), todo)];
+            return vec![Finding::fail("server", Failure::from(error).in_one_line(), todo)];
         }
         // An older server may have no such route; it answers all the same.
         Err(error) => findings.push(Finding::warn("server", error.to_string(), "look at the server's log")),

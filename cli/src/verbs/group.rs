@@ -88,7 +88,8 @@ pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
             let hosts = changed_members(&api, row.view.id, &add_host, &remove_host)?;
             let body = GroupBody { name, description, hosts };
             if body == GroupBody::default() {
-                return Err(Failure::usage("nothing to change was named"));
+                return Err(Failure::usage("nothing to change was named")
+                    .advise("`foghorn help group edit` lists what can be changed"));
             }
             show_row(output, &api.edit::<Group>(row.view.id.get(), &body)?)?;
         }

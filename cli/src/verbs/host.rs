@@ -7,6 +7,7 @@ use foghorn_types::MacAddress;
 
 use super::Session;
 use super::object::{dash, delete_all, show_row, show_rows};
+use crate::api::ApiError;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
 
@@ -112,7 +113,8 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
             let macs = (!mac.is_empty()).then_some(mac);
             let body = HostBody { name, macs, ..settings.body(session)? };
             if body == HostBody::default() {
-                return Err(Failure::usage("nothing to change was named"));
+                return Err(Failure::usage("nothing to change was named")
+                    .advise("`foghorn help host edit` lists what can be changed"));
             }
             let row = find::<Host>(&api, &host)?;
             show_row(output, &api.edit::<Host>(row.view.id.get(), &body)?)?;
@@ -130,7 +132,11 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
             let row = find::<Host>(&api, &host)?;
             let path = format!("/foghorn/v1/hosts/{}/boot-token", row.view.id);
             let request = BootTokenRequest { ttl_seconds: ttl };
-            let answer: BootTokenResponse = api.native("POST", &path, Some(&request))?;
+            let answer: BootTokenResponse = api.native("POST", &path, Some(&request)).map_err(|error| match error {
+                conflict @ ApiError::Conflict(_) => Failure::from(conflict)
+                    .advise("order something first: `foghorn image capture` or `foghorn image deploy`"),
+                error => error.into(),
+            })?;
             output.show_value(&answer.token, &answer)?;
         }
     }

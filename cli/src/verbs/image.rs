@@ -103,7 +103,7 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     match command {
         ImageCommand::List => {
-            let headings = ["ID", "NAME", "ENABLED", "PROTECTED", "STORAGE GROUP", "CAPTURED"];
+            let headings = ["ID", "NAME", "ENABLED", "PROTECTED", "STORAGE GROUP", "DEPLOYED"];
             show_rows(output, &api.list::<Image>()?, &headings, |image| {
                 let flag = |set: bool| if set { "yes" } else { "no" }.to_owned();
                 vec![
@@ -123,7 +123,8 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
         ImageCommand::Edit { image, name, settings } => {
             let body = settings.over(ImageBody { name, ..ImageBody::default() });
             if body == ImageBody::default() {
-                return Err(Failure::usage("nothing to change was named"));
+                return Err(Failure::usage("nothing to change was named")
+                    .advise("`foghorn help image edit` lists what can be changed"));
             }
             let row = find::<Image>(&api, &image)?;
             show_row(output, &api.edit::<Image>(row.view.number(), &body)?)?;

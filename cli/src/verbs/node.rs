@@ -107,7 +107,8 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
         NodeCommand::Edit { node, description, max_clients, enabled, master } => {
             let body = StorageNodeBody { description, max_clients, enabled, master, ..StorageNodeBody::default() };
             if body == StorageNodeBody::default() {
-                return Err(Failure::usage("nothing to change was named"));
+                return Err(Failure::usage("nothing to change was named")
+                    .advise("`foghorn help node edit` lists what can be changed"));
             }
             let row = find::<StorageNode>(&api, &node)?;
             show_row(output, &api.edit::<StorageNode>(row.view.id.get(), &body)?)?;

@@ -1,10 +1,11 @@
 //! `foghorn task`: what is being done.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use clap::Subcommand;
-use foghorn_rest_types::fog::{FogObject as _, Task};
-use foghorn_rest_types::native::TaskStatus;
+use foghorn_rest_types::fog::{FogObject as _, Row, Task};
+use foghorn_rest_types::native::{TaskPhase, TaskStatus};
 use foghorn_types::TaskId;
 use serde_json::Value;
 
@@ -13,7 +14,6 @@ use super::object::{dash, show_row, show_rows};
 use super::wait::{self, parse_duration};
 use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure};
-use crate::output::Format;
 
 #[derive(Subcommand, Debug)]
 pub enum TaskCommand {
@@ -51,13 +51,19 @@ pub fn run(command: TaskCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         TaskCommand::List { active } => {
             let path = if active { "/fog/task/active" } else { "/fog/task" };
-            let rows = api.list_at::<Task>(path, None)?;
+            let mut rows = api.list_at::<Task>(path, None)?;
+            let mut phases = HashMap::new();
+            if output.is_for_people() {
+                // FOG orders by name; a person looks for the newest.
+                rows.sort_by_key(|row| row.view.id);
+                phases = phases_of(&api, &rows)?;
+            }
             show_rows(output, &rows, &["ID", "TYPE", "HOST", "STATE", "DONE", "CREATED"], |task| {
                 vec![
                     task.id.to_string(),
                     task.type_name().map_or_else(|| task.kind.to_string(), str::to_owned),
                     dash(task.host_name()),
-                    task.state.as_str().to_owned(),
+                    phases.get(&task.id).map_or(task.state.as_str(), |phase| wait::phase(*phase)).to_owned(),
                     task.percent.as_ref().map_or_else(|| "-".to_owned(), |percent| format!("{percent} %")),
                     task.created.clone(),
                 ]
@@ -70,14 +76,25 @@ pub fn run(command: TaskCommand, session: &Session) -> Result<Exit, Failure> {
     }
 }
 
+/// How far imaging tasks are. FOG's states know neither "failed" nor "assigned": there a failed task is a cancelled one.
+fn phases_of(api: &Api, rows: &[Row<Task>]) -> Result<HashMap<TaskId, TaskPhase>, Failure> {
+    let imaging: Vec<TaskId> = rows.iter().filter(|row| row.view.is_imaging()).map(|row| row.view.id).collect();
+    match wait::status_of(api, &imaging) {
+        Ok(statuses) => Ok(statuses.into_iter().map(|status| (status.task, status.state)).collect()),
+        // A server of FOG's own kind has no such route.
+        Err(ApiError::NotFound(_)) => Ok(HashMap::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn unknown(task: TaskId) -> Failure {
-    Failure::new(Exit::NotFound, format!("there is no task {task}"))
+    Failure::new(Exit::NotFound, format!("there is no task {task}")).advise("`foghorn task list` shows those there are")
 }
 
 /// Imaging tasks have more to tell than FOG has fields for; other tasks are shown as FOG has them.
 fn show(api: &Api, session: &Session, task: TaskId) -> Result<Exit, Failure> {
     let row = api.one::<Task>(task.get())?.ok_or_else(|| unknown(task))?;
-    if session.output.format == Format::Table && !session.output.quiet && row.view.is_imaging() {
+    if session.output.is_for_people() && row.view.is_imaging() {
         match api.get::<TaskStatus>(&format!("/foghorn/v1/tasks/{task}")) {
             Ok(status) => {
                 let value = serde_json::to_value(&status)

@@ -98,7 +98,9 @@ fn conclude(output: Output, statuses: &[TaskStatus]) -> Result<Exit, Failure> {
     Ok(of_many(worked, statuses.len() - worked))
 }
 
-fn phase(phase: TaskPhase) -> &'static str {
+/// A state in words.
+#[must_use]
+pub fn phase(phase: TaskPhase) -> &'static str {
     match phase {
         TaskPhase::Queued => "queued",
         TaskPhase::Assigned => "assigned",

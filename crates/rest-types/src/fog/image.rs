@@ -17,7 +17,7 @@ pub struct Image {
     pub enabled: bool,
     #[serde(deserialize_with = "text::flag", default)]
     pub protected: bool,
-    /// When it was last captured.
+    /// When it was last deployed.
     #[serde(deserialize_with = "text::time_or_none", default)]
     pub deployed: Option<String>,
     #[serde(rename = "osname", default)]
