@@ -123,7 +123,7 @@ async fn enrol_only(enrol: Enrol) -> anyhow::Result<()> {
     let enrolled = tokio::task::spawn_blocking(move || {
         anyhow::ensure!(
             foghorn_agent::load_identity(&enrol.state_dir)?.is_none(),
-            "{} holds an identity already",
+            "{} holds an identity already: to enrol again, remove its folder `identity`",
             enrol.state_dir.display()
         );
         Ok(foghorn_agent::enrol(&enrol.state_dir, &enrol.controller, &enrol.token)?)

@@ -83,7 +83,7 @@ impl FromStr for DiskRule {
         if text.starts_with('/') {
             return Ok(Self::Path(PathBuf::from(text)));
         }
-        let (what, value) = text.split_once(':').ok_or_else(|| refuse("no such word"))?;
+        let (what, value) = text.split_once(':').ok_or_else(|| refuse("no such word, and a path starts with /"))?;
         if value.trim().is_empty() {
             return Err(refuse("nothing after the colon"));
         }
