@@ -224,9 +224,16 @@ fn is_distrust(error: &ureq::Error) -> bool {
 fn classify(status: u16, said: Option<String>, request: &str, server: &str) -> ApiError {
     let message = said.unwrap_or_else(|| "no reason was given".to_owned());
     let lower = message.to_lowercase();
-    let taken = ["already created", "already a member of an active task", "already in use", "is taken", "belongs to"]
-        .iter()
-        .any(|part| lower.contains(part));
+    let taken = [
+        "already created",
+        "already a member of an active task",
+        "already in use",
+        "is in use by task",
+        "is taken",
+        "belongs to",
+    ]
+    .iter()
+    .any(|part| lower.contains(part));
     match status {
         401 | 403 => ApiError::Credentials { server: server.to_owned() },
         404 => ApiError::NotFound(format!("the server does not know {request}: {message}")),

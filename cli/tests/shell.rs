@@ -132,6 +132,7 @@ fn every_outcome_has_its_exit_code() {
         assert!(begun.elapsed() < PATIENCE, "{}", String::from_utf8_lossy(&site.run("task list").stdout));
         std::thread::sleep(Duration::from_millis(100));
     }
+    assert_eq!(site.exit("image delete win11 --yes"), Some(6), "the task needs it");
     assert_eq!(site.exit("task wait 1 --timeout 1s"), Some(1), "nobody works on it");
     assert_eq!(site.exit("task cancel 1"), Some(0));
     assert_eq!(site.exit("task cancel 1"), Some(6), "it has ended");
@@ -151,6 +152,11 @@ fn what_destroys_is_named_and_refused_where_nobody_can_be_asked() {
     assert_eq!(site.exit("host show pc1"), Some(0), "so nothing was deleted");
     assert_eq!(site.exit("host delete pc1 --yes"), Some(0));
     assert_eq!(site.exit("host show pc1"), Some(4));
+    assert_eq!(site.exit("image create golden -q"), Some(0));
+    assert_eq!(site.exit("image edit golden --protected true"), Some(0));
+    assert_eq!(site.exit("image delete golden --yes"), Some(5), "it is protected");
+    assert_eq!(site.exit("image edit golden --protected false"), Some(0));
+    assert_eq!(site.exit("image delete golden --yes"), Some(0));
 }
 
 #[test]

@@ -130,6 +130,7 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
             show_row(output, &api.edit::<Image>(row.view.number(), &body)?)?;
         }
         ImageCommand::Delete { images, yes } => {
+            refuse_protected(&api, &images)?;
             return delete_all::<Image>(&api, output, &images, yes, |row| loss(&api, row));
         }
         ImageCommand::Capture(args) => return capture::run(args, session),
@@ -150,6 +151,18 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
 /// As the server answers.
 pub fn content_of(api: &Api, row: &Row<Image>) -> Result<ImageStatus, Failure> {
     Ok(api.get(&format!("/foghorn/v1/images/{}", row.view.id))?)
+}
+
+/// The mark is FOG's, and as there it is for people: the API deletes a protected image without a word.
+fn refuse_protected(api: &Api, images: &[String]) -> Result<(), Failure> {
+    for image in images {
+        let row = find::<Image>(api, image)?;
+        if row.view.protected {
+            return Err(Failure::new(Exit::Refused, format!("image {} is protected", row.view.name))
+                .advise(format!("first: foghorn image edit id:{} --protected false", row.view.id)));
+        }
+    }
+    Ok(())
 }
 
 fn loss(api: &Api, row: &Row<Image>) -> Result<String, Failure> {
