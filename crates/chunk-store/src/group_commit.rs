@@ -73,7 +73,7 @@ impl Store {
             .iter()
             .map(|chunk| (RecordHeader::new(chunk.id, chunk.plain_len, &chunk.compressed), &chunk.compressed[..]))
             .collect();
-        self.append(writer, &records, &plan.present)?;
+        self.append(writer, &records, &plan.present, self.options.keep_free)?;
         Ok(plan.reports)
     }
 
@@ -104,14 +104,15 @@ impl Store {
     }
 
     /// Appends verified records and enters them into the index; `touch` are chunks that stay where they are but were asked
-    /// for again. All of it or nothing.
+    /// for again. All of it or nothing, and nothing when less than `keep_free` would stay free.
     pub(crate) fn append(
         &self,
         writer: &mut Writer,
         records: &[(RecordHeader, &[u8])],
         touch: &[ChunkId],
+        keep_free: ByteCount,
     ) -> Result<(), PutError> {
-        self.check_space(records.iter().map(|(header, _)| record_len(header.stored_len)).sum())?;
+        self.check_space(records.iter().map(|(header, _)| record_len(header.stored_len)).sum(), keep_free)?;
         let mut flush = if writer.unflushed() >= FLUSH_AFTER { Flush::Now } else { Flush::Later };
         if writer.roll(self.options.pack_size.bytes()) {
             self.index.write(Flush::Now, |_| Ok(()))?;
@@ -154,11 +155,10 @@ impl Store {
         Ok(())
     }
 
-    fn check_space(&self, wanted: u64) -> Result<(), PutError> {
+    fn check_space(&self, wanted: u64, keep_free: ByteCount) -> Result<(), PutError> {
         let failed = |source: io::Error| PutError::Io { path: self.path().to_owned(), source: Arc::new(source) };
         let space = rustix::fs::statvfs(self.path()).map_err(|error| failed(error.into()))?;
         let free = ByteCount::from_bytes(space.f_bavail.saturating_mul(space.f_frsize));
-        let keep_free = self.options.keep_free;
         if free.bytes() < wanted.saturating_add(keep_free.bytes()) {
             return Err(PutError::Full { path: self.path().to_owned(), free, keep_free });
         }

@@ -103,6 +103,22 @@ impl ManifestDir {
     pub(crate) fn path(&self) -> &Path {
         &self.manifests
     }
+
+    /// Lets the grace of a manifest begin now, because its image is about to name it no longer: how long ago it was
+    /// written says nothing about that. A manifest that is not there needs none.
+    fn begin_grace(&self, image: &Path) -> io::Result<()> {
+        let id = match fs::read_to_string(image) {
+            Ok(text) => text.parse().ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let Some(id) = id else { return Ok(()) };
+        match File::open(self.path_of(&id)) {
+            Ok(file) => file.set_modified(SystemTime::now()).and_then(|()| file.sync_all()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Replaces a file by `bytes`, at once and durably.
@@ -132,8 +148,10 @@ impl Store {
         if let Some((missing, _)) = chunks.iter().zip(present).find(|(_, present)| !present) {
             return Err(PutManifestError::MissingChunk(*missing));
         }
+        let named = self.manifests.images.join(image.to_string());
+        self.manifests.begin_grace(&named).map_err(|source| PutManifestError::Io { path: named.clone(), source })?;
         replace(&self.manifests.path_of(&id), manifest)?;
-        replace(&self.manifests.images.join(image.to_string()), id.to_string().as_bytes())?;
+        replace(&named, id.to_string().as_bytes())?;
         Ok(id)
     }
 
@@ -179,15 +197,15 @@ impl Store {
         Ok(images)
     }
 
-    /// Forgets an image. Its manifest and the chunks that no other image needs go with a later sweep. Returns whether
-    /// there was one.
+    /// Forgets an image. Its manifest and the chunks that no other image needs go with the first sweep after their grace,
+    /// which begins now. Returns whether there was one.
     ///
     /// # Errors
     /// When the file system fails.
     pub fn drop_image(&self, image: ImageId) -> Result<bool, DropImageError> {
         let _references = self.references.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.manifests.images.join(image.to_string());
-        let removed = match fs::remove_file(&path) {
+        let removed = match self.manifests.begin_grace(&path).and_then(|()| fs::remove_file(&path)) {
             Ok(()) => sync_dir(&self.manifests.images).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),

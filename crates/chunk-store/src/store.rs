@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,7 +15,7 @@ use crate::group_commit::GroupCommit;
 use crate::guard::Guards;
 use crate::index::{Flush, Index, IndexError};
 use crate::manifests::ManifestDir;
-use crate::pack::PackDir;
+use crate::pack::{PackDir, sync_dir};
 use crate::recovery;
 use crate::writer::Writer;
 
@@ -82,7 +83,8 @@ impl Store {
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenStoreError> {
         let path = path.as_ref().to_owned();
         let failed = |source| OpenStoreError::Io { path: path.clone(), source };
-        fs::create_dir_all(&path).map_err(failed)?;
+        // Whole disks of machines lie here, with everybody's passwords.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
         let lock = File::create(path.join("lock")).map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
             rustix::io::Errno::WOULDBLOCK => OpenStoreError::InUse { path: path.clone() },
@@ -90,6 +92,7 @@ impl Store {
         })?;
         let packs = PackDir::open(path.join("packs")).map_err(failed)?;
         let manifests = ManifestDir::open(&path).map_err(failed)?;
+        sync_dir(&path).map_err(failed)?;
         let index = recovery::open_index(&path.join("index.redb"))?;
         recovery::read_tails(&packs, &index, recovery::Torn::Cut)?;
         let writer = Writer::open(&packs).map_err(failed)?;

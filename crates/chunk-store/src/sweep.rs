@@ -70,8 +70,8 @@ fn prefix(id: &ChunkId) -> u64 {
 }
 
 impl Store {
-    /// Removes what no image needs: manifests without an image and chunks without a manifest, if nobody has put or asked
-    /// for them for `grace` and no [`CaptureGuard`](crate::CaptureGuard) or [`ManifestPin`](crate::ManifestPin) keeps
+    /// Removes what no image needs: manifests that no image has named for `grace`, and chunks without a manifest, if nobody
+    /// has put or asked for them for `grace` and no [`CaptureGuard`](crate::CaptureGuard) or [`ManifestPin`](crate::ManifestPin) keeps
     /// them. The store works on meanwhile; images cannot be added or dropped while chunks are judged.
     ///
     /// # Errors
@@ -149,15 +149,16 @@ impl Store {
         // Asked before the bytes are counted: a pack that is closed by then only ever loses chunks.
         let open = self.lock_writer().pack();
         let live = self.live_bytes_by_pack()?;
-        let numbers = self.packs.list().map_err(|error| self.pack_failed(None, error))?;
-        for pack in numbers.into_iter().take_while(|pack| *pack < open) {
-            let len = self.packs.len_of(pack).map_err(|error| self.pack_failed(Some(pack), error))?;
-            let needed = live.get(&pack).copied().unwrap_or(0);
-            if needed > len / 2 {
-                continue;
-            }
-            let copied = if needed == 0 { Some(0) } else { self.copy_out(pack, len)? };
-            let Some(copied) = copied else { continue };
+        for (needed, pack, len) in self.wasteful_packs(open, &live)? {
+            let copied = match if needed == 0 { Ok(Some(0)) } else { self.copy_out(pack, len) } {
+                Ok(Some(copied)) => copied,
+                Ok(None) => continue,
+                Err(SweepError::Rewrite(full)) if full.is_full() => {
+                    warn!(pack, "there is no room to write packs anew, the next sweep tries again");
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
             // Copies must be found at their new places after a crash, before the old ones go.
             self.index.write(Flush::Now, |_| Ok(()))?;
             self.packs.remove(pack).map_err(|error| self.pack_failed(Some(pack), error))?;
@@ -167,6 +168,26 @@ impl Store {
             report.freed += ByteCount::from_bytes(len.saturating_sub(copied));
         }
         Ok(())
+    }
+
+    /// Closed packs of which at most half is needed: bytes needed, number, length. Those that free most for the least room
+    /// come first, because the disk may be full.
+    fn wasteful_packs(
+        &self,
+        open: PackNumber,
+        live: &BTreeMap<PackNumber, u64>,
+    ) -> Result<Vec<(u64, PackNumber, u64)>, SweepError> {
+        let numbers = self.packs.list().map_err(|error| self.pack_failed(None, error))?;
+        let mut wasteful = Vec::new();
+        for pack in numbers.into_iter().take_while(|pack| *pack < open) {
+            let len = self.packs.len_of(pack).map_err(|error| self.pack_failed(Some(pack), error))?;
+            let needed = live.get(&pack).copied().unwrap_or(0);
+            if needed <= len / 2 {
+                wasteful.push((needed, pack, len));
+            }
+        }
+        wasteful.sort_unstable();
+        Ok(wasteful)
     }
 
     fn live_bytes_by_pack(&self) -> Result<BTreeMap<PackNumber, u64>, SweepError> {
@@ -221,7 +242,9 @@ impl Store {
             }
             Ok(still)
         })?;
-        self.append(&mut writer, &records, &[])?;
+        // Half of what puts leave alone: what is freed afterwards is more than what is written.
+        let keep_free = ByteCount::from_bytes(self.options.keep_free.bytes() / 2);
+        self.append(&mut writer, &records, &[], keep_free)?;
         Ok(records.iter().map(|(header, _)| header.record_len()).sum())
     }
 

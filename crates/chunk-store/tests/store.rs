@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use foghorn_chunk_store::{
@@ -214,6 +214,60 @@ fn a_pinned_manifest_outlives_its_image() {
     drop(pin);
     store.sweep(Duration::ZERO).unwrap();
     assert_eq!(store.stats().unwrap().chunks, 0);
+}
+
+/// As if everything in the folder had been written ten days ago.
+fn age(dir: &std::path::Path) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let file = fs::File::open(entry.unwrap().path()).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(864_000)).unwrap();
+    }
+}
+
+#[test]
+fn the_grace_of_an_old_image_begins_when_it_is_dropped_or_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let all = chunks(0..9);
+    store.put_batch(&all).unwrap();
+    let dropped = store.put_manifest(image(1), &manifest(&all[..3])).unwrap();
+    let replaced = store.put_manifest(image(2), &manifest(&all[3..6])).unwrap();
+    age(&dir.path().join("manifests"));
+    store.drop_image(image(1)).unwrap();
+    store.put_manifest(image(2), &manifest(&all[6..])).unwrap();
+    let hour = Duration::from_secs(3600);
+    assert_eq!(store.sweep(hour).unwrap().removed_manifests, 0);
+    assert!(store.read_manifest(dropped).is_ok() && store.read_manifest(replaced).is_ok());
+    age(&dir.path().join("manifests"));
+    assert_eq!(store.sweep(hour).unwrap().removed_manifests, 2, "then their time is over");
+}
+
+#[test]
+fn a_full_disk_does_not_keep_a_sweep_from_freeing_what_needs_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = chunks(0..60);
+    {
+        let store = store(dir.path());
+        for batch in all.chunks(2) {
+            store.put_batch(batch).unwrap();
+        }
+        // Of the first pack little is needed, which would have to be copied; of the others but the last, nothing.
+        store.put_manifest(image(1), &manifest(&all[..1])).unwrap();
+    }
+    let full = Options { keep_free: ByteCount::from_bytes(1 << 60), ..world::small_packs() };
+    let store = Store::open(dir.path(), full).unwrap();
+    let report = store.sweep(Duration::ZERO).unwrap();
+    assert!(report.removed_packs > 5 && report.rewritten_packs == 0, "{report:?}");
+    assert!(store.read(all[0].id).is_ok());
+}
+
+#[test]
+fn nobody_else_on_the_machine_reads_the_chunks() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state/chunks");
+    let _store = store(&path);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[test]
