@@ -275,7 +275,7 @@ fn check_len(found: u32, limit: u32) -> Result<(), DecodeMessageError> {
 
 impl From<WireHello> for Hello {
     fn from(wire: WireHello) -> Self {
-        Self { task: wire.task, software: wire.software, traceparent: wire.traceparent }
+        Self { task: wire.task, software: cut(wire.software), traceparent: cut(wire.traceparent) }
     }
 }
 
@@ -377,7 +377,8 @@ impl From<WireOutcome> for ClientOutcome {
     fn from(wire: WireOutcome) -> Self {
         match wire {
             WireOutcome::Complete => Self::Complete,
-            WireOutcome::Failed { reason } => Self::Failed { reason },
+            // What a client says is passed on and kept, so its length is ours to bound.
+            WireOutcome::Failed { reason } => Self::Failed { reason: cut(reason) },
         }
     }
 }
@@ -393,6 +394,14 @@ mod tests {
         assert_eq!(cut("short".to_owned()), "short");
         assert_eq!(cut("é".repeat(MAX_REASON)).len(), MAX_REASON);
         assert_eq!(cut(format!("x{}", "é".repeat(MAX_REASON))).len(), MAX_REASON - 1);
+    }
+
+    #[test]
+    fn what_a_client_says_in_words_is_bounded_whatever_it_sends() {
+        let reason = "x".repeat(MAX_FRAME / 2);
+        let bytes = encode(&ClientMessage::Finished { outcome: WireOutcome::Failed { reason }, progress: None });
+        let Ok(ClientMessage::Finished { outcome, .. }) = decode_client_message(&bytes) else { panic!("it is one") };
+        assert!(matches!(ClientOutcome::from(outcome), ClientOutcome::Failed { reason } if reason.len() == MAX_REASON));
     }
 
     #[test]
