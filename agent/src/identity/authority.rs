@@ -3,6 +3,8 @@
 use data_encoding::BASE64URL_NOPAD;
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 
+use super::certificate::chain_to_pem;
+
 /// Why a text is not the authority that a token names.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
@@ -22,14 +24,19 @@ pub fn fingerprint(der: &[u8]) -> String {
     BASE64URL_NOPAD.encode(suite.common.hash_provider.hash(der).as_ref())
 }
 
-/// Accepts `pem` when its first certificate has the fingerprint `expected`.
+/// The certificate that `pem` begins with, if it has the fingerprint `expected`; nothing else of `pem` may be trusted,
+/// because whoever sits in between could have put another authority behind it.
 ///
 /// # Errors
 /// When it holds no certificate, or another one.
-pub(super) fn check(pem: &str, expected: &str) -> Result<(), AuthorityError> {
+pub(super) fn check(pem: &str, expected: &str) -> Result<String, AuthorityError> {
     let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|_| AuthorityError::NoPem)?;
     let found = fingerprint(&block.contents);
-    if found == expected { Ok(()) } else { Err(AuthorityError::Other { expected: expected.to_owned(), found }) }
+    if found == expected {
+        Ok(chain_to_pem(&[block.contents]))
+    } else {
+        Err(AuthorityError::Other { expected: expected.to_owned(), found })
+    }
 }
 
 #[cfg(test)]
@@ -49,5 +56,22 @@ mod tests {
         assert!(check(&certificate.pem(), &own).is_ok());
         assert!(matches!(check(&certificate.pem(), "other"), Err(AuthorityError::Other { .. })));
         assert!(matches!(check("no pem", &own), Err(AuthorityError::NoPem)));
+    }
+
+    #[test]
+    fn nothing_that_comes_with_the_authority_is_trusted() {
+        let make = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            rcgen::CertificateParams::default().self_signed(&key).unwrap()
+        };
+        let (own, stranger) = (make(), make());
+        // Readers that look for a certificate skip a block with another label, so that would be the stranger's chance, too.
+        let disguised = own.pem().replace("CERTIFICATE", "SOMETHING");
+        for first in [own.pem(), disguised] {
+            let kept = check(&format!("{first}{}", stranger.pem()), &fingerprint(own.der())).unwrap();
+            let kept: Vec<_> = x509_parser::pem::Pem::iter_from_buffer(kept.as_bytes()).map(Result::unwrap).collect();
+            assert_eq!(kept.len(), 1);
+            assert_eq!((kept[0].label.as_str(), &kept[0].contents[..]), ("CERTIFICATE", &own.der()[..]));
+        }
     }
 }

@@ -63,14 +63,13 @@ pub fn enrol(state_dir: &Path, controller: &ControllerUrl, token: &TokenText) ->
     Ok(identity)
 }
 
-/// Asks without verifying, which is safe: the answer is trusted for its hash alone.
+/// Asks without verifying, which is safe: of the answer, only the certificate that has the token's hash is kept.
 fn fetch_authority(controller: &ControllerUrl, token: &TokenText) -> Result<String, EnrolError> {
     let url = controller.join(CA_PATH);
     let agent = http(TlsConfig::builder().disable_verification(true).build());
     let read = || agent.get(&url).call()?.body_mut().with_config().limit(ANSWER_LIMIT).read_to_string();
     let pem = read().map_err(|source| EnrolError::FetchAuthority { url: url.clone(), source: Box::new(source) })?;
-    authority::check(&pem, &token.ca_fingerprint).map_err(|source| EnrolError::Authority { url, source })?;
-    Ok(pem)
+    authority::check(&pem, &token.ca_fingerprint).map_err(|source| EnrolError::Authority { url, source })
 }
 
 fn send_request(controller: &ControllerUrl, ca_pem: &str, request: &EnrolRequest) -> Result<EnrolResponse, EnrolError> {
