@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use foghorn_transport::client::{ConnectError, FinishError};
+use bytes::Bytes;
+use foghorn_transport::client::{ConnectError, FinishError, StoreManifestError};
 use foghorn_transport::{AgentConnection, ClientOutcome, ClientProgress, Hello, Identity, SessionKind, Source};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,8 @@ pub enum LinkError {
     OtherOrder { expected: SessionKind, found: SessionKind },
     #[error("the controller did not confirm the end of the task")]
     Finish(#[source] FinishError),
+    #[error("the agent lost the image at the end of the task and did not take it again")]
+    StoreAgain(#[source] StoreManifestError),
 }
 
 /// What to connect to, as whom, for what.
@@ -165,9 +168,34 @@ impl Link {
     /// # Errors
     /// When no agent could pass it on within the patience.
     pub async fn finish(&mut self, outcome: ClientOutcome) -> Result<(), LinkError> {
+        self.conclude(outcome, None).await
+    }
+
+    /// As [`finish`](Self::finish) for a capture that is complete. On a new connection the manifest is stored once more
+    /// before: an agent that was restarted does not remember whose it was, and would not believe that it is complete.
+    ///
+    /// # Errors
+    /// When no agent could pass it on within the patience, or one will not have the manifest.
+    pub async fn finish_capture(&mut self, manifest: Bytes) -> Result<(), LinkError> {
+        self.conclude(ClientOutcome::Complete, Some(manifest)).await
+    }
+
+    async fn conclude(&mut self, outcome: ClientOutcome, manifest: Option<Bytes>) -> Result<(), LinkError> {
         loop {
+            let is_new = self.connection.is_none();
             self.connection().await?;
             let Some(connection) = self.connection.take() else { continue };
+            if let Some(manifest) = manifest.as_ref().filter(|_| is_new) {
+                match connection.store_manifest(manifest.clone()).await {
+                    Ok(_) => {}
+                    Err(error) if error.is_transient() => {
+                        tracing::warn!(error = describe(&error), "the image is not confirmed yet");
+                        self.note_end();
+                        continue;
+                    }
+                    Err(error) => return Err(LinkError::StoreAgain(error)),
+                }
+            }
             if let Some(report) = self.last_report {
                 connection.report(report);
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foghorn_disk_layout::DirtyPolicy;
 use foghorn_proto::http::{Order, OrderKind};
 use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
@@ -130,7 +131,8 @@ async fn carry_out(
     over.cancel();
     showing.await.map_err(RunError::Panicked)?;
     match result {
-        Ok(()) => link.finish(ClientOutcome::Complete).await.map_err(RunError::Finish),
+        Ok(None) => link.finish(ClientOutcome::Complete).await.map_err(RunError::Finish),
+        Ok(Some(manifest)) => link.finish_capture(manifest).await.map_err(RunError::Finish),
         Err(error) => {
             tell_failure(&mut link, &error, order.task).await;
             Err(error)
@@ -174,13 +176,14 @@ fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<Link, Run
     Ok(Link::new(LinkConfig { sources, identity, hello, kind, patience: DEFAULT_PATIENCE }, stop))
 }
 
+/// Does the work; returns the encoded manifest of a capture.
 async fn transfer(
     config: &RunConfig,
     order: &Order,
     link: &mut Link,
     progress: Arc<Progress>,
     stop: CancellationToken,
-) -> Result<(), RunError> {
+) -> Result<Option<Bytes>, RunError> {
     let rule = match &config.disk {
         Some(rule) => Some(rule.clone()),
         None => order.disk_rule.as_deref().map(str::parse::<DiskRule>).transpose()?,
@@ -199,13 +202,14 @@ async fn transfer(
     match order.kind {
         OrderKind::Deploy { manifest } => {
             let options = DeployOptions { manifest, state_dir: config.state_dir.clone() };
-            Ok(deploy(disk, link, &options, progress, stop).await?)
+            deploy(disk, link, &options, progress, stop).await?;
+            Ok(None)
         }
         OrderKind::Capture => {
             let policy = if config.accept_dirty { DirtyPolicy::Accept } else { DirtyPolicy::Refuse };
             let captured = capture(disk, link, policy, progress, stop).await?;
             tracing::info!(manifest = %captured.manifest, "captured");
-            Ok(())
+            Ok(Some(captured.encoded))
         }
     }
 }

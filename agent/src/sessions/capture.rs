@@ -130,6 +130,14 @@ impl Capture {
 
     /// Makes the image: valid, complete, and on disk, or not at all.
     pub(super) async fn store_manifest(self, encoded: Bytes, reply: StoreManifestReply) -> Result<(), StreamError> {
+        if let Some(known) = self.stored_before_the_end() {
+            // The client has not heard of the end. By now the image may be something else again, so nothing is changed.
+            return if known == ManifestId::of(&encoded) {
+                reply.stored(known).await
+            } else {
+                reply.refuse("the task has ended").await
+            };
+        }
         let turn = self.sessions.manifest_turn.acquire().await.expect("the semaphore is never closed");
         let image = self.image;
         let stored = self.sessions.disk.run(move |store| store_manifest(store, image, &encoded)).await;
@@ -149,6 +157,16 @@ impl Capture {
                 reply.refuse(&reason).await
             }
         }
+    }
+}
+
+impl Capture {
+    /// The image of a session that is complete.
+    fn stored_before_the_end(&self) -> Option<ManifestId> {
+        let mut table = self.sessions.table();
+        table.ended(self.task).filter(|ended| ended.problem.is_none())?;
+        let captured = table.facts(self.task)?.captured.as_ref()?;
+        super::order::manifest_id(&captured.manifest_id).ok()
     }
 }
 

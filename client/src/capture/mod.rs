@@ -74,6 +74,8 @@ impl CaptureError {
 #[derive(Clone, Debug)]
 pub struct Captured {
     pub manifest: ManifestId,
+    /// The manifest itself, for [`Link::finish_capture`].
+    pub encoded: Bytes,
     pub summary: ManifestSummary,
 }
 
@@ -112,9 +114,11 @@ pub async fn capture(
     let chunks = shared.entries().ok_or_else(stopped)?;
     let manifest = Manifest { geometry, table: contents.table, file_systems: contents.file_systems, chunks };
     let summary = manifest.summary();
-    let manifest = store_manifest(link, manifest.encode().into(), &shared.stop).await?;
+    let encoded = Bytes::from(manifest.encode());
+    drop(manifest);
+    let manifest = store_manifest(link, encoded.clone(), &shared.stop).await?;
     link.report(shared.progress.snapshot().into());
-    Ok(Captured { manifest, summary })
+    Ok(Captured { manifest, encoded, summary })
 }
 
 fn stopped() -> CaptureError {

@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use foghorn_disk_layout::RenderGptError;
 use foghorn_image::{DecodeManifestError, Manifest, PartitionTable};
-use foghorn_transport::{EndReason, Stage, StreamError};
 use foghorn_transport::client::FetchManifestError;
+use foghorn_transport::{EndReason, Stage, StreamError};
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, ManifestId};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;

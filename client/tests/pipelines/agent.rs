@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ pub(crate) struct Store {
     pub(crate) chunks: Mutex<HashMap<ChunkId, (u32, Bytes)>>,
     pub(crate) manifests: Mutex<HashMap<ManifestId, Bytes>>,
     pub(crate) outcomes: Mutex<Vec<ClientOutcome>>,
+    /// Restart when a client says that it is through, once: what was only in memory is gone.
+    pub(crate) restart_at_end: AtomicBool,
+    /// Manifests stored since the last restart; without one, no capture is complete.
+    pub(crate) captured: AtomicU64,
     /// Chunks sent to clients.
     pub(crate) fetched: AtomicU64,
     /// Chunks that clients sent.
@@ -175,9 +179,17 @@ async fn serve(mut session: Session, store: Arc<Store>) {
                 let mut manifests = HashMap::new();
                 manifests.insert(id, bytes);
                 *store.manifests.lock().unwrap() = manifests;
+                store.captured.fetch_add(1, Ordering::Relaxed);
                 let _ = reply.stored(id).await;
             }
             Request::Progress(_) => {}
+            Request::Finished(..) if store.restart_at_end.swap(false, Ordering::Relaxed) => {
+                store.captured.store(0, Ordering::Relaxed);
+                return session.interrupt("restarting");
+            }
+            Request::Finished(ClientOutcome::Complete, reply) if store.captured.load(Ordering::Relaxed) == 0 => {
+                let _ = reply.refuse("no manifest was stored").await;
+            }
             Request::Finished(outcome, reply) => {
                 store.outcomes.lock().unwrap().push(outcome);
                 let _ = reply.recorded().await;

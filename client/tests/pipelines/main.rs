@@ -10,6 +10,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use agent::{Misdeed, TestAgent};
@@ -31,8 +32,8 @@ async fn captured(agent: &TestAgent, disk: &Path) -> Result<Captured, CaptureErr
     let stop = CancellationToken::new();
     let mut link = agent.link(SessionKind::Capture, stop.clone());
     let result = bounded(capture(open(disk, Access::Read), &mut link, DirtyPolicy::Refuse, Arc::default(), stop)).await;
-    if result.is_ok() {
-        link.finish(ClientOutcome::Complete).await.unwrap();
+    if let Ok(captured) = &result {
+        bounded(link.finish_capture(captured.encoded.clone())).await.unwrap();
     }
     result
 }
@@ -142,6 +143,15 @@ async fn lost_connections_are_survived_both_ways() {
     Deploy { agent: &agent, manifest: image.manifest, state_dir: None }.to(&target).await.unwrap();
     assert!(agent.store.at_chunk.lock().unwrap().is_none(), "it was interrupted");
     check(dir.path(), &target);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_is_complete_although_the_agent_restarts_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = TestAgent::start();
+    agent.store.restart_at_end.store(true, Ordering::Relaxed);
+    captured(&agent, &make(dir.path())).await.unwrap();
+    assert_eq!(*agent.store.outcomes.lock().unwrap(), [ClientOutcome::Complete]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
