@@ -47,7 +47,7 @@ pub struct RunArgs {
     /// Where to remember what was written, so that an interrupted deploy finds it faster.
     #[arg(long, env = "FOGHORN_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Capture a file system that was not cleanly unmounted.
+    /// Capture a disk that is in use, or a file system that was not cleanly unmounted.
     #[arg(long)]
     pub accept_dirty: bool,
     /// Do not wait: exit with 4 when there is no order yet, with 1 when the controller does not answer.

@@ -190,6 +190,7 @@ async fn transfer(
     };
     let access = match order.kind {
         OrderKind::Deploy { .. } => Access::Write,
+        OrderKind::Capture if config.accept_dirty => Access::ReadInUse,
         OrderKind::Capture => Access::Read,
     };
     let file_sectors = config.file_sectors;

@@ -80,14 +80,14 @@ impl Controller {
             }
         });
         let trust = Arc::new(Trust::load_or_create(&config.data_dir.join("ca"))?.with_lifetimes(config.lifetimes));
-        let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
-
         let rest = listen("REST", config.rest.listen).await?;
         let link = listen("agents", config.link.listen).await?;
         let names = certificate_names(&config);
         let rest_tls = if config.rest.plain_http { None } else { Some(trust.rest_config(&names)?) };
         let link_tls = trust.link_config(&names)?;
-        let link_address = config.link.advertise.clone().unwrap_or_else(|| reachable(link.1).to_string());
+        let link_address = advertised_link(&config, link.1);
+        // After everything that a wrong setting can make fail: the credentials are shown once, and only if this succeeds.
+        let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
         let ctx = Arc::new(Ctx {
             state,
             live: Arc::new(Live::default()),
@@ -198,6 +198,25 @@ async fn listen(purpose: &'static str, address: SocketAddr) -> Result<(TcpListen
     let listener = TcpListener::bind(address).await.map_err(fail)?;
     let bound = listener.local_addr().map_err(fail)?;
     Ok((listener, bound))
+}
+
+/// What agents are told to dial: the setting, else the address listened on, else the first name that is ours.
+fn advertised_link(config: &Config, bound: SocketAddr) -> String {
+    if let Some(advertise) = &config.link.advertise {
+        return advertise.clone();
+    }
+    match config.rest.names.first() {
+        Some(name) if bound.ip().is_unspecified() && name.contains(':') => format!("[{name}]:{}", bound.port()),
+        Some(name) if bound.ip().is_unspecified() => format!("{name}:{}", bound.port()),
+        _ => {
+            if bound.ip().is_unspecified() {
+                warn!(
+                    "agents are told to dial the loopback address: set link.advertise or rest.names for other machines"
+                );
+            }
+            reachable(bound).to_string()
+        }
+    }
 }
 
 /// An address that this machine can dial: the loopback one for "every address".

@@ -78,6 +78,7 @@ pub(super) fn complete(
     disk.flush()?;
     for (offset, bytes) in &written {
         let mut found = vec![0; bytes.len()];
+        disk.forget(*offset, bytes.len());
         disk.read_at(*offset, &mut found)?;
         if found != *bytes {
             return Err(DeployError::TableReadsBackWrong { offset: ByteOffset::from_bytes(*offset) });

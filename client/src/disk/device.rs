@@ -18,7 +18,7 @@ static ZEROES: [u8; ZERO_BUFFER] = [0; ZERO_BUFFER];
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenDiskError {
-    #[error("{path} is in use: {users}", path = path.display())]
+    #[error("{path} is in use: {users}; unmount it (a capture takes it as it is with --accept-dirty)", path = path.display())]
     InUse { path: PathBuf, users: String },
     #[error("could not find out who uses {path}", path = path.display())]
     Users { path: PathBuf, source: io::Error },
@@ -43,6 +43,8 @@ pub struct DiskError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
     Read,
+    /// To read although it is in use: what is read may not fit together.
+    ReadInUse,
     /// Exclusive on block devices, so that nothing can be mounted meanwhile.
     Write,
 }
@@ -72,12 +74,12 @@ impl Disk {
     /// Opens a disk that was seen. `file_sectors` holds for regular files.
     ///
     /// # Errors
-    /// When the disk is in use (for [`Access::Write`]), cannot be opened, or has unusual sectors.
+    /// When the disk is in use (unless [`Access::ReadInUse`]), cannot be opened, or has unusual sectors.
     pub fn open(seen: &SeenDisk, access: Access, file_sectors: FileSectors) -> Result<Self, OpenDiskError> {
         let path = seen.path.clone();
         let block_device = seen.kind != DiskKind::File;
         let write = access == Access::Write;
-        if write {
+        if access != Access::ReadInUse {
             let users = linux::users_of(&path).map_err(|source| OpenDiskError::Users { path: path.clone(), source })?;
             if !users.is_empty() {
                 return Err(OpenDiskError::InUse { path, users: users.join(", ") });
@@ -218,6 +220,12 @@ impl Disk {
     /// The disk's. After a failed flush nothing is known about what was written before.
     pub fn flush(&self) -> Result<(), DiskError> {
         self.file.sync_data().map_err(self.failed("flush", 0, self.size.bytes()))
+    }
+
+    /// Lets go of what the kernel remembers of these bytes, so that the next read comes from the disk itself. Only a hint.
+    pub fn forget(&self, offset: u64, length: usize) {
+        let length = std::num::NonZeroU64::new(length as u64);
+        let _ = rustix::fs::fadvise(&self.file, offset, length, rustix::fs::Advice::DontNeed);
     }
 
     /// Makes the kernel read the partition table again; does nothing for regular files.

@@ -129,19 +129,27 @@ pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, E
 /// Shuts a node out: its link is cut and its certificate is refused from now on, until it joins with a new token.
 ///
 /// # Errors
-/// When the node does not exist or has never joined, or the store fails.
+/// When the node does not exist, or the store fails.
 pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
     ctx.state
         .write(|draft| {
-            let known = draft
-                .tables()
-                .enrolled_nodes
-                .get(node)
-                .ok_or(Refusal::NotFound { class: "storagenode", id: node.get() })?;
-            let revoked =
-                EnrolledNode { standing: Standing::Revoked { at: Timestamp::now() }, ..EnrolledNode::clone(known) };
-            draft.require(known.unchanged());
-            draft.operate(revoked.put_op());
+            let tables = draft.tables();
+            let known = tables.enrolled_nodes.get(node).cloned();
+            if known.is_none() && tables.storage_nodes().get(node.get()).is_none() {
+                return Err(Refusal::NotFound { class: "storagenode", id: node.get() });
+            }
+            // A token that is still out would let the node straight in again.
+            let tokens: Vec<OneTimeToken> =
+                tables.tokens().unused_of(node).map(|token| OneTimeToken::clone(token)).collect();
+            for token in tokens {
+                draft.require(token.unchanged());
+                draft.operate(OneTimeToken { used: Some(Timestamp::now()), ..token }.put_op());
+            }
+            if let Some(known) = known {
+                let standing = Standing::Revoked { at: Timestamp::now() };
+                draft.require(known.unchanged());
+                draft.operate(EnrolledNode { standing, ..EnrolledNode::clone(&known) }.put_op());
+            }
             Ok(())
         })
         .await?;

@@ -112,6 +112,13 @@ impl Tokens {
         self.by_hash.get(hash)
     }
 
+    /// Join tokens of this node that nobody has used.
+    pub fn unused_of(&self, node: StorageNodeId) -> impl Iterator<Item = &Arc<OneTimeToken>> {
+        self.by_hash.values().filter(move |token| {
+            token.used.is_none() && matches!(&token.purpose, Purpose::Join { node: named, .. } if *named == node)
+        })
+    }
+
     /// Tokens that were used or had expired before this time.
     pub fn spent(&self, before: Timestamp) -> impl Iterator<Item = &Arc<OneTimeToken>> {
         self.by_hash.values().filter(move |token| token.used.unwrap_or(token.expires).min(token.expires) < before)

@@ -138,12 +138,8 @@ impl<'a> Round<'a> {
             // Swept since it was listed: nothing needs it.
             Err(ReadChunkError::NotFound(_)) if listed.is_some() => None,
             Err(ReadChunkError::NotFound(_)) => Some(ChunkProblem::Missing),
-            Err(ReadChunkError::Io { .. } | ReadChunkError::Index(_)) => {
-                if let Some(entry) = listed {
-                    self.store.mark_damaged(id, entry.pack, entry.offset);
-                }
-                Some(ChunkProblem::Unreadable)
-            }
+            // Reported, but not marked: a cable that was out for a minute must not condemn the chunk for good.
+            Err(ReadChunkError::Io { .. } | ReadChunkError::Index(_)) => Some(ChunkProblem::Unreadable),
         }
     }
 

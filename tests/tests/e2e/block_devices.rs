@@ -89,6 +89,18 @@ fn the_same_with_sectors_of_4096_bytes() {
     }
 }
 
+/// The command while `device` is mounted on `place`, which is seen in its mount namespace only and gone with it.
+fn on_mounted(device: &Path, place: &Path, inner: &Command) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c"])
+        .arg(format!("mount -o ro,noload '{}' '{}' && exec \"$@\"", device.display(), place.display()))
+        .arg("sh")
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    command
+}
+
 #[test]
 fn a_mounted_disk_is_refused() {
     if !may_make_loop_devices() {
@@ -109,18 +121,21 @@ fn a_mounted_disk_is_refused() {
     let inner = stack.client_command(host, MAC_B, &device.0).unwrap();
     let place = stack.folder().join("mounted");
     std::fs::create_dir(&place).unwrap();
-    // The mount is seen in this mount namespace only, and gone with it.
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "sh", "-c"])
-        .arg(format!("mount -o ro,noload '{}' '{}' && exec \"$@\"", device.0.display(), place.display()))
-        .arg("sh")
-        .arg(inner.get_program())
-        .args(inner.get_args());
+    let mut command = on_mounted(&device.0, &place, &inner);
     let mut client = Process::start(stack.folder(), "client", &mut command).unwrap();
     let status = client.wait(PATIENCE).unwrap();
     assert_eq!(status.code(), Some(5), "{status}:\n{}", client.log());
     assert!(client.log().contains("mounted") || client.log().contains("in use"), "{}", client.log());
     assert_eq!(stack.wait_task(task).unwrap()["state"], "failed");
     assert!(std::fs::read(&file).unwrap() == before, "the mounted disk was written to");
+
+    // Nor is it captured: what is read while somebody writes does not fit together.
+    let image = stack.create_image("of-a-mounted-disk").unwrap();
+    stack.assign(host, image).unwrap();
+    let task = stack.order(host, 2).unwrap();
+    let inner = stack.client_command(host, MAC_B, &device.0).unwrap();
+    let mut command = on_mounted(&device.0, &place, &inner);
+    let mut client = Process::start(stack.folder(), "capture", &mut command).unwrap();
+    assert_eq!(client.wait(PATIENCE).unwrap().code(), Some(5), "{}", client.log());
+    assert_eq!(stack.wait_task(task).unwrap()["state"], "failed");
 }

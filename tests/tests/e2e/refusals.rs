@@ -201,3 +201,14 @@ fn a_join_token_is_good_once() {
     assert_eq!(enrol().status, 200);
     assert_eq!(enrol().status, 403);
 }
+
+#[test]
+fn revoking_a_node_takes_back_the_join_token_it_has_not_used() {
+    let stack = Stack::controller_only(Engine::Embedded, &foghorn_tests::stack::Options::default()).unwrap();
+    let token = stack.rest.post("/foghorn/v1/nodes/join-token", &json!({ "name": "ghost" })).unwrap().ok().unwrap();
+    stack.rest.post(&format!("/foghorn/v1/nodes/{}/revoke", token["node"]), &json!({})).unwrap().ok().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+    let body = json!({ "join_token": token["token"], "csr_pem": csr });
+    assert_eq!(stack.rest.post("/foghorn/v1/agents/enrol", &body).unwrap().status, 403);
+}
