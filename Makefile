@@ -17,7 +17,7 @@ CARGO_DENY := $(TOOLS)/bin/cargo-deny
 PROGRAMS := \
 	protoc:protobuf-compiler etcd:etcd-server partclone.ext4:partclone sgdisk:gdisk sfdisk:fdisk \
 	mkfs.ntfs:ntfs-3g mkfs.fat:dosfstools mcopy:mtools mke2fs:e2fsprogs debugfs:e2fsprogs nginx:nginx zstd:zstd \
-	curl:curl nft:nftables ip:iproute2 ps:procps gcc:gcc
+	curl:curl nft:nftables ip:iproute2 ps:procps losetup:mount gcc:gcc
 # The same for what is no program: protoc's own .proto files, which etcd-client's build imports.
 FILES := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 
@@ -34,7 +34,6 @@ setup: ## Install the Debian packages that are missing (as root), or say which
 	for entry in $(PROGRAMS); do \
 		command -v "$${entry%%:*}" > /dev/null || missing+=("$${entry##*:}"); \
 	done; \
-	[ -f /usr/include/google/protobuf/descriptor.proto ] || missing+=(libprotobuf-dev); \
 	for entry in $(FILES); do \
 		test -e "$${entry%%:*}" || missing+=("$${entry##*:}"); \
 	done; \
