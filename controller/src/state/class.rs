@@ -58,12 +58,42 @@ pub struct Current {
     pub field: &'static str,
 }
 
+/// A member of a rendering that is not stored: see [`Class::COMPUTED`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Computed {
+    pub name: &'static str,
+    pub shape: Shape,
+    pub about: &'static str,
+}
+
+/// The JSON that a computed member is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    Text,
+    /// A text, or null where there is none.
+    OptionalText,
+    Integer,
+    Number,
+    Boolean,
+    Texts,
+    /// An object of the named class with its stored fields; its own relations are `{}`.
+    Plain(&'static str),
+    /// An object of the named class as it is when asked for by id.
+    Full(&'static str),
+}
+
 /// A class of objects. Adding one is one file in [`super::classes`] and one line in its list.
 pub trait Class: Default + Clone + Send + Sync + 'static {
     /// Name in routes and keys.
     const NAME: &'static str;
+    /// What an object of the class is, in a sentence, for people who read the API's description.
+    const ABOUT: &'static str = "";
+    /// Other spellings of the name that routes take.
+    const ALIASES: &'static [&'static str] = &[];
     /// Stored fields in the order in which they are sent.
     const FIELDS: &'static [Field<Self>];
+    /// What [`Class::extras`] adds to the stored fields, for the API's description.
+    const COMPUTED: &'static [Computed] = &[];
     /// Names of embedded objects, which a plain (embedded) rendering shows as `{}`.
     const RELATIONS: &'static [&'static str] = &[];
     /// Whether rows have a name: then lists are ordered by it.

@@ -57,6 +57,8 @@ pub struct Field<C: 'static> {
     pub required: bool,
     /// Left out of answers unless an administrator asks for it.
     pub secret: bool,
+    /// What the value means, and in which unit, for people.
+    pub about: &'static str,
     pub(crate) access: Access<C>,
 }
 
@@ -72,7 +74,7 @@ const INT_MAX: i64 = i32::MAX as i64;
 
 impl<C> Field<C> {
     const fn new(name: &'static str, access: Access<C>) -> Self {
-        Self { name, required: false, secret: false, access }
+        Self { name, required: false, secret: false, about: "", access }
     }
 
     pub(crate) const fn id(get: fn(&C) -> u32) -> Self {
@@ -120,6 +122,11 @@ impl<C> Field<C> {
 
     pub(crate) const fn time(name: &'static str, get: fn(&C) -> &FogTime, get_mut: fn(&mut C) -> &mut FogTime) -> Self {
         Self::new(name, Access::Time { get, get_mut })
+    }
+
+    pub(crate) const fn about(mut self, about: &'static str) -> Self {
+        self.about = about;
+        self
     }
 
     pub(crate) const fn required(mut self) -> Self {
