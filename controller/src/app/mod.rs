@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod check_in;
+pub mod dynamic_objects;
 pub mod enrolment;
 pub mod objects;
 pub mod one_time;

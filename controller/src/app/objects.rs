@@ -4,6 +4,7 @@ use foghorn_types::Timestamp;
 use serde_json::Value;
 
 use crate::state::class::{Body, Clash, Class, Row, Write};
+use crate::state::dynamic::{self, Declared};
 use crate::state::value::{is_falsy, scalar};
 use crate::state::{Draft, Refusal, State};
 
@@ -15,14 +16,16 @@ use crate::state::{Draft, Refusal, State};
 pub async fn create<C: Class>(state: &State, body: &Body, by: &str) -> Result<u32, Refusal> {
     let sent: Body =
         body.iter().filter(|(_, value)| !is_falsy(value)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let declared = state.declared();
     let mut made = None;
     let result = state
         .write_in_steps(|draft| {
             if let Some(id) = made.filter(|_| draft.continues()) {
-                spread_on::<C>(draft, id, true, &sent)?;
+                spread_on::<C>(draft, &declared, id, true, &sent)?;
                 return Ok(id);
             }
             let id = create_in::<C>(draft, &sent, by)?;
+            dynamic::change::spread(draft, &declared, C::NAME, id, &sent)?;
             made = Some(id);
             Ok(id)
         })
@@ -34,12 +37,19 @@ pub async fn create<C: Class>(state: &State, body: &Body, by: &str) -> Result<u3
 }
 
 /// Goes on with the related rows of an object that is stored. When it has been deleted since, there is nothing to relate to.
-fn spread_on<C: Class>(draft: &mut Draft<'_>, id: u32, is_new: bool, sent: &Body) -> Result<(), Refusal> {
+fn spread_on<C: Class>(
+    draft: &mut Draft<'_>,
+    declared: &Declared,
+    id: u32,
+    is_new: bool,
+    sent: &Body,
+) -> Result<(), Refusal> {
     if draft.tables().of::<C>().get(id).is_none() {
         return Ok(());
     }
     draft.require_present::<C>(id);
-    C::spread(draft, id, is_new, sent)
+    C::spread(draft, id, is_new, sent)?;
+    dynamic::change::spread(draft, declared, C::NAME, id, sent)
 }
 
 /// FOG stores an unusable object and hides it; we store nothing, but the id is used up there, and scripts that count ids
@@ -108,13 +118,15 @@ fn merge<C: Class>(draft: &mut Draft<'_>, owner: u32, sent: &Body) -> Result<u32
 pub async fn edit<C: Class>(state: &State, id: u32, body: &Body) -> Result<(), Refusal> {
     let sent: Body =
         body.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let declared = state.declared();
     state
         .write_in_steps(|draft| {
             if draft.continues() {
-                return spread_on::<C>(draft, id, false, &sent);
+                return spread_on::<C>(draft, &declared, id, false, &sent);
             }
             let row = draft.tables().of::<C>().get(id).ok_or(Refusal::NotFound { class: C::NAME, id })?;
-            edit_in(draft, row, &sent)
+            edit_in(draft, row, &sent)?;
+            dynamic::change::spread(draft, &declared, C::NAME, id, &sent)
         })
         .await
 }
@@ -157,6 +169,7 @@ pub async fn delete<C: Class>(state: &State, id: u32) -> Result<(), Refusal> {
                 return if draft.continues() { Ok(()) } else { Err(Refusal::NotFound { class: C::NAME, id }) };
             };
             C::on_delete(draft, row)?;
+            dynamic::change::forget(draft, C::NAME, id)?;
             if draft.postponed() == 0 {
                 draft.delete(row);
             }

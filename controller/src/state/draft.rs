@@ -95,18 +95,36 @@ impl<'t> Draft<'t> {
 
     /// A new id of class `C`, one above the last that was ever given out.
     pub fn next_id<C: Class>(&mut self) -> u32 {
-        let sequence = self.tables.sequence(C::NAME);
-        let key = key::sequence(C::NAME);
-        let last = self.last_ids.entry(C::NAME).or_insert(sequence.map_or(0, |sequence| sequence.last));
+        self.next_id_of(C::NAME)
+    }
+
+    /// See [`Draft::next_id`].
+    pub(super) fn next_id_of(&mut self, class: &'static str) -> u32 {
+        let sequence = self.require_sequence(class);
+        let last = self.last_ids.entry(class).or_insert(sequence);
         *last += 1;
         let id = *last;
+        self.put(key::sequence(class), Bytes::from(id.to_string()));
+        id
+    }
+
+    /// Makes worthless every other draft that relies on this class's sequence, without giving out an id.
+    pub(super) fn touch_sequence(&mut self, class: &'static str) {
+        let sequence = self.require_sequence(class);
+        let last = *self.last_ids.entry(class).or_insert(sequence);
+        self.put(key::sequence(class), Bytes::from(last.to_string()));
+    }
+
+    /// The draft is worth nothing if the class's sequence moves meanwhile; returns the last id.
+    pub(super) fn require_sequence(&mut self, class: &str) -> u32 {
+        let sequence = self.tables.sequence(class);
+        let key = key::sequence(class);
         let compare = match sequence {
             Some(sequence) => Compare::ModifiedAt(key.clone(), sequence.modified),
             None => Compare::Absent(key.clone()),
         };
-        self.compares.insert(key.clone(), compare);
-        self.put(key, Bytes::from(id.to_string()));
-        id
+        self.compares.insert(key, compare);
+        sequence.map_or(0, |sequence| sequence.last)
     }
 
     /// Stores a new object under the id it has, or under the next one when it has none.
@@ -158,12 +176,7 @@ impl<'t> Draft<'t> {
 
     /// The draft is worth nothing if an object of class `C` is created meanwhile.
     pub fn require_no_new<C: Class>(&mut self) {
-        let key = key::sequence(C::NAME);
-        let compare = match self.tables.sequence(C::NAME) {
-            Some(sequence) => Compare::ModifiedAt(key.clone(), sequence.modified),
-            None => Compare::Absent(key.clone()),
-        };
-        self.compares.insert(key, compare);
+        self.require_sequence(C::NAME);
     }
 
     /// Adds a compare about a key that is not an object's.
@@ -185,7 +198,20 @@ impl<'t> Draft<'t> {
     /// Whether this draft deletes the object.
     #[must_use]
     pub fn deletes<C: Class>(&self, id: u32) -> bool {
-        matches!(self.ops.get(&key::object(C::NAME, id)), Some(Op::Delete { .. }))
+        self.deletes_key(&key::object(C::NAME, id))
+    }
+
+    pub(super) fn deletes_key(&self, key: &str) -> bool {
+        matches!(self.ops.get(key), Some(Op::Delete { .. }))
+    }
+
+    pub(super) fn puts_key(&self, key: &str) -> bool {
+        matches!(self.ops.get(key), Some(Op::Put { .. }))
+    }
+
+    /// Whether the draft relies on something about the key.
+    pub(super) fn compares_key(&self, key: &str) -> bool {
+        self.compares.contains_key(key)
     }
 
     fn put(&mut self, key: String, value: Bytes) {
@@ -202,29 +228,47 @@ impl<'t> Draft<'t> {
         let before = old.map(|row| row.uniques()).unwrap_or_default();
         let after = object.uniques();
         for unique in before.iter().filter(|unique| !after.contains(unique)) {
-            self.remove(key::unique(C::NAME, unique.field, &unique.value));
+            self.release(C::NAME, unique.field, &unique.value);
         }
         for unique in after {
-            let guard = key::unique(C::NAME, unique.field, &unique.value);
-            let owner = self.taken.get(&guard).copied().or_else(|| {
-                let freed = matches!(self.ops.get(&guard), Some(Op::Delete { .. }));
-                self.tables.of::<C>().owner(unique.field, &unique.value).filter(|_| !freed)
-            });
-            match owner {
-                Some(owner) if owner == object.id() => continue,
-                Some(owner) => {
-                    return Err(Refusal::Taken { class: C::NAME, field: unique.field, value: unique.value, owner });
-                }
-                None => {}
-            }
-            // A guard that this draft frees is covered by the compare of the row that owned it.
-            if !self.ops.contains_key(&guard) {
-                self.compares.insert(guard.clone(), Compare::Absent(guard.clone()));
-            }
-            self.taken.insert(guard.clone(), object.id());
-            self.put(guard, Bytes::from(object.id().to_string()));
+            let owner = self.tables.of::<C>().owner(unique.field, &unique.value);
+            self.claim(C::NAME, unique.field, unique.field, &unique.value, object.id(), owner)?;
         }
         Ok(())
+    }
+
+    /// Takes a unique value for the object `id`. `complaint` is the field that a refusal names, `owner` who has the value
+    /// according to the tables.
+    pub(super) fn claim(
+        &mut self,
+        class: &'static str,
+        complaint: &'static str,
+        field: &str,
+        value: &str,
+        id: u32,
+        owner: Option<u32>,
+    ) -> Result<(), Refusal> {
+        let guard = key::unique(class, field, value);
+        let freed = self.deletes_key(&guard);
+        match self.taken.get(&guard).copied().or(owner.filter(|_| !freed)) {
+            Some(owner) if owner == id => return Ok(()),
+            Some(owner) => {
+                return Err(Refusal::Taken { class, field: complaint, value: value.to_owned(), owner });
+            }
+            None => {}
+        }
+        // A guard that this draft frees is covered by the compare of the row that owned it.
+        if !self.ops.contains_key(&guard) {
+            self.compares.insert(guard.clone(), Compare::Absent(guard.clone()));
+        }
+        self.taken.insert(guard.clone(), id);
+        self.put(guard, Bytes::from(id.to_string()));
+        Ok(())
+    }
+
+    /// Gives a unique value back.
+    pub(super) fn release(&mut self, class: &str, field: &str, value: &str) {
+        self.remove(key::unique(class, field, value));
     }
 
     /// The row that a new object would become, by a unique value whose clash means merging.

@@ -8,6 +8,7 @@ pub mod class;
 pub mod classes;
 pub mod content;
 pub mod draft;
+pub mod dynamic;
 pub mod enrolment;
 pub mod field;
 pub mod json;
@@ -26,6 +27,7 @@ pub mod value;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -36,6 +38,7 @@ pub use draft::Draft;
 pub use refusal::Refusal;
 pub use tables::Tables;
 
+use self::dynamic::Declared;
 use crate::store::cache::WatchCache;
 use crate::store::{Revision, Store, StoreError, Txn, TxnOutcome};
 
@@ -51,6 +54,7 @@ const STEPS_TO_SPARE: usize = 16;
 pub struct State {
     store: Arc<dyn Store>,
     cache: Arc<WatchCache<Tables>>,
+    declared: ArcSwap<Declared>,
 }
 
 /// Why a transaction did not do what it should.
@@ -81,7 +85,7 @@ impl State {
         cancel: CancellationToken,
     ) -> Result<(Arc<Self>, JoinHandle<()>), Refusal> {
         let (cache, task) = WatchCache::start(store.clone(), key::ROOT, cancel).await?;
-        let state = Arc::new(Self { store, cache });
+        let state = Arc::new(Self { store, cache, declared: ArcSwap::default() });
         seed::ensure(&state).await?;
         Ok((state, task))
     }
@@ -166,6 +170,17 @@ impl State {
             }
         }
         Err(Refusal::Contended)
+    }
+
+    /// Classes that the plugins that are loaded declare.
+    #[must_use]
+    pub fn declared(&self) -> Arc<Declared> {
+        self.declared.load_full()
+    }
+
+    /// Replaces what plugins declare. Rows are not touched: those of a class that is gone wait for it.
+    pub fn declare(&self, declared: Declared) {
+        self.declared.store(Arc::new(declared));
     }
 
     /// Told after every change of the tables.

@@ -132,6 +132,8 @@ impl<C: Class> Table<C> {
 pub(crate) trait AnyTable: Send + Sync {
     fn put(&mut self, id: u32, entry: &Entry) -> Result<(), String>;
     fn delete(&mut self, id: u32);
+    fn contains(&self, id: u32) -> bool;
+    fn name_of(&self, id: u32) -> &str;
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -143,6 +145,14 @@ impl<C: Class> AnyTable for Table<C> {
 
     fn delete(&mut self, id: u32) {
         self.remove(id);
+    }
+
+    fn contains(&self, id: u32) -> bool {
+        self.rows.contains_key(&id)
+    }
+
+    fn name_of(&self, id: u32) -> &str {
+        self.rows.get(&id).map_or("", |row| row.name())
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -8,6 +8,7 @@ use foghorn_types::MacAddress;
 use super::class::{Class, Row};
 use super::classes::{CLASSES, Host, Image, MacAddressAssociation, StorageNode, Task, mac_key};
 use super::content::Contents;
+use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNodes, Tokens};
 use super::key::{self, Place};
 use super::run::Runs;
@@ -20,6 +21,8 @@ use crate::store::{Change, Revision};
 pub struct Tables {
     /// In the order of [`CLASSES`].
     tables: Vec<Box<dyn AnyTable>>,
+    /// Rows of every other class: those of plugins.
+    dynamic: DynamicRows,
     sequences: HashMap<String, Sequence>,
     pub(crate) runs: Runs,
     pub(crate) contents: Contents,
@@ -39,6 +42,7 @@ impl Default for Tables {
     fn default() -> Self {
         Self {
             tables: CLASSES.iter().map(|class| class.new_table()).collect(),
+            dynamic: DynamicRows::default(),
             sequences: HashMap::new(),
             runs: Runs::default(),
             contents: Contents::default(),
@@ -87,6 +91,30 @@ impl Tables {
         self.hosts().get(association.host)
     }
 
+    /// Rows of plugins' classes.
+    #[must_use]
+    pub fn dynamic(&self) -> &DynamicRows {
+        &self.dynamic
+    }
+
+    /// Whether there is such an object, of whatever class.
+    #[must_use]
+    pub fn has_object(&self, class: &str, id: u32) -> bool {
+        match CLASSES.iter().position(|known| known.name() == class) {
+            Some(place) => self.tables[place].contains(id),
+            None => self.dynamic.get(class, id).is_some(),
+        }
+    }
+
+    /// The name of an object of whatever class, empty when it has none.
+    #[must_use]
+    pub fn name_of(&self, class: &str, id: u32) -> &str {
+        match CLASSES.iter().position(|known| known.name() == class) {
+            Some(place) => self.tables[place].name_of(id),
+            None => self.dynamic.get(class, id).and_then(|row| row.get("name")).unwrap_or_default(),
+        }
+    }
+
     /// Runs of imaging tasks.
     #[must_use]
     pub fn runs(&self) -> &Runs {
@@ -122,10 +150,9 @@ impl Tables {
     }
 
     fn apply_object(&mut self, class: &str, id: u32, change: &Change) -> Result<(), String> {
-        let place = CLASSES
-            .iter()
-            .position(|known| known.name() == class)
-            .ok_or_else(|| format!("no class {class:?} is known"))?;
+        let Some(place) = CLASSES.iter().position(|known| known.name() == class) else {
+            return self.dynamic.apply(class, id, change);
+        };
         match change {
             Change::Put(entry) => self.tables[place].put(id, entry),
             Change::Delete { .. } => {

@@ -41,8 +41,16 @@ pub(super) const fn of<C: Class>() -> Of<C> {
 /// FOG keeps rows whose name has this (not at its start) out of lists and searches.
 const HIDDEN: &str = "_API_";
 
+/// Whether a row with this name is listed.
+pub(super) fn is_listed_name(name: &str) -> bool {
+    let folded = fold(name);
+    let mut rest = folded.chars();
+    rest.next();
+    !rest.as_str().contains(HIDDEN)
+}
+
 fn is_listed<C: Class>(row: &Row<C>) -> bool {
-    !C::NAMED || !fold(row.name()).get(1..).is_some_and(|name| name.contains(HIDDEN))
+    !C::NAMED || is_listed_name(row.name())
 }
 
 /// `{"count":N,"<class>s":[…]}`

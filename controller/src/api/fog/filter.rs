@@ -8,7 +8,7 @@ use crate::state::needle::is_like;
 use crate::state::value::{FogTime, NEVER, fold, is_falsy, leading_number, scalar};
 
 /// What one field must be.
-enum Test {
+pub(super) enum Test {
     /// Zero, empty or never.
     Nothing,
     Like(String),
@@ -35,23 +35,25 @@ impl<C: Class> Filter<C> {
     }
 
     pub(super) fn fits(&self, row: &C) -> bool {
-        self.tests.iter().all(|(field, test)| {
-            let value = field.show(row);
-            match test {
-                Test::Nothing => {
-                    value.is_empty()
-                        || value == NEVER
-                        || (field.is_number() && leading_number(&value) == 0)
-                        || value == "0"
-                }
-                Test::Like(pattern) => is_like(&value, pattern),
-                Test::OneOf(texts) => texts.iter().any(|text| equal(field, &value, text)),
-            }
-        })
+        self.tests.iter().all(|(field, test)| test.fits(&field.show(row), field.is_number(), field.is_time()))
     }
 }
 
-fn test(value: &Value) -> Option<Test> {
+impl Test {
+    /// Whether a value, as it is on the wire, is what it must be.
+    pub(super) fn fits(&self, value: &str, is_number: bool, is_time: bool) -> bool {
+        match self {
+            Self::Nothing => {
+                value.is_empty() || value == NEVER || (is_number && leading_number(value) == 0) || value == "0"
+            }
+            Self::Like(pattern) => is_like(value, pattern),
+            Self::OneOf(texts) => texts.iter().any(|text| equal(value, text, is_number, is_time)),
+        }
+    }
+}
+
+/// The test that a value of a filter stands for; `None` for what is ignored.
+pub(super) fn test(value: &Value) -> Option<Test> {
     match value {
         Value::Null | Value::Object(_) => None,
         value if is_falsy(value) => Some(Test::Nothing),
@@ -63,10 +65,10 @@ fn test(value: &Value) -> Option<Test> {
     }
 }
 
-fn equal<C: Class>(field: &Field<C>, value: &str, text: &str) -> bool {
-    if field.is_number() {
+fn equal(value: &str, text: &str, is_number: bool, is_time: bool) -> bool {
+    if is_number {
         leading_number(value) == leading_number(text)
-    } else if field.is_time() {
+    } else if is_time {
         value == FogTime::read(text).text()
     } else {
         fold(value) == fold(text)

@@ -4,6 +4,7 @@
 //! answered in FOG's way (`answer`). Where we differ from FOG on purpose is in `docs/fog-compatibility.md`.
 
 mod answer;
+mod dynamic;
 mod endpoint;
 mod filter;
 mod glance;
@@ -11,6 +12,7 @@ mod path;
 mod request;
 mod tasking;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -19,6 +21,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
+use self::dynamic::DynamicEndpoint;
 use self::endpoint::{Endpoint, of};
 use self::path::Route;
 use self::request::Incoming;
@@ -74,8 +77,26 @@ async fn handle(Extract(ctx): Extract<Arc<Ctx>>, request: Request) -> Response {
     }
 }
 
-fn endpoint(class: &str) -> Option<&'static dyn Endpoint> {
-    ENDPOINTS.iter().copied().find(|endpoint| endpoint.name() == class)
+/// A class that a request names: one of ours, or one of a plugin.
+enum Found {
+    Own(&'static dyn Endpoint),
+    Plugins(DynamicEndpoint),
+}
+
+impl Deref for Found {
+    type Target = dyn Endpoint;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Own(endpoint) => *endpoint,
+            Self::Plugins(endpoint) => endpoint,
+        }
+    }
+}
+
+fn endpoint(ctx: &Ctx, class: &str) -> Option<Found> {
+    let own = ENDPOINTS.iter().copied().find(|endpoint| endpoint.name() == class).map(Found::Own);
+    own.or_else(|| DynamicEndpoint::of(&ctx.state, class).map(Found::Plugins))
 }
 
 async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
@@ -84,7 +105,8 @@ async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
     if route == Route::Info {
         return Ok(answer::ok("success\n"));
     }
-    let Some(endpoint) = endpoint(class_of(&route)) else { return unknown() };
+    let Some(found) = endpoint(ctx, class_of(&route)) else { return unknown() };
+    let endpoint: &dyn Endpoint = &*found;
     match route {
         Route::Task { id, .. } => return tasking::create(ctx, endpoint.name(), id, incoming).await,
         Route::Cancel { id, .. } => return tasking::cancel(ctx, endpoint.name(), id, incoming).await,

@@ -1,0 +1,191 @@
+//! Every route of a class that a plugin declares.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::endpoint::{Endpoint, is_listed_name};
+use super::filter::{self, Test};
+use crate::app::dynamic_objects;
+use crate::state::class::Body;
+use crate::state::dynamic::{ClassSpec, Declared, DynamicRow, DynamicTable, Kind, MemberSpec};
+use crate::state::json::{self, JsonObject};
+use crate::state::needle::Needle;
+use crate::state::scene::Scene;
+use crate::state::{Refusal, State};
+
+/// A class as it was declared when the request came.
+pub(super) struct DynamicEndpoint {
+    class: Arc<ClassSpec>,
+    declared: Arc<Declared>,
+}
+
+impl DynamicEndpoint {
+    pub(super) fn of(state: &State, class: &str) -> Option<Self> {
+        let declared = state.declared();
+        let class = declared.class(class)?.clone();
+        Some(Self { class, declared })
+    }
+
+    fn table<'s>(&self, scene: &Scene<'s>) -> Option<&'s DynamicTable> {
+        scene.tables.dynamic().table(self.class.name)
+    }
+
+    fn rows<'s>(&self, scene: &Scene<'s>) -> Vec<&'s Arc<DynamicRow>> {
+        self.table(scene).map(|table| table.ordered(&self.class)).unwrap_or_default()
+    }
+
+    fn filtered<'s>(&self, scene: &Scene<'s>, body: &Body, without: Option<&str>) -> Vec<&'s Arc<DynamicRow>> {
+        let tests = self.tests(body, without);
+        let mut rows = self.rows(scene);
+        rows.retain(|row| {
+            tests.iter().all(|(name, kind, test)| test.fits(&row.show(&self.class, name), kind.0, kind.1))
+        });
+        rows
+    }
+
+    /// Names, whether they are numbers or times, and what they must be.
+    fn tests(&self, body: &Body, without: Option<&str>) -> Vec<(&'static str, (bool, bool), Test)> {
+        let fields = self.class.fields.iter().map(|field| (field.name, (field.kind.is_number(), field.kind.is_time())));
+        std::iter::once(("id", (true, false)))
+            .chain(fields)
+            .filter(|(name, _)| without != Some(*name))
+            .filter_map(|(name, kind)| Some((name, kind, filter::test(body.get(name)?)?)))
+            .collect()
+    }
+
+    fn envelope(&self, rows: &[&Arc<DynamicRow>], scene: &Scene<'_>, out: &mut Vec<u8>) {
+        let listed: Vec<_> = rows.iter().filter(|row| self.is_listed(row)).collect();
+        out.extend_from_slice(format!("{{\"count\":{},\"{}s\":[", listed.len(), self.class.name).as_bytes());
+        for (place, row) in listed.into_iter().enumerate() {
+            if place != 0 {
+                out.push(b',');
+            }
+            self.one(row, scene, out);
+        }
+        out.extend_from_slice(b"]}");
+    }
+
+    fn is_listed(&self, row: &DynamicRow) -> bool {
+        !self.class.is_named() || is_listed_name(row.get("name").unwrap_or_default())
+    }
+
+    fn one(&self, row: &DynamicRow, scene: &Scene<'_>, out: &mut Vec<u8>) {
+        let mut object = JsonObject::begin(out);
+        object.text("id", &row.id().to_string());
+        for field in &self.class.fields {
+            object.text(field.name, &row.show(&self.class, field.name));
+        }
+        for member in self.declared.members_of(self.class.name) {
+            object.texts(member.name, members(member, row.id(), scene).iter().map(ToString::to_string));
+        }
+        object.end();
+    }
+
+    /// Whether a stored value, or the name of an object that it refers to or has in a list, is a hit.
+    fn is_hit(&self, row: &DynamicRow, scene: &Scene<'_>, needle: &Needle) -> bool {
+        let names = |class: &str, id: u32| id != 0 && needle.hits(scene.tables.name_of(class, id));
+        needle.hits(&row.id().to_string())
+            || self.class.fields.iter().any(|field| {
+                needle.hits(&row.show(&self.class, field.name))
+                    || matches!(field.kind, Kind::Reference { class, .. } if names(class, row.reference(field.name)))
+            })
+            || self.declared.members_of(self.class.name).any(|member| {
+                let class = self.declared.class(member.through).and_then(|class| class.field(member.other));
+                let Some(Kind::Reference { class, .. }) = class.map(|field| field.kind) else { return false };
+                members(member, row.id(), scene).into_iter().any(|id| names(class, id))
+            })
+    }
+}
+
+/// Ids of the objects in a list of related ones, in order.
+fn members(member: &MemberSpec, id: u32, scene: &Scene<'_>) -> Vec<u32> {
+    let Some(table) = scene.tables.dynamic().table(member.through) else { return Vec::new() };
+    let mut ids: Vec<u32> = table
+        .by(member.own, &id.to_string())
+        .iter()
+        .map(|row| row.reference(member.other))
+        .filter(|id| *id != 0)
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+impl Endpoint for DynamicEndpoint {
+    fn name(&self) -> &'static str {
+        self.class.name
+    }
+
+    fn has_active(&self) -> bool {
+        self.class.active.is_some()
+    }
+
+    fn list(&self, scene: &Scene<'_>, filter: &Body, _item: &str, out: &mut Vec<u8>) {
+        self.envelope(&self.filtered(scene, filter, None), scene, out);
+    }
+
+    fn active(&self, scene: &Scene<'_>, filter: &Body, out: &mut Vec<u8>) {
+        let Some(active) = self.class.active else { return };
+        let mut rows = self.filtered(scene, filter, Some(active));
+        rows.retain(|row| !Test::Nothing.fits(&row.show(&self.class, active), false, false));
+        self.envelope(&rows, scene, out);
+    }
+
+    fn search(&self, scene: &Scene<'_>, text: &str, out: &mut Vec<u8>) {
+        let needle = Needle::new(text);
+        let mut rows = self.rows(scene);
+        rows.retain(|row| self.is_hit(row, scene, &needle));
+        self.envelope(&rows, scene, out);
+    }
+
+    fn names(&self, scene: &Scene<'_>, out: &mut Vec<u8>) {
+        out.push(b'[');
+        let rows = if self.class.is_named() { self.rows(scene) } else { Vec::new() };
+        for (place, row) in rows.into_iter().enumerate() {
+            if place != 0 {
+                out.push(b',');
+            }
+            let mut object = JsonObject::begin(out);
+            object.text("id", &row.id().to_string());
+            object.text("name", row.get("name").unwrap_or_default());
+            object.end();
+        }
+        out.push(b']');
+    }
+
+    fn values(&self, scene: &Scene<'_>, field: &str, out: &mut Vec<u8>) {
+        out.push(b'[');
+        let known = field == "id" || self.class.field(field).is_some();
+        let rows = if known { self.rows(scene) } else { Vec::new() };
+        for (place, row) in rows.into_iter().enumerate() {
+            if place != 0 {
+                out.push(b',');
+            }
+            json::string(out, &row.show(&self.class, field));
+        }
+        out.push(b']');
+    }
+
+    fn get(&self, scene: &Scene<'_>, id: u32, _item: &str, out: &mut Vec<u8>) -> bool {
+        match self.table(scene).and_then(|table| table.get(id)) {
+            Some(row) => {
+                self.one(row, scene, out);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn create<'a>(&self, state: &'a State, body: &'a Body, _by: &'a str) -> BoxFuture<'a, Result<u32, Refusal>> {
+        Box::pin(dynamic_objects::create(state, self.class.clone(), body))
+    }
+
+    fn edit<'a>(&self, state: &'a State, id: u32, body: &'a Body) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(dynamic_objects::edit(state, self.class.clone(), id, body))
+    }
+
+    fn delete<'a>(&self, state: &'a State, id: u32) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(dynamic_objects::delete(state, self.class.clone(), id))
+    }
+}
