@@ -4,16 +4,16 @@
 //! they are or in base64, as FOG's own clients do.
 
 use std::collections::HashSet;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
+use foghorn_types::Role;
 use tokio::sync::Semaphore;
 
-use super::Ctx;
 use crate::app::accounts;
 use crate::state::classes::User;
 use crate::state::classes::user::token_key;
@@ -24,10 +24,20 @@ use crate::state::{State, Tables};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Principal {
     pub user: u32,
+    /// The user's own name.
+    pub name: String,
     /// Who shows as the maker of what the caller makes: under token authentication FOG writes `fog` for everybody.
     pub created_by: String,
-    /// May see secrets.
-    pub administrator: bool,
+    /// What the caller may do.
+    pub role: Role,
+}
+
+impl Principal {
+    /// May see secrets, change users and read the audit log.
+    #[must_use]
+    pub fn is_administrator(&self) -> bool {
+        self.role == Role::Administrator
+    }
 }
 
 /// Why a caller was turned away. Says no more than a FOG server does.
@@ -52,11 +62,12 @@ impl IntoResponse for AuthError {
     }
 }
 
-impl FromRequestParts<Arc<Ctx>> for Principal {
+/// Whom [`super::access`] has let in. A route that lets in everybody has none.
+impl<S: Sync> FromRequestParts<S> for Principal {
     type Rejection = AuthError;
 
-    async fn from_request_parts(parts: &mut Parts, ctx: &Arc<Ctx>) -> Result<Self, AuthError> {
-        authenticate(&ctx.state, &parts.headers).await
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, AuthError> {
+        parts.extensions.get::<Self>().cloned().ok_or(AuthError::User)
     }
 }
 
@@ -105,8 +116,9 @@ fn user_by_token(tables: &Tables, sent: &[String]) -> Option<Principal> {
         let user = users.by(User::BY_TOKEN, key).find(|user| hash_is(token, &user.token_hash))?;
         (user.api == Flag::Yes).then(|| Principal {
             user: user.id,
+            name: user.name.clone(),
             created_by: "fog".to_owned(),
-            administrator: user.is_administrator(),
+            role: user.role(),
         })
     })
 }
@@ -120,7 +132,8 @@ async fn by_password(state: &State, headers: &HeaderMap) -> Result<Principal, Au
     let right = password_is(password, phc).await;
     match user {
         Some(user) if right => {
-            Ok(Principal { user: user.id, created_by: user.name.clone(), administrator: user.is_administrator() })
+            let (name, created_by) = (user.name.clone(), user.name.clone());
+            Ok(Principal { user: user.id, name, created_by, role: user.role() })
         }
         _ => Err(AuthError::User),
     }

@@ -1,5 +1,6 @@
 //! REST: one folder per dialect over one domain, and what all of them share.
 
+pub mod access;
 pub mod auth;
 pub mod fog;
 pub mod native;
@@ -42,7 +43,8 @@ pub struct Settings {
     pub client_certificate_lifetime: Duration,
 }
 
-/// Every route of every dialect.
+/// Every route of every dialect, each behind [`access`].
 pub fn router(ctx: Arc<Ctx>) -> Router {
-    Router::new().merge(native::router(ctx.clone())).merge(fog::router(ctx))
+    let routes = Router::new().merge(native::router(ctx.clone())).merge(fog::router(ctx.clone()));
+    routes.layer(axum::middleware::from_fn_with_state(ctx, access::admit))
 }

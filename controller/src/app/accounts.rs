@@ -139,6 +139,7 @@ async fn prepare(new: NewUser) -> Result<User, AccountError> {
         token_hash,
         api: Flag::from(api),
         kind,
+        role: String::new(),
         created_time: Timestamp::now().into(),
     })
 }

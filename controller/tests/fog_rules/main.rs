@@ -12,6 +12,7 @@ mod engine;
 #[path = "../fog_support/mod.rs"]
 mod fog_support;
 mod large_fleet;
+mod roles;
 mod task_edits;
 
 use std::collections::HashSet;

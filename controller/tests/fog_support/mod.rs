@@ -13,14 +13,16 @@ use data_encoding::BASE64;
 use foghorn_controller::agents::jobs::Jobs;
 use foghorn_controller::agents::links::Links;
 use foghorn_controller::agents::live::Live;
-use foghorn_controller::api::{Ctx, Settings, fog};
+use foghorn_controller::api::{self, Ctx, Settings};
+use foghorn_controller::app::accounts::{self, NewUser};
 use foghorn_controller::app::{self, FirstRun};
 use foghorn_controller::state::State;
+use foghorn_controller::state::classes::User;
 use foghorn_controller::state::content::ImageContent;
 use foghorn_controller::store::Store;
 use foghorn_controller::store::embedded::EmbeddedStore;
 use foghorn_controller::trust::Trust;
-use foghorn_types::{ByteCount, ImageId, ManifestId, Timestamp};
+use foghorn_types::{ByteCount, ImageId, ManifestId, Role, Timestamp};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -89,7 +91,7 @@ impl Server {
                 client_certificate_lifetime: Duration::from_secs(60),
             },
         };
-        let router = fog::router(Arc::new(ctx));
+        let router = api::router(Arc::new(ctx));
         Self { state, router, first, cancel, _follower: follower, _folder: folder }
     }
 
@@ -108,6 +110,15 @@ impl Server {
         Reply { status, content_type, problem, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 
+    /// The status of a request without a body, whose answer is not read: it may have no end.
+    pub async fn send_head(&self, method: &str, path: &str, headers: &[(String, String)]) -> u16 {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
+    }
+
     /// A request with the first run's tokens, one raw and one in base64.
     pub async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
         let headers = [
@@ -116,6 +127,22 @@ impl Server {
         ];
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         self.send(method, path, &headers, body).await
+    }
+
+    /// A user with this role, and the headers with which it calls.
+    pub async fn user(&self, name: &str, role: Role) -> [(String, String); 2] {
+        let token = format!("{name}-token");
+        let new =
+            NewUser { name: name.to_owned(), password: "pw".to_owned(), token: token.clone(), api: true, kind: 0 };
+        let id = accounts::add_user(&self.state, new).await.unwrap();
+        self.state
+            .write(|draft| {
+                let row = draft.tables().of::<User>().get(id).unwrap();
+                draft.update(row, &User { role: role.to_string(), ..User::clone(row) })
+            })
+            .await
+            .unwrap();
+        [("fog-api-token".to_owned(), self.first.api_token.clone()), ("fog-user-token".to_owned(), token)]
     }
 
     /// Stores what a finished capture of the image stores. The capture itself is the end-to-end suite's business.

@@ -7,6 +7,7 @@ mod chunk_id;
 mod ids;
 mod mac;
 mod names;
+mod role;
 mod timestamp;
 mod units;
 
@@ -14,5 +15,6 @@ pub use chunk_id::{ChunkId, Digest, ManifestId, ParseDigestError};
 pub use ids::{GroupId, HostId, ImageId, StorageGroupId, StorageNodeId, TaskId};
 pub use mac::{MacAddress, ParseMacError};
 pub use names::{CertificateName, NodeName, ParseCertificateNameError, ParseNodeNameError};
+pub use role::{ParseRoleError, Role};
 pub use timestamp::Timestamp;
 pub use units::{BitRate, ByteCount, ByteOffset, ChunkIndex, SectorSize, UnknownSectorSize};

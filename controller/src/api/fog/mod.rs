@@ -3,6 +3,7 @@
 //! Thin: a request is authenticated, taken apart (`path`), handed to the class's `endpoint` or to [`crate::app`], and
 //! answered in FOG's way (`answer`). Where we differ from FOG on purpose is in `docs/fog-compatibility.md`.
 
+mod access;
 mod answer;
 mod dynamic;
 mod endpoint;
@@ -21,6 +22,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
+pub(super) use self::access::needed;
 use self::dynamic::DynamicEndpoint;
 use self::endpoint::{Endpoint, of};
 use self::path::Route;
@@ -67,7 +69,7 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
 }
 
 async fn handle(Extract(ctx): Extract<Arc<Ctx>>, request: Request) -> Response {
-    let incoming = match Incoming::read(&ctx.state, request).await {
+    let incoming = match Incoming::read(request).await {
         Ok(incoming) => incoming,
         Err(refused) => return refused.into_response(),
     };

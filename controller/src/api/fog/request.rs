@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::answer;
-use crate::api::auth::{AuthError, Principal, authenticate};
+use crate::api::auth::{AuthError, Principal};
+use crate::state::Refusal;
 use crate::state::class::Body;
-use crate::state::{Refusal, State};
 
 /// A larger body is refused.
 const MOST_BYTES: usize = 1 << 20;
@@ -46,10 +46,10 @@ impl IntoResponse for NotLetIn {
 }
 
 impl Incoming {
-    /// Authenticates, then reads the body.
-    pub(super) async fn read(state: &State, request: Request) -> Result<Self, NotLetIn> {
-        let (parts, body) = request.into_parts();
-        let caller = authenticate(state, &parts.headers).await?;
+    /// Reads the body of a request whose caller has been let in ([`crate::api::access`]).
+    pub(super) async fn read(request: Request) -> Result<Self, NotLetIn> {
+        let (mut parts, body) = request.into_parts();
+        let caller = parts.extensions.remove::<Principal>().ok_or(AuthError::User)?;
         let body = to_bytes(body, MOST_BYTES).await.map_err(|_| NotLetIn::TooLarge)?;
         Ok(Self { method: parts.method, caller, headers: parts.headers, uri: parts.uri, body })
     }
@@ -75,6 +75,6 @@ impl Incoming {
 
     /// Secrets are shown to administrators who ask for them with `foghorn-secrets: show`.
     pub(super) fn wants_secrets(&self) -> bool {
-        self.caller.administrator && self.headers.get("foghorn-secrets").is_some_and(|value| value == "show")
+        self.caller.is_administrator() && self.headers.get("foghorn-secrets").is_some_and(|value| value == "show")
     }
 }

@@ -1,4 +1,4 @@
-//! Who may use the routes that are not for agents and clients: whoever may use the REST API.
+//! Who may use the routes that are not for agents and clients: a user whom [`crate::api::access`] has let in.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use axum::http::request::Parts;
 
 use super::error::Refused;
 use crate::api::Ctx;
-use crate::api::auth::{self, AuthError};
+use crate::api::auth::{AuthError, Principal};
 
-/// The request carries the API token and a user's credentials. A handler that takes one is closed to everybody else.
+/// The caller is a user with the role that the route needs. A handler that takes one is closed to everybody else, even if
+/// the table of routes forgot it.
 pub(super) struct Operator;
 
 impl FromRequestParts<Arc<Ctx>> for Operator {
     type Rejection = Refused;
 
-    async fn from_request_parts(parts: &mut Parts, ctx: &Arc<Ctx>) -> Result<Self, Refused> {
-        match auth::authenticate(&ctx.state, &parts.headers).await {
-            Ok(_) => Ok(Self),
-            Err(error @ AuthError::User) => Err(Refused::new(StatusCode::UNAUTHORIZED, error.to_string())),
-            Err(error) => Err(Refused::new(StatusCode::FORBIDDEN, error.to_string())),
+    async fn from_request_parts(parts: &mut Parts, _ctx: &Arc<Ctx>) -> Result<Self, Refused> {
+        match parts.extensions.get::<Principal>() {
+            Some(_) => Ok(Self),
+            None => Err(Refused::new(StatusCode::UNAUTHORIZED, AuthError::User.to_string())),
         }
     }
 }

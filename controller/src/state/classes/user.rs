@@ -1,5 +1,7 @@
 //! People and programs that may use the API. Never served by the FOG dialect, which has no users either.
 
+use foghorn_types::Role;
+
 use crate::state::class::{Class, Unique};
 use crate::state::field::Field;
 use crate::state::value::{Flag, FogTime};
@@ -9,14 +11,16 @@ use crate::state::value::{Flag, FogTime};
 pub struct User {
     pub id: u32,
     pub name: String,
-    /// argon2id in the PHC text form.
+    /// argon2id in the PHC text form, or bcrypt's `$2…` where it was imported and has not been used yet.
     pub password_hash: String,
     /// BLAKE3 of the user token, in hexadecimal; empty for a user without one.
     pub token_hash: String,
     /// Whether the token may be used.
     pub api: Flag,
-    /// 0 for an administrator; FOG's 1 is a "mobile" user.
+    /// FOG's type: 0 is a full user, 1 a "mobile" one. Decides the role where `role` is empty.
     pub kind: i64,
+    /// A [`Role`] as text; empty in records of earlier versions. See [`User::role`].
+    pub role: String,
     pub created_time: FogTime,
 }
 
@@ -24,10 +28,14 @@ impl User {
     /// Index by the first eight bytes of the token's hash; the whole hash still has to be compared.
     pub const BY_TOKEN: usize = 0;
 
-    /// Whether it may see secrets and change users.
+    /// What the user may do. A role that this version does not know allows the least.
     #[must_use]
-    pub fn is_administrator(&self) -> bool {
-        self.kind == 0
+    pub fn role(&self) -> Role {
+        match (self.role.as_str(), self.kind) {
+            ("", 0) => Role::Administrator,
+            ("", _) => Role::Operator,
+            (role, _) => role.parse().unwrap_or(Role::ReadOnly),
+        }
     }
 }
 
@@ -39,14 +47,22 @@ pub fn token_key(hash: &str) -> Option<u64> {
 
 impl Class for User {
     const NAME: &'static str = "user";
+    const ABOUT: &'static str = "Somebody, or some program, that may use the API.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::text("name", 40, |c: &Self| &c.name, |c| &mut c.name).required(),
-        Field::long_text("passwordHash", |c: &Self| &c.password_hash, |c| &mut c.password_hash).secret(),
-        Field::text("tokenHash", 64, |c: &Self| &c.token_hash, |c| &mut c.token_hash).secret(),
-        Field::flag("api", |c| &c.api, |c| &mut c.api),
-        Field::number("type", |c| &c.kind, |c| &mut c.kind),
-        Field::time("createdTime", |c| &c.created_time, |c| &mut c.created_time),
+        Field::id(|c: &Self| c.id).about("number of the user"),
+        Field::text("name", 40, |c: &Self| &c.name, |c| &mut c.name).required().about("log-in name"),
+        Field::long_text("passwordHash", |c: &Self| &c.password_hash, |c| &mut c.password_hash)
+            .secret()
+            .about("hash of the password: argon2id, or bcrypt until the first log-in after an import"),
+        Field::text("tokenHash", 64, |c: &Self| &c.token_hash, |c| &mut c.token_hash)
+            .secret()
+            .about("BLAKE3 of the user's token in hexadecimal, empty without one"),
+        Field::flag("api", |c: &Self| &c.api, |c| &mut c.api).about("whether the user's token is accepted"),
+        Field::number("type", |c: &Self| &c.kind, |c| &mut c.kind)
+            .about("kind of user on a FOG server: 0 full, 1 mobile"),
+        Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time).about("when the user was made"),
+        Field::text("role", 20, |c: &Self| &c.role, |c| &mut c.role)
+            .about("administrator, operator or read-only; empty: follows from type"),
     ];
     const NAMED: bool = true;
     const INDEXES: usize = 1;
@@ -69,5 +85,18 @@ impl Class for User {
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         token_key(&self.token_hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_without_a_role_follow_the_type_and_unknown_roles_allow_little() {
+        let role = |kind, role: &str| User { kind, role: role.to_owned(), ..User::default() }.role();
+        assert_eq!([role(0, ""), role(1, "")], [Role::Administrator, Role::Operator]);
+        assert_eq!([role(1, "administrator"), role(0, "read-only")], [Role::Administrator, Role::ReadOnly]);
+        assert_eq!(role(0, "auditor"), Role::ReadOnly);
     }
 }
