@@ -24,6 +24,9 @@ pub enum Refusal {
     InUse { class: &'static str, id: u32, task: u32 },
     #[error("the body is not JSON: line {line}, column {column}")]
     BrokenJson { line: usize, column: usize },
+    /// A parameter of the query has a value that means nothing.
+    #[error("{name}: {why}")]
+    Parameter { name: &'static str, why: String },
     #[error("invalid task type")]
     BadTaskType,
     /// A task cannot be created; the text is what FOG says.

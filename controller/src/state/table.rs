@@ -16,6 +16,24 @@ pub struct Table<C: Class> {
     by_name: BTreeSet<(String, u32)>,
     uniques: HashMap<(&'static str, String), u32>,
     indexes: Vec<HashMap<u64, BTreeSet<u32>>>,
+    /// Rows that lists leave out.
+    unlisted: usize,
+}
+
+/// FOG keeps rows whose name has this (not at its start) out of lists and searches.
+const HIDDEN: &[u8] = b"_API_";
+
+/// Whether lists and searches show a row with this name.
+#[must_use]
+pub fn is_listed_name(name: &str) -> bool {
+    let name = name.trim().as_bytes();
+    name.len() <= HIDDEN.len() || !name[1..].windows(HIDDEN.len()).any(|part| part.eq_ignore_ascii_case(HIDDEN))
+}
+
+/// Whether lists and searches show the row.
+#[must_use]
+pub fn is_listed<C: Class>(row: &C) -> bool {
+    !C::NAMED || is_listed_name(row.name())
 }
 
 impl<C: Class> Default for Table<C> {
@@ -25,6 +43,7 @@ impl<C: Class> Default for Table<C> {
             by_name: BTreeSet::new(),
             uniques: HashMap::new(),
             indexes: (0..C::INDEXES).map(|_| HashMap::new()).collect(),
+            unlisted: 0,
         }
     }
 }
@@ -57,6 +76,31 @@ impl<C: Class> Table<C> {
         } else {
             Box::new(self.rows.values())
         }
+    }
+
+    /// Rows in the order of lists, or backwards, without the first `skip`, which are not looked at.
+    pub fn in_order(&self, backwards: bool, skip: usize) -> Box<dyn Iterator<Item = &Arc<Row<C>>> + '_> {
+        if !C::NAMED {
+            return self.by_id(backwards, skip);
+        }
+        let names = self.by_name.iter();
+        let row = |(_, id): &(String, u32)| self.rows.get(id);
+        if backwards {
+            Box::new(names.rev().skip(skip).filter_map(row))
+        } else {
+            Box::new(names.skip(skip).filter_map(row))
+        }
+    }
+
+    /// Rows by id, or backwards, without the first `skip`.
+    pub fn by_id(&self, backwards: bool, skip: usize) -> Box<dyn Iterator<Item = &Arc<Row<C>>> + '_> {
+        if backwards { Box::new(self.rows.values().rev().skip(skip)) } else { Box::new(self.rows.values().skip(skip)) }
+    }
+
+    /// How many rows lists leave out ([`is_listed`]).
+    #[must_use]
+    pub fn unlisted(&self) -> usize {
+        self.unlisted
     }
 
     /// Rows whose key in index `number` is `key`, by id.
@@ -103,11 +147,13 @@ impl<C: Class> Table<C> {
                 index.entry(key).or_default().insert(id);
             }
         }
+        self.unlisted += usize::from(!is_listed(&object));
         self.rows.insert(id, Arc::new(Row::new(object, modified)));
     }
 
     fn remove(&mut self, id: u32) {
         let Some(row) = self.rows.remove(&id) else { return };
+        self.unlisted -= usize::from(!is_listed::<C>(&row));
         self.by_name.remove(&(fold(row.name()), id));
         for unique in row.uniques() {
             let place = (unique.field, unique.value);

@@ -12,7 +12,9 @@ mod engine;
 #[path = "../fog_support/mod.rs"]
 mod fog_support;
 mod large_fleet;
+mod paging;
 mod roles;
+mod search_all;
 mod task_edits;
 
 use std::collections::HashSet;

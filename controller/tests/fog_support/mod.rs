@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderMap, Request, StatusCode};
 use data_encoding::BASE64;
 use foghorn_controller::agents::jobs::Jobs;
 use foghorn_controller::agents::links::Links;
@@ -50,10 +50,16 @@ pub struct Reply {
     pub status: StatusCode,
     pub content_type: String,
     pub problem: String,
+    pub headers: HeaderMap,
     pub text: String,
 }
 
 impl Reply {
+    /// A header as text, empty when it is absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
     /// The body as JSON, `null` when it is none.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
@@ -107,7 +113,14 @@ impl Server {
             |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         let (status, content_type, problem) = (parts.status, header("content-type"), header("foghorn-problem"));
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        Reply { status, content_type, problem, text: String::from_utf8(bytes.to_vec()).unwrap() }
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Reply { status, content_type, problem, headers: parts.headers, text }
+    }
+
+    /// The first run's tokens as headers, as they are.
+    pub fn tokens(&self) -> Vec<(String, String)> {
+        let token = |name: &str, token: &str| (name.to_owned(), token.to_owned());
+        vec![token("fog-api-token", &self.first.api_token), token("fog-user-token", &self.first.user_token)]
     }
 
     /// The status of a request without a body, whose answer is not read: it may have no end.

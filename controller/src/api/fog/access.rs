@@ -51,6 +51,7 @@ pub(in crate::api) fn needed(method: &Method, path: &str) -> Need {
             | Route::Names { .. }
             | Route::Ids { .. }
             | Route::Search { .. }
+            | Route::SearchAll { .. }
             | Route::Get { .. },
         ) => Role::ReadOnly,
         Some(Route::Task { .. } | Route::Cancel { .. }) => Role::Operator,
@@ -77,7 +78,15 @@ mod tests {
 
     #[test]
     fn looking_working_and_ruling() {
-        for path in ["/fog/host", "/fog/service/list", "/fog/host/1", "/fog/task/active", "/fog/nosuch", "/fog"] {
+        for path in [
+            "/fog/host",
+            "/fog/search/x",
+            "/fog/service/list",
+            "/fog/host/1",
+            "/fog/task/active",
+            "/fog/nosuch",
+            "/fog",
+        ] {
             assert_eq!(role(&Method::GET, path), Role::ReadOnly, "{path}");
         }
         for (method, path) in [

@@ -58,7 +58,9 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         }
         Refusal::Taken { field: "name", .. } => explained(internal, "Already created", refusal),
         Refusal::Unusable { .. } => problem(StatusCode::NOT_FOUND, &refusal.to_string()),
-        Refusal::BrokenJson { .. } => problem(StatusCode::BAD_REQUEST, &refusal.to_string()),
+        Refusal::BrokenJson { .. } | Refusal::Parameter { .. } => {
+            problem(StatusCode::BAD_REQUEST, &refusal.to_string())
+        }
         Refusal::BadTaskType => problem(StatusCode::NOT_IMPLEMENTED, "Invalid tasking type passed"),
         Refusal::Taken { .. }
         | Refusal::Invalid { .. }

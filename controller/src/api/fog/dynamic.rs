@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::endpoint::{Endpoint, is_listed_name};
+use super::endpoint::{Ask, Endpoint};
 use super::filter::{self, Test};
+use super::page::Page;
+use super::select::Key;
 use crate::app::dynamic_objects;
 use crate::state::class::Body;
 use crate::state::dynamic::{ClassSpec, Declared, DynamicRow, DynamicTable, Kind, MemberSpec};
 use crate::state::json::{self, JsonObject};
 use crate::state::needle::Needle;
 use crate::state::scene::Scene;
+use crate::state::table::is_listed_name;
 use crate::state::{Refusal, State};
 
 /// A class as it was declared when the request came.
@@ -25,6 +28,13 @@ impl DynamicEndpoint {
         let declared = state.declared();
         let class = declared.class(class)?.clone();
         Some(Self { class, declared })
+    }
+
+    /// Every class that is declared now.
+    pub(super) fn all(state: &State) -> impl Iterator<Item = Self> {
+        let declared = state.declared();
+        let classes = declared.classes.clone();
+        classes.into_iter().map(move |class| Self { class, declared: declared.clone() })
     }
 
     fn table<'s>(&self, scene: &Scene<'s>) -> Option<&'s DynamicTable> {
@@ -54,16 +64,48 @@ impl DynamicEndpoint {
             .collect()
     }
 
-    fn envelope(&self, rows: &[&Arc<DynamicRow>], scene: &Scene<'_>, out: &mut Vec<u8>) {
-        let listed: Vec<_> = rows.iter().filter(|row| self.is_listed(row)).collect();
-        out.extend_from_slice(format!("{{\"count\":{},\"{}s\":[", listed.len(), self.class.name).as_bytes());
-        for (place, row) in listed.into_iter().enumerate() {
+    /// The page that was asked for, of rows in the order of lists, and how many rows there are.
+    fn page<'s>(
+        &self,
+        mut rows: Vec<&'s Arc<DynamicRow>>,
+        page: &Page,
+    ) -> Result<(Vec<&'s Arc<DynamicRow>>, usize), Refusal> {
+        match page.order_by.as_deref() {
+            Some(name) if name != "name" || !self.class.is_named() => {
+                let field = self.class.field(name);
+                if name != "id" && field.is_none() {
+                    return Err(page.no_such_order(self.class.name));
+                }
+                let is_number = field.is_none_or(|field| field.kind.is_number());
+                Ok(page.cut_by(rows.into_iter(), |row| Key::of(&row.show(&self.class, name), is_number)))
+            }
+            _ => {
+                if page.descending {
+                    rows.reverse();
+                }
+                Ok(page.cut(rows.into_iter()))
+            }
+        }
+    }
+
+    fn envelope(
+        &self,
+        mut rows: Vec<&Arc<DynamicRow>>,
+        scene: &Scene<'_>,
+        page: &Page,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
+        rows.retain(|row| self.is_listed(row));
+        let (rows, total) = self.page(rows, page)?;
+        out.extend_from_slice(format!("{{\"count\":{},\"{}s\":[", rows.len(), self.class.name).as_bytes());
+        for (place, row) in rows.into_iter().enumerate() {
             if place != 0 {
                 out.push(b',');
             }
             self.one(row, scene, out);
         }
         out.extend_from_slice(b"]}");
+        Ok(total)
     }
 
     fn is_listed(&self, row: &DynamicRow) -> bool {
@@ -117,31 +159,36 @@ impl Endpoint for DynamicEndpoint {
         self.class.name
     }
 
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn has_active(&self) -> bool {
         self.class.active.is_some()
     }
 
-    fn list(&self, scene: &Scene<'_>, filter: &Body, _item: &str, out: &mut Vec<u8>) {
-        self.envelope(&self.filtered(scene, filter, None), scene, out);
+    fn list(&self, scene: &Scene<'_>, ask: &Ask<'_>, _item: &str, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+        self.envelope(self.filtered(scene, ask.filter, None), scene, ask.page, out)
     }
 
-    fn active(&self, scene: &Scene<'_>, filter: &Body, out: &mut Vec<u8>) {
-        let Some(active) = self.class.active else { return };
-        let mut rows = self.filtered(scene, filter, Some(active));
+    fn active(&self, scene: &Scene<'_>, ask: &Ask<'_>, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+        let Some(active) = self.class.active else { return Ok(0) };
+        let mut rows = self.filtered(scene, ask.filter, Some(active));
         rows.retain(|row| !Test::Nothing.fits(&row.show(&self.class, active), false, false));
-        self.envelope(&rows, scene, out);
+        self.envelope(rows, scene, ask.page, out)
     }
 
-    fn search(&self, scene: &Scene<'_>, text: &str, out: &mut Vec<u8>) {
+    fn search(&self, scene: &Scene<'_>, text: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
         let needle = Needle::new(text);
         let mut rows = self.rows(scene);
         rows.retain(|row| self.is_hit(row, scene, &needle));
-        self.envelope(&rows, scene, out);
+        self.envelope(rows, scene, page, out)
     }
 
-    fn names(&self, scene: &Scene<'_>, out: &mut Vec<u8>) {
-        out.push(b'[');
+    fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
         let rows = if self.class.is_named() { self.rows(scene) } else { Vec::new() };
+        let (rows, total) = self.page(rows, page)?;
+        out.push(b'[');
         for (place, row) in rows.into_iter().enumerate() {
             if place != 0 {
                 out.push(b',');
@@ -152,12 +199,14 @@ impl Endpoint for DynamicEndpoint {
             object.end();
         }
         out.push(b']');
+        Ok(total)
     }
 
-    fn values(&self, scene: &Scene<'_>, field: &str, out: &mut Vec<u8>) {
-        out.push(b'[');
+    fn values(&self, scene: &Scene<'_>, field: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
         let known = field == "id" || self.class.field(field).is_some();
         let rows = if known { self.rows(scene) } else { Vec::new() };
+        let (rows, total) = self.page(rows, page)?;
+        out.push(b'[');
         for (place, row) in rows.into_iter().enumerate() {
             if place != 0 {
                 out.push(b',');
@@ -165,6 +214,7 @@ impl Endpoint for DynamicEndpoint {
             json::string(out, &row.show(&self.class, field));
         }
         out.push(b']');
+        Ok(total)
     }
 
     fn get(&self, scene: &Scene<'_>, id: u32, _item: &str, out: &mut Vec<u8>) -> bool {

@@ -9,8 +9,11 @@ mod dynamic;
 mod endpoint;
 mod filter;
 mod glance;
+mod page;
 mod path;
 mod request;
+mod search_all;
+mod select;
 mod tasking;
 
 use std::ops::Deref;
@@ -24,7 +27,8 @@ use axum::routing::any;
 
 pub(super) use self::access::needed;
 use self::dynamic::DynamicEndpoint;
-use self::endpoint::{Endpoint, of};
+use self::endpoint::{Ask, Endpoint, of};
+use self::page::Page;
 use self::path::Route;
 use self::request::Incoming;
 use super::Ctx;
@@ -96,8 +100,14 @@ impl Deref for Found {
     }
 }
 
+/// Every class that has routes now.
+fn endpoints(ctx: &Ctx) -> impl Iterator<Item = Found> {
+    ENDPOINTS.iter().copied().map(Found::Own).chain(DynamicEndpoint::all(&ctx.state).map(Found::Plugins))
+}
+
 fn endpoint(ctx: &Ctx, class: &str) -> Option<Found> {
-    let own = ENDPOINTS.iter().copied().find(|endpoint| endpoint.name() == class).map(Found::Own);
+    let is_named = |endpoint: &&dyn Endpoint| endpoint.name() == class || endpoint.aliases().contains(&class);
+    let own = ENDPOINTS.iter().copied().find(is_named).map(Found::Own);
     own.or_else(|| DynamicEndpoint::of(&ctx.state, class).map(Found::Plugins))
 }
 
@@ -106,6 +116,9 @@ async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
     let Some(route) = path::parse(&incoming.method, incoming.path()) else { return unknown() };
     if route == Route::Info {
         return Ok(answer::ok("success\n"));
+    }
+    if let Route::SearchAll { text } = route {
+        return search_all::answer(ctx, incoming, text);
     }
     let Some(found) = endpoint(ctx, class_of(&route)) else { return unknown() };
     let endpoint: &dyn Endpoint = &*found;
@@ -121,6 +134,7 @@ async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
 fn class_of<'p>(route: &Route<'p>) -> &'p str {
     match route {
         Route::Info => "system",
+        Route::SearchAll { .. } => "search",
         Route::List { class, .. }
         | Route::Active { class }
         | Route::Names { class }
@@ -175,17 +189,23 @@ fn read(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incomi
         Route::List { .. } | Route::Active { .. } => incoming.json()?,
         _ => Default::default(),
     };
+    let page = Page::read(incoming.uri())?;
+    let ask = Ask { filter: &filter, page: &page };
     let mut out = Vec::new();
-    with_scene(ctx, incoming, |scene| match *route {
-        Route::List { item, .. } => endpoint.list(scene, &filter, item, &mut out),
-        Route::Active { .. } => endpoint.active(scene, &filter, &mut out),
-        Route::Names { .. } => endpoint.names(scene, &mut out),
-        Route::Ids { field: Some(field), .. } => endpoint.values(scene, field, &mut out),
-        Route::Ids { field: None, .. } => out.extend_from_slice(b"[]"),
-        Route::Search { text, .. } => endpoint.search(scene, text, &mut out),
-        _ => {}
-    });
-    Ok(answer::ok(out))
+    let total = with_scene(ctx, incoming, |scene| match *route {
+        Route::List { item, .. } => endpoint.list(scene, &ask, item, &mut out),
+        Route::Active { .. } => endpoint.active(scene, &ask, &mut out),
+        Route::Names { .. } => endpoint.names(scene, &page, &mut out),
+        Route::Ids { field: Some(field), .. } => endpoint.values(scene, field, &page, &mut out),
+        Route::Search { text, .. } => endpoint.search(scene, text, &page, &mut out),
+        _ => {
+            out.extend_from_slice(b"[]");
+            Ok(0)
+        }
+    })?;
+    let mut response = answer::ok(out);
+    page.announce(incoming.uri(), total, &mut response);
+    Ok(response)
 }
 
 fn with_scene<R>(ctx: &Ctx, incoming: &Incoming, look: impl FnOnce(&Scene<'_>) -> R) -> R {

@@ -8,6 +8,10 @@ use axum::http::Method;
 pub(super) enum Route<'p> {
     /// `/fog/system/info`: whether the API works for the caller.
     Info,
+    /// Search in every class.
+    SearchAll {
+        text: &'p str,
+    },
     List {
         class: &'p str,
         item: &'p str,
@@ -63,6 +67,7 @@ pub(super) fn parse<'p>(method: &Method, path: &'p str) -> Option<Route<'p>> {
         return (known && matches!(*method, Method::GET | Method::HEAD)).then_some(Route::Info);
     }
     match *method {
+        Method::GET if matches!(class, "search" | "unisearch") => parts.first().map(|text| Route::SearchAll { text }),
         Method::GET => get(class, rest, &parts),
         Method::POST => match parts.as_slice() {
             [] | ["create" | "new"] => Some(Route::Create { class }),
@@ -142,6 +147,10 @@ mod tests {
             [Some("id"), None, Some("name"), None]
         );
         assert_eq!(parse(&Method::GET, "/fog/host/search"), None);
+        for path in ["/fog/search/lab%20x", "/fog/unisearch/lab%20x/", "/fog//search//lab%20x/more"] {
+            assert_eq!(parse(&Method::GET, path), Some(Route::SearchAll { text: "lab%20x" }), "{path}");
+        }
+        assert_eq!((parse(&Method::GET, "/fog/search/"), parse(&Method::GET, "/fog/unisearch")), (None, None));
         assert_eq!(parse(&Method::PUT, "/fog/host"), None);
         assert_eq!(parse(&Method::HEAD, "/fog/host"), None);
         assert_eq!(parse(&Method::DELETE, "/fog/task/cancel"), Some(Route::Cancel { class: "task", id: None }));

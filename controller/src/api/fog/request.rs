@@ -54,6 +54,10 @@ impl Incoming {
         Ok(Self { method: parts.method, caller, headers: parts.headers, uri: parts.uri, body })
     }
 
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
     pub(super) fn path(&self) -> &str {
         self.uri.path()
     }
