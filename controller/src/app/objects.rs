@@ -77,7 +77,7 @@ fn create_in<C: Class>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u
     stamp(&mut object, sent, by)?;
     refuse_taken(draft, &object)?;
     if let Some(owner) = draft.merges_into(&object) {
-        return merge::<C>(draft, owner, sent);
+        return merge(draft, owner, object, sent);
     }
     object.set_id(draft.next_id::<C>());
     C::on_write(draft, &mut object, Write::Create, sent)?;
@@ -96,11 +96,10 @@ fn refuse_taken<C: Class>(draft: &Draft<'_>, object: &C) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// A create whose unique value another row has changes that row instead.
-fn merge<C: Class>(draft: &mut Draft<'_>, owner: u32, sent: &Body) -> Result<u32, Refusal> {
+/// A create whose unique value another row has replaces that row instead; what was not sent is as in a new row.
+fn merge<C: Class>(draft: &mut Draft<'_>, owner: u32, mut object: C, sent: &Body) -> Result<u32, Refusal> {
     let row = draft.tables().of::<C>().get(owner).ok_or(Refusal::NotFound { class: C::NAME, id: owner })?;
-    let mut object = C::clone(row);
-    set_fields(&mut object, sent)?;
+    object.set_id(owner);
     C::on_write(draft, &mut object, Write::Edit(row), sent)?;
     let same = C::FIELDS.iter().all(|field| field.show(&object) == field.show(row));
     if same {

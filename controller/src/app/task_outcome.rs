@@ -5,6 +5,7 @@
 use foghorn_lifecycle::{Client, Effect, Outcome, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 
+use crate::state::classes::task::end_snapins;
 use crate::state::classes::{Host, Image, ImagingLog, NodeFailure, StorageNode, Task};
 use crate::state::run::Run;
 use crate::state::{Draft, Refusal, State};
@@ -71,6 +72,10 @@ fn move_row(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) ->
     let Some(row) = draft.tables().of::<Task>().get(after.task.get()) else { return Ok(()) };
     let mut task = Task::clone(row);
     task.state = fog_state(after.life.state());
+    if after.is_finished() && !is_complete(after) && row.is_active() {
+        // What was to be run on the new system is not run on whatever is on the disk now.
+        end_snapins(draft, row, now)?;
+    }
     if let Some(node) = after.node() {
         task.storagenode = node.get();
     }

@@ -60,6 +60,12 @@ const CLASSES: &[&str] = &[
     "inventory",
     "hostscreensetting",
     "hostautologout",
+    "snapin",
+    "snapins",
+    "snapinassociation",
+    "snapingroupassociation",
+    "snapinjob",
+    "snapintask",
 ];
 
 /// Files that are about what is served now.
@@ -79,6 +85,10 @@ const FILES: &[&str] = &[
     "class-macaddressassociation",
     "class-inventory",
     "class-hostscreensetting",
+    "class-snapin",
+    "class-snapinassociation",
+    "class-snapinjob",
+    "class-snapintask",
     "topic-auth",
     "topic-routes",
     "topic-bodies",
@@ -246,7 +256,7 @@ async fn install(server: &Server) {
 }
 
 /// Records about what other classes will bring.
-const NOT_YET: &[&str] = &["topic-search-013"];
+const NOT_YET: &[&str] = &[];
 
 fn is_served(record: &Record) -> bool {
     if NOT_YET.contains(&record.id.as_str()) {

@@ -35,8 +35,8 @@ use super::Ctx;
 use crate::state::Refusal;
 use crate::state::classes::{
     Group, GroupAssociation, Host, HostAutoLogout, HostScreenSetting, Image, ImageAssociation, ImagePartitionType,
-    ImageType, ImagingLog, Inventory, MacAddressAssociation, NodeFailure, Os, StorageGroup, StorageNode, Task,
-    TaskState, TaskType,
+    ImageType, ImagingLog, Inventory, MacAddressAssociation, NodeFailure, Os, Snapin, SnapinAssociation,
+    SnapinGroupAssociation, SnapinJob, SnapinTask, StorageGroup, StorageNode, Task, TaskState, TaskType,
 };
 use crate::state::scene::Scene;
 
@@ -57,6 +57,11 @@ static ENDPOINTS: &[&dyn Endpoint] = &[
     &of::<MacAddressAssociation>(),
     &of::<NodeFailure>(),
     &of::<Os>(),
+    &of::<Snapin>(),
+    &of::<SnapinAssociation>(),
+    &of::<SnapinGroupAssociation>(),
+    &of::<SnapinJob>(),
+    &of::<SnapinTask>(),
     &of::<StorageGroup>(),
     &of::<StorageNode>(),
     &of::<TaskState>(),

@@ -10,7 +10,8 @@ use super::request::Incoming;
 use crate::api::Ctx;
 use crate::app::tasks::{self, Order, Request};
 use crate::state::Refusal;
-use crate::state::classes::{Group, Host, Task};
+use crate::state::class::Class;
+use crate::state::classes::{Group, Host};
 
 /// Task types for which a host's task is answered with `""`; the others give `null`.
 const ANSWERED_WITH_TEXT: [u32; 6] = [1, 2, 8, 15, 16, 17];
@@ -18,7 +19,7 @@ const ANSWERED_WITH_TEXT: [u32; 6] = [1, 2, 8, 15, 16, 17];
 pub(super) async fn create(ctx: &Ctx, class: &str, id: u32, incoming: &Incoming) -> Result<Response, Refusal> {
     match class {
         "host" | "group" => {}
-        "task" => {
+        "task" | "snapinjob" | "snapintask" => {
             return Ok(answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "tasks are created for hosts and groups"));
         }
         _ => return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED)),
@@ -54,21 +55,32 @@ pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &I
         ("group", Some(id)) => tasks::cancel_group(&ctx.state, id).await?,
         ("task", Some(id)) => tasks::cancel_task(&ctx.state, id).await?,
         ("host" | "group", None) => return Ok(answer::empty(StatusCode::NOT_FOUND)),
-        ("task", None) => return cancel_named(ctx, incoming).await,
+        ("snapinjob", Some(id)) => tasks::cancel_snapin_job(&ctx.state, id).await?,
+        ("snapintask", Some(id)) => tasks::cancel_snapin_task(&ctx.state, id).await?,
+        ("task", None) => {
+            let filter = named(incoming)?;
+            tasks::cancel_active(&ctx.state, |task| filter.fits(task)).await?;
+        }
+        ("snapinjob", None) => {
+            let filter = named(incoming)?;
+            tasks::cancel_snapin_jobs(&ctx.state, |job| filter.fits(job)).await?;
+        }
+        ("snapintask", None) => {
+            let filter = named(incoming)?;
+            tasks::cancel_snapin_tasks(&ctx.state, |task| filter.fits(task)).await?;
+        }
         _ => return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED)),
     }
     Ok(answer::ok("null"))
 }
 
-/// Cancels the active tasks that the body names. A body that names nothing cancels nothing: on a FOG server it cancels all.
-async fn cancel_named(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
-    let body = incoming.json()?;
-    let filter = Filter::<Task>::new(&body, &[]);
+/// What the body of a cancel names. A body that names nothing cancels nothing: on a FOG server it cancels all.
+fn named<C: Class>(incoming: &Incoming) -> Result<Filter<C>, Refusal> {
+    let filter = Filter::new(&incoming.json()?, &[]);
     if filter.is_empty() {
         return Err(Refusal::NothingToCancel(
-            "name the tasks in the body, such as {\"hostID\":1} or {\"stateID\":[1,2,3]}".to_owned(),
+            "name what to cancel in the body, such as {\"hostID\":1} or {\"stateID\":[1,2,3]}".to_owned(),
         ));
     }
-    tasks::cancel_active(&ctx.state, |task| filter.fits(task)).await?;
-    Ok(answer::ok("null"))
+    Ok(filter)
 }

@@ -1,25 +1,34 @@
-//! Cancelling tasks: exactly those that were named, row and run together.
+//! Cancelling tasks: exactly those that were named, row, run and snapins together.
 
 use std::sync::Arc;
 
+use foghorn_types::Timestamp;
+
+use super::snapins::Pending;
 use crate::state::classes::task::{end_run, state};
-use crate::state::classes::{Group, GroupAssociation, Host, Task};
+use crate::state::classes::{Group, GroupAssociation, Host, SnapinJob, SnapinTask, Task};
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
-/// Tasks per transaction: an etcd transaction takes 128 operations and each task needs two.
+/// Tasks per transaction: an etcd transaction takes 128 operations and each task needs three, with its run and its snapin job.
 const TASKS_AT_ONCE: usize = 32;
+
+/// What becomes of the snapin jobs of a task's host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Jobs {
+    End,
+    /// Their tasks end and they stay as they are: FOG's bulk cancel does so.
+    Stay,
+}
 
 /// Cancels one task; one that has ended already is left as it is.
 ///
 /// # Errors
 /// [`Refusal::NotFound`], or what the store cannot do.
 pub async fn cancel_task(state: &State, task: u32) -> Result<(), Refusal> {
-    state
-        .write(|draft| {
-            let row = draft.tables().tasks().get(task).ok_or(Refusal::NotFound { class: "task", id: task })?;
-            cancel_in(draft, row, "cancelled by request")
-        })
-        .await
+    state.read(|tables| {
+        tables.tasks().get(task).map(drop).ok_or(Refusal::NotFound { class: "task", id: task })
+    })?;
+    cancel_all(state, &[task], Jobs::End).await
 }
 
 /// Cancels the active tasks of a host.
@@ -34,7 +43,7 @@ pub async fn cancel_host(state: &State, host: u32) -> Result<(), Refusal> {
     if tasks.is_empty() {
         return Err(Refusal::NothingToCancel(format!("host {host} has no active task")));
     }
-    cancel_all(state, &tasks).await
+    cancel_all(state, &tasks, Jobs::End).await
 }
 
 /// Cancels the active tasks of every host of a group.
@@ -52,7 +61,7 @@ pub async fn cancel_group(state: &State, group: u32) -> Result<(), Refusal> {
     if members > 0 && tasks.is_empty() {
         return Err(Refusal::NothingToCancel(format!("no host of group {group} has an active task")));
     }
-    cancel_all(state, &tasks).await
+    cancel_all(state, &tasks, Jobs::End).await
 }
 
 /// Cancels the active tasks that `chosen` picks.
@@ -65,27 +74,130 @@ pub async fn cancel_active(state: &State, chosen: impl Fn(&Row<Task>) -> bool) -
         active.filter(|task| chosen(task)).map(|task| task.id).collect()
     };
     let tasks = state.read(pick);
-    cancel_all(state, &tasks).await
+    cancel_all(state, &tasks, Jobs::Stay).await
 }
 
-fn active_of(tables: &Tables, host: u32) -> Vec<u32> {
-    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).map(|task| task.id).collect()
+/// Cancels one snapin job and its tasks; one that has ended already is left as it is.
+///
+/// # Errors
+/// [`Refusal::NotFound`], or what the store cannot do.
+pub(crate) async fn cancel_snapin_job(state: &State, job: u32) -> Result<(), Refusal> {
+    let (now, mut pending) = (Timestamp::now(), Pending::default());
+    state
+        .write_in_steps(|draft| {
+            if !draft.continues() {
+                pending = Pending::default();
+                let missing = Refusal::NotFound { class: "snapinjob", id: job };
+                let row = draft.tables().of::<SnapinJob>().get(job).ok_or(missing)?;
+                if row.is_active() {
+                    pending.end_job(draft, row)?;
+                }
+            }
+            pending.settle(draft, now)
+        })
+        .await
 }
 
-async fn cancel_all(state: &State, tasks: &[u32]) -> Result<(), Refusal> {
+/// Cancels the active tasks of the active snapin jobs that `chosen` picks. As on a FOG server the jobs stay as they are.
+///
+/// # Errors
+/// What the store cannot do.
+pub(crate) async fn cancel_snapin_jobs(state: &State, chosen: impl Fn(&SnapinJob) -> bool) -> Result<(), Refusal> {
+    let (now, mut pending) = (Timestamp::now(), Pending::default());
+    state.read(|tables| {
+        for job in tables.of::<SnapinJob>().by(SnapinJob::ACTIVE, 0).filter(|job| chosen(job)) {
+            pending.end_tasks_of(job.id);
+        }
+    });
+    state.write_in_steps(|draft| pending.settle(draft, now)).await
+}
+
+/// Cancels one snapin task; one that has ended already is left as it is.
+///
+/// # Errors
+/// [`Refusal::NotFound`], or what the store cannot do.
+pub(crate) async fn cancel_snapin_task(state: &State, task: u32) -> Result<(), Refusal> {
+    let now = Timestamp::now();
+    state
+        .write(|draft| {
+            let missing = Refusal::NotFound { class: "snapintask", id: task };
+            let row = draft.tables().of::<SnapinTask>().get(task).ok_or(missing)?;
+            if row.is_active() { draft.update(row, &row.cancelled(now)) } else { Ok(()) }
+        })
+        .await
+}
+
+/// Cancels the active snapin tasks that `chosen` picks.
+///
+/// # Errors
+/// What the store cannot do.
+pub(crate) async fn cancel_snapin_tasks(state: &State, chosen: impl Fn(&SnapinTask) -> bool) -> Result<(), Refusal> {
+    let now = Timestamp::now();
+    let tasks: Vec<u32> = state.read(|tables| {
+        let active = tables.of::<SnapinTask>().by(SnapinTask::ACTIVE, 0);
+        active.filter(|task| chosen(task)).map(|task| task.id).collect()
+    });
     for part in tasks.chunks(TASKS_AT_ONCE) {
         state
             .write(|draft| {
-                let rows: Vec<Arc<Row<Task>>> =
-                    part.iter().filter_map(|id| draft.tables().tasks().get(*id).cloned()).collect();
-                rows.iter().try_for_each(|row| cancel_in(draft, row, "cancelled by request"))
+                let rows = part.iter().filter_map(|id| draft.tables().of::<SnapinTask>().get(*id));
+                let rows: Vec<_> = rows.filter(|row| row.is_active()).collect();
+                rows.into_iter().try_for_each(|row| draft.update(row, &row.cancelled(now)))
             })
             .await?;
     }
     Ok(())
 }
 
-pub(super) fn cancel_in(draft: &mut Draft<'_>, row: &Row<Task>, reason: &str) -> Result<(), Refusal> {
+fn active_of(tables: &Tables, host: u32) -> Vec<u32> {
+    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).map(|task| task.id).collect()
+}
+
+async fn cancel_all(state: &State, tasks: &[u32], jobs: Jobs) -> Result<(), Refusal> {
+    for part in tasks.chunks(TASKS_AT_ONCE) {
+        let (now, mut pending) = (Timestamp::now(), Pending::default());
+        state
+            .write_in_steps(|draft| {
+                if !draft.continues() {
+                    pending = Pending::default();
+                    cancel_part(draft, part, jobs, &mut pending)?;
+                }
+                pending.settle(draft, now)
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+fn cancel_part(draft: &mut Draft<'_>, tasks: &[u32], jobs: Jobs, pending: &mut Pending) -> Result<(), Refusal> {
+    let tables = draft.tables();
+    let rows: Vec<Arc<Row<Task>>> = tasks.iter().filter_map(|id| tables.tasks().get(*id).cloned()).collect();
+    for row in &rows {
+        match jobs {
+            Jobs::End => cancel_in(draft, row, "cancelled by request", pending)?,
+            Jobs::Stay => {
+                let active = tables.of::<SnapinJob>().by(SnapinJob::ACTIVE_BY_HOST, row.host.into());
+                active.filter(|_| row.is_active() && row.carries_snapins()).for_each(|job| pending.end_tasks_of(job.id));
+                end_row(draft, row, "cancelled by request")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn cancel_in(
+    draft: &mut Draft<'_>,
+    row: &Row<Task>,
+    reason: &str,
+    pending: &mut Pending,
+) -> Result<(), Refusal> {
+    if row.is_active() {
+        pending.end_with(draft, row)?;
+    }
+    end_row(draft, row, reason)
+}
+
+fn end_row(draft: &mut Draft<'_>, row: &Row<Task>, reason: &str) -> Result<(), Refusal> {
     if !row.is_active() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! A task for one host.
 
 use super::{
-    Imaging, Order, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room, master,
+    Imaging, Order, Pending, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room, master,
     title,
 };
 use crate::state::classes::task::state;
@@ -10,7 +10,7 @@ use crate::state::scene::Glance;
 use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row, State};
 
-/// Creates a task for a host and returns its id; none for a wake-up, which leaves no task.
+/// Creates a task for a host, with the snapins that come along, and returns its id; none for a wake-up, which leaves no task.
 ///
 /// # Errors
 /// [`Refusal`] when the host or its image does not allow it; then nothing is stored.
@@ -21,10 +21,17 @@ pub async fn create_for_host(
     order: &Order,
     glance: &dyn Glance,
 ) -> Result<Option<u32>, Refusal> {
+    let mut pending = Pending::default();
     state
-        .write(|draft| {
-            let row = draft.tables().hosts().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
-            create_in(draft, row, request, order, glance)
+        .write_in_steps(|draft| {
+            let mut created = None;
+            if !draft.continues() {
+                pending = Pending::default();
+                let row = draft.tables().hosts().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
+                created = create_in(draft, row, request, order, glance, &mut pending)?;
+            }
+            pending.settle(draft, order.now)?;
+            Ok(created)
         })
         .await
 }
@@ -35,6 +42,7 @@ fn create_in(
     request: &Request,
     order: &Order,
     glance: &dyn Glance,
+    pending: &mut Pending,
 ) -> Result<Option<u32>, Refusal> {
     let tables = draft.tables();
     check_type(tables, request.kind)?;
@@ -48,10 +56,13 @@ fn create_in(
         draft.next_id::<Task>();
         return Ok(None);
     }
+    let snapins = request.snapins.for_task(request.kind);
     if let Some(merged) = merge_snapins(draft, host, purpose)? {
+        pending.bring(draft, host.id, snapins, order.now)?;
         return Ok(Some(merged));
     }
-    make_room(draft, host.id)?;
+    make_room(draft, host.id, pending)?;
+    pending.bring(draft, host.id, snapins, order.now)?;
     let node: Option<&Row<StorageNode>> = imaging.as_ref().and_then(|imaging| match purpose {
         Purpose::Capture => master(tables, imaging.group),
         _ => least_loaded(tables, glance, imaging.group),

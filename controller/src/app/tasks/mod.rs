@@ -5,15 +5,19 @@ mod cancel;
 mod group;
 mod host;
 mod request;
+mod snapins;
 
 use std::time::Duration;
 
 use foghorn_types::{HostId, ImageId, ManifestId, StorageGroupId, TaskId, Timestamp};
 
 pub use cancel::{cancel_active, cancel_group, cancel_host, cancel_task};
+pub(crate) use cancel::{cancel_snapin_job, cancel_snapin_jobs, cancel_snapin_task, cancel_snapin_tasks};
 pub use group::create_for_group;
 pub use host::create_for_host;
 pub use request::{Request, type_of};
+pub(crate) use snapins::Pending;
+pub use snapins::Wanted;
 
 use crate::state::classes::{Host, Image, StorageNode, Task, TaskType, image};
 use crate::state::run::{Run, RunKind};
@@ -130,9 +134,9 @@ fn insert(
 }
 
 /// Cancels every active task of a host that is no imaging task, to make room for another.
-fn make_room(draft: &mut Draft<'_>, host: u32) -> Result<(), Refusal> {
+fn make_room(draft: &mut Draft<'_>, host: u32, pending: &mut Pending) -> Result<(), Refusal> {
     for task in draft.tables().tasks().by(Task::ACTIVE_BY_HOST, host.into()) {
-        cancel::cancel_in(draft, task, "another task took its place")?;
+        cancel::cancel_in(draft, task, "another task took its place", pending)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::snapins::Wanted;
 use crate::state::Refusal;
 use crate::state::class::Body;
 use crate::state::value::{Flag, is_falsy, scalar};
@@ -21,6 +22,8 @@ pub struct Request {
     pub wake: bool,
     /// New password of a password reset.
     pub passreset: String,
+    /// Snapins that come along.
+    pub snapins: Wanted,
 }
 
 /// The task type that a body names: `taskTypeID`, or `taskType` as FOG's documentation has it. Numbers and texts are taken.
@@ -32,7 +35,7 @@ pub fn type_of(body: &Body) -> Option<u32> {
 
 impl Request {
     /// # Errors
-    /// When the body names no task type.
+    /// When the body names no task type, or snapins that cannot be meant.
     pub fn read(body: &Body) -> Result<Self, Refusal> {
         let text = |name: &str| {
             let value = body.get(name).filter(|value| !is_falsy(value));
@@ -48,6 +51,7 @@ impl Request {
             debug: yes("debug"),
             wake: yes("wol"),
             passreset: text("passreset"),
+            snapins: Wanted::read(body)?,
         })
     }
 

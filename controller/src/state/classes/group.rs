@@ -79,12 +79,20 @@ impl Class for Group {
         if let Some(hosts) = &named {
             membership::replace(draft, Member::HostsOfGroup(id), hosts)?;
         }
-        let Some(image) = body.get("imageID").and_then(|image| ids(image).first().copied()) else { return Ok(()) };
         let tables = draft.tables();
         let table = tables.of::<GroupAssociation>();
         let members =
             named.unwrap_or_else(|| table.by(GroupAssociation::BY_GROUP, id.into()).map(|row| row.host).collect());
-        membership::give_image(draft, members.into_iter().filter_map(|host| tables.hosts().get(host)), image)
+        let hosts = || members.iter().filter_map(|host| tables.hosts().get(*host));
+        if let Some(snapins) = body.get("snapins").map(ids) {
+            for host in hosts() {
+                membership::replace(draft, Member::SnapinsOfHost(host.id), &snapins)?;
+            }
+        }
+        match body.get("imageID").and_then(|image| ids(image).first().copied()) {
+            Some(image) => membership::give_image(draft, hosts(), image),
+            None => Ok(()),
+        }
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {

@@ -3,8 +3,8 @@
 use foghorn_types::{HostId, MacAddress};
 
 use super::{
-    GroupAssociation, HostAutoLogout, HostScreenSetting, Image, ImagingLog, Inventory, MacAddressAssociation, Task,
-    host_parts,
+    GroupAssociation, HostAutoLogout, HostScreenSetting, Image, ImagingLog, Inventory, MacAddressAssociation,
+    SnapinAssociation, SnapinJob, SnapinTask, Task, host_parts,
     membership::{self, Member},
 };
 use crate::state::Refusal;
@@ -173,10 +173,13 @@ impl Class for Host {
     }
 
     fn spread(draft: &mut Draft<'_>, id: u32, _is_new: bool, body: &Body) -> Result<(), Refusal> {
-        match body.get("groups").map(ids) {
-            Some(groups) => membership::replace(draft, Member::GroupsOfHost(id), &groups),
-            None => Ok(()),
+        if let Some(groups) = body.get("groups").map(ids) {
+            membership::replace(draft, Member::GroupsOfHost(id), &groups)?;
         }
+        if let Some(snapins) = body.get("snapins").map(ids) {
+            membership::replace(draft, Member::SnapinsOfHost(id), &snapins)?;
+        }
+        Ok(())
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
@@ -196,6 +199,11 @@ impl Class for Host {
         draft.delete_each(tables.of::<HostScreenSetting>().by(HostScreenSetting::BY_HOST, id));
         draft.delete_each(tables.of::<HostAutoLogout>().by(HostAutoLogout::BY_HOST, id));
         draft.delete_each(tables.of::<ImagingLog>().by(ImagingLog::BY_HOST, id));
+        draft.delete_each(tables.of::<SnapinAssociation>().by(SnapinAssociation::BY_HOST, id));
+        for job in tables.of::<SnapinJob>().by(SnapinJob::BY_HOST, id) {
+            draft.delete_each(tables.of::<SnapinTask>().by(SnapinTask::BY_JOB, job.id.into()));
+        }
+        draft.delete_each(tables.of::<SnapinJob>().by(SnapinJob::BY_HOST, id));
         Ok(())
     }
 }

@@ -3,7 +3,9 @@
 use foghorn_types::MacAddress;
 use serde_json::Value;
 
-use super::{GroupAssociation, Host, Image, Inventory, MacAddressAssociation, mac_key};
+use super::{
+    GroupAssociation, Host, Image, Inventory, MacAddressAssociation, Snapin, SnapinAssociation, mac_key,
+};
 use crate::state::class::{Body, Class};
 use crate::state::needle::Needle;
 use crate::state::value::{Flag, scalar};
@@ -110,7 +112,7 @@ pub(super) fn change_addresses(draft: &mut Draft<'_>, host: u32, body: &Body) ->
     Ok(())
 }
 
-/// Whether an address, the image, the inventory or a group of the host contains `needle`.
+/// Whether an address, the image, the inventory, a group or a snapin of the host contains `needle`.
 pub(super) fn found(host: &Row<Host>, tables: &Tables, needle: &Needle) -> bool {
     let id = host.id.into();
     let hit = |text: &str| needle.hits(text);
@@ -126,4 +128,9 @@ pub(super) fn found(host: &Row<Host>, tables: &Tables, needle: &Needle) -> bool 
             .by(GroupAssociation::BY_HOST, id)
             .filter_map(|member| tables.of::<super::Group>().get(member.group))
             .any(|group| hit(&group.name))
+        || tables
+            .of::<SnapinAssociation>()
+            .by(SnapinAssociation::BY_HOST, id)
+            .filter_map(|row| tables.of::<Snapin>().get(row.snapin))
+            .any(|snapin| hit(&snapin.name) || hit(&snapin.description) || hit(&snapin.file))
 }

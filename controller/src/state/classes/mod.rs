@@ -16,6 +16,11 @@ pub mod mac_address_association;
 mod membership;
 pub mod node_failure;
 pub mod os;
+pub mod snapin;
+pub mod snapin_association;
+pub mod snapin_group_association;
+pub mod snapin_job;
+pub mod snapin_task;
 pub mod storage_group;
 pub mod storage_node;
 pub mod task;
@@ -37,6 +42,11 @@ pub use inventory::Inventory;
 pub use mac_address_association::{MacAddressAssociation, mac_key};
 pub use node_failure::NodeFailure;
 pub use os::Os;
+pub use snapin::Snapin;
+pub use snapin_association::SnapinAssociation;
+pub use snapin_group_association::SnapinGroupAssociation;
+pub use snapin_job::SnapinJob;
+pub use snapin_task::SnapinTask;
 pub use storage_group::StorageGroup;
 pub use storage_node::StorageNode;
 pub use task::Task;
@@ -88,6 +98,11 @@ pub(crate) static CLASSES: &[&dyn AnyClass] = &[
     &declared::<MacAddressAssociation>(),
     &declared::<NodeFailure>(),
     &declared::<Os>(),
+    &declared::<Snapin>(),
+    &declared::<SnapinAssociation>(),
+    &declared::<SnapinGroupAssociation>(),
+    &declared::<SnapinJob>(),
+    &declared::<SnapinTask>(),
     &declared::<StorageGroup>(),
     &declared::<StorageNode>(),
     &declared::<TaskState>(),

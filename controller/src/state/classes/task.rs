@@ -2,7 +2,7 @@
 
 use foghorn_types::{TaskId, Timestamp};
 
-use super::{Host, Image, StorageGroup, StorageNode, TaskState, TaskType};
+use super::{Host, Image, SnapinJob, SnapinTask, StorageGroup, StorageNode, TaskState, TaskType};
 use crate::state::Refusal;
 use crate::state::class::Class;
 use crate::state::class::{Body, Current, Row, Write};
@@ -76,6 +76,12 @@ impl Task {
         self.state <= state::IN_PROGRESS
     }
 
+    /// Its type brings snapins to its host: deploys but the one without snapins, and the two types that do nothing else.
+    #[must_use]
+    pub fn carries_snapins(&self) -> bool {
+        matches!(self.kind, 1 | 8 | 12 | 13 | 15)
+    }
+
     /// Deploys an image to its host, by unicast.
     #[must_use]
     pub fn is_deploy(&self) -> bool {
@@ -93,6 +99,28 @@ pub(crate) fn end_run(draft: &mut Draft<'_>, task: &Task, reason: &str) {
         draft.require(run.unchanged());
         draft.operate(cancelled.put_op());
     }
+}
+
+/// Cancels the snapin jobs that came with a task, as far as there is room: a job ends after its tasks.
+///
+/// # Errors
+/// What the draft refuses.
+pub(crate) fn end_snapins(draft: &mut Draft<'_>, task: &Task, now: Timestamp) -> Result<(), Refusal> {
+    if !task.carries_snapins() {
+        return Ok(());
+    }
+    let tables = draft.tables();
+    for job in tables.of::<SnapinJob>().by(SnapinJob::ACTIVE_BY_HOST, task.host.into()) {
+        for row in tables.of::<SnapinTask>().by(SnapinTask::BY_JOB, job.id.into()) {
+            if row.is_active() && draft.has_room(1, row.stored_bytes()) {
+                draft.update(row, &row.cancelled(now))?;
+            }
+        }
+        if draft.has_room(1, job.stored_bytes()) {
+            draft.update(job, &SnapinJob { state: state::CANCELLED, ..SnapinJob::clone(job) })?;
+        }
+    }
+    Ok(())
 }
 
 impl Class for Task {
@@ -203,6 +231,9 @@ impl Class for Task {
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
         end_run(draft, row, "the task was deleted");
-        Ok(())
+        if !row.is_active() {
+            return Ok(());
+        }
+        end_snapins(draft, row, Timestamp::now())
     }
 }

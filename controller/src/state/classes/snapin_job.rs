@@ -1,0 +1,83 @@
+//! Snapin jobs: what one host has to run, as one piece of work of one or more [`SnapinTask`]s.
+
+use super::task::state;
+use super::{Host, SnapinTask, TaskState};
+use crate::state::Refusal;
+use crate::state::class::{Class, Computed, Current, Row, Shape};
+use crate::state::draft::Draft;
+use crate::state::field::Field;
+use crate::state::json::JsonObject;
+use crate::state::scene::Scene;
+use crate::state::value::FogTime;
+
+/// What one host has to run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SnapinJob {
+    pub id: u32,
+    pub host: u32,
+    pub state: u32,
+    pub created_time: FogTime,
+}
+
+impl SnapinJob {
+    /// Active jobs, under key 0.
+    pub const ACTIVE: usize = 0;
+    /// Index by host.
+    pub const BY_HOST: usize = 1;
+    /// Active jobs by host.
+    pub const ACTIVE_BY_HOST: usize = 2;
+
+    /// Not complete and not cancelled.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.state <= state::IN_PROGRESS
+    }
+}
+
+impl Class for SnapinJob {
+    const NAME: &'static str = "snapinjob";
+    const ABOUT: &'static str = "What one host has to run: the snapin tasks of one deployment.";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c: &Self| c.id).about("Number of the job."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host that runs it."),
+        Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id)
+            .required()
+            .about("Task state: 1 to 3 while it is active, 4 complete, 5 cancelled."),
+        Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time).about("When it was made, UTC."),
+    ];
+    const COMPUTED: &'static [Computed] = &[
+        Computed { name: "host", shape: Shape::Full("host"), about: "The host that runs it." },
+        Computed { name: "state", shape: Shape::Plain("taskstate"), about: "Its task state." },
+    ];
+    const RELATIONS: &'static [&'static str] = &["host", "state"];
+    const INDEXES: usize = 3;
+    const CURRENT: Option<Current> = Some(Current { index: Self::ACTIVE, field: "stateID" });
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn index_key(&self, number: usize) -> Option<u64> {
+        match number {
+            Self::ACTIVE => self.is_active().then_some(0),
+            Self::BY_HOST => Some(self.host.into()),
+            Self::ACTIVE_BY_HOST => self.is_active().then_some(self.host.into()),
+            _ => None,
+        }
+    }
+
+    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        let tables = scene.tables;
+        out.full("host", row.and_then(|row| tables.of::<Host>().get(row.host)).map(AsRef::as_ref), scene);
+        out.plain("state", row.and_then(|row| tables.of::<TaskState>().get(row.state)).map(AsRef::as_ref), scene);
+    }
+
+    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        draft.delete_each(draft.tables().of::<SnapinTask>().by(SnapinTask::BY_JOB, row.id.into()));
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Snapin tasks: one snapin that one host has to run, as part of a [`SnapinJob`].
+
+use foghorn_types::Timestamp;
+
+use super::task::state;
+use super::{Snapin, SnapinJob, TaskState};
+use crate::state::class::{Clash, Class, Computed, Current, Row, Shape, Unique};
+use crate::state::field::Field;
+use crate::state::json::JsonObject;
+use crate::state::scene::Scene;
+use crate::state::value::FogTime;
+
+/// One snapin that one host has to run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SnapinTask {
+    pub id: u32,
+    pub job: u32,
+    pub state: u32,
+    pub checkin: FogTime,
+    pub complete: FogTime,
+    pub snapin: u32,
+    pub exit_code: i64,
+    pub details: String,
+}
+
+impl SnapinTask {
+    /// Active tasks, under key 0.
+    pub const ACTIVE: usize = 0;
+    /// Index by job.
+    pub const BY_JOB: usize = 1;
+    /// Index by snapin.
+    pub const BY_SNAPIN: usize = 2;
+
+    /// Not complete and not cancelled.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.state <= state::IN_PROGRESS
+    }
+
+    /// The task after it was cancelled.
+    #[must_use]
+    pub fn cancelled(&self, at: Timestamp) -> Self {
+        Self { state: state::CANCELLED, complete: at.into(), ..self.clone() }
+    }
+}
+
+impl Class for SnapinTask {
+    const NAME: &'static str = "snapintask";
+    const ABOUT: &'static str = "One snapin that one host has to run, and how that went.";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c: &Self| c.id).about("Number of the snapin task."),
+        Field::reference("jobID", |c: &Self| c.job, |c, id| c.job = id).required().about("The job it is part of."),
+        Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id)
+            .about("Task state: up to 3 while it is active, 4 complete, 5 cancelled."),
+        Field::time("checkin", |c: &Self| &c.checkin, |c| &mut c.checkin)
+            .about("When it was made or, later, when the host took it, UTC."),
+        Field::time("complete", |c: &Self| &c.complete, |c| &mut c.complete).about("When it ended, UTC."),
+        Field::reference("snapinID", |c: &Self| c.snapin, |c, id| c.snapin = id).required().about("What is run."),
+        Field::number("return", |c: &Self| &c.exit_code, |c| &mut c.exit_code).about("Exit code that the host reported."),
+        Field::text("details", 250, |c: &Self| &c.details, |c| &mut c.details).about("What the host says about the outcome."),
+    ];
+    const COMPUTED: &'static [Computed] = &[
+        Computed { name: "snapin", shape: Shape::Plain("snapin"), about: "What is run." },
+        Computed { name: "state", shape: Shape::Plain("taskstate"), about: "Its task state." },
+        Computed { name: "snapinjob", shape: Shape::Full("snapinjob"), about: "The job it is part of." },
+    ];
+    const RELATIONS: &'static [&'static str] = &["snapin", "state", "snapinjob"];
+    const INDEXES: usize = 3;
+    const CURRENT: Option<Current> = Some(Current { index: Self::ACTIVE, field: "stateID" });
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        vec![Unique { field: "jobID", value: format!("{}/{}", self.job, self.snapin), clash: Clash::Merge }]
+    }
+
+    fn index_key(&self, number: usize) -> Option<u64> {
+        match number {
+            Self::ACTIVE => self.is_active().then_some(0),
+            Self::BY_JOB => Some(self.job.into()),
+            Self::BY_SNAPIN => Some(self.snapin.into()),
+            _ => None,
+        }
+    }
+
+    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        let tables = scene.tables;
+        out.plain("snapin", row.and_then(|row| tables.of::<Snapin>().get(row.snapin)).map(AsRef::as_ref), scene);
+        out.plain("state", row.and_then(|row| tables.of::<TaskState>().get(row.state)).map(AsRef::as_ref), scene);
+        out.full("snapinjob", row.and_then(|row| tables.of::<SnapinJob>().get(row.job)).map(AsRef::as_ref), scene);
+    }
+}
