@@ -11,7 +11,7 @@ use crate::api::Ctx;
 use crate::app::tasks::{self, Order, Request};
 use crate::state::Refusal;
 use crate::state::class::Class;
-use crate::state::classes::{Group, Host};
+use crate::state::classes::{Group, Host, Task};
 
 /// Task types for which a host's task is answered with `""`; the others give `null`.
 const ANSWERED_WITH_TEXT: [u32; 6] = [1, 2, 8, 15, 16, 17];
@@ -58,7 +58,7 @@ pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &I
         ("snapinjob", Some(id)) => tasks::cancel_snapin_job(&ctx.state, id).await?,
         ("snapintask", Some(id)) => tasks::cancel_snapin_task(&ctx.state, id).await?,
         ("task", None) => {
-            let filter = named(incoming)?;
+            let filter = named::<Task>(incoming)?;
             tasks::cancel_active(&ctx.state, |task| filter.fits(task)).await?;
         }
         ("snapinjob", None) => {

@@ -25,9 +25,7 @@ enum Jobs {
 /// # Errors
 /// [`Refusal::NotFound`], or what the store cannot do.
 pub async fn cancel_task(state: &State, task: u32) -> Result<(), Refusal> {
-    state.read(|tables| {
-        tables.tasks().get(task).map(drop).ok_or(Refusal::NotFound { class: "task", id: task })
-    })?;
+    state.read(|tables| tables.tasks().get(task).map(drop).ok_or(Refusal::NotFound { class: "task", id: task }))?;
     cancel_all(state, &[task], Jobs::End).await
 }
 
@@ -177,7 +175,9 @@ fn cancel_part(draft: &mut Draft<'_>, tasks: &[u32], jobs: Jobs, pending: &mut P
             Jobs::End => cancel_in(draft, row, "cancelled by request", pending)?,
             Jobs::Stay => {
                 let active = tables.of::<SnapinJob>().by(SnapinJob::ACTIVE_BY_HOST, row.host.into());
-                active.filter(|_| row.is_active() && row.carries_snapins()).for_each(|job| pending.end_tasks_of(job.id));
+                active
+                    .filter(|_| row.is_active() && row.carries_snapins())
+                    .for_each(|job| pending.end_tasks_of(job.id));
                 end_row(draft, row, "cancelled by request")?;
             }
         }

@@ -1,8 +1,8 @@
 //! A task for one host.
 
 use super::{
-    Imaging, Order, Pending, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room, master,
-    title,
+    Imaging, Order, Pending, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room,
+    master, title,
 };
 use crate::state::classes::task::state;
 use crate::state::classes::{Host, StorageNode, Task};

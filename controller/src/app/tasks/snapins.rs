@@ -75,7 +75,13 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Adds what a task brings to its host: the job that the host has, or a new one.
-    pub(super) fn bring(&mut self, draft: &mut Draft<'_>, host: u32, wanted: &Wanted, at: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn bring(
+        &mut self,
+        draft: &mut Draft<'_>,
+        host: u32,
+        wanted: &Wanted,
+        at: Timestamp,
+    ) -> Result<(), Refusal> {
         if *wanted == Wanted::Nothing {
             return Ok(());
         }

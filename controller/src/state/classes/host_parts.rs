@@ -3,9 +3,7 @@
 use foghorn_types::MacAddress;
 use serde_json::Value;
 
-use super::{
-    GroupAssociation, Host, Image, Inventory, MacAddressAssociation, Snapin, SnapinAssociation, mac_key,
-};
+use super::{GroupAssociation, Host, Image, Inventory, MacAddressAssociation, Snapin, SnapinAssociation, mac_key};
 use crate::state::class::{Body, Class};
 use crate::state::needle::Needle;
 use crate::state::value::{Flag, scalar};

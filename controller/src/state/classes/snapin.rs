@@ -46,12 +46,16 @@ pub fn storage_groups(tables: &Tables, snapin: u32) -> Vec<u32> {
 
 impl Class for Snapin {
     const NAME: &'static str = "snapin";
-    const ABOUT: &'static str = "A program or script that hosts fetch and run, after an image was deployed or by a task.";
+    const ABOUT: &'static str =
+        "A program or script that hosts fetch and run, after an image was deployed or by a task.";
     const ALIASES: &'static [&'static str] = &["snapins"];
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the snapin."),
-        Field::text("name", 200, |c: &Self| &c.name, |c| &mut c.name).required().about("Name; no two snapins share one."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text for people."),
+        Field::text("name", 200, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("Name; no two snapins share one."),
+        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description)
+            .about("Free text for people."),
         Field::long_text("file", |c: &Self| &c.file, |c| &mut c.file)
             .required()
             .about("Name of the file that hosts run; an upload sets it."),
@@ -59,7 +63,8 @@ impl Class for Snapin {
         Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time).about("When it was made, UTC."),
         Field::text("createdBy", 200, |c: &Self| &c.created_by, |c| &mut c.created_by).about("Who made it."),
         Field::text("reboot", 1, |c: &Self| &c.reboot, |c| &mut c.reboot).about("1: the host restarts afterwards."),
-        Field::flag("shutdown", |c: &Self| &c.shutdown, |c| &mut c.shutdown).about("1: the host powers off afterwards."),
+        Field::flag("shutdown", |c: &Self| &c.shutdown, |c| &mut c.shutdown)
+            .about("1: the host powers off afterwards."),
         Field::text("runWith", 245, |c: &Self| &c.run_with, |c| &mut c.run_with)
             .about("Program that runs the file; empty: the file runs itself."),
         Field::text("runWithArgs", 200, |c: &Self| &c.run_with_args, |c| &mut c.run_with_args)

@@ -56,8 +56,10 @@ impl Class for SnapinTask {
             .about("When it was made or, later, when the host took it, UTC."),
         Field::time("complete", |c: &Self| &c.complete, |c| &mut c.complete).about("When it ended, UTC."),
         Field::reference("snapinID", |c: &Self| c.snapin, |c, id| c.snapin = id).required().about("What is run."),
-        Field::number("return", |c: &Self| &c.exit_code, |c| &mut c.exit_code).about("Exit code that the host reported."),
-        Field::text("details", 250, |c: &Self| &c.details, |c| &mut c.details).about("What the host says about the outcome."),
+        Field::number("return", |c: &Self| &c.exit_code, |c| &mut c.exit_code)
+            .about("Exit code that the host reported."),
+        Field::text("details", 250, |c: &Self| &c.details, |c| &mut c.details)
+            .about("What the host says about the outcome."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed { name: "snapin", shape: Shape::Plain("snapin"), about: "What is run." },
