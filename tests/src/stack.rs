@@ -316,7 +316,8 @@ fn start_agent(folder: &Path, name: &str, config: &Path, wrap: &[String]) -> Res
     Process::start(folder, &format!("agent-{name}"), &mut command)
 }
 
-fn start_etcd(folder: &Path) -> Result<(Process, u16)> {
+/// An etcd of one member with its data in `folder`; gives the port of its clients.
+pub fn start_etcd(folder: &Path) -> Result<(Process, u16)> {
     let (client, peer) = (free_port()?, free_port()?);
     let url = format!("http://127.0.0.1:{client}");
     let peer_url = format!("http://127.0.0.1:{peer}");

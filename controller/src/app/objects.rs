@@ -181,6 +181,9 @@ fn set_fields<C: Class>(object: &mut C, sent: &Body) -> Result<(), Refusal> {
     for field in C::FIELDS {
         let Some(value) = sent.get(field.name) else { continue };
         let invalid = |why: String| Refusal::Invalid { field: field.name, why };
+        if field.is_time() && value.is_number() && !is_falsy(value) {
+            return Err(invalid("a time is written YYYY-MM-DD HH:MM:SS".to_owned()));
+        }
         if let Some(text) = scalar(value).map_err(|error| invalid(error.to_string()))? {
             field.read(object, &text).map_err(|error| invalid(error.to_string()))?;
         }

@@ -57,6 +57,8 @@ pub struct Field<C: 'static> {
     pub required: bool,
     /// Left out of answers unless an administrator asks for it.
     pub secret: bool,
+    /// How answers show the value, where that is not as it is stored.
+    pub(crate) displayed: Option<fn(&str) -> String>,
     /// What the value means, and in which unit, for people.
     pub about: &'static str,
     pub(crate) access: Access<C>,
@@ -74,7 +76,7 @@ const INT_MAX: i64 = i32::MAX as i64;
 
 impl<C> Field<C> {
     const fn new(name: &'static str, access: Access<C>) -> Self {
-        Self { name, required: false, secret: false, about: "", access }
+        Self { name, required: false, secret: false, displayed: None, about: "", access }
     }
 
     pub(crate) const fn id(get: fn(&C) -> u32) -> Self {
@@ -126,6 +128,11 @@ impl<C> Field<C> {
 
     pub(crate) const fn about(mut self, about: &'static str) -> Self {
         self.about = about;
+        self
+    }
+
+    pub(crate) const fn displayed(mut self, display: fn(&str) -> String) -> Self {
+        self.displayed = Some(display);
         self
     }
 

@@ -135,6 +135,8 @@ pub(crate) fn stored_fields<C: Class>(object: &C, secrets: bool) -> Box<str> {
         out.push(b':');
         if field.secret && !secrets {
             string(&mut out, "");
+        } else if let Some(display) = field.displayed {
+            string(&mut out, &display(&field.show(object)));
         } else {
             string(&mut out, &field.show(object));
         }

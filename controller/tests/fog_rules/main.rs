@@ -178,6 +178,7 @@ async fn an_image_in_use_stays_and_a_cancel_ends_row_and_run() {
     for host in [one, two] {
         assert_eq!(server.call("POST", &format!("/fog/host/{host}/task"), json!({"taskTypeID": 2})).await.status, 200);
     }
+    task_edits::begin(&server, 1).await;
     let kept = server.call("DELETE", &format!("/fog/image/{image}"), Value::Null).await;
     assert_eq!((kept.status.as_u16(), kept.text.contains("in use by task 1")), (500, true), "{}", kept.text);
     for unnamed in [Value::Null, json!({}), json!({"nosuch": 1})] {
@@ -191,7 +192,10 @@ async fn an_image_in_use_stays_and_a_cancel_ends_row_and_run() {
     assert!(finished(1) && !finished(2));
     assert_eq!(server.call("DELETE", &format!("/fog/host/{two}"), Value::Null).await.status, 200);
     assert!(finished(2), "the run of a deleted host goes on");
+    assert_eq!(server.call("POST", &format!("/fog/host/{one}/task"), json!({"taskTypeID": 2})).await.status, 200);
     assert_eq!(server.call("DELETE", &format!("/fog/image/{image}"), Value::Null).await.status, 200);
+    assert!(finished(3), "a task waits for an image that is gone");
+    assert_eq!(count(&server, "/fog/task/active").await, 0);
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ impl Class for Host {
         Field::long_text("pub_key", |c| &c.pub_key, |c| &mut c.pub_key),
         Field::long_text("sec_tok", |c: &Self| &c.sec_tok, |c| &mut c.sec_tok).secret(),
         Field::time("sec_time", |c| &c.sec_time, |c| &mut c.sec_time),
-        Field::text("pingstatus", 20, |c| &c.pingstatus, |c| &mut c.pingstatus),
+        Field::text("pingstatus", 20, |c: &Self| &c.pingstatus, |c| &mut c.pingstatus).displayed(host_parts::ping_icon),
         Field::long_text("biosexit", |c| &c.biosexit, |c| &mut c.biosexit),
         Field::long_text("efiexit", |c| &c.efiexit, |c| &mut c.efiexit),
         Field::flag("enforce", |c| &c.enforce, |c| &mut c.enforce),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{GroupAssociation, Host, Image, Inventory, MacAddressAssociation, Snapin, SnapinAssociation, mac_key};
 use crate::state::class::{Body, Class};
 use crate::state::needle::Needle;
-use crate::state::value::{Flag, scalar};
+use crate::state::value::{Flag, leading_number, scalar};
 use crate::state::{Draft, Refusal, Row, Tables};
 
 /// A name must also work as a NetBIOS name.
@@ -22,6 +22,19 @@ pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     }
     let why = format!("a host's name has 1 to {LONGEST_NAME} letters, digits and _!@#$%^()-'{{}}.~, found {name:?}");
     Err(Refusal::Unusable { field: "name", why })
+}
+
+/// The element of a page that FOG's clients find in `pingstatus`: it stands for the number of a socket error, 0 (also for
+/// "never tried") being an open port of Windows and 111 a refused connection, as Linux gives it.
+pub(super) fn ping_icon(stored: &str) -> String {
+    let code = i32::try_from(leading_number(stored)).unwrap_or_default();
+    let (icon, symbol, colour, title) = match code {
+        0 => ("windows", "windows", "green", "Windows".to_owned()),
+        111 => ("linux", "linux", "green", "Linux".to_owned()),
+        code => ("down", "exclamation-circle", "red", std::io::Error::from_raw_os_error(code).to_string()),
+    };
+    let place = "data-toggle=\"tooltip\" data-placement=\"right\"";
+    format!("<i class=\"icon-ping-{icon} fa fa-{symbol} {colour}\" {place} title=\"{title}\"></i>")
 }
 
 /// The addresses that a client sent: each once, all well-formed.
@@ -71,15 +84,19 @@ fn further(host: u32, mac: MacAddress) -> MacAddressAssociation {
     }
 }
 
-/// Gives a new host its addresses; the first is the primary one.
+/// Gives a new host its addresses; the first is the primary one. As on a FOG server a further one that another host has is
+/// left out: it stays where it is.
 pub(super) fn give_addresses(draft: &mut Draft<'_>, host: u32, body: &Body) -> Result<(), Refusal> {
     let macs = addresses(body)?.unwrap_or_default();
     if macs.is_empty() {
         return Err(Refusal::Unusable { field: "macs", why: "a host needs at least one MAC address".to_owned() });
     }
     for (place, mac) in macs.into_iter().enumerate() {
-        own_row(draft.tables(), host, mac)?;
-        draft.insert(if place == 0 { primary(host, mac) } else { further(host, mac) })?;
+        match own_row(draft.tables(), host, mac) {
+            Ok(_) => draft.insert(if place == 0 { primary(host, mac) } else { further(host, mac) }).map(drop)?,
+            Err(taken) if place == 0 => return Err(taken),
+            Err(_) => {}
+        }
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Images: a name and settings; what they contain is in [`crate::state::content`].
 
+use foghorn_lifecycle::TaskState as RunState;
 use foghorn_types::ImageId;
 
 use super::membership::{self, Member};
-use super::{Host, ImageAssociation, ImagePartitionType, ImageType, Os, StorageGroup};
+use super::task::{end_run, state};
+use super::{Host, ImageAssociation, ImagePartitionType, ImageType, Os, StorageGroup, Task};
 use crate::state::Refusal;
 use crate::state::class::Class;
 use crate::state::class::{Body, Row, Unique};
@@ -143,11 +145,9 @@ impl Class for Image {
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
         // Whether a task needs it is known only as long as no task is created.
-        draft.require_no_new::<super::Task>();
+        draft.require_no_new::<Task>();
         let tables = draft.tables();
-        if let Some(run) = tables.runs().active().find(|run| Some(run.image) == row.key()) {
-            return Err(Refusal::InUse { class: Self::NAME, id: row.id, task: run.task.get() });
-        }
+        stop_tasks(draft, row)?;
         membership::give_image(draft, tables.hosts().by(Host::BY_IMAGE, row.id.into()), 0)?;
         draft.delete_each(tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, row.id.into()));
         // With the row itself: until then the image can still be deployed.
@@ -156,4 +156,25 @@ impl Class for Image {
         }
         Ok(())
     }
+}
+
+/// A stored run, generously.
+const RUN_BYTES: usize = 4096;
+
+/// Cancels the tasks that wait to work with the image. One that has begun keeps it: its host's disk would be left half written.
+fn stop_tasks(draft: &mut Draft<'_>, image: &Row<Image>) -> Result<(), Refusal> {
+    let tables = draft.tables();
+    let runs: Vec<_> = tables.runs().active().filter(|run| Some(run.image) == image.key()).collect();
+    let begun = |state: &RunState| matches!(state, RunState::CheckedIn { .. } | RunState::Running { .. });
+    if let Some(run) = runs.iter().find(|run| begun(run.life.state())) {
+        return Err(Refusal::InUse { class: Image::NAME, id: image.id, task: run.task.get() });
+    }
+    for run in runs {
+        let Some(task) = tables.tasks().get(run.task.get()) else { continue };
+        if draft.has_room(2, RUN_BYTES) {
+            end_run(draft, task, "the image was deleted");
+            draft.update(task, &Task { state: state::CANCELLED, ..Task::clone(task) })?;
+        }
+    }
+    Ok(())
 }

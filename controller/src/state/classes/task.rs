@@ -1,5 +1,6 @@
 //! Tasks: orders to do something to one host.
 
+use foghorn_lifecycle::TaskState as RunState;
 use foghorn_types::{TaskId, Timestamp};
 
 use super::{Host, Image, SnapinJob, SnapinTask, StorageGroup, StorageNode, TaskState, TaskType};
@@ -220,11 +221,16 @@ impl Class for Task {
             Write::Create => return Err(Refusal::Missing { field: "id" }),
             Write::Edit(row) => row,
         };
-        // What a run decides is not for clients to say: a row that is set to "complete" would free its host while a node
-        // still writes to its disk. As FOG's clients send whole rows back, such fields are passed over, not refused.
-        if row.key().is_some_and(|task| draft.tables().runs().get(task).is_some()) {
-            (object.state, object.kind, object.host, object.image) = (row.state, row.kind, row.host, row.image);
-            (object.storagegroup, object.storagenode) = (row.storagegroup, row.storagenode);
+        let Some(run) = row.key().and_then(|task| draft.tables().runs().get(task)) else { return Ok(()) };
+        // What the run works with stays. As FOG's clients send whole rows back, such fields are passed over, not refused.
+        (object.kind, object.host, object.image) = (row.kind, row.host, row.image);
+        (object.storagegroup, object.storagenode) = (row.storagegroup, row.storagenode);
+        let begun = matches!(run.life.state(), RunState::CheckedIn { .. } | RunState::Running { .. });
+        if begun || run.is_finished() {
+            // A row that is set to "complete" now would free its host while a node still writes to its disk.
+            object.state = row.state;
+        } else if !object.is_active() {
+            end_run(draft, row, "ended by an edit of the task before its host appeared");
         }
         Ok(())
     }
