@@ -29,7 +29,17 @@ pub struct Config {
     pub advertise: Option<String>,
     pub limits: Limits,
     pub upkeep: Upkeep,
+    pub wake: WakeConfig,
     pub timing: Timing,
+}
+
+/// How hosts are woken.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WakeConfig {
+    /// Network interfaces through which broadcasts go. `None`: every one but the loopback interface.
+    pub interfaces: Option<Vec<String>>,
+    /// Addresses (UDP) that are sent to besides, such as the broadcast addresses of routed subnets.
+    pub targets: Vec<SocketAddr>,
 }
 
 /// Upper bounds on what clients can make the agent hold. Memory follows from these and not from the number of clients.
@@ -115,6 +125,7 @@ impl Config {
             advertise: None,
             limits: Limits::default(),
             upkeep: Upkeep::default(),
+            wake: WakeConfig::default(),
             timing: Timing::default(),
         }
     }
@@ -163,6 +174,16 @@ struct RawConfig {
     limits: RawLimits,
     #[serde(default)]
     upkeep: RawUpkeep,
+    #[serde(default)]
+    wake: RawWake,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawWake {
+    interfaces: Option<Vec<String>>,
+    #[serde(default)]
+    targets: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -197,6 +218,7 @@ impl RawConfig {
         config.advertise = self.advertise.map(check_advertise).transpose()?;
         config.limits = self.limits.check()?;
         config.upkeep = self.upkeep.check()?;
+        config.wake = self.wake.check()?;
         Ok(config)
     }
 }
@@ -240,6 +262,28 @@ impl RawUpkeep {
     }
 }
 
+/// Port of a target that names none.
+const WAKE_PORT: u16 = 9;
+
+impl RawWake {
+    fn check(self) -> Result<WakeConfig, LoadConfigError> {
+        let mut names = self.interfaces.iter().flatten();
+        if let Some(name) = names.find(|name| name.is_empty() || name.len() > 15 || name.contains('/')) {
+            let why = format!("{name:?} is no name of a network interface");
+            return Err(LoadConfigError::Value { key: "wake.interfaces", why });
+        }
+        let target = |text: String| {
+            let whole = text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(|ip| (ip, WAKE_PORT).into()));
+            whole.map_err(|_| LoadConfigError::Value {
+                key: "wake.targets",
+                why: format!("{text:?} is neither an IP address nor ADDRESS:PORT"),
+            })
+        };
+        let targets = self.targets.into_iter().map(target).collect::<Result<_, _>>()?;
+        Ok(WakeConfig { interfaces: self.interfaces, targets })
+    }
+}
+
 fn check_advertise(text: String) -> Result<String, LoadConfigError> {
     let fits = text
         .rsplit_once(':')
@@ -280,6 +324,8 @@ mod tests {
             ("[limits]\nconnections = 0", "limits.connections"),
             ("[upkeep]\nsweep_every_seconds = 0", "upkeep.sweep_every_seconds"),
             ("[upkeep]\ngrace = 5", "grace"),
+            ("[wake]\ntargets = ['fog.example']", "wake.targets"),
+            ("[wake]\ninterfaces = ['a/b']", "wake.interfaces"),
         ] {
             let said = refusal(&format!("{base}{text}"));
             assert!(said.contains(key), "{text:?} gave {said:?}");

@@ -21,8 +21,9 @@ mod sessions;
 mod space;
 mod start;
 mod status;
+mod wake;
 
-pub use config::{Config, DEFAULT_QUIC_PORT, Limits, LoadConfigError, Timing, Upkeep};
+pub use config::{Config, DEFAULT_QUIC_PORT, Limits, LoadConfigError, Timing, Upkeep, WakeConfig};
 pub use controller_url::{ControllerUrl, ParseControllerUrlError};
 pub use identity::{
     AuthorityError, CheckCertificateError, EnrolError, LoadIdentityError, NodeIdentity, SaveIdentityError,

@@ -20,6 +20,7 @@ use crate::jobs::{Jobs, upkeep};
 use crate::link::{Link, Outbox};
 use crate::sessions::{self, Sessions};
 use crate::status::StatusReporter;
+use crate::wake::Waker;
 
 /// How long parts may take to end once they were asked to.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
@@ -108,6 +109,8 @@ impl Agent {
             keep_free: config.limits.keep_free,
         };
         reporting.spawn(status.run(reporting.cancel.child_token()));
+        let (waker, sending) = Waker::new(config.wake);
+        reporting.spawn(sending.run(reporting.cancel.child_token()));
         let link = Link {
             state_dir: config.state_dir,
             identity,
@@ -115,6 +118,7 @@ impl Agent {
             outbox,
             sessions,
             jobs: jobs.clone(),
+            waker,
             redial: config.timing.redial,
             cancel: reporting.cancel.child_token(),
         };

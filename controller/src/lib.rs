@@ -9,6 +9,7 @@ pub mod app;
 pub mod config;
 pub mod dispatch;
 mod measured_store;
+pub mod scheduler;
 mod serve;
 mod start;
 pub mod state;

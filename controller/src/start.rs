@@ -25,7 +25,7 @@ use crate::measured_store::MeasuredStore;
 use crate::state::{Refusal, State};
 use crate::store::open::{self, OpenStoreError};
 use crate::trust::{CONTROLLER_TLS_NAME, LoadTrustError, ServerConfigError, Trust};
-use crate::{dispatch, serve, upkeep};
+use crate::{dispatch, scheduler, serve, upkeep};
 
 /// A client certificate never lives longer, whatever the deadline of its task.
 const CLIENT_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -98,6 +98,7 @@ impl Controller {
         });
 
         tasks.spawn(dispatch::run(ctx.clone(), config.limits, cancel.child_token()));
+        tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
         tasks.spawn(upkeep::run(ctx.clone(), cancel.child_token()));
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));

@@ -27,6 +27,7 @@ use crate::backoff::Backoff;
 use crate::identity::{NodeIdentity, RenewError, Renewal};
 use crate::jobs::Jobs;
 use crate::sessions::Sessions;
+use crate::wake::Waker;
 
 /// Messages on their way into the socket. Everything else stays in the outbox, where it can still be replaced.
 const IN_FLIGHT: usize = 16;
@@ -46,6 +47,7 @@ pub(crate) struct Link {
     pub outbox: Arc<Outbox>,
     pub sessions: Arc<Sessions>,
     pub jobs: Arc<Jobs>,
+    pub waker: Waker,
     pub redial: (Duration, Duration),
     pub cancel: CancellationToken,
 }
@@ -206,6 +208,7 @@ impl Link {
             Some(FromController::Cancel(cancel)) => self.sessions.cancel(cancel),
             Some(FromController::EndedRecorded(recorded)) => self.sessions.recorded(recorded.task_id),
             Some(FromController::Job(job)) => self.jobs.start(job),
+            Some(FromController::Wake(order)) => self.waker.wake(order),
             None => warn!("the controller sent a message that this version does not know"),
         }
     }

@@ -12,3 +12,4 @@ mod link;
 mod memory;
 mod refusals;
 mod transfers;
+mod wake;

@@ -6,7 +6,9 @@ pub mod dynamic_objects;
 pub mod enrolment;
 pub mod objects;
 pub mod one_time;
+pub mod sessions;
 pub mod task_outcome;
 pub mod tasks;
+pub(crate) mod wake;
 
 pub use accounts::{FirstRun, first_run};

@@ -147,7 +147,7 @@ fn edit_in<C: Class>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result
 
 /// FOG refuses a name that exists, even the row's own, unless it is its own in lower case.
 fn refuse_own_name<C: Class>(draft: &Draft<'_>, row: &Row<C>, name: &str) -> Result<(), Refusal> {
-    match draft.tables().of::<C>().named(name) {
+    match draft.tables().of::<C>().named(name).filter(|_| !name.is_empty()) {
         Some(owner) if owner.id() != row.id() || name != row.name().to_lowercase() => {
             Err(Refusal::Taken { class: C::NAME, field: "name", value: name.to_owned(), owner: owner.id() })
         }

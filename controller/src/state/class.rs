@@ -27,6 +27,12 @@ pub struct Unique {
 }
 
 impl Unique {
+    /// Like [`Unique::name`], for a class whose rows need no name.
+    #[must_use]
+    pub fn name_unless_empty(name: &str) -> Vec<Self> {
+        if name.trim().is_empty() { Vec::new() } else { vec![Self::name(name)] }
+    }
+
     /// A name: compared without case and surrounding blanks, never shared.
     #[must_use]
     pub fn name(name: &str) -> Self {

@@ -59,6 +59,8 @@ pub struct Field<C: 'static> {
     pub secret: bool,
     /// How answers show the value, where that is not as it is stored.
     pub(crate) displayed: Option<fn(&str) -> String>,
+    /// Answers show a computed member of the same name in its place; it is set, filtered and searched under its name.
+    pub shadowed: bool,
     /// What the value means, and in which unit, for people.
     pub about: &'static str,
     pub(crate) access: Access<C>,
@@ -76,7 +78,7 @@ const INT_MAX: i64 = i32::MAX as i64;
 
 impl<C> Field<C> {
     const fn new(name: &'static str, access: Access<C>) -> Self {
-        Self { name, required: false, secret: false, displayed: None, about: "", access }
+        Self { name, required: false, secret: false, shadowed: false, displayed: None, about: "", access }
     }
 
     pub(crate) const fn id(get: fn(&C) -> u32) -> Self {
@@ -143,6 +145,11 @@ impl<C> Field<C> {
 
     pub(crate) const fn secret(mut self) -> Self {
         self.secret = true;
+        self
+    }
+
+    pub(crate) const fn shadowed(mut self) -> Self {
+        self.shadowed = true;
         self
     }
 

@@ -79,6 +79,19 @@ impl<'o> JsonObject<'o> {
         self.out.push(b']');
     }
 
+    pub fn null(&mut self, name: &str) {
+        self.key(name);
+        self.out.extend_from_slice(b"null");
+    }
+
+    /// An object whose members `fill` writes.
+    pub fn object(&mut self, name: &str, fill: impl FnOnce(&mut JsonObject<'_>)) {
+        self.key(name);
+        let mut object = JsonObject::begin(self.out);
+        fill(&mut object);
+        object.end();
+    }
+
     /// An object without members.
     pub fn nothing(&mut self, name: &str) {
         self.key(name);
@@ -104,7 +117,7 @@ impl<'o> JsonObject<'o> {
 
     fn fields<C: Class>(&mut self, row: Option<&Row<C>>, scene: &Scene<'_>) {
         let Some(row) = row else {
-            for field in C::FIELDS {
+            for field in C::FIELDS.iter().filter(|field| !field.shadowed) {
                 self.text(field.name, "");
             }
             return;
@@ -127,7 +140,7 @@ pub fn render<C: Class>(row: Option<&Row<C>>, scene: &Scene<'_>, out: &mut Vec<u
 /// The stored fields of an object as members without braces.
 pub(crate) fn stored_fields<C: Class>(object: &C, secrets: bool) -> Box<str> {
     let mut out = Vec::with_capacity(C::FIELDS.len() * 24);
-    for (place, field) in C::FIELDS.iter().enumerate() {
+    for (place, field) in C::FIELDS.iter().filter(|field| !field.shadowed).enumerate() {
         if place != 0 {
             out.push(b',');
         }

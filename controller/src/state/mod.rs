@@ -7,6 +7,7 @@
 pub mod class;
 pub mod classes;
 pub mod content;
+pub(crate) mod cron;
 pub mod draft;
 pub mod dynamic;
 pub mod enrolment;
@@ -18,11 +19,14 @@ mod record;
 pub mod refusal;
 pub mod run;
 pub mod scene;
+pub mod schedule;
 pub mod seed;
 pub mod settings;
 pub mod table;
 pub mod tables;
 pub mod value;
+pub mod wake;
+pub mod zone;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,8 +12,10 @@ use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNodes, Tokens};
 use super::key::{self, Place};
 use super::run::Runs;
+use super::schedule::Marks;
 use super::settings::ApiSettings;
 use super::table::{AnyTable, Table};
+use super::wake::Wakes;
 use crate::store::cache::View;
 use crate::store::{Change, Revision};
 
@@ -28,6 +30,8 @@ pub struct Tables {
     pub(crate) contents: Contents,
     pub(crate) tokens: Tokens,
     pub(crate) enrolled_nodes: EnrolledNodes,
+    pub(crate) marks: Marks,
+    pub(crate) wakes: Wakes,
     api: Option<ApiSettings>,
 }
 
@@ -48,6 +52,8 @@ impl Default for Tables {
             contents: Contents::default(),
             tokens: Tokens::default(),
             enrolled_nodes: EnrolledNodes::default(),
+            marks: Marks::default(),
+            wakes: Wakes::default(),
             api: None,
         }
     }
@@ -139,6 +145,18 @@ impl Tables {
         &self.enrolled_nodes
     }
 
+    /// Up to when schedules have been dealt with.
+    #[must_use]
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// Wake-ups that wait to be sent.
+    #[must_use]
+    pub fn wakes(&self) -> &Wakes {
+        &self.wakes
+    }
+
     /// Settings of the API, once a first run has made them.
     #[must_use]
     pub fn api(&self) -> Option<&ApiSettings> {
@@ -203,6 +221,8 @@ impl View for Tables {
             Place::Other("content") => self.contents.apply(change),
             Place::Other("token") => self.tokens.apply(change),
             Place::Other("node") => self.enrolled_nodes.apply(change),
+            Place::Other("schedule") => self.marks.apply(change),
+            Place::Other("wake") => self.wakes.apply(change),
             Place::Other(_) => Ok(()),
         }
     }

@@ -17,6 +17,7 @@ use self::history::{History, Keep};
 use crate::agents::jobs::JobWork;
 use crate::api::Ctx;
 use crate::api::native::telemetry;
+use crate::app::sessions::{self, Settle};
 
 const PERIOD: Duration = Duration::from_secs(60);
 /// Agents report on a job every few seconds.
@@ -44,6 +45,9 @@ async fn round(ctx: &Ctx, history: &mut History) {
     }
     if let Err(error) = forget::runs(&ctx.state, now).await {
         warn!(error = &error as &dyn std::error::Error, "could not remove runs of deleted tasks");
+    }
+    if let Err(error) = sessions::settle(&ctx.state, Settle::All).await {
+        warn!(error = &error as &dyn std::error::Error, "could not close multicast sessions");
     }
     let last = ctx.state.read_at(|_, revision| revision);
     if let Err(error) = history.tidy(&**ctx.state.store(), Instant::now(), last).await {

@@ -35,8 +35,9 @@ use super::Ctx;
 use crate::state::Refusal;
 use crate::state::classes::{
     Group, GroupAssociation, Host, HostAutoLogout, HostScreenSetting, Image, ImageAssociation, ImagePartitionType,
-    ImageType, ImagingLog, Inventory, MacAddressAssociation, NodeFailure, Os, Snapin, SnapinAssociation,
-    SnapinGroupAssociation, SnapinJob, SnapinTask, StorageGroup, StorageNode, Task, TaskState, TaskType,
+    ImageType, ImagingLog, Inventory, MacAddressAssociation, MulticastSession, MulticastSessionAssociation,
+    NodeFailure, Os, PowerManagement, ScheduledTask, Snapin, SnapinAssociation, SnapinGroupAssociation, SnapinJob,
+    SnapinTask, StorageGroup, StorageNode, Task, TaskState, TaskType,
 };
 use crate::state::scene::Scene;
 
@@ -55,6 +56,8 @@ static ENDPOINTS: &[&dyn Endpoint] = &[
     &of::<ImagingLog>(),
     &of::<Inventory>(),
     &of::<MacAddressAssociation>(),
+    &of::<MulticastSession>(),
+    &of::<MulticastSessionAssociation>(),
     &of::<NodeFailure>(),
     &of::<Os>(),
     &of::<Snapin>(),
@@ -62,6 +65,8 @@ static ENDPOINTS: &[&dyn Endpoint] = &[
     &of::<SnapinGroupAssociation>(),
     &of::<SnapinJob>(),
     &of::<SnapinTask>(),
+    &of::<PowerManagement>(),
+    &of::<ScheduledTask>(),
     &of::<StorageGroup>(),
     &of::<StorageNode>(),
     &of::<TaskState>(),

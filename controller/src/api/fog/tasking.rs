@@ -8,10 +8,13 @@ use super::answer;
 use super::filter::Filter;
 use super::request::Incoming;
 use crate::api::Ctx;
+use crate::app::objects;
+use crate::app::sessions::{self, Settle};
 use crate::app::tasks::{self, Order, Request};
 use crate::state::Refusal;
 use crate::state::class::Class;
-use crate::state::classes::{Group, Host, Task};
+use crate::state::classes::scheduled_task::Target;
+use crate::state::classes::{Group, Host, MulticastSession, ScheduledTask, Task};
 
 /// Task types for which a host's task is answered with `""`; the others give `null`.
 const ANSWERED_WITH_TEXT: [u32; 6] = [1, 2, 8, 15, 16, 17];
@@ -19,7 +22,7 @@ const ANSWERED_WITH_TEXT: [u32; 6] = [1, 2, 8, 15, 16, 17];
 pub(super) async fn create(ctx: &Ctx, class: &str, id: u32, incoming: &Incoming) -> Result<Response, Refusal> {
     match class {
         "host" | "group" => {}
-        "task" | "snapinjob" | "snapintask" => {
+        "task" | "snapinjob" | "snapintask" | "multicastsession" | "scheduledtask" => {
             return Ok(answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "tasks are created for hosts and groups"));
         }
         _ => return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED)),
@@ -60,6 +63,8 @@ pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &I
         ("task", None) => {
             let filter = named::<Task>(incoming)?;
             tasks::cancel_active(&ctx.state, |task| filter.fits(task)).await?;
+            // As there, this way of cancelling takes the sessions with it at once; otherwise they follow within a minute.
+            sessions::settle(&ctx.state, Settle::All).await?;
         }
         ("snapinjob", None) => {
             let filter = named(incoming)?;
@@ -69,6 +74,14 @@ pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &I
             let filter = named(incoming)?;
             tasks::cancel_snapin_tasks(&ctx.state, |task| filter.fits(task)).await?;
         }
+        ("multicastsession", Some(id)) => sessions::cancel(&ctx.state, id).await?,
+        ("multicastsession", None) => {
+            let filter = named::<MulticastSession>(incoming)?;
+            sessions::cancel_active(&ctx.state, |session| filter.fits(session)).await?;
+        }
+        // Cancelling what has not begun is deleting it.
+        ("scheduledtask", Some(id)) => objects::delete::<ScheduledTask>(&ctx.state, id).await?,
+        ("scheduledtask", None) => cancel_schedules(ctx, incoming).await?,
         _ => return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED)),
     }
     Ok(answer::ok("null"))
@@ -83,4 +96,24 @@ fn named<C: Class>(incoming: &Incoming) -> Result<Filter<C>, Refusal> {
         ));
     }
     Ok(filter)
+}
+
+/// Deletes the schedules under way that the body names. Hosts and groups count their ids apart: `hostID` alone names a host.
+async fn cancel_schedules(ctx: &Ctx, incoming: &Incoming) -> Result<(), Refusal> {
+    let filter = named::<ScheduledTask>(incoming)?;
+    let body = incoming.json()?;
+    let hosts_only = body.contains_key("hostID") && !body.contains_key("isGroupTask");
+    let meant = |row: &ScheduledTask| filter.fits(row) && !(hosts_only && matches!(row.target(), Target::Group(_)));
+    let ids: Vec<u32> = ctx.state.read(|tables| {
+        let active = tables.of::<ScheduledTask>().by(ScheduledTask::ACTIVE, 0);
+        active.filter(|row| meant(row)).map(|row| row.id).collect()
+    });
+    for id in ids {
+        match objects::delete::<ScheduledTask>(&ctx.state, id).await {
+            // Somebody else was faster.
+            Ok(()) | Err(Refusal::NotFound { .. }) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(())
 }

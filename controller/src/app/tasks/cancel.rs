@@ -151,6 +151,14 @@ fn active_of(tables: &Tables, host: u32) -> Vec<u32> {
     tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).map(|task| task.id).collect()
 }
 
+/// Cancels tasks by their ids; those that have ended or gone are passed over.
+///
+/// # Errors
+/// What the store cannot do.
+pub(crate) async fn cancel_each(state: &State, tasks: &[u32]) -> Result<(), Refusal> {
+    cancel_all(state, tasks, Jobs::End).await
+}
+
 async fn cancel_all(state: &State, tasks: &[u32], jobs: Jobs) -> Result<(), Refusal> {
     for part in tasks.chunks(TASKS_AT_ONCE) {
         let (now, mut pending) = (Timestamp::now(), Pending::default());

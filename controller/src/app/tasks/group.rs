@@ -1,14 +1,27 @@
 //! A task for every host of a group.
 
+use std::collections::BTreeMap;
+
 use super::{Imaging, Order, Pending, Purpose, Request, Wanted, check_type, imaging, insert, make_room, master, title};
+use crate::app::{sessions, wake};
 use crate::state::classes::task::state;
 use crate::state::classes::{Group, GroupAssociation, Host, Task};
 use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
-/// Hosts per transaction: an etcd transaction takes 128 compares, and each host needs four with its snapin job, and three
-/// more for a task and a job that make room. Snapin tasks are on top of that, as far as there is room.
-const HOSTS_AT_ONCE: usize = 12;
+/// Hosts per transaction: an etcd transaction takes 128 compares, and each host needs four with its snapin job, two for its
+/// place in a multicast session, and three more for a task and a job that make room. Snapin tasks are on top of that, as far
+/// as there is room.
+pub(crate) const HOSTS_AT_ONCE: usize = 12;
+
+/// Multicast sessions of one group's tasks, by image: hosts of one group may have several.
+pub(crate) type Sessions = BTreeMap<u32, u32>;
+
+/// What the tasks of a group bring with them.
+pub(crate) struct Brought<'b> {
+    pub(crate) pending: &'b mut Pending,
+    pub(crate) sessions: &'b mut Sessions,
+}
 
 /// Creates a task for each host of the group that is free, and returns the ids. Each host's task is stored whole; a large
 /// group takes several transactions.
@@ -22,23 +35,62 @@ pub async fn create_for_group(
     order: &Order,
 ) -> Result<Vec<u32>, Refusal> {
     let hosts = state.read(|tables| free_hosts(tables, group, request))?;
-    let mut created = Vec::new();
+    state
+        .write(|draft| {
+            wake_group(draft, group, request, order);
+            Ok(())
+        })
+        .await?;
+    let (mut created, mut sessions) = (Vec::new(), Sessions::new());
     for part in hosts.chunks(HOSTS_AT_ONCE) {
         let mut pending = Pending::default();
-        let ids = state.write_in_steps(|draft| {
-            let mut ids = Vec::new();
+        let step = state.write_in_steps(|draft| {
+            let (mut ids, mut sessions) = (Vec::new(), sessions.clone());
             if !draft.continues() {
                 pending = Pending::default();
-                for host in part {
-                    ids.extend(create_in(draft, group, *host, request, order, &mut pending)?);
-                }
+                let brought = Brought { pending: &mut pending, sessions: &mut sessions };
+                ids = create_part(draft, group, part, request, order, brought)?;
             }
             pending.settle(draft, order.now)?;
-            Ok(ids)
+            Ok((ids, sessions))
         });
-        created.extend(ids.await?);
+        let (ids, opened) = step.await?;
+        created.extend(ids);
+        sessions = opened;
     }
     Ok(created)
+}
+
+/// Drafts the tasks of up to [`HOSTS_AT_ONCE`] hosts, and what they bring.
+pub(crate) fn create_part(
+    draft: &mut Draft<'_>,
+    group: u32,
+    hosts: &[u32],
+    request: &Request,
+    order: &Order,
+    mut brought: Brought<'_>,
+) -> Result<Vec<u32>, Refusal> {
+    let mut created = Vec::with_capacity(hosts.len());
+    let mut woken = Vec::new();
+    for host in hosts {
+        if let Some(task) = create_in(draft, group, *host, request, order, &mut brought)? {
+            created.push(task);
+            woken.push(*host);
+        }
+    }
+    if request.wake {
+        wake::order(draft, woken, "for their tasks", order.now);
+    }
+    Ok(created)
+}
+
+/// Orders all hosts of the group to be woken, when that is what the task is.
+pub(crate) fn wake_group(draft: &mut Draft<'_>, group: u32, request: &Request, order: &Order) {
+    if Purpose::of(request.kind) == Purpose::Wake {
+        let members = draft.tables().of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, group.into());
+        let hosts = members.map(|member| member.host).collect();
+        wake::order(draft, hosts, "asked for", order.now);
+    }
 }
 
 fn is_busy(tables: &Tables, host: u32) -> bool {
@@ -46,7 +98,7 @@ fn is_busy(tables: &Tables, host: u32) -> bool {
 }
 
 /// The hosts that get a task. Everything that can be refused is refused here, before the first is stored.
-fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Result<Vec<u32>, Refusal> {
+pub(crate) fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Result<Vec<u32>, Refusal> {
     tables.of::<Group>().get(group).ok_or(Refusal::NotFound { class: "group", id: group })?;
     check_type(tables, request.kind)?;
     let purpose = Purpose::of(request.kind);
@@ -82,7 +134,7 @@ fn create_in(
     host: u32,
     request: &Request,
     order: &Order,
-    pending: &mut Pending,
+    brought: &mut Brought<'_>,
 ) -> Result<Option<u32>, Refusal> {
     let tables = draft.tables();
     let (Some(group), Some(host)) = (tables.of::<Group>().get(group), tables.hosts().get(host)) else {
@@ -93,12 +145,25 @@ fn create_in(
     }
     let purpose = Purpose::of(request.kind);
     let imaging = if purpose.is_imaging() { Some(imaging(tables, host, purpose)?) } else { None };
-    make_room(draft, host.id, pending)?;
+    make_room(draft, host.id, brought.pending)?;
     // As on a FOG server, a multicast brings all snapins whatever was asked for.
     let snapins = if request.kind == 8 { &Wanted::All } else { request.snapins.for_task(request.kind) };
-    pending.bring_for_group(draft, host.id, snapins, order.now)?;
+    brought.pending.bring_for_group(draft, host.id, snapins, order.now)?;
     let task = row(tables, group, host, request, order, imaging.as_ref());
-    insert(draft, task, host, imaging, order).map(Some)
+    let (name, image) = (task.name.clone(), host.image);
+    let id = insert(draft, task, host, imaging, order)?;
+    if Purpose::is_multicast(request.kind) {
+        let session = match brought.sessions.get(&image) {
+            Some(session) => *session,
+            None => {
+                let session = sessions::open(draft, &name, image, 0, order.now)?;
+                brought.sessions.insert(image, session);
+                session
+            }
+        };
+        sessions::join(draft, session, id)?;
+    }
+    Ok(Some(id))
 }
 
 /// FOG leaves some fields of a group's tasks empty: who made them, the storage group, and switches unless they image.

@@ -4,6 +4,7 @@ use super::{
     Imaging, Order, Pending, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room,
     master, title,
 };
+use crate::app::{sessions, wake};
 use crate::state::classes::task::state;
 use crate::state::classes::{Host, StorageNode, Task};
 use crate::state::scene::Glance;
@@ -36,7 +37,11 @@ pub async fn create_for_host(
         .await
 }
 
-fn create_in(
+/// Drafts a task for a host; see [`create_for_host`].
+///
+/// # Errors
+/// As there.
+pub(crate) fn create_in(
     draft: &mut Draft<'_>,
     host: &Row<Host>,
     request: &Request,
@@ -54,6 +59,7 @@ fn create_in(
     if purpose == Purpose::Wake {
         // The number is used up on a FOG server too.
         draft.next_id::<Task>();
+        wake::order(draft, vec![host.id], "asked for", order.now);
         return Ok(None);
     }
     let snapins = request.snapins.for_task(request.kind);
@@ -84,7 +90,19 @@ fn create_in(
         wol: request.wake.into(),
         ..Task::default()
     };
-    insert(draft, task, host, imaging, order).map(Some)
+    if request.wake {
+        wake::order(draft, vec![host.id], "for its task", order.now);
+    }
+    let name = task.name.clone();
+    let id = insert(draft, task, host, imaging, order)?;
+    if Purpose::is_multicast(request.kind) {
+        let session = match request.session.as_str() {
+            "" => sessions::open(draft, &name, host.image, -1, order.now)?,
+            name => sessions::named(tables, name, host.image)?,
+        };
+        sessions::join(draft, session, id)?;
+    }
+    Ok(Some(id))
 }
 
 /// A busy host is told so even when its image has nothing to deploy.

@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use foghorn_types::{HostId, ImageId, ManifestId, StorageGroupId, TaskId, Timestamp};
 
+pub(crate) use cancel::cancel_each;
 pub use cancel::{cancel_active, cancel_group, cancel_host, cancel_task};
 pub(crate) use cancel::{cancel_snapin_job, cancel_snapin_jobs, cancel_snapin_task, cancel_snapin_tasks};
 pub use group::create_for_group;
+pub(crate) use group::{Brought, HOSTS_AT_ONCE, create_part, free_hosts, wake_group};
 pub use host::create_for_host;
+pub(crate) use host::create_in as create_on_host;
 pub use request::{Request, type_of};
 pub(crate) use snapins::Pending;
 pub use snapins::Wanted;
@@ -58,6 +61,11 @@ impl Purpose {
             14 => Self::Wake,
             _ => Self::Other,
         }
+    }
+
+    /// Deploys that belong together.
+    pub(crate) fn is_multicast(kind: u32) -> bool {
+        kind == 8
     }
 
     /// Reads or writes an image.

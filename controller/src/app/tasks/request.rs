@@ -24,6 +24,8 @@ pub struct Request {
     pub passreset: String,
     /// Snapins that come along.
     pub snapins: Wanted,
+    /// Multicast session that a host joins; empty for one of its own.
+    pub session: String,
 }
 
 /// The task type that a body names: `taskTypeID`, or `taskType` as FOG's documentation has it. Numbers and texts are taken.
@@ -52,6 +54,7 @@ impl Request {
             wake: yes("wol"),
             passreset: text("passreset"),
             snapins: Wanted::read(body)?,
+            session: text("sessionjoin"),
         })
     }
 

@@ -4,7 +4,7 @@ use foghorn_types::{HostId, MacAddress};
 
 use super::{
     GroupAssociation, HostAutoLogout, HostScreenSetting, Image, ImagingLog, Inventory, MacAddressAssociation,
-    SnapinAssociation, SnapinJob, SnapinTask, Task, host_parts,
+    PowerManagement, ScheduledTask, SnapinAssociation, SnapinJob, SnapinTask, Task, host_parts,
     membership::{self, Member},
 };
 use crate::state::Refusal;
@@ -19,6 +19,8 @@ use crate::state::value::{Flag, FogTime, ids};
 
 /// A run as stored, generously.
 const RUN_BYTES: usize = 4096;
+/// A schedule's mark as stored, generously.
+const MARK_BYTES: usize = 1024;
 
 /// A machine that is imaged.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -188,7 +190,7 @@ impl Class for Host {
         let tables = draft.tables();
         let id = row.id.into();
         for task in tables.tasks().by(Task::BY_HOST, id) {
-            if draft.has_room(2, RUN_BYTES) {
+            if draft.has_room(4, RUN_BYTES) {
                 Task::on_delete(draft, task)?;
                 draft.delete(task);
             }
@@ -198,6 +200,18 @@ impl Class for Host {
         draft.delete_each(tables.of::<Inventory>().by(Inventory::BY_HOST, id));
         draft.delete_each(tables.of::<HostScreenSetting>().by(HostScreenSetting::BY_HOST, id));
         draft.delete_each(tables.of::<HostAutoLogout>().by(HostAutoLogout::BY_HOST, id));
+        for task in tables.of::<ScheduledTask>().by(ScheduledTask::BY_HOST, id) {
+            if draft.has_room(3, MARK_BYTES) {
+                ScheduledTask::on_delete(draft, task)?;
+                draft.delete(task);
+            }
+        }
+        for rule in tables.of::<PowerManagement>().by(PowerManagement::BY_HOST, id) {
+            if draft.has_room(3, MARK_BYTES) {
+                PowerManagement::on_delete(draft, rule)?;
+                draft.delete(rule);
+            }
+        }
         draft.delete_each(tables.of::<ImagingLog>().by(ImagingLog::BY_HOST, id));
         draft.delete_each(tables.of::<SnapinAssociation>().by(SnapinAssociation::BY_HOST, id));
         for job in tables.of::<SnapinJob>().by(SnapinJob::BY_HOST, id) {

@@ -14,8 +14,12 @@ pub mod imaging_log;
 pub mod inventory;
 pub mod mac_address_association;
 mod membership;
+pub mod multicast_session;
+pub mod multicast_session_association;
 pub mod node_failure;
 pub mod os;
+pub mod power_management;
+pub mod scheduled_task;
 pub mod snapin;
 pub mod snapin_association;
 pub mod snapin_group_association;
@@ -40,8 +44,12 @@ pub use image_type::ImageType;
 pub use imaging_log::ImagingLog;
 pub use inventory::Inventory;
 pub use mac_address_association::{MacAddressAssociation, mac_key};
+pub use multicast_session::MulticastSession;
+pub use multicast_session_association::MulticastSessionAssociation;
 pub use node_failure::NodeFailure;
 pub use os::Os;
+pub use power_management::PowerManagement;
+pub use scheduled_task::ScheduledTask;
 pub use snapin::Snapin;
 pub use snapin_association::SnapinAssociation;
 pub use snapin_group_association::SnapinGroupAssociation;
@@ -96,6 +104,8 @@ pub(crate) static CLASSES: &[&dyn AnyClass] = &[
     &declared::<ImagingLog>(),
     &declared::<Inventory>(),
     &declared::<MacAddressAssociation>(),
+    &declared::<MulticastSession>(),
+    &declared::<MulticastSessionAssociation>(),
     &declared::<NodeFailure>(),
     &declared::<Os>(),
     &declared::<Snapin>(),
@@ -103,6 +113,8 @@ pub(crate) static CLASSES: &[&dyn AnyClass] = &[
     &declared::<SnapinGroupAssociation>(),
     &declared::<SnapinJob>(),
     &declared::<SnapinTask>(),
+    &declared::<PowerManagement>(),
+    &declared::<ScheduledTask>(),
     &declared::<StorageGroup>(),
     &declared::<StorageNode>(),
     &declared::<TaskState>(),

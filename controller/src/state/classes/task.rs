@@ -3,7 +3,9 @@
 use foghorn_lifecycle::TaskState as RunState;
 use foghorn_types::{TaskId, Timestamp};
 
-use super::{Host, Image, SnapinJob, SnapinTask, StorageGroup, StorageNode, TaskState, TaskType};
+use super::{
+    Host, Image, MulticastSessionAssociation, SnapinJob, SnapinTask, StorageGroup, StorageNode, TaskState, TaskType,
+};
 use crate::state::Refusal;
 use crate::state::class::Class;
 use crate::state::class::{Body, Current, Row, Write};
@@ -237,6 +239,11 @@ impl Class for Task {
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
         end_run(draft, row, "the task was deleted");
+        for member in
+            draft.tables().of::<MulticastSessionAssociation>().by(MulticastSessionAssociation::BY_TASK, row.id.into())
+        {
+            draft.delete(member);
+        }
         if !row.is_active() {
             return Ok(());
         }

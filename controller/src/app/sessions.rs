@@ -1,0 +1,191 @@
+//! Multicast sessions: opened with the tasks that they are made of, followed while these run, closed with the last of them.
+//!
+//! How a session's image travels is the dispatcher's business; here it is rows.
+
+use foghorn_types::Timestamp;
+
+use super::tasks;
+use crate::state::classes::task::state;
+use crate::state::classes::{Image, MulticastSession, MulticastSessionAssociation, StorageNode, Task};
+use crate::state::{Draft, Refusal, Row, State, Tables};
+
+/// Port of the first session; the next ones take any even one of the dynamic range.
+const FIRST_PORT: i64 = 63_100;
+/// Dynamic ports start here; the last pair of an even and an odd one is left out, as on a FOG server.
+const LOWEST_PORT: u32 = 49_152;
+const PORTS: u32 = (65_532 - LOWEST_PORT) / 2 + 1;
+
+/// Opens a session for tasks that deploy `image`, and returns its id. `clients` is what FOG shows there: 0 for a group, -1
+/// for a single host.
+///
+/// # Errors
+/// When the rows cannot be drafted.
+pub(super) fn open(
+    draft: &mut Draft<'_>,
+    name: &str,
+    image: u32,
+    clients: i64,
+    now: Timestamp,
+) -> Result<u32, Refusal> {
+    let tables = draft.tables();
+    let row = tables.images().get(image).ok_or(Refusal::Task("Image is not valid"))?;
+    let group = crate::state::classes::image::storage_group(tables, row.id).map_or(0, |group| group.id);
+    let session = MulticastSession {
+        name: name.to_owned(),
+        port: port(tables),
+        logpath: row.path.clone(),
+        image,
+        clients,
+        interface: interface(tables, group),
+        starttime: now.into(),
+        is_dd: row.image_type.into(),
+        storagegroup: group,
+        ..MulticastSession::default()
+    };
+    draft.require_present::<Image>(image);
+    draft.insert(session)
+}
+
+/// Adds a task to a session.
+///
+/// # Errors
+/// When the row cannot be drafted.
+pub(super) fn join(draft: &mut Draft<'_>, session: u32, task: u32) -> Result<(), Refusal> {
+    draft.insert(MulticastSessionAssociation { id: 0, session, task }).map(drop)
+}
+
+/// The session that a host asks to join by its name.
+///
+/// # Errors
+/// When there is none that still runs, or it sends another image.
+pub(super) fn named(tables: &Tables, name: &str, image: u32) -> Result<u32, Refusal> {
+    let field = "sessionjoin";
+    let active = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0);
+    let session = active.filter(|session| session.name.eq_ignore_ascii_case(name.trim())).last();
+    match session {
+        None => Err(Refusal::Invalid { field, why: format!("no multicast session {name:?} is under way") }),
+        Some(session) if session.image != image => {
+            Err(Refusal::Invalid { field, why: format!("multicast session {name:?} sends another image") })
+        }
+        Some(session) => Ok(session.id),
+    }
+}
+
+fn port(tables: &Tables) -> i64 {
+    if tables.sequence(<MulticastSession as crate::state::class::Class>::NAME).is_none() {
+        return FIRST_PORT;
+    }
+    let random = getrandom::u32().unwrap_or_default() % PORTS;
+    i64::from(LOWEST_PORT + random * 2)
+}
+
+/// The interface of the node that would send.
+fn interface(tables: &Tables, group: u32) -> String {
+    let nodes = || tables.storage_nodes().by(StorageNode::BY_GROUP, group.into()).filter(|node| node.serves());
+    let node = nodes().find(|node| node.is_master.is_yes()).or_else(|| nodes().next());
+    node.map(|node| node.interface.clone()).unwrap_or_default()
+}
+
+/// Cancels a session and the tasks that belong to it; one that has ended is left as it is.
+///
+/// # Errors
+/// [`Refusal::NotFound`], or what the store cannot do.
+pub async fn cancel(state: &State, session: u32) -> Result<(), Refusal> {
+    let tasks = state.read(|tables| {
+        let row = tables.of::<MulticastSession>().get(session);
+        let row = row.ok_or(Refusal::NotFound { class: "multicastsession", id: session })?;
+        Ok::<_, Refusal>(if row.is_active() { tasks_of(tables, session) } else { Vec::new() })
+    })?;
+    tasks::cancel_each(state, &tasks).await?;
+    state
+        .write(|draft| match draft.tables().of::<MulticastSession>().get(session) {
+            Some(row) if row.is_active() => draft.update(row, &ended(row, state::CANCELLED, Timestamp::now())),
+            _ => Ok(()),
+        })
+        .await
+}
+
+/// Cancels the sessions that `chosen` picks from those under way.
+///
+/// # Errors
+/// What the store cannot do.
+pub async fn cancel_active(state: &State, chosen: impl Fn(&Row<MulticastSession>) -> bool) -> Result<(), Refusal> {
+    let pick = |tables: &Tables| -> Vec<u32> {
+        let active = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0);
+        active.filter(|session| chosen(session)).map(|session| session.id).collect()
+    };
+    for session in state.read(pick) {
+        match cancel(state, session).await {
+            Ok(()) | Err(Refusal::NotFound { .. }) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(())
+}
+
+/// Which sessions [`settle`] closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settle {
+    /// Those of which a task has completed.
+    Completed,
+    /// Those without a task that still runs.
+    All,
+}
+
+/// Moves sessions to where their tasks are. Called again whenever tasks have moved: nothing is lost when a call is.
+///
+/// # Errors
+/// What the store cannot do.
+pub async fn settle(state: &State, which: Settle) -> Result<(), Refusal> {
+    let moved: Vec<u32> = state.read(|tables| {
+        let active = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0);
+        active.filter(|row| settled(tables, row, which, Timestamp::now()).is_some()).map(|row| row.id).collect()
+    });
+    for session in moved {
+        state
+            .write(|draft| {
+                let tables = draft.tables();
+                let Some(row) = tables.of::<MulticastSession>().get(session) else { return Ok(()) };
+                match settled(tables, row, which, Timestamp::now()) {
+                    Some(settled) => draft.update(row, &settled),
+                    None => Ok(()),
+                }
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+fn tasks_of(tables: &Tables, session: u32) -> Vec<u32> {
+    let members = tables.of::<MulticastSessionAssociation>();
+    members.by(MulticastSessionAssociation::BY_SESSION, session.into()).map(|member| member.task).collect()
+}
+
+/// The session as its tasks make it; `None` when it is so already, or has no tasks, as one that a client wrote.
+fn settled(tables: &Tables, row: &Row<MulticastSession>, which: Settle, now: Timestamp) -> Option<MulticastSession> {
+    let members = tasks_of(tables, row.id);
+    if members.is_empty() || !row.is_active() {
+        return None;
+    }
+    let tasks: Vec<&Row<Task>> = members.iter().filter_map(|id| tables.tasks().get(*id)).map(AsRef::as_ref).collect();
+    if tasks.iter().any(|task| task.is_active()) {
+        let begun = tasks.iter().any(|task| task.state == state::IN_PROGRESS) && row.state != state::IN_PROGRESS;
+        return begun.then(|| MulticastSession { state: state::IN_PROGRESS, ..MulticastSession::clone(row) });
+    }
+    let complete = tasks.iter().any(|task| task.state == state::COMPLETE);
+    match (complete, which) {
+        (true, _) => Some(ended(row, state::COMPLETE, now)),
+        (false, Settle::All) => Some(ended(row, state::CANCELLED, now)),
+        (false, Settle::Completed) => None,
+    }
+}
+
+/// A cancelled session gives its name back, as on a FOG server.
+fn ended(row: &Row<MulticastSession>, end: u32, now: Timestamp) -> MulticastSession {
+    let session = MulticastSession { state: end, ..MulticastSession::clone(row) };
+    if end == state::COMPLETE {
+        MulticastSession { percent: 100, completetime: now.into(), ..session }
+    } else {
+        MulticastSession { name: String::new(), ..session }
+    }
+}

@@ -1,0 +1,34 @@
+//! Waking hosts: the order is stored with what it is for, and handed to agents by every controller that has one.
+
+use std::collections::BTreeSet;
+
+use foghorn_types::{MacAddress, StorageNodeId, Timestamp};
+
+use crate::state::classes::image;
+use crate::state::classes::{MacAddressAssociation, StorageNode};
+use crate::state::wake::Wake;
+use crate::state::{Draft, Tables};
+
+/// Orders hosts to be woken, as part of the draft.
+pub(crate) fn order(draft: &mut Draft<'_>, hosts: Vec<u32>, why: &str, now: Timestamp) {
+    if !hosts.is_empty() {
+        draft.operate(Wake::new(hosts, why.to_owned(), now).put_op());
+    }
+}
+
+/// Addresses under which a host listens: without those that wait for approval or are to be ignored.
+#[must_use]
+pub(crate) fn addresses(tables: &Tables, host: u32) -> Vec<MacAddress> {
+    let rows = tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, host.into());
+    let usable = rows.filter(|row| !row.pending.is_yes() && !(row.client_ignore.is_yes() && row.image_ignore.is_yes()));
+    usable.filter_map(|row| row.address()).collect()
+}
+
+/// Storage nodes at the host's site: those of the group that its image is in. Empty when nothing says where it is.
+#[must_use]
+pub(crate) fn nodes_near(tables: &Tables, host: u32) -> BTreeSet<StorageNodeId> {
+    let image = tables.hosts().get(host).map_or(0, |host| host.image);
+    let Some(group) = image::storage_group(tables, image) else { return BTreeSet::new() };
+    let nodes = tables.storage_nodes().by(StorageNode::BY_GROUP, group.id.into());
+    nodes.filter(|node| node.serves()).filter_map(|node| node.key()).collect()
+}

@@ -1,0 +1,236 @@
+//! Fires what is due: the tasks and the mark of the schedule in one transaction, so that it happens once however many
+//! controllers try, and once again after none of them is left.
+
+use std::time::Duration;
+
+use foghorn_types::Timestamp;
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use super::due::{self, Due};
+use crate::app::tasks::{self, Brought, HOSTS_AT_ONCE, Order, Pending, Request};
+use crate::app::wake;
+use crate::state::class::Body;
+use crate::state::classes::scheduled_task::Target;
+use crate::state::classes::{PowerManagement, ScheduledTask};
+use crate::state::scene::Glance;
+use crate::state::schedule::{Firing, Mark, Owner};
+use crate::state::{Draft, Refusal, Row, State, zone};
+
+/// What firing works with.
+pub(crate) struct Parts<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) glance: &'a dyn Glance,
+    /// Time in which an imaging task must end.
+    pub(crate) deadline: Duration,
+}
+
+/// How far a firing came in one transaction.
+enum Step {
+    /// Somebody else has dealt with it, or it was edited or deleted.
+    Overtaken,
+    /// There are more hosts in the group.
+    More,
+    Done {
+        tasks: u32,
+    },
+}
+
+/// Fires a schedule, or writes down that it is too late for it.
+///
+/// # Errors
+/// When the store cannot be written just now; it is still due then.
+pub(crate) async fn fire(parts: &Parts<'_>, due: Due, now: Timestamp) -> Result<(), Refusal> {
+    if due.missed {
+        return give_up(parts, due, now, "missed: no controller was running at that time").await;
+    }
+    let fired = match due.owner {
+        Owner::Task(id) => fire_task(parts, id, due, now).await,
+        Owner::Power(id) => fire_rule(parts.state, id, due, now).await,
+    };
+    match fired {
+        Ok(()) => Ok(()),
+        Err(refusal) if refusal.may_succeed_later() => Err(refusal),
+        // What a host or an image does not allow now, it would not allow a second later.
+        Err(refusal) => give_up(parts, due, now, &format!("refused: {refusal}")).await,
+    }
+}
+
+async fn fire_task(parts: &Parts<'_>, id: u32, due: Due, now: Timestamp) -> Result<(), Refusal> {
+    loop {
+        let mut pending = Pending::default();
+        let step = parts.state.write_in_steps(|draft| {
+            let mut step = Step::More;
+            if !draft.continues() {
+                pending = Pending::default();
+                step = task_step(draft, parts, id, due, now, &mut pending)?;
+            }
+            pending.settle(draft, now)?;
+            Ok(step)
+        });
+        match step.await? {
+            Step::More => {}
+            Step::Overtaken => return Ok(()),
+            Step::Done { tasks } => {
+                info!(scheduledtask = id, due = %due.at, tasks, "a scheduled task was created");
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn task_step(
+    draft: &mut Draft<'_>,
+    parts: &Parts<'_>,
+    id: u32,
+    due: Due,
+    now: Timestamp,
+    pending: &mut Pending,
+) -> Result<Step, Refusal> {
+    let tables = draft.tables();
+    let Some(row) = tables.of::<ScheduledTask>().get(id) else { return Ok(Step::Overtaken) };
+    let mark = due::mark(tables, Owner::Task(id));
+    if due::task_due(row, &mark, now, &zone::of(tables)).is_none_or(|still| still.at != due.at) {
+        return Ok(Step::Overtaken);
+    }
+    let request = request(row)?;
+    let order = order(row, parts.deadline, now);
+    let mut firing = mark.firing.clone().unwrap_or_else(|| Firing::begin(due.at));
+    let more = match row.target() {
+        Target::Host(host) => {
+            let host_row = tables.hosts().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
+            let created = tasks::create_on_host(draft, host_row, &request, &order, parts.glance, pending)?;
+            firing.tasks += u32::from(created.is_some());
+            false
+        }
+        Target::Group(group) => group_step(draft, group, &request, &order, &mut firing, pending)?,
+    };
+    let tasks = firing.tasks;
+    draft.require(mark.unchanged());
+    if more {
+        draft.unchanged(row);
+        draft.operate(Mark { firing: Some(firing), ..mark }.put_op());
+        return Ok(Step::More);
+    }
+    let outcome = format!("tasks created: {tasks}");
+    draft.operate(Mark { through: due.at, firing: None, last: Some(firing), outcome, ..mark }.put_op());
+    retire(draft, row)?;
+    Ok(Step::Done { tasks })
+}
+
+/// Tasks for the next hosts of the group, as it is now; says whether there are more.
+fn group_step(
+    draft: &mut Draft<'_>,
+    group: u32,
+    request: &Request,
+    order: &Order,
+    firing: &mut Firing,
+    pending: &mut Pending,
+) -> Result<bool, Refusal> {
+    let begun = firing.after_host > 0;
+    let mut hosts = match tasks::free_hosts(draft.tables(), group, request) {
+        Ok(hosts) => hosts,
+        // The rest of them found work meanwhile.
+        Err(Refusal::Task(_)) if begun => return Ok(false),
+        Err(refusal) => return Err(refusal),
+    };
+    if !begun {
+        tasks::wake_group(draft, group, request, order);
+    }
+    hosts.retain(|host| *host > firing.after_host);
+    hosts.sort_unstable();
+    let part: Vec<u32> = hosts.iter().copied().take(HOSTS_AT_ONCE).collect();
+    let brought = Brought { pending, sessions: &mut firing.sessions };
+    let created = tasks::create_part(draft, group, &part, request, order, brought)?;
+    firing.tasks += u32::try_from(created.len()).unwrap_or(u32::MAX);
+    firing.after_host = part.last().copied().unwrap_or(firing.after_host);
+    Ok(hosts.len() > part.len())
+}
+
+/// What is created once is switched off by that; the calendar goes on.
+fn retire(draft: &mut Draft<'_>, row: &Row<ScheduledTask>) -> Result<(), Refusal> {
+    if row.by_calendar() {
+        draft.unchanged(row);
+        return Ok(());
+    }
+    draft.update(row, &ScheduledTask { is_active: "0".to_owned(), ..ScheduledTask::clone(row) })
+}
+
+/// What the row asks for, in the words of a request.
+fn request(row: &ScheduledTask) -> Result<Request, Refusal> {
+    let mut body = Body::new();
+    for (name, value) in [
+        ("taskTypeID", json!(row.task_type)),
+        ("taskName", json!(row.name)),
+        ("shutdown", json!(row.shutdown == "1")),
+        ("wol", json!(row.other4 == "1")),
+        ("passreset", json!(row.other1)),
+        ("deploySnapins", json!(row.other2)),
+    ] {
+        let empty = matches!(&value, Value::String(text) if text.is_empty());
+        if !empty {
+            body.insert(name.to_owned(), value);
+        }
+    }
+    Request::read(&body)
+}
+
+fn order(row: &ScheduledTask, deadline: Duration, now: Timestamp) -> Order {
+    let by = if row.other3.is_empty() { "fog".to_owned() } else { row.other3.clone() };
+    Order { by, traceparent: None, deadline, now }
+}
+
+/// Wakes a host; what was wanted at once and only once goes with that.
+async fn fire_rule(state: &State, id: u32, due: Due, now: Timestamp) -> Result<(), Refusal> {
+    state
+        .write(|draft| {
+            let tables = draft.tables();
+            let Some(row) = tables.of::<PowerManagement>().get(id) else { return Ok(()) };
+            let mark = due::mark(tables, Owner::Power(id));
+            if due::rule_due(row, &mark, now, &zone::of(tables)).is_none_or(|still| still.at != due.at) {
+                return Ok(());
+            }
+            draft.require(mark.unchanged());
+            wake::order(draft, vec![row.host], "power management", now);
+            if row.on_demand.is_yes() {
+                draft.operate(mark.owner.delete_op());
+                draft.delete(row);
+            } else {
+                draft.unchanged(row);
+                draft.operate(Mark { through: due.at, outcome: "woken".to_owned(), ..mark }.put_op());
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// Writes down that a firing did not come about, and why. The calendar goes on; what was to happen once stays as it is, so
+/// that people see it, and is not tried again unless it is edited.
+async fn give_up(parts: &Parts<'_>, due: Due, now: Timestamp, why: &str) -> Result<(), Refusal> {
+    let given_up = parts.state.write(|draft| {
+        let tables = draft.tables();
+        let mark = due::mark(tables, due.owner);
+        let zone = zone::of(tables);
+        let still = match due.owner {
+            Owner::Task(id) => {
+                let row = tables.of::<ScheduledTask>().get(id);
+                row.and_then(|row| due::task_due(row, &mark, now, &zone))
+            }
+            Owner::Power(id) => {
+                let row = tables.of::<PowerManagement>().get(id);
+                row.and_then(|row| due::rule_due(row, &mark, now, &zone))
+            }
+        };
+        if still.is_none_or(|still| still.at != due.at) {
+            return Ok(false);
+        }
+        draft.require(mark.unchanged());
+        let last = Some(Firing::begin(due.at));
+        draft.operate(Mark { through: due.at, firing: None, last, outcome: why.to_owned(), ..mark }.put_op());
+        Ok(true)
+    });
+    if given_up.await? {
+        warn!(schedule = ?due.owner, due = %due.at, why, "a schedule did not fire");
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Hands wake-ups to the agents that this controller has, and lets them go after a few seconds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use foghorn_proto::link::WakeHosts;
+use foghorn_proto::link::controller_message::Message;
+use foghorn_types::{MacAddress, StorageNodeId, Timestamp};
+use tracing::{debug, info, warn};
+
+use crate::agents::links::Links;
+use crate::app::wake;
+use crate::state::wake::{LIVES, Wake};
+use crate::state::{Refusal, State, Tables};
+
+/// When no agent at the hosts' site has taken a wake-up by then, every agent there is tries.
+const SITE_FIRST: Duration = Duration::from_secs(2);
+/// Addresses in one order to an agent.
+const ADDRESSES_AT_ONCE: usize = 256;
+
+/// One round over the wake-ups that wait.
+///
+/// # Errors
+/// When the store cannot be written; the wake-ups still wait then.
+pub(crate) async fn round(state: &State, links: &Links, now: Timestamp) -> Result<(), Refusal> {
+    let waiting: Vec<_> = state.read(|tables| tables.wakes().iter().cloned().collect());
+    for wake in waiting {
+        if now.since(wake.at) >= LIVES {
+            forget(state, &wake).await?;
+        } else {
+            hand_over(state, links, &wake, now).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn hand_over(state: &State, links: &Links, wake: &Wake, now: Timestamp) -> Result<(), Refusal> {
+    let anywhere = now.since(wake.at) >= SITE_FIRST && wake.taken_by.is_empty();
+    let online: BTreeSet<StorageNodeId> = links.online().into_iter().collect();
+    let orders = state.read(|tables| orders(tables, wake, &online, anywhere));
+    let mut taken = Vec::new();
+    for (node, macs) in orders {
+        let orders = macs
+            .chunks(ADDRESSES_AT_ONCE)
+            .map(|part| WakeHosts { macs: part.iter().map(|mac| mac.octets().to_vec()).collect() });
+        let sent = orders.map(|order| links.send(node, Message::Wake(order))).collect::<Result<Vec<()>, _>>();
+        match sent {
+            Ok(_) => taken.push(node),
+            Err(refused) => debug!(%node, %refused, "an agent did not take a wake-up"),
+        }
+    }
+    if taken.is_empty() {
+        return Ok(());
+    }
+    info!(hosts = wake.hosts.len(), nodes = ?taken, why = wake.why, "agents wake hosts");
+    let name = wake.name();
+    state
+        .write(|draft| {
+            let Some(wake) = draft.tables().wakes().get(name) else { return Ok(()) };
+            let mut taken_by = wake.taken_by.clone();
+            taken_by.extend(taken.iter().map(|node| node.get()).filter(|node| !wake.taken_by.contains(node)));
+            draft.require(wake.unchanged());
+            draft.operate(Wake { taken_by, ..Wake::clone(wake) }.put_op());
+            Ok(())
+        })
+        .await
+}
+
+/// What each agent is to send that has not been told yet.
+fn orders(
+    tables: &Tables,
+    wake: &Wake,
+    online: &BTreeSet<StorageNodeId>,
+    anywhere: bool,
+) -> BTreeMap<StorageNodeId, Vec<MacAddress>> {
+    let mut orders: BTreeMap<StorageNodeId, Vec<MacAddress>> = BTreeMap::new();
+    for host in &wake.hosts {
+        let near = wake::nodes_near(tables, *host);
+        let all = anywhere || near.is_empty();
+        let macs = wake::addresses(tables, *host);
+        for node in online.iter().filter(|node| all || near.contains(node)) {
+            if !wake.taken_by.contains(&node.get()) && !macs.is_empty() {
+                orders.entry(*node).or_default().extend(&macs);
+            }
+        }
+    }
+    orders
+}
+
+/// Lets a wake-up go, and says so when nobody took it.
+async fn forget(state: &State, wake: &Wake) -> Result<(), Refusal> {
+    let name = wake.name();
+    let gone = state.write(|draft| {
+        let Some(wake) = draft.tables().wakes().get(name) else { return Ok(None) };
+        draft.require(wake.unchanged());
+        draft.operate(wake.delete_op());
+        Ok(Some(wake.taken_by.is_empty()))
+    });
+    if gone.await? == Some(true) {
+        warn!(hosts = ?wake.hosts, why = wake.why, "no agent was online to wake the hosts");
+    }
+    Ok(())
+}

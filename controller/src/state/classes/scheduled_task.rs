@@ -1,0 +1,287 @@
+//! Tasks that are created later: once at a moment, or again and again by the calendar.
+
+use foghorn_types::Timestamp;
+
+use super::{Group, Host, TaskType};
+use crate::state::class::{Body, Class, Computed, Current, Row, Shape, Unique, Write};
+use crate::state::cron::{Fields, Rule};
+use crate::state::draft::Draft;
+use crate::state::field::Field;
+use crate::state::json::JsonObject;
+use crate::state::scene::Scene;
+use crate::state::schedule::{Mark, Owner};
+use crate::state::{Refusal, Tables, zone};
+
+/// A task that is created later.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ScheduledTask {
+    pub id: u32,
+    pub name: String,
+    pub description: String,
+    /// See [`ScheduledTask::ONCE`] and [`ScheduledTask::BY_CALENDAR`].
+    pub kind: String,
+    pub task_type: u32,
+    pub minute: String,
+    pub hour: String,
+    pub day_of_month: String,
+    pub month: String,
+    pub day_of_week: String,
+    pub is_group_task: String,
+    /// A host, or a group when `is_group_task` says so.
+    pub target: u32,
+    pub shutdown: String,
+    pub other1: String,
+    pub other2: String,
+    pub other3: String,
+    pub other4: String,
+    pub other5: String,
+    /// Seconds since 1970.
+    pub schedule_time: i64,
+    pub is_active: String,
+    pub image: u32,
+}
+
+/// Whose tasks a schedule creates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    Host(u32),
+    Group(u32),
+}
+
+impl ScheduledTask {
+    /// `type` of a task that is created once.
+    pub const ONCE: &'static str = "S";
+    /// `type` of a task that is created by the calendar.
+    pub const BY_CALENDAR: &'static str = "C";
+
+    /// Index by host, without what is meant for groups.
+    pub const BY_HOST: usize = 0;
+    /// Those that are switched on, under key 0.
+    pub const ACTIVE: usize = 1;
+
+    #[must_use]
+    pub fn target(&self) -> Target {
+        if is_yes(&self.is_group_task) { Target::Group(self.target) } else { Target::Host(self.target) }
+    }
+
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        is_yes(&self.is_active)
+    }
+
+    #[must_use]
+    pub fn by_calendar(&self) -> bool {
+        self.kind == Self::BY_CALENDAR
+    }
+
+    /// The moment of a task that is created once; `None` when none was set.
+    #[must_use]
+    pub fn moment(&self) -> Option<Timestamp> {
+        (self.schedule_time > 0).then(|| Timestamp::from_millis(self.schedule_time.saturating_mul(1000)))
+    }
+
+    pub(crate) fn calendar(&self) -> Fields<'_> {
+        Fields([
+            ("minute", &self.minute),
+            ("hour", &self.hour),
+            ("dayOfMonth", &self.day_of_month),
+            ("month", &self.month),
+            ("dayOfWeek", &self.day_of_week),
+        ])
+    }
+
+    /// When it comes next, whether or not it is switched on.
+    #[must_use]
+    pub fn next(&self, tables: &Tables, now: Timestamp) -> Option<Timestamp> {
+        if !self.by_calendar() {
+            return self.moment();
+        }
+        Rule::parse(self.calendar()).ok()?.after(now, &zone::of(tables))
+    }
+
+    /// Whether another time is meant than before.
+    fn is_timed_like(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.calendar() == other.calendar()
+            && self.schedule_time == other.schedule_time
+            && self.is_active() == other.is_active()
+    }
+}
+
+/// FOG's switches in this class are texts.
+fn is_yes(switch: &str) -> bool {
+    switch == "1"
+}
+
+impl Class for ScheduledTask {
+    const NAME: &'static str = "scheduledtask";
+    const ABOUT: &'static str = "A task that is created later: once at a moment, or repeatedly by the calendar.";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c: &Self| c.id).about("Number of the scheduled task."),
+        Field::text("name", 240, |c: &Self| &c.name, |c| &mut c.name)
+            .about("Name, which the tasks it creates carry too."),
+        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
+        Field::text("type", 24, |c: &Self| &c.kind, |c| &mut c.kind)
+            .required()
+            .about("`S`: once, at `scheduleTime`. `C`: by the calendar, in the five fields of a crontab."),
+        Field::reference("taskType", |c: &Self| c.task_type, |c, id| c.task_type = id)
+            .required()
+            .about("Id of the task type that is created."),
+        Field::text("minute", 240, |c: &Self| &c.minute, |c| &mut c.minute)
+            .about("Minutes of the hour, 0 to 59, as in a crontab. On create write `00` for 0."),
+        Field::text("hour", 240, |c: &Self| &c.hour, |c| &mut c.hour)
+            .about("Hours of the day, 0 to 23, in the site's time zone. On create write `00` for 0."),
+        Field::text("dayOfMonth", 240, |c: &Self| &c.day_of_month, |c| &mut c.day_of_month)
+            .about("Days of the month, 1 to 31; `dayOfWeek` must fit as well."),
+        Field::text("month", 240, |c: &Self| &c.month, |c| &mut c.month).about("Months of the year, 1 to 12."),
+        Field::text("dayOfWeek", 240, |c: &Self| &c.day_of_week, |c| &mut c.day_of_week)
+            .about("Days of the week, 1 (Monday) to 7; Sunday is 0 too."),
+        Field::text("isGroupTask", 2, |c: &Self| &c.is_group_task, |c| &mut c.is_group_task)
+            .about("`1`: for the hosts that are in the group at that time, and `hostID` is the group."),
+        Field::reference("hostID", |c: &Self| c.target, |c, id| c.target = id)
+            .required()
+            .about("Id of the host, or of the group when `isGroupTask` is 1."),
+        Field::text("shutdown", 2, |c: &Self| &c.shutdown, |c| &mut c.shutdown)
+            .about("`1`: power the host off afterwards."),
+        Field::text("other1", 240, |c: &Self| &c.other1, |c| &mut c.other1).about("New password of a password reset."),
+        Field::text("other2", 240, |c: &Self| &c.other2, |c| &mut c.other2)
+            .about("Snapins to run: `-1` for all of the host's, or the id of one."),
+        Field::text("other3", 240, |c: &Self| &c.other3, |c| &mut c.other3).about("Who the tasks are created by."),
+        Field::text("other4", 240, |c: &Self| &c.other4, |c| &mut c.other4).about("`1`: wake the host first."),
+        Field::text("other5", 240, |c: &Self| &c.other5, |c| &mut c.other5).about("Kept, without a meaning."),
+        Field::number("scheduleTime", |c: &Self| &c.schedule_time, |c| &mut c.schedule_time)
+            .within(0, MOST_SECONDS, 1)
+            .about("Moment of a task that is created once, in seconds since 1970 (UTC)."),
+        Field::text("isActive", 2, |c: &Self| &c.is_active, |c| &mut c.is_active)
+            .about("`1`: switched on. One that is created once is switched off when that has happened."),
+        Field::reference("imageID", |c: &Self| c.image, |c, id| c.image = id)
+            .about("Kept; a host is given the image that it has when the task is created."),
+    ];
+    const COMPUTED: &'static [Computed] = &[
+        Computed { name: "host", shape: Shape::Full("host"), about: "The host; absent when it is for a group." },
+        Computed { name: "group", shape: Shape::Full("group"), about: "The group; absent when it is for a host." },
+        Computed { name: "tasktype", shape: Shape::Plain("tasktype"), about: "What is created." },
+        Computed {
+            name: "runtime",
+            shape: Shape::Text,
+            about: "When it comes next, as `YYYY-MM-DD HH:MM` in the site's time zone.",
+        },
+    ];
+    const RELATIONS: &'static [&'static str] = &["host", "group", "tasktype"];
+    const NAMED: bool = true;
+    const INDEXES: usize = 2;
+    const CURRENT: Option<Current> = Some(Current { index: Self::ACTIVE, field: "isActive" });
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        Unique::name_unless_empty(&self.name)
+    }
+
+    fn index_key(&self, number: usize) -> Option<u64> {
+        match (number, self.target()) {
+            (Self::BY_HOST, Target::Host(host)) => Some(host.into()),
+            (Self::ACTIVE, _) => self.is_active().then_some(0),
+            _ => None,
+        }
+    }
+
+    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        match row.map(|row| row.target()) {
+            Some(Target::Group(id)) => group(id, scene, out),
+            Some(Target::Host(id)) => host(id, scene, out),
+            None => out.full::<Host>("host", None, scene),
+        }
+        let kind = row.and_then(|row| scene.tables.of::<TaskType>().get(row.task_type));
+        out.plain("tasktype", kind.map(AsRef::as_ref), scene);
+        out.text("runtime", &row.map(|row| runtime(row, scene.tables)).unwrap_or_default());
+    }
+
+    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
+        let now = Timestamp::now();
+        // What is switched on now is not due for yesterday; a moment that has just passed is.
+        let mut through = Timestamp::from_millis(0);
+        match object.kind.as_str() {
+            Self::ONCE => {}
+            Self::BY_CALENDAR => {
+                through = now;
+                Rule::parse(object.calendar())
+                    .map_err(|bad| Refusal::Invalid { field: bad.field, why: bad.to_string() })?;
+            }
+            other => {
+                let why = format!("{other:?} is neither S (once) nor C (by the calendar)");
+                return Err(Refusal::Invalid { field: "type", why });
+            }
+        }
+        if let Write::Edit(row) = write
+            && row.is_timed_like(object)
+        {
+            return Ok(());
+        }
+        draft.operate(Mark::new(Owner::Task(object.id), through).put_op());
+        Ok(())
+    }
+
+    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        draft.operate(Owner::Task(row.id).delete_op());
+        Ok(())
+    }
+}
+
+/// The year 9999 begins a little later; calendars end with it.
+const MOST_SECONDS: i64 = 253_370_764_800;
+
+fn runtime(row: &ScheduledTask, tables: &Tables) -> String {
+    let next = if row.by_calendar() {
+        row.next(tables, Timestamp::now())
+    } else {
+        Some(Timestamp::from_millis(row.schedule_time * 1000))
+    };
+    let next = next.and_then(|next| jiff::Timestamp::from_millisecond(next.as_millis()).ok());
+    next.map(|next| next.to_zoned(zone::of(tables)).strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default()
+}
+
+/// A group that does not exist is shown with its id and nothing else, as there.
+fn group(id: u32, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+    match scene.tables.of::<Group>().get(id) {
+        Some(row) => out.full::<Group>("group", Some(row), scene),
+        None => out.object("group", |group| {
+            group.text("id", &id.to_string());
+            group.integer("hostcount", 0);
+        }),
+    }
+}
+
+/// A host that does not exist is shown with its id and with what is worked out from nothing, as there.
+fn host(id: u32, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+    if let Some(row) = scene.tables.hosts().get(id) {
+        return out.full::<Host>("host", Some(row), scene);
+    }
+    out.object("host", |host| {
+        host.text("id", &id.to_string());
+        host.text("primac", "");
+        for name in ["imagename", "ADPass", "productKey"] {
+            host.null(name);
+        }
+        for name in ["hostscreen", "hostalo", "macs"] {
+            host.texts(name, [""; 0]);
+        }
+        host.object("inventory", |inventory| inventory.text("memory", "0.00 iB"));
+        host.object("image", |image| {
+            for name in ["os", "imagepartitiontype", "imagetype"] {
+                image.nothing(name);
+            }
+        });
+        host.text("pingstatus", "");
+    });
+}
