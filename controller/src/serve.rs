@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
 use foghorn_proto::link::agent_link_server::AgentLinkServer;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -18,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use crate::agents::service::LinkService;
@@ -57,12 +61,12 @@ pub(crate) async fn rest(
         connections.spawn(async move {
             let _place = place;
             match acceptor {
-                None => talk(stream, None, router, cancel).await,
+                None => talk(stream, peer, None, router, cancel).await,
                 Some(acceptor) => match cancel.run_until_cancelled(handshake(&acceptor, stream)).await {
                     None => {}
                     Some(Ok(stream)) => {
                         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                        talk(stream, Some(h2), router, cancel).await;
+                        talk(stream, peer, Some(h2), router, cancel).await;
                     }
                     Some(Err(error)) => debug!(%peer, %error, "no TLS"),
                 },
@@ -77,8 +81,8 @@ pub(crate) async fn rest(
     }
 }
 
-/// One connection. Which HTTP it speaks is known from TLS; plain connections speak HTTP/1.1.
-async fn talk<S>(stream: S, h2: Option<bool>, router: Router, cancel: CancellationToken)
+/// One connection; requests carry where it comes from ([`ConnectInfo`]). Which HTTP it speaks is known from TLS; plain connections speak HTTP/1.1.
+async fn talk<S>(stream: S, peer: SocketAddr, h2: Option<bool>, router: Router, cancel: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -91,7 +95,11 @@ where
         .keep_alive_timeout(PONG_WITHIN)
         .max_concurrent_streams(128);
     let builder = if h2 == Some(true) { builder.http2_only() } else { builder.http1_only() };
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let service = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,

@@ -9,6 +9,7 @@ use foghorn_types::Timestamp;
 
 use crate::state::classes::User;
 use crate::state::settings::ApiSettings;
+pub use crate::state::settings::hash_token;
 use crate::state::value::Flag;
 use crate::state::{Refusal, State, key};
 use crate::store::Compare;
@@ -148,12 +149,6 @@ async fn prepare(new: NewUser) -> Result<User, AccountError> {
 #[must_use]
 pub fn password_matches(password: &[u8], phc: &str) -> bool {
     PasswordHash::new(phc).is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
-}
-
-/// The form in which a token is stored.
-#[must_use]
-pub fn hash_token(token: &str) -> String {
-    blake3::hash(token.as_bytes()).to_hex().to_string()
 }
 
 /// 512 random bits as 128 hexadecimal digits, the shape of FOG's tokens.

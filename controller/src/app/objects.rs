@@ -114,7 +114,7 @@ fn merge<C: Class>(draft: &mut Draft<'_>, owner: u32, mut object: C, sent: &Body
 ///
 /// # Errors
 /// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large edit: the same edit does the rest.
-pub async fn edit<C: Class>(state: &State, id: u32, body: &Body) -> Result<(), Refusal> {
+pub async fn edit<C: Class>(state: &State, id: u32, body: &Body, by: &str) -> Result<(), Refusal> {
     let sent: Body =
         body.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
     let declared = state.declared();
@@ -123,11 +123,35 @@ pub async fn edit<C: Class>(state: &State, id: u32, body: &Body) -> Result<(), R
             if draft.continues() {
                 return spread_on::<C>(draft, &declared, id, false, &sent);
             }
-            let row = draft.tables().of::<C>().get(id).ok_or(Refusal::NotFound { class: C::NAME, id })?;
-            edit_in(draft, row, &sent)?;
+            match draft.tables().of::<C>().get(id) {
+                Some(row) => edit_in(draft, row, &sent)?,
+                None if answers_any::<C>(id) => create_at::<C>(draft, id, &sent, by)?,
+                None => return Err(Refusal::NotFound { class: C::NAME, id }),
+            }
             dynamic::change::spread(draft, &declared, C::NAME, id, &sent)
         })
         .await
+}
+
+/// Whether an id without a row is one that a client may act on; see [`Class::ANY_ID`]. Larger ids do not fit FOG's column.
+fn answers_any<C: Class>(id: u32) -> bool {
+    C::ANY_ID.is_some() && i32::try_from(id).is_ok_and(|id| id > 0)
+}
+
+/// What an edit of an id without a row does in a class with [`Class::ANY_ID`].
+fn create_at<C: Class>(draft: &mut Draft<'_>, id: u32, sent: &Body, by: &str) -> Result<(), Refusal> {
+    let mut object = C::default();
+    set_fields(&mut object, sent)?;
+    stamp(&mut object, sent, by)?;
+    refuse_taken(draft, &object)?;
+    if draft.merges_into(&object).is_some() {
+        return Ok(());
+    }
+    object.set_id(id);
+    draft.skip_to::<C>(id);
+    C::on_write(draft, &mut object, Write::Create, sent)?;
+    draft.insert(object)?;
+    C::spread(draft, id, true, sent)
 }
 
 fn edit_in<C: Class>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result<(), Refusal> {
@@ -165,7 +189,8 @@ pub async fn delete<C: Class>(state: &State, id: u32) -> Result<(), Refusal> {
         .write_in_steps(|draft| {
             let Some(row) = draft.tables().of::<C>().get(id) else {
                 // Somebody else's delete of the same object ended first.
-                return if draft.continues() { Ok(()) } else { Err(Refusal::NotFound { class: C::NAME, id }) };
+                let fine = draft.continues() || answers_any::<C>(id);
+                return if fine { Ok(()) } else { Err(Refusal::NotFound { class: C::NAME, id }) };
             };
             C::on_delete(draft, row)?;
             dynamic::change::forget(draft, C::NAME, id)?;

@@ -106,6 +106,10 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     const NAMED: bool = false;
     /// Where the rows are that its `active` route shows; absent for a class without such a route.
     const CURRENT: Option<Current> = None;
+    /// Present for a class of which every id but 0 is answered as if it existed: FOG takes an object for valid when its
+    /// required fields are there, and such a class has none. A get of an id without a row then shows the id and the fields
+    /// named here, an edit stores a row under that id, a delete has nothing to do and says so with success.
+    const ANY_ID: Option<&'static [&'static str]> = None;
     /// Number of secondary indexes.
     const INDEXES: usize = 0;
 
@@ -188,7 +192,7 @@ pub struct Row<C: Class> {
 impl<C: Class> Row<C> {
     pub(crate) fn new(object: C, modified: Revision) -> Self {
         let shown = super::json::stored_fields(&object, false);
-        let has_secrets = C::FIELDS.iter().any(|field| field.secret && !field.show(&object).is_empty());
+        let has_secrets = C::FIELDS.iter().any(|field| field.hides(&object) && !field.show(&object).is_empty());
         let revealed = has_secrets.then(|| super::json::stored_fields(&object, true));
         Self { object, modified, shown, revealed }
     }

@@ -108,6 +108,15 @@ impl<'t> Draft<'t> {
         id
     }
 
+    /// Keeps later ids of class `C` above one that was not given out by counting.
+    pub fn skip_to<C: Class>(&mut self, id: u32) {
+        let sequence = self.require_sequence(C::NAME);
+        let last = self.last_ids.entry(C::NAME).or_insert(sequence);
+        *last = id.max(*last);
+        let last = *last;
+        self.put(key::sequence(C::NAME), Bytes::from(last.to_string()));
+    }
+
     /// Makes worthless every other draft that relies on this class's sequence, without giving out an id.
     pub(super) fn touch_sequence(&mut self, class: &'static str) {
         let sequence = self.require_sequence(class);

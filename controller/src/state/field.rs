@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::value::{Flag, FogTime, leading_number};
+use super::value::{Flag, FogDate, FogTime, leading_number};
 
 /// How a value is kept.
 pub(crate) enum Access<C: 'static> {
@@ -47,6 +47,10 @@ pub(crate) enum Access<C: 'static> {
         get: fn(&C) -> &FogTime,
         get_mut: fn(&mut C) -> &mut FogTime,
     },
+    Date {
+        get: fn(&C) -> &FogDate,
+        get_mut: fn(&mut C) -> &mut FogDate,
+    },
 }
 
 /// One stored field of class `C`.
@@ -61,6 +65,8 @@ pub struct Field<C: 'static> {
     pub(crate) displayed: Option<fn(&str) -> String>,
     /// Answers show a computed member of the same name in its place; it is set, filtered and searched under its name.
     pub shadowed: bool,
+    /// Rows in which the field is secret although it is not in others.
+    pub(crate) secret_in: Option<fn(&C) -> bool>,
     /// What the value means, and in which unit, for people.
     pub about: &'static str,
     pub(crate) access: Access<C>,
@@ -78,7 +84,16 @@ const INT_MAX: i64 = i32::MAX as i64;
 
 impl<C> Field<C> {
     const fn new(name: &'static str, access: Access<C>) -> Self {
-        Self { name, required: false, secret: false, shadowed: false, displayed: None, about: "", access }
+        Self {
+            name,
+            required: false,
+            secret: false,
+            shadowed: false,
+            displayed: None,
+            secret_in: None,
+            about: "",
+            access,
+        }
     }
 
     pub(crate) const fn id(get: fn(&C) -> u32) -> Self {
@@ -128,6 +143,10 @@ impl<C> Field<C> {
         Self::new(name, Access::Time { get, get_mut })
     }
 
+    pub(crate) const fn date(name: &'static str, get: fn(&C) -> &FogDate, get_mut: fn(&mut C) -> &mut FogDate) -> Self {
+        Self::new(name, Access::Date { get, get_mut })
+    }
+
     pub(crate) const fn about(mut self, about: &'static str) -> Self {
         self.about = about;
         self
@@ -153,6 +172,12 @@ impl<C> Field<C> {
         self
     }
 
+    /// Secret in the rows that `which` picks.
+    pub(crate) const fn secret_in(mut self, which: fn(&C) -> bool) -> Self {
+        self.secret_in = Some(which);
+        self
+    }
+
     /// Bounds and least width of a number.
     pub(crate) const fn within(mut self, lowest: i64, highest: i64, width: usize) -> Self {
         if let Access::Number { min, max, digits, .. } = &mut self.access {
@@ -169,6 +194,11 @@ impl<C> Field<C> {
             *none = text;
         }
         self
+    }
+
+    /// Whether the value of this object is left out of answers unless an administrator asks for it.
+    pub(crate) fn hides(&self, object: &C) -> bool {
+        self.secret || self.secret_in.is_some_and(|which| which(object))
     }
 
     /// Numbers and references: compared as numbers by filters.
@@ -200,6 +230,7 @@ impl<C> Field<C> {
             },
             Access::Flag { get, .. } => Cow::Borrowed(get(object).text()),
             Access::Time { get, .. } => get(object).text(),
+            Access::Date { get, .. } => get(object).text(),
         }
     }
 
@@ -222,6 +253,7 @@ impl<C> Field<C> {
             }
             Access::Flag { get_mut, .. } => *get_mut(object) = Flag::read(text),
             Access::Time { get_mut, .. } => *get_mut(object) = FogTime::read(text),
+            Access::Date { get_mut, .. } => *get_mut(object) = FogDate::read(text),
         }
         Ok(())
     }

@@ -146,7 +146,7 @@ pub(crate) fn stored_fields<C: Class>(object: &C, secrets: bool) -> Box<str> {
         }
         string(&mut out, field.name);
         out.push(b':');
-        if field.secret && !secrets {
+        if !secrets && field.hides(object) {
             string(&mut out, "");
         } else if let Some(display) = field.displayed {
             string(&mut out, &display(&field.show(object)));

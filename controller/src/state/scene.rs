@@ -1,5 +1,7 @@
 //! What a rendering looks at: the stored state, what agents report at this moment, and who is looking.
 
+use std::net::IpAddr;
+
 use foghorn_types::{StorageNodeId, TaskId};
 
 use super::tables::Tables;
@@ -39,4 +41,6 @@ pub struct Scene<'a> {
     pub glance: &'a dyn Glance,
     /// The caller may see secrets and has asked for them.
     pub secrets: bool,
+    /// Address that the request came from.
+    pub from: IpAddr,
 }

@@ -25,6 +25,12 @@ struct Record {
 
 const VERSION: u32 = 1;
 
+/// The form in which a token is stored.
+#[must_use]
+pub fn hash_token(token: &str) -> String {
+    blake3::hash(token.as_bytes()).to_hex().to_string()
+}
+
 impl ApiSettings {
     /// Name of the setting.
     pub const NAME: &'static str = "api";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foghorn_types::MacAddress;
 
 use super::class::{Class, Row};
-use super::classes::{CLASSES, Host, Image, MacAddressAssociation, StorageNode, Task, mac_key};
+use super::classes::{CLASSES, Host, Image, MacAddressAssociation, Service, StorageNode, Task, mac_key};
 use super::content::Contents;
 use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNodes, Tokens};
@@ -119,6 +119,13 @@ impl Tables {
             Some(place) => self.tables[place].name_of(id),
             None => self.dynamic.get(class, id).and_then(|row| row.get("name")).unwrap_or_default(),
         }
+    }
+
+    /// Value of the setting with this name; `None` when there is none or it is blank.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        let value = self.of::<Service>().named(name)?.value.trim();
+        (!value.is_empty()).then_some(value)
     }
 
     /// Runs of imaging tasks.

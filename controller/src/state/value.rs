@@ -80,6 +80,29 @@ impl From<Timestamp> for FogTime {
     }
 }
 
+/// A day, or none, which FOG writes as zeros.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct FogDate(pub Option<jiff::civil::Date>);
+
+/// How FOG writes "no day".
+pub const NO_DAY: &str = "0000-00-00";
+
+impl FogDate {
+    #[must_use]
+    pub fn text(self) -> Cow<'static, str> {
+        self.0.map_or(Cow::Borrowed(NO_DAY), |day| Cow::Owned(day.to_string()))
+    }
+
+    /// Reads `YYYY-MM-DD`, alone or before a time of day. Anything else is "none".
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let plain = text.trim().trim_end_matches('Z');
+        let day =
+            plain.parse::<jiff::civil::Date>().or_else(|_| plain.parse::<jiff::civil::DateTime>().map(|at| at.date()));
+        Self(day.ok())
+    }
+}
+
 /// A list or an object came where one value belongs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("expected one value, found a list or an object")]
@@ -169,6 +192,15 @@ mod tests {
             (NEVER, NEVER),
         ] {
             assert_eq!(FogTime::read(text).text(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn days_are_read_with_and_without_a_time() {
+        for (text, expected) in
+            [("2026-01-05", "2026-01-05"), ("2026-01-05 08:30:00", "2026-01-05"), ("soon", NO_DAY), (NO_DAY, NO_DAY)]
+        {
+            assert_eq!(FogDate::read(text).text(), expected, "{text:?}");
         }
     }
 

@@ -13,8 +13,10 @@ mod engine;
 mod fog_support;
 mod large_fleet;
 mod paging;
+mod parts_of_hosts;
 mod roles;
 mod search_all;
+mod settings;
 mod task_edits;
 
 use std::collections::HashSet;

@@ -231,7 +231,7 @@ impl Endpoint for DynamicEndpoint {
         Box::pin(dynamic_objects::create(state, self.class.clone(), body))
     }
 
-    fn edit<'a>(&self, state: &'a State, id: u32, body: &'a Body) -> BoxFuture<'a, Result<(), Refusal>> {
+    fn edit<'a>(&self, state: &'a State, id: u32, body: &'a Body, _by: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
         Box::pin(dynamic_objects::edit(state, self.class.clone(), id, body))
     }
 

@@ -29,7 +29,7 @@ pub(super) trait Endpoint: Send + Sync {
     /// `false` when there is no such object.
     fn get(&self, scene: &Scene<'_>, id: u32, item: &str, out: &mut Vec<u8>) -> bool;
     fn create<'a>(&self, state: &'a State, body: &'a Body, by: &'a str) -> BoxFuture<'a, Result<u32, Refusal>>;
-    fn edit<'a>(&self, state: &'a State, id: u32, body: &'a Body) -> BoxFuture<'a, Result<(), Refusal>>;
+    fn edit<'a>(&self, state: &'a State, id: u32, body: &'a Body, by: &'a str) -> BoxFuture<'a, Result<(), Refusal>>;
     fn delete<'a>(&self, state: &'a State, id: u32) -> BoxFuture<'a, Result<(), Refusal>>;
 }
 
@@ -71,6 +71,20 @@ fn one<C: Class>(row: &Row<C>, scene: &Scene<'_>, item: &str, out: &mut Vec<u8>)
     }
 }
 
+/// What a get of an id without a row shows in a class where every id is answered; `false` in the others.
+fn bare<C: Class>(id: u32, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
+    let Some(shown) = C::ANY_ID else { return false };
+    let mut empty = C::default();
+    empty.set_id(id);
+    let empty = empty.overlay(scene).unwrap_or(empty);
+    let mut object = JsonObject::begin(out);
+    for field in C::FIELDS.iter().filter(|field| field.is_id() || shown.contains(&field.name)) {
+        object.text(field.name, &field.show(&empty));
+    }
+    object.end();
+    true
+}
+
 impl<C: Class> Endpoint for Of<C> {
     fn name(&self) -> &'static str {
         C::NAME
@@ -85,7 +99,7 @@ impl<C: Class> Endpoint for Of<C> {
     }
 
     fn list(&self, scene: &Scene<'_>, ask: &Ask<'_>, item: &str, out: &mut Vec<u8>) -> Result<usize, Refusal> {
-        let filter = Filter::<C>::new(ask.filter, &[]);
+        let filter = Filter::<C>::new(ask.filter, &[], scene.secrets);
         let fits = |row: &Row<C>| filter.fits(row);
         let wanted = if filter.is_empty() { Wanted::Listed } else { Wanted::Fitting(&fits) };
         Ok(envelope(select(scene, ask.page, &wanted)?, scene, item, out))
@@ -93,7 +107,7 @@ impl<C: Class> Endpoint for Of<C> {
 
     fn active(&self, scene: &Scene<'_>, ask: &Ask<'_>, out: &mut Vec<u8>) -> Result<usize, Refusal> {
         let Some(current) = C::CURRENT else { return Ok(0) };
-        let filter = Filter::<C>::new(ask.filter, &[current.field]);
+        let filter = Filter::<C>::new(ask.filter, &[current.field], scene.secrets);
         let rows = scene.tables.of::<C>().by(current.index, 0).filter(|row| filter.fits(row));
         Ok(envelope(select_from(scene, ask.page, rows)?, scene, "", out))
     }
@@ -101,7 +115,7 @@ impl<C: Class> Endpoint for Of<C> {
     fn search(&self, scene: &Scene<'_>, text: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
         let needle = Needle::new(text);
         let hit = |row: &Row<C>| {
-            C::FIELDS.iter().filter(|field| !field.secret).any(|field| needle.hits(&field.show(row)))
+            C::FIELDS.iter().filter(|field| !field.hides(row)).any(|field| needle.hits(&field.show(row)))
                 || C::found_by_relation(row, scene, &needle)
         };
         Ok(envelope(select(scene, page, &Wanted::Fitting(&hit))?, scene, "", out))
@@ -139,7 +153,12 @@ impl<C: Class> Endpoint for Of<C> {
             if place != 0 {
                 out.push(b',');
             }
-            json::string(out, &field.show(row));
+            if !scene.secrets && field.hides(row) {
+                json::string(out, "");
+                continue;
+            }
+            let now = row.overlay(scene);
+            json::string(out, &field.show(now.as_ref().unwrap_or(row)));
         }
         out.push(b']');
         Ok(total)
@@ -151,6 +170,7 @@ impl<C: Class> Endpoint for Of<C> {
                 one(row, scene, item, out);
                 true
             }
+            None if id != 0 => bare::<C>(id, scene, out),
             None => false,
         }
     }
@@ -159,8 +179,8 @@ impl<C: Class> Endpoint for Of<C> {
         Box::pin(objects::create::<C>(state, body, by))
     }
 
-    fn edit<'a>(&self, state: &'a State, id: u32, body: &'a Body) -> BoxFuture<'a, Result<(), Refusal>> {
-        Box::pin(objects::edit::<C>(state, id, body))
+    fn edit<'a>(&self, state: &'a State, id: u32, body: &'a Body, by: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(objects::edit::<C>(state, id, body, by))
     }
 
     fn delete<'a>(&self, state: &'a State, id: u32) -> BoxFuture<'a, Result<(), Refusal>> {

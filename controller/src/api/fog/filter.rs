@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::state::class::{Body, Class};
 use crate::state::field::Field;
 use crate::state::needle::is_like;
-use crate::state::value::{FogTime, NEVER, fold, is_falsy, leading_number, scalar};
+use crate::state::value::{FogTime, NEVER, NO_DAY, fold, is_falsy, leading_number, scalar};
 
 /// What one field must be.
 pub(super) enum Test {
@@ -19,14 +19,16 @@ pub(super) enum Test {
 /// A filter for rows of class `C`.
 pub(super) struct Filter<C: Class> {
     tests: Vec<(&'static Field<C>, Test)>,
+    /// Secrets are compared as they are; otherwise as the blank that is shown, so that nobody guesses them letter by letter.
+    secrets: bool,
 }
 
 impl<C: Class> Filter<C> {
     /// Names that are no stored fields of the class, nulls, objects, and the fields in `without` are ignored.
-    pub(super) fn new(body: &Body, without: &[&str]) -> Self {
+    pub(super) fn new(body: &Body, without: &[&str], secrets: bool) -> Self {
         let wanted = C::FIELDS.iter().filter(|field| !without.contains(&field.name));
         let tests = wanted.filter_map(|field| body.get(field.name).and_then(test).map(|test| (field, test))).collect();
-        Self { tests }
+        Self { tests, secrets }
     }
 
     /// Whether it lets everything through.
@@ -35,7 +37,10 @@ impl<C: Class> Filter<C> {
     }
 
     pub(super) fn fits(&self, row: &C) -> bool {
-        self.tests.iter().all(|(field, test)| test.fits(&field.show(row), field.is_number(), field.is_time()))
+        self.tests.iter().all(|(field, test)| {
+            let value = if !self.secrets && field.hides(row) { "".into() } else { field.show(row) };
+            test.fits(&value, field.is_number(), field.is_time())
+        })
     }
 }
 
@@ -44,7 +49,11 @@ impl Test {
     pub(super) fn fits(&self, value: &str, is_number: bool, is_time: bool) -> bool {
         match self {
             Self::Nothing => {
-                value.is_empty() || value == NEVER || (is_number && leading_number(value) == 0) || value == "0"
+                value.is_empty()
+                    || value == NEVER
+                    || value == NO_DAY
+                    || (is_number && leading_number(value) == 0)
+                    || value == "0"
             }
             Self::Like(pattern) => is_like(value, pattern),
             Self::OneOf(texts) => texts.iter().any(|text| equal(value, text, is_number, is_time)),

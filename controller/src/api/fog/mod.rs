@@ -34,10 +34,12 @@ use self::request::Incoming;
 use super::Ctx;
 use crate::state::Refusal;
 use crate::state::classes::{
-    Group, GroupAssociation, Host, HostAutoLogout, HostScreenSetting, Image, ImageAssociation, ImagePartitionType,
-    ImageType, ImagingLog, Inventory, MacAddressAssociation, MulticastSession, MulticastSessionAssociation,
-    NodeFailure, Os, PowerManagement, ScheduledTask, Snapin, SnapinAssociation, SnapinGroupAssociation, SnapinJob,
-    SnapinTask, StorageGroup, StorageNode, Task, TaskState, TaskType,
+    ClientUpdater, DirCleaner, GreenFog, Group, GroupAssociation, History, HookEvent, Host, HostAutoLogout,
+    HostScreenSetting, Image, ImageAssociation, ImagePartitionType, ImageType, ImagingLog, Inventory, Ipxe,
+    KeySequence, MacAddressAssociation, Module, ModuleAssociation, MulticastSession, MulticastSessionAssociation,
+    NodeFailure, NotifyEvent, Os, Oui, PowerManagement, Printer, PrinterAssociation, PxeMenuOptions, ScheduledTask,
+    Service, Snapin, SnapinAssociation, SnapinGroupAssociation, SnapinJob, SnapinTask, StorageGroup, StorageNode, Task,
+    TaskLog, TaskState, TaskType, UserCleanup, UserTracking, Virus,
 };
 use crate::state::scene::Scene;
 
@@ -71,6 +73,25 @@ static ENDPOINTS: &[&dyn Endpoint] = &[
     &of::<StorageNode>(),
     &of::<TaskState>(),
     &of::<TaskType>(),
+    &of::<ClientUpdater>(),
+    &of::<DirCleaner>(),
+    &of::<GreenFog>(),
+    &of::<History>(),
+    &of::<HookEvent>(),
+    &of::<Ipxe>(),
+    &of::<KeySequence>(),
+    &of::<Module>(),
+    &of::<ModuleAssociation>(),
+    &of::<NotifyEvent>(),
+    &of::<Oui>(),
+    &of::<Printer>(),
+    &of::<PrinterAssociation>(),
+    &of::<PxeMenuOptions>(),
+    &of::<Service>(),
+    &of::<TaskLog>(),
+    &of::<UserCleanup>(),
+    &of::<UserTracking>(),
+    &of::<Virus>(),
 ];
 
 /// Everything under `/fog`.
@@ -173,7 +194,7 @@ async fn change(
         }
         Route::Edit { id, .. } => {
             let body = incoming.json()?;
-            endpoint.edit(&ctx.state, id, &body).await?;
+            endpoint.edit(&ctx.state, id, &body, &incoming.caller.created_by).await?;
             Ok(show(ctx, endpoint, id, "", incoming))
         }
         Route::Delete { id, .. } => {
@@ -220,5 +241,6 @@ fn read(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incomi
 
 fn with_scene<R>(ctx: &Ctx, incoming: &Incoming, look: impl FnOnce(&Scene<'_>) -> R) -> R {
     let secrets = incoming.wants_secrets();
-    ctx.state.read(|tables| look(&Scene { tables, glance: &*ctx.live, secrets }))
+    let from = incoming.from;
+    ctx.state.read(|tables| look(&Scene { tables, glance: &*ctx.live, secrets, from }))
 }

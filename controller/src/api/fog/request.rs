@@ -1,7 +1,9 @@
 //! A request that has been let in: who sent it, and its body, bounded.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use axum::body::{Bytes, to_bytes};
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
@@ -18,6 +20,8 @@ pub(super) struct Incoming {
     pub(super) method: Method,
     pub(super) caller: Principal,
     pub(super) headers: HeaderMap,
+    /// Where it came from; this machine when the router was called without a socket.
+    pub(super) from: IpAddr,
     uri: Uri,
     body: Bytes,
 }
@@ -51,7 +55,9 @@ impl Incoming {
         let (mut parts, body) = request.into_parts();
         let caller = parts.extensions.remove::<Principal>().ok_or(AuthError::User)?;
         let body = to_bytes(body, MOST_BYTES).await.map_err(|_| NotLetIn::TooLarge)?;
-        Ok(Self { method: parts.method, caller, headers: parts.headers, uri: parts.uri, body })
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let from = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(peer)| peer.ip().to_canonical());
+        Ok(Self { method: parts.method, caller, headers: parts.headers, from, uri: parts.uri, body })
     }
 
     pub(super) fn uri(&self) -> &Uri {

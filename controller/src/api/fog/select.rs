@@ -28,7 +28,10 @@ enum Order<C: 'static> {
     /// By name without case, by id where there is no name.
     List,
     Id,
-    Field(&'static Field<C>),
+    Field {
+        field: &'static Field<C>,
+        secrets: bool,
+    },
 }
 
 /// What a row has its place by.
@@ -55,7 +58,7 @@ impl<C: Class> Order<C> {
             Some(name) => C::FIELDS
                 .iter()
                 .find(|field| field.name == name && (!field.secret || scene.secrets))
-                .map(Self::Field)
+                .map(|field| Self::Field { field, secrets: scene.secrets })
                 .ok_or_else(|| page.no_such_order(C::NAME)),
         }
     }
@@ -64,7 +67,8 @@ impl<C: Class> Order<C> {
         match self {
             Self::List if C::NAMED => Key::of(row.name(), false),
             Self::List | Self::Id => Key::Number(row.id().into()),
-            Self::Field(field) => Key::of(&field.show(row), field.is_number()),
+            Self::Field { field, secrets } if !secrets && field.hides(row) => Key::of("", field.is_number()),
+            Self::Field { field, .. } => Key::of(&field.show(row), field.is_number()),
         }
     }
 }
@@ -80,10 +84,10 @@ pub(super) fn select<'t, C: Class>(
     let walk = |skip: usize| match &order {
         Order::Id => table.by_id(page.descending, skip),
         Order::List => table.in_order(page.descending, skip),
-        Order::Field(_) => table.in_order(false, skip),
+        Order::Field { .. } => table.in_order(false, skip),
     };
     let everything = matches!(wanted, Wanted::All) || (matches!(wanted, Wanted::Listed) && table.unlisted() == 0);
-    if everything && !matches!(order, Order::Field(_)) {
+    if everything && !matches!(order, Order::Field { .. }) {
         return Ok((walk(page.start).take(page.length.unwrap_or(usize::MAX)).collect(), table.len()));
     }
     let rows = walk(0).filter(|row| match wanted {
@@ -92,7 +96,7 @@ pub(super) fn select<'t, C: Class>(
         Wanted::Fitting(fits) => is_listed::<C>(row) && fits(row),
     });
     Ok(match order {
-        Order::Field(_) => page.cut_by(rows, |row| order.key(row)),
+        Order::Field { .. } => page.cut_by(rows, |row| order.key(row)),
         Order::List | Order::Id => page.cut(rows),
     })
 }

@@ -89,7 +89,7 @@ pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &I
 
 /// What the body of a cancel names. A body that names nothing cancels nothing: on a FOG server it cancels all.
 fn named<C: Class>(incoming: &Incoming) -> Result<Filter<C>, Refusal> {
-    let filter = Filter::new(&incoming.json()?, &[]);
+    let filter = Filter::new(&incoming.json()?, &[], incoming.wants_secrets());
     if filter.is_empty() {
         return Err(Refusal::NothingToCancel(
             "name what to cancel in the body, such as {\"hostID\":1} or {\"stateID\":[1,2,3]}".to_owned(),

@@ -89,6 +89,12 @@ impl Class for Group {
                 membership::replace(draft, Member::SnapinsOfHost(host.id), &snapins)?;
             }
         }
+        if let Some(printers) = body.get("printers").map(ids) {
+            hosts().try_for_each(|host| membership::replace(draft, Member::PrintersOfHost(host.id), &printers))?;
+        }
+        if let Some(modules) = body.get("modules").map(ids) {
+            hosts().try_for_each(|host| membership::replace(draft, Member::ModulesOfHost(host.id), &modules))?;
+        }
         match body.get("imageID").and_then(|image| ids(image).first().copied()) {
             Some(image) => membership::give_image(draft, hosts(), image),
             None => Ok(()),

@@ -3,8 +3,9 @@
 use foghorn_types::{HostId, MacAddress};
 
 use super::{
-    GroupAssociation, HostAutoLogout, HostScreenSetting, Image, ImagingLog, Inventory, MacAddressAssociation,
-    PowerManagement, ScheduledTask, SnapinAssociation, SnapinJob, SnapinTask, Task, host_parts,
+    GreenFog, GroupAssociation, HostAutoLogout, HostScreenSetting, Image, ImagingLog, Inventory, MacAddressAssociation,
+    ModuleAssociation, PowerManagement, PrinterAssociation, ScheduledTask, SnapinAssociation, SnapinJob, SnapinTask,
+    Task, UserTracking, host_parts,
     membership::{self, Member},
 };
 use crate::state::Refusal;
@@ -178,6 +179,10 @@ impl Class for Host {
         if let Some(groups) = body.get("groups").map(ids) {
             membership::replace(draft, Member::GroupsOfHost(id), &groups)?;
         }
+        // `modules` changes nothing, as on a FOG server; groups and the associations themselves are the ways.
+        if let Some(printers) = body.get("printers").map(ids) {
+            membership::replace(draft, Member::PrintersOfHost(id), &printers)?;
+        }
         if let Some(snapins) = body.get("snapins").map(ids) {
             membership::replace(draft, Member::SnapinsOfHost(id), &snapins)?;
         }
@@ -218,6 +223,10 @@ impl Class for Host {
             draft.delete_each(tables.of::<SnapinTask>().by(SnapinTask::BY_JOB, job.id.into()));
         }
         draft.delete_each(tables.of::<SnapinJob>().by(SnapinJob::BY_HOST, id));
+        draft.delete_each(tables.of::<PrinterAssociation>().by(PrinterAssociation::BY_HOST, id));
+        draft.delete_each(tables.of::<ModuleAssociation>().by(ModuleAssociation::BY_HOST, id));
+        draft.delete_each(tables.of::<UserTracking>().by(UserTracking::BY_HOST, id));
+        draft.delete_each(tables.of::<GreenFog>().by(GreenFog::BY_HOST, id));
         Ok(())
     }
 }

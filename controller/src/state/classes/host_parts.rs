@@ -3,7 +3,10 @@
 use foghorn_types::MacAddress;
 use serde_json::Value;
 
-use super::{GroupAssociation, Host, Image, Inventory, MacAddressAssociation, Snapin, SnapinAssociation, mac_key};
+use super::{
+    GroupAssociation, Host, Image, Inventory, MacAddressAssociation, Printer, PrinterAssociation, Snapin,
+    SnapinAssociation, mac_key,
+};
 use crate::state::class::{Body, Class};
 use crate::state::needle::Needle;
 use crate::state::value::{Flag, leading_number, scalar};
@@ -127,7 +130,7 @@ pub(super) fn change_addresses(draft: &mut Draft<'_>, host: u32, body: &Body) ->
     Ok(())
 }
 
-/// Whether an address, the image, the inventory, a group or a snapin of the host contains `needle`.
+/// Whether an address, the image, the inventory, a group, a snapin or a printer of the host contains `needle`.
 pub(super) fn found(host: &Row<Host>, tables: &Tables, needle: &Needle) -> bool {
     let id = host.id.into();
     let hit = |text: &str| needle.hits(text);
@@ -148,4 +151,9 @@ pub(super) fn found(host: &Row<Host>, tables: &Tables, needle: &Needle) -> bool 
             .by(SnapinAssociation::BY_HOST, id)
             .filter_map(|row| tables.of::<Snapin>().get(row.snapin))
             .any(|snapin| hit(&snapin.name) || hit(&snapin.description) || hit(&snapin.file))
+        || tables
+            .of::<PrinterAssociation>()
+            .by(PrinterAssociation::BY_HOST, id)
+            .filter_map(|association| tables.of::<Printer>().get(association.printer))
+            .any(|printer| hit(&printer.name))
 }

@@ -4,7 +4,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{GroupAssociation, Host, ImageAssociation, SnapinAssociation, SnapinGroupAssociation};
+use super::{
+    GroupAssociation, Host, ImageAssociation, ModuleAssociation, PrinterAssociation, SnapinAssociation,
+    SnapinGroupAssociation,
+};
 use crate::state::class::Class;
 use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row};
@@ -14,6 +17,10 @@ use crate::state::{Draft, Refusal, Row};
 pub(super) enum Member {
     HostsOfGroup(u32),
     GroupsOfHost(u32),
+    PrintersOfHost(u32),
+    /// New ones are on.
+    ModulesOfHost(u32),
+    HostsOfPrinter(u32),
     /// With what new ones are marked as.
     GroupsOfImage(u32, Flag),
     SnapinsOfHost(u32),
@@ -59,6 +66,33 @@ fn change(draft: &mut Draft<'_>, member: Member, wanted: &[u32], others: Others)
             wanted,
             |row: &GroupAssociation| row.group,
             |group| GroupAssociation { id: 0, host, group },
+        ),
+        Member::PrintersOfHost(host) => change_rows(
+            draft,
+            others,
+            PrinterAssociation::BY_HOST,
+            host,
+            wanted,
+            |row: &PrinterAssociation| row.printer,
+            |printer| PrinterAssociation { host, printer, ..PrinterAssociation::default() },
+        ),
+        Member::ModulesOfHost(host) => change_rows(
+            draft,
+            others,
+            ModuleAssociation::BY_HOST,
+            host,
+            wanted,
+            |row: &ModuleAssociation| row.module,
+            |module| ModuleAssociation { id: 0, host, module, state: "1".to_owned() },
+        ),
+        Member::HostsOfPrinter(printer) => change_rows(
+            draft,
+            others,
+            PrinterAssociation::BY_PRINTER,
+            printer,
+            wanted,
+            |row: &PrinterAssociation| row.host,
+            |host| PrinterAssociation { host, printer, ..PrinterAssociation::default() },
         ),
         Member::GroupsOfImage(image, primary) => change_rows(
             draft,

@@ -1,7 +1,12 @@
 //! The classes. Each file declares one: its struct, its fields, its rules. A new class is a file and a line in `CLASSES`.
 
+pub mod client_updater;
+pub mod dir_cleaner;
+pub mod green_fog;
 pub mod group;
 pub mod group_association;
+pub mod history;
+pub mod hook_event;
 pub mod host;
 pub mod host_auto_logout;
 mod host_parts;
@@ -12,14 +17,24 @@ pub mod image_partition_type;
 pub mod image_type;
 pub mod imaging_log;
 pub mod inventory;
+pub mod ipxe;
+pub mod key_sequence;
 pub mod mac_address_association;
 mod membership;
+pub mod module;
+pub mod module_association;
 pub mod multicast_session;
 pub mod multicast_session_association;
 pub mod node_failure;
+pub mod notify_event;
 pub mod os;
+pub mod oui;
 pub mod power_management;
+pub mod printer;
+pub mod printer_association;
+pub mod pxe_menu_options;
 pub mod scheduled_task;
+pub mod service;
 pub mod snapin;
 pub mod snapin_association;
 pub mod snapin_group_association;
@@ -28,12 +43,21 @@ pub mod snapin_task;
 pub mod storage_group;
 pub mod storage_node;
 pub mod task;
+pub mod task_log;
 pub mod task_state;
 pub mod task_type;
 pub mod user;
+pub mod user_cleanup;
+pub mod user_tracking;
+pub mod virus;
 
+pub use client_updater::ClientUpdater;
+pub use dir_cleaner::DirCleaner;
+pub use green_fog::GreenFog;
 pub use group::Group;
 pub use group_association::GroupAssociation;
+pub use history::History;
+pub use hook_event::HookEvent;
 pub use host::Host;
 pub use host_auto_logout::HostAutoLogout;
 pub use host_screen_setting::HostScreenSetting;
@@ -43,13 +67,23 @@ pub use image_partition_type::ImagePartitionType;
 pub use image_type::ImageType;
 pub use imaging_log::ImagingLog;
 pub use inventory::Inventory;
+pub use ipxe::Ipxe;
+pub use key_sequence::KeySequence;
 pub use mac_address_association::{MacAddressAssociation, mac_key};
+pub use module::Module;
+pub use module_association::ModuleAssociation;
 pub use multicast_session::MulticastSession;
 pub use multicast_session_association::MulticastSessionAssociation;
 pub use node_failure::NodeFailure;
+pub use notify_event::NotifyEvent;
 pub use os::Os;
+pub use oui::Oui;
 pub use power_management::PowerManagement;
+pub use printer::Printer;
+pub use printer_association::PrinterAssociation;
+pub use pxe_menu_options::PxeMenuOptions;
 pub use scheduled_task::ScheduledTask;
+pub use service::Service;
 pub use snapin::Snapin;
 pub use snapin_association::SnapinAssociation;
 pub use snapin_group_association::SnapinGroupAssociation;
@@ -58,9 +92,13 @@ pub use snapin_task::SnapinTask;
 pub use storage_group::StorageGroup;
 pub use storage_node::StorageNode;
 pub use task::Task;
+pub use task_log::TaskLog;
 pub use task_state::TaskState;
 pub use task_type::TaskType;
 pub use user::User;
+pub use user_cleanup::UserCleanup;
+pub use user_tracking::UserTracking;
+pub use virus::Virus;
 
 use std::marker::PhantomData;
 
@@ -120,4 +158,23 @@ pub(crate) static CLASSES: &[&dyn AnyClass] = &[
     &declared::<TaskState>(),
     &declared::<TaskType>(),
     &declared::<User>(),
+    &declared::<ClientUpdater>(),
+    &declared::<DirCleaner>(),
+    &declared::<GreenFog>(),
+    &declared::<History>(),
+    &declared::<HookEvent>(),
+    &declared::<Ipxe>(),
+    &declared::<KeySequence>(),
+    &declared::<Module>(),
+    &declared::<ModuleAssociation>(),
+    &declared::<NotifyEvent>(),
+    &declared::<Oui>(),
+    &declared::<Printer>(),
+    &declared::<PrinterAssociation>(),
+    &declared::<PxeMenuOptions>(),
+    &declared::<Service>(),
+    &declared::<TaskLog>(),
+    &declared::<UserCleanup>(),
+    &declared::<UserTracking>(),
+    &declared::<Virus>(),
 ];

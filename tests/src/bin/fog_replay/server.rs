@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use foghorn_controller::app::accounts::{self, FirstRun, NewUser};
 use foghorn_controller::config::StoreConfig;
 use foghorn_controller::state::Draft;
-use foghorn_controller::state::classes::StorageNode;
+use foghorn_controller::state::classes::{Service, StorageNode};
 use foghorn_controller::state::content::ImageContent;
 use foghorn_controller::store::etcd::EtcdOptions;
 use foghorn_controller::{Config, Controller};
@@ -123,7 +123,20 @@ async fn add_users(controller: &Controller, apioff: &str) -> Result<()> {
     Ok(())
 }
 
-/// What FOG's installer writes into the first node; through the API its paths would lose their last slash.
+/// Settings of the recorded installation, by id.
+const INSTALLED: &[(u32, &str)] = &[
+    (1, "127.0.0.1"),
+    (2, "fogproject"),
+    (3, "fogprojectpw"),
+    (17, "127.0.0.1"),
+    (25, "eth0"),
+    (26, "eth0"),
+    (59, "./plugins"),
+    (78, "6b02168448ff85.37081289"),
+];
+
+/// What FOG's installer writes into the settings and the first node; through the API the node's paths would lose their last
+/// slash.
 async fn install(controller: &Controller) -> Result<()> {
     let installed = |node: &StorageNode| StorageNode {
         ip: "127.0.0.1".to_owned(),
@@ -132,9 +145,17 @@ async fn install(controller: &Controller) -> Result<()> {
         interface: "eth0".to_owned(),
         ..node.clone()
     };
-    let write = |draft: &mut Draft<'_>| match draft.tables().storage_nodes().get(1) {
-        Some(row) => draft.update(row, &installed(row)),
-        None => Ok(()),
+    let write = |draft: &mut Draft<'_>| {
+        let tables = draft.tables();
+        if let Some(row) = tables.storage_nodes().get(1) {
+            draft.update(row, &installed(row))?;
+        }
+        for (id, value) in INSTALLED {
+            if let Some(row) = tables.of::<Service>().get(*id) {
+                draft.update(row, &Service { value: (*value).to_owned(), ..Service::clone(row) })?;
+            }
+        }
+        Ok(())
     };
     Ok(controller.ctx().state.write(write).await?)
 }

@@ -1,7 +1,12 @@
-//! The rows that exist on a fresh store. Ids, names and flags are FOG's; the long descriptions are ours.
+//! The rows that exist on a fresh store, and that an upgrade adds to one from before their class was there. Ids, names and
+//! flags are FOG's; the long descriptions are ours.
+
+mod boot;
+mod client;
+mod settings;
 
 use super::class::Class;
-use super::classes::{ImagePartitionType, ImageType, Os, StorageGroup, StorageNode, TaskState, TaskType};
+use super::classes::{HookEvent, ImagePartitionType, ImageType, Os, StorageGroup, StorageNode, TaskState, TaskType};
 use super::draft::sequence_op;
 use super::key;
 use super::value::Flag;
@@ -86,6 +91,19 @@ const SYSTEMS: &[(u32, &str, &str)] = &[
     (99, "Other", ""),
 ];
 
+/// Events that the server itself knows; a FOG server adds each when it fires it first.
+const HOOK_EVENTS: &[&str] = &[
+    "API_VALID_CLASSES",
+    "API_TASKING_CLASSES",
+    "API_ACTIVE_TASK_CLASSES",
+    "API_GETTER",
+    "API_INDIVDATA_MAPPING",
+    "PROGRESS_STATE",
+    "QUEUED_STATES",
+    "API_MASSDATA_MAPPING",
+    "QUEUED_STATE",
+];
+
 /// Adds the default rows of every class that has never given out an id.
 pub(super) async fn ensure(state: &State) -> Result<(), Refusal> {
     add(state, TASK_TYPES.iter().map(task_type).collect()).await?;
@@ -101,20 +119,39 @@ pub(super) async fn ensure(state: &State) -> Result<(), Refusal> {
     add(state, SYSTEMS.iter().map(system).collect()).await?;
     let group = StorageGroup { id: 1, name: "default".to_owned(), description: "Made by the first start.".to_owned() };
     add(state, vec![group]).await?;
-    add(state, vec![storage_node()]).await
+    add(state, vec![storage_node()]).await?;
+    add(state, client::modules()).await?;
+    add(state, client::kept_accounts()).await?;
+    add(state, boot::entries()).await?;
+    add(state, boot::keys()).await?;
+    let event = |(id, name): (u32, &&str)| HookEvent { id, name: (*name).to_owned() };
+    add(state, (1..).zip(HOOK_EVENTS).map(event).collect()).await?;
+    add(state, settings::rows()).await
 }
 
-/// One transaction per class: an etcd transaction takes 128 operations.
+/// Keys and values of a row and its guard, generously.
+const ROW_BYTES: usize = 2048;
+
+/// In as many transactions as it takes: an etcd transaction has up to 128 operations. The counter of ids comes with the last
+/// one and says that all are there; until then a start goes on where another one, here or elsewhere, was stopped.
 async fn add<C: Class>(state: &State, rows: Vec<C>) -> Result<(), Refusal> {
+    let last = rows.iter().map(Class::id).max().unwrap_or(0);
     state
-        .write(|draft| {
-            if draft.tables().sequence(C::NAME).is_some() {
+        .write_in_steps(|draft| {
+            let tables = draft.tables();
+            if tables.sequence(C::NAME).is_some() {
                 return Ok(());
             }
-            let last = rows.iter().map(Class::id).max().unwrap_or(0);
             draft.require(Compare::Absent(key::sequence(C::NAME)));
-            draft.operate(sequence_op(C::NAME, last));
-            rows.iter().try_for_each(|row| draft.insert(row.clone()).map(drop))
+            for row in rows.iter().filter(|row| tables.of::<C>().get(row.id()).is_none()) {
+                if draft.has_room(2, ROW_BYTES) {
+                    draft.insert(row.clone())?;
+                }
+            }
+            if draft.postponed() == 0 {
+                draft.operate(sequence_op(C::NAME, last));
+            }
+            Ok(())
         })
         .await
 }

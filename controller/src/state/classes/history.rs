@@ -1,0 +1,46 @@
+//! What the system did, line by line.
+
+use crate::state::class::{Clash, Class, Unique};
+use crate::state::field::Field;
+use crate::state::value::{FogTime, fold};
+
+/// A line about something that happened in the system.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct History {
+    pub id: u32,
+    pub info: String,
+    pub created_by: String,
+    pub created_time: FogTime,
+    pub ip: String,
+}
+
+impl Class for History {
+    const NAME: &'static str = "history";
+    const ABOUT: &'static str = "A line about something that happened in the system.";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
+        Field::text("info", 255, |c: &Self| &c.info, |c| &mut c.info).about("What happened, in words."),
+        Field::text("createdBy", 200, |c: &Self| &c.created_by, |c| &mut c.created_by)
+            .about("Name of the user who did it."),
+        Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time)
+            .about("When it was written, in UTC."),
+        Field::text("ip", 50, |c: &Self| &c.ip, |c| &mut c.ip).about("Address from which it was done."),
+    ];
+    const ANY_ID: Option<&'static [&'static str]> = Some(&[]);
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        vec![Unique {
+            field: "info",
+            value: format!("{}/{}", self.created_time.text(), fold(&self.info)),
+            clash: Clash::Merge,
+        }]
+    }
+}

@@ -1,0 +1,59 @@
+//! Parts of the client on installed machines that can be switched per host.
+
+use super::ModuleAssociation;
+use crate::state::Refusal;
+use crate::state::class::{Clash, Class, Row, Unique};
+use crate::state::draft::Draft;
+use crate::state::field::Field;
+use crate::state::value::fold;
+
+/// A part of the client on installed machines that can be on or off for each host.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Module {
+    pub id: u32,
+    pub name: String,
+    pub description: String,
+    pub short_name: String,
+    pub is_default: i64,
+}
+
+impl Class for Module {
+    const NAME: &'static str = "module";
+    const ABOUT: &'static str = "A part of the client on installed machines that can be on or off for each host.";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
+        Field::text("name", 50, |c: &Self| &c.name, |c| &mut c.name).required().about("Name of the part, for people."),
+        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("What the part does."),
+        Field::text("shortName", 30, |c: &Self| &c.short_name, |c| &mut c.short_name)
+            .required()
+            .about("Name by which the client asks for the part."),
+        Field::number("isDefault", |c: &Self| &c.is_default, |c| &mut c.is_default)
+            .about("1 when new hosts have it on, otherwise 0."),
+    ];
+    const NAMED: bool = true;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        vec![
+            Unique::name(&self.name),
+            Unique { field: "shortName", value: fold(&self.short_name), clash: Clash::Merge },
+        ]
+    }
+
+    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        let hosts = draft.tables().of::<ModuleAssociation>().by(ModuleAssociation::BY_MODULE, row.id.into());
+        draft.delete_each(hosts);
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! Which states tasks have been in, and when.
+
+use crate::state::class::Class;
+use crate::state::field::Field;
+use crate::state::scene::Scene;
+use crate::state::value::{FogTime, leading_number};
+
+/// A change of a task's state.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TaskLog {
+    pub id: u32,
+    /// Id of the task as a text: FOG's column is one, and an unset one is empty, not 0.
+    pub task: String,
+    pub ip: String,
+    pub created_by: String,
+    pub state: u32,
+    pub created_time: FogTime,
+}
+
+impl TaskLog {
+    /// Index by task.
+    pub const BY_TASK: usize = 0;
+}
+
+impl Class for TaskLog {
+    const NAME: &'static str = "tasklog";
+    const ABOUT: &'static str = "A change of a task's state.";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
+        Field::long_text("taskID", |c: &Self| &c.task, |c| &mut c.task).about("The task, by its id."),
+        Field::text("ip", 15, |c: &Self| &c.ip, |c| &mut c.ip)
+            .about("Shows the address of whoever reads it; filters and searches see the address that was stored."),
+        Field::text("createdBy", 30, |c: &Self| &c.created_by, |c| &mut c.created_by)
+            .about("Name of the user who changed the state."),
+        Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id).about("The new state, by its id."),
+        Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time)
+            .about("When the state changed, in UTC."),
+    ];
+    const ANY_ID: Option<&'static [&'static str]> = Some(&["ip"]);
+    const INDEXES: usize = 1;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn index_key(&self, _number: usize) -> Option<u64> {
+        u64::try_from(leading_number(&self.task)).ok().filter(|&task| task != 0)
+    }
+
+    fn overlay(&self, scene: &Scene<'_>) -> Option<Self> {
+        // As on a FOG server, which puts the caller's address into every row that it loads.
+        Some(Self { ip: scene.from.to_string(), ..self.clone() })
+    }
+}
