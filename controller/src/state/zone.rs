@@ -7,11 +7,7 @@ use super::Tables;
 /// The zone of the setting `FOG_TZ_INFO`; UTC when there is none or nobody knows it.
 #[must_use]
 pub fn of(tables: &Tables) -> TimeZone {
-    named(setting(tables))
-}
-
-fn setting(_tables: &Tables) -> &str {
-    "UTC"
+    named(tables.setting("FOG_TZ_INFO").unwrap_or_default())
 }
 
 fn named(name: &str) -> TimeZone {
