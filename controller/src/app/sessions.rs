@@ -6,11 +6,11 @@ use foghorn_types::Timestamp;
 
 use super::tasks;
 use crate::state::classes::task::state;
-use crate::state::classes::{Image, MulticastSession, MulticastSessionAssociation, StorageNode, Task};
+use crate::state::classes::{Image, MulticastSession, MulticastSessionAssociation, Service, StorageNode, Task};
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
-/// Port of the first session; the next ones take any even one of the dynamic range.
-const FIRST_PORT: i64 = 63_100;
+/// The setting with the port of the next session: any even one of the dynamic range, once the first has been given out.
+const STARTING_PORT: &str = "FOG_UDPCAST_STARTINGPORT";
 /// Dynamic ports start here; the last pair of an even and an odd one is left out, as on a FOG server.
 const LOWEST_PORT: u32 = 49_152;
 const PORTS: u32 = (65_532 - LOWEST_PORT) / 2 + 1;
@@ -32,7 +32,7 @@ pub(super) fn open(
     let group = crate::state::classes::image::storage_group(tables, row.id).map_or(0, |group| group.id);
     let session = MulticastSession {
         name: name.to_owned(),
-        port: port(tables),
+        port: take_port(draft)?,
         logpath: row.path.clone(),
         image,
         clients,
@@ -71,12 +71,14 @@ pub(super) fn named(tables: &Tables, name: &str, image: u32) -> Result<u32, Refu
     }
 }
 
-fn port(tables: &Tables) -> i64 {
-    if tables.sequence(<MulticastSession as crate::state::class::Class>::NAME).is_none() {
-        return FIRST_PORT;
-    }
-    let random = getrandom::u32().unwrap_or_default() % PORTS;
-    i64::from(LOWEST_PORT + random * 2)
+/// The port that the setting names; the setting then gets another one, for the next session. Without a usable setting, any.
+fn take_port(draft: &mut Draft<'_>) -> Result<i64, Refusal> {
+    let tables = draft.tables();
+    let next = LOWEST_PORT + getrandom::u32().unwrap_or_default() % PORTS * 2;
+    let Some(row) = tables.of::<Service>().named(STARTING_PORT) else { return Ok(next.into()) };
+    draft.update(row, &Service { value: next.to_string(), ..Service::clone(row) })?;
+    let set = row.value.trim().parse::<u16>().ok().filter(|port| *port != 0);
+    Ok(set.map_or(next.into(), i64::from))
 }
 
 /// The interface of the node that would send.
