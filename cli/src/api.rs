@@ -32,6 +32,9 @@ pub enum ApiError {
     Unreachable { server: String, source: ureq::Error },
     #[error("{server} refused the tokens")]
     Credentials { server: String },
+    /// The tokens are right, the role is not, or there were too many attempts.
+    #[error("{0}")]
+    Forbidden(String),
     #[error("{0}")]
     NotFound(String),
     #[error("{0}")]
@@ -56,6 +59,7 @@ impl From<ApiError> for Failure {
                 (Exit::Failed, Some("check the address and that the server runs; `foghorn doctor` tells more"))
             }
             ApiError::Credentials { .. } => (Exit::Refused, Some("run `foghorn login` with valid tokens")),
+            ApiError::Forbidden(_) => (Exit::Refused, None),
             ApiError::NotFound(_) => (Exit::NotFound, None),
             ApiError::Conflict(_) => {
                 (Exit::Conflict, Some("see what is there with `list` and `task list --active`, then choose or wait"))
@@ -235,6 +239,11 @@ fn classify(status: u16, said: Option<String>, request: &str, server: &str) -> A
     .iter()
     .any(|part| lower.contains(part));
     match status {
+        403 if lower.contains("needs the role") || lower.contains("turned off") => {
+            ApiError::Forbidden(format!("the server refused {request}: {message}"))
+        }
+        302 => ApiError::Forbidden("the API is turned off: `foghorn api on` switches it on".to_owned()),
+        429 => ApiError::Forbidden(format!("the server refused {request}: {message}")),
         401 | 403 => ApiError::Credentials { server: server.to_owned() },
         404 => ApiError::NotFound(format!("the server does not know {request}: {message}")),
         409 => ApiError::Conflict(format!("the server refused {request}: {message}")),
@@ -285,6 +294,9 @@ mod tests {
     fn every_answer_has_its_exit_code() {
         assert_eq!(exit_of(401, None), Exit::Refused);
         assert_eq!(exit_of(403, None), Exit::Refused);
+        assert_eq!(exit_of(403, Some("this needs the role operator, and anna has read-only")), Exit::Refused);
+        assert_eq!(exit_of(429, Some("too many failed log-ins")), Exit::Refused);
+        assert_eq!(exit_of(302, None), Exit::Refused);
         assert_eq!(exit_of(404, None), Exit::NotFound);
         assert_eq!(exit_of(409, Some("no active task")), Exit::Conflict);
         assert_eq!(exit_of(417, Some("Required database field is empty")), Exit::Usage);

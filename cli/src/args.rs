@@ -8,6 +8,8 @@ use crate::demo::DemoArgs;
 use crate::exit::EXIT_CODES;
 use crate::output::Format;
 use crate::serve::ServeArgs;
+use crate::verbs::api_switch::ApiCommand;
+use crate::verbs::audit::AuditArgs;
 use crate::verbs::context::ContextCommand;
 use crate::verbs::group::GroupCommand;
 use crate::verbs::host::HostCommand;
@@ -15,6 +17,7 @@ use crate::verbs::image::ImageCommand;
 use crate::verbs::login::LoginArgs;
 use crate::verbs::node::NodeCommand;
 use crate::verbs::task::TaskCommand;
+use crate::verbs::user::UserCommand;
 
 const HELP: &str = "\
 Example:
@@ -76,6 +79,15 @@ pub enum Verb {
     /// Tasks: what is being done
     #[command(subcommand, after_help = "Example:\n  foghorn task list --active")]
     Task(TaskCommand),
+    /// Users of the API: roles, passwords, tokens
+    #[command(subcommand, after_help = "Example:\n  foghorn user add anna --role operator")]
+    User(UserCommand),
+    /// The REST API as a whole: switch and token
+    #[command(subcommand, after_help = "Example:\n  foghorn api status")]
+    Api(ApiCommand),
+    /// Show who changed what, the newest first
+    #[command(after_help = "Example:\n  foghorn audit --class host --id 7 --since 48h")]
+    Audit(AuditArgs),
     /// Check the server, the connection to it and its storage, and say what to do about what is wrong
     #[command(after_help = "Example:\n  foghorn doctor")]
     Doctor,

@@ -18,6 +18,7 @@ pub mod exit;
 pub mod find;
 pub mod fingerprint;
 pub mod output;
+pub mod password;
 pub mod serve;
 pub mod verbs;
 
@@ -41,6 +42,9 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Group(command) => verbs::group::run(command, &session),
         Verb::Node(command) => verbs::node::run(command, &session),
         Verb::Task(command) => verbs::task::run(command, &session),
+        Verb::User(command) => verbs::user::run(command, &session),
+        Verb::Api(command) => verbs::api_switch::run(command, &session),
+        Verb::Audit(args) => verbs::audit::run(&args, &session),
         Verb::Doctor => doctor::run(&session),
         Verb::Serve(args) => serve::run(args),
         Verb::Demo(args) => demo::run(args),

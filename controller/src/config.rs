@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::api::access::Allowance;
 use crate::dispatch::Limits;
 use crate::store::etcd::{EtcdLogin, EtcdOptions, EtcdTls};
 use crate::trust::Lifetimes;
@@ -21,6 +22,9 @@ pub struct Config {
     pub limits: Limits,
     pub tokens: TokenConfig,
     pub lifetimes: Lifetimes,
+    pub login: LoginConfig,
+    /// How long an entry of the audit log is kept. Default 400 days.
+    pub audit_keep: Duration,
     /// Where the credentials of a first start are written (mode 0600) instead of to standard output.
     pub first_run_file: Option<PathBuf>,
 }
@@ -58,6 +62,31 @@ pub struct TokenConfig {
     pub join_ttl: Duration,
 }
 
+/// How failed log-ins are slowed down, and whose word about the caller's address counts.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LoginConfig {
+    /// For one user name, whether it exists or not. Default 10 at once, then one in 30 seconds.
+    pub per_name: Allowance,
+    /// For one address. Default 60 at once, then one in 5 seconds.
+    pub per_address: Allowance,
+    /// Proxies whose `X-Forwarded-For` is believed. None by default.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for LoginConfig {
+    fn default() -> Self {
+        Self {
+            per_name: Allowance { burst: 10, refill: Duration::from_secs(30) },
+            per_address: Allowance { burst: 60, refill: Duration::from_secs(5) },
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// Default of `audit.keep_days`.
+const AUDIT_DAYS: u32 = 400;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -82,6 +111,8 @@ impl Config {
             limits: Limits::default(),
             tokens: TokenConfig::default(),
             lifetimes: Lifetimes::default(),
+            login: LoginConfig::default(),
+            audit_keep: DAY * AUDIT_DAYS,
             first_run_file: None,
         }
     }
@@ -130,6 +161,10 @@ struct Raw {
     tokens: RawTokens,
     #[serde(default)]
     trust: RawTrust,
+    #[serde(default)]
+    login: RawLogin,
+    #[serde(default)]
+    audit: RawAudit,
     first_run_file: Option<PathBuf>,
 }
 
@@ -190,6 +225,59 @@ struct RawTrust {
     server_certificate_seconds: Option<u64>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLogin {
+    failures_per_name: Option<u32>,
+    name_refill_seconds: Option<u64>,
+    failures_per_address: Option<u32>,
+    address_refill_seconds: Option<u64>,
+    #[serde(default)]
+    trusted_proxies: Vec<IpAddr>,
+}
+
+impl RawLogin {
+    fn check(self) -> Result<LoginConfig, ConfigError> {
+        let allowance =
+            |burst: (&'static str, Option<u32>), refill: (&'static str, Option<u64>), default: Allowance| {
+                let burst = match burst {
+                    (key, Some(0)) => return Err(ConfigError::Value { key, why: "must be at least 1".to_owned() }),
+                    (_, burst) => burst.unwrap_or(default.burst),
+                };
+                Ok(Allowance { burst, refill: seconds(refill.0, refill.1, default.refill)? })
+            };
+        let default = LoginConfig::default();
+        Ok(LoginConfig {
+            per_name: allowance(
+                ("login.failures_per_name", self.failures_per_name),
+                ("login.name_refill_seconds", self.name_refill_seconds),
+                default.per_name,
+            )?,
+            per_address: allowance(
+                ("login.failures_per_address", self.failures_per_address),
+                ("login.address_refill_seconds", self.address_refill_seconds),
+                default.per_address,
+            )?,
+            trusted_proxies: self.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
+        })
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawAudit {
+    keep_days: Option<u32>,
+}
+
+impl RawAudit {
+    fn check(&self) -> Result<Duration, ConfigError> {
+        match self.keep_days {
+            Some(0) => Err(ConfigError::Value { key: "audit.keep_days", why: "must be at least 1".to_owned() }),
+            days => Ok(DAY * days.unwrap_or(AUDIT_DAYS)),
+        }
+    }
+}
+
 /// Ports of an installation that names none.
 const REST_PORT: u16 = 8443;
 const LINK_PORT: u16 = 8444;
@@ -232,6 +320,8 @@ impl Raw {
                     lifetimes.server,
                 )?,
             },
+            login: self.login.check()?,
+            audit_keep: self.audit.check()?,
             first_run_file: self.first_run_file,
         }
         .checked()
@@ -300,6 +390,9 @@ mod tests {
             ("data_dir = '/x'\n[rest]\nplain_http = true", "rest.plain_http"),
             ("data_dir = '/x'\n[store]\nengine = 'etcd'", "store.endpoints"),
             ("data_dir = '/x'\n[limits]\nstall_seconds = 0", "limits.stall_seconds"),
+            ("data_dir = '/x'\n[login]\nfailures_per_name = 0", "login.failures_per_name"),
+            ("data_dir = '/x'\n[login]\ntrusted_proxies = ['proxy']", "trusted_proxies"),
+            ("data_dir = '/x'\n[audit]\nkeep_days = 0", "audit.keep_days"),
             ("data_dir = '/x'\n[link]\nadvertise = 'nowhere'", "link.advertise"),
             ("", "data_dir"),
         ] {

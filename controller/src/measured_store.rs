@@ -28,6 +28,16 @@ impl Store for MeasuredStore {
         self.engine.list(prefix)
     }
 
+    fn range<'a>(
+        &'a self,
+        from: &'a str,
+        to: &'a str,
+        limit: usize,
+        backwards: bool,
+    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
+        self.engine.range(from, to, limit, backwards)
+    }
+
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
         Box::pin(async move {
             let started = Instant::now();

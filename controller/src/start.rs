@@ -16,6 +16,7 @@ use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
 use crate::agents::service::LinkService;
+use crate::api::access::Doors;
 use crate::api::native::telemetry;
 use crate::api::{self, Ctx, Settings};
 use crate::app::accounts::{AccountError, FirstRun, first_run};
@@ -95,11 +96,12 @@ impl Controller {
             links: Arc::new(Links::default()),
             jobs: Arc::new(Jobs::new(Timestamp::now())),
             settings: settings(&config, link_address),
+            doors: Doors::new(&config.login),
         });
 
         tasks.spawn(dispatch::run(ctx.clone(), config.limits, cancel.child_token()));
         tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
-        tasks.spawn(upkeep::run(ctx.clone(), cancel.child_token()));
+        tasks.spawn(upkeep::run(ctx.clone(), config.audit_keep, cancel.child_token()));
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));
         tasks.spawn(serve::rest(rest.0, rest_tls, router(&ctx), config.rest.max_connections, cancel.child_token()));

@@ -1,5 +1,7 @@
 //! One file per verb: its arguments and what it does.
 
+pub mod api_switch;
+pub mod audit;
 pub mod capture;
 pub mod completions;
 pub mod context;
@@ -13,6 +15,7 @@ pub mod node;
 pub mod object;
 pub mod order;
 pub mod task;
+pub mod user;
 pub mod wait;
 
 use crate::api::Api;

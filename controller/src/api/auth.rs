@@ -4,7 +4,9 @@
 //! they are or in base64, as FOG's own clients do.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -13,12 +15,14 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use foghorn_types::Role;
 use tokio::sync::Semaphore;
+use tracing::warn;
 
-use crate::app::accounts;
+use super::Ctx;
+use crate::app::{accounts, passwords, users};
+use crate::state::Tables;
 use crate::state::classes::User;
 use crate::state::classes::user::token_key;
 use crate::state::value::Flag;
-use crate::state::{State, Tables};
 
 /// A caller who may use the API.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +53,11 @@ pub enum AuthError {
     ApiToken,
     #[error("neither a user token nor a password was right")]
     User,
+    #[error("too many failed log-ins, try again later")]
+    TooMany {
+        /// Time after which another attempt is looked at.
+        wait: Duration,
+    },
 }
 
 impl IntoResponse for AuthError {
@@ -58,6 +67,7 @@ impl IntoResponse for AuthError {
             Self::ApiOff => (StatusCode::FOUND, [(header::LOCATION, "/fog/management/index.php")]).into_response(),
             Self::ApiToken => (StatusCode::FORBIDDEN, [json]).into_response(),
             Self::User => (StatusCode::UNAUTHORIZED, [json]).into_response(),
+            Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, [json]).into_response(),
         }
     }
 }
@@ -71,25 +81,50 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     }
 }
 
-/// Finds out who is calling.
+/// Finds out who is calling from the address `from`. `even_when_off`: an administrator may call although the API is off,
+/// because that is how it is switched on again.
 ///
 /// # Errors
 /// [`AuthError`] when nobody may.
-pub async fn authenticate(state: &State, headers: &HeaderMap) -> Result<Principal, AuthError> {
-    let by_token = state.read(|tables| {
+pub async fn authenticate(
+    ctx: &Ctx,
+    headers: &HeaderMap,
+    from: IpAddr,
+    even_when_off: bool,
+) -> Result<Principal, AuthError> {
+    let tokens = candidates(headers, "fog-user-token");
+    let by_token = ctx.state.read(|tables| {
         let api = tables.api().ok_or(AuthError::ApiToken)?;
-        if !api.enabled {
+        if !api.enabled && !even_when_off {
             return Err(AuthError::ApiOff);
         }
         let sent = candidates(headers, "fog-api-token");
         if !sent.iter().any(|token| hash_is(token, &api.token_hash)) {
-            return Err(AuthError::ApiToken);
+            return Err(if sent.is_empty() { AuthError::ApiToken } else { wrong(ctx, from, AuthError::ApiToken) });
         }
-        Ok(user_by_token(tables, &candidates(headers, "fog-user-token")))
-    })?;
-    match by_token {
-        Some(principal) => Ok(principal),
-        None => by_password(state, headers).await,
+        Ok((user_by_token(tables, &tokens), api.enabled))
+    });
+    let (by_token, is_on) = by_token?;
+    let caller = match by_token {
+        Some(caller) => caller,
+        None => match basic(headers) {
+            Some((name, password)) => by_password(ctx, from, &name, password).await?,
+            None if tokens.is_empty() => return Err(AuthError::User),
+            None => return Err(wrong(ctx, from, AuthError::User)),
+        },
+    };
+    if is_on || caller.is_administrator() { Ok(caller) } else { Err(AuthError::ApiOff) }
+}
+
+/// What a wrong token is answered with. A right one is never held up: 512 random bits cannot be guessed, and many callers
+/// may share an address. What is slowed down is noise.
+fn wrong(ctx: &Ctx, from: IpAddr, error: AuthError) -> AuthError {
+    match ctx.doors.wait_of_address(from) {
+        Some(wait) => AuthError::TooMany { wait },
+        None => {
+            ctx.doors.failed_from(from);
+            error
+        }
     }
 }
 
@@ -124,19 +159,23 @@ fn user_by_token(tables: &Tables, sent: &[String]) -> Option<Principal> {
 }
 
 /// FOG does not ask here whether the user may use the API; the API token has been checked.
-async fn by_password(state: &State, headers: &HeaderMap) -> Result<Principal, AuthError> {
-    let (name, password) = basic(headers).ok_or(AuthError::User)?;
-    let user = state.read(|tables| tables.of::<User>().named(&name).cloned());
+async fn by_password(ctx: &Ctx, from: IpAddr, name: &str, password: Vec<u8>) -> Result<Principal, AuthError> {
+    let user = ctx.state.read(|tables| tables.of::<User>().named(name).cloned());
     // An unknown name costs as much time as a wrong password, so that names cannot be found out.
-    let phc = user.as_ref().map_or(NOBODY, |user| user.password_hash.as_str()).to_owned();
-    let right = password_is(password, phc).await;
-    match user {
-        Some(user) if right => {
-            let (name, created_by) = (user.name.clone(), user.name.clone());
-            Ok(Principal { user: user.id, name, created_by, role: user.role() })
-        }
-        _ => Err(AuthError::User),
+    let hash = user.as_ref().map(|user| user.password_hash.as_str()).filter(|hash| !hash.is_empty());
+    let right = Attempt::new(ctx, from, name, password.clone(), hash.unwrap_or(NOBODY)).judge().await?;
+    let Some(user) = user.filter(|_| right) else { return Err(AuthError::User) };
+    if passwords::is_imported(&user.password_hash)
+        && let Err(error) = users::rehash(&ctx.state, &user, password).await
+    {
+        warn!(
+            user = user.id,
+            error = &error as &dyn std::error::Error,
+            "an imported password could not be hashed anew"
+        );
     }
+    let (name, created_by) = (user.name.clone(), user.name.clone());
+    Ok(Principal { user: user.id, name, created_by, role: user.role() })
 }
 
 /// A hash that no password has been found for: its 32 bytes are zeros.
@@ -155,7 +194,8 @@ fn basic(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
 }
 
 /// Passwords that were right, by a hash under a key of this process: a script that sends Basic with every request would
-/// otherwise cost 20 MiB and tens of milliseconds each time.
+/// otherwise cost 20 MiB and tens of milliseconds each time. The address is part of the hash, so that somebody else who
+/// guesses the password of a busy user is not let in past the count of failures.
 static RIGHT: LazyLock<Mutex<HashSet<[u8; 32]>>> = LazyLock::new(Mutex::default);
 static RIGHT_KEY: LazyLock<Option<[u8; 32]>> = LazyLock::new(|| {
     let mut key = [0; 32];
@@ -166,27 +206,67 @@ const MOST_REMEMBERED: usize = 1024;
 /// Passwords that are checked at the same time, so that guessing them cannot take all memory and cores.
 static CHECKS: Semaphore = Semaphore::const_new(2);
 
-async fn password_is(password: Vec<u8>, phc: String) -> bool {
-    let remembered = RIGHT_KEY.as_ref().map(|key| {
-        let mut hasher = blake3::Hasher::new_keyed(key);
-        hasher.update(&(phc.len() as u64).to_le_bytes()).update(phc.as_bytes()).update(&password);
-        *hasher.finalize().as_bytes()
-    });
-    let right = || RIGHT.lock().unwrap_or_else(PoisonError::into_inner);
-    if remembered.is_some_and(|hash| right().contains(&hash)) {
-        return true;
+/// One log-in with a name and a password.
+struct Attempt<'c> {
+    ctx: &'c Ctx,
+    from: IpAddr,
+    name: &'c str,
+    password: Vec<u8>,
+    hash: String,
+    /// How it is remembered when it is right.
+    mark: Option<[u8; 32]>,
+}
+
+impl<'c> Attempt<'c> {
+    fn new(ctx: &'c Ctx, from: IpAddr, name: &'c str, password: Vec<u8>, hash: &str) -> Self {
+        let mark = RIGHT_KEY.as_ref().map(|key| {
+            let mut hasher = blake3::Hasher::new_keyed(key);
+            hasher.update(from.to_string().as_bytes()).update(b" ");
+            hasher.update(&(hash.len() as u64).to_le_bytes()).update(hash.as_bytes()).update(&password);
+            *hasher.finalize().as_bytes()
+        });
+        Self { ctx, from, name, password, hash: hash.to_owned(), mark }
     }
-    let Ok(_permit) = CHECKS.acquire().await else { return false };
-    let matches =
-        tokio::task::spawn_blocking(move || accounts::password_matches(&password, &phc)).await.unwrap_or(false);
-    if let Some(hash) = remembered.filter(|_| matches) {
-        let mut right = right();
-        if right.len() >= MOST_REMEMBERED {
-            right.clear();
+
+    /// Whether it has been right before. An address that has failed too often is not asked about.
+    fn is_remembered(&self) -> Result<bool, AuthError> {
+        if let Some(wait) = self.ctx.doors.wait_of_address(self.from) {
+            return Err(AuthError::TooMany { wait });
         }
-        right.insert(hash);
+        let right = RIGHT.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.mark.is_some_and(|mark| right.contains(&mark)) {
+            return Ok(true);
+        }
+        match self.ctx.doors.wait_of_name(self.name) {
+            Some(wait) => Err(AuthError::TooMany { wait }),
+            None => Ok(false),
+        }
     }
-    matches
+
+    async fn judge(self) -> Result<bool, AuthError> {
+        if self.is_remembered()? {
+            return Ok(true);
+        }
+        let Ok(_permit) = CHECKS.acquire().await else { return Ok(false) };
+        // Again: those before us in the queue may have failed, or have been the same.
+        if self.is_remembered()? {
+            return Ok(true);
+        }
+        let Self { ctx, from, name, password, hash, mark } = self;
+        let checked = tokio::task::spawn_blocking(move || passwords::matches(&password, &hash)).await;
+        if !checked.unwrap_or(false) {
+            ctx.doors.failed_login(name, from);
+            return Ok(false);
+        }
+        if let Some(mark) = mark {
+            let mut right = RIGHT.lock().unwrap_or_else(PoisonError::into_inner);
+            if right.len() >= MOST_REMEMBERED {
+                right.clear();
+            }
+            right.insert(mark);
+        }
+        Ok(true)
+    }
 }
 
 #[cfg(test)]
@@ -211,8 +291,8 @@ mod tests {
         assert_eq!(basic(&headers), Some(("fog".to_owned(), b"a:b".to_vec())));
     }
 
-    #[tokio::test]
-    async fn nobody_has_no_password() {
-        assert!(!password_is(b"password".to_vec(), NOBODY.to_owned()).await);
+    #[test]
+    fn nobody_has_no_password() {
+        assert!(!passwords::matches(b"password", NOBODY));
     }
 }

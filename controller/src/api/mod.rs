@@ -24,6 +24,8 @@ pub struct Ctx {
     pub links: Arc<Links>,
     pub jobs: Arc<Jobs>,
     pub settings: Settings,
+    /// Counts failed log-ins.
+    pub doors: access::Doors,
 }
 
 /// The part of the configuration that handlers need.

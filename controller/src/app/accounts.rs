@@ -2,11 +2,10 @@
 //!
 //! Tokens are random and long, so a fast hash (BLAKE3) protects them; passwords are neither and get argon2id.
 
-use argon2::Argon2;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use foghorn_types::Timestamp;
 
+use super::passwords;
 use crate::state::classes::User;
 use crate::state::settings::ApiSettings;
 pub use crate::state::settings::hash_token;
@@ -124,12 +123,7 @@ async fn change_api(state: &State, change: impl Fn(&mut ApiSettings)) -> Result<
 
 async fn prepare(new: NewUser) -> Result<User, AccountError> {
     let NewUser { name, password, token, api, kind } = new;
-    let hashed = tokio::task::spawn_blocking(move || {
-        Argon2::default()
-            .hash_password(password.as_bytes())
-            .map(|hash| hash.to_string())
-            .map_err(|error| error.to_string())
-    });
+    let hashed = tokio::task::spawn_blocking(move || passwords::hash(password.as_bytes()));
     let password_hash =
         hashed.await.map_err(|error| AccountError::Hash(error.to_string()))?.map_err(AccountError::Hash)?;
     let token_hash = if token.is_empty() { String::new() } else { hash_token(&token) };
@@ -145,14 +139,8 @@ async fn prepare(new: NewUser) -> Result<User, AccountError> {
     })
 }
 
-/// Whether a password is the one that was hashed. Takes tens of milliseconds of a core: not on an async thread.
-#[must_use]
-pub fn password_matches(password: &[u8], phc: &str) -> bool {
-    PasswordHash::new(phc).is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
-}
-
 /// 512 random bits as 128 hexadecimal digits, the shape of FOG's tokens.
-fn token() -> Result<String, AccountError> {
+pub(crate) fn token() -> Result<String, AccountError> {
     random(64).map(|bytes| HEXLOWER.encode(&bytes))
 }
 

@@ -1,14 +1,17 @@
 //! What can be done to the state, whatever dialect asks for it. One file per subject; each function takes what it needs.
 
 pub mod accounts;
+pub mod audit;
 pub mod check_in;
 pub mod dynamic_objects;
 pub mod enrolment;
 pub mod objects;
 pub mod one_time;
+pub mod passwords;
 pub mod sessions;
 pub mod task_outcome;
 pub mod tasks;
+pub mod users;
 pub(crate) mod wake;
 
 pub use accounts::{FirstRun, first_run};

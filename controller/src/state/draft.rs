@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foghorn_types::Timestamp;
 
+use super::actor::Actor;
+use super::audit::{self, Notes};
 use super::class::{Clash, Class, Row};
 use super::key;
 use super::record;
@@ -36,6 +39,8 @@ pub struct Draft<'t> {
     bytes: usize,
     /// Related rows that had no room.
     postponed: usize,
+    /// Which fields change, for the audit log.
+    pub(super) notes: Notes,
 }
 
 impl<'t> Draft<'t> {
@@ -49,6 +54,7 @@ impl<'t> Draft<'t> {
             step,
             bytes: 0,
             postponed: 0,
+            notes: Notes::default(),
         }
     }
 
@@ -147,6 +153,7 @@ impl<'t> Draft<'t> {
         let id = object.id();
         let key = key::object(C::NAME, id);
         self.guard(None, &object)?;
+        self.notes.changed(&key, &C::default(), &object);
         self.compares.insert(key.clone(), Compare::Absent(key.clone()));
         self.put(key, record::encode(&object));
         Ok(id)
@@ -159,7 +166,9 @@ impl<'t> Draft<'t> {
     pub fn update<C: Class>(&mut self, row: &Row<C>, object: &C) -> Result<(), Refusal> {
         self.guard(Some(row), object)?;
         self.unchanged(row);
-        self.put(key::object(C::NAME, row.id()), record::encode(object));
+        let key = key::object(C::NAME, row.id());
+        self.notes.changed(&key, &**row, object);
+        self.put(key, record::encode(object));
         Ok(())
     }
 
@@ -294,7 +303,13 @@ impl<'t> Draft<'t> {
         self.ops.is_empty()
     }
 
-    pub(crate) fn into_txn(self) -> Txn {
+    /// The transaction, with an entry in the audit log when somebody asked for it.
+    pub(crate) fn into_txn(mut self, actor: Option<&Actor>) -> Txn {
+        if let Some(actor) = actor
+            && let Some(op) = audit::put_op(actor, self.ops.values(), &self.notes, self.tables, Timestamp::now())
+        {
+            self.operate(op);
+        }
         Txn { compares: self.compares.into_values().collect(), ops: self.ops.into_values().collect() }
     }
 }

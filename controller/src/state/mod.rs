@@ -4,6 +4,8 @@
 //! the tables show and committed with compares; the caller gets its answer when this controller's tables show the change,
 //! so whoever reads after writing reads what was written.
 
+pub mod actor;
+pub mod audit;
 pub mod class;
 pub mod classes;
 pub mod content;
@@ -157,12 +159,16 @@ impl State {
         mut change: impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>,
     ) -> Result<(R, usize), Refusal> {
         let mut changed = self.changed();
+        let actor = actor::current();
         for _ in 0..ATTEMPTS {
             changed.mark_unchanged();
             let (result, postponed, txn) = self.read(|tables| {
                 let mut draft = Draft::new(tables, step);
+                draft.notes.want(actor.is_some());
                 let result = change(&mut draft)?;
-                Ok::<_, Refusal>((result, draft.postponed(), (!draft.is_empty()).then(|| draft.into_txn())))
+                let postponed = draft.postponed();
+                let txn = (!draft.is_empty()).then(|| draft.into_txn(actor.as_deref()));
+                Ok::<_, Refusal>((result, postponed, txn))
             })?;
             let Some(txn) = txn else { return Ok((result, postponed)) };
             match self.commit(txn).await? {

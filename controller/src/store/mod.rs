@@ -158,6 +158,16 @@ pub trait Store: Send + Sync + 'static {
     /// Every entry whose key starts with `prefix`, at one revision, linearizable.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>>;
 
+    /// At most `limit` entries with `from` ≤ key < `to`, linearizable; the last ones first when `backwards`. For what the
+    /// watch cache does not keep.
+    fn range<'a>(
+        &'a self,
+        from: &'a str,
+        to: &'a str,
+        limit: usize,
+        backwards: bool,
+    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>>;
+
     /// Applies `txn` if all its compares hold. Durable when it returns.
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>>;
 

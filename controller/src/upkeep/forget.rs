@@ -5,8 +5,8 @@ use std::time::Duration;
 use foghorn_types::Timestamp;
 use tracing::debug;
 
-use crate::state::{Draft, Refusal, State};
-use crate::store::Op;
+use crate::state::{Draft, Refusal, State, audit};
+use crate::store::{Op, Store, StoreError, Txn};
 
 /// A token is remembered this long after its use or its end, so that a replay is called one.
 pub(super) const TOKEN_MEMORY: Duration = Duration::from_secs(60 * 60);
@@ -50,6 +50,28 @@ pub(super) async fn runs(state: &State, now: Timestamp) -> Result<usize, Refusal
     let removed = removed.await?;
     if removed > 0 {
         debug!(removed, "removed runs of deleted tasks");
+    }
+    Ok(removed)
+}
+
+/// Removes entries of the audit log that were made before this time.
+pub(super) async fn audit(store: &dyn Store, before: Timestamp) -> Result<usize, StoreError> {
+    let mut removed = 0;
+    for _ in 0..BATCHES {
+        let old = store.range(audit::PREFIX, &audit::key_at(before), BATCH, false).await?;
+        let ops: Vec<Op> = old.into_iter().map(|entry| Op::Delete { key: entry.key }).collect();
+        let some = ops.len();
+        if some > 0 {
+            // Another controller may remove the same ones: deleting twice is no change.
+            store.commit(Txn { compares: Vec::new(), ops }).await?;
+        }
+        removed += some;
+        if some < BATCH {
+            break;
+        }
+    }
+    if removed > 0 {
+        debug!(removed, "removed old entries of the audit log");
     }
     Ok(removed)
 }

@@ -24,19 +24,19 @@ const PERIOD: Duration = Duration::from_secs(60);
 const JOB_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Tidies once a minute until `cancel`.
-pub(crate) async fn run(ctx: Arc<Ctx>, cancel: CancellationToken) {
+pub(crate) async fn run(ctx: Arc<Ctx>, audit_keep: Duration, cancel: CancellationToken) {
     let mut history = History::new(Keep::default());
     let mut tick = tokio::time::interval(PERIOD);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while cancel.run_until_cancelled(tick.tick()).await.is_some() {
-        let round = round(&ctx, &mut history).instrument(info_span!("upkeep_round"));
+        let round = round(&ctx, audit_keep, &mut history).instrument(info_span!("upkeep_round"));
         if cancel.run_until_cancelled(round).await.is_none() {
             return;
         }
     }
 }
 
-async fn round(ctx: &Ctx, history: &mut History) {
+async fn round(ctx: &Ctx, audit_keep: Duration, history: &mut History) {
     let now = Timestamp::now();
     ctx.jobs.give_up(now, JOB_PATIENCE);
     telemetry::recorder().run_upkeep();
@@ -48,6 +48,9 @@ async fn round(ctx: &Ctx, history: &mut History) {
     }
     if let Err(error) = sessions::settle(&ctx.state, Settle::All).await {
         warn!(error = &error as &dyn std::error::Error, "could not close multicast sessions");
+    }
+    if let Err(error) = forget::audit(&**ctx.state.store(), now - audit_keep).await {
+        warn!(error = &error as &dyn std::error::Error, "could not remove old entries of the audit log");
     }
     let last = ctx.state.read_at(|_, revision| revision);
     if let Err(error) = history.tidy(&**ctx.state.store(), Instant::now(), last).await {

@@ -6,6 +6,8 @@
     reason = "helpers of a test may fail loudly and are seen by this binary only"
 )]
 
+mod accounts;
+mod audit;
 #[allow(dead_code, reason = "another suite uses the rest")]
 #[path = "../store_conformance/engine.rs"]
 mod engine;

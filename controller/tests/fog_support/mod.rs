@@ -13,6 +13,7 @@ use data_encoding::BASE64;
 use foghorn_controller::agents::jobs::Jobs;
 use foghorn_controller::agents::links::Links;
 use foghorn_controller::agents::live::Live;
+use foghorn_controller::api::access::Doors;
 use foghorn_controller::api::{self, Ctx, Settings};
 use foghorn_controller::app::accounts::{self, NewUser};
 use foghorn_controller::app::{self, FirstRun};
@@ -88,6 +89,7 @@ impl Server {
             trust: Arc::new(Trust::load_or_create(folder.path()).unwrap()),
             links: Arc::new(Links::default()),
             jobs: Arc::new(Jobs::new(Timestamp::now())),
+            doors: Doors::default(),
             settings: Settings {
                 task_deadline: Duration::from_secs(3600),
                 link_address: "127.0.0.1:1".to_owned(),

@@ -4,5 +4,7 @@
 //! and addresses. [`native`] holds the bodies of Foghorn's own routes. Nothing here knows the domain: the public JSON must
 //! not move when the domain does.
 
+pub mod accounts;
+pub mod audit;
 pub mod fog;
 pub mod native;

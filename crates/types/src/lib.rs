@@ -16,5 +16,5 @@ pub use ids::{GroupId, HostId, ImageId, StorageGroupId, StorageNodeId, TaskId};
 pub use mac::{MacAddress, ParseMacError};
 pub use names::{CertificateName, NodeName, ParseCertificateNameError, ParseNodeNameError};
 pub use role::{ParseRoleError, Role};
-pub use timestamp::Timestamp;
+pub use timestamp::{ParseTimestampError, Timestamp};
 pub use units::{BitRate, ByteCount, ByteOffset, ChunkIndex, SectorSize, UnknownSectorSize};

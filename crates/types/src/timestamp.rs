@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,21 @@ impl Sub<Duration> for Timestamp {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 }
+
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    /// RFC 3339 with any offset.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| ParseTimestampError(text.to_owned()))?;
+        Ok(Self(time.as_millisecond()))
+    }
+}
+
+/// A text that is no time.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0:?} is no time in the form of RFC 3339, such as 2026-01-31T08:00:00Z")]
+pub struct ParseTimestampError(String);
 
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC.

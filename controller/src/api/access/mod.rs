@@ -4,20 +4,28 @@
 //! What a route needs is in two tables: [`rule`] for the native routes, [`super::fog::needed`] for the FOG dialect. What is
 //! in neither is for administrators only, so a route that somebody forgot to enter is closed, not open.
 
+mod doors;
+mod peer;
 mod rule;
+mod throttle;
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use foghorn_proto::http::Problem;
+use foghorn_proto::http::{Problem, TRACEPARENT};
 use foghorn_types::Role;
 
+pub use self::doors::Doors;
+pub use self::throttle::Allowance;
 use super::auth::{self, AuthError, Principal};
 use super::{Ctx, fog};
+use crate::state::actor::{self, Actor};
 
 /// What a route needs of its caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,18 +50,53 @@ impl Dialect {
     }
 }
 
-/// Lets a request through, with its [`Principal`] among its extensions, or answers it.
+/// Lets a request through, with its [`Principal`] among its extensions and on its behalf, or answers it.
 pub async fn admit(State(ctx): State<Arc<Ctx>>, mut request: Request, next: Next) -> Response {
     let dialect = Dialect::of(request.uri().path());
     let Need::Role(needed) = need(dialect, &request) else { return next.run(request).await };
-    match auth::authenticate(&ctx.state, request.headers()).await {
-        Err(error) => turned_away(dialect, error),
-        Ok(caller) if caller.role < needed => forbidden(&caller, needed),
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
+    let from = ctx.doors.address_of(&request);
+    let caller = match auth::authenticate(&ctx, request.headers(), from, dialect == Dialect::Native).await {
+        Ok(caller) if caller.role < needed => return forbidden(&caller, needed),
+        Ok(caller) => caller,
+        Err(error) => return turned_away(dialect, error),
+    };
+    // Reading changes nothing, and most requests read.
+    let actor = (!is_reading(request.method())).then(|| acting(&caller, from, &request));
+    request.extensions_mut().insert(caller);
+    match actor {
+        Some(actor) => actor::on_behalf(actor, next.run(request)).await,
+        None => next.run(request).await,
     }
+}
+
+fn is_reading(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
+}
+
+/// Longer names of requests are cut off: the log is no place to keep a caller's texts.
+const LONGEST_NOTE: usize = 200;
+
+fn acting(caller: &Principal, from: IpAddr, request: &Request) -> Actor {
+    let headers = request.headers();
+    Actor {
+        user: caller.user,
+        name: caller.name.clone(),
+        from,
+        method: request.method().to_string(),
+        path: request.uri().path().chars().take(LONGEST_NOTE).collect(),
+        request: note(headers, "x-request-id").or_else(|| trace_id(headers)).unwrap_or_default(),
+        idempotency_key: note(headers, "idempotency-key"),
+    }
+}
+
+fn note(headers: &HeaderMap, name: &str) -> Option<String> {
+    let text = headers.get(name)?.to_str().ok()?.trim();
+    (!text.is_empty()).then(|| text.chars().take(LONGEST_NOTE).collect())
+}
+
+/// The second part of a W3C trace context.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    headers.get(TRACEPARENT)?.to_str().ok()?.split('-').nth(1).map(str::to_owned)
 }
 
 /// Every native route that has been entered in the table, with the least role it needs (`None`: open to everybody).
@@ -78,11 +121,19 @@ fn need(dialect: Dialect, request: &Request) -> Need {
 
 fn turned_away(dialect: Dialect, error: AuthError) -> Response {
     let status = match (dialect, error) {
+        (_, AuthError::TooMany { wait }) => return too_many(wait, error.to_string()),
         (Dialect::Fog, error) => return error.into_response(),
         (Dialect::Native, AuthError::User) => StatusCode::UNAUTHORIZED,
         (Dialect::Native, AuthError::ApiToken | AuthError::ApiOff) => StatusCode::FORBIDDEN,
     };
     problem(status, error.to_string())
+}
+
+fn too_many(wait: Duration, error: String) -> Response {
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, error);
+    let seconds = wait.as_secs() + 1;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
 }
 
 fn forbidden(caller: &Principal, needed: Role) -> Response {

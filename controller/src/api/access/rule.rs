@@ -45,6 +45,19 @@ pub(super) static RULES: &[Rule] = &[
     // Who belongs to the installation.
     (Method::POST, "/foghorn/v1/nodes/join-token", role(Administrator)),
     (Method::POST, "/foghorn/v1/nodes/{id}/revoke", role(Administrator)),
+    // Who may use the API, and what they did.
+    (Method::GET, "/foghorn/v1/api", role(Administrator)),
+    (Method::PUT, "/foghorn/v1/api", role(Administrator)),
+    (Method::GET, "/foghorn/v1/audit", role(Administrator)),
+    (Method::GET, "/foghorn/v1/users", role(Administrator)),
+    (Method::POST, "/foghorn/v1/users", role(Administrator)),
+    (Method::GET, "/foghorn/v1/users/{id}", role(Administrator)),
+    (Method::PATCH, "/foghorn/v1/users/{id}", role(Administrator)),
+    (Method::DELETE, "/foghorn/v1/users/{id}", role(Administrator)),
+    (Method::PUT, "/foghorn/v1/users/{id}/password", role(Administrator)),
+    (Method::POST, "/foghorn/v1/users/{id}/token", role(Administrator)),
+    // Last: replaces the token with which everything else is called.
+    (Method::POST, "/foghorn/v1/api/token", role(Administrator)),
 ];
 
 /// What the route needs for this method.

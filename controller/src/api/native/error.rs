@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::Problem;
 use tracing::warn;
 
+use crate::app::accounts::AccountError;
 use crate::app::check_in::{BootTokenError, CheckInError};
 use crate::app::enrolment::EnrolError;
 use crate::app::one_time::TokenError;
@@ -101,6 +102,15 @@ impl From<CheckInError> for Refused {
             CheckInError::Request(_) => Self::field(StatusCode::BAD_REQUEST, "csr_pem", chain(&error)),
             CheckInError::Issue(_) => internal(&error),
             CheckInError::State(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<AccountError> for Refused {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Refused(refusal) => refusal.into(),
+            AccountError::Random(_) | AccountError::Hash(_) => internal(&error),
         }
     }
 }

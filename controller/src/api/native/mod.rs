@@ -1,5 +1,6 @@
 //! Foghorn's own routes: enrolment and check-in (no credentials but a token), operations beside the dialects, health.
 
+mod audit;
 mod clients;
 mod error;
 mod health;
@@ -9,11 +10,12 @@ mod nodes;
 mod operator;
 mod tasks;
 pub mod telemetry;
+mod users;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use foghorn_proto::http::{CA_PATH, CHECK_IN_PATH, ENROL_PATH, ORDER_PATH};
 
 use super::Ctx;
@@ -28,6 +30,9 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route(ENROL_PATH, post(nodes::enrol))
         .route(CHECK_IN_PATH, post(clients::check_in))
         .route(ORDER_PATH, get(clients::order))
+        .route("/foghorn/v1/api", get(users::api).put(users::set_api))
+        .route("/foghorn/v1/api/token", post(users::api_token))
+        .route("/foghorn/v1/audit", get(audit::list))
         .route("/foghorn/v1/hosts/{id}/boot-token", post(clients::boot_token))
         .route("/foghorn/v1/nodes", get(node_status::list))
         .route("/foghorn/v1/nodes/join-token", post(nodes::join_token))
@@ -38,6 +43,10 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/foghorn/v1/jobs/{id}", get(nodes::job))
         .route("/foghorn/v1/tasks", get(tasks::list))
         .route("/foghorn/v1/tasks/{id}", get(tasks::show))
+        .route("/foghorn/v1/users", get(users::list).post(users::create))
+        .route("/foghorn/v1/users/{id}", get(users::show).patch(users::edit).delete(users::remove))
+        .route("/foghorn/v1/users/{id}/password", put(users::password))
+        .route("/foghorn/v1/users/{id}/token", post(users::token))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -129,6 +129,18 @@ impl Store for EmbeddedStore {
         Box::pin(self.shared.clone().reading("list keys", move |shared| tables::list(&shared.db, &prefix)))
     }
 
+    fn range<'a>(
+        &'a self,
+        from: &'a str,
+        to: &'a str,
+        limit: usize,
+        backwards: bool,
+    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        let read = move |shared: &Shared| tables::range(&shared.db, &from, &to, limit, backwards);
+        Box::pin(self.shared.clone().reading("read a range of keys", read))
+    }
+
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
         Box::pin(async move {
             check_txn(&txn)?;

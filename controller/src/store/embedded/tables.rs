@@ -86,6 +86,27 @@ pub(super) fn list(db: &Database, prefix: &str) -> Result<Snapshot, redb::Error>
     Ok(Snapshot { revision, entries })
 }
 
+pub(super) fn range(
+    db: &Database,
+    from: &str,
+    to: &str,
+    limit: usize,
+    backwards: bool,
+) -> Result<Vec<Entry>, redb::Error> {
+    if from >= to {
+        return Ok(Vec::new());
+    }
+    let keys = db.begin_read()?.open_table(KEYS)?;
+    let mut rows = keys.range(from..to)?;
+    let mut entries = Vec::new();
+    while entries.len() < limit {
+        let Some(row) = (if backwards { rows.next_back() } else { rows.next() }) else { break };
+        let (key, stored) = row?;
+        entries.push(entry(key.value(), stored.value()));
+    }
+    Ok(entries)
+}
+
 /// Part of the history.
 pub(super) enum Page {
     /// Everything under the prefix up to and including `up_to`.

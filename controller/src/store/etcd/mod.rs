@@ -13,7 +13,7 @@ mod watch;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcd_client::{Client, CompareOp, GetOptions, PutOptions, TxnOp};
+use etcd_client::{Client, CompareOp, GetOptions, PutOptions, SortOrder, SortTarget, TxnOp};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
@@ -83,6 +83,24 @@ impl EtcdStore {
                 return Ok(Some(Snapshot { revision: ours(at), entries }));
             }
         }
+    }
+
+    async fn range_entries(
+        &self,
+        from: &str,
+        to: &str,
+        limit: usize,
+        backwards: bool,
+    ) -> Result<Vec<Entry>, StoreError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let order = if backwards { SortOrder::Descend } else { SortOrder::Ascend };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let options = GetOptions::new().with_range(to).with_limit(limit).with_sort(SortTarget::Key, order);
+        let mut kv = self.client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let mut page = in_time("read a range of keys", CALL, kv.get(range_start(from), Some(options))).await?;
+        Ok(page.take_kvs().into_iter().filter_map(entry).collect())
     }
 
     async fn commit_txn(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
@@ -177,6 +195,16 @@ impl Store for EtcdStore {
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>> {
         Box::pin(self.list_entries(prefix))
+    }
+
+    fn range<'a>(
+        &'a self,
+        from: &'a str,
+        to: &'a str,
+        limit: usize,
+        backwards: bool,
+    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
+        Box::pin(self.range_entries(from, to, limit, backwards))
     }
 
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {

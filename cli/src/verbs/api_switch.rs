@@ -1,0 +1,88 @@
+//! `foghorn api`: the REST API as a whole.
+
+use clap::Subcommand;
+use foghorn_rest_types::accounts::{ApiSwitch, TokenMade};
+use serde_json::Value;
+
+use super::Session;
+use crate::confirm::confirm;
+use crate::context::{Contexts, default_path};
+use crate::exit::{Exit, Failure};
+use crate::output::Table;
+
+const API: &str = "/foghorn/v1/api";
+
+#[derive(Subcommand, Debug)]
+pub enum ApiCommand {
+    /// Say whether the API is on
+    #[command(after_help = "Example:\n  foghorn api status")]
+    Status,
+    /// Serve the dialects of other servers (/fog) again
+    #[command(after_help = "Example:\n  foghorn api on")]
+    On,
+    /// Stop serving the dialects of other servers; administrators keep this program's own routes
+    #[command(after_help = "Example:\n  foghorn api off --yes")]
+    Off {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Replace the API token and print the new one; every program that has the old one is refused from now on
+    #[command(after_help = "Example:\n  foghorn api token-reset --yes")]
+    TokenReset {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// # Errors
+/// As the server answers.
+pub fn run(command: ApiCommand, session: &Session) -> Result<Exit, Failure> {
+    let (api, output) = (session.api()?, session.output);
+    let switch = |enabled| api.native::<ApiSwitch>("PUT", API, Some(&ApiSwitch { enabled }));
+    let now = match command {
+        ApiCommand::Status => api.get::<ApiSwitch>(API)?,
+        ApiCommand::On => switch(true)?,
+        ApiCommand::Off { yes } => {
+            confirm(yes, &["every program that talks to /fog is turned away".to_owned()], "Switch off?")?;
+            switch(false)?
+        }
+        ApiCommand::TokenReset { yes } => {
+            confirm(yes, &["every program that has the API token is refused".to_owned()], "Replace it?")?;
+            let made: TokenMade = api.native("POST", &format!("{API}/token"), None::<&Value>)?;
+            let kept = keep(session, &made.token);
+            output.say(match kept {
+                Ok(true) => "the context of this server has the new API token:",
+                Ok(false) => "no context of this program had the old API token; the new one is:",
+                Err(_) => "the contexts could not be changed: log in again with the new API token:",
+            });
+            // First the token: it is shown once, and nothing must keep it from being seen.
+            output.show_value(&made.token, &made)?;
+            return kept.map(|_| Exit::Ok);
+        }
+    };
+    let mut table = Table::new(&["API"]);
+    table.row([if now.enabled { "on" } else { "off" }.to_owned()]);
+    output.show(&table, &now)?;
+    Ok(Exit::Ok)
+}
+
+/// Puts the new token into every context that had the old one of this server; says whether there was one.
+fn keep(session: &Session, token: &str) -> Result<bool, Failure> {
+    let used = session.connection.resolve()?;
+    // A script that gives everything by the environment may have no home; then there is no context either.
+    let Ok(path) = default_path() else { return Ok(false) };
+    let mut contexts = Contexts::load(&path)?;
+    let mut found = false;
+    for context in contexts.contexts.values_mut() {
+        if context.server == used.server && context.api_token == used.api_token {
+            context.api_token = token.to_owned();
+            found = true;
+        }
+    }
+    if found {
+        contexts.save(&path)?;
+    }
+    Ok(found)
+}

@@ -1,0 +1,79 @@
+//! Who has failed to log in lately.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use tracing::warn;
+
+use super::peer;
+use super::throttle::{Buckets, source};
+use crate::config::LoginConfig;
+use crate::state::value::fold;
+
+/// Failed log-ins by name and by address. Locks are held for a map access.
+#[derive(Debug)]
+pub struct Doors {
+    /// By BLAKE3 of the folded name: a name that was tried may be long.
+    names: Mutex<Buckets<[u8; 32]>>,
+    addresses: Mutex<Buckets<IpAddr>>,
+    proxies: Vec<IpAddr>,
+}
+
+impl Default for Doors {
+    fn default() -> Self {
+        Self::new(&LoginConfig::default())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key(name: &str) -> [u8; 32] {
+    *blake3::hash(fold(name).as_bytes()).as_bytes()
+}
+
+impl Doors {
+    #[must_use]
+    pub fn new(config: &LoginConfig) -> Self {
+        Self {
+            names: Mutex::new(Buckets::new(config.per_name)),
+            addresses: Mutex::new(Buckets::new(config.per_address)),
+            proxies: config.trusted_proxies.clone(),
+        }
+    }
+
+    /// The address that a request comes from.
+    pub(super) fn address_of(&self, request: &Request) -> IpAddr {
+        peer::address(request, &self.proxies)
+    }
+
+    /// How long log-ins from this address have to wait.
+    pub(in crate::api) fn wait_of_address(&self, from: IpAddr) -> Option<Duration> {
+        lock(&self.addresses).wait(&source(from), Instant::now())
+    }
+
+    /// How long log-ins under this name have to wait.
+    pub(in crate::api) fn wait_of_name(&self, name: &str) -> Option<Duration> {
+        lock(&self.names).wait(&key(name), Instant::now())
+    }
+
+    /// Counts a wrong token.
+    pub(in crate::api) fn failed_from(&self, from: IpAddr) {
+        metrics::counter!("foghorn_failed_logins_total").increment(1);
+        if lock(&self.addresses).fail(&source(from), Instant::now()) {
+            warn!(%from, "too many failed log-ins from one address, more are refused for a while");
+        }
+    }
+
+    /// Counts a wrong password, or any password of a name that does not exist.
+    pub(in crate::api) fn failed_login(&self, name: &str, from: IpAddr) {
+        self.failed_from(from);
+        if lock(&self.names).fail(&key(name), Instant::now()) {
+            let name: String = name.chars().take(40).collect();
+            warn!(name, %from, "too many failed log-ins under one name, more are refused for a while");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Where a request comes from. A proxy's word for it counts only where the configuration names the proxy.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::{ConnectInfo, Request};
+use axum::http::HeaderMap;
+
+/// The address that asked. `0.0.0.0` for a caller in this process, which has none.
+pub(super) fn address(request: &Request, proxies: &[IpAddr]) -> IpAddr {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| behind(peer, request.headers(), proxies))
+}
+
+/// The last address of `X-Forwarded-For` that is no proxy of ours. What stands before it was written by strangers.
+fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
+    let mut address = peer;
+    let lists: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    for told in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
+        if !proxies.contains(&address) {
+            break;
+        }
+        match told.trim().parse::<IpAddr>() {
+            Ok(told) => address = told.to_canonical(),
+            Err(_) => break,
+        }
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_proxies_are_believed() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", "9.9.9.9, 10.1.1.1".parse().unwrap());
+        headers.append("x-forwarded-for", "10.0.0.3".parse().unwrap());
+        let proxies = [ip("10.0.0.2"), ip("10.0.0.3")];
+        assert_eq!(behind(ip("10.0.0.9"), &headers, &proxies), ip("10.0.0.9"), "a stranger says what it likes");
+        assert_eq!(behind(ip("10.0.0.2"), &headers, &proxies), ip("10.1.1.1"));
+        assert_eq!(behind(ip("10.0.0.2"), &headers, &[]), ip("10.0.0.2"));
+        assert_eq!(behind(ip("10.0.0.2"), &HeaderMap::new(), &proxies), ip("10.0.0.2"));
+    }
+}

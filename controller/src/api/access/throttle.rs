@@ -1,0 +1,135 @@
+//! Failed log-ins, counted in token buckets: one for each name that was tried and one for each address that tried.
+//!
+//! Pure: time is an argument. Memory is bounded: a full bucket is forgotten, and when there are too many others the one
+//! that is nearest to full goes, which is the one that has done least.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// Buckets of one kind that are remembered.
+const MOST_BUCKETS: usize = 16_384;
+
+/// How many failures are allowed.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Allowance {
+    /// Failures at once.
+    pub burst: u32,
+    /// Time after which one more is allowed.
+    pub refill: Duration,
+}
+
+/// What is left for one name or address.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+/// Buckets of one kind.
+#[derive(Debug)]
+pub(super) struct Buckets<K> {
+    allowance: Allowance,
+    most: usize,
+    buckets: HashMap<K, Bucket>,
+}
+
+impl<K: Hash + Eq + Clone> Buckets<K> {
+    #[must_use]
+    pub(super) fn new(allowance: Allowance) -> Self {
+        Self { allowance, most: MOST_BUCKETS, buckets: HashMap::new() }
+    }
+
+    fn now(&self, bucket: Bucket, now: Instant) -> f64 {
+        let refilled = now.saturating_duration_since(bucket.at).as_secs_f64() / self.allowance.refill.as_secs_f64();
+        (bucket.left + refilled).min(self.allowance.burst.into())
+    }
+
+    /// How long `key` has to wait; `None` when it may try.
+    #[must_use]
+    pub(super) fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
+        let left = self.now(*self.buckets.get(key)?, now);
+        (left < 1.0).then(|| self.allowance.refill.mul_f64(1.0 - left))
+    }
+
+    /// Counts a failure. Says whether it was the last that was allowed.
+    pub(super) fn fail(&mut self, key: &K, now: Instant) -> bool {
+        let full = Bucket { left: self.allowance.burst.into(), at: now };
+        let left = self.now(self.buckets.get(key).copied().unwrap_or(full), now);
+        if !self.buckets.contains_key(key) && self.buckets.len() >= self.most {
+            self.make_room(now);
+        }
+        let after = (left - 1.0).max(0.0);
+        self.buckets.insert(key.clone(), Bucket { left: after, at: now });
+        left >= 1.0 && after < 1.0
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        let full = f64::from(self.allowance.burst);
+        let mut levels: Vec<(K, f64)> =
+            self.buckets.iter().map(|(key, bucket)| (key.clone(), self.now(*bucket, now))).collect();
+        levels.sort_by(|a, b| b.1.total_cmp(&a.1));
+        // Emptying a part at once keeps the cost of the next ones small.
+        let surplus = self.most / 8 + 1;
+        for (place, (key, level)) in levels.into_iter().enumerate() {
+            if place >= surplus && level < full {
+                break;
+            }
+            self.buckets.remove(&key);
+        }
+    }
+}
+
+/// The part of an address that one attacker has: a whole one of version 4, a /64 of version 6.
+#[must_use]
+pub(super) fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => {
+            let [a, b, c, d, ..] = six.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        four => four,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWED: Allowance = Allowance { burst: 3, refill: Duration::from_secs(10) };
+
+    #[test]
+    fn a_burst_then_one_at_a_time() {
+        let (mut buckets, start) = (Buckets::new(ALLOWED), Instant::now());
+        assert_eq!([(); 3].map(|()| buckets.fail(&"anna", start)), [false, false, true]);
+        assert_eq!(buckets.wait(&"anna", start), Some(Duration::from_secs(10)));
+        assert_eq!(buckets.wait(&"berta", start), None, "others go on");
+        let later = start + Duration::from_secs(10);
+        assert_eq!(buckets.wait(&"anna", later), None);
+        assert!(buckets.fail(&"anna", later));
+        assert_eq!(buckets.wait(&"anna", later + Duration::from_secs(9)), Some(Duration::from_secs(1)));
+        assert_eq!(buckets.wait(&"anna", later + Duration::from_secs(30)), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_those_who_failed_most_stay() {
+        let mut buckets = Buckets { most: 64, ..Buckets::new(ALLOWED) };
+        let start = Instant::now();
+        (0..3).for_each(|_| drop(buckets.fail(&0, start)));
+        for key in 1..10_000 {
+            buckets.fail(&key, start);
+            assert!(buckets.buckets.len() <= 64);
+        }
+        assert!(buckets.wait(&0, start).is_some());
+    }
+
+    #[test]
+    fn a_network_of_version_six_is_one_source() {
+        let source = |text: &str| source(text.parse().unwrap());
+        assert_eq!(source("2001:db8:1:2:3:4:5:6"), source("2001:db8:1:2::9"));
+        assert_ne!(source("2001:db8:1:2::"), source("2001:db8:1:3::"));
+        assert_eq!(source("::ffff:10.0.0.1"), source("10.0.0.1"));
+        assert_ne!(source("10.0.0.1"), source("10.0.0.2"));
+    }
+}
