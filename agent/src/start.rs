@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use foghorn_chunk_store::{OpenStoreError, Options, Store};
 use foghorn_transport::server::{BindError, Listener};
-use foghorn_types::NodeName;
+use foghorn_types::{NodeName, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::address::{self, FindAddressError};
 use crate::config::Config;
-use crate::identity::{self, EnrolError, LoadIdentityError, NodeIdentity};
+use crate::identity::{self, EnrolError, LoadIdentityError, NodeIdentity, ObtainError};
 use crate::jobs::{Jobs, upkeep};
 use crate::link::{Link, Outbox};
 use crate::sessions::{self, Sessions};
@@ -33,6 +33,16 @@ pub struct Agent {
     jobs: Arc<Jobs>,
     serving: Stage,
     reporting: Stage,
+}
+
+impl From<ObtainError> for StartError {
+    fn from(error: ObtainError) -> Self {
+        match error {
+            ObtainError::Load(error) => Self::Identity(error),
+            ObtainError::NotEnrolled => Self::NotEnrolled,
+            ObtainError::Enrol(error) => Self::Enrol(error),
+        }
+    }
 }
 
 /// Tasks that end together.
@@ -192,17 +202,10 @@ impl Stage {
 async fn obtain_identity(config: &Config) -> Result<NodeIdentity, StartError> {
     let config = config.clone();
     let obtained = tokio::task::spawn_blocking(move || {
-        if let Some(identity) = identity::load(&config.state_dir)? {
-            return Ok(identity);
-        }
-        let (Some(controller), Some(token)) = (&config.controller, &config.join_token) else {
-            return Err(StartError::NotEnrolled);
-        };
-        let identity = identity::enrol(&config.state_dir, controller, token)?;
-        info!(node = %identity.node, expires = %identity.expires, "enrolled with the controller");
-        Ok(identity)
+        let offer = config.controller.as_ref().zip(config.join_token.as_ref());
+        identity::obtain(&config.state_dir, offer, Timestamp::now())
     });
-    obtained.await.expect("enrolling does not panic")
+    Ok(obtained.await.expect("enrolling does not panic")?)
 }
 
 async fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {

@@ -4,6 +4,7 @@
 //! installed on the machine. Plain HTTP is taken only to loopback addresses.
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64_MIME, BASE64URL_NOPAD};
@@ -18,6 +19,8 @@ use rustls::pki_types::pem::PemObject;
 use tokio_util::sync::CancellationToken;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use crate::hardware;
 
 /// Seconds that the controller may hold a question for the order.
 const ORDER_WAIT: u64 = 20;
@@ -98,6 +101,7 @@ pub fn check_in(with: &CheckIn, stop: &CancellationToken) -> Result<CheckedIn, C
         boot_token: with.token.to_text(BOOT_PREFIX),
         csr_pem: request.pem().map_err(CheckInError::MakeKey)?,
         software: SOFTWARE.to_owned(),
+        hardware: Some(hardware::read(Path::new("/"))),
     };
     let root = Certificate::from_pem(authority.as_bytes())
         .map_err(|source| CheckInError::Send { url: base.clone(), source: Box::new(source) })?;

@@ -13,6 +13,7 @@ pub mod deploy;
 pub mod disk;
 mod display;
 pub mod exit;
+pub mod hardware;
 mod interface;
 pub mod link;
 pub mod progress;

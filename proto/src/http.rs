@@ -85,6 +85,46 @@ pub struct CheckInRequest {
     pub csr_pem: String,
     /// Name and version of the client's software.
     pub software: String,
+    /// What the machine is made of, as far as the client can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<Hardware>,
+}
+
+/// What a machine is made of, in the words of its firmware and kernel. What is not known is empty.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hardware {
+    pub system: Part,
+    /// Type of the case by its number in the SMBIOS specification, such as 3 for a desktop.
+    pub chassis_type: String,
+    pub system_uuid: String,
+    pub bios: Part,
+    /// As the firmware writes it, usually `MM/DD/YYYY`.
+    pub bios_date: String,
+    pub board: Part,
+    pub chassis: Part,
+    pub cpu: Part,
+    /// Present and highest clock rate in MHz.
+    pub cpu_mhz: String,
+    pub cpu_most_mhz: String,
+    /// Main memory that the kernel has, in KiB.
+    pub memory_kib: u64,
+    /// The disk that a task would use first.
+    pub disk: Part,
+}
+
+/// One part of a machine.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Part {
+    pub maker: String,
+    /// Product, model or version, whichever names the kind of the part.
+    pub model: String,
+    /// Version of hardware or firmware.
+    pub version: String,
+    pub serial: String,
+    /// Number that the owner gave it.
+    pub asset: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -46,6 +46,22 @@ fn place(state_dir: &Path) -> PathBuf {
     state_dir.join("identity").join("identity.json")
 }
 
+fn token_place(state_dir: &Path) -> PathBuf {
+    state_dir.join("identity").join("last-token")
+}
+
+/// The hash of the join token that was last tried; `None` when nobody remembers.
+pub(super) fn last_token(state_dir: &Path) -> Option<String> {
+    fs::read_to_string(token_place(state_dir)).ok().map(|text| text.trim().to_owned())
+}
+
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn save_last_token(state_dir: &Path, hash: &str) -> Result<(), SaveIdentityError> {
+    let path = token_place(state_dir);
+    write_whole(&path, hash.as_bytes()).map_err(|source| SaveIdentityError { path, source })
+}
+
 /// The identity kept in `state_dir`, or `None` when the node has never enrolled.
 ///
 /// # Errors

@@ -8,12 +8,14 @@ mod authority;
 mod certificate;
 mod enrol;
 mod file;
+mod obtain;
 mod renew;
 
 pub use authority::{AuthorityError, fingerprint};
 pub use certificate::CheckCertificateError;
 pub use enrol::{EnrolError, enrol};
 pub use file::{LoadIdentityError, SaveIdentityError, load};
+pub(crate) use obtain::{ObtainError, obtain};
 pub(crate) use renew::{RenewError, Renewal};
 
 use std::time::Duration;

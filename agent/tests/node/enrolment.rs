@@ -5,6 +5,7 @@ use foghorn_agent::{Agent, EnrolError, StartError};
 use foghorn_proto::link::agent_message::Message;
 
 use crate::support::controller::Controller;
+use crate::support::enrolment::ANOTHER;
 use crate::support::{Node, config, eventually};
 
 async fn start_error(adjust: impl FnOnce(&mut foghorn_agent::Config)) -> StartError {
@@ -55,6 +56,37 @@ async fn a_used_token_is_refused_with_the_controllers_reason() {
 #[tokio::test]
 async fn a_node_without_identity_or_token_says_what_it_needs() {
     assert!(matches!(start_error(|config| config.join_token = None).await, StartError::NotEnrolled));
+}
+
+#[tokio::test]
+async fn a_new_token_gives_a_node_a_new_identity_and_a_bad_one_takes_none() {
+    let Node { agent, controller, folder } = Node::start().await;
+    agent.shutdown().await;
+    let file = folder.path().join("identity/identity.json");
+    let read = || std::fs::read_to_string(&file).unwrap();
+    let start_with = async |secret: &str| {
+        let mut config = config(&controller, &folder);
+        config.join_token.as_mut().unwrap().secret = secret.to_owned();
+        let agent = Agent::start(config).await?;
+        agent.shutdown().await;
+        Ok::<_, StartError>(())
+    };
+    let first = read();
+    start_with(ANOTHER).await.unwrap();
+    let second = read();
+    assert_ne!(first, second, "whoever gives a new token wants a new identity");
+    start_with(ANOTHER).await.unwrap();
+    assert_eq!(read(), second, "a restart with the same token uses it once");
+    start_with("refused").await.unwrap();
+    assert_eq!(read(), second, "a token that does not work stops no node that is well");
+
+    let mut expired: serde_json::Value = serde_json::from_str(&second).unwrap();
+    expired["expires"] = 1.into();
+    std::fs::write(&file, expired.to_string()).unwrap();
+    let error = start_with("refused again").await.unwrap_err();
+    assert!(matches!(error, StartError::Enrol(EnrolError::Refused { .. })), "{error:?}");
+    start_with(&format!("{ANOTHER}-2")).await.unwrap();
+    assert_ne!(read(), expired.to_string(), "an expired node joins again by a token alone");
 }
 
 #[tokio::test]

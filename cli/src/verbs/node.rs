@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use foghorn_rest_types::fog::{StorageNode, StorageNodeBody};
-use foghorn_rest_types::native::{JobCreated, JoinTokenRequest, JoinTokenResponse};
-use foghorn_types::{NodeName, StorageGroupId};
+use foghorn_rest_types::native::{JobCreated, JoinTokenRequest, JoinTokenResponse, NodeList};
+use foghorn_types::{ByteCount, NodeName, StorageGroupId, StorageNodeId};
 use serde_json::Value;
 
 use super::object::{dash, delete_all, show_row, show_rows};
@@ -145,8 +145,17 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
 }
 
 fn list(session: &Session) -> Result<(), Failure> {
-    let rows = session.api()?.list::<StorageNode>()?;
-    show_rows(session.output, &rows, &["ID", "NAME", "GROUP", "MASTER", "ENABLED", "ONLINE", "CLIENTS", "IP"], |node| {
+    let api = session.api()?;
+    let rows = api.list::<StorageNode>()?;
+    // The objects of the API do not know how much room there is; their table does.
+    let live =
+        if session.output.is_for_people() { api.get::<NodeList>("/foghorn/v1/nodes")?.nodes } else { Vec::new() };
+    let room = |id: StorageNodeId| {
+        let node = live.iter().find(|node| node.id == id).filter(|node| node.disk_total_bytes.bytes() > 0);
+        node.map(|node| format!("{} of {}", gib(node.disk_free_bytes), gib(node.disk_total_bytes)))
+    };
+    let headings = ["ID", "NAME", "GROUP", "MASTER", "ENABLED", "ONLINE", "FREE", "CLIENTS", "IP"];
+    show_rows(session.output, &rows, &headings, |node| {
         let flag = |set: bool| if set { "yes" } else { "no" }.to_owned();
         vec![
             node.id.to_string(),
@@ -155,8 +164,15 @@ fn list(session: &Session) -> Result<(), Failure> {
             flag(node.master),
             flag(node.enabled),
             flag(node.online),
+            dash(room(node.id)),
             node.max_clients.to_string(),
             dash(node.ip.as_ref()),
         ]
     })
+}
+
+/// A size for people.
+#[allow(clippy::cast_precision_loss, reason = "two digits are shown")]
+fn gib(size: ByteCount) -> String {
+    format!("{:.1} GiB", size.bytes() as f64 / f64::from(1 << 30))
 }

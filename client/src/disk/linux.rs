@@ -104,6 +104,23 @@ fn attribute(sys: &Path, name: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// A drive as it is described to people.
+pub(crate) struct Drive {
+    /// Its folder in sysfs.
+    pub(crate) sys: PathBuf,
+    pub(crate) model: String,
+    pub(crate) serial: String,
+}
+
+/// The first drive by its kernel name, under `/sys/block` or what stands for it.
+pub(crate) fn first_drive(root: &Path) -> Option<Drive> {
+    let mut seen = scan_sysfs(root).ok()?;
+    seen.retain(|disk| disk.kind == DiskKind::Drive);
+    let disk = seen.into_iter().next()?;
+    let name = disk.path.strip_prefix("/dev").ok()?.to_string_lossy().replace('/', "!");
+    Some(Drive { sys: root.join(name), model: disk.model.unwrap_or_default(), serial: disk.serial.unwrap_or_default() })
+}
+
 /// SCSI and SATA disks give their serial number in the vital product data page 0x80: four header bytes, then text.
 fn vpd_serial(sys: &Path) -> Option<String> {
     let page = fs::read(sys.join("device/vpd_pg80")).ok()?;

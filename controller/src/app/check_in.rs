@@ -7,6 +7,7 @@ use foghorn_proto::http::{BOOT_PREFIX, CheckInRequest, CheckInResponse, Order, O
 use foghorn_types::{HostId, MacAddress, NodeName, TaskId, Timestamp};
 use tracing::info;
 
+use super::inventory;
 use super::one_time::{self, TokenError};
 use crate::api::Ctx;
 use crate::dispatch::execute::{MoveError, apply_event_with};
@@ -16,7 +17,7 @@ use crate::state::classes::mac_address_association::mac_key;
 use crate::state::classes::{Host, Image, MacAddressAssociation};
 use crate::state::enrolment::{OneTimeToken, Purpose};
 use crate::state::run::{Run, RunKind};
-use crate::trust::IssueError;
+use crate::trust::{IssueError, key_of_request};
 
 /// A token as it is handed out, once.
 #[derive(Clone, Debug)]
@@ -83,9 +84,11 @@ pub async fn boot_token(ctx: &Ctx, host: HostId, ttl: Duration) -> Result<BootTo
 /// Takes a boot token and gives a certificate and, if a node is there already, the order.
 ///
 /// # Errors
-/// See [`CheckInError`]; the token is used up only by a success.
+/// See [`CheckInError`]; the token is used up only by a success. The answer to a success may be lost: the same token with the
+/// same key gets another one for a minute, with a new certificate that replaces the first.
 pub async fn check_in(ctx: &Ctx, request: &CheckInRequest) -> Result<CheckInResponse, CheckInError> {
-    let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token)?;
+    let key = key_of_request(&request.csr_pem).map_err(CheckInError::Request)?;
+    let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, Some(&key))?;
     let Purpose::Boot { host, task } = token.purpose else { return Err(TokenError::Unknown.into()) };
     let run = ctx.state.read(|tables| {
         let mut rows = tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_MAC, mac_key(request.mac));
@@ -106,13 +109,16 @@ pub async fn check_in(ctx: &Ctx, request: &CheckInRequest) -> Result<CheckInResp
     let session = one_time::secret();
     let mut token_error = None;
     let moved = apply_event_with(ctx, task, TaskEvent::ClientCheckedIn, |run, draft| {
-        if let Err(error) = one_time::spend(draft, &token, Timestamp::now()) {
+        if let Err(error) = one_time::spend(draft, &token, Timestamp::now(), Some(&key)) {
             token_error = Some(error);
             return Err(Refusal::Invalid { field: "boot_token", why: "is not good".to_owned() });
         }
         run.client_fingerprint = Some(issued.fingerprint());
         run.client_session = Some(*blake3::hash(session.as_bytes()).as_bytes());
-        Ok(())
+        match &request.hardware {
+            Some(hardware) => inventory::record(draft, host, hardware, Timestamp::now()),
+            None => Ok(()),
+        }
     });
     let moved = match moved.await {
         Ok(moved) => moved,

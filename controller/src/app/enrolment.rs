@@ -93,7 +93,7 @@ const MAX_CLIENTS: i64 = 10;
 /// # Errors
 /// See [`EnrolError`]; the token is used up only by a success.
 pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, EnrolError> {
-    let token = one_time::find(ctx, JOIN_PREFIX, &request.join_token)?;
+    let token = one_time::find(ctx, JOIN_PREFIX, &request.join_token, None)?;
     let Purpose::Join { node, name } = &token.purpose else { return Err(TokenError::Unknown.into()) };
     let (node, name) = (*node, name.clone());
     let issued = ctx
@@ -105,7 +105,7 @@ pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, E
         let Some(row) = draft.tables().of::<StorageNode>().get(node.get()) else {
             return Ok(Err(EnrolError::NodeGone));
         };
-        if let Err(error) = one_time::spend(draft, &token, now) {
+        if let Err(error) = one_time::spend(draft, &token, now, None) {
             return Ok(Err(error.into()));
         }
         draft.unchanged(row);

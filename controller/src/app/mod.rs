@@ -5,6 +5,7 @@ pub mod audit;
 pub mod check_in;
 pub mod dynamic_objects;
 pub mod enrolment;
+mod inventory;
 pub mod objects;
 pub mod one_time;
 pub mod passwords;

@@ -1,6 +1,7 @@
 //! One-time tokens: made, found, spent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use foghorn_proto::http::{ParseTokenError, TokenText};
@@ -38,29 +39,72 @@ pub(crate) fn text(trust: &Trust, prefix: &'static str, secret: String) -> Strin
     TokenText { secret, ca_fingerprint: trust.ca_fingerprint().to_owned() }.to_text(prefix)
 }
 
-/// The stored token with this text, if it is good at this moment. Only [`spend`] makes sure that it is good once.
-pub(crate) fn find(ctx: &Ctx, prefix: &'static str, text: &str) -> Result<Arc<OneTimeToken>, TokenError> {
+/// Time in which the holder of the same key is answered once more, because the first answer may have been lost.
+const REPEAT_WITHIN: Duration = Duration::from_secs(60);
+
+/// The stored token with this text, if it is good at this moment. Only [`spend`] makes sure that it is good once. `key` names
+/// the key for which it is to be used, where the same key may use it again for a short while.
+pub(crate) fn find(
+    ctx: &Ctx,
+    prefix: &'static str,
+    text: &str,
+    key: Option<&str>,
+) -> Result<Arc<OneTimeToken>, TokenError> {
     let parsed = TokenText::parse(prefix, text)?;
     if parsed.ca_fingerprint != ctx.trust.ca_fingerprint() {
         return Err(TokenError::OtherAuthority);
     }
     let token = ctx.state.read(|tables| tables.tokens.find(&parsed.secret).cloned()).ok_or(TokenError::Unknown)?;
-    check(&token, Timestamp::now())?;
+    check(&token, Timestamp::now(), key)?;
     Ok(token)
 }
 
-/// Makes the draft use the token up. Of two drafts that spend one token, the store takes one.
-pub(crate) fn spend(draft: &mut Draft<'_>, token: &OneTimeToken, now: Timestamp) -> Result<(), TokenError> {
+/// Makes the draft use the token up. Of two drafts that spend one token, the store takes one; the other is made again and
+/// finds the token used, unless it is for the same key.
+pub(crate) fn spend(
+    draft: &mut Draft<'_>,
+    token: &OneTimeToken,
+    now: Timestamp,
+    key: Option<&str>,
+) -> Result<(), TokenError> {
     let current = draft.tables().tokens.by_hash(&token.hash).ok_or(TokenError::Unknown)?;
-    check(current, now)?;
+    check(current, now, key)?;
     draft.require(current.unchanged());
-    draft.operate(OneTimeToken { used: Some(now), ..OneTimeToken::clone(current) }.put_op());
+    // The first use counts: asking again does not prolong the time in which one may.
+    let used = Some(current.used.unwrap_or(now));
+    let used_by = key.map(str::to_owned);
+    draft.operate(OneTimeToken { used, used_by, ..OneTimeToken::clone(current) }.put_op());
     Ok(())
 }
 
-fn check(token: &OneTimeToken, now: Timestamp) -> Result<(), TokenError> {
-    if token.used.is_some() {
-        return Err(TokenError::Used);
+fn check(token: &OneTimeToken, now: Timestamp, key: Option<&str>) -> Result<(), TokenError> {
+    if let Some(used) = token.used {
+        let again = key.is_some() && token.used_by.as_deref() == key && now.since(used) <= REPEAT_WITHIN;
+        return if again { Ok(()) } else { Err(TokenError::Used) };
     }
     if token.expires <= now { Err(TokenError::Expired) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_types::{HostId, TaskId};
+
+    use super::*;
+    use crate::state::enrolment::Purpose;
+
+    #[test]
+    fn a_used_token_is_good_for_its_key_and_for_a_minute_only() {
+        let purpose = Purpose::Boot { host: HostId::new(1).unwrap(), task: TaskId::new(1).unwrap() };
+        let start = Timestamp::from_millis(1_000_000);
+        let fresh = OneTimeToken::new("secret", purpose, start + Duration::from_secs(10));
+        let used = OneTimeToken { used: Some(start), used_by: Some("mine".to_owned()), ..fresh.clone() };
+        assert_eq!(check(&fresh, start, Some("mine")), Ok(()));
+        assert_eq!(check(&fresh, start + Duration::from_secs(10), Some("mine")), Err(TokenError::Expired));
+        assert_eq!(check(&used, start + REPEAT_WITHIN, Some("mine")), Ok(()));
+        for (later, key) in [(61, Some("mine")), (1, Some("other")), (1, None)] {
+            assert_eq!(check(&used, start + Duration::from_secs(later), key), Err(TokenError::Used));
+        }
+        let by_nobody = OneTimeToken { used_by: None, ..used };
+        assert_eq!(check(&by_nobody, start, None), Err(TokenError::Used), "a join token is good once");
+    }
 }

@@ -41,6 +41,8 @@ pub struct OneTimeToken {
     pub purpose: Purpose,
     pub expires: Timestamp,
     pub used: Option<Timestamp>,
+    /// BLAKE3 of the public key for which a boot token was used. Its holder may ask once more: the answer may be lost.
+    pub used_by: Option<String>,
     /// The store's revision of this record; 0 for one that was never stored.
     pub modified: Revision,
 }
@@ -48,7 +50,7 @@ pub struct OneTimeToken {
 impl OneTimeToken {
     #[must_use]
     pub fn new(secret: &str, purpose: Purpose, expires: Timestamp) -> Self {
-        Self { hash: blake3::hash(secret.as_bytes()), purpose, expires, used: None, modified: 0 }
+        Self { hash: blake3::hash(secret.as_bytes()), purpose, expires, used: None, used_by: None, modified: 0 }
     }
 
     #[must_use]
@@ -58,7 +60,8 @@ impl OneTimeToken {
 
     #[must_use]
     pub fn put_op(&self) -> Op {
-        let record = TokenRecord { v: VERSION, purpose: self.purpose.clone(), expires: self.expires, used: self.used };
+        let (purpose, used_by) = (self.purpose.clone(), self.used_by.clone());
+        let record = TokenRecord { v: VERSION, purpose, expires: self.expires, used: self.used, used_by };
         let value = serde_json::to_vec(&record).expect("a token record holds nothing that JSON cannot express");
         Op::Put { key: self.key(), value: Bytes::from(value), lease: None }
     }
@@ -90,6 +93,7 @@ impl Tokens {
                     purpose: record.purpose,
                     expires: record.expires,
                     used: record.used,
+                    used_by: record.used_by,
                     modified: entry.modified,
                 };
                 self.by_hash.insert(hash, Arc::new(token));
@@ -233,6 +237,8 @@ struct TokenRecord {
     purpose: Purpose,
     expires: Timestamp,
     used: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used_by: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]

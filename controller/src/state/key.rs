@@ -1,4 +1,5 @@
-//! The layout of keys in the store. Every key of Foghorn starts with [`ROOT`].
+//! The layout of keys in the store. Every key of Foghorn starts with [`ROOT`], but for those of the audit log
+//! ([`super::audit`]).
 //!
 //! | key | value |
 //! | --- | --- |

@@ -202,6 +202,15 @@ fn public_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, IssueError> {
         .map_err(|source| IssueError::UnsupportedKey { source })
 }
 
+/// BLAKE3 of the public key in a certificate request, in hexadecimal.
+///
+/// # Errors
+/// When the request cannot be read or is not signed with the key.
+pub fn key_of_request(csr_pem: &str) -> Result<String, IssueError> {
+    let key = public_key(&csr_from_pem(csr_pem)?)?;
+    Ok(blake3::hash(key.der_bytes()).to_hex().to_string())
+}
+
 fn csr_from_pem(pem: &str) -> Result<CertificateSigningRequestDer<'static>, IssueError> {
     CertificateSigningRequestDer::from_pem_slice(pem.as_bytes())
         .map_err(|error| IssueError::Unreadable { source: error.to_string().into() })

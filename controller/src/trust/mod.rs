@@ -16,6 +16,6 @@ pub mod server;
 mod tests;
 
 pub use authority::{LoadTrustError, Trust};
-pub use issue::{CLOCK_TOLERANCE, IssueError, Issued, IssuedServer, Lifetimes};
+pub use issue::{CLOCK_TOLERANCE, IssueError, Issued, IssuedServer, Lifetimes, key_of_request};
 pub use peer::{PeerNameError, peer_name};
 pub use server::{CONTROLLER_TLS_NAME, ServerConfigError};

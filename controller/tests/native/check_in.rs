@@ -32,6 +32,70 @@ async fn of_many_check_ins_with_one_token_one_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_lost_the_answer_asks_again_with_the_same_key() {
+    let (fleet, host, _) = two_hosts().await;
+    let task = fleet.task(host, 2).await;
+    let token = fleet.boot_token(host).await;
+    let keys = Keys::new();
+    let body = json!({"mac": MAC, "boot_token": token, "csr_pem": keys.csr_pem, "software": "test"});
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let (status, answer) = fleet.anonymous("POST", CHECK_IN_PATH, Some(body.clone())).await;
+        assert_eq!((status, &answer["task"]), (200, &json!(task)), "{answer}");
+        sessions.push(answer["session"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(fleet.order(&sessions[0], 0).await.0, 403, "the lost answer is of no use to a finder");
+    assert_eq!(fleet.order(&sessions[2], 0).await.0, 204);
+    let (status, answer) = fleet.try_check_in(MAC, &token).await;
+    assert_eq!(status, 403, "another key: {answer}");
+    fleet.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_tells_of_its_machine_is_the_inventory() {
+    let (fleet, host, _) = two_hosts().await;
+    fleet.task(host, 2).await;
+    fleet
+        .good("POST", "/fog/inventory", Some(json!({"hostID": host, "primaryUser": "alice", "sysserial": "old"})))
+        .await;
+    let tell = async |hardware| {
+        let token = fleet.boot_token(host).await;
+        let csr = Keys::new().csr_pem;
+        let body = json!({"mac": MAC, "boot_token": token, "csr_pem": csr, "software": "test", "hardware": hardware});
+        let (status, answer) = fleet.anonymous("POST", CHECK_IN_PATH, Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
+        fleet.good("GET", &format!("/fog/host/{host}"), None).await["inventory"].clone()
+    };
+    let hardware = json!({
+        "system": {"maker": "Dell Inc.", "model": "OptiPlex 7050", "serial": "ABC1234"},
+        "chassis_type": "3", "cpu": {"model": "i7-7700"}, "cpu_mhz": "3600", "memory_kib": 16_303_424,
+        "disk": {"model": "Samsung SSD 850", "serial": "S21N", "version": "EMT0"}
+    });
+    let shown = tell(hardware).await;
+    for (field, value) in [
+        ("primaryUser", "alice"),
+        ("sysman", "Dell Inc."),
+        ("sysserial", "ABC1234"),
+        ("systype", "Type: Desktop"),
+        ("cpucurrent", "3600 MHz"),
+        ("mem", "MemTotal: 16303424 kB"),
+        ("memory", "15.55 GiB"),
+        ("hdfirmware", "EMT0"),
+    ] {
+        assert_eq!(shown[field], value, "{field} in {shown}");
+    }
+    let later = tell(json!({"memory_kib": 33_554_432_u64})).await;
+    assert_eq!(
+        (&later["memory"], &later["sysserial"]),
+        (&json!("32.00 GiB"), &json!("ABC1234")),
+        "what is unknown stays"
+    );
+    let rows = fleet.good("GET", "/fog/inventory", None).await;
+    assert_eq!(rows["count"], 1, "a host has one inventory: {rows}");
+    fleet.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_of_use_to_its_own_host_only() {
     let (fleet, host, _) = two_hosts().await;
     fleet.task(host, 2).await;

