@@ -12,12 +12,15 @@ export CARGO_TARGET_DIR
 CARGO_DENY_VERSION := 0.20.2
 TOOLS := $(CARGO_TARGET_DIR)/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
+# Python programs that tests run; the file is made when all of them are installed.
+PYTHON_TOOLS := $(TOOLS)/venv/.installed
 
 # program:package, for everything that tests, the demo and benchmarks run and a fresh Debian 12 may lack.
 PROGRAMS := \
 	protoc:protobuf-compiler etcd:etcd-server partclone.ext4:partclone sgdisk:gdisk sfdisk:fdisk \
 	mkfs.ntfs:ntfs-3g mkfs.fat:dosfstools mcopy:mtools mke2fs:e2fsprogs debugfs:e2fsprogs nginx:nginx zstd:zstd \
-	curl:curl nft:nftables ip:iproute2 ps:procps losetup:mount gcc:gcc
+	curl:curl nft:nftables ip:iproute2 ps:procps losetup:mount gcc:gcc \
+	python3:python3 jq:jq
 # The same for what is no program: protoc's own .proto files, which etcd-client's build imports.
 FILES := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 
@@ -37,6 +40,7 @@ setup: ## Install the Debian packages that are missing (as root), or say which
 	for entry in $(FILES); do \
 		test -e "$${entry%%:*}" || missing+=("$${entry##*:}"); \
 	done; \
+	python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3-venv); \
 	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi; \
 	packages=$$(printf '%s\n' "$${missing[@]}" | sort -u | tr '\n' ' '); \
 	if [ "$$(id -u)" -ne 0 ]; then \
@@ -56,7 +60,7 @@ demo: setup ## Capture a real disk, deploy it to three machines, check every fil
 	$(CARGO) build --locked --release -p foghorn-cli -p foghorn-client
 	@$(CARGO_TARGET_DIR)/release/foghorn demo
 
-test: setup ## Run every test, with a real etcd
+test: setup $(PYTHON_TOOLS) ## Run every test, with a real etcd
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
 
@@ -70,6 +74,11 @@ lint: setup $(CARGO_DENY) ## Formatting, clippy, docs, crate arrows, licences an
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	$(CARGO) run --locked -q -p xtask -- deps
 	$(CARGO_DENY) --locked check bans licenses sources
+
+$(PYTHON_TOOLS): tests/python/requirements.txt | setup
+	python3 -m venv $(TOOLS)/venv
+	$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+	touch $@
 
 $(CARGO_DENY):
 	$(CARGO) install --locked cargo-deny --version $(CARGO_DENY_VERSION) --root $(TOOLS)

@@ -72,3 +72,14 @@ pub fn foghorn(program: &str) -> Result<PathBuf> {
         format!("{program} is not built: `cargo build --workspace --bins` with the same profile builds it")
     })
 }
+
+/// A Python program that `make test` installs beside the build's own files.
+pub fn python(program: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("could not find the test's own program")?;
+    own.ancestors()
+        .map(|folder| folder.join("tools/venv/bin").join(program))
+        .find(|candidate| candidate.exists())
+        .with_context(|| {
+            format!("{program} is not installed: `make test` installs it, from tests/python/requirements.txt")
+        })
+}

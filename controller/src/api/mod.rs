@@ -4,6 +4,7 @@ pub mod access;
 pub mod auth;
 pub mod fog;
 pub mod native;
+pub mod openapi;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,9 @@ pub struct Settings {
 
 /// Every route of every dialect, each behind [`access`].
 pub fn router(ctx: Arc<Ctx>) -> Router {
-    let routes = Router::new().merge(native::router(ctx.clone())).merge(fog::router(ctx.clone()));
+    let routes = Router::new()
+        .merge(openapi::router(ctx.clone()))
+        .merge(native::router(ctx.clone()))
+        .merge(fog::router(ctx.clone()));
     routes.layer(axum::middleware::from_fn_with_state(ctx, access::admit))
 }

@@ -82,6 +82,10 @@ pub enum Shape {
     Number,
     Boolean,
     Texts,
+    /// A list of numbers of objects of the named class.
+    Ids(&'static str),
+    /// An object without members.
+    Empty,
     /// An object of the named class with its stored fields; its own relations are `{}`.
     Plain(&'static str),
     /// An object of the named class as it is when asked for by id.
@@ -100,6 +104,11 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     const FIELDS: &'static [Field<Self>];
     /// What [`Class::extras`] adds to the stored fields, for the API's description.
     const COMPUTED: &'static [Computed] = &[];
+    /// What [`Class::item`] can add, for the API's description.
+    const ITEMS: &'static [Computed] = &[];
+    /// What a create and an edit take beside the stored fields ([`Class::on_write`], [`Class::spread`]), for the API's
+    /// description.
+    const ACCEPTS: &'static [Computed] = &[];
     /// Names of embedded objects, which a plain (embedded) rendering shows as `{}`.
     const RELATIONS: &'static [&'static str] = &[];
     /// Whether rows have a name: then lists are ordered by it.

@@ -22,6 +22,7 @@ pub mod refusal;
 pub mod run;
 pub mod scene;
 pub mod schedule;
+pub mod schema;
 pub mod seed;
 pub mod settings;
 pub mod table;

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
+mod api_description;
+mod api_guide;
 mod at_once;
 mod bad_input;
 mod block_devices;

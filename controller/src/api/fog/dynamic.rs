@@ -14,6 +14,7 @@ use crate::state::dynamic::{ClassSpec, Declared, DynamicRow, DynamicTable, Kind,
 use crate::state::json::{self, JsonObject};
 use crate::state::needle::Needle;
 use crate::state::scene::Scene;
+use crate::state::schema::ClassSchema;
 use crate::state::table::is_listed_name;
 use crate::state::{Refusal, State};
 
@@ -161,6 +162,10 @@ impl Endpoint for DynamicEndpoint {
 
     fn aliases(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    fn schema(&self) -> ClassSchema {
+        ClassSchema::declared(&self.class, &self.declared)
     }
 
     fn has_active(&self) -> bool {

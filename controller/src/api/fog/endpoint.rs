@@ -12,6 +12,7 @@ use crate::state::class::{Body, Class, Row};
 use crate::state::json::{self, JsonObject};
 use crate::state::needle::Needle;
 use crate::state::scene::Scene;
+use crate::state::schema::ClassSchema;
 use crate::state::{Refusal, State};
 
 /// A class as a route sees it: only its name is known. What shows a list returns how many rows there are on all pages.
@@ -19,6 +20,8 @@ pub(super) trait Endpoint: Send + Sync {
     fn name(&self) -> &'static str;
     /// Other spellings of the name in routes.
     fn aliases(&self) -> &'static [&'static str];
+    /// What the class is, for the API's description.
+    fn schema(&self) -> ClassSchema;
     /// Whether it has an `active` route.
     fn has_active(&self) -> bool;
     fn list(&self, scene: &Scene<'_>, ask: &Ask<'_>, item: &str, out: &mut Vec<u8>) -> Result<usize, Refusal>;
@@ -92,6 +95,10 @@ impl<C: Class> Endpoint for Of<C> {
 
     fn aliases(&self) -> &'static [&'static str] {
         C::ALIASES
+    }
+
+    fn schema(&self) -> ClassSchema {
+        ClassSchema::of::<C>()
     }
 
     fn has_active(&self) -> bool {

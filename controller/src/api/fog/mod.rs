@@ -31,8 +31,8 @@ use self::endpoint::{Ask, Endpoint, of};
 use self::page::Page;
 use self::path::Route;
 use self::request::Incoming;
+pub(super) use self::tasking::{CANCELLED, TASKED};
 use super::Ctx;
-use crate::state::Refusal;
 use crate::state::classes::{
     ClientUpdater, DirCleaner, GreenFog, Group, GroupAssociation, History, HookEvent, Host, HostAutoLogout,
     HostScreenSetting, Image, ImageAssociation, ImagePartitionType, ImageType, ImagingLog, Inventory, Ipxe,
@@ -42,6 +42,8 @@ use crate::state::classes::{
     TaskLog, TaskState, TaskType, UserCleanup, UserTracking, Virus,
 };
 use crate::state::scene::Scene;
+use crate::state::schema::ClassSchema;
+use crate::state::{Refusal, State};
 
 /// Classes that have routes.
 static ENDPOINTS: &[&dyn Endpoint] = &[
@@ -112,6 +114,23 @@ async fn handle(Extract(ctx): Extract<Arc<Ctx>>, request: Request) -> Response {
         Ok(response) => response,
         Err(refusal) => answer::refused(&refusal),
     }
+}
+
+/// What every class with routes is now, for the API's description.
+pub(super) fn schemas(state: &State) -> Vec<ClassSchema> {
+    let declared = state.declared();
+    let own = ENDPOINTS.iter().map(|endpoint| {
+        let mut schema = endpoint.schema();
+        schema.accept(declared.members_of(endpoint.name()));
+        schema
+    });
+    own.chain(declared.classes.iter().map(|class| ClassSchema::declared(class, &declared))).collect()
+}
+
+/// What the classes of the program are.
+#[cfg(test)]
+pub(super) fn own_schemas() -> Vec<ClassSchema> {
+    ENDPOINTS.iter().map(|endpoint| endpoint.schema()).collect()
 }
 
 /// A class that a request names: one of ours, or one of a plugin.

@@ -19,9 +19,15 @@ use crate::state::classes::{Group, Host, MulticastSession, ScheduledTask, Task};
 /// Task types for which a host's task is answered with `""`; the others give `null`.
 const ANSWERED_WITH_TEXT: [u32; 6] = [1, 2, 8, 15, 16, 17];
 
+/// Classes for whose objects tasks are created.
+pub(in crate::api) const TASKED: &[&str] = &["host", "group"];
+/// Classes whose objects have something to cancel.
+pub(in crate::api) const CANCELLED: &[&str] =
+    &["host", "group", "task", "snapinjob", "snapintask", "multicastsession", "scheduledtask"];
+
 pub(super) async fn create(ctx: &Ctx, class: &str, id: u32, incoming: &Incoming) -> Result<Response, Refusal> {
     match class {
-        "host" | "group" => {}
+        class if TASKED.contains(&class) => {}
         "task" | "snapinjob" | "snapintask" | "multicastsession" | "scheduledtask" => {
             return Ok(answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "tasks are created for hosts and groups"));
         }
@@ -53,6 +59,9 @@ fn exists(ctx: &Ctx, class: &str, id: u32) -> Result<(), Refusal> {
 }
 
 pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &Incoming) -> Result<Response, Refusal> {
+    if !CANCELLED.contains(&class) {
+        return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED));
+    }
     match (class, id) {
         ("host", Some(id)) => tasks::cancel_host(&ctx.state, id).await?,
         ("group", Some(id)) => tasks::cancel_group(&ctx.state, id).await?,

@@ -21,10 +21,11 @@ impl GroupAssociation {
 
 impl Class for GroupAssociation {
     const NAME: &'static str = "groupassociation";
+    const ABOUT: &'static str = "A host's membership in a group.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required(),
-        Field::reference("groupID", |c: &Self| c.group, |c, id| c.group = id).required(),
+        Field::id(|c: &Self| c.id).about("Number of the membership."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The member."),
+        Field::reference("groupID", |c: &Self| c.group, |c, id| c.group = id).required().about("The group."),
     ];
     const INDEXES: usize = 2;
 

@@ -9,8 +9,8 @@ use super::{
     membership::{self, Member},
 };
 use crate::state::Refusal;
-use crate::state::class::Class;
 use crate::state::class::{Body, Row, Unique, Write};
+use crate::state::class::{Class, Computed, Shape};
 use crate::state::draft::Draft;
 use crate::state::field::Field;
 use crate::state::json::JsonObject;
@@ -80,36 +80,95 @@ impl Host {
 
 impl Class for Host {
     const NAME: &'static str = "host";
+    const ABOUT: &'static str = "A machine that is imaged.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::text("name", 16, |c: &Self| &c.name, |c| &mut c.name).required(),
-        Field::long_text("description", |c| &c.description, |c| &mut c.description),
-        Field::text("ip", 25, |c| &c.ip, |c| &mut c.ip),
-        Field::reference("imageID", |c| c.image, |c, id| c.image = id),
-        Field::number("building", |c| &c.building, |c| &mut c.building),
-        Field::time("createdTime", |c| &c.created_time, |c| &mut c.created_time),
-        Field::time("deployed", |c| &c.deployed, |c| &mut c.deployed),
-        Field::text("createdBy", 50, |c| &c.created_by, |c| &mut c.created_by),
-        Field::flag("useAD", |c| &c.use_ad, |c| &mut c.use_ad),
-        Field::text("ADDomain", 250, |c| &c.ad_domain, |c| &mut c.ad_domain),
-        Field::long_text("ADOU", |c| &c.ad_ou, |c| &mut c.ad_ou),
-        Field::text("ADUser", 250, |c| &c.ad_user, |c| &mut c.ad_user),
-        Field::text("ADPass", 250, |c: &Self| &c.ad_password, |c| &mut c.ad_password).secret(),
-        Field::long_text("ADPassLegacy", |c: &Self| &c.ad_password_legacy, |c| &mut c.ad_password_legacy).secret(),
-        Field::long_text("productKey", |c: &Self| &c.product_key, |c| &mut c.product_key).secret(),
-        Field::text("printerLevel", 2, |c| &c.printer_level, |c| &mut c.printer_level),
-        Field::text("kernelArgs", 250, |c| &c.kernel_args, |c| &mut c.kernel_args),
-        Field::text("kernel", 250, |c| &c.kernel, |c| &mut c.kernel),
-        Field::text("kernelDevice", 250, |c| &c.kernel_device, |c| &mut c.kernel_device),
-        Field::long_text("init", |c| &c.init, |c| &mut c.init),
-        Field::flag("pending", |c| &c.pending, |c| &mut c.pending),
-        Field::long_text("pub_key", |c| &c.pub_key, |c| &mut c.pub_key),
-        Field::long_text("sec_tok", |c: &Self| &c.sec_tok, |c| &mut c.sec_tok).secret(),
-        Field::time("sec_time", |c| &c.sec_time, |c| &mut c.sec_time),
-        Field::text("pingstatus", 20, |c: &Self| &c.pingstatus, |c| &mut c.pingstatus).displayed(host_parts::ping_icon),
-        Field::long_text("biosexit", |c| &c.biosexit, |c| &mut c.biosexit),
-        Field::long_text("efiexit", |c| &c.efiexit, |c| &mut c.efiexit),
-        Field::flag("enforce", |c| &c.enforce, |c| &mut c.enforce),
+        Field::id(|c: &Self| c.id).about("Number of the host."),
+        Field::text("name", 16, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("Name, 1 to 15 letters, digits and a few signs, unique without case."),
+        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
+        Field::text("ip", 25, |c: &Self| &c.ip, |c| &mut c.ip)
+            .about("Address that was noted for it; Foghorn does not use it."),
+        Field::reference("imageID", |c: &Self| c.image, |c, id| c.image = id)
+            .about("Image that is deployed to it or captured from it."),
+        Field::number("building", |c: &Self| &c.building, |c| &mut c.building)
+            .about("Number of a building; kept for old scripts."),
+        Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time).about("When it was created."),
+        Field::time("deployed", |c: &Self| &c.deployed, |c| &mut c.deployed)
+            .about("When an image was last deployed to it."),
+        Field::text("createdBy", 50, |c: &Self| &c.created_by, |c| &mut c.created_by)
+            .about("Name of the user who created it."),
+        Field::flag("useAD", |c: &Self| &c.use_ad, |c| &mut c.use_ad).about("Whether it joins a domain."),
+        Field::text("ADDomain", 250, |c: &Self| &c.ad_domain, |c| &mut c.ad_domain).about("Domain that it joins."),
+        Field::long_text("ADOU", |c: &Self| &c.ad_ou, |c| &mut c.ad_ou).about("Organisational unit for its account."),
+        Field::text("ADUser", 250, |c: &Self| &c.ad_user, |c| &mut c.ad_user)
+            .about("Account that may join it to the domain."),
+        Field::text("ADPass", 250, |c: &Self| &c.ad_password, |c| &mut c.ad_password)
+            .secret()
+            .about("Password of that account."),
+        Field::long_text("ADPassLegacy", |c: &Self| &c.ad_password_legacy, |c| &mut c.ad_password_legacy)
+            .secret()
+            .about("Password of that account in the form that old clients read."),
+        Field::long_text("productKey", |c: &Self| &c.product_key, |c| &mut c.product_key)
+            .secret()
+            .about("Product key of its operating system."),
+        Field::text("printerLevel", 2, |c: &Self| &c.printer_level, |c| &mut c.printer_level)
+            .about("How far its printers are managed: 0 not, 1 only those added, 2 all."),
+        Field::text("kernelArgs", 250, |c: &Self| &c.kernel_args, |c| &mut c.kernel_args)
+            .about("Further arguments for the kernel that it boots."),
+        Field::text("kernel", 250, |c: &Self| &c.kernel, |c| &mut c.kernel)
+            .about("Kernel to boot instead of the usual one."),
+        Field::text("kernelDevice", 250, |c: &Self| &c.kernel_device, |c| &mut c.kernel_device)
+            .about("Rule for the disk to image: path, serial, WWN or size."),
+        Field::long_text("init", |c: &Self| &c.init, |c| &mut c.init)
+            .about("Initial file system to boot instead of the usual one."),
+        Field::flag("pending", |c: &Self| &c.pending, |c| &mut c.pending)
+            .about("Whether it registered itself and waits for approval."),
+        Field::long_text("pub_key", |c: &Self| &c.pub_key, |c| &mut c.pub_key)
+            .about("Public key of the client on it, in hexadecimal."),
+        Field::long_text("sec_tok", |c: &Self| &c.sec_tok, |c| &mut c.sec_tok)
+            .secret()
+            .about("Token by which the client on it proves itself."),
+        Field::time("sec_time", |c: &Self| &c.sec_time, |c| &mut c.sec_time).about("When that token ends."),
+        Field::text("pingstatus", 20, |c: &Self| &c.pingstatus, |c| &mut c.pingstatus)
+            .displayed(host_parts::ping_icon)
+            .about("Markup of an icon for the last ping; nothing pings hosts."),
+        Field::long_text("biosexit", |c: &Self| &c.biosexit, |c| &mut c.biosexit)
+            .about("How a BIOS machine leaves the boot menu."),
+        Field::long_text("efiexit", |c: &Self| &c.efiexit, |c| &mut c.efiexit)
+            .about("How an EFI machine leaves the boot menu."),
+        Field::flag("enforce", |c: &Self| &c.enforce, |c| &mut c.enforce)
+            .about("Whether changes of name and domain are enforced."),
+    ];
+    const COMPUTED: &'static [Computed] = &[
+        Computed {
+            name: "primac",
+            shape: Shape::Text,
+            about: "Primary address, lower case with colons; empty for none.",
+        },
+        Computed { name: "imagename", shape: Shape::Text, about: "Name of its image; empty for none." },
+        Computed { name: "hostscreen", shape: Shape::Plain("hostscreensetting"), about: "Its screen settings." },
+        Computed {
+            name: "hostalo",
+            shape: Shape::Plain("hostautologout"),
+            about: "Its setting for logging users out.",
+        },
+        Computed { name: "inventory", shape: Shape::Full("inventory"), about: "What is known of its hardware." },
+        Computed { name: "image", shape: Shape::Plain("image"), about: "Its image." },
+        Computed { name: "macs", shape: Shape::Texts, about: "Its addresses, lower case with colons." },
+    ];
+    const ACCEPTS: &'static [Computed] = &[
+        Computed {
+            name: "macs",
+            shape: Shape::Texts,
+            about: "Addresses; the first is the primary one. An edit must bring a new one as its first. At most 24.",
+        },
+        Computed {
+            name: "groups",
+            shape: Shape::Ids("group"),
+            about: "Groups that it is in; replaces those it was in.",
+        },
+        Computed { name: "snapins", shape: Shape::Ids("snapin"), about: "Snapins that it has; replaces those it had." },
     ];
     const RELATIONS: &'static [&'static str] = &["hostscreen", "hostalo", "inventory", "image"];
     const NAMED: bool = true;

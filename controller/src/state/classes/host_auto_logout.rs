@@ -19,10 +19,13 @@ impl HostAutoLogout {
 
 impl Class for HostAutoLogout {
     const NAME: &'static str = "hostautologout";
+    const ABOUT: &'static str = "When users of a host are logged out.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required(),
-        Field::text("time", 10, |c: &Self| &c.time, |c| &mut c.time).required(),
+        Field::id(|c: &Self| c.id).about("Number of the setting."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host."),
+        Field::text("time", 10, |c: &Self| &c.time, |c| &mut c.time)
+            .required()
+            .about("Minutes without activity after which a user is logged out."),
     ];
     const INDEXES: usize = 1;
 

@@ -24,15 +24,17 @@ impl HostScreenSetting {
 
 impl Class for HostScreenSetting {
     const NAME: &'static str = "hostscreensetting";
+    const ABOUT: &'static str = "Screen settings of a host.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required(),
-        Field::number("width", |c| &c.width, |c| &mut c.width),
-        Field::number("height", |c| &c.height, |c| &mut c.height),
-        Field::number("refresh", |c| &c.refresh, |c| &mut c.refresh),
-        Field::number("orientation", |c| &c.orientation, |c| &mut c.orientation),
-        Field::number("other1", |c| &c.other1, |c| &mut c.other1),
-        Field::number("other2", |c| &c.other2, |c| &mut c.other2),
+        Field::id(|c: &Self| c.id).about("Number of the setting."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host."),
+        Field::number("width", |c: &Self| &c.width, |c| &mut c.width).about("Width in pixels."),
+        Field::number("height", |c: &Self| &c.height, |c| &mut c.height).about("Height in pixels."),
+        Field::number("refresh", |c: &Self| &c.refresh, |c| &mut c.refresh).about("Refresh rate in hertz."),
+        Field::number("orientation", |c: &Self| &c.orientation, |c| &mut c.orientation)
+            .about("Rotation as a number; 0 is upright."),
+        Field::number("other1", |c: &Self| &c.other1, |c| &mut c.other1).about("Spare number."),
+        Field::number("other2", |c: &Self| &c.other2, |c| &mut c.other2).about("Spare number."),
     ];
     const INDEXES: usize = 1;
 

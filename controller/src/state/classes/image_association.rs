@@ -1,7 +1,7 @@
 //! Which storage groups hold which images.
 
-use crate::state::class::Class;
 use crate::state::class::{Clash, Row, Unique};
+use crate::state::class::{Class, Computed, Shape};
 use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
@@ -25,11 +25,19 @@ impl ImageAssociation {
 
 impl Class for ImageAssociation {
     const NAME: &'static str = "imageassociation";
+    const ABOUT: &'static str = "The storage group that an image is in.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::reference("imageID", |c: &Self| c.image, |c, id| c.image = id).required(),
-        Field::reference("storagegroupID", |c: &Self| c.storagegroup, |c, id| c.storagegroup = id).required(),
-        Field::flag("primary", |c| &c.primary, |c| &mut c.primary),
+        Field::id(|c: &Self| c.id).about("Number of the association."),
+        Field::reference("imageID", |c: &Self| c.image, |c, id| c.image = id).required().about("The image."),
+        Field::reference("storagegroupID", |c: &Self| c.storagegroup, |c, id| c.storagegroup = id)
+            .required()
+            .about("The storage group."),
+        Field::flag("primary", |c: &Self| &c.primary, |c| &mut c.primary)
+            .about("Whether the group is where the image is captured to."),
+    ];
+    const COMPUTED: &'static [Computed] = &[
+        Computed { name: "image", shape: Shape::Empty, about: "Always without members." },
+        Computed { name: "storagegroup", shape: Shape::Empty, about: "Always without members." },
     ];
     const RELATIONS: &'static [&'static str] = &["image", "storagegroup"];
     const INDEXES: usize = 2;

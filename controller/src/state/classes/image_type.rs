@@ -14,10 +14,13 @@ pub struct ImageType {
 
 impl Class for ImageType {
     const NAME: &'static str = "imagetype";
+    const ABOUT: &'static str = "A way to capture disks.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name).required(),
-        Field::text("type", 10, |c: &Self| &c.kind, |c| &mut c.kind).required(),
+        Field::id(|c: &Self| c.id).about("Number of the type."),
+        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name).required().about("Name, unique without case."),
+        Field::text("type", 10, |c: &Self| &c.kind, |c| &mut c.kind)
+            .required()
+            .about("The type as machines read it: n, mps, mpa or dd."),
     ];
     const NAMED: bool = true;
 

@@ -43,15 +43,22 @@ pub fn mac_key(mac: MacAddress) -> u64 {
 
 impl Class for MacAddressAssociation {
     const NAME: &'static str = "macaddressassociation";
+    const ABOUT: &'static str = "An Ethernet address of a host.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required(),
-        Field::text("mac", 59, |c: &Self| &c.mac, |c| &mut c.mac).required(),
-        Field::long_text("description", |c| &c.description, |c| &mut c.description),
-        Field::flag("pending", |c| &c.pending, |c| &mut c.pending),
-        Field::flag("primary", |c| &c.primary, |c| &mut c.primary),
-        Field::flag("clientIgnore", |c| &c.client_ignore, |c| &mut c.client_ignore),
-        Field::flag("imageIgnore", |c| &c.image_ignore, |c| &mut c.image_ignore),
+        Field::id(|c: &Self| c.id).about("Number of the address."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host."),
+        Field::text("mac", 59, |c: &Self| &c.mac, |c| &mut c.mac)
+            .required()
+            .about("The address, lower case with colons."),
+        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
+        Field::flag("pending", |c: &Self| &c.pending, |c| &mut c.pending)
+            .about("Whether it was reported by the host and waits for approval."),
+        Field::flag("primary", |c: &Self| &c.primary, |c| &mut c.primary)
+            .about("Whether it is the host's primary address."),
+        Field::flag("clientIgnore", |c: &Self| &c.client_ignore, |c| &mut c.client_ignore)
+            .about("Whether the client on the host passes it over."),
+        Field::flag("imageIgnore", |c: &Self| &c.image_ignore, |c| &mut c.image_ignore)
+            .about("Whether imaging passes it over."),
     ];
     const INDEXES: usize = 2;
 

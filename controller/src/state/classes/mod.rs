@@ -109,6 +109,11 @@ use super::table::{AnyTable, Table};
 pub(crate) trait AnyClass: Send + Sync {
     fn name(&self) -> &'static str;
     fn new_table(&self) -> Box<dyn AnyTable>;
+    #[cfg(test)]
+    fn schema(&self) -> super::schema::ClassSchema;
+    /// An object that is not there, as answers show it.
+    #[cfg(test)]
+    fn missing(&self, scene: &super::scene::Scene<'_>) -> serde_json::Value;
 }
 
 struct Declared<C>(PhantomData<fn() -> C>);
@@ -120,6 +125,18 @@ impl<C: Class> AnyClass for Declared<C> {
 
     fn new_table(&self) -> Box<dyn AnyTable> {
         Box::<Table<C>>::default()
+    }
+
+    #[cfg(test)]
+    fn schema(&self) -> super::schema::ClassSchema {
+        super::schema::ClassSchema::of::<C>()
+    }
+
+    #[cfg(test)]
+    fn missing(&self, scene: &super::scene::Scene<'_>) -> serde_json::Value {
+        let mut out = Vec::new();
+        super::json::render::<C>(None, scene, &mut out);
+        serde_json::from_slice(&out).expect("a rendering is JSON")
     }
 }
 

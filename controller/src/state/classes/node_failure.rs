@@ -1,7 +1,7 @@
 //! Storage nodes that failed while a host was served.
 
-use crate::state::class::Class;
 use crate::state::class::{Clash, Row, Unique};
+use crate::state::class::{Class, Computed, Shape};
 use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
@@ -20,13 +20,26 @@ pub struct NodeFailure {
 
 impl Class for NodeFailure {
     const NAME: &'static str = "nodefailure";
+    const ABOUT: &'static str = "A storage node that failed a task.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::reference("storagenodeID", |c: &Self| c.storagenode, |c, id| c.storagenode = id).required(),
-        Field::reference("taskID", |c: &Self| c.task, |c, id| c.task = id).required(),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required(),
-        Field::reference("storagegroupID", |c: &Self| c.storagegroup, |c, id| c.storagegroup = id).required(),
-        Field::time("failureTime", |c: &Self| &c.failure_time, |c| &mut c.failure_time).required(),
+        Field::id(|c: &Self| c.id).about("Number of the entry."),
+        Field::reference("storagenodeID", |c: &Self| c.storagenode, |c, id| c.storagenode = id)
+            .required()
+            .about("The node that failed."),
+        Field::reference("taskID", |c: &Self| c.task, |c, id| c.task = id).required().about("The task."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host of the task."),
+        Field::reference("storagegroupID", |c: &Self| c.storagegroup, |c, id| c.storagegroup = id)
+            .required()
+            .about("Storage group of the node."),
+        Field::time("failureTime", |c: &Self| &c.failure_time, |c| &mut c.failure_time)
+            .required()
+            .about("When it failed."),
+    ];
+    const COMPUTED: &'static [Computed] = &[
+        Computed { name: "storagenode", shape: Shape::Empty, about: "Always without members." },
+        Computed { name: "storagegroup", shape: Shape::Empty, about: "Always without members." },
+        Computed { name: "host", shape: Shape::Empty, about: "Always without members." },
+        Computed { name: "task", shape: Shape::Empty, about: "Always without members." },
     ];
     const RELATIONS: &'static [&'static str] = &["storagenode", "storagegroup", "host", "task"];
 

@@ -92,6 +92,14 @@ impl Class for Snapin {
         shape: Shape::Text,
         about: "Name of the storage group that has its file: the primary one, or the first it was put in.",
     }];
+    const ACCEPTS: &'static [Computed] = &[
+        Computed {
+            name: "storagegroups",
+            shape: Shape::Ids("storagegroup"),
+            about: "Storage groups that get its file too; a new snapin is in the first group in any case.",
+        },
+        Computed { name: "hosts", shape: Shape::Ids("host"), about: "Hosts that have it." },
+    ];
     const NAMED: bool = true;
 
     fn id(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! Which storage groups hold the files of which snapins.
 
-use crate::state::class::{Clash, Class, Row, Unique};
+use crate::state::class::{Clash, Class, Computed, Row, Shape, Unique};
 use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
@@ -33,6 +33,10 @@ impl Class for SnapinGroupAssociation {
             .about("The storage group."),
         Field::flag("primary", |c: &Self| &c.primary, |c| &mut c.primary)
             .about("1: this group comes first where one group is asked for."),
+    ];
+    const COMPUTED: &'static [Computed] = &[
+        Computed { name: "snapin", shape: Shape::Empty, about: "Always without members." },
+        Computed { name: "storagegroup", shape: Shape::Empty, about: "Always without members." },
     ];
     const RELATIONS: &'static [&'static str] = &["snapin", "storagegroup"];
     const INDEXES: usize = 2;

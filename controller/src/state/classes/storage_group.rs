@@ -1,7 +1,7 @@
 //! Sets of storage nodes that hold the same images.
 
 use super::StorageNode;
-use crate::state::class::Class;
+use crate::state::class::{Class, Computed, Shape};
 use crate::state::class::{Row, Unique};
 use crate::state::field::Field;
 use crate::state::json::JsonObject;
@@ -17,10 +17,24 @@ pub struct StorageGroup {
 
 impl Class for StorageGroup {
     const NAME: &'static str = "storagegroup";
+    const ABOUT: &'static str = "A set of storage nodes that hold the same images.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name).required(),
-        Field::long_text("description", |c| &c.description, |c| &mut c.description),
+        Field::id(|c: &Self| c.id).about("Number of the group."),
+        Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name).required().about("Name, unique without case."),
+        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
+    ];
+    const COMPUTED: &'static [Computed] = &[
+        Computed {
+            name: "totalsupportedclients",
+            shape: Shape::Integer,
+            about: "Hosts that its nodes may serve at a time.",
+        },
+        Computed {
+            name: "enablednodes",
+            shape: Shape::Ids("storagenode"),
+            about: "Numbers of the nodes that take tasks, by name.",
+        },
+        Computed { name: "allnodes", shape: Shape::Ids("storagenode"), about: "Numbers of all its nodes, by name." },
     ];
     const NAMED: bool = true;
 

@@ -7,8 +7,8 @@ use super::{
     Host, Image, MulticastSessionAssociation, SnapinJob, SnapinTask, StorageGroup, StorageNode, TaskState, TaskType,
 };
 use crate::state::Refusal;
-use crate::state::class::Class;
 use crate::state::class::{Body, Current, Row, Write};
+use crate::state::class::{Class, Computed, Shape};
 use crate::state::draft::Draft;
 use crate::state::field::Field;
 use crate::state::json::JsonObject;
@@ -128,33 +128,63 @@ pub(crate) fn end_snapins(draft: &mut Draft<'_>, task: &Task, now: Timestamp) ->
 
 impl Class for Task {
     const NAME: &'static str = "task";
+    const ABOUT: &'static str = "An order to do something to one host.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::text("name", 250, |c| &c.name, |c| &mut c.name),
-        Field::time("checkInTime", |c| &c.check_in_time, |c| &mut c.check_in_time),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required(),
-        Field::reference("stateID", |c| c.state, |c, id| c.state = id),
-        Field::time("createdTime", |c| &c.created_time, |c| &mut c.created_time),
-        Field::text("createdBy", 200, |c| &c.created_by, |c| &mut c.created_by),
-        Field::flag("isForced", |c| &c.is_forced, |c| &mut c.is_forced),
-        Field::time("scheduledStartTime", |c| &c.scheduled_start_time, |c| &mut c.scheduled_start_time),
-        Field::reference("typeID", |c: &Self| c.kind, |c, id| c.kind = id).required(),
-        Field::number("pct", |c: &Self| &c.pct, |c| &mut c.pct).within(0, 4_294_967_295, 10),
-        Field::text("bpm", 250, |c| &c.bpm, |c| &mut c.bpm),
-        Field::text("timeElapsed", 250, |c| &c.time_elapsed, |c| &mut c.time_elapsed),
-        Field::text("timeRemaining", 250, |c| &c.time_remaining, |c| &mut c.time_remaining),
-        Field::text("dataCopied", 250, |c| &c.data_copied, |c| &mut c.data_copied),
-        Field::text("percent", 250, |c| &c.percent, |c| &mut c.percent),
-        Field::text("dataTotal", 250, |c| &c.data_total, |c| &mut c.data_total),
-        Field::reference("storagegroupID", |c| c.storagegroup, |c, id| c.storagegroup = id),
-        Field::reference("storagenodeID", |c| c.storagenode, |c, id| c.storagenode = id),
-        Field::text("NFSFailures", 1, |c| &c.failures, |c| &mut c.failures),
-        Field::reference("NFSLastMemberID", |c| c.last_member, |c, id| c.last_member = id),
-        Field::flag("shutdown", |c| &c.shutdown, |c| &mut c.shutdown),
-        Field::text("passreset", 250, |c| &c.passreset, |c| &mut c.passreset),
-        Field::number("isDebug", |c: &Self| &c.is_debug, |c| &mut c.is_debug).within(-8_388_608, 8_388_607, 1),
-        Field::reference("imageID", |c| c.image, |c, id| c.image = id),
-        Field::flag("wol", |c| &c.wol, |c| &mut c.wol),
+        Field::id(|c: &Self| c.id).about("Number of the task."),
+        Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name).about("Name."),
+        Field::time("checkInTime", |c: &Self| &c.check_in_time, |c| &mut c.check_in_time)
+            .about("When its host last asked for it."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("Its host."),
+        Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id)
+            .about("Its state; an object of class taskstate."),
+        Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time).about("When it was created."),
+        Field::text("createdBy", 200, |c: &Self| &c.created_by, |c| &mut c.created_by)
+            .about("Name of the user who created it."),
+        Field::flag("isForced", |c: &Self| &c.is_forced, |c| &mut c.is_forced)
+            .about("Whether it goes ahead of the queue."),
+        Field::time("scheduledStartTime", |c: &Self| &c.scheduled_start_time, |c| &mut c.scheduled_start_time)
+            .about("When it was to start."),
+        Field::reference("typeID", |c: &Self| c.kind, |c, id| c.kind = id)
+            .required()
+            .about("What is to be done; an object of class tasktype."),
+        Field::number("pct", |c: &Self| &c.pct, |c| &mut c.pct)
+            .within(0, 4_294_967_295, 10)
+            .about("Progress in percent."),
+        Field::text("bpm", 250, |c: &Self| &c.bpm, |c| &mut c.bpm).about("Speed, with its unit."),
+        Field::text("timeElapsed", 250, |c: &Self| &c.time_elapsed, |c| &mut c.time_elapsed)
+            .about("Time since the start, HH:MM:SS."),
+        Field::text("timeRemaining", 250, |c: &Self| &c.time_remaining, |c| &mut c.time_remaining)
+            .about("Time to the end, HH:MM:SS."),
+        Field::text("dataCopied", 250, |c: &Self| &c.data_copied, |c| &mut c.data_copied)
+            .about("Data that were transferred, with their unit."),
+        Field::text("percent", 250, |c: &Self| &c.percent, |c| &mut c.percent).about("Progress in percent, as text."),
+        Field::text("dataTotal", 250, |c: &Self| &c.data_total, |c| &mut c.data_total)
+            .about("Data to transfer, with their unit."),
+        Field::reference("storagegroupID", |c: &Self| c.storagegroup, |c, id| c.storagegroup = id)
+            .about("Storage group that serves it."),
+        Field::reference("storagenodeID", |c: &Self| c.storagenode, |c, id| c.storagenode = id)
+            .about("Storage node that serves it."),
+        Field::text("NFSFailures", 1, |c: &Self| &c.failures, |c| &mut c.failures)
+            .about("Failures of storage nodes; kept for old scripts."),
+        Field::reference("NFSLastMemberID", |c: &Self| c.last_member, |c, id| c.last_member = id)
+            .about("Storage node that failed last."),
+        Field::flag("shutdown", |c: &Self| &c.shutdown, |c| &mut c.shutdown)
+            .about("Whether the machine is shut down at the end."),
+        Field::text("passreset", 250, |c: &Self| &c.passreset, |c| &mut c.passreset)
+            .about("New password of a password reset."),
+        Field::number("isDebug", |c: &Self| &c.is_debug, |c| &mut c.is_debug)
+            .within(-8_388_608, 8_388_607, 1)
+            .about("Not 0: the machine waits for a person."),
+        Field::reference("imageID", |c: &Self| c.image, |c, id| c.image = id).about("Its image."),
+        Field::flag("wol", |c: &Self| &c.wol, |c| &mut c.wol).about("Whether the machine is woken up first."),
+    ];
+    const COMPUTED: &'static [Computed] = &[
+        Computed { name: "image", shape: Shape::Plain("image"), about: "Its image." },
+        Computed { name: "host", shape: Shape::Full("host"), about: "Its host." },
+        Computed { name: "type", shape: Shape::Plain("tasktype"), about: "What is to be done." },
+        Computed { name: "state", shape: Shape::Plain("taskstate"), about: "Its state." },
+        Computed { name: "storagenode", shape: Shape::Plain("storagenode"), about: "Storage node that serves it." },
+        Computed { name: "storagegroup", shape: Shape::Plain("storagegroup"), about: "Storage group that serves it." },
     ];
     const RELATIONS: &'static [&'static str] = &["image", "host", "type", "state", "storagenode", "storagegroup"];
     const NAMED: bool = true;

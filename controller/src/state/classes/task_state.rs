@@ -16,12 +16,15 @@ pub struct TaskState {
 
 impl Class for TaskState {
     const NAME: &'static str = "taskstate";
+    const ABOUT: &'static str = "A state that tasks go through.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::id(|c| c.id),
-        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name).required(),
-        Field::long_text("description", |c| &c.description, |c| &mut c.description),
-        Field::number("order", |c: &Self| &c.order, |c| &mut c.order).within(-128, 127, 1),
-        Field::text("icon", 255, |c| &c.icon, |c| &mut c.icon),
+        Field::id(|c: &Self| c.id).about("Number of the state."),
+        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name).required().about("Name, unique without case."),
+        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
+        Field::number("order", |c: &Self| &c.order, |c| &mut c.order)
+            .within(-128, 127, 1)
+            .about("Place among the states."),
+        Field::text("icon", 255, |c: &Self| &c.icon, |c| &mut c.icon).about("Name of its icon."),
     ];
     const NAMED: bool = true;
 

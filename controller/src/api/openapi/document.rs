@@ -1,0 +1,155 @@
+//! The whole document: classes, routes, shared answers, security.
+
+use serde_json::{Map, Value, json};
+
+use super::native::Native;
+use super::operation::Paths;
+use super::{bodies, classes, fog};
+use crate::state::schema::ClassSchema;
+
+/// The description of the API with these classes, as OpenAPI 3.1.
+pub(super) fn build(described: &[ClassSchema]) -> Value {
+    let mut paths = Paths::default();
+    let mut schemas = Map::new();
+    fog::add_system(&mut paths);
+    for class in described {
+        fog::add_class(class, &mut paths);
+        classes::add(class, &mut schemas);
+    }
+    fog::add_search(described, &mut paths);
+    schemas.insert("task_order".to_owned(), fog::task_order());
+    schemas.insert("fog_error".to_owned(), fog_error());
+    bodies::add(&mut schemas);
+    Native { paths: &mut paths }.add();
+    json!({
+        "openapi": "3.1.0",
+        "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
+        "info": {
+            "title": "Foghorn",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": INTRODUCTION,
+            "license": {"name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT"},
+        },
+        "servers": [{"url": "/", "description": "The controller that serves this page."}],
+        "security": [{"api_token": [], "user_token": []}, {"api_token": [], "password": []}],
+        "tags": tags(described),
+        "paths": paths.finish(),
+        "components": {
+            "securitySchemes": security(),
+            "parameters": parameters(),
+            "responses": responses(),
+            "schemas": schemas,
+        },
+    })
+}
+
+const INTRODUCTION: &str = "\
+Foghorn images fleets of computers. Routes under `/fog` speak FOG's dialect: every stored field is a text, lists are \
+`{\"count\": …, \"<class>s\": […]}`, and some refusals are 500 or 501 because FOG's are; their body says why. Routes under \
+`/foghorn/v1` are Foghorn's own: ids are numbers, sizes are bytes, times are RFC 3339 in UTC.";
+
+fn tags(described: &[ClassSchema]) -> Value {
+    let own = [
+        ("system", "Whether the API works for the caller."),
+        ("health", "For load balancers and Prometheus. No credentials."),
+        ("enrolment", "How agents and clients get their certificates."),
+        ("hosts", "Hosts, beside their class."),
+        ("nodes", "Storage nodes as they are at this moment."),
+        ("tasks", "Imaging tasks with their progress, in bytes."),
+        ("images", "Contents of images."),
+    ];
+    let own = own.iter().map(|(name, about)| json!({"name": name, "description": about}));
+    let classes =
+        described.iter().map(|class| json!({"name": class.name, "description": classes::sentence(&class.about)}));
+    Value::Array(classes.chain(own).collect())
+}
+
+fn security() -> Value {
+    json!({
+        "api_token": {
+            "type": "apiKey", "in": "header", "name": "fog-api-token",
+            "description": "Token of the installation, as it is or in base64.",
+        },
+        "user_token": {
+            "type": "apiKey", "in": "header", "name": "fog-user-token",
+            "description": "Token of a user, as it is or in base64.",
+        },
+        "password": {
+            "type": "http", "scheme": "basic",
+            "description": "Name and password of a user; the API token is needed beside it.",
+        },
+    })
+}
+
+/// Parameters that many operations share.
+fn parameters() -> Value {
+    let query = |name: &str, about: &str, schema: Value| json!({"name": name, "in": "query", "required": false, "description": about, "schema": schema});
+    let number = || json!({"type": "integer", "minimum": 0, "maximum": u32::MAX});
+    json!({
+        "Secrets": {
+            "name": "foghorn-secrets", "in": "header", "required": false,
+            "description": "`show` fills in secret fields, for administrators.",
+            "schema": {"type": "string", "enum": ["show"]},
+        },
+        "Start": query("start", "Objects to leave out at the beginning.", number()),
+        "Length": query("length", "Most objects in the answer; all when absent.", number()),
+        "OrderBy": query("orderBy", "Stored field to order by; with - before it, backwards.", json!({"type": "string"})),
+        "OrderDir": query("orderDir", "Direction of orderBy.", json!({"type": "string", "enum": ["asc", "desc"]})),
+    })
+}
+
+fn fog_error() -> Value {
+    json!({
+        "type": "object",
+        "description": "A refusal in the FOG dialect.",
+        "required": ["error"],
+        "properties": {"error": {"type": "string", "minLength": 1, "description": "What is wrong, and with which field."}},
+    })
+}
+
+/// Answers that many operations share.
+fn responses() -> Value {
+    let error = |about: &str| {
+        json!({
+            "description": about,
+            "content": {"application/json": {"schema": classes::schema_ref("fog_error")}},
+        })
+    };
+    // FOG answers some refusals without a word; the same status with a body says more.
+    let maybe = |about: &str| {
+        let mut response = error(about);
+        response["x-foghorn-may-be-empty"] = true.into();
+        response
+    };
+    let problem_header = json!({
+        "foghorn-problem": {
+            "description": "What the body does not say: which field, and why.",
+            "required": false,
+            "schema": {"type": "string"},
+        },
+    });
+    let mut all = json!({
+        "ApiOff": {
+            "description": "The API is switched off.",
+            "headers": {"location": {"description": "FOG's page.", "schema": {"type": "string"}}},
+        },
+        "BrokenJson": error("The body is no JSON, or a parameter means nothing; nothing was changed."),
+        "NobodyKnown": {"description": "Neither a user's token nor a password was right. No body."},
+        "Forbidden": maybe("The API token is missing or wrong (no body), or the user may not do this."),
+        "NotFound": maybe("There is no such object (no body), or what was sent cannot be used."),
+        "TooSlow": {"description": "The request took too long.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        "TooLarge": error("The body is larger than 1 MiB."),
+        "MissingField": error("A required field is missing."),
+        "Refused": error("Refused, as FOG refuses: the name is taken, a value is impossible, a task cannot be created."),
+        "Unknown": maybe("No such class, route or method (no body), or no such task type."),
+        "Unavailable": error("The state store did not answer; the same request may succeed later."),
+        "Problem": {
+            "description": "Refused; the field at fault is named.",
+            "content": {"application/json": {"schema": classes::schema_ref("Problem")}},
+        },
+    });
+    for name in ["NotFound", "MissingField", "Refused"] {
+        all[name]["headers"] = problem_header.clone();
+    }
+    all
+}

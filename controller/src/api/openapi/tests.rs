@@ -1,0 +1,213 @@
+//! The document holds what the program does: its references end somewhere, its words are there, it agrees with renderings.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::{document, legacy};
+use crate::api::fog;
+use crate::state::Tables;
+use crate::state::class::Shape;
+use crate::state::classes::CLASSES;
+use crate::state::scene::{Glance, NodeGlance, ProgressGlance, Scene};
+use crate::state::schema::{ClassSchema, MemberSchema};
+
+struct Nothing;
+
+impl Glance for Nothing {
+    fn node(&self, _: foghorn_types::StorageNodeId) -> NodeGlance {
+        NodeGlance::default()
+    }
+
+    fn progress(&self, _: foghorn_types::TaskId) -> Option<ProgressGlance> {
+        None
+    }
+}
+
+fn built() -> Value {
+    document::build(&fog::own_schemas())
+}
+
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(target)) = members.get("$ref") {
+                found.insert(target.clone());
+            }
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_ends_somewhere() {
+    let document = built();
+    for document in [&document, &legacy::rewrite(&document)] {
+        let mut found = BTreeSet::new();
+        references(document, &mut found);
+        for target in found {
+            let place = target.strip_prefix('#').expect("references stay in the document");
+            assert!(document.pointer(place).is_some(), "{target}");
+        }
+    }
+}
+
+#[test]
+fn operation_ids_are_unique_and_every_operation_says_what_it_does() {
+    let document = built();
+    let mut ids = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id.to_owned()), "{method} {path}: {id} is there twice");
+            assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}");
+            let named = path.matches('{').count();
+            let parameters = operation["parameters"].as_array().unwrap();
+            assert_eq!(
+                parameters.iter().filter(|parameter| parameter["in"] == "path").count(),
+                named,
+                "{method} {path}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_class_and_member_has_a_meaning() {
+    let mut missing = Vec::new();
+    for class in CLASSES.iter().map(|class| class.schema()) {
+        if class.about.trim().is_empty() {
+            missing.push(class.name.to_string());
+        }
+        let fields = class.fields.iter().map(|field| (&field.name, &field.about));
+        let members = class.computed.iter().chain(&class.items).chain(&class.accepts);
+        for (name, about) in fields.chain(members.map(|member| (&member.name, &member.about))) {
+            if about.trim().is_empty() {
+                missing.push(format!("{}.{name}", class.name));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "without a description: {}", missing.join(", "));
+}
+
+/// What renders must be what is described: a missing object has every member, empty.
+#[test]
+fn renderings_have_the_members_that_are_described() {
+    let tables = Tables::default();
+    let scene = Scene { tables: &tables, glance: &Nothing, secrets: false, from: std::net::Ipv4Addr::LOCALHOST.into() };
+    let schemas: Vec<ClassSchema> = CLASSES.iter().map(|class| class.schema()).collect();
+    let mut wrong = Vec::new();
+    for (class, schema) in CLASSES.iter().zip(&schemas) {
+        let Value::Object(shown) = class.missing(&scene) else { panic!("no object") };
+        compare(schema, &shown, &schemas, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn compare(schema: &ClassSchema, shown: &Map<String, Value>, schemas: &[ClassSchema], wrong: &mut Vec<String>) {
+    let fields = schema.fields.iter().filter(|field| !field.shadowed).map(|field| field.name.to_string());
+    let expected: Vec<String> = fields.chain(schema.computed.iter().map(|member| member.name.to_string())).collect();
+    let found: Vec<String> = shown.keys().cloned().collect();
+    if found != expected {
+        wrong.push(format!("{}: shown {found:?}, described {expected:?}", schema.name));
+    }
+    for member in &schema.computed {
+        if let Some(value) = shown.get(member.name.as_ref()).filter(|value| !fits(member, value, schemas)) {
+            wrong.push(format!("{}.{}: {:?} is described, {value} is shown", schema.name, member.name, member.shape));
+        }
+    }
+}
+
+fn fits(member: &MemberSchema, value: &Value, schemas: &[ClassSchema]) -> bool {
+    let of = |name: &str| schemas.iter().find(|schema| schema.name == name).expect("a shape names a class");
+    let keys = || value.as_object().map(|members| members.keys().cloned().collect::<Vec<_>>());
+    let texts = |names: Vec<&str>| Some(names.into_iter().map(str::to_owned).collect::<Vec<_>>());
+    match member.shape {
+        Shape::Text => value.is_string(),
+        Shape::OptionalText => value.is_string() || value.is_null(),
+        Shape::Integer => value.is_i64() || value.is_u64(),
+        Shape::Number => value.is_number(),
+        Shape::Boolean => value.is_boolean(),
+        Shape::Texts | Shape::Ids(_) => value.is_array(),
+        Shape::Empty => value.as_object().is_some_and(Map::is_empty),
+        Shape::Plain(name) => {
+            let class = of(name);
+            let fields = class.fields.iter().filter(|field| !field.shadowed).map(|field| field.name.as_ref());
+            keys() == texts(fields.chain(class.relations.iter().map(AsRef::as_ref)).collect())
+        }
+        Shape::Full(name) => {
+            let class = of(name);
+            let fields = class.fields.iter().filter(|field| !field.shadowed).map(|field| field.name.as_ref());
+            keys() == texts(fields.chain(class.computed.iter().map(|member| member.name.as_ref())).collect())
+        }
+    }
+}
+
+/// Learns the names of a struct's members from what its derived `Deserialize` asks for.
+struct Members(Option<&'static [&'static str]>);
+
+impl<'de> serde::Deserializer<'de> for &mut Members {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: serde::de::Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("only structs are looked at"))
+    }
+
+    fn deserialize_struct<V: serde::de::Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0 = Some(fields);
+        Err(serde::de::Error::custom("the names are known"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+fn members<T: serde::de::DeserializeOwned>() -> Vec<&'static str> {
+    let mut members = Members(None);
+    assert!(T::deserialize(&mut members).is_err(), "it is only asked for its names");
+    members.0.expect("a struct").to_vec()
+}
+
+#[test]
+fn bodies_have_the_members_of_their_declarations() {
+    use foghorn_proto::http as proto;
+    use foghorn_rest_types::native as rest;
+    let document = built();
+    macro_rules! check {
+        ($($module:ident::$name:ident)*) => {$(
+            let described = &document["components"]["schemas"][stringify!($name)]["properties"];
+            let described: Vec<&str> = described.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(described, members::<$module::$name>(), stringify!($name));
+        )*};
+    }
+    check! {
+        proto::Problem proto::EnrolRequest proto::EnrolResponse proto::CheckInRequest proto::CheckInResponse
+        proto::Order proto::Source
+        rest::BootTokenRequest rest::BootTokenResponse rest::JoinTokenRequest rest::JoinTokenResponse rest::NodeList
+        rest::NodeStatus rest::JobCreated rest::JobStatus rest::DamagedChunk rest::TaskList rest::TaskStatus
+        rest::TaskProgress rest::ImageStatus rest::ImageContent
+    }
+}
+
+#[test]
+fn every_native_route_with_a_rule_is_described_and_says_whether_it_is_open() {
+    let document = built();
+    for (method, route, role) in crate::api::access::native_routes() {
+        if route.starts_with("/docs") || route.starts_with("/openapi") {
+            continue;
+        }
+        let operation = &document["paths"][route][method.as_str().to_ascii_lowercase()];
+        assert!(operation.is_object(), "{method} {route} is not described");
+        let open = operation["security"].as_array().is_some_and(Vec::is_empty);
+        assert_eq!(open, role.is_none(), "{method} {route}");
+    }
+}

@@ -1,0 +1,101 @@
+//! The description of the API against a running controller: schemathesis looks for answers that it does not allow, and a
+//! client that a generator made from it does some work.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use foghorn_tests::process::Process;
+use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
+use foghorn_tests::tools::python;
+
+/// Two busy cores, a debug build, a thousand operations.
+const SCHEMATHESIS_WITHIN: Duration = Duration::from_secs(600);
+/// Generating and formatting a client of a thousand operations takes its time.
+const GENERATED_WITHIN: Duration = Duration::from_secs(240);
+
+fn python_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
+}
+
+/// Runs a command to its end within a time; a failure shows what it said.
+fn run(stack: &Stack, name: &str, command: &mut Command, within: Duration) -> Result<String> {
+    let mut process = Process::start(stack.folder(), name, command)?;
+    let status = process.wait(within)?;
+    ensure!(status.success(), "{name} ended with {status}:\n{}", process.log());
+    Ok(process.log())
+}
+
+fn ca_file(stack: &Stack) -> Result<PathBuf> {
+    let path = stack.folder().join("ca.pem");
+    fs::write(&path, &stack.rest.ca_pem)?;
+    Ok(path)
+}
+
+#[test]
+fn schemathesis_finds_nothing() -> Result<()> {
+    let stack = Stack::controller_only(Engine::Embedded, &Options::default())?;
+    let mut command = Command::new(python("schemathesis")?);
+    command
+        .current_dir(stack.folder())
+        .env("SCHEMATHESIS_HOOKS", "fog_hooks")
+        .env("PYTHONPATH", python_folder())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .args(["run", &format!("{}/openapi.json", stack.rest.url), "--tls-verify"])
+        .arg(ca_file(&stack)?)
+        .args(["--header", &format!("fog-api-token: {}", stack.rest.api_token)])
+        .args(["--header", &format!("fog-user-token: {}", stack.rest.user_token)])
+        .args(["--phases", "fuzzing", "--max-examples", "3", "--seed", "1", "--no-shrink", "--workers", "2"])
+        .args(["--checks", CHECKS, "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off"])
+        .args(["--request-timeout", "30", "--no-color"])
+        // Other spellings of the same routes have the same handlers: one class stands for all.
+        .args(["--exclude-path-regex", ALIASES]);
+    run(&stack, "schemathesis", &mut command, SCHEMATHESIS_WITHIN)?;
+    stack.wait_ready()
+}
+
+/// What an answer must keep to. What schemathesis calls a negative test has no place here: FOG's dialect takes anything for
+/// anything, and says 501 where others say 405.
+const CHECKS: &str = "status_code_conformance,content_type_conformance,response_headers_conformance,\
+                      response_schema_conformance,only_documented_refusals_above_499";
+
+/// Aliases of routes of all classes but `host`.
+const ALIASES: &str =
+    "^/fog/(?!host/)[a-z]+/(list|all|details|current|create|new|\\{id\\}/(edit|update|delete|remove))$";
+
+#[test]
+fn a_generated_client_creates_orders_cancels_and_deletes() -> Result<()> {
+    let stack = Stack::controller_only(Engine::Embedded, &Options::default())?;
+    let document = stack.folder().join("openapi.json");
+    fs::write(&document, stack.rest.get("/openapi.json")?.body)?;
+    let settings = stack.folder().join("generator.yml");
+    // The generator's own formatting of its output would need minutes, and nobody reads this client.
+    fs::write(
+        &settings,
+        "project_name_override: foghorn-client\npackage_name_override: foghorn_client\npost_hooks: []\n",
+    )?;
+    let mut generate = Command::new(python("openapi-python-client")?);
+    generate
+        .current_dir(stack.folder())
+        .args(["generate", "--meta", "none", "--output-path", "generated/foghorn_client", "--path"])
+        .arg(&document)
+        .arg("--config")
+        .arg(&settings);
+    fs::create_dir(stack.folder().join("generated"))?;
+    let said = run(&stack, "generator", &mut generate, GENERATED_WITHIN)?;
+    ensure!(!said.contains("WARNING") && !said.contains("ERROR"), "the generator complains:\n{said}");
+    let mut walk = Command::new(python("python")?);
+    walk.arg(python_folder().join("client_walk.py"))
+        .arg(stack.folder().join("generated"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("FOGHORN_URL", &stack.rest.url)
+        .env("FOGHORN_API_TOKEN", &stack.rest.api_token)
+        .env("FOGHORN_USER_TOKEN", &stack.rest.user_token)
+        .env("FOGHORN_CA", ca_file(&stack)?);
+    let said = run(&stack, "walk", &mut walk, PATIENCE)?;
+    ensure!(said.contains("created, read, cancelled, deleted"), "the walk ended early:\n{said}");
+    let left = stack.rest.get("/fog/host")?.ok()?;
+    left["count"].as_u64().filter(|count| *count == 0).context("the host is still there").map(drop)
+}
