@@ -7,7 +7,9 @@ use super::classes::schema_ref;
 
 /// Adds every body to the schemas of the document.
 pub(super) fn add(schemas: &mut Map<String, Value>) {
-    for (name, schema) in enrolment().into_iter().chain(nodes()).chain(tasks()).chain(images()) {
+    for (name, schema) in
+        enrolment().into_iter().chain(nodes()).chain(tasks()).chain(images()).chain(super::accounts::bodies())
+    {
         schemas.insert(name.to_owned(), schema);
     }
 }
@@ -15,19 +17,19 @@ pub(super) fn add(schemas: &mut Map<String, Value>) {
 type Named = Vec<(&'static str, Value)>;
 
 /// A member of an object.
-struct Member {
+pub(super) struct Member {
     name: &'static str,
     schema: Value,
     required: bool,
 }
 
 /// A member that is always there.
-fn has(name: &'static str, schema: Value, about: &str) -> Member {
+pub(super) fn has(name: &'static str, schema: Value, about: &str) -> Member {
     Member { name, schema: with(schema, about), required: true }
 }
 
 /// A member that may be left out.
-fn may(name: &'static str, schema: Value, about: &str) -> Member {
+pub(super) fn may(name: &'static str, schema: Value, about: &str) -> Member {
     Member { name, schema: with(schema, about), required: false }
 }
 
@@ -36,7 +38,7 @@ fn with(mut schema: Value, about: &str) -> Value {
     schema
 }
 
-fn object(about: &str, members: Vec<Member>) -> Value {
+pub(super) fn object(about: &str, members: Vec<Member>) -> Value {
     let required: Vec<&str> = members.iter().filter(|member| member.required).map(|member| member.name).collect();
     let properties: Map<String, Value> =
         members.into_iter().map(|member| (member.name.to_owned(), member.schema)).collect();
@@ -44,13 +46,13 @@ fn object(about: &str, members: Vec<Member>) -> Value {
 }
 
 /// The body of a request: members that are not described are refused.
-fn closed(about: &str, members: Vec<Member>) -> Value {
+pub(super) fn closed(about: &str, members: Vec<Member>) -> Value {
     let mut schema = object(about, members);
     schema["additionalProperties"] = false.into();
     schema
 }
 
-fn text() -> Value {
+pub(super) fn text() -> Value {
     json!({"type": "string"})
 }
 
@@ -58,7 +60,7 @@ fn time() -> Value {
     json!({"type": "string", "format": "date-time"})
 }
 
-fn id() -> Value {
+pub(super) fn id() -> Value {
     json!({"type": "integer", "minimum": 1, "maximum": u32::MAX})
 }
 
@@ -66,16 +68,16 @@ fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
 
-fn yes_or_no() -> Value {
+pub(super) fn yes_or_no() -> Value {
     json!({"type": "boolean"})
 }
 
-fn list(items: Value) -> Value {
+pub(super) fn list(items: Value) -> Value {
     json!({"type": "array", "items": items})
 }
 
 /// The schema, or null.
-fn or_null(schema: Value) -> Value {
+pub(super) fn or_null(schema: Value) -> Value {
     match schema["type"].as_str() {
         Some(kind) => {
             let kinds = json!([kind, "null"]);

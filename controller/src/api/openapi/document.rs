@@ -56,6 +56,7 @@ fn tags(described: &[ClassSchema]) -> Value {
         ("hosts", "Hosts, beside their class."),
         ("nodes", "Storage nodes as they are at this moment."),
         ("tasks", "Imaging tasks with their progress, in bytes."),
+        ("users", "Users, the API's switch and token, the audit log."),
         ("images", "Contents of images."),
     ];
     let own = own.iter().map(|(name, about)| json!({"name": name, "description": about}));
@@ -139,6 +140,7 @@ fn responses() -> Value {
         "NotFound": maybe("There is no such object (no body), or what was sent cannot be used."),
         "TooSlow": {"description": "The request took too long.", "content": {"text/plain": {"schema": {"type": "string"}}}},
         "TooLarge": error("The body is larger than 1 MiB."),
+        "TooMany": {"description": "Too many failed log-ins; Retry-After says when to try again."},
         "MissingField": error("A required field is missing."),
         "Refused": error("Refused, as FOG refuses: the name is taken, a value is impossible, a task cannot be created."),
         "Unknown": maybe("No such class, route or method (no body), or no such task type."),

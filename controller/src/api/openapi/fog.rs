@@ -13,6 +13,7 @@ const ALWAYS: &[(u16, &str)] = &[
     (403, "Forbidden"),
     (408, "TooSlow"),
     (413, "TooLarge"),
+    (429, "TooMany"),
     (501, "Unknown"),
     (503, "Unavailable"),
 ];

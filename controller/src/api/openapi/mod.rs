@@ -1,6 +1,7 @@
 //! The API described: OpenAPI 3.1 at `/openapi.json` and 3.0 at `/openapi-3.0.json`, made from the declarations of the
 //! classes and from the routes, and pages to read and try it under `/docs`. They hold no data and need no credentials.
 
+mod accounts;
 mod bodies;
 mod classes;
 mod document;

@@ -14,11 +14,11 @@ pub(super) struct Native<'a> {
 /// Of every native route: the time limit.
 const ALWAYS: &[(u16, &str)] = &[(408, "TooSlow")];
 /// Of routes for people: credentials.
-const CLOSED: &[(u16, &str)] = &[(401, "Problem"), (403, "Problem")];
+const CLOSED: &[(u16, &str)] = &[(401, "Problem"), (403, "Problem"), (429, "TooMany")];
 /// Of routes that take a body.
-const WITH_BODY: &[(u16, &str)] = &[(400, "Problem"), (413, "Problem")];
+pub(super) const WITH_BODY: &[(u16, &str)] = &[(400, "Problem"), (413, "Problem")];
 /// Of routes that write.
-const WRITING: &[(u16, &str)] = &[(500, "Problem"), (503, "Problem")];
+pub(super) const WRITING: &[(u16, &str)] = &[(500, "Problem"), (503, "Problem")];
 
 impl Native<'_> {
     /// Adds every native route.
@@ -29,6 +29,7 @@ impl Native<'_> {
         self.nodes();
         self.tasks();
         self.images();
+        self.accounts();
     }
 
     fn open(&self, tag: &str, id: &str, summary: &str) -> Operation {
@@ -36,7 +37,7 @@ impl Native<'_> {
     }
 
     fn closed(&self, tag: &str, id: &str, summary: &str) -> Operation {
-        Operation::new(tag, id, summary).may_fail(ALWAYS).may_fail(CLOSED)
+        closed(tag, id, summary)
     }
 
     fn health(&mut self) {
@@ -186,7 +187,12 @@ impl Native<'_> {
     }
 }
 
-fn numbered(operation: Operation, what: &str) -> Operation {
+/// An operation for people, who need credentials.
+pub(super) fn closed(tag: &str, id: &str, summary: &str) -> Operation {
+    Operation::new(tag, id, summary).may_fail(ALWAYS).may_fail(CLOSED)
+}
+
+pub(super) fn numbered(operation: Operation, what: &str) -> Operation {
     let schema = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
     operation.in_path("id", &format!("Number of the {what}."), schema)
 }
