@@ -16,6 +16,7 @@ use crate::verbs::host::HostCommand;
 use crate::verbs::image::ImageCommand;
 use crate::verbs::login::LoginArgs;
 use crate::verbs::node::NodeCommand;
+use crate::verbs::schedule::ScheduleCommand;
 use crate::verbs::task::TaskCommand;
 use crate::verbs::user::UserCommand;
 
@@ -88,6 +89,15 @@ pub enum Verb {
     /// Show who changed what, the newest first
     #[command(after_help = "Example:\n  foghorn audit --class host --id 7 --since 48h")]
     Audit(AuditArgs),
+    /// Scheduled tasks: what happens later
+    #[command(subcommand, after_help = "Example:\n  foghorn schedule list")]
+    Schedule(ScheduleCommand),
+    /// Wake hosts over the network, through the agents at their site
+    #[command(after_help = "Example:\n  foghorn wake lab-pc01 lab-pc02")]
+    Wake {
+        #[arg(required = true)]
+        hosts: Vec<String>,
+    },
     /// Check the server, the connection to it and its storage, and say what to do about what is wrong
     #[command(after_help = "Example:\n  foghorn doctor")]
     Doctor,

@@ -45,6 +45,8 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::User(command) => verbs::user::run(command, &session),
         Verb::Api(command) => verbs::api_switch::run(command, &session),
         Verb::Audit(args) => verbs::audit::run(&args, &session),
+        Verb::Schedule(command) => verbs::schedule::run(command, &session),
+        Verb::Wake { hosts } => verbs::schedule::wake(&hosts, &session),
         Verb::Doctor => doctor::run(&session),
         Verb::Serve(args) => serve::run(args),
         Verb::Demo(args) => demo::run(args),

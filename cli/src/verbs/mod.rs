@@ -14,6 +14,7 @@ pub mod login;
 pub mod node;
 pub mod object;
 pub mod order;
+pub mod schedule;
 pub mod task;
 pub mod user;
 pub mod wait;

@@ -9,6 +9,7 @@ mod inventory;
 pub mod objects;
 pub mod one_time;
 pub mod passwords;
+pub mod power;
 pub mod sessions;
 pub mod task_outcome;
 pub mod tasks;

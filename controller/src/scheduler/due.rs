@@ -166,3 +166,151 @@ pub(crate) fn mark(tables: &Tables, owner: Owner) -> Mark {
         None => Mark::new(owner, Timestamp::from_millis(0)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::value::Flag;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
+    }
+
+    fn zone(name: &str) -> TimeZone {
+        TimeZone::get(name).unwrap()
+    }
+
+    fn calendar(fields: [&str; 5]) -> ScheduledTask {
+        let [minute, hour, day_of_month, month, day_of_week] = fields.map(str::to_owned);
+        let active = "1".to_owned();
+        let kind = ScheduledTask::BY_CALENDAR.to_owned();
+        ScheduledTask {
+            id: 1,
+            kind,
+            minute,
+            hour,
+            day_of_month,
+            month,
+            day_of_week,
+            is_active: active,
+            ..Default::default()
+        }
+    }
+
+    /// Every moment for which the schedule fires when it is looked at each minute.
+    fn fires(row: &ScheduledTask, from: &str, until: &str, zone: &TimeZone) -> Vec<String> {
+        let (mut now, until) = (at(from), at(until));
+        let mut mark = Mark::new(Owner::Task(1), now);
+        let mut fired = Vec::new();
+        while now < until {
+            if let Some(due) = task_due(row, &mark, now, zone) {
+                assert!(!due.missed);
+                fired.push(due.at.to_string());
+                mark.through = due.at;
+            }
+            now = now + Duration::from_secs(60);
+        }
+        fired
+    }
+
+    #[test]
+    fn a_moment_comes_once_and_is_made_up_for_within_a_day() {
+        let row = ScheduledTask {
+            kind: ScheduledTask::ONCE.to_owned(),
+            schedule_time: 1_000_000,
+            is_active: "1".to_owned(),
+            ..Default::default()
+        };
+        let due_at = |now: i64, through: i64| {
+            let mark = Mark::new(Owner::Task(1), Timestamp::from_millis(through * 1000));
+            task_due(&row, &mark, Timestamp::from_millis(now * 1000), &TimeZone::UTC).map(|due| due.missed)
+        };
+        assert_eq!(due_at(999_999, 0), None);
+        assert_eq!(due_at(1_000_000, 0), Some(false));
+        assert_eq!(due_at(1_000_000 + 86_400, 0), Some(false));
+        assert_eq!(due_at(1_000_000 + 86_401, 0), Some(true));
+        assert_eq!(due_at(1_000_001, 1_000_000), None, "it has been dealt with");
+        let off = ScheduledTask { is_active: "0".to_owned(), ..row.clone() };
+        let mark = Mark::new(Owner::Task(1), Timestamp::from_millis(0));
+        assert_eq!(task_due(&off, &mark, at("2026-01-01T00:00:00Z"), &TimeZone::UTC), None);
+    }
+
+    #[test]
+    fn clocks_that_change_neither_skip_nor_repeat_a_night() {
+        let berlin = zone("Europe/Berlin");
+        let nightly = calendar(["30", "2", "*", "*", "*"]);
+        // 2027-03-28: 02:00 becomes 03:00, so half past two does not exist; it comes when the clock has moved.
+        assert_eq!(
+            fires(&nightly, "2027-03-26T12:00:00Z", "2027-03-29T12:00:00Z", &berlin),
+            ["2027-03-27T01:30:00Z", "2027-03-28T01:00:00Z", "2027-03-29T00:30:00Z"]
+        );
+        // 2027-10-31: 03:00 becomes 02:00, so half past two comes twice; the first one counts.
+        assert_eq!(
+            fires(&nightly, "2027-10-30T12:00:00Z", "2027-11-01T12:00:00Z", &berlin),
+            ["2027-10-31T00:30:00Z", "2027-11-01T01:30:00Z"]
+        );
+        // Every half hour goes on through both hours.
+        let often = calendar(["*/30", "*", "*", "*", "*"]);
+        assert_eq!(fires(&often, "2027-10-30T23:59:00Z", "2027-10-31T02:01:00Z", &berlin).len(), 5);
+    }
+
+    #[test]
+    fn both_days_must_fit() {
+        let friday_13th = calendar(["00", "12", "13", "*", "5"]);
+        let fired = fires(&friday_13th, "2026-01-01T00:00:00Z", "2026-04-01T00:00:00Z", &TimeZone::UTC);
+        assert_eq!(fired, ["2026-02-13T12:00:00Z", "2026-03-13T12:00:00Z"]);
+    }
+
+    #[test]
+    fn what_was_missed_does_not_pile_up() {
+        let row = calendar(["*/10", "*", "*", "*", "*"]);
+        let mark = Mark::new(Owner::Task(1), at("2026-05-01T00:00:00Z"));
+        let due = task_due(&row, &mark, at("2026-05-03T12:07:00Z"), &TimeZone::UTC).unwrap();
+        assert_eq!((due.at, due.missed), (at("2026-05-03T12:00:00Z"), false));
+        let after = Mark::new(Owner::Task(1), due.at);
+        assert_eq!(task_due(&row, &after, at("2026-05-03T12:07:00Z"), &TimeZone::UTC), None);
+        let nightly = calendar(["30", "2", "*", "*", "*"]);
+        let late = task_due(&nightly, &mark, at("2026-05-03T09:00:00Z"), &TimeZone::UTC).unwrap();
+        assert_eq!((late.at, late.missed), (at("2026-05-03T02:30:00Z"), true));
+    }
+
+    #[test]
+    fn a_firing_that_was_cut_off_goes_on() {
+        let mut mark = Mark::new(Owner::Task(1), at("2026-05-01T00:00:00Z"));
+        mark.firing = Some(crate::state::schedule::Firing::begin(at("2026-05-01T02:30:00Z")));
+        let row = calendar(["30", "2", "*", "*", "*"]);
+        let due = task_due(&row, &mark, at("2026-05-02T00:00:00Z"), &TimeZone::UTC).unwrap();
+        assert_eq!((due.at, due.missed), (at("2026-05-01T02:30:00Z"), false));
+    }
+
+    #[test]
+    fn on_demand_is_due_whatever_the_calendar_says() {
+        let rule = PowerManagement { id: 1, on_demand: Flag::Yes, ..PowerManagement::default() };
+        let mark = Mark::new(Owner::Power(1), at("2026-05-01T00:00:00Z"));
+        assert!(rule_due(&rule, &mark, at("2026-05-01T00:00:02Z"), &TimeZone::UTC).is_some());
+        assert!(rule_due(&rule, &mark, at("2026-05-01T00:00:00Z"), &TimeZone::UTC).is_none());
+    }
+
+    #[test]
+    fn rules_that_mean_nothing_are_named() {
+        let names = ["minute", "hour", "dayOfMonth", "month", "dayOfWeek"];
+        let parse = |texts: [&'static str; 5]| {
+            let mut fields = [("", ""); 5];
+            for (place, text) in texts.into_iter().enumerate() {
+                fields[place] = (names[place], text);
+            }
+            Rule::parse(Fields(fields)).map(drop).map_err(|bad| bad.field)
+        };
+        assert_eq!(parse(["0", "3", "*", "*", "0"]), Ok(()));
+        assert_eq!(parse(["0", "3", "*", "*", "7"]), Ok(()));
+        assert_eq!(parse(["", "3", "*", "*", "*"]), Err("minute"));
+        assert_eq!(parse(["61", "3", "*", "*", "*"]), Err("minute"));
+        assert_eq!(parse(["0", "24", "*", "*", "*"]), Err("hour"));
+        assert_eq!(parse(["0", "x", "*", "*", "*"]), Err("hour"));
+        assert_eq!(parse(["0", "1 2", "*", "*", "*"]), Err("hour"));
+        assert_eq!(parse(["0", "3", "@daily", "*", "*"]), Err("dayOfMonth"));
+        assert_eq!(parse(["0", "3", "31", "2", "*"]), Err("dayOfMonth"));
+        assert_eq!(parse(["0", "3", "*", "13", "*"]), Err("month"));
+        assert_eq!(parse(["0", "3", "*", "*", "8"]), Err("dayOfWeek"));
+    }
+}

@@ -3,7 +3,7 @@
 //! Every controller does all of it: what a round does it does under compares ([`fire`]), so there is no leader to lose.
 //! Deciding is pure ([`due`]); time is an argument.
 
-mod due;
+pub(crate) mod due;
 mod fire;
 mod send;
 

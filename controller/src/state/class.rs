@@ -122,6 +122,9 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     /// Number of secondary indexes.
     const INDEXES: usize = 0;
 
+    /// Adds what a get of an id without a row shows besides, in a class with [`Class::ANY_ID`].
+    fn bare(_out: &mut JsonObject<'_>) {}
+
     fn id(&self) -> u32;
     fn set_id(&mut self, id: u32);
 

@@ -17,6 +17,7 @@ mod large_fleet;
 mod paging;
 mod parts_of_hosts;
 mod roles;
+mod schedules;
 mod search_all;
 mod settings;
 mod task_edits;

@@ -33,6 +33,7 @@ use tower::ServiceExt;
 pub struct Server {
     pub state: Arc<State>,
     pub router: Router,
+    pub ctx: Arc<Ctx>,
     pub first: FirstRun,
     cancel: CancellationToken,
     _follower: JoinHandle<()>,
@@ -83,7 +84,7 @@ impl Server {
         let cancel = CancellationToken::new();
         let (state, follower) = State::start(store, cancel.clone()).await.unwrap();
         let first = app::first_run(&state).await.unwrap().unwrap();
-        let ctx = Ctx {
+        let ctx = Arc::new(Ctx {
             state: state.clone(),
             live: Arc::new(Live::default()),
             trust: Arc::new(Trust::load_or_create(folder.path()).unwrap()),
@@ -98,9 +99,9 @@ impl Server {
                 join_token_ttl: Duration::from_secs(60),
                 client_certificate_lifetime: Duration::from_secs(60),
             },
-        };
-        let router = api::router(Arc::new(ctx));
-        Self { state, router, first, cancel, _follower: follower, _folder: folder }
+        });
+        let router = api::router(ctx.clone());
+        Self { state, router, ctx, first, cancel, _follower: follower, _folder: folder }
     }
 
     /// A request with any headers.

@@ -177,3 +177,50 @@ pub struct NodeStatus {
     pub chunks: u64,
     pub active_transfers: u32,
 }
+
+/// `GET /foghorn/v1/schedules`: every scheduled task.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ScheduleList {
+    pub schedules: Vec<ScheduleStatus>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ScheduleStatus {
+    /// Id of the `scheduledtask`.
+    pub id: u32,
+    pub name: String,
+    /// Id of the task type that it creates.
+    pub task_type: u32,
+    pub target: ScheduleTarget,
+    pub target_name: String,
+    pub active: bool,
+    /// When it comes next; absent when it does not.
+    pub next: Option<String>,
+    /// The moment for which it came last.
+    pub last: Option<String>,
+    /// How that went, in words; empty before the first time.
+    pub outcome: String,
+}
+
+/// Whose tasks a schedule creates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ScheduleTarget {
+    Host { id: u32 },
+    Group { id: u32 },
+}
+
+/// `GET /foghorn/v1/hosts/{id}/power`: what the host's client is to do now. Each thing is told once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PowerActions {
+    pub actions: Vec<PowerAction>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PowerAction {
+    /// Id of the `powermanagement` rule.
+    pub rule: u32,
+    /// `shutdown` or `reboot`.
+    pub action: String,
+    pub due: String,
+}

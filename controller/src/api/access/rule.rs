@@ -36,10 +36,13 @@ pub(super) static RULES: &[Rule] = &[
     (Method::GET, "/foghorn/v1/images/{id}", role(ReadOnly)),
     (Method::GET, "/foghorn/v1/jobs/{id}", role(ReadOnly)),
     (Method::GET, "/foghorn/v1/nodes", role(ReadOnly)),
+    (Method::GET, "/foghorn/v1/schedules", role(ReadOnly)),
     (Method::GET, "/foghorn/v1/tasks", role(ReadOnly)),
     (Method::GET, "/foghorn/v1/tasks/{id}", role(ReadOnly)),
     // The daily work.
     (Method::POST, "/foghorn/v1/hosts/{id}/boot-token", role(Operator)),
+    // What is told counts as told, so this is more than looking.
+    (Method::GET, "/foghorn/v1/hosts/{id}/power", role(Operator)),
     (Method::POST, "/foghorn/v1/images/{id}/verify", role(Operator)),
     (Method::POST, "/foghorn/v1/nodes/{id}/scrub", role(Operator)),
     // Who belongs to the installation.

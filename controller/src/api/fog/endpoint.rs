@@ -84,6 +84,7 @@ fn bare<C: Class>(id: u32, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
     for field in C::FIELDS.iter().filter(|field| field.is_id() || shown.contains(&field.name)) {
         object.text(field.name, &field.show(&empty));
     }
+    C::bare(&mut object);
     object.end();
     true
 }

@@ -8,6 +8,7 @@ mod json;
 mod node_status;
 mod nodes;
 mod operator;
+mod schedules;
 mod tasks;
 pub mod telemetry;
 mod users;
@@ -41,6 +42,8 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/foghorn/v1/images/{id}", get(tasks::image))
         .route("/foghorn/v1/images/{id}/verify", post(nodes::verify))
         .route("/foghorn/v1/jobs/{id}", get(nodes::job))
+        .route("/foghorn/v1/hosts/{id}/power", get(schedules::power))
+        .route("/foghorn/v1/schedules", get(schedules::list))
         .route("/foghorn/v1/tasks", get(tasks::list))
         .route("/foghorn/v1/tasks/{id}", get(tasks::show))
         .route("/foghorn/v1/users", get(users::list).post(users::create))

@@ -26,6 +26,7 @@ impl Native<'_> {
         self.health();
         self.agents();
         self.clients();
+        self.schedules();
         self.nodes();
         self.tasks();
         self.images();
@@ -116,6 +117,39 @@ impl Native<'_> {
                 .may_fail(WRITING)
                 .may_fail(&[(404, "Problem"), (409, "Problem")]);
         self.paths.add("post", "/foghorn/v1/hosts/{id}/boot-token", operation);
+    }
+
+    fn schedules(&mut self) {
+        let text = json!({"type": "string"});
+        let action = json!({
+            "type": "object",
+            "required": ["rule", "action", "due"],
+            "properties": {"rule": {"type": "integer"}, "action": text.clone(), "due": text},
+        });
+        let gives = json!({
+            "type": "object",
+            "required": ["actions"],
+            "properties": {"actions": {"type": "array", "items": action}},
+        });
+        let operation =
+            numbered(self.closed("hosts", "power", "Take what a host's client is to do with its power"), "host")
+                .gives(200, "Each thing is told once.", gives)
+                .may_fail(WRITING)
+                .may_fail(&[(400, "Problem"), (404, "Problem")]);
+        self.paths.add("get", "/foghorn/v1/hosts/{id}/power", operation);
+        let schedule = json!({
+            "type": "object",
+            "required": ["id", "name", "task_type", "target", "target_name", "active", "outcome"],
+        });
+        let gives = json!({
+            "type": "object",
+            "required": ["schedules"],
+            "properties": {"schedules": {"type": "array", "items": schedule}},
+        });
+        let operation = self
+            .closed("tasks", "schedules", "List scheduled tasks: when they come next and how they went")
+            .gives(200, "In the order of names.", gives);
+        self.paths.add("get", "/foghorn/v1/schedules", operation);
     }
 
     fn nodes(&mut self) {

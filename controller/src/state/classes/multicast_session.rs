@@ -2,7 +2,7 @@
 
 use foghorn_types::TaskId;
 
-use super::{MulticastSessionAssociation, TaskState};
+use super::{Image, MulticastSessionAssociation, TaskState};
 use crate::state::Refusal;
 use crate::state::class::{Body, Class, Computed, Current, Row, Shape, Write};
 use crate::state::draft::Draft;
@@ -84,8 +84,19 @@ impl Class for MulticastSession {
     ];
     const RELATIONS: &'static [&'static str] = &["image", "state"];
     const NAMED: bool = true;
+    const ANY_ID: Option<&'static [&'static str]> = Some(&[]);
     const INDEXES: usize = 1;
     const CURRENT: Option<Current> = Some(Current { index: Self::ACTIVE, field: "stateID" });
+
+    fn bare(out: &mut JsonObject<'_>) {
+        out.texts("state", [""; 0]);
+        out.null("imageID");
+        out.object("image", |image| {
+            for name in <Image as Class>::RELATIONS {
+                image.nothing(name);
+            }
+        });
+    }
 
     fn id(&self) -> u32 {
         self.id

@@ -1,0 +1,60 @@
+//! What a host is to do with its power: shut down, restart. Its client asks; nobody can tell a machine that is not asking.
+
+use std::time::Duration;
+
+use foghorn_types::{HostId, Timestamp};
+
+use crate::scheduler::due;
+use crate::state::classes::PowerManagement;
+use crate::state::schedule::{Mark, Owner};
+use crate::state::{Draft, Refusal, Row, State, zone};
+
+/// A client that asks later than this is not told: a machine that was switched on again in the evening stays on.
+const LATE: Duration = Duration::from_secs(10 * 60);
+/// Rules that one answer takes note of; a transaction of the store takes 128 operations.
+const RULES_AT_ONCE: usize = 32;
+
+/// One thing that a host is to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Action {
+    /// Id of the rule of power management.
+    pub rule: u32,
+    /// `shutdown` or `reboot`.
+    pub action: String,
+    /// Since when.
+    pub due: Timestamp,
+}
+
+/// What the host is to do now. Each is told once: what was wanted on demand is deleted, the calendar is marked.
+///
+/// # Errors
+/// [`Refusal::NotFound`], or what the store cannot do; nothing counts as told then.
+pub async fn take(state: &State, host: HostId, now: Timestamp) -> Result<Vec<Action>, Refusal> {
+    state
+        .write(|draft| {
+            let tables = draft.tables();
+            let id = host.get();
+            tables.hosts().get(id).ok_or(Refusal::NotFound { class: "host", id })?;
+            let rules = tables.of::<PowerManagement>().by(PowerManagement::BY_HOST, id.into());
+            let mut actions = Vec::new();
+            for rule in rules.filter(|rule| !rule.wakes() && !rule.action.is_empty()).take(RULES_AT_ONCE) {
+                actions.extend(told(draft, rule, now));
+            }
+            Ok(actions)
+        })
+        .await
+}
+
+fn told(draft: &mut Draft<'_>, rule: &Row<PowerManagement>, now: Timestamp) -> Option<Action> {
+    let mark = due::mark(draft.tables(), Owner::Power(rule.id));
+    if rule.on_demand.is_yes() {
+        draft.operate(mark.owner.delete_op());
+        draft.delete(rule);
+        return Some(Action { rule: rule.id, action: rule.action.clone(), due: mark.through });
+    }
+    let due = due::rule_due(rule, &mark, now, &zone::of(draft.tables()))?;
+    draft.unchanged(rule);
+    draft.require(mark.unchanged());
+    draft.operate(Mark { through: due.at, outcome: "told".to_owned(), ..mark }.put_op());
+    (now.since(due.at) <= LATE).then(|| Action { rule: rule.id, action: rule.action.clone(), due: due.at })
+}
