@@ -25,6 +25,10 @@ async fn users(server: &Server) -> Vec<(Role, Headers)> {
 async fn every_native_route_asks_for_its_role() {
     let server = Server::start().await;
     let users = users(&server).await;
+    for (role, headers) in &users {
+        let reply = server.send("GET", "/foghorn/v1/madeup", headers, Vec::new()).await;
+        assert_eq!(reply.status.as_u16(), if *role == Role::Administrator { 404 } else { 403 }, "{role}");
+    }
     let mut walked = 0;
     for (method, route, needed) in native_routes() {
         let path = route.replace("{id}", "99999").replace("{*rest}", "x");
@@ -35,7 +39,10 @@ async fn every_native_route_asks_for_its_role() {
         };
         assert_eq!(anonymous.status, 403, "{method} {path}: {}", anonymous.text);
         let (_, administrator) = users.last().unwrap();
-        if !route.contains('{') && server.send_head(method.as_str(), &path, administrator).await == 404 {
+        if method.as_str() == "GET"
+            && !route.contains('{')
+            && server.send_head(method.as_str(), &path, administrator).await == 404
+        {
             continue; // Not served by this program: closed to everybody else.
         }
         for (role, headers) in &users {
@@ -46,10 +53,6 @@ async fn every_native_route_asks_for_its_role() {
         walked += 1;
     }
     assert!(walked >= 9, "{walked} routes");
-    for (role, headers) in &users {
-        let reply = server.send("GET", "/foghorn/v1/madeup", headers, Vec::new()).await;
-        assert_eq!(reply.status.as_u16(), if *role == Role::Administrator { 404 } else { 403 }, "{role}");
-    }
 }
 
 #[tokio::test]
