@@ -13,6 +13,7 @@ mod corruption;
 mod crashes;
 mod disk_full;
 mod disks;
+mod fog_replay;
 mod observability;
 mod refusals;
 mod round_trip;
