@@ -64,7 +64,10 @@ impl IntoResponse for AuthError {
     fn into_response(self) -> Response {
         let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self {
-            Self::ApiOff => (StatusCode::FOUND, [(header::LOCATION, "/fog/management/index.php")]).into_response(),
+            Self::ApiOff => {
+                let page = (header::CONTENT_TYPE, "text/html; charset=UTF-8");
+                (StatusCode::FOUND, [page, (header::LOCATION, "/fog/management/index.php")]).into_response()
+            }
             Self::ApiToken => (StatusCode::FORBIDDEN, [json]).into_response(),
             Self::User => (StatusCode::UNAUTHORIZED, [json]).into_response(),
             Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, [json]).into_response(),

@@ -115,6 +115,21 @@ impl<'o> JsonObject<'o> {
         render(row, scene, self.out);
     }
 
+    /// An embedded object of stored fields, with what `more` adds.
+    pub fn embedded<C: Class>(
+        &mut self,
+        name: &str,
+        row: Option<&Row<C>>,
+        scene: &Scene<'_>,
+        more: impl FnOnce(&mut JsonObject<'_>),
+    ) {
+        self.key(name);
+        let mut object = JsonObject::begin(self.out);
+        object.fields(row, scene);
+        more(&mut object);
+        object.end();
+    }
+
     fn fields<C: Class>(&mut self, row: Option<&Row<C>>, scene: &Scene<'_>) {
         let Some(row) = row else {
             for field in C::FIELDS.iter().filter(|field| !field.shadowed) {

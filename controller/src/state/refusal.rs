@@ -22,6 +22,8 @@ pub enum Refusal {
     Unchanged { class: &'static str, owner: u32 },
     #[error("{class} {id} is in use by task {task}")]
     InUse { class: &'static str, id: u32, task: u32 },
+    #[error("{class} {id} is protected: set \"protected\" to 0 before deleting it")]
+    Protected { class: &'static str, id: u32 },
     #[error("the body is not JSON: line {line}, column {column}")]
     BrokenJson { line: usize, column: usize },
     /// A parameter of the query has a value that means nothing.

@@ -52,12 +52,13 @@ fn explained(status: StatusCode, words: &str, why: &Refusal) -> Response {
 pub(super) fn refused(refusal: &Refusal) -> Response {
     let internal = StatusCode::INTERNAL_SERVER_ERROR;
     match refusal {
-        Refusal::NotFound { .. } | Refusal::Unchanged { .. } => explained(StatusCode::NOT_FOUND, "", refusal),
+        Refusal::NotFound { .. } | Refusal::Unchanged { .. } | Refusal::Unusable { .. } => {
+            explained(StatusCode::NOT_FOUND, "", refusal)
+        }
         Refusal::Missing { .. } => {
             explained(StatusCode::EXPECTATION_FAILED, "Required database field is empty", refusal)
         }
         Refusal::Taken { field: "name", .. } => explained(internal, "Already created", refusal),
-        Refusal::Unusable { .. } => problem(StatusCode::NOT_FOUND, &refusal.to_string()),
         Refusal::BrokenJson { .. } | Refusal::Parameter { .. } => {
             problem(StatusCode::BAD_REQUEST, &refusal.to_string())
         }
@@ -65,6 +66,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         Refusal::Taken { .. }
         | Refusal::Invalid { .. }
         | Refusal::InUse { .. }
+        | Refusal::Protected { .. }
         | Refusal::Task(_)
         | Refusal::NothingToCancel(_) => problem(internal, &refusal.to_string()),
         Refusal::Contended | Refusal::Lagging | Refusal::Store(_) => {

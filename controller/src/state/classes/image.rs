@@ -182,6 +182,9 @@ impl Class for Image {
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
+        if row.protected != 0 {
+            return Err(Refusal::Protected { class: Self::NAME, id: row.id });
+        }
         // Whether a task needs it is known only as long as no task is created.
         draft.require_no_new::<Task>();
         let tables = draft.tables();
