@@ -282,6 +282,6 @@ fn host(id: u32, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
                 image.nothing(name);
             }
         });
-        host.text("pingstatus", "");
+        host.text("pingstatus", &super::host_parts::ping_icon(""));
     });
 }

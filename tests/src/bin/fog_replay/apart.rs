@@ -30,6 +30,21 @@ impl Apart {
         }
     }
 
+    /// Takes note of a request that both answer with 404, FOG after storing something that it then hides: ours says why it
+    /// stored nothing.
+    pub(crate) fn note_refused(&mut self, record: &Record, reply: &Reply) {
+        let (class, id) = record.object();
+        let unknown = reply.problem.ends_with("does not exist") || reply.problem.starts_with("an equal ");
+        if reply.status != 404 || unknown || reply.problem.is_empty() {
+            return;
+        }
+        match (record.method.as_str(), id) {
+            ("POST", None) => *self.unseen.entry(class.to_owned()).or_default() += 1,
+            ("PUT", Some(id)) => drop(self.ids.entry(class.to_owned()).or_default().insert(id.to_owned())),
+            _ => {}
+        }
+    }
+
     /// Takes note of a request that was answered differently on purpose.
     pub(crate) fn note(&mut self, record: &Record, reply: &Reply, differences: &[Difference]) {
         let (class, id) = record.object();

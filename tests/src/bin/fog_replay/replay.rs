@@ -1,9 +1,11 @@
 //! Goes through the files, judges each answer and counts.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use foghorn_tests::stack::Engine;
+use foghorn_types::Timestamp;
 use serde_json::Value;
 
 use super::apart::Apart;
@@ -59,6 +61,7 @@ pub(crate) async fn run(folder: &Folder, rules: &Deviations, engine: Engine, ver
             rules,
             sent: HashSet::new(),
             apart: Apart::default(),
+            clock: String::new(),
             padded: false,
             verbose,
         };
@@ -71,6 +74,7 @@ pub(crate) async fn run(folder: &Folder, rules: &Deviations, engine: Engine, ver
                 tally.deviates([rule.name.clone()]);
                 continue;
             }
+            file.keep_time(record).await;
             let reply = server.replay(record, &file.apart.our_path(record)).await?;
             if file.judge(record, &reply, &mut tally) {
                 steer::catch_up(&mut server, record, &reply).await?;
@@ -88,12 +92,27 @@ struct File<'f> {
     rules: &'f Deviations,
     sent: HashSet<String>,
     apart: Apart,
+    /// The recorded server's time of the last row of history.
+    clock: String,
     /// A name with blanks around it has been sent.
     padded: bool,
     verbose: bool,
 }
 
 impl File<'_> {
+    /// Rows of `history` are told apart by their second: where the recording is a second on, so are we.
+    async fn keep_time(&mut self, record: &Record) {
+        let Some(time) = record.response["body"]["createdTime"].as_str().filter(|_| record.object().0 == "history")
+        else {
+            return;
+        };
+        if record.method != "GET" && *time > *self.clock {
+            let into_second = Timestamp::now().as_millis().rem_euclid(1000);
+            tokio::time::sleep(Duration::from_millis(1000 - into_second.unsigned_abs())).await;
+            self.clock = time.to_owned();
+        }
+    }
+
     /// Texts that were sent and taken; a refused request has changed nothing.
     fn remember(&mut self, record: &Record) {
         if record.response["status"] == 200
@@ -111,6 +130,7 @@ impl File<'_> {
         let differences = compare::differences(&record.response, reply, &context);
         if differences.is_empty() {
             self.apart.note_same(record);
+            self.apart.note_refused(record, reply);
             tally.same += 1;
             return false;
         }
