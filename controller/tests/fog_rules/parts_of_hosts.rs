@@ -74,7 +74,7 @@ async fn a_printer_of_no_kind_is_refused() {
     for body in [json!({"name": "p"}), json!({"name": "p", "config": "fax"})] {
         let reply = server.call("POST", "/fog/printer/create", body).await;
         assert_eq!(reply.status, 404);
-        assert!(reply.text.contains("config"), "{}", reply.text);
+        assert!(reply.problem.contains("config"), "{}", reply.problem);
     }
     assert_eq!(count(&server, "/fog/printer").await, 0);
 }

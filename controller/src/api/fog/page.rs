@@ -246,7 +246,7 @@ mod tests {
             page(query).links(&uri, total).map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(
-            links("length=10&start=10&orderBy=ip&x=>", 35).unwrap(),
+            links("length=10&start=10&orderBy=ip&x=%3E", 35).unwrap(),
             "</fog/host?start=0&length=10&orderBy=ip&x=%3E>; rel=\"first\", \
              </fog/host?start=0&length=10&orderBy=ip&x=%3E>; rel=\"prev\", \
              </fog/host?start=20&length=10&orderBy=ip&x=%3E>; rel=\"next\", \
