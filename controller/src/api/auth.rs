@@ -13,12 +13,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
-use foghorn_types::Role;
+use foghorn_types::{Role, Timestamp};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::Ctx;
-use crate::app::{accounts, passwords, users};
+use crate::app::{accounts, history, passwords, users};
 use crate::state::Tables;
 use crate::state::classes::User;
 use crate::state::classes::user::token_key;
@@ -258,7 +258,11 @@ impl<'c> Attempt<'c> {
         let Self { ctx, from, name, password, hash, mark } = self;
         let checked = tokio::task::spawn_blocking(move || passwords::matches(&password, &hash)).await;
         if !checked.unwrap_or(false) {
-            ctx.doors.failed_login(name, from);
+            if let Some(line) = ctx.doors.failed_login(name, from)
+                && let Err(error) = history::write(&ctx.state, &line, &from.to_string(), Timestamp::now()).await
+            {
+                warn!(error = &error as &dyn std::error::Error, "could not write to the history");
+            }
             return Ok(false);
         }
         if let Some(mark) = mark {

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod check_in;
 pub mod dynamic_objects;
 pub mod enrolment;
+pub(crate) mod history;
 mod inventory;
 pub mod objects;
 pub mod one_time;

@@ -5,8 +5,9 @@
 use foghorn_lifecycle::{Client, Effect, Outcome, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 
+use super::history;
 use crate::state::classes::task::end_snapins;
-use crate::state::classes::{Host, Image, ImagingLog, NodeFailure, StorageNode, Task};
+use crate::state::classes::{Host, Image, ImagingLog, NodeFailure, StorageNode, Task, TaskLog};
 use crate::state::run::Run;
 use crate::state::{Draft, Refusal, State};
 
@@ -34,6 +35,10 @@ pub(crate) fn follow(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     move_row(draft, before, after, now)?;
+    log_state(draft, before, after, now)?;
+    if after.is_finished() && !before.is_finished() {
+        history::ended(draft, after, now)?;
+    }
     for effect in effects {
         if let Effect::RecordNodeFailure { node, .. } = effect {
             node_failure(draft, after, *node, now)?;
@@ -89,6 +94,23 @@ fn move_row(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) ->
         draft.update(row, &task)?;
     }
     Ok(())
+}
+
+/// A line for each change of the state that FOG knows.
+fn log_state(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) -> Result<(), Refusal> {
+    let state = fog_state(after.life.state());
+    if state == fog_state(before.life.state()) {
+        return Ok(());
+    }
+    let Some(row) = draft.tables().of::<Task>().get(after.task.get()) else { return Ok(()) };
+    let log = TaskLog {
+        task: after.task.to_string(),
+        created_by: row.created_by.clone(),
+        state,
+        created_time: now.into(),
+        ..TaskLog::default()
+    };
+    draft.insert(log).map(|_| ())
 }
 
 fn node_failure(draft: &mut Draft<'_>, run: &Run, node: StorageNodeId, now: Timestamp) -> Result<(), Refusal> {

@@ -8,20 +8,41 @@ use tracing::warn;
 
 use super::snapshot::{Link, Snapshot};
 use crate::api::Ctx;
-use crate::app::task_outcome;
+use crate::app::{history, task_outcome};
 
 /// What has been recorded, until the node is back.
 #[derive(Default)]
 pub(super) struct Losses {
     recorded: HashSet<(StorageNodeId, TaskId)>,
+    /// Nodes whose loss is in the history.
+    told: HashSet<StorageNodeId>,
 }
 
 impl Losses {
+    /// Writes to the history which nodes have gone, and which of those are back. A node that has never called, or is shut
+    /// out, is not missed.
+    async fn tell(&mut self, ctx: &Ctx, snapshot: &Snapshot, lost: impl Fn(StorageNodeId) -> bool) {
+        let known = ctx.live.nodes();
+        self.told.retain(|node| snapshot.nodes.contains_key(node));
+        for (&node, view) in &snapshot.nodes {
+            let gone = lost(node) && known.contains_key(&node) && !view.revoked;
+            if gone == self.told.contains(&node) || (!gone && view.link != Link::Up) {
+                continue;
+            }
+            match history::node(&ctx.state, node, !gone, Timestamp::now()).await {
+                Ok(()) if gone => drop(self.told.insert(node)),
+                Ok(()) => drop(self.told.remove(&node)),
+                Err(error) => warn!(%node, error = &error as &dyn std::error::Error, "could not write to the history"),
+            }
+        }
+    }
+
     pub(super) async fn record(&mut self, ctx: &Ctx, snapshot: &Snapshot, grace: Duration) {
         let lost = |node| match snapshot.nodes.get(&node).map(|view| view.link) {
             Some(Link::Down { since }) => since >= grace,
             Some(Link::Up) | None => false,
         };
+        self.tell(ctx, snapshot, lost).await;
         self.recorded.retain(|(node, _)| lost(*node));
         for run in &snapshot.runs {
             let Some(node) = run.life.state().node().filter(|node| lost(*node)) else { continue };

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::due::{self, Due};
 use crate::app::tasks::{self, Brought, HOSTS_AT_ONCE, Order, Pending, Request};
-use crate::app::wake;
+use crate::app::{history, wake};
 use crate::state::class::Body;
 use crate::state::classes::scheduled_task::Target;
 use crate::state::classes::{PowerManagement, ScheduledTask};
@@ -227,6 +227,7 @@ async fn give_up(parts: &Parts<'_>, due: Due, now: Timestamp, why: &str) -> Resu
         draft.require(mark.unchanged());
         let last = Some(Firing::begin(due.at));
         draft.operate(Mark { through: due.at, firing: None, last, outcome: why.to_owned(), ..mark }.put_op());
+        history::not_fired(draft, due.owner, why, now)?;
         Ok(true)
     });
     if given_up.await? {

@@ -5,6 +5,9 @@ use std::time::Duration;
 use foghorn_types::Timestamp;
 use tracing::debug;
 
+use crate::state::class::Class;
+use crate::state::classes::{History, TaskLog, UserTracking};
+use crate::state::value::FogTime;
 use crate::state::{Draft, Refusal, State, audit};
 use crate::store::{Op, Store, StoreError, Txn};
 
@@ -76,6 +79,29 @@ pub(super) async fn audit(store: &dyn Store, before: Timestamp) -> Result<usize,
     Ok(removed)
 }
 
+/// Removes rows of FOG's logs from before this time. Those without a time stay: nobody knows how old they are.
+pub(super) async fn logs(state: &State, before: Timestamp) -> Result<usize, Refusal> {
+    let removed = old::<History>(state, before, |row| row.created_time).await?
+        + old::<TaskLog>(state, before, |row| row.created_time).await?
+        + old::<UserTracking>(state, before, |row| row.at).await?;
+    if removed > 0 {
+        debug!(removed, "removed old rows of the history, the task log and the user tracking");
+    }
+    Ok(removed)
+}
+
+async fn old<C: Class>(state: &State, before: Timestamp, time: fn(&C) -> FogTime) -> Result<usize, Refusal> {
+    in_batches(state, |draft| {
+        // A row may have a unique value, which goes with it in another operation.
+        let old = draft.tables().of::<C>().iter().filter(|row| time(row).0.is_some_and(|time| time < before));
+        let old: Vec<_> = old.take(BATCH / 2).collect();
+        old.iter().for_each(|row| draft.delete(row));
+        old.len() * 2
+    })
+    .await
+    .map(|removed| removed / 2)
+}
+
 /// Repeats `draft` until it finds less than a batch.
 async fn in_batches(state: &State, mut draft: impl FnMut(&mut Draft<'_>) -> usize) -> Result<usize, Refusal> {
     let mut removed = 0;
@@ -143,6 +169,48 @@ mod tests {
         }
         assert!(state.read(|tables| tables.tokens.find("used long ago").is_none()));
         assert_eq!(tokens(&state, now).await.unwrap(), 0);
+        cancel.cancel();
+    }
+
+    #[tokio::test]
+    async fn rows_of_logs_go_when_they_are_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let state = state(&folder, &cancel).await;
+        let now = Timestamp::now();
+        let limit = now - Duration::from_secs(60);
+        for part in 0..3 {
+            let write = |draft: &mut Draft<'_>| {
+                for number in 0..25 {
+                    let info = format!("line {part} {number}");
+                    draft.insert(History {
+                        info,
+                        created_time: (limit - Duration::from_secs(1)).into(),
+                        ..History::default()
+                    })?;
+                }
+                Ok(())
+            };
+            state.write(write).await.unwrap();
+        }
+        let rows = |draft: &mut Draft<'_>| {
+            draft.insert(History { info: "new".to_owned(), created_time: now.into(), ..History::default() })?;
+            draft.insert(History { info: "undated".to_owned(), ..History::default() })?;
+            for time in [now, limit - Duration::from_secs(1)] {
+                draft.insert(TaskLog { created_time: time.into(), ..TaskLog::default() })?;
+                draft.insert(UserTracking { at: time.into(), ..UserTracking::default() })?;
+            }
+            Ok(())
+        };
+        state.write(rows).await.unwrap();
+        assert_eq!(logs(&state, limit).await.unwrap(), 77);
+        let left: Vec<String> =
+            state.read(|tables| tables.of::<History>().iter().map(|row| row.info.clone()).collect());
+        assert_eq!(left, ["new", "undated"]);
+        let counts =
+            state.read(|tables| (tables.of::<TaskLog>().iter().count(), tables.of::<UserTracking>().iter().count()));
+        assert_eq!(counts, (1, 1));
+        assert_eq!(logs(&state, limit).await.unwrap(), 0);
         cancel.cancel();
     }
 

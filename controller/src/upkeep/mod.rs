@@ -20,23 +20,26 @@ use crate::api::native::telemetry;
 use crate::app::sessions::{self, Settle};
 
 const PERIOD: Duration = Duration::from_secs(60);
+/// Old rows of FOG's logs are found by reading all of them.
+const LOGS_PERIOD: Duration = Duration::from_secs(60 * 60);
 /// Agents report on a job every few seconds.
 const JOB_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Tidies once a minute until `cancel`.
 pub(crate) async fn run(ctx: Arc<Ctx>, audit_keep: Duration, cancel: CancellationToken) {
     let mut history = History::new(Keep::default());
+    let mut logs_seen: Option<Instant> = None;
     let mut tick = tokio::time::interval(PERIOD);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while cancel.run_until_cancelled(tick.tick()).await.is_some() {
-        let round = round(&ctx, audit_keep, &mut history).instrument(info_span!("upkeep_round"));
+        let round = round(&ctx, audit_keep, &mut history, &mut logs_seen).instrument(info_span!("upkeep_round"));
         if cancel.run_until_cancelled(round).await.is_none() {
             return;
         }
     }
 }
 
-async fn round(ctx: &Ctx, audit_keep: Duration, history: &mut History) {
+async fn round(ctx: &Ctx, audit_keep: Duration, history: &mut History, logs_seen: &mut Option<Instant>) {
     let now = Timestamp::now();
     ctx.jobs.give_up(now, JOB_PATIENCE);
     telemetry::recorder().run_upkeep();
@@ -51,6 +54,12 @@ async fn round(ctx: &Ctx, audit_keep: Duration, history: &mut History) {
     }
     if let Err(error) = forget::audit(&**ctx.state.store(), now - audit_keep).await {
         warn!(error = &error as &dyn std::error::Error, "could not remove old entries of the audit log");
+    }
+    if logs_seen.is_none_or(|seen| seen.elapsed() >= LOGS_PERIOD) {
+        *logs_seen = Some(Instant::now());
+        if let Err(error) = forget::logs(&ctx.state, now - audit_keep).await {
+            warn!(error = &error as &dyn std::error::Error, "could not remove old rows of logs");
+        }
     }
     let last = ctx.state.read_at(|_, revision| revision);
     if let Err(error) = history.tidy(&**ctx.state.store(), Instant::now(), last).await {

@@ -142,6 +142,9 @@ async fn guessing_is_slowed_down_and_others_go_on() {
         }
         assert_eq!(statuses, [vec![401; 10], vec![429; 2]].concat(), "{name}");
     }
+    let history = server.call("GET", "/fog/history", Value::Null).await.json();
+    assert_eq!(history["count"], 1, "one line a minute: {history}");
+    assert!(history["historys"][0]["info"].as_str().unwrap().contains("log-ins as anna"), "{history}");
     let refused = basic(&server, "ANNA", "correct horse").await;
     assert_eq!(refused.status, 429, "the right password has to wait as well");
     assert!(refused.json()["error"].is_string(), "{}", refused.text);
@@ -166,4 +169,34 @@ async fn wrong_tokens_are_counted_by_address_and_missing_ones_are_not() {
     assert_eq!((statuses[59], statuses[61]), (401, 429), "{statuses:?}");
     assert_eq!(with_tokens(&server, "/fog/host", "wrong", "").await, 429);
     assert_eq!(server.call("GET", "/fog/host", Value::Null).await.status, 200, "right tokens are never held up");
+}
+
+#[tokio::test]
+async fn a_host_reports_who_uses_it() {
+    let server = Server::start().await;
+    let host = json!({"name": "pc1", "macs": ["52:54:00:00:00:01"]});
+    assert_eq!(server.call("POST", "/fog/host/create", host).await.status, 200);
+    let path = "/foghorn/v1/hosts/1/user-tracking";
+    for (body, action) in [
+        (json!({"user": "LAB\\anna", "action": "login", "time": "2026-11-22T08:00:00+01:00"}), "1"),
+        (json!({"user": "anna", "action": "logout"}), "0"),
+        (json!({"user": "anna", "action": "start", "description": "boot"}), "99"),
+    ] {
+        let made = server.call("POST", path, body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let row = server.call("GET", &format!("/fog/usertracking/{}", made.json()["id"]), Value::Null).await.json();
+        assert_eq!((&row["action"], &row["hostID"]), (&json!(action), &json!("1")), "{row}");
+    }
+    let first = server.call("GET", "/fog/usertracking/1", Value::Null).await.json();
+    assert_eq!((&first["datetime"], &first["date"]), (&json!("2026-11-22 07:00:00"), &json!("2026-11-22")));
+    for (body, field) in [
+        (json!({"user": "", "action": "login"}), "user"),
+        (json!({"user": "a", "action": "nap"}), "action"),
+        (json!({"user": "a", "action": "login", "time": "noon"}), "time"),
+    ] {
+        let reply = server.call("POST", path, body.clone()).await;
+        assert_eq!((reply.status.as_u16(), &reply.json()["field"]), (400, &json!(field)), "{body}");
+    }
+    let unknown = json!({"user": "a", "action": "login"});
+    assert_eq!(server.call("POST", "/foghorn/v1/hosts/99/user-tracking", unknown).await.status, 404);
 }

@@ -93,6 +93,12 @@ async fn the_calendar_goes_on_when_it_cannot_fire() {
     rounds(&server, now + Duration::from_secs(15 * 60)).await;
     assert_eq!(count(&server, "/fog/task").await, 1);
     assert!(outcome(&server, schedule).contains("already a member"), "{}", outcome(&server, schedule));
+    let history = server.call("GET", "/fog/history", Value::Null).await.json();
+    let why = |place: usize| history["historys"][place]["info"].as_str().unwrap().to_owned();
+    assert_eq!(history["count"], 2, "each firing that did not come about, once: {history}");
+    assert!(why(0).contains("did not run") && why(0).contains("no content"), "{history}");
+    assert!(why(1).contains("already a member"), "{history}");
+    assert_eq!(count(&server, "/fog/tasklog").await, 0, "what people and schedules create is no change of a run");
     assert_eq!(count(&server, "/fog/scheduledtask/active").await, 1);
 }
 

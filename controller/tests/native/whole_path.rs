@@ -56,6 +56,33 @@ async fn capture(fleet: &Fleet, agent: &mut Agent, host: u32) -> ManifestId {
     manifest
 }
 
+/// Lines of FOG's history, the oldest first.
+async fn history(fleet: &Fleet) -> Vec<String> {
+    let found = fleet.good("GET", "/fog/history", None).await;
+    found["historys"].as_array().unwrap().iter().map(|row| row["info"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_goes_and_comes_back_is_in_the_history() {
+    let fleet = Fleet::with(|config| config.limits.node_grace = std::time::Duration::from_millis(200)).await;
+    let (_, never_called) = fleet.joined("south").await;
+    let (keys, enrolled) = fleet.joined("north").await;
+    let gone = format!("Storage node north ({}) has stopped answering", enrolled.node_id);
+    let back = format!("Storage node north ({}) answers again", enrolled.node_id);
+    drop(Agent::connect(&fleet, &keys, &enrolled).await);
+    let mut changed = fleet.controller.ctx().state.changed();
+    let patience = std::time::Duration::from_secs(20);
+    while history(&fleet).await != [gone.clone()] {
+        tokio::time::timeout(patience, changed.changed()).await.expect("the loss is told").unwrap();
+    }
+    let _north = Agent::connect(&fleet, &keys, &enrolled).await;
+    while history(&fleet).await != [gone.clone(), back.clone()] {
+        tokio::time::timeout(patience, changed.changed()).await.expect("the return is told").unwrap();
+    }
+    assert_ne!(never_called.node_id, enrolled.node_id);
+    fleet.controller.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_capture_goes_its_whole_way_and_a_deploy_follows() {
     let fleet = Fleet::new().await;
@@ -104,6 +131,12 @@ async fn a_capture_goes_its_whole_way_and_a_deploy_follows() {
             .collect::<Vec<_>>()
     });
     assert_eq!(logs, [("up".to_owned(), "win".to_owned(), true)]);
+    let states = fleet.good("GET", "/fog/tasklog", None).await;
+    let states: Vec<_> =
+        states["tasklogs"].as_array().unwrap().iter().map(|row| (&row["taskID"], &row["stateID"])).collect();
+    let text = json!(task.to_string());
+    assert_eq!(states, [(&text, &json!("2")), (&text, &json!("3")), (&text, &json!("4"))]);
+    assert_eq!(history(&fleet).await, [format!("Task {task}: win was captured from pc1")]);
     let (gone, _) = fleet.order(&checked_in.session, 0).await;
     assert_eq!(gone, 410);
 
@@ -132,6 +165,8 @@ async fn the_end_of_a_session_is_recorded_once_and_answered_every_time() {
     }
     let status = fleet.status(task).await;
     assert_eq!((&status["state"], &status["reason"]), (&json!("failed"), &json!("the disk is full")));
+    let lines = [format!("Task {task}: capture of win from pc1 failed: the disk is full")];
+    assert_eq!(history(&fleet).await, lines, "told twice, and happened once");
     assert_eq!(fleet.good("GET", &format!("/fog/task/{task}"), None).await["stateID"], "5");
     fleet.controller.shutdown().await;
 }
@@ -165,6 +200,7 @@ async fn a_cancelled_task_ends_at_the_node_and_at_the_client() {
     agent.order(|order| matches!(order, Order::Cancel(cancel) if cancel.task_id == task.get()).then_some(())).await;
     assert_eq!(fleet.order(&client.session, 20).await.0, 410);
     assert_eq!(fleet.status(task).await["state"], "cancelled");
+    assert!(history(&fleet).await.is_empty(), "what people do is in the audit log");
     fleet.controller.shutdown().await;
 }
 

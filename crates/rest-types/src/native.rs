@@ -45,6 +45,36 @@ pub struct JoinTokenResponse {
     pub expires: String,
 }
 
+/// `POST /foghorn/v1/hosts/{id}/user-tracking` → 201 [`UserTrackingStored`]. The host's own client tells who uses it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserTrackingReport {
+    pub action: TrackedAction,
+    /// 1 to 50 characters.
+    pub user: String,
+    /// RFC 3339; now when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Cut off after 250 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackedAction {
+    Login,
+    Logout,
+    /// The host's client has started.
+    Start,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UserTrackingStored {
+    /// Of the row in `/fog/usertracking`.
+    pub id: u32,
+}
+
 /// An object of another class, for people.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Named<Id> {

@@ -1,5 +1,6 @@
 //! Who has failed to log in lately.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +20,14 @@ pub struct Doors {
     names: Mutex<Buckets<[u8; 32]>>,
     addresses: Mutex<Buckets<IpAddr>>,
     proxies: Vec<IpAddr>,
+    /// Names whose refusal the history has, and since when.
+    told: Mutex<HashMap<[u8; 32], Instant>>,
 }
+
+/// A name is written to the history this often at most.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Names in the history in that time: whoever guesses under many names must not fill the store.
+const MOST_TOLD: usize = 20;
 
 impl Default for Doors {
     fn default() -> Self {
@@ -42,6 +50,7 @@ impl Doors {
             names: Mutex::new(Buckets::new(config.per_name)),
             addresses: Mutex::new(Buckets::new(config.per_address)),
             proxies: config.trusted_proxies.clone(),
+            told: Mutex::default(),
         }
     }
 
@@ -68,12 +77,41 @@ impl Doors {
         }
     }
 
-    /// Counts a wrong password, or any password of a name that does not exist.
-    pub(in crate::api) fn failed_login(&self, name: &str, from: IpAddr) {
+    fn may_tell(&self, name: [u8; 32], now: Instant) -> bool {
+        let mut told = lock(&self.told);
+        told.retain(|_, since| now.duration_since(*since) < TELL_EVERY);
+        if told.len() >= MOST_TOLD || told.contains_key(&name) {
+            return false;
+        }
+        told.insert(name, now);
+        true
+    }
+
+    /// Counts a wrong password, or any password of a name that does not exist. Gives what the history should say of it.
+    pub(in crate::api) fn failed_login(&self, name: &str, from: IpAddr) -> Option<String> {
         self.failed_from(from);
         if lock(&self.names).fail(&key(name), Instant::now()) {
             let name: String = name.chars().take(40).collect();
             warn!(name, %from, "too many failed log-ins under one name, more are refused for a while");
+            return self
+                .may_tell(key(&name), Instant::now())
+                .then(|| format!("Too many failed log-ins as {name}: more are refused for a while"));
         }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_told_once_a_minute_and_many_names_are_not_told_at_all() {
+        let (doors, start) = (Doors::default(), Instant::now());
+        assert!(doors.may_tell(key("anna"), start));
+        assert!(!doors.may_tell(key("ANNA"), start + TELL_EVERY / 2));
+        let others = (0..100).filter(|number| doors.may_tell(key(&format!("name {number}")), start)).count();
+        assert_eq!(others, MOST_TOLD - 1);
+        assert!(doors.may_tell(key("anna"), start + TELL_EVERY));
     }
 }

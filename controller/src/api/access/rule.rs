@@ -43,6 +43,7 @@ pub(super) static RULES: &[Rule] = &[
     (Method::POST, "/foghorn/v1/hosts/{id}/boot-token", role(Operator)),
     // What is told counts as told, so this is more than looking.
     (Method::GET, "/foghorn/v1/hosts/{id}/power", role(Operator)),
+    (Method::POST, "/foghorn/v1/hosts/{id}/user-tracking", role(Operator)),
     (Method::POST, "/foghorn/v1/images/{id}/verify", role(Operator)),
     (Method::POST, "/foghorn/v1/nodes/{id}/scrub", role(Operator)),
     // Who belongs to the installation.

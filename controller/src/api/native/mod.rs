@@ -11,6 +11,7 @@ mod operator;
 mod schedules;
 mod tasks;
 pub mod telemetry;
+mod user_tracking;
 mod users;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/foghorn/v1/api/token", post(users::api_token))
         .route("/foghorn/v1/audit", get(audit::list))
         .route("/foghorn/v1/hosts/{id}/boot-token", post(clients::boot_token))
+        .route("/foghorn/v1/hosts/{id}/user-tracking", post(user_tracking::report))
         .route("/foghorn/v1/nodes", get(node_status::list))
         .route("/foghorn/v1/nodes/join-token", post(nodes::join_token))
         .route("/foghorn/v1/nodes/{id}/revoke", post(nodes::revoke))

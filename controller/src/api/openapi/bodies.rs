@@ -7,8 +7,13 @@ use super::classes::schema_ref;
 
 /// Adds every body to the schemas of the document.
 pub(super) fn add(schemas: &mut Map<String, Value>) {
-    for (name, schema) in
-        enrolment().into_iter().chain(nodes()).chain(tasks()).chain(images()).chain(super::accounts::bodies())
+    for (name, schema) in enrolment()
+        .into_iter()
+        .chain(hosts())
+        .chain(nodes())
+        .chain(tasks())
+        .chain(images())
+        .chain(super::accounts::bodies())
     {
         schemas.insert(name.to_owned(), schema);
     }
@@ -207,6 +212,32 @@ fn order() -> Value {
 /// Number and name of an object of another class.
 fn named(what: &str) -> Value {
     object(what, vec![has("id", id(), "Number."), has("name", text(), "Name; empty when it is gone.")])
+}
+
+fn hosts() -> Named {
+    let action = json!({"type": "string", "enum": ["login", "logout", "start"]});
+    vec![
+        (
+            "UserTrackingReport",
+            closed(
+                "Somebody who begins or ends using a host, or its client that starts.",
+                vec![
+                    has("action", action, "What happened; `start` is the start of the host's client."),
+                    has(
+                        "user",
+                        json!({"type": "string", "minLength": 1, "maxLength": 50}),
+                        "Name of the user on the host.",
+                    ),
+                    may("time", or_null(time()), "When it happened; now when absent."),
+                    may("description", or_null(text()), "More about it; cut off after 250 characters."),
+                ],
+            ),
+        ),
+        (
+            "UserTrackingStored",
+            object("What was stored.", vec![has("id", id(), "Number of the row in `/fog/usertracking`.")]),
+        ),
+    ]
 }
 
 fn nodes() -> Named {

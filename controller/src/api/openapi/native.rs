@@ -137,6 +137,14 @@ impl Native<'_> {
                 .may_fail(WRITING)
                 .may_fail(&[(400, "Problem"), (404, "Problem")]);
         self.paths.add("get", "/foghorn/v1/hosts/{id}/power", operation);
+        let (takes, gives) = (schema_ref("UserTrackingReport"), schema_ref("UserTrackingStored"));
+        let operation = numbered(self.closed("hosts", "track_user", "Report who uses a host"), "host")
+            .takes(takes, true)
+            .gives(201, "It is stored.", gives)
+            .may_fail(WITH_BODY)
+            .may_fail(WRITING)
+            .may_fail(&[(404, "Problem")]);
+        self.paths.add("post", "/foghorn/v1/hosts/{id}/user-tracking", operation);
         let schedule = json!({
             "type": "object",
             "required": ["id", "name", "task_type", "target", "target_name", "active", "outcome"],

@@ -194,7 +194,7 @@ fn bodies_have_the_members_of_their_declarations() {
         proto::Order proto::Source
         rest::BootTokenRequest rest::BootTokenResponse rest::JoinTokenRequest rest::JoinTokenResponse rest::NodeList
         rest::NodeStatus rest::JobCreated rest::JobStatus rest::DamagedChunk rest::TaskList rest::TaskStatus
-        rest::TaskProgress rest::ImageStatus rest::ImageContent
+        rest::TaskProgress rest::ImageStatus rest::ImageContent rest::UserTrackingReport rest::UserTrackingStored
     }
 }
 
