@@ -152,9 +152,12 @@ fn enrolment() -> Named {
                     has("boot_token", text(), "The whole text of a boot token."),
                     has("csr_pem", text(), "PKCS#10 as PEM; only its public key is used."),
                     has("software", text(), "Name and version of the client's software."),
+                    may("hardware", or_null(schema_ref("Hardware")), "What the machine is made of."),
                 ],
             ),
         ),
+        ("Hardware", hardware()),
+        ("Part", part()),
         (
             "CheckInResponse",
             object(
@@ -181,6 +184,40 @@ fn enrolment() -> Named {
             ),
         ),
     ]
+}
+
+fn hardware() -> Value {
+    let part = |name, about: &str| may(name, schema_ref("Part"), about);
+    closed(
+        "What a machine is made of, in the words of its firmware and kernel. What is not known is empty.",
+        vec![
+            part("system", "The machine as a whole."),
+            may("chassis_type", text(), "Type of the case by its number in the SMBIOS specification."),
+            may("system_uuid", text(), "UUID in the firmware."),
+            part("bios", "The firmware."),
+            may("bios_date", text(), "Date of the firmware, usually MM/DD/YYYY."),
+            part("board", "The main board."),
+            part("chassis", "The case."),
+            part("cpu", "The first processor."),
+            may("cpu_mhz", text(), "Present clock rate in MHz."),
+            may("cpu_most_mhz", text(), "Highest clock rate in MHz."),
+            may("memory_kib", count(), "Main memory that the kernel has, in KiB."),
+            part("disk", "The disk that a task would use first."),
+        ],
+    )
+}
+
+fn part() -> Value {
+    closed(
+        "One part of a machine.",
+        vec![
+            may("maker", text(), "Who made it."),
+            may("model", text(), "Product, model or version, whichever names the kind of the part."),
+            may("version", text(), "Version of hardware or firmware."),
+            may("serial", text(), "Serial number."),
+            may("asset", text(), "Number that the owner gave it."),
+        ],
+    )
 }
 
 fn order() -> Value {
