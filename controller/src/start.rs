@@ -17,6 +17,7 @@ use crate::agents::links::Links;
 use crate::agents::live::Live;
 use crate::agents::service::LinkService;
 use crate::api::access::Doors;
+use crate::api::events::Hub;
 use crate::api::native::telemetry;
 use crate::api::{self, Ctx, Settings};
 use crate::app::accounts::{AccountError, FirstRun, first_run};
@@ -89,12 +90,14 @@ impl Controller {
         let link_address = advertised_link(&config, link.1);
         // After everything that a wrong setting can make fail: the credentials are shown once, and only if this succeeds.
         let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
+        let events = Arc::new(Hub::new(state.read_at(|_, revision| revision)));
         let ctx = Arc::new(Ctx {
             state,
             live: Arc::new(Live::default()),
             trust,
             links: Arc::new(Links::default()),
             jobs: Arc::new(Jobs::new(Timestamp::now())),
+            events,
             settings: settings(&config, link_address),
             doors: Doors::new(&config.login),
         });
@@ -102,6 +105,7 @@ impl Controller {
         tasks.spawn(dispatch::run(ctx.clone(), config.limits, cancel.child_token()));
         tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
         tasks.spawn(upkeep::run(ctx.clone(), config.audit_keep, cancel.child_token()));
+        tasks.spawn(api::events::run(ctx.clone(), cancel.child_token()));
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));
         tasks.spawn(serve::rest(rest.0, rest_tls, router(&ctx), config.rest.max_connections, cancel.child_token()));

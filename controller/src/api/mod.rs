@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod auth;
+mod edge;
+pub mod events;
 pub mod fog;
 pub mod native;
 pub mod openapi;
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 
+use self::events::Hub;
 use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
@@ -24,6 +27,7 @@ pub struct Ctx {
     pub trust: Arc<Trust>,
     pub links: Arc<Links>,
     pub jobs: Arc<Jobs>,
+    pub events: Arc<Hub>,
     pub settings: Settings,
     /// Counts failed log-ins.
     pub doors: access::Doors,
@@ -52,5 +56,5 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .merge(openapi::router(ctx.clone()))
         .merge(native::router(ctx.clone()))
         .merge(fog::router(ctx.clone()));
-    routes.layer(axum::middleware::from_fn_with_state(ctx, access::admit))
+    edge::wrap(routes.layer(axum::middleware::from_fn_with_state(ctx, access::admit)))
 }

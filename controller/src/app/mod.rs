@@ -6,6 +6,7 @@ pub mod check_in;
 pub mod dynamic_objects;
 pub mod enrolment;
 pub(crate) mod history;
+pub mod idempotent;
 mod inventory;
 pub mod objects;
 pub mod one_time;

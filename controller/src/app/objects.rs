@@ -3,17 +3,22 @@
 use foghorn_types::Timestamp;
 use serde_json::Value;
 
+use super::idempotent::Ticket;
 use crate::state::class::{Body, Clash, Class, Row, Write};
 use crate::state::dynamic::{self, Declared};
 use crate::state::value::{is_falsy, scalar};
-use crate::state::{Draft, Refusal, State};
+use crate::state::{Draft, Refusal, State, Tables};
+
+/// Says whether a row is the one that a change is meant for. Asked on the tables that the change starts from; the row must
+/// still be as it was when the change is stored.
+pub type Check<'c, R> = dyn Fn(&Tables, &R) -> Result<(), Refusal> + Send + Sync + 'c;
 
 /// Creates an object from what a client sent. Values that PHP takes for false count as not sent; unknown keys are ignored.
 ///
 /// # Errors
 /// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large create: the object is stored first,
 /// and an edit with the same body does the rest.
-pub async fn create<C: Class>(state: &State, body: &Body, by: &str) -> Result<u32, Refusal> {
+pub async fn create<C: Class>(state: &State, body: &Body, by: &str, ticket: Option<&Ticket>) -> Result<u32, Refusal> {
     let sent: Body =
         body.iter().filter(|(_, value)| !is_falsy(value)).map(|(name, value)| (name.clone(), value.clone())).collect();
     let declared = state.declared();
@@ -26,6 +31,7 @@ pub async fn create<C: Class>(state: &State, body: &Body, by: &str) -> Result<u3
             }
             let id = create_in::<C>(draft, &sent, by)?;
             dynamic::change::spread(draft, &declared, C::NAME, id, &sent)?;
+            ticket.map_or(Ok(()), |ticket| ticket.mark(draft, Some(id)))?;
             made = Some(id);
             Ok(id)
         })
@@ -114,7 +120,13 @@ fn merge<C: Class>(draft: &mut Draft<'_>, owner: u32, mut object: C, sent: &Body
 ///
 /// # Errors
 /// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large edit: the same edit does the rest.
-pub async fn edit<C: Class>(state: &State, id: u32, body: &Body, by: &str) -> Result<(), Refusal> {
+pub async fn edit<C: Class>(
+    state: &State,
+    id: u32,
+    body: &Body,
+    by: &str,
+    check: Option<&Check<'_, Row<C>>>,
+) -> Result<(), Refusal> {
     let sent: Body =
         body.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
     let declared = state.declared();
@@ -124,8 +136,11 @@ pub async fn edit<C: Class>(state: &State, id: u32, body: &Body, by: &str) -> Re
                 return spread_on::<C>(draft, &declared, id, false, &sent);
             }
             match draft.tables().of::<C>().get(id) {
-                Some(row) => edit_in(draft, row, &sent)?,
-                None if answers_any::<C>(id) => create_at::<C>(draft, id, &sent, by)?,
+                Some(row) => {
+                    check.map_or(Ok(()), |check| check(draft.tables(), row))?;
+                    edit_in(draft, row, &sent)?;
+                }
+                None if check.is_none() && answers_any::<C>(id) => create_at::<C>(draft, id, &sent, by)?,
                 None => return Err(Refusal::NotFound { class: C::NAME, id }),
             }
             dynamic::change::spread(draft, &declared, C::NAME, id, &sent)
@@ -184,7 +199,7 @@ fn refuse_own_name<C: Class>(draft: &Draft<'_>, row: &Row<C>, name: &str) -> Res
 /// # Errors
 /// [`Refusal`]; then nothing is deleted, unless a large delete is refused or fails in its middle: the object goes last, so
 /// the same delete does the rest.
-pub async fn delete<C: Class>(state: &State, id: u32) -> Result<(), Refusal> {
+pub async fn delete<C: Class>(state: &State, id: u32, check: Option<&Check<'_, Row<C>>>) -> Result<(), Refusal> {
     state
         .write_in_steps(|draft| {
             let Some(row) = draft.tables().of::<C>().get(id) else {
@@ -192,6 +207,11 @@ pub async fn delete<C: Class>(state: &State, id: u32) -> Result<(), Refusal> {
                 let fine = draft.continues() || answers_any::<C>(id);
                 return if fine { Ok(()) } else { Err(Refusal::NotFound { class: C::NAME, id }) };
             };
+            if let Some(check) = check.filter(|_| !draft.continues()) {
+                check(draft.tables(), row)?;
+                // Also in a step that does not delete the row itself yet.
+                draft.unchanged(row);
+            }
             C::on_delete(draft, row)?;
             dynamic::change::forget(draft, C::NAME, id)?;
             if draft.postponed() == 0 {

@@ -177,7 +177,7 @@ fn request(row: &ScheduledTask) -> Result<Request, Refusal> {
 
 fn order(row: &ScheduledTask, deadline: Duration, now: Timestamp) -> Order {
     let by = if row.other3.is_empty() { "fog".to_owned() } else { row.other3.clone() };
-    Order { by, traceparent: None, deadline, now }
+    Order { by, traceparent: None, deadline, now, ticket: None }
 }
 
 /// Wakes a host; what was wanted at once and only once goes with that.

@@ -8,6 +8,7 @@
 //! | `/foghorn/v1/seq/<class>` | last id given out in the class |
 //! | `/foghorn/v1/setting/<name>` | settings ([`super::settings`]) |
 //! | `/foghorn/v1/schedule/…`, `/wake/…` | see [`super::schedule`], [`super::wake`] |
+//! | `/foghorn/v1/idem/<user, ten digits>/<hash of the key>` | a request with an idempotency key ([`super::keyed`]) |
 //! | `/foghorn/v1/run/…`, `/content/…`, `/token/…`, `/node/…` | see [`super::run`], [`super::content`], [`super::enrolment`] |
 
 /// Prefix of everything that belongs to Foghorn: the range that the watch cache follows.

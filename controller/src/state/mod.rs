@@ -16,6 +16,7 @@ pub mod enrolment;
 pub mod field;
 pub mod json;
 pub mod key;
+pub mod keyed;
 pub mod needle;
 mod record;
 pub mod refusal;

@@ -29,6 +29,9 @@ pub enum Refusal {
     /// A parameter of the query has a value that means nothing.
     #[error("{name}: {why}")]
     Parameter { name: &'static str, why: String },
+    /// The object is not the version that the change was meant for.
+    #[error("{class} {id} has changed: it is not what If-Match names")]
+    Precondition { class: &'static str, id: u32 },
     #[error("invalid task type")]
     BadTaskType,
     /// A task cannot be created; the text is what FOG says.

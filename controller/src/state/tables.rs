@@ -11,6 +11,7 @@ use super::content::Contents;
 use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNodes, Tokens};
 use super::key::{self, Place};
+use super::keyed::KeyedRequests;
 use super::run::Runs;
 use super::schedule::Marks;
 use super::settings::ApiSettings;
@@ -29,6 +30,7 @@ pub struct Tables {
     pub(crate) runs: Runs,
     pub(crate) contents: Contents,
     pub(crate) tokens: Tokens,
+    keyed: KeyedRequests,
     pub(crate) enrolled_nodes: EnrolledNodes,
     pub(crate) marks: Marks,
     pub(crate) wakes: Wakes,
@@ -51,6 +53,7 @@ impl Default for Tables {
             runs: Runs::default(),
             contents: Contents::default(),
             tokens: Tokens::default(),
+            keyed: KeyedRequests::default(),
             enrolled_nodes: EnrolledNodes::default(),
             marks: Marks::default(),
             wakes: Wakes::default(),
@@ -140,6 +143,12 @@ impl Tables {
         &self.contents
     }
 
+    /// Requests with idempotency keys.
+    #[must_use]
+    pub fn keyed(&self) -> &KeyedRequests {
+        &self.keyed
+    }
+
     /// One-time tokens.
     #[must_use]
     pub fn tokens(&self) -> &Tokens {
@@ -227,6 +236,7 @@ impl View for Tables {
             Place::Other("run") => self.runs.apply(change),
             Place::Other("content") => self.contents.apply(change),
             Place::Other("token") => self.tokens.apply(change),
+            Place::Other("idem") => self.keyed.apply(change),
             Place::Other("node") => self.enrolled_nodes.apply(change),
             Place::Other("schedule") => self.marks.apply(change),
             Place::Other("wake") => self.wakes.apply(change),

@@ -8,6 +8,7 @@ use tracing::debug;
 use crate::state::class::Class;
 use crate::state::classes::{History, TaskLog, UserTracking};
 use crate::state::value::FogTime;
+use crate::app::idempotent;
 use crate::state::{Draft, Refusal, State, audit};
 use crate::store::{Op, Store, StoreError, Txn};
 
@@ -33,6 +34,23 @@ pub(super) async fn tokens(state: &State, now: Timestamp) -> Result<usize, Refus
     let removed = removed.await?;
     if removed > 0 {
         debug!(removed, "removed used and expired tokens");
+    }
+    Ok(removed)
+}
+
+/// Removes idempotency keys that were first used a day ago.
+pub(super) async fn keys(state: &State, now: Timestamp) -> Result<usize, Refusal> {
+    let removed = in_batches(state, |draft| {
+        let old: Vec<_> = draft.tables().keyed().used_before(now - idempotent::MEMORY).take(BATCH).cloned().collect();
+        for keyed in &old {
+            draft.require(keyed.unchanged());
+            draft.operate(Op::Delete { key: keyed.place.clone() });
+        }
+        old.len()
+    });
+    let removed = removed.await?;
+    if removed > 0 {
+        debug!(removed, "removed old idempotency keys");
     }
     Ok(removed)
 }
@@ -174,6 +192,8 @@ mod tests {
 
     #[tokio::test]
     async fn rows_of_logs_go_when_they_are_old() {
+    async fn idempotency_keys_go_after_a_day() {
+        use crate::state::keyed::{Keyed, Phase};
         let folder = tempfile::tempdir().unwrap();
         let cancel = CancellationToken::new();
         let state = state(&folder, &cancel).await;
@@ -211,6 +231,21 @@ mod tests {
             state.read(|tables| (tables.of::<TaskLog>().iter().count(), tables.of::<UserTracking>().iter().count()));
         assert_eq!(counts, (1, 1));
         assert_eq!(logs(&state, limit).await.unwrap(), 0);
+        let keyed = |name: &str, at| Keyed {
+            place: Keyed::place(1, name),
+            fingerprint: String::new(),
+            attempt: String::new(),
+            at,
+            phase: Phase::Done,
+            modified: 0,
+        };
+        let hour = Duration::from_secs(60 * 60);
+        let mut ops: Vec<_> = (0..150).map(|number| keyed(&number.to_string(), now - 25 * hour).put_op(None)).collect();
+        ops.push(keyed("kept", now - 23 * hour).put_op(None));
+        put(&state, ops).await;
+        assert_eq!(keys(&state, now).await.unwrap(), 150);
+        assert_eq!(state.read(|tables| tables.keyed().len()), 1);
+        assert_eq!(keys(&state, now).await.unwrap(), 0);
         cancel.cancel();
     }
 

@@ -46,6 +46,9 @@ async fn round(ctx: &Ctx, audit_keep: Duration, history: &mut History, logs_seen
     if let Err(error) = forget::tokens(&ctx.state, now).await {
         warn!(error = &error as &dyn std::error::Error, "could not remove used and expired tokens");
     }
+    if let Err(error) = forget::keys(&ctx.state, now).await {
+        warn!(error = &error as &dyn std::error::Error, "could not remove old idempotency keys");
+    }
     if let Err(error) = forget::runs(&ctx.state, now).await {
         warn!(error = &error as &dyn std::error::Error, "could not remove runs of deleted tasks");
     }

@@ -8,12 +8,16 @@
 
 mod accounts;
 mod audit;
+mod conditions;
+mod encodings;
 #[allow(dead_code, reason = "another suite uses the rest")]
 #[path = "../store_conformance/engine.rs"]
 mod engine;
+mod events;
 #[path = "../fog_support/mod.rs"]
 mod fog_support;
 mod large_fleet;
+mod once;
 mod paging;
 mod parts_of_hosts;
 mod roles;

@@ -14,6 +14,7 @@ use foghorn_controller::agents::jobs::Jobs;
 use foghorn_controller::agents::links::Links;
 use foghorn_controller::agents::live::Live;
 use foghorn_controller::api::access::Doors;
+use foghorn_controller::api::events::Hub;
 use foghorn_controller::api::{self, Ctx, Settings};
 use foghorn_controller::app::accounts::{self, NewUser};
 use foghorn_controller::app::{self, FirstRun};
@@ -53,6 +54,8 @@ pub struct Reply {
     pub content_type: String,
     pub problem: String,
     pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+    /// The body as text; what is no text is replaced.
     pub text: String,
 }
 
@@ -84,13 +87,14 @@ impl Server {
         let cancel = CancellationToken::new();
         let (state, follower) = State::start(store, cancel.clone()).await.unwrap();
         let first = app::first_run(&state).await.unwrap().unwrap();
-        let ctx = Arc::new(Ctx {
+        let ctx = Ctx {
             state: state.clone(),
             live: Arc::new(Live::default()),
             trust: Arc::new(Trust::load_or_create(folder.path()).unwrap()),
             links: Arc::new(Links::default()),
             jobs: Arc::new(Jobs::new(Timestamp::now())),
             doors: Doors::default(),
+            events: Arc::new(Hub::new(state.read_at(|_, revision| revision))),
             settings: Settings {
                 task_deadline: Duration::from_secs(3600),
                 link_address: "127.0.0.1:1".to_owned(),
@@ -99,7 +103,9 @@ impl Server {
                 join_token_ttl: Duration::from_secs(60),
                 client_certificate_lifetime: Duration::from_secs(60),
             },
-        });
+        };
+        let ctx = Arc::new(ctx);
+        tokio::spawn(api::events::run(ctx.clone(), cancel.clone()));
         let router = api::router(ctx.clone());
         Self { state, router, ctx, first, cancel, _follower: follower, _folder: folder }
     }
@@ -116,8 +122,8 @@ impl Server {
             |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         let (status, content_type, problem) = (parts.status, header("content-type"), header("foghorn-problem"));
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        Reply { status, content_type, problem, headers: parts.headers, text }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Reply { status, content_type, problem, headers: parts.headers, bytes: bytes.to_vec(), text }
     }
 
     /// The first run's tokens as headers, as they are.

@@ -59,6 +59,10 @@ impl Fleet {
         Self { controller, ..self }
     }
 
+    pub(crate) async fn stop(self) {
+        self.controller.shutdown().await;
+    }
+
     /// As an operator.
     pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         call(self.controller.ca_pem(), &self.controller.rest_url(), method, path, &self.operator, body).await

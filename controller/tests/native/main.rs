@@ -5,6 +5,7 @@
 mod agent;
 mod check_in;
 mod fleet;
+mod http_edge;
 mod link;
 mod operations;
 mod whole_path;

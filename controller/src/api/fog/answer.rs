@@ -62,6 +62,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         Refusal::BrokenJson { .. } | Refusal::Parameter { .. } => {
             problem(StatusCode::BAD_REQUEST, &refusal.to_string())
         }
+        Refusal::Precondition { .. } => problem(StatusCode::PRECONDITION_FAILED, &refusal.to_string()),
         Refusal::BadTaskType => problem(StatusCode::NOT_IMPLEMENTED, "Invalid tasking type passed"),
         Refusal::Taken { .. }
         | Refusal::Invalid { .. }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::endpoint::{Ask, Endpoint};
+use super::etag::OnlyIf;
 use super::filter::{self, Test};
 use super::page::Page;
 use super::select::Key;
 use crate::app::dynamic_objects;
+use crate::app::idempotent::Ticket;
+use crate::app::objects::Check;
 use crate::state::class::Body;
 use crate::state::dynamic::{ClassSpec, Declared, DynamicRow, DynamicTable, Kind, MemberSpec};
 use crate::state::json::{self, JsonObject};
@@ -16,9 +19,11 @@ use crate::state::needle::Needle;
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
 use crate::state::table::is_listed_name;
-use crate::state::{Refusal, State};
+use crate::state::{Refusal, State, Tables};
+use crate::store::Revision;
 
 /// A class as it was declared when the request came.
+#[derive(Clone)]
 pub(super) struct DynamicEndpoint {
     class: Arc<ClassSpec>,
     declared: Arc<Declared>,
@@ -125,6 +130,10 @@ impl DynamicEndpoint {
         object.end();
     }
 
+    fn check(&self, only_if: &OnlyIf<'_>, tables: &Tables, row: &DynamicRow) -> Result<(), Refusal> {
+        only_if.check((self.class.name, row.id()), row.modified(), tables, |scene, out| self.one(row, scene, out))
+    }
+
     /// Whether a stored value, or the name of an object that it refers to or has in a list, is a hit.
     fn is_hit(&self, row: &DynamicRow, scene: &Scene<'_>, needle: &Needle) -> bool {
         let names = |class: &str, id: u32| id != 0 && needle.hits(scene.tables.name_of(class, id));
@@ -222,25 +231,45 @@ impl Endpoint for DynamicEndpoint {
         Ok(total)
     }
 
-    fn get(&self, scene: &Scene<'_>, id: u32, _item: &str, out: &mut Vec<u8>) -> bool {
-        match self.table(scene).and_then(|table| table.get(id)) {
-            Some(row) => {
-                self.one(row, scene, out);
-                true
-            }
-            None => false,
-        }
+    fn get(&self, scene: &Scene<'_>, id: u32, _item: &str, out: &mut Vec<u8>) -> Option<Revision> {
+        let row = self.table(scene)?.get(id)?;
+        self.one(row, scene, out);
+        Some(row.modified())
     }
 
-    fn create<'a>(&self, state: &'a State, body: &'a Body, _by: &'a str) -> BoxFuture<'a, Result<u32, Refusal>> {
-        Box::pin(dynamic_objects::create(state, self.class.clone(), body))
+    fn create<'a>(
+        &self,
+        state: &'a State,
+        body: &'a Body,
+        _by: &'a str,
+        ticket: Option<&'a Ticket>,
+    ) -> BoxFuture<'a, Result<u32, Refusal>> {
+        Box::pin(dynamic_objects::create(state, self.class.clone(), body, ticket))
     }
 
-    fn edit<'a>(&self, state: &'a State, id: u32, body: &'a Body, _by: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
-        Box::pin(dynamic_objects::edit(state, self.class.clone(), id, body))
+    fn edit<'a>(
+        &self,
+        state: &'a State,
+        id: u32,
+        body: &'a Body,
+        _by: &'a str,
+        only_if: &'a OnlyIf<'a>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let check = |tables: &Tables, row: &DynamicRow| this.check(only_if, tables, row);
+            let check: &Check<'_, DynamicRow> = &check;
+            let check = only_if.is_asked().then_some(check);
+            dynamic_objects::edit(state, this.class.clone(), id, body, check).await
+        })
     }
 
-    fn delete<'a>(&self, state: &'a State, id: u32) -> BoxFuture<'a, Result<(), Refusal>> {
-        Box::pin(dynamic_objects::delete(state, self.class.clone(), id))
+    fn delete<'a>(&self, state: &'a State, id: u32, only_if: &'a OnlyIf<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let check = |tables: &Tables, row: &DynamicRow| this.check(only_if, tables, row);
+            let check: &Check<'_, DynamicRow> = &check;
+            dynamic_objects::delete(state, this.class.clone(), id, only_if.is_asked().then_some(check)).await
+        })
     }
 }

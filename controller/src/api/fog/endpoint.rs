@@ -4,16 +4,19 @@ use std::marker::PhantomData;
 
 use futures_util::future::BoxFuture;
 
+use super::etag::OnlyIf;
 use super::filter::Filter;
 use super::page::Page;
 use super::select::{Selected, Wanted, select, select_from};
+use crate::app::idempotent::Ticket;
 use crate::app::objects;
 use crate::state::class::{Body, Class, Row};
 use crate::state::json::{self, JsonObject};
 use crate::state::needle::Needle;
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
-use crate::state::{Refusal, State};
+use crate::state::{Refusal, State, Tables};
+use crate::store::Revision;
 
 /// A class as a route sees it: only its name is known. What shows a list returns how many rows there are on all pages.
 pub(super) trait Endpoint: Send + Sync {
@@ -29,11 +32,25 @@ pub(super) trait Endpoint: Send + Sync {
     fn search(&self, scene: &Scene<'_>, text: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal>;
     fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal>;
     fn values(&self, scene: &Scene<'_>, field: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal>;
-    /// `false` when there is no such object.
-    fn get(&self, scene: &Scene<'_>, id: u32, item: &str, out: &mut Vec<u8>) -> bool;
-    fn create<'a>(&self, state: &'a State, body: &'a Body, by: &'a str) -> BoxFuture<'a, Result<u32, Refusal>>;
-    fn edit<'a>(&self, state: &'a State, id: u32, body: &'a Body, by: &'a str) -> BoxFuture<'a, Result<(), Refusal>>;
-    fn delete<'a>(&self, state: &'a State, id: u32) -> BoxFuture<'a, Result<(), Refusal>>;
+    /// The revision of the row that is shown; `None` when there is no such object.
+    fn get(&self, scene: &Scene<'_>, id: u32, item: &str, out: &mut Vec<u8>) -> Option<Revision>;
+    /// Marks `ticket` in the transaction that creates the object.
+    fn create<'a>(
+        &self,
+        state: &'a State,
+        body: &'a Body,
+        by: &'a str,
+        ticket: Option<&'a Ticket>,
+    ) -> BoxFuture<'a, Result<u32, Refusal>>;
+    fn edit<'a>(
+        &self,
+        state: &'a State,
+        id: u32,
+        body: &'a Body,
+        by: &'a str,
+        only_if: &'a OnlyIf<'a>,
+    ) -> BoxFuture<'a, Result<(), Refusal>>;
+    fn delete<'a>(&self, state: &'a State, id: u32, only_if: &'a OnlyIf<'a>) -> BoxFuture<'a, Result<(), Refusal>>;
 }
 
 /// What a client wants to see of a list.
@@ -172,26 +189,51 @@ impl<C: Class> Endpoint for Of<C> {
         Ok(total)
     }
 
-    fn get(&self, scene: &Scene<'_>, id: u32, item: &str, out: &mut Vec<u8>) -> bool {
+    fn get(&self, scene: &Scene<'_>, id: u32, item: &str, out: &mut Vec<u8>) -> Option<Revision> {
         match scene.tables.of::<C>().get(id) {
             Some(row) => {
                 one(row, scene, item, out);
-                true
+                Some(row.modified())
             }
-            None if id != 0 => bare::<C>(id, scene, out),
-            None => false,
+            // What was never stored has no revision.
+            None => (id != 0 && bare::<C>(id, scene, out)).then_some(0),
         }
     }
 
-    fn create<'a>(&self, state: &'a State, body: &'a Body, by: &'a str) -> BoxFuture<'a, Result<u32, Refusal>> {
-        Box::pin(objects::create::<C>(state, body, by))
+    fn create<'a>(
+        &self,
+        state: &'a State,
+        body: &'a Body,
+        by: &'a str,
+        ticket: Option<&'a Ticket>,
+    ) -> BoxFuture<'a, Result<u32, Refusal>> {
+        Box::pin(objects::create::<C>(state, body, by, ticket))
     }
 
-    fn edit<'a>(&self, state: &'a State, id: u32, body: &'a Body, by: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
-        Box::pin(objects::edit::<C>(state, id, body, by))
+    fn edit<'a>(
+        &self,
+        state: &'a State,
+        id: u32,
+        body: &'a Body,
+        by: &'a str,
+        only_if: &'a OnlyIf<'a>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(async move {
+            let check = |tables: &Tables, row: &Row<C>| check(only_if, tables, row);
+            let check: &objects::Check<'_, Row<C>> = &check;
+            objects::edit::<C>(state, id, body, by, only_if.is_asked().then_some(check)).await
+        })
     }
 
-    fn delete<'a>(&self, state: &'a State, id: u32) -> BoxFuture<'a, Result<(), Refusal>> {
-        Box::pin(objects::delete::<C>(state, id))
+    fn delete<'a>(&self, state: &'a State, id: u32, only_if: &'a OnlyIf<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(async move {
+            let check = |tables: &Tables, row: &Row<C>| check(only_if, tables, row);
+            let check: &objects::Check<'_, Row<C>> = &check;
+            objects::delete::<C>(state, id, only_if.is_asked().then_some(check)).await
+        })
     }
+}
+
+fn check<C: Class>(only_if: &OnlyIf<'_>, tables: &Tables, row: &Row<C>) -> Result<(), Refusal> {
+    only_if.check((C::NAME, row.id()), row.modified(), tables, |scene, out| one(row, scene, "", out))
 }

@@ -7,8 +7,10 @@ mod access;
 mod answer;
 mod dynamic;
 mod endpoint;
+mod etag;
 mod filter;
 mod glance;
+mod once;
 mod page;
 mod path;
 mod request;
@@ -28,11 +30,15 @@ use axum::routing::any;
 pub(super) use self::access::needed;
 use self::dynamic::DynamicEndpoint;
 use self::endpoint::{Ask, Endpoint, of};
+pub(super) use self::etag::mark_encoded;
+use self::etag::{OnlyIf, Tag};
 use self::page::Page;
 use self::path::Route;
 use self::request::Incoming;
 pub(super) use self::tasking::{CANCELLED, TASKED};
 use super::Ctx;
+use crate::app::idempotent::Ticket;
+use crate::state::Refusal;
 use crate::state::classes::{
     ClientUpdater, DirCleaner, GreenFog, Group, GroupAssociation, History, HookEvent, Host, HostAutoLogout,
     HostScreenSetting, Image, ImageAssociation, ImagePartitionType, ImageType, ImagingLog, Inventory, Ipxe,
@@ -161,6 +167,24 @@ fn endpoint(ctx: &Ctx, class: &str) -> Option<Found> {
     own.or_else(|| DynamicEndpoint::of(&ctx.state, class).map(Found::Plugins))
 }
 
+/// Whether there are routes for a class of this name.
+pub(super) fn serves(ctx: &Ctx, class: &str) -> bool {
+    endpoint(ctx, class).is_some_and(|endpoint| endpoint.name() == class)
+}
+
+/// Where nobody in particular is looking from.
+const NOBODY: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// An object as a caller without secrets sees it by its id.
+pub(super) fn shown(ctx: &Ctx, class: &str, id: u32) -> Option<Vec<u8>> {
+    let endpoint = endpoint(ctx, class)?;
+    let mut out = Vec::with_capacity(4096);
+    let shown = ctx.state.read(|tables| {
+        endpoint.get(&Scene { tables, glance: &*ctx.live, secrets: false, from: NOBODY }, id, "", &mut out).is_some()
+    });
+    shown.then_some(out)
+}
+
 async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
     let unknown = || Ok(answer::empty(StatusCode::NOT_IMPLEMENTED));
     let Some(route) = path::parse(&incoming.method, incoming.path()) else { return unknown() };
@@ -173,7 +197,12 @@ async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
     let Some(found) = endpoint(ctx, class_of(&route)) else { return unknown() };
     let endpoint: &dyn Endpoint = &*found;
     match route {
-        Route::Task { id, .. } => return tasking::create(ctx, endpoint.name(), id, incoming).await,
+        Route::Create { .. } | Route::Task { .. } => {
+            return match once::key(incoming)? {
+                Some(key) => once::carry_out(ctx, endpoint, &route, incoming, key).await,
+                None => make(ctx, endpoint, &route, incoming, None).await,
+            };
+        }
         Route::Cancel { id, .. } => return tasking::cancel(ctx, endpoint.name(), id, incoming).await,
         Route::Active { .. } if !endpoint.has_active() => return unknown(),
         _ => {}
@@ -199,6 +228,22 @@ fn class_of<'p>(route: &Route<'p>) -> &'p str {
     }
 }
 
+/// Creates an object or a task.
+async fn make(
+    ctx: &Ctx,
+    endpoint: &dyn Endpoint,
+    route: &Route<'_>,
+    incoming: &Incoming,
+    ticket: Option<&Ticket>,
+) -> Result<Response, Refusal> {
+    if let Route::Task { id, .. } = *route {
+        return tasking::create(ctx, endpoint.name(), id, incoming, ticket).await;
+    }
+    let body = incoming.json()?;
+    let id = endpoint.create(&ctx.state, &body, &incoming.caller.created_by, ticket).await?;
+    Ok(show(ctx, endpoint, id, "", incoming))
+}
+
 async fn change(
     ctx: &Ctx,
     endpoint: &dyn Endpoint,
@@ -206,18 +251,14 @@ async fn change(
     incoming: &Incoming,
 ) -> Result<Response, Refusal> {
     match *route {
-        Route::Create { .. } => {
-            let body = incoming.json()?;
-            let id = endpoint.create(&ctx.state, &body, &incoming.caller.created_by).await?;
-            Ok(show(ctx, endpoint, id, "", incoming))
-        }
         Route::Edit { id, .. } => {
             let body = incoming.json()?;
-            endpoint.edit(&ctx.state, id, &body, &incoming.caller.created_by).await?;
+            let only_if = OnlyIf::read(incoming, &*ctx.live);
+            endpoint.edit(&ctx.state, id, &body, &incoming.caller.created_by, &only_if).await?;
             Ok(show(ctx, endpoint, id, "", incoming))
         }
         Route::Delete { id, .. } => {
-            endpoint.delete(&ctx.state, id).await?;
+            endpoint.delete(&ctx.state, id, &OnlyIf::read(incoming, &*ctx.live)).await?;
             Ok(answer::empty(StatusCode::OK))
         }
         Route::Get { id, item, .. } => Ok(show(ctx, endpoint, id, item, incoming)),
@@ -227,10 +268,9 @@ async fn change(
 
 fn show(ctx: &Ctx, endpoint: &dyn Endpoint, id: u32, item: &str, incoming: &Incoming) -> Response {
     let mut out = Vec::with_capacity(4096);
-    if with_scene(ctx, incoming, |scene| endpoint.get(scene, id, item, &mut out)) {
-        answer::ok(out)
-    } else {
-        answer::refused(&Refusal::NotFound { class: endpoint.name(), id })
+    match with_scene(ctx, incoming, |scene| endpoint.get(scene, id, item, &mut out)) {
+        Some(revision) => etag::answer(incoming, &Tag::of_object(revision, &out), out),
+        None => answer::refused(&Refusal::NotFound { class: endpoint.name(), id }),
     }
 }
 
@@ -253,7 +293,7 @@ fn read(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incomi
             Ok(0)
         }
     })?;
-    let mut response = answer::ok(out);
+    let mut response = etag::answer(incoming, &Tag::of_list(&out), out);
     page.announce(incoming.uri(), total, &mut response);
     Ok(response)
 }

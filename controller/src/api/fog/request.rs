@@ -1,20 +1,24 @@
 //! A request that has been let in: who sent it, and its body, bounded.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
 use serde_json::Value;
 
 use super::answer;
 use crate::api::auth::{AuthError, Principal};
 use crate::state::Refusal;
-use crate::state::class::Body;
+use crate::state::class::Body as Object;
 
 /// A larger body is refused.
 const MOST_BYTES: usize = 1 << 20;
+/// A body must be complete within this time: who sends a byte now and then must not keep a connection for ever.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Incoming {
     pub(super) method: Method,
@@ -30,6 +34,9 @@ pub(super) struct Incoming {
 pub(super) enum NotLetIn {
     Auth(AuthError),
     TooLarge,
+    /// It was cut off, or is not in the encoding that it is said to be in.
+    Unreadable,
+    TooSlow,
 }
 
 impl From<AuthError> for NotLetIn {
@@ -45,8 +52,29 @@ impl IntoResponse for NotLetIn {
             Self::TooLarge => {
                 answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body may have up to {MOST_BYTES} bytes"))
             }
+            Self::Unreadable => answer::problem(
+                StatusCode::BAD_REQUEST,
+                "the body was cut off, or is not in the encoding that Content-Encoding names",
+            ),
+            Self::TooSlow => {
+                let mut response = answer::problem(
+                    StatusCode::REQUEST_TIMEOUT,
+                    &format!("the body did not arrive within {} seconds", BODY_WITHIN.as_secs()),
+                );
+                // What is left of it will not be waited for.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
         }
     }
+}
+
+async fn read_body(body: Body, within: Duration) -> Result<Bytes, NotLetIn> {
+    let reading = tokio::time::timeout(within, to_bytes(body, MOST_BYTES));
+    reading.await.map_err(|_| NotLetIn::TooSlow)?.map_err(|error| {
+        let too_large = std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>());
+        if too_large { NotLetIn::TooLarge } else { NotLetIn::Unreadable }
+    })
 }
 
 impl Incoming {
@@ -54,7 +82,7 @@ impl Incoming {
     pub(super) async fn read(request: Request) -> Result<Self, NotLetIn> {
         let (mut parts, body) = request.into_parts();
         let caller = parts.extensions.remove::<Principal>().ok_or(AuthError::User)?;
-        let body = to_bytes(body, MOST_BYTES).await.map_err(|_| NotLetIn::TooLarge)?;
+        let body = read_body(body, BODY_WITHIN).await?;
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let from = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(peer)| peer.ip().to_canonical());
         Ok(Self { method: parts.method, caller, headers: parts.headers, from, uri: parts.uri, body })
@@ -62,6 +90,15 @@ impl Incoming {
 
     pub(super) fn uri(&self) -> &Uri {
         &self.uri
+    }
+
+    /// A hash of everything that makes it this request and no other.
+    pub(super) fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for part in [self.method.as_str().as_bytes(), self.path().as_bytes(), &[u8::from(self.wants_secrets())]] {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        }
+        hasher.update(&self.body).finalize().to_hex().to_string()
     }
 
     pub(super) fn path(&self) -> &str {
@@ -72,13 +109,13 @@ impl Incoming {
     ///
     /// Broken JSON is refused with the place where it breaks. A FOG server takes it for no body at all and may then act on
     /// everything; we never do.
-    pub(super) fn json(&self) -> Result<Body, Refusal> {
+    pub(super) fn json(&self) -> Result<Object, Refusal> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Body::new());
+            return Ok(Object::new());
         }
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(body)) => Ok(body),
-            Ok(_) => Ok(Body::new()),
+            Ok(_) => Ok(Object::new()),
             Err(error) => Err(Refusal::BrokenJson { line: error.line(), column: error.column() }),
         }
     }
@@ -86,5 +123,32 @@ impl Incoming {
     /// Secrets are shown to administrators who ask for them with `foghorn-secrets: show`.
     pub(super) fn wants_secrets(&self) -> bool {
         self.caller.is_administrator() && self.headers.get("foghorn-secrets").is_some_and(|value| value == "show")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    fn body(chunks: impl IntoIterator<Item = &'static [u8]>) -> Body {
+        let sent = stream::iter(chunks.into_iter().map(|chunk| Ok::<_, std::io::Error>(chunk)).collect::<Vec<_>>());
+        Body::from_stream(sent.chain(stream::pending()))
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        let read = read_body(body([&b"{\"name\":"[..]]), Duration::from_millis(50)).await;
+        assert!(matches!(read, Err(NotLetIn::TooSlow)));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_not_read_to_its_end() {
+        static CHUNK: [u8; 65536] = [b' '; 65536];
+        let read = read_body(body(std::iter::repeat_n(&CHUNK[..], 17)), BODY_WITHIN).await;
+        assert!(matches!(read, Err(NotLetIn::TooLarge)));
+        let cut = stream::iter([Ok(&b"{"[..]), Err(std::io::Error::other("gone"))]);
+        assert!(matches!(read_body(Body::from_stream(cut), BODY_WITHIN).await, Err(NotLetIn::Unreadable)));
     }
 }

@@ -8,6 +8,7 @@ use super::answer;
 use super::filter::Filter;
 use super::request::Incoming;
 use crate::api::Ctx;
+use crate::app::idempotent::Ticket;
 use crate::app::objects;
 use crate::app::sessions::{self, Settle};
 use crate::app::tasks::{self, Order, Request};
@@ -25,7 +26,13 @@ pub(in crate::api) const TASKED: &[&str] = &["host", "group"];
 pub(in crate::api) const CANCELLED: &[&str] =
     &["host", "group", "task", "snapinjob", "snapintask", "multicastsession", "scheduledtask"];
 
-pub(super) async fn create(ctx: &Ctx, class: &str, id: u32, incoming: &Incoming) -> Result<Response, Refusal> {
+pub(super) async fn create(
+    ctx: &Ctx,
+    class: &str,
+    id: u32,
+    incoming: &Incoming,
+    ticket: Option<&Ticket>,
+) -> Result<Response, Refusal> {
     match class {
         class if TASKED.contains(&class) => {}
         "task" | "snapinjob" | "snapintask" | "multicastsession" | "scheduledtask" => {
@@ -41,13 +48,23 @@ pub(super) async fn create(ctx: &Ctx, class: &str, id: u32, incoming: &Incoming)
         traceparent: incoming.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
         deadline: ctx.settings.task_deadline,
         now: Timestamp::now(),
+        ticket: ticket.cloned(),
     };
     if class == "group" {
         tasks::create_for_group(&ctx.state, id, &request, &order).await?;
         return Ok(answer::ok("\"\""));
     }
     tasks::create_for_host(&ctx.state, id, &request, &order, &*ctx.live).await?;
-    Ok(answer::ok(if ANSWERED_WITH_TEXT.contains(&request.kind) { "\"\"" } else { "null" }))
+    Ok(for_host(&request))
+}
+
+fn for_host(request: &Request) -> Response {
+    answer::ok(if ANSWERED_WITH_TEXT.contains(&request.kind) { "\"\"" } else { "null" })
+}
+
+/// What a request for a host's task was answered with, when it was carried out.
+pub(super) fn created(incoming: &Incoming) -> Result<Response, Refusal> {
+    Ok(for_host(&Request::read(&incoming.json()?)?))
 }
 
 /// An unknown host is told before a wrong task type.
@@ -89,7 +106,7 @@ pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &I
             sessions::cancel_active(&ctx.state, |session| filter.fits(session)).await?;
         }
         // Cancelling what has not begun is deleting it.
-        ("scheduledtask", Some(id)) => objects::delete::<ScheduledTask>(&ctx.state, id).await?,
+        ("scheduledtask", Some(id)) => objects::delete::<ScheduledTask>(&ctx.state, id, None).await?,
         ("scheduledtask", None) => cancel_schedules(ctx, incoming).await?,
         _ => return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED)),
     }
@@ -118,7 +135,7 @@ async fn cancel_schedules(ctx: &Ctx, incoming: &Incoming) -> Result<(), Refusal>
         active.filter(|row| meant(row)).map(|row| row.id).collect()
     });
     for id in ids {
-        match objects::delete::<ScheduledTask>(&ctx.state, id).await {
+        match objects::delete::<ScheduledTask>(&ctx.state, id, None).await {
             // Somebody else was faster.
             Ok(()) | Err(Refusal::NotFound { .. }) => {}
             Err(refusal) => return Err(refusal),

@@ -61,6 +61,7 @@ impl From<Refusal> for Refused {
         let text = refusal.to_string();
         match &refusal {
             Refusal::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, text),
+            Refusal::Precondition { .. } => Self::new(StatusCode::PRECONDITION_FAILED, text),
             Refusal::Parameter { name, .. } => Self::field(StatusCode::BAD_REQUEST, name, text),
             Refusal::Missing { field } | Refusal::Invalid { field, .. } | Refusal::Unusable { field, .. } => {
                 Self::field(StatusCode::BAD_REQUEST, field, text)

@@ -20,7 +20,7 @@ use axum::Router;
 use axum::routing::{get, post, put};
 use foghorn_proto::http::{CA_PATH, CHECK_IN_PATH, ENROL_PATH, ORDER_PATH};
 
-use super::Ctx;
+use super::{Ctx, events};
 
 /// Bodies here are tokens, requests for certificates, and little else.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -37,6 +37,8 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/foghorn/v1/audit", get(audit::list))
         .route("/foghorn/v1/hosts/{id}/boot-token", post(clients::boot_token))
         .route("/foghorn/v1/hosts/{id}/user-tracking", post(user_tracking::report))
+        .route("/foghorn/v1/events", get(events::open))
+        .route("/events", get(events::open))
         .route("/foghorn/v1/nodes", get(node_status::list))
         .route("/foghorn/v1/nodes/join-token", post(nodes::join_token))
         .route("/foghorn/v1/nodes/{id}/revoke", post(nodes::revoke))

@@ -30,6 +30,7 @@ pub async fn create_for_host(
                 pending = Pending::default();
                 let row = draft.tables().hosts().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
                 created = create_in(draft, row, request, order, glance, &mut pending)?;
+                order.ticket.as_ref().map_or(Ok(()), |ticket| ticket.mark(draft, created))?;
             }
             pending.settle(draft, order.now)?;
             Ok(created)

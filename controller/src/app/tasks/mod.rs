@@ -22,6 +22,7 @@ pub use request::{Request, type_of};
 pub(crate) use snapins::Pending;
 pub use snapins::Wanted;
 
+use super::idempotent::Ticket;
 use crate::state::classes::{Host, Image, StorageNode, Task, TaskType, image};
 use crate::state::run::{Run, RunKind};
 use crate::state::scene::Glance;
@@ -36,6 +37,8 @@ pub struct Order {
     /// Time in which an imaging task must end.
     pub deadline: Duration,
     pub now: Timestamp,
+    /// Is marked in the transaction that stores the task of a host.
+    pub ticket: Option<Ticket>,
 }
 
 /// What a task type means to the program. The rows of [`TaskType`] are what people see of it.

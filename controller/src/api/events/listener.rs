@@ -1,0 +1,173 @@
+//! One listener: what it is told next, and when it is told nothing any more.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::response::sse::Event;
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::Wish;
+use super::history::{Batch, Change, Kind};
+use super::hub::News;
+use crate::agents::live::TransferProgress;
+use crate::api::{Ctx, auth, fog};
+use crate::state::json::{self, JsonObject};
+use crate::store::Revision;
+
+/// A connection on which nothing happens is shown to be alive this often; proxies give up after a minute or so.
+const BEAT: Duration = Duration::from_secs(15);
+
+pub(super) struct Listener {
+    ctx: Arc<Ctx>,
+    /// Credentials, to be looked at again.
+    headers: HeaderMap,
+    wish: Wish,
+    news: Receiver<News>,
+    /// What it has missed and is told first.
+    missed: VecDeque<Arc<Batch>>,
+    /// Ready to be sent.
+    queue: VecDeque<Event>,
+    /// Everything up to here has been told or was not wanted.
+    at: Revision,
+    beat: Interval,
+    closed: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What a listener heard.
+enum Heard {
+    News(News),
+    Beat,
+    End,
+}
+
+impl Listener {
+    pub(super) fn join(ctx: Arc<Ctx>, headers: HeaderMap, wish: Wish, place: OwnedSemaphorePermit) -> Self {
+        let beginning = ctx.events.join(wish.since);
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        beat.reset();
+        let mut queue = VecDeque::new();
+        let (missed, at) = match beginning.missed {
+            Ok(missed) => {
+                let at = wish.since.unwrap_or(beginning.at);
+                queue.push_back(notice("ready", at));
+                (missed, at)
+            }
+            Err(_) => {
+                queue.push_back(notice("reset", beginning.at));
+                (Vec::new(), beginning.at)
+            }
+        };
+        let closed = ctx.events.closed.clone();
+        let (news, missed) = (beginning.news, missed.into());
+        Self { ctx, headers, wish, news, missed, queue, at, beat, closed, _place: place }
+    }
+
+    /// The next event; `None` ends the stream. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.queue.pop_front() {
+                self.beat.reset();
+                return Some(event);
+            }
+            if let Some(batch) = self.missed.pop_front() {
+                self.take(&batch);
+                continue;
+            }
+            let heard = tokio::select! {
+                () = self.closed.cancelled() => Heard::End,
+                news = self.news.recv() => match news {
+                    Ok(news) => Heard::News(news),
+                    // Too far behind; it may come back and ask for what it has missed.
+                    Err(RecvError::Lagged(_) | RecvError::Closed) => Heard::End,
+                },
+                _ = self.beat.tick() => Heard::Beat,
+            };
+            match heard {
+                Heard::End => return None,
+                // Without data it is no event for the client, which remembers the id all the same.
+                Heard::Beat => return Some(Event::default().id(self.at.to_string())),
+                Heard::News(News::Reset(revision)) => {
+                    self.at = revision;
+                    self.queue.push_back(notice("reset", revision));
+                }
+                Heard::News(News::Progress(progress)) if self.wish.wants("task") => {
+                    return Some(progress_event(progress.0.get(), &progress.1));
+                }
+                Heard::News(News::Progress(_)) => {}
+                Heard::News(News::Changes(batch)) => {
+                    if batch.touches_access && auth::authenticate(&self.ctx.state, &self.headers).await.is_err() {
+                        return None;
+                    }
+                    self.take(&batch);
+                }
+            }
+        }
+    }
+
+    /// Queues what is wanted of a transaction. The last event has the revision as its id: who is cut off in the middle gets
+    /// the whole transaction again.
+    fn take(&mut self, batch: &Batch) {
+        self.at = batch.revision;
+        let wanted = |change: &&Change| self.wish.wants(&change.class) && fog::serves(&self.ctx, &change.class);
+        let mut changes = batch.changes.iter().filter(wanted).peekable();
+        while let Some(change) = changes.next() {
+            let event = Event::default().event(change.kind.word()).data(self.describe(batch.revision, change));
+            self.queue.push_back(if changes.peek().is_none() { event.id(batch.revision.to_string()) } else { event });
+        }
+    }
+
+    /// `{"class":…,"id":…,"revision":…,"change":…,"object":…}`, with the object as it is now; null when it is gone.
+    fn describe(&self, revision: Revision, change: &Change) -> String {
+        let shown = change.shown.get_or_init(|| match change.kind {
+            Kind::Delete => Bytes::from_static(b"null"),
+            _ => fog::shown(&self.ctx, &change.class, change.id).map_or(Bytes::from_static(b"null"), Bytes::from),
+        });
+        let mut out = Vec::with_capacity(shown.len() + 128);
+        let mut object = JsonObject::begin(&mut out);
+        object.text("class", &change.class);
+        object.integer("id", change.id.into());
+        object.integer("revision", i64::try_from(revision).unwrap_or(i64::MAX));
+        object.text("change", change.kind.word());
+        object.end();
+        out.pop();
+        out.push(b',');
+        json::string(&mut out, "object");
+        out.push(b':');
+        out.extend_from_slice(shown);
+        out.push(b'}');
+        String::from_utf8(out).expect("what is rendered is UTF-8")
+    }
+}
+
+fn notice(name: &str, revision: Revision) -> Event {
+    Event::default().event(name).id(revision.to_string()).data(json!({"revision": revision}).to_string())
+}
+
+/// Progress has no revision, so the event has no id: who comes back is told the present state soon enough.
+fn progress_event(task: u32, progress: &TransferProgress) -> Event {
+    let (done, total) = (progress.bytes_done.bytes(), progress.bytes_total.bytes());
+    let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0).min(100);
+    let data = json!({
+        "class": "task",
+        "id": task,
+        "percent": percent,
+        "bytes_done": done,
+        "bytes_total": total,
+        "bytes_wire": progress.bytes_wire.bytes(),
+        "bytes_per_second": progress.rate.bytes(),
+        "seconds_left": progress.eta.as_secs(),
+        "storagenode": progress.node.get(),
+        "limiting_stage": progress.limiting_stage.map(|stage| stage.as_str()),
+    });
+    Event::default().event("progress").data(data.to_string())
+}

@@ -1,0 +1,192 @@
+//! Carries a request out once, however often it is sent under the same key.
+//!
+//! A key is claimed in the store before anything is done, so that of requests at the same time, at any controller, one is
+//! carried out. The transaction that does what the request asks for marks the key as well ([`Ticket::mark`]): after a crash
+//! it is known whether it took place. The answer is added when it is there. A refused request frees its key: it has
+//! changed nothing and may be sent again.
+
+use std::time::Duration;
+
+use foghorn_types::Timestamp;
+use tokio::time::Instant;
+
+use crate::state::keyed::{KeptAnswer, Keyed, Phase, answer_in};
+use crate::state::{Draft, Refusal, State};
+use crate::store::{Op, StoreError};
+
+/// How long a key is remembered.
+pub const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A claim that nobody has followed up by then was made by a process that is gone.
+const CLAIM: Duration = Duration::from_secs(30);
+/// How long a second request waits for the first one's answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bounds the memory that keys take: about 400 bytes each.
+const MOST_KEYS: usize = 200_000;
+
+/// What a request under a key leads to.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is to be carried out.
+    Go(Ticket),
+    /// It has been, with this answer.
+    Done(KeptAnswer),
+    /// It has been, but its answer was lost or is too large to be kept; `made` is the id of what it created.
+    Applied { made: Option<u32> },
+}
+
+/// The right and duty to carry a request out.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    place: String,
+    attempt: String,
+}
+
+/// Why a request under a key was neither carried out nor answered.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("Idempotency-Key: it was used for another request")]
+    OtherRequest,
+    #[error("Idempotency-Key: the same request is being carried out")]
+    Busy,
+    #[error("Idempotency-Key: {MOST_KEYS} keys are remembered, which is the most; they are forgotten after a day")]
+    TooMany,
+    #[error("Idempotency-Key: the answer that was kept cannot be read: {0}")]
+    Unreadable(String),
+    #[error("no randomness")]
+    Randomness(#[source] getrandom::Error),
+    #[error(transparent)]
+    State(#[from] Refusal),
+}
+
+enum Seen {
+    Mine,
+    Done,
+    /// In somebody else's hands; the id of what it has created, if it has come so far.
+    Busy(Option<Option<u32>>),
+}
+
+/// Finds out whether the request `fingerprint` under the key `name` of `user` is to be carried out. When another controller
+/// or another connection is at it, waits for its answer.
+///
+/// # Errors
+/// [`KeyError`]; then the request must not be carried out.
+pub async fn begin(state: &State, user: u32, name: &str, fingerprint: &str) -> Result<Begun, KeyError> {
+    let mut random = [0; 12];
+    getrandom::fill(&mut random).map_err(KeyError::Randomness)?;
+    let ticket = Ticket { place: Keyed::place(user, name), attempt: data_encoding::HEXLOWER.encode(&random) };
+    let deadline = Instant::now() + PATIENCE;
+    let mut changed = state.changed();
+    loop {
+        changed.mark_unchanged();
+        match claim(state, &ticket, fingerprint).await? {
+            Seen::Mine => return Ok(Begun::Go(ticket)),
+            Seen::Done => {
+                if let Some(begun) = kept(state, &ticket.place).await? {
+                    return Ok(begun);
+                }
+            }
+            Seen::Busy(applied) => {
+                if tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
+                    return applied.map_or(Err(KeyError::Busy), |made| Ok(Begun::Applied { made }));
+                }
+            }
+        }
+    }
+}
+
+async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen, KeyError> {
+    let mut wrong = None;
+    let seen = state
+        .write(|draft| {
+            wrong = None;
+            let now = Timestamp::now();
+            let keyed = draft.tables().keyed();
+            let known = keyed.get(&ticket.place).filter(|known| now.since(known.at) < MEMORY);
+            if let Some(known) = known {
+                if known.fingerprint != fingerprint {
+                    wrong = Some(KeyError::OtherRequest);
+                    return Ok(Seen::Done);
+                }
+                match known.phase {
+                    Phase::Done => return Ok(Seen::Done),
+                    Phase::Applied { made, .. } => return Ok(Seen::Busy(Some(made))),
+                    Phase::Claimed { until } if now < until => return Ok(Seen::Busy(None)),
+                    Phase::Claimed { .. } => {}
+                }
+            } else if keyed.len() >= MOST_KEYS {
+                wrong = Some(KeyError::TooMany);
+                return Ok(Seen::Done);
+            }
+            let mine = Keyed {
+                place: ticket.place.clone(),
+                fingerprint: fingerprint.to_owned(),
+                attempt: ticket.attempt.clone(),
+                at: known.map_or(now, |known| known.at),
+                phase: Phase::Claimed { until: now + CLAIM },
+                modified: keyed.get(&ticket.place).map_or(0, |old| old.modified),
+            };
+            draft.require(mine.unchanged());
+            draft.operate(mine.put_op(None));
+            Ok(Seen::Mine)
+        })
+        .await?;
+    wrong.map_or(Ok(seen), Err)
+}
+
+/// The answer in the store; `None` when the key has been forgotten this moment.
+async fn kept(state: &State, place: &str) -> Result<Option<Begun>, KeyError> {
+    let entry = state.store().get(place).await.map_err(|error: StoreError| Refusal::from(error))?;
+    let Some(entry) = entry else { return Ok(None) };
+    let answer = answer_in(&entry.value).map_err(KeyError::Unreadable)?;
+    Ok(Some(answer.map_or(Begun::Applied { made: None }, Begun::Done)))
+}
+
+impl Ticket {
+    fn record<'t>(&self, draft: &Draft<'t>) -> Option<&'t Keyed> {
+        draft.tables().keyed().get(&self.place).map(AsRef::as_ref).filter(|keyed| keyed.attempt == self.attempt)
+    }
+
+    /// Marks the key in the transaction that does what the request asks for.
+    ///
+    /// # Errors
+    /// [`Refusal::Contended`] when the claim has run out and somebody else has taken it.
+    pub fn mark(&self, draft: &mut Draft<'_>, made: Option<u32>) -> Result<(), Refusal> {
+        let claimed = self.record(draft).ok_or(Refusal::Contended)?;
+        let until = Timestamp::now() + CLAIM;
+        let applied = Keyed { phase: Phase::Applied { until, made }, ..claimed.clone() };
+        draft.require(claimed.unchanged());
+        draft.operate(applied.put_op(None));
+        Ok(())
+    }
+
+    /// Keeps the answer.
+    ///
+    /// # Errors
+    /// When it cannot be stored; what the request asked for has been done all the same.
+    pub async fn complete(&self, state: &State, answer: KeptAnswer) -> Result<(), Refusal> {
+        state
+            .write(|draft| {
+                let Some(mine) = self.record(draft) else { return Ok(()) };
+                draft.require(mine.unchanged());
+                draft.operate(Keyed { phase: Phase::Done, ..mine.clone() }.put_op(Some(answer.clone())));
+                Ok(())
+            })
+            .await
+    }
+
+    /// Frees the key of a request that was refused. One whose change has been stored keeps it.
+    ///
+    /// # Errors
+    /// When the store fails: the key is free when the claim has run out.
+    pub async fn release(&self, state: &State) -> Result<(), Refusal> {
+        state
+            .write(|draft| {
+                let claimed = self.record(draft).filter(|mine| matches!(mine.phase, Phase::Claimed { .. }));
+                let Some(mine) = claimed else { return Ok(()) };
+                draft.require(mine.unchanged());
+                draft.operate(Op::Delete { key: mine.place.clone() });
+                Ok(())
+            })
+            .await
+    }
+}
