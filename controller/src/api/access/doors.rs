@@ -55,7 +55,7 @@ impl Doors {
     }
 
     /// The address that a request comes from.
-    pub(super) fn address_of(&self, request: &Request) -> IpAddr {
+    pub(in crate::api) fn address_of(&self, request: &Request) -> IpAddr {
         peer::address(request, &self.proxies)
     }
 

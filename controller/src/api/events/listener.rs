@@ -1,6 +1,7 @@
 //! One listener: what it is told next, and when it is told nothing any more.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ const BEAT: Duration = Duration::from_secs(15);
 
 pub(super) struct Listener {
     ctx: Arc<Ctx>,
-    /// Credentials, to be looked at again.
+    /// Credentials, to be looked at again, and where they came from.
     headers: HeaderMap,
+    from: IpAddr,
     wish: Wish,
     news: Receiver<News>,
     /// What it has missed and is told first.
@@ -50,7 +52,12 @@ enum Heard {
 }
 
 impl Listener {
-    pub(super) fn join(ctx: Arc<Ctx>, headers: HeaderMap, wish: Wish, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn join(
+        ctx: Arc<Ctx>,
+        (headers, from): (HeaderMap, IpAddr),
+        wish: Wish,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
         let beginning = ctx.events.join(wish.since);
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -69,7 +76,7 @@ impl Listener {
         };
         let closed = ctx.events.closed.clone();
         let (news, missed) = (beginning.news, missed.into());
-        Self { ctx, headers, wish, news, missed, queue, at, beat, closed, _place: place }
+        Self { ctx, headers, from, wish, news, missed, queue, at, beat, closed, _place: place }
     }
 
     /// The next event; `None` ends the stream. Cancel safe.
@@ -105,13 +112,18 @@ impl Listener {
                 }
                 Heard::News(News::Progress(_)) => {}
                 Heard::News(News::Changes(batch)) => {
-                    if batch.touches_access && auth::authenticate(&self.ctx.state, &self.headers).await.is_err() {
+                    if batch.touches_access && !self.may_listen().await {
                         return None;
                     }
                     self.take(&batch);
                 }
             }
         }
+    }
+
+    /// Whether it would be let in now as it was then.
+    async fn may_listen(&self) -> bool {
+        auth::authenticate(&self.ctx, &self.headers, self.from, true).await.is_ok()
     }
 
     /// Queues what is wanted of a transaction. The last event has the revision as its id: who is cut off in the middle gets

@@ -12,7 +12,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::sse::Sse;
 use axum::response::{IntoResponse, Response};
@@ -42,7 +43,9 @@ fn refuse(status: StatusCode, field: &str, error: String) -> Response {
 }
 
 /// Opens the stream for a caller who has been let in.
-pub(super) async fn open(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> Response {
+pub(super) async fn open(State(ctx): State<Arc<Ctx>>, request: Request) -> Response {
+    let from = ctx.doors.address_of(&request);
+    let (Parts { headers, uri, .. }, _) = request.into_parts();
     let wish = match Wish::read(&headers, &uri, |class| fog::serves(&ctx, class)) {
         Ok(wish) => wish,
         Err((field, why)) => return refuse(StatusCode::BAD_REQUEST, field, why),
@@ -51,7 +54,7 @@ pub(super) async fn open(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: U
         let why = format!("{} listeners are served at a time, which is the most", hub::MOST_LISTENERS);
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "", why);
     };
-    let listener = Listener::join(ctx, headers, wish, place);
+    let listener = Listener::join(ctx, (headers, from), wish, place);
     let events = stream::unfold(listener, |mut listener| async {
         let event = listener.next().await?;
         Some((Ok::<_, std::convert::Infallible>(event), listener))

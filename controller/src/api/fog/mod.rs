@@ -38,7 +38,6 @@ use self::request::Incoming;
 pub(super) use self::tasking::{CANCELLED, TASKED};
 use super::Ctx;
 use crate::app::idempotent::Ticket;
-use crate::state::Refusal;
 use crate::state::classes::{
     ClientUpdater, DirCleaner, GreenFog, Group, GroupAssociation, History, HookEvent, Host, HostAutoLogout,
     HostScreenSetting, Image, ImageAssociation, ImagePartitionType, ImageType, ImagingLog, Inventory, Ipxe,
