@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
-use foghorn_controller::state::settings::ApiSettings;
+use foghorn_controller::state::settings::{ApiSettings, hash_token};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -123,13 +123,14 @@ async fn listening_ends_with_the_right_to_listen() {
     let mut listener = Listener::open(&server, "/events", "").await;
     listener.expect("ready").await;
     let api = server.state.read(|tables| tables.api().cloned()).unwrap();
-    let off = ApiSettings { enabled: false, ..api };
-    let switch = server.state.write(|draft| {
-        draft.operate(off.put_op());
+    let replaced = ApiSettings { token_hash: hash_token("another"), ..api };
+    let replace = server.state.write(|draft| {
+        draft.operate(replaced.put_op());
         Ok(())
     });
-    switch.await.unwrap();
-    assert_eq!(listener.next().await, None);
+    replace.await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, listener.next()).await.expect("the stream goes on");
+    assert_eq!(ended, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
