@@ -5,10 +5,10 @@ use std::time::Duration;
 use foghorn_types::Timestamp;
 use tracing::debug;
 
+use crate::app::idempotent;
 use crate::state::class::Class;
 use crate::state::classes::{History, TaskLog, UserTracking};
 use crate::state::value::FogTime;
-use crate::app::idempotent;
 use crate::state::{Draft, Refusal, State, audit};
 use crate::store::{Op, Store, StoreError, Txn};
 
@@ -192,8 +192,6 @@ mod tests {
 
     #[tokio::test]
     async fn rows_of_logs_go_when_they_are_old() {
-    async fn idempotency_keys_go_after_a_day() {
-        use crate::state::keyed::{Keyed, Phase};
         let folder = tempfile::tempdir().unwrap();
         let cancel = CancellationToken::new();
         let state = state(&folder, &cancel).await;
@@ -231,6 +229,16 @@ mod tests {
             state.read(|tables| (tables.of::<TaskLog>().iter().count(), tables.of::<UserTracking>().iter().count()));
         assert_eq!(counts, (1, 1));
         assert_eq!(logs(&state, limit).await.unwrap(), 0);
+        cancel.cancel();
+    }
+
+    #[tokio::test]
+    async fn idempotency_keys_go_after_a_day() {
+        use crate::state::keyed::{Keyed, Phase};
+        let folder = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let state = state(&folder, &cancel).await;
+        let now = Timestamp::now();
         let keyed = |name: &str, at| Keyed {
             place: Keyed::place(1, name),
             fingerprint: String::new(),
