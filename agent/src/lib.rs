@@ -14,6 +14,7 @@ mod backoff;
 mod config;
 mod controller_url;
 mod disk;
+mod files;
 mod identity;
 mod jobs;
 mod link;

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::address::{self, FindAddressError};
 use crate::config::Config;
+use crate::files::Files;
 use crate::identity::{self, EnrolError, LoadIdentityError, NodeIdentity, ObtainError};
 use crate::jobs::{Jobs, upkeep};
 use crate::link::{Link, Outbox};
@@ -31,6 +32,7 @@ pub struct Agent {
     listening: SocketAddr,
     advertised: String,
     jobs: Arc<Jobs>,
+    files: Arc<Files>,
     serving: Stage,
     reporting: Stage,
 }
@@ -101,6 +103,7 @@ impl Agent {
         let sessions =
             Sessions::new(store.clone(), outbox.clone(), node.clone(), config.limits.clone(), config.timing.clone());
         let jobs = Arc::new(Jobs::new(store.clone(), outbox.clone(), serving.cancel.child_token()));
+        let files = Arc::new(Files::new(store.clone(), jobs.store_changed.clone(), serving.cancel.child_token()));
         let identity = watch::Sender::new(Arc::new(identity));
 
         let cancel = serving.cancel.child_token();
@@ -129,11 +132,12 @@ impl Agent {
             sessions,
             jobs: jobs.clone(),
             waker,
+            files: files.clone(),
             redial: config.timing.redial,
             cancel: reporting.cancel.child_token(),
         };
         reporting.spawn(link.run());
-        Self { node, listening, advertised, jobs, serving, reporting }
+        Self { node, listening, advertised, jobs, files, serving, reporting }
     }
 
     /// The name that the controller gave this node.
@@ -160,6 +164,9 @@ impl Agent {
         self.serving.end().await;
         if tokio::time::timeout(SHUTDOWN_WITHIN, self.jobs.stopped()).await.is_err() {
             warn!("a job did not stop in time");
+        }
+        if tokio::time::timeout(SHUTDOWN_WITHIN, self.files.stopped()).await.is_err() {
+            warn!("a file transfer did not stop in time");
         }
         self.reporting.end().await;
         info!(node = %self.node, "storage node is down");

@@ -79,5 +79,6 @@ fn from_store(store: &Store) -> Result<NodeStatus, Box<dyn std::error::Error + S
             })
             .collect(),
         active_transfers: 0,
+        files: store.files()?.into_iter().map(|file| file.as_bytes().to_vec()).collect(),
     })
 }

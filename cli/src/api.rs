@@ -1,5 +1,7 @@
 //! REST: requests with the tokens and the authority of the context, and what an answer other than success means.
 
+mod files;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -17,6 +17,7 @@ use crate::verbs::image::ImageCommand;
 use crate::verbs::login::LoginArgs;
 use crate::verbs::node::NodeCommand;
 use crate::verbs::schedule::ScheduleCommand;
+use crate::verbs::snapin::SnapinCommand;
 use crate::verbs::task::TaskCommand;
 use crate::verbs::user::UserCommand;
 
@@ -74,6 +75,9 @@ pub enum Verb {
     /// Groups of hosts
     #[command(subcommand, after_help = "Example:\n  foghorn group create lab --host lab-pc01")]
     Group(GroupCommand),
+    /// Snapins: programs that hosts run, and their files
+    #[command(subcommand, after_help = "Example:\n  foghorn snapin upload 3 ./7z2409-x64.msi")]
+    Snapin(SnapinCommand),
     /// Storage nodes: where images are kept
     #[command(subcommand, after_help = "Example:\n  foghorn node join-token north")]
     Node(NodeCommand),

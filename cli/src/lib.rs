@@ -39,6 +39,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Context(command) => verbs::context::run(command, &session),
         Verb::Host(command) => verbs::host::run(command, &session),
         Verb::Image(command) => verbs::image::run(command, &session),
+        Verb::Snapin(command) => verbs::snapin::run(command, &session),
         Verb::Group(command) => verbs::group::run(command, &session),
         Verb::Node(command) => verbs::node::run(command, &session),
         Verb::Task(command) => verbs::task::run(command, &session),

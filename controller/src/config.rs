@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use foghorn_types::ByteCount;
 use serde::Deserialize;
 
 use crate::api::access::Allowance;
@@ -25,6 +26,7 @@ pub struct Config {
     pub login: LoginConfig,
     /// How long an entry of the audit log is kept. Default 400 days.
     pub audit_keep: Duration,
+    pub snapins: SnapinConfig,
     /// Where the credentials of a first start are written (mode 0600) instead of to standard output.
     pub first_run_file: Option<PathBuf>,
 }
@@ -87,6 +89,20 @@ impl Default for LoginConfig {
 const AUDIT_DAYS: u32 = 400;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+#[derive(Clone, Copy, Debug)]
+pub struct SnapinConfig {
+    /// Larger files are refused. Default 4 GiB.
+    pub largest_file: ByteCount,
+    /// How long a file that no snapin names any more stays on storage nodes. Default 1 hour.
+    pub file_grace: Duration,
+}
+
+impl Default for SnapinConfig {
+    fn default() -> Self {
+        Self { largest_file: ByteCount::from_mib(4096), file_grace: Duration::from_secs(60 * 60) }
+    }
+}
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -113,6 +129,7 @@ impl Config {
             lifetimes: Lifetimes::default(),
             login: LoginConfig::default(),
             audit_keep: DAY * AUDIT_DAYS,
+            snapins: SnapinConfig::default(),
             first_run_file: None,
         }
     }
@@ -165,6 +182,8 @@ struct Raw {
     login: RawLogin,
     #[serde(default)]
     audit: RawAudit,
+    #[serde(default)]
+    snapins: RawSnapins,
     first_run_file: Option<PathBuf>,
 }
 
@@ -216,6 +235,29 @@ struct RawLimits {
 struct RawTokens {
     boot_seconds: Option<u64>,
     join_seconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawSnapins {
+    largest_file_mib: Option<u32>,
+    file_grace_seconds: Option<u64>,
+}
+
+impl RawSnapins {
+    fn check(self) -> Result<SnapinConfig, ConfigError> {
+        let default = SnapinConfig::default();
+        let largest_file = match self.largest_file_mib {
+            None => default.largest_file,
+            Some(mib) if (1..=1 << 24).contains(&mib) => ByteCount::from_mib(mib),
+            Some(_) => {
+                let why = "must be between 1 and 16777216".to_owned();
+                return Err(ConfigError::Value { key: "snapins.largest_file_mib", why });
+            }
+        };
+        let file_grace = seconds("snapins.file_grace_seconds", self.file_grace_seconds, default.file_grace)?;
+        Ok(SnapinConfig { largest_file, file_grace })
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -322,6 +364,7 @@ impl Raw {
             },
             login: self.login.check()?,
             audit_keep: self.audit.check()?,
+            snapins: self.snapins.check()?,
             first_run_file: self.first_run_file,
         }
         .checked()

@@ -22,6 +22,7 @@ use crate::api::native::telemetry;
 use crate::api::{self, Ctx, Settings};
 use crate::app::accounts::{AccountError, FirstRun, first_run};
 use crate::app::enrolment;
+use crate::app::snapin_files::{self, Uploads};
 use crate::config::{Config, StoreConfig};
 use crate::measured_store::MeasuredStore;
 use crate::state::{Refusal, State};
@@ -98,6 +99,7 @@ impl Controller {
             links: Arc::new(Links::default()),
             jobs: Arc::new(Jobs::new(Timestamp::now())),
             events,
+            uploads: Arc::new(Uploads::new(config.data_dir.join("uploads"), config.snapins.largest_file)),
             settings: settings(&config, link_address),
             doors: Doors::new(&config.login),
         });
@@ -106,6 +108,7 @@ impl Controller {
         tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
         tasks.spawn(upkeep::run(ctx.clone(), config.audit_keep, cancel.child_token()));
         tasks.spawn(api::events::run(ctx.clone(), cancel.child_token()));
+        tasks.spawn(snapin_files::run(ctx.clone(), config.snapins.file_grace, cancel.child_token()));
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));
         tasks.spawn(serve::rest(rest.0, rest_tls, router(&ctx), config.rest.max_connections, cancel.child_token()));

@@ -24,6 +24,7 @@ use tracing::{debug, error, info, warn};
 
 pub(crate) use self::outbox::Outbox;
 use crate::backoff::Backoff;
+use crate::files::Files;
 use crate::identity::{NodeIdentity, RenewError, Renewal};
 use crate::jobs::Jobs;
 use crate::sessions::Sessions;
@@ -48,6 +49,7 @@ pub(crate) struct Link {
     pub sessions: Arc<Sessions>,
     pub jobs: Arc<Jobs>,
     pub waker: Waker,
+    pub files: Arc<Files>,
     pub redial: (Duration, Duration),
     pub cancel: CancellationToken,
 }
@@ -168,7 +170,7 @@ impl Link {
             };
             match event {
                 Event::Cancelled => return Ok(Left::Cancelled),
-                Event::Received(Ok(Some(message))) => self.obey(message),
+                Event::Received(Ok(Some(message))) => self.obey(message, &open.client),
                 Event::Received(Ok(None)) => return Err(LinkError::Closed),
                 Event::Received(Err(status)) => return Err(LinkError::Broken(Box::new(status))),
                 Event::Sent(true) => {}
@@ -197,7 +199,7 @@ impl Link {
         true
     }
 
-    fn obey(&self, message: ControllerMessage) {
+    fn obey(&self, message: ControllerMessage, client: &AgentLinkClient<Channel>) {
         match message.message {
             Some(FromController::Reconcile(all)) => {
                 self.sessions.reconcile(all.sessions);
@@ -209,6 +211,7 @@ impl Link {
             Some(FromController::EndedRecorded(recorded)) => self.sessions.recorded(recorded.task_id),
             Some(FromController::Job(job)) => self.jobs.start(job),
             Some(FromController::Wake(order)) => self.waker.wake(order),
+            Some(FromController::File(order)) => self.files.obey(order, client.clone()),
             None => warn!("the controller sent a message that this version does not know"),
         }
     }

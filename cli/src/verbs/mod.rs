@@ -15,6 +15,7 @@ pub mod node;
 pub mod object;
 pub mod order;
 pub mod schedule;
+pub mod snapin;
 pub mod task;
 pub mod user;
 pub mod wait;

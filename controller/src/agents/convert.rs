@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use foghorn_lifecycle::Outcome;
 use foghorn_proto::link::{self, session_ended};
-use foghorn_types::{ByteCount, ChunkId, Digest, ImageId, ManifestId, StorageNodeId, TaskId};
+use foghorn_types::{ByteCount, ChunkId, Digest, FileId, ImageId, ManifestId, StorageNodeId, TaskId};
 
 use super::jobs::Damage;
 use super::live::{NodeLive, Stage, TransferProgress};
@@ -48,6 +48,12 @@ pub(super) fn apply_status(live: &mut NodeLive, status: &link::NodeStatus) -> Re
     let image = |id| ImageId::new(id).ok_or(BadMessage { field: "image_id", why: "0 names no image" });
     let manifests = status.manifests.iter().map(|stored| Ok((image(stored.image_id)?, manifest(&stored.manifest_id)?)));
     live.manifests = manifests.collect::<Result<_, BadMessage>>()?;
+    let file = |bytes: &Vec<u8>| {
+        let digest =
+            Digest::try_from(&bytes[..]).map_err(|_| BadMessage { field: "files", why: "must have 32 bytes each" });
+        digest.map(FileId::from_digest)
+    };
+    live.files = status.files.iter().map(file).collect::<Result<_, BadMessage>>()?;
     live.disk_total = ByteCount::from_bytes(status.disk_total_bytes);
     live.disk_free = ByteCount::from_bytes(status.disk_free_bytes);
     live.stored_bytes = ByteCount::from_bytes(status.stored_bytes);

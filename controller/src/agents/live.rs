@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use foghorn_types::{ByteCount, ImageId, ManifestId, StorageNodeId, TaskId};
+use foghorn_types::{ByteCount, FileId, ImageId, ManifestId, StorageNodeId, TaskId};
 use tokio::sync::watch;
 
 /// A storage node as its agent last described it.
@@ -21,6 +21,8 @@ pub struct NodeLive {
     pub chunks: u64,
     pub active_transfers: u32,
     pub manifests: HashSet<(ImageId, ManifestId)>,
+    /// Files beside images.
+    pub files: HashSet<FileId>,
     /// When the link went down; `None` while it is up.
     pub down_since: Option<Instant>,
 }

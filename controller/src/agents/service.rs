@@ -1,9 +1,12 @@
-//! The gRPC side of the links: who may call, and the two calls there are.
+//! The gRPC side of the links: who may call, and the calls there are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use foghorn_proto::link::agent_link_server::AgentLink;
-use foghorn_proto::link::{AgentMessage, ControllerMessage, RenewCertificateRequest, RenewCertificateResponse};
+use foghorn_proto::link::{
+    AgentMessage, ControllerMessage, FilePart, RenewCertificateRequest, RenewCertificateResponse, file_part,
+};
 use foghorn_types::{CertificateName, NodeName};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -12,12 +15,16 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
+use super::files::PARTS;
 use super::links::QUEUE;
 use super::session;
 use crate::api::Ctx;
 use crate::state::classes::StorageNode;
 use crate::state::enrolment::{EnrolledNode, Standing};
 use crate::trust::{CLOCK_TOLERANCE, peer_name};
+
+/// An agent that calls about a file says at once about which.
+const FIRST_PART_WITHIN: Duration = Duration::from_secs(10);
 
 /// The service. Each link is a task of `tasks` and ends with `cancel`.
 pub struct LinkService {
@@ -79,6 +86,7 @@ fn refuse(peer: &str, why: &str) -> Status {
 #[tonic::async_trait]
 impl AgentLink for LinkService {
     type LinkStream = ReceiverStream<Result<ControllerMessage, Status>>;
+    type FileStream = ReceiverStream<Result<FilePart, Status>>;
 
     async fn link(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::LinkStream>, Status> {
         let node = self.caller(&request)?;
@@ -87,6 +95,21 @@ impl AgentLink for LinkService {
         let session = session::run(self.ctx.clone(), node, request.into_inner(), outgoing, self.cancel.child_token());
         self.tasks.spawn(session.instrument(span));
         Ok(Response::new(ReceiverStream::new(orders)))
+    }
+
+    async fn file(&self, request: Request<Streaming<FilePart>>) -> Result<Response<Self::FileStream>, Status> {
+        let node = self.caller(&request)?;
+        let mut inbound = request.into_inner();
+        let first = tokio::time::timeout(FIRST_PART_WITHIN, inbound.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("no transfer was named"))??;
+        let Some(file_part::Part::TransferId(id)) = first.and_then(|first| first.part) else {
+            return Err(Status::invalid_argument("the first part names the transfer"));
+        };
+        let (outgoing, parts) = mpsc::channel(PARTS);
+        let transfer = self.ctx.links.files().call(node.node, id, inbound, outgoing)?;
+        let (cancel, span) = (self.cancel.child_token(), info_span!("file", node = %node.name, transfer = id));
+        self.tasks.spawn(async move { cancel.run_until_cancelled(transfer).await }.instrument(span));
+        Ok(Response::new(ReceiverStream::new(parts)))
     }
 
     async fn renew_certificate(

@@ -17,6 +17,7 @@ use self::events::Hub;
 use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
+use crate::app::snapin_files::Uploads;
 use crate::state::State;
 use crate::trust::Trust;
 
@@ -28,6 +29,8 @@ pub struct Ctx {
     pub links: Arc<Links>,
     pub jobs: Arc<Jobs>,
     pub events: Arc<Hub>,
+    /// Files on their way to storage nodes.
+    pub uploads: Arc<Uploads>,
     pub settings: Settings,
     /// Counts failed log-ins.
     pub doors: access::Doors,

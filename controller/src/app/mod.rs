@@ -13,6 +13,8 @@ pub mod one_time;
 pub mod passwords;
 pub mod power;
 pub mod sessions;
+pub mod snapin_files;
+pub mod snapin_run;
 pub mod task_outcome;
 pub mod tasks;
 pub mod users;

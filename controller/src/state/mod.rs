@@ -26,6 +26,7 @@ pub mod schedule;
 pub mod schema;
 pub mod seed;
 pub mod settings;
+pub mod snapin_file;
 pub mod table;
 pub mod tables;
 pub mod value;

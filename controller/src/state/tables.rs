@@ -15,6 +15,7 @@ use super::keyed::KeyedRequests;
 use super::run::Runs;
 use super::schedule::Marks;
 use super::settings::ApiSettings;
+use super::snapin_file::SnapinFiles;
 use super::table::{AnyTable, Table};
 use super::wake::Wakes;
 use crate::store::cache::View;
@@ -29,6 +30,7 @@ pub struct Tables {
     sequences: HashMap<String, Sequence>,
     pub(crate) runs: Runs,
     pub(crate) contents: Contents,
+    snapin_files: SnapinFiles,
     pub(crate) tokens: Tokens,
     keyed: KeyedRequests,
     pub(crate) enrolled_nodes: EnrolledNodes,
@@ -52,6 +54,7 @@ impl Default for Tables {
             sequences: HashMap::new(),
             runs: Runs::default(),
             contents: Contents::default(),
+            snapin_files: SnapinFiles::default(),
             tokens: Tokens::default(),
             keyed: KeyedRequests::default(),
             enrolled_nodes: EnrolledNodes::default(),
@@ -149,6 +152,12 @@ impl Tables {
         &self.keyed
     }
 
+    /// Files of snapins.
+    #[must_use]
+    pub fn snapin_files(&self) -> &SnapinFiles {
+        &self.snapin_files
+    }
+
     /// One-time tokens.
     #[must_use]
     pub fn tokens(&self) -> &Tokens {
@@ -235,6 +244,7 @@ impl View for Tables {
             Place::Unique => Ok(()),
             Place::Other("run") => self.runs.apply(change),
             Place::Other("content") => self.contents.apply(change),
+            Place::Other("snapinfile") => self.snapin_files.apply(change),
             Place::Other("token") => self.tokens.apply(change),
             Place::Other("idem") => self.keyed.apply(change),
             Place::Other("node") => self.enrolled_nodes.apply(change),

@@ -24,6 +24,7 @@ mod roles;
 mod schedules;
 mod search_all;
 mod settings;
+mod snapins;
 mod task_edits;
 
 use std::collections::HashSet;

@@ -31,7 +31,7 @@ async fn every_native_route_asks_for_its_role() {
     }
     let mut walked = 0;
     for (method, route, needed) in native_routes() {
-        let path = route.replace("{id}", "99999").replace("{*rest}", "x");
+        let path = route.replace("{id}", "99999").replace("{task}", "99999").replace("{*rest}", "x");
         let anonymous = server.send(method.as_str(), &path, &[], Vec::new()).await;
         let Some(needed) = needed else {
             assert!(!is_forbidden(&anonymous), "{method} {path}");

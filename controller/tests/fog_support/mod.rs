@@ -92,6 +92,10 @@ impl Server {
             live: Arc::new(Live::default()),
             trust: Arc::new(Trust::load_or_create(folder.path()).unwrap()),
             links: Arc::new(Links::default()),
+            uploads: Arc::new(foghorn_controller::app::snapin_files::Uploads::new(
+                folder.path().join("uploads"),
+                ByteCount::from_mib(1),
+            )),
             jobs: Arc::new(Jobs::new(Timestamp::now())),
             doors: Doors::default(),
             events: Arc::new(Hub::new(state.read_at(|_, revision| revision))),

@@ -9,10 +9,11 @@
 //! * what a put returned for is whole and on stable storage, whatever happens to the process or the power afterwards;
 //! * a chunk in the store had the hash that its id says when it came in; damage since then is found by
 //!   [`Store::scrub`] or by reading, named, and healed by putting the chunk again;
-//! * no chunk goes away while an image, or a capture that has put it or was told that it is here, needs it.
+//! * no chunk goes away while an image, a file beside images, or a capture that has put it or was told that it is here, needs it.
 //!
 //! Everything blocks; async callers use threads made for blocking. One process per directory.
 
+mod files;
 mod group_commit;
 mod guard;
 mod index;
@@ -29,6 +30,7 @@ mod sweep;
 mod verify;
 mod writer;
 
+pub use files::{FileDirError, PutFileError, ReadFileError};
 pub use guard::{CaptureGuard, ManifestPin};
 pub use index::IndexError;
 pub use manifests::{DropImageError, ListManifestsError, PutManifestError, ReadManifestError};

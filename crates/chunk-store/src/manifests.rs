@@ -123,15 +123,17 @@ impl ManifestDir {
 
 /// Replaces a file by `bytes`, at once and durably.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), PutManifestError> {
-    let write = || {
-        let new = path.with_extension("new");
-        let mut file = File::create(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        sync_dir(path.parent().expect("it lies in a directory of the store"))
-    };
-    write().map_err(|source| PutManifestError::Io { path: path.to_owned(), source })
+    write_durably(path, bytes).map_err(|source| PutManifestError::Io { path: path.to_owned(), source })
+}
+
+/// Replaces a file in a directory of the store by `bytes`: it is the old one or the new one, never anything between.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_dir(path.parent().expect("it lies in a directory of the store"))
 }
 
 impl Store {

@@ -1,4 +1,4 @@
-//! Mark and sweep: chunks that no image needs go, and packs that hold mostly such chunks are written anew without them.
+//! Mark and sweep: chunks that no image and no file needs go, and packs that hold mostly such chunks are written anew without them.
 //!
 //! Every step leaves a store that is whole: entries go before the bytes they point to, copies are flushed and indexed before
 //! the originals are removed.
@@ -13,6 +13,7 @@ use foghorn_image::{DecodeManifestError, Manifest};
 use foghorn_types::{ByteCount, ChunkId, ManifestId, Timestamp};
 use tracing::{info, warn};
 
+use crate::files::ReadFileError;
 use crate::index::{Flush, IndexError};
 use crate::manifests::{ListManifestsError, ReadManifestError, data_chunks};
 use crate::pack::{Found, PackNumber, Scan, ScanDepth, read_record};
@@ -35,6 +36,8 @@ pub struct SweepReport {
 /// The sweep stopped; nothing that is needed was removed.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
+    #[error("could not read which chunks files need")]
+    Files(#[from] ReadFileError),
     #[error("could not list the images")]
     List(#[from] ListManifestsError),
     /// As long as a manifest cannot be read nobody knows which chunks it needs.
@@ -105,6 +108,9 @@ impl Store {
             marked.sort_unstable();
             marked.dedup();
         }
+        marked.extend(self.chunks_of_files()?.iter().map(prefix));
+        marked.sort_unstable();
+        marked.dedup();
         Ok(Marked(marked))
     }
 

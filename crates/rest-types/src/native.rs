@@ -254,3 +254,65 @@ pub struct PowerAction {
     pub action: String,
     pub due: String,
 }
+
+/// `GET /foghorn/v1/hosts/{id}/snapins/next`: what a host is to run now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "next")]
+pub enum SnapinNext {
+    Run(Box<SnapinRun>),
+    /// It is being imaged; ask again afterwards.
+    Wait,
+    Nothing,
+}
+
+/// One snapin to run. Given again until its result was told, so a host may be restarted in the middle.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SnapinRun {
+    pub snapin_task: u32,
+    pub snapin: u32,
+    pub name: String,
+    /// Name of the file.
+    pub file: String,
+    /// Follow the file on the command line.
+    pub args: String,
+    /// Program that runs the file; empty: the file runs itself.
+    pub run_with: String,
+    /// Between that program and the file.
+    pub run_with_args: String,
+    /// After which the host stops it; 0: never.
+    pub timeout_seconds: u64,
+    pub hide: bool,
+    /// The file is an archive.
+    pub unpack: bool,
+    pub reboot: bool,
+    pub shutdown: bool,
+    /// SHA-512 of the file in hexadecimal; empty when nobody has said it.
+    pub sha512: String,
+    pub size_bytes: u64,
+    /// Path on this server where the file is.
+    pub url: String,
+}
+
+/// `POST /foghorn/v1/hosts/{id}/snapintasks/{task}/result`. 204; 404 for a task of another host, 400 for one that was cancelled.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapinResult {
+    pub exit_code: i32,
+    /// For people; 250 characters are kept.
+    #[serde(default)]
+    pub details: String,
+}
+
+/// `PUT /foghorn/v1/snapins/{id}/file?name=NAME` with the content as body → what is stored. `GET` gives the content back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SnapinFileStatus {
+    pub snapin: u32,
+    /// Name of the file.
+    pub file: String,
+    /// SHA-512 of the content in hexadecimal.
+    pub sha512: String,
+    pub size_bytes: u64,
+    pub uploaded: String,
+    /// Storage nodes that hold all of it, verified. The others of its storage groups follow.
+    pub nodes: Vec<Named<StorageNodeId>>,
+}

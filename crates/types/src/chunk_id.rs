@@ -1,4 +1,4 @@
-//! BLAKE3 digests: the names of chunks and of manifests.
+//! BLAKE3 digests: the names of chunks, manifests and files.
 
 use std::fmt;
 use std::str::FromStr;
@@ -93,6 +93,10 @@ digest_id!(
 digest_id!(
     /// Digest of an encoded manifest: names one captured state of one disk, whole.
     ManifestId
+);
+digest_id!(
+    /// Digest of the whole content of a file beside images, such as a snapin's.
+    FileId
 );
 
 #[cfg(test)]

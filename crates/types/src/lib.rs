@@ -11,7 +11,7 @@ mod role;
 mod timestamp;
 mod units;
 
-pub use chunk_id::{ChunkId, Digest, ManifestId, ParseDigestError};
+pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError};
 pub use ids::{GroupId, HostId, ImageId, StorageGroupId, StorageNodeId, TaskId};
 pub use mac::{MacAddress, ParseMacError};
 pub use names::{CertificateName, NodeName, ParseCertificateNameError, ParseNodeNameError};

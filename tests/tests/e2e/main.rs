@@ -17,6 +17,7 @@ mod fog_replay;
 mod observability;
 mod refusals;
 mod round_trip;
+mod snapins;
 
 /// Runs a scenario once per storage engine, as two tests.
 macro_rules! on_both_engines {

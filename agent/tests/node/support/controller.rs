@@ -8,7 +8,7 @@ use foghorn_proto::link::agent_link_server::{AgentLink, AgentLinkServer};
 use foghorn_proto::link::agent_message::Message as FromAgent;
 use foghorn_proto::link::controller_message::Message as ToAgent;
 use foghorn_proto::link::{
-    AgentMessage, ControllerMessage, EndedRecorded, OpenSession, Reconcile, RenewCertificateRequest,
+    AgentMessage, ControllerMessage, EndedRecorded, FilePart, OpenSession, Reconcile, RenewCertificateRequest,
     RenewCertificateResponse, SessionEnded, SessionKind,
 };
 use foghorn_types::{ManifestId, NodeName, Timestamp};
@@ -199,6 +199,7 @@ async fn serve_link(listener: TcpListener, shared: Arc<Shared>) {
 #[tonic::async_trait]
 impl AgentLink for Shared {
     type LinkStream = ReceiverStream<Result<ControllerMessage, Status>>;
+    type FileStream = ReceiverStream<Result<FilePart, Status>>;
 
     async fn link(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::LinkStream>, Status> {
         if !*self.up.borrow() {
@@ -218,6 +219,10 @@ impl AgentLink for Shared {
         self.links.send_modify(|links| *links += 1);
         tokio::spawn(read(inbound, sender.downgrade(), self.received.clone(), self.answer_ended.clone()));
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn file(&self, _request: Request<Streaming<FilePart>>) -> Result<Response<Self::FileStream>, Status> {
+        Err(Status::not_found("this controller has no files"))
     }
 
     async fn renew_certificate(

@@ -44,6 +44,10 @@ pub(super) static RULES: &[Rule] = &[
     // What is told counts as told, so this is more than looking.
     (Method::GET, "/foghorn/v1/hosts/{id}/power", role(Operator)),
     (Method::POST, "/foghorn/v1/hosts/{id}/user-tracking", role(Operator)),
+    (Method::GET, "/foghorn/v1/hosts/{id}/snapins/next", role(Operator)),
+    (Method::POST, "/foghorn/v1/hosts/{id}/snapintasks/{task}/result", role(Operator)),
+    (Method::GET, "/foghorn/v1/snapins/{id}/file", role(Operator)),
+    (Method::PUT, "/foghorn/v1/snapins/{id}/file", role(Operator)),
     (Method::POST, "/foghorn/v1/images/{id}/verify", role(Operator)),
     (Method::POST, "/foghorn/v1/nodes/{id}/scrub", role(Operator)),
     // Who belongs to the installation.

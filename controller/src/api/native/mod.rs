@@ -9,6 +9,8 @@ mod node_status;
 mod nodes;
 mod operator;
 mod schedules;
+mod snapin_files;
+mod snapins;
 mod tasks;
 pub mod telemetry;
 mod user_tracking;
@@ -25,6 +27,9 @@ use super::{Ctx, events};
 /// Bodies here are tokens, requests for certificates, and little else.
 const BODY_LIMIT: usize = 64 * 1024;
 
+/// Bodies of any size, whose time is bounded by silence and not by the clock.
+pub(crate) const SNAPIN_FILE: &str = "/foghorn/v1/snapins/{id}/file";
+
 /// Every native route.
 pub fn router(ctx: Arc<Ctx>) -> Router {
     Router::new()
@@ -39,6 +44,9 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/foghorn/v1/hosts/{id}/user-tracking", post(user_tracking::report))
         .route("/foghorn/v1/events", get(events::open))
         .route("/events", get(events::open))
+        .route("/foghorn/v1/hosts/{id}/snapins/next", get(snapins::next))
+        .route("/foghorn/v1/hosts/{id}/snapintasks/{task}/result", post(snapins::result))
+        .route(SNAPIN_FILE, get(snapin_files::download).put(snapin_files::upload))
         .route("/foghorn/v1/nodes", get(node_status::list))
         .route("/foghorn/v1/nodes/join-token", post(nodes::join_token))
         .route("/foghorn/v1/nodes/{id}/revoke", post(nodes::revoke))

@@ -14,6 +14,8 @@ use tracing::{Instrument, debug, field, info_span};
 
 /// Longer than the longest poll, shorter than anyone's patience.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// Gigabytes over a slow line; a client that falls silent is noticed much earlier.
+const FILE_WITHIN: Duration = Duration::from_secs(4 * 60 * 60);
 
 static REQUESTS: AtomicU64 = AtomicU64::new(1);
 
@@ -48,7 +50,8 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
         request.headers_mut().insert(TRACEPARENT, here);
     }
     let started = Instant::now();
-    let answer = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).instrument(span.clone()).await;
+    let within = if route == super::SNAPIN_FILE { FILE_WITHIN } else { ANSWER_WITHIN };
+    let answer = tokio::time::timeout(within, next.run(request)).instrument(span.clone()).await;
     let response =
         answer.unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response());
     let status = response.status().as_u16();

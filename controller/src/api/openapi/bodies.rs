@@ -14,6 +14,7 @@ pub(super) fn add(schemas: &mut Map<String, Value>) {
         .chain(tasks())
         .chain(images())
         .chain(super::accounts::bodies())
+        .chain(super::snapins::bodies())
     {
         schemas.insert(name.to_owned(), schema);
     }
@@ -61,7 +62,7 @@ pub(super) fn text() -> Value {
     json!({"type": "string"})
 }
 
-fn time() -> Value {
+pub(super) fn time() -> Value {
     json!({"type": "string", "format": "date-time"})
 }
 
@@ -69,7 +70,7 @@ pub(super) fn id() -> Value {
     json!({"type": "integer", "minimum": 1, "maximum": u32::MAX})
 }
 
-fn count() -> Value {
+pub(super) fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
 
@@ -247,7 +248,7 @@ fn order() -> Value {
 }
 
 /// Number and name of an object of another class.
-fn named(what: &str) -> Value {
+pub(super) fn named(what: &str) -> Value {
     object(what, vec![has("id", id(), "Number."), has("name", text(), "Name; empty when it is gone.")])
 }
 

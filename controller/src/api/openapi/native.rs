@@ -27,6 +27,7 @@ impl Native<'_> {
         self.agents();
         self.clients();
         self.schedules();
+        self.snapins();
         self.nodes();
         self.tasks();
         self.images();

@@ -73,6 +73,12 @@ impl Operation {
         self
     }
 
+    /// A body of another type, which is required.
+    pub(super) fn takes_as(mut self, media_type: &str, schema: Value) -> Self {
+        self.0["requestBody"] = json!({"required": true, "content": {media_type: {"schema": schema}}});
+        self
+    }
+
     /// An answer with JSON.
     pub(super) fn gives(self, status: u16, about: &str, schema: Value) -> Self {
         self.gives_as(status, about, "application/json", schema)

@@ -198,6 +198,7 @@ fn bodies_have_the_members_of_their_declarations() {
         rest::BootTokenRequest rest::BootTokenResponse rest::JoinTokenRequest rest::JoinTokenResponse rest::NodeList
         rest::NodeStatus rest::JobCreated rest::JobStatus rest::DamagedChunk rest::TaskList rest::TaskStatus
         rest::TaskProgress rest::ImageStatus rest::ImageContent rest::UserTrackingReport rest::UserTrackingStored
+        rest::SnapinRun rest::SnapinResult rest::SnapinFileStatus
     }
 }
 

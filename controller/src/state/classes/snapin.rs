@@ -7,6 +7,7 @@ use crate::state::draft::Draft;
 use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
+use crate::state::snapin_file::SnapinFile;
 use crate::state::value::{Flag, FogTime, ids};
 use crate::state::{Refusal, Tables};
 
@@ -149,6 +150,10 @@ impl Class for Snapin {
         draft.delete_each(tables.of::<SnapinAssociation>().by(SnapinAssociation::BY_SNAPIN, id));
         draft.delete_each(tables.of::<SnapinGroupAssociation>().by(SnapinGroupAssociation::BY_SNAPIN, id));
         draft.delete_each(tables.of::<SnapinTask>().by(SnapinTask::BY_SNAPIN, id));
+        // With the row itself; nodes forget the file some time later.
+        if draft.postponed() == 0 {
+            draft.operate(SnapinFile::delete_op(row.id));
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use foghorn_types::{StorageGroupId, StorageNodeId};
 
-use super::{StorageGroup, Task};
+use super::{Snapin, StorageGroup, Task};
 use crate::state::Refusal;
 use crate::state::class::{Body, Clash, Row, Unique, Write};
 use crate::state::class::{Class, Computed, Shape};
@@ -183,10 +183,14 @@ impl Class for StorageNode {
             let images = held.filter_map(|content| scene.tables.images().get(content.image.get()));
             out.texts("images", images.map(|image| &image.path));
         }
-        for name in ["snapinfiles", "logfiles"] {
-            if item == name || item == "all" {
-                out.texts(name, std::iter::empty::<&str>());
-            }
+        if matches!(item, "snapinfiles" | "all") {
+            let files = scene.tables.snapin_files().iter();
+            let held = files.filter(|file| row.key().is_some_and(|node| file.nodes.contains(&node)));
+            let snapins = held.filter_map(|file| scene.tables.of::<Snapin>().get(file.snapin));
+            out.texts("snapinfiles", snapins.map(|snapin| &snapin.file));
+        }
+        if matches!(item, "logfiles" | "all") {
+            out.texts("logfiles", std::iter::empty::<&str>());
         }
     }
 }

@@ -1,0 +1,107 @@
+//! `foghorn snapin`: programs that hosts run, and their files.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use data_encoding::HEXLOWER;
+use foghorn_rest_types::native::SnapinFileStatus;
+use indicatif::{ProgressBar, ProgressStyle};
+use ring::digest::{Context, SHA512};
+
+use super::Session;
+use crate::exit::{Exit, Failure};
+use crate::output::{Format, Output};
+
+#[derive(Subcommand, Debug)]
+pub enum SnapinCommand {
+    /// Store a file as what the snapin runs
+    #[command(after_help = "Example:\n  foghorn snapin upload 3 ./7z2409-x64.msi")]
+    Upload {
+        /// Number of the snapin
+        id: u32,
+        file: PathBuf,
+        /// Name under which hosts store it; that of the file when absent
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Fetch the file of a snapin and compare it with its hash
+    #[command(after_help = "Example:\n  foghorn snapin download 3 ./7z2409-x64.msi")]
+    Download {
+        /// Number of the snapin
+        id: u32,
+        /// Where to write it; nothing may be there yet
+        file: PathBuf,
+    },
+}
+
+/// # Errors
+/// When the file cannot be read or written, the server refuses, or what came is not what the hash says.
+pub fn run(command: SnapinCommand, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        SnapinCommand::Upload { id, file, name } => upload(session, id, &file, name),
+        SnapinCommand::Download { id, file } => download(session, id, &file),
+    }
+}
+
+fn local(what: &str, path: &Path, error: io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("could not {what} {}", path.display())).caused_by(error)
+}
+
+fn upload(session: &Session, id: u32, path: &Path, name: Option<String>) -> Result<Exit, Failure> {
+    let file = File::open(path).map_err(|error| local("read", path, error))?;
+    let len = file.metadata().map_err(|error| local("read", path, error))?.len();
+    let own = || path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = name.or_else(own).ok_or_else(|| Failure::new(Exit::Usage, "the file has no name: say --name"))?;
+    let bar = progress(session.output, len);
+    let stored: SnapinFileStatus = session.api()?.upload(id, &name, len, bar.wrap_read(file))?;
+    bar.finish_and_clear();
+    let nodes: Vec<&str> = stored.nodes.iter().map(|node| node.name.as_str()).collect();
+    session.output.say(&format!("{} bytes on {}", stored.size_bytes, nodes.join(", ")));
+    session.output.show_value(&stored.sha512, &stored)?;
+    Ok(Exit::Ok)
+}
+
+fn download(session: &Session, id: u32, path: &Path) -> Result<Exit, Failure> {
+    let mut content = session.api()?.snapin_file(id)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Under its name only when it is whole and right.
+    let mut partial = tempfile::NamedTempFile::new_in(folder).map_err(|error| local("write to", folder, error))?;
+    let bar = progress(session.output, content.len);
+    let mut hasher = Context::new(&SHA512);
+    let mut buffer = vec![0; 1 << 16];
+    let mut len = 0;
+    loop {
+        let read = content.body.read(&mut buffer).map_err(|error| {
+            Failure::new(Exit::Failed, format!("the file broke off after {len} bytes")).caused_by(error)
+        })?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        partial.write_all(&buffer[..read]).map_err(|error| local("write", path, error))?;
+        len += read as u64;
+        bar.inc(read as u64);
+    }
+    bar.finish_and_clear();
+    let found = HEXLOWER.encode(hasher.finish().as_ref());
+    if len != content.len || found != content.sha512 {
+        let text = format!("what came is not the file of snapin {id}: {len} bytes with SHA-512 {found}");
+        return Err(Failure::new(Exit::Failed, text).advise("try again; if it happens again, upload the file again"));
+    }
+    partial.as_file().sync_all().map_err(|error| local("write", path, error))?;
+    partial.persist_noclobber(path).map_err(|error| local("write", path, error.error))?;
+    session.output.say(&format!("{len} bytes in {}", path.display()));
+    session.output.show_value(&found, &serde_json::json!({ "file": path, "sha512": found, "size_bytes": len }))?;
+    Ok(Exit::Ok)
+}
+
+/// A bar for people; none where a program reads.
+fn progress(output: Output, len: u64) -> ProgressBar {
+    if output.quiet || output.format != Format::Table {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left");
+    ProgressBar::new(len).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

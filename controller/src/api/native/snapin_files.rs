@@ -1,0 +1,105 @@
+//! Files of snapins: up, and down again.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use data_encoding::{BASE64, HEXLOWER};
+use foghorn_rest_types::native::SnapinFileStatus;
+use foghorn_types::StorageNodeId;
+use serde::Deserialize;
+
+use super::error::Refused;
+use super::nodes::node_view;
+use super::operator::Operator;
+use crate::api::Ctx;
+use crate::app::snapin_files::{self, DownloadError, SpoolError, UploadError};
+use crate::state::snapin_file::SnapinFile;
+
+#[derive(Deserialize)]
+pub(super) struct Name {
+    #[serde(default)]
+    name: String,
+}
+
+fn snapin(text: &str) -> Result<u32, Refused> {
+    let bad = || Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is no id"));
+    text.parse().map_err(|_| bad())
+}
+
+/// Takes the body as the file of a snapin. Its time is bounded by what comes, not by the clock.
+pub(super) async fn upload(
+    State(ctx): State<Arc<Ctx>>,
+    _operator: Operator,
+    Path(id): Path<String>,
+    Query(query): Query<Name>,
+    body: Body,
+) -> Result<Json<SnapinFileStatus>, Refused> {
+    let file = snapin_files::upload(&ctx, snapin(&id)?, &query.name, body.into_data_stream()).await?;
+    Ok(Json(view(&ctx, &file, query.name)))
+}
+
+fn view(ctx: &Ctx, file: &SnapinFile, name: String) -> SnapinFileStatus {
+    let node = |tables: &crate::state::Tables, node: StorageNodeId| node_view(tables, node);
+    SnapinFileStatus {
+        snapin: file.snapin,
+        file: name,
+        sha512: file.sha512.clone(),
+        size_bytes: file.size.bytes(),
+        uploaded: file.uploaded_at.to_string(),
+        nodes: ctx.state.read(|tables| file.nodes.iter().map(|id| node(tables, *id)).collect()),
+    }
+}
+
+/// Streams the file. The length is known, so a stream that is cut off is noticed by whoever reads it.
+pub(super) async fn download(
+    State(ctx): State<Arc<Ctx>>,
+    _operator: Operator,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
+    let (record, _name, parts) = snapin_files::download(&ctx, snapin(&id)?).await?;
+    let mut response = Body::from_stream(parts).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(record.size.bytes()));
+    let sha = HEXLOWER.decode(record.sha512.as_bytes()).unwrap_or_default();
+    for (name, value) in [
+        (header::ETAG, format!("\"{}\"", record.sha512)),
+        (header::HeaderName::from_static("repr-digest"), format!("sha-512=:{}:", BASE64.encode(&sha))),
+    ] {
+        headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
+    }
+    Ok(response)
+}
+
+impl From<UploadError> for Refused {
+    fn from(error: UploadError) -> Self {
+        let text = super::error::chain(&error);
+        match error {
+            UploadError::NoSuchSnapin(id) => Self::not_found("snapin", id),
+            UploadError::BadName(_) => Self::field(StatusCode::BAD_REQUEST, "name", text),
+            UploadError::Spool(SpoolError::TooLarge { .. }) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, text),
+            UploadError::Spool(SpoolError::BrokenBody) => Self::new(StatusCode::BAD_REQUEST, text),
+            UploadError::NoNode
+            | UploadError::NotStored(_)
+            | UploadError::Spool(SpoolError::Busy | SpoolError::Disk { .. }) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+            UploadError::State(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<DownloadError> for Refused {
+    fn from(error: DownloadError) -> Self {
+        let text = super::error::chain(&error);
+        match error {
+            DownloadError::NoSuchSnapin(id) => Self::not_found("snapin", id),
+            DownloadError::NoFile(_) => Self::new(StatusCode::NOT_FOUND, text),
+            DownloadError::NoNode | DownloadError::NotGiven(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text),
+        }
+    }
+}

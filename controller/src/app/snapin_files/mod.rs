@@ -1,0 +1,191 @@
+//! Files of snapins: taken in, given out, and kept on every node of the snapin's storage groups.
+//!
+//! The bytes are on the nodes, in their chunk stores; the controller passes them on. What it holds of an upload is a file
+//! without a name on its own disk, so nothing is left of it however the upload ends.
+
+mod replicate;
+mod spool;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foghorn_types::{StorageNodeId, Timestamp};
+use futures_util::{Stream, StreamExt};
+use tracing::{info, warn};
+
+pub use self::replicate::run;
+pub use self::spool::{SpoolError, Uploads};
+use crate::agents::files::{FileError, Parts};
+use crate::api::Ctx;
+use crate::state::classes::StorageNode;
+use crate::state::classes::snapin::{self, Snapin};
+use crate::state::snapin_file::SnapinFile;
+use crate::state::{Refusal, Tables};
+
+/// Why an upload was not taken. The snapin keeps the file it had.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    #[error("snapin {0} does not exist")]
+    NoSuchSnapin(u32),
+    #[error("name: {0}")]
+    BadName(&'static str),
+    #[error("no storage node of the snapin's storage groups is connected")]
+    NoNode,
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error("no storage node took the file")]
+    NotStored(#[source] FileError),
+    #[error("the file is stored, but the snapin could not be changed")]
+    State(#[from] Refusal),
+}
+
+/// Why a download did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    #[error("snapin {0} does not exist")]
+    NoSuchSnapin(u32),
+    #[error("no file was uploaded for snapin {0}")]
+    NoFile(u32),
+    #[error("no storage node that holds the file is connected")]
+    NoNode,
+    #[error("no storage node could give the file")]
+    NotGiven(#[source] FileError),
+}
+
+/// Names are shown to people and used by hosts as names of files.
+const LONGEST_NAME: usize = 255;
+
+fn check_name(name: &str) -> Result<(), UploadError> {
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Err(UploadError::BadName("must have 1 to 255 bytes"));
+    }
+    if name == "." || name == ".." || name.contains(['/', '\\']) || name.chars().any(char::is_control) {
+        return Err(UploadError::BadName("must be the name of a file, without a folder"));
+    }
+    Ok(())
+}
+
+/// Nodes that are to hold the file of a snapin: those of its storage groups, of each group the master first.
+fn nodes_of(tables: &Tables, snapin: u32) -> Vec<StorageNodeId> {
+    let mut found = Vec::new();
+    for group in snapin::storage_groups(tables, snapin) {
+        let nodes = tables.storage_nodes().by(StorageNode::BY_GROUP, group.into());
+        let mut nodes: Vec<_> = nodes.filter(|node| node.is_enabled.is_yes()).collect();
+        nodes.sort_by_key(|node| !node.is_master.is_yes());
+        found.extend(nodes.into_iter().filter_map(|node| node.key()));
+    }
+    found
+}
+
+/// Takes a file in: the snapin gets its name, hash and size when one node has verified and flushed all of it. The other
+/// nodes follow.
+///
+/// # Errors
+/// See [`UploadError`].
+pub async fn upload<S, E>(ctx: &Ctx, id: u32, name: &str, body: S) -> Result<Arc<SnapinFile>, UploadError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    check_name(name)?;
+    let candidates = ctx.state.read(|tables| {
+        tables.of::<Snapin>().get(id).ok_or(UploadError::NoSuchSnapin(id))?;
+        Ok::<_, UploadError>(nodes_of(tables, id))
+    })?;
+    let online = ctx.links.online();
+    let candidates: Vec<_> = candidates.into_iter().filter(|node| online.contains(node)).collect();
+    if candidates.is_empty() {
+        return Err(UploadError::NoNode);
+    }
+    let spooled = ctx.uploads.take_in(body).await?;
+    let mut failed = None;
+    for node in candidates {
+        let stored = ctx.links.files().store(&ctx.links, node, spooled.file, spooled.size, spooled.parts()).await;
+        match stored {
+            Ok(()) => return record(ctx, id, name, &spooled, node).await,
+            Err(error) => {
+                warn!(snapin = id, %node, error = &error as &dyn std::error::Error, "a node did not take a file");
+                failed = Some(error);
+            }
+        }
+    }
+    Err(failed.map_or(UploadError::NoNode, UploadError::NotStored))
+}
+
+async fn record(
+    ctx: &Ctx,
+    id: u32,
+    name: &str,
+    spooled: &spool::Spooled<'_>,
+    node: StorageNodeId,
+) -> Result<Arc<SnapinFile>, UploadError> {
+    let file = SnapinFile {
+        snapin: id,
+        file: spooled.file,
+        sha512: spooled.sha512.clone(),
+        size: spooled.size,
+        uploaded_at: Timestamp::now(),
+        nodes: vec![node],
+        modified: 0,
+    };
+    let size = i64::try_from(file.size.bytes()).unwrap_or(i64::MAX);
+    ctx.state
+        .write(|draft| {
+            let row = draft.tables().of::<Snapin>().get(id).ok_or(Refusal::NotFound { class: "snapin", id })?;
+            draft.operate(file.put_op());
+            draft.update(row, &Snapin { file: name.to_owned(), hash: file.sha512.clone(), size, ..Snapin::clone(row) })
+        })
+        .await?;
+    info!(snapin = id, name, size = %file.size, %node, "file of a snapin uploaded");
+    Ok(Arc::new(file))
+}
+
+/// Opens the file of a snapin on a node that holds it. The parts are checked against hash and size as they pass: a stream
+/// that ends without an error was all of it.
+///
+/// # Errors
+/// See [`DownloadError`].
+pub async fn download(ctx: &Ctx, id: u32) -> Result<(Arc<SnapinFile>, String, Parts), DownloadError> {
+    let (record, name) = ctx.state.read(|tables| {
+        let row = tables.of::<Snapin>().get(id).ok_or(DownloadError::NoSuchSnapin(id))?;
+        let record = tables.snapin_files().get(id).cloned().ok_or(DownloadError::NoFile(id))?;
+        Ok::<_, DownloadError>((record, row.file.clone()))
+    })?;
+    let parts = open(ctx, &record).await?;
+    Ok((record, name, parts))
+}
+
+/// The file from the first holder that gives it.
+async fn open(ctx: &Ctx, record: &SnapinFile) -> Result<Parts, DownloadError> {
+    let online = ctx.links.online();
+    let mut failed = None;
+    for node in record.nodes.iter().filter(|node| online.contains(node)) {
+        match ctx.links.files().fetch(&ctx.links, *node, record.file).await {
+            Ok(parts) => return Ok(checked(parts, record)),
+            Err(error) => {
+                warn!(snapin = record.snapin, %node, error = &error as &dyn std::error::Error, "a node did not give a file");
+                failed = Some(error);
+            }
+        }
+    }
+    Err(failed.map_or(DownloadError::NoNode, DownloadError::NotGiven))
+}
+
+/// Adds an error to the end of a stream whose content is not what the record says.
+fn checked(parts: Parts, record: &SnapinFile) -> Parts {
+    let expected = (record.file, record.size.bytes());
+    let state = Some((parts, blake3::Hasher::new(), 0_u64));
+    futures_util::stream::unfold(state, move |state| async move {
+        let (mut parts, mut hasher, len) = state?;
+        match parts.next().await {
+            Some(Ok(bytes)) => {
+                hasher.update(&bytes);
+                let len = len + bytes.len() as u64;
+                Some((Ok(bytes), Some((parts, hasher, len))))
+            }
+            Some(Err(error)) => Some((Err(error), None)),
+            None if (foghorn_types::FileId::from_digest(*hasher.finalize().as_bytes()), len) == expected => None,
+            None => Some((Err(FileError::Source("its content is not what was uploaded".to_owned())), None)),
+        }
+    })
+    .boxed()
+}

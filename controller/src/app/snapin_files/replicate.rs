@@ -1,0 +1,187 @@
+//! Copies files of snapins to every node that is to hold them, and drops what no snapin names any more.
+//!
+//! It reconciles, as the dispatcher does: what should be (records, storage groups) against what is (what nodes report), when
+//! either changes and every few seconds. It acts only on nodes that have their link to this controller.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foghorn_types::{FileId, StorageNodeId};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{nodes_of, open};
+use crate::api::Ctx;
+use crate::state::Tables;
+use crate::state::classes::Snapin;
+use crate::state::snapin_file::SnapinFile;
+use crate::state::value::Flag;
+
+/// Time passes, and nodes report what they hold without anybody being told.
+const TICK: Duration = Duration::from_secs(5);
+/// Before a copy that failed is tried again.
+const RETRY: Duration = Duration::from_secs(30);
+/// What a node does not report for so long it does not hold, whatever it once said. Longer than the time between reports.
+const MISSING_FOR: Duration = Duration::from_secs(60);
+
+/// One copy to make.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Copy {
+    to: StorageNodeId,
+    record: Arc<SnapinFile>,
+}
+
+type Place = (StorageNodeId, FileId);
+
+struct Replication {
+    ctx: Arc<Ctx>,
+    /// How long a file that nobody names stays on its nodes.
+    grace: Duration,
+    retry: HashMap<Place, Instant>,
+    missing: HashMap<Place, Instant>,
+    unnamed: HashMap<Place, Instant>,
+}
+
+/// Runs until `cancel`.
+pub async fn run(ctx: Arc<Ctx>, grace: Duration, cancel: CancellationToken) {
+    let (mut tables, mut links) = (ctx.state.changed(), ctx.live.changed());
+    let (retry, missing, unnamed) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let mut replication = Replication { ctx, grace, retry, missing, unnamed };
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            _ = tick.tick() => {}
+            Ok(()) = tables.changed() => {}
+            Ok(()) = links.changed() => {}
+        }
+        tables.mark_unchanged();
+        links.mark_unchanged();
+        if cancel.run_until_cancelled(replication.round()).await.is_none() {
+            return;
+        }
+    }
+}
+
+impl Replication {
+    async fn round(&mut self) {
+        let now = Instant::now();
+        let online: HashSet<_> = self.ctx.links.online().into_iter().collect();
+        self.forget_lost(&online, now).await;
+        let copies = self.ctx.state.read(|tables| plan(tables, &online));
+        self.retry.retain(|_, at| *at > now);
+        for copy in copies {
+            let place = (copy.to, copy.record.file);
+            if !self.retry.contains_key(&place) && !self.make(&copy).await {
+                self.retry.insert(place, Instant::now() + RETRY);
+            }
+        }
+        self.drop_unnamed(&online, now);
+    }
+
+    /// Makes a copy and records it. Says whether that is done.
+    async fn make(&self, copy: &Copy) -> bool {
+        let (record, node) = (&copy.record, copy.to);
+        let parts = match open(&self.ctx, record).await {
+            Ok(parts) => parts,
+            Err(error) => {
+                warn!(snapin = record.snapin, %node, error = &error as &dyn std::error::Error, "no source for a copy");
+                return false;
+            }
+        };
+        let files = self.ctx.links.files();
+        if let Err(error) = files.store(&self.ctx.links, node, record.file, record.size, parts).await {
+            warn!(snapin = record.snapin, %node, error = &error as &dyn std::error::Error, "a copy failed");
+            return false;
+        }
+        self.change_nodes(record, |nodes| nodes.push(node)).await;
+        info!(snapin = record.snapin, %node, size = %record.size, "file of a snapin copied");
+        true
+    }
+
+    /// Changes who holds a file, unless the snapin has another file by now.
+    async fn change_nodes(&self, record: &SnapinFile, change: impl Fn(&mut Vec<StorageNodeId>)) {
+        let written = self.ctx.state.write(|draft| {
+            let Some(current) = draft.tables().snapin_files().get(record.snapin) else { return Ok(()) };
+            if current.file != record.file {
+                return Ok(());
+            }
+            let mut next = SnapinFile::clone(current);
+            change(&mut next.nodes);
+            next.nodes.sort_unstable();
+            next.nodes.dedup();
+            if next.nodes != current.nodes {
+                draft.require(current.unchanged());
+                draft.operate(next.put_op());
+            }
+            Ok(())
+        });
+        if let Err(error) = written.await {
+            // The next round finds the same difference.
+            warn!(snapin = record.snapin, error = &error as &dyn std::error::Error, "holders could not be recorded");
+        }
+    }
+
+    /// Takes nodes off the list of holders that no longer report the file: their store was lost or replaced.
+    async fn forget_lost(&mut self, online: &HashSet<StorageNodeId>, now: Instant) {
+        let records: Vec<_> = self.ctx.state.read(|tables| tables.snapin_files().iter().cloned().collect());
+        let live = self.ctx.live.nodes();
+        let mut still = HashMap::new();
+        for record in records {
+            for node in record.nodes.iter().filter(|node| online.contains(node)) {
+                let place = (*node, record.file);
+                if live.get(node).is_none_or(|live| live.files.contains(&record.file)) {
+                    continue;
+                }
+                let since = *self.missing.get(&place).unwrap_or(&now);
+                if now.duration_since(since) < MISSING_FOR {
+                    still.insert(place, since);
+                    continue;
+                }
+                warn!(snapin = record.snapin, %node, "a storage node has lost the file of a snapin");
+                self.change_nodes(&record, |nodes| nodes.retain(|holder| holder != node)).await;
+            }
+        }
+        self.missing = still;
+    }
+
+    /// Has nodes forget files that no snapin has named for the grace period.
+    fn drop_unnamed(&mut self, online: &HashSet<StorageNodeId>, now: Instant) {
+        let named: HashSet<FileId> =
+            self.ctx.state.read(|tables| tables.snapin_files().iter().map(|record| record.file).collect());
+        let mut still = HashMap::new();
+        for (node, live) in self.ctx.live.nodes().into_iter().filter(|(node, _)| online.contains(node)) {
+            for file in live.files.difference(&named) {
+                let since = *self.unnamed.get(&(node, *file)).unwrap_or(&now);
+                still.insert((node, *file), since);
+                if now.duration_since(since) < self.grace {
+                    continue;
+                }
+                match self.ctx.links.files().forget(&self.ctx.links, node, *file) {
+                    // Until it reports otherwise it may not have heard; then it is told again.
+                    Ok(()) => info!(%node, %file, "told a storage node to forget a file that no snapin names"),
+                    Err(error) => warn!(%node, error = &error as &dyn std::error::Error, "a file was not forgotten"),
+                }
+                still.insert((node, *file), now);
+            }
+        }
+        self.unnamed = still;
+    }
+}
+
+/// The copies that are missing: to nodes that are here, of files that some node here holds.
+fn plan(tables: &Tables, online: &HashSet<StorageNodeId>) -> Vec<Copy> {
+    let mut copies = Vec::new();
+    for record in tables.snapin_files().iter() {
+        let stays = tables.of::<Snapin>().get(record.snapin).is_none_or(|row| row.to_replicate == Flag::No);
+        if stays || !record.nodes.iter().any(|node| online.contains(node)) {
+            continue;
+        }
+        let missing = nodes_of(tables, record.snapin).into_iter();
+        let missing = missing.filter(|node| online.contains(node) && !record.nodes.contains(node));
+        copies.extend(missing.map(|to| Copy { to, record: record.clone() }));
+    }
+    copies
+}

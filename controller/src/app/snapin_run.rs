@@ -1,0 +1,179 @@
+//! Hosts that run their snapins: what comes next, and how it went.
+//!
+//! A host asks for one snapin task after the other. A task that it has taken and not reported is given again, so a host that
+//! restarted in the middle loses nothing. When nothing is left, the job ends, and the task that brought it if that was all
+//! it was for.
+
+use foghorn_types::{HostId, Timestamp};
+
+use super::tasks::Purpose;
+use crate::state::classes::task::state as task_state;
+use crate::state::classes::{Host, Snapin, SnapinJob, SnapinTask, Task};
+use crate::state::value::Flag;
+use crate::state::{Draft, Refusal, Row, State, Tables};
+
+/// A host has a handful of open jobs at most; more are looked at when these have ended.
+const JOBS_AT_ONCE: usize = 16;
+/// What a snapin that may not be run is ended with.
+const DISABLED: &str = "the snapin is disabled";
+const GONE: &str = "the snapin was deleted";
+
+/// What a host is to do now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// It is being imaged, or is about to be: its snapins come afterwards.
+    Later,
+    Nothing,
+    Run(Box<(SnapinTask, Snapin)>),
+}
+
+/// How a run went, as the host tells it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    pub exit_code: i32,
+    /// At most 250 characters are kept.
+    pub details: String,
+}
+
+/// Gives a host its next snapin task and marks it as taken.
+///
+/// # Errors
+/// [`Refusal::NotFound`], or what the store cannot do.
+pub async fn next(state: &State, host: HostId, now: Timestamp) -> Result<Next, Refusal> {
+    loop {
+        let step = state.write(|draft| next_in(draft, host.get(), now)).await?;
+        if let Some(next) = step {
+            return Ok(next);
+        }
+    }
+}
+
+/// `None`: something was put aside or ended, and there may be more.
+fn next_in(draft: &mut Draft<'_>, host: u32, now: Timestamp) -> Result<Option<Next>, Refusal> {
+    let tables = draft.tables();
+    tables.of::<Host>().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
+    if is_imaging(tables, host) {
+        return Ok(Some(Next::Later));
+    }
+    let Some((job, task)) = open_tasks(tables, host).next() else {
+        settle(draft, host, None)?;
+        return Ok(Some(Next::Nothing));
+    };
+    let snapin = tables.of::<Snapin>().get(task.snapin);
+    let problem = match snapin {
+        None => Some(GONE),
+        Some(snapin) if snapin.is_enabled == Flag::No => Some(DISABLED),
+        Some(_) => None,
+    };
+    if let Some(details) = problem {
+        draft.update(task, &SnapinTask { details: details.to_owned(), ..task.cancelled(now) })?;
+        return Ok(None);
+    }
+    let taken = SnapinTask { state: task_state::IN_PROGRESS, checkin: now.into(), ..SnapinTask::clone(task) };
+    if task.state != taken.state {
+        draft.update(task, &taken)?;
+        advance(draft, job, host)?;
+    }
+    let snapin = snapin.map(|row| Snapin::clone(row)).unwrap_or_default();
+    Ok(Some(Next::Run(Box::new((taken, snapin)))))
+}
+
+/// The job and the task that brought it are under way.
+fn advance(draft: &mut Draft<'_>, job: &Row<SnapinJob>, host: u32) -> Result<(), Refusal> {
+    if job.state != task_state::IN_PROGRESS {
+        draft.update(job, &SnapinJob { state: task_state::IN_PROGRESS, ..SnapinJob::clone(job) })?;
+    }
+    for task in snapin_tasks_of(draft.tables(), host).filter(|task| task.state != task_state::IN_PROGRESS) {
+        draft.update(task, &Task { state: task_state::IN_PROGRESS, ..Task::clone(task) })?;
+    }
+    Ok(())
+}
+
+/// Takes a host's report in. The same report again changes nothing.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for a task that does not exist or is another host's, [`Refusal::Invalid`] for one that was cancelled.
+pub async fn report(state: &State, host: HostId, task: u32, outcome: &Outcome, now: Timestamp) -> Result<(), Refusal> {
+    state
+        .write(|draft| {
+            let tables = draft.tables();
+            let missing = || Refusal::NotFound { class: SNAPIN_TASK, id: task };
+            let row = tables.of::<SnapinTask>().get(task).ok_or_else(missing)?;
+            let job = tables.of::<SnapinJob>().get(row.job).filter(|job| job.host == host.get());
+            job.ok_or_else(missing)?;
+            if row.state == task_state::COMPLETE {
+                return Ok(());
+            }
+            if row.state == task_state::CANCELLED {
+                let why = "the snapin task was cancelled".to_owned();
+                return Err(Refusal::Invalid { field: "id", why });
+            }
+            let done = SnapinTask {
+                state: task_state::COMPLETE,
+                complete: now.into(),
+                exit_code: outcome.exit_code.into(),
+                details: outcome.details.chars().take(250).collect(),
+                ..SnapinTask::clone(row)
+            };
+            draft.update(row, &done)?;
+            settle(draft, host.get(), Some(task))
+        })
+        .await
+}
+
+const SNAPIN_TASK: &str = "snapintask";
+
+/// Whether snapins have to wait for an imaging task.
+fn is_imaging(tables: &Tables, host: u32) -> bool {
+    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).any(|task| Purpose::of(task.kind).is_imaging())
+}
+
+fn active_jobs(tables: &Tables, host: u32) -> impl Iterator<Item = &Row<SnapinJob>> {
+    tables.of::<SnapinJob>().by(SnapinJob::ACTIVE_BY_HOST, host.into()).map(AsRef::as_ref)
+}
+
+/// Active tasks of a host that are for snapins alone.
+fn snapin_tasks_of(tables: &Tables, host: u32) -> impl Iterator<Item = &Row<Task>> {
+    let active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.into());
+    active.filter(|task| Purpose::of(task.kind).is_snapin()).map(AsRef::as_ref)
+}
+
+/// What a host has not run yet, with the job: jobs and tasks in the order in which they were made.
+fn open_tasks(tables: &Tables, host: u32) -> impl Iterator<Item = (&Row<SnapinJob>, &Row<SnapinTask>)> {
+    active_jobs(tables, host).flat_map(|job| {
+        let tasks = tables.of::<SnapinTask>().by(SnapinTask::BY_JOB, job.id.into());
+        tasks.filter(|task| task.is_active()).map(move |task| (job, task.as_ref()))
+    })
+}
+
+/// Ends jobs of which nothing is open any more, and with the last of them the host's snapin task. `done` has been completed
+/// by the same draft.
+fn settle(draft: &mut Draft<'_>, host: u32, done: Option<u32>) -> Result<(), Refusal> {
+    let tables = draft.tables();
+    let (mut open, mut any_complete, mut jobs) = (false, false, 0);
+    for job in active_jobs(tables, host).take(JOBS_AT_ONCE) {
+        let tasks = || tables.of::<SnapinTask>().by(SnapinTask::BY_JOB, job.id.into());
+        if tasks().any(|task| task.is_active() && Some(task.id) != done) {
+            open = true;
+            continue;
+        }
+        let complete =
+            tasks().next().is_none() || tasks().any(|task| task.state == task_state::COMPLETE || Some(task.id) == done);
+        any_complete |= complete;
+        jobs += 1;
+        draft.update(job, &SnapinJob { state: ended(complete), ..SnapinJob::clone(job) })?;
+    }
+    if open || active_jobs(tables, host).nth(JOBS_AT_ONCE).is_some() {
+        return Ok(());
+    }
+    for task in snapin_tasks_of(tables, host) {
+        // One without any job had nothing to do, which is done.
+        let state = ended(any_complete || jobs == 0);
+        draft.update(task, &Task { state, ..Task::clone(task) })?;
+    }
+    Ok(())
+}
+
+fn ended(complete: bool) -> u32 {
+    if complete { task_state::COMPLETE } else { task_state::CANCELLED }
+}
