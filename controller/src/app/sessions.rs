@@ -61,7 +61,7 @@ pub(super) fn join(draft: &mut Draft<'_>, session: u32, task: u32) -> Result<(),
 pub(super) fn named(tables: &Tables, name: &str, image: u32) -> Result<u32, Refusal> {
     let field = "sessionjoin";
     let active = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0);
-    let session = active.filter(|session| session.name.eq_ignore_ascii_case(name.trim())).last();
+    let session = active.rev().find(|session| session.name.eq_ignore_ascii_case(name.trim()));
     match session {
         None => Err(Refusal::Invalid { field, why: format!("no multicast session {name:?} is under way") }),
         Some(session) if session.image != image => {

@@ -20,7 +20,8 @@ pub(crate) fn order(draft: &mut Draft<'_>, hosts: Vec<u32>, why: &str, now: Time
 #[must_use]
 pub(crate) fn addresses(tables: &Tables, host: u32) -> Vec<MacAddress> {
     let rows = tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, host.into());
-    let usable = rows.filter(|row| !row.pending.is_yes() && !(row.client_ignore.is_yes() && row.image_ignore.is_yes()));
+    let ignored = |row: &MacAddressAssociation| row.client_ignore.is_yes() && row.image_ignore.is_yes();
+    let usable = rows.filter(|row| !row.pending.is_yes() && !ignored(row));
     usable.filter_map(|row| row.address()).collect()
 }
 

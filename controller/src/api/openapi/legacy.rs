@@ -42,10 +42,11 @@ fn object(mut members: Map<String, Value>) -> Value {
         without_null(word, &mut members);
     }
     // Beside a reference 3.0 reads nothing; wrapped, the description stays.
-    if members.len() > 1 && members.get("$ref").is_some_and(Value::is_string) {
-        if let Some(target) = members.remove("$ref") {
-            members.insert("allOf".to_owned(), json!([{"$ref": target}]));
-        }
+    if members.len() > 1
+        && members.get("$ref").is_some_and(Value::is_string)
+        && let Some(target) = members.remove("$ref")
+    {
+        members.insert("allOf".to_owned(), json!([{"$ref": target}]));
     }
     Value::Object(members)
 }

@@ -160,12 +160,15 @@ impl DynamicTable {
     }
 }
 
+/// An object: its class and its id.
+type Place = (Arc<str>, u32);
+
 /// Rows of every class that is none of the program's own, whether a plugin declares it now or not.
 #[derive(Default)]
 pub struct DynamicRows {
     tables: BTreeMap<Arc<str>, DynamicTable>,
     /// Which rows refer to an object.
-    pointing: HashMap<(Arc<str>, u32), BTreeSet<(Arc<str>, u32)>>,
+    pointing: HashMap<Place, BTreeSet<Place>>,
     /// By class of what is referred to: classes of which a row has ever done so since the start.
     referring: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
