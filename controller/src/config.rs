@@ -122,7 +122,7 @@ impl Config {
         Self {
             data_dir: data_dir.into(),
             store: StoreConfig::Embedded,
-            rest: RestConfig { listen, names: vec![], plain_http: false, max_connections: 4096 },
+            rest: RestConfig { listen, names: vec![], plain_http: false, max_connections: MAX_CONNECTIONS },
             link: LinkConfig { listen, advertise: None },
             limits: Limits::default(),
             tokens: TokenConfig::default(),
@@ -323,6 +323,8 @@ impl RawAudit {
 /// Ports of an installation that names none.
 const REST_PORT: u16 = 8443;
 const LINK_PORT: u16 = 8444;
+/// Ten thousand callers that dawdle must leave places for the others.
+const MAX_CONNECTIONS: usize = 16_384;
 
 impl Raw {
     fn check(self) -> Result<Config, ConfigError> {
@@ -335,7 +337,10 @@ impl Raw {
                 listen: self.rest.listen.unwrap_or(any(REST_PORT)),
                 names: self.rest.names,
                 plain_http: self.rest.plain_http,
-                max_connections: at_least_one("rest.max_connections", self.rest.max_connections.unwrap_or(4096))?,
+                max_connections: at_least_one(
+                    "rest.max_connections",
+                    self.rest.max_connections.unwrap_or(MAX_CONNECTIONS),
+                )?,
             },
             link: LinkConfig {
                 listen: self.link.listen.unwrap_or(any(LINK_PORT)),

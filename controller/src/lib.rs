@@ -7,6 +7,7 @@ pub mod agents;
 pub mod api;
 pub mod app;
 pub mod config;
+mod descriptors;
 pub mod dispatch;
 mod measured_store;
 pub mod scheduler;

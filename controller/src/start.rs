@@ -28,7 +28,7 @@ use crate::measured_store::MeasuredStore;
 use crate::state::{Refusal, State};
 use crate::store::open::{self, OpenStoreError};
 use crate::trust::{CONTROLLER_TLS_NAME, LoadTrustError, ServerConfigError, Trust};
-use crate::{dispatch, scheduler, serve, upkeep};
+use crate::{descriptors, dispatch, scheduler, serve, upkeep};
 
 /// A client certificate never lives longer, whatever the deadline of its task.
 const CLIENT_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -111,7 +111,8 @@ impl Controller {
         tasks.spawn(snapin_files::run(ctx.clone(), config.snapins.file_grace, cancel.child_token()));
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));
-        tasks.spawn(serve::rest(rest.0, rest_tls, router(&ctx), config.rest.max_connections, cancel.child_token()));
+        let callers = descriptors::room_for(config.rest.max_connections);
+        tasks.spawn(serve::rest(rest.0, rest_tls, router(&ctx), callers, cancel.child_token()));
         let scheme = if config.rest.plain_http { "http" } else { "https" };
         info!(rest = %rest.1, link = %link.1, scheme, "controller started");
         stop_on_error.disarm();

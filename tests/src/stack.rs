@@ -58,11 +58,19 @@ pub struct Options {
     pub agent: String,
     /// Where the installation keeps its files; the system's temporary folder when absent.
     pub folder: Option<PathBuf>,
+    /// REST without TLS, for tools that measure.
+    pub plain_http: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { address: "127.0.0.1".to_owned(), controller: String::new(), agent: String::new(), folder: None }
+        Self {
+            address: "127.0.0.1".to_owned(),
+            controller: String::new(),
+            agent: String::new(),
+            folder: None,
+            plain_http: false,
+        }
     }
 }
 
@@ -94,15 +102,17 @@ impl Stack {
         fs::write(
             folder.path().join("controller.toml"),
             format!(
-                "data_dir = {:?}\nfirst_run_file = {first_run:?}\n{}\n{store}\n[rest]\nlisten = \"{address}:{}\"\nnames = [{address:?}]\n[link]\nlisten = \"{address}:{}\"\n",
+                "data_dir = {:?}\nfirst_run_file = {first_run:?}\n{}\n{store}\n[rest]\nlisten = \"{address}:{}\"\nnames = [{address:?}]\nplain_http = {}\n[link]\nlisten = \"{address}:{}\"\n",
                 folder.path().join("controller"),
                 options.controller,
                 ports.rest,
+                options.plain_http,
                 ports.link
             ),
         )?;
         let controller = start_controller(folder.path())?;
-        let url = format!("https://{address}:{}", ports.rest);
+        let scheme = if options.plain_http { "http" } else { "https" };
+        let url = format!("{scheme}://{address}:{}", ports.rest);
         let ca = until("the controller's first answer", PATIENCE, || Ok(Rest::fetch_ca(&url).ok()))?;
         let secrets: Value = until("the first-run file", PATIENCE, || {
             Ok(fs::read(&first_run).ok().and_then(|text| serde_json::from_slice(&text).ok()))

@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ntfscat", "ntfs-3g"),
     ("ntfsfix", "ntfs-3g"),
     ("etcd", "etcd-server"),
+    ("wrk", "wrk"),
     ("partclone.ext4", "partclone"),
     ("nginx", "nginx"),
     ("curl", "curl"),

@@ -159,6 +159,17 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
         false
     }
 
+    /// Ids of the rows that related objects make hits of a search for `needle`. A class with very many rows finds them from the
+    /// related objects; `None` asks [`Class::found_by_relation`] about each row.
+    fn found_through(_scene: &Scene<'_>, _needle: &Needle) -> Option<Vec<u32>> {
+        None
+    }
+
+    /// A text, folded, by which related objects find this row in a search; an index of it is kept.
+    fn search_key(&self) -> Option<String> {
+        None
+    }
+
     /// Checks and completes an object before it is stored, and changes the few rows that must go with it in the same
     /// transaction. `body` is what the client sent.
     ///

@@ -132,9 +132,7 @@ impl<'o> JsonObject<'o> {
 
     fn fields<C: Class>(&mut self, row: Option<&Row<C>>, scene: &Scene<'_>) {
         let Some(row) = row else {
-            for field in C::FIELDS.iter().filter(|field| !field.shadowed) {
-                self.text(field.name, "");
-            }
+            self.members(scene.tables.of::<C>().missing());
             return;
         };
         match row.overlay(scene) {
@@ -172,7 +170,24 @@ pub(crate) fn stored_fields<C: Class>(object: &C, secrets: bool) -> Box<str> {
     String::from_utf8(out).expect("names and values are UTF-8 and JSON escapes are ASCII").into_boxed_str()
 }
 
+/// The stored fields of an object that is missing: all empty.
+pub(crate) fn no_fields<C: Class>() -> Box<str> {
+    let mut out = Vec::new();
+    let mut object = JsonObject { out: &mut out, empty: true };
+    for field in C::FIELDS.iter().filter(|field| !field.shadowed) {
+        object.text(field.name, "");
+    }
+    String::from_utf8(out).expect("names are UTF-8").into_boxed_str()
+}
+
 /// A JSON string.
 pub fn string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
+    // Nearly every text has nothing to escape and is copied as it is.
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        serde_json::to_writer(out, text).expect("writing a string to memory cannot fail");
+    }
 }

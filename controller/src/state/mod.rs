@@ -24,6 +24,8 @@ pub mod run;
 pub mod scene;
 pub mod schedule;
 pub mod schema;
+pub mod search;
+mod search_text;
 pub mod seed;
 pub mod settings;
 pub mod snapin_file;

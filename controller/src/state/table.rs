@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::class::{Class, Row};
 use super::record;
+use super::search_text::SearchText;
 use super::value::fold;
 use crate::store::{Entry, Revision};
 
@@ -18,6 +19,12 @@ pub struct Table<C: Class> {
     indexes: Vec<HashMap<u64, BTreeSet<u32>>>,
     /// Rows that lists leave out.
     unlisted: usize,
+    /// The stored fields without the secret ones.
+    texts: SearchText,
+    /// [`Class::search_key`] of each row that has one.
+    keys: SearchText,
+    /// The stored fields of an object that is missing, as members of a JSON object.
+    missing: Box<str>,
 }
 
 /// FOG keeps rows whose name has this (not at its start) out of lists and searches.
@@ -44,6 +51,9 @@ impl<C: Class> Default for Table<C> {
             uniques: HashMap::new(),
             indexes: (0..C::INDEXES).map(|_| HashMap::new()).collect(),
             unlisted: 0,
+            texts: SearchText::default(),
+            keys: SearchText::default(),
+            missing: super::json::no_fields::<C>(),
         }
     }
 }
@@ -119,6 +129,21 @@ impl<C: Class> Table<C> {
         self.indexes.get(number).and_then(|index| index.get(&key)).map_or(0, BTreeSet::len)
     }
 
+    /// Ids of the rows whose stored fields, but for the secret ones, contain `part`, which is folded and not empty.
+    pub(crate) fn holding(&self, part: &str) -> Vec<u32> {
+        self.texts.find(part)
+    }
+
+    /// The rows whose [`Class::search_key`] contains `part`, which is folded and not empty.
+    pub(crate) fn holding_key(&self, part: &str) -> impl Iterator<Item = &Arc<Row<C>>> {
+        self.keys.find(part).into_iter().filter_map(|id| self.rows.get(&id))
+    }
+
+    /// The stored fields of an object that is missing, as members of a JSON object without braces.
+    pub(crate) fn missing(&self) -> &str {
+        &self.missing
+    }
+
     /// The first row with this name, without regard to case.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<Row<C>>> {
@@ -148,12 +173,18 @@ impl<C: Class> Table<C> {
             }
         }
         self.unlisted += usize::from(!is_listed(&object));
+        self.texts.put(id, C::FIELDS.iter().filter(|field| !field.hides(&object)).map(|field| field.show(&object)));
+        if let Some(key) = object.search_key() {
+            self.keys.put(id, std::iter::once(key));
+        }
         self.rows.insert(id, Arc::new(Row::new(object, modified)));
     }
 
     fn remove(&mut self, id: u32) {
         let Some(row) = self.rows.remove(&id) else { return };
         self.unlisted -= usize::from(!is_listed::<C>(&row));
+        self.texts.remove(id);
+        self.keys.remove(id);
         self.by_name.remove(&(fold(row.name()), id));
         for unique in row.uniques() {
             let place = (unique.field, unique.value);

@@ -1,7 +1,8 @@
 //! The whole state in memory: one [`Table`] per class, and what the modules beside it keep. Built by the watch cache.
 
+use std::any::TypeId;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use foghorn_types::MacAddress;
 
@@ -20,6 +21,13 @@ use super::table::{AnyTable, Table};
 use super::wake::Wakes;
 use crate::store::cache::View;
 use crate::store::{Change, Revision};
+
+/// Where the table of each class is; asked several times for every row of a list, so it is not looked up by name.
+static PLACES: LazyLock<Vec<(TypeId, usize)>> = LazyLock::new(|| {
+    let mut places: Vec<_> = CLASSES.iter().enumerate().map(|(place, class)| (class.kind(), place)).collect();
+    places.sort_unstable();
+    places
+});
 
 /// See the module.
 pub struct Tables {
@@ -72,7 +80,8 @@ impl Tables {
     /// When the class is not in `CLASSES`, which a test excludes.
     #[must_use]
     pub fn of<C: Class>(&self) -> &Table<C> {
-        let place = CLASSES.iter().position(|class| class.name() == C::NAME).expect("every class is in CLASSES");
+        let found = PLACES.binary_search_by_key(&TypeId::of::<C>(), |(class, _)| *class);
+        let place = PLACES[found.expect("every class is in CLASSES")].1;
         self.tables[place].as_any().downcast_ref().expect("the place of a class holds its table")
     }
 

@@ -7,6 +7,7 @@ mod api_description;
 mod api_guide;
 mod at_once;
 mod bad_input;
+mod bench_rest;
 mod block_devices;
 mod command_line;
 mod corruption;
@@ -18,6 +19,7 @@ mod observability;
 mod refusals;
 mod round_trip;
 mod snapins;
+mod slow_clients;
 
 /// Runs a scenario once per storage engine, as two tests.
 macro_rules! on_both_engines {

@@ -15,6 +15,7 @@ use crate::state::json::{self, JsonObject};
 use crate::state::needle::Needle;
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
+use crate::state::search;
 use crate::state::{Refusal, State, Tables};
 use crate::store::Revision;
 
@@ -139,11 +140,8 @@ impl<C: Class> Endpoint for Of<C> {
 
     fn search(&self, scene: &Scene<'_>, text: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
         let needle = Needle::new(text);
-        let hit = |row: &Row<C>| {
-            C::FIELDS.iter().filter(|field| !field.hides(row)).any(|field| needle.hits(&field.show(row)))
-                || C::found_by_relation(row, scene, &needle)
-        };
-        Ok(envelope(select(scene, page, &Wanted::Fitting(&hit))?, scene, "", out))
+        let found = search::rows::<C>(scene, &needle);
+        Ok(envelope(select_from(scene, page, found.into_iter())?, scene, "", out))
     }
 
     fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {

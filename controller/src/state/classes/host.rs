@@ -221,8 +221,8 @@ impl Class for Host {
         out.texts("macs", addresses().map(|mac| &mac.mac));
     }
 
-    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &Needle) -> bool {
-        host_parts::found(row, scene.tables, needle)
+    fn found_through(scene: &Scene<'_>, needle: &Needle) -> Option<Vec<u32>> {
+        Some(host_parts::found_through(scene, needle))
     }
 
     fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, body: &Body) -> Result<(), Refusal> {

@@ -4,11 +4,13 @@ use foghorn_types::MacAddress;
 use serde_json::Value;
 
 use super::{
-    GroupAssociation, Host, Image, Inventory, MacAddressAssociation, Printer, PrinterAssociation, Snapin,
+    Group, GroupAssociation, Host, Inventory, MacAddressAssociation, Printer, PrinterAssociation, Snapin,
     SnapinAssociation, mac_key,
 };
 use crate::state::class::{Body, Class};
 use crate::state::needle::Needle;
+use crate::state::scene::Scene;
+use crate::state::search;
 use crate::state::value::{Flag, leading_number, scalar};
 use crate::state::{Draft, Refusal, Row, Tables};
 
@@ -130,30 +132,36 @@ pub(super) fn change_addresses(draft: &mut Draft<'_>, host: u32, body: &Body) ->
     Ok(())
 }
 
-/// Whether an address, the image, the inventory, a group, a snapin or a printer of the host contains `needle`.
-pub(super) fn found(host: &Row<Host>, tables: &Tables, needle: &Needle) -> bool {
-    let id = host.id.into();
+/// Hosts of which an address, the image, the inventory, a group, a snapin or a printer contains `needle`. From the
+/// related objects to the hosts: asking every host would take too long when there are very many.
+pub(super) fn found_through(scene: &Scene<'_>, needle: &Needle) -> Vec<u32> {
+    let tables = scene.tables;
     let hit = |text: &str| needle.hits(text);
-    let inventory_hit = |row: &Row<Inventory>| {
+    let mut found = Vec::new();
+    if let Some(digits) = needle.address() {
+        found.extend(tables.of::<MacAddressAssociation>().holding_key(digits).map(|row| row.host));
+    }
+    for image in tables.images().iter().filter(|image| hit(&image.name) || hit(&image.description) || hit(&image.path))
+    {
+        found.extend(tables.hosts().by(Host::BY_IMAGE, image.id.into()).map(|host| host.id));
+    }
+    // Numbers in an inventory are ids, which say nothing about the machine.
+    let words = |row: &Inventory| {
         Inventory::FIELDS.iter().filter(|field| !field.is_number()).any(|field| hit(&field.show(row)))
     };
-    let image_hit = |image: &Row<Image>| hit(&image.name) || hit(&image.description) || hit(&image.path);
-    tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id).any(|row| needle.hits_address(&row.mac))
-        || tables.of::<Image>().get(host.image).is_some_and(|image| image_hit(image))
-        || tables.of::<Inventory>().by(Inventory::BY_HOST, id).any(|row| inventory_hit(row))
-        || tables
-            .of::<GroupAssociation>()
-            .by(GroupAssociation::BY_HOST, id)
-            .filter_map(|member| tables.of::<super::Group>().get(member.group))
-            .any(|group| hit(&group.name))
-        || tables
-            .of::<SnapinAssociation>()
-            .by(SnapinAssociation::BY_HOST, id)
-            .filter_map(|row| tables.of::<Snapin>().get(row.snapin))
-            .any(|snapin| hit(&snapin.name) || hit(&snapin.description) || hit(&snapin.file))
-        || tables
-            .of::<PrinterAssociation>()
-            .by(PrinterAssociation::BY_HOST, id)
-            .filter_map(|association| tables.of::<Printer>().get(association.printer))
-            .any(|printer| hit(&printer.name))
+    found.extend(search::by_fields::<Inventory>(scene, needle).filter(|row| words(row)).map(|row| row.host));
+    for group in tables.of::<Group>().iter().filter(|group| hit(&group.name)) {
+        let members = tables.of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, group.id.into());
+        found.extend(members.map(|member| member.host));
+    }
+    let snapin_hit = |row: &Snapin| hit(&row.name) || hit(&row.description) || hit(&row.file);
+    for snapin in tables.of::<Snapin>().iter().filter(|row| snapin_hit(row)) {
+        let users = tables.of::<SnapinAssociation>().by(SnapinAssociation::BY_SNAPIN, snapin.id.into());
+        found.extend(users.map(|row| row.host));
+    }
+    for printer in tables.of::<Printer>().iter().filter(|printer| hit(&printer.name)) {
+        let users = tables.of::<PrinterAssociation>().by(PrinterAssociation::BY_PRINTER, printer.id.into());
+        found.extend(users.map(|row| row.host));
+    }
+    found
 }

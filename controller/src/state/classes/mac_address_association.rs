@@ -81,6 +81,11 @@ impl Class for MacAddressAssociation {
         if number == Self::BY_HOST { Some(self.host.into()) } else { self.address().map(mac_key) }
     }
 
+    /// The digits: in a search the separators count for nothing.
+    fn search_key(&self) -> Option<String> {
+        Some(self.mac.chars().filter(char::is_ascii_hexdigit).map(|digit| digit.to_ascii_uppercase()).collect())
+    }
+
     fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
         let mac: MacAddress = object
             .mac

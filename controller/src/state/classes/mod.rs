@@ -100,6 +100,7 @@ pub use user_cleanup::UserCleanup;
 pub use user_tracking::UserTracking;
 pub use virus::Virus;
 
+use std::any::TypeId;
 use std::marker::PhantomData;
 
 use super::class::Class;
@@ -108,6 +109,7 @@ use super::table::{AnyTable, Table};
 /// A class as the list of classes knows it.
 pub(crate) trait AnyClass: Send + Sync {
     fn name(&self) -> &'static str;
+    fn kind(&self) -> TypeId;
     fn new_table(&self) -> Box<dyn AnyTable>;
     #[cfg(test)]
     fn schema(&self) -> super::schema::ClassSchema;
@@ -121,6 +123,10 @@ struct Declared<C>(PhantomData<fn() -> C>);
 impl<C: Class> AnyClass for Declared<C> {
     fn name(&self) -> &'static str {
         C::NAME
+    }
+
+    fn kind(&self) -> TypeId {
+        TypeId::of::<C>()
     }
 
     fn new_table(&self) -> Box<dyn AnyTable> {
