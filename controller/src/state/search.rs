@@ -35,6 +35,7 @@ pub(crate) fn by_fields<'t, 'n, C: Class>(
     };
     candidates.into_iter().filter_map(move |id| table.get(id)).filter(move |row| {
         // A plain text that is somewhere in the row's texts is in one of its fields.
-        needle.is_plain() || C::FIELDS.iter().filter(|field| !field.hides(row)).any(|field| needle.hits(&field.show(row)))
+        needle.is_plain()
+            || C::FIELDS.iter().filter(|field| !field.hides(row)).any(|field| needle.hits(&field.show(row)))
     })
 }

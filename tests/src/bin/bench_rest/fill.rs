@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use foghorn_tests::rest::Rest;
 use serde_json::{Value, json};
 
 /// Requests at a time.
 const WORKERS: usize = 16;
+/// How often a create is tried while others are changing the same.
+const ATTEMPTS: u32 = 100;
+const TRY_AGAIN: u16 = 503;
 /// Hosts of a group that is made in one request.
 const GROUP: u32 = 1000;
 /// A task that needs no image: hardware inventory.
@@ -41,13 +44,24 @@ pub(crate) fn hosts(rest: &Rest, count: u32) -> Result<()> {
                             "macs": [mac(number)],
                             "description": format!("room {}, seat {}", number / 32, number % 32),
                         });
-                        rest.post("/fog/host/create", &body)?.ok()?;
+                        create(&rest, &body)?;
                     }
                 })
             })
             .collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
     })
+}
+
+/// Creates at the same time may be told to try again, and do.
+fn create(rest: &Rest, body: &Value) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let reply = rest.post("/fog/host/create", body)?;
+        if reply.status != TRY_AGAIN {
+            return reply.ok().map(drop);
+        }
+    }
+    bail!("a host was not created in {ATTEMPTS} attempts")
 }
 
 /// Gives the first hosts, by id, an active task each.
