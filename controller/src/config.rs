@@ -29,6 +29,8 @@ pub struct Config {
     pub snapins: SnapinConfig,
     /// Where the credentials of a first start are written (mode 0600) instead of to standard output.
     pub first_run_file: Option<PathBuf>,
+    /// Folder of plugins; `plugins` in the data directory when absent.
+    pub plugins_dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -131,6 +133,7 @@ impl Config {
             audit_keep: DAY * AUDIT_DAYS,
             snapins: SnapinConfig::default(),
             first_run_file: None,
+            plugins_dir: None,
         }
     }
 
@@ -141,6 +144,12 @@ impl Config {
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let raw: Raw = toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source })?;
         raw.check()
+    }
+
+    /// Where plugins are looked for.
+    #[must_use]
+    pub fn plugins_folder(&self) -> PathBuf {
+        self.plugins_dir.clone().unwrap_or_else(|| self.data_dir.join("plugins"))
     }
 
     /// What no file can say wrong but a flag can: to be called once everything is merged.
@@ -184,7 +193,15 @@ struct Raw {
     audit: RawAudit,
     #[serde(default)]
     snapins: RawSnapins,
+    #[serde(default)]
+    plugins: RawPlugins,
     first_run_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawPlugins {
+    dir: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]
@@ -371,6 +388,7 @@ impl Raw {
             audit_keep: self.audit.check()?,
             snapins: self.snapins.check()?,
             first_run_file: self.first_run_file,
+            plugins_dir: self.plugins.dir,
         }
         .checked()
     }

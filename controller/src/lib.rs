@@ -10,6 +10,7 @@ pub mod config;
 mod descriptors;
 pub mod dispatch;
 mod measured_store;
+pub mod plugins;
 pub mod scheduler;
 mod serve;
 mod start;

@@ -25,6 +25,7 @@ use crate::app::enrolment;
 use crate::app::snapin_files::{self, Uploads};
 use crate::config::{Config, StoreConfig};
 use crate::measured_store::MeasuredStore;
+use crate::plugins::Plugins;
 use crate::state::{Refusal, State};
 use crate::store::open::{self, OpenStoreError};
 use crate::trust::{CONTROLLER_TLS_NAME, LoadTrustError, ServerConfigError, Trust};
@@ -92,7 +93,10 @@ impl Controller {
         // After everything that a wrong setting can make fail: the credentials are shown once, and only if this succeeds.
         let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
         let events = Arc::new(Hub::new(state.read_at(|_, revision| revision)));
+        let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
+        plugins.reload().await;
         let ctx = Arc::new(Ctx {
+            plugins,
             state,
             live: Arc::new(Live::default()),
             trust,
@@ -106,6 +110,7 @@ impl Controller {
 
         tasks.spawn(dispatch::run(ctx.clone(), config.limits, cancel.child_token()));
         tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
+        tasks.spawn(ctx.plugins.clone().follow(cancel.child_token()));
         tasks.spawn(upkeep::run(ctx.clone(), config.audit_keep, cancel.child_token()));
         tasks.spawn(api::events::run(ctx.clone(), cancel.child_token()));
         tasks.spawn(snapin_files::run(ctx.clone(), config.snapins.file_grace, cancel.child_token()));

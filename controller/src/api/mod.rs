@@ -18,6 +18,7 @@ use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
 use crate::app::snapin_files::Uploads;
+use crate::plugins::Plugins;
 use crate::state::State;
 use crate::trust::Trust;
 
@@ -31,6 +32,7 @@ pub struct Ctx {
     pub events: Arc<Hub>,
     /// Files on their way to storage nodes.
     pub uploads: Arc<Uploads>,
+    pub plugins: Arc<Plugins>,
     pub settings: Settings,
     /// Counts failed log-ins.
     pub doors: access::Doors,

@@ -79,6 +79,7 @@ impl<'o> JsonObject<'o> {
         self.out.push(b']');
     }
 
+    /// A value that there is none of.
     pub fn null(&mut self, name: &str) {
         self.key(name);
         self.out.extend_from_slice(b"null");

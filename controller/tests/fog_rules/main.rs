@@ -20,6 +20,8 @@ mod large_fleet;
 mod once;
 mod paging;
 mod parts_of_hosts;
+mod plugin_classes;
+mod plugins;
 mod roles;
 mod schedules;
 mod search_all;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use foghorn_controller::api::events::Hub;
 use foghorn_controller::api::{self, Ctx, Settings};
 use foghorn_controller::app::accounts::{self, NewUser};
 use foghorn_controller::app::{self, FirstRun};
+use foghorn_controller::plugins::Plugins;
 use foghorn_controller::state::State;
 use foghorn_controller::state::classes::User;
 use foghorn_controller::state::content::ImageContent;
@@ -36,6 +38,9 @@ pub struct Server {
     pub router: Router,
     pub ctx: Arc<Ctx>,
     pub first: FirstRun,
+    pub plugins: Arc<Plugins>,
+    /// Where plugins are dropped; whoever changes it calls `plugins.reload()`.
+    pub plugins_folder: PathBuf,
     cancel: CancellationToken,
     _follower: JoinHandle<()>,
     _folder: tempfile::TempDir,
@@ -87,7 +92,10 @@ impl Server {
         let cancel = CancellationToken::new();
         let (state, follower) = State::start(store, cancel.clone()).await.unwrap();
         let first = app::first_run(&state).await.unwrap().unwrap();
+        let plugins_folder = folder.path().join("plugins");
+        let plugins = Plugins::new(state.clone(), Some(plugins_folder.clone()));
         let ctx = Ctx {
+            plugins: plugins.clone(),
             state: state.clone(),
             live: Arc::new(Live::default()),
             trust: Arc::new(Trust::load_or_create(folder.path()).unwrap()),
@@ -111,7 +119,7 @@ impl Server {
         let ctx = Arc::new(ctx);
         tokio::spawn(api::events::run(ctx.clone(), cancel.clone()));
         let router = api::router(ctx.clone());
-        Self { state, router, ctx, first, cancel, _follower: follower, _folder: folder }
+        Self { state, router, ctx, first, plugins, plugins_folder, cancel, _follower: follower, _folder: folder }
     }
 
     /// A request with any headers.

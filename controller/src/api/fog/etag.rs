@@ -39,16 +39,40 @@ fn short_hash(shown: &[u8]) -> String {
     text
 }
 
-/// The body with its tag; for a GET of what the client has already, 304.
-pub(super) fn answer(incoming: &Incoming, tag: &Tag, body: Vec<u8>) -> axum::response::Response {
-    let known = incoming.method == Method::GET
-        && Tags::read(&incoming.headers, &header::IF_NONE_MATCH).is_some_and(|tags| tags.have(tag, Strength::Weak));
-    let mut response = if known { answer::empty(StatusCode::NOT_MODIFIED) } else { answer::ok(body) };
-    if known {
-        response.headers_mut().remove(header::CONTENT_TYPE);
-    }
+/// The body with its tag.
+pub(super) fn answer(tag: &Tag, body: Vec<u8>) -> axum::response::Response {
+    let mut response = answer::ok(body);
     tag.add_to(&mut response);
     response
+}
+
+/// Between the tag of what is stored and a hash of what plugins made of it. No hash has this letter.
+const REWRITTEN: &str = "-p";
+
+/// Gives an answer that plugins have changed a tag that says so; what it starts with still names the stored version.
+pub(super) fn mark_rewritten(headers: &mut HeaderMap, shown: &[u8]) {
+    let Some(tag) = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()?.strip_suffix('"')) else { return };
+    if let Ok(marked) = HeaderValue::from_str(&format!("{tag}{REWRITTEN}{}\"", short_hash(shown))) {
+        headers.insert(header::ETAG, marked);
+    }
+}
+
+/// The finished answer, or 304 for a GET of what the client has already.
+pub(super) fn unless_known(incoming: &Incoming, response: axum::response::Response) -> axum::response::Response {
+    if incoming.method != Method::GET || response.status() != StatusCode::OK {
+        return response;
+    }
+    let Some(tags) = Tags::read(&incoming.headers, &header::IF_NONE_MATCH) else { return response };
+    let quoted = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+    let Some(tag) = quoted.map(|tag| Tag(tag.trim_matches('"').to_owned())) else { return response };
+    if !tags.have(&tag, Strength::Weak) {
+        return response;
+    }
+    let mut known = answer::empty(StatusCode::NOT_MODIFIED);
+    *known.headers_mut() = response.headers().clone();
+    known.headers_mut().remove(header::CONTENT_TYPE);
+    known.headers_mut().remove(header::CONTENT_LENGTH);
+    known
 }
 
 /// How tags are compared: a change needs the very version, a look does with an equivalent one.
@@ -88,7 +112,13 @@ impl Tags {
         match self {
             Self::Any => true,
             Self::These(tags) => {
-                tags.iter().any(|(weak, text)| *text == tag.0 && (strength == Strength::Weak || !*weak))
+                tags.iter().any(|(weak, text)| match strength {
+                    Strength::Weak => *text == tag.0,
+                    // What plugins add is not stored, so it is no version that a change could be made to.
+                    Strength::Strong => {
+                        !*weak && text.split_once(REWRITTEN).map_or(text.as_str(), |(stored, _)| stored) == tag.0
+                    }
+                })
             }
         }
     }

@@ -10,9 +10,11 @@ mod endpoint;
 mod etag;
 mod filter;
 mod glance;
+mod hooked;
 mod once;
 mod page;
 mod path;
+mod plugin;
 mod request;
 mod search_all;
 mod select;
@@ -34,17 +36,19 @@ pub(super) use self::etag::mark_encoded;
 use self::etag::{OnlyIf, Tag};
 use self::page::Page;
 use self::path::Route;
+use self::plugin::PluginEndpoint;
 use self::request::Incoming;
 pub(super) use self::tasking::{CANCELLED, TASKED};
 use super::Ctx;
 use crate::app::idempotent::Ticket;
+use crate::state::class::Class;
 use crate::state::classes::{
     ClientUpdater, DirCleaner, GreenFog, Group, GroupAssociation, History, HookEvent, Host, HostAutoLogout,
     HostScreenSetting, Image, ImageAssociation, ImagePartitionType, ImageType, ImagingLog, Inventory, Ipxe,
     KeySequence, MacAddressAssociation, Module, ModuleAssociation, MulticastSession, MulticastSessionAssociation,
-    NodeFailure, NotifyEvent, Os, Oui, PowerManagement, Printer, PrinterAssociation, PxeMenuOptions, ScheduledTask,
-    Service, Snapin, SnapinAssociation, SnapinGroupAssociation, SnapinJob, SnapinTask, StorageGroup, StorageNode, Task,
-    TaskLog, TaskState, TaskType, UserCleanup, UserTracking, Virus,
+    NodeFailure, NotifyEvent, Os, Oui, Plugin, PowerManagement, Printer, PrinterAssociation, PxeMenuOptions,
+    ScheduledTask, Service, Snapin, SnapinAssociation, SnapinGroupAssociation, SnapinJob, SnapinTask, StorageGroup,
+    StorageNode, Task, TaskLog, TaskState, TaskType, UserCleanup, UserTracking, Virus,
 };
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
@@ -76,6 +80,7 @@ static ENDPOINTS: &[&dyn Endpoint] = &[
     &of::<SnapinTask>(),
     &of::<PowerManagement>(),
     &of::<ScheduledTask>(),
+    &of::<Plugin>(),
     &of::<StorageGroup>(),
     &of::<StorageNode>(),
     &of::<TaskState>(),
@@ -141,7 +146,8 @@ pub(super) fn own_schemas() -> Vec<ClassSchema> {
 /// A class that a request names: one of ours, or one of a plugin.
 enum Found {
     Own(&'static dyn Endpoint),
-    Plugins(DynamicEndpoint),
+    OfPlugins(DynamicEndpoint),
+    Plugin(PluginEndpoint),
 }
 
 impl Deref for Found {
@@ -150,20 +156,34 @@ impl Deref for Found {
     fn deref(&self) -> &Self::Target {
         match self {
             Self::Own(endpoint) => *endpoint,
-            Self::Plugins(endpoint) => endpoint,
+            Self::OfPlugins(endpoint) => endpoint,
+            Self::Plugin(endpoint) => endpoint,
         }
     }
 }
 
 /// Every class that has routes now.
 fn endpoints(ctx: &Ctx) -> impl Iterator<Item = Found> {
-    ENDPOINTS.iter().copied().map(Found::Own).chain(DynamicEndpoint::all(&ctx.state).map(Found::Plugins))
+    let own = ENDPOINTS.iter().map(|own| served(ctx, *own));
+    let all = own.chain(DynamicEndpoint::all(&ctx.state).map(Found::OfPlugins));
+    all.filter(|found| ctx.plugins.is_valid(found.name()))
 }
 
+/// The class with this name, unless plugins have taken its routes away.
 fn endpoint(ctx: &Ctx, class: &str) -> Option<Found> {
     let is_named = |endpoint: &&dyn Endpoint| endpoint.name() == class || endpoint.aliases().contains(&class);
-    let own = ENDPOINTS.iter().copied().find(is_named).map(Found::Own);
-    own.or_else(|| DynamicEndpoint::of(&ctx.state, class).map(Found::Plugins))
+    let found = match ENDPOINTS.iter().copied().find(is_named) {
+        Some(own) => served(ctx, own),
+        None => Found::OfPlugins(DynamicEndpoint::of(&ctx.state, class)?),
+    };
+    ctx.plugins.is_valid(found.name()).then_some(found)
+}
+
+fn served(ctx: &Ctx, own: &'static dyn Endpoint) -> Found {
+    match own.name() {
+        Plugin::NAME => Found::Plugin(PluginEndpoint::new(ctx.plugins.clone())),
+        _ => Found::Own(own),
+    }
 }
 
 /// Whether there are routes for a class of this name.
@@ -191,22 +211,25 @@ async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
         return Ok(answer::ok("success\n"));
     }
     if let Route::SearchAll { text } = route {
-        return search_all::answer(ctx, incoming, text);
+        return search_all::answer(ctx, incoming, text).await;
     }
     let Some(found) = endpoint(ctx, class_of(&route)) else { return unknown() };
     let endpoint: &dyn Endpoint = &*found;
     match route {
-        Route::Create { .. } | Route::Task { .. } => {
-            return match once::key(incoming)? {
-                Some(key) => once::carry_out(ctx, endpoint, &route, incoming, key).await,
-                None => make(ctx, endpoint, &route, incoming, None).await,
-            };
-        }
+        Route::Task { .. } | Route::Cancel { .. } if !ctx.plugins.has_tasks(endpoint.name()) => return unknown(),
         Route::Cancel { id, .. } => return tasking::cancel(ctx, endpoint.name(), id, incoming).await,
-        Route::Active { .. } if !endpoint.has_active() => return unknown(),
+        Route::Active { .. } if !endpoint.has_active() || !ctx.plugins.has_active(endpoint.name()) => return unknown(),
         _ => {}
     }
-    change(ctx, endpoint, &route, incoming).await
+    let response = match route {
+        Route::Create { .. } | Route::Task { .. } => match once::key(incoming)? {
+            Some(key) => once::carry_out(ctx, endpoint, &route, incoming, key).await?,
+            None => make(ctx, endpoint, &route, incoming, None).await?,
+        },
+        _ => change(ctx, endpoint, &route, incoming).await?,
+    };
+    let response = hooked::finished(ctx, endpoint.name(), &route, response).await;
+    Ok(etag::unless_known(incoming, response))
 }
 
 fn class_of<'p>(route: &Route<'p>) -> &'p str {
@@ -268,7 +291,7 @@ async fn change(
 fn show(ctx: &Ctx, endpoint: &dyn Endpoint, id: u32, item: &str, incoming: &Incoming) -> Response {
     let mut out = Vec::with_capacity(4096);
     match with_scene(ctx, incoming, |scene| endpoint.get(scene, id, item, &mut out)) {
-        Some(revision) => etag::answer(incoming, &Tag::of_object(revision, &out), out),
+        Some(revision) => etag::answer(&Tag::of_object(revision, &out), out),
         None => answer::refused(&Refusal::NotFound { class: endpoint.name(), id }),
     }
 }
@@ -292,7 +315,7 @@ fn read(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incomi
             Ok(0)
         }
     })?;
-    let mut response = etag::answer(incoming, &Tag::of_list(&out), out);
+    let mut response = etag::answer(&Tag::of_list(&out), out);
     page.announce(incoming.uri(), total, &mut response);
     Ok(response)
 }

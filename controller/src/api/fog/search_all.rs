@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use super::page::Page;
 use super::request::Incoming;
-use super::{answer, endpoints, with_scene};
+use super::{answer, endpoints, hooked, with_scene};
 use crate::api::Ctx;
 use crate::state::Refusal;
 use crate::state::json;
@@ -17,7 +17,7 @@ const MOST_EACH: usize = 100;
 
 /// `{"query":…,"count":N,"results":{"host":{"total":N,"count":n,"hosts":[…]},…}}` with the classes that have hits. `count`
 /// counts hits, also those that are not shown.
-pub(super) fn answer(ctx: &Ctx, incoming: &Incoming, text: &str) -> Result<Response, Refusal> {
+pub(super) async fn answer(ctx: &Ctx, incoming: &Incoming, text: &str) -> Result<Response, Refusal> {
     let length = match Page::read(incoming.uri())?.length {
         None => EACH,
         Some(length) if length <= MOST_EACH => length,
@@ -41,6 +41,7 @@ pub(super) fn answer(ctx: &Ctx, incoming: &Incoming, text: &str) -> Result<Respo
             results.push(b',');
         }
         count += total;
+        let found = hooked::found(ctx, endpoint.name(), found).await;
         json::string(&mut results, endpoint.name());
         results.extend_from_slice(format!(":{{\"total\":{total},").as_bytes());
         results.extend_from_slice(found.strip_prefix(b"{").unwrap_or(&found));

@@ -29,6 +29,7 @@ pub mod node_failure;
 pub mod notify_event;
 pub mod os;
 pub mod oui;
+pub mod plugin;
 pub mod power_management;
 pub mod printer;
 pub mod printer_association;
@@ -78,6 +79,7 @@ pub use node_failure::NodeFailure;
 pub use notify_event::NotifyEvent;
 pub use os::Os;
 pub use oui::Oui;
+pub use plugin::Plugin;
 pub use power_management::PowerManagement;
 pub use printer::Printer;
 pub use printer_association::PrinterAssociation;
@@ -103,13 +105,16 @@ pub use virus::Virus;
 use std::any::TypeId;
 use std::marker::PhantomData;
 
-use super::class::Class;
+use super::class::{Class, Computed};
 use super::table::{AnyTable, Table};
 
 /// A class as the list of classes knows it.
 pub(crate) trait AnyClass: Send + Sync {
     fn name(&self) -> &'static str;
     fn kind(&self) -> TypeId;
+    fn aliases(&self) -> &'static [&'static str];
+    fn is_named(&self) -> bool;
+    fn computed(&self) -> &'static [Computed];
     fn new_table(&self) -> Box<dyn AnyTable>;
     #[cfg(test)]
     fn schema(&self) -> super::schema::ClassSchema;
@@ -127,6 +132,18 @@ impl<C: Class> AnyClass for Declared<C> {
 
     fn kind(&self) -> TypeId {
         TypeId::of::<C>()
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        C::ALIASES
+    }
+
+    fn is_named(&self) -> bool {
+        C::NAMED
+    }
+
+    fn computed(&self) -> &'static [Computed] {
+        C::COMPUTED
     }
 
     fn new_table(&self) -> Box<dyn AnyTable> {
@@ -176,6 +193,7 @@ pub(crate) static CLASSES: &[&dyn AnyClass] = &[
     &declared::<SnapinTask>(),
     &declared::<PowerManagement>(),
     &declared::<ScheduledTask>(),
+    &declared::<Plugin>(),
     &declared::<StorageGroup>(),
     &declared::<StorageNode>(),
     &declared::<TaskState>(),

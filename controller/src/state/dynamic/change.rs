@@ -152,7 +152,7 @@ fn guard(
     for (field, value) in before.iter().filter(|unique| !after.contains(unique)) {
         draft.release(class.name, field, value);
     }
-    for (field, value) in &after {
+    for (field, value) in after.iter().filter(|unique| !before.contains(unique)) {
         let owner = owner(draft, class, field, row);
         draft.claim(class.name, first_field(field), field, value, row.id, owner)?;
     }

@@ -1,0 +1,215 @@
+//! The routes of `plugin`: rows of the state, and beside them the plugins of the folder, which need no row.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::endpoint::{Ask, Endpoint, Of, of};
+use super::etag::OnlyIf;
+use super::page::Page;
+use super::select::Key;
+use crate::app::idempotent::Ticket;
+use crate::plugins::{Plugins, Shown};
+use crate::state::class::{Body, Class, Row};
+use crate::state::classes::Plugin;
+use crate::state::json::{self, JsonObject};
+use crate::state::scene::Scene;
+use crate::state::schema::ClassSchema;
+use crate::state::value::fold;
+use crate::state::{Refusal, State};
+use crate::store::Revision;
+
+/// Lists the folder as well.
+pub(super) struct PluginEndpoint {
+    rows: Of<Plugin>,
+    plugins: Arc<Plugins>,
+}
+
+impl PluginEndpoint {
+    pub(super) fn new(plugins: Arc<Plugins>) -> Self {
+        Self { rows: of(), plugins }
+    }
+}
+
+impl PluginEndpoint {
+    /// The plugins of the folder and the rows without one, by name.
+    fn entries<'s>(&self, scene: &Scene<'s>) -> Vec<Entry<'s>> {
+        let rows = scene.tables.of::<Plugin>();
+        let folder = self.plugins.shown();
+        let lone =
+            |row: &&'s Arc<Row<Plugin>>| !folder.iter().any(|shown| shown.name.eq_ignore_ascii_case(row.name.trim()));
+        let mut entries: Vec<Entry<'s>> =
+            rows.iter().filter(lone).map(|row| Entry { row: Some(row), shown: None }).collect();
+        entries.extend(folder.into_iter().map(|shown| Entry { row: rows.named(&shown.name), shown: Some(shown) }));
+        entries.sort_by_cached_key(|entry| fold(entry.name()));
+        entries
+    }
+}
+
+/// A plugin of the folder, a row, or both.
+struct Entry<'s> {
+    row: Option<&'s Arc<Row<Plugin>>>,
+    shown: Option<Shown>,
+}
+
+impl Entry<'_> {
+    fn name(&self) -> &str {
+        match (&self.shown, self.row) {
+            (Some(shown), _) => &shown.name,
+            (None, Some(row)) => &row.name,
+            (None, None) => "",
+        }
+    }
+
+    fn show(&self, scene: &Scene<'_>, out: &mut Vec<u8>) {
+        match &self.shown {
+            Some(shown) => one(self.row.map(AsRef::as_ref), shown, out),
+            None => json::render(self.row.map(AsRef::as_ref), scene, out),
+        }
+    }
+}
+
+/// The page that was asked for, and how many entries there are on all.
+fn page<'s>(mut entries: Vec<Entry<'s>>, page: &Page) -> Result<(Vec<Entry<'s>>, usize), Refusal> {
+    let field = match page.order_by.as_deref() {
+        None | Some("name") => {
+            if page.descending {
+                entries.reverse();
+            }
+            return Ok(page.cut(entries.into_iter()));
+        }
+        Some(name) => Plugin::FIELDS.iter().find(|field| field.name == name),
+    };
+    let field = field.ok_or_else(|| page.no_such_order(Plugin::NAME))?;
+    let value = |entry: &Entry<'_>| entry.row.map(|row| field.show(row).into_owned()).unwrap_or_default();
+    Ok(page.cut_by(entries.into_iter(), |entry| Key::of(&value(entry), field.is_number())))
+}
+
+/// Writes a plugin of the folder, with its row if it has one.
+fn one(row: Option<&Row<Plugin>>, shown: &Shown, out: &mut Vec<u8>) {
+    let mut object = JsonObject::begin(out);
+    match row {
+        Some(row) => object.members(row.members(false)),
+        None => {
+            object.text("name", &shown.name);
+            object.text("version", &shown.version);
+        }
+    }
+    let file = format!("plugins/{}.rhai", shown.name);
+    object.text("location", &file);
+    object.text("description", &shown.description);
+    object.text("icon", &shown.icon);
+    object.texts("runinclude", [&shown.name, &file]);
+    object.text("hash", &Plugin::hash(&shown.name));
+    object.text("standing", shown.standing.as_str());
+    object.integer("failures", i64::try_from(shown.failures).unwrap_or(i64::MAX));
+    match &shown.last {
+        Some(failure) => {
+            object.text("lastError", &failure.what);
+            object.text("lastErrorTime", &failure.at.to_fog());
+        }
+        None => {
+            object.null("lastError");
+            object.null("lastErrorTime");
+        }
+    }
+    object.texts("classes", &shown.classes);
+    object.texts("hooks", shown.events.iter().map(|event| event.name()));
+    object.end();
+}
+
+impl Endpoint for PluginEndpoint {
+    fn name(&self) -> &'static str {
+        self.rows.name()
+    }
+
+    fn schema(&self) -> ClassSchema {
+        self.rows.schema()
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        self.rows.aliases()
+    }
+
+    fn has_active(&self) -> bool {
+        false
+    }
+
+    /// A FOG server lists its folder whatever the filter says.
+    fn list(&self, scene: &Scene<'_>, ask: &Ask<'_>, _item: &str, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+        let rows = scene.tables.of::<Plugin>();
+        let (mut active, mut installed) = (0_usize, 0_usize);
+        for row in rows.iter() {
+            match (row.state == "1", row.installed == "1") {
+                (true, true) => installed += 1,
+                (true, false) => active += 1,
+                _ => {}
+            }
+        }
+        let (entries, total) = page(self.entries(scene), ask.page)?;
+        let (count, rest) = (entries.len(), total - active - installed);
+        out.extend_from_slice(format!("{{\"count\":{count},\"plugins\":[").as_bytes());
+        for (place, entry) in entries.into_iter().enumerate() {
+            if place != 0 {
+                out.push(b',');
+            }
+            entry.show(scene, out);
+        }
+        let counts =
+            format!("],\"count_active\":{active},\"count_installed\":{installed},\"count_not_active\":{rest}}}");
+        out.extend_from_slice(counts.as_bytes());
+        Ok(total)
+    }
+
+    fn active(&self, _scene: &Scene<'_>, _ask: &Ask<'_>, _out: &mut Vec<u8>) -> Result<usize, Refusal> {
+        Ok(0)
+    }
+
+    fn search(&self, scene: &Scene<'_>, text: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+        self.rows.search(scene, text, page, out)
+    }
+
+    fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+        self.rows.names(scene, page, out)
+    }
+
+    fn values(&self, scene: &Scene<'_>, field: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+        self.rows.values(scene, field, page, out)
+    }
+
+    fn get(&self, scene: &Scene<'_>, id: u32, item: &str, out: &mut Vec<u8>) -> Option<Revision> {
+        let row = scene.tables.of::<Plugin>().get(id);
+        match row.and_then(|row| Some((row, self.plugins.shown_one(row.name.trim())?))) {
+            Some((row, shown)) => {
+                one(Some(row.as_ref()), &shown, out);
+                Some(row.modified())
+            }
+            None => self.rows.get(scene, id, item, out),
+        }
+    }
+
+    fn create<'a>(
+        &self,
+        state: &'a State,
+        body: &'a Body,
+        by: &'a str,
+        ticket: Option<&'a Ticket>,
+    ) -> BoxFuture<'a, Result<u32, Refusal>> {
+        self.rows.create(state, body, by, ticket)
+    }
+
+    fn edit<'a>(
+        &self,
+        state: &'a State,
+        id: u32,
+        body: &'a Body,
+        by: &'a str,
+        only_if: &'a OnlyIf<'a>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.rows.edit(state, id, body, by, only_if)
+    }
+
+    fn delete<'a>(&self, state: &'a State, id: u32, only_if: &'a OnlyIf<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.rows.delete(state, id, only_if)
+    }
+}

@@ -1,0 +1,71 @@
+//! How a plugin has done: what went wrong last, and whether it is asked any more.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use foghorn_types::Timestamp;
+use tracing::{info, warn};
+
+/// A plugin that fails this often in a row is not asked any more until its file changes.
+pub(super) const MOST_FAILURES: u32 = 5;
+/// Between two lines in the log about one plugin.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+/// What went wrong last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    pub what: String,
+    pub at: Timestamp,
+}
+
+#[derive(Default)]
+struct Record {
+    in_a_row: u32,
+    total: u64,
+    last: Option<Failure>,
+    logged: Option<Instant>,
+}
+
+/// Of one version of a plugin's file.
+#[derive(Default)]
+pub(super) struct Health {
+    record: Mutex<Record>,
+}
+
+impl Health {
+    pub(super) fn failed(&self, plugin: &str, event: &'static str, what: &str) {
+        metrics::counter!("foghorn_plugin_failures_total", "plugin" => plugin.to_owned(), "event" => event)
+            .increment(1);
+        let what: String = format!("{event}: {what}").chars().take(500).collect();
+        let (loud, suspended) = {
+            let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+            record.in_a_row += 1;
+            record.total += 1;
+            record.last = Some(Failure { what: what.clone(), at: Timestamp::now() });
+            let loud = record.logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE);
+            if loud {
+                record.logged = Some(Instant::now());
+            }
+            (loud, record.in_a_row == MOST_FAILURES)
+        };
+        if loud {
+            warn!(plugin, what, "a plugin failed; the answer went out without it");
+        }
+        if suspended {
+            info!(plugin, "a plugin failed too often and is not asked any more until its file changes");
+        }
+    }
+
+    pub(super) fn succeeded(&self) {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).in_a_row = 0;
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).in_a_row >= MOST_FAILURES
+    }
+
+    pub(super) fn last(&self) -> (u64, Option<Failure>) {
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        (record.total, record.last.clone())
+    }
+}

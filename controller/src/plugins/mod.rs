@@ -1,0 +1,350 @@
+//! Plugins: scripts that an installation drops into a folder to add classes, to change answers, and to say which classes have
+//! which routes.
+//!
+//! A plugin is one file, `NAME.rhai`. It is compiled when it appears or changes ([`Plugins::follow`]), runs in a sandbox
+//! (`sandbox`) on a thread of its own, and is asked at the six events of a FOG server ([`Event`]). What goes wrong in it is
+//! reported on its `plugin` object and changes nothing else: the answer is then what it would be without the plugin. An answer
+//! that no plugin wants to see costs one atomic load.
+
+mod convert;
+mod declare;
+mod event;
+mod folder;
+mod health;
+mod loaded;
+mod rewrite;
+mod sandbox;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use self::event::Event;
+pub use self::health::Failure;
+pub use self::rewrite::Answer;
+
+use self::folder::Sources;
+use self::loaded::{LoadError, Loaded, Plugin};
+use self::sandbox::Sandbox;
+use crate::state::State;
+use crate::state::classes::Plugin as PluginRow;
+
+/// Wall-clock time of all plugins together for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Time to compile a plugin and to ask it what it is.
+const LOAD_WITHIN: Duration = Duration::from_secs(10);
+/// Larger answers are not shown to plugins: page them.
+const MOST_BYTES: usize = 16 << 20;
+/// Answers that plugins look at, at a time.
+const AT_A_TIME: usize = 4;
+/// Between two looks at the rows of `plugin`, and how many of them there are between two looks at the folder.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOKS_PER_READING: u32 = 4;
+
+/// Whether a plugin of the folder is in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It is.
+    On,
+    /// Its row in the state has `state` 0.
+    Off,
+    /// The file cannot be used.
+    Broken,
+    /// It failed too often in a row.
+    Suspended,
+}
+
+impl Standing {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Broken => "broken",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// A plugin of the folder, as it is shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shown {
+    pub name: String,
+    pub description: String,
+    pub version: String,
+    pub icon: String,
+    pub standing: Standing,
+    /// Calls that failed since its file was loaded.
+    pub failures: u64,
+    pub last: Option<Failure>,
+    /// Names of the classes that it declares.
+    pub classes: Vec<&'static str>,
+    pub events: Vec<Event>,
+}
+
+/// What the folder held at the last look.
+#[derive(Default)]
+struct Known {
+    sources: Sources,
+    off: BTreeSet<String>,
+    suspended: BTreeSet<String>,
+    /// By name, of this very source.
+    results: BTreeMap<String, Arc<Result<Arc<Plugin>, Failure>>>,
+}
+
+/// See the module. One per controller.
+pub struct Plugins {
+    state: Arc<State>,
+    folder: Option<PathBuf>,
+    sandbox: Arc<Sandbox>,
+    loaded: ArcSwap<Loaded>,
+    /// Every file of the folder with what became of it.
+    found: ArcSwap<Vec<(String, Arc<Result<Arc<Plugin>, Failure>>, bool)>>,
+    /// Some answer is to be shown to a plugin.
+    looks: AtomicBool,
+    places: Arc<Semaphore>,
+    known: Mutex<Known>,
+}
+
+impl Plugins {
+    /// Nothing is loaded yet; without a folder nothing ever is.
+    #[must_use]
+    pub fn new(state: Arc<State>, folder: Option<PathBuf>) -> Arc<Self> {
+        Arc::new(Self {
+            sandbox: Arc::new(Sandbox::new(&state)),
+            state,
+            folder,
+            loaded: ArcSwap::default(),
+            found: ArcSwap::default(),
+            looks: AtomicBool::new(false),
+            places: Arc::new(Semaphore::new(AT_A_TIME)),
+            known: Mutex::default(),
+        })
+    }
+
+    /// Keeps up with the folder and with the rows of `plugin` until `cancel`.
+    pub async fn follow(self: Arc<Self>, cancel: CancellationToken) {
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut looks = 0_u32;
+        while cancel.run_until_cancelled(tick.tick()).await.is_some() {
+            looks = looks.wrapping_add(1);
+            let read = looks.is_multiple_of(LOOKS_PER_READING);
+            if cancel.run_until_cancelled(self.look(read)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Reads the folder and the rows now, and puts in force what is there.
+    pub async fn reload(&self) {
+        self.look(true).await;
+    }
+
+    async fn look(&self, read: bool) {
+        let Some(folder) = &self.folder else { return };
+        let mut known = self.known.lock().await;
+        let mut moved = false;
+        if read {
+            let folder = folder.clone();
+            match tokio::task::spawn_blocking(move || folder::read(&folder)).await {
+                Ok(Ok(sources)) if sources != known.sources => {
+                    self.compile(&mut known, sources).await;
+                    moved = true;
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    warn!(error = &error as &dyn std::error::Error, "the plugins stay as they are");
+                }
+                Err(error) => warn!(%error, "the folder of plugins was not read"),
+            }
+        }
+        let off = self.switched_off();
+        let suspended = suspended(&known);
+        if moved || off != known.off || suspended != known.suspended {
+            (known.off, known.suspended) = (off, suspended);
+            self.put_in_force(&mut known).await;
+        }
+    }
+
+    /// Compiles what is new or has changed, forgets what is gone.
+    async fn compile(&self, known: &mut Known, sources: Sources) {
+        let mut results = BTreeMap::new();
+        for (name, source) in &sources {
+            let same = known.sources.get(name) == Some(source);
+            if let Some(result) = known.results.get(name).filter(|_| same) {
+                results.insert(name.clone(), result.clone());
+                continue;
+            }
+            let result = self.load(name, source).await.map(Arc::new).map_err(|error| {
+                warn!(plugin = name, error = &error as &dyn std::error::Error, "a plugin cannot be used");
+                failure(error.to_string())
+            });
+            if result.is_ok() {
+                info!(plugin = name, "a plugin was loaded");
+            }
+            results.insert(name.clone(), Arc::new(result));
+        }
+        for name in known.sources.keys().filter(|name| !sources.contains_key(*name)) {
+            info!(plugin = name, "a plugin is gone");
+        }
+        (known.sources, known.results) = (sources, results);
+    }
+
+    async fn load(&self, name: &str, source: &Result<String, String>) -> Result<Plugin, LoadError> {
+        let source = source.clone().map_err(LoadError::File)?;
+        let (sandbox, name) = (self.sandbox.clone(), name.to_owned());
+        let work = move || Plugin::load(&sandbox, &name, &source);
+        self.apart(Instant::now() + LOAD_WITHIN, work).await.unwrap_or(Err(LoadError::TooLong))
+    }
+
+    async fn put_in_force(&self, known: &mut Known) {
+        let usable: Vec<Arc<Plugin>> = known
+            .results
+            .iter()
+            .filter(|(name, _)| !known.off.contains(*name))
+            .filter_map(|(_, result)| result.as_ref().as_ref().ok().cloned())
+            .collect();
+        let sandbox = self.sandbox.clone();
+        let built = self.apart(Instant::now() + LOAD_WITHIN, move || Loaded::build(&sandbox, usable)).await;
+        let Some((loaded, declared, refused)) = built else {
+            warn!("the plugins were not put together within their time; they stay as they are");
+            return;
+        };
+        let mut found = Vec::with_capacity(known.results.len());
+        for (name, result) in &known.results {
+            let result = match refused.get(name) {
+                Some(why) => Arc::new(Err(failure(why.clone()))),
+                None => result.clone(),
+            };
+            found.push((name.clone(), result, known.off.contains(name)));
+        }
+        self.state.declare(declared);
+        self.looks.store(!loaded.touched.is_empty(), Ordering::Release);
+        self.loaded.store(Arc::new(loaded));
+        self.found.store(Arc::new(found));
+    }
+
+    async fn apart<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Option<R> {
+        let place = tokio::time::timeout_at(deadline, self.places.clone().acquire_owned()).await.ok()?.ok()?;
+        sandbox::apart(place, deadline, work).await
+    }
+
+    /// Plugins whose row has `state` 0. Without a row, and with any other state, a plugin of the folder is on.
+    fn switched_off(&self) -> BTreeSet<String> {
+        self.state.read(|tables| {
+            let rows = tables.of::<PluginRow>().iter();
+            rows.filter(|row| row.state == "0").map(|row| row.name.to_lowercase()).collect()
+        })
+    }
+
+    /// Whether some plugin wants to see answers about this class.
+    #[must_use]
+    pub fn look_at(&self, class: &str) -> bool {
+        self.looks.load(Ordering::Acquire) && self.loaded.load().touched.contains(class)
+    }
+
+    /// Lets plugins change an answer. `None` when it stays as it is, also when plugins fail or take too long.
+    pub async fn rewrite(&self, class: &'static str, answer: Answer, body: Bytes) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        let (sandbox, loaded) = (self.sandbox.clone(), self.loaded.load_full());
+        if body.len() > MOST_BYTES {
+            metrics::counter!("foghorn_plugin_answers_skipped_total", "why" => "large").increment(1);
+            return None;
+        }
+        let until = deadline.into_std();
+        let work = move || rewrite::rewrite(&sandbox, &loaded, class, answer, &body, until);
+        let done = self.apart(deadline + Duration::from_secs(1), work).await;
+        if done.is_none() {
+            metrics::counter!("foghorn_plugin_answers_skipped_total", "why" => "busy").increment(1);
+        }
+        done.flatten()
+    }
+
+    /// Whether plugins leave the class its routes.
+    #[must_use]
+    pub fn is_valid(&self, class: &str) -> bool {
+        self.loaded.load().lists.as_ref().is_none_or(|lists| lists.valid.contains(class))
+    }
+
+    /// Whether plugins leave the class `task` and `cancel`.
+    #[must_use]
+    pub fn has_tasks(&self, class: &str) -> bool {
+        self.loaded.load().lists.as_ref().is_none_or(|lists| lists.tasking.contains(class))
+    }
+
+    /// Whether plugins leave the class `active`.
+    #[must_use]
+    pub fn has_active(&self, class: &str) -> bool {
+        self.loaded.load().lists.as_ref().is_none_or(|lists| lists.active.contains(class))
+    }
+
+    /// Every plugin of the folder, by name.
+    #[must_use]
+    pub fn shown(&self) -> Vec<Shown> {
+        self.found.load().iter().map(|(name, result, off)| shown(name, result, *off)).collect()
+    }
+
+    /// The plugin of the folder with this name, without regard to case.
+    #[must_use]
+    pub fn shown_one(&self, name: &str) -> Option<Shown> {
+        let found = self.found.load();
+        let (name, result, off) = found.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name))?;
+        Some(shown(name, result, *off))
+    }
+}
+
+fn suspended(known: &Known) -> BTreeSet<String> {
+    let working = known.results.values().filter_map(|result| result.as_ref().as_ref().ok());
+    working.filter(|plugin| plugin.health.is_suspended()).map(|plugin| plugin.name.clone()).collect()
+}
+
+fn failure(what: String) -> Failure {
+    Failure { what, at: foghorn_types::Timestamp::now() }
+}
+
+fn shown(name: &str, result: &Result<Arc<Plugin>, Failure>, off: bool) -> Shown {
+    let mut shown = Shown {
+        name: name.to_owned(),
+        description: String::new(),
+        version: String::new(),
+        icon: String::new(),
+        standing: if off { Standing::Off } else { Standing::On },
+        failures: 0,
+        last: None,
+        classes: Vec::new(),
+        events: Vec::new(),
+    };
+    match result {
+        Err(failure) => {
+            shown.standing = if off { Standing::Off } else { Standing::Broken };
+            (shown.failures, shown.last) = (1, Some(failure.clone()));
+        }
+        Ok(plugin) => {
+            let said = &plugin.declaration;
+            (shown.failures, shown.last) = plugin.health.last();
+            if !off && plugin.health.is_suspended() {
+                shown.standing = Standing::Suspended;
+            }
+            shown.description.clone_from(&said.description);
+            shown.version.clone_from(&said.version);
+            shown.icon.clone_from(&said.icon);
+            shown.classes = said.classes.iter().map(|class| class.name).collect();
+            shown.events = plugin.events.iter().copied().collect();
+        }
+    }
+    shown
+}

@@ -1,0 +1,98 @@
+//! Plugins as a FOG server keeps them: whether each is switched on. What a plugin is, and how it does, its file says
+//! ([`crate::plugins`]).
+
+use std::fmt::Write as _;
+
+use md5::{Digest as _, Md5};
+
+use crate::state::class::{Class, Computed, Row, Shape, Unique};
+use crate::state::field::Field;
+use crate::state::json::JsonObject;
+use crate::state::scene::Scene;
+
+/// Whether a plugin is switched on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plugin {
+    pub id: u32,
+    pub name: String,
+    /// `0` switches the plugin of the folder with this name off; anything else leaves it on.
+    pub state: String,
+    pub installed: String,
+    pub version: String,
+    pub anon_1: String,
+    pub anon_2: String,
+    pub anon_3: String,
+    pub anon_4: String,
+    pub anon_5: String,
+}
+
+impl Plugin {
+    /// What a FOG server shows as `hash`: it depends on the name alone.
+    #[must_use]
+    pub fn hash(name: &str) -> String {
+        Md5::digest(name.as_bytes()).iter().fold(String::with_capacity(32), |mut text, byte| {
+            let _infallible = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+impl Class for Plugin {
+    const NAME: &'static str = "plugin";
+    const ABOUT: &'static str =
+        "A plugin: a script in the controller's folder of plugins, a row that switches it on or off, or both.";
+    const FIELDS: &'static [Field<Self>] = &[
+        Field::id(|c: &Self| c.id).about("Number of the row; absent for a plugin of the folder without one."),
+        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("Name of the plugin: that of its file without the ending."),
+        Field::text("state", 1, |c: &Self| &c.state, |c| &mut c.state)
+            .about("0 switches the plugin off within a second; 1 counts it as active in lists."),
+        Field::text("installed", 1, |c: &Self| &c.installed, |c| &mut c.installed)
+            .about("1 counts it as installed in lists; without effect on the plugin."),
+        Field::text("version", 100, |c: &Self| &c.version, |c| &mut c.version)
+            .about("Free text. The version of the script itself is shown for a plugin of the folder without a row."),
+        Field::text("pAnon1", 100, |c: &Self| &c.anon_1, |c| &mut c.anon_1).about("Free text for the plugin's users."),
+        Field::text("pAnon2", 100, |c: &Self| &c.anon_2, |c| &mut c.anon_2).about("Free text for the plugin's users."),
+        Field::text("pAnon3", 100, |c: &Self| &c.anon_3, |c| &mut c.anon_3).about("Free text for the plugin's users."),
+        Field::text("pAnon4", 100, |c: &Self| &c.anon_4, |c| &mut c.anon_4).about("Free text for the plugin's users."),
+        Field::text("pAnon5", 100, |c: &Self| &c.anon_5, |c| &mut c.anon_5).about("Free text for the plugin's users."),
+    ];
+    const COMPUTED: &'static [Computed] = &[
+        Computed {
+            name: "location",
+            shape: Shape::OptionalText,
+            about: "The plugin's file, relative to the folder of plugins' parent; null without one.",
+        },
+        Computed { name: "description", shape: Shape::OptionalText, about: "What the plugin says of itself." },
+        Computed { name: "icon", shape: Shape::OptionalText, about: "Icon that the plugin names for pages." },
+        Computed { name: "runinclude", shape: Shape::Texts, about: "The plugin's name and its file." },
+        Computed { name: "hash", shape: Shape::Text, about: "MD5 of the name, hexadecimal, as a FOG server shows it." },
+    ];
+    const NAMED: bool = true;
+
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn set_id(&mut self, id: u32) {
+        self.id = id;
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn uniques(&self) -> Vec<Unique> {
+        vec![Unique::name(&self.name)]
+    }
+
+    fn extras(row: Option<&Row<Self>>, _scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        let name = row.map_or("", |row| row.name.as_str());
+        out.null("location");
+        out.null("description");
+        out.null("icon");
+        out.texts("runinclude", [name, &format!("../lib/plugins/{}/html/run.php", name.to_lowercase())]);
+        out.text("hash", &Self::hash(name));
+    }
+}
