@@ -90,6 +90,16 @@ pub enum Shape {
     Plain(&'static str),
     /// An object of the named class as it is when asked for by id.
     Full(&'static str),
+    /// The same; of one that is gone little more than its id; no member at all where another member stands for it.
+    Sometimes(&'static str),
+}
+
+impl Shape {
+    /// Whether the member is always there.
+    #[must_use]
+    pub fn is_sure(self) -> bool {
+        !matches!(self, Self::Sometimes(_))
+    }
 }
 
 /// A class of objects. Adding one is one file in [`super::classes`] and one line in its list.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::bodies::{closed, has, id, list, may, object, or_null, text, yes_or_no};
+use super::bodies::{closed, count, has, id, list, may, object, or_null, text, time, yes_or_no};
 use super::classes::schema_ref;
 use super::native::{Native, WITH_BODY, WRITING, numbered};
 use super::operation::Operation;
@@ -79,16 +79,53 @@ pub(super) fn bodies() -> Vec<(&'static str, Value)> {
             object(
                 "A part of the audit log, the newest first.",
                 vec![
-                    has(
-                        "entries",
-                        list(json!({"type": "object"})),
-                        "Who changed what, when and from where; never a value.",
-                    ),
-                    may("next", text(), "Where to go on, as the parameter before."),
+                    has("entries", list(schema_ref("AuditEntry")), "Who changed what."),
+                    may("next", text(), "Where to go on, as the parameter before; absent at the end of the log."),
+                ],
+            ),
+        ),
+        ("AuditEntry", entry()),
+        (
+            "AuditChange",
+            object(
+                "One object that was changed, never with a value.",
+                vec![
+                    has("class", text(), "Class of the object."),
+                    has("id", text(), "Its number, or the name of a setting; empty for what has neither."),
+                    has("what", json!({"type": "string", "enum": ["created", "changed", "deleted"]}), "What happened."),
+                    has("fields", list(text()), "Fields that changed; those of a new object that are not empty."),
                 ],
             ),
         ),
     ]
+}
+
+/// Parameters of the audit log by name.
+const AUDIT_PARAMETERS: &[(&str, &str)] = &[
+    ("class", "Only changes of this class."),
+    ("id", "Only changes of the object with this number, or of the setting with this name."),
+    ("user", "Only what this user did, by number or name."),
+    ("since", "Only what was done since then, RFC 3339."),
+    ("before", "Where to go on: `next` of an earlier answer."),
+    ("limit", "Most entries in the answer, 1 to 1000; 100 when absent."),
+];
+
+fn entry() -> Value {
+    object(
+        "One change as somebody asked for it.",
+        vec![
+            has("at", time(), "When."),
+            has("user", count(), "Number of the user."),
+            has("name", text(), "Name of the user."),
+            has("from", text(), "Address that asked."),
+            has("method", text(), "Method of the request."),
+            has("path", text(), "Path of the request."),
+            has("request", text(), "Name of the request in logs and traces; empty when it had none."),
+            may("idempotency_key", text(), "Key of the request, when it had one."),
+            has("changes", list(schema_ref("AuditChange")), "What was changed."),
+            has("more", count(), "Changes beside those that are listed."),
+        ],
+    )
 }
 
 impl Native<'_> {
@@ -130,8 +167,8 @@ impl Native<'_> {
         let token = self_closed("api_token", "Replace the API token").gives(200, "The token.", schema_ref("TokenMade"));
         self.user_route("post", "/foghorn/v1/api/token", token);
         let mut audit = self_closed("audit", "Show the audit log").gives(200, "Entries.", schema_ref("AuditPage"));
-        for name in ["class", "id", "user", "since", "before", "limit"] {
-            audit = audit.in_query(name, "Which entries.", text());
+        for (name, about) in AUDIT_PARAMETERS {
+            audit = audit.in_query(name, about, text());
         }
         self.user_route("get", "/foghorn/v1/audit", audit.may_fail(&[(400, "Problem")]));
     }

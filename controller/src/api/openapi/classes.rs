@@ -29,7 +29,8 @@ fn shown(class: &ClassSchema) -> Value {
         properties.insert(member.name.to_string(), computed(member));
     }
     let fields = class.fields.iter().filter(|field| !field.shadowed);
-    let required = fields.map(|field| &field.name).chain(class.computed.iter().map(|member| &member.name));
+    let sure = class.computed.iter().filter(|member| member.shape.is_sure()).map(|member| &member.name);
+    let required = fields.map(|field| &field.name).chain(sure);
     json!({
         "type": "object",
         "description": sentence(&class.about),
@@ -228,6 +229,16 @@ fn computed(member: &MemberSchema) -> Value {
         Shape::Empty => json!({"type": "object"}),
         Shape::Plain(class) => schema_ref(&format!("{class}_plain")),
         Shape::Full(class) => schema_ref(class),
+        Shape::Sometimes(class) => {
+            let id = json!({"type": "string", "description": "Number of the object."});
+            let left = json!({
+                "type": "object",
+                "description": "What is shown of an object that is gone.",
+                "required": ["id"],
+                "properties": {"id": id},
+            });
+            json!({"anyOf": [schema_ref(class), left]})
+        }
     };
     property["description"] = sentence(&member.about).into();
     property

@@ -10,6 +10,7 @@ mod legacy;
 mod native;
 mod operation;
 mod pages;
+mod schedules;
 mod snapins;
 #[cfg(test)]
 mod tests;

@@ -120,47 +120,6 @@ impl Native<'_> {
         self.paths.add("post", "/foghorn/v1/hosts/{id}/boot-token", operation);
     }
 
-    fn schedules(&mut self) {
-        let text = json!({"type": "string"});
-        let action = json!({
-            "type": "object",
-            "required": ["rule", "action", "due"],
-            "properties": {"rule": {"type": "integer"}, "action": text.clone(), "due": text},
-        });
-        let gives = json!({
-            "type": "object",
-            "required": ["actions"],
-            "properties": {"actions": {"type": "array", "items": action}},
-        });
-        let operation =
-            numbered(self.closed("hosts", "power", "Take what a host's client is to do with its power"), "host")
-                .gives(200, "Each thing is told once.", gives)
-                .may_fail(WRITING)
-                .may_fail(&[(400, "Problem"), (404, "Problem")]);
-        self.paths.add("get", "/foghorn/v1/hosts/{id}/power", operation);
-        let (takes, gives) = (schema_ref("UserTrackingReport"), schema_ref("UserTrackingStored"));
-        let operation = numbered(self.closed("hosts", "track_user", "Report who uses a host"), "host")
-            .takes(takes, true)
-            .gives(201, "It is stored.", gives)
-            .may_fail(WITH_BODY)
-            .may_fail(WRITING)
-            .may_fail(&[(404, "Problem")]);
-        self.paths.add("post", "/foghorn/v1/hosts/{id}/user-tracking", operation);
-        let schedule = json!({
-            "type": "object",
-            "required": ["id", "name", "task_type", "target", "target_name", "active", "outcome"],
-        });
-        let gives = json!({
-            "type": "object",
-            "required": ["schedules"],
-            "properties": {"schedules": {"type": "array", "items": schedule}},
-        });
-        let operation = self
-            .closed("tasks", "schedules", "List scheduled tasks: when they come next and how they went")
-            .gives(200, "In the order of names.", gives);
-        self.paths.add("get", "/foghorn/v1/schedules", operation);
-    }
-
     fn nodes(&mut self) {
         let gives = schema_ref("NodeList");
         let operation = self.closed("nodes", "nodes", "List storage nodes as they are now").gives(200, "By id.", gives);

@@ -158,8 +158,8 @@ impl Class for ScheduledTask {
             .about("Kept; a host is given the image that it has when the task is created."),
     ];
     const COMPUTED: &'static [Computed] = &[
-        Computed { name: "host", shape: Shape::Full("host"), about: "The host; absent when it is for a group." },
-        Computed { name: "group", shape: Shape::Full("group"), about: "The group; absent when it is for a host." },
+        Computed { name: "host", shape: Shape::Sometimes("host"), about: "The host; absent when it is for a group." },
+        Computed { name: "group", shape: Shape::Sometimes("group"), about: "The group; absent when it is for a host." },
         Computed { name: "tasktype", shape: Shape::Plain("tasktype"), about: "What is created." },
         Computed {
             name: "runtime",
