@@ -31,6 +31,8 @@ pub struct ClassSchema {
     pub named: bool,
     /// The field that makes objects current, for a class with an `active` route.
     pub current: Option<Text>,
+    /// An id without an object is answered with little more than the id; see [`Class::ANY_ID`].
+    pub any_id: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -136,6 +138,7 @@ impl ClassSchema {
             relations: Vec::new(),
             named: class.is_named(),
             current: class.active.map(Text::from),
+            any_id: false,
         };
         schema.accept(declared.members_of(class.name));
         schema
@@ -161,6 +164,7 @@ impl ClassSchema {
             relations: C::RELATIONS.iter().map(|name| (*name).into()).collect(),
             named: C::NAMED,
             current: C::CURRENT.map(|current| current.field.into()),
+            any_id: C::ANY_ID.is_some(),
         }
     }
 }

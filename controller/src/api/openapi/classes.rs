@@ -11,6 +11,17 @@ pub(super) fn schema_ref(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
+/// An object, or what is shown in its place when there is none.
+pub(super) fn or_less(class: &str) -> Value {
+    let less = json!({
+        "type": "object",
+        "description": "What is shown when there is no such object.",
+        "required": ["id"],
+        "properties": {"id": {"type": "string", "pattern": "^[0-9]+$", "description": "The number that was asked for."}},
+    });
+    json!({"anyOf": [schema_ref(class), less]})
+}
+
 /// Adds everything that operations of the class refer to.
 pub(super) fn add(class: &ClassSchema, schemas: &mut Map<String, Value>) {
     let name = &class.name;
@@ -229,16 +240,7 @@ fn computed(member: &MemberSchema) -> Value {
         Shape::Empty => json!({"type": "object"}),
         Shape::Plain(class) => schema_ref(&format!("{class}_plain")),
         Shape::Full(class) => schema_ref(class),
-        Shape::Sometimes(class) => {
-            let id = json!({"type": "string", "description": "Number of the object."});
-            let left = json!({
-                "type": "object",
-                "description": "What is shown of an object that is gone.",
-                "required": ["id"],
-                "properties": {"id": id},
-            });
-            json!({"anyOf": [schema_ref(class), left]})
-        }
+        Shape::Sometimes(class) => or_less(class),
     };
     property["description"] = sentence(&member.about).into();
     property

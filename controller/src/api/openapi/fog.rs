@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::classes::schema_ref;
+use super::classes::{or_less, schema_ref};
 use super::operation::{Operation, Paths};
 use crate::state::schema::ClassSchema;
 
@@ -174,7 +174,9 @@ impl Routes<'_> {
 
     fn objects(&mut self) {
         let name = &self.class.name;
-        let get = numbered(self.one("get", &format!("Show one object of class {name}")))
+        let shown = if self.class.any_id { or_less(name) } else { schema_ref(name) };
+        let get = numbered(self.operation("get", &format!("Show one object of class {name}")))
+            .gives(200, "The object.", shown)
             .shared("Secrets")
             .may_fail(&[(404, "NotFound")]);
         let items: Vec<&str> = self.class.items.iter().map(|item| item.name.as_ref()).chain(["all"]).collect();
