@@ -45,14 +45,6 @@ def only_documented_refusals_above_499(ctx, response, case):
         raise AssertionError(f"{place} was answered {response.status_code} without a reason: {response.content[:300]!r}")
 
 
-def may_be_empty(case, status):
-    answer = case.operation.definition.raw["responses"].get(str(status), {})
-    if "$ref" in answer:
-        name = answer["$ref"].rsplit("/", 1)[-1]
-        answer = case.operation.schema.raw_schema["components"]["responses"][name]
-    return answer.get("x-foghorn-may-be-empty", False)
-
-
 def changes_a_node(operation):
     path = operation.path
     of_class = path.startswith("/fog/storagenode/{id}") and operation.method.upper() != "GET"
@@ -68,10 +60,3 @@ def map_path_parameters(ctx, path_parameters):
     if changes_a_node(ctx.operation) and str(path_parameters["id"]) == str(NODE):
         return {**path_parameters, "id": NODE + 1}
     return path_parameters
-
-
-@schemathesis.hook
-def after_call(ctx, case, response):
-    """An answer that the document allows to be empty is judged as one with a body would be."""
-    if not response.content and may_be_empty(case, response.status_code):
-        response.content = b'{"error":"no body"}'

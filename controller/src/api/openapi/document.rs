@@ -117,12 +117,8 @@ fn responses() -> Value {
             "content": {"application/json": {"schema": classes::schema_ref("fog_error")}},
         })
     };
-    // FOG answers some refusals without a word; the same status with a body says more.
-    let maybe = |about: &str| {
-        let mut response = error(about);
-        response["x-foghorn-may-be-empty"] = true.into();
-        response
-    };
+    // FOG answers some refusals without a word. Generated clients would read JSON out of nothing if it were declared.
+    let maybe = |about: &str| json!({"description": format!("{about} A body, when there is one, is a `fog_error`.")});
     let problem_header = json!({
         "foghorn-problem": {
             "description": "What the body does not say: which field, and why.",
