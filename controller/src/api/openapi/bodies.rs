@@ -7,7 +7,8 @@ use super::classes::schema_ref;
 
 /// Adds every body to the schemas of the document.
 pub(super) fn add(schemas: &mut Map<String, Value>) {
-    let of_areas = super::accounts::bodies().into_iter().chain(super::schedules::bodies()).chain(super::snapins::bodies());
+    let of_areas =
+        super::accounts::bodies().into_iter().chain(super::schedules::bodies()).chain(super::snapins::bodies());
     let own = enrolment().into_iter().chain(hosts()).chain(nodes()).chain(tasks()).chain(images());
     for (name, schema) in own.chain(of_areas) {
         schemas.insert(name.to_owned(), schema);
