@@ -132,7 +132,6 @@ fn every_outcome_has_its_exit_code() {
         assert!(begun.elapsed() < PATIENCE, "{}", String::from_utf8_lossy(&site.run("task list").stdout));
         std::thread::sleep(Duration::from_millis(100));
     }
-    assert_eq!(site.exit("image delete win11 --yes"), Some(6), "the task needs it");
     assert_eq!(site.exit("task wait 1 --timeout 1s"), Some(1), "nobody works on it");
     assert_eq!(site.exit("task cancel 1"), Some(0));
     assert_eq!(site.exit("task cancel 1"), Some(6), "it has ended");
