@@ -129,6 +129,8 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     /// required fields are there, and such a class has none. A get of an id without a row then shows the id and the fields
     /// named here, an edit stores a row under that id, a delete has nothing to do and says so with success.
     const ANY_ID: Option<&'static [&'static str]> = None;
+    /// Whether making an object matters to changes of others, which then use [`Draft::require_no_new`].
+    const ANNOUNCED: bool = false;
     /// Number of secondary indexes.
     const INDEXES: usize = 0;
 

@@ -12,6 +12,7 @@ use foghorn_types::Timestamp;
 use super::actor::Actor;
 use super::audit::{self, Notes};
 use super::class::{Clash, Class, Row};
+use super::ids::{Given, IdLoan};
 use super::key;
 use super::record;
 use super::refusal::Refusal;
@@ -29,8 +30,7 @@ pub struct Draft<'t> {
     tables: &'t Tables,
     compares: BTreeMap<String, Compare>,
     ops: BTreeMap<String, Op>,
-    /// Last id given out by this draft, by class.
-    last_ids: HashMap<&'static str, u32>,
+    ids: IdLoan,
     /// Guard keys that this draft takes, with the new owner.
     taken: HashMap<String, u32>,
     /// Which draft of a change in steps this is, from 0.
@@ -44,12 +44,12 @@ pub struct Draft<'t> {
 }
 
 impl<'t> Draft<'t> {
-    pub(crate) fn new(tables: &'t Tables, step: usize) -> Self {
+    pub(crate) fn new(tables: &'t Tables, ids: IdLoan, step: usize) -> Self {
         Self {
             tables,
             compares: BTreeMap::new(),
             ops: BTreeMap::new(),
-            last_ids: HashMap::new(),
+            ids,
             taken: HashMap::new(),
             step,
             bytes: 0,
@@ -99,47 +99,52 @@ impl<'t> Draft<'t> {
         self.tables
     }
 
-    /// A new id of class `C`, one above the last that was ever given out.
+    /// A new id of class `C`: one that was never given out, the smallest that this controller has.
     pub fn next_id<C: Class>(&mut self) -> u32 {
         self.next_id_of(C::NAME)
     }
 
     /// See [`Draft::next_id`].
     pub(super) fn next_id_of(&mut self, class: &'static str) -> u32 {
-        let sequence = self.require_sequence(class);
-        let last = self.last_ids.entry(class).or_insert(sequence);
-        *last += 1;
-        let id = *last;
-        self.put(key::sequence(class), Bytes::from(id.to_string()));
-        id
+        match self.ids.next(class, self.tables) {
+            Given::FromMemory(id) => id,
+            Given::FromBlock { id, end } => {
+                self.put_sequence(class, end);
+                id
+            }
+        }
     }
 
     /// Keeps later ids of class `C` above one that was not given out by counting.
     pub fn skip_to<C: Class>(&mut self, id: u32) {
-        let sequence = self.require_sequence(C::NAME);
-        let last = self.last_ids.entry(C::NAME).or_insert(sequence);
-        *last = id.max(*last);
-        let last = *last;
-        self.put(key::sequence(C::NAME), Bytes::from(last.to_string()));
+        let end = self.ids.skip(C::NAME, id, self.tables);
+        self.put_sequence(C::NAME, end);
     }
 
-    /// Makes worthless every other draft that relies on this class's sequence, without giving out an id.
-    pub(super) fn touch_sequence(&mut self, class: &'static str) {
-        let sequence = self.require_sequence(class);
-        let last = *self.last_ids.entry(class).or_insert(sequence);
-        self.put(key::sequence(class), Bytes::from(last.to_string()));
-    }
-
-    /// The draft is worth nothing if the class's sequence moves meanwhile; returns the last id.
-    pub(super) fn require_sequence(&mut self, class: &str) -> u32 {
-        let sequence = self.tables.sequence(class);
+    /// Moves the last id that belongs to anybody; the draft is worth nothing if somebody else does meanwhile.
+    fn put_sequence(&mut self, class: &str, end: u32) {
         let key = key::sequence(class);
-        let compare = match sequence {
+        let compare = match self.tables.sequence(class) {
             Some(sequence) => Compare::ModifiedAt(key.clone(), sequence.modified),
             None => Compare::Absent(key.clone()),
         };
+        self.compares.insert(key.clone(), compare);
+        self.put(key, Bytes::from(end.to_string()));
+    }
+
+    /// Makes worthless every other draft that relies on no new object of this class.
+    pub(super) fn announce(&mut self, class: &str, id: u32) {
+        self.put(key::announcement(class), Bytes::from(id.to_string()));
+    }
+
+    /// The draft is worth nothing if an object of this class is announced meanwhile.
+    pub(super) fn require_unannounced(&mut self, class: &str) {
+        let key = key::announcement(class);
+        let compare = match self.tables.announced(class) {
+            Some(revision) => Compare::ModifiedAt(key.clone(), revision),
+            None => Compare::Absent(key.clone()),
+        };
         self.compares.insert(key, compare);
-        sequence.map_or(0, |sequence| sequence.last)
     }
 
     /// Stores a new object under the id it has, or under the next one when it has none.
@@ -156,6 +161,9 @@ impl<'t> Draft<'t> {
         self.notes.changed(&key, &C::default(), &object);
         self.compares.insert(key.clone(), Compare::Absent(key.clone()));
         self.put(key, record::encode(&object));
+        if C::ANNOUNCED {
+            self.announce(C::NAME, id);
+        }
         Ok(id)
     }
 
@@ -192,9 +200,11 @@ impl<'t> Draft<'t> {
         self.compares.entry(key.clone()).or_insert(Compare::Present(key));
     }
 
-    /// The draft is worth nothing if an object of class `C` is created meanwhile.
+    /// The draft is worth nothing if an object of class `C` is created meanwhile. The class has to be
+    /// [`Class::ANNOUNCED`]; the compiler checks it.
     pub fn require_no_new<C: Class>(&mut self) {
-        self.require_sequence(C::NAME);
+        const { assert!(C::ANNOUNCED, "a class whose new objects matter to others says so: ANNOUNCED") };
+        self.require_unannounced(C::NAME);
     }
 
     /// Adds a compare about a key that is not an object's.
@@ -299,18 +309,16 @@ impl<'t> Draft<'t> {
             .find_map(|unique| table.owner(unique.field, &unique.value))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ops.is_empty()
-    }
-
-    /// The transaction, with an entry in the audit log when somebody asked for it.
-    pub(crate) fn into_txn(mut self, actor: Option<&Actor>) -> Txn {
-        if let Some(actor) = actor
+    /// The transaction, with an entry in the audit log when somebody asked for it, and the ids to be told what became of it.
+    pub(crate) fn into_parts(mut self, actor: Option<&Actor>) -> (Txn, IdLoan) {
+        // What changes nothing is no entry either.
+        if !self.ops.is_empty()
+            && let Some(actor) = actor
             && let Some(op) = audit::put_op(actor, self.ops.values(), &self.notes, self.tables, Timestamp::now())
         {
             self.operate(op);
         }
-        Txn { compares: self.compares.into_values().collect(), ops: self.ops.into_values().collect() }
+        (Txn { compares: self.compares.into_values().collect(), ops: self.ops.into_values().collect() }, self.ids)
     }
 }
 

@@ -5,7 +5,8 @@
 //! | --- | --- |
 //! | `/foghorn/v1/obj/<class>/<id, ten digits>` | record of one object (`state/record.rs`) |
 //! | `/foghorn/v1/uniq/<class>/<field>/<value>` | id of the object that owns the value |
-//! | `/foghorn/v1/seq/<class>` | last id given out in the class |
+//! | `/foghorn/v1/seq/<class>` | last id of the class that some controller may give out ([`super::ids`]) |
+//! | `/foghorn/v1/new/<class>` | id of the last object made; for [`super::class::Class::ANNOUNCED`] only |
 //! | `/foghorn/v1/setting/<name>` | settings ([`super::settings`]) |
 //! | `/foghorn/v1/schedule/…`, `/wake/…` | see [`super::schedule`], [`super::wake`] |
 //! | `/foghorn/v1/idem/<user, ten digits>/<hash of the key>` | a request with an idempotency key ([`super::keyed`]) |
@@ -24,6 +25,9 @@ pub enum Place<'a> {
     },
     Unique,
     Sequence {
+        class: &'a str,
+    },
+    Announcement {
         class: &'a str,
     },
     Setting {
@@ -50,6 +54,12 @@ pub fn sequence(class: &str) -> String {
     format!("{ROOT}seq/{class}")
 }
 
+/// Written whenever an object of the class is made. Nobody has to compare it who makes one, so makers don't conflict.
+#[must_use]
+pub fn announcement(class: &str) -> String {
+    format!("{ROOT}new/{class}")
+}
+
 #[must_use]
 pub fn setting(name: &str) -> String {
     format!("{ROOT}setting/{name}")
@@ -70,6 +80,7 @@ pub fn parse(key: &str) -> Result<Place<'_>, String> {
         }
         "uniq" => Place::Unique,
         "seq" => Place::Sequence { class: rest },
+        "new" => Place::Announcement { class: rest },
         "setting" => Place::Setting { name: rest },
         other => Place::Other(other),
     })
@@ -84,6 +95,7 @@ mod tests {
         assert_eq!(parse(&object("host", 7)), Ok(Place::Object { class: "host", id: 7 }));
         assert_eq!(parse(&unique("host", "name", "A/B")), Ok(Place::Unique));
         assert_eq!(parse(&sequence("os")), Ok(Place::Sequence { class: "os" }));
+        assert_eq!(parse(&announcement("task")), Ok(Place::Announcement { class: "task" }));
         assert_eq!(parse("/foghorn/v1/run/1"), Ok(Place::Other("run")));
         assert!(parse("/other/x").is_err() && parse("/foghorn/v1/obj/host/x").is_err());
     }

@@ -14,6 +14,7 @@ pub mod draft;
 pub mod dynamic;
 pub mod enrolment;
 pub mod field;
+mod ids;
 pub mod json;
 pub mod key;
 pub mod keyed;
@@ -50,6 +51,7 @@ pub use refusal::Refusal;
 pub use tables::Tables;
 
 use self::dynamic::Declared;
+use self::ids::{IdLoan, IdPools};
 use crate::store::cache::WatchCache;
 use crate::store::{Revision, Store, StoreError, Txn, TxnOutcome};
 
@@ -66,6 +68,7 @@ pub struct State {
     store: Arc<dyn Store>,
     cache: Arc<WatchCache<Tables>>,
     declared: ArcSwap<Declared>,
+    ids: Arc<IdPools>,
 }
 
 /// Why a transaction did not do what it should.
@@ -96,7 +99,7 @@ impl State {
         cancel: CancellationToken,
     ) -> Result<(Arc<Self>, JoinHandle<()>), Refusal> {
         let (cache, task) = WatchCache::start(store.clone(), key::ROOT, cancel).await?;
-        let state = Arc::new(Self { store, cache, declared: ArcSwap::default() });
+        let state = Arc::new(Self { store, cache, ids: Arc::default(), declared: ArcSwap::default() });
         seed::ensure(&state).await?;
         Ok((state, task))
     }
@@ -167,21 +170,22 @@ impl State {
         let actor = actor::current();
         for _ in 0..ATTEMPTS {
             changed.mark_unchanged();
-            let (result, postponed, txn) = self.read(|tables| {
-                let mut draft = Draft::new(tables, step);
-                draft.notes.want(actor.is_some());
-                let result = change(&mut draft)?;
-                let postponed = draft.postponed();
-                let txn = (!draft.is_empty()).then(|| draft.into_txn(actor.as_deref()));
-                Ok::<_, Refusal>((result, postponed, txn))
-            })?;
-            let Some(txn) = txn else { return Ok((result, postponed)) };
-            match self.commit(txn).await? {
-                TxnOutcome::Committed(_) => return Ok((result, postponed)),
-                // The one who was faster is not in our tables yet, or came while we were drafting.
-                TxnOutcome::Conflict => {
+            let (result, postponed, txn, ids) = self.read(|tables| self.draft(tables, step, actor.as_deref(), &mut change))?;
+            if txn.ops.is_empty() {
+                return Ok((result, postponed)); // An id that was taken for nothing is used up, as on a FOG server.
+            }
+            match self.commit(txn).await {
+                Ok(TxnOutcome::Committed(_)) => {
+                    ids.stored();
+                    return Ok((result, postponed));
+                }
+                Ok(TxnOutcome::Conflict) => {
+                    ids.give_back();
+                    // The one who was faster is not in our tables yet, or came while we were drafting.
                     let _either_is_fine = tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;
                 }
+                // It may have been stored: its ids must not come again.
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Refusal::Contended)
@@ -196,6 +200,28 @@ impl State {
     /// Replaces what plugins declare. Rows are not touched: those of a class that is gone wait for it.
     pub fn declare(&self, declared: Declared) {
         self.declared.store(Arc::new(declared));
+    }
+
+    /// Lets `change` fill a draft. When it refuses, the ids that it took go back.
+    fn draft<R>(
+        &self,
+        tables: &Tables,
+        step: usize,
+        actor: Option<&Actor>,
+        change: &mut impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>,
+    ) -> Result<(R, usize, Txn, IdLoan), Refusal> {
+        let mut draft = Draft::new(tables, self.ids.loan(), step);
+        draft.notes.want(actor.is_some());
+        let result = change(&mut draft);
+        let postponed = draft.postponed();
+        let (txn, ids) = draft.into_parts(actor);
+        match result {
+            Ok(result) => Ok((result, postponed, txn, ids)),
+            Err(refusal) => {
+                ids.give_back();
+                Err(refusal)
+            }
+        }
     }
 
     /// Told after every change of the tables.

@@ -36,6 +36,8 @@ pub struct Tables {
     /// Rows of every other class: those of plugins.
     dynamic: DynamicRows,
     sequences: HashMap<String, Sequence>,
+    /// When the last object of each announced class was made.
+    announced: HashMap<String, Revision>,
     pub(crate) runs: Runs,
     pub(crate) contents: Contents,
     snapin_files: SnapinFiles,
@@ -47,7 +49,7 @@ pub struct Tables {
     api: Option<ApiSettings>,
 }
 
-/// The last id that a class has given out.
+/// The last id of a class that some controller may give out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Sequence {
     pub(crate) last: u32,
@@ -60,6 +62,7 @@ impl Default for Tables {
             tables: CLASSES.iter().map(|class| class.new_table()).collect(),
             dynamic: DynamicRows::default(),
             sequences: HashMap::new(),
+            announced: HashMap::new(),
             runs: Runs::default(),
             contents: Contents::default(),
             snapin_files: SnapinFiles::default(),
@@ -201,6 +204,17 @@ impl Tables {
         self.sequences.get(class).copied()
     }
 
+    /// Whether there is such an object of one of our own classes.
+    pub(crate) fn contains(&self, class: &str, id: u32) -> bool {
+        let place = CLASSES.iter().position(|known| known.name() == class);
+        place.is_some_and(|place| self.tables[place].contains(id))
+    }
+
+    /// When the last object of an announced class was made.
+    pub(crate) fn announced(&self, class: &str) -> Option<Revision> {
+        self.announced.get(class).copied()
+    }
+
     fn apply_object(&mut self, class: &str, id: u32, change: &Change) -> Result<(), String> {
         let Some(place) = CLASSES.iter().position(|known| known.name() == class) else {
             return self.dynamic.apply(class, id, change);
@@ -228,6 +242,13 @@ impl Tables {
         Ok(())
     }
 
+    fn apply_announcement(&mut self, class: &str, change: &Change) {
+        match change {
+            Change::Put(entry) => self.announced.insert(class.to_owned(), entry.modified),
+            Change::Delete { .. } => self.announced.remove(class),
+        };
+    }
+
     fn apply_setting(&mut self, name: &str, change: &Change) -> Result<(), String> {
         if name == ApiSettings::NAME {
             self.api = match change {
@@ -248,6 +269,10 @@ impl View for Tables {
         match key::parse(key)? {
             Place::Object { class, id } => self.apply_object(class, id, change),
             Place::Sequence { class } => self.apply_sequence(class, change),
+            Place::Announcement { class } => {
+                self.apply_announcement(class, change);
+                Ok(())
+            }
             Place::Setting { name } => self.apply_setting(name, change),
             // Guards exist for compares; the tables know the same from the rows themselves.
             Place::Unique => Ok(()),

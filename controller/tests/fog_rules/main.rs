@@ -9,6 +9,7 @@
 mod accounts;
 mod audit;
 mod conditions;
+mod contention;
 mod encodings;
 #[allow(dead_code, reason = "another suite uses the rest")]
 #[path = "../store_conformance/engine.rs"]

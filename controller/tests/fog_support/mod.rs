@@ -88,10 +88,20 @@ impl Server {
         Self::start_in(tempfile::tempdir().unwrap(), store).await
     }
 
+    /// One more controller on an engine that `self` was started on.
+    pub async fn beside(&self, store: Arc<dyn Store>) -> Self {
+        Self::start_with(tempfile::tempdir().unwrap(), store, Some(self.first.clone())).await
+    }
+
     async fn start_in(folder: tempfile::TempDir, store: Arc<dyn Store>) -> Self {
+        Self::start_with(folder, store, None).await
+    }
+
+    async fn start_with(folder: tempfile::TempDir, store: Arc<dyn Store>, first: Option<FirstRun>) -> Self {
         let cancel = CancellationToken::new();
         let (state, follower) = State::start(store, cancel.clone()).await.unwrap();
-        let first = app::first_run(&state).await.unwrap().unwrap();
+        let made = app::first_run(&state).await.unwrap();
+        let first = made.or(first).expect("somebody has made the first user");
         let plugins_folder = folder.path().join("plugins");
         let plugins = Plugins::new(state.clone(), Some(plugins_folder.clone()));
         let ctx = Ctx {

@@ -188,6 +188,7 @@ impl Class for Task {
     ];
     const RELATIONS: &'static [&'static str] = &["image", "host", "type", "state", "storagenode", "storagegroup"];
     const NAMED: bool = true;
+    const ANNOUNCED: bool = true;
     const INDEXES: usize = 4;
     const CURRENT: Option<Current> = Some(Current { index: Self::ACTIVE, field: "stateID" });
 

@@ -87,6 +87,7 @@ fn insert(draft: &mut Draft<'_>, class: &ClassSpec, fields: BTreeMap<String, Str
     let key = key::object(class.name, row.id);
     draft.require(Compare::Absent(key.clone()));
     draft.operate(Op::Put { key, value: record::encode(&row), lease: None });
+    draft.announce(class.name, row.id);
     Ok(row.id)
 }
 
@@ -99,7 +100,7 @@ fn update(
     let row = built(class, old.id, fields);
     if require_targets(draft, class, Some(old), &row)? {
         // Whoever deletes what the row now refers to has to notice.
-        draft.touch_sequence(class.name);
+        draft.announce(class.name, row.id);
     }
     guard(draft, class, Some(old), &row)?;
     put(draft, class.name, old, &row);
@@ -218,7 +219,7 @@ fn forget_at(draft: &mut Draft<'_>, class: &str, id: u32, depth: usize) -> Resul
     }
     let dynamic = draft.tables().dynamic();
     for referring in dynamic.referring_to(class) {
-        draft.require_sequence(referring);
+        draft.require_unannounced(referring);
     }
     for (other, row) in dynamic.pointing_at(class, id) {
         if draft.deletes_key(&key::object(&other, row.id)) || !draft.has_room(2 + row.uniques.len(), row.stored_bytes())
