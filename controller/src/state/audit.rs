@@ -149,7 +149,7 @@ fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {
             plain(kind, key.rsplit('/').next().unwrap_or_default().trim_start_matches('0'))
         }
         // Guards, counters and runs go with the objects that are listed.
-        Place::Unique | Place::Sequence { .. } | Place::Other(_) => None,
+        Place::Unique | Place::Sequence { .. } | Place::Announcement { .. } | Place::Other(_) => None,
     }
 }
 

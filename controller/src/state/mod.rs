@@ -170,7 +170,8 @@ impl State {
         let actor = actor::current();
         for _ in 0..ATTEMPTS {
             changed.mark_unchanged();
-            let (result, postponed, txn, ids) = self.read(|tables| self.draft(tables, step, actor.as_deref(), &mut change))?;
+            let (result, postponed, txn, ids) =
+                self.read(|tables| self.draft(tables, step, actor.as_deref(), &mut change))?;
             if txn.ops.is_empty() {
                 return Ok((result, postponed)); // An id that was taken for nothing is used up, as on a FOG server.
             }
@@ -207,7 +208,7 @@ impl State {
         &self,
         tables: &Tables,
         step: usize,
-        actor: Option<&Actor>,
+        actor: Option<&actor::Actor>,
         change: &mut impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>,
     ) -> Result<(R, usize, Txn, IdLoan), Refusal> {
         let mut draft = Draft::new(tables, self.ids.loan(), step);
