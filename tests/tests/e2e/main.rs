@@ -18,8 +18,8 @@ mod fog_replay;
 mod observability;
 mod refusals;
 mod round_trip;
-mod snapins;
 mod slow_clients;
+mod snapins;
 
 /// Runs a scenario once per storage engine, as two tests.
 macro_rules! on_both_engines {

@@ -150,8 +150,14 @@ fn a_boot_token_is_good_once_for_one_host() {
     // Twice.
     let (body, _) = check_in_body(&stack, host_b, MAC_B).unwrap();
     assert_eq!(stack.rest.post("/foghorn/v1/clients/check-in", &body).unwrap().status, 200);
-    let replay = stack.rest.post("/foghorn/v1/clients/check-in", &body).unwrap();
-    assert_eq!(replay.status, 403, "{replay:?}");
+    let mut replay = body.clone();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+    replay["csr_pem"] = json!(csr.pem().unwrap());
+    let replay = stack.rest.post("/foghorn/v1/clients/check-in", &replay).unwrap();
+    assert_eq!(replay.status, 403, "another key: {replay:?}");
+    // Whoever has the key may ask again for an answer that was lost.
+    assert_eq!(stack.rest.post("/foghorn/v1/clients/check-in", &body).unwrap().status, 200);
     // Made up.
     let mut made_up = body.clone();
     let text = made_up["boot_token"].as_str().unwrap();

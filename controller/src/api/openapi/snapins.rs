@@ -21,10 +21,6 @@ fn sha512() -> Value {
 
 /// Bodies by name.
 pub(super) fn bodies() -> Vec<(&'static str, Value)> {
-    let given = object(
-        "There is a snapin to run.",
-        vec![has("next", json!({"type": "string", "const": "run"}), "Run it now.")],
-    );
     let nothing = object(
         "There is nothing to run now.",
         vec![has(
@@ -38,9 +34,11 @@ pub(super) fn bodies() -> Vec<(&'static str, Value)> {
             "SnapinNext",
             json!({
                 "description": "What a host is to run now.",
-                "oneOf": [{"allOf": [given, schema_ref("SnapinRun")]}, nothing],
+                "oneOf": [schema_ref("SnapinStart"), schema_ref("SnapinNone")],
             }),
         ),
+        ("SnapinStart", start()),
+        ("SnapinNone", nothing),
         ("SnapinRun", run()),
         (
             "SnapinResult",
@@ -94,6 +92,16 @@ fn run() -> Value {
             has("url", text(), "Path on this server where the file is."),
         ],
     )
+}
+
+/// A run together with the word that there is one: flat, because generators of clients stumble over nesting.
+fn start() -> Value {
+    let mut start = run();
+    start["properties"]["next"] = json!({"type": "string", "enum": ["run"], "description": "Run it now."});
+    if let Some(required) = start["required"].as_array_mut() {
+        required.push(json!("next"));
+    }
+    start
 }
 
 fn operation(id: &str, summary: &str) -> Operation {
