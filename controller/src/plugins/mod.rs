@@ -101,6 +101,9 @@ struct Known {
     results: BTreeMap<String, Arc<Result<Arc<Plugin>, Failure>>>,
 }
 
+/// A file of the folder: its name, what became of it, whether its row lets it run.
+type Found = (String, Arc<Result<Arc<Plugin>, Failure>>, bool);
+
 /// See the module. One per controller.
 pub struct Plugins {
     state: Arc<State>,
@@ -108,7 +111,7 @@ pub struct Plugins {
     sandbox: Arc<Sandbox>,
     loaded: ArcSwap<Loaded>,
     /// Every file of the folder with what became of it.
-    found: ArcSwap<Vec<(String, Arc<Result<Arc<Plugin>, Failure>>, bool)>>,
+    found: ArcSwap<Vec<Found>>,
     /// Some answer is to be shown to a plugin.
     looks: AtomicBool,
     places: Arc<Semaphore>,

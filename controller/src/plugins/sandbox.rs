@@ -104,6 +104,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`CallError`].
+    #[expect(clippy::too_many_arguments, reason = "what a script may see, each named")]
     pub(super) fn change(
         &self,
         size: Size,
