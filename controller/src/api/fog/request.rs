@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     fn body(chunks: impl IntoIterator<Item = &'static [u8]>) -> Body {
-        let sent = stream::iter(chunks.into_iter().map(|chunk| Ok::<_, std::io::Error>(chunk)).collect::<Vec<_>>());
+        let sent = stream::iter(chunks.into_iter().map(Ok::<_, std::io::Error>).collect::<Vec<_>>());
         Body::from_stream(sent.chain(stream::pending()))
     }
 
