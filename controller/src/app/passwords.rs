@@ -14,7 +14,7 @@ pub(crate) fn hash(password: &[u8]) -> Result<String, String> {
     Argon2::default().hash_password(password).map(|hash| hash.to_string()).map_err(|error| error.to_string())
 }
 
-/// Whether a password is the one that was hashed. As slow as [`hash`], or slower for an imported hash.
+/// Whether a password is the one that was hashed. As slow as hashing it, or slower for an imported hash.
 #[must_use]
 pub fn matches(password: &[u8], hash: &str) -> bool {
     if is_imported(hash) {

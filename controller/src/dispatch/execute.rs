@@ -4,7 +4,6 @@ use foghorn_lifecycle::{Effect, TaskEvent, TransitionError};
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{AdmitClient, CancelSession};
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
-use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, info, info_span};
 
 use super::orders;
@@ -24,10 +23,6 @@ pub enum MoveError {
     #[error("could not store what happened to the task")]
     State(#[from] Refusal),
 }
-
-/// Moves of one process are written one after the other. Nearly each adds a row to a log, whose ids come from one counter: a
-/// room of hosts that check in at once would otherwise overtake each other until some have to give up.
-static TURN: Semaphore = Semaphore::const_new(1);
 
 /// A task after a move.
 #[derive(Clone, Debug)]
@@ -68,8 +63,6 @@ async fn move_task(
     event: TaskEvent,
     mut with: impl FnMut(&mut Run, &mut Draft<'_>) -> Result<(), Refusal>,
 ) -> Result<Moved, MoveError> {
-    // A closed semaphore would only mean that moves race again.
-    let turn = TURN.acquire().await;
     let now = Timestamp::now();
     let moved = ctx.state.write(|draft| {
         let Some(before) = draft.tables().runs.get(task).cloned() else { return Ok(Err(MoveError::NoSuchTask(task))) };
@@ -87,7 +80,6 @@ async fn move_task(
         Ok(Ok(Moved { run: after, effects }))
     });
     let moved = moved.await;
-    drop(turn);
     let moved = moved??;
     info!(%task, state = ?moved.run.life.state(), "task moved");
     perform(ctx, &moved.run, &moved.effects);

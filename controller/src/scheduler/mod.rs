@@ -1,7 +1,7 @@
 //! Fires schedules, sends wake-ups, and keeps multicast sessions where their tasks are.
 //!
-//! Every controller does all of it: what a round does it does under compares ([`fire`]), so there is no leader to lose.
-//! Deciding is pure ([`due`]); time is an argument.
+//! Every controller does all of it: what a round does it does under compares (`fire`), so there is no leader to lose.
+//! Deciding is pure (`due`); time is an argument.
 
 pub(crate) mod due;
 mod fire;

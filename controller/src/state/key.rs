@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `/foghorn/v1/obj/<class>/<id, ten digits>` | record of one object (`state/record.rs`) |
 //! | `/foghorn/v1/uniq/<class>/<field>/<value>` | id of the object that owns the value |
-//! | `/foghorn/v1/seq/<class>` | last id of the class that some controller may give out ([`super::ids`]) |
+//! | `/foghorn/v1/seq/<class>` | last id of the class that some controller may give out (`state::ids`) |
 //! | `/foghorn/v1/new/<class>` | id of the last object made; for [`super::class::Class::ANNOUNCED`] only |
 //! | `/foghorn/v1/setting/<name>` | settings ([`super::settings`]) |
 //! | `/foghorn/v1/schedule/…`, `/wake/…` | see [`super::schedule`], [`super::wake`] |

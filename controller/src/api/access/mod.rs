@@ -1,7 +1,7 @@
 //! The door of the REST API: who is calling, and whether they may do what they ask for. Every request of every dialect
 //! passes here before anything else looks at it.
 //!
-//! What a route needs is in two tables: [`rule`] for the native routes, [`super::fog::needed`] for the FOG dialect. What is
+//! What a route needs is in two tables: `rule` for the native routes, `api::fog::needed` for the FOG dialect. What is
 //! in neither is for administrators only, so a route that somebody forgot to enter is closed, not open.
 
 mod doors;

@@ -1,8 +1,8 @@
 //! `GET /foghorn/v1/events`, also `/events`: changes of objects and progress of tasks as server-sent events.
 //!
-//! One watch of the store ([`hub`]) serves every listener; what a listener may be behind is bounded, and who is further
+//! One watch of the store (`hub`) serves every listener; what a listener may be behind is bounded, and who is further
 //! behind is cut off and comes back with `Last-Event-ID`. The last few thousand changes are remembered for that
-//! ([`history`]); when they do not reach far enough, the listener is told by a `reset`.
+//! (`history`); when they do not reach far enough, the listener is told by a `reset`.
 
 mod history;
 mod hub;

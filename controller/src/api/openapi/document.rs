@@ -57,6 +57,7 @@ fn tags(described: &[ClassSchema]) -> Value {
         ("nodes", "Storage nodes as they are at this moment."),
         ("tasks", "Imaging tasks with their progress, in bytes."),
         ("snapins", "Files of snapins, and hosts that run them."),
+        ("events", "Changes and progress, as server-sent events."),
         ("users", "Users, the API's switch and token, the audit log."),
         ("images", "Contents of images."),
     ];
@@ -86,6 +87,7 @@ fn security() -> Value {
 /// Parameters that many operations share.
 fn parameters() -> Value {
     let query = |name: &str, about: &str, schema: Value| json!({"name": name, "in": "query", "required": false, "description": about, "schema": schema});
+    let header = |name: &str, about: &str, schema: Value| json!({"name": name, "in": "header", "required": false, "description": about, "schema": schema});
     let number = || json!({"type": "integer", "minimum": 0, "maximum": u32::MAX});
     json!({
         "Secrets": {
@@ -93,6 +95,26 @@ fn parameters() -> Value {
             "description": "`show` fills in secret fields, for administrators.",
             "schema": {"type": "string", "enum": ["show"]},
         },
+        "IfMatch": header(
+            "If-Match",
+            "Versions of the object that the change is meant for, as ETag gave them, or *; others are 412.",
+            json!({"type": "string"}),
+        ),
+        "IfNoneMatch": header(
+            "If-None-Match",
+            "Versions that the client has; an answer that is one of them is 304.",
+            json!({"type": "string"}),
+        ),
+        "IdempotencyKey": header(
+            "Idempotency-Key",
+            "For 24 hours the same request under this key is answered as it was the first time, and not carried out again.",
+            json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
+        ),
+        "LastEventId": header(
+            "Last-Event-ID",
+            "Id of the last event that was heard; it goes before since.",
+            json!({"type": "string", "pattern": "^[0-9]*$"}),
+        ),
         "Start": query("start", "Objects to leave out at the beginning.", number()),
         "Length": query("length", "Most objects in the answer; all when absent.", number()),
         "OrderBy": query("orderBy", "Stored field to order by; with - before it, backwards.", json!({"type": "string"})),
@@ -137,6 +159,17 @@ fn responses() -> Value {
         "NotFound": maybe("There is no such object (no body), or what was sent cannot be used."),
         "TooSlow": {"description": "The request took too long.", "content": {"text/plain": {"schema": {"type": "string"}}}},
         "TooLarge": error("The body is larger than 1 MiB."),
+        "NotModified": {
+            "description": "It is one of the versions that If-None-Match names. No body.",
+            "headers": {"etag": {"description": "The version.", "schema": {"type": "string"}}},
+        },
+        "Changed": error("The object is not the version that If-Match names; nothing was changed."),
+        "WrongEncoding": {
+            "description": "Content-Encoding names neither gzip nor zstd. No body.",
+            "headers": {"accept-encoding": {"description": "What is understood.", "schema": {"type": "string"}}},
+        },
+        "KeyBusy": error("The same request under this Idempotency-Key is being carried out; Retry-After says when to ask."),
+        "KeyReused": error("The Idempotency-Key was used for another request; nothing was changed."),
         "TooMany": {"description": "Too many failed log-ins; Retry-After says when to try again."},
         "MissingField": error("A required field is missing."),
         "Refused": error("Refused, as FOG refuses: the name is taken, a value is impossible, a task cannot be created."),

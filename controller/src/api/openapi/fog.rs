@@ -13,6 +13,7 @@ const ALWAYS: &[(u16, &str)] = &[
     (403, "Forbidden"),
     (408, "TooSlow"),
     (413, "TooLarge"),
+    (415, "WrongEncoding"),
     (429, "TooMany"),
     (501, "Unknown"),
     (503, "Unavailable"),
@@ -179,11 +180,13 @@ impl Routes<'_> {
             .gives(200, "The object.", shown)
             .shared("Secrets")
             .may_fail(&[(404, "NotFound")]);
+        let get = tagged(get);
         let items: Vec<&str> = self.class.items.iter().map(|item| item.name.as_ref()).chain(["all"]).collect();
         let item = numbered(self.one("item", &format!("Show one object of class {name} with more of it")))
             .shared("Secrets")
             .in_path("item", "What to add, or all of it.", json!({"type": "string", "enum": items}))
             .may_fail(&[(404, "NotFound")]);
+        let item = tagged(item);
         self.put("get", "get", &["/{id}"], &get);
         if !self.class.items.is_empty() {
             self.put("get", "item", &["/{id}/{item}"], &item);
@@ -196,11 +199,15 @@ impl Routes<'_> {
             .one("create", &format!("Create an object of class {name}"))
             .takes(schema_ref(&format!("{name}_create")), true)
             .may_fail(CHANGES)
-            .may_fail(&[(417, "MissingField")]);
+            .may_fail(&[(417, "MissingField")])
+            .with_headers(200, json!({"etag": etag(), "idempotency-replayed": replayed()}));
+        let create = keyed(create);
         let edit = numbered(self.one("edit", &format!("Change an object of class {name}")))
             .takes(schema_ref(&format!("{name}_edit")), true)
             .may_fail(CHANGES)
-            .may_fail(&[(417, "MissingField")]);
+            .shared("IfMatch")
+            .may_fail(&[(412, "Changed"), (417, "MissingField")])
+            .with_headers(200, json!({"etag": etag()}));
         self.put("post", "create", &["", "/create", "/new"], &create);
         self.put("put", "edit", &["/{id}", "/{id}/edit", "/{id}/update"], &edit);
     }
@@ -208,7 +215,8 @@ impl Routes<'_> {
     fn deletes(&mut self) {
         let delete = numbered(self.operation("delete", &format!("Delete an object of class {}", self.class.name)))
             .gives_nothing(200, "It is gone, and what belonged to it.")
-            .may_fail(&[(404, "NotFound"), (500, "Refused")]);
+            .shared("IfMatch")
+            .may_fail(&[(404, "NotFound"), (412, "Changed"), (500, "Refused")]);
         self.put("delete", "delete", &["/{id}", "/{id}/delete", "/{id}/remove"], &delete);
     }
 
@@ -223,8 +231,9 @@ impl Routes<'_> {
                     "The task was created: an empty text or null, as FOG answers.",
                     json!({"type": ["string", "null"]}),
                 )
-                .may_fail(CHANGES);
-            self.put("post", "task", &["/{id}/task"], &task);
+                .may_fail(CHANGES)
+                .with_headers(200, json!({"idempotency-replayed": replayed()}));
+            self.put("post", "task", &["/{id}/task"], &keyed(task));
         }
         if !crate::api::fog::CANCELLED.contains(&name.as_ref()) {
             return;
@@ -250,10 +259,12 @@ fn paged(operation: Operation) -> Operation {
     ["Start", "Length", "OrderBy", "OrderDir"]
         .into_iter()
         .fold(operation, Operation::shared)
-        .may_fail(&[(400, "BrokenJson")])
+        .shared("IfNoneMatch")
+        .may_fail(&[(304, "NotModified"), (400, "BrokenJson")])
         .with_headers(
             200,
             json!({
+                "etag": etag(),
                 "x-total-count": {
                     "description": "How many there are on all pages, when a page was asked for.",
                     "schema": {"type": "integer", "minimum": 0},
@@ -264,6 +275,27 @@ fn paged(operation: Operation) -> Operation {
                 },
             }),
         )
+}
+
+/// A get whose answer has a version.
+fn tagged(operation: Operation) -> Operation {
+    operation.shared("IfNoneMatch").may_fail(&[(304, "NotModified")]).with_headers(200, json!({"etag": etag()}))
+}
+
+/// A request that may be sent again under a key.
+fn keyed(operation: Operation) -> Operation {
+    operation.shared("IdempotencyKey").may_fail(&[(409, "KeyBusy"), (422, "KeyReused")])
+}
+
+fn etag() -> Value {
+    json!({"description": "Version of the answer, in quotes.", "schema": {"type": "string"}})
+}
+
+fn replayed() -> Value {
+    json!({
+        "description": "Says that this is the answer of an earlier request under the same key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    })
 }
 
 fn numbered(operation: Operation) -> Operation {

@@ -11,8 +11,8 @@ pub(super) struct Native<'a> {
     pub(super) paths: &'a mut Paths,
 }
 
-/// Of every native route: the time limit.
-const ALWAYS: &[(u16, &str)] = &[(408, "TooSlow")];
+/// Of every native route: the time limit, and how a body is packed.
+const ALWAYS: &[(u16, &str)] = &[(408, "TooSlow"), (415, "WrongEncoding")];
 /// Of routes for people: credentials.
 const CLOSED: &[(u16, &str)] = &[(401, "Problem"), (403, "Problem"), (429, "TooMany")];
 /// Of routes that take a body.
@@ -32,6 +32,7 @@ impl Native<'_> {
         self.tasks();
         self.images();
         self.accounts();
+        self.events();
     }
 
     fn open(&self, tag: &str, id: &str, summary: &str) -> Operation {
@@ -171,6 +172,30 @@ impl Native<'_> {
             .gives(200, "In the order of the ids.", gives)
             .may_fail(&[(400, "Problem")]);
         self.paths.add("get", "/foghorn/v1/tasks", operation);
+    }
+
+    fn events(&mut self) {
+        let operation = self
+            .closed("events", "events", "Listen to changes of objects and to progress of tasks")
+            .about(
+                "Events are ready, create, edit, delete, progress and reset; the data of each is a JSON object. The id of \
+                 an event is a revision: who comes back with it is told what it has missed.",
+            )
+            .in_query(
+                "class",
+                "Classes to be told of, with commas between; all when absent.",
+                json!({"type": "string"}),
+            )
+            .in_query(
+                "since",
+                "Revision after which changes are told.",
+                json!({"type": "integer", "format": "int64", "minimum": 0}),
+            )
+            .shared("LastEventId")
+            .gives_as(200, "Events, without an end.", "text/event-stream", json!({"type": "string"}))
+            .may_fail(&[(400, "Problem"), (503, "Problem")]);
+        self.paths.add("get", "/events", operation.alias("events_short"));
+        self.paths.add("get", "/foghorn/v1/events", operation);
     }
 
     fn images(&mut self) {

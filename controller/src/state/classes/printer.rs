@@ -21,7 +21,7 @@ pub struct Printer {
     pub port: String,
     pub file: String,
     pub model: String,
-    /// One of [`KINDS`], in any case.
+    /// One of `KINDS`, in any case.
     pub config: String,
     pub config_file: String,
     pub ip: String,
