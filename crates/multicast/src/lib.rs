@@ -1,0 +1,1 @@
+//! Multicast of an image to many machines: sender and receiver as pure state machines.

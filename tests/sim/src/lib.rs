@@ -1,0 +1,1 @@
+//! A LAN in memory with a virtual clock, to run multicast sessions by seed.
