@@ -110,6 +110,7 @@ async fn serve(ctx: &Ctx, node: StorageNodeId, inbound: &mut Streaming<AgentMess
                 ended(ctx, node, task, convert::ended(message)?).await?;
             }
             Some(Message::Job(report)) => reported(ctx, node, report)?,
+            Some(Message::Multicast(report)) => debug!(session = report.session_id, "a report on a multicast session"),
         }
     }
     Ok(())

@@ -27,6 +27,7 @@ pub fn open_session(run: &Run) -> OpenSession {
         deadline_unix_ms: run.deadline().as_millis(),
         traceparent: run.traceparent.clone().unwrap_or_default(),
         client_fingerprint: run.client_fingerprint.map(|print| print.to_vec()).unwrap_or_default(),
+        multicast: None,
     }
 }
 

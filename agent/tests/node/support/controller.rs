@@ -176,6 +176,7 @@ pub fn capture(task: u32, fingerprint: [u8; 32]) -> OpenSession {
         deadline_unix_ms: (Timestamp::now() + Duration::from_secs(3600)).as_millis(),
         traceparent: String::new(),
         client_fingerprint: fingerprint.to_vec(),
+        multicast: None,
     }
 }
 
