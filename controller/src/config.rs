@@ -1,11 +1,16 @@
 //! The configuration: a TOML file and a few flags in, a checked [`Config`] out. Nothing is read after the start.
 
+mod multicast;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foghorn_types::ByteCount;
 use serde::Deserialize;
+
+pub use self::multicast::MulticastConfig;
+use self::multicast::RawMulticast;
 
 use crate::api::access::Allowance;
 use crate::dispatch::Limits;
@@ -27,6 +32,7 @@ pub struct Config {
     /// How long an entry of the audit log is kept. Default 400 days.
     pub audit_keep: Duration,
     pub snapins: SnapinConfig,
+    pub multicast: MulticastConfig,
     /// Where the credentials of a first start are written (mode 0600) instead of to standard output.
     pub first_run_file: Option<PathBuf>,
     /// Folder of plugins; `plugins` in the data directory when absent.
@@ -132,6 +138,7 @@ impl Config {
             login: LoginConfig::default(),
             audit_keep: DAY * AUDIT_DAYS,
             snapins: SnapinConfig::default(),
+            multicast: MulticastConfig::default(),
             first_run_file: None,
             plugins_dir: None,
         }
@@ -193,6 +200,8 @@ struct Raw {
     audit: RawAudit,
     #[serde(default)]
     snapins: RawSnapins,
+    #[serde(default)]
+    multicast: RawMulticast,
     #[serde(default)]
     plugins: RawPlugins,
     first_run_file: Option<PathBuf>,
@@ -387,6 +396,7 @@ impl Raw {
             login: self.login.check()?,
             audit_keep: self.audit.check()?,
             snapins: self.snapins.check()?,
+            multicast: self.multicast.check()?,
             first_run_file: self.first_run_file,
             plugins_dir: self.plugins.dir,
         }
@@ -460,6 +470,10 @@ mod tests {
             ("data_dir = '/x'\n[login]\ntrusted_proxies = ['proxy']", "trusted_proxies"),
             ("data_dir = '/x'\n[audit]\nkeep_days = 0", "audit.keep_days"),
             ("data_dir = '/x'\n[link]\nadvertise = 'nowhere'", "link.advertise"),
+            ("data_dir = '/x'\n[multicast]\nrange_v4 = '10.0.0.0/8'", "multicast.range_v4"),
+            ("data_dir = '/x'\n[multicast]\nrange_v4 = 'ff18::/112'", "multicast.range_v4"),
+            ("data_dir = '/x'\n[multicast]\nttl = 0", "multicast.ttl"),
+            ("data_dir = '/x'\n[multicast]\nmax_rate = 'fast'", "multicast.max_rate"),
             ("", "data_dir"),
         ] {
             let complaint = complaint(text);

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::Files;
 
-/// Orders that may wait for one agent. An agent that lets more pile up is cut off: it will be told everything afresh
+/// Orders that may wait for one agent: those for a room of hosts come at once. An agent that lets more pile up is cut off: it will be told everything afresh
 /// when it dials in again.
-pub const QUEUE: usize = 256;
+pub const QUEUE: usize = 2048;
 
 type Outgoing = mpsc::Sender<Result<ControllerMessage, tonic::Status>>;
 

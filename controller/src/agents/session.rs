@@ -57,7 +57,7 @@ pub(super) async fn run(
         Ok(live) => live,
         Err(error) => return warn!(%error, "a link did not come about"),
     };
-    let first = || Order::Reconcile(ctx.state.read(|tables| orders::reconcile(tables, id)));
+    let first = || Order::Reconcile(ctx.state.read(|tables| orders::reconcile(tables, &ctx.settings.multicast, id)));
     let Ok(number) = ctx.links.add(id, outgoing, cancel.clone(), first) else { return };
     info!(software = hello.software, quic = hello.quic_address, sessions = hello.sessions.len(), "agent connected");
     ctx.live.set_node(id, live);

@@ -18,6 +18,7 @@ use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
 use crate::app::snapin_files::Uploads;
+use crate::config::MulticastConfig;
 use crate::plugins::Plugins;
 use crate::state::State;
 use crate::trust::Trust;
@@ -43,6 +44,8 @@ pub struct Ctx {
 pub struct Settings {
     /// Time from its creation in which a task must end.
     pub task_deadline: Duration,
+    /// Which groups multicast sessions are sent to, and how.
+    pub multicast: MulticastConfig,
     /// `host:port` under which agents reach the gRPC link.
     pub link_address: String,
     /// Name in the controller's certificate on the link.

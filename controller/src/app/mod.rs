@@ -8,6 +8,7 @@ pub mod enrolment;
 pub(crate) mod history;
 pub mod idempotent;
 mod inventory;
+pub mod multicast;
 pub mod objects;
 pub mod one_time;
 pub mod passwords;

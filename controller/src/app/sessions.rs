@@ -1,10 +1,10 @@
 //! Multicast sessions: opened with the tasks that they are made of, followed while these run, closed with the last of them.
 //!
-//! How a session's image travels is the dispatcher's business; here it is rows.
+//! How a session's image travels is [`super::multicast`]' business; here it is rows.
 
 use foghorn_types::Timestamp;
 
-use super::tasks;
+use super::{multicast, tasks};
 use crate::state::classes::task::state;
 use crate::state::classes::{Image, MulticastSession, MulticastSessionAssociation, Service, StorageNode, Task};
 use crate::state::{Draft, Refusal, Row, State, Tables};
@@ -101,7 +101,10 @@ pub async fn cancel(state: &State, session: u32) -> Result<(), Refusal> {
     tasks::cancel_each(state, &tasks).await?;
     state
         .write(|draft| match draft.tables().of::<MulticastSession>().get(session) {
-            Some(row) if row.is_active() => draft.update(row, &ended(row, state::CANCELLED, Timestamp::now())),
+            Some(row) if row.is_active() => {
+                multicast::free(draft, session);
+                draft.update(row, &ended(draft.tables(), row, state::CANCELLED, Timestamp::now()))
+            }
             _ => Ok(()),
         })
         .await
@@ -149,13 +152,18 @@ pub async fn settle(state: &State, which: Settle) -> Result<(), Refusal> {
                 let tables = draft.tables();
                 let Some(row) = tables.of::<MulticastSession>().get(session) else { return Ok(()) };
                 match settled(tables, row, which, Timestamp::now()) {
-                    Some(settled) => draft.update(row, &settled),
+                    Some(settled) => {
+                        if !settled.is_active() {
+                            multicast::free(draft, session);
+                        }
+                        draft.update(row, &settled)
+                    }
                     None => Ok(()),
                 }
             })
             .await?;
     }
-    Ok(())
+    multicast::sweep(state).await
 }
 
 fn tasks_of(tables: &Tables, session: u32) -> Vec<u32> {
@@ -176,15 +184,16 @@ fn settled(tables: &Tables, row: &Row<MulticastSession>, which: Settle, now: Tim
     }
     let complete = tasks.iter().any(|task| task.state == state::COMPLETE);
     match (complete, which) {
-        (true, _) => Some(ended(row, state::COMPLETE, now)),
-        (false, Settle::All) => Some(ended(row, state::CANCELLED, now)),
+        (true, _) => Some(ended(tables, row, state::COMPLETE, now)),
+        (false, Settle::All) => Some(ended(tables, row, state::CANCELLED, now)),
         (false, Settle::Completed) => None,
     }
 }
 
 /// A cancelled session gives its name back, as on a FOG server.
-fn ended(row: &Row<MulticastSession>, end: u32, now: Timestamp) -> MulticastSession {
-    let session = MulticastSession { state: end, ..MulticastSession::clone(row) };
+fn ended(tables: &Tables, row: &Row<MulticastSession>, end: u32, now: Timestamp) -> MulticastSession {
+    let clients = row.joined(tables).unwrap_or(row.clients);
+    let session = MulticastSession { state: end, clients, ..MulticastSession::clone(row) };
     if end == state::COMPLETE {
         MulticastSession { percent: 100, completetime: now.into(), ..session }
     } else {

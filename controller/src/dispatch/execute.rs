@@ -11,7 +11,7 @@ use crate::agents::links::SendError;
 use crate::api::Ctx;
 use crate::app::task_outcome;
 use crate::state::run::Run;
-use crate::state::{Draft, Refusal};
+use crate::state::{Draft, Refusal, Tables};
 
 /// Why a task was not moved. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -91,10 +91,8 @@ fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
     let task = run.task;
     for effect in effects {
         let (node, sent) = match effect {
-            Effect::OpenSession { node } => {
-                (*node, tell(ctx, task, *node, |run| Message::Open(orders::open_session(run))))
-            }
-            Effect::AdmitClient { node } => (*node, tell(ctx, task, *node, |run| Message::Admit(admit(run)))),
+            Effect::OpenSession { node } => (*node, orders::tell_open(ctx, task, *node)),
+            Effect::AdmitClient { node } => (*node, tell(ctx, task, *node, |_, run| Message::Admit(admit(run)))),
             Effect::CloseSession { node, reason } => {
                 let cancel = CancelSession { task_id: task.get(), reason: reason.clone() };
                 (*node, ctx.links.send(*node, Message::Cancel(cancel)))
@@ -113,10 +111,11 @@ pub(super) fn tell(
     ctx: &Ctx,
     task: TaskId,
     node: StorageNodeId,
-    order: impl FnOnce(&Run) -> Message,
+    order: impl FnOnce(&Tables, &Run) -> Message,
 ) -> Result<(), SendError> {
     ctx.links.send_with(node, || {
-        ctx.state.read(|tables| tables.runs.get(task).filter(|run| run.node() == Some(node)).map(|run| order(run)))
+        ctx.state
+            .read(|tables| tables.runs.get(task).filter(|run| run.node() == Some(node)).map(|run| order(tables, run)))
     })
 }
 

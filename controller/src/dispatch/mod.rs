@@ -5,24 +5,30 @@
 //! knows is lost with the process.
 
 pub mod execute;
+mod load;
 mod loss;
 pub mod orders;
 pub mod plan;
+mod sessions;
 pub mod snapshot;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foghorn_types::Timestamp;
+use foghorn_lifecycle::TaskEvent;
+use foghorn_types::{TaskId, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span, warn};
 
 pub use self::execute::{MoveError, Moved, apply_event};
 pub use self::plan::{Limits, Move};
 
+use self::execute::apply_event_with;
 use self::loss::Losses;
+use self::sessions::Told;
 use self::snapshot::Movement;
 use crate::api::Ctx;
+use crate::app::multicast;
 
 /// Time passes, and nobody tells us.
 const TICK: Duration = Duration::from_secs(1);
@@ -31,8 +37,14 @@ const REPEAT: Duration = Duration::from_secs(30);
 
 /// Drives every task until `cancel`.
 pub async fn run(ctx: Arc<Ctx>, limits: Limits, cancel: CancellationToken) {
-    let mut dispatcher =
-        Dispatcher { ctx, limits, movement: Movement::default(), losses: Losses::default(), repeated: Instant::now() };
+    let mut dispatcher = Dispatcher {
+        ctx,
+        limits,
+        movement: Movement::default(),
+        losses: Losses::default(),
+        told: Told::default(),
+        repeated: Instant::now(),
+    };
     let mut tables = dispatcher.ctx.state.changed();
     let mut links = dispatcher.ctx.live.changed();
     let mut tick = tokio::time::interval(TICK);
@@ -58,20 +70,21 @@ struct Dispatcher {
     limits: Limits,
     movement: Movement,
     losses: Losses,
+    told: Told,
     repeated: Instant,
 }
 
 impl Dispatcher {
     async fn round(&mut self) {
         let (now, instant) = (Timestamp::now(), Instant::now());
-        let snapshot = self.movement.snapshot(&self.ctx.state, &self.ctx.live, instant);
+        let snapshot = self.movement.snapshot(&self.ctx.state, &self.ctx.live, &self.ctx.settings.multicast, instant);
         for (task, node) in self.movement.take_left() {
             orders::cancel_ended(&self.ctx, task, node);
         }
         self.losses.record(&self.ctx, &snapshot, self.limits.node_grace).await;
         for step in plan::plan(&snapshot, self.limits, now) {
             debug!(task = %step.task, event = ?step.event, "planned");
-            match apply_event(&self.ctx, step.task, step.event).await {
+            match self.take(step.task, step.event).await {
                 Ok(_) => {}
                 // Somebody was faster; the next round sees what they did.
                 Err(MoveError::Transition(refused)) => debug!(task = %step.task, %refused, "the plan was overtaken"),
@@ -84,7 +97,18 @@ impl Dispatcher {
             self.repeated = instant;
             orders::repeat(&self.ctx);
         }
+        self.told.round(&self.ctx);
         self.forget_ended();
+    }
+
+    /// With a node, the first task of a multicast session gets the group that this node sends to.
+    async fn take(&self, task: TaskId, event: TaskEvent) -> Result<Moved, MoveError> {
+        let TaskEvent::Assigned { node } = event else { return apply_event(&self.ctx, task, event).await };
+        let ipv6 = self.ctx.live.node(node).is_some_and(|live| multicast::is_ipv6(&live.quic_address));
+        apply_event_with(&self.ctx, task, event, |_, draft| {
+            multicast::lease(draft, &self.ctx.settings.multicast, task, node, ipv6)
+        })
+        .await
     }
 
     /// Progress of transfers that have ended serves nobody.

@@ -2,18 +2,21 @@
 
 use foghorn_lifecycle::{Outcome, TaskState};
 use foghorn_proto::link::controller_message::Message;
-use foghorn_proto::link::{CancelSession, OpenSession, Reconcile, SessionKind, StoredManifest};
+use foghorn_proto::link::{CancelSession, MulticastOrder, OpenSession, Reconcile, SessionKind, StoredManifest};
 use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId};
 use tracing::debug;
 
 use super::execute::tell;
+use crate::agents::links::SendError;
 use crate::api::Ctx;
+use crate::app::multicast;
+use crate::config::MulticastConfig;
 use crate::state::Tables;
 use crate::state::run::{Run, RunKind};
 
 /// The order to serve a run.
 #[must_use]
-pub fn open_session(run: &Run) -> OpenSession {
+pub fn open_session(tables: &Tables, config: &MulticastConfig, run: &Run) -> OpenSession {
     let (kind, manifest_id) = match run.kind {
         RunKind::Deploy { manifest } => (SessionKind::Deploy, manifest.as_bytes().to_vec()),
         RunKind::Capture => (SessionKind::Capture, vec![]),
@@ -27,14 +30,21 @@ pub fn open_session(run: &Run) -> OpenSession {
         deadline_unix_ms: run.deadline().as_millis(),
         traceparent: run.traceparent.clone().unwrap_or_default(),
         client_fingerprint: run.client_fingerprint.map(|print| print.to_vec()).unwrap_or_default(),
-        multicast: None,
+        multicast: multicast_order(tables, config, run),
     }
+}
+
+/// Of a deploy that belongs to a session under way.
+fn multicast_order(tables: &Tables, config: &MulticastConfig, run: &Run) -> Option<MulticastOrder> {
+    let node = run.node().filter(|_| matches!(run.kind, RunKind::Deploy { .. }))?;
+    multicast::order(tables, config, multicast::session_of(tables, run.task)?, node)
 }
 
 /// Everything the node should have: its sessions, and the images it must not forget.
 #[must_use]
-pub fn reconcile(tables: &Tables, node: StorageNodeId) -> Reconcile {
-    let sessions = tables.runs.active().filter(|run| run.node() == Some(node)).map(|run| open_session(run)).collect();
+pub fn reconcile(tables: &Tables, config: &MulticastConfig, node: StorageNodeId) -> Reconcile {
+    let sessions = tables.runs.active().filter(|run| run.node() == Some(node));
+    let sessions = sessions.map(|run| open_session(tables, config, run)).collect();
     let contents =
         tables.contents.iter().filter(|content| content.nodes.contains(&node)).map(|c| (c.image, c.manifest));
     // A deploy goes on with the content it began with, even when a new capture has replaced it.
@@ -50,6 +60,11 @@ pub fn reconcile(tables: &Tables, node: StorageNodeId) -> Reconcile {
         .map(|(image, id)| StoredManifest { image_id: image.get(), manifest_id: id.as_bytes().to_vec() })
         .collect();
     Reconcile { sessions, keep }
+}
+
+/// Tells the node to serve a task, if it still has it.
+pub(super) fn tell_open(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<(), SendError> {
+    tell(ctx, task, node, |tables, run| Message::Open(open_session(tables, &ctx.settings.multicast, run)))
 }
 
 /// Ends the session of a task that was ended by somebody else than its node: over REST, or by its deadline.
@@ -74,7 +89,7 @@ pub(super) fn repeat(ctx: &Ctx) {
             .state
             .read(|tables| tables.runs.active().filter(|run| run.node() == Some(node)).map(|run| run.task).collect());
         for task in tasks {
-            if let Err(refused) = tell(ctx, task, node, |run| Message::Open(open_session(run))) {
+            if let Err(refused) = tell_open(ctx, task, node) {
                 debug!(%node, %task, %refused, "could not repeat an order");
             }
         }

@@ -1,11 +1,11 @@
 //! Decides what happens to every task next. Pure: a snapshot in, moves out.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use foghorn_lifecycle::{Client, Outcome, TaskEvent, TaskKind, TaskState};
+use foghorn_lifecycle::{Outcome, TaskEvent, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 
+use super::load::Load;
 use super::snapshot::{Link, NodeView, RunView, Snapshot};
 use crate::state::run::{DEFAULT_DEADLINE, RunKind};
 
@@ -60,8 +60,7 @@ fn next_event(
             if willing.peek().is_none() && !run.life.parts().faults.is_empty() {
                 return Some(TaskEvent::NoNodeLeft);
             }
-            let node = load.least(willing.filter(|(_, view)| view.link == Link::Up), *client)?;
-            load.add(node, *client);
+            let node = load.place(run, willing, *client, limits.node_grace)?;
             Some(TaskEvent::Assigned { node })
         }
         TaskState::Assigned { node } => lost(snapshot, run, *node, limits),
@@ -110,52 +109,6 @@ fn stalled(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limi
     let up = snapshot.nodes.get(&node).is_some_and(|view| view.link == Link::Up);
     (up && run.quiet >= limits.stall)
         .then(|| TaskEvent::Stalled { reason: format!("nothing was transferred for {} seconds", run.quiet.as_secs()) })
-}
-
-/// Places taken on each node: all of them, and those of clients that are there.
-struct Load {
-    places: BTreeMap<StorageNodeId, Places>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Places {
-    all: u32,
-    present: u32,
-}
-
-impl Load {
-    fn of(snapshot: &Snapshot) -> Self {
-        let mut load = Self { places: BTreeMap::new() };
-        for run in &snapshot.runs {
-            if let (Some(node), Some(client)) = (run.life.state().node(), run.life.state().client()) {
-                load.add(node, client);
-            }
-        }
-        load
-    }
-
-    fn add(&mut self, node: StorageNodeId, client: Client) {
-        let places = self.places.entry(node).or_default();
-        places.all += 1;
-        places.present += u32::from(client == Client::CheckedIn);
-    }
-
-    /// The node with the fewest places taken that has one left. A client that is there does not wait for machines that
-    /// are still switched off, so places of absent clients do not count against it.
-    fn least<'a>(
-        &self,
-        nodes: impl Iterator<Item = (StorageNodeId, &'a NodeView)>,
-        client: Client,
-    ) -> Option<StorageNodeId> {
-        nodes
-            .map(|(id, view)| (self.places.get(&id).copied().unwrap_or_default(), id, view.max_clients))
-            .filter(|(places, _, max)| match client {
-                Client::Awaited => places.all < *max,
-                Client::CheckedIn => places.present < *max,
-            })
-            .min_by_key(|(places, id, _)| (places.all, *id))
-            .map(|(_, id, _)| id)
-    }
 }
 
 #[cfg(test)]

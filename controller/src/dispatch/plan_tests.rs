@@ -1,5 +1,6 @@
 //! Plans, text in and text out. A world is words, one statement per line:
-//! `node 1 up master holds`, `node 2 down 20s`, `deploy 1 queued`, `capture 2 running on 1 quiet 700s`.
+//! `node 1 up master holds`, `node 2 down 20s`, `deploy 1 queued`, `capture 2 running on 1 quiet 700s`,
+//! `deploy 3 queued session 7`, `session 7 on 1`, `sessions 1` (at most), `groups 0` (free).
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,6 +8,7 @@ use foghorn_lifecycle::Task;
 use foghorn_types::{ImageId, ManifestId, StorageGroupId};
 
 use super::*;
+use crate::dispatch::snapshot::MulticastView;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -30,6 +32,7 @@ fn node(words: &[&str]) -> NodeView {
         enabled: !has("disabled"),
         revoked: has("revoked"),
         max_clients: after(words, "max").map_or(10, |max| max.parse().unwrap()),
+        ipv6: has("ipv6"),
         link: if has("down") { Link::Down { since: seconds(after(words, "down")) } } else { Link::Up },
         holds: if has("holds") { HashSet::from([(ImageId::new(1).unwrap(), manifest())]) } else { HashSet::new() },
     }
@@ -57,20 +60,35 @@ fn run(words: &[&str]) -> RunView {
     }
     let quiet = if has("quiet") { seconds(after(words, "quiet")) } else { Duration::ZERO };
     let storage_group = StorageGroupId::new(1).unwrap();
-    RunView { task: words[1].parse().unwrap(), kind, image: ImageId::new(1).unwrap(), storage_group, life, quiet }
+    let session = after(words, "session").map(|id| id.parse().unwrap());
+    RunView {
+        task: words[1].parse().unwrap(),
+        kind,
+        image: ImageId::new(1).unwrap(),
+        storage_group,
+        session,
+        life,
+        quiet,
+    }
 }
 
 fn check(world: &str, expected: &str) {
     let (mut runs, mut nodes) = (vec![], BTreeMap::new());
+    let mut multicast = MulticastView { max_sessions: 64, free_v4: 9, ..MulticastView::default() };
     for line in world.split(';') {
         let words: Vec<_> = line.split_whitespace().collect();
-        if words[0] == "node" {
-            nodes.insert(words[1].parse().unwrap(), node(&words));
-        } else {
-            runs.push(run(&words));
+        match words[0] {
+            "node" => drop(nodes.insert(words[1].parse().unwrap(), node(&words))),
+            "sessions" => multicast.max_sessions = words[1].parse().unwrap(),
+            "groups" => multicast.free_v4 = words[1].parse().unwrap(),
+            "session" => {
+                let sends = after(&words, "on").unwrap().parse().unwrap();
+                multicast.sessions.entry(words[1].parse().unwrap()).or_default().insert(sends);
+            }
+            _ => runs.push(run(&words)),
         }
     }
-    let shown: Vec<_> = plan(&Snapshot { runs, nodes }, Limits::default(), NOW)
+    let shown: Vec<_> = plan(&Snapshot { runs, nodes, multicast }, Limits::default(), NOW)
         .into_iter()
         .map(|step| match step.event {
             TaskEvent::Assigned { node } => format!("{} to {node}", step.task),
@@ -143,4 +161,33 @@ fn a_transfer_in_which_nothing_moves_ends_and_so_does_a_late_one() {
     check("node 1 up holds; deploy 1 running on 1 quiet 600s", "1 stalled");
     check("node 1 up holds; deploy 1 assigned on 1 quiet 9999s", "");
     check("node 1 up holds; deploy 1 queued late; capture 2 running on 1 late", "1 late; 2 late");
+}
+
+#[test]
+fn a_session_goes_to_one_node_and_takes_one_place() {
+    let nodes = "node 1 up holds max 1; node 2 up holds max 1";
+    check(
+        &format!("{nodes}; deploy 1 queued session 7; deploy 2 queued session 7; deploy 3 queued; deploy 4 queued"),
+        "1 to 1; 2 to 1; 3 to 2",
+    );
+    check(&format!("{nodes}; session 7 on 2; deploy 1 running on 2 session 7; deploy 2 queued session 7"), "2 to 2");
+    check(&format!("{nodes}; deploy 1 queued session 7; deploy 2 queued session 8"), "1 to 1; 2 to 2");
+    check(&format!("{nodes}; session 7 on 1; deploy 1 assigned on 1 session 7; deploy 2 queued present"), "2 to 2");
+}
+
+#[test]
+fn a_session_waits_for_its_node_and_then_goes_to_another() {
+    let rest = "node 2 up holds; session 7 on 1; deploy 1 queued session 7";
+    check(&format!("node 1 down 14s holds; {rest}"), "");
+    check(&format!("node 1 down 15s holds; {rest}"), "1 to 2");
+    check(&format!("node 1 up disabled holds; {rest}"), "1 to 2");
+}
+
+#[test]
+fn sessions_wait_for_a_place_and_for_a_group_and_other_tasks_do_not() {
+    let tasks = "deploy 1 queued session 7; deploy 2 queued session 8; deploy 3 queued";
+    check(&format!("node 1 up holds; sessions 1; {tasks}"), "1 to 1; 3 to 1");
+    check(&format!("node 1 up holds; sessions 1; session 8 on 1; {tasks}"), "2 to 1; 3 to 1");
+    check(&format!("node 1 up holds; groups 1; {tasks}"), "1 to 1; 3 to 1");
+    check(&format!("node 1 up holds ipv6; {tasks}"), "3 to 1");
 }

@@ -1,15 +1,17 @@
 //! What a plan is made from: intent (the store's cache) and reality (the agents' links) at one moment.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use foghorn_lifecycle::Task;
 use foghorn_types::{ImageId, ManifestId, StorageGroupId, StorageNodeId, TaskId};
 
 use crate::agents::live::{Live, NodeLive};
-use crate::state::State;
-use crate::state::classes::StorageNode;
+use crate::app::multicast;
+use crate::config::MulticastConfig;
+use crate::state::classes::{MulticastSession, StorageNode};
 use crate::state::run::{Run, RunKind};
+use crate::state::{State, Tables};
 
 /// Everything [`plan`](super::plan::plan) may know.
 #[derive(Clone, Debug)]
@@ -17,6 +19,19 @@ pub struct Snapshot {
     /// Runs that have not ended, oldest first.
     pub runs: Vec<RunView>,
     pub nodes: BTreeMap<StorageNodeId, NodeView>,
+    pub multicast: MulticastView,
+}
+
+/// Multicast sessions under way.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MulticastView {
+    /// Nodes that have a group, for each session that has any.
+    pub sessions: BTreeMap<u32, BTreeSet<StorageNodeId>>,
+    /// Sessions that may have groups at a time.
+    pub max_sessions: usize,
+    /// Groups that are free.
+    pub free_v4: usize,
+    pub free_v6: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -25,6 +40,8 @@ pub struct RunView {
     pub kind: RunKind,
     pub image: ImageId,
     pub storage_group: StorageGroupId,
+    /// The multicast session under way that it is part of.
+    pub session: Option<u32>,
     pub life: Task,
     /// Time since anything was last seen to move.
     pub quiet: Duration,
@@ -41,6 +58,8 @@ pub struct NodeView {
     /// Transfers at a time.
     pub max_clients: u32,
     pub link: Link,
+    /// Clients reach it by IPv6.
+    pub ipv6: bool,
     /// What it holds whole, as stored and as reported.
     pub holds: HashSet<(ImageId, ManifestId)>,
 }
@@ -64,12 +83,14 @@ pub(super) struct Movement {
 impl Movement {
     /// Reads the present. Nodes that have not called since this process started are down since it started: they get the
     /// grace period to find us again.
-    pub(super) fn snapshot(&mut self, state: &State, live: &Live, now: Instant) -> Snapshot {
+    pub(super) fn snapshot(&mut self, state: &State, live: &Live, config: &MulticastConfig, now: Instant) -> Snapshot {
         let started = *self.started.get_or_insert(now);
         let known = live.nodes();
         let transfers = live.transfers();
-        let (runs, nodes) = state.read(|tables| {
-            let runs: Vec<_> = tables.runs.active().cloned().collect();
+        let (runs, nodes, multicast) = state.read(|tables| {
+            let session =
+                |run: &Run| multicast::session_of(tables, run.task).map(|row| row.id).filter(|_| config.enabled);
+            let runs: Vec<_> = tables.runs.active().map(|run| (run.clone(), session(run))).collect();
             let nodes = tables.of::<StorageNode>().iter().filter_map(|row| {
                 let id = StorageNodeId::new(row.id)?;
                 let seen = known.get(&id);
@@ -87,18 +108,20 @@ impl Movement {
                     revoked: tables.enrolled_nodes.get(id).is_none_or(|node| node.is_revoked()),
                     max_clients: u32::try_from(row.max_clients).unwrap_or(0),
                     link: link(seen, started, now),
+                    ipv6: seen.is_some_and(|node| multicast::is_ipv6(&node.quic_address)),
                     holds,
                 };
                 Some((id, view))
             });
-            (runs, nodes.collect::<BTreeMap<_, _>>())
+            (runs, nodes.collect::<BTreeMap<_, _>>(), sessions(tables, config))
         });
-        let active: HashSet<_> = runs.iter().map(|run| run.task).collect();
+        let active: HashSet<_> = runs.iter().map(|(run, _)| run.task).collect();
         for (task, (life, _)) in self.seen.extract_if(|task, _| !active.contains(task)) {
             self.left.extend(life.state().node().map(|node| (task, node)));
         }
-        let runs = runs.iter().map(|run| self.view(run, transfers.get(&run.task).map(|t| t.moved_at), now)).collect();
-        Snapshot { runs, nodes }
+        let moved = |run: &Run| transfers.get(&run.task).map(|transfer| transfer.moved_at);
+        let runs = runs.iter().map(|(run, session)| self.view(run, *session, moved(run), now)).collect();
+        Snapshot { runs, nodes, multicast }
     }
 
     /// Tasks that have ended since the last call, with the node that had them until then.
@@ -106,7 +129,7 @@ impl Movement {
         std::mem::take(&mut self.left)
     }
 
-    fn view(&mut self, run: &Run, moved: Option<Instant>, now: Instant) -> RunView {
+    fn view(&mut self, run: &Run, session: Option<u32>, moved: Option<Instant>, now: Instant) -> RunView {
         let seen = self.seen.entry(run.task).or_insert_with(|| (run.life.clone(), now));
         if seen.0 != run.life {
             *seen = (run.life.clone(), now);
@@ -117,9 +140,23 @@ impl Movement {
             kind: run.kind,
             image: run.image,
             storage_group: run.storage_group,
+            session,
             life: run.life.clone(),
             quiet: now.saturating_duration_since(last),
         }
+    }
+}
+
+fn sessions(tables: &Tables, config: &MulticastConfig) -> MulticastView {
+    let rules = multicast::Rules::new(tables, config);
+    let used = tables.session_plans().used();
+    let active = |session: u32| tables.of::<MulticastSession>().get(session).is_some_and(|row| row.is_active());
+    let plans = tables.session_plans().iter().filter(|plan| !plan.leases.is_empty() && active(plan.session));
+    MulticastView {
+        sessions: plans.map(|plan| (plan.session, plan.leases.keys().copied().collect())).collect(),
+        max_sessions: rules.max_sessions(),
+        free_v4: rules.range(false).free(&used),
+        free_v6: rules.range(true).free(&used),
     }
 }
 

@@ -18,6 +18,7 @@ mod ids;
 pub mod json;
 pub mod key;
 pub mod keyed;
+pub mod multicast;
 pub mod needle;
 mod record;
 pub mod refusal;

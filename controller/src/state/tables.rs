@@ -13,6 +13,7 @@ use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNodes, Tokens};
 use super::key::{self, Place};
 use super::keyed::KeyedRequests;
+use super::multicast::SessionPlans;
 use super::run::Runs;
 use super::schedule::Marks;
 use super::settings::ApiSettings;
@@ -46,6 +47,7 @@ pub struct Tables {
     pub(crate) enrolled_nodes: EnrolledNodes,
     pub(crate) marks: Marks,
     pub(crate) wakes: Wakes,
+    pub(crate) session_plans: SessionPlans,
     api: Option<ApiSettings>,
 }
 
@@ -71,6 +73,7 @@ impl Default for Tables {
             enrolled_nodes: EnrolledNodes::default(),
             marks: Marks::default(),
             wakes: Wakes::default(),
+            session_plans: SessionPlans::default(),
             api: None,
         }
     }
@@ -194,6 +197,12 @@ impl Tables {
         &self.wakes
     }
 
+    /// Plans of multicast sessions, with the groups that they have.
+    #[must_use]
+    pub fn session_plans(&self) -> &SessionPlans {
+        &self.session_plans
+    }
+
     /// Settings of the API, once a first run has made them.
     #[must_use]
     pub fn api(&self) -> Option<&ApiSettings> {
@@ -284,6 +293,7 @@ impl View for Tables {
             Place::Other("node") => self.enrolled_nodes.apply(change),
             Place::Other("schedule") => self.marks.apply(change),
             Place::Other("wake") => self.wakes.apply(change),
+            Place::Other("multicast") => self.session_plans.apply(change),
             Place::Other(_) => Ok(()),
         }
     }

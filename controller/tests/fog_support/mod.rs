@@ -119,6 +119,7 @@ impl Server {
             events: Arc::new(Hub::new(state.read_at(|_, revision| revision))),
             settings: Settings {
                 task_deadline: Duration::from_secs(3600),
+                multicast: foghorn_controller::config::MulticastConfig::default(),
                 link_address: "127.0.0.1:1".to_owned(),
                 link_server_name: "controller".to_owned(),
                 boot_token_ttl: Duration::from_secs(60),

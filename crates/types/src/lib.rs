@@ -17,4 +17,4 @@ pub use mac::{MacAddress, ParseMacError};
 pub use names::{CertificateName, NodeName, ParseCertificateNameError, ParseNodeNameError};
 pub use role::{ParseRoleError, Role};
 pub use timestamp::{ParseTimestampError, Timestamp};
-pub use units::{BitRate, ByteCount, ByteOffset, ChunkIndex, SectorSize, UnknownSectorSize};
+pub use units::{BitRate, ByteCount, ByteOffset, ChunkIndex, ParseBitRateError, SectorSize, UnknownSectorSize};

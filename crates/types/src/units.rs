@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -121,9 +122,49 @@ impl BitRate {
         Self(mbit as u64 * 1_000_000)
     }
 
+    /// Saturates far above any network.
+    #[must_use]
+    pub const fn from_bytes_per_second(bytes: u64) -> Self {
+        Self(bytes.saturating_mul(8))
+    }
+
     #[must_use]
     pub const fn bits_per_second(self) -> u64 {
         self.0
+    }
+
+    /// Whole bytes per second, rounded down.
+    #[must_use]
+    pub const fn bytes_per_second(self) -> u64 {
+        self.0 / 8
+    }
+}
+
+/// A text that is no bit rate.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0:?} is no bit rate; write it like \"800m\", \"1g\" or \"950 Mbit/s\"")]
+pub struct ParseBitRateError(String);
+
+impl FromStr for BitRate {
+    type Err = ParseBitRateError;
+
+    /// A number of bits per second, whole or with a fraction, with `k`, `m` or `g` for a thousand, a million, a thousand
+    /// million; `bit`, `bit/s` or `bps` may follow, and case does not matter.
+    fn from_str(text: &str) -> Result<Self, ParseBitRateError> {
+        let refuse = || ParseBitRateError(text.to_owned());
+        let lower = text.trim().to_ascii_lowercase();
+        let short = ["bit/s", "bits/s", "bps", "bit"].iter().find_map(|end| lower.strip_suffix(end)).unwrap_or(&lower);
+        let (number, factor) = match short.trim_end().char_indices().next_back() {
+            Some((at, 'k')) => (&short[..at], 1e3),
+            Some((at, 'm')) => (&short[..at], 1e6),
+            Some((at, 'g')) => (&short[..at], 1e9),
+            _ => (short, 1.0),
+        };
+        let number = number.trim();
+        let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let bits = number.parse::<f64>().ok().filter(|_| plain).ok_or_else(refuse)? * factor;
+        // Above this no network sends; below it a float tells every bit apart.
+        if bits > 1e15 { Err(refuse()) } else { Ok(Self(bits.round() as u64)) }
     }
 }
 
@@ -197,5 +238,23 @@ mod tests {
     fn byte_counts_read_well() {
         let shown = [0, 1023, 1024, 1536, 10 << 20, 1500 << 20, 3 << 40].map(|n| ByteCount::from_bytes(n).to_string());
         assert_eq!(shown, ["0 B", "1023 B", "1.00 KiB", "1.50 KiB", "10.0 MiB", "1.46 GiB", "3.00 TiB"]);
+    }
+    #[test]
+    fn bit_rates_are_written_in_several_ways() {
+        for (text, bits) in [
+            ("64000", 64_000),
+            ("100m", 100_000_000),
+            (" 1g ", 1_000_000_000),
+            ("2.5G", 2_500_000_000),
+            ("950 Mbit/s", 950_000_000),
+            ("8kbps", 8_000),
+            ("0", 0),
+        ] {
+            assert_eq!(text.parse(), Ok(BitRate::from_bits_per_second(bits)), "{text}");
+        }
+        for text in ["", "m", "fast", "-1m", "1e9", "1 . 2", "inf", "99999999g", "10MB"] {
+            assert!(text.parse::<BitRate>().is_err(), "{text:?}");
+        }
+        assert_eq!(BitRate::from_bytes_per_second(125).bytes_per_second(), 125);
     }
 }

@@ -3,13 +3,13 @@
 use foghorn_types::TaskId;
 
 use super::{Image, MulticastSessionAssociation, TaskState};
-use crate::state::Refusal;
 use crate::state::class::{Body, Class, Computed, Current, Row, Shape, Write};
 use crate::state::draft::Draft;
 use crate::state::field::Field;
 use crate::state::json::JsonObject;
 use crate::state::scene::Scene;
 use crate::state::value::FogTime;
+use crate::state::{Refusal, Tables};
 
 /// Deploys of one image that belong together.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -42,6 +42,20 @@ impl MulticastSession {
     pub fn is_active(&self) -> bool {
         self.state <= super::task::state::IN_PROGRESS
     }
+
+    /// How many of its hosts have come; `None` before the first, when `clients` says how the session was made.
+    #[must_use]
+    pub fn joined(&self, tables: &Tables) -> Option<i64> {
+        let rows = self.members(tables).filter_map(|task| tables.tasks().get(task));
+        let joined = rows.filter(|task| task.check_in_time.0.is_some()).count();
+        (joined > 0).then(|| i64::try_from(joined).unwrap_or(i64::MAX))
+    }
+
+    /// Ids of its tasks.
+    fn members(&self, tables: &Tables) -> impl Iterator<Item = u32> {
+        let members = tables.of::<MulticastSessionAssociation>();
+        members.by(MulticastSessionAssociation::BY_SESSION, self.id.into()).map(|member| member.task)
+    }
 }
 
 impl Class for MulticastSession {
@@ -57,10 +71,11 @@ impl Class for MulticastSession {
             .none_as("")
             .shadowed()
             .about("Id of the image. Answers show it as `imageID`, and the image itself as `image`."),
-        Field::number("clients", |c: &Self| &c.clients, |c| &mut c.clients)
-            .about("Hosts that joined: 0 for a new one of a group, -1 for one that a single host opened."),
+        Field::number("clients", |c: &Self| &c.clients, |c| &mut c.clients).about(
+            "Hosts that have checked in; before the first, 0 for a group's and -1 for one that a single host opened.",
+        ),
         Field::number("sessclients", |c: &Self| &c.sessclients, |c| &mut c.sessclients)
-            .about("Hosts that a session without tasks waits for."),
+            .about("Hosts that the stream waits for; 0 for as many as have tasks."),
         Field::text("interface", 250, |c: &Self| &c.interface, |c| &mut c.interface)
             .about("Network interface of the storage node that sends."),
         Field::time("starttime", |c: &Self| &c.starttime, |c| &mut c.starttime).about("When it was ordered (UTC)."),
@@ -124,11 +139,17 @@ impl Class for MulticastSession {
     }
 
     fn overlay(&self, scene: &Scene<'_>) -> Option<Self> {
-        let members = scene.tables.of::<MulticastSessionAssociation>();
-        let members = members.by(MulticastSessionAssociation::BY_SESSION, self.id.into());
-        let running = members.filter_map(|member| TaskId::new(member.task)).filter(|_| self.is_active());
-        let slowest = running.filter_map(|task| scene.glance.progress(task)).map(|progress| progress.percent).min()?;
-        Some(Self { percent: slowest.into(), ..self.clone() })
+        if !self.is_active() {
+            return None;
+        }
+        let running = self.members(scene.tables).filter_map(TaskId::new);
+        let slowest = running.filter_map(|task| scene.glance.progress(task)).map(|progress| progress.percent).min();
+        let clients = self.joined(scene.tables);
+        if slowest.is_none() && clients.is_none() {
+            return None;
+        }
+        let percent = slowest.map_or(self.percent, i64::from);
+        Some(Self { percent, clients: clients.unwrap_or(self.clients), ..self.clone() })
     }
 
     fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {

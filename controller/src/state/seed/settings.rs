@@ -6,7 +6,17 @@
 use crate::state::classes::Service;
 
 /// Settings that have an effect; `docs/fog-compatibility.md` says which.
-const EFFECTIVE: &[&str] = &["FOG_API_ENABLED", "FOG_API_TOKEN", "FOG_TZ_INFO", "FOG_UDPCAST_STARTINGPORT"];
+const EFFECTIVE: &[&str] = &[
+    "FOG_API_ENABLED",
+    "FOG_API_TOKEN",
+    "FOG_MULTICAST_ADDRESS",
+    "FOG_MULTICAST_MAX_SESSIONS",
+    "FOG_MULTICAST_PORT_OVERRIDE",
+    "FOG_TZ_INFO",
+    "FOG_UDPCAST_INTERFACE",
+    "FOG_UDPCAST_MAXWAIT",
+    "FOG_UDPCAST_STARTINGPORT",
+];
 
 /// id, name, value, heading, meaning
 type Row = (u32, &'static str, &'static str, &'static str, &'static str);

@@ -1,0 +1,91 @@
+//! Groups of sessions: leased with the first task that a node gets of a session, free when the session has ended.
+
+use std::net::SocketAddr;
+
+use foghorn_types::{StorageNodeId, TaskId};
+use tracing::{debug, info};
+
+use super::{Rules, session_of};
+use crate::config::MulticastConfig;
+use crate::state::classes::MulticastSession;
+use crate::state::multicast::{SessionPlan, SessionPlans};
+use crate::state::{Draft, Refusal, State, Tables};
+
+/// Ports that a session without a usable one is sent to.
+const DEFAULT_PORT: u16 = 49_152;
+/// Plans in one transaction.
+const BATCH: usize = 50;
+
+/// Leases a group for a node that is given a task of a session, unless it has one. Other tasks need none.
+///
+/// # Errors
+/// When no group is free, or no further session may begin.
+pub(crate) fn lease(
+    draft: &mut Draft<'_>,
+    config: &MulticastConfig,
+    task: TaskId,
+    node: StorageNodeId,
+    ipv6: bool,
+) -> Result<(), Refusal> {
+    let tables = draft.tables();
+    let Some(session) = session_of(tables, task).filter(|_| config.enabled) else { return Ok(()) };
+    let plans = tables.session_plans();
+    let mut plan = plans.get(session.id).map_or_else(|| SessionPlan::new(session.id), |plan| SessionPlan::clone(plan));
+    draft.require(plan.unchanged());
+    if plan.leases.contains_key(&node) {
+        return Ok(());
+    }
+    let rules = Rules::new(tables, config);
+    if plan.leases.is_empty() && begun(tables) >= rules.max_sessions() {
+        return Err(Refusal::Task("as many multicast sessions as allowed are under way"));
+    }
+    let start = session.id.wrapping_mul(16).wrapping_add(node.get());
+    let group = rules.range(ipv6).pick(&plans.used(), start).ok_or(Refusal::Task("no multicast group is free"))?;
+    let port = rules.port_override().or(u16::try_from(session.port).ok().filter(|port| *port != 0));
+    plan.leases.insert(node, SocketAddr::new(group, port.unwrap_or(DEFAULT_PORT)));
+    info!(session = session.id, %node, %group, "leased a multicast group");
+    draft.require(plans.my_turn());
+    draft.operate(SessionPlans::take_turn(session.id));
+    draft.operate(plan.put_op());
+    draft.unchanged(session);
+    Ok(())
+}
+
+/// Sessions under way that have groups.
+fn begun(tables: &Tables) -> usize {
+    tables.session_plans().iter().filter(|plan| !plan.leases.is_empty() && is_active(tables, plan.session)).count()
+}
+
+/// Gives back what a session has.
+pub(crate) fn free(draft: &mut Draft<'_>, session: u32) {
+    if let Some(plan) = draft.tables().session_plans().get(session) {
+        draft.require(plan.unchanged());
+        draft.operate(SessionPlan::delete_op(session));
+    }
+}
+
+/// Frees the groups of sessions that have ended or gone in whatever way: over FOG's routes, or while a controller crashed.
+///
+/// # Errors
+/// What the store cannot do.
+pub(crate) async fn sweep(state: &State) -> Result<(), Refusal> {
+    let left: Vec<u32> = state.read(|tables| {
+        let plans = tables.session_plans().iter().map(|plan| plan.session);
+        plans.filter(|session| !is_active(tables, *session)).collect()
+    });
+    for part in left.chunks(BATCH) {
+        state
+            .write(|draft| {
+                let tables = draft.tables();
+                part.iter().filter(|session| !is_active(tables, **session)).for_each(|session| free(draft, *session));
+                Ok(())
+            })
+            .await?;
+        debug!(sessions = ?part, "freed the multicast groups of sessions that have ended");
+    }
+    Ok(())
+}
+
+fn is_active(tables: &Tables, session: u32) -> bool {
+    tables.of::<MulticastSession>().get(session).is_some_and(|row| row.is_active())
+}

@@ -1,0 +1,129 @@
+//! What an agent is told of a session. It follows from the tables alone, so every controller tells the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foghorn_lifecycle::{Outcome, TaskState};
+use foghorn_proto::link::MulticastOrder;
+use foghorn_types::{BitRate, StorageGroupId, StorageNodeId, TaskId, Timestamp};
+
+use super::{Rules, tasks_of};
+use crate::config::MulticastConfig;
+use crate::state::classes::{MulticastSession, StorageNode, Task};
+use crate::state::multicast::Start;
+use crate::state::run::Run;
+use crate::state::{Row, Tables};
+
+/// The order for a session on one of its nodes; `None` when it has no group there.
+pub(crate) fn order(
+    tables: &Tables,
+    config: &MulticastConfig,
+    session: &Row<MulticastSession>,
+    node: StorageNodeId,
+) -> Option<MulticastOrder> {
+    let plan = tables.session_plans().get(session.id).filter(|_| config.enabled)?;
+    let group = plan.leases.get(&node)?;
+    let rules = Rules::new(tables, config);
+    let row = tables.of::<StorageNode>().get(node.get());
+    let interface = row.map(|row| row.interface.trim()).filter(|name| !name.is_empty());
+    let (start_receivers, start, latest) = start(tables, &rules, session, plan.start, node, plan.leases.len() > 1);
+    let millis = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_millis);
+    let rate = max_rate(plan.max_rate, row.and_then(|row| row.bitrate.parse().ok()), config.max_rate);
+    Some(MulticastOrder {
+        session_id: session.id,
+        group: group.to_string(),
+        interface: interface.unwrap_or_else(|| rules.interface()).to_owned(),
+        max_rate_bytes_per_second: rate.map_or(0, BitRate::bytes_per_second),
+        floor_bytes_per_second: config.floor.map_or(0, BitRate::bytes_per_second),
+        ttl: config.ttl.into(),
+        source_specific: config.source_specific,
+        start_receivers,
+        start_unix_ms: millis(start),
+        start_latest_unix_ms: millis(latest),
+    })
+}
+
+/// A session says how fast it may be, else the configuration does; its node's `bitrate` holds in any case.
+fn max_rate(session: Option<BitRate>, node: Option<BitRate>, config: Option<BitRate>) -> Option<BitRate> {
+    let some = |rate: &BitRate| rate.bits_per_second() > 0;
+    let session = session.or(config).filter(some);
+    [session, node.filter(some)].into_iter().flatten().min_by_key(|rate| rate.bits_per_second())
+}
+
+/// How many receivers to wait for, the time to start at, and the time to start at the latest.
+fn start(
+    tables: &Tables,
+    rules: &Rules<'_>,
+    session: &Row<MulticastSession>,
+    start: Start,
+    node: StorageNodeId,
+    several: bool,
+) -> (u32, Option<Timestamp>, Option<Timestamp>) {
+    if start.at.is_some() {
+        return (0, start.at, None);
+    }
+    let here = expected(tables, session.id, node);
+    let named = start.receivers.or(u32::try_from(session.sessclients).ok().filter(|count| *count > 0));
+    // A node sees its own receivers only, and never all that are named.
+    let receivers = match named {
+        Some(named) if several => named.min(here.len().try_into().unwrap_or(u32::MAX)),
+        Some(named) => named,
+        None => here.len().try_into().unwrap_or(u32::MAX),
+    };
+    let latest = first_there(tables, &here).map(|first| first + wait(rules, start));
+    (receivers.max(1), None, latest)
+}
+
+fn wait(rules: &Rules<'_>, start: Start) -> Duration {
+    start.max_wait.unwrap_or_else(|| rules.max_wait())
+}
+
+/// When the first of these hosts has checked in.
+fn first_there(tables: &Tables, runs: &[&Arc<Run>]) -> Option<Timestamp> {
+    let rows = runs.iter().filter_map(|run| tables.of::<Task>().get(run.task.get()));
+    rows.filter_map(|row| row.check_in_time.0).min()
+}
+
+/// Deploys of a session that this node serves, has served, or is likely to serve. Those that failed or were cancelled are
+/// not waited for; one that is complete was there.
+fn expected(tables: &Tables, session: u32, node: StorageNodeId) -> Vec<&Arc<Run>> {
+    let group = tables.of::<StorageNode>().get(node.get()).and_then(|row| StorageGroupId::new(row.storagegroup));
+    let runs = tasks_of(tables, session).filter_map(|task| tables.runs().get(task));
+    let counts = |run: &&Arc<Run>| match run.life.state() {
+        TaskState::Finished { outcome, .. } => *outcome == Outcome::Complete && Some(run.storage_group) == group,
+        state => state.node().map_or(Some(run.storage_group) == group, |own| own == node),
+    };
+    runs.filter(counts).collect()
+}
+
+/// Every order of the sessions under way, with a task that can bring it to the node.
+pub(crate) fn present(tables: &Tables, config: &MulticastConfig) -> Vec<(StorageNodeId, TaskId, MulticastOrder)> {
+    let mut orders = Vec::new();
+    for plan in tables.session_plans().iter() {
+        let Some(session) = tables.of::<MulticastSession>().get(plan.session).filter(|row| row.is_active()) else {
+            continue;
+        };
+        for node in plan.leases.keys() {
+            let mut served = tasks_of(tables, session.id).filter_map(|task| tables.runs().get(task));
+            let Some(run) = served.find(|run| run.node() == Some(*node) && !run.is_finished()) else { continue };
+            orders.extend(order(tables, config, session, *node).map(|order| (*node, run.task, order)));
+        }
+    }
+    orders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_limit_counts_and_none_is_no_limit() {
+        let (low, high, none) = (BitRate::from_mbit(100), BitRate::from_mbit(900), BitRate::from_mbit(0));
+        assert_eq!(max_rate(None, None, None), None);
+        assert_eq!(max_rate(Some(high), Some(low), None), Some(low));
+        assert_eq!(max_rate(Some(low), Some(high), Some(high)), Some(low));
+        assert_eq!(max_rate(Some(high), None, Some(low)), Some(high), "a session may be faster than the default");
+        assert_eq!(max_rate(Some(none), None, Some(low)), None, "and may have no limit");
+        assert_eq!(max_rate(None, Some(none), Some(low)), Some(low));
+    }
+}

@@ -1,0 +1,63 @@
+//! What the settings and the configuration say about multicast, read together.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::GroupRange;
+use crate::config::MulticastConfig;
+use crate::state::Tables;
+
+/// `FOG_MULTICAST_MAX_SESSIONS` of an installation whose setting is gone or no number.
+const MAX_SESSIONS: usize = 64;
+/// `FOG_UDPCAST_MAXWAIT`, likewise.
+const MAX_WAIT_MINUTES: u64 = 10;
+
+/// See the module.
+pub(crate) struct Rules<'a> {
+    tables: &'a Tables,
+    config: &'a MulticastConfig,
+}
+
+impl<'a> Rules<'a> {
+    pub(crate) fn new(tables: &'a Tables, config: &'a MulticastConfig) -> Self {
+        Self { tables, config }
+    }
+
+    /// Sessions that may have groups at a time; 0 in the setting is no limit.
+    pub(crate) fn max_sessions(&self) -> usize {
+        match self.number("FOG_MULTICAST_MAX_SESSIONS") {
+            Some(0) => usize::MAX,
+            Some(most) => usize::try_from(most).unwrap_or(usize::MAX),
+            None => MAX_SESSIONS,
+        }
+    }
+
+    /// How long a session waits after its first receiver has come, unless it says otherwise.
+    pub(crate) fn max_wait(&self) -> Duration {
+        Duration::from_secs(self.number("FOG_UDPCAST_MAXWAIT").unwrap_or(MAX_WAIT_MINUTES).saturating_mul(60))
+    }
+
+    /// The interface to send from, where the node's row names none.
+    pub(crate) fn interface(&self) -> &'a str {
+        self.tables.setting("FOG_UDPCAST_INTERFACE").unwrap_or_default()
+    }
+
+    /// The port of every session, when the setting names one.
+    pub(crate) fn port_override(&self) -> Option<u16> {
+        self.tables.setting("FOG_MULTICAST_PORT_OVERRIDE")?.parse().ok().filter(|port| *port != 0)
+    }
+
+    /// Groups for nodes of one family. The setting moves the range of its family: as many groups as there may be sessions
+    /// at a time, from the address that it names.
+    pub(crate) fn range(&self, ipv6: bool) -> GroupRange {
+        let most = u32::try_from(self.max_sessions()).unwrap_or(u32::MAX);
+        let moved = self.tables.setting("FOG_MULTICAST_ADDRESS").and_then(|text| text.parse::<IpAddr>().ok());
+        let moved = moved.filter(|first| first.is_ipv6() == ipv6);
+        let moved = moved.and_then(|first| GroupRange::starting_at(first, most).ok());
+        moved.unwrap_or(if ipv6 { self.config.range_v6 } else { self.config.range_v4 })
+    }
+
+    fn number(&self, setting: &str) -> Option<u64> {
+        self.tables.setting(setting)?.parse().ok()
+    }
+}

@@ -1,0 +1,87 @@
+//! `[multicast]`: which groups sessions are sent to, and how.
+
+use foghorn_types::BitRate;
+use serde::Deserialize;
+
+use super::ConfigError;
+use crate::app::multicast::GroupRange;
+
+/// How multicast sessions are sent, as far as neither the session nor its storage node says otherwise.
+#[derive(Clone, Debug)]
+pub struct MulticastConfig {
+    /// Whether there is multicast at all; without it the tasks of a session are deployed by unicast. Default yes.
+    pub enabled: bool,
+    /// Groups for nodes that clients reach by IPv4. Default 239.255.64.0/18.
+    pub range_v4: GroupRange,
+    /// Groups for nodes that clients reach by IPv6. Default ff18::4648:0/112.
+    pub range_v6: GroupRange,
+    /// Routers that a packet may cross, plus one. Default 1: the LAN alone.
+    pub ttl: u8,
+    /// Receivers join for the sending node only (IGMPv3, MLDv2). Default no.
+    pub source_specific: bool,
+    /// Of a session, on the wire. Default: what the group sustains.
+    pub max_rate: Option<BitRate>,
+    /// Who cannot keep up with this is served by unicast. Default: what agents take for too slow.
+    pub floor: Option<BitRate>,
+}
+
+impl Default for MulticastConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            range_v4: "239.255.64.0/18".parse().expect("a range of the local scope"),
+            range_v6: "ff18::4648:0/112".parse().expect("a range of the organisation's scope"),
+            ttl: 1,
+            source_specific: false,
+            max_rate: None,
+            floor: None,
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMulticast {
+    enabled: Option<bool>,
+    range_v4: Option<String>,
+    range_v6: Option<String>,
+    ttl: Option<u8>,
+    #[serde(default)]
+    source_specific: bool,
+    max_rate: Option<String>,
+    floor: Option<String>,
+}
+
+impl RawMulticast {
+    pub(super) fn check(self) -> Result<MulticastConfig, ConfigError> {
+        let default = MulticastConfig::default();
+        if self.ttl == Some(0) {
+            return Err(ConfigError::Value { key: "multicast.ttl", why: "must be at least 1".to_owned() });
+        }
+        Ok(MulticastConfig {
+            enabled: self.enabled.unwrap_or(default.enabled),
+            range_v4: range("multicast.range_v4", self.range_v4, default.range_v4)?,
+            range_v6: range("multicast.range_v6", self.range_v6, default.range_v6)?,
+            ttl: self.ttl.unwrap_or(default.ttl),
+            source_specific: self.source_specific,
+            max_rate: rate("multicast.max_rate", self.max_rate)?,
+            floor: rate("multicast.floor", self.floor)?,
+        })
+    }
+}
+
+fn range(key: &'static str, text: Option<String>, default: GroupRange) -> Result<GroupRange, ConfigError> {
+    let Some(text) = text else { return Ok(default) };
+    let range: GroupRange = text.parse().map_err(|error| ConfigError::Value { key, why: format!("{error}") })?;
+    if range.is_ipv6() == default.is_ipv6() {
+        Ok(range)
+    } else {
+        Err(ConfigError::Value { key, why: format!("{text:?} belongs to the other version of IP") })
+    }
+}
+
+fn rate(key: &'static str, text: Option<String>) -> Result<Option<BitRate>, ConfigError> {
+    let rate = text.map(|text| text.parse::<BitRate>()).transpose();
+    let rate = rate.map_err(|error| ConfigError::Value { key, why: error.to_string() })?;
+    Ok(rate.filter(|rate| rate.bits_per_second() > 0))
+}

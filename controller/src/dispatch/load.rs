@@ -1,0 +1,116 @@
+//! Where a task finds a place: alone at the node with the fewest places taken, or with the others of its multicast session.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use foghorn_lifecycle::Client;
+use foghorn_types::StorageNodeId;
+
+use super::snapshot::{Link, MulticastView, NodeView, RunView, Snapshot};
+
+/// Places taken on each node: all of them, and those of clients that are there. A session takes one place at a node,
+/// however many hosts receive it.
+pub(super) struct Load {
+    places: BTreeMap<StorageNodeId, Places>,
+    /// Sessions that have a place, and whether one of their clients is there.
+    seated: BTreeMap<(StorageNodeId, u32), bool>,
+    multicast: MulticastView,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Places {
+    all: u32,
+    present: u32,
+}
+
+type Candidate<'a> = (StorageNodeId, &'a NodeView);
+
+impl Load {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let mut load = Self { places: BTreeMap::new(), seated: BTreeMap::new(), multicast: snapshot.multicast.clone() };
+        for run in &snapshot.runs {
+            if let (Some(node), Some(client)) = (run.life.state().node(), run.life.state().client()) {
+                load.add(node, client, run.session);
+            }
+        }
+        load
+    }
+
+    fn add(&mut self, node: StorageNodeId, client: Client, session: Option<u32>) {
+        let places = self.places.entry(node).or_default();
+        let present = client == Client::CheckedIn;
+        let (new, newly_present) = match session {
+            None => (true, present),
+            Some(session) => match self.seated.insert((node, session), present) {
+                None => (true, present),
+                Some(true) => {
+                    self.seated.insert((node, session), true);
+                    (false, false)
+                }
+                Some(false) => (false, present),
+            },
+        };
+        places.all += u32::from(new);
+        places.present += u32::from(newly_present);
+    }
+
+    /// Gives the run a place at one of its nodes, if there is one now.
+    pub(super) fn place<'a>(
+        &mut self,
+        run: &RunView,
+        candidates: impl Iterator<Item = Candidate<'a>>,
+        client: Client,
+        grace: Duration,
+    ) -> Option<StorageNodeId> {
+        let candidates: Vec<_> = candidates.collect();
+        let node = match run.session {
+            Some(session) => self.together(session, &candidates, client, grace)?,
+            None => self.least(&candidates, client)?.0,
+        };
+        self.add(node, client, run.session);
+        Some(node)
+    }
+
+    /// The node that sends the session already; else one that has a place for it, if one more session may begin and a group
+    /// is free.
+    fn together(
+        &mut self,
+        session: u32,
+        candidates: &[Candidate<'_>],
+        client: Client,
+        grace: Duration,
+    ) -> Option<StorageNodeId> {
+        let nodes = self.multicast.sessions.get(&session);
+        let sends = |id: &StorageNodeId| nodes.is_some_and(|nodes| nodes.contains(id));
+        let mut away = false;
+        for (id, view) in candidates.iter().filter(|(id, _)| sends(id)) {
+            match view.link {
+                Link::Up => return Some(*id),
+                Link::Down { since } => away |= since < grace,
+            }
+        }
+        // It has the grace period to come back, as with tasks that it has already.
+        if away || (nodes.is_none() && self.multicast.sessions.len() >= self.multicast.max_sessions) {
+            return None;
+        }
+        let (node, view) = self.least(candidates, client)?;
+        let free = if view.ipv6 { &mut self.multicast.free_v6 } else { &mut self.multicast.free_v4 };
+        *free = free.checked_sub(1)?;
+        self.multicast.sessions.entry(session).or_insert_with(BTreeSet::new).insert(node);
+        Some(node)
+    }
+
+    /// The node with the fewest places taken that has one left. A client that is there does not wait for machines that
+    /// are still switched off, so places of absent clients do not count against it.
+    fn least<'a>(&self, candidates: &[Candidate<'a>], client: Client) -> Option<Candidate<'a>> {
+        let up = candidates.iter().filter(|(_, view)| view.link == Link::Up);
+        let places = up.map(|(id, view)| (self.places.get(id).copied().unwrap_or_default(), *id, *view));
+        places
+            .filter(|(places, _, view)| match client {
+                Client::Awaited => places.all < view.max_clients,
+                Client::CheckedIn => places.present < view.max_clients,
+            })
+            .min_by_key(|(places, id, _)| (places.all, *id))
+            .map(|(_, id, view)| (id, view))
+    }
+}
