@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use quinn::congestion::CubicConfig;
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
-use rustix::net::sockopt;
-use tracing::warn;
+
+use crate::buffers;
 
 /// A peer that says nothing for this long is gone.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,35 +41,8 @@ pub(crate) enum Side {
 /// When the socket cannot be opened or bound.
 pub(crate) fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
-    let receive = raise(
-        || sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER),
-        || sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER),
-        || sockopt::socket_recv_buffer_size(&socket),
-    )?;
-    let send = raise(
-        || sockopt::set_socket_send_buffer_size_force(&socket, SOCKET_BUFFER),
-        || sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER),
-        || sockopt::socket_send_buffer_size(&socket),
-    )?;
-    if receive < SOCKET_BUFFER || send < SOCKET_BUFFER {
-        warn!(
-            receive,
-            send,
-            wanted = SOCKET_BUFFER,
-            "the kernel caps UDP buffers: raise net.core.rmem_max and wmem_max"
-        );
-    }
+    buffers::grow(&socket, SOCKET_BUFFER, SOCKET_BUFFER)?;
     Ok(socket)
-}
-
-/// Goes beyond the system's limit where we may (root), else up to it; says what came of it in bytes, as the kernel counts.
-fn raise(
-    force: impl Fn() -> rustix::io::Result<()>,
-    plain: impl Fn() -> rustix::io::Result<()>,
-    size: impl Fn() -> rustix::io::Result<usize>,
-) -> io::Result<usize> {
-    force().or_else(|_| plain())?;
-    Ok(size()?)
 }
 
 pub(crate) fn endpoint_config() -> EndpointConfig {

@@ -11,11 +11,13 @@
 //! Not here: compression, hashing of chunks, retries, choice of a node. Bytes are passed on as they are; whoever writes
 //! them to a disk verifies them. The protocol is described in `docs/protocol/quic.md`.
 
+mod buffers;
 pub mod client;
 mod endpoint;
 mod frame;
 pub mod identity;
 mod link;
+pub mod multicast;
 pub mod server;
 mod session;
 

@@ -1,0 +1,13 @@
+//! Sockets of multicast sessions: thin drivers around the pure machines of `foghorn-multicast`.
+//!
+//! [`GroupSender`] sends to a group, [`GroupReceiver`] listens to one. Both are used from a thread of their own: their calls
+//! block, for a bounded time. What is in the packets is not known here.
+
+mod drops;
+mod interface;
+mod receiving;
+mod sending;
+
+pub use interface::{FindInterfaceError, InterfaceChoice, ParseInterfaceError};
+pub use receiving::{GroupReceiver, JoinGroupError};
+pub use sending::{GroupSender, OpenSenderError, Sent};
