@@ -1,0 +1,111 @@
+//! When the next packet may go.
+
+use std::time::Duration;
+
+use crate::rate::Rate;
+use crate::time::Time;
+
+/// Tokens in bytes on the wire. Filled at the rate, never above the burst; a packet may overdraw.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    rate: Rate,
+    /// How long a late driver may catch up for.
+    catch_up: Duration,
+    /// Millionths of a byte, so that no rounding is lost.
+    tokens: i128,
+    filled: Time,
+}
+
+const SCALE: i128 = 1_000_000;
+/// No burst is smaller: two of the largest batches that the kernel takes at once.
+const SMALLEST_BURST: u64 = 3200;
+
+impl Pacer {
+    pub(crate) fn new(rate: Rate, catch_up: Duration, now: Time) -> Self {
+        Self { rate, catch_up, tokens: 0, filled: now }
+    }
+
+    pub(crate) const fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// From now on at this rate.
+    pub(crate) fn set_rate(&mut self, rate: Rate, now: Time) {
+        self.fill(now);
+        self.rate = rate;
+        self.tokens = self.tokens.min(self.burst());
+    }
+
+    /// Whether a packet may go now. One that is sent must be told by [`sent`](Self::sent).
+    pub(crate) fn is_open(&mut self, now: Time) -> bool {
+        self.fill(now);
+        self.tokens > 0
+    }
+
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        self.tokens -= i128::from(bytes) * SCALE;
+    }
+
+    /// When there will be tokens for `quantum`'s worth of packets: waking for each single one would cost too much.
+    pub(crate) fn opens_at(&self, quantum: Duration) -> Time {
+        let wanted = (i128::from(self.rate.bytes_in(quantum)) * SCALE).clamp(SCALE, self.burst());
+        let lacking = (wanted - self.tokens).max(0);
+        let micros = lacking.div_euclid(i128::from(self.rate.bytes_per_second().max(1))) + 1;
+        self.filled + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    fn burst(&self) -> i128 {
+        i128::from(self.rate.bytes_in(self.catch_up).max(SMALLEST_BURST)) * SCALE
+    }
+
+    fn fill(&mut self, now: Time) {
+        let passed = now.since(self.filled).as_micros() as i128;
+        let gained = i128::from(self.rate.bytes_per_second()) * passed;
+        self.tokens = (self.tokens + gained).min(self.burst());
+        self.filled = self.filled.max(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes sent in `span` by a driver that always wakes `late` after it was told to.
+    fn bytes_in(rate: Rate, span: Duration, late: Duration) -> u64 {
+        let (mut now, mut bytes) = (Time::default(), 0);
+        let mut pacer = Pacer::new(rate, Duration::from_millis(5), now);
+        while now.since(Time::default()) < span {
+            while pacer.is_open(now) {
+                pacer.sent(1514);
+                bytes += 1514;
+            }
+            now = pacer.opens_at(Duration::from_millis(1)) + late;
+        }
+        bytes
+    }
+
+    #[test]
+    fn keeps_the_rate_also_when_the_driver_is_late() {
+        for megabits in [1, 10, 200, 1000, 10_000] {
+            let rate = Rate::from_megabits(megabits);
+            for late in [0, 50, 2000] {
+                let bytes = bytes_in(rate, Duration::from_secs(2), Duration::from_micros(late)) as f64;
+                let share = bytes / (2 * rate.bytes_per_second()) as f64;
+                assert!((0.99..1.02).contains(&share), "{rate}, {late} µs late: {share}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_pause_is_not_made_up_for() {
+        let (rate, mut now) = (Rate::from_megabits(100), Time::default());
+        let mut pacer = Pacer::new(rate, Duration::from_millis(5), now);
+        now = now + Duration::from_secs(10);
+        let mut burst = 0;
+        while pacer.is_open(now) {
+            pacer.sent(1514);
+            burst += 1514;
+        }
+        assert!(burst <= rate.bytes_in(Duration::from_millis(5)) + 1514, "{burst}");
+    }
+}

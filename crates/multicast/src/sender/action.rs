@@ -1,0 +1,73 @@
+//! What the driver of a sender is to do.
+
+use std::time::Duration;
+
+use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::packet::Packet;
+use crate::rate::Rate;
+use crate::time::Time;
+
+/// A receiver of a session; its connection's business what it stands for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReceiverId(pub u32);
+
+/// What the driver of a [`Sender`](crate::Sender) is to do.
+#[derive(PartialEq, Eq, Debug)]
+pub enum SenderAction<'a> {
+    /// Seal it and send it to the group.
+    Send(Packet<'a>),
+    /// Read this chunk from the store and answer with [`chunk`](crate::Sender::chunk).
+    Load(ChunkNumber),
+    /// Tell the receiver to go on by unicast. It is out of the session; it may join again after a rest.
+    Demote { receiver: ReceiverId, reason: DemoteReason },
+    /// The receiver has been silent: it is out of the session. It may join again.
+    Drop { receiver: ReceiverId },
+    /// Tell the receiver to fetch these chunks by unicast: they will not come by multicast any more.
+    Unicast { receiver: ReceiverId, chunks: ChunkSet },
+    /// There is nothing more for this receiver; it is out of the session.
+    Finished { receiver: ReceiverId },
+    /// Make a new key, hand it to the receivers that are left, and seal with it from then on.
+    RotateKey,
+    /// Nothing to do before this, unless something comes in.
+    Wait(Time),
+    /// Nobody wants anything any more. Said once, and again after each time somebody has joined since.
+    Over,
+}
+
+/// Why a receiver goes on by unicast.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DemoteReason {
+    #[error("its link takes {rate}, below the floor of {floor}")]
+    SlowLink { rate: Rate, floor: Rate },
+    #[error("its disk takes {rate}, below the floor of {floor}")]
+    SlowDisk { rate: Rate, floor: Rate },
+    #[error("it asks for more repairs than the others can be made to wait for")]
+    TooManyRepairs,
+    #[error("its reports contradict what was sent")]
+    Contradiction,
+}
+
+impl DemoteReason {
+    /// Whether the receiver is not to be trusted with the key any more.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        matches!(self, Self::Contradiction)
+    }
+}
+
+/// Why a receiver could not join.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum JoinError {
+    #[error("the receiver was too slow; it may join again in {} s", wait.as_secs())]
+    TooSoon { wait: Duration },
+    #[error("the receiver broke the protocol and stays on unicast")]
+    Expelled,
+    #[error("the session has {most} receivers, as many as it takes")]
+    Full { most: usize },
+    #[error("chunk {chunk} is wanted, but the session has only {chunks}", chunk = chunk.0)]
+    UnknownChunk { chunk: ChunkNumber, chunks: u32 },
+}
+
+/// A chunk that the store does not give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unavailable;

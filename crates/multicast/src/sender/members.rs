@@ -1,0 +1,208 @@
+//! The receivers of a session and what they want.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::action::{JoinError, ReceiverId};
+use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::report::{Report, Stage};
+use crate::time::Time;
+
+/// Most receivers of one session; more than any switch has ports for.
+pub(super) const MAX_MEMBERS: usize = 4096;
+
+/// What packets did on the way to a receiver, over some while.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Tally {
+    pub(super) expected: u64,
+    pub(super) received: u64,
+    pub(super) skipped_groups: u32,
+}
+
+impl Tally {
+    pub(super) const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            expected: self.expected.saturating_sub(earlier.expected),
+            received: self.received.saturating_sub(earlier.received),
+            skipped_groups: self.skipped_groups.saturating_sub(earlier.skipped_groups),
+        }
+    }
+
+    /// Packets lost of a million.
+    pub(super) fn loss_ppm(&self) -> u32 {
+        let lost = self.expected.saturating_sub(self.received);
+        (lost * 1_000_000).checked_div(self.expected).map_or(0, |ppm| ppm as u32)
+    }
+}
+
+/// One receiver.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) wants: ChunkSet,
+    /// Chunks that it said it has, as often as it said so: compared with its own count.
+    pub(super) declared: u32,
+    pub(super) joined: Time,
+    pub(super) heard_at: Time,
+    /// The latest report.
+    pub(super) report: Report,
+    /// Smoothed over about a second.
+    pub(super) loss_ppm: u32,
+    /// Totals when the current look at its speed began, and when that was.
+    pub(super) looked: (Time, Tally),
+    /// Its loss was last folded into `loss_ppm` at these totals.
+    pub(super) folded: Tally,
+    /// Symbols of repairs it may still cause.
+    pub(super) credit: i64,
+    /// Since when it has asked for more than its credit.
+    pub(super) overdrawn_since: Option<Time>,
+    /// Looks in a row that found it below the floor.
+    pub(super) slow_looks: u8,
+}
+
+impl Member {
+    fn new(wants: ChunkSet, credit: i64, now: Time) -> Self {
+        Self {
+            wants,
+            declared: 0,
+            joined: now,
+            heard_at: now,
+            report: Report::default(),
+            loss_ppm: 0,
+            looked: (now, Tally::default()),
+            folded: Tally::default(),
+            credit,
+            overdrawn_since: None,
+            slow_looks: 0,
+        }
+    }
+
+    /// Whether it has heard the group.
+    pub(super) const fn hears(&self) -> bool {
+        self.report.received > 0
+    }
+
+    pub(super) const fn tally(&self) -> Tally {
+        Tally {
+            expected: self.report.expected,
+            received: self.report.received,
+            skipped_groups: self.report.skipped_groups,
+        }
+    }
+
+    /// Nothing that was sent before packet `mark` is still on its way to being a right chunk.
+    pub(super) fn is_settled(&self, mark: u64) -> bool {
+        self.report.as_of >= mark
+            && self.report.deficits.is_empty()
+            && self.report.chunks_in_hand == 0
+            && self.declared >= self.report.chunks_declared
+    }
+
+    pub(super) const fn limiting(&self) -> Stage {
+        self.report.stage
+    }
+}
+
+/// When somebody who was sent away may come back.
+#[derive(Clone, Copy, Debug)]
+enum Absence {
+    Until { time: Time, rest: Duration },
+    Forever,
+}
+
+/// All receivers, and how many of them want each chunk.
+#[derive(Debug)]
+pub(super) struct Members {
+    all: BTreeMap<ReceiverId, Member>,
+    wanted: Vec<u16>,
+    away: BTreeMap<ReceiverId, Absence>,
+}
+
+impl Members {
+    pub(super) fn new(chunks: u32) -> Self {
+        Self { all: BTreeMap::new(), wanted: vec![0; chunks as usize], away: BTreeMap::new() }
+    }
+
+    pub(super) fn join(&mut self, id: ReceiverId, wants: ChunkSet, credit: i64, now: Time) -> Result<(), JoinError> {
+        let chunks = self.wanted.len() as u32;
+        if let Some(chunk) = wants.last().filter(|last| last.0 >= chunks) {
+            return Err(JoinError::UnknownChunk { chunk, chunks });
+        }
+        match self.away.get(&id) {
+            Some(Absence::Forever) => return Err(JoinError::Expelled),
+            Some(Absence::Until { time, .. }) if *time > now => {
+                return Err(JoinError::TooSoon { wait: time.since(now) });
+            }
+            _ => {}
+        }
+        self.remove(id);
+        if self.all.len() >= MAX_MEMBERS {
+            return Err(JoinError::Full { most: MAX_MEMBERS });
+        }
+        wants.iter().for_each(|number| self.wanted[number.0 as usize] += 1);
+        self.all.insert(id, Member::new(wants, credit, now));
+        Ok(())
+    }
+
+    /// Takes a receiver out; says whether it was there.
+    pub(super) fn remove(&mut self, id: ReceiverId) -> bool {
+        let Some(member) = self.all.remove(&id) else { return false };
+        member.wants.iter().for_each(|number| self.wanted[number.0 as usize] -= 1);
+        true
+    }
+
+    /// Takes a receiver out that may come back after a rest, which doubles each time.
+    pub(super) fn send_away(&mut self, id: ReceiverId, rest: Duration, now: Time) {
+        self.remove(id);
+        let rest = match self.away.get(&id) {
+            Some(Absence::Until { rest, .. }) => *rest * 2,
+            _ => rest,
+        };
+        self.away.insert(id, Absence::Until { time: now + rest, rest });
+    }
+
+    pub(super) fn expel(&mut self, id: ReceiverId) -> bool {
+        self.away.insert(id, Absence::Forever);
+        self.remove(id)
+    }
+
+    /// The receiver has these chunks, or will get them in another way.
+    pub(super) fn unwant(&mut self, id: ReceiverId, chunks: &ChunkSet) {
+        let Some(member) = self.all.get_mut(&id) else { return };
+        for number in chunks.iter() {
+            if member.wants.remove(number) {
+                self.wanted[number.0 as usize] -= 1;
+            }
+        }
+    }
+
+    pub(super) fn wanted_by(&self, number: ChunkNumber) -> u16 {
+        self.wanted.get(number.0 as usize).copied().unwrap_or(0)
+    }
+
+    /// The first chunk from `from` on that at least `least` receivers want and `without` does not contain.
+    pub(super) fn next_wanted(&self, from: u32, least: u16, without: &ChunkSet) -> Option<ChunkNumber> {
+        let wanted = self.wanted.get(from as usize..)?;
+        let mut numbers = wanted.iter().zip(from..).filter(|(count, _)| **count >= least);
+        numbers.map(|(_, number)| ChunkNumber(number)).by_ref().find(|number| !without.contains(*number))
+    }
+
+    pub(super) fn get_mut(&mut self, id: ReceiverId) -> Option<&mut Member> {
+        self.all.get_mut(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ReceiverId, &Member)> {
+        self.all.iter().map(|(id, member)| (*id, member))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ReceiverId, &mut Member)> {
+        self.all.iter_mut().map(|(id, member)| (*id, member))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}

@@ -1,0 +1,413 @@
+//! The sending machine: reports in, packets out.
+
+mod action;
+mod config;
+mod members;
+mod source;
+mod status;
+mod window;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use action::{DemoteReason, JoinError, ReceiverId, SenderAction, Unavailable};
+pub use config::{Floor, IpVersion, SenderConfig, symbol_size_for};
+pub use status::{ReceiverStatus, SenderStatus};
+
+use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::pacer::Pacer;
+use crate::packet::{Body, Packet, Phase, SYMBOL_HEAD, Tick};
+use crate::rate::Rate;
+use crate::receiver::InvalidConfig;
+use crate::report::Report;
+use crate::seal::{HEADER, TAG};
+use crate::time::Time;
+use members::Members;
+use source::Source;
+use window::{Chosen, Window};
+
+/// How often ticks go out between other packets.
+const TICK_SENDING: Duration = Duration::from_millis(50);
+/// How soon the first ticks after a pause follow each other; each gap is twice the last, up to [`TICK_IDLE`].
+const TICK_FIRST: Duration = Duration::from_millis(5);
+const TICK_IDLE: Duration = Duration::from_millis(100);
+/// How often the probe goes out while a receiver has not heard the group.
+const PROBE_INTERVAL: Duration = Duration::from_millis(200);
+/// How often receivers are looked after.
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(20);
+/// How much is sent for each time the driver wakes.
+const QUANTUM: Duration = Duration::from_millis(1);
+/// Packet numbers begin here: zero means "none yet" in reports.
+const FIRST_SEQUENCE: u64 = 1;
+
+/// What `poll` has settled on, before the packet is borrowed from the window.
+enum Next {
+    Event(Event),
+    Load(ChunkNumber),
+    Tick(Tick),
+    Probe,
+    Symbol(Chosen),
+    Wait(Time),
+}
+
+enum Event {
+    Drop(ReceiverId),
+    Unicast(ReceiverId, ChunkSet),
+    Finished(ReceiverId),
+    RotateKey,
+    Over,
+}
+
+/// Sends the chunks that its receivers want to a multicast group.
+///
+/// It waits until [`start`](Self::start); receivers may join before and at any time after. Whatever
+/// [`poll`](Self::poll) says is to be done at once, and `poll` called again until it says `Wait`.
+pub struct Sender {
+    config: SenderConfig,
+    phase: Phase,
+    pass: u32,
+    members: Members,
+    source: Source,
+    window: Window,
+    pacer: Pacer,
+    events: VecDeque<Event>,
+    sequence: u64,
+    tick_at: Time,
+    tick_gap: Duration,
+    probe_at: Time,
+    upkeep_at: Time,
+    /// Number of the first packet after the pass, and when that was.
+    settling: (u64, Time),
+    wire_bytes: u64,
+    repair_bytes: u64,
+}
+
+/// Where the search for a rate begins.
+const FIRST_RATE: Rate = Rate::from_megabits(100);
+
+impl Sender {
+    /// A session that waits for its start.
+    ///
+    /// # Errors
+    /// What the session cannot be.
+    pub fn new(config: SenderConfig, _seed: u64, now: Time) -> Result<Self, InvalidConfig> {
+        config.check()?;
+        let rate = config.max_rate.unwrap_or(FIRST_RATE);
+        Ok(Self {
+            phase: Phase::Waiting,
+            pass: 1,
+            members: Members::new(config.chunks),
+            source: Source::new(config.group_size(), config.symbol_size, config.read_ahead),
+            window: Window::new(config.symbol_size, config.window),
+            pacer: Pacer::new(rate, config.catch_up, now),
+            events: VecDeque::new(),
+            sequence: FIRST_SEQUENCE,
+            tick_at: now,
+            tick_gap: TICK_FIRST,
+            probe_at: now,
+            upkeep_at: now,
+            settling: (0, now),
+            wire_bytes: 0,
+            repair_bytes: 0,
+            config,
+        })
+    }
+
+    /// Begins to send.
+    pub fn start(&mut self, now: Time) {
+        if self.phase == Phase::Waiting {
+            self.phase = Phase::Sending;
+            self.tick_soon(now);
+        }
+    }
+
+    /// A receiver wants `wants`. Who is a member already begins anew.
+    ///
+    /// # Errors
+    /// Why not; it goes on by unicast.
+    pub fn join(&mut self, receiver: ReceiverId, wants: ChunkSet, now: Time) -> Result<(), JoinError> {
+        self.members.join(receiver, wants, 0, now)?;
+        self.probe_at = now;
+        self.tick_soon(now);
+        if self.phase == Phase::Over {
+            self.begin_pass(1, now);
+        }
+        Ok(())
+    }
+
+    /// A receiver goes, with or without all it wanted.
+    pub fn leave(&mut self, receiver: ReceiverId) {
+        self.members.remove(receiver);
+    }
+
+    /// A receiver is shut out for good: the key changes.
+    pub fn expel(&mut self, receiver: ReceiverId) {
+        if self.members.expel(receiver) {
+            self.events.push_back(Event::RotateKey);
+        }
+    }
+
+    /// A receiver has these chunks, verified.
+    pub fn have(&mut self, receiver: ReceiverId, chunks: &ChunkSet) {
+        self.members.unwant(receiver, chunks);
+        if let Some(member) = self.members.get_mut(receiver) {
+            member.declared = member.declared.wrapping_add(chunks.len());
+        }
+    }
+
+    /// A receiver's report.
+    pub fn report(&mut self, receiver: ReceiverId, report: &Report, now: Time) {
+        let Some(member) = self.members.get_mut(receiver) else { return };
+        member.heard_at = now;
+        if report.as_of < member.report.as_of || report.as_of >= self.sequence {
+            return;
+        }
+        member.report.clone_from(report);
+        for deficit in &report.deficits {
+            let Some(group) = self.window.group_mut(deficit.group) else { continue };
+            let further = group.further(deficit.missing, report.as_of);
+            if further > group.demand() {
+                let queued = group.demand() > 0;
+                group.raise_demand(further);
+                if !queued {
+                    self.window.queue_repair(deficit.group);
+                }
+            }
+        }
+    }
+
+    /// The store's answer to [`SenderAction::Load`].
+    pub fn chunk(&mut self, number: ChunkNumber, bytes: Result<Bytes, Unavailable>, _now: Time) {
+        self.source.loaded(number, bytes.ok());
+    }
+
+    /// Bounds the rate from now on, for instance because other sessions share the node's budget.
+    pub fn set_max_rate(&mut self, rate: Option<Rate>, now: Time) {
+        self.config.max_rate = rate;
+        if let Some(rate) = rate {
+            self.pacer.set_rate(rate, now);
+        }
+    }
+
+    /// How the session is doing.
+    #[must_use]
+    pub fn status(&self) -> SenderStatus {
+        let receivers = self.members.iter().map(|(receiver, member)| ReceiverStatus {
+            receiver,
+            hears: member.hears(),
+            loss_ppm: member.loss_ppm,
+            parity_used: member.report.repaired,
+            rejected: member.report.rejected,
+            socket_drops: member.report.socket_drops,
+            limiting: member.limiting(),
+            fill_percent: member.report.fill_percent,
+            wanted: member.wants.len(),
+            groups_behind: member.report.deficits.len() as u32,
+            next_unicast: false,
+        });
+        SenderStatus {
+            phase: self.phase,
+            pass: self.pass,
+            rate: self.pacer.rate(),
+            payload_bytes: self.source.payload_bytes(),
+            wire_bytes: self.wire_bytes,
+            repair_bytes: self.repair_bytes,
+            packets: self.sequence - FIRST_SEQUENCE,
+            window_bytes: self.window.memory(),
+            receivers: receivers.collect(),
+        }
+    }
+
+    /// What to do now. Call it again after every action but `Wait`.
+    pub fn poll(&mut self, now: Time) -> SenderAction<'_> {
+        let next = self.next(now);
+        let sequence = self.sequence;
+        let body = match next {
+            Next::Event(event) => return event.into(),
+            Next::Load(number) => return SenderAction::Load(number),
+            Next::Wait(until) => return SenderAction::Wait(until),
+            Next::Tick(tick) => Body::Tick(tick),
+            Next::Probe => Body::Probe { padding: self.config.symbol_size as u16 },
+            Next::Symbol(chosen) => {
+                Body::Symbol(self.window.symbol(chosen).expect("the window holds the group that was chosen"))
+            }
+        };
+        let wire = u64::from(self.config.packet_overhead) + (HEADER + body.encoded_len() + TAG) as u64;
+        self.pacer.sent(wire);
+        self.wire_bytes += wire;
+        if matches!(next, Next::Symbol(chosen) if chosen.is_parity || chosen.is_repair) {
+            self.repair_bytes += wire;
+        }
+        self.sequence += 1;
+        SenderAction::Send(Packet { sequence, body })
+    }
+
+    fn next(&mut self, now: Time) -> Next {
+        if now >= self.upkeep_at {
+            self.upkeep(now);
+            self.upkeep_at = now + UPKEEP_INTERVAL;
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Next::Event(event);
+        }
+        if self.phase == Phase::Sending
+            && let Some(number) = self.source.next_load(&self.members)
+        {
+            return Next::Load(number);
+        }
+        if !self.pacer.is_open(now) {
+            return Next::Wait(self.pacer.opens_at(QUANTUM).min(self.upkeep_at));
+        }
+        if now >= self.tick_at {
+            return Next::Tick(self.make_tick(now));
+        }
+        if now >= self.probe_at && self.members.iter().any(|(_, member)| !member.hears()) {
+            self.probe_at = now + PROBE_INTERVAL;
+            return Next::Probe;
+        }
+        match self.next_symbol(now) {
+            Some(chosen) => Next::Symbol(chosen),
+            None => Next::Wait(self.tick_at.min(self.upkeep_at).max(now)),
+        }
+    }
+
+    fn next_symbol(&mut self, now: Time) -> Option<Chosen> {
+        if let Some(repair) = self.window.take_repair(self.sequence) {
+            return Some(repair);
+        }
+        if let Some(first) = self.window.take_first(self.sequence) {
+            if self.window.is_sent() && self.source.is_empty() {
+                self.settle(now);
+            }
+            return Some(first);
+        }
+        if self.phase != Phase::Sending {
+            return None;
+        }
+        let Some((data, first_chunk)) = self.source.next_group(&self.members) else {
+            if self.source.is_empty() {
+                self.settle(now);
+            }
+            return None;
+        };
+        self.window.push(data, first_chunk, self.pass as u8, 0);
+        self.tick_gap = TICK_FIRST;
+        self.window.take_first(self.sequence)
+    }
+
+    fn make_tick(&mut self, now: Time) -> Tick {
+        let gap = if self.phase == Phase::Sending && !self.window.is_sent() { TICK_SENDING } else { self.tick_gap };
+        self.tick_gap = (self.tick_gap * 2).min(TICK_IDLE);
+        self.tick_at = now + gap;
+        Tick {
+            phase: self.phase,
+            pass: self.pass as u8,
+            next_group: self.window.next_group(),
+            oldest_group: self.window.oldest_group(),
+            report_interval_ms: self.report_interval().as_millis() as u16,
+        }
+    }
+
+    /// How far apart reports should be so that all of them together stay cheap.
+    fn report_interval(&self) -> Duration {
+        let members = self.members.len() as u64;
+        match self.phase {
+            Phase::Settling => Duration::from_micros((members * 100).clamp(5_000, 100_000)),
+            _ => Duration::from_micros((members * 250).clamp(20_000, 200_000)),
+        }
+    }
+
+    fn tick_soon(&mut self, now: Time) {
+        self.tick_at = self.tick_at.min(now);
+        self.tick_gap = TICK_FIRST;
+    }
+
+    /// The pass is over: wait for what is on its way.
+    fn settle(&mut self, now: Time) {
+        self.phase = Phase::Settling;
+        self.settling = (self.sequence + 1, now);
+        self.tick_at = now;
+        self.tick_gap = TICK_FIRST;
+    }
+
+    fn begin_pass(&mut self, least: u16, now: Time) {
+        self.phase = Phase::Sending;
+        self.pass += 1;
+        self.source.begin_pass(least);
+        self.tick_soon(now);
+    }
+
+    fn upkeep(&mut self, now: Time) {
+        self.drop_silent(now);
+        self.finish_members();
+        if self.phase == Phase::Settling {
+            self.plan_next_pass(now);
+        }
+        let started = !matches!(self.phase, Phase::Waiting | Phase::Over);
+        if started && self.members.is_empty() && self.window.is_sent() {
+            self.phase = Phase::Over;
+            self.tick_soon(now);
+            self.events.push_back(Event::Over);
+        }
+    }
+
+    fn drop_silent(&mut self, now: Time) {
+        let silent = self.members.iter().filter(|(_, member)| now.since(member.heard_at) > self.config.silence);
+        let silent: Vec<ReceiverId> = silent.map(|(id, _)| id).collect();
+        for id in silent {
+            self.members.remove(id);
+            self.events.push_back(Event::Drop(id));
+        }
+    }
+
+    fn finish_members(&mut self) {
+        let finished = self.members.iter().filter(|(_, member)| member.wants.is_empty());
+        let finished: Vec<ReceiverId> = finished.map(|(id, _)| id).collect();
+        for id in finished {
+            self.members.remove(id);
+            self.events.push_back(Event::Finished(id));
+        }
+    }
+
+    fn plan_next_pass(&mut self, now: Time) {
+        let (mark, since) = self.settling;
+        let settled = self.members.iter().all(|(_, member)| member.is_settled(mark));
+        if !settled && now.since(since) < self.config.settle {
+            return;
+        }
+        let few = self.config.few;
+        let (members, unavailable) = (&self.members, self.source.unavailable());
+        let by_unicast = |number: &ChunkNumber| members.wanted_by(*number) <= few || unavailable.contains(*number);
+        let released = members.iter().map(|(id, member)| (id, member.wants.iter().filter(by_unicast).collect()));
+        let released: Vec<(ReceiverId, ChunkSet)> =
+            released.filter(|(_, chunks): &(_, ChunkSet)| !chunks.is_empty()).collect();
+        for (id, chunks) in released {
+            self.members.unwant(id, &chunks);
+            self.events.push_back(Event::Unicast(id, chunks));
+        }
+        self.finish_members();
+        if !self.members.is_empty() {
+            self.begin_pass(few.saturating_add(1), now);
+        }
+    }
+}
+
+impl From<Event> for SenderAction<'_> {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Drop(receiver) => Self::Drop { receiver },
+            Event::Unicast(receiver, chunks) => Self::Unicast { receiver, chunks },
+            Event::Finished(receiver) => Self::Finished { receiver },
+            Event::RotateKey => Self::RotateKey,
+            Event::Over => Self::Over,
+        }
+    }
+}
+
+/// Wire bytes of a packet with a symbol of this size.
+#[must_use]
+pub const fn symbol_wire_size(config: &SenderConfig) -> u64 {
+    config.packet_overhead as u64 + (HEADER + SYMBOL_HEAD + config.symbol_size + TAG) as u64
+}

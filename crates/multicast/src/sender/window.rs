@@ -1,0 +1,221 @@
+//! Groups that have been or are being sent, kept for repairs.
+
+use std::collections::VecDeque;
+
+use crate::chunks::ChunkNumber;
+use crate::packet::{GroupNumber, Symbol};
+use crate::parity::{PARITY_SYMBOLS, ParityEncoder};
+
+/// One group.
+#[derive(Debug)]
+pub(super) struct Group {
+    number: u32,
+    pass: u8,
+    first_chunk: ChunkNumber,
+    data: Vec<u8>,
+    /// All parity symbols, made when the first is wanted.
+    parity: Vec<u8>,
+    data_symbols: u8,
+    /// Parity symbols to be sent right after the data.
+    proactive: u8,
+    /// How many of the first symbols (data and proactive parity) have been sent.
+    sent: u16,
+    /// Packet number of the last of them.
+    sent_at: u64,
+    /// Packet number of each repair so far.
+    repairs: Vec<u64>,
+    /// Repairs to be sent.
+    demand: u16,
+}
+
+impl Group {
+    const fn first_symbols(&self) -> u16 {
+        self.data_symbols as u16 + self.proactive as u16
+    }
+
+    pub(super) const fn is_sent(&self) -> bool {
+        self.sent >= self.first_symbols()
+    }
+
+    pub(super) const fn demand(&self) -> u16 {
+        self.demand
+    }
+
+    pub(super) const fn data_symbols(&self) -> u8 {
+        self.data_symbols
+    }
+
+    /// How many repairs would have to be sent further so that a receiver that lacked `missing` symbols when it had heard
+    /// packet `as_of` could make the group whole. Zero while the first symbols are on their way.
+    pub(super) fn further(&self, missing: Option<u8>, as_of: u64) -> u16 {
+        if !self.is_sent() || as_of < self.sent_at {
+            return 0;
+        }
+        let missing = missing.map_or(u16::from(self.data_symbols), |missing| u16::from(missing.min(self.data_symbols)));
+        let on_their_way = self.repairs.len() - self.repairs.partition_point(|sequence| *sequence <= as_of);
+        missing.saturating_sub(u16::try_from(on_their_way).unwrap_or(u16::MAX))
+    }
+
+    pub(super) fn raise_demand(&mut self, to: u16) {
+        self.demand = self.demand.max(to);
+    }
+
+    /// The `n`-th repair: parity that nobody has had, then the data again, then the same once more.
+    fn repair_index(&self) -> u8 {
+        let at = (usize::from(self.proactive) + self.repairs.len()) % (PARITY_SYMBOLS + usize::from(self.data_symbols));
+        let index = if at < PARITY_SYMBOLS { usize::from(self.data_symbols) + at } else { at - PARITY_SYMBOLS };
+        index as u8
+    }
+
+    fn memory(&self) -> usize {
+        self.data.len() + self.parity.len()
+    }
+}
+
+/// Which symbol goes next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Chosen {
+    group: u32,
+    index: u8,
+    pub(super) is_parity: bool,
+    pub(super) is_repair: bool,
+}
+
+/// The groups from the oldest that can be repaired to the newest.
+#[derive(Debug)]
+pub(super) struct Window {
+    groups: VecDeque<Group>,
+    next_number: u32,
+    symbol_size: usize,
+    limit: usize,
+    memory: usize,
+    encoder: ParityEncoder,
+    /// Groups with demand; each once.
+    repair_queue: VecDeque<u32>,
+}
+
+impl Window {
+    pub(super) fn new(symbol_size: usize, limit: usize) -> Self {
+        Self {
+            groups: VecDeque::new(),
+            next_number: 0,
+            symbol_size,
+            limit,
+            memory: 0,
+            encoder: ParityEncoder::default(),
+            repair_queue: VecDeque::new(),
+        }
+    }
+
+    /// Adds a group to be sent. `data` is a whole number of symbols. Old groups fall out when the memory is full.
+    pub(super) fn push(&mut self, data: Vec<u8>, first_chunk: ChunkNumber, pass: u8, proactive: u8) {
+        let data_symbols = (data.len() / self.symbol_size) as u8;
+        self.memory += data.len();
+        self.groups.push_back(Group {
+            number: self.next_number,
+            pass,
+            first_chunk,
+            data,
+            parity: Vec::new(),
+            data_symbols,
+            proactive: proactive.min(PARITY_SYMBOLS as u8),
+            sent: 0,
+            sent_at: 0,
+            repairs: Vec::new(),
+            demand: 0,
+        });
+        self.next_number += 1;
+        while self.memory > self.limit && self.groups.len() > 1 {
+            self.memory -= self.groups.pop_front().map_or(0, |group| group.memory());
+        }
+    }
+
+    /// Bytes held.
+    pub(super) const fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// The newest group has been sent as far as was planned (or there is none).
+    pub(super) fn is_sent(&self) -> bool {
+        self.groups.back().is_none_or(Group::is_sent)
+    }
+
+    /// All groups below this have been sent.
+    pub(super) fn next_group(&self) -> GroupNumber {
+        GroupNumber(self.next_number - u32::from(!self.is_sent()))
+    }
+
+    pub(super) fn oldest_group(&self) -> GroupNumber {
+        GroupNumber(self.groups.front().map_or(self.next_number, |group| group.number))
+    }
+
+    pub(super) fn group_mut(&mut self, number: GroupNumber) -> Option<&mut Group> {
+        let at = number.0.checked_sub(self.oldest_group().0)?;
+        self.groups.get_mut(at as usize)
+    }
+
+    /// The group's demand was raised from nothing.
+    pub(super) fn queue_repair(&mut self, number: GroupNumber) {
+        self.repair_queue.push_back(number.0);
+    }
+
+    pub(super) fn wants_repair(&mut self) -> bool {
+        let oldest = self.oldest_group().0;
+        while self.repair_queue.front().is_some_and(|number| *number < oldest) {
+            self.repair_queue.pop_front();
+        }
+        !self.repair_queue.is_empty()
+    }
+
+    /// Takes the next repair, sent as packet `sequence`.
+    pub(super) fn take_repair(&mut self, sequence: u64) -> Option<Chosen> {
+        if !self.wants_repair() {
+            return None;
+        }
+        let number = *self.repair_queue.front()?;
+        let group = self.group_mut(GroupNumber(number))?;
+        let index = group.repair_index();
+        group.repairs.push(sequence);
+        group.demand -= 1;
+        let is_parity = index >= group.data_symbols;
+        if group.demand == 0 {
+            self.repair_queue.pop_front();
+        }
+        Some(Chosen { group: number, index, is_parity, is_repair: true })
+    }
+
+    /// Takes the next of the newest group's first symbols, sent as packet `sequence`.
+    pub(super) fn take_first(&mut self, sequence: u64) -> Option<Chosen> {
+        let group = self.groups.back_mut().filter(|group| !group.is_sent())?;
+        let index = group.sent as u8;
+        group.sent += 1;
+        group.sent_at = sequence;
+        Some(Chosen { group: group.number, index, is_parity: index >= group.data_symbols, is_repair: false })
+    }
+
+    /// The symbol's bytes and what goes with them.
+    pub(super) fn symbol(&mut self, chosen: Chosen) -> Option<Symbol<'_>> {
+        let size = self.symbol_size;
+        let at = chosen.group.checked_sub(self.oldest_group().0)?;
+        let group = self.groups.get_mut(at as usize)?;
+        if chosen.is_parity && group.parity.is_empty() {
+            group.parity = self.encoder.encode(&group.data, size);
+            self.memory += group.parity.len();
+        }
+        let index = usize::from(chosen.index);
+        let data_symbols = usize::from(group.data_symbols);
+        let payload = if chosen.is_parity {
+            &group.parity[(index - data_symbols) * size..][..size]
+        } else {
+            &group.data[index * size..][..size]
+        };
+        Some(Symbol {
+            group: GroupNumber(group.number),
+            pass: group.pass,
+            data_symbols: group.data_symbols,
+            index: chosen.index,
+            first_chunk: group.first_chunk,
+            payload,
+        })
+    }
+}
