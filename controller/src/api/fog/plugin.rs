@@ -9,6 +9,7 @@ use super::etag::OnlyIf;
 use super::page::Page;
 use super::select::Key;
 use crate::app::idempotent::Ticket;
+use crate::app::objects;
 use crate::plugins::{Plugins, Shown};
 use crate::state::class::{Body, Class, Row};
 use crate::state::classes::Plugin;
@@ -16,7 +17,7 @@ use crate::state::json::{self, JsonObject};
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
 use crate::state::value::fold;
-use crate::state::{Refusal, State};
+use crate::state::{Refusal, State, Tables};
 use crate::store::Revision;
 
 /// Lists the folder as well.
@@ -118,6 +119,15 @@ fn one(row: Option<&Row<Plugin>>, shown: &Shown, out: &mut Vec<u8>) {
     object.end();
 }
 
+/// Whether the plugin, as [`PluginEndpoint::get`] shows it, is a version that the client named.
+fn check(plugins: &Plugins, only_if: &OnlyIf<'_>, tables: &Tables, row: &Row<Plugin>) -> Result<(), Refusal> {
+    let shown = plugins.shown_one(row.name.trim());
+    only_if.check((Plugin::NAME, row.id()), row.modified(), tables, |scene, out| match &shown {
+        Some(shown) => one(Some(row), shown, out),
+        None => json::render(Some(row), scene, out),
+    })
+}
+
 impl Endpoint for PluginEndpoint {
     fn name(&self) -> &'static str {
         self.rows.name()
@@ -206,10 +216,20 @@ impl Endpoint for PluginEndpoint {
         by: &'a str,
         only_if: &'a OnlyIf<'a>,
     ) -> BoxFuture<'a, Result<(), Refusal>> {
-        self.rows.edit(state, id, body, by, only_if)
+        let plugins = self.plugins.clone();
+        Box::pin(async move {
+            let check = |tables: &Tables, row: &Row<Plugin>| check(&plugins, only_if, tables, row);
+            let check: &objects::Check<'_, Row<Plugin>> = &check;
+            objects::edit(state, id, body, by, only_if.is_asked().then_some(check)).await
+        })
     }
 
     fn delete<'a>(&self, state: &'a State, id: u32, only_if: &'a OnlyIf<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
-        self.rows.delete(state, id, only_if)
+        let plugins = self.plugins.clone();
+        Box::pin(async move {
+            let check = |tables: &Tables, row: &Row<Plugin>| check(&plugins, only_if, tables, row);
+            let check: &objects::Check<'_, Row<Plugin>> = &check;
+            objects::delete(state, id, only_if.is_asked().then_some(check)).await
+        })
     }
 }
