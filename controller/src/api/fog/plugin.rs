@@ -11,7 +11,7 @@ use super::select::Key;
 use crate::app::idempotent::Ticket;
 use crate::app::objects;
 use crate::plugins::{Plugins, Shown};
-use crate::state::class::{Body, Class, Row};
+use crate::state::class::{Body, Class, Computed, Row, Shape};
 use crate::state::classes::Plugin;
 use crate::state::json::{self, JsonObject};
 use crate::state::scene::Scene;
@@ -86,6 +86,24 @@ fn page<'s>(mut entries: Vec<Entry<'s>>, page: &Page) -> Result<(Vec<Entry<'s>>,
     Ok(page.cut_by(entries.into_iter(), |entry| Key::of(&value(entry), field.is_number())))
 }
 
+/// What [`one`] adds to the members of a row.
+const OF_FILES: &[Computed] = &[
+    Computed {
+        name: "standing",
+        shape: Shape::Text,
+        about: "How the plugin's file stands: on, off (its row has state 0), broken (it could not be read) or suspended (it failed too often).",
+    },
+    Computed { name: "failures", shape: Shape::Integer, about: "Calls that failed since the file was read." },
+    Computed {
+        name: "lastError",
+        shape: Shape::OptionalText,
+        about: "What went wrong at last; null when nothing did.",
+    },
+    Computed { name: "lastErrorTime", shape: Shape::OptionalText, about: "When that was, in UTC." },
+    Computed { name: "classes", shape: Shape::Texts, about: "Classes that the plugin adds." },
+    Computed { name: "hooks", shape: Shape::Texts, about: "Hook events that the plugin listens to." },
+];
+
 /// Writes a plugin of the folder, with its row if it has one.
 fn one(row: Option<&Row<Plugin>>, shown: &Shown, out: &mut Vec<u8>) {
     let mut object = JsonObject::begin(out);
@@ -134,7 +152,7 @@ impl Endpoint for PluginEndpoint {
     }
 
     fn schema(&self) -> ClassSchema {
-        self.rows.schema()
+        ClassSchema { sometimes: OF_FILES.iter().map(Into::into).collect(), ..self.rows.schema() }
     }
 
     fn aliases(&self) -> &'static [&'static str] {
