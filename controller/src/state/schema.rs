@@ -21,6 +21,8 @@ pub struct ClassSchema {
     pub fields: Vec<FieldSchema>,
     /// What an object shows beside its stored fields.
     pub computed: Vec<MemberSchema>,
+    /// The same of objects that have it: others lack the member.
+    pub sometimes: Vec<MemberSchema>,
     /// What `/<class>/<id>/<item>` adds.
     pub items: Vec<MemberSchema>,
     /// What a create and an edit take beside the stored fields.
@@ -133,6 +135,7 @@ impl ClassSchema {
             aliases: Vec::new(),
             fields: std::iter::once(id).chain(fields).collect(),
             computed: declared.members_of(class.name).map(MemberSchema::from).collect(),
+            sometimes: Vec::new(),
             items: Vec::new(),
             accepts: Vec::new(),
             relations: Vec::new(),
@@ -159,6 +162,7 @@ impl ClassSchema {
             aliases: C::ALIASES.iter().map(|alias| (*alias).into()).collect(),
             fields: C::FIELDS.iter().map(field).collect(),
             computed: members(C::COMPUTED),
+            sometimes: Vec::new(),
             items: members(C::ITEMS),
             accepts: members(C::ACCEPTS),
             relations: C::RELATIONS.iter().map(|name| (*name).into()).collect(),

@@ -285,3 +285,20 @@ async fn the_tag_of_a_changed_answer_is_that_of_its_bytes_and_of_the_stored_vers
     let two = tag(&server.call("GET", "/fog/host/1", Value::Null).await);
     assert!(plain != one && one != two && plain != two, "{plain} {one} {two}");
 }
+
+#[tokio::test]
+async fn a_plugin_with_a_file_has_versions_like_every_object() {
+    let server = with_host().await;
+    drop_in_example(&server, "computed-field").await;
+    server.call("POST", "/fog/plugin/create", json!({"name": "computed-field", "state": 1})).await;
+    let seen = server.call("GET", "/fog/plugin/1", Value::Null).await.header("etag").to_owned();
+    let change = async |method: &str, state: u32| {
+        let mut headers = server.tokens();
+        headers.push(("if-match".to_owned(), seen.clone()));
+        let body = if method == "PUT" { json!({"state": state}).to_string().into_bytes() } else { Vec::new() };
+        server.send(method, "/fog/plugin/1", &headers, body).await.status.as_u16()
+    };
+    assert_eq!(change("PUT", 0).await, 200);
+    assert_eq!((change("PUT", 1).await, change("DELETE", 1).await), (412, 412));
+    assert_eq!(get(&server, "/fog/plugin/1").await["state"], "0");
+}

@@ -107,6 +107,18 @@ pub fn native_routes() -> impl Iterator<Item = (&'static Method, &'static str, O
     })
 }
 
+/// The role that a route needs, as the description of the API spells it (`/fog/host/{id}`); `None` where everybody may.
+pub(super) fn role_for(method: &Method, route: &str) -> Option<Role> {
+    let need = match route.strip_prefix("/fog/") {
+        Some(_) => fog::needed(method, &route.replace("{id}", "1")),
+        None => rule::needed(method, route),
+    };
+    match need {
+        Need::Nothing => None,
+        Need::Role(role) => Some(role),
+    }
+}
+
 fn need(dialect: Dialect, request: &Request) -> Need {
     match dialect {
         Dialect::Fog => fog::needed(request.method(), request.uri().path()),

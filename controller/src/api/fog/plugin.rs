@@ -9,14 +9,15 @@ use super::etag::OnlyIf;
 use super::page::Page;
 use super::select::Key;
 use crate::app::idempotent::Ticket;
+use crate::app::objects;
 use crate::plugins::{Plugins, Shown};
-use crate::state::class::{Body, Class, Row};
+use crate::state::class::{Body, Class, Computed, Row, Shape};
 use crate::state::classes::Plugin;
 use crate::state::json::{self, JsonObject};
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
 use crate::state::value::fold;
-use crate::state::{Refusal, State};
+use crate::state::{Refusal, State, Tables};
 use crate::store::Revision;
 
 /// Lists the folder as well.
@@ -85,6 +86,24 @@ fn page<'s>(mut entries: Vec<Entry<'s>>, page: &Page) -> Result<(Vec<Entry<'s>>,
     Ok(page.cut_by(entries.into_iter(), |entry| Key::of(&value(entry), field.is_number())))
 }
 
+/// What [`one`] adds to the members of a row.
+const OF_FILES: &[Computed] = &[
+    Computed {
+        name: "standing",
+        shape: Shape::Text,
+        about: "How the plugin's file stands: on, off (its row has state 0), broken (it could not be read) or suspended (it failed too often).",
+    },
+    Computed { name: "failures", shape: Shape::Integer, about: "Calls that failed since the file was read." },
+    Computed {
+        name: "lastError",
+        shape: Shape::OptionalText,
+        about: "What went wrong at last; null when nothing did.",
+    },
+    Computed { name: "lastErrorTime", shape: Shape::OptionalText, about: "When that was, in UTC." },
+    Computed { name: "classes", shape: Shape::Texts, about: "Classes that the plugin adds." },
+    Computed { name: "hooks", shape: Shape::Texts, about: "Hook events that the plugin listens to." },
+];
+
 /// Writes a plugin of the folder, with its row if it has one.
 fn one(row: Option<&Row<Plugin>>, shown: &Shown, out: &mut Vec<u8>) {
     let mut object = JsonObject::begin(out);
@@ -118,13 +137,22 @@ fn one(row: Option<&Row<Plugin>>, shown: &Shown, out: &mut Vec<u8>) {
     object.end();
 }
 
+/// Whether the plugin, as [`PluginEndpoint::get`] shows it, is a version that the client named.
+fn check(plugins: &Plugins, only_if: &OnlyIf<'_>, tables: &Tables, row: &Row<Plugin>) -> Result<(), Refusal> {
+    let shown = plugins.shown_one(row.name.trim());
+    only_if.check((Plugin::NAME, row.id()), row.modified(), tables, |scene, out| match &shown {
+        Some(shown) => one(Some(row), shown, out),
+        None => json::render(Some(row), scene, out),
+    })
+}
+
 impl Endpoint for PluginEndpoint {
     fn name(&self) -> &'static str {
         self.rows.name()
     }
 
     fn schema(&self) -> ClassSchema {
-        self.rows.schema()
+        ClassSchema { sometimes: OF_FILES.iter().map(Into::into).collect(), ..self.rows.schema() }
     }
 
     fn aliases(&self) -> &'static [&'static str] {
@@ -206,10 +234,20 @@ impl Endpoint for PluginEndpoint {
         by: &'a str,
         only_if: &'a OnlyIf<'a>,
     ) -> BoxFuture<'a, Result<(), Refusal>> {
-        self.rows.edit(state, id, body, by, only_if)
+        let plugins = self.plugins.clone();
+        Box::pin(async move {
+            let check = |tables: &Tables, row: &Row<Plugin>| check(&plugins, only_if, tables, row);
+            let check: &objects::Check<'_, Row<Plugin>> = &check;
+            objects::edit(state, id, body, by, only_if.is_asked().then_some(check)).await
+        })
     }
 
     fn delete<'a>(&self, state: &'a State, id: u32, only_if: &'a OnlyIf<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
-        self.rows.delete(state, id, only_if)
+        let plugins = self.plugins.clone();
+        Box::pin(async move {
+            let check = |tables: &Tables, row: &Row<Plugin>| check(&plugins, only_if, tables, row);
+            let check: &objects::Check<'_, Row<Plugin>> = &check;
+            objects::delete(state, id, only_if.is_asked().then_some(check)).await
+        })
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn add(class: &ClassSchema, schemas: &mut Map<String, Value>) {
 /// An object by id: stored fields and computed members. A plugin may add members, so others are allowed.
 fn shown(class: &ClassSchema) -> Value {
     let mut properties = stored(class);
-    for member in class.computed.iter().chain(&class.items) {
+    for member in class.computed.iter().chain(&class.sometimes).chain(&class.items) {
         properties.insert(member.name.to_string(), computed(member));
     }
     let fields = class.fields.iter().filter(|field| !field.shadowed);

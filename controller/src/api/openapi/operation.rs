@@ -1,6 +1,9 @@
 //! One operation of the document under construction, and the paths that gather them.
 
+use axum::http::Method;
 use serde_json::{Map, Value, json};
+
+use crate::api::access;
 
 /// `paths` of a document.
 #[derive(Default)]
@@ -11,7 +14,7 @@ impl Paths {
     pub(super) fn add(&mut self, method: &str, path: &str, operation: Operation) {
         let item = self.0.entry(path).or_insert_with(|| json!({}));
         debug_assert!(item.get(method).is_none(), "{method} {path} is described twice");
-        item[method] = operation.0;
+        item[method] = operation.needs(method, path).0;
     }
 
     pub(super) fn finish(self) -> Value {
@@ -39,6 +42,17 @@ impl Operation {
         alias.0["x-foghorn-alias-of"] = self.0["operationId"].clone();
         alias.0["operationId"] = id.into();
         alias
+    }
+
+    /// Says which role the caller must have: what the door of the API asks for, so the two cannot disagree.
+    fn needs(mut self, method: &str, path: &str) -> Self {
+        let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap_or_default();
+        let Some(role) = access::role_for(&method, path) else { return self };
+        let needs = format!("Needs the role {role}.");
+        let about = self.0["description"].as_str().map_or_else(|| needs.clone(), |about| format!("{about} {needs}"));
+        self.0["description"] = about.into();
+        self.0["x-foghorn-role"] = role.to_string().into();
+        self
     }
 
     /// Takes no credentials.

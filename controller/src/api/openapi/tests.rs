@@ -239,3 +239,26 @@ fn conditions_and_keys_are_where_they_are_read() {
     has("/paths/~1fog~1group~1{id}~1task/post", "IdempotencyKey", &["409", "422"]);
     has("/paths/~1foghorn~1v1~1events/get", "LastEventId", &["400", "503"]);
 }
+
+#[test]
+fn every_operation_says_which_role_it_needs() {
+    let document = built();
+    let role = |method: &str, path: &str| document["paths"][path][method]["x-foghorn-role"].clone();
+    for (method, path, needs) in [
+        ("get", "/fog/host", Value::from("read-only")),
+        ("get", "/fog/host/ids", Value::from("read-only")),
+        ("post", "/fog/host/{id}/task", Value::from("operator")),
+        ("put", "/fog/host/{id}", Value::from("operator")),
+        ("delete", "/fog/service/{id}", Value::from("administrator")),
+        ("get", "/foghorn/v1/audit", Value::from("administrator")),
+        ("get", "/healthz", Value::Null),
+    ] {
+        assert_eq!(role(method, path), needs, "{method} {path}");
+    }
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let open = operation["security"].as_array().is_some_and(Vec::is_empty);
+            assert_eq!(operation["x-foghorn-role"].is_null(), open, "{method} {path}");
+        }
+    }
+}

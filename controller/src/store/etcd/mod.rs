@@ -13,7 +13,7 @@ mod watch;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcd_client::{Client, CompareOp, GetOptions, PutOptions, SortOrder, SortTarget, TxnOp};
+use etcd_client::{Client, CompareOp, GetOptions, KeyValue, PutOptions, SortOrder, SortTarget, TxnOp};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
@@ -27,8 +27,13 @@ pub use connect::{ConnectEtcdError, EtcdClientIdentity, EtcdLogin, EtcdOptions, 
 
 /// How long one call may take. Longer than a change of etcd's leader.
 const CALL: Duration = Duration::from_secs(5);
-/// Entries that are asked for at once: a page of ordinary records is some hundred kilobytes.
-const PAGE: i64 = 1000;
+/// Entries in the first page of a list: ordinary records make some hundred kilobytes.
+const FIRST_PAGE: i64 = 1000;
+/// What a later page should be. For each page etcd walks over every key that is left, so small pages of a large fleet take a
+/// time that is quadratic in its size.
+const PAGE_BYTES: usize = 16 << 20;
+/// Most entries in a page, should larger records follow small ones.
+const LONGEST_PAGE: i64 = 50_000;
 /// A watch that is far behind gets up to a thousand revisions in one message, a list a page of entries.
 const MAX_MESSAGE_BYTES: usize = 512 << 20;
 /// A list that compaction overtakes is begun again this often.
@@ -62,10 +67,10 @@ impl EtcdStore {
         let mut kv = self.client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
         let end = range_end(prefix);
         let mut from = range_start(prefix);
-        let (mut at, mut entries) = (0, Vec::new());
+        let (mut at, mut limit, mut entries) = (0, FIRST_PAGE, Vec::new());
         loop {
             // Revision 0 asks for the last one: linearizable, and the later pages stay at it.
-            let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_revision(at);
+            let options = GetOptions::new().with_range(end.clone()).with_limit(limit).with_revision(at);
             let mut page = match tokio::time::timeout(CALL, kv.get(from, Some(options))).await {
                 Ok(Err(error)) if refusal(&error) == Some(Refusal::Compacted) => return Ok(None),
                 Ok(page) => page.map_err(|error| unavailable(DOING, error))?,
@@ -78,6 +83,7 @@ impl EtcdStore {
             let keys = page.take_kvs();
             // The next page starts at the smallest key after the last one of this.
             from = keys.last().map_or_else(Vec::new, |last| [last.key(), &[0]].concat());
+            limit = next_limit(&keys);
             entries.extend(keys.into_iter().filter_map(entry));
             if !more {
                 return Ok(Some(Snapshot { revision: ours(at), entries }));
@@ -281,6 +287,13 @@ fn entry(found: etcd_client::KeyValue) -> Option<Entry> {
 }
 
 /// The smallest key with `prefix`; etcd has no empty keys and takes a zero byte for "from the first".
+/// How many entries make a page of [`PAGE_BYTES`] if they are as long as the last ones.
+fn next_limit(last: &[KeyValue]) -> i64 {
+    let bytes: usize = last.iter().map(|one| one.key().len() + one.value().len()).sum();
+    let limit = PAGE_BYTES * last.len() / bytes.max(1);
+    i64::try_from(limit).unwrap_or(i64::MAX).clamp(FIRST_PAGE, LONGEST_PAGE)
+}
+
 fn range_start(prefix: &str) -> Vec<u8> {
     if prefix.is_empty() { vec![0] } else { prefix.as_bytes().to_vec() }
 }
