@@ -122,6 +122,11 @@ impl FrameReader {
         self.blame(StreamError::Unexpected { expected })
     }
 
+    /// A message decoded, and what it says makes no sense.
+    pub(crate) fn malformed(&self, error: DecodeMessageError) -> StreamError {
+        self.blame(StreamError::Malformed(error))
+    }
+
     /// Ends the connection when the peer broke the protocol: nothing it says later could be trusted to mean anything.
     fn blame(&self, error: StreamError) -> StreamError {
         if error.is_violation() {

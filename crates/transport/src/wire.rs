@@ -2,6 +2,8 @@
 //!
 //! Nothing outside this crate builds or keeps these; they are public so that their decoders can be fuzzed.
 
+mod multicast;
+
 use foghorn_types::{ByteCount, ChunkId, ManifestId, TaskId};
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +12,11 @@ use crate::session::{
     SessionKind, Stage,
 };
 
+pub use multicast::{WireDatagram, WireKey, WireTerms, decode_datagram};
+pub(crate) use multicast::{decode_chunks, encode_chunks};
+
 /// Version of everything in this module. Goes up with every change of meaning.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// Application protocol in the TLS handshake; changes only when even `Hello` cannot be read any more.
 pub const ALPN: &[u8] = b"foghorn/1";
 /// Most bytes in a frame. Raw chunk and manifest bytes follow their frame and have limits of their own.
@@ -54,13 +59,21 @@ pub enum ClientMessage {
     StoreManifest { len: u32 },
     /// Opens a stream: I am through; `progress` is how far I came.
     Finished { outcome: WireOutcome, progress: Option<WireProgress> },
+    /// Opens the control stream of a multicast session: I would hear it, I want these of the image's `chunks`.
+    JoinMulticast { chunks: u32, wants: Vec<u8> },
+    /// On a control stream: these are right.
+    MulticastHave { chunks: Vec<u8> },
+    /// On a control stream: I want these, too.
+    MulticastWant { chunks: Vec<u8> },
+    /// On a control stream: I go on by unicast.
+    MulticastLeave { reason: String },
 }
 
 /// What an agent sends on a stream that a client opened.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum AgentMessage {
     /// Answers `Hello`.
-    Welcome { kind: WireKind },
+    Welcome { kind: WireKind, multicast: bool },
     /// Answers `FetchManifest`: `len` raw bytes follow the frame.
     Manifest { len: u32 },
     /// On a fetch lane: `compressed_len` raw bytes follow the frame.
@@ -81,6 +94,16 @@ pub enum AgentMessage {
     Recorded,
     /// Answers `Hello`: the client is not served.
     Refused { code: WireRefusal, reason: String },
+    /// Answers `JoinMulticast`.
+    MulticastJoined(WireTerms),
+    /// On a control stream: packets under this key follow.
+    MulticastKey(WireKey),
+    /// On a control stream: fetch what you lack, you are out. After `rest_ms` you may join again; `None`: not in this session.
+    MulticastDemoted { reason: String, rest_ms: Option<u32> },
+    /// On a control stream: fetch these, they will not come any more.
+    MulticastFetch { chunks: Vec<u8> },
+    /// On a control stream: fetch what you lack, the session has ended.
+    MulticastOver { reason: String },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -143,7 +166,7 @@ pub struct WireProgress {
     pub limiting_stage: Option<WireStage>,
 }
 
-/// Body of a datagram. Later numbers win, because datagrams may overtake each other.
+/// Progress in a datagram. Later numbers win, because datagrams may overtake each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WireReport {
     pub number: u64,
@@ -171,6 +194,8 @@ pub enum DecodeMessageError {
     TooManyIds(usize),
     #[error("a length of {found} bytes is beyond the limit of {limit}")]
     TooLong { found: u32, limit: u32 },
+    #[error("a multicast message makes no sense: {0}")]
+    Multicast(String),
 }
 
 /// # Errors
@@ -181,6 +206,7 @@ pub fn decode_client_message(bytes: &[u8]) -> Result<ClientMessage, DecodeMessag
         ClientMessage::Want { ids } | ClientMessage::WhichAreStored { ids } => check_ids(ids.len())?,
         ClientMessage::Chunk { plain_len, compressed_len, .. } => check_chunk(*plain_len, *compressed_len)?,
         ClientMessage::StoreManifest { len } => check_len(*len, MAX_MANIFEST)?,
+        ClientMessage::JoinMulticast { chunks, .. } => check_len(*chunks, foghorn_multicast::MAX_CHUNKS)?,
         _ => {}
     }
     Ok(message)
@@ -217,12 +243,6 @@ pub fn decode_hello(bytes: &[u8]) -> Result<WireHello, DecodeMessageError> {
         PROTOCOL_VERSION => decode(body),
         other => Err(DecodeMessageError::Version(other)),
     }
-}
-
-/// # Errors
-/// When the bytes are not exactly one report.
-pub fn decode_report(bytes: &[u8]) -> Result<WireReport, DecodeMessageError> {
-    decode(bytes)
 }
 
 pub(crate) fn encode_hello(hello: &Hello) -> Vec<u8> {
@@ -427,12 +447,12 @@ mod tests {
             let _ = decode_client_message(&bytes);
             let _ = decode_agent_message(&bytes);
             let _ = decode_hello(&bytes);
-            let _ = decode_report(&bytes);
+            let _ = decode_datagram(&bytes);
             let _ = decode_goodbye(&bytes);
         }
 
         #[test]
-        fn what_is_decoded_was_encoded_so_or_equally(tag in 0_u8..11, rest in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn what_is_decoded_was_encoded_so_or_equally(tag in 0_u8..15, rest in proptest::collection::vec(any::<u8>(), 0..100)) {
             let bytes = [&[tag][..], &rest].concat();
             if let Ok(message) = decode_client_message(&bytes) {
                 prop_assert_eq!(decode_client_message(&encode(&message)).unwrap(), message);

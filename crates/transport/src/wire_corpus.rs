@@ -8,7 +8,7 @@ use foghorn_types::{ChunkId, ManifestId, TaskId};
 use crate::session::Hello;
 use crate::wire::{
     AgentMessage, ClientMessage, WireGoodbye, WireGoodbyeKind, WireKind, WireOutcome, WireRefusal,
-    decode_agent_message, decode_client_message, decode_goodbye, decode_hello, decode_report, encode, encode_hello,
+    decode_agent_message, decode_client_message, decode_goodbye, decode_datagram, decode_hello, encode, encode_hello,
 };
 
 const MUTATIONS: u32 = 2000;
@@ -26,7 +26,7 @@ fn feed(bytes: &[u8]) {
         assert_eq!(decode_agent_message(&encode(&message)).unwrap(), message);
     }
     let _ = decode_hello(bytes);
-    let _ = decode_report(bytes);
+    let _ = decode_datagram(bytes);
     let _ = decode_goodbye(bytes);
 }
 
@@ -83,7 +83,7 @@ fn make_the_corpus_anew() {
             "failed",
             encode(&ClientMessage::Finished { outcome: WireOutcome::Failed { reason: text() }, progress: None }),
         ),
-        ("welcome", encode(&AgentMessage::Welcome { kind: WireKind::Deploy { manifest } })),
+        ("welcome", encode(&AgentMessage::Welcome { kind: WireKind::Deploy { manifest }, multicast: true })),
         ("agent-chunk", encode(&AgentMessage::Chunk { id, plain_len: 1 << 20, compressed_len: 4096 })),
         ("unavailable", encode(&AgentMessage::Unavailable { id, reason: text() })),
         ("stored", encode(&AgentMessage::Stored { stored: vec![true, false, true] })),

@@ -75,11 +75,17 @@ impl ConnectError {
     }
 }
 
+/// What the agent says to a client that it takes on.
+pub(super) struct Welcome {
+    pub(super) kind: SessionKind,
+    pub(super) multicast: bool,
+}
+
 pub(super) async fn connect(
     source: &Source,
     identity: &Identity,
     hello: &Hello,
-) -> Result<(Endpoint, Link, SessionKind), ConnectError> {
+) -> Result<(Endpoint, Link, Welcome), ConnectError> {
     let mut config = quinn::ClientConfig::new(Arc::new(identity.client_crypto().map_err(ConnectError::Identity)?));
     config.transport_config(transport_config(Side::Client));
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&source.address)
@@ -91,8 +97,8 @@ pub(super) async fn connect(
         match handshake(address, &source.server_name, config.clone()).await {
             Ok((endpoint, connection)) => {
                 let link = Link::of_client(connection);
-                let kind = say_hello(&link, hello).await?;
-                return Ok((endpoint, link, kind));
+                let welcome = say_hello(&link, hello).await?;
+                return Ok((endpoint, link, welcome));
             }
             Err(error) => last = error,
         }
@@ -122,14 +128,14 @@ async fn handshake(
     }
 }
 
-async fn say_hello(link: &Link, hello: &Hello) -> Result<SessionKind, ConnectError> {
+async fn say_hello(link: &Link, hello: &Hello) -> Result<Welcome, ConnectError> {
     let exchange = async {
         let (send, receive) = link.connection.open_bi().await.map_err(|error| link.lost(&error))?;
         let mut writer = FrameWriter::new(link.clone(), send, OnDrop::Finish);
         let mut reader = FrameReader::new(link.clone(), receive);
         writer.send_body(encode_hello(hello)).await?;
         match reader.expect(decode_agent_message).await? {
-            AgentMessage::Welcome { kind } => Ok(SessionKind::from(kind)),
+            AgentMessage::Welcome { kind, multicast } => Ok(Welcome { kind: SessionKind::from(kind), multicast }),
             AgentMessage::Refused { code, reason } => {
                 let reason = EndReason::Refused { code: code.into(), reason };
                 link.end_and_close(reason.clone());
@@ -139,7 +145,7 @@ async fn say_hello(link: &Link, hello: &Hello) -> Result<SessionKind, ConnectErr
         }
     };
     match timeout(WELCOME_PATIENCE, exchange).await {
-        Ok(Ok(kind)) => Ok(kind),
+        Ok(Ok(welcome)) => Ok(welcome),
         Ok(Err(StreamError::Ended(EndReason::Refused { code, reason }))) => Err(ConnectError::Refused { code, reason }),
         Ok(Err(error)) => Err(ConnectError::Welcome(error)),
         Err(_) => Err(ConnectError::NoWelcome),

@@ -2,12 +2,15 @@
 
 mod connect;
 mod lanes;
+mod multicast;
 
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foghorn_multicast::{ChunkSet, Report};
 use foghorn_types::{ChunkId, ManifestId};
 use quinn::Endpoint;
 use tokio::task::JoinSet;
@@ -15,13 +18,14 @@ use tracing::debug;
 
 pub use connect::{ConnectError, Source};
 pub use lanes::{Ack, FetchRequests, Fetched, FetchedChunk, FetchedChunks, StoreAcks, StoreSender};
+pub use multicast::{MulticastListener, MulticastMember, MulticastNews};
 
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
 use crate::identity::Identity;
 use crate::link::Link;
 use crate::session::{CLOSE_DONE, ClientOutcome, ClientProgress, EndReason, Hello, SessionKind};
 use crate::wire::{
-    AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireReport, decode_agent_message, decode_goodbye, encode,
+    AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireDatagram, WireReport, decode_agent_message, decode_goodbye, encode,
 };
 
 /// How long a closing connection waits until the agent has heard of it.
@@ -33,6 +37,7 @@ pub struct AgentConnection {
     endpoint: Endpoint,
     link: Link,
     kind: SessionKind,
+    offers_multicast: bool,
     reports: AtomicU64,
     last_report: Mutex<Option<ClientProgress>>,
     /// Listens for a goodbye.
@@ -109,17 +114,52 @@ impl AgentConnection {
     /// # Errors
     /// See [`ConnectError`]; its `is_transient` says whether trying again makes sense.
     pub async fn connect(source: &Source, identity: &Identity, hello: Hello) -> Result<Self, ConnectError> {
-        let (endpoint, link, kind) = connect::connect(source, identity, &hello).await?;
+        let (endpoint, link, welcome) = connect::connect(source, identity, &hello).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(hear_goodbye(link.clone()));
         let (reports, last_report) = (AtomicU64::new(0), Mutex::new(None));
-        Ok(Self { endpoint, link, kind, reports, last_report, _tasks: tasks })
+        let connect::Welcome { kind, multicast: offers_multicast } = welcome;
+        Ok(Self { endpoint, link, kind, offers_multicast, reports, last_report, _tasks: tasks })
     }
 
     /// What the agent says this session is for.
     #[must_use]
     pub fn kind(&self) -> SessionKind {
         self.kind
+    }
+
+    /// Whether the image is also sent to a group that this client may join.
+    #[must_use]
+    pub fn offers_multicast(&self) -> bool {
+        self.offers_multicast
+    }
+
+    /// Joins the multicast session of this deploy: `wants` are the chunks that this client lacks, by their number among the
+    /// image's `chunks` distinct data chunks. At most one membership at a time.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn join_multicast(
+        &self,
+        chunks: u32,
+        wants: &ChunkSet,
+    ) -> Result<(MulticastMember, MulticastListener), StreamError> {
+        let (mut writer, reader) = self.streams().await?;
+        writer.set_on_drop(OnDrop::Finish);
+        multicast::join(writer, reader, chunks, wants).await
+    }
+
+    /// Says how the multicast session arrives here. Never waits, and may be lost.
+    pub fn report_multicast(&self, report: &Report) {
+        let datagram = encode(&WireDatagram::Multicast(report.encode()));
+        // Fails when the connection is over, which every other call will say.
+        let _ = self.link.connection.send_datagram(datagram.into());
+    }
+
+    /// This machine's address on the connection; `None` where the system does not tell.
+    #[must_use]
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.link.connection.local_ip()
     }
 
     /// The encoded manifest of a deploy, checked against the id that the session names.
@@ -194,7 +234,7 @@ impl AgentConnection {
     pub fn report(&self, progress: ClientProgress) {
         *self.last_report.lock().expect("nothing panics while it holds this lock") = Some(progress);
         let number = self.reports.fetch_add(1, Ordering::Relaxed) + 1;
-        let report = encode(&WireReport { number, progress: progress.into() });
+        let report = encode(&WireDatagram::Progress(WireReport { number, progress: progress.into() }));
         // Fails only when the connection is over, which every other call will say.
         let _ = self.link.connection.send_datagram(report.into());
     }

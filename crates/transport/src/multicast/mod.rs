@@ -7,7 +7,9 @@ mod drops;
 mod interface;
 mod receiving;
 mod sending;
+mod terms;
 
 pub use interface::{FindInterfaceError, InterfaceChoice, ParseInterfaceError};
 pub use receiving::{GroupReceiver, JoinGroupError};
 pub use sending::{GroupSender, OpenSenderError, Sent};
+pub use terms::SessionTerms;

@@ -213,8 +213,20 @@ impl Incoming {
     ///
     /// # Errors
     /// When the client has gone in the meantime.
-    pub async fn welcome(mut self, kind: SessionKind) -> Result<Session, StreamError> {
-        let welcome = AgentMessage::Welcome { kind: kind.into() };
+    pub async fn welcome(self, kind: SessionKind) -> Result<Session, StreamError> {
+        self.answer_yes(kind, false).await
+    }
+
+    /// Takes the client on and tells it that the image is also sent to a group that it may join.
+    ///
+    /// # Errors
+    /// When the client has gone in the meantime.
+    pub async fn welcome_to_multicast(self, kind: SessionKind) -> Result<Session, StreamError> {
+        self.answer_yes(kind, true).await
+    }
+
+    async fn answer_yes(mut self, kind: SessionKind, multicast: bool) -> Result<Session, StreamError> {
+        let welcome = AgentMessage::Welcome { kind: kind.into(), multicast };
         if let Some(writer) = &mut self.writer {
             writer.send(&welcome).await?;
         }

@@ -3,10 +3,12 @@
 mod farewell;
 mod lanes;
 mod listener;
+mod multicast;
 mod requests;
 mod session;
 
 pub use lanes::{AckSender, ChunkSender, FetchLane, SentChunk, SentChunks, StoreLane, WantedChunks};
 pub use listener::{BindError, Incoming, Listener};
+pub use multicast::{MemberEar, MemberSays, MemberVoice, MulticastLane};
 pub use requests::{FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply};
 pub use session::Session;

@@ -2,10 +2,12 @@
 //! client sees a fault that a new connection may cure.
 
 use bytes::Bytes;
+use foghorn_multicast::Report;
 use foghorn_types::{ChunkId, ManifestId};
 
 use crate::frame::{FrameWriter, StreamError};
 use crate::server::lanes::{FetchLane, StoreLane};
+use crate::server::multicast::MulticastLane;
 use crate::session::{ClientOutcome, ClientProgress};
 use crate::wire::{AgentMessage, MAX_MANIFEST, cut};
 
@@ -21,6 +23,10 @@ pub enum Request {
     Store(StoreLane),
     StoreManifest(Bytes, StoreManifestReply),
     Progress(ClientProgress),
+    /// The client would hear the multicast session of its task.
+    JoinMulticast(MulticastLane),
+    /// How the multicast session arrives at the client.
+    MulticastReport(Report),
     /// Answer only when the controller has recorded it.
     Finished(ClientOutcome, FinishedReply),
 }

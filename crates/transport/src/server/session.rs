@@ -1,8 +1,9 @@
 //! One client's session: its streams, read in tasks of their own, become a queue of requests.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use foghorn_multicast::Report;
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -12,9 +13,12 @@ use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
 use crate::link::Link;
 use crate::server::farewell::Guest;
 use crate::server::lanes::{FetchLane, StoreLane};
+use crate::server::multicast::MulticastLane;
 use crate::server::requests::{FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply};
 use crate::session::{ClientProgress, EndReason};
-use crate::wire::{ClientMessage, WireGoodbye, WireGoodbyeKind, decode_client_message, decode_report};
+use crate::wire::{
+    ClientMessage, WireDatagram, WireGoodbye, WireGoodbyeKind, decode_client_message, decode_datagram,
+};
 
 /// Requests that wait to be looked at; a client that asks faster waits on its own streams.
 const QUEUE: usize = 8;
@@ -79,6 +83,12 @@ impl Session {
         self.guest.link.connection.remote_address()
     }
 
+    /// This node's address on the connection; `None` where the system does not tell.
+    #[must_use]
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.guest.link.connection.local_ip()
+    }
+
     /// Bytes of UDP payload received and sent so far.
     #[must_use]
     pub fn wire_bytes(&self) -> (u64, u64) {
@@ -138,7 +148,14 @@ async fn read_opening(
             }
             Request::Finished(outcome.into(), FinishedReply::new(writer))
         }
-        ClientMessage::Want { .. } | ClientMessage::Chunk { .. } => {
+        ClientMessage::JoinMulticast { chunks, wants } => {
+            Request::JoinMulticast(MulticastLane::new(writer, reader, chunks, &wants)?)
+        }
+        ClientMessage::Want { .. }
+        | ClientMessage::Chunk { .. }
+        | ClientMessage::MulticastHave { .. }
+        | ClientMessage::MulticastWant { .. }
+        | ClientMessage::MulticastLeave { .. } => {
             return Err(reader.unexpected("a message that opens a stream"));
         }
     };
@@ -151,13 +168,18 @@ async fn read_opening(
 async fn read_reports(connection: Connection, sender: mpsc::Sender<Request>) {
     let mut latest = 0;
     while let Ok(datagram) = connection.read_datagram().await {
-        match decode_report(&datagram) {
-            Ok(report) if report.number > latest => {
+        match decode_datagram(&datagram) {
+            Ok(WireDatagram::Progress(report)) if report.number > latest => {
                 latest = report.number;
                 // A full queue means that the agent is busy with this client; the next report says more.
                 let _ = sender.try_send(Request::Progress(ClientProgress::from(report.progress)));
             }
-            Ok(_) => {}
+            Ok(WireDatagram::Progress(_)) => {}
+            Ok(WireDatagram::Multicast(bytes)) => match Report::decode(&bytes) {
+                // As above.
+                Ok(report) => drop(sender.try_send(Request::MulticastReport(report))),
+                Err(error) => debug!(error = &error as &dyn std::error::Error, "a report could not be read"),
+            },
             Err(error) => debug!(error = &error as &dyn std::error::Error, "a report could not be read"),
         }
     }
