@@ -158,7 +158,8 @@ async fn answer(sessions: Arc<Sessions>, order: Order, work: Work, request: Requ
             warn!("the client opened a lane that does not fit its session");
             Ok(())
         }
-        (Request::Progress(_), _) => Ok(()),
+        (Request::JoinMulticast(lane), _) => lane.told.refuse("this task has no multicast session").await,
+        (Request::Progress(_) | Request::MulticastReport(_), _) => Ok(()),
     }
 }
 

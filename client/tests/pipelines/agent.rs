@@ -182,7 +182,10 @@ async fn serve(mut session: Session, store: Arc<Store>) {
                 store.captured.fetch_add(1, Ordering::Relaxed);
                 let _ = reply.stored(id).await;
             }
-            Request::Progress(_) => {}
+            Request::Progress(_) | Request::MulticastReport(_) => {}
+            Request::JoinMulticast(lane) => {
+                let _ = lane.told.refuse("there is none").await;
+            }
             Request::Finished(..) if store.restart_at_end.swap(false, Ordering::Relaxed) => {
                 store.captured.store(0, Ordering::Relaxed);
                 return session.interrupt("restarting");

@@ -7,8 +7,9 @@ use foghorn_types::{ChunkId, ManifestId, TaskId};
 
 use crate::session::Hello;
 use crate::wire::{
-    AgentMessage, ClientMessage, WireGoodbye, WireGoodbyeKind, WireKind, WireOutcome, WireRefusal,
-    decode_agent_message, decode_client_message, decode_goodbye, decode_datagram, decode_hello, encode, encode_hello,
+    AgentMessage, ClientMessage, WireDatagram, WireGoodbye, WireGoodbyeKind, WireKey, WireKind, WireOutcome,
+    WireRefusal, WireTerms, decode_agent_message, decode_client_message, decode_datagram, decode_goodbye, decode_hello,
+    encode, encode_hello,
 };
 
 const MUTATIONS: u32 = 2000;
@@ -72,6 +73,13 @@ fn make_the_corpus_anew() {
         software: "client 1".to_owned(),
         traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
     };
+    let terms = WireTerms {
+        group: ([239, 255, 1, 7], 49152).into(),
+        source: [10, 1, 0, 1].into(),
+        source_specific: false,
+        symbol_size: 1432,
+        key: WireKey { session: 7, epoch: 1, suite: 1, secret: [7; 32] },
+    };
     let samples: Vec<(&str, Vec<u8>)> = vec![
         ("hello", encode_hello(&hello)),
         ("want", encode(&ClientMessage::Want { ids: ids.clone() })),
@@ -89,6 +97,9 @@ fn make_the_corpus_anew() {
         ("stored", encode(&AgentMessage::Stored { stored: vec![true, false, true] })),
         ("durable", encode(&AgentMessage::Durable { ids })),
         ("refused", encode(&AgentMessage::Refused { code: WireRefusal::Busy, reason: text() })),
+        ("join-multicast", encode(&ClientMessage::JoinMulticast { chunks: 9, wants: vec![0, 1, 2, 3] })),
+        ("multicast-joined", encode(&AgentMessage::MulticastJoined(terms))),
+        ("multicast-datagram", encode(&WireDatagram::Multicast(vec![1, 2, 3]))),
         ("goodbye", encode(&WireGoodbye::new(WireGoodbyeKind::Failed, "the disk is full"))),
     ];
     fs::create_dir_all(corpus()).unwrap();

@@ -127,6 +127,13 @@ impl Receiver {
         }
     }
 
+    /// These chunks are wanted, too; the sender is to be told as well. Those in hand are not asked for again.
+    pub fn want(&mut self, chunks: &ChunkSet) {
+        for number in chunks.iter().filter(|number| !self.in_hand.contains_key(number)) {
+            self.lacking.insert(number);
+        }
+    }
+
     /// These chunks come by another way: their bytes are not wanted any more.
     pub fn forgo(&mut self, chunks: &ChunkSet) {
         for number in chunks.iter() {

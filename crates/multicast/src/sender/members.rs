@@ -165,6 +165,15 @@ impl Members {
         self.remove(id)
     }
 
+    /// The receiver wants these chunks, too; those that the session does not have are left out.
+    pub(super) fn want(&mut self, id: ReceiverId, chunks: &ChunkSet) {
+        let Some(member) = self.all.get_mut(&id) else { return };
+        for number in chunks.iter() {
+            let Some(wanted) = self.wanted.get_mut(number.0 as usize) else { return };
+            *wanted += u16::from(member.wants.insert(number));
+        }
+    }
+
     /// The receiver has these chunks, or will get them in another way.
     pub(super) fn unwant(&mut self, id: ReceiverId, chunks: &ChunkSet) {
         let Some(member) = self.all.get_mut(&id) else { return };

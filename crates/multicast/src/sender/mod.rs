@@ -157,6 +157,11 @@ impl Sender {
         }
     }
 
+    /// A receiver wants these chunks, too. Nothing happens for who is no member.
+    pub fn want(&mut self, receiver: ReceiverId, chunks: &ChunkSet) {
+        self.members.want(receiver, chunks);
+    }
+
     /// A receiver's report.
     pub fn report(&mut self, receiver: ReceiverId, report: &Report, now: Time) {
         let Some(member) = self.members.get_mut(receiver) else { return };

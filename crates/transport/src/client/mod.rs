@@ -4,7 +4,7 @@ mod connect;
 mod lanes;
 mod multicast;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,7 +25,8 @@ use crate::identity::Identity;
 use crate::link::Link;
 use crate::session::{CLOSE_DONE, ClientOutcome, ClientProgress, EndReason, Hello, SessionKind};
 use crate::wire::{
-    AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireDatagram, WireReport, decode_agent_message, decode_goodbye, encode,
+    AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireDatagram, WireReport, decode_agent_message, decode_goodbye,
+    encode,
 };
 
 /// How long a closing connection waits until the agent has heard of it.
@@ -156,10 +157,15 @@ impl AgentConnection {
         let _ = self.link.connection.send_datagram(datagram.into());
     }
 
-    /// This machine's address on the connection; `None` where the system does not tell.
+    /// This machine's address towards the agent; `None` when there is no route any more.
     #[must_use]
     pub fn local_ip(&self) -> Option<IpAddr> {
-        self.link.connection.local_ip()
+        let remote = self.link.connection.remote_address();
+        let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        // The connection's own socket is bound to no address; the kernel chooses one for a socket that connects.
+        let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+        socket.connect(remote).ok()?;
+        Some(socket.local_addr().ok()?.ip())
     }
 
     /// The encoded manifest of a deploy, checked against the id that the session names.

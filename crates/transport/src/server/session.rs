@@ -16,9 +16,7 @@ use crate::server::lanes::{FetchLane, StoreLane};
 use crate::server::multicast::MulticastLane;
 use crate::server::requests::{FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply};
 use crate::session::{ClientProgress, EndReason};
-use crate::wire::{
-    ClientMessage, WireDatagram, WireGoodbye, WireGoodbyeKind, decode_client_message, decode_datagram,
-};
+use crate::wire::{ClientMessage, WireDatagram, WireGoodbye, WireGoodbyeKind, decode_client_message, decode_datagram};
 
 /// Requests that wait to be looked at; a client that asks faster waits on its own streams.
 const QUEUE: usize = 8;
