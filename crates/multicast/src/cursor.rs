@@ -57,10 +57,6 @@ impl<'a> Cursor<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
-        self.array().map(u64::from_le_bytes)
-    }
-
     /// A varint in its shortest form.
     pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0_u64;

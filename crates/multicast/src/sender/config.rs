@@ -38,7 +38,7 @@ pub fn symbol_size_for(mtu: usize, ip: IpVersion) -> Option<usize> {
 pub enum Floor {
     /// It must take so many bytes per second on the wire (or all, when less is sent).
     Rate(Rate),
-    /// It must take so many of a million of what the session has sent at its fastest.
+    /// It must take so many of a million of what the session sends.
     Share(u32),
 }
 
@@ -73,7 +73,7 @@ pub struct SenderConfig {
 }
 
 impl SenderConfig {
-    /// The defaults: groups of 192, no bound on the rate, a floor of half the fastest rate, a window of 48 MiB,
+    /// The defaults: groups of 192, no bound on the rate, a floor of half the rate, a window of 48 MiB,
     /// 12 chunks ahead, 1 s of silence, unicast for what one receiver lacks, 2 s to settle, 5 ms to catch up, 10 s of rest.
     #[must_use]
     pub const fn new(chunks: u32, symbol_size: usize, ip: IpVersion) -> Self {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::action::{JoinError, ReceiverId};
 use crate::chunks::{ChunkNumber, ChunkSet};
-use crate::report::{Report, Stage};
+use crate::rate::Rate;
+use crate::report::Report;
 use crate::time::Time;
 
 /// Most receivers of one session; more than any switch has ports for.
@@ -35,24 +36,38 @@ impl Tally {
     }
 }
 
+/// How fast a receiver was for a while.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    pub(super) at: Time,
+    /// What it took of what was sent, of a million.
+    pub(super) share_ppm: u32,
+    pub(super) sent: Rate,
+    /// More passed by for want of memory than was lost.
+    pub(super) is_disk: bool,
+}
+
 /// One receiver.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) wants: ChunkSet,
     /// Chunks that it said it has, as often as it said so: compared with its own count.
     pub(super) declared: u32,
-    pub(super) joined: Time,
     pub(super) heard_at: Time,
     /// The latest report.
     pub(super) report: Report,
     /// Smoothed over about a second.
     pub(super) loss_ppm: u32,
-    /// Totals when the current look at its speed began, and when that was.
+    /// There has been a look, so `loss_ppm` means something.
+    pub(super) folded: bool,
+    /// When the next look at its speed began, and its totals then.
     pub(super) looked: (Time, Tally),
-    /// Its loss was last folded into `loss_ppm` at these totals.
-    pub(super) folded: Tally,
-    /// Symbols of repairs it may still cause.
+    /// The last look, and which one has been judged.
+    pub(super) look: Option<Look>,
+    pub(super) judged: Option<Time>,
+    /// Symbols of repairs it may still cause, and how far the stream was when that was reckoned.
     pub(super) credit: i64,
+    pub(super) fresh_seen: u64,
     /// Since when it has asked for more than its credit.
     pub(super) overdrawn_since: Option<Time>,
     /// Looks in a row that found it below the floor.
@@ -60,17 +75,19 @@ pub(super) struct Member {
 }
 
 impl Member {
-    fn new(wants: ChunkSet, credit: i64, now: Time) -> Self {
+    fn new(wants: ChunkSet, (credit, fresh): (i64, u64), now: Time) -> Self {
         Self {
             wants,
             declared: 0,
-            joined: now,
             heard_at: now,
             report: Report::default(),
             loss_ppm: 0,
+            folded: false,
             looked: (now, Tally::default()),
-            folded: Tally::default(),
+            look: None,
+            judged: None,
             credit,
+            fresh_seen: fresh,
             overdrawn_since: None,
             slow_looks: 0,
         }
@@ -89,16 +106,12 @@ impl Member {
         }
     }
 
-    /// Nothing that was sent before packet `mark` is still on its way to being a right chunk.
+    /// Nothing that was sent before packet `mark` is still on its way to being a right chunk, as far as it can be told.
     pub(super) fn is_settled(&self, mark: u64) -> bool {
         self.report.as_of >= mark
             && self.report.deficits.is_empty()
             && self.report.chunks_in_hand == 0
             && self.declared >= self.report.chunks_declared
-    }
-
-    pub(super) const fn limiting(&self) -> Stage {
-        self.report.stage
     }
 }
 
@@ -122,7 +135,13 @@ impl Members {
         Self { all: BTreeMap::new(), wanted: vec![0; chunks as usize], away: BTreeMap::new() }
     }
 
-    pub(super) fn join(&mut self, id: ReceiverId, wants: ChunkSet, credit: i64, now: Time) -> Result<(), JoinError> {
+    pub(super) fn join(
+        &mut self,
+        id: ReceiverId,
+        wants: ChunkSet,
+        credit: (i64, u64),
+        now: Time,
+    ) -> Result<(), JoinError> {
         let chunks = self.wanted.len() as u32;
         if let Some(chunk) = wants.last().filter(|last| last.0 >= chunks) {
             return Err(JoinError::UnknownChunk { chunk, chunks });
@@ -191,8 +210,8 @@ impl Members {
     /// The first chunk from `from` on that at least `least` receivers want and `without` does not contain.
     pub(super) fn next_wanted(&self, from: u32, least: u16, without: &ChunkSet) -> Option<ChunkNumber> {
         let wanted = self.wanted.get(from as usize..)?;
-        let mut numbers = wanted.iter().zip(from..).filter(|(count, _)| **count >= least);
-        numbers.map(|(_, number)| ChunkNumber(number)).by_ref().find(|number| !without.contains(*number))
+        let numbers = wanted.iter().zip(from..).filter(|(count, _)| **count >= least);
+        numbers.map(|(_, number)| ChunkNumber(number)).find(|number| !without.contains(*number))
     }
 
     pub(super) fn get_mut(&mut self, id: ReceiverId) -> Option<&mut Member> {

@@ -3,8 +3,12 @@
 mod action;
 mod config;
 mod members;
+mod policy;
+mod rate_control;
+mod repair;
 mod source;
 mod status;
+mod upkeep;
 mod window;
 
 use std::collections::VecDeque;
@@ -25,6 +29,8 @@ use crate::report::Report;
 use crate::seal::{HEADER, TAG};
 use crate::time::Time;
 use members::Members;
+use rate_control::RateControl;
+use repair::Proactive;
 use source::Source;
 use window::{Chosen, Window};
 
@@ -52,7 +58,9 @@ enum Next {
     Wait(Time),
 }
 
+#[derive(Debug)]
 enum Event {
+    Demote(ReceiverId, DemoteReason),
     Drop(ReceiverId),
     Unicast(ReceiverId, ChunkSet),
     Finished(ReceiverId),
@@ -64,6 +72,7 @@ enum Event {
 ///
 /// It waits until [`start`](Self::start); receivers may join before and at any time after. Whatever
 /// [`poll`](Self::poll) says is to be done at once, and `poll` called again until it says `Wait`.
+#[derive(Debug)]
 pub struct Sender {
     config: SenderConfig,
     phase: Phase,
@@ -72,6 +81,12 @@ pub struct Sender {
     source: Source,
     window: Window,
     pacer: Pacer,
+    rate: RateControl,
+    proactive: Proactive,
+    /// Symbols of the stream sent so far, repairs not counted.
+    fresh: u64,
+    /// The pacer held packets back since the last look at the rate.
+    was_held: bool,
     events: VecDeque<Event>,
     sequence: u64,
     tick_at: Time,
@@ -84,24 +99,25 @@ pub struct Sender {
     repair_bytes: u64,
 }
 
-/// Where the search for a rate begins.
-const FIRST_RATE: Rate = Rate::from_megabits(100);
-
 impl Sender {
-    /// A session that waits for its start.
+    /// A session that waits for its start. `seed`: so that sessions that share a link do not test its rate in step.
     ///
     /// # Errors
     /// What the session cannot be.
-    pub fn new(config: SenderConfig, _seed: u64, now: Time) -> Result<Self, InvalidConfig> {
+    pub fn new(config: SenderConfig, seed: u64, now: Time) -> Result<Self, InvalidConfig> {
         config.check()?;
-        let rate = config.max_rate.unwrap_or(FIRST_RATE);
+        let rate = RateControl::new(config.max_rate, seed, now);
         Ok(Self {
             phase: Phase::Waiting,
             pass: 1,
             members: Members::new(config.chunks),
             source: Source::new(config.group_size(), config.symbol_size, config.read_ahead),
             window: Window::new(config.symbol_size, config.window),
-            pacer: Pacer::new(rate, config.catch_up, now),
+            pacer: Pacer::new(rate.rate(), config.catch_up, now),
+            rate,
+            proactive: Proactive::default(),
+            fresh: 0,
+            was_held: false,
             events: VecDeque::new(),
             sequence: FIRST_SEQUENCE,
             tick_at: now,
@@ -128,7 +144,8 @@ impl Sender {
     /// # Errors
     /// Why not; it goes on by unicast.
     pub fn join(&mut self, receiver: ReceiverId, wants: ChunkSet, now: Time) -> Result<(), JoinError> {
-        self.members.join(receiver, wants, 0, now)?;
+        let credit = repair::first_credit(self.config.data_symbols);
+        self.members.join(receiver, wants, (credit, self.fresh), now)?;
         self.probe_at = now;
         self.tick_soon(now);
         if self.phase == Phase::Over {
@@ -164,23 +181,19 @@ impl Sender {
 
     /// A receiver's report.
     pub fn report(&mut self, receiver: ReceiverId, report: &Report, now: Time) {
+        let alone = self.members.len() == 1;
         let Some(member) = self.members.get_mut(receiver) else { return };
+        if report.as_of >= self.sequence {
+            self.demote(receiver, DemoteReason::Contradiction, now);
+            return;
+        }
         member.heard_at = now;
-        if report.as_of < member.report.as_of || report.as_of >= self.sequence {
+        if report.as_of < member.report.as_of {
             return;
         }
         member.report.clone_from(report);
-        for deficit in &report.deficits {
-            let Some(group) = self.window.group_mut(deficit.group) else { continue };
-            let further = group.further(deficit.missing, report.as_of);
-            if further > group.demand() {
-                let queued = group.demand() > 0;
-                group.raise_demand(further);
-                if !queued {
-                    self.window.queue_repair(deficit.group);
-                }
-            }
-        }
+        policy::look(member, self.config.data_symbols, symbol_wire_size(&self.config), now);
+        repair::schedule(&mut self.window, member, report, self.config.data_symbols, (self.fresh, alone), now);
     }
 
     /// The store's answer to [`SenderAction::Load`].
@@ -189,16 +202,15 @@ impl Sender {
     }
 
     /// Bounds the rate from now on, for instance because other sessions share the node's budget.
-    pub fn set_max_rate(&mut self, rate: Option<Rate>, now: Time) {
-        self.config.max_rate = rate;
-        if let Some(rate) = rate {
-            self.pacer.set_rate(rate, now);
-        }
+    pub fn set_max_rate(&mut self, max: Option<Rate>, now: Time) {
+        self.rate.set_max(max, now);
+        self.pacer.set_rate(self.rate.rate(), now);
     }
 
     /// How the session is doing.
     #[must_use]
     pub fn status(&self) -> SenderStatus {
+        let next = policy::next_to_go(&self.members);
         let receivers = self.members.iter().map(|(receiver, member)| ReceiverStatus {
             receiver,
             hears: member.hears(),
@@ -206,11 +218,11 @@ impl Sender {
             parity_used: member.report.repaired,
             rejected: member.report.rejected,
             socket_drops: member.report.socket_drops,
-            limiting: member.limiting(),
+            limiting: member.report.stage,
             fill_percent: member.report.fill_percent,
             wanted: member.wants.len(),
             groups_behind: member.report.deficits.len() as u32,
-            next_unicast: false,
+            next_unicast: next == Some(receiver),
         });
         SenderStatus {
             phase: self.phase,
@@ -263,6 +275,7 @@ impl Sender {
             return Next::Load(number);
         }
         if !self.pacer.is_open(now) {
+            self.was_held = true;
             return Next::Wait(self.pacer.opens_at(QUANTUM).min(self.upkeep_at));
         }
         if now >= self.tick_at {
@@ -282,7 +295,7 @@ impl Sender {
         if let Some(repair) = self.window.take_repair(self.sequence) {
             return Some(repair);
         }
-        if let Some(first) = self.window.take_first(self.sequence) {
+        if let Some(first) = self.take_first(now) {
             if self.window.is_sent() && self.source.is_empty() {
                 self.settle(now);
             }
@@ -297,9 +310,17 @@ impl Sender {
             }
             return None;
         };
-        self.window.push(data, first_chunk, self.pass as u8, 0);
+        let upper_loss = policy::upper_loss(&self.members);
+        self.proactive.update(upper_loss, self.config.data_symbols, now);
+        let proactive = if self.source.is_empty() {
+            let data_symbols = (data.len() / self.config.symbol_size) as u8;
+            self.proactive.count_for_last(upper_loss, data_symbols)
+        } else {
+            self.proactive.count()
+        };
+        self.window.push(data, first_chunk, self.pass as u8, proactive);
         self.tick_gap = TICK_FIRST;
-        self.window.take_first(self.sequence)
+        self.take_first(now)
     }
 
     fn make_tick(&mut self, now: Time) -> Tick {
@@ -329,79 +350,17 @@ impl Sender {
         self.tick_gap = TICK_FIRST;
     }
 
-    /// The pass is over: wait for what is on its way.
-    fn settle(&mut self, now: Time) {
-        self.phase = Phase::Settling;
-        self.settling = (self.sequence + 1, now);
-        self.tick_at = now;
-        self.tick_gap = TICK_FIRST;
-    }
-
-    fn begin_pass(&mut self, least: u16, now: Time) {
-        self.phase = Phase::Sending;
-        self.pass += 1;
-        self.source.begin_pass(least);
-        self.tick_soon(now);
-    }
-
-    fn upkeep(&mut self, now: Time) {
-        self.drop_silent(now);
-        self.finish_members();
-        if self.phase == Phase::Settling {
-            self.plan_next_pass(now);
-        }
-        let started = !matches!(self.phase, Phase::Waiting | Phase::Over);
-        if started && self.members.is_empty() && self.window.is_sent() {
-            self.phase = Phase::Over;
-            self.tick_soon(now);
-            self.events.push_back(Event::Over);
-        }
-    }
-
-    fn drop_silent(&mut self, now: Time) {
-        let silent = self.members.iter().filter(|(_, member)| now.since(member.heard_at) > self.config.silence);
-        let silent: Vec<ReceiverId> = silent.map(|(id, _)| id).collect();
-        for id in silent {
-            self.members.remove(id);
-            self.events.push_back(Event::Drop(id));
-        }
-    }
-
-    fn finish_members(&mut self) {
-        let finished = self.members.iter().filter(|(_, member)| member.wants.is_empty());
-        let finished: Vec<ReceiverId> = finished.map(|(id, _)| id).collect();
-        for id in finished {
-            self.members.remove(id);
-            self.events.push_back(Event::Finished(id));
-        }
-    }
-
-    fn plan_next_pass(&mut self, now: Time) {
-        let (mark, since) = self.settling;
-        let settled = self.members.iter().all(|(_, member)| member.is_settled(mark));
-        if !settled && now.since(since) < self.config.settle {
-            return;
-        }
-        let few = self.config.few;
-        let (members, unavailable) = (&self.members, self.source.unavailable());
-        let by_unicast = |number: &ChunkNumber| members.wanted_by(*number) <= few || unavailable.contains(*number);
-        let released = members.iter().map(|(id, member)| (id, member.wants.iter().filter(by_unicast).collect()));
-        let released: Vec<(ReceiverId, ChunkSet)> =
-            released.filter(|(_, chunks): &(_, ChunkSet)| !chunks.is_empty()).collect();
-        for (id, chunks) in released {
-            self.members.unwant(id, &chunks);
-            self.events.push_back(Event::Unicast(id, chunks));
-        }
-        self.finish_members();
-        if !self.members.is_empty() {
-            self.begin_pass(few.saturating_add(1), now);
-        }
+    fn take_first(&mut self, now: Time) -> Option<Chosen> {
+        let first = self.window.take_first(self.sequence, now)?;
+        self.fresh += 1;
+        Some(first)
     }
 }
 
 impl From<Event> for SenderAction<'_> {
     fn from(event: Event) -> Self {
         match event {
+            Event::Demote(receiver, reason) => Self::Demote { receiver, reason },
             Event::Drop(receiver) => Self::Drop { receiver },
             Event::Unicast(receiver, chunks) => Self::Unicast { receiver, chunks },
             Event::Finished(receiver) => Self::Finished { receiver },

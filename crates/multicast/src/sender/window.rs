@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::chunks::ChunkNumber;
 use crate::packet::{GroupNumber, Symbol};
 use crate::parity::{PARITY_SYMBOLS, ParityEncoder};
+use crate::time::Time;
 
 /// One group.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Group {
     sent: u16,
     /// Packet number of the last of them.
     sent_at: u64,
+    sent_time: Time,
     /// Packet number of each repair so far.
     repairs: Vec<u64>,
     /// Repairs to be sent.
@@ -41,8 +43,9 @@ impl Group {
         self.demand
     }
 
-    pub(super) const fn data_symbols(&self) -> u8 {
-        self.data_symbols
+    /// When the last of the first symbols was sent.
+    pub(super) const fn sent_time(&self) -> Time {
+        self.sent_time
     }
 
     /// How many repairs would have to be sent further so that a receiver that lacked `missing` symbols when it had heard
@@ -56,8 +59,8 @@ impl Group {
         missing.saturating_sub(u16::try_from(on_their_way).unwrap_or(u16::MAX))
     }
 
-    pub(super) fn raise_demand(&mut self, to: u16) {
-        self.demand = self.demand.max(to);
+    pub(super) const fn raise_demand(&mut self, to: u16) {
+        self.demand = to;
     }
 
     /// The `n`-th repair: parity that nobody has had, then the data again, then the same once more.
@@ -121,6 +124,7 @@ impl Window {
             proactive: proactive.min(PARITY_SYMBOLS as u8),
             sent: 0,
             sent_at: 0,
+            sent_time: Time::default(),
             repairs: Vec::new(),
             demand: 0,
         });
@@ -185,11 +189,12 @@ impl Window {
     }
 
     /// Takes the next of the newest group's first symbols, sent as packet `sequence`.
-    pub(super) fn take_first(&mut self, sequence: u64) -> Option<Chosen> {
+    pub(super) fn take_first(&mut self, sequence: u64, now: Time) -> Option<Chosen> {
         let group = self.groups.back_mut().filter(|group| !group.is_sent())?;
         let index = group.sent as u8;
         group.sent += 1;
         group.sent_at = sequence;
+        group.sent_time = now;
         Some(Chosen { group: group.number, index, is_parity: index >= group.data_symbols, is_repair: false })
     }
 

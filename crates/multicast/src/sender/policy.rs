@@ -1,0 +1,119 @@
+//! Who may stay: the silent are dropped, the slow and the greedy go on by unicast.
+
+use std::time::Duration;
+
+use super::action::{DemoteReason, ReceiverId};
+use super::config::{Floor, SenderConfig};
+use super::members::{Look, Member, Members};
+use crate::rate::Rate;
+use crate::report::Stage;
+use crate::time::Time;
+
+/// How long a receiver is watched for one judgement of its speed, and how many packets there must be.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOK_PACKETS: u64 = 30;
+/// A look older than this says nothing about now.
+const LOOK_FRESH: Duration = Duration::from_millis(400);
+/// So many looks in a row below the floor, and a receiver goes.
+const SLOW_LOOKS: u8 = 4;
+/// How long a receiver may ask for more than its credit.
+const OVERDRAWN: Duration = Duration::from_millis(500);
+/// Who takes this much of what is sent is not slow, whatever the floor.
+const GOOD_SHARE_PPM: u64 = 900_000;
+
+/// Takes a receiver's latest report into its look at its speed. `symbol_wire`: bytes of a packet on the wire.
+pub(super) fn look(member: &mut Member, data_symbols: u8, symbol_wire: u64, now: Time) {
+    let (since, before) = member.looked;
+    let tally = member.tally().since(&before);
+    let span = now.since(since);
+    if span < LOOK || tally.expected < LOOK_PACKETS {
+        return;
+    }
+    member.looked = (now, member.tally());
+    let groups = (tally.expected / u64::from(data_symbols)).max(1);
+    let skipped = (u64::from(tally.skipped_groups) * 1_000_000 / groups).min(1_000_000);
+    let arrived = 1_000_000 - u64::from(tally.loss_ppm());
+    let share = arrived * (1_000_000 - skipped) / 1_000_000;
+    let sent = tally.expected * symbol_wire * 1_000_000 / (span.as_micros() as u64).max(1);
+    let sent = Rate::from_bytes_per_second(sent);
+    member.look = Some(Look { at: now, share_ppm: share as u32, sent, is_disk: skipped > u64::from(tally.loss_ppm()) });
+    let lost = (1_000_000 - share) as i64;
+    let smoothed = i64::from(member.loss_ppm);
+    // About the mean over the last eight looks; the first counts in full.
+    member.loss_ppm = if member.folded { smoothed + (lost - smoothed) / 8 } else { lost } as u32;
+    member.folded = true;
+}
+
+/// What the middle receiver loses at present, of a million; of two the better one.
+pub(super) fn middle_loss(members: &Members, now: Time) -> Option<u32> {
+    let fresh = members.iter().filter_map(|(_, member)| member.look).filter(|look| now.since(look.at) < LOOK_FRESH);
+    let mut losses: Vec<u32> = fresh.map(|look| 1_000_000 - look.share_ppm).collect();
+    if losses.is_empty() {
+        return None;
+    }
+    let middle = (losses.len() - 1) / 2;
+    Some(*losses.select_nth_unstable(middle).1)
+}
+
+/// What the upper quarter of the receivers loses, of a million, smoothed.
+pub(super) fn upper_loss(members: &Members) -> u32 {
+    let mut losses: Vec<u32> =
+        members.iter().filter(|(_, m)| m.folded && m.slow_looks == 0).map(|(_, m)| m.loss_ppm).collect();
+    if losses.is_empty() {
+        return 0;
+    }
+    let upper = (losses.len() - 1) * 3 / 4;
+    *losses.select_nth_unstable(upper).1
+}
+
+/// Receivers that were not heard for too long.
+pub(super) fn silent(members: &Members, silence: Duration, now: Time) -> Vec<ReceiverId> {
+    members.iter().filter(|(_, member)| now.since(member.heard_at) > silence).map(|(id, _)| id).collect()
+}
+
+/// Receivers that are to go on by unicast. `rate`: what the session goes at.
+pub(super) fn to_demote(
+    members: &mut Members,
+    config: &SenderConfig,
+    rate: Rate,
+    now: Time,
+) -> Vec<(ReceiverId, DemoteReason)> {
+    let floor = match config.floor {
+        Floor::Rate(floor) => floor,
+        Floor::Share(ppm) => rate.share_ppm(u64::from(ppm)),
+    };
+    let mut slow = Vec::new();
+    let mut demoted = Vec::new();
+    for (id, member) in members.iter_mut() {
+        if member.overdrawn_since.is_some_and(|since| now.since(since) > OVERDRAWN) {
+            demoted.push((id, DemoteReason::TooManyRepairs));
+        } else if let Some(reason) = judge(member, floor) {
+            slow.push((id, reason));
+        }
+    }
+    // When most are slow, the stream is too fast, unless it cannot be any slower.
+    if slow.len() * 2 <= members.len() || rate <= floor {
+        demoted.extend(slow);
+    }
+    demoted
+}
+
+/// Counts a look that was not judged yet; a reason after enough slow ones in a row.
+fn judge(member: &mut Member, floor: Rate) -> Option<DemoteReason> {
+    if let Some(look) = member.look.filter(|look| Some(look.at) != member.judged) {
+        member.judged = Some(look.at);
+        let rate = look.sent.share_ppm(u64::from(look.share_ppm));
+        let slow = u64::from(look.share_ppm) < GOOD_SHARE_PPM && rate < floor;
+        member.slow_looks = if slow { member.slow_looks.saturating_add(1) } else { 0 };
+    }
+    let look = member.look.filter(|_| member.slow_looks >= SLOW_LOOKS)?;
+    let rate = look.sent.share_ppm(u64::from(look.share_ppm));
+    let by_disk = look.is_disk || member.report.stage == Stage::Disk && member.report.fill_percent >= 90;
+    Some(if by_disk { DemoteReason::SlowDisk { rate, floor } } else { DemoteReason::SlowLink { rate, floor } })
+}
+
+/// Who would be the next to go, if anybody is worse off than the noise.
+pub(super) fn next_to_go(members: &Members) -> Option<ReceiverId> {
+    let worst = members.iter().max_by_key(|(_, member)| (member.slow_looks, member.loss_ppm))?;
+    (worst.1.loss_ppm > 10_000).then_some(worst.0)
+}

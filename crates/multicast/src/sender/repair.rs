@@ -1,0 +1,127 @@
+//! From what receivers lack to what is sent again.
+//!
+//! Repairs of a group serve all who lack something of it, so the most that any receiver lacks is sent, not the sum. What is
+//! on its way already counts: a report says up to which packet it counted. Who makes the need greater than it is for
+//! the others pays for the difference from a credit that grows with the stream.
+
+use std::time::Duration;
+
+use super::members::Member;
+use super::window::Window;
+use crate::report::Report;
+use crate::time::Time;
+
+/// Groups' worth of repairs that a receiver may cause at first, and at most has in credit.
+const FIRST_GROUPS: i64 = 2;
+const MOST_GROUPS: i64 = 8;
+/// One symbol of credit for so many of the stream.
+const STREAM_PER_CREDIT: u64 = 4;
+/// A refused repair of a group that was sent longer ago than this does not count against a receiver: it may have been cut
+/// off for a while.
+const RECENT: Duration = Duration::from_millis(500);
+
+pub(super) const fn first_credit(data_symbols: u8) -> i64 {
+    data_symbols as i64 * FIRST_GROUPS
+}
+
+/// Schedules what a report asks for. `fresh`: symbols of the stream sent so far; `alone`: nobody else waits.
+pub(super) fn schedule(
+    window: &mut Window,
+    member: &mut Member,
+    report: &Report,
+    data_symbols: u8,
+    (fresh, alone): (u64, bool),
+    now: Time,
+) {
+    let earned = fresh / STREAM_PER_CREDIT - member.fresh_seen / STREAM_PER_CREDIT;
+    member.fresh_seen = fresh;
+    member.credit = (member.credit + earned as i64).min(i64::from(data_symbols) * MOST_GROUPS);
+    let mut refused = false;
+    // Newest first: what is refused should be what can wait for the next pass.
+    for deficit in report.deficits.iter().rev() {
+        let Some(group) = window.group_mut(deficit.group) else { continue };
+        let further = group.further(deficit.missing, report.as_of);
+        let more = further.saturating_sub(group.demand());
+        if more == 0 {
+            continue;
+        }
+        let granted = if alone { more } else { more.min(u16::try_from(member.credit.max(0)).unwrap_or(u16::MAX)) };
+        refused |= granted < more && now.since(group.sent_time()) < RECENT;
+        member.credit -= i64::from(granted);
+        if granted > 0 {
+            let was_queued = group.demand() > 0;
+            group.raise_demand(group.demand() + granted);
+            if !was_queued {
+                window.queue_repair(deficit.group);
+            }
+        }
+    }
+    if refused {
+        member.overdrawn_since.get_or_insert(now);
+    } else {
+        member.overdrawn_since = None;
+    }
+}
+
+/// How many parity symbols go out with each group before anybody asks.
+///
+/// About what the upper quarter of the receivers will lack on average: nearly all of that would be asked for anyway, and the
+/// rest is left to be asked for. Goes up at once and down slowly.
+#[derive(Debug, Default)]
+pub(super) struct Proactive {
+    count: u8,
+    lowered: Time,
+}
+
+/// Below this loss nothing is sent before it is asked for.
+const NEGLIGIBLE_PPM: u32 = 3_000;
+const LOWER_EVERY: Duration = Duration::from_secs(1);
+
+impl Proactive {
+    pub(super) fn update(&mut self, loss_ppm: u32, data_symbols: u8, now: Time) {
+        let mean = if loss_ppm < NEGLIGIBLE_PPM { 0 } else { mean_loss(loss_ppm, data_symbols) };
+        let target = mean.min(48) as u8;
+        if target >= self.count {
+            self.count = target;
+            self.lowered = now;
+        } else if now.since(self.lowered) >= LOWER_EVERY {
+            self.count -= 1;
+            self.lowered = now;
+        }
+    }
+
+    pub(super) const fn count(&self) -> u8 {
+        self.count
+    }
+
+    /// For the last group of a pass, where asking costs time: so many that few will have to.
+    pub(super) fn count_for_last(&self, loss_ppm: u32, data_symbols: u8) -> u8 {
+        if self.count == 0 && loss_ppm < NEGLIGIBLE_PPM {
+            return 0;
+        }
+        let mean = mean_loss(loss_ppm, data_symbols);
+        (mean + 2 * (mean + 1).isqrt()).min(64) as u8
+    }
+}
+
+fn mean_loss(loss_ppm: u32, data_symbols: u8) -> u64 {
+    u64::from(data_symbols) * u64::from(loss_ppm) / u64::from(1_000_000 - loss_ppm.min(900_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proactive_parity_follows_loss_up_at_once_and_down_slowly() {
+        let mut proactive = Proactive::default();
+        proactive.update(2_000, 192, Time::default());
+        assert_eq!(proactive.count(), 0);
+        proactive.update(50_000, 192, Time::default());
+        assert_eq!(proactive.count(), 10);
+        for millis in 0..2500 {
+            proactive.update(0, 192, Time::from_micros(millis * 1000));
+        }
+        assert_eq!(proactive.count(), 8);
+    }
+}

@@ -1,0 +1,108 @@
+//! What is done every now and then: who may stay, how fast to go, what comes after a pass.
+
+use std::time::Duration;
+
+use super::action::{DemoteReason, ReceiverId};
+use super::{Event, Sender, TICK_FIRST, policy};
+use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::packet::Phase;
+use crate::time::Time;
+
+/// Who has not been heard for longer than this is not waited for at the end of a pass.
+const QUIET: Duration = Duration::from_millis(450);
+
+impl Sender {
+    pub(super) fn upkeep(&mut self, now: Time) {
+        self.apply_policy(now);
+        self.finish_members();
+        if self.phase == Phase::Sending {
+            self.adapt_rate(now);
+        }
+        if self.phase == Phase::Settling {
+            self.plan_next_pass(now);
+        }
+        let started = !matches!(self.phase, Phase::Waiting | Phase::Over);
+        if started && self.members.is_empty() && self.window.is_sent() {
+            self.phase = Phase::Over;
+            self.tick_soon(now);
+            self.events.push_back(Event::Over);
+        }
+    }
+
+    pub(super) fn demote(&mut self, receiver: ReceiverId, reason: DemoteReason, now: Time) {
+        self.members.send_away(receiver, self.config.rest, now);
+        self.events.push_back(Event::Demote(receiver, reason));
+        if reason.is_fault() {
+            self.events.push_back(Event::RotateKey);
+        }
+    }
+
+    /// The pass is over: wait for what is on its way.
+    pub(super) fn settle(&mut self, now: Time) {
+        self.phase = Phase::Settling;
+        self.settling = (self.sequence + 1, now);
+        self.tick_at = now;
+        self.tick_gap = TICK_FIRST;
+    }
+
+    pub(super) fn begin_pass(&mut self, least: u16, now: Time) {
+        self.phase = Phase::Sending;
+        self.pass += 1;
+        self.source.begin_pass(least);
+        self.tick_soon(now);
+    }
+
+    fn apply_policy(&mut self, now: Time) {
+        for receiver in policy::silent(&self.members, self.config.silence, now) {
+            self.members.remove(receiver);
+            self.events.push_back(Event::Drop(receiver));
+        }
+        let rate = self.rate.sustained();
+        for (receiver, reason) in policy::to_demote(&mut self.members, &self.config, rate, now) {
+            self.demote(receiver, reason, now);
+        }
+    }
+
+    fn adapt_rate(&mut self, now: Time) {
+        let busy = std::mem::take(&mut self.was_held);
+        self.rate.step(policy::middle_loss(&self.members, now), busy, now);
+        let rate = self.rate.rate();
+        if rate != self.pacer.rate() {
+            self.pacer.set_rate(rate, now);
+        }
+    }
+
+    fn finish_members(&mut self) {
+        let finished = self.members.iter().filter(|(_, member)| member.wants.is_empty());
+        let finished: Vec<ReceiverId> = finished.map(|(id, _)| id).collect();
+        for id in finished {
+            self.members.remove(id);
+            self.events.push_back(Event::Finished(id));
+        }
+    }
+
+    /// Once nothing is on its way: what few lack they get by unicast, what more lack is sent again.
+    fn plan_next_pass(&mut self, now: Time) {
+        let (mark, since) = self.settling;
+        let waited_for = self.members.iter().any(|(_, member)| {
+            member.overdrawn_since.is_none() && now.since(member.heard_at) < QUIET && !member.is_settled(mark)
+        });
+        if waited_for && now.since(since) < self.config.settle {
+            return;
+        }
+        let few = self.config.few;
+        let (members, unavailable) = (&self.members, self.source.unavailable());
+        let by_unicast = |number: &ChunkNumber| members.wanted_by(*number) <= few || unavailable.contains(*number);
+        let released = members.iter().map(|(id, member)| (id, member.wants.iter().filter(by_unicast).collect()));
+        let released: Vec<(ReceiverId, ChunkSet)> =
+            released.filter(|(_, chunks): &(_, ChunkSet)| !chunks.is_empty()).collect();
+        for (id, chunks) in released {
+            self.members.unwant(id, &chunks);
+            self.events.push_back(Event::Unicast(id, chunks));
+        }
+        self.finish_members();
+        if !self.members.is_empty() {
+            self.begin_pass(few.saturating_add(1), now);
+        }
+    }
+}
