@@ -16,6 +16,7 @@
 
 mod chunks;
 mod cursor;
+mod erasure;
 mod layout;
 mod pacer;
 mod packet;

@@ -1,9 +1,9 @@
 //! Reed–Solomon over the symbols of a group: Leopard's code over GF(2¹⁶), as `reed-solomon-simd` makes it.
 //!
-//! A group always has the code for [`PARITY_SYMBOLS`] parity symbols, so that any of them can be made at any time. With
-//! at most 192 data symbols the decoder works on 256 points, a power of two.
+//! A group always has the code for [`PARITY_SYMBOLS`] parity symbols, so that any of them can be made at any time. How
+//! lost symbols are restored is in `erasure.rs`.
 
-use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
+use reed_solomon_simd::ReedSolomonEncoder;
 
 /// Parity symbols of a group's code. A change is another protocol: the code's symbols depend on it.
 pub const PARITY_SYMBOLS: usize = 64;
@@ -46,88 +46,68 @@ impl std::fmt::Debug for ParityEncoder {
     }
 }
 
-/// Restores data symbols; keeps its working memory.
-#[derive(Default)]
-pub(crate) struct ParityDecoder {
-    inner: Option<ReedSolomonDecoder>,
-}
-
-impl ParityDecoder {
-    /// Fills in the data symbols for which `have` is false. `parity` gives index (from 0) and bytes of as many parity
-    /// symbols as data symbols are missing. Says whether it worked; it does when the inputs are as described.
-    pub(crate) fn restore<'a>(
-        &mut self,
-        data: &mut [u8],
-        symbol_size: usize,
-        have: impl Fn(usize) -> bool,
-        parity: impl Iterator<Item = (usize, &'a [u8])>,
-    ) -> bool {
-        self.try_restore(data, symbol_size, have, parity).is_ok()
-    }
-
-    fn try_restore<'a>(
-        &mut self,
-        data: &mut [u8],
-        symbol_size: usize,
-        have: impl Fn(usize) -> bool,
-        parity: impl Iterator<Item = (usize, &'a [u8])>,
-    ) -> Result<(), reed_solomon_simd::Error> {
-        let count = data.len() / symbol_size;
-        let decoder = match &mut self.inner {
-            Some(decoder) => {
-                decoder.reset(count, PARITY_SYMBOLS, symbol_size)?;
-                decoder
-            }
-            none => none.insert(ReedSolomonDecoder::new(count, PARITY_SYMBOLS, symbol_size)?),
-        };
-        for (index, symbol) in data.chunks_exact(symbol_size).enumerate().filter(|(index, _)| have(*index)) {
-            decoder.add_original_shard(index, symbol)?;
-        }
-        for (index, symbol) in parity {
-            decoder.add_recovery_shard(index, symbol)?;
-        }
-        let restored = decoder.decode()?;
-        for (index, symbol) in restored.restored_original_iter() {
-            data[index * symbol_size..(index + 1) * symbol_size].copy_from_slice(symbol);
-        }
-        Ok(())
-    }
-}
-
-impl std::fmt::Debug for ParityDecoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ParityDecoder").finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::erasure::ErasureSolver;
 
     #[test]
-    fn any_loss_up_to_the_parity_is_restored() {
+    fn any_loss_up_to_the_parity_is_restored_as_the_library_does() {
         let mut random = fastrand::Rng::with_seed(1);
-        let (mut encoder, mut decoder) = (ParityEncoder::default(), ParityDecoder::default());
-        for count in [1, 2, 3, 63, 64, 65, 128, 192] {
+        let (mut encoder, mut solver) = (ParityEncoder::default(), ErasureSolver::default());
+        for count in [1, 2, 3, 31, 32, 33, 63, 64, 65, 128, 192] {
             for size in [2, 62, 64, 100, 1432] {
                 let data: Vec<u8> = (0..count * size).map(|_| random.u8(..)).collect();
                 let parity = encoder.encode(&data, size);
-                let lost = random.usize(1..=count.min(PARITY_SYMBOLS));
-                let have: Vec<bool> = {
-                    let mut have: Vec<bool> = (0..count).map(|index| index >= lost).collect();
-                    random.shuffle(&mut have);
-                    have
-                };
                 let mut symbols: Vec<(usize, &[u8])> = parity.chunks_exact(size).enumerate().collect();
                 random.shuffle(&mut symbols);
+                let mut missing: Vec<usize> = (0..count).collect();
+                random.shuffle(&mut missing);
+                missing.truncate(random.usize(1..=count.min(PARITY_SYMBOLS)));
+                missing.sort_unstable();
+                symbols.truncate(missing.len());
                 let mut damaged = data.clone();
-                for index in (0..count).filter(|index| !have[*index]) {
+                for index in &missing {
                     damaged[index * size..(index + 1) * size].fill(0xAA);
                 }
-                assert!(!decoder.restore(&mut damaged.clone(), size, |i| have[i], symbols[1..lost].iter().copied()));
-                assert!(decoder.restore(&mut damaged, size, |i| have[i], symbols[..lost].iter().copied()));
-                assert_eq!(damaged, data, "{count} symbols of {size} bytes, {lost} lost");
+                assert!(!solver.restore(&mut damaged, size, &missing, &symbols[1..]));
+                assert!(solver.restore(&mut damaged, size, &missing, &symbols));
+                assert!(damaged == data, "{count} symbols of {size} bytes, {missing:?} missing");
+                let there = data.chunks_exact(size).enumerate().filter(|(index, _)| !missing.contains(index));
+                let decoded = reed_solomon_simd::decode(count, PARITY_SYMBOLS, there, symbols.iter().copied()).unwrap();
+                assert!(missing.iter().all(|index| decoded[index] == data[index * size..(index + 1) * size]));
             }
+        }
+    }
+
+    /// `cargo test -p foghorn-multicast --lib how_long -- --ignored --nocapture`
+    #[test]
+    #[ignore = "prints times"]
+    fn how_long_restoring_takes() {
+        let (count, size) = (192, 1432);
+        let data: Vec<u8> = (0..count * size).map(|at| (at * at) as u8).collect();
+        let (mut encoder, mut solver) = (ParityEncoder::default(), ErasureSolver::default());
+        let time = |name: &str, mut call: Box<dyn FnMut() + '_>| {
+            let times = (0..200).map(|_| {
+                let start = std::time::Instant::now();
+                call();
+                start.elapsed()
+            });
+            println!("{name}: {:?}", times.min().unwrap());
+        };
+        time("encode", Box::new(|| drop(encoder.encode(&data, size))));
+        let parity = encoder.encode(&data, size);
+        for lost in [1, 2, 4, 8, 16, 32, 64] {
+            let missing: Vec<usize> = (0..lost).map(|n| n * 3).collect();
+            let symbols: Vec<(usize, &[u8])> = parity.chunks_exact(size).enumerate().take(lost).collect();
+            let mut solved = data.clone();
+            time(
+                &format!("{lost} lost, solver"),
+                Box::new(|| assert!(solver.restore(&mut solved, size, &missing, &symbols))),
+            );
+            let there = || data.chunks_exact(size).enumerate().filter(|(index, _)| !missing.contains(index));
+            let decode = || reed_solomon_simd::decode(count, PARITY_SYMBOLS, there(), symbols.iter().copied()).unwrap();
+            time(&format!("{lost} lost, decoder"), Box::new(|| drop(decode())));
         }
     }
 }

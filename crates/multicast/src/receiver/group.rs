@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::erasure::ErasureSolver;
 use crate::packet::{MAX_SYMBOLS, Symbol};
-use crate::parity::{MAX_DATA_SYMBOLS, PARITY_SYMBOLS, ParityDecoder};
+use crate::parity::{MAX_DATA_SYMBOLS, PARITY_SYMBOLS};
 
 /// How many groups may be open; more than any window of a sender.
 pub(super) const MAX_SPAN: u32 = 16_384;
@@ -72,16 +73,15 @@ impl PartialGroup {
         self.data.len() + self.parity.len()
     }
 
-    /// The group's bytes and how many symbols were restored; `missing` must be zero. `None`: the decoder refused.
-    pub(super) fn finish(mut self, decoder: &mut ParityDecoder) -> Option<(Vec<u8>, usize)> {
+    /// The group's bytes and how many symbols were restored; `missing` must be zero. `None`: it could not be restored.
+    pub(super) fn finish(mut self, solver: &mut ErasureSolver) -> Option<(Vec<u8>, usize)> {
         let restored = self.data_symbols - self.data_count;
         if restored > 0 {
             let size = self.data.len() / self.data_symbols;
-            let have = self.have;
-            let parity = self.parity_index.iter().zip(self.parity.chunks_exact(size));
-            let parity = parity.map(|(index, symbol)| (usize::from(*index), symbol));
-            let has = |index: usize| have[index / 64] & (1 << (index % 64)) != 0;
-            if !decoder.restore(&mut self.data, size, has, parity) {
+            let missing: Vec<usize> = (0..self.data_symbols).filter(|index| !self.has(*index)).collect();
+            let parity = self.parity_index.iter().map(|index| usize::from(*index));
+            let parity: Vec<(usize, &[u8])> = parity.zip(self.parity.chunks_exact(size)).collect();
+            if !solver.restore(&mut self.data, size, &missing, &parity) {
                 return None;
             }
         }

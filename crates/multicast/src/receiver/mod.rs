@@ -14,9 +14,9 @@ pub(crate) use config::check_session;
 pub use config::{InvalidConfig, ReceiverConfig};
 
 use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::erasure::ErasureSolver;
 use crate::layout::read_table;
 use crate::packet::{Body, Packet, Phase, Symbol, Tick};
-use crate::parity::ParityDecoder;
 use crate::random::Random;
 use crate::report::{Report, Stage};
 use crate::time::Time;
@@ -64,7 +64,7 @@ pub struct Receiver {
     ready: VecDeque<ReceivedChunk>,
     groups: Groups,
     assembler: Assembler,
-    decoder: ParityDecoder,
+    solver: ErasureSolver,
     reporting: Reporting,
     /// A tick was heard: it is known which groups were sent before.
     in_step: bool,
@@ -89,7 +89,7 @@ impl Receiver {
             ready: VecDeque::new(),
             groups: Groups::default(),
             assembler: Assembler::default(),
-            decoder: ParityDecoder::default(),
+            solver: ErasureSolver::default(),
             in_step: false,
             skipped_groups: 0,
             repaired: 0,
@@ -312,7 +312,7 @@ impl Receiver {
     }
 
     fn whole(&mut self, partial: PartialGroup, group: u32) {
-        let Some((bytes, restored)) = partial.finish(&mut self.decoder) else { return };
+        let Some((bytes, restored)) = partial.finish(&mut self.solver) else { return };
         self.repaired += restored as u64;
         let Ok(Some(table)) = read_table(&bytes, bytes.len(), self.config.chunks) else { return };
         let wanted = table.iter().filter(|(segment, _)| self.lacking.contains(segment.chunk));
