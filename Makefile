@@ -20,14 +20,14 @@ PROGRAMS := \
 	protoc:protobuf-compiler etcd:etcd-server wrk:wrk partclone.ext4:partclone sgdisk:gdisk sfdisk:fdisk \
 	mkfs.ntfs:ntfs-3g mkfs.fat:dosfstools mcopy:mtools mke2fs:e2fsprogs debugfs:e2fsprogs nginx:nginx zstd:zstd \
 	curl:curl nft:nftables ip:iproute2 ps:procps losetup:mount gcc:gcc \
-	python3:python3 jq:jq
+	python3:python3 jq:jq udp-sender:udpcast uftp:uftp
 # The same for what is no program: protoc's own .proto files, which etcd-client's build imports.
 FILES := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup build demo test bench-image bench-rest lint fmt deny fuzz
+.PHONY: help setup build demo test bench-image bench-rest bench-multicast lint fmt deny fuzz
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -71,6 +71,10 @@ bench-image: setup ## Compare capture and deploy with partclone, zstd and nginx 
 bench-rest: setup ## Measure the REST API on both engines, at 1,000 and 100,000 hosts (DURATION=15, CONNECTIONS=8)
 	$(CARGO) build --locked --release -p foghorn-controller -p foghorn-tests --bins
 	$(CARGO_TARGET_DIR)/release/bench-rest
+
+bench-multicast: setup ## Compare multicast with udpcast, UFTP and nginx on a LAN of namespaces (root; RUNS=5, MIB=256)
+	$(CARGO) build --locked --release --workspace --bins
+	$(CARGO_TARGET_DIR)/release/bench-multicast
 
 lint: setup $(CARGO_DENY) ## Formatting, clippy, docs, crate arrows, licences and bans
 	$(CARGO) fmt --all --check

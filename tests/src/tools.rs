@@ -28,6 +28,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("zstd", "zstd"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
+    ("udp-sender", "udpcast"),
+    ("udp-receiver", "udpcast"),
+    ("uftp", "uftp"),
+    ("uftpd", "uftp"),
 ];
 
 /// The program's path: `PATH` first, then the system folders that an ordinary user's `PATH` may lack.

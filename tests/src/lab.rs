@@ -1,0 +1,148 @@
+//! A switched LAN of network namespaces (`tests/netlab`): one server, clients, a line rate, loss, cables to cut. Needs root.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Address of the server in every lab.
+pub const SERVER: &str = "10.77.0.1";
+
+/// The namespaces, with what runs in them; gone when dropped.
+pub struct Lab {
+    name: String,
+    clients: usize,
+}
+
+/// The calling thread is on the lab's server, and so is every process that it starts; back where it was when dropped.
+pub struct OnServer {
+    home: File,
+}
+
+impl Lab {
+    /// Builds a LAN with `clients` clients; `rate` is that of every link ("200mbit", "0" for none). Two labs of one name
+    /// cannot stand side by side; what an earlier run left of this one is removed.
+    ///
+    /// # Errors
+    /// Without root, iproute2 or nftables.
+    pub fn up(name: &str, clients: usize, rate: &str) -> Result<Self> {
+        ensure!(rustix::process::geteuid().is_root(), "network namespaces are built by root alone");
+        let lab = Self { name: name.to_owned(), clients };
+        lab.run(&["down"])?;
+        lab.run(&["up", &clients.to_string(), rate])?;
+        Ok(lab)
+    }
+
+    /// Moves the calling thread to the server.
+    ///
+    /// # Errors
+    /// When the system does not allow it.
+    pub fn enter(&self) -> Result<OnServer> {
+        let home = File::open("/proc/thread-self/ns/net")?;
+        let place = format!("/run/netns/{}-srv", self.name);
+        move_to(&File::open(&place).with_context(|| place)?)?;
+        Ok(OnServer { home })
+    }
+
+    /// The same command on a client; clients count from 1.
+    #[must_use]
+    pub fn on_client(&self, client: usize, command: &Command) -> Command {
+        let mut wrapped = Command::new("ip");
+        wrapped.args(["netns", "exec", &format!("{}-c{client}", self.name)]);
+        wrapped.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            wrapped.env(name, value.unwrap_or_default());
+        }
+        // The wrapper becomes the program, so its process id is the one to measure and to end.
+        wrapped.process_group(0);
+        wrapped
+    }
+
+    /// Packets of 10,000 that a client loses.
+    ///
+    /// # Errors
+    /// When nftables refuses.
+    pub fn loss(&self, client: usize, of_10000: u32) -> Result<()> {
+        self.run(&["loss", &client.to_string(), &of_10000.to_string()])
+    }
+
+    /// The same loss at every client.
+    ///
+    /// # Errors
+    /// When nftables refuses.
+    pub fn loss_everywhere(&self, of_10000: u32) -> Result<()> {
+        (1..=self.clients).try_for_each(|client| self.loss(client, of_10000))
+    }
+
+    /// The line rate towards a client.
+    ///
+    /// # Errors
+    /// When tc refuses.
+    pub fn rate(&self, client: usize, rate: &str) -> Result<()> {
+        self.run(&["rate", &client.to_string(), rate])
+    }
+
+    /// Takes a client's cable out.
+    ///
+    /// # Errors
+    /// When ip refuses.
+    pub fn cut(&self, client: usize) -> Result<()> {
+        self.run(&["cut", &client.to_string()])
+    }
+
+    /// Puts a client's cable back.
+    ///
+    /// # Errors
+    /// When ip refuses.
+    pub fn heal(&self, client: usize) -> Result<()> {
+        self.run(&["heal", &client.to_string()])
+    }
+
+    /// Bytes that the server has put on the wire so far, with Ethernet headers.
+    ///
+    /// # Errors
+    /// When the lab is gone.
+    pub fn bytes_sent(&self) -> Result<u64> {
+        let output = self.netlab(&["bytes"]).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.trim().parse().with_context(|| format!("netlab bytes said {text:?}"))
+    }
+
+    fn netlab(&self, words: &[&str]) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("netlab");
+        let mut command = Command::new(script);
+        command.args(words).env("NETLAB", &self.name);
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Result<()> {
+        let output = self.netlab(words).output().context("could not run netlab")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "netlab {} failed: {said}", words.join(" "));
+        Ok(())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Err(error) = self.run(&["down"]) {
+            eprintln!("{error}");
+        }
+    }
+}
+
+impl Drop for OnServer {
+    fn drop(&mut self) {
+        // Nothing of ours could go on in a namespace that is about to be removed.
+        move_to(&self.home).expect("the namespace that the thread came from is still there");
+    }
+}
+
+fn move_to(namespace: &File) -> Result<()> {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .context("could not move into a network namespace")
+}
