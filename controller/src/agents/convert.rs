@@ -6,6 +6,7 @@ use foghorn_lifecycle::Outcome;
 use foghorn_proto::link::{self, session_ended};
 use foghorn_types::{ByteCount, ChunkId, Digest, FileId, ImageId, ManifestId, StorageNodeId, TaskId};
 
+use super::casts::{CastPhase, CastReport, ReceiverReport};
 use super::jobs::Damage;
 use super::live::{NodeLive, Stage, TransferProgress};
 
@@ -78,6 +79,39 @@ pub(super) fn progress(node: StorageNodeId, report: &link::SessionProgress, now:
         },
         bytes_reused: ByteCount::from_bytes(report.bytes_reused),
         moved_at: now,
+    }
+}
+
+/// Characters of a reason that are kept.
+const REASON: usize = 500;
+
+/// How a session is doing, without the progress of its receivers.
+pub(super) fn cast(report: &link::MulticastReport, now: Instant) -> Result<CastReport, BadMessage> {
+    let receivers = report.receivers.iter().map(|receiver| Ok((task(receiver.task_id)?, self::receiver(receiver))));
+    Ok(CastReport {
+        phase: match report.phase() {
+            // A phase that this version does not know is some way of sending.
+            link::MulticastPhase::Unspecified | link::MulticastPhase::Sending => CastPhase::Sending,
+            link::MulticastPhase::Waiting => CastPhase::Waiting,
+            link::MulticastPhase::Repairing => CastPhase::Repairing,
+            link::MulticastPhase::Ended => CastPhase::Ended,
+        },
+        rate: ByteCount::from_bytes(report.rate_bytes_per_second),
+        payload: ByteCount::from_bytes(report.payload_bytes),
+        wire: ByteCount::from_bytes(report.wire_bytes),
+        parity: ByteCount::from_bytes(report.parity_bytes),
+        receivers: receivers.collect::<Result<_, BadMessage>>()?,
+        received: now,
+    })
+}
+
+fn receiver(receiver: &link::MulticastReceiver) -> ReceiverReport {
+    ReceiverReport {
+        unicast: receiver.unicast.then(|| receiver.unicast_reason.chars().take(REASON).collect()),
+        loss_ppm: receiver.loss_ppm.min(1_000_000),
+        parity_used: receiver.parity_used,
+        forged: receiver.forged,
+        next_unicast: receiver.next_unicast,
     }
 }
 

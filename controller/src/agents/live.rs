@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use foghorn_types::{ByteCount, FileId, ImageId, ManifestId, StorageNodeId, TaskId};
 use tokio::sync::watch;
 
+use super::casts::Casts;
+
 /// A storage node as its agent last described it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeLive {
@@ -69,12 +71,18 @@ impl Stage {
 pub struct Live {
     nodes: RwLock<HashMap<StorageNodeId, NodeLive>>,
     transfers: RwLock<HashMap<TaskId, TransferProgress>>,
+    casts: Casts,
     changed: watch::Sender<u64>,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { nodes: RwLock::default(), transfers: RwLock::default(), changed: watch::Sender::new(0) }
+        Self {
+            nodes: RwLock::default(),
+            transfers: RwLock::default(),
+            casts: Casts::default(),
+            changed: watch::Sender::new(0),
+        }
     }
 }
 
@@ -93,6 +101,12 @@ impl Live {
     #[must_use]
     pub fn progress(&self, task: TaskId) -> Option<TransferProgress> {
         self.transfers.read().unwrap_or_else(PoisonError::into_inner).get(&task).cloned()
+    }
+
+    /// Multicast sessions.
+    #[must_use]
+    pub fn casts(&self) -> &Casts {
+        &self.casts
     }
 
     /// Wakes whenever a link comes or goes, or a transfer appears.

@@ -110,7 +110,7 @@ async fn serve(ctx: &Ctx, node: StorageNodeId, inbound: &mut Streaming<AgentMess
                 ended(ctx, node, task, convert::ended(message)?).await?;
             }
             Some(Message::Job(report)) => reported(ctx, node, report)?,
-            Some(Message::Multicast(report)) => debug!(session = report.session_id, "a report on a multicast session"),
+            Some(Message::Multicast(report)) => cast(ctx, node, &report).await?,
         }
     }
     Ok(())
@@ -138,6 +138,26 @@ async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgre
     metrics::counter!("foghorn_transfer_wire_bytes_total").increment(ctx.live.wire_growth(task, &progress));
     if ctx.live.set_progress(task, progress) {
         ctx.live.touch();
+    }
+    Ok(())
+}
+
+/// How a multicast session is doing. Its receivers' progress is that of their tasks.
+async fn cast(ctx: &Ctx, node: StorageNodeId, report: &link::MulticastReport) -> Result<(), LinkError> {
+    let session = report.session_id;
+    let cast = convert::cast(report, Instant::now())?;
+    let sends = ctx
+        .state
+        .read(|tables| tables.session_plans().get(session).is_some_and(|plan| plan.leases.contains_key(&node)));
+    if !sends {
+        debug!(session, "a report on a multicast session that this node does not have");
+        return Ok(());
+    }
+    for (task, reason) in ctx.live.casts().set(session, node, cast) {
+        warn!(session, %task, reason, "a receiver of a multicast session goes on by unicast");
+    }
+    for progress in report.receivers.iter().filter_map(|receiver| receiver.progress.as_ref()) {
+        progressed(ctx, node, progress).await?;
     }
     Ok(())
 }

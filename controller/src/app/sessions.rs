@@ -2,11 +2,12 @@
 //!
 //! How a session's image travels is [`super::multicast`]' business; here it is rows.
 
-use foghorn_types::Timestamp;
+use foghorn_types::{BitRate, Timestamp};
 
 use super::{multicast, tasks};
 use crate::state::classes::task::state;
 use crate::state::classes::{Image, MulticastSession, MulticastSessionAssociation, Service, StorageNode, Task};
+use crate::state::multicast::{SessionPlan, Start};
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
 /// The setting with the port of the next session: any even one of the dynamic range, once the first has been given out.
@@ -14,6 +15,14 @@ const STARTING_PORT: &str = "FOG_UDPCAST_STARTINGPORT";
 /// Dynamic ports start here; the last pair of an even and an odd one is left out, as on a FOG server.
 const LOWEST_PORT: u32 = 49_152;
 const PORTS: u32 = (65_532 - LOWEST_PORT) / 2 + 1;
+
+/// When a session is sent and how fast, as far as whoever orders it says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Terms {
+    pub start: Start,
+    /// On the wire; 0 for no limit.
+    pub max_rate: Option<BitRate>,
+}
 
 /// Opens a session for tasks that deploy `image`, and returns its id. `clients` is what FOG shows there: 0 for a group, -1
 /// for a single host.
@@ -25,6 +34,7 @@ pub(super) fn open(
     name: &str,
     image: u32,
     clients: i64,
+    terms: Terms,
     now: Timestamp,
 ) -> Result<u32, Refusal> {
     let tables = draft.tables();
@@ -43,7 +53,39 @@ pub(super) fn open(
         ..MulticastSession::default()
     };
     draft.require_present::<Image>(image);
-    draft.insert(session)
+    let id = draft.insert(session)?;
+    if terms != Terms::default() {
+        let plan = SessionPlan { start: terms.start, max_rate: terms.max_rate, ..SessionPlan::new(id) };
+        draft.require(plan.unchanged());
+        draft.operate(plan.put_op());
+    }
+    Ok(id)
+}
+
+/// Changes what a session under way was ordered with.
+///
+/// # Errors
+/// [`Refusal::NotFound`], [`Refusal::Ended`], or what the store cannot do.
+pub async fn change(state: &State, session: u32, change: impl Fn(&mut Terms)) -> Result<(), Refusal> {
+    state
+        .write(|draft| {
+            let tables = draft.tables();
+            let row = tables.of::<MulticastSession>().get(session);
+            let row = row.ok_or(Refusal::NotFound { class: "multicastsession", id: session })?;
+            if !row.is_active() {
+                return Err(Refusal::Ended { class: "multicastsession", id: session });
+            }
+            let plan = tables.session_plans().get(session);
+            let mut plan = plan.map_or_else(|| SessionPlan::new(session), |plan| SessionPlan::clone(plan));
+            draft.require(plan.unchanged());
+            draft.unchanged(row);
+            let mut terms = Terms { start: plan.start, max_rate: plan.max_rate };
+            change(&mut terms);
+            (plan.start, plan.max_rate) = (terms.start, terms.max_rate);
+            draft.operate(plan.put_op());
+            Ok(())
+        })
+        .await
 }
 
 /// Adds a task to a session.

@@ -29,6 +29,8 @@ use self::sessions::Told;
 use self::snapshot::Movement;
 use crate::api::Ctx;
 use crate::app::multicast;
+use crate::state::Tables;
+use crate::state::classes::MulticastSession;
 
 /// Time passes, and nobody tells us.
 const TICK: Duration = Duration::from_secs(1);
@@ -120,5 +122,10 @@ impl Dispatcher {
         for task in ended {
             self.ctx.live.forget_transfer(task);
         }
+        let active = |session| {
+            let row = |tables: &Tables| tables.of::<MulticastSession>().get(session).is_some_and(|row| row.is_active());
+            self.ctx.state.read(row)
+        };
+        self.ctx.live.casts().forget(Instant::now(), active);
     }
 }

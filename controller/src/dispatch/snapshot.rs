@@ -87,6 +87,7 @@ impl Movement {
         let started = *self.started.get_or_insert(now);
         let known = live.nodes();
         let transfers = live.transfers();
+        let waiting = live.casts().waiting();
         let (runs, nodes, multicast) = state.read(|tables| {
             let session =
                 |run: &Run| multicast::session_of(tables, run.task).map(|row| row.id).filter(|_| config.enabled);
@@ -119,8 +120,13 @@ impl Movement {
         for (task, (life, _)) in self.seen.extract_if(|task, _| !active.contains(task)) {
             self.left.extend(life.state().node().map(|node| (task, node)));
         }
-        let moved = |run: &Run| transfers.get(&run.task).map(|transfer| transfer.moved_at);
-        let runs = runs.iter().map(|(run, session)| self.view(run, *session, moved(run), now)).collect();
+        // Nothing moves while a session waits for its start, and nothing should.
+        let waits = |run: &Run, session: Option<u32>| session.zip(run.node()).is_some_and(|key| waiting.contains(&key));
+        let moved = |run: &Run, session| {
+            let moved = transfers.get(&run.task).map(|transfer| transfer.moved_at);
+            if waits(run, session) { Some(now) } else { moved }
+        };
+        let runs = runs.iter().map(|(run, session)| self.view(run, *session, moved(run, *session), now)).collect();
         Snapshot { runs, nodes, multicast }
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::due::{self, Due};
-use crate::app::tasks::{self, Brought, HOSTS_AT_ONCE, Order, Pending, Request};
+use crate::app::tasks::{self, Brought, For, HOSTS_AT_ONCE, Order, Pending, Request};
 use crate::app::{history, wake};
 use crate::state::class::Body;
 use crate::state::classes::scheduled_task::Target;
@@ -141,7 +141,7 @@ fn group_step(
     hosts.sort_unstable();
     let part: Vec<u32> = hosts.iter().copied().take(HOSTS_AT_ONCE).collect();
     let brought = Brought { pending, sessions: &mut firing.sessions };
-    let created = tasks::create_part(draft, group, &part, request, order, brought)?;
+    let created = tasks::create_part(draft, For::Group(group), &part, request, order, brought)?;
     firing.tasks += u32::try_from(created.len()).unwrap_or(u32::MAX);
     firing.after_host = part.last().copied().unwrap_or(firing.after_host);
     Ok(hosts.len() > part.len())

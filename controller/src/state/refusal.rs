@@ -24,6 +24,9 @@ pub enum Refusal {
     InUse { class: &'static str, id: u32, task: u32 },
     #[error("{class} {id} is protected: set \"protected\" to 0 before deleting it")]
     Protected { class: &'static str, id: u32 },
+    /// What has ended is not changed any more.
+    #[error("{class} {id} has ended")]
+    Ended { class: &'static str, id: u32 },
     #[error("the body is not JSON: line {line}, column {column}")]
     BrokenJson { line: usize, column: usize },
     /// A parameter of the query has a value that means nothing.

@@ -7,4 +7,5 @@
 pub mod accounts;
 pub mod audit;
 pub mod fog;
+pub mod multicast;
 pub mod native;

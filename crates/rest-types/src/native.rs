@@ -5,6 +5,8 @@
 use foghorn_types::{ByteCount, HostId, ImageId, ManifestId, NodeName, StorageGroupId, StorageNodeId, TaskId};
 use serde::{Deserialize, Serialize};
 
+use crate::multicast::MulticastPath;
+
 /// `POST /foghorn/v1/hosts/{id}/boot-token` → [`BootTokenResponse`]. 409 when the host has no active imaging task.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,10 +116,21 @@ pub struct TaskStatus {
     pub node: Option<String>,
     /// Absent until the first report, and after the end.
     pub progress: Option<TaskProgress>,
+    /// Absent when it is part of no multicast session under way.
+    pub multicast: Option<TaskMulticast>,
     pub created: String,
     pub started: Option<String>,
     pub finished: Option<String>,
     pub deadline: String,
+}
+
+/// How a deploy that is part of a multicast session gets its image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskMulticast {
+    pub session: u32,
+    pub path: MulticastPath,
+    /// Why it is served by unicast.
+    pub reason: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -35,6 +35,8 @@ pub(super) static RULES: &[Rule] = &[
     (Method::GET, "/foghorn/v1/events", role(ReadOnly)),
     (Method::GET, "/foghorn/v1/images/{id}", role(ReadOnly)),
     (Method::GET, "/foghorn/v1/jobs/{id}", role(ReadOnly)),
+    (Method::GET, "/foghorn/v1/multicast-sessions", role(ReadOnly)),
+    (Method::GET, "/foghorn/v1/multicast-sessions/{id}", role(ReadOnly)),
     (Method::GET, "/foghorn/v1/nodes", role(ReadOnly)),
     (Method::GET, "/foghorn/v1/schedules", role(ReadOnly)),
     (Method::GET, "/foghorn/v1/tasks", role(ReadOnly)),
@@ -50,6 +52,9 @@ pub(super) static RULES: &[Rule] = &[
     (Method::PUT, "/foghorn/v1/snapins/{id}/file", role(Operator)),
     (Method::POST, "/foghorn/v1/images/{id}/verify", role(Operator)),
     (Method::POST, "/foghorn/v1/nodes/{id}/scrub", role(Operator)),
+    (Method::POST, "/foghorn/v1/multicast-sessions", role(Operator)),
+    (Method::PATCH, "/foghorn/v1/multicast-sessions/{id}", role(Operator)),
+    (Method::DELETE, "/foghorn/v1/multicast-sessions/{id}", role(Operator)),
     // Who belongs to the installation.
     (Method::POST, "/foghorn/v1/nodes/join-token", role(Administrator)),
     (Method::POST, "/foghorn/v1/nodes/{id}/revoke", role(Administrator)),

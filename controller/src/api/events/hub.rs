@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foghorn_types::TaskId;
+use foghorn_types::{StorageNodeId, TaskId};
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::history::{Batch, Gap, History};
+use crate::agents::casts::CastReport;
 use crate::agents::live::TransferProgress;
 use crate::api::Ctx;
 use crate::state::key;
@@ -32,6 +33,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) enum News {
     Changes(Arc<Batch>),
     Progress(Arc<(TaskId, TransferProgress)>),
+    /// A multicast session on one node.
+    Cast(Arc<((u32, StorageNodeId), CastReport)>),
     /// Something was missed, up to this revision.
     Reset(Revision),
 }
@@ -112,7 +115,7 @@ async fn follow(ctx: &Ctx) {
     let start = ctx.events.history().at();
     let mut batches = ctx.state.store().watch(key::ROOT, start);
     let mut shown = ctx.state.changed();
-    let mut told = HashMap::new();
+    let (mut told, mut told_casts) = (HashMap::new(), HashMap::new());
     let mut tick = tokio::time::interval(PROGRESS_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -120,6 +123,7 @@ async fn follow(ctx: &Ctx) {
             batch = batches.next() => batch,
             _ = tick.tick() => {
                 progress(ctx, &mut told);
+                casts(ctx, &mut told_casts);
                 continue;
             }
         };
@@ -154,6 +158,21 @@ fn progress(ctx: &Ctx, told: &mut HashMap<TaskId, TransferProgress>) {
     for (task, progress) in &now {
         if told.get(task) != Some(progress) {
             let _listeners = ctx.events.news.send(News::Progress(Arc::new((*task, progress.clone()))));
+        }
+    }
+    *told = now;
+}
+
+/// Tells which multicast sessions have reported since the last look.
+fn casts(ctx: &Ctx, told: &mut HashMap<(u32, StorageNodeId), CastReport>) {
+    if ctx.events.news.receiver_count() == 0 {
+        told.clear();
+        return;
+    }
+    let now = ctx.live.casts().all();
+    for (key, report) in &now {
+        if told.get(key) != Some(report) {
+            let _listeners = ctx.events.news.send(News::Cast(Arc::new((*key, report.clone()))));
         }
     }
     *told = now;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use axum::response::sse::Event;
 use bytes::Bytes;
+use foghorn_types::StorageNodeId;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::Wish;
 use super::history::{Batch, Change, Kind};
 use super::hub::News;
+use crate::agents::casts::CastReport;
 use crate::agents::live::TransferProgress;
 use crate::api::{Ctx, auth, fog};
 use crate::state::json::{self, JsonObject};
@@ -110,7 +112,10 @@ impl Listener {
                 Heard::News(News::Progress(progress)) if self.wish.wants("task") => {
                     return Some(progress_event(progress.0.get(), &progress.1));
                 }
-                Heard::News(News::Progress(_)) => {}
+                Heard::News(News::Cast(cast)) if self.wish.wants("multicastsession") => {
+                    return Some(cast_event(cast.0, &cast.1));
+                }
+                Heard::News(News::Progress(_) | News::Cast(_)) => {}
                 Heard::News(News::Changes(batch)) => {
                     if batch.touches_access && !self.may_listen().await {
                         return None;
@@ -180,6 +185,24 @@ fn progress_event(task: u32, progress: &TransferProgress) -> Event {
         "seconds_left": progress.eta.as_secs(),
         "storagenode": progress.node.get(),
         "limiting_stage": progress.limiting_stage.map(|stage| stage.as_str()),
+    });
+    Event::default().event("progress").data(data.to_string())
+}
+
+/// A session on one of its nodes; its receivers are tasks, whose progress comes as theirs.
+fn cast_event((session, node): (u32, StorageNodeId), report: &CastReport) -> Event {
+    let by_unicast = report.receivers.values().filter(|receiver| receiver.unicast.is_some()).count();
+    let data = json!({
+        "class": "multicastsession",
+        "id": session,
+        "storagenode": node.get(),
+        "phase": report.phase.as_str(),
+        "bytes_per_second": report.rate.bytes(),
+        "bytes_payload": report.payload.bytes(),
+        "bytes_wire": report.wire.bytes(),
+        "bytes_parity": report.parity.bytes(),
+        "receivers": report.receivers.len(),
+        "by_unicast": by_unicast,
     });
     Event::default().event("progress").data(data.to_string())
 }

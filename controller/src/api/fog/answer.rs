@@ -68,6 +68,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         | Refusal::Invalid { .. }
         | Refusal::InUse { .. }
         | Refusal::Protected { .. }
+        | Refusal::Ended { .. }
         | Refusal::Task(_)
         | Refusal::NothingToCancel(_) => problem(internal, &refusal.to_string()),
         Refusal::Contended | Refusal::Lagging | Refusal::Store(_) => {

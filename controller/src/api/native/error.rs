@@ -67,9 +67,11 @@ impl From<Refusal> for Refused {
                 Self::field(StatusCode::BAD_REQUEST, field, text)
             }
             Refusal::Taken { field, .. } => Self::field(StatusCode::CONFLICT, field, text),
-            Refusal::InUse { .. } | Refusal::Protected { .. } | Refusal::Unchanged { .. } => {
-                Self::new(StatusCode::CONFLICT, text)
-            }
+            Refusal::InUse { .. }
+            | Refusal::Protected { .. }
+            | Refusal::Unchanged { .. }
+            | Refusal::Ended { .. }
+            | Refusal::Task(_) => Self::new(StatusCode::CONFLICT, text),
             refusal if refusal.may_succeed_later() => {
                 warn!(error = refusal as &dyn std::error::Error, "the store could not be written");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "the state store is not available, try again")

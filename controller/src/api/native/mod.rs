@@ -5,6 +5,7 @@ mod clients;
 mod error;
 mod health;
 mod json;
+mod multicast;
 mod node_status;
 mod nodes;
 mod operator;
@@ -58,6 +59,11 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/foghorn/v1/schedules", get(schedules::list))
         .route("/foghorn/v1/tasks", get(tasks::list))
         .route("/foghorn/v1/tasks/{id}", get(tasks::show))
+        .route("/foghorn/v1/multicast-sessions", get(multicast::list).post(multicast::create))
+        .route(
+            "/foghorn/v1/multicast-sessions/{id}",
+            get(multicast::show).patch(multicast::edit).delete(multicast::cancel),
+        )
         .route("/foghorn/v1/users", get(users::list).post(users::create))
         .route("/foghorn/v1/users/{id}", get(users::show).patch(users::edit).delete(users::remove))
         .route("/foghorn/v1/users/{id}/password", put(users::password))

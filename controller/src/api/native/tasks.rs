@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::error::Refused;
 use super::json::Id;
+use super::multicast;
 use super::nodes::node_view;
 use super::operator::Operator;
 use crate::agents::live::{Live, TransferProgress};
@@ -78,6 +79,7 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
         image: image_name(tables, run.image),
         node: run.node().map(|node| node_view(tables, node).name),
         progress: live.progress(run.task).filter(|_| !run.is_finished()).map(|progress| progress_view(&progress)),
+        multicast: multicast::of_task(tables, live, run),
         created: run.created.to_string(),
         started: run.life.started().map(|time| time.to_string()),
         finished,
@@ -85,7 +87,7 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
     }
 }
 
-fn image_name(tables: &Tables, id: ImageId) -> Named<ImageId> {
+pub(super) fn image_name(tables: &Tables, id: ImageId) -> Named<ImageId> {
     Named { id, name: tables.of::<Image>().get(id.get()).map(|row| row.name.clone()).unwrap_or_default() }
 }
 

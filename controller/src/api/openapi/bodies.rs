@@ -9,6 +9,7 @@ use super::classes::schema_ref;
 pub(super) fn add(schemas: &mut Map<String, Value>) {
     let of_areas =
         super::accounts::bodies().into_iter().chain(super::schedules::bodies()).chain(super::snapins::bodies());
+    let of_areas = of_areas.chain(super::multicast::bodies());
     let own = enrolment().into_iter().chain(hosts()).chain(nodes()).chain(tasks()).chain(images());
     for (name, schema) in own.chain(of_areas) {
         schemas.insert(name.to_owned(), schema);
@@ -416,6 +417,7 @@ fn task_status() -> Value {
             has("image", named("An image."), "Its image."),
             has("node", or_null(text()), "Name of the storage node that has it."),
             has("progress", or_null(schema_ref("TaskProgress")), "Absent before the first report and after the end."),
+            has("multicast", or_null(schema_ref("TaskMulticast")), "Absent for one that is in no session under way."),
             has("created", time(), "When it was created."),
             has("started", or_null(time()), "When its transfer began."),
             has("finished", or_null(time()), "When it ended."),

@@ -56,6 +56,7 @@ fn tags(described: &[ClassSchema]) -> Value {
         ("hosts", "Hosts, beside their class."),
         ("nodes", "Storage nodes as they are at this moment."),
         ("tasks", "Imaging tasks with their progress, in bytes."),
+        ("multicast", "Deploys to several hosts with one stream, with a row for each receiver."),
         ("snapins", "Files of snapins, and hosts that run them."),
         ("events", "Changes and progress, as server-sent events."),
         ("users", "Users, the API's switch and token, the audit log."),

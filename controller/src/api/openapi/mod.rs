@@ -7,6 +7,7 @@ mod classes;
 mod document;
 mod fog;
 mod legacy;
+mod multicast;
 mod native;
 mod operation;
 mod pages;

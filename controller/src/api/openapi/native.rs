@@ -30,6 +30,7 @@ impl Native<'_> {
         self.snapins();
         self.nodes();
         self.tasks();
+        self.multicast();
         self.images();
         self.accounts();
         self.events();

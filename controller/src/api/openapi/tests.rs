@@ -181,7 +181,7 @@ fn members<T: serde::de::DeserializeOwned>() -> Vec<&'static str> {
 #[test]
 fn bodies_have_the_members_of_their_declarations() {
     use foghorn_proto::http as proto;
-    use foghorn_rest_types::{accounts, audit, native as rest};
+    use foghorn_rest_types::{accounts, audit, multicast, native as rest};
     let document = built();
     macro_rules! check {
         ($($module:ident::$name:ident)*) => {$(
@@ -198,6 +198,9 @@ fn bodies_have_the_members_of_their_declarations() {
         rest::TaskProgress rest::ImageStatus rest::ImageContent rest::UserTrackingReport rest::UserTrackingStored
         rest::SnapinRun rest::SnapinResult rest::SnapinFileStatus
         rest::ScheduleList rest::ScheduleStatus rest::PowerActions rest::PowerAction
+        rest::TaskMulticast multicast::MulticastRequest multicast::MulticastCreated multicast::MulticastEdit
+        multicast::MulticastList multicast::MulticastSummary multicast::MulticastStatus multicast::MulticastSender
+        multicast::MulticastReceiver
         audit::AuditPage audit::AuditEntry audit::AuditChange
         accounts::UserView accounts::UserList accounts::NewUser accounts::UserEdit accounts::PasswordChange
         accounts::TokenMade accounts::ApiSwitch

@@ -52,7 +52,7 @@ pub(crate) fn lease(
 }
 
 /// Sessions under way that have groups.
-fn begun(tables: &Tables) -> usize {
+pub(crate) fn begun(tables: &Tables) -> usize {
     tables.session_plans().iter().filter(|plan| !plan.leases.is_empty() && is_active(tables, plan.session)).count()
 }
 

@@ -1,4 +1,4 @@
-//! A task for every host of a group.
+//! A task for every host of a group, or for several hosts that are named.
 
 use std::collections::BTreeMap;
 
@@ -23,17 +23,27 @@ pub(crate) struct Brought<'b> {
     pub(crate) sessions: &'b mut Sessions,
 }
 
+/// Whom tasks that belong together are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum For {
+    Group(u32),
+    Hosts,
+}
+
+/// What was created for several hosts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Created {
+    pub tasks: Vec<u32>,
+    /// One for each image, when it was a multicast.
+    pub sessions: Vec<u32>,
+}
+
 /// Creates a task for each host of the group that is free, and returns the ids. Each host's task is stored whole; a large
 /// group takes several transactions.
 ///
 /// # Errors
 /// [`Refusal`] when the group is empty, none of its hosts is free, or an image cannot be deployed.
-pub async fn create_for_group(
-    state: &State,
-    group: u32,
-    request: &Request,
-    order: &Order,
-) -> Result<Vec<u32>, Refusal> {
+pub async fn create_for_group(state: &State, group: u32, request: &Request, order: &Order) -> Result<Created, Refusal> {
     let hosts = state.read(|tables| free_hosts(tables, group, request))?;
     state
         .write(|draft| {
@@ -41,6 +51,42 @@ pub async fn create_for_group(
             Ok(())
         })
         .await?;
+    create_each(state, For::Group(group), &hosts, request, order).await
+}
+
+/// Creates a deploy for each of these hosts, all of which must be free.
+///
+/// # Errors
+/// [`Refusal`] when one of them does not exist or has work, or its image cannot be deployed; then nothing is stored, unless
+/// that happened while it was.
+pub async fn create_for_hosts(
+    state: &State,
+    hosts: &[u32],
+    request: &Request,
+    order: &Order,
+) -> Result<Created, Refusal> {
+    state.read(|tables| {
+        check_type(tables, request.kind)?;
+        for host in hosts {
+            let row = tables.hosts().get(*host).ok_or(Refusal::NotFound { class: "host", id: *host })?;
+            if is_busy(tables, row.id) {
+                let why = format!("host {} ({}) is already a member of an active task", row.id, row.name);
+                return Err(Refusal::Invalid { field: "hosts", why });
+            }
+            imaging(tables, row, Purpose::of(request.kind))?;
+        }
+        Ok(())
+    })?;
+    create_each(state, For::Hosts, hosts, request, order).await
+}
+
+async fn create_each(
+    state: &State,
+    target: For,
+    hosts: &[u32],
+    request: &Request,
+    order: &Order,
+) -> Result<Created, Refusal> {
     let (mut created, mut sessions) = (Vec::new(), Sessions::new());
     for part in hosts.chunks(HOSTS_AT_ONCE) {
         let mut pending = Pending::default();
@@ -49,7 +95,7 @@ pub async fn create_for_group(
             if !draft.continues() {
                 pending = Pending::default();
                 let brought = Brought { pending: &mut pending, sessions: &mut sessions };
-                ids = create_part(draft, group, part, request, order, brought)?;
+                ids = create_part(draft, target, part, request, order, brought)?;
             }
             pending.settle(draft, order.now)?;
             Ok((ids, sessions))
@@ -58,13 +104,13 @@ pub async fn create_for_group(
         created.extend(ids);
         sessions = opened;
     }
-    Ok(created)
+    Ok(Created { tasks: created, sessions: sessions.into_values().collect() })
 }
 
 /// Drafts the tasks of up to [`HOSTS_AT_ONCE`] hosts, and what they bring.
 pub(crate) fn create_part(
     draft: &mut Draft<'_>,
-    group: u32,
+    target: For,
     hosts: &[u32],
     request: &Request,
     order: &Order,
@@ -73,7 +119,7 @@ pub(crate) fn create_part(
     let mut created = Vec::with_capacity(hosts.len());
     let mut woken = Vec::new();
     for host in hosts {
-        if let Some(task) = create_in(draft, group, *host, request, order, &mut brought)? {
+        if let Some(task) = create_in(draft, target, *host, request, order, &mut brought)? {
             created.push(task);
             woken.push(*host);
         }
@@ -130,16 +176,19 @@ pub(crate) fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Resu
 /// A host that has gone or found work since it was chosen is left out.
 fn create_in(
     draft: &mut Draft<'_>,
-    group: u32,
+    target: For,
     host: u32,
     request: &Request,
     order: &Order,
     brought: &mut Brought<'_>,
 ) -> Result<Option<u32>, Refusal> {
     let tables = draft.tables();
-    let (Some(group), Some(host)) = (tables.of::<Group>().get(group), tables.hosts().get(host)) else {
-        return Ok(None);
+    let Some(host) = tables.hosts().get(host) else { return Ok(None) };
+    let target = match target {
+        For::Group(group) => tables.of::<Group>().get(group).map(|group| group.name.as_str()),
+        For::Hosts => Some(host.name.as_str()),
     };
+    let Some(target) = target else { return Ok(None) };
     if is_busy(tables, host.id) {
         return Ok(None);
     }
@@ -149,14 +198,14 @@ fn create_in(
     // As on a FOG server, a multicast brings all snapins whatever was asked for.
     let snapins = if request.kind == 8 { &Wanted::All } else { request.snapins.for_task(request.kind) };
     brought.pending.bring_for_group(draft, host.id, snapins, order.now)?;
-    let task = row(tables, group, host, request, order, imaging.as_ref());
+    let task = row(tables, target, host, request, order, imaging.as_ref());
     let (name, image) = (task.name.clone(), host.image);
     let id = insert(draft, task, host, imaging, order)?;
     if Purpose::is_multicast(request.kind) {
         let session = match brought.sessions.get(&image) {
             Some(session) => *session,
             None => {
-                let session = sessions::open(draft, &name, image, 0, order.now)?;
+                let session = sessions::open(draft, &name, image, 0, request.terms, order.now)?;
                 brought.sessions.insert(image, session);
                 session
             }
@@ -169,14 +218,14 @@ fn create_in(
 /// FOG leaves some fields of a group's tasks empty: who made them, the storage group, and switches unless they image.
 fn row(
     tables: &Tables,
-    group: &Row<Group>,
+    target: &str,
     host: &Row<Host>,
     request: &Request,
     order: &Order,
     imaging: Option<&Imaging>,
 ) -> Task {
     Task {
-        name: title(&request.name, &group.name),
+        name: title(&request.name, target),
         host: host.id,
         state: state::QUEUED,
         created_time: order.now.into(),

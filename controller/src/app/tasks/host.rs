@@ -98,7 +98,7 @@ pub(crate) fn create_in(
     let id = insert(draft, task, host, imaging, order)?;
     if Purpose::is_multicast(request.kind) {
         let session = match request.session.as_str() {
-            "" => sessions::open(draft, &name, host.image, -1, order.now)?,
+            "" => sessions::open(draft, &name, host.image, -1, request.terms, order.now)?,
             name => sessions::named(tables, name, host.image)?,
         };
         sessions::join(draft, session, id)?;

@@ -14,8 +14,8 @@ use foghorn_types::{HostId, ImageId, ManifestId, StorageGroupId, TaskId, Timesta
 pub(crate) use cancel::cancel_each;
 pub use cancel::{cancel_active, cancel_group, cancel_host, cancel_task};
 pub(crate) use cancel::{cancel_snapin_job, cancel_snapin_jobs, cancel_snapin_task, cancel_snapin_tasks};
-pub use group::create_for_group;
-pub(crate) use group::{Brought, HOSTS_AT_ONCE, create_part, free_hosts, wake_group};
+pub(crate) use group::{Brought, For, HOSTS_AT_ONCE, create_part, free_hosts, wake_group};
+pub use group::{Created, create_for_group, create_for_hosts};
 pub use host::create_for_host;
 pub(crate) use host::create_in as create_on_host;
 pub use request::{Request, type_of};
@@ -56,7 +56,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     pub(crate) fn of(kind: u32) -> Self {
         match kind {
-            // A multicast deploy is one host's deploy until sessions are planned.
+            // A multicast deploy is one host's deploy whose stream others receive too.
             1 | 8 | 15 | 17 => Self::Deploy,
             2 | 16 => Self::Capture,
             12 => Self::Snapins,

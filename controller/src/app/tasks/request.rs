@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::snapins::Wanted;
+use crate::app::sessions::Terms;
 use crate::state::Refusal;
 use crate::state::class::Body;
 use crate::state::value::{Flag, is_falsy, scalar};
@@ -26,6 +27,8 @@ pub struct Request {
     pub snapins: Wanted,
     /// Multicast session that a host joins; empty for one of its own.
     pub session: String,
+    /// When and how fast a session of its own is sent.
+    pub terms: Terms,
 }
 
 /// The task type that a body names: `taskTypeID`, or `taskType` as FOG's documentation has it. Numbers and texts are taken.
@@ -55,6 +58,7 @@ impl Request {
             passreset: text("passreset"),
             snapins: Wanted::read(body)?,
             session: text("sessionjoin"),
+            terms: Terms::default(),
         })
     }
 

@@ -1,0 +1,155 @@
+//! How multicast sessions are doing, as the nodes that send them last reported: in memory only, like all progress.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use foghorn_types::{ByteCount, StorageNodeId, TaskId};
+
+/// A report on a session that has ended is kept this long, for those who look at how it went.
+const MEMORY: Duration = Duration::from_secs(600);
+
+/// What a session does on one node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CastPhase {
+    /// For receivers, or for the time.
+    Waiting,
+    Sending,
+    /// Second pass: what several receivers lack.
+    Repairing,
+    Ended,
+}
+
+impl CastPhase {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Sending => "sending",
+            Self::Repairing => "repairing",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// A session on one node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CastReport {
+    pub phase: CastPhase,
+    /// On the wire at present, per second.
+    pub rate: ByteCount,
+    /// Of chunks, sent for the first time.
+    pub payload: ByteCount,
+    /// All that was sent to the group.
+    pub wire: ByteCount,
+    /// Part of `wire`.
+    pub parity: ByteCount,
+    pub receivers: BTreeMap<TaskId, ReceiverReport>,
+    pub received: Instant,
+}
+
+/// One receiver of a session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReceiverReport {
+    /// Does not, or no longer, listen to the group; why, in words.
+    pub unicast: Option<String>,
+    /// Packets lost of a million, lately.
+    pub loss_ppm: u32,
+    /// Packets repaired by parity.
+    pub parity_used: u64,
+    /// Packets that were not ours.
+    pub forged: u64,
+    /// Would be the next to be moved to unicast.
+    pub next_unicast: bool,
+}
+
+/// Reports by session and node. Locks are held for a map access.
+#[derive(Default)]
+pub struct Casts {
+    reports: RwLock<HashMap<(u32, StorageNodeId), CastReport>>,
+}
+
+impl Casts {
+    #[must_use]
+    pub fn get(&self, session: u32, node: StorageNodeId) -> Option<CastReport> {
+        self.reports.read().unwrap_or_else(PoisonError::into_inner).get(&(session, node)).cloned()
+    }
+
+    /// Every report that is known.
+    #[must_use]
+    pub fn all(&self) -> HashMap<(u32, StorageNodeId), CastReport> {
+        self.reports.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sessions that wait for their start, with the nodes on which they do.
+    #[must_use]
+    pub fn waiting(&self) -> HashSet<(u32, StorageNodeId)> {
+        let reports = self.reports.read().unwrap_or_else(PoisonError::into_inner);
+        reports.iter().filter(|(_, report)| report.phase == CastPhase::Waiting).map(|(key, _)| *key).collect()
+    }
+
+    /// Stores a report; gives the receivers that have gone over to unicast since the last one.
+    pub(crate) fn set(&self, session: u32, node: StorageNodeId, report: CastReport) -> Vec<(TaskId, String)> {
+        let mut reports = self.reports.write().unwrap_or_else(PoisonError::into_inner);
+        let before = reports.get(&(session, node));
+        let listened = |task: &TaskId| {
+            before.and_then(|before| before.receivers.get(task)).is_none_or(|receiver| receiver.unicast.is_none())
+        };
+        let moved = report.receivers.iter().filter(|(task, _)| listened(task));
+        let moved = moved.filter_map(|(task, receiver)| Some((*task, receiver.unicast.clone()?))).collect();
+        reports.insert((session, node), report);
+        moved
+    }
+
+    /// Forgets what serves nobody: old reports on sessions that `active` does not take.
+    pub(crate) fn forget(&self, now: Instant, active: impl Fn(u32) -> bool) {
+        let old = |report: &CastReport| now.saturating_duration_since(report.received) >= MEMORY;
+        let mut reports = self.reports.write().unwrap_or_else(PoisonError::into_inner);
+        reports.retain(|(session, _), report| !old(report) || active(*session));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(unicast: Option<&str>, received: Instant) -> CastReport {
+        let receiver = ReceiverReport {
+            unicast: unicast.map(str::to_owned),
+            loss_ppm: 0,
+            parity_used: 0,
+            forged: 0,
+            next_unicast: false,
+        };
+        CastReport {
+            phase: CastPhase::Waiting,
+            rate: ByteCount::ZERO,
+            payload: ByteCount::ZERO,
+            wire: ByteCount::ZERO,
+            parity: ByteCount::ZERO,
+            receivers: BTreeMap::from([(TaskId::new(1).unwrap(), receiver)]),
+            received,
+        }
+    }
+
+    #[test]
+    fn who_goes_over_to_unicast_is_told_once() {
+        let (casts, node, now) = (Casts::default(), StorageNodeId::new(3).unwrap(), Instant::now());
+        assert!(casts.set(7, node, report(None, now)).is_empty());
+        let moved = casts.set(7, node, report(Some("not heard"), now));
+        assert_eq!(moved, [(TaskId::new(1).unwrap(), "not heard".to_owned())]);
+        assert!(casts.set(7, node, report(Some("not heard"), now)).is_empty());
+        assert_eq!(casts.waiting(), HashSet::from([(7, node)]));
+    }
+
+    #[test]
+    fn a_report_outlives_its_session_for_a_while() {
+        let (casts, node, now) = (Casts::default(), StorageNodeId::new(3).unwrap(), Instant::now());
+        casts.set(7, node, report(None, now));
+        casts.forget(now + MEMORY / 2, |_| false);
+        casts.forget(now + MEMORY, |_| true);
+        assert!(casts.get(7, node).is_some());
+        casts.forget(now + MEMORY, |_| false);
+        assert!(casts.get(7, node).is_none());
+    }
+}
