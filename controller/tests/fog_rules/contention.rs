@@ -17,7 +17,7 @@ use crate::id;
 const CONTROLLERS: usize = 3;
 
 /// Three controllers; on etcd each with a client of its own.
-async fn controllers(engine: &Engine) -> Vec<Arc<Server>> {
+pub async fn controllers(engine: &Engine) -> Vec<Arc<Server>> {
     let mut servers = vec![Arc::new(Server::start_on(engine.store()).await)];
     while servers.len() < CONTROLLERS {
         let store = match engine.kind {

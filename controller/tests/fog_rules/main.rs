@@ -18,6 +18,7 @@ mod events;
 #[path = "../fog_support/mod.rs"]
 mod fog_support;
 mod large_fleet;
+mod multicast;
 mod once;
 mod paging;
 mod parts_of_hosts;

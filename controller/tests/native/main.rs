@@ -7,5 +7,6 @@ mod check_in;
 mod fleet;
 mod http_edge;
 mod link;
+mod multicast;
 mod operations;
 mod whole_path;

@@ -15,7 +15,7 @@ use crate::fleet::Fleet;
 
 const MAC: &str = "02:00:00:00:00:01";
 
-fn progress(task: TaskId) -> Message {
+pub(crate) fn progress(task: TaskId) -> Message {
     Message::Progress(SessionProgress {
         task_id: task.get(),
         bytes_done: 10,
@@ -37,16 +37,16 @@ fn captured(task: TaskId, manifest: ManifestId) -> Message {
     ended(task, session_ended::Outcome::Completed(completed))
 }
 
-fn ended(task: TaskId, outcome: session_ended::Outcome) -> Message {
+pub(crate) fn ended(task: TaskId, outcome: session_ended::Outcome) -> Message {
     Message::Ended(SessionEnded { task_id: task.get(), outcome: Some(outcome) })
 }
 
-async fn recorded(agent: &mut Agent, task: TaskId) {
+pub(crate) async fn recorded(agent: &mut Agent, task: TaskId) {
     agent.order(|order| matches!(order, Order::EndedRecorded(end) if end.task_id == task.get()).then_some(())).await;
 }
 
 /// Captures with a client of one host; gives the manifest.
-async fn capture(fleet: &Fleet, agent: &mut Agent, host: u32) -> ManifestId {
+pub(crate) async fn capture(fleet: &Fleet, agent: &mut Agent, host: u32) -> ManifestId {
     let task = fleet.task(host, 2).await;
     agent.order(opened).await;
     fleet.check_in(MAC, &fleet.boot_token(host).await).await;

@@ -20,7 +20,7 @@ const BATCH: usize = 50;
 ///
 /// # Errors
 /// When no group is free, or no further session may begin.
-pub(crate) fn lease(
+pub fn lease(
     draft: &mut Draft<'_>,
     config: &MulticastConfig,
     task: TaskId,
@@ -68,7 +68,7 @@ pub(crate) fn free(draft: &mut Draft<'_>, session: u32) {
 ///
 /// # Errors
 /// What the store cannot do.
-pub(crate) async fn sweep(state: &State) -> Result<(), Refusal> {
+pub async fn sweep(state: &State) -> Result<(), Refusal> {
     let left: Vec<u32> = state.read(|tables| {
         let plans = tables.session_plans().iter().map(|plan| plan.session);
         plans.filter(|session| !is_active(tables, *session)).collect()

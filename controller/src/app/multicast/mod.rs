@@ -8,7 +8,8 @@ mod order;
 mod range;
 mod rules;
 
-pub(crate) use leases::{begun, free, lease, sweep};
+pub(crate) use leases::{begun, free};
+pub use leases::{lease, sweep};
 pub(crate) use order::{order, present};
 pub use range::{GroupRange, GroupRangeError};
 pub(crate) use rules::Rules;
