@@ -17,6 +17,7 @@ use crate::verbs::image::ImageCommand;
 use crate::verbs::login::LoginArgs;
 use crate::verbs::node::NodeCommand;
 use crate::verbs::schedule::ScheduleCommand;
+use crate::verbs::session::SessionCommand;
 use crate::verbs::snapin::SnapinCommand;
 use crate::verbs::task::TaskCommand;
 use crate::verbs::user::UserCommand;
@@ -84,6 +85,9 @@ pub enum Verb {
     /// Tasks: what is being done
     #[command(subcommand, after_help = "Example:\n  foghorn task list --active")]
     Task(TaskCommand),
+    /// Multicast sessions: deploys to several hosts that share a stream
+    #[command(subcommand, after_help = "Example:\n  foghorn session watch 7")]
+    Session(SessionCommand),
     /// Users of the API: roles, passwords, tokens
     #[command(subcommand, after_help = "Example:\n  foghorn user add anna --role operator")]
     User(UserCommand),
@@ -152,5 +156,17 @@ mod tests {
         assert!(
             Cli::try_parse_from(["foghorn", "image", "deploy", "win11", "--host", "a", "--timeout", "3m"]).is_err()
         );
+    }
+
+    #[test]
+    fn the_terms_of_a_session_need_a_multicast_and_one_start() {
+        let parse = |rest: &[&str]| {
+            Cli::try_parse_from(["foghorn", "image", "deploy", "win11", "--group", "lab"].iter().chain(rest)).is_ok()
+        };
+        assert!(parse(&["--multicast", "--start-receivers", "20", "--max-wait", "5m", "--max-rate", "500m"]));
+        assert!(parse(&["--multicast", "--start-at", "2030-01-31T20:00:00Z"]));
+        assert!(!parse(&["--max-rate", "500m"]));
+        assert!(!parse(&["--multicast", "--max-rate", "fast"]));
+        assert!(!parse(&["--multicast", "--start-receivers", "20", "--start-at", "2030-01-31T20:00:00Z"]));
     }
 }

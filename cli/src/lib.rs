@@ -47,6 +47,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Api(command) => verbs::api_switch::run(command, &session),
         Verb::Audit(args) => verbs::audit::run(&args, &session),
         Verb::Schedule(command) => verbs::schedule::run(command, &session),
+        Verb::Session(command) => verbs::session::run(command, &session),
         Verb::Wake { hosts } => verbs::schedule::wake(&hosts, &session),
         Verb::Doctor => doctor::run(&session),
         Verb::Serve(args) => serve::run(args),

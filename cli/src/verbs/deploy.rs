@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use foghorn_rest_types::fog::{Group, Host, Image, Row};
-use foghorn_types::TaskId;
+use foghorn_rest_types::multicast::{MulticastCreated, MulticastRequest};
+use foghorn_types::{BitRate, TaskId, Timestamp};
 
-use super::order::{Kind, order};
+use super::order::{Kind, give_image, order};
 use super::wait::{parse_duration, status_of, wait_for};
 use super::{Session, group, image};
 use crate::api::Api;
 use crate::confirm::confirm;
 use crate::exit::{Exit, Failure, of_many};
 use crate::find::find;
-use crate::output::Table;
+use crate::output::{Output, Table};
 
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("target").required(true).multiple(true).args(["host", "group"])))]
@@ -26,6 +27,8 @@ pub struct DeployArgs {
     /// All hosts of this group; may be given several times
     #[arg(long)]
     pub group: Vec<String>,
+    #[command(flatten)]
+    pub multicast: MulticastArgs,
     /// Wait until all are done, with progress
     #[arg(long)]
     pub wait: bool,
@@ -51,7 +54,11 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
     let question = format!("Deploy {} to {} host(s)?", image.view.name, hosts.len());
     confirm(args.yes, &losses, &question)?;
 
-    let (ordered, failed) = order_all(&api, &hosts, &image);
+    let (ordered, failed) = if args.multicast.multicast {
+        (together(&api, output, &hosts, &image, &args.multicast)?, Vec::new())
+    } else {
+        order_all(&api, &hosts, &image)
+    };
     for (host, failure) in &failed {
         eprintln!("error: host {host}: {failure}");
     }
@@ -73,6 +80,54 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
     }
     output.show(&table, &status_of(&api, &tasks)?)?;
     Ok(of_many(ordered.len(), failed.len()))
+}
+
+/// One stream for all hosts.
+#[derive(clap::Args, Debug)]
+pub struct MulticastArgs {
+    /// Send the image once for all hosts
+    #[arg(long)]
+    pub multicast: bool,
+    /// Start when so many hosts are there, instead of all
+    #[arg(long, requires = "multicast", conflicts_with = "start_at", value_parser = clap::value_parser!(u32).range(1..))]
+    pub start_receivers: Option<u32>,
+    /// Start then, whoever is there, such as 2026-01-31T20:00:00Z
+    #[arg(long, requires = "multicast", conflicts_with = "max_wait")]
+    pub start_at: Option<Timestamp>,
+    /// Start so long after the first host has come at the latest, such as 5m
+    #[arg(long, requires = "multicast", value_parser = parse_duration)]
+    pub max_wait: Option<Duration>,
+    /// Bits per second on the wire, such as 500m or 1g; 0 for no limit
+    #[arg(long, requires = "multicast")]
+    pub max_rate: Option<BitRate>,
+}
+
+/// Orders a session for all hosts: either all of them get a task or none does.
+fn together(
+    api: &Api,
+    output: Output,
+    hosts: &[Row<Host>],
+    image: &Row<Image>,
+    args: &MulticastArgs,
+) -> Result<Ordered, Failure> {
+    for host in hosts {
+        give_image(api, host, image)?;
+    }
+    let request = MulticastRequest {
+        name: Some(format!("deploy {}", image.view.name)),
+        hosts: Some(hosts.iter().map(|host| host.view.id).collect()),
+        start_receivers: args.start_receivers,
+        start_at: args.start_at.map(|at| at.to_string()),
+        max_wait_seconds: args.max_wait.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)),
+        max_rate_bytes_per_second: args.max_rate.map(BitRate::bytes_per_second),
+        ..MulticastRequest::default()
+    };
+    let made: MulticastCreated = api.native("POST", "/foghorn/v1/multicast-sessions", Some(&request))?;
+    for session in &made.sessions {
+        output.say(&format!("multicast session {session}: follow it with `foghorn session watch {session}`"));
+    }
+    let statuses = status_of(api, &made.tasks)?;
+    Ok(statuses.into_iter().map(|status| (status.task, status.host.name)).collect())
 }
 
 /// Every host that was named, directly or by a group, once, in the order of their ids.

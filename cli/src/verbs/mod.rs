@@ -15,6 +15,8 @@ pub mod node;
 pub mod object;
 pub mod order;
 pub mod schedule;
+pub mod session;
+mod session_watch;
 pub mod snapin;
 pub mod task;
 pub mod user;

@@ -32,16 +32,25 @@ impl Kind {
     }
 }
 
+/// Makes the image the host's own: a task works with that one.
+///
+/// # Errors
+/// As the server answers.
+pub(super) fn give_image(api: &Api, host: &Row<Host>, image: &Row<Image>) -> Result<(), Failure> {
+    if host.view.image != Some(image.view.id) {
+        let body = HostBody { image: Some(image.view.id), ..HostBody::default() };
+        api.edit::<Host>(host.view.id.get(), &body)?;
+    }
+    Ok(())
+}
+
 /// Creates the task and finds out its number, which FOG's answer does not tell.
 ///
 /// # Errors
 /// [`Exit::Conflict`] when the host has a task already; otherwise as the server answers.
 pub fn order(api: &Api, host: &Row<Host>, image: &Row<Image>, kind: Kind) -> Result<TaskId, Failure> {
     let id = host.view.id;
-    if host.view.image != Some(image.view.id) {
-        let body = HostBody { image: Some(image.view.id), ..HostBody::default() };
-        api.edit::<Host>(id.get(), &body)?;
-    }
+    give_image(api, host, image)?;
     let body = TaskBody { kind: kind.number(), name: format!("{} {}", kind.as_str(), image.view.name) };
     api.text("POST", &format!("/fog/host/{id}/task"), Some(&body))?;
     let active = api.list_at::<Task>("/fog/task/active", Some(json!({ "hostID": id })))?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use foghorn_rest_types::multicast::MulticastPath;
 use foghorn_rest_types::native::{TaskList, TaskPhase, TaskStatus};
 use foghorn_types::TaskId;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -131,6 +132,9 @@ pub fn line(status: &TaskStatus) -> String {
         }
         text.push_str(&format!(", {} left", clock(progress.eta_seconds)));
     }
+    if let Some(multicast) = status.multicast.as_ref().filter(|multicast| multicast.path == MulticastPath::Unicast) {
+        text.push_str(&format!(", by unicast: {}", multicast.reason.as_deref().unwrap_or("no reason given")));
+    }
     if let Some(reason) = &status.reason {
         text.push_str(&format!(" ({reason})"));
     }
@@ -141,7 +145,8 @@ fn share(done: u64, total: u64) -> f64 {
     if total == 0 { 0.0 } else { (done as f64 * 100.0 / total as f64).min(100.0) }
 }
 
-fn clock(seconds: u64) -> String {
+/// A time that is left.
+pub(super) fn clock(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{}:{:02} min", seconds / 60, seconds % 60),
@@ -225,7 +230,7 @@ fn new_bar() -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use foghorn_rest_types::native::{Named, TaskProgress};
+    use foghorn_rest_types::native::{Named, TaskMulticast, TaskProgress};
     use foghorn_types::{ByteCount, HostId, ImageId};
 
     use super::*;
@@ -239,6 +244,7 @@ mod tests {
             image: Named { id: ImageId::new(2).unwrap(), name: "win11".into() },
             node: None,
             progress,
+            multicast: None,
             created: String::new(),
             started: None,
             finished: None,
@@ -263,6 +269,10 @@ mod tests {
         );
         let failed = TaskStatus { reason: Some("disk full".into()), ..status(TaskPhase::Failed, None) };
         assert_eq!(line(&failed), "pc1: failed (disk full)");
+        let multicast =
+            TaskMulticast { session: 7, path: MulticastPath::Unicast, reason: Some("the group was not heard".into()) };
+        let deaf = TaskStatus { multicast: Some(multicast), ..status(TaskPhase::Running, None) };
+        assert_eq!(line(&deaf), "pc1: running, by unicast: the group was not heard");
         assert_eq!(share(0, 0), 0.0);
     }
 

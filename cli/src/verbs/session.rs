@@ -1,0 +1,355 @@
+//! `foghorn session`: deploys to several hosts that share a stream.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use foghorn_rest_types::fog::{FogObject as _, Host};
+use foghorn_rest_types::multicast::{
+    MulticastEdit, MulticastList, MulticastReceiver, MulticastStatus, MulticastSummary,
+};
+use foghorn_types::{BitRate, ByteCount};
+use serde_json::{Value, json};
+
+use super::Session;
+use super::object::dash;
+use super::session_watch;
+use super::wait::{clock, parse_duration};
+use crate::api::{Api, ApiError};
+use crate::exit::{Exit, Failure};
+use crate::find::find;
+use crate::output::{Table, print};
+
+const SESSIONS: &str = "/foghorn/v1/multicast-sessions";
+/// FOG's number for a multicast.
+const MULTICAST: u32 = 8;
+
+#[derive(Subcommand, Debug)]
+pub enum SessionCommand {
+    /// List multicast sessions
+    #[command(after_help = "Example:\n  foghorn session list --all")]
+    List {
+        /// Those that have ended, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one session, with a line for each receiver
+    #[command(after_help = "Example:\n  foghorn session show 7")]
+    Show { session: u32 },
+    /// Follow a session until it ends, with a line for each receiver
+    #[command(after_help = "Example:\n  foghorn session watch 7 --timeout 1h")]
+    Watch {
+        session: u32,
+        /// Give up watching after this long, such as 90s, 30m, 2h
+        #[arg(long, value_parser = parse_duration)]
+        timeout: Option<Duration>,
+    },
+    /// Start a session that waits, with whoever is there; others join while it runs
+    #[command(after_help = "Example:\n  foghorn session start 7")]
+    Start { session: u32 },
+    /// Change how fast a session may be sent
+    #[command(after_help = "Example:\n  foghorn session rate 7 500m")]
+    Rate {
+        session: u32,
+        /// Bits per second on the wire, such as 500m or 1g; 0 for no limit
+        rate: BitRate,
+    },
+    /// Let hosts join a session, also one that is being sent
+    #[command(after_help = "Example:\n  foghorn session join 7 lab-pc09")]
+    Join {
+        session: u32,
+        #[arg(required = true)]
+        hosts: Vec<String>,
+    },
+    /// Cancel a session and its tasks
+    #[command(after_help = "Example:\n  foghorn session cancel 7")]
+    Cancel { session: u32 },
+}
+
+/// # Errors
+/// As the server answers.
+pub fn run(command: SessionCommand, session: &Session) -> Result<Exit, Failure> {
+    let (api, output) = (session.api()?, session.output);
+    match command {
+        SessionCommand::List { all } => list(&api, session, all)?,
+        SessionCommand::Show { session: id } => {
+            let status = of(&api, id)?;
+            if !output.is_for_people() {
+                output.show(&receivers(&status), &status)?;
+                return Ok(Exit::Ok);
+            }
+            print(&format!("{}\n{}", heading(&status), receivers(&status).render()))?;
+        }
+        SessionCommand::Watch { session: id, timeout } => return session_watch::watch(&api, output, id, timeout),
+        SessionCommand::Start { session: id } => {
+            edit(&api, id, &MulticastEdit { start_now: true, ..MulticastEdit::default() })?;
+            output.say(&format!("session {id} starts with whoever is there"));
+        }
+        SessionCommand::Rate { session: id, rate } => {
+            let max_rate_bytes_per_second = Some(rate.bytes_per_second());
+            edit(&api, id, &MulticastEdit { max_rate_bytes_per_second, ..MulticastEdit::default() })?;
+            output.say(&format!("session {id} may be sent at {}", limit(rate.bytes_per_second())));
+        }
+        SessionCommand::Join { session: id, hosts } => join(&api, session, id, &hosts)?,
+        SessionCommand::Cancel { session: id } => {
+            api.text("DELETE", &format!("{SESSIONS}/{id}"), None::<&Value>).map_err(|error| known(id, error))?;
+            output.say(&format!("cancelled session {id}"));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The session.
+fn of(api: &Api, session: u32) -> Result<MulticastStatus, Failure> {
+    ask(api, session).map_err(|error| known(session, error))
+}
+
+pub(super) fn ask(api: &Api, session: u32) -> Result<MulticastStatus, ApiError> {
+    api.get(&format!("{SESSIONS}/{session}"))
+}
+
+/// What the server says, with advice for a session that does not exist.
+pub(super) fn known(session: u32, error: ApiError) -> Failure {
+    match error {
+        ApiError::NotFound(_) => Failure::new(Exit::NotFound, format!("there is no multicast session {session}"))
+            .advise("`foghorn session list --all` shows those there are"),
+        error => error.into(),
+    }
+}
+
+fn edit(api: &Api, session: u32, body: &MulticastEdit) -> Result<MulticastStatus, Failure> {
+    let answer = api.native("PATCH", &format!("{SESSIONS}/{session}"), Some(body));
+    answer.map_err(|error| known(session, error))
+}
+
+fn list(api: &Api, session: &Session, all: bool) -> Result<(), Failure> {
+    let list: MulticastList = api.get(&format!("{SESSIONS}?all={all}"))?;
+    let mut table = Table::new(&["ID", "NAME", "IMAGE", "STATE", "HOSTS", "DONE", "UNICAST", "MB/S", "WAITS FOR"]);
+    for one in &list.sessions {
+        table.row([
+            one.session.to_string(),
+            dash(Some(&one.name).filter(|name| !name.is_empty())),
+            dash(one.image.as_ref().map(|image| &image.name)),
+            one.phase.as_str().to_owned(),
+            format!("{} of {}", one.joined, one.receivers),
+            format!("{} %", one.percent),
+            one.by_unicast.to_string(),
+            megabytes(one.rate_bytes_per_second),
+            dash(one.waiting_for.as_ref()),
+        ]);
+    }
+    session.output.show(&table, &list)
+}
+
+/// Hosts join by the session's name, which is how FOG has it.
+fn join(api: &Api, session: &Session, id: u32, names: &[String]) -> Result<(), Failure> {
+    let summary = of(api, id)?.summary;
+    if summary.phase.is_finished() {
+        return Err(Failure::new(
+            Exit::Conflict,
+            format!("multicast session {id} is {} already", summary.phase.as_str()),
+        ));
+    }
+    let hosts = names.iter().map(|name| find::<Host>(api, name)).collect::<Result<Vec<_>, _>>()?;
+    for host in &hosts {
+        let body = json!({"taskTypeID": MULTICAST, "taskName": "Join", "sessionjoin": summary.name});
+        api.text("POST", &format!("/fog/host/{}/task", host.view.number()), Some(&body))?;
+        session.output.say(&format!("{} joins session {id}", host.view.name()));
+    }
+    Ok(())
+}
+
+/// Two lines about a session as a whole, or more when several nodes send it.
+pub(super) fn heading(status: &MulticastStatus) -> String {
+    let mut text = format!("{}\n", summary_line(&status.summary));
+    for sender in &status.senders {
+        let parity = share(sender.parity_bytes.bytes(), sender.wire_bytes.bytes());
+        text.push_str(&format!(
+            "{} to {}: {}, {} MB/s, {} sent, {parity:.1} % of it parity\n",
+            sender.node.name,
+            sender.group,
+            sender.phase.as_deref().unwrap_or("not begun"),
+            megabytes(sender.rate_bytes_per_second),
+            sender.wire_bytes,
+        ));
+    }
+    text
+}
+
+/// A session in one line.
+pub(super) fn summary_line(summary: &MulticastSummary) -> String {
+    let image = summary.image.as_ref().map_or("no image", |image| &image.name);
+    let mut text = format!(
+        "session {} ({image}): {}, {} of {} hosts there, {} done, {} by unicast, {} %",
+        summary.session,
+        summary.phase.as_str(),
+        summary.joined,
+        summary.receivers,
+        summary.done,
+        summary.by_unicast,
+        summary.percent
+    );
+    if let Some(what) = &summary.waiting_for {
+        text.push_str(&format!(", waits for {what}"));
+    }
+    text
+}
+
+const COLUMNS: [&str; 10] = ["TASK", "HOST", "STAGE", "DONE", "MB/S", "LOSS", "PARITY", "LIMITED BY", "LEFT", "REMARK"];
+
+/// One row for each receiver.
+pub(super) fn receivers(status: &MulticastStatus) -> Table {
+    let mut table = Table::new(&COLUMNS);
+    for receiver in &status.receivers {
+        table.row(cells(receiver));
+    }
+    table
+}
+
+fn cells(receiver: &MulticastReceiver) -> [String; 10] {
+    let remark = match &receiver.reason {
+        Some(reason) => reason.clone(),
+        None if receiver.next_unicast => "next to be moved to unicast".to_owned(),
+        None => String::new(),
+    };
+    [
+        receiver.task.to_string(),
+        receiver.host.name.clone(),
+        receiver.path.as_str().to_owned(),
+        format!("{} %", receiver.percent),
+        megabytes(receiver.rate_bytes_per_second),
+        format!("{:.1} %", f64::from(receiver.loss_ppm) / 1e4),
+        receiver.parity_used.to_string(),
+        dash(receiver.limiting_stage.as_ref()),
+        dash(receiver.eta_seconds.map(clock)),
+        remark,
+    ]
+}
+
+/// A receiver in one line, for those who read a log.
+pub(super) fn receiver_line(receiver: &MulticastReceiver) -> String {
+    let mut text = format!("{}: {} {} %", receiver.host.name, receiver.path.as_str(), receiver.percent);
+    if receiver.bytes_total.bytes() > 0 {
+        text.push_str(&format!(
+            ", {} MB/s, loss {:.1} %, parity {}",
+            megabytes(receiver.rate_bytes_per_second),
+            f64::from(receiver.loss_ppm) / 1e4,
+            receiver.parity_used
+        ));
+        if let Some(stage) = &receiver.limiting_stage {
+            text.push_str(&format!(", limited by {stage}"));
+        }
+        if let Some(seconds) = receiver.eta_seconds {
+            text.push_str(&format!(", {} left", clock(seconds)));
+        }
+    }
+    if receiver.next_unicast {
+        text.push_str(", next to be moved to unicast");
+    }
+    if let Some(reason) = &receiver.reason {
+        text.push_str(&format!(" ({reason})"));
+    }
+    text
+}
+
+fn megabytes(rate: ByteCount) -> String {
+    format!("{:.1}", rate.bytes() as f64 / 1e6)
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+/// A rate in words; 0 is none.
+fn limit(bytes_per_second: u64) -> String {
+    match bytes_per_second {
+        0 => "whatever the group sustains".to_owned(),
+        bytes => BitRate::from_bytes_per_second(bytes).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foghorn_rest_types::multicast::{MulticastPath, MulticastPhase};
+    use foghorn_rest_types::native::Named;
+    use foghorn_types::{HostId, ImageId, TaskId};
+
+    use super::*;
+
+    fn receiver() -> MulticastReceiver {
+        MulticastReceiver {
+            task: TaskId::new(4).unwrap(),
+            host: Named { id: HostId::new(1).unwrap(), name: "pc1".into() },
+            node: Some("north".into()),
+            path: MulticastPath::Multicast,
+            reason: None,
+            percent: 50,
+            bytes_done: ByteCount::from_mib(512),
+            bytes_total: ByteCount::from_mib(1024),
+            rate_bytes_per_second: ByteCount::from_bytes(110_000_000),
+            loss_ppm: 12_000,
+            parity_used: 44,
+            forged: 0,
+            limiting_stage: Some("disk".into()),
+            eta_seconds: Some(75),
+            next_unicast: true,
+        }
+    }
+
+    #[test]
+    fn a_receiver_is_one_line() {
+        assert_eq!(
+            receiver_line(&receiver()),
+            "pc1: multicast 50 %, 110.0 MB/s, loss 1.2 %, parity 44, limited by disk, 1:15 min left, next to be moved to \
+             unicast"
+        );
+        let reason = Some("the group was not heard within 2 s".to_owned());
+        let deaf = MulticastReceiver {
+            path: MulticastPath::Unicast,
+            next_unicast: false,
+            bytes_total: ByteCount::ZERO,
+            reason,
+            ..receiver()
+        };
+        assert_eq!(receiver_line(&deaf), "pc1: unicast 50 % (the group was not heard within 2 s)");
+        assert_eq!(
+            cells(&deaf),
+            [
+                "4",
+                "pc1",
+                "unicast",
+                "50 %",
+                "110.0",
+                "1.2 %",
+                "44",
+                "disk",
+                "1:15 min",
+                "the group was not heard within 2 s"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_session_says_what_it_waits_for() {
+        let summary = MulticastSummary {
+            session: 7,
+            name: "lab".into(),
+            phase: MulticastPhase::Waiting,
+            waiting_for: Some("receivers: 1 of 3 are there".into()),
+            image: Some(Named { id: ImageId::new(2).unwrap(), name: "win11".into() }),
+            receivers: 3,
+            joined: 1,
+            done: 0,
+            by_unicast: 0,
+            percent: 0,
+            rate_bytes_per_second: ByteCount::ZERO,
+            created: None,
+            completed: None,
+        };
+        assert_eq!(
+            summary_line(&summary),
+            "session 7 (win11): waiting, 1 of 3 hosts there, 0 done, 0 by unicast, 0 %, waits for receivers: 1 of 3 are \
+             there"
+        );
+        assert_eq!(limit(0), "whatever the group sustains");
+    }
+}
