@@ -59,8 +59,9 @@ fn buffers_are_bounded(scenario: &Scenario, outcome: &Outcome, problems: &mut Ve
             problems.push(format!("machine {index} held {} bytes, more than {limit}", machine.most_held));
         }
     }
-    // As it is promised: a third more with parity; and one group, which is added before an old one goes.
-    let limit = scenario.session.window_bytes as usize * 4 / 3 + group * 2;
+    // A group that was repaired has 64 symbols of parity; and one group is added before an old one goes.
+    let parity = 64.0 / f64::from(scenario.session.group_symbols);
+    let limit = (f64::from(scenario.session.window_bytes) * (1.0 + parity)) as usize + group * 2;
     if outcome.most_window > limit {
         problems.push(format!("the sender kept {} bytes for repairs, more than {limit}", outcome.most_window));
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use foghorn_sim::campaign::{self, Failure};
 use foghorn_sim::figures;
-use foghorn_sim::scenario::{self, Scenario};
+use foghorn_sim::scenario::{self, Scenario, Summary};
 use foghorn_sim::world::World;
 
 /// Runs multicast sessions on a simulated LAN and checks what must hold in each.
@@ -98,7 +98,7 @@ fn replay(seed: u64, trace: bool, shrink: Option<u32>) -> ExitCode {
 }
 
 fn print_failure(failure: &Failure) {
-    println!("seed {}:", failure.seed);
+    println!("seed {}: {}", failure.seed, Summary(&Scenario::generate(failure.seed)));
     for problem in &failure.problems {
         println!("    {problem}");
     }

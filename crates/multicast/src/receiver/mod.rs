@@ -70,6 +70,7 @@ pub struct Receiver {
     in_step: bool,
     skipped_groups: u32,
     repaired: u64,
+    useless: u64,
 }
 
 impl Receiver {
@@ -93,6 +94,7 @@ impl Receiver {
             in_step: false,
             skipped_groups: 0,
             repaired: 0,
+            useless: 0,
         })
     }
 
@@ -189,6 +191,12 @@ impl Receiver {
         self.repaired
     }
 
+    /// Symbols that came without being of use: of groups that were whole already, or carry nothing that is wanted.
+    #[must_use]
+    pub const fn useless(&self) -> u64 {
+        self.useless
+    }
+
     /// What to do now. Call it again after every action but `Wait`.
     pub fn poll(&mut self, now: Time) -> ReceiverAction {
         if let Some(unheard) = self.reporting.unheard(&self.config, now) {
@@ -245,10 +253,16 @@ impl Receiver {
             self.groups.close_below(if symbol.index == 0 { group } else { group + 1 });
         }
         self.reporting.sent_below(group, now);
-        let Some(slot) = self.groups.slot(group) else { return };
+        let Some(slot) = self.groups.slot(group) else {
+            self.useless += 1;
+            return;
+        };
         slot.starts.get_or_insert((symbol.pass, symbol.first_chunk));
         match &mut slot.state {
-            GroupState::Closed => return,
+            GroupState::Closed => {
+                self.useless += 1;
+                return;
+            }
             GroupState::Unheard => {
                 let size = usize::from(symbol.data_symbols) * symbol.payload.len();
                 let state = if self.make_room(size) { PartialGroup::new(symbol) } else { None };
@@ -299,6 +313,7 @@ impl Receiver {
                 let table = partial.head().map(|head| read_table(head, partial.size(), chunks));
                 matches!(table, Some(Ok(Some(table))) if table.iter().all(|(segment, _)| !self.lacking.contains(segment.chunk)))
             };
+        self.useless += u64::from(unneeded);
         if unneeded || partial.missing() == 0 {
             let state = std::mem::replace(&mut slot.state, GroupState::Closed);
             self.groups.memory_changed(before, 0);

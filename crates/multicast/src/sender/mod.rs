@@ -237,6 +237,12 @@ impl Sender {
         }
     }
 
+    /// Bytes kept for repairs.
+    #[must_use]
+    pub const fn window_bytes(&self) -> usize {
+        self.window.memory()
+    }
+
     /// What to do now. Call it again after every action but `Wait`.
     pub fn poll(&mut self, now: Time) -> SenderAction<'_> {
         let next = self.next(now);

@@ -2,12 +2,14 @@
 
 mod generate;
 mod shrink;
+mod summary;
 
 use serde::{Deserialize, Serialize};
 
 use crate::network::{CableShape, Loss, PipeShape};
 
 pub use shrink::shrink;
+pub use summary::Summary;
 
 /// Everything that a run depends on. Made from a seed by [`Scenario::generate`], or by hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -204,7 +204,9 @@ impl Machine {
             listener.highest_group = listener.highest_group.max(Some(symbol.group.0));
             self.counts.packets += 1;
         }
+        let useless = listener.receiver.useless();
         listener.receiver.packet(&packet, now.machine_time());
+        self.counts.useless_packets += listener.receiver.useless() - useless;
         self.counts.most_held = self.counts.most_held.max(listener.receiver.memory());
     }
 
@@ -274,19 +276,25 @@ impl Machine {
         Some(Wish::Written(self.disk.push(now, chunk, right.clone())))
     }
 
-    /// The chunk at the head of the disk's queue has been written. Whether it was the last one wanted.
-    pub(super) fn written(&mut self, payload: &Payload, now: Nanos) -> bool {
-        let Some((number, bytes)) = self.disk.written() else { return false };
+    /// The chunk at the head of the disk's queue has been written.
+    pub(super) fn written(&mut self, payload: &Payload) {
+        let Some((number, bytes)) = self.disk.written() else { return };
         assert!(payload.is_right(number, &bytes), "chunk {number} was written wrong");
         let number = ChunkNumber(number);
         self.wants.remove(number);
         if let State::Listening(listener) = &mut self.state {
             listener.receiver.chunk_done(number);
         }
-        self.wants.is_empty() && !matches!(self.state, State::Absent | State::Finished | State::Dead) && {
+    }
+
+    /// Whether it has just now become complete.
+    pub(super) fn finish(&mut self, now: Nanos) -> bool {
+        let complete = self.wants.is_empty() && !matches!(self.state, State::Absent | State::Finished | State::Dead);
+        if complete {
             self.counts.finished_at.get_or_insert(now);
-            true
+            self.state = State::Finished;
         }
+        complete
     }
 
     /// Gives the receiver the processor: chunks go to the disk, reports to the agent.

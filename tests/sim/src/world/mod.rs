@@ -224,6 +224,7 @@ impl World {
         let message = machine.start(now);
         self.trace(|| format!("machine {index} starts"));
         self.tell_agent(index, message);
+        self.finish_if_complete(index);
     }
 
     fn stop(&mut self, index: usize) {
@@ -284,10 +285,14 @@ impl World {
         if machine.boot != boot {
             return;
         }
-        let finished = machine.written(&self.payload, now);
+        machine.written(&self.payload);
         self.run_machine(index);
-        if finished {
-            self.machines[index].state = State::Finished;
+        self.finish_if_complete(index);
+    }
+
+    fn finish_if_complete(&mut self, index: usize) {
+        let now = self.agenda.now();
+        if self.machines[index].finish(now) {
             self.trace(|| format!("machine {index} has everything"));
             self.tell_agent(index, ToAgent::Leave);
         }
@@ -347,7 +352,7 @@ impl World {
         scratch.clear();
         scratch.extend_from_slice(datagram);
         let machine = &mut self.machines[index];
-        if garbled {
+        if garbled && !scratch.is_empty() {
             for _ in 0..machine.cable.rng().u32(1..=8) {
                 let at = machine.cable.rng().usize(..scratch.len());
                 scratch[at] ^= 1 << machine.cable.rng().u32(0..8);
