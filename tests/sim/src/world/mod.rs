@@ -24,8 +24,8 @@ use unicast::Segment;
 
 pub use outcome::{MachineOutcome, Outcome};
 
-/// No run has more events than this; one that would is stuck.
-const MOST_EVENTS: u64 = 2_000_000_000;
+/// Events that every packet may cause at every machine, on average. A run that has more is stuck.
+const EVENTS_PER_DELIVERY: u64 = 60;
 /// How long a machine waits before it asks a silent agent again.
 const ASK_AGAIN: Nanos = Nanos::millis(300);
 /// How long after the agent's death its machines notice that their connections are gone.
@@ -150,10 +150,12 @@ impl World {
     /// Runs until everybody has everything and the sender has noticed, or the deadline.
     pub fn run(mut self) -> Outcome {
         let mut events = 0;
+        let packets = self.payload.bytes() / u64::from(self.scenario.session.symbol_bytes) + 200;
+        let most = packets * (self.machines.len() as u64 + 4) * EVENTS_PER_DELIVERY;
         while let Some(event) = self.agenda.take() {
             events += 1;
             self.happen(event);
-            if self.agenda.now() > self.deadline || events > MOST_EVENTS || self.is_over() {
+            if self.agenda.now() > self.deadline || events > most || self.is_over() {
                 break;
             }
         }
@@ -280,7 +282,6 @@ impl World {
     }
 
     fn written(&mut self, index: usize, boot: u32) {
-        let now = self.agenda.now();
         let machine = &mut self.machines[index];
         if machine.boot != boot {
             return;
