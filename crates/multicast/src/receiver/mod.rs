@@ -69,6 +69,8 @@ pub struct Receiver {
     /// A tick was heard: it is known which groups were sent before.
     in_step: bool,
     skipped_groups: u32,
+    /// Bytes thrown away that have not made a whole group yet.
+    forgotten_bytes: usize,
     repaired: u64,
     useless: u64,
 }
@@ -93,6 +95,7 @@ impl Receiver {
             solver: ErasureSolver::default(),
             in_step: false,
             skipped_groups: 0,
+            forgotten_bytes: 0,
             repaired: 0,
             useless: 0,
         })
@@ -289,11 +292,16 @@ impl Receiver {
         }
     }
 
+    /// Chunks that cannot become complete in this pass go first; what goes with them counts as groups that passed by.
     fn make_room(&mut self, size: usize) -> bool {
         while self.memory() + size > self.config.memory {
+            let before = self.assembler.memory();
             if !self.assembler.forget_stale(self.groups.base()) {
                 return false;
             }
+            self.forgotten_bytes += before - self.assembler.memory();
+            self.skipped_groups += (self.forgotten_bytes / size) as u32;
+            self.forgotten_bytes %= size;
         }
         true
     }

@@ -39,8 +39,10 @@ enum State {
 pub(super) struct RateControl {
     rate: Rate,
     max: Option<Rate>,
-    /// Where loss by congestion was met. Above it the rate goes up slowly.
+    /// Where loss by congestion was met. From there the rate goes up slowly, and faster the longer nothing happens.
     ceiling: Option<Rate>,
+    /// Steps up since the ceiling was reached.
+    steps_above: u32,
     /// Loss that does not go away at a lower rate.
     tolerated_ppm: u32,
     state: State,
@@ -54,6 +56,7 @@ impl RateControl {
             rate: max.unwrap_or(FIRST),
             max,
             ceiling: None,
+            steps_above: 0,
             tolerated_ppm: 0,
             state: State::Climbing { calm_until: now },
             stepped: now,
@@ -120,10 +123,15 @@ impl RateControl {
     }
 
     fn climb(&mut self) {
-        let known = self.ceiling.is_some_and(|ceiling| self.rate >= ceiling.share_ppm(900_000));
-        let grown = self.rate.share_ppm(if known { 1_010_000 } else { 1_400_000 });
-        let ceiling = self.ceiling.filter(|_| !known);
-        self.rate = [self.max, ceiling].into_iter().flatten().fold(grown, Rate::min).max(LEAST);
+        let grown = match self.ceiling {
+            Some(ceiling) if self.rate < ceiling.share_ppm(900_000) => self.rate.share_ppm(1_400_000).min(ceiling),
+            Some(_) => {
+                self.steps_above += 1;
+                self.rate.share_ppm(1_000_000 + (5_000 << (self.steps_above / 8).min(5)))
+            }
+            None => self.rate.share_ppm(1_400_000),
+        };
+        self.rate = self.max.map_or(grown, |max| grown.min(max)).max(LEAST);
     }
 
     fn conclude(&mut self, before: Rate, loss_before: u32, loss_after: u32, now: Time) {
@@ -134,6 +142,7 @@ impl RateControl {
         if as_much || went_away {
             self.rate = arrived_before.share_ppm(970_000).max(LEAST);
             self.ceiling = Some(self.rate);
+            self.steps_above = 0;
         } else {
             self.rate = self.max.map_or(before, |max| before.min(max));
             self.tolerated_ppm = (loss_before.max(loss_after) / 4 * 5).min(600_000);

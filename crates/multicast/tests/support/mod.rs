@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_multicast::{
-    ChunkNumber, ChunkSet, Epoch, IpVersion, KeyMaterial, Opener, Rate, Receiver, ReceiverAction, ReceiverConfig,
-    ReceiverId, Report, Sealer, Sender, SenderAction, SenderConfig, SessionTag, Suite, Time,
+    ChunkNumber, ChunkSet, Deficit, Epoch, GroupNumber, IpVersion, KeyMaterial, Opener, Rate, Receiver, ReceiverAction,
+    ReceiverConfig, ReceiverId, Report, Sealer, Sender, SenderAction, SenderConfig, SessionTag, Stage, Suite, Time,
 };
 
 /// What to run.
@@ -46,12 +46,30 @@ impl Default for Spec {
     }
 }
 
+/// What is wrong with a machine.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Trouble {
+    Nothing,
+    /// Is gone after so long.
+    DiesAfter(Duration),
+    /// Loses so many more of a thousand.
+    Loses(u32),
+    /// Its disk takes so many bytes per second of compressed chunks.
+    SlowDisk(u64),
+    /// Says about every group that much of it is missing.
+    Lies,
+}
+
 /// One machine.
 pub(crate) struct Machine {
     pub(crate) opener: Opener,
     pub(crate) receiver: Receiver,
     pub(crate) got: BTreeMap<ChunkNumber, Bytes>,
     pub(crate) completed: Option<Time>,
+    pub(crate) trouble: Trouble,
+    pub(crate) sent_away: Option<String>,
+    pub(crate) most_memory: usize,
+    disk_free: Time,
     joined: bool,
     wake: Time,
     member: bool,
@@ -90,6 +108,10 @@ impl Lan {
                 .unwrap(),
             got: BTreeMap::new(),
             completed: None,
+            trouble: Trouble::Nothing,
+            sent_away: None,
+            most_memory: 0,
+            disk_free: now,
             joined: false,
             wake: now,
             member: false,
@@ -140,7 +162,12 @@ impl Lan {
                         self.sealer.seal(&packet, datagram).unwrap();
                     }
                     for machine in self.machines.iter_mut().filter(|machine| machine.joined) {
-                        if self.random.f64() < self.spec.loss {
+                        let more = match machine.trouble {
+                            Trouble::DiesAfter(time) if self.now.since(self.began) > time => 1.0,
+                            Trouble::Loses(thousandths) => f64::from(thousandths) / 1000.0,
+                            _ => 0.0,
+                        };
+                        if self.random.f64() < self.spec.loss + more {
                             continue;
                         }
                         if self.spec.sealed {
@@ -166,19 +193,33 @@ impl Lan {
                         machine.receiver.chunk_done(number);
                     }
                 }
-                SenderAction::Demote { receiver, .. } | SenderAction::Drop { receiver } => {
-                    panic!("{receiver:?} was sent away: {:?}", self.sender.status());
-                }
+                SenderAction::Demote { receiver, reason } => self.send_away(receiver, reason.to_string()),
+                SenderAction::Drop { receiver } => self.send_away(receiver, "silent".to_owned()),
                 SenderAction::Finished { receiver } => self.machines[receiver.0 as usize].member = false,
                 SenderAction::RotateKey => {}
             }
         }
     }
 
+    fn send_away(&mut self, receiver: ReceiverId, reason: String) {
+        let machine = &mut self.machines[receiver.0 as usize];
+        machine.sent_away = Some(format!("{reason} after {:?}", self.now.since(self.began)));
+        (machine.joined, machine.member) = (false, false);
+    }
+
     fn serve_receivers(&mut self) {
         let now = self.now;
         for (id, machine) in self.machines.iter_mut().enumerate().filter(|(_, m)| m.joined && m.wake <= now) {
-            while let Some(chunk) = machine.receiver.take_chunk() {
+            if matches!(machine.trouble, Trouble::DiesAfter(time) if now.since(self.began) > time) {
+                machine.wake = now + Duration::from_secs(1);
+                continue;
+            }
+            machine.most_memory = machine.most_memory.max(machine.receiver.memory());
+            while let Some(chunk) = (machine.disk_free <= now).then(|| machine.receiver.take_chunk()).flatten() {
+                if let Trouble::SlowDisk(rate) = machine.trouble {
+                    machine.disk_free = now + Duration::from_micros(chunk.len() as u64 * 1_000_000 / rate);
+                    machine.receiver.pressure(Stage::Disk, 100);
+                }
                 let number = chunk.number;
                 let bytes = chunk.into_bytes();
                 assert_eq!(bytes, self.chunks[number.0 as usize], "chunk {number:?}");
@@ -187,7 +228,13 @@ impl Lan {
             }
             loop {
                 match machine.receiver.poll(now) {
-                    ReceiverAction::Report(report) => {
+                    ReceiverAction::Report(mut report) => {
+                        if machine.trouble == Trouble::Lies {
+                            let newest = (report.as_of / 200) as u32;
+                            let groups = newest.saturating_sub(40)..newest + 40;
+                            let missing = Some(60);
+                            report.deficits = groups.map(|n| Deficit { group: GroupNumber(n), missing }).collect();
+                        }
                         let report = Report::decode(&report.encode()).unwrap();
                         self.sender.report(ReceiverId(id as u32), &report, now);
                     }
@@ -196,7 +243,9 @@ impl Lan {
                         self.sender.have(ReceiverId(id as u32), &chunks);
                     }
                     ReceiverAction::NotHeard(unheard) => panic!("receiver {id}: {unheard:?}"),
-                    ReceiverAction::Wait(until) => break machine.wake = until,
+                    ReceiverAction::Wait(until) => {
+                        break machine.wake = until.min(machine.disk_free.max(now + Duration::from_millis(1)));
+                    }
                 }
             }
             if machine.receiver.is_complete() {
@@ -205,14 +254,17 @@ impl Lan {
         }
     }
 
-    /// From the start to the last chunk of the last receiver.
+    /// From the start to the last chunk of the last receiver that has no trouble.
     pub(crate) fn slowest(&self) -> Duration {
-        let ends = self.machines.iter().map(|machine| machine.completed.map(|at| at.since(self.began)));
+        let healthy = self.machines.iter().filter(|machine| machine.trouble == Trouble::Nothing);
+        let ends = healthy.map(|machine| machine.completed.map(|at| at.since(self.began)));
         ends.collect::<Option<Vec<_>>>().unwrap().into_iter().max().unwrap()
     }
 
     pub(crate) fn assert_all_complete(&self) {
-        for (id, machine) in self.machines.iter().enumerate() {
+        let healthy = self.machines.iter().enumerate().filter(|(_, machine)| machine.trouble == Trouble::Nothing);
+        for (id, machine) in healthy {
+            assert_eq!(machine.sent_away, None, "receiver {id}");
             assert!(machine.receiver.is_complete(), "receiver {id} lacks {:?}", machine.receiver.missing());
             let wanted = self.spec.wants.clone().unwrap_or(ChunkSet::all(self.spec.chunks));
             assert!(wanted.iter().eq(machine.got.keys().copied()), "receiver {id}");
