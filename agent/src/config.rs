@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use foghorn_multicast::Rate;
 use foghorn_proto::http::{JOIN_PREFIX, ParseTokenError, TokenText};
 use foghorn_types::ByteCount;
 use serde::Deserialize;
@@ -53,6 +54,8 @@ pub struct Limits {
     pub write_behind: ByteCount,
     /// Blocking disk operations at a time.
     pub disk_operations: usize,
+    /// What all multicast sessions together may send, on the wire. `None`: each as fast as its group sustains.
+    pub multicast_rate: Option<Rate>,
     /// A capture fails instead of taking the file system below this.
     pub keep_free: ByteCount,
 }
@@ -90,6 +93,7 @@ impl Default for Limits {
             read_ahead: ByteCount::from_mib(64),
             write_behind: ByteCount::from_mib(64),
             disk_operations: 8,
+            multicast_rate: None,
             keep_free: ByteCount::from_mib(64),
         }
     }
@@ -194,6 +198,7 @@ struct RawLimits {
     write_behind_mib: Option<u32>,
     disk_operations: Option<usize>,
     keep_free_mib: Option<u32>,
+    multicast_mbit: Option<u32>,
 }
 
 #[derive(Deserialize, Default)]
@@ -243,6 +248,13 @@ impl RawLimits {
             read_ahead: mib(self.read_ahead_mib, "limits.read_ahead_mib", 4, default.read_ahead)?,
             write_behind: mib(self.write_behind_mib, "limits.write_behind_mib", 4, default.write_behind)?,
             disk_operations: count(self.disk_operations, "limits.disk_operations", default.disk_operations)?,
+            multicast_rate: match self.multicast_mbit {
+                Some(0) => {
+                    let why = "0 would send nothing".to_owned();
+                    return Err(LoadConfigError::Value { key: "limits.multicast_mbit", why });
+                }
+                rate => rate.map(|rate| Rate::from_megabits(rate.into())),
+            },
             keep_free: mib(self.keep_free_mib, "limits.keep_free_mib", 0, default.keep_free)?,
         })
     }

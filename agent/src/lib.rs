@@ -18,6 +18,7 @@ mod files;
 mod identity;
 mod jobs;
 mod link;
+mod multicast;
 mod sessions;
 mod space;
 mod start;

@@ -33,6 +33,7 @@ pub struct Agent {
     advertised: String,
     jobs: Arc<Jobs>,
     files: Arc<Files>,
+    sessions: Arc<Sessions>,
     serving: Stage,
     reporting: Stage,
 }
@@ -129,7 +130,7 @@ impl Agent {
             identity,
             quic_address: advertised.clone(),
             outbox,
-            sessions,
+            sessions: sessions.clone(),
             jobs: jobs.clone(),
             waker,
             files: files.clone(),
@@ -137,7 +138,7 @@ impl Agent {
             cancel: reporting.cancel.child_token(),
         };
         reporting.spawn(link.run());
-        Self { node, listening, advertised, jobs, files, serving, reporting }
+        Self { node, listening, advertised, jobs, files, sessions, serving, reporting }
     }
 
     /// The name that the controller gave this node.
@@ -162,6 +163,7 @@ impl Agent {
     /// controller), what is being written is finished, and the link closes last.
     pub async fn shutdown(mut self) {
         self.serving.end().await;
+        self.sessions.multicasts.end().await;
         if tokio::time::timeout(SHUTDOWN_WITHIN, self.jobs.stopped()).await.is_err() {
             warn!("a job did not stop in time");
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use foghorn_proto::link::agent_message::Message;
-use foghorn_proto::link::{AgentMessage, JobReport, NodeStatus, SessionEnded, SessionProgress};
+use foghorn_proto::link::{AgentMessage, JobReport, MulticastReport, NodeStatus, SessionEnded, SessionProgress};
 use foghorn_types::TaskId;
 use tokio::sync::{Notify, watch};
 
@@ -25,6 +25,7 @@ pub(crate) struct Outbox {
 struct State {
     ended: BTreeMap<TaskId, Outcome>,
     progress: BTreeMap<TaskId, SessionProgress>,
+    multicasts: BTreeMap<u32, MulticastReport>,
     jobs: BTreeMap<u64, Report>,
     status: NodeStatus,
     status_due: bool,
@@ -66,6 +67,12 @@ impl Outbox {
             drop(state);
             self.wake.notify_one();
         }
+    }
+
+    /// Replaces the report of the multicast session if the last one has not been sent yet.
+    pub(crate) fn multicast(&self, report: MulticastReport) {
+        self.lock().multicasts.insert(report.session_id, report);
+        self.wake.notify_one();
     }
 
     /// Replaces the job's report if the last one has not been sent yet.
@@ -148,6 +155,9 @@ impl Outbox {
         }
         if let Some((_, progress)) = state.progress.pop_first() {
             return Some(Message::Progress(progress));
+        }
+        if let Some((_, report)) = state.multicasts.pop_first() {
+            return Some(Message::Multicast(report));
         }
         std::mem::take(&mut state.status_due).then(|| Message::Status(state.status.clone()))
     }

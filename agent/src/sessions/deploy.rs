@@ -1,12 +1,13 @@
 //! Deploys: the manifest and exactly its chunks, as they lie on disk.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use foghorn_chunk_store::{ReadChunkError, StoredChunk};
 use foghorn_transport::StreamError;
-use foghorn_transport::server::{ChunkSender, FetchLane, ManifestReply, WantedChunks};
+use foghorn_transport::server::{ChunkSender, FetchLane, ManifestReply, MulticastLane, WantedChunks};
 use foghorn_types::{ChunkId, TaskId};
 use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 use tracing::{error, warn};
@@ -15,6 +16,7 @@ use super::Sessions;
 use super::budget::{Hold, SessionBudget};
 use super::progress::Meter;
 use super::served_image::ServedImage;
+use crate::multicast::MulticastTerms;
 
 /// Chunks of one lane that are read before they are needed. Four hide a disk's latency; more would only sit in memory.
 const READ_AHEAD: usize = 4;
@@ -49,6 +51,19 @@ impl Deploy {
     pub(super) async fn send_manifest(self, reply: ManifestReply) -> Result<(), StreamError> {
         self.meter.add_wire(self.image.encoded.len() as u64);
         reply.send(self.image.encoded.clone()).await
+    }
+
+    /// Lets the client into the multicast session of its task.
+    pub(super) async fn join_multicast(
+        self,
+        lane: MulticastLane,
+        terms: Option<MulticastTerms>,
+        local: Option<IpAddr>,
+    ) -> Result<(), StreamError> {
+        let Some(terms) = terms else {
+            return lane.told.refuse("this task has no multicast session").await;
+        };
+        self.sessions.multicasts.serve(lane, &terms, &self.image, self.task, local).await
     }
 
     /// Sends what the client asks for, in its order, reading a little ahead.

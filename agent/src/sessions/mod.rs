@@ -25,6 +25,7 @@ use foghorn_types::{NodeName, TaskId, Timestamp};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
+pub(crate) use self::served_image::{LoadImageError, ServedImage};
 pub(crate) use accept::accept_all;
 pub(crate) use ticker::run as run_ticker;
 
@@ -36,6 +37,7 @@ use self::table::{Stop, Table};
 use crate::config::{Limits, Timing};
 use crate::disk::Disk;
 use crate::link::Outbox;
+use crate::multicast::Multicasts;
 
 /// All sessions of the node and what they share: one store, one bound on memory.
 pub(crate) struct Sessions {
@@ -54,6 +56,7 @@ pub(crate) struct Sessions {
     limits: Limits,
     timing: Timing,
     node: NodeName,
+    pub(crate) multicasts: Multicasts,
 }
 
 impl Sessions {
@@ -71,6 +74,7 @@ impl Sessions {
             changed: watch::Sender::new(()),
             outbox,
             images: ServedImages::new(disk.clone()),
+            multicasts: Multicasts::new(disk.clone(), limits.multicast_rate),
             disk,
             read_ahead: Budget::new(limits.read_ahead),
             write_behind: Budget::new(limits.write_behind),

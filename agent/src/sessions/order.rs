@@ -1,7 +1,10 @@
 //! What the controller orders, checked once when it arrives.
 
-use foghorn_proto::link::{OpenSession, SessionKind as WireKind};
+use foghorn_proto::link::{MulticastOrder, OpenSession, SessionKind as WireKind};
 use foghorn_types::{HostId, ImageId, ManifestId, TaskId, Timestamp};
+use tracing::warn;
+
+use crate::multicast::MulticastTerms;
 
 /// BLAKE3 of a certificate (DER): stands for the one client that may use a session.
 pub(super) type Fingerprint = [u8; 32];
@@ -13,7 +16,7 @@ pub(super) enum OrderKind {
 }
 
 /// One session that the node should have.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct Order {
     pub task: TaskId,
     pub kind: OrderKind,
@@ -24,6 +27,8 @@ pub(super) struct Order {
     pub traceparent: Option<String>,
     /// `None` until a client has checked in.
     pub admitted: Option<Fingerprint>,
+    /// A deploy that is part of a multicast session.
+    pub multicast: Option<MulticastTerms>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -56,8 +61,15 @@ impl TryFrom<OpenSession> for Order {
                 [] => None,
                 bytes => Some(fingerprint(bytes)?),
             },
+            multicast: wire.multicast.and_then(|order| multicast(order, wire.task_id)),
         })
     }
+}
+
+/// A deploy whose multicast part cannot be followed is done by unicast.
+fn multicast(wire: MulticastOrder, task: u32) -> Option<MulticastTerms> {
+    let checked = MulticastTerms::try_from(wire);
+    checked.inspect_err(|problem| warn!(task, %problem, "a multicast order cannot be followed")).ok()
 }
 
 /// Checks the length of a manifest id from the wire.

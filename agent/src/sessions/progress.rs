@@ -28,6 +28,7 @@ pub(super) struct Meter {
     disk_wait_micros: AtomicU64,
     touched: AtomicBool,
     client: Mutex<ClientReport>,
+    last: Mutex<SessionProgress>,
     rate: Mutex<RateWindow>,
 }
 
@@ -63,8 +64,14 @@ impl Meter {
     pub(super) fn tick(&self, task: TaskId, now: Instant, period: Duration) -> Option<SessionProgress> {
         let moved = self.touched.swap(false, Ordering::Relaxed);
         let progress = self.report(task, now, period);
+        self.last.lock().expect("no code panics while it holds a report").clone_from(&progress);
         // A transfer that has stopped is reported until its rate has fallen to nothing, then no more.
         (moved || progress.rate_bytes_per_second > 0).then_some(progress)
+    }
+
+    /// The figures of the latest [`tick`](Self::tick).
+    pub(super) fn last(&self) -> SessionProgress {
+        *self.last.lock().expect("no code panics while it holds a report")
     }
 
     /// The figures now.

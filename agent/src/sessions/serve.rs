@@ -1,5 +1,6 @@
 //! One client's connection, from welcome to goodbye: requests in, each handed to whoever does it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foghorn_proto::link::Stage as WireStage;
@@ -34,6 +35,8 @@ struct Connection {
     order: Order,
     meter: Arc<Meter>,
     work: Work,
+    /// This node's address on the connection.
+    local: Option<IpAddr>,
     tasks: JoinSet<Result<(), StreamError>>,
 }
 
@@ -62,11 +65,16 @@ pub(super) async fn serve(
         OrderKind::Capture => SessionKind::Capture,
     };
     let software = incoming.hello.software.clone();
-    match incoming.welcome(kind).await {
+    let welcomed = match order.multicast {
+        Some(_) => incoming.welcome_to_multicast(kind).await,
+        None => incoming.welcome(kind).await,
+    };
+    match welcomed {
         Ok(session) => {
             info!(%remote, software, "client connected");
             let tasks = JoinSet::new();
-            let connection = Connection { sessions: sessions.clone(), order, meter, work, tasks };
+            let local = session.local_ip();
+            let connection = Connection { sessions: sessions.clone(), order, meter, work, local, tasks };
             connection.run(session, stop, cancel).await;
         }
         Err(problem) => debug!(%remote, problem = %crate::chain(&problem), "the client left before it was welcomed"),
@@ -109,7 +117,12 @@ impl Connection {
         match left {
             Left::ByClient(EndReason::Closed) => debug!("the client closed the connection"),
             Left::ByClient(reason) => info!(%reason, "the client's connection ended, it may come back"),
-            Left::Stopped(Stop::Cancelled { reason }) => session.cancel(&reason),
+            Left::Stopped(Stop::Cancelled { reason }) => {
+                if let Some(terms) = &self.order.multicast {
+                    self.sessions.multicasts.expel(terms.session, self.order.task);
+                }
+                session.cancel(&reason);
+            }
             Left::Stopped(Stop::Failed { reason }) => session.fail(&reason),
             Left::Stopped(Stop::Interrupted { reason }) => session.interrupt(&reason),
             Left::ShuttingDown => session.interrupt("the node is shutting down"),
@@ -123,12 +136,18 @@ impl Connection {
             self.meter.client_says(to_report(progress));
             return;
         }
+        if let Request::MulticastReport(report) = request {
+            if let Some(terms) = &self.order.multicast {
+                self.sessions.multicasts.report(terms.session, self.order.task, report);
+            }
+            return;
+        }
         // Ten times the lanes for the small questions; a client that has more open at a time is not ours.
         if self.tasks.len() >= LANES * 10 {
             warn!("the client asks for too much at a time, dropping a request");
             return;
         }
-        let answer = answer(self.sessions.clone(), self.order.clone(), self.work.clone(), request);
+        let answer = answer(self.sessions.clone(), self.order.clone(), self.work.clone(), self.local, request);
         self.tasks.spawn(answer.in_current_span());
     }
 }
@@ -142,7 +161,13 @@ async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
     }
 }
 
-async fn answer(sessions: Arc<Sessions>, order: Order, work: Work, request: Request) -> Result<(), StreamError> {
+async fn answer(
+    sessions: Arc<Sessions>,
+    order: Order,
+    work: Work,
+    local: Option<IpAddr>,
+    request: Request,
+) -> Result<(), StreamError> {
     match (request, work) {
         (Request::Finished(outcome, reply), _) => finish(&sessions, &order, outcome, reply).await,
         (Request::FetchManifest(reply), Work::Deploy(deploy)) => deploy.send_manifest(reply).await,
@@ -158,7 +183,10 @@ async fn answer(sessions: Arc<Sessions>, order: Order, work: Work, request: Requ
             warn!("the client opened a lane that does not fit its session");
             Ok(())
         }
-        (Request::JoinMulticast(lane), _) => lane.told.refuse("this task has no multicast session").await,
+        (Request::JoinMulticast(lane), Work::Deploy(deploy)) => {
+            deploy.join_multicast(lane, order.multicast, local).await
+        }
+        (Request::JoinMulticast(lane), Work::Capture(_)) => lane.told.refuse("a capture is not sent to a group").await,
         (Request::Progress(_) | Request::MulticastReport(_), _) => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Images that are being deployed, read once for all clients of the same manifest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
@@ -12,8 +12,9 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::disk::Disk;
 
 /// A manifest as clients get it, and the chunks that it allows them to have.
-pub(super) struct ServedImage {
-    pub encoded: Bytes,
+pub(crate) struct ServedImage {
+    pub(super) encoded: Bytes,
+    manifest: ManifestId,
     /// Ascending, each once.
     chunks: Vec<ChunkId>,
     /// The sweep leaves the chunks alone as long as somebody is served from them, whatever becomes of the image.
@@ -21,7 +22,7 @@ pub(super) struct ServedImage {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LoadImageError {
+pub(crate) enum LoadImageError {
     #[error("this node cannot read manifest {0}")]
     Read(ManifestId, #[source] ReadManifestError),
     #[error("manifest {0} on this node cannot be decoded")]
@@ -31,7 +32,23 @@ pub(super) enum LoadImageError {
 impl ServedImage {
     fn new(manifest: ManifestId, encoded: Vec<u8>, pin: ManifestPin) -> Result<Self, LoadImageError> {
         let decoded = Manifest::decode(&encoded).map_err(|source| LoadImageError::Decode(manifest, source))?;
-        Ok(Self { encoded: encoded.into(), chunks: unique_chunks(&decoded), _pin: pin })
+        Ok(Self { encoded: encoded.into(), manifest, chunks: unique_chunks(&decoded), _pin: pin })
+    }
+
+    /// The different chunks in the order in which a disk first needs them: a chunk's place is its number in a multicast
+    /// session. Decodes the manifest once more, so this belongs on a blocking thread.
+    ///
+    /// # Errors
+    /// Never for a manifest that was served; it was decoded before.
+    pub(crate) fn in_disk_order(&self) -> Result<Vec<ChunkId>, LoadImageError> {
+        let decoded =
+            Manifest::decode(&self.encoded).map_err(|source| LoadImageError::Decode(self.manifest, source))?;
+        let mut seen = HashSet::with_capacity(self.chunks.len());
+        let data = decoded.chunks.iter().filter_map(|chunk| match chunk.content {
+            ChunkContent::Data(id) => Some(id),
+            ChunkContent::Zero => None,
+        });
+        Ok(data.filter(|id| seen.insert(*id)).collect())
     }
 
     pub(super) fn has(&self, id: &ChunkId) -> bool {

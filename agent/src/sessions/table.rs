@@ -120,6 +120,7 @@ impl Table {
                 entry.order.kind == order.kind && entry.order.host == order.host && entry.order.image == order.image;
             if same && entry.ended.is_none() {
                 entry.order.deadline = order.deadline;
+                entry.order.multicast = order.multicast;
                 if let Some(fingerprint) = order.admitted {
                     entry.admit(fingerprint);
                 }
@@ -295,6 +296,7 @@ mod tests {
             deadline: Timestamp::from_millis(2_000),
             traceparent: None,
             admitted: Some([1; 32]),
+            multicast: None,
         }
     }
 

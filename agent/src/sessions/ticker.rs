@@ -1,5 +1,6 @@
 //! The sessions' clock: progress once a second, deadlines, forgetting.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Sessions;
 use super::outcome::Outcome;
 use super::table::Stop;
+use crate::multicast::MulticastTerms;
 
 /// Runs until cancelled.
 pub(crate) async fn run(sessions: Arc<Sessions>, cancel: CancellationToken) {
@@ -23,10 +25,18 @@ pub(crate) async fn run(sessions: Arc<Sessions>, cancel: CancellationToken) {
 impl Sessions {
     fn tick(&self, now: Instant, wall: Timestamp) {
         let running = self.table().running();
+        let mut progress = BTreeMap::new();
         for (task, meter) in running {
-            if let Some(progress) = meter.tick(task, now, self.timing.progress_every) {
-                self.outbox.progress(task, progress);
+            let moved = meter.tick(task, now, self.timing.progress_every);
+            progress.insert(task, meter.last());
+            if let Some(moved) = moved {
+                self.outbox.progress(task, moved);
             }
+        }
+        let ordered: Vec<MulticastTerms> =
+            self.table().open_orders().filter_map(|order| order.multicast.clone()).collect();
+        for report in self.multicasts.tick(&ordered, &progress) {
+            self.outbox.multicast(report);
         }
         let late = self.table().late(wall);
         for task in late {

@@ -1,0 +1,96 @@
+//! The members of a session as its thread knows them: how to reach each, who has come, who went on by unicast.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use foghorn_multicast::{KeyMaterial, ReceiverId};
+use tokio::sync::mpsc;
+
+use super::control::News;
+
+struct Member {
+    membership: u64,
+    news: mpsc::Sender<News>,
+}
+
+/// See the module page.
+#[derive(Default)]
+pub(super) struct Crew {
+    members: BTreeMap<ReceiverId, Member>,
+    arrived: BTreeSet<ReceiverId>,
+    unicast: BTreeMap<ReceiverId, String>,
+    last_join: Option<Instant>,
+}
+
+impl Crew {
+    pub(super) fn join(&mut self, receiver: ReceiverId, membership: u64, news: mpsc::Sender<News>) {
+        self.members.insert(receiver, Member { membership, news });
+        self.arrived.insert(receiver);
+        self.unicast.remove(&receiver);
+        self.last_join = Some(Instant::now());
+    }
+
+    /// Takes out the receiver if this is still its membership; says whether it was.
+    pub(super) fn leave(&mut self, receiver: ReceiverId, membership: u64, reason: Option<String>) -> bool {
+        let present = self.members.get(&receiver).is_some_and(|member| member.membership == membership);
+        if present {
+            self.members.remove(&receiver);
+            self.unicast.extend(reason.map(|reason| (receiver, reason)));
+        }
+        present
+    }
+
+    /// Tells the receiver; one that does not listen is taken out, and its connection sees the end of the news.
+    pub(super) fn tell(&mut self, receiver: ReceiverId, news: News) {
+        let Some(member) = self.members.get(&receiver) else { return };
+        if member.news.try_send(news).is_err() {
+            self.members.remove(&receiver);
+        }
+    }
+
+    /// Tells the receiver for the last time.
+    pub(super) fn dismiss(&mut self, receiver: ReceiverId, news: News) {
+        match &news {
+            News::Demoted { reason, .. } => drop(self.unicast.insert(receiver, reason.clone())),
+            News::Over { .. } | News::Key(_) | News::Fetch(_) => {}
+        }
+        self.tell(receiver, news);
+        self.members.remove(&receiver);
+    }
+
+    pub(super) fn remove(&mut self, receiver: ReceiverId) {
+        self.members.remove(&receiver);
+    }
+
+    pub(super) fn hand_out(&mut self, key: &KeyMaterial) {
+        let all: Vec<ReceiverId> = self.members.keys().copied().collect();
+        for receiver in all {
+            self.tell(receiver, News::Key(key.clone()));
+        }
+    }
+
+    pub(super) fn end(&mut self, reason: &str) {
+        for member in std::mem::take(&mut self.members).into_values() {
+            // Full or gone: the end of the news says the same.
+            let _ = member.news.try_send(News::Over { reason: reason.to_owned() });
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Receivers that have come so far, also those that have left.
+    pub(super) fn arrived(&self) -> usize {
+        self.arrived.len()
+    }
+
+    /// Whether the latest to come had this long to hear the group.
+    pub(super) fn had(&self, time: Duration) -> bool {
+        self.last_join.is_none_or(|joined| joined.elapsed() >= time)
+    }
+
+    pub(super) fn unicast(&self) -> &BTreeMap<ReceiverId, String> {
+        &self.unicast
+    }
+}

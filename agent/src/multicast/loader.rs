@@ -1,0 +1,55 @@
+//! Reads chunks for a session's thread, a few at a time.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use foghorn_multicast::{ChunkNumber, Unavailable};
+use foghorn_types::ChunkId;
+use futures_util::{StreamExt, pin_mut};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::control::{Command, deliver};
+use crate::disk::Disk;
+use crate::sessions::ServedImage;
+
+/// Reads at a time: as many as hide a disk's latency.
+const READS: usize = 4;
+
+/// Answers each number with its chunk until the session is over. `image` keeps the chunks from the sweep meanwhile.
+pub(super) async fn load(
+    disk: Disk,
+    chunks: Vec<ChunkId>,
+    image: Arc<ServedImage>,
+    numbers: mpsc::Receiver<ChunkNumber>,
+    commands: SyncSender<Command>,
+    cancel: CancellationToken,
+) {
+    let answering = async {
+        let reads = ReceiverStream::new(numbers).map(|number| read(&disk, &chunks, number)).buffered(READS);
+        pin_mut!(reads);
+        while let Some(command) = reads.next().await {
+            if !deliver(&commands, command).await {
+                return;
+            }
+        }
+    };
+    cancel.run_until_cancelled(answering).await;
+    drop(image);
+}
+
+async fn read(disk: &Disk, chunks: &[ChunkId], number: ChunkNumber) -> Command {
+    let Some(id) = chunks.get(number.0 as usize).copied() else {
+        return Command::Chunk { number, bytes: Err(Unavailable) };
+    };
+    let bytes = match disk.run(move |store| store.read(id)).await {
+        Ok(chunk) => Ok(chunk.compressed.into()),
+        Err(problem) => {
+            error!(chunk = %id, problem = %crate::chain(&problem), "a chunk of a multicast session cannot be read");
+            Err(Unavailable)
+        }
+    };
+    Command::Chunk { number, bytes }
+}

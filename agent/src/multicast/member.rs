@@ -1,0 +1,109 @@
+//! One receiver's control stream, between its connection and the thread of its session.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use foghorn_multicast::{JoinError, ReceiverId};
+use foghorn_transport::StreamError;
+use foghorn_transport::server::{MemberEar, MemberSays, MemberVoice, MulticastLane};
+use foghorn_types::TaskId;
+use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
+
+use super::control::{Command, News, SessionHandle};
+use super::{MulticastTerms, Multicasts};
+use crate::sessions::ServedImage;
+
+/// News that may wait for a client.
+const NEWS: usize = 64;
+
+/// Tells memberships apart over all sessions.
+static MEMBERSHIPS: AtomicU64 = AtomicU64::new(1);
+
+/// Leaves the session when the connection goes, however it goes.
+struct Membership {
+    handle: Arc<SessionHandle>,
+    receiver: ReceiverId,
+    number: u64,
+    reason: Option<String>,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let (receiver, membership) = (self.receiver, self.number);
+        // If it finds no room, the sender notices by the silence.
+        self.handle.try_tell(Command::Leave { receiver, membership, reason: self.reason.take() });
+    }
+}
+
+impl Multicasts {
+    /// Serves a client that joins, until either end has had enough.
+    pub(crate) async fn serve(
+        &self,
+        mut lane: MulticastLane,
+        terms: &MulticastTerms,
+        image: &Arc<ServedImage>,
+        task: TaskId,
+        local: Option<IpAddr>,
+    ) -> Result<(), StreamError> {
+        let handle = match self.session(terms, image, local).await {
+            Ok(handle) => handle,
+            Err(problem) => {
+                let reason = crate::chain(&problem);
+                warn!(session = terms.session, reason, "no multicast session, the client goes on by unicast");
+                return lane.told.refuse(&reason).await;
+            }
+        };
+        if lane.chunks != handle.chunks {
+            let reason = format!("the image has {} distinct chunks, not {}", handle.chunks, lane.chunks);
+            return lane.told.refuse(&reason).await;
+        }
+        let receiver = ReceiverId(task.get());
+        let number = MEMBERSHIPS.fetch_add(1, Ordering::Relaxed);
+        let mut membership = Membership { handle: handle.clone(), receiver, number, reason: None };
+        let (news, mut told) = mpsc::channel(NEWS);
+        let (answer, answered) = oneshot::channel();
+        let wants = std::mem::take(&mut lane.wants);
+        handle.tell(Command::Join { receiver, membership: number, wants, news, answer }).await;
+        match answered.await {
+            Ok(Ok(hears)) => lane.told.joined(&hears).await?,
+            Ok(Err(JoinError::TooSoon { wait })) => {
+                return lane.told.demoted("it was too slow before", Some(wait)).await;
+            }
+            Ok(Err(refused)) => return lane.told.refuse(&refused.to_string()).await,
+            Err(_) => return lane.told.over("the session has ended").await,
+        }
+        converse(&mut membership, lane.says, lane.told, &mut told).await
+    }
+}
+
+async fn converse(
+    membership: &mut Membership,
+    mut says: MemberVoice,
+    mut ear: MemberEar,
+    told: &mut mpsc::Receiver<News>,
+) -> Result<(), StreamError> {
+    let (handle, receiver) = (membership.handle.clone(), membership.receiver);
+    loop {
+        tokio::select! {
+            said = says.next() => match said.transpose()? {
+                Some(MemberSays::Have(chunks)) => drop(handle.tell(Command::Have { receiver, chunks }).await),
+                Some(MemberSays::Want(chunks)) => drop(handle.tell(Command::Want { receiver, chunks }).await),
+                Some(MemberSays::Leave { reason }) => {
+                    membership.reason = Some(reason);
+                    return Ok(());
+                }
+                None => return Ok(()),
+            },
+            news = told.recv() => match news {
+                Some(News::Key(key)) => ear.key(&key).await?,
+                Some(News::Fetch(chunks)) => ear.fetch(&chunks).await?,
+                Some(News::Demoted { reason, rest }) => return ear.demoted(&reason, rest).await,
+                Some(News::Over { reason }) => return ear.over(&reason).await,
+                None => return ear.demoted("it did not listen", Some(Duration::from_secs(1))).await,
+            },
+        }
+    }
+}

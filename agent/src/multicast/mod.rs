@@ -1,0 +1,185 @@
+//! Multicast sessions: images that are sent once to many clients.
+//!
+//! A session comes to life when the first client with its order joins, runs on a thread of its own (`drive`) around the
+//! sender of `foghorn-multicast`, and ends when nobody listens any more or no order names it. Clients keep their QUIC
+//! connection: it carries the key, reports and, whenever multicast does not work out, the chunks.
+
+mod burst;
+mod control;
+mod crew;
+mod drive;
+mod loader;
+mod member;
+mod order;
+mod report;
+mod start;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use foghorn_multicast::{InvalidConfig, Rate, ReceiverId, Report};
+use foghorn_proto::link::{MulticastReport, SessionProgress};
+use foghorn_transport::multicast::OpenSenderError;
+use foghorn_types::TaskId;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+pub(crate) use self::order::MulticastTerms;
+
+use self::control::{Command, SessionHandle};
+use crate::disk::Disk;
+use crate::sessions::{LoadImageError, ServedImage};
+
+/// How long sessions may take to end once they were asked to.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// A session could not be opened; its clients go on by unicast.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenSessionError {
+    #[error("could not open the multicast group")]
+    Group(#[from] OpenSenderError),
+    #[error("the multicast session cannot be as it was ordered")]
+    Config(#[from] InvalidConfig),
+    #[error("the order names no interface, and the address of this node on the client's connection is not known")]
+    NoInterface,
+    #[error("the chunks of the image cannot be told")]
+    Image(#[from] LoadImageError),
+    #[error("there is no randomness for a key: {0}")]
+    Randomness(String),
+    #[error("the node is shutting down")]
+    ShuttingDown,
+}
+
+/// The sessions of a node.
+pub(crate) struct Multicasts {
+    disk: Disk,
+    /// What all sessions together may send; `None`: no bound.
+    budget: Option<Rate>,
+    sessions: Mutex<BTreeMap<u32, Open>>,
+    /// One is opened at a time, so that clients that come together find the same one.
+    opening: AsyncMutex<()>,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+struct Open {
+    terms: MulticastTerms,
+    handle: Arc<SessionHandle>,
+    /// The bound that the session was last given.
+    bound: Option<Rate>,
+}
+
+impl Multicasts {
+    pub(crate) fn new(disk: Disk, budget: Option<Rate>) -> Self {
+        let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
+        Self { disk, budget, sessions: Mutex::default(), opening: AsyncMutex::default(), tasks, cancel }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<u32, Open>> {
+        self.sessions.lock().expect("no code panics while it holds the sessions")
+    }
+
+    fn present(&self, session: u32) -> Option<Arc<SessionHandle>> {
+        self.sessions().get(&session).filter(|open| !open.handle.is_over()).map(|open| open.handle.clone())
+    }
+
+    /// The session of an order, opened now if there is none. `local` is this node's address on the connection of the client
+    /// that joins, which chooses the interface where the order does not.
+    async fn session(
+        &self,
+        terms: &MulticastTerms,
+        image: &Arc<ServedImage>,
+        local: Option<IpAddr>,
+    ) -> Result<Arc<SessionHandle>, OpenSessionError> {
+        let _turn = self.opening.lock().await;
+        if let Some(handle) = self.present(terms.session) {
+            return Ok(handle);
+        }
+        if self.cancel.is_cancelled() {
+            return Err(OpenSessionError::ShuttingDown);
+        }
+        let bound = self.bound(terms, self.sessions().len() + 1);
+        let opening = control::Opening {
+            terms: terms.clone(),
+            image: image.clone(),
+            local,
+            max_rate: bound,
+            cancel: self.cancel.child_token(),
+        };
+        let handle = Arc::new(opening.open(self.disk.clone(), &self.tasks).await?);
+        info!(session = terms.session, group = %terms.group, "multicast session opened");
+        self.sessions().insert(terms.session, Open { terms: terms.clone(), handle: handle.clone(), bound });
+        Ok(handle)
+    }
+
+    /// A client's report on how the session arrives. Lost when the session is busy; the next one says more.
+    pub(crate) fn report(&self, session: u32, task: TaskId, report: Report) {
+        if let Some(handle) = self.present(session) {
+            handle.try_tell(Command::Report { receiver: ReceiverId(task.get()), report });
+        }
+    }
+
+    /// Shuts a client out whose task was taken from it: the others get another key.
+    pub(crate) fn expel(&self, session: u32, task: TaskId) {
+        if let Some(handle) = self.present(session) {
+            handle.try_tell(Command::Expel { receiver: ReceiverId(task.get()) });
+        }
+    }
+
+    /// Once a second: ends sessions that no order names, takes over changed orders, shares out the budget. Returns how the
+    /// sessions do. `ordered` are the orders' terms, `progress` is how far their tasks are.
+    pub(crate) fn tick(
+        &self,
+        ordered: &[MulticastTerms],
+        progress: &BTreeMap<TaskId, SessionProgress>,
+    ) -> Vec<MulticastReport> {
+        let wanted: BTreeSet<u32> = ordered.iter().map(|terms| terms.session).collect();
+        let mut sessions = self.sessions();
+        sessions.retain(|session, open| {
+            let keep = wanted.contains(session) && !open.handle.is_over();
+            if !keep {
+                open.handle.end();
+                info!(session, "multicast session ended");
+            }
+            keep
+        });
+        let busy = sessions.values().filter(|open| open.handle.is_busy()).count().max(1);
+        for terms in ordered {
+            let Some(open) = sessions.get_mut(&terms.session) else { continue };
+            let bound = self.bound(terms, busy);
+            if open.bound != bound || open.terms.start != terms.start {
+                open.handle.try_tell(Command::Settings { max_rate: bound, start: terms.start });
+                (open.bound, open.terms) = (bound, terms.clone());
+            }
+        }
+        sessions.iter().map(|(session, open)| report::of(*session, &open.handle.status(), progress)).collect()
+    }
+
+    /// What a session may send: its own bound, and its part of the node's.
+    fn bound(&self, terms: &MulticastTerms, busy: usize) -> Option<Rate> {
+        let part = |all: Rate| Rate::from_bytes_per_second(all.bytes_per_second() / busy.max(1) as u64);
+        match (terms.max_rate, self.budget.map(part)) {
+            (Some(own), Some(part)) => Some(own.min(part)),
+            (own, part) => own.or(part),
+        }
+    }
+
+    /// Ends all sessions and waits until their threads are gone.
+    pub(crate) async fn end(&self) {
+        self.cancel.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(END_WITHIN, self.tasks.wait()).await.is_err() {
+            warn!("a multicast session did not end in time");
+        }
+    }
+}
+
+impl Drop for Multicasts {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
