@@ -8,7 +8,7 @@ use foghorn_types::ByteCount;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use crate::progress::{Progress, Snapshot};
+use crate::progress::{Path, Progress, Snapshot};
 use crate::report::stage_name;
 
 /// Shows the progress of a transfer until `over` is cancelled, then a summary line.
@@ -26,7 +26,7 @@ pub(crate) async fn show(what: &'static str, progress: Arc<Progress>, over: Canc
             Some(bar) => {
                 bar.set_length(snapshot.total.bytes());
                 bar.set_position(snapshot.done.bytes());
-                bar.set_message(snapshot.limiting.map_or("", stage_name));
+                bar.set_message(format!("{} {}", path_name(snapshot.path), snapshot.limiting.map_or("", stage_name)));
             }
             None => line(&status(what, &snapshot)),
         }
@@ -45,7 +45,21 @@ fn new_bar() -> ProgressBar {
 fn status(what: &str, snapshot: &Snapshot) -> String {
     let percent = (snapshot.done.bytes() * 100).checked_div(snapshot.total.bytes()).unwrap_or(0);
     let limit = snapshot.limiting.map_or(String::new(), |stage| format!(", limited by {}", stage_name(stage)));
-    format!("{what}: {percent} % ({} of {}), {} over the network{limit}", snapshot.done, snapshot.total, snapshot.wire)
+    format!(
+        "{what}: {percent} % ({} of {}), {} over the network by {}{limit}",
+        snapshot.done,
+        snapshot.total,
+        snapshot.wire,
+        path_name(snapshot.path)
+    )
+}
+
+fn path_name(path: Path) -> &'static str {
+    match path {
+        Path::Unicast => "unicast",
+        Path::Waiting => "multicast, which has yet to begin",
+        Path::Multicast => "multicast",
+    }
 }
 
 /// The last line of a run that did its task.
@@ -53,8 +67,8 @@ pub(crate) fn summary(what: &str, snapshot: &Snapshot) -> String {
     let seconds = snapshot.elapsed.as_secs_f64();
     let rate = ByteCount::from_bytes((snapshot.done.bytes() as f64 / seconds.max(0.001)) as u64);
     format!(
-        "{what}: {} in {seconds:.1} s ({rate}/s), {} over the network, {} reused, {} written",
-        snapshot.done, snapshot.wire, snapshot.reused, snapshot.written
+        "{what}: {} in {seconds:.1} s ({rate}/s), {} over the network ({} by multicast), {} reused, {} written",
+        snapshot.done, snapshot.wire, snapshot.multicast, snapshot.reused, snapshot.written
     )
 }
 

@@ -1,6 +1,7 @@
 //! How far a transfer is and where it spends its time: counters that every stage adds to, read once a second.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foghorn_transport::{ClientProgress, Stage};
@@ -44,14 +45,30 @@ pub struct Progress {
     done: AtomicU64,
     reused: AtomicU64,
     wire: AtomicU64,
+    multicast: AtomicU64,
     written: AtomicU64,
     /// Index into [`STAGES`], or [`UNKNOWN`].
     limiting: AtomicU8,
+    /// Index into [`PATHS`].
+    path: AtomicU8,
+    unicast_reason: Mutex<Option<String>>,
     busy_nanos: [AtomicU64; WORKS.len()],
 }
 
 const STAGES: [Stage; 3] = [Stage::Network, Stage::Codec, Stage::Disk];
 const UNKNOWN: u8 = u8::MAX;
+
+/// How chunks come.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Path {
+    #[default]
+    Unicast,
+    /// A multicast session was joined and nothing was heard of it yet.
+    Waiting,
+    Multicast,
+}
+
+const PATHS: [Path; 3] = [Path::Unicast, Path::Waiting, Path::Multicast];
 
 impl Default for Progress {
     fn default() -> Self {
@@ -61,8 +78,11 @@ impl Default for Progress {
             done: AtomicU64::new(0),
             reused: AtomicU64::new(0),
             wire: AtomicU64::new(0),
+            multicast: AtomicU64::new(0),
             written: AtomicU64::new(0),
             limiting: AtomicU8::new(UNKNOWN),
+            path: AtomicU8::new(0),
+            unicast_reason: Mutex::new(None),
             busy_nanos: Default::default(),
         }
     }
@@ -87,6 +107,27 @@ impl Progress {
     /// Compressed bytes of chunks that crossed the network.
     pub fn add_wire(&self, bytes: u64) {
         self.wire.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Compressed bytes of chunks that came by multicast.
+    pub fn add_multicast(&self, bytes: u64) {
+        self.multicast.fetch_add(bytes, Ordering::Relaxed);
+        self.add_wire(bytes);
+    }
+
+    pub fn set_path(&self, path: Path) {
+        let index = PATHS.iter().position(|known| *known == path).unwrap_or_default();
+        self.path.store(index as u8, Ordering::Relaxed);
+    }
+
+    /// Why there is no multicast although the agent offers it, in words for people.
+    pub fn set_unicast_reason(&self, reason: String) {
+        *self.unicast_reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    #[must_use]
+    pub fn unicast_reason(&self) -> Option<String> {
+        self.unicast_reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Bytes that were written to the disk.
@@ -125,6 +166,8 @@ impl Progress {
             done: read(&self.done),
             reused: read(&self.reused),
             wire: read(&self.wire),
+            multicast: read(&self.multicast),
+            path: PATHS.get(usize::from(self.path.load(Ordering::Relaxed))).copied().unwrap_or_default(),
             written: read(&self.written),
             limiting: STAGES.get(usize::from(self.limiting.load(Ordering::Relaxed))).copied(),
         }
@@ -154,6 +197,9 @@ pub struct Snapshot {
     pub done: ByteCount,
     pub reused: ByteCount,
     pub wire: ByteCount,
+    /// Part of `wire`.
+    pub multicast: ByteCount,
+    pub path: Path,
     pub written: ByteCount,
     pub limiting: Option<Stage>,
 }
@@ -181,7 +227,7 @@ pub struct QueueFill {
 /// The stage that holds the others up: the last one whose own queue is at least half full, else the first, which cannot
 /// fill the queue behind it. `order` names the stages from first to last.
 #[must_use]
-pub fn limiting_stage(order: [Stage; 3], fill: QueueFill) -> Stage {
+pub fn limiting_stage<S: Copy>(order: [S; 3], fill: QueueFill) -> S {
     if fill.last >= 0.5 {
         order[2]
     } else if fill.second >= 0.5 {

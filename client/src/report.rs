@@ -22,6 +22,10 @@ pub struct RunReport {
     pub bytes_total: u64,
     pub bytes_done: u64,
     pub bytes_wire: u64,
+    /// Part of `bytes_wire`: what came by multicast.
+    pub bytes_multicast: u64,
+    /// Why there was no multicast although it was offered.
+    pub unicast_reason: Option<String>,
     pub bytes_reused: u64,
     pub bytes_written: u64,
     /// `network`, `codec` or `disk`; absent when the run was too short to tell.
@@ -55,6 +59,8 @@ impl RunReport {
             bytes_total: snapshot.total.bytes(),
             bytes_done: snapshot.done.bytes(),
             bytes_wire: snapshot.wire.bytes(),
+            bytes_multicast: snapshot.multicast.bytes(),
+            unicast_reason: progress.unicast_reason(),
             bytes_reused: snapshot.reused.bytes(),
             bytes_written: snapshot.written.bytes(),
             limiting_stage: snapshot.limiting.map(stage_name),

@@ -6,9 +6,14 @@
 //!    └─claim_fetch (as the policy allows)─┐   │ claim_fetch
 //!                                         ▼   ▼
 //!             Missing ◀──gave_back, bad── Fetching ──arrived──▶ Arrived ──written──▶ Right
+//!                └──────────────────────streamed──────────────────▲
 //! ```
+//!
+//! While a multicast session is joined, what is missing is left to it: lanes get only what was released.
 
 use std::collections::{HashMap, VecDeque};
+
+use foghorn_multicast::ChunkSet;
 
 use super::plan::ChunkNumber;
 use super::policy::{Decision, Evidence, SAMPLE, decide};
@@ -43,6 +48,27 @@ pub struct Board {
     scan_bytes: f64,
     scanners: f64,
     fetch_rate: Option<f64>,
+    stream: Stream,
+}
+
+/// What is left to a multicast session.
+#[derive(Debug, Default)]
+struct Stream {
+    joined: bool,
+    /// Missing, and not left to the session: it said so, or what came was damaged.
+    released: VecDeque<ChunkNumber>,
+    news: Vec<StreamNews>,
+    /// Found missing since the session was told what is wanted.
+    missed: ChunkSet,
+}
+
+/// What became of a chunk while a multicast session was joined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StreamNews {
+    /// It is at its places, however it came.
+    Right(ChunkNumber),
+    /// What came was not it.
+    Bad(ChunkNumber),
 }
 
 impl Board {
@@ -68,7 +94,14 @@ impl Board {
             scan_bytes: 0.0,
             scanners: scanners as f64,
             fetch_rate: None,
+            stream: Stream::default(),
         }
+    }
+
+    /// Whether enough was looked at to tell whether the disk holds anything of use.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.sample_left == 0
     }
 
     #[must_use]
@@ -108,11 +141,13 @@ impl Board {
     pub fn scanned(&mut self, number: ChunkNumber, hit: bool, bytes: u64, seconds: f64) {
         self.note_scan(hit, bytes, seconds);
         if hit {
-            self.states[number as usize] = State::Right;
-            self.right += 1;
+            self.turned_right(number);
         } else {
             self.states[number as usize] = State::Missing;
             self.missing.push_back(number);
+            if self.stream.joined {
+                self.stream.missed.insert(foghorn_multicast::ChunkNumber(number));
+            }
         }
     }
 
@@ -137,14 +172,97 @@ impl Board {
         let mut claimed = Vec::new();
         let decision = self.decision();
         while claimed.len() < most {
-            let Some(number) = self.missing.pop_front().or_else(|| self.claim_unknown(decision)) else { break };
+            let Some(number) = self.claim_missing().or_else(|| self.claim_unknown(decision)) else { break };
             self.states[number as usize] = State::Fetching;
             claimed.push(number);
         }
         claimed
     }
 
+    /// What is missing and, while a session is joined, not left to it.
+    fn claim_missing(&mut self) -> Option<ChunkNumber> {
+        let queue = if self.stream.joined { &mut self.stream.released } else { &mut self.missing };
+        // A session may have brought some of them in the meantime.
+        while let Some(number) = queue.pop_front() {
+            if self.states[number as usize] == State::Missing {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn give_to_lanes(&mut self, number: ChunkNumber) {
+        self.states[number as usize] = State::Missing;
+        if self.stream.joined {
+            self.stream.released.push_back(number);
+        } else {
+            self.missing.push_front(number);
+        }
+    }
+
+    /// A multicast session is joined. Returns what it is to bring: what is missing, and what nobody has looked at unless
+    /// the disk seems to hold most of it.
+    pub fn stream_begins(&mut self) -> ChunkSet {
+        self.stream = Stream { joined: true, ..Stream::default() };
+        self.wanted_of_stream()
+    }
+
+    /// What a session could bring.
+    #[must_use]
+    pub fn wanted_of_stream(&self) -> ChunkSet {
+        let unknown = self.decision() != Decision::Scan;
+        let wanted = |state: &State| *state == State::Missing || (unknown && *state == State::Unknown);
+        let numbers = (0..).zip(&self.states).filter(|(_, state)| wanted(state));
+        numbers.map(|(number, _): (ChunkNumber, _)| foghorn_multicast::ChunkNumber(number)).collect()
+    }
+
+    /// The session is over: lanes take the rest.
+    pub fn stream_ends(&mut self) {
+        let released = std::mem::take(&mut self.stream).released;
+        for number in released.into_iter().rev() {
+            self.missing.push_front(number);
+        }
+    }
+
+    /// These will not come by multicast.
+    pub fn released(&mut self, numbers: impl IntoIterator<Item = ChunkNumber>) {
+        for number in numbers {
+            if matches!(self.states.get(number as usize), Some(State::Missing | State::Unknown)) {
+                self.give_to_lanes(number);
+            }
+        }
+    }
+
+    /// A chunk came by multicast. Whether it is taken: not when it came otherwise before. `None`: a scanner is looking for
+    /// it at this moment.
+    pub fn streamed(&mut self, number: ChunkNumber) -> Option<bool> {
+        match self.states.get(number as usize)? {
+            State::Scanning => None,
+            State::Unknown | State::Missing | State::Fetching => {
+                self.states[number as usize] = State::Arrived;
+                Some(true)
+            }
+            State::Arrived | State::Right => Some(false),
+        }
+    }
+
+    /// What became of chunks since this was asked last, and what was found missing besides.
+    pub fn take_stream_news(&mut self) -> (Vec<StreamNews>, ChunkSet) {
+        (std::mem::take(&mut self.stream.news), std::mem::take(&mut self.stream.missed))
+    }
+
+    fn turned_right(&mut self, number: ChunkNumber) {
+        self.states[number as usize] = State::Right;
+        self.right += 1;
+        if self.stream.joined {
+            self.stream.news.push(StreamNews::Right(number));
+        }
+    }
+
     fn claim_unknown(&mut self, decision: Decision) -> Option<ChunkNumber> {
+        if self.stream.joined {
+            return None;
+        }
         // What an earlier run wrote is most likely there: it waits for the scanner whatever the policy says.
         if !self.scan_first.is_empty() {
             return None;
@@ -173,8 +291,7 @@ impl Board {
     pub fn gave_back(&mut self, numbers: impl IntoIterator<Item = ChunkNumber>) {
         for number in numbers {
             if self.states[number as usize] == State::Fetching {
-                self.states[number as usize] = State::Missing;
-                self.missing.push_front(number);
+                self.give_to_lanes(number);
             }
         }
     }
@@ -191,8 +308,10 @@ impl Board {
     /// What arrived was not what its id says. Returns how often that has happened to this chunk; it is to be fetched again.
     pub fn bad(&mut self, number: ChunkNumber) -> u32 {
         if matches!(self.states[number as usize], State::Arrived | State::Fetching) {
-            self.states[number as usize] = State::Missing;
-            self.missing.push_front(number);
+            self.give_to_lanes(number);
+            if self.stream.joined {
+                self.stream.news.push(StreamNews::Bad(number));
+            }
         }
         let times = self.bad.entry(number).or_insert(0);
         *times += 1;
@@ -202,8 +321,7 @@ impl Board {
     /// The chunk is at all its places.
     pub fn written(&mut self, number: ChunkNumber) {
         if self.states[number as usize] != State::Right {
-            self.states[number as usize] = State::Right;
-            self.right += 1;
+            self.turned_right(number);
         }
     }
 
@@ -215,6 +333,12 @@ impl Board {
     #[must_use]
     pub fn is_right(&self, number: ChunkNumber) -> bool {
         self.states[number as usize] == State::Right
+    }
+
+    /// Whether chunks are known to be missing that nobody fetches yet.
+    #[must_use]
+    pub fn lacks_something(&self) -> bool {
+        !self.missing.is_empty()
     }
 
     #[must_use]
@@ -263,6 +387,44 @@ mod tests {
             }
         }
         assert_eq!(found, 10);
+    }
+
+    #[test]
+    fn what_is_left_to_a_session_is_fetched_when_it_is_released_or_over() {
+        let mut board = Board::new(100, std::iter::empty(), 1);
+        while let Some(number) = board.claim_scan() {
+            board.scanned(number, false, 0, 0.0);
+        }
+        assert_eq!(board.stream_begins().len(), 100);
+        assert!(board.claim_fetch(100).is_empty(), "all is left to the session");
+        board.released([7, 8]);
+        assert_eq!(board.claim_fetch(100), [7, 8]);
+        assert_eq!(board.streamed(8), Some(true), "the session was faster");
+        assert!(!board.arrived(8), "what a lane brings then is dropped");
+        assert_eq!(board.streamed(8), Some(false));
+        assert_eq!(board.streamed(9), Some(true));
+        board.written(8);
+        board.bad(9);
+        let (news, missed) = board.take_stream_news();
+        assert_eq!(news, [StreamNews::Right(8), StreamNews::Bad(9)]);
+        assert!(missed.is_empty());
+        assert_eq!(board.claim_fetch(100), [9], "damaged chunks are fetched");
+        board.stream_ends();
+        assert_eq!(board.claim_fetch(200).len(), 97);
+    }
+
+    #[test]
+    fn a_session_is_asked_for_what_a_scan_misses() {
+        let mut board = Board::new(1000, std::iter::empty(), 1);
+        for _ in 0..SAMPLE {
+            let number = board.claim_scan().unwrap();
+            board.scanned(number, true, 1 << 20, 0.001);
+        }
+        assert!(board.stream_begins().is_empty(), "the disk seems to hold it all");
+        let looked = board.claim_scan().unwrap();
+        board.scanned(looked, false, 1 << 20, 0.001);
+        let (news, missed) = board.take_stream_news();
+        assert!(news.is_empty() && missed.len() == 1);
     }
 
     proptest! {

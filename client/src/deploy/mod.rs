@@ -11,6 +11,7 @@
 
 pub mod board;
 mod fetch;
+mod multicast;
 pub mod plan;
 pub mod policy;
 pub mod resume;
@@ -194,11 +195,20 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(move || work(&shared)).await.map_err(DeployError::Panicked)?
 }
 
-/// The ends of the queues that the network side holds; the threads end when they are dropped.
+/// The ends of the queues that the network side holds; the threads end when all are dropped.
+#[derive(Clone)]
 struct Queues {
     verify: mpsc::Sender<Arrived>,
     /// Only looked at, to see how full it is.
     write: mpsc::WeakSender<Verified>,
+}
+
+impl Queues {
+    fn fill(&self) -> QueueFill {
+        let fill = |free: usize, all: usize| 1.0 - free as f64 / all as f64;
+        let last = self.write.upgrade().map_or(0.0, |write| fill(write.capacity(), write.max_capacity()));
+        QueueFill { second: fill(self.verify.capacity(), self.verify.max_capacity()), last }
+    }
 }
 
 async fn run_stages(
@@ -271,15 +281,17 @@ async fn drive(shared: &Arc<Shared>, link: &mut Link, queues: &Queues) -> Result
                 connection = link.connection() => connection?,
             };
             let fetching = fetch(shared, connection, &queues.verify);
-            tokio::pin!(fetching);
+            let hearing = multicast::hear(shared, connection, queues);
+            tokio::pin!(fetching, hearing);
             loop {
                 tokio::select! {
                     end = &mut fetching => break end,
+                    () = &mut hearing => {}
                     reason = connection.ended() => break FetchEnd::Lost(StreamError::Ended(reason)),
                     () = tokio::time::sleep(TICK) => {
                         shared.progress.set_limiting(limiting_stage(
                             [Stage::Network, Stage::Codec, Stage::Disk],
-                            queue_fill(queues),
+                            queues.fill(),
                         ));
                         connection.report(shared.progress.snapshot().into());
                     }
@@ -315,12 +327,6 @@ fn lost(link: &mut Link, error: StreamError) -> Result<(), DeployError> {
         }
         error => Err(DeployError::Protocol(describe(&error))),
     }
-}
-
-fn queue_fill(queues: &Queues) -> QueueFill {
-    let fill = |free: usize, all: usize| 1.0 - free as f64 / all as f64;
-    let last = queues.write.upgrade().map_or(0.0, |write| fill(write.capacity(), write.max_capacity()));
-    QueueFill { second: fill(queues.verify.capacity(), queues.verify.max_capacity()), last }
 }
 
 /// Once a second: what is right is flushed, then the bitmap that says so is saved. A last time at the end.

@@ -1,0 +1,211 @@
+//! The other way in which chunks come: one stream for many machines, beside the fetch lanes.
+//!
+//! As long as a session is joined, the board leaves to it what the session was told is wanted, and lanes fetch only what will
+//! not come that way. Whatever goes wrong with the session ends in the same: lanes fetch the rest.
+//!
+//! ```text
+//! group ══ packets ══▶ listen (thread) ──▶ verify …        as chunks of a lane
+//!                        │      ▲
+//!          reports, have ▼      │ key, fetch
+//! agent ◀═══ control stream (this module) ═══▶
+//! ```
+
+mod listen;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foghorn_multicast::{ChunkSet, Report};
+use foghorn_transport::client::{MulticastListener, MulticastMember, MulticastNews};
+use foghorn_transport::multicast::{GroupReceiver, InterfaceChoice, SessionTerms};
+use foghorn_transport::{AgentConnection, StreamError};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use self::listen::{FromAgent, Listen};
+use super::Queues;
+use super::shared::Shared;
+use crate::link::describe;
+use crate::progress::Path;
+
+/// How long the agent may take to answer a join; it may have to open the session and decode a manifest.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// When to look whether there is something to join for again, after a session has ended in the normal way.
+const SOON: Duration = Duration::from_secs(1);
+/// Messages between the thread and this module.
+const MESSAGES: usize = 64;
+
+/// What the thread has for the agent.
+enum ToAgent {
+    Report(Report),
+    Have(ChunkSet),
+    Want(ChunkSet),
+    /// It is of no use: go on by unicast.
+    GiveUp(String),
+}
+
+/// How a membership came to its end.
+enum Left {
+    /// The session may be joined again after this long.
+    Again(Duration),
+    /// Not on this connection any more, for this reason.
+    Never(String),
+    /// The connection is lost, which others notice and act on.
+    Disconnected,
+}
+
+/// Takes chunks from the agent's multicast session, if there is one, as long as the connection lives. Does not return.
+pub(super) async fn hear(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues) {
+    if connection.offers_multicast() {
+        follow(shared, connection, queues).await;
+    }
+    std::future::pending().await
+}
+
+async fn follow(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues) {
+    let mut changes = shared.watch();
+    let mut first = true;
+    loop {
+        loop {
+            // The first join also tells the agent that this machine is there.
+            let (over, worth_it) = {
+                let board = shared.board();
+                (board.complete(), board.is_sampled() && (first || board.lacks_something()))
+            };
+            if worth_it && !over {
+                break;
+            }
+            if over || changes.changed().await.is_err() {
+                return;
+            }
+        }
+        first = false;
+        let left = membership(shared, connection, queues).await;
+        shared.progress.set_path(Path::Unicast);
+        match left {
+            Left::Again(rest) => tokio::time::sleep(rest).await,
+            Left::Never(reason) => {
+                tracing::warn!(reason, "no multicast, going on by unicast");
+                shared.progress.set_unicast_reason(reason);
+                return;
+            }
+            Left::Disconnected => return,
+        }
+    }
+}
+
+/// While it lives, the board leaves chunks to the session.
+struct Leaving<'a>(&'a Shared);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.update(super::board::Board::stream_ends);
+    }
+}
+
+async fn membership(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues) -> Left {
+    let wants = shared.update(super::board::Board::stream_begins);
+    let _leaving = Leaving(shared);
+    shared.progress.set_path(Path::Waiting);
+    let chunks = u32::try_from(shared.plan.len()).unwrap_or(u32::MAX);
+    let Ok((member, mut news)) = connection.join_multicast(chunks, &wants).await else { return Left::Disconnected };
+    let terms = match timeout(ANSWER_WITHIN, news.next()).await {
+        Ok(Some(Ok(MulticastNews::Joined(terms)))) => terms,
+        Ok(answer) => return not_joined(answer),
+        Err(_) => return Left::Never("the agent did not answer the wish to join".to_owned()),
+    };
+    tracing::info!(group = %terms.group, wanted = wants.len(), "joining the multicast session");
+    match open(connection, &terms).await {
+        Ok(socket) => {
+            let stop = CancellationToken::new();
+            let _stop = stop.clone().drop_guard();
+            let (to_agent, from_thread) = mpsc::channel(MESSAGES);
+            let (to_thread, from_agent) = mpsc::channel(MESSAGES);
+            let listen = Listen::new(shared.clone(), &terms, chunks, wants, socket, queues);
+            let Some(listen) = listen else { return Left::Never("the session's terms make no sense".to_owned()) };
+            // The thread ends with the token, whatever becomes of this future.
+            let mut thread = JoinSet::new();
+            thread.spawn_blocking(move || listen.run(&to_agent, from_agent, &stop));
+            converse(shared, connection, member, news, from_thread, &to_thread).await
+        }
+        Err(reason) => {
+            // The connection may be lost, too; then the agent knows.
+            let _ = member.leave(&reason).await;
+            Left::Never(reason)
+        }
+    }
+}
+
+fn not_joined(answer: Option<Result<MulticastNews, StreamError>>) -> Left {
+    match answer {
+        Some(Ok(MulticastNews::Demoted { reason, rest })) => demoted(reason, rest),
+        Some(Ok(MulticastNews::Over { .. })) | None => Left::Again(SOON),
+        Some(Ok(_)) => Left::Never("the agent's answer to the wish to join makes no sense".to_owned()),
+        Some(Err(StreamError::Refused { reason })) => Left::Never(reason),
+        Some(Err(_)) => Left::Disconnected,
+    }
+}
+
+fn demoted(reason: String, rest: Option<Duration>) -> Left {
+    match rest {
+        Some(rest) => {
+            tracing::warn!(reason, rest_s = rest.as_secs(), "out of the multicast session for a while");
+            Left::Again(rest)
+        }
+        None => Left::Never(reason),
+    }
+}
+
+async fn open(connection: &AgentConnection, terms: &SessionTerms) -> Result<GroupReceiver, String> {
+    let local = connection.local_ip().ok_or("no route leads to the agent any more")?;
+    let (group, source, specific) = (terms.group, terms.source, terms.source_specific);
+    let joining = move || GroupReceiver::join(group, source, specific, &InterfaceChoice::Address(local));
+    match tokio::task::spawn_blocking(joining).await {
+        Ok(joined) => joined.map_err(|error| describe(&error)),
+        Err(_) => Err("the system goes down".to_owned()),
+    }
+}
+
+/// Carries messages between the thread and the agent until one of them has had enough.
+async fn converse(
+    shared: &Shared,
+    connection: &AgentConnection,
+    mut member: MulticastMember,
+    mut news: MulticastListener,
+    mut from_thread: mpsc::Receiver<ToAgent>,
+    to_thread: &mpsc::Sender<FromAgent>,
+) -> Left {
+    loop {
+        tokio::select! {
+            message = from_thread.recv() => {
+                let told = match message {
+                    Some(ToAgent::Report(report)) => {
+                        connection.report_multicast(&report);
+                        Ok(())
+                    }
+                    Some(ToAgent::Have(chunks)) => member.have(&chunks).await,
+                    Some(ToAgent::Want(chunks)) => member.want(&chunks).await,
+                    Some(ToAgent::GiveUp(reason)) => {
+                        let _ = member.leave(&reason).await;
+                        return Left::Never(reason);
+                    }
+                    None => return Left::Again(SOON),
+                };
+                // What the agent has said before it ended the stream is still to be read.
+                if told.is_err() {
+                    from_thread.close();
+                }
+            }
+            said = news.next() => match said {
+                Some(Ok(MulticastNews::Key(key))) => drop(to_thread.send(FromAgent::Key(key)).await),
+                Some(Ok(MulticastNews::Fetch(chunks))) => {
+                    shared.update(|board| board.released(chunks.iter().map(|number| number.0)));
+                    drop(to_thread.send(FromAgent::Fetch(chunks)).await);
+                }
+                said => return not_joined(said),
+            }
+        }
+    }
+}
