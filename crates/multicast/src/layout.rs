@@ -58,10 +58,11 @@ impl Packer {
         length
     }
 
-    /// The group's bytes, a whole number of symbols, and its first chunk. Leaves an empty group behind.
-    pub(crate) fn finish(&mut self, symbol_size: usize) -> (Vec<u8>, ChunkNumber) {
+    /// Fills `out` with the group's bytes, a whole number of symbols, and gives its first chunk. Leaves an empty group behind.
+    pub(crate) fn finish(&mut self, symbol_size: usize, out: &mut Vec<u8>) -> ChunkNumber {
         let parts = std::mem::take(&mut self.parts);
-        let mut out = Vec::with_capacity(self.used.next_multiple_of(symbol_size));
+        out.clear();
+        out.reserve_exact(self.used.next_multiple_of(symbol_size));
         out.extend_from_slice(&(parts.len() as u16).to_le_bytes());
         for (segment, _) in &parts {
             for number in [segment.chunk.0, segment.total, segment.offset, segment.length] {
@@ -73,7 +74,7 @@ impl Packer {
         }
         out.resize(self.used.next_multiple_of(symbol_size), 0);
         self.used = TABLE_HEAD;
-        (out, parts.first().map_or(ChunkNumber(0), |(segment, _)| segment.chunk))
+        parts.first().map_or(ChunkNumber(0), |(segment, _)| segment.chunk)
     }
 }
 
@@ -130,7 +131,8 @@ mod tests {
         let chunks: Vec<Bytes> = [100, 5000, 1, 300].map(|size| (0..size).map(|n| n as u8).collect()).into();
         let (mut packer, mut found) = (Packer::new(10 * 64), vec![Vec::new(); 4]);
         let mut unpack = |packer: &mut Packer| {
-            let (bytes, first) = packer.finish(64);
+            let mut bytes = Vec::new();
+            let first = packer.finish(64, &mut bytes);
             assert!(bytes.len() % 64 == 0 && bytes.len() <= 640);
             let table = read_table(&bytes, bytes.len(), 4).unwrap().unwrap();
             assert_eq!(table[0].0.chunk, first);

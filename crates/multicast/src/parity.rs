@@ -17,8 +17,9 @@ pub(crate) struct ParityEncoder {
 }
 
 impl ParityEncoder {
-    /// All parity symbols of a group, back to back. `data` is a whole number of symbols, 1 to [`MAX_DATA_SYMBOLS`].
-    pub(crate) fn encode(&mut self, data: &[u8], symbol_size: usize) -> Vec<u8> {
+    /// The first `wanted` parity symbols of a group, back to back. `data` is a whole number of symbols, 1 to
+    /// [`MAX_DATA_SYMBOLS`].
+    pub(crate) fn encode(&mut self, data: &[u8], symbol_size: usize, wanted: usize) -> Vec<u8> {
         let count = data.len() / symbol_size;
         let encoder = match &mut self.inner {
             Some(encoder) => {
@@ -32,8 +33,8 @@ impl ParityEncoder {
         for symbol in data.chunks_exact(symbol_size) {
             encoder.add_original_shard(symbol).expect("the number and size of symbols were announced");
         }
-        let mut out = Vec::with_capacity(PARITY_SYMBOLS * symbol_size);
-        for symbol in encoder.encode().expect("all symbols are there").recovery_iter() {
+        let mut out = Vec::with_capacity(wanted * symbol_size);
+        for symbol in encoder.encode().expect("all symbols are there").recovery_iter().take(wanted) {
             out.extend_from_slice(symbol);
         }
         out
@@ -58,7 +59,7 @@ mod tests {
         for count in [1, 2, 3, 31, 32, 33, 63, 64, 65, 128, 192] {
             for size in [2, 62, 64, 100, 1432] {
                 let data: Vec<u8> = (0..count * size).map(|_| random.u8(..)).collect();
-                let parity = encoder.encode(&data, size);
+                let parity = encoder.encode(&data, size, PARITY_SYMBOLS);
                 let mut symbols: Vec<(usize, &[u8])> = parity.chunks_exact(size).enumerate().collect();
                 random.shuffle(&mut symbols);
                 let mut missing: Vec<usize> = (0..count).collect();
@@ -95,8 +96,8 @@ mod tests {
             });
             println!("{name}: {:?}", times.min().unwrap());
         };
-        time("encode", Box::new(|| drop(encoder.encode(&data, size))));
-        let parity = encoder.encode(&data, size);
+        time("encode", Box::new(|| drop(encoder.encode(&data, size, PARITY_SYMBOLS))));
+        let parity = encoder.encode(&data, size, PARITY_SYMBOLS);
         for lost in [1, 2, 4, 8, 16, 32, 64] {
             let missing: Vec<usize> = (0..lost).map(|n| n * 3).collect();
             let symbols: Vec<(usize, &[u8])> = parity.chunks_exact(size).enumerate().take(lost).collect();

@@ -310,7 +310,9 @@ impl Sender {
         if self.phase != Phase::Sending {
             return None;
         }
-        let Some((data, first_chunk)) = self.source.next_group(&self.members) else {
+        let mut data = self.window.buffer();
+        let Some(first_chunk) = self.source.next_group(&self.members, &mut data) else {
+            self.window.give_back(data);
             if self.source.is_empty() {
                 self.settle(now);
             }

@@ -88,8 +88,9 @@ impl Source {
         }
     }
 
-    /// The next group, when there are bytes for a full one, or when the pass has no more.
-    pub(super) fn next_group(&mut self, members: &Members) -> Option<(Vec<u8>, ChunkNumber)> {
+    /// Fills `out` with the next group and gives its first chunk, when there are bytes for a full one, or when the pass has
+    /// no more.
+    pub(super) fn next_group(&mut self, members: &Members, out: &mut Vec<u8>) -> Option<ChunkNumber> {
         while !self.packer.is_full() {
             match self.slots.front() {
                 Some(Slot::Ready(number, bytes)) => {
@@ -114,7 +115,7 @@ impl Source {
             }
         }
         let finished = self.packer.is_full() || (self.is_exhausted() && !self.packer.is_empty());
-        finished.then(|| self.packer.finish(self.symbol_size))
+        finished.then(|| self.packer.finish(self.symbol_size, out))
     }
 
     /// The pass has no more chunks: the group made next is its last one.

@@ -7,6 +7,9 @@ use crate::packet::{GroupNumber, Symbol};
 use crate::parity::{PARITY_SYMBOLS, ParityEncoder};
 use crate::time::Time;
 
+/// Parity symbols are made in multiples of this: few groups need more, and encoding again costs little.
+const PARITY_STEP: usize = 16;
+
 /// One group.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -14,7 +17,7 @@ pub(super) struct Group {
     pass: u8,
     first_chunk: ChunkNumber,
     data: Vec<u8>,
-    /// All parity symbols, made when the first is wanted.
+    /// The first parity symbols, as many as were wanted and some more.
     parity: Vec<u8>,
     data_symbols: u8,
     /// Parity symbols to be sent right after the data.
@@ -93,6 +96,8 @@ pub(super) struct Window {
     limit: usize,
     memory: usize,
     encoder: ParityEncoder,
+    /// Buffer of the last group that fell out, for the next one.
+    spare: Vec<u8>,
     /// Groups with demand; each once.
     repair_queue: VecDeque<u32>,
 }
@@ -106,6 +111,7 @@ impl Window {
             limit,
             memory: 0,
             encoder: ParityEncoder::default(),
+            spare: Vec::new(),
             repair_queue: VecDeque::new(),
         }
     }
@@ -130,8 +136,20 @@ impl Window {
         });
         self.next_number += 1;
         while self.memory > self.limit && self.groups.len() > 1 {
-            self.memory -= self.groups.pop_front().map_or(0, |group| group.memory());
+            let Some(group) = self.groups.pop_front() else { break };
+            self.memory -= group.memory();
+            self.spare = group.data;
         }
+    }
+
+    /// A buffer for the next group's bytes.
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spare)
+    }
+
+    /// The buffer was not needed.
+    pub(super) fn give_back(&mut self, buffer: Vec<u8>) {
+        self.spare = buffer;
     }
 
     /// Bytes held.
@@ -203,12 +221,14 @@ impl Window {
         let size = self.symbol_size;
         let at = chosen.group.checked_sub(self.oldest_group().0)?;
         let group = self.groups.get_mut(at as usize)?;
-        if chosen.is_parity && group.parity.is_empty() {
-            group.parity = self.encoder.encode(&group.data, size);
-            self.memory += group.parity.len();
-        }
         let index = usize::from(chosen.index);
         let data_symbols = usize::from(group.data_symbols);
+        if chosen.is_parity && group.parity.len() < (index - data_symbols + 1) * size {
+            let wanted = (index - data_symbols + 1).next_multiple_of(PARITY_STEP).min(PARITY_SYMBOLS);
+            self.memory -= group.parity.len();
+            group.parity = self.encoder.encode(&group.data, size, wanted);
+            self.memory += group.parity.len();
+        }
         let payload = if chosen.is_parity {
             &group.parity[(index - data_symbols) * size..][..size]
         } else {
