@@ -23,11 +23,13 @@ impl Scenario {
         let chunk_bytes = rng.u32(1..=20) * u32::from(symbol_bytes);
         let payload = u64::from(packets) * u64::from(symbol_bytes);
         let chunks = (payload / (u64::from(chunk_bytes) * 5 / 8)).clamp(3, 2000) as u32;
-        let seconds = 0.4 + rng.f64() * 3.0;
         let wire = u64::from(packets) * (u64::from(symbol_bytes) + PACKET_OVERHEAD);
-        let rate = ((wire as f64 / seconds) as u64).max(4000);
-        let line = PipeShape { rate, queue: (rate / 20).max(8 * 1500) };
-        let max_rate = if rng.f64() < 0.7 { rate * rng.u64(80..=98) / 100 } else { 0 };
+        // From 1.6 Mbit/s: no session is slower than 1 Mbit/s. The search for a rate begins at 100.
+        let searched = rng.f64() < 0.3;
+        let rate = (200_000.0 * if searched { 40_f64 } else { 10_f64 }.powf(rng.f64())) as u64;
+        let seconds = wire as f64 / rate as f64;
+        let line = PipeShape { rate, queue: (rate / 20).max(16 * 1500) };
+        let max_rate = if searched { 0 } else { rate * rng.u64(80..=98) / 100 };
         let image = ImageShape { chunks, chunk_bytes, even: rng.bool(), load_us: rng.u32(0..=2000) };
         let session = SessionShape {
             symbol_bytes,
@@ -42,7 +44,7 @@ impl Scenario {
         let machines = (0..receivers).map(|_| behaviour.machine(&mut rng, trunks.len())).collect();
         let attack = AttackShape { per_second: if rng.f64() < 0.2 { rng.u32(1..=300) } else { 0 } };
         let agent_restart_ms = (rng.f64() < 0.08).then(|| {
-            let down = rng.u32(50..=(seconds * 1200.0) as u32);
+            let down = rng.u32(10..=(seconds * 1200.0) as u32 + 20);
             (down, down + rng.u32(50..=3000))
         });
         Self { seed, image, session, line, trunks, machines, attack, agent_restart_ms }
@@ -91,7 +93,7 @@ struct Behaviour {
 
 impl Behaviour {
     fn draw(rng: &mut Rng, rate: u64, seconds: f64) -> Self {
-        let span_ms = (seconds * 1000.0) as u32;
+        let span_ms = (seconds * 1000.0) as u32 + 20;
         let sometimes = |rng: &mut Rng, share: f64, value: f64| if rng.f64() < share { value * rng.f64() } else { 0.0 };
         Self {
             rate,
