@@ -18,8 +18,9 @@ pub(super) struct PartialGroup {
     /// By index, data and parity.
     have: [u64; MAX_SYMBOLS / 64],
     data_count: usize,
-    parity: Vec<u8>,
-    parity_index: Vec<u8>,
+    /// Parity symbols (from 0) that are there, and in the place of which data symbol each of them waits: together there are
+    /// never more symbols than data symbols, so that parity takes no further memory.
+    parity: Vec<(u8, u8)>,
 }
 
 impl PartialGroup {
@@ -32,7 +33,6 @@ impl PartialGroup {
             have: [0; MAX_SYMBOLS / 64],
             data_count: 0,
             parity: Vec::new(),
-            parity_index: Vec::new(),
         })
     }
 
@@ -44,20 +44,41 @@ impl PartialGroup {
         if !of_this_group || index >= self.data_symbols + PARITY_SYMBOLS || self.has(index) || self.missing() == 0 {
             return false;
         }
-        self.have[index / 64] |= 1 << (index % 64);
         if index < self.data_symbols {
-            self.data[index * size..(index + 1) * size].copy_from_slice(symbol.payload);
+            self.clear_place(index, size);
+            self.put(index, size, symbol.payload);
             self.data_count += 1;
         } else {
-            self.parity.extend_from_slice(symbol.payload);
-            self.parity_index.push((index - self.data_symbols) as u8);
+            let Some(place) = self.free_place(None) else { return false };
+            self.put(place, size, symbol.payload);
+            self.parity.push(((index - self.data_symbols) as u8, place as u8));
         }
+        self.have[index / 64] |= 1 << (index % 64);
         true
+    }
+
+    /// The place of a data symbol that is neither there nor lent to parity.
+    fn free_place(&self, except: Option<usize>) -> Option<usize> {
+        (0..self.data_symbols).find(|&place| {
+            Some(place) != except && !self.has(place) && self.parity.iter().all(|&(_, lent)| usize::from(lent) != place)
+        })
+    }
+
+    /// Moves the parity symbol away that waits where this data symbol goes.
+    fn clear_place(&mut self, index: usize, size: usize) {
+        let Some(at) = self.parity.iter().position(|&(_, lent)| usize::from(lent) == index) else { return };
+        let place = self.free_place(Some(index)).expect("a group that is not whole has fewer symbols than places");
+        self.data.copy_within(index * size..(index + 1) * size, place * size);
+        self.parity[at].1 = place as u8;
+    }
+
+    fn put(&mut self, place: usize, size: usize, payload: &[u8]) {
+        self.data[place * size..(place + 1) * size].copy_from_slice(payload);
     }
 
     /// How many symbols more make it whole.
     pub(super) fn missing(&self) -> usize {
-        self.data_symbols.saturating_sub(self.data_count + self.parity_index.len())
+        self.data_symbols.saturating_sub(self.data_count + self.parity.len())
     }
 
     /// The bytes at the group's start, as far as its first symbol goes.
@@ -70,7 +91,7 @@ impl PartialGroup {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.data.len() + self.parity.len()
+        self.data.len()
     }
 
     /// The group's bytes and how many symbols were restored; `missing` must be zero. `None`: it could not be restored.
@@ -79,8 +100,14 @@ impl PartialGroup {
         if restored > 0 {
             let size = self.data.len() / self.data_symbols;
             let missing: Vec<usize> = (0..self.data_symbols).filter(|index| !self.has(*index)).collect();
-            let parity = self.parity_index.iter().map(|index| usize::from(*index));
-            let parity: Vec<(usize, &[u8])> = parity.zip(self.parity.chunks_exact(size)).collect();
+            let lent = |place: u8| &self.data[usize::from(place) * size..][..size];
+            let symbols: Vec<Vec<u8>> = self.parity.iter().map(|&(_, place)| lent(place).to_vec()).collect();
+            let parity: Vec<(usize, &[u8])> = self
+                .parity
+                .iter()
+                .zip(&symbols)
+                .map(|(&(index, _), symbol)| (usize::from(index), &symbol[..]))
+                .collect();
             if !solver.restore(&mut self.data, size, &missing, &parity) {
                 return None;
             }

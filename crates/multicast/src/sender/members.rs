@@ -207,11 +207,16 @@ impl Members {
         self.wanted.get(number.0 as usize).copied().unwrap_or(0)
     }
 
-    /// The first chunk from `from` on that at least `least` receivers want and `without` does not contain.
-    pub(super) fn next_wanted(&self, from: u32, least: u16, without: &ChunkSet) -> Option<ChunkNumber> {
+    /// The first chunk from `from` on that at least `least` receivers want and that suits.
+    pub(super) fn next_wanted(
+        &self,
+        from: u32,
+        least: u16,
+        suits: impl Fn(ChunkNumber) -> bool,
+    ) -> Option<ChunkNumber> {
         let wanted = self.wanted.get(from as usize..)?;
         let numbers = wanted.iter().zip(from..).filter(|(count, _)| **count >= least);
-        numbers.map(|(_, number)| ChunkNumber(number)).find(|number| !without.contains(*number))
+        numbers.map(|(_, number)| ChunkNumber(number)).find(|number| suits(*number))
     }
 
     pub(super) fn get_mut(&mut self, id: ReceiverId) -> Option<&mut Member> {

@@ -149,7 +149,7 @@ impl Sender {
         self.probe_at = now;
         self.tick_soon(now);
         if self.phase == Phase::Over {
-            self.begin_pass(1, now);
+            self.begin_pass(1, None, now);
         }
         Ok(())
     }

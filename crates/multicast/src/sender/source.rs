@@ -23,6 +23,8 @@ pub(super) struct Source {
     cursor: u32,
     /// A chunk goes into this pass when so many receivers want it.
     least: u16,
+    /// Chunks that this pass is about, when it is not about all.
+    only: Option<ChunkSet>,
     slots: VecDeque<Slot>,
     /// How far the first slot's chunk has been packed.
     offset: usize,
@@ -41,6 +43,7 @@ impl Source {
             symbol_size,
             cursor: 0,
             least: 1,
+            only: None,
             slots: VecDeque::new(),
             offset: 0,
             packer: Packer::new(group_size),
@@ -50,8 +53,9 @@ impl Source {
         }
     }
 
-    /// Begins a pass over what at least `least` receivers want.
-    pub(super) const fn begin_pass(&mut self, least: u16) {
+    /// Begins a pass over what at least `least` receivers want, of `only` if it is given.
+    pub(super) fn begin_pass(&mut self, least: u16, only: Option<ChunkSet>) {
+        self.only = only;
         self.cursor = 0;
         self.least = least;
     }
@@ -61,7 +65,9 @@ impl Source {
         if self.slots.len() >= self.read_ahead {
             return None;
         }
-        match members.next_wanted(self.cursor, self.least, &self.unavailable) {
+        let suits =
+            |number| !self.unavailable.contains(number) && self.only.as_ref().is_none_or(|only| only.contains(number));
+        match members.next_wanted(self.cursor, self.least, suits) {
             Some(number) => {
                 self.cursor = number.0 + 1;
                 self.slots.push_back(Slot::Asked(number));

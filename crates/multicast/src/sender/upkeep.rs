@@ -10,6 +10,8 @@ use crate::time::Time;
 
 /// Who has not been heard for longer than this is not waited for at the end of a pass.
 const QUIET: Duration = Duration::from_millis(450);
+/// How long after a pass those who are done with it wait for the others.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Sender {
     pub(super) fn upkeep(&mut self, now: Time) {
@@ -45,10 +47,11 @@ impl Sender {
         self.tick_gap = TICK_FIRST;
     }
 
-    pub(super) fn begin_pass(&mut self, least: u16, now: Time) {
+    /// Begins a pass over what at least `least` members want, or over those of them that are in `only`.
+    pub(super) fn begin_pass(&mut self, least: u16, only: Option<ChunkSet>, now: Time) {
         self.phase = Phase::Sending;
         self.pass += 1;
-        self.source.begin_pass(least);
+        self.source.begin_pass(least, only);
         self.tick_soon(now);
     }
 
@@ -81,28 +84,36 @@ impl Sender {
         }
     }
 
-    /// Once nothing is on its way: what few lack they get by unicast, what more lack is sent again.
+    /// Once nothing is on its way: what few lack they get by unicast, what more lack is sent again. Members for which
+    /// nothing is on its way any more do not wait long for those that are slow to judge what they have.
     fn plan_next_pass(&mut self, now: Time) {
         let (mark, since) = self.settling;
+        let passed = now.since(since);
         let waited_for = self.members.iter().any(|(_, member)| {
             member.overdrawn_since.is_none() && now.since(member.heard_at) < QUIET && !member.is_settled(mark)
         });
-        if waited_for && now.since(since) < self.config.settle {
+        let all = !waited_for || passed >= self.config.settle;
+        if !all && passed < PATIENCE {
             return;
         }
         let few = self.config.few;
         let (members, unavailable) = (&self.members, self.source.unavailable());
+        let ready = || members.iter().filter(|(_, member)| all || member.is_settled(mark));
         let by_unicast = |number: &ChunkNumber| members.wanted_by(*number) <= few || unavailable.contains(*number);
-        let released = members.iter().map(|(id, member)| (id, member.wants.iter().filter(by_unicast).collect()));
-        let released: Vec<(ReceiverId, ChunkSet)> =
-            released.filter(|(_, chunks): &(_, ChunkSet)| !chunks.is_empty()).collect();
+        let released: Vec<(ReceiverId, ChunkSet)> = ready()
+            .map(|(id, member)| (id, member.wants.iter().filter(by_unicast).collect::<ChunkSet>()))
+            .filter(|(_, chunks)| !chunks.is_empty())
+            .collect();
+        let mut again = ChunkSet::new();
+        ready().for_each(|(_, member)| again.union_with(&member.wants));
         for (id, chunks) in released {
+            again.remove_all(&chunks);
             self.members.unwant(id, &chunks);
             self.events.push_back(Event::Unicast(id, chunks));
         }
         self.finish_members();
-        if !self.members.is_empty() {
-            self.begin_pass(few.saturating_add(1), now);
+        if !again.is_empty() {
+            self.begin_pass(few.saturating_add(1), Some(again), now);
         }
     }
 }
