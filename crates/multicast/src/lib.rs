@@ -29,6 +29,8 @@ mod report;
 mod seal;
 mod sender;
 mod time;
+#[cfg(test)]
+mod vectors;
 
 pub use chunks::{ChunkNumber, ChunkSet, MAX_CHUNKS};
 pub use cursor::Malformed;

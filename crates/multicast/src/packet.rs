@@ -147,6 +147,9 @@ impl<'a> Body<'a> {
         if data_symbols == 0 {
             return Err(cursor.malformed("a group without data symbols"));
         }
+        if group.0 == u32::MAX {
+            return Err(cursor.malformed("number of a group"));
+        }
         if payload.is_empty() || payload.len() % 2 != 0 || payload.len() > MAX_SYMBOL_SIZE {
             return Err(cursor.malformed("size of a symbol"));
         }
@@ -210,7 +213,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bodies_survive_their_encoding(group: u32, pass: u8, k in 1..=255_u8, index: u8, chunk: u32, size in 1..700_usize,
+        fn bodies_survive_their_encoding(group in 0..u32::MAX, pass: u8, k in 1..=255_u8, index: u8, chunk: u32, size in 1..700_usize,
                                          phase in 0..4_u8, oldest: u32, report_interval_ms: u16) {
             let payload = vec![7; size * 2];
             check(Body::Symbol(Symbol { group: GroupNumber(group), pass, data_symbols: k, index,

@@ -8,7 +8,7 @@ use crate::packet::{MAX_SYMBOLS, Symbol};
 use crate::parity::{MAX_DATA_SYMBOLS, PARITY_SYMBOLS};
 
 /// How many groups may be open; more than any window of a sender.
-pub(super) const MAX_SPAN: u32 = 16_384;
+pub(super) const MAX_SPAN: u32 = 4096;
 
 /// A group of which some symbols are there.
 #[derive(Debug)]
