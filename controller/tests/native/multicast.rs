@@ -336,3 +336,42 @@ async fn bad_requests_name_the_field_and_order_nothing() {
     assert_eq!(room.fleet.anonymous("GET", SESSIONS, None).await.0, 403);
     room.fleet.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_of_two_sites_are_one_session_with_a_sender_at_each() {
+    let mut room = room(Fleet::new().await, 2).await;
+    let hosts = room.hosts.clone();
+    let plugins = room.fleet.config.plugins_folder();
+    std::fs::create_dir_all(&plugins).unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/plugins/location.rhai");
+    std::fs::copy(example, plugins.join("location.rhai")).unwrap();
+    room.fleet.controller.ctx().plugins.reload().await;
+    let group = id(&room.fleet.good("POST", "/fog/storagegroup", Some(json!({"name": "branch"}))).await);
+    let (keys, enrolled) = room.fleet.joined("south").await;
+    let node = enrolled.node_id;
+    let path = format!("/fog/storagenode/{node}");
+    room.fleet.good("PUT", &path, Some(json!({"storagegroupID": group}))).await;
+    let place = json!({"name": "Branch", "storagegroupID": group, "hosts": [hosts[1]]});
+    room.fleet.good("POST", "/fog/location", Some(place)).await;
+    // What replication does.
+    let image = foghorn_types::ImageId::new(1).unwrap();
+    let state = room.fleet.controller.ctx().state.clone();
+    let copied = state.write(|draft| {
+        let mut content = draft.tables().contents().get(image).unwrap().as_ref().clone();
+        content.nodes.push(node);
+        draft.operate(content.put_op());
+        Ok(())
+    });
+    copied.await.unwrap();
+    let mut south = Agent::connect(&room.fleet, &keys, &enrolled).await;
+
+    let (session, tasks) = room.order(json!({"hosts": hosts})).await;
+    let (north, at_north) = room.told(session, |_| true).await;
+    let at_south = south.order(opened).await;
+    assert_eq!((north.task_id, at_south.task_id), (tasks[0].get(), tasks[1].get()));
+    let at_south = at_south.multicast.unwrap();
+    assert_eq!((at_north.session_id, at_north.start_receivers, at_south.start_receivers), (session, 1, 1));
+    assert_ne!(at_north.group, at_south.group);
+    assert_eq!(room.show(session).await["senders"].as_array().unwrap().len(), 2);
+    room.fleet.stop().await;
+}

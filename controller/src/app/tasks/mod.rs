@@ -5,6 +5,7 @@ mod cancel;
 mod group;
 mod host;
 mod request;
+mod site;
 mod snapins;
 
 use std::time::Duration;
@@ -90,7 +91,7 @@ struct Imaging {
 }
 
 /// Checks that the host's image can be deployed or captured.
-fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Refusal> {
+fn imaging(tables: &Tables, host: &Row<Host>, purpose: Purpose) -> Result<Imaging, Refusal> {
     let row = tables.images().get(host.image).ok_or(Refusal::Task("Image is not valid"))?;
     let image = row.key().ok_or(Refusal::Task("Image is not valid"))?;
     if !row.is_enabled.is_yes() {
@@ -98,12 +99,11 @@ fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Re
     }
     let group = image::storage_group(tables, row.id).and_then(|group| StorageGroupId::new(group.id));
     let group = group.ok_or(Refusal::Task("Image is in no storage group"))?;
-    let kind = if purpose == Purpose::Capture {
-        RunKind::Capture
-    } else {
-        RunKind::Deploy { manifest: manifest(tables, image)? }
-    };
-    Ok(Imaging { image, group, kind })
+    if purpose == Purpose::Capture {
+        return Ok(Imaging { image, group, kind: RunKind::Capture });
+    }
+    let kind = RunKind::Deploy { manifest: manifest(tables, image)? };
+    Ok(Imaging { image, group: site::of(tables, host, image).unwrap_or(group), kind })
 }
 
 fn manifest(tables: &Tables, image: ImageId) -> Result<ManifestId, Refusal> {

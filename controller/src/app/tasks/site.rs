@@ -1,0 +1,20 @@
+//! Where a deploy is served from: the storage group at the place where the host stands, if there is one and it has the image.
+//!
+//! Places are the classes `location` and `locationassociation`, which a plugin declares as FOG's has them.
+
+use foghorn_types::{ImageId, StorageGroupId};
+
+use crate::state::classes::{Host, StorageNode};
+use crate::state::{Row, Tables};
+
+/// The storage group at the host's place, when a node there holds the image.
+pub(super) fn of(tables: &Tables, host: &Row<Host>, image: ImageId) -> Option<StorageGroupId> {
+    let places = tables.dynamic().table("locationassociation")?.by("hostID", &host.id.to_string());
+    let place = tables.dynamic().get("location", places.first()?.reference("locationID"))?;
+    let group = StorageGroupId::new(place.reference("storagegroupID"))?;
+    let content = tables.contents().get(image)?;
+    let at_hand = |node: &foghorn_types::StorageNodeId| {
+        tables.of::<StorageNode>().get(node.get()).is_some_and(|row| row.serves() && row.group() == Some(group))
+    };
+    content.nodes.iter().any(at_hand).then_some(group)
+}
