@@ -1,6 +1,6 @@
 //! Where a task finds a place: alone at the node with the fewest places taken, or with the others of its multicast session.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use foghorn_lifecycle::Client;
@@ -96,7 +96,7 @@ impl Load {
         let (node, view) = self.least(candidates, client)?;
         let free = if view.ipv6 { &mut self.multicast.free_v6 } else { &mut self.multicast.free_v4 };
         *free = free.checked_sub(1)?;
-        self.multicast.sessions.entry(session).or_insert_with(BTreeSet::new).insert(node);
+        self.multicast.sessions.entry(session).or_default().insert(node);
         Some(node)
     }
 
