@@ -24,6 +24,9 @@ use assembly::Assembler;
 use group::{GroupState, Groups, PartialGroup};
 use reporting::Reporting;
 
+/// A group of which no more than so many symbols were sent before the receiver listened is worth repairing.
+const FEW_SYMBOLS: u8 = 8;
+
 /// What the driver of a [`Receiver`] is to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReceiverAction {
@@ -68,6 +71,8 @@ pub struct Receiver {
     reporting: Reporting,
     /// A tick was heard: it is known which groups were sent before.
     in_step: bool,
+    /// The group that was on its way when the first tick was heard, until its first symbol is heard.
+    joined_in: Option<u32>,
     skipped_groups: u32,
     /// Bytes thrown away that have not made a whole group yet.
     forgotten_bytes: usize,
@@ -94,6 +99,7 @@ impl Receiver {
             assembler: Assembler::default(),
             solver: ErasureSolver::default(),
             in_step: false,
+            joined_in: None,
             skipped_groups: 0,
             forgotten_bytes: 0,
             repaired: 0,
@@ -232,9 +238,9 @@ impl Receiver {
         if !self.in_step {
             self.in_step = true;
             // What was sent before this receiver listened is not missing: it is for a later pass.
-            let end = self.groups.end();
-            if end == self.groups.base() {
+            if self.groups.end() == self.groups.base() {
                 self.groups.close_below(tick.next_group.0);
+                self.joined_in = Some(tick.next_group.0);
             }
         }
         self.groups.close_below(tick.oldest_group.0);
@@ -251,10 +257,7 @@ impl Receiver {
         if symbol.payload.len() != self.config.symbol_size {
             return;
         }
-        if !self.in_step && group >= self.groups.end() + u32::from(self.groups.end() != 0) {
-            // No tick yet: a gap in the groups means that what came first was a repair of an old one.
-            self.groups.close_below(if symbol.index == 0 { group } else { group + 1 });
-        }
+        self.step_in(symbol);
         self.reporting.sent_below(group, now);
         let Some(slot) = self.groups.slot(group) else {
             self.useless += 1;
@@ -274,6 +277,22 @@ impl Receiver {
             GroupState::Partial(_) => {}
         }
         self.add(symbol);
+    }
+
+    /// Of the group that was on its way when this receiver began to listen, what was sent before is not missing either: it
+    /// is left to a later pass.
+    fn step_in(&mut self, symbol: &Symbol<'_>) {
+        let group = symbol.group.0;
+        let end = self.groups.end();
+        // Before the first tick a gap in the groups means that what came first was a repair of an old one.
+        let unsure = !self.in_step && group >= end + u32::from(end != 0);
+        if unsure || self.joined_in.is_some_and(|joined_in| group >= joined_in) {
+            let begun = u32::from(symbol.index >= FEW_SYMBOLS);
+            if unsure || self.joined_in == Some(group) {
+                self.groups.close_below(group + begun);
+            }
+            self.joined_in = None;
+        }
     }
 
     /// Starts a group, or lets it pass by when there is no memory for it.

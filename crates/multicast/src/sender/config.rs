@@ -74,7 +74,7 @@ pub struct SenderConfig {
 
 impl SenderConfig {
     /// The defaults: groups of 192, no bound on the rate, a floor of half the rate, a window of 48 MiB,
-    /// 12 chunks ahead, 1 s of silence, unicast for what one receiver lacks, 2 s to settle, 5 ms to catch up, 10 s of rest.
+    /// 12 chunks ahead, 1 s of silence, unicast for what one receiver lacks, 2 s to settle, 10 ms to catch up, 10 s of rest.
     #[must_use]
     pub const fn new(chunks: u32, symbol_size: usize, ip: IpVersion) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl SenderConfig {
             silence: Duration::from_secs(1),
             few: 1,
             settle: Duration::from_secs(2),
-            catch_up: Duration::from_millis(5),
+            catch_up: Duration::from_millis(10),
             rest: Duration::from_secs(10),
         }
     }

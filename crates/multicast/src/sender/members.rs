@@ -21,6 +21,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    const fn of(report: &Report) -> Self {
+        Self { expected: report.expected, received: report.received, skipped_groups: report.skipped_groups }
+    }
+
     pub(super) const fn since(&self, earlier: &Self) -> Self {
         Self {
             expected: self.expected.saturating_sub(earlier.expected),
@@ -51,8 +55,9 @@ pub(super) struct Look {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) wants: ChunkSet,
-    /// Chunks that it said it has, as often as it said so: compared with its own count.
+    /// Chunks that it said it has since it joined, and how many it had said before: compared with its own count.
     pub(super) declared: u32,
+    declared_before: u32,
     pub(super) heard_at: Time,
     /// The latest report.
     pub(super) report: Report,
@@ -79,6 +84,7 @@ impl Member {
         Self {
             wants,
             declared: 0,
+            declared_before: 0,
             heard_at: now,
             report: Report::default(),
             loss_ppm: 0,
@@ -99,11 +105,13 @@ impl Member {
     }
 
     pub(super) const fn tally(&self) -> Tally {
-        Tally {
-            expected: self.report.expected,
-            received: self.report.received,
-            skipped_groups: self.report.skipped_groups,
-        }
+        Tally::of(&self.report)
+    }
+
+    /// Takes the totals of the first report for what was before.
+    pub(super) const fn begin_counting(&mut self, report: &Report, now: Time) {
+        self.looked = (now, Tally::of(report));
+        self.declared_before = report.chunks_declared.saturating_sub(self.declared);
     }
 
     /// Nothing that was sent before packet `mark` is still on its way to being a right chunk, as far as it can be told.
@@ -111,7 +119,7 @@ impl Member {
         self.report.as_of >= mark
             && self.report.deficits.is_empty()
             && self.report.chunks_in_hand == 0
-            && self.declared >= self.report.chunks_declared
+            && self.declared.saturating_add(self.declared_before) >= self.report.chunks_declared
     }
 }
 

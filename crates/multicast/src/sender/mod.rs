@@ -191,6 +191,10 @@ impl Sender {
         if report.as_of < member.report.as_of {
             return;
         }
+        if member.report.as_of == 0 {
+            // Who comes back has counted before, too.
+            member.begin_counting(report, now);
+        }
         member.report.clone_from(report);
         policy::look(member, self.config.data_symbols, symbol_wire_size(&self.config), now);
         repair::schedule(&mut self.window, member, report, self.config.data_symbols, (self.fresh, alone), now);
@@ -287,9 +291,11 @@ impl Sender {
         if now >= self.tick_at {
             return Next::Tick(self.make_tick(now));
         }
-        if now >= self.probe_at && self.members.iter().any(|(_, member)| !member.hears()) {
+        if now >= self.probe_at {
             self.probe_at = now + PROBE_INTERVAL;
-            return Next::Probe;
+            if self.members.iter().any(|(_, member)| !member.hears()) {
+                return Next::Probe;
+            }
         }
         match self.next_symbol(now) {
             Some(chosen) => Next::Symbol(chosen),

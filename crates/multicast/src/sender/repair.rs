@@ -14,17 +14,18 @@ use crate::time::Time;
 /// Groups' worth of repairs that a receiver may cause at first, and at most has in credit.
 const FIRST_GROUPS: i64 = 2;
 const MOST_GROUPS: i64 = 8;
-/// One symbol of credit for so many of the stream.
+/// One symbol of credit for so many of the stream; who is alone keeps nobody waiting.
 const STREAM_PER_CREDIT: u64 = 4;
+const STREAM_PER_CREDIT_ALONE: u64 = 1;
 /// A refused repair of a group that was sent longer ago than this does not count against a receiver: it may have been cut
 /// off for a while.
-const RECENT: Duration = Duration::from_millis(500);
+const RECENT: Duration = Duration::from_millis(300);
 
 pub(super) const fn first_credit(data_symbols: u8) -> i64 {
     data_symbols as i64 * FIRST_GROUPS
 }
 
-/// Schedules what a report asks for. `fresh`: symbols of the stream sent so far; `alone`: nobody else waits.
+/// Schedules what a report asks for. `fresh`: symbols of the stream sent so far; `alone`: there is no other member.
 pub(super) fn schedule(
     window: &mut Window,
     member: &mut Member,
@@ -33,7 +34,8 @@ pub(super) fn schedule(
     (fresh, alone): (u64, bool),
     now: Time,
 ) {
-    let earned = fresh / STREAM_PER_CREDIT - member.fresh_seen / STREAM_PER_CREDIT;
+    let price = if alone { STREAM_PER_CREDIT_ALONE } else { STREAM_PER_CREDIT };
+    let earned = fresh / price - member.fresh_seen / price;
     member.fresh_seen = fresh;
     member.credit = (member.credit + earned as i64).min(i64::from(data_symbols) * MOST_GROUPS);
     let mut refused = false;
@@ -45,7 +47,7 @@ pub(super) fn schedule(
         if more == 0 {
             continue;
         }
-        let granted = if alone { more } else { more.min(u16::try_from(member.credit.max(0)).unwrap_or(u16::MAX)) };
+        let granted = more.min(u16::try_from(member.credit.max(0)).unwrap_or(u16::MAX));
         refused |= granted < more && now.since(group.sent_time()) < RECENT;
         member.credit -= i64::from(granted);
         if granted > 0 {
