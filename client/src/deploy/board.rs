@@ -200,16 +200,15 @@ impl Board {
         }
     }
 
-    /// A multicast session is joined. Returns what it is to bring: what is missing, and what nobody has looked at unless
-    /// the disk seems to hold most of it.
-    pub fn stream_begins(&mut self) -> ChunkSet {
+    /// A multicast session is to be joined: from now on what is missing is left to it.
+    pub fn stream_begins(&mut self) {
         self.stream = Stream { joined: true, ..Stream::default() };
-        self.wanted_of_stream()
     }
 
-    /// What a session could bring.
-    #[must_use]
-    pub fn wanted_of_stream(&self) -> ChunkSet {
+    /// What the session is to bring: what is missing, and what nobody has looked at unless the disk seems to hold most of
+    /// it. What is found missing later is told by [`take_stream_news`](Self::take_stream_news).
+    pub fn stream_wants(&mut self) -> ChunkSet {
+        (self.stream.news, self.stream.missed) = (Vec::new(), ChunkSet::new());
         let unknown = self.decision() != Decision::Scan;
         let wanted = |state: &State| *state == State::Missing || (unknown && *state == State::Unknown);
         let numbers = (0..).zip(&self.states).filter(|(_, state)| wanted(state));
@@ -395,7 +394,8 @@ mod tests {
         while let Some(number) = board.claim_scan() {
             board.scanned(number, false, 0, 0.0);
         }
-        assert_eq!(board.stream_begins().len(), 100);
+        board.stream_begins();
+        assert_eq!(board.stream_wants().len(), 100);
         assert!(board.claim_fetch(100).is_empty(), "all is left to the session");
         board.released([7, 8]);
         assert_eq!(board.claim_fetch(100), [7, 8]);
@@ -420,7 +420,8 @@ mod tests {
             let number = board.claim_scan().unwrap();
             board.scanned(number, true, 1 << 20, 0.001);
         }
-        assert!(board.stream_begins().is_empty(), "the disk seems to hold it all");
+        board.stream_begins();
+        assert!(board.stream_wants().is_empty(), "the disk seems to hold it all");
         let looked = board.claim_scan().unwrap();
         board.scanned(looked, false, 1 << 20, 0.001);
         let (news, missed) = board.take_stream_news();

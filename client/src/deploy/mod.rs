@@ -281,7 +281,7 @@ async fn drive(shared: &Arc<Shared>, link: &mut Link, queues: &Queues) -> Result
                 connection = link.connection() => connection?,
             };
             let fetching = fetch(shared, connection, &queues.verify);
-            let hearing = multicast::hear(shared, connection, queues);
+            let hearing = multicast::hear(shared, connection, queues, multicast::expect(shared, connection));
             tokio::pin!(fetching, hearing);
             loop {
                 tokio::select! {

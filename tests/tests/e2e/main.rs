@@ -15,6 +15,7 @@ mod crashes;
 mod disk_full;
 mod disks;
 mod fog_replay;
+mod multicast;
 mod observability;
 mod refusals;
 mod round_trip;

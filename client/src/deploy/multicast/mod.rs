@@ -56,16 +56,28 @@ enum Left {
     Disconnected,
 }
 
-/// Takes chunks from the agent's multicast session, if there is one, as long as the connection lives. Does not return.
-pub(super) async fn hear(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues) {
-    if connection.offers_multicast() {
-        follow(shared, connection, queues).await;
+/// Leaves chunks to the agent's multicast session if it offers one. To be called before lanes are opened on the connection,
+/// which would take the chunks otherwise.
+pub(super) fn expect<'a>(shared: &'a Shared, connection: &AgentConnection) -> Option<Leaving<'a>> {
+    connection.offers_multicast().then(|| Leaving::begin(shared))
+}
+
+/// Takes chunks from the multicast session that was expected, as long as the connection lives. Does not return.
+pub(super) async fn hear(
+    shared: &Arc<Shared>,
+    connection: &AgentConnection,
+    queues: &Queues,
+    expected: Option<Leaving<'_>>,
+) {
+    if let Some(leaving) = expected {
+        follow(shared, connection, queues, leaving).await;
     }
     std::future::pending().await
 }
 
-async fn follow(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues) {
+async fn follow(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues, expected: Leaving<'_>) {
     let mut changes = shared.watch();
+    let mut leaving = Some(expected);
     let mut first = true;
     loop {
         loop {
@@ -82,7 +94,10 @@ async fn follow(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Que
             }
         }
         first = false;
-        let left = membership(shared, connection, queues).await;
+        let held = leaving.take().unwrap_or_else(|| Leaving::begin(shared));
+        let wants = shared.update(super::board::Board::stream_wants);
+        let left = membership(shared, connection, queues, wants).await;
+        drop(held);
         shared.progress.set_path(Path::Unicast);
         match left {
             Left::Again(rest) => tokio::time::sleep(rest).await,
@@ -97,7 +112,14 @@ async fn follow(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Que
 }
 
 /// While it lives, the board leaves chunks to the session.
-struct Leaving<'a>(&'a Shared);
+pub(super) struct Leaving<'a>(&'a Shared);
+
+impl<'a> Leaving<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        shared.update(super::board::Board::stream_begins);
+        Self(shared)
+    }
+}
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
@@ -105,9 +127,7 @@ impl Drop for Leaving<'_> {
     }
 }
 
-async fn membership(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues) -> Left {
-    let wants = shared.update(super::board::Board::stream_begins);
-    let _leaving = Leaving(shared);
+async fn membership(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues, wants: ChunkSet) -> Left {
     shared.progress.set_path(Path::Waiting);
     let chunks = u32::try_from(shared.plan.len()).unwrap_or(u32::MAX);
     let Ok((member, mut news)) = connection.join_multicast(chunks, &wants).await else { return Left::Disconnected };

@@ -1,0 +1,35 @@
+//! Deploys by multicast: real clients that write real disk files, compared byte by byte. On loopback, and on a LAN of network
+//! namespaces where receivers lose packets, are cut off, crawl, die and come late.
+
+mod lan;
+mod room;
+
+use anyhow::{Result, ensure};
+use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
+use serde_json::json;
+
+use self::room::Room;
+use crate::on_both_engines;
+
+on_both_engines! {
+    two_machines_take_one_stream => two_machines_take_one_stream;
+}
+
+fn two_machines_take_one_stream(engine: Engine) -> Result<()> {
+    let stack = Stack::start_with(engine, &Options::default())?;
+    let mut room = Room::new(stack, 24)?;
+    let mut machines = [room.machine(1)?, room.machine(2)?];
+    let session = room.session(&machines, json!({}))?;
+    for machine in &mut machines {
+        room.start(machine, None)?;
+    }
+    for machine in &mut machines {
+        let report = room.finish(machine, PATIENCE)?;
+        let (all, by_group) = (report.number("bytes_wire"), report.number("bytes_multicast"));
+        ensure!(by_group * 10 >= all * 9, "{by_group} of {all} bytes came by multicast: {report:?}");
+        ensure!(report.number("peak_memory_bytes") < 256 << 20, "too much memory: {report:?}");
+    }
+    let ended = room.ended(session)?;
+    ensure!(ended["summary"]["phase"] == "complete", "{ended}");
+    Ok(())
+}
