@@ -191,7 +191,8 @@ fn two_sessions_run_side_by_side() {
         let (one, two) = machines.split_at_mut(2);
         let more = || json!({ "max_rate_bytes_per_second": 8_000_000 });
         let (first, second) = (lan.room.session(one, more())?, lan.room.session(two, more())?);
-        let groups = [lan.room.status(first)?, lan.room.status(second)?].map(|status| status["senders"][0]["group"].clone());
+        let groups =
+            [lan.room.status(first)?, lan.room.status(second)?].map(|status| status["senders"][0]["group"].clone());
         ensure!(groups[0] != groups[1], "both are sent to {}", groups[0]);
         let begun = Instant::now();
         lan.start_all(&mut machines)?;
@@ -222,8 +223,8 @@ fn a_machine_that_hears_no_multicast_is_served_by_unicast_and_says_why() {
 impl Lan {
     /// A client whose switch keeps multicast from it.
     fn deaf(&self, client: usize) -> Result<()> {
-        let rule = "table netdev deaf { chain in { type filter hook ingress device \"eth0\" priority 1; \
-            ip daddr 224.0.0.0/4 drop; } }";
+        let rule = "table netdev deaf {\nchain in {\ntype filter hook ingress device \"eth0\" priority 1\n\
+            ip daddr 224.0.0.0/4 drop\n}\n}";
         let mut command = std::process::Command::new("nft");
         command.arg(rule);
         let output = self.lab.on_client(client, &command).output()?;
