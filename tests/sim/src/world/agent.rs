@@ -1,11 +1,12 @@
 //! The agent: its sender, its store, its line.
 
+use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
 use foghorn_multicast::{
-    ChunkNumber, Epoch, Floor, IpVersion, KeyMaterial, Rate, ReceiverId, Report, Sealer, Sender, SenderAction,
-    SenderConfig, SessionTag, Suite,
+    ChunkNumber, Epoch, Floor, IpVersion, KeyMaterial, Rate, ReceiverId, ReceiverStatus, Report, Sealer, Sender,
+    SenderAction, SenderConfig, SenderStatus, SessionTag, Suite,
 };
 
 use super::message::{ToAgent, ToMachine};
@@ -13,12 +14,14 @@ use super::unicast::{Feed, SEGMENT_OVERHEAD, Segment, Share};
 use super::{Event, NOTICE_DEATH, World};
 use crate::clock::Nanos;
 use crate::network::{DATAGRAM_OVERHEAD, Pipe};
-use crate::scenario::{Fate, Scenario};
+use crate::scenario::Scenario;
 
 /// How long the agent waits for the machines that are to be there at the start.
 const START_LATEST: Nanos = Nanos::millis(500);
 /// Share of the session's pace that fetches may have while the stream goes on.
 const FETCH_SHARE: f64 = 0.01;
+/// The stream does not need the line when it has been silent for so long.
+const STREAM_PAUSE: Nanos = Nanos::millis(10);
 /// How soon fetches try again when the line's queue is full.
 const FEED_RETRY: Nanos = Nanos::millis(2);
 
@@ -60,6 +63,9 @@ pub(super) struct Agent {
     next_feed: usize,
     feeds_at: Option<Nanos>,
     wake_at: Option<Nanos>,
+    /// When the stream last had something to say.
+    symbol_at: Nanos,
+    described_at: Nanos,
     /// The line; it outlives the agent.
     pub(super) line: Pipe,
     /// What was counted.
@@ -86,6 +92,8 @@ impl Agent {
             next_feed: 0,
             feeds_at: None,
             wake_at: None,
+            symbol_at: Nanos::ZERO,
+            described_at: Nanos::ZERO,
             line: Pipe::new(scenario.line),
             counts: AgentCounts { heard_at: vec![Nanos::ZERO; machines], ..AgentCounts::default() },
         }
@@ -230,12 +238,19 @@ impl World {
                     counts.packets += 1;
                     if let foghorn_multicast::Body::Symbol(symbol) = &packet.body {
                         counts.parity_packets += u64::from(symbol.index >= symbol.data_symbols);
+                        self.agent.symbol_at = now;
                     }
                     self.scratch.clear();
                     self.agent.sealer.seal(&packet, &mut self.scratch).expect("the sender's numbers ascend");
                     self.send_to_group();
                 }
                 SenderAction::Wait(until) => {
+                    if self.traced && now.since(self.agent.described_at) >= Nanos::millis(100) {
+                        let status = sender.status();
+                        self.agent.described_at = now;
+                        self.trace(|| describe(&status));
+                        return self.run_agent();
+                    }
                     self.agent.counts.most_window = self.agent.counts.most_window.max(sender.window_bytes());
                     let soonest = Nanos::of_machine(now.machine_time()) + Nanos::micros(1);
                     let at = Nanos::of_machine(until).max(soonest);
@@ -330,6 +345,18 @@ impl World {
     }
 }
 
+fn describe(status: &SenderStatus) -> String {
+    let mut line = format!(
+        "sender: {:?}, pass {}, {}, {} packets, {} repair bytes;",
+        status.phase, status.pass, status.rate, status.packets, status.repair_bytes
+    );
+    for receiver in &status.receivers {
+        let ReceiverStatus { wanted, loss_ppm, groups_behind, fill_percent, .. } = receiver;
+        let _ = write!(line, " {}: {wanted} -{loss_ppm} {groups_behind} {fill_percent}%;", receiver.receiver.0);
+    }
+    line
+}
+
 /// Fetches by unicast.
 impl World {
     pub(super) fn wake_feeds(&mut self) {
@@ -369,6 +396,7 @@ impl World {
                     self.agenda.at(out, Event::SegmentAtSwitch { machine: index, life, segment });
                 }
                 Err(span) => {
+                    let span = span.min(STREAM_PAUSE);
                     // The same machine's turn again.
                     self.agent.next_feed = index;
                     self.feeds_in(span);
@@ -386,12 +414,10 @@ impl World {
         }
     }
 
-    /// Bytes per second that fetches may have.
+    /// Bytes per second that fetches may have: little while the stream needs the line, all that it leaves otherwise.
     fn fetch_rate(&self) -> f64 {
         let pace = self.scenario.pace() as f64;
-        let liars = |index: &usize| self.scenario.machines[*index].fate == Fate::Lies;
-        let listening = (0..self.machines.len()).filter(|index| self.agent.members[*index].is_some() && !liars(index));
-        if listening.count() > 0 { pace * FETCH_SHARE } else { pace }
+        if self.agenda.now().since(self.agent.symbol_at) < STREAM_PAUSE { pace * FETCH_SHARE } else { pace }
     }
 
     pub(super) fn segment_done(&mut self, index: usize, life: u32) {
