@@ -30,6 +30,8 @@ pub struct Case {
     pub repair_share: f64,
     /// Packets that machines got and had no use for, over all that they got.
     pub duplicate_share: f64,
+    /// Machines that were sent to unicast.
+    pub demoted: Vec<String>,
 }
 
 /// A number that is promised.
@@ -174,6 +176,11 @@ impl Bench {
             wire_share: outcome.stream_bytes as f64 / (f64::from(self.mib) * 1_048_576.0),
             repair_share: outcome.parity_packets as f64 / outcome.packets.max(1) as f64,
             duplicate_share: sum(|machine| machine.useless_packets) / sum(|machine| machine.packets).max(1.0),
+            demoted: outcome
+                .demoted
+                .iter()
+                .map(|(index, at, reason)| format!("machine {index} after {:.3} s: {reason}", at.as_secs()))
+                .collect(),
         }
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct Member {
     /// Symbols of repairs it may still cause, and how far the stream was when that was reckoned.
     pub(super) credit: i64,
     pub(super) fresh_seen: u64,
+    /// Not all that its last report asked for is going to be sent as repairs.
+    pub(super) refused: bool,
     /// Since when it has asked for more than its credit.
     pub(super) overdrawn_since: Option<Time>,
     /// Looks in a row that found it below the floor.
@@ -94,6 +96,7 @@ impl Member {
             judged: None,
             credit,
             fresh_seen: fresh,
+            refused: false,
             overdrawn_since: None,
             slow_looks: 0,
         }

@@ -58,8 +58,9 @@ pub(super) fn middle_loss(members: &Members, now: Time) -> Option<u32> {
 
 /// What the upper quarter of the receivers loses, of a million, smoothed.
 pub(super) fn upper_loss(members: &Members) -> u32 {
-    let mut losses: Vec<u32> =
-        members.iter().filter(|(_, m)| m.folded && m.slow_looks == 0).map(|(_, m)| m.loss_ppm).collect();
+    // Who has not reported enough to be judged loses nothing so far: who loses much reports first.
+    let loss = |member: &Member| if member.folded && member.slow_looks == 0 { member.loss_ppm } else { 0 };
+    let mut losses: Vec<u32> = members.iter().map(|(_, member)| loss(member)).collect();
     if losses.is_empty() {
         return 0;
     }

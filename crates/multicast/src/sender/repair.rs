@@ -15,7 +15,7 @@ use crate::time::Time;
 const FIRST_GROUPS: i64 = 2;
 const MOST_GROUPS: i64 = 8;
 /// One symbol of credit for so many of the stream; who is alone keeps nobody waiting.
-const STREAM_PER_CREDIT: u64 = 4;
+const STREAM_PER_CREDIT: u64 = 10;
 const STREAM_PER_CREDIT_ALONE: u64 = 1;
 /// A refused repair of a group that was sent longer ago than this does not count against a receiver: it may have been cut
 /// off for a while.
@@ -39,6 +39,7 @@ pub(super) fn schedule(
     member.fresh_seen = fresh;
     member.credit = (member.credit + earned as i64).min(i64::from(data_symbols) * MOST_GROUPS);
     let mut refused = false;
+    member.refused = false;
     // Newest first: what is refused should be what can wait for the next pass.
     for deficit in report.deficits.iter().rev() {
         let Some(group) = window.group_mut(deficit.group) else { continue };
@@ -48,6 +49,7 @@ pub(super) fn schedule(
             continue;
         }
         let granted = more.min(u16::try_from(member.credit.max(0)).unwrap_or(u16::MAX));
+        member.refused |= granted < more;
         refused |= granted < more && now.since(group.sent_time()) < RECENT;
         member.credit -= i64::from(granted);
         if granted > 0 {
@@ -87,7 +89,7 @@ impl Proactive {
             self.count = target;
             self.lowered = now;
         } else if now.since(self.lowered) >= LOWER_EVERY {
-            self.count -= 1;
+            self.count -= (self.count / 4).max(1);
             self.lowered = now;
         }
     }
@@ -124,6 +126,6 @@ mod tests {
         for millis in 0..2500 {
             proactive.update(0, 192, Time::from_micros(millis * 1000));
         }
-        assert_eq!(proactive.count(), 8);
+        assert_eq!(proactive.count(), 6);
     }
 }

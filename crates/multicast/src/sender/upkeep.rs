@@ -17,7 +17,7 @@ impl Sender {
     pub(super) fn upkeep(&mut self, now: Time) {
         self.apply_policy(now);
         self.finish_members();
-        if self.phase == Phase::Sending {
+        if matches!(self.phase, Phase::Sending | Phase::Settling) {
             self.adapt_rate(now);
         }
         if self.phase == Phase::Settling {
@@ -89,8 +89,11 @@ impl Sender {
     fn plan_next_pass(&mut self, now: Time) {
         let (mark, since) = self.settling;
         let passed = now.since(since);
+        let repairing = self.window.wants_repair();
         let waited_for = self.members.iter().any(|(_, member)| {
-            member.overdrawn_since.is_none() && now.since(member.heard_at) < QUIET && !member.is_settled(mark)
+            // What was refused as a repair comes with the next pass.
+            let given_up = member.overdrawn_since.is_some() || (member.refused && !repairing);
+            !given_up && now.since(member.heard_at) < QUIET && !member.is_settled(mark)
         });
         let all = !waited_for || passed >= self.config.settle;
         if !all && passed < PATIENCE {

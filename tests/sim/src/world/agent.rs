@@ -38,8 +38,8 @@ pub(super) struct AgentCounts {
     pub(super) most_window: usize,
     /// When a receiver was dropped for silence.
     pub(super) dropped: Vec<(usize, Nanos)>,
-    /// How often receivers were sent to unicast.
-    pub(super) demoted: Vec<(usize, String)>,
+    /// Receivers that were sent to unicast, when and why.
+    pub(super) demoted: Vec<(usize, Nanos, String)>,
     /// When the sender last said that nobody wants anything any more.
     pub(super) over_at: Option<Nanos>,
     /// When each machine was last heard, as the sender must count.
@@ -266,7 +266,7 @@ impl World {
                 }
                 SenderAction::Demote { receiver, reason } => {
                     let index = receiver.0 as usize;
-                    self.agent.counts.demoted.push((index, reason.to_string()));
+                    self.agent.counts.demoted.push((index, now, reason.to_string()));
                     self.tell_member(index, ToMachine::Demoted, true);
                 }
                 SenderAction::Drop { receiver } => {

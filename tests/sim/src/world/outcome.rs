@@ -55,8 +55,8 @@ pub struct Outcome {
     pub most_window: usize,
     /// Machines that were dropped for silence, and when.
     pub dropped: Vec<(usize, Nanos)>,
-    /// Machines that were sent to unicast, and why.
-    pub demoted: Vec<(usize, String)>,
+    /// Machines that were sent to unicast, when and why.
+    pub demoted: Vec<(usize, Nanos, String)>,
     /// Frames that the agent's own line dropped.
     pub line_drops: u64,
 }
