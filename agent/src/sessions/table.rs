@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::order::{Fingerprint, Order};
 use super::progress::Meter;
+use crate::multicast::MulticastTerms;
 
 /// Why the connection of a session must close.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -115,6 +116,7 @@ impl Table {
     /// Makes the session exist. One that is open keeps running; its admission and deadline follow the order. Returns
     /// whether the session is new.
     pub(super) fn open(&mut self, order: Order) -> bool {
+        self.share(order.multicast.as_ref());
         if let Some(entry) = self.entries.get_mut(&order.task) {
             let same =
                 entry.order.kind == order.kind && entry.order.host == order.host && entry.order.image == order.image;
@@ -131,6 +133,13 @@ impl Table {
         let entry = Entry { order, meter: Arc::default(), connection: None, facts: Facts::default(), ended: None };
         self.entries.insert(entry.order.task, entry);
         true
+    }
+
+    /// What is new about a multicast session comes with one of its tasks and holds for all of them.
+    fn share(&mut self, terms: Option<&MulticastTerms>) {
+        let Some(terms) = terms else { return };
+        let others = self.entries.values_mut().filter_map(|entry| entry.order.multicast.as_mut());
+        others.filter(|other| other.session == terms.session).for_each(|other| other.clone_from(terms));
     }
 
     /// From now on this certificate, and no other, is the task's client. Returns whether there is such a session.
@@ -276,6 +285,7 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use foghorn_proto::link::MulticastOrder;
     use foghorn_types::{ImageId, NodeName};
 
     use super::*;
@@ -309,6 +319,23 @@ mod tests {
         table.open(order(1));
         table.open(Order { admitted: None, ..order(2) });
         table
+    }
+
+    #[test]
+    fn the_last_order_of_a_multicast_session_counts_for_all_its_tasks() {
+        let part = |number, session_id, start_receivers| {
+            let group = "239.255.1.7:49152".to_owned();
+            let wire = MulticastOrder { session_id, group, start_receivers, ..MulticastOrder::default() };
+            Order { multicast: Some(wire.try_into().unwrap()), ..order(number) }
+        };
+        let mut table = Table::default();
+        table.open(part(1, 7, 1));
+        table.open(part(2, 8, 5));
+        table.open(part(3, 7, 2));
+        table.open(order(4));
+        let awaited: Vec<_> =
+            table.open_orders().map(|order| order.multicast.as_ref().map(|m| m.start.receivers)).collect();
+        assert_eq!(awaited, [Some(2), Some(5), Some(2), None]);
     }
 
     #[test]
