@@ -11,6 +11,7 @@ mod figures;
 mod interrupt;
 mod site;
 mod tools;
+mod way;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use self::children::Running;
 use self::disk::path_text;
 use self::figures::Transfer;
 use self::site::{Site, broken};
+use self::way::Way;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output, print};
 use crate::verbs::order::{Kind, order};
@@ -37,6 +39,9 @@ pub struct DemoArgs {
     /// Leave the server running, and say how to talk to it
     #[arg(long, env = "KEEP", value_parser = clap::builder::FalseyValueParser::new())]
     keep: bool,
+    /// Deploy to each machine by itself instead of by multicast
+    #[arg(long, env = "UNICAST", value_parser = clap::builder::FalseyValueParser::new())]
+    unicast: bool,
     /// MiB of this machine's files to put on the disk that is made
     #[arg(long, value_name = "MIB", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=65536))]
     content: u64,
@@ -85,7 +90,8 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let site = Site::start(work.path())?;
     let image = site.create_image("demo")?;
     let mut transfers = vec![capture(&site, &image, &golden, work.path(), deadline)?];
-    let machines = deploy(&site, &image, &golden, work.path(), deadline)?;
+    let way = if args.unicast { Way::Unicast } else { Way::Multicast };
+    let machines = deploy(&site, &image, &golden, work.path(), way, deadline)?;
     let verified = verify(&machines, &captured, work.path())?;
     for machine in &machines {
         let took = machine.took.unwrap_or_default();
@@ -112,16 +118,13 @@ fn machine_address(number: usize) -> Result<foghorn_types::MacAddress, Failure> 
     format!("52:54:00:f0:90:{number:02x}").parse().map_err(broken)
 }
 
-fn start(
-    site: &Site,
-    image: &Row<Image>,
-    number: usize,
-    kind: Kind,
-    disk: &Path,
-    work: &Path,
-) -> Result<Machine, Failure> {
-    let host = site.create_host(&format!("demo-{number}"), machine_address(number)?)?;
-    let task = order(&site.api, &host, image, kind)?;
+/// A host of the demo; numbers tell them apart.
+fn host(site: &Site, number: usize) -> Result<Row<Host>, Failure> {
+    site.create_host(&format!("demo-{number}"), machine_address(number)?)
+}
+
+/// Starts the client of a host that has its task.
+fn start(site: &Site, host: Row<Host>, task: TaskId, disk: &Path, work: &Path) -> Result<Machine, Failure> {
     let started = Instant::now();
     let client = site.start_client(&host, disk, work)?;
     Ok(Machine { host, task, client, disk: disk.to_owned(), started, took: None })
@@ -135,7 +138,9 @@ fn capture(
     deadline: Instant,
 ) -> Result<Transfer, Failure> {
     step("capturing it");
-    let mut machines = [start(site, image, 0, Kind::Capture, golden, work)?];
+    let host = host(site, 0)?;
+    let task = order(&site.api, &host, image, Kind::Capture)?;
+    let mut machines = [start(site, host, task, golden, work)?];
     watch(site, &mut machines, deadline)?;
     Ok(Transfer { what: "capture".to_owned(), took: machines[0].took.unwrap_or_default() })
 }
@@ -147,17 +152,24 @@ fn deploy(
     image: &Row<Image>,
     golden: &Path,
     work: &Path,
+    way: Way,
     deadline: Instant,
 ) -> Result<Vec<Machine>, Failure> {
-    step("deploying it to three machines at once");
+    step(&format!("deploying it to three machines at once, by {way}"));
     let size = disk_size(golden)?;
+    let more = [0, 1 << 30, 241_117 * 512];
+    let hosts: Vec<Row<Host>> = (1..=more.len()).map(|number| host(site, number)).collect::<Result<_, _>>()?;
+    let tasks = way.order(site, image, &hosts)?;
     let mut machines = Vec::new();
-    for (at, more) in [0, 1 << 30, 241_117 * 512].into_iter().enumerate() {
+    for (at, ((host, task), more)) in hosts.into_iter().zip(tasks).zip(more).enumerate() {
         let disk = work.join(format!("machine-{}.img", at + 1));
         disk::set_len(&disk, size + more).map_err(broken)?;
-        machines.push(start(site, image, at + 1, Kind::Deploy, &disk, work)?);
+        machines.push(start(site, host, task, &disk, work)?);
     }
     watch(site, &mut machines, deadline)?;
+    for machine in &machines {
+        way.check(site, machine.task)?;
+    }
     Ok(machines)
 }
 

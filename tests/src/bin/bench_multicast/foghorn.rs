@@ -1,4 +1,4 @@
-//! Foghorn itself: controller, agent and real clients, deploying by a multicast task of FOG's.
+//! Foghorn itself: controller, agent and real clients, deploying by a multicast session.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use serde_json::json;
 use crate::case::{Case, Trouble};
 use crate::room::{LIMIT, same};
 
-/// FOG's task type: multicast.
-const MULTICAST: u32 = 8;
+/// Thousandths of the line that the session may take, headers included: what QUIC says beside it needs a little, too.
+const SHARE_OF_LINE: u64 = 990;
 
 /// One deploy to all receivers.
 pub(crate) struct Sent {
@@ -52,8 +52,11 @@ impl Installation {
         let size = source.metadata()?.len();
         let machines = self.machines(case.clients, size)?;
         let group = self.group(case, &machines)?;
-        let body = json!({ "taskTypeID": MULTICAST });
-        self.stack.rest.post(&format!("/fog/group/{group}/task"), &body)?.ok()?;
+        // Whoever comes late is not waited for, and a room is not started with less than the rest.
+        let there = case.clients - usize::from(case.trouble == Trouble::Late);
+        let bytes_per_second = case.rate.mbit() * 1_000_000 / 8 * SHARE_OF_LINE / 1000;
+        let body = json!({ "group": group, "start_receivers": there, "max_rate_bytes_per_second": bytes_per_second });
+        self.stack.rest.post("/foghorn/v1/multicast-sessions", &body)?.ok()?;
         let sent = self.run(lab, case, &machines, size >> 20)?;
         let sound = machines.len() - usize::from(case.trouble == Trouble::Dead);
         for machine in &machines[..sound] {
@@ -65,21 +68,30 @@ impl Installation {
 
     /// Starts the clients and waits for those that are in no trouble.
     fn run(&self, lab: &Lab, case: &Case, machines: &[Machine], mib: u64) -> Result<Sent> {
-        let commands: Result<Vec<_>> = machines
+        let commands = machines
             .iter()
             .map(|machine| self.stack.client_command(machine.host, &machine.mac, &machine.disk))
-            .collect();
+            .collect::<Result<Vec<_>>>()?;
+        let at_once = commands.len() - usize::from(case.trouble == Trouble::Late);
         let agent = self.stack.agents[0].process.id();
         let (cpu, bytes, begun) = (cpu_of(agent)?, lab.bytes_sent()?, Instant::now());
         let mut clients = Vec::new();
-        for (n, command) in commands?.iter().enumerate() {
+        for (n, command) in commands[..at_once].iter().enumerate() {
             let mut command = lab.on_client(n + 1, command);
             clients.push(Process::start(self.stack.folder(), &format!("client-{}", n + 1), &mut command)?);
         }
-        let mut troubled = if case.trouble == Trouble::None { None } else { clients.pop() };
-        if case.trouble == Trouble::Dead {
-            std::thread::sleep(case.third(mib));
-            lab.cut(case.clients)?;
+        let mut troubled = matches!(case.trouble, Trouble::Dead | Trouble::Slow).then(|| clients.pop()).flatten();
+        match case.trouble {
+            Trouble::None | Trouble::Slow => {}
+            Trouble::Dead => {
+                std::thread::sleep(case.third(mib));
+                lab.cut(case.clients)?;
+            }
+            Trouble::Late => {
+                std::thread::sleep(case.third(mib));
+                let late = &mut lab.on_client(case.clients, &commands[case.clients - 1]);
+                troubled = Some(Process::start(self.stack.folder(), "client-late", late)?);
+            }
         }
         for client in &mut clients {
             let status = client.wait(LIMIT)?;

@@ -1,0 +1,70 @@
+//! How the image gets to the three machines.
+
+use std::fmt;
+
+use foghorn_rest_types::fog::{Host, HostBody, Image, Row};
+use foghorn_rest_types::multicast::{MulticastCreated, MulticastPath, MulticastRequest, MulticastStatus};
+use foghorn_rest_types::native::TaskStatus;
+use foghorn_types::TaskId;
+
+use super::site::{Site, broken};
+use crate::exit::Failure;
+use crate::verbs::order::{Kind, order};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// One stream for all.
+    Multicast,
+    /// A stream for each.
+    Unicast,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Multicast => "multicast",
+            Self::Unicast => "unicast",
+        })
+    }
+}
+
+impl Way {
+    /// Orders the deploys; one task for each host, in their order.
+    pub(super) fn order(self, site: &Site, image: &Row<Image>, hosts: &[Row<Host>]) -> Result<Vec<TaskId>, Failure> {
+        match self {
+            Self::Unicast => hosts.iter().map(|host| order(&site.api, host, image, Kind::Deploy)).collect(),
+            Self::Multicast => together(site, image, hosts),
+        }
+    }
+
+    /// Whether a task that is complete went this way. On one machine nothing stands between sender and receivers, so that
+    /// multicast which ends as unicast is a fault.
+    pub(super) fn check(self, site: &Site, task: TaskId) -> Result<(), Failure> {
+        if self == Self::Unicast {
+            return Ok(());
+        }
+        let status: TaskStatus = site.api.get(&format!("/foghorn/v1/tasks/{task}"))?;
+        match status.multicast {
+            Some(how) if how.path == MulticastPath::Unicast => {
+                let why = how.reason.unwrap_or_else(|| "no reason was given".to_owned());
+                Err(broken(format!("the task of {} went by unicast: {why}", status.host.name)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn together(site: &Site, image: &Row<Image>, hosts: &[Row<Host>]) -> Result<Vec<TaskId>, Failure> {
+    for host in hosts {
+        let body = HostBody { image: Some(image.view.id), ..HostBody::default() };
+        site.api.edit::<Host>(host.view.id.get(), &body)?;
+    }
+    let hosts: Vec<_> = hosts.iter().map(|host| host.view.id).collect();
+    let request = MulticastRequest { hosts: Some(hosts.clone()), ..MulticastRequest::default() };
+    let created: MulticastCreated = site.api.native("POST", "/foghorn/v1/multicast-sessions", Some(&request))?;
+    let [session] = created.sessions[..] else { return Err(broken("one image makes one session")) };
+    let status: MulticastStatus = site.api.get(&format!("/foghorn/v1/multicast-sessions/{session}"))?;
+    let task_of =
+        |host| status.receivers.iter().find(|receiver| receiver.host.id == host).map(|receiver| receiver.task);
+    hosts.into_iter().map(|host| task_of(host).ok_or_else(|| broken(format!("host {host} got no task")))).collect()
+}
