@@ -38,7 +38,7 @@ pub fn symbol_size_for(mtu: usize, ip: IpVersion) -> Option<usize> {
 pub enum Floor {
     /// It must take so many bytes per second on the wire (or all, when less is sent).
     Rate(Rate),
-    /// It must take so many of a million of what the session sends.
+    /// It must take so many of a million of what the middle receiver takes.
     Share(u32),
 }
 

@@ -82,7 +82,11 @@ pub(super) fn to_demote(
 ) -> Vec<(ReceiverId, DemoteReason)> {
     let floor = match config.floor {
         Floor::Rate(floor) => floor,
-        Floor::Share(ppm) => rate.share_ppm(u64::from(ppm)),
+        // Of what the middle receiver gets: while the rate is too high for everybody, nobody is slow.
+        Floor::Share(ppm) => {
+            let lost = middle_loss(members, now).unwrap_or(0);
+            rate.share_ppm(1_000_000 - u64::from(lost)).share_ppm(u64::from(ppm))
+        }
     };
     let mut slow = Vec::new();
     let mut demoted = Vec::new();
