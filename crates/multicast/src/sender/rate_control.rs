@@ -11,7 +11,7 @@ use crate::rate::Rate;
 use crate::time::Time;
 
 /// Where the search begins when no rate is given.
-const FIRST: Rate = Rate::from_megabits(100);
+const FIRST: Rate = Rate::from_megabits(20);
 /// No session is slower.
 const LEAST: Rate = Rate::from_megabits(1);
 /// How often the rate is looked at.
@@ -124,12 +124,12 @@ impl RateControl {
 
     fn climb(&mut self) {
         let grown = match self.ceiling {
-            Some(ceiling) if self.rate < ceiling.share_ppm(900_000) => self.rate.share_ppm(1_400_000).min(ceiling),
+            Some(ceiling) if self.rate < ceiling.share_ppm(900_000) => self.rate.share_ppm(1_500_000).min(ceiling),
             Some(_) => {
                 self.steps_above += 1;
                 self.rate.share_ppm(1_000_000 + (5_000 << (self.steps_above / 8).min(5)))
             }
-            None => self.rate.share_ppm(1_400_000),
+            None => self.rate.share_ppm(1_500_000),
         };
         self.rate = self.max.map_or(grown, |max| grown.min(max)).max(LEAST);
     }
