@@ -144,7 +144,7 @@ impl Sender {
     /// # Errors
     /// Why not; it goes on by unicast.
     pub fn join(&mut self, receiver: ReceiverId, wants: ChunkSet, now: Time) -> Result<(), JoinError> {
-        let credit = repair::first_credit(self.config.data_symbols);
+        let credit = repair::first_credit(self.config.data_symbols, self.members.len());
         self.members.join(receiver, wants, (credit, self.fresh), now)?;
         self.probe_at = now;
         self.tick_soon(now);
@@ -181,7 +181,7 @@ impl Sender {
 
     /// A receiver's report.
     pub fn report(&mut self, receiver: ReceiverId, report: &Report, now: Time) {
-        let alone = self.members.len() == 1;
+        let members = self.members.len();
         let Some(member) = self.members.get_mut(receiver) else { return };
         if report.as_of >= self.sequence {
             self.demote(receiver, DemoteReason::Contradiction, now);
@@ -197,7 +197,7 @@ impl Sender {
         }
         member.report.clone_from(report);
         policy::look(member, self.config.data_symbols, symbol_wire_size(&self.config), now);
-        repair::schedule(&mut self.window, member, report, self.config.data_symbols, (self.fresh, alone), now);
+        repair::schedule(&mut self.window, member, report, self.config.data_symbols, (self.fresh, members), now);
     }
 
     /// The store's answer to [`SenderAction::Load`].

@@ -14,27 +14,33 @@ use crate::time::Time;
 /// Groups' worth of repairs that a receiver may cause at first, and at most has in credit.
 const FIRST_GROUPS: i64 = 2;
 const MOST_GROUPS: i64 = 8;
-/// One symbol of credit for so many of the stream; who is alone keeps nobody waiting.
+/// One symbol of credit for so many of the stream, for each of up to eight members; who is alone keeps nobody waiting.
 const STREAM_PER_CREDIT: u64 = 10;
 const STREAM_PER_CREDIT_ALONE: u64 = 1;
+/// With more members each has less, for together they would have too much: down to half of the income, and an eighth of
+/// what there is at first. Losses that many share cost each of them little.
+const FEW_MEMBERS: usize = 8;
 /// A refused repair of a group that was sent longer ago than this does not count against a receiver: it may have been cut
 /// off for a while.
 const RECENT: Duration = Duration::from_millis(300);
 
-pub(super) const fn first_credit(data_symbols: u8) -> i64 {
-    data_symbols as i64 * FIRST_GROUPS
+pub(super) fn first_credit(data_symbols: u8, members: usize) -> i64 {
+    i64::from(data_symbols) * FIRST_GROUPS / (members / FEW_MEMBERS).clamp(1, 8) as i64
 }
 
-/// Schedules what a report asks for. `fresh`: symbols of the stream sent so far; `alone`: there is no other member.
+/// Schedules what a report asks for. `fresh`: symbols of the stream sent so far.
 pub(super) fn schedule(
     window: &mut Window,
     member: &mut Member,
     report: &Report,
     data_symbols: u8,
-    (fresh, alone): (u64, bool),
+    (fresh, members): (u64, usize),
     now: Time,
 ) {
-    let price = if alone { STREAM_PER_CREDIT_ALONE } else { STREAM_PER_CREDIT };
+    let price = match members {
+        0 | 1 => STREAM_PER_CREDIT_ALONE,
+        _ => STREAM_PER_CREDIT * (members / FEW_MEMBERS).clamp(1, 2) as u64,
+    };
     let earned = fresh / price - member.fresh_seen / price;
     member.fresh_seen = fresh;
     member.credit = (member.credit + earned as i64).min(i64::from(data_symbols) * MOST_GROUPS);
