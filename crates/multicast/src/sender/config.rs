@@ -55,6 +55,8 @@ pub struct SenderConfig {
     pub packet_overhead: u32,
     /// Upper bound of the rate; without one, what the group sustains is searched for.
     pub max_rate: Option<Rate>,
+    /// Where the search begins. Too low costs a moment, too high a small image's worth of loss.
+    pub first_rate: Rate,
     pub floor: Floor,
     /// Most bytes of groups kept for repairs; with parity it may take a third more.
     pub window: usize,
@@ -73,7 +75,7 @@ pub struct SenderConfig {
 }
 
 impl SenderConfig {
-    /// The defaults: groups of 192, no bound on the rate, a floor of half the rate, a window of 48 MiB,
+    /// The defaults: groups of 192, a rate searched for from 20 Mbit/s, a floor of half the rate, a window of 48 MiB,
     /// 12 chunks ahead, 1 s of silence, unicast for what one receiver lacks, 2 s to settle, 10 ms to catch up, 10 s of rest.
     #[must_use]
     pub const fn new(chunks: u32, symbol_size: usize, ip: IpVersion) -> Self {
@@ -83,6 +85,7 @@ impl SenderConfig {
             data_symbols: MAX_DATA_SYMBOLS as u8,
             packet_overhead: 14 + ip.headers() as u32,
             max_rate: None,
+            first_rate: Rate::from_megabits(20),
             floor: Floor::Share(500_000),
             window: 48 << 20,
             read_ahead: 12,

@@ -106,7 +106,7 @@ impl Sender {
     /// What the session cannot be.
     pub fn new(config: SenderConfig, seed: u64, now: Time) -> Result<Self, InvalidConfig> {
         config.check()?;
-        let rate = RateControl::new(config.max_rate, seed, now);
+        let rate = RateControl::new(config.max_rate, config.first_rate, seed, now);
         Ok(Self {
             phase: Phase::Waiting,
             pass: 1,

@@ -10,8 +10,6 @@ use crate::random::Random;
 use crate::rate::Rate;
 use crate::time::Time;
 
-/// Where the search begins when no rate is given.
-const FIRST: Rate = Rate::from_megabits(20);
 /// No session is slower.
 const LEAST: Rate = Rate::from_megabits(1);
 /// How often the rate is looked at.
@@ -51,9 +49,9 @@ pub(super) struct RateControl {
 }
 
 impl RateControl {
-    pub(super) fn new(max: Option<Rate>, seed: u64, now: Time) -> Self {
+    pub(super) fn new(max: Option<Rate>, first: Rate, seed: u64, now: Time) -> Self {
         Self {
-            rate: max.unwrap_or(FIRST),
+            rate: max.unwrap_or(first),
             max,
             ceiling: None,
             steps_above: 0,
@@ -156,6 +154,8 @@ impl RateControl {
 mod tests {
     use super::*;
 
+    const FIRST: Rate = Rate::from_megabits(20);
+
     /// Runs for `seconds` on a link of that rate with random loss; gives the rates over the last quarter.
     fn settle(mut control: RateControl, link: Rate, random_ppm: u64, seconds: u64) -> (Rate, Rate) {
         let mut seen: Vec<Rate> = Vec::new();
@@ -178,7 +178,7 @@ mod tests {
     fn finds_what_the_link_takes() {
         for megabits in [20, 100, 940, 9_400] {
             let link = Rate::from_megabits(megabits);
-            let (low, high) = settle(RateControl::new(None, 1, Time::default()), link, 0, 20);
+            let (low, high) = settle(RateControl::new(None, FIRST, 1, Time::default()), link, 0, 20);
             assert!(low >= link.share_ppm(780_000) && high <= link.share_ppm(1_060_000), "{link}: {low} to {high}");
         }
     }
@@ -187,7 +187,8 @@ mod tests {
     fn random_loss_is_no_reason_to_be_slow() {
         let max = Rate::from_megabits(200);
         for loss in [10_000, 50_000, 150_000] {
-            let (low, _) = settle(RateControl::new(Some(max), 1, Time::default()), Rate::from_megabits(1000), loss, 8);
+            let (low, _) =
+                settle(RateControl::new(Some(max), FIRST, 1, Time::default()), Rate::from_megabits(1000), loss, 8);
             assert_eq!(low, max, "at {loss} ppm");
         }
     }
@@ -195,13 +196,14 @@ mod tests {
     #[test]
     fn a_bound_above_the_link_is_found_out() {
         let link = Rate::from_megabits(90);
-        let (low, high) = settle(RateControl::new(Some(Rate::from_megabits(1000)), 1, Time::default()), link, 0, 20);
+        let (low, high) =
+            settle(RateControl::new(Some(Rate::from_megabits(1000)), FIRST, 1, Time::default()), link, 0, 20);
         assert!(low >= link.share_ppm(780_000) && high <= link.share_ppm(1_060_000), "{low} to {high}");
     }
 
     #[test]
     fn a_lower_bound_holds_at_once_and_a_higher_one_is_used() {
-        let mut control = RateControl::new(Some(Rate::from_megabits(200)), 1, Time::default());
+        let mut control = RateControl::new(Some(Rate::from_megabits(200)), FIRST, 1, Time::default());
         control.set_max(Some(Rate::from_megabits(50)), Time::default());
         assert_eq!(control.rate(), Rate::from_megabits(50));
         control.set_max(Some(Rate::from_megabits(100)), Time::default());

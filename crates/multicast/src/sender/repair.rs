@@ -83,6 +83,8 @@ pub(super) struct Proactive {
     lowered: Time,
 }
 
+/// At most one symbol for so many: more is lost only for a while, or by those who will not stay.
+const MOST_PROACTIVE: u64 = 4;
 /// Below this loss nothing is sent before it is asked for.
 const NEGLIGIBLE_PPM: u32 = 3_000;
 const LOWER_EVERY: Duration = Duration::from_secs(1);
@@ -90,7 +92,7 @@ const LOWER_EVERY: Duration = Duration::from_secs(1);
 impl Proactive {
     pub(super) fn update(&mut self, loss_ppm: u32, data_symbols: u8, now: Time) {
         let mean = if loss_ppm < NEGLIGIBLE_PPM { 0 } else { mean_loss(loss_ppm, data_symbols) };
-        let target = mean.min(48) as u8;
+        let target = mean.min(u64::from(data_symbols) / MOST_PROACTIVE) as u8;
         if target >= self.count {
             self.count = target;
             self.lowered = now;
@@ -110,7 +112,7 @@ impl Proactive {
             return 0;
         }
         let mean = mean_loss(loss_ppm, data_symbols);
-        (mean + 2 * (mean + 1).isqrt()).min(64) as u8
+        (mean + 2 * (mean + 1).isqrt()).min((u64::from(data_symbols) / MOST_PROACTIVE).max(3)) as u8
     }
 }
 

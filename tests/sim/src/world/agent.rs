@@ -137,6 +137,8 @@ fn sender_config(scenario: &Scenario) -> SenderConfig {
     let mut config = SenderConfig::new(scenario.image.chunks, usize::from(shape.symbol_bytes), IpVersion::V4);
     config.data_symbols = shape.group_symbols as u8;
     config.packet_overhead = DATAGRAM_OVERHEAD as u32;
+    // Lines here are slow, for the sake of small scenarios; on a real one the search begins far below its rate.
+    config.first_rate = config.first_rate.min(Rate::from_bytes_per_second(shape.floor));
     config.max_rate = (shape.max_rate > 0).then(|| Rate::from_bytes_per_second(shape.max_rate));
     config.floor = Floor::Rate(Rate::from_bytes_per_second(shape.floor));
     config.window = shape.window_bytes as usize;
