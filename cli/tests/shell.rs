@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use foghorn_cli::api::Api;
+use foghorn_cli::context::Context;
+use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_foghorn");
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,6 +60,14 @@ impl Site {
 
     fn exit(&self, line: &str) -> Option<i32> {
         self.run(line).status.code()
+    }
+
+    /// The same server without the program, for what no command does.
+    fn api(&self) -> Api {
+        let value = |name: &str| self.environment.iter().find(|(key, _)| *key == name).expect("it is set").1.clone();
+        let ca_pem = Some(std::fs::read_to_string(value("FOGHORN_CA")).expect("the authority"));
+        let (api_token, user_token) = (value("FOGHORN_API_TOKEN"), value("FOGHORN_USER_TOKEN"));
+        Api::new(&Context { server: value("FOGHORN_SERVER"), ca_pem, api_token, user_token }).expect("a client")
     }
 
     fn stop(mut self) -> Option<i32> {
@@ -173,4 +183,40 @@ fn json_is_the_object_of_the_api_and_the_doctor_finds_nothing() {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert!(String::from_utf8_lossy(&site.run("doctor").stdout).contains("free"));
+}
+
+#[test]
+fn a_multicast_session_is_shown_changed_and_cancelled() {
+    let site = Site::start();
+    // One that waits for hosts and has none: images are captured by other tests.
+    let body = json!({"name": "lab", "sessclients": 3});
+    site.api().text("POST", "/fog/multicastsession/create", Some(&body)).unwrap();
+    let json = |line: &str| -> Value { serde_json::from_slice(&site.run(line).stdout).unwrap() };
+    let list = json("session list -o json");
+    assert_eq!((&list["sessions"][0]["session"], &list["sessions"][0]["phase"]), (&json!(1), &json!("waiting")));
+    let shown = String::from_utf8_lossy(&site.run("session show 1").stdout).into_owned();
+    assert!(shown.contains("session 1 (no image): waiting") && shown.contains("LIMITED BY"), "{shown}");
+    assert_eq!(site.exit("session rate 1 500m"), Some(0));
+    assert_eq!(json("session show 1 -o json")["max_rate_bytes_per_second"], 62_500_000);
+    assert_eq!(site.exit("session rate 1 fast"), Some(2));
+    assert_eq!(site.exit("session start 1"), Some(0));
+    assert!(json("session show 1 -o json")["start_at"].is_string());
+    let watched = site.run("session watch 1 --timeout 1s");
+    assert_eq!(watched.status.code(), Some(1), "it has not ended");
+    let said = String::from_utf8_lossy(&watched.stderr).into_owned();
+    assert!(said.starts_with("session 1 (no image): waiting, 0 of 0 hosts there"), "{said}");
+    assert_eq!(site.exit("session join 1 nosuch"), Some(4));
+    assert_eq!(site.exit("session cancel 1"), Some(0));
+    assert_eq!(site.exit("session start 1"), Some(6), "it has ended");
+    assert_eq!(site.exit("session watch 1"), Some(1), "nobody got anything");
+    assert_eq!(json("session list -o json")["sessions"], json!([]));
+    assert_eq!(json("session list --all -o json")["sessions"][0]["phase"], "cancelled");
+    for line in ["session show 99", "session watch 99", "session cancel 99", "session rate 99 1g"] {
+        let missing = site.run(line);
+        assert_eq!(missing.status.code(), Some(4), "{line}");
+        assert!(String::from_utf8_lossy(&missing.stderr).contains("foghorn session list"), "says where to look");
+    }
+    assert_eq!(site.exit("image create win11 -q"), Some(0));
+    assert_eq!(site.exit("host create pc1 --mac 52:54:00:00:00:01 -q"), Some(0));
+    assert_eq!(site.exit("image deploy win11 --host pc1 --multicast --yes"), Some(5), "nothing was captured yet");
 }

@@ -54,6 +54,9 @@ fn has_ended(status: &MulticastStatus) -> bool {
 
 fn conclude(output: Output, status: &MulticastStatus) -> Result<Exit, Failure> {
     output.show(&receivers(status), status)?;
+    if status.receivers.is_empty() {
+        return Ok(Exit::Failed);
+    }
     let done = status.receivers.iter().filter(|receiver| receiver.path == MulticastPath::Done).count();
     Ok(of_many(done, status.receivers.len() - done))
 }

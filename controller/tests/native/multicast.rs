@@ -1,12 +1,16 @@
 //! Multicast sessions: what agents are told, what becomes of their reports, and how people see and change them.
 
+use axum::body::{Body, BodyDataStream};
+use axum::http::Request;
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::{
     Completed, MulticastOrder, MulticastPhase, MulticastReceiver, MulticastReport, OpenSession, SessionProgress, Stage,
     session_ended,
 };
 use foghorn_types::TaskId;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::agent::{Agent, opened};
 use crate::fleet::{Fleet, PATIENCE, id};
@@ -198,6 +202,35 @@ async fn a_session_starts_when_it_is_told_to_and_is_as_fast_as_it_is_told() {
     room.fleet.stop().await;
 }
 
+async fn listen(fleet: &Fleet, path: &str) -> BodyDataStream {
+    let first = fleet.controller.first_run().unwrap();
+    let request = Request::builder()
+        .uri(path)
+        .header("fog-api-token", &first.api_token)
+        .header("fog-user-token", &first.user_token)
+        .body(Body::empty());
+    let router = foghorn_controller::api::router(fleet.controller.ctx().clone());
+    let answer = router.oneshot(request.unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.into_body().into_data_stream()
+}
+
+/// The data of the next event that tells of progress; others are passed over.
+async fn next_progress(events: &mut BodyDataStream) -> Value {
+    let mut text = String::new();
+    loop {
+        let chunk = tokio::time::timeout(PATIENCE, events.next()).await.expect("an event in time");
+        text.push_str(std::str::from_utf8(&chunk.expect("the stream goes on").unwrap()).unwrap());
+        while let Some((event, rest)) = text.split_once("\n\n") {
+            let data = event.lines().find_map(|line| line.strip_prefix("data:"));
+            if event.contains("event: progress") {
+                return serde_json::from_str(data.expect("progress has data")).unwrap();
+            }
+            text = rest.to_owned();
+        }
+    }
+}
+
 fn receiver(task: TaskId, done: u64) -> MulticastReceiver {
     let progress = SessionProgress {
         task_id: task.get(),
@@ -231,7 +264,10 @@ async fn what_an_agent_reports_is_shown_by_receiver() {
         parity_bytes: 5,
         receivers: vec![lost, deaf, receiver(tasks[2], 30)],
     };
+    let mut events = listen(&room.fleet, "/events?class=multicastsession").await;
     room.agent.send(Message::Multicast(report.clone())).await;
+    let told = next_progress(&mut events).await;
+    assert_eq!((&told["id"], &told["phase"], &told["by_unicast"]), (&json!(session), &json!("sending"), &json!(1)));
     let shown = room.shown(session, |shown| shown["summary"]["percent"] == 25).await;
     let summary = &shown["summary"];
     assert_eq!(

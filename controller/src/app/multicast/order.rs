@@ -1,7 +1,6 @@
 //! What an agent is told of a session. It follows from the tables alone, so every controller tells the same.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use foghorn_lifecycle::{Outcome, TaskState};
 use foghorn_proto::link::MulticastOrder;
@@ -70,12 +69,9 @@ fn start(
         Some(named) => named,
         None => here.len().try_into().unwrap_or(u32::MAX),
     };
-    let latest = first_there(tables, &here).map(|first| first + wait(rules, start));
+    let wait = start.max_wait.or_else(|| rules.max_wait());
+    let latest = first_there(tables, &here).zip(wait).map(|(first, wait)| first + wait);
     (receivers.max(1), None, latest)
-}
-
-fn wait(rules: &Rules<'_>, start: Start) -> Duration {
-    start.max_wait.unwrap_or_else(|| rules.max_wait())
 }
 
 /// When the first of these hosts has checked in.

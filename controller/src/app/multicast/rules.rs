@@ -11,6 +11,8 @@ use crate::state::Tables;
 const MAX_SESSIONS: usize = 64;
 /// `FOG_UDPCAST_MAXWAIT`, likewise.
 const MAX_WAIT_MINUTES: u64 = 10;
+/// A year; more is a slip of the keyboard.
+const MOST_MINUTES: u64 = 365 * 24 * 60;
 
 /// See the module.
 pub(crate) struct Rules<'a> {
@@ -32,9 +34,11 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// How long a session waits after its first receiver has come, unless it says otherwise.
-    pub(crate) fn max_wait(&self) -> Duration {
-        Duration::from_secs(self.number("FOG_UDPCAST_MAXWAIT").unwrap_or(MAX_WAIT_MINUTES).saturating_mul(60))
+    /// How long a session waits after its first receiver has come, unless it says otherwise; `None` for as long as it takes,
+    /// which is what 0 means on a FOG server.
+    pub(crate) fn max_wait(&self) -> Option<Duration> {
+        let minutes = self.number("FOG_UDPCAST_MAXWAIT").unwrap_or(MAX_WAIT_MINUTES).min(MOST_MINUTES);
+        (minutes > 0).then(|| Duration::from_secs(minutes * 60))
     }
 
     /// The interface to send from, where the node's row names none.
