@@ -10,7 +10,7 @@ use crate::random::Random;
 use crate::rate::Rate;
 use crate::time::Time;
 
-/// No session is slower.
+/// No session is slower, but for a test.
 const LEAST: Rate = Rate::from_megabits(1);
 /// How often the rate is looked at.
 const STEP: Duration = Duration::from_millis(100);
@@ -97,10 +97,10 @@ impl RateControl {
                 if now < *calm_until {
                     return;
                 }
-                if loss > self.tolerated_ppm + SUSPICIOUS_PPM && self.rate > LEAST {
+                if loss > self.tolerated_ppm + SUSPICIOUS_PPM {
                     let state = State::Testing { before: self.rate, loss_before: loss, since: now, sum: 0, samples: 0 };
                     self.state = state;
-                    self.rate = self.rate.share_ppm(TEST_SHARE_PPM).max(LEAST);
+                    self.rate = self.rate.share_ppm(TEST_SHARE_PPM);
                 } else if busy {
                     self.climb();
                 }
