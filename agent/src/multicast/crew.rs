@@ -58,8 +58,8 @@ impl Crew {
         self.members.remove(&receiver);
     }
 
-    pub(super) fn remove(&mut self, receiver: ReceiverId) {
-        self.members.remove(&receiver);
+    pub(super) fn has_had_key(&self, receiver: ReceiverId) -> bool {
+        self.arrived.contains(&receiver)
     }
 
     pub(super) fn hand_out(&mut self, key: &KeyMaterial) {

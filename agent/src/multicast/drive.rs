@@ -239,8 +239,10 @@ impl Drive {
                 }
             }
             Command::Expel { receiver } => {
-                self.crew.remove(receiver);
-                self.sender.expel(receiver);
+                if self.crew.has_had_key(receiver) {
+                    info!(task = receiver.0, "a receiver is expelled, the others get another key");
+                    self.make_key();
+                }
             }
             Command::Chunk { number, bytes } => self.sender.chunk(number, bytes, now),
             Command::Settings { max_rate, start } => {

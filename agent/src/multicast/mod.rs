@@ -123,7 +123,7 @@ impl Multicasts {
         }
     }
 
-    /// Shuts a client out whose task was taken from it: the others get another key.
+    /// A client's task was taken from it: if it ever had the key, the others get another one.
     pub(crate) fn expel(&self, session: u32, task: TaskId) {
         if let Some(handle) = self.present(session) {
             handle.try_tell(Command::Expel { receiver: ReceiverId(task.get()) });

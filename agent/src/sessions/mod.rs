@@ -156,6 +156,16 @@ impl Sessions {
     pub(crate) fn cancel(&self, cancel: CancelSession) {
         let Some(task) = TaskId::new(cancel.task_id) else { return };
         let reason = cancel.reason;
+        // A client that is connected is expelled by its connection, after it has left.
+        let away = {
+            let table = self.table();
+            let connected = table.running().iter().any(|(running, _)| *running == task);
+            let order = table.open_orders().find(|order| order.task == task);
+            order.and_then(|order| order.multicast.as_ref()).filter(|_| !connected).map(|terms| terms.session)
+        };
+        if let Some(session) = away {
+            self.multicasts.expel(session, task);
+        }
         if self.end(task, Outcome::Cancelled { reason: reason.clone() }, Some(Stop::Cancelled { reason })).is_none() {
             debug!(%task, "there is no such session to cancel");
         }

@@ -114,13 +114,12 @@ impl Connection {
                 },
             }
         };
+        let mut expelled = false;
         match left {
             Left::ByClient(EndReason::Closed) => debug!("the client closed the connection"),
             Left::ByClient(reason) => info!(%reason, "the client's connection ended, it may come back"),
             Left::Stopped(Stop::Cancelled { reason }) => {
-                if let Some(terms) = &self.order.multicast {
-                    self.sessions.multicasts.expel(terms.session, self.order.task);
-                }
+                expelled = true;
                 session.cancel(&reason);
             }
             Left::Stopped(Stop::Failed { reason }) => session.fail(&reason),
@@ -129,6 +128,10 @@ impl Connection {
         }
         // Chunks that were received may still become durable, but nobody waits for the answer any more.
         self.tasks.shutdown().await;
+        // Now it has left its multicast session, if it was in one; what it knows of the key shall be worth nothing.
+        if let (true, Some(terms)) = (expelled, &self.order.multicast) {
+            self.sessions.multicasts.expel(terms.session, self.order.task);
+        }
     }
 
     fn handle(&mut self, request: Request) {

@@ -10,6 +10,7 @@ mod damage;
 mod enrolment;
 mod link;
 mod memory;
+mod multicast;
 mod refusals;
 mod transfers;
 mod wake;
