@@ -175,14 +175,14 @@ impl Opening {
         let symbol_size = symbol_size_for(MTU, ip).expect("a symbol fits the MTU of Ethernet");
         let mut config = SenderConfig::new(count, symbol_size, ip);
         (config.max_rate, config.floor) = (max_rate, terms.floor);
-        let seed = random(|| getrandom::u64())?;
+        let seed = random(getrandom::u64)?;
         let sender = Sender::new(config, seed, Time::default())?;
         let hears = SessionTerms {
             group,
             source: socket.source(),
             source_specific: terms.source_specific,
             symbol_size: u16::try_from(symbol_size).expect("a symbol is shorter than a packet"),
-            key: new_key(SessionTag(random(|| getrandom::u32())?), Epoch(0))?,
+            key: new_key(SessionTag(random(getrandom::u32)?), Epoch(0))?,
         };
         let (commands, inbox) = sync_channel(COMMANDS);
         let (wanted, numbers) = mpsc::channel(COMMANDS);

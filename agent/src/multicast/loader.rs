@@ -45,7 +45,7 @@ async fn read(disk: &Disk, chunks: &[ChunkId], number: ChunkNumber) -> Command {
         return Command::Chunk { number, bytes: Err(Unavailable) };
     };
     let bytes = match disk.run(move |store| store.read(id)).await {
-        Ok(chunk) => Ok(chunk.compressed.into()),
+        Ok(chunk) => Ok(chunk.compressed),
         Err(problem) => {
             error!(chunk = %id, problem = %crate::chain(&problem), "a chunk of a multicast session cannot be read");
             Err(Unavailable)

@@ -1,5 +1,7 @@
 //! Groups on the loopback interface, with real sockets.
 
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! The control stream of a multicast session: joining, what both ends say on it, and reports in datagrams.
 
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
 mod world;
 
 use std::time::Duration;
