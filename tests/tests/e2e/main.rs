@@ -7,6 +7,7 @@ mod api_description;
 mod api_guide;
 mod at_once;
 mod bad_input;
+mod bench_multicast;
 mod bench_rest;
 mod block_devices;
 mod command_line;
