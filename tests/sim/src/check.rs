@@ -8,6 +8,9 @@ use crate::world::{MachineOutcome, Outcome, World};
 const DELAY_SHARE: f64 = 0.02;
 /// … and so much in any case, because that is how long a silent receiver may be waited for.
 const DELAY_SPAN: Nanos = Nanos::millis(1100);
+/// The same where the rate is searched for: in a run this short the search takes most of the time, and chance much of that.
+const SEARCH_SHARE: f64 = 0.5;
+const SEARCH_SPAN: Nanos = Nanos::millis(3000);
 /// A receiver that is silent is dropped after this: a second, and the time between two looks.
 const SILENCE: Nanos = Nanos::millis(1050);
 
@@ -21,7 +24,7 @@ pub fn problems(scenario: &Scenario) -> Vec<String> {
     buffers_are_bounded(scenario, &outcome, &mut problems);
     the_silent_are_dropped(scenario, &outcome, &mut problems);
     if let Some((alone, indices)) = scenario.without_misfits() {
-        nobody_is_held_up(&outcome, &World::new(&alone).run(), &indices, &mut problems);
+        nobody_is_held_up(scenario, &outcome, &World::new(&alone).run(), &indices, &mut problems);
     }
     problems
 }
@@ -91,15 +94,33 @@ fn the_silent_are_dropped(scenario: &Scenario, outcome: &Outcome, problems: &mut
     }
 }
 
-fn nobody_is_held_up(with: &Outcome, without: &Outcome, indices: &[usize], problems: &mut Vec<String>) {
+fn nobody_is_held_up(
+    scenario: &Scenario,
+    with: &Outcome,
+    without: &Outcome,
+    indices: &[usize],
+    problems: &mut Vec<String>,
+) {
     for (alone, &index) in without.machines.iter().zip(indices) {
         let took = |machine: &MachineOutcome| Some(machine.finished_at?.since(machine.started_at?));
         if let (Some(alone), Some(took)) = (took(alone), took(&with.machines[index])) {
-            let most = Nanos((alone.0 as f64 * (1.0 + DELAY_SHARE)) as u64) + DELAY_SPAN;
+            let most = latest(scenario, alone);
             if took > most {
                 let (took, alone) = (took.as_secs(), alone.as_secs());
                 problems.push(format!("machine {index} took {took:.3} s, and {alone:.3} s without the misfits"));
             }
         }
     }
+}
+
+/// When a machine must be done that needed the span `alone` without the misfits.
+fn latest(scenario: &Scenario, alone: Nanos) -> Nanos {
+    let (share, span) =
+        if scenario.session.max_rate > 0 { (DELAY_SHARE, DELAY_SPAN) } else { (SEARCH_SHARE, SEARCH_SPAN) };
+    let mut most = Nanos((alone.0 as f64 * (1.0 + share)) as u64) + span;
+    if let Some((down, up)) = scenario.agent_restart_ms {
+        // Without the misfits it may have been done before the agent died, with them it has to start again.
+        most += alone + Nanos::millis(u64::from(up - down)) + DELAY_SPAN;
+    }
+    most
 }
