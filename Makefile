@@ -27,7 +27,7 @@ FILES := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup build demo test bench-image bench-rest bench-multicast lint fmt deny fuzz
+.PHONY: help setup build demo test bench-image bench-rest bench-multicast sim lint fmt deny fuzz
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -75,6 +75,11 @@ bench-rest: setup ## Measure the REST API on both engines, at 1,000 and 100,000 
 bench-multicast: setup ## Compare multicast with udpcast, UFTP and nginx on a LAN of namespaces (root; RUNS=5, MIB=256)
 	$(CARGO) build --locked --release --workspace --bins
 	$(CARGO_TARGET_DIR)/release/bench-multicast
+
+sim: setup ## Run multicast sessions on a simulated LAN by seed (SEEDS=1000000, FROM=10000), then measure the promised numbers
+	$(CARGO) build --locked --release -p foghorn-sim
+	$(CARGO_TARGET_DIR)/release/sim --from $${FROM:-10000} --seeds $${SEEDS:-1000000}
+	$(CARGO_TARGET_DIR)/release/sim figures --json target/bench/sim.json
 
 lint: setup $(CARGO_DENY) ## Formatting, clippy, docs, crate arrows, licences and bans
 	$(CARGO) fmt --all --check

@@ -18,6 +18,8 @@ const LOOK_FRESH: Duration = Duration::from_millis(400);
 const SLOW_LOOKS: u8 = 4;
 /// How long a receiver may ask for more than its credit.
 const OVERDRAWN: Duration = Duration::from_millis(500);
+/// Parity ahead of loss is for no more loss than this, unless most receivers have it.
+const UPPER_MOST_PPM: u32 = 100_000;
 /// Who takes this much of what is sent is not slow, whatever the floor.
 const GOOD_SHARE_PPM: u64 = 900_000;
 
@@ -56,7 +58,8 @@ pub(super) fn middle_loss(members: &Members, now: Time) -> Option<u32> {
     Some(*losses.select_nth_unstable(middle).1)
 }
 
-/// What the upper quarter of the receivers loses, of a million, smoothed.
+/// What the upper quarter of the receivers loses, of a million, smoothed; a few that lose very much do not count for more than
+/// the others can be made to wait for.
 pub(super) fn upper_loss(members: &Members) -> u32 {
     // Who has not reported enough to be judged loses nothing so far: who loses much reports first.
     let loss = |member: &Member| if member.folded && member.slow_looks == 0 { member.loss_ppm } else { 0 };
@@ -64,8 +67,9 @@ pub(super) fn upper_loss(members: &Members) -> u32 {
     if losses.is_empty() {
         return 0;
     }
-    let upper = (losses.len() - 1) * 3 / 4;
-    *losses.select_nth_unstable(upper).1
+    losses.sort_unstable();
+    let (middle, upper) = (losses[(losses.len() - 1) / 2], losses[(losses.len() - 1) * 3 / 4]);
+    upper.min(UPPER_MOST_PPM).max(middle)
 }
 
 /// Receivers that were not heard for too long.

@@ -6,7 +6,7 @@ use super::{AttackShape, Fate, ImageShape, MachineShape, Scenario, SessionShape,
 use crate::network::{CableShape, DATAGRAM_OVERHEAD, Loss, PipeShape};
 
 /// Deliveries of packets in a run, about: what keeps a run short enough to make ten thousand of them in a test.
-const DELIVERIES: u32 = 9000;
+const DELIVERIES: u32 = 6500;
 
 /// Bytes of a packet beside its symbol, about.
 const PACKET_OVERHEAD: u64 = DATAGRAM_OVERHEAD as u64 + 40;
