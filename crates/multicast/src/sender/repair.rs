@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::time::Time;
 
 /// Groups' worth of repairs that a receiver may cause at first, and at most has in credit.
-const FIRST_GROUPS: i64 = 2;
+const FIRST_GROUPS: i64 = 1;
 const MOST_GROUPS: i64 = 8;
 /// One symbol of credit for so many of the stream, for each of up to eight members; who is alone keeps nobody waiting.
 const STREAM_PER_CREDIT: u64 = 10;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::action::{DemoteReason, ReceiverId};
+use super::repair::Proactive;
 use super::{Event, Sender, TICK_FIRST, policy};
 use crate::chunks::{ChunkNumber, ChunkSet};
 use crate::packet::Phase;
@@ -68,7 +69,13 @@ impl Sender {
 
     fn adapt_rate(&mut self, now: Time) {
         let busy = std::mem::take(&mut self.was_held);
+        let before = self.rate.sustained();
         self.rate.step(policy::middle_loss(&self.members, now), busy, now);
+        if self.rate.sustained() < before.share_ppm(950_000) {
+            // What was lost to congestion is no measure of what will be lost now.
+            self.members.iter_mut().for_each(|(_, member)| member.folded = false);
+            self.proactive = Proactive::default();
+        }
         let rate = self.rate.rate();
         if rate != self.pacer.rate() {
             self.pacer.set_rate(rate, now);
