@@ -306,8 +306,16 @@ impl Receiver {
             }
             None => {
                 slot.state = GroupState::Closed;
-                self.skipped_groups += 1;
+                self.passed_by(1);
             }
+        }
+    }
+
+    /// Groups passed by. They count when it is chunks not judged yet that fill the memory; what loss leaves unfinished fills
+    /// it too, but says nothing about this machine.
+    const fn passed_by(&mut self, groups: u32) {
+        if self.in_hand_bytes >= self.config.memory / 2 {
+            self.skipped_groups += groups;
         }
     }
 
@@ -319,7 +327,7 @@ impl Receiver {
                 return false;
             }
             self.forgotten_bytes += before - self.assembler.memory();
-            self.skipped_groups += (self.forgotten_bytes / size) as u32;
+            self.passed_by((self.forgotten_bytes / size) as u32);
             self.forgotten_bytes %= size;
         }
         true

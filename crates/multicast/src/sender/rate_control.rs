@@ -16,6 +16,10 @@ const LEAST: Rate = Rate::from_megabits(1);
 const STEP: Duration = Duration::from_millis(100);
 /// More loss than is tolerated by this is put to the test.
 const SUSPICIOUS_PPM: u32 = 20_000;
+/// No link that is worth sending to loses more at random.
+const MOST_TOLERATED_PPM: u32 = 300_000;
+/// Loss that grows in a test by a quarter of itself and this is not random.
+const WORSE_PPM: u32 = 50_000;
 /// What a test leaves of the rate.
 const TEST_SHARE_PPM: u64 = 850_000;
 /// A test's reports are believed after this: those before are about packets sent at the old rate.
@@ -137,13 +141,16 @@ impl RateControl {
         let arrived_before = arriving(before, loss_before);
         let as_much = arriving(self.rate, loss_after) > arrived_before.share_ppm(930_000);
         let went_away = u64::from(loss_after) * 2 < u64::from(loss_before);
-        if as_much || went_away {
-            self.rate = arrived_before.share_ppm(970_000).max(LEAST);
+        // More loss at a lower rate: queues were still filling when the first was measured.
+        let grew = loss_after > loss_before + loss_before / 4 + WORSE_PPM;
+        if grew || as_much || went_away {
+            let arriving = if grew { arriving(self.rate, loss_after) } else { arrived_before };
+            self.rate = arriving.share_ppm(970_000).max(LEAST);
             self.ceiling = Some(self.rate);
             self.steps_above = 0;
         } else {
             self.rate = self.max.map_or(before, |max| before.min(max));
-            self.tolerated_ppm = (loss_before.max(loss_after) / 4 * 5).min(600_000);
+            self.tolerated_ppm = (loss_before.max(loss_after) / 4 * 5).min(MOST_TOLERATED_PPM);
         }
         // Sessions that share a link should not test at the same time for ever.
         self.state = State::Climbing { calm_until: now + CALM + self.random.shorten(CALM) };
