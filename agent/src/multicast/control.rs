@@ -27,8 +27,8 @@ use crate::sessions::ServedImage;
 const COMMANDS: usize = 1024;
 /// How soon a command that found no room is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
-/// Packets fit this wherever the LAN is Ethernet.
-const MTU: usize = 1500;
+/// Receivers of one session may sit behind any Ethernet, so packets are not larger than that carries everywhere.
+const LARGEST_MTU: usize = 1500;
 
 /// What is said to the thread of a session.
 pub(super) enum Command {
@@ -172,7 +172,8 @@ impl Opening {
         let (socket, chunks, image) = opened.await.map_err(|_| OpenSessionError::ShuttingDown)??;
         let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
         let ip = if group.is_ipv4() { IpVersion::V4 } else { IpVersion::V6 };
-        let symbol_size = symbol_size_for(MTU, ip).expect("a symbol fits the MTU of Ethernet");
+        let mtu = socket.mtu().min(LARGEST_MTU);
+        let symbol_size = symbol_size_for(mtu, ip).ok_or(OpenSessionError::Mtu(mtu))?;
         let mut config = SenderConfig::new(count, symbol_size, ip);
         (config.max_rate, config.floor) = (max_rate, terms.floor);
         let seed = random(getrandom::u64)?;

@@ -46,6 +46,8 @@ pub(crate) enum OpenSessionError {
     Config(#[from] InvalidConfig),
     #[error("the order names no interface, and the address of this node on the client's connection is not known")]
     NoInterface,
+    #[error("packets of {0} bytes, which is the MTU of the interface, are too small")]
+    Mtu(usize),
     #[error("the chunks of the image cannot be told")]
     Image(#[from] LoadImageError),
     #[error("there is no randomness for a key: {0}")]

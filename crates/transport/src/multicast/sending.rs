@@ -52,6 +52,7 @@ pub struct GroupSender {
     state: UdpSocketState,
     group: SocketAddr,
     source: IpAddr,
+    mtu: usize,
 }
 
 impl GroupSender {
@@ -69,7 +70,7 @@ impl GroupSender {
         if !group.ip().is_multicast() {
             return Err(OpenSenderError::NotAGroup(group.ip()));
         }
-        let source = source_towards(group, interface)?;
+        let (source, mtu) = way_to(group, interface)?;
         let (socket, _) = socket_on(group, interface)?;
         let option = |what| move |source| OpenSenderError::Option { group, what, source };
         match group {
@@ -87,13 +88,19 @@ impl GroupSender {
         socket.bind(&SocketAddr::new(source, 0).into()).map_err(failed)?;
         buffers::grow(&socket, RECEIVE_BUFFER, SEND_BUFFER).map_err(option("the buffers"))?;
         let state = UdpSocketState::new((&socket).into()).map_err(failed)?;
-        Ok(Self { socket, state, group, source })
+        Ok(Self { socket, state, group, source, mtu })
     }
 
     /// The address that packets come from.
     #[must_use]
     pub fn source(&self) -> IpAddr {
         self.source
+    }
+
+    /// Bytes of the largest IP packet that leaves the interface whole.
+    #[must_use]
+    pub fn mtu(&self) -> usize {
+        self.mtu
     }
 
     /// Where packets go.
@@ -171,12 +178,16 @@ fn socket_on(group: SocketAddr, interface: &InterfaceChoice) -> Result<(Socket, 
     Ok((socket, found))
 }
 
-/// The address with which packets to the group leave the interface: the kernel chooses it for a socket that connects.
-fn source_towards(group: SocketAddr, interface: &InterfaceChoice) -> Result<IpAddr, OpenSenderError> {
+/// The address with which packets to the group leave the interface, and how large they may be: the kernel knows both of a
+/// socket that connects.
+fn way_to(group: SocketAddr, interface: &InterfaceChoice) -> Result<(IpAddr, usize), OpenSenderError> {
     let (socket, _) = socket_on(group, interface)?;
     let no_route = |source| OpenSenderError::NoRoute { group, interface: interface.clone(), source };
     let any: IpAddr = if group.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     socket.bind(&SocketAddr::new(any, 0).into()).map_err(no_route)?;
     socket.connect(&group.into()).map_err(no_route)?;
-    Ok(UdpSocket::from(socket).local_addr().map_err(no_route)?.ip())
+    let mtu = if group.is_ipv4() { sockopt::ip_mtu(&socket) } else { sockopt::ipv6_mtu(&socket) };
+    let mtu = mtu.map_err(|error| OpenSenderError::Option { group, what: "the MTU", source: error.into() })?;
+    let source = UdpSocket::from(socket).local_addr().map_err(no_route)?.ip();
+    Ok((source, usize::try_from(mtu).unwrap_or(usize::MAX)))
 }

@@ -15,6 +15,11 @@ on_both_engines! {
     two_machines_take_one_stream => two_machines_take_one_stream;
 }
 
+#[test]
+fn a_machine_with_an_earlier_image_takes_only_what_differs() {
+    differences_only().unwrap();
+}
+
 fn two_machines_take_one_stream(engine: Engine) -> Result<()> {
     let stack = Stack::start_with(engine, &Options::default())?;
     let mut room = Room::new(stack, 24)?;
@@ -31,5 +36,22 @@ fn two_machines_take_one_stream(engine: Engine) -> Result<()> {
     }
     let ended = room.ended(session)?;
     ensure!(ended["summary"]["phase"] == "complete", "{ended}");
+    Ok(())
+}
+
+fn differences_only() -> Result<()> {
+    let stack = Stack::start_with(Engine::Embedded, &Options::default())?;
+    let mut room = Room::new(stack, 48)?;
+    let mut machines = [room.machine(1)?, room.machine(2)?];
+    room.write_earlier_image(&machines[1], 3)?;
+    room.session(&machines, json!({}))?;
+    for machine in &mut machines {
+        room.start(machine, None)?;
+    }
+    room.finish(&mut machines[0], PATIENCE)?;
+    let report = room.finish(&mut machines[1], PATIENCE)?;
+    let (reused, wire) = (report.number("bytes_reused"), report.number("bytes_wire"));
+    // Three places differ, and the first chunk is wiped before anything else.
+    ensure!(reused >= 44 << 20 && wire <= 5 << 20, "{report:?}");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -64,6 +65,14 @@ impl Room {
         disks::blank(&disk, self.source.metadata()?.len())?;
         let report = self.stack.folder().join(format!("report-{number}.json"));
         Ok(Machine { number, host, mac, disk, client: None, report })
+    }
+
+    /// Puts on the machine's disk what an earlier version of the image would have: it differs in so many places.
+    pub(crate) fn write_earlier_image(&self, machine: &Machine, places: u64) -> Result<()> {
+        fs::copy(&self.source, &machine.disk)?;
+        let disk = File::options().write(true).open(&machine.disk)?;
+        let step = disk.metadata()?.len() / MIB / (places + 1);
+        (1..=places).try_for_each(|place| Ok(disk.write_all_at(b"an earlier version", place * step * MIB + 4096)?))
     }
 
     /// Machines 1 to `count`.
