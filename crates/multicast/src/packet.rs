@@ -150,7 +150,7 @@ impl<'a> Body<'a> {
         if group.0 == u32::MAX {
             return Err(cursor.malformed("number of a group"));
         }
-        if payload.is_empty() || payload.len() % 2 != 0 || payload.len() > MAX_SYMBOL_SIZE {
+        if payload.is_empty() || !payload.len().is_multiple_of(2) || payload.len() > MAX_SYMBOL_SIZE {
             return Err(cursor.malformed("size of a symbol"));
         }
         Ok(Self::Symbol(Symbol { group, pass, data_symbols, index, first_chunk, payload }))

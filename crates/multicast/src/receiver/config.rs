@@ -46,7 +46,7 @@ pub(crate) const fn check_session(chunks: u32, symbol_size: usize) -> Result<(),
         return Err(InvalidConfig::Chunks(chunks));
     }
     // The table of one segment and a byte must fit a group of a single symbol.
-    if symbol_size < 32 || symbol_size > MAX_SYMBOL_SIZE || symbol_size % 2 != 0 {
+    if symbol_size < 32 || symbol_size > MAX_SYMBOL_SIZE || !symbol_size.is_multiple_of(2) {
         return Err(InvalidConfig::SymbolSize(symbol_size));
     }
     Ok(())
