@@ -273,6 +273,7 @@ impl Sender {
 
     fn next(&mut self, now: Time) -> Next {
         if now >= self.upkeep_at {
+            self.forgive_absence(now);
             self.upkeep(now);
             self.upkeep_at = now + UPKEEP_INTERVAL;
         }

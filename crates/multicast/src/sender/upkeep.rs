@@ -14,7 +14,18 @@ const QUIET: Duration = Duration::from_millis(450);
 /// How long after a pass those who are done with it wait for the others.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// A driver that is later than this has been away, and so have the reports that it is about to pass on.
+const ABSENCE: Duration = Duration::from_millis(200);
+
 impl Sender {
+    /// Nobody was silent while nobody listened.
+    pub(super) fn forgive_absence(&mut self, now: Time) {
+        let late = now.since(self.upkeep_at);
+        if late > ABSENCE {
+            self.members.iter_mut().for_each(|(_, member)| member.heard_at = (member.heard_at + late).min(now));
+        }
+    }
+
     pub(super) fn upkeep(&mut self, now: Time) {
         self.apply_policy(now);
         self.finish_members();
@@ -125,5 +136,33 @@ impl Sender {
         if !again.is_empty() {
             self.begin_pass(few.saturating_add(1), Some(again), now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sender::{IpVersion, SenderAction, SenderConfig};
+
+    fn is_dropped(sender: &mut Sender, from: Time, to: Time) -> bool {
+        let mut now = from;
+        while now < to {
+            match sender.poll(now) {
+                SenderAction::Drop { .. } => return true,
+                SenderAction::Wait(until) => now = until,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn who_could_not_be_heard_was_not_silent() {
+        let at = |millis: u64| Time::from_micros(millis * 1000);
+        let mut sender = Sender::new(SenderConfig::new(10, 1432, IpVersion::V4), 1, at(0)).unwrap();
+        sender.join(ReceiverId(1), ChunkSet::all(10), at(0)).unwrap();
+        assert!(!is_dropped(&mut sender, at(0), at(100)));
+        assert!(!is_dropped(&mut sender, at(5000), at(5800)), "the driver was away");
+        assert!(is_dropped(&mut sender, at(5801), at(6200)));
     }
 }
