@@ -104,7 +104,7 @@ impl Multicasts {
         if self.cancel.is_cancelled() {
             return Err(OpenSessionError::ShuttingDown);
         }
-        let bound = self.bound(terms, self.sessions().len() + 1);
+        let bound = bound(terms.max_rate, self.budget, self.sessions().len() + 1);
         let opening = control::Opening {
             terms: terms.clone(),
             image: image.clone(),
@@ -152,22 +152,13 @@ impl Multicasts {
         let busy = sessions.values().filter(|open| open.handle.is_busy()).count().max(1);
         for terms in ordered {
             let Some(open) = sessions.get_mut(&terms.session) else { continue };
-            let bound = self.bound(terms, busy);
+            let bound = bound(terms.max_rate, self.budget, busy);
             if open.bound != bound || open.terms.start != terms.start {
                 open.handle.try_tell(Command::Settings { max_rate: bound, start: terms.start });
                 (open.bound, open.terms) = (bound, terms.clone());
             }
         }
         sessions.iter().map(|(session, open)| report::of(*session, &open.handle.status(), progress)).collect()
-    }
-
-    /// What a session may send: its own bound, and its part of the node's.
-    fn bound(&self, terms: &MulticastTerms, busy: usize) -> Option<Rate> {
-        let part = |all: Rate| Rate::from_bytes_per_second(all.bytes_per_second() / busy.max(1) as u64);
-        match (terms.max_rate, self.budget.map(part)) {
-            (Some(own), Some(part)) => Some(own.min(part)),
-            (own, part) => own.or(part),
-        }
     }
 
     /// Ends all sessions and waits until their threads are gone.
@@ -183,5 +174,30 @@ impl Multicasts {
 impl Drop for Multicasts {
     fn drop(&mut self) {
         self.cancel.cancel();
+    }
+}
+
+/// What a session may send: its own bound, and its part of the node's budget when so many sessions are busy.
+fn bound(own: Option<Rate>, budget: Option<Rate>, busy: usize) -> Option<Rate> {
+    let part = |all: Rate| Rate::from_bytes_per_second(all.bytes_per_second() / busy.max(1) as u64);
+    match (own, budget.map(part)) {
+        (Some(own), Some(part)) => Some(own.min(part)),
+        (own, part) => own.or(part),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_has_its_own_bound_and_its_part_of_the_budget() {
+        let rate = |megabits| Some(Rate::from_megabits(megabits));
+        assert_eq!(bound(None, None, 3), None);
+        assert_eq!(bound(rate(100), None, 3), rate(100));
+        assert_eq!(bound(None, rate(900), 3), rate(300));
+        assert_eq!(bound(rate(100), rate(900), 3), rate(100));
+        assert_eq!(bound(rate(500), rate(900), 3), rate(300));
+        assert_eq!(bound(None, rate(900), 0), rate(900));
     }
 }

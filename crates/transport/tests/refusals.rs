@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use foghorn_transport::client::ConnectError;
+use foghorn_transport::wire::PROTOCOL_VERSION;
 use foghorn_transport::{AgentConnection, EndReason, Identity, Listener, RefusalCode, Request, SessionKind, Source};
 use foghorn_types::ChunkId;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -129,6 +130,9 @@ async fn raw_connection(source: &Source, authority: &Authority, identity: Option
     soon(endpoint.connect_with(config, address, NODE).unwrap()).await.unwrap()
 }
 
+/// Low byte of the version in a hello.
+const VERSION: u8 = PROTOCOL_VERSION as u8;
+
 fn frame(body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32).to_le_bytes()[..], body].concat()
 }
@@ -139,7 +143,7 @@ async fn hellos_that_make_no_sense_are_refused() {
     let (mut listener, source) = listen(&authority.node());
     let cases = [
         ("another version", frame(&[9, 0, 1, 2, 3]), 16),
-        ("garbage", frame(&[1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), 3),
+        ("garbage", frame(&[VERSION, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), 3),
         ("nothing", frame(&[]), 3),
         ("oversize", (300_u32 << 10).to_le_bytes().to_vec(), 3),
         ("cut short", vec![200, 0, 0, 0, 1], 3),
@@ -176,7 +180,7 @@ async fn garbage_on_a_lane_ends_the_session() {
     for second in [oversize, frame(&[0xee; 40]), frame(&[0])] {
         let connection = raw_connection(&source, &authority, Some(authority.client())).await;
         let (mut greeting, _answer) = connection.open_bi().await.unwrap();
-        greeting.write_all(&frame(&[1, 0, 42, 1, b't', 0])).await.unwrap();
+        greeting.write_all(&frame(&[VERSION, 0, 42, 1, b't', 0])).await.unwrap();
         let mut agent = soon(listener.accept()).await.unwrap().welcome(SessionKind::Capture).await.unwrap();
         let (mut lane, _acks) = connection.open_bi().await.unwrap();
         lane.write_all(&open_store).await.unwrap();
