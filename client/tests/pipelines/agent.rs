@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_client::link::{Link, LinkConfig};
+use foghorn_multicast::{Epoch, KeyMaterial, SessionTag, Suite};
+use foghorn_transport::multicast::SessionTerms;
+use foghorn_transport::server::{MemberSays, MulticastLane};
 use foghorn_transport::{ClientOutcome, Hello, Identity, Listener, Request, Session, SessionKind, Source};
 use foghorn_types::{CertificateName, ChunkId, HostId, ManifestId, TaskId};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
@@ -34,8 +37,21 @@ pub(crate) struct Store {
     pub(crate) damage: Mutex<HashMap<ChunkId, u32>>,
     /// At this many fetched or stored chunks, do that; once each.
     pub(crate) at_chunk: Mutex<Option<(u64, Misdeed)>>,
+    /// Whether a multicast session is offered, and what becomes of who joins.
+    pub(crate) multicast: Mutex<Option<Offer>>,
+    /// Why clients left it.
+    pub(crate) left: Mutex<Vec<String>>,
     /// The misdeed has happened.
     pub(crate) struck: CancellationToken,
+}
+
+/// A multicast session that does not work out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Offer {
+    /// Nobody may join.
+    Refused,
+    /// Nothing is ever sent to the group.
+    Silent,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,7 +122,12 @@ impl TestAgent {
                 let mut sessions = JoinSet::new();
                 while let Some(incoming) = listener.accept().await {
                     let kind = *kind.lock().unwrap();
-                    if let Ok(session) = incoming.welcome(kind).await {
+                    let offered = store.multicast.lock().unwrap().is_some();
+                    let welcomed = match offered {
+                        true => incoming.welcome_to_multicast(kind).await,
+                        false => incoming.welcome(kind).await,
+                    };
+                    if let Ok(session) = welcomed {
                         sessions.spawn(serve(session, store.clone()));
                     }
                 }
@@ -184,7 +205,7 @@ async fn serve(mut session: Session, store: Arc<Store>) {
             }
             Request::Progress(_) | Request::MulticastReport(_) => {}
             Request::JoinMulticast(lane) => {
-                let _ = lane.told.refuse("there is none").await;
+                lanes.spawn(take_in(lane, store));
             }
             Request::Finished(..) if store.restart_at_end.swap(false, Ordering::Relaxed) => {
                 store.captured.store(0, Ordering::Relaxed);
@@ -202,6 +223,29 @@ async fn serve(mut session: Session, store: Arc<Store>) {
 }
 
 type Misdeeds = tokio::sync::mpsc::Sender<Misdeed>;
+
+async fn take_in(mut lane: MulticastLane, store: Arc<Store>) {
+    let offer = *store.multicast.lock().unwrap();
+    if offer != Some(Offer::Silent) {
+        let _ = lane.told.refuse("the room is full").await;
+        return;
+    }
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let key = KeyMaterial { session: SessionTag(1), epoch: Epoch(0), suite: Suite::Aes128Gcm, secret: [1; 32] };
+    let terms = SessionTerms {
+        group: ([239, 255, 79, 1], port).into(),
+        source: Ipv4Addr::LOCALHOST.into(),
+        source_specific: false,
+        symbol_size: 1400,
+        key,
+    };
+    lane.told.joined(&terms).await.unwrap();
+    while let Some(Ok(said)) = lane.says.next().await {
+        if let MemberSays::Leave { reason } = said {
+            store.left.lock().unwrap().push(reason);
+        }
+    }
+}
 
 async fn fetch(mut lane: foghorn_transport::server::FetchLane, store: Arc<Store>, misdeeds: Misdeeds) {
     while let Some(Ok(ids)) = lane.wanted.next().await {

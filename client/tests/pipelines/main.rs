@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use agent::{Misdeed, TestAgent};
+use agent::{Misdeed, Offer, TestAgent};
 use disks::{MIB, blank, check, has_table, make, open};
 use foghorn_client::capture::{CaptureError, Captured, capture};
 use foghorn_client::deploy::{DeployError, DeployOptions, deploy};
@@ -78,6 +78,25 @@ async fn what_was_captured_is_deployed_to_equal_and_larger_disks() {
     assert_eq!(again.manifest, image.manifest, "the copy is the original");
     assert_eq!(agent.stored(), 0, "what the agent has is not sent again");
     assert!(agent.store.outcomes.lock().unwrap().iter().all(|outcome| *outcome == ClientOutcome::Complete));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_multicast_does_not_work_out_chunks_are_fetched() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = TestAgent::start();
+    let image = captured(&agent, &make(dir.path())).await.unwrap();
+    for (offer, name) in [(Offer::Refused, "refused.img"), (Offer::Silent, "silent.img")] {
+        *agent.store.multicast.lock().unwrap() = Some(offer);
+        agent.store.forget_counts();
+        let target = dir.path().join(name);
+        blank(&target, 96 * MIB);
+        let done = Deploy { agent: &agent, manifest: image.manifest, state_dir: None }.to(&target).await.unwrap();
+        assert_eq!((done.done, done.multicast.bytes()), (done.total, 0));
+        assert!(agent.fetched() > 30);
+        check(dir.path(), &target);
+    }
+    let left = agent.store.left.lock().unwrap().clone();
+    assert!(left.len() == 1 && left[0].contains("snooping"), "{left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
