@@ -46,6 +46,9 @@ pub(crate) struct Rule {
     /// A name with blanks around it has been sent before.
     #[serde(default)]
     after_padded_name: bool,
+    /// The text searched for is one or two digits beside wildcards: such are part of many a time.
+    #[serde(default)]
+    short_number_searched: bool,
     kind: Option<Kind>,
     /// The difference is at a path that ends like one of these, with `*` for any text.
     at: Option<Vec<String>>,
@@ -96,6 +99,7 @@ impl Rule {
             && self.fog.as_ref().is_none_or(|statuses| statuses.contains(&status))
             && (!self.broken_json || (body.is_err() && !record.body.is_empty()))
             && (!self.list_for_value || body.as_ref().is_ok_and(has_list))
+            && (!self.short_number_searched || searches_short_number(&record.path))
             && (!self.escaped_text || body.as_ref().is_ok_and(has_escapes))
             && self.body_has.as_ref().is_none_or(|name| body.is_ok_and(|body| body.get(name).is_some()))
     }
@@ -111,6 +115,13 @@ fn has_escapes(body: &Value) -> bool {
     })
 }
 
+/// In a search's path as it was sent: `%25` is the wildcard `%` and the number 25.
+fn searches_short_number(path: &str) -> bool {
+    let Some((_, text)) = path.rsplit_once("/search/") else { return false };
+    let number = text.trim_matches(['%', '_', '+']);
+    matches!(number.len(), 1 | 2) && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn ends_like(place: &str, end: &str) -> bool {
     is_like(place, &format!("%{}", end.replace('*', "%")))
 }
@@ -118,4 +129,23 @@ fn ends_like(place: &str, end: &str) -> bool {
 fn is_route(route: &str, method: &str, path: &str) -> bool {
     let Some((wanted, pattern)) = route.split_once(' ') else { return false };
     (wanted == "*" || wanted == method) && is_like(path, &pattern.replace('*', "%"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_numbers_are_told_from_other_searches() {
+        for (path, short) in [
+            ("/fog/host/search/%25", true),
+            ("/fog/task/search/3", true),
+            ("/fog/host/search/10.1.1.11", false),
+            ("/fog/host/search/pc0", false),
+            ("/fog/host/search/%", false),
+            ("/fog/host/25", false),
+        ] {
+            assert_eq!(searches_short_number(path), short, "{path}");
+        }
+    }
 }
