@@ -13,7 +13,7 @@ use crate::time::Time;
 const LOOK: Duration = Duration::from_millis(100);
 const LOOK_PACKETS: u64 = 30;
 /// A look older than this says nothing about now.
-const LOOK_FRESH: Duration = Duration::from_millis(400);
+pub(super) const LOOK_FRESH: Duration = Duration::from_millis(400);
 /// So many looks in a row below the floor, and a receiver goes.
 const SLOW_LOOKS: u8 = 4;
 /// How long a receiver may ask for more than its credit.
@@ -48,8 +48,10 @@ pub(super) fn look(member: &mut Member, data_symbols: u8, symbol_wire: u64, now:
 
 /// What the middle receiver loses at present, of a million; of two the better one. `None` until most have been looked at:
 /// those in trouble report more often than the others.
-pub(super) fn middle_loss(members: &Members, now: Time) -> Option<u32> {
-    let fresh = members.iter().filter_map(|(_, member)| member.look).filter(|look| now.since(look.at) < LOOK_FRESH);
+///
+/// Looks older than `age` say nothing.
+pub(super) fn middle_loss(members: &Members, age: Duration, now: Time) -> Option<u32> {
+    let fresh = members.iter().filter_map(|(_, member)| member.look).filter(|look| now.since(look.at) < age);
     let mut losses: Vec<u32> = fresh.map(|look| 1_000_000 - look.share_ppm).collect();
     if losses.len() * 2 <= members.len() {
         return None;
@@ -88,7 +90,7 @@ pub(super) fn to_demote(
         Floor::Rate(floor) => floor,
         // Of what the middle receiver gets: while the rate is too high for everybody, nobody is slow.
         Floor::Share(ppm) => {
-            let lost = middle_loss(members, now).unwrap_or(0);
+            let lost = middle_loss(members, LOOK_FRESH, now).unwrap_or(0);
             rate.share_ppm(1_000_000 - u64::from(lost)).share_ppm(u64::from(ppm))
         }
     };

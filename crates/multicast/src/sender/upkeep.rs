@@ -11,6 +11,8 @@ use crate::time::Time;
 
 /// Who has not been heard for longer than this is not waited for at the end of a pass.
 const QUIET: Duration = Duration::from_millis(450);
+/// After a pass little is sent: an old look at what was lost says nothing about a rate that is being tried.
+const SETTLING_FRESH: Duration = Duration::from_millis(120);
 /// How long after a pass those who are done with it wait for the others.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -81,7 +83,8 @@ impl Sender {
     fn adapt_rate(&mut self, now: Time) {
         let busy = std::mem::take(&mut self.was_held);
         let before = self.rate.sustained();
-        self.rate.step(policy::middle_loss(&self.members, now), busy, now);
+        let age = if self.phase == Phase::Sending { policy::LOOK_FRESH } else { SETTLING_FRESH };
+        self.rate.step(policy::middle_loss(&self.members, age, now), busy, now);
         if self.rate.sustained() < before.share_ppm(950_000) {
             // What was lost to congestion is no measure of what will be lost now.
             self.members.iter_mut().for_each(|(_, member)| member.folded = false);

@@ -93,7 +93,7 @@ impl Cable {
 
     /// Sends a datagram of the group towards the machine: its arrivals, none if it is lost, two if it is duplicated.
     pub fn carry(&mut self, now: Nanos, bytes: usize) -> [Option<Arrival>; 2] {
-        let lost = self.loss.loses(&mut self.rng);
+        let lost = self.loss.loses(now, &mut self.rng);
         let Some(out) = self.pipe.offer(now, bytes).filter(|_| !lost && self.is_whole(now)) else {
             self.lost += 1;
             return [None, None];

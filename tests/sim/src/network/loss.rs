@@ -3,6 +3,11 @@
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Nanos;
+
+/// A bad state does not outlast a pause of the stream of this length: what disturbs a line passes, packets or not.
+const PASSES: Nanos = Nanos::millis(50);
+
 /// A model of loss on one stretch. Put on a trunk it is correlated: all machines behind it lose the same packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Loss {
@@ -39,17 +44,20 @@ impl Loss {
 pub struct LossState {
     model: Loss,
     bad: bool,
+    at: Nanos,
 }
 
 impl LossState {
     /// Starts in the good state.
     #[must_use]
     pub const fn new(model: Loss) -> Self {
-        Self { model, bad: false }
+        Self { model, bad: false, at: Nanos::ZERO }
     }
 
     /// Whether the next packet gets lost.
-    pub fn loses(&mut self, rng: &mut Rng) -> bool {
+    pub fn loses(&mut self, now: Nanos, rng: &mut Rng) -> bool {
+        self.bad &= now.since(self.at) < PASSES;
+        self.at = now;
         match self.model {
             Loss::None => false,
             Loss::Independent(p) => rng.f64() < p,
@@ -70,7 +78,7 @@ mod tests {
 
     fn measured(model: Loss) -> f64 {
         let (mut state, mut rng) = (LossState::new(model), Rng::with_seed(1));
-        (0..200_000).filter(|_| state.loses(&mut rng)).count() as f64 / 200_000.0
+        (0..200_000).filter(|_| state.loses(Nanos::ZERO, &mut rng)).count() as f64 / 200_000.0
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl World {
         let bytes = datagram.len() + DATAGRAM_OVERHEAD;
         for trunk in 0..self.trunks.len() {
             let (pipe, loss) = &mut self.trunks[trunk];
-            let lost = loss.loses(&mut self.rng);
+            let lost = loss.loses(now, &mut self.rng);
             let Some(out) = pipe.offer(now, bytes).filter(|_| !lost) else { continue };
             for index in 0..self.machines.len() {
                 let machine = &mut self.machines[index];
