@@ -65,8 +65,7 @@ impl Figures {
     pub fn missed(&self) -> Vec<String> {
         self.promises
             .iter()
-            // A number that is none is not kept either.
-            .filter(|promise| !(promise.measured <= promise.limit))
+            .filter(|promise| promise.measured > promise.limit || promise.measured.is_nan())
             .map(|promise| format!("{}: {:.4}, at most {}", promise.name, promise.measured, promise.limit))
             .collect()
     }

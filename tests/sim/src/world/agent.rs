@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foghorn_multicast::{
     ChunkNumber, Epoch, Floor, IpVersion, KeyMaterial, Rate, ReceiverId, ReceiverStatus, Report, Sealer, Sender,
-    SenderAction, SenderConfig, SenderStatus, SessionTag, Suite,
+    SenderAction, SenderConfig, SenderStatus, SessionTag, Suite, Time,
 };
 
 use super::message::{ToAgent, ToMachine};
@@ -246,22 +246,7 @@ impl World {
                     self.agent.sealer.seal(&packet, &mut self.scratch).expect("the sender's numbers ascend");
                     self.send_to_group();
                 }
-                SenderAction::Wait(until) => {
-                    if self.traced && now.since(self.agent.described_at) >= Nanos::millis(100) {
-                        let status = sender.status();
-                        self.agent.described_at = now;
-                        self.trace(|| describe(&status));
-                        return self.run_agent();
-                    }
-                    self.agent.counts.most_window = self.agent.counts.most_window.max(sender.window_bytes());
-                    let soonest = Nanos::of_machine(now.machine_time()) + Nanos::micros(1);
-                    let at = Nanos::of_machine(until).max(soonest);
-                    if self.agent.wake_at.is_none_or(|before| at < before) {
-                        self.agent.wake_at = Some(at);
-                        self.agenda.at(at, Event::WakeAgent);
-                    }
-                    return;
-                }
+                SenderAction::Wait(until) => return self.agent_waits(until),
                 SenderAction::Load(number) => {
                     let span = Nanos::micros(self.scenario.image.load_us.into());
                     self.agenda.at(now + span, Event::Loaded(number.0, self.agent.life));
@@ -290,6 +275,22 @@ impl World {
                     self.trace(|| "the sender is done".to_owned());
                 }
             }
+        }
+    }
+
+    fn agent_waits(&mut self, until: Time) {
+        let now = self.agenda.now();
+        let Some(sender) = &self.agent.sender else { return };
+        self.agent.counts.most_window = self.agent.counts.most_window.max(sender.window_bytes());
+        if self.traced && now.since(self.agent.described_at) >= Nanos::millis(100) {
+            self.trace(|| describe(&sender.status()));
+            self.agent.described_at = now;
+        }
+        let soonest = Nanos::of_machine(now.machine_time()) + Nanos::micros(1);
+        let at = Nanos::of_machine(until).max(soonest);
+        if self.agent.wake_at.is_none_or(|before| at < before) {
+            self.agent.wake_at = Some(at);
+            self.agenda.at(at, Event::WakeAgent);
         }
     }
 
