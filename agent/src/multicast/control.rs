@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foghorn_multicast::{
@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::courtesy::Courtesy;
 use super::drive::Drive;
 use super::order::MulticastTerms;
 use super::start::StartRule;
@@ -92,6 +93,7 @@ pub(super) struct SessionHandle {
     commands: SyncSender<Command>,
     status: watch::Receiver<SessionStatus>,
     over: CancellationToken,
+    courtesy: Courtesy,
     /// How many distinct chunks the image has.
     pub(super) chunks: u32,
 }
@@ -115,6 +117,15 @@ impl SessionHandle {
     /// Whether it sends, and so needs its part of the budget.
     pub(super) fn is_busy(&self) -> bool {
         matches!(self.status.borrow().sender.phase, Phase::Sending | Phase::Settling)
+    }
+
+    /// Whether `bytes` may go to a client of this session now, and if not, how long that will take at least.
+    pub(super) fn may_fetch(&self, receiver: ReceiverId, bytes: u64) -> Result<(), Duration> {
+        let status = self.status.borrow();
+        if status.sender.phase == Phase::Sending && status.unicast.contains_key(&receiver) {
+            return self.courtesy.ask(bytes, status.sender.rate, Instant::now());
+        }
+        Ok(())
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -193,7 +204,7 @@ impl Opening {
         let drive = Drive::new(sender, socket, hears, terms.start, inbox, wanted, status_sender, cancel.clone());
         let span = tracing::info_span!("multicast", session = terms.session, group = %group);
         tasks.spawn_blocking(move || span.in_scope(|| drive.run()));
-        Ok(SessionHandle { commands, status, over: cancel, chunks: count })
+        Ok(SessionHandle { commands, status, over: cancel, courtesy: Courtesy::default(), chunks: count })
     }
 }
 

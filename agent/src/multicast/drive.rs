@@ -8,7 +8,7 @@ use foghorn_transport::multicast::{GroupSender, SessionTerms};
 use foghorn_types::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
 use super::burst::Burst;
 use super::control::{Command, News, SessionStatus, new_key};
@@ -135,6 +135,8 @@ impl Drive {
                     if reason.is_fault() {
                         self.sender.expel(receiver);
                     }
+                    // It will fetch at once, and is to leave the line to the others.
+                    self.show();
                 }
                 SenderAction::Drop { receiver } => {
                     info!(task = receiver.0, "a receiver fell silent, the others go on without it");
@@ -194,7 +196,19 @@ impl Drive {
     fn show(&mut self) {
         self.shown = Instant::now();
         let unicast = self.crew.unicast().clone();
-        self.status.send_replace(SessionStatus { sender: self.sender.status(), unicast });
+        let sender = self.sender.status();
+        trace!(
+            phase = ?sender.phase,
+            pass = sender.pass,
+            rate = %sender.rate,
+            payload = sender.payload_bytes,
+            wire = sender.wire_bytes,
+            repairs = sender.repair_bytes,
+            loss_ppm = ?sender.receivers.iter().map(|receiver| receiver.loss_ppm).collect::<Vec<_>>(),
+            socket_drops = sender.receivers.iter().map(|receiver| receiver.socket_drops).sum::<u64>(),
+            "status"
+        );
+        self.status.send_replace(SessionStatus { sender, unicast });
     }
 
     fn is_deserted(&mut self) -> bool {

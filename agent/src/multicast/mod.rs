@@ -6,6 +6,7 @@
 
 mod burst;
 mod control;
+mod courtesy;
 mod crew;
 mod drive;
 mod loader;
@@ -17,7 +18,7 @@ mod start;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foghorn_multicast::{InvalidConfig, Rate, ReceiverId, Report};
 use foghorn_proto::link::{MulticastReport, SessionProgress};
@@ -36,6 +37,12 @@ use crate::sessions::{LoadImageError, ServedImage};
 
 /// How long sessions may take to end once they were asked to.
 const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Who waits for the end of a stream looks so often whether it has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// No chunk waits longer for a stream: with very many outside it, none of them shall look as if it had stopped.
+const GIVE_WAY: Duration = Duration::from_secs(60);
 
 /// A session could not be opened; its clients go on by unicast.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +123,18 @@ impl Multicasts {
         info!(session = terms.session, group = %terms.group, "multicast session opened");
         self.sessions().insert(terms.session, Open { terms: terms.clone(), handle: handle.clone(), bound });
         Ok(handle)
+    }
+
+    /// Waits until `bytes` may go to this client beside the stream of its session. At once while it is in the session, or when
+    /// nothing is being sent.
+    pub(crate) async fn give_way(&self, session: u32, task: TaskId, bytes: u64) {
+        let began = Instant::now();
+        while began.elapsed() < GIVE_WAY
+            && let Some(handle) = self.present(session)
+        {
+            let Err(wait) = handle.may_fetch(ReceiverId(task.get()), bytes) else { return };
+            tokio::time::sleep(wait.min(LOOK_AGAIN)).await;
+        }
     }
 
     /// A client's report on how the session arrives. Lost when the session is busy; the next one says more.

@@ -14,6 +14,7 @@ use tracing::{error, warn};
 
 use super::Sessions;
 use super::budget::{Hold, SessionBudget};
+use super::order::Order;
 use super::progress::Meter;
 use super::served_image::ServedImage;
 use crate::multicast::MulticastTerms;
@@ -30,6 +31,8 @@ const REMEMBERED: usize = 16;
 pub(super) struct Deploy {
     sessions: Arc<Sessions>,
     task: TaskId,
+    /// Number of its multicast session, if it has one.
+    multicast: Option<u32>,
     image: Arc<ServedImage>,
     meter: Arc<Meter>,
     budget: SessionBudget,
@@ -43,9 +46,10 @@ struct Reading {
 }
 
 impl Deploy {
-    pub(super) fn new(sessions: Arc<Sessions>, task: TaskId, image: Arc<ServedImage>, meter: Arc<Meter>) -> Self {
+    pub(super) fn new(sessions: Arc<Sessions>, order: &Order, image: Arc<ServedImage>, meter: Arc<Meter>) -> Self {
         let budget = sessions.read_ahead.for_session();
-        Self { sessions, task, image, meter, budget }
+        let multicast = order.multicast.as_ref().map(|terms| terms.session);
+        Self { sessions, task: order.task, multicast, image, meter, budget }
     }
 
     pub(super) async fn send_manifest(self, reply: ManifestReply) -> Result<(), StreamError> {
@@ -110,10 +114,15 @@ impl Deploy {
         Ok(Reading { id, chunk, _hold: hold })
     }
 
+    /// Sends it when its turn has come: those who are outside their multicast session leave the line to those in it.
     async fn send(&self, lane: &mut ChunkSender, reading: Reading) -> Result<(), StreamError> {
         match reading.chunk {
             Ok(chunk) => {
-                self.meter.add_wire(chunk.compressed.len() as u64);
+                let bytes = chunk.compressed.len() as u64;
+                if let Some(session) = self.multicast {
+                    self.sessions.multicasts.give_way(session, self.task, bytes).await;
+                }
+                self.meter.add_wire(bytes);
                 lane.send(reading.id, chunk.plain_len, chunk.compressed).await
             }
             Err(problem) => {

@@ -86,7 +86,7 @@ async fn prepare(sessions: &Arc<Sessions>, order: &Order, meter: &Arc<Meter>, in
     match order.kind {
         OrderKind::Capture => Some(Work::Capture(Capture::new(sessions.clone(), order, meter.clone()))),
         OrderKind::Deploy { manifest } => match sessions.images.get(manifest).await {
-            Ok(image) => Some(Work::Deploy(Deploy::new(sessions.clone(), order.task, image, meter.clone()))),
+            Ok(image) => Some(Work::Deploy(Deploy::new(sessions.clone(), order, image, meter.clone()))),
             Err(problem) => {
                 warn!(peer = %incoming.peer, problem = %crate::chain(&problem), "cannot serve the image");
                 sessions.fail(order.task, crate::chain(&problem), true);

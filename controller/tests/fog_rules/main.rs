@@ -155,7 +155,8 @@ async fn creates_at_once_get_different_ids() {
         });
     }
     let ids: HashSet<u32> = requests.join_all().await.into_iter().collect();
-    assert_eq!(ids, (1..=12).collect());
+    // Not which ids: of those who find the memory empty while a block is being stored, one may reserve the block after it.
+    assert_eq!(ids.len(), 12, "{ids:?}");
 }
 
 #[tokio::test]
