@@ -40,7 +40,7 @@ const TICK_SENDING: Duration = Duration::from_millis(50);
 const TICK_FIRST: Duration = Duration::from_millis(5);
 const TICK_IDLE: Duration = Duration::from_millis(100);
 /// How often the probe goes out while a receiver has not heard the group.
-const PROBE_INTERVAL: Duration = Duration::from_millis(200);
+const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 /// How often receivers are looked after.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(20);
 /// How much is sent for each time the driver wakes.

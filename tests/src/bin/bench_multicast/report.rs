@@ -70,7 +70,8 @@ impl Row {
             "http_s": peer("http"),
             "over_line": thousandths(self.foghorn_seconds() / self.line_s),
             "wire_share": over(&|sent| sent.wire_bytes / self.payload),
-            "sender_cpu_s_per_gb": over(&|sent| sent.sender_cpu / (self.payload / 1e9)),
+            "sender_cpu_s_per_gb": over(&|sent| (sent.sender_cpu.user + sent.sender_cpu.system) / (self.payload / 1e9)),
+            "sender_user_s_per_gb": over(&|sent| sent.sender_cpu.user / (self.payload / 1e9)),
         })
     }
 }
@@ -89,7 +90,7 @@ pub(crate) fn to_json(rows: &[Row]) -> Value {
     json!({ "cases": rows.iter().map(Row::to_json).collect::<Vec<_>>() })
 }
 
-const HEADER: &str = "case             line   foghorn  (x line)   udpcast  with FEC      uftp      http   wire/payload   sender core-s/GB";
+const HEADER: &str = "case             line   foghorn  (x line)   udpcast  with FEC      uftp      http   wire/payload   sender core-s/GB (user)";
 
 /// One line of the table.
 pub(crate) fn line(row: &Row) -> String {
@@ -97,7 +98,7 @@ pub(crate) fn line(row: &Row) -> String {
     let seconds = |name: &str| json[name].as_f64().map_or("–".to_owned(), |value| format!("{value:.2}"));
     let share = |name: &str| json[name].as_f64().map_or("–".to_owned(), |value| format!("{value:.3}"));
     format!(
-        "{:<14} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>14} {:>18}",
+        "{:<14} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>14} {:>18} {:>6}",
         row.name,
         seconds("line_s"),
         seconds("foghorn_s"),
@@ -108,6 +109,7 @@ pub(crate) fn line(row: &Row) -> String {
         seconds("http_s"),
         share("wire_share"),
         share("sender_cpu_s_per_gb"),
+        share("sender_user_s_per_gb"),
     )
 }
 
