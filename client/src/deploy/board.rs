@@ -334,10 +334,11 @@ impl Board {
         self.states[number as usize] == State::Right
     }
 
-    /// Whether chunks are known to be missing that nobody fetches yet.
+    /// Whether there are chunks that nobody fetches yet and that are missing, or are to be fetched without a look at the disk.
     #[must_use]
     pub fn lacks_something(&self) -> bool {
-        !self.missing.is_empty()
+        let unseen = self.front < self.far && self.scan_first.is_empty() && self.decision() != Decision::Scan;
+        unseen || !self.missing.is_empty()
     }
 
     #[must_use]
@@ -411,6 +412,22 @@ mod tests {
         assert_eq!(board.claim_fetch(100), [9], "damaged chunks are fetched");
         board.stream_ends();
         assert_eq!(board.claim_fetch(200).len(), 97);
+    }
+
+    #[test]
+    fn a_session_is_worth_joining_again_on_a_blank_disk() {
+        let mut board = Board::new(1000, std::iter::empty(), 1);
+        for _ in 0..SAMPLE {
+            let number = board.claim_scan().unwrap();
+            board.scanned(number, false, 1 << 20, 0.001);
+        }
+        board.stream_begins();
+        board.stream_ends();
+        let known = board.claim_fetch(SAMPLE).len();
+        assert_eq!(known, SAMPLE, "what was found missing");
+        assert!(board.lacks_something(), "the rest, which nobody has looked at");
+        board.claim_fetch(1000);
+        assert!(!board.lacks_something());
     }
 
     #[test]

@@ -91,14 +91,16 @@ fn a_machine_that_is_cut_off_and_comes_back_ends_with_the_image() {
     let scenario = || -> Result<()> {
         let Some(mut lan) = lan(3, "200mbit", 48)? else { return Ok(()) };
         let mut machines = lan.room.machines(3)?;
-        let session = lan.room.session(&machines, json!({ "max_rate_bytes_per_second": 8_000_000 }))?;
+        let session = lan.room.session(&machines, json!({ "max_rate_bytes_per_second": 4_000_000 }))?;
         let begun = Instant::now();
         lan.start_all(&mut machines)?;
         lan.room.reached(session, &machines[0], 20)?;
         lan.lab.cut(1)?;
-        lan.room.reached(session, &machines[1], 60)?;
+        lan.room.reached(session, &machines[1], 40)?;
         lan.lab.heal(1)?;
         lan.finish_all(&mut machines, begun)?;
+        let joined = machines[0].log().matches("joining the multicast session").count();
+        ensure!(joined >= 2, "it did not come back to the session:\n{}", machines[0].log());
         Ok(())
     };
     scenario().unwrap();
