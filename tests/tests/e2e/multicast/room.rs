@@ -138,11 +138,6 @@ impl Room {
 }
 
 impl Machine {
-    /// What its client has written so far.
-    pub(crate) fn log(&self) -> String {
-        self.client.as_ref().map(Process::log).unwrap_or_default()
-    }
-
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.client.as_mut().context("the client was started")?.kill()
     }
