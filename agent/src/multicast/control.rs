@@ -128,6 +128,11 @@ impl SessionHandle {
         Ok(())
     }
 
+    /// Whether it has begun to send.
+    pub(super) fn has_started(&self) -> bool {
+        self.status.borrow().sender.phase != Phase::Waiting
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over.is_cancelled()
     }

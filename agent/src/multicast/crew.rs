@@ -18,6 +18,8 @@ struct Member {
 pub(super) struct Crew {
     members: BTreeMap<ReceiverId, Member>,
     arrived: BTreeSet<ReceiverId>,
+    /// Those of them that wanted nothing more.
+    done: BTreeSet<ReceiverId>,
     unicast: BTreeMap<ReceiverId, String>,
     last_join: Option<Instant>,
 }
@@ -26,6 +28,7 @@ impl Crew {
     pub(super) fn join(&mut self, receiver: ReceiverId, membership: u64, news: mpsc::Sender<News>) {
         self.members.insert(receiver, Member { membership, news });
         self.arrived.insert(receiver);
+        self.done.remove(&receiver);
         self.unicast.remove(&receiver);
         self.last_join = Some(Instant::now());
     }
@@ -52,7 +55,8 @@ impl Crew {
     pub(super) fn dismiss(&mut self, receiver: ReceiverId, news: News) {
         match &news {
             News::Demoted { reason, .. } => drop(self.unicast.insert(receiver, reason.clone())),
-            News::Over { .. } | News::Key(_) | News::Fetch(_) => {}
+            News::Over { .. } => drop(self.done.insert(receiver)),
+            News::Key(_) | News::Fetch(_) => {}
         }
         self.tell(receiver, news);
         self.members.remove(&receiver);
@@ -80,9 +84,10 @@ impl Crew {
         self.members.is_empty()
     }
 
-    /// Receivers that have come so far, also those that have left.
+    /// Receivers that have come so far, also those that have left. Those who are done do not count: the order does not wait
+    /// for them either.
     pub(super) fn arrived(&self) -> usize {
-        self.arrived.len()
+        self.arrived.len() - self.done.len()
     }
 
     /// Whether the latest to come had this long to hear the group.

@@ -32,6 +32,7 @@ use tracing::{info, warn};
 pub(crate) use self::order::MulticastTerms;
 
 use self::control::{Command, SessionHandle};
+use self::start::StartRule;
 use crate::disk::Disk;
 use crate::sessions::{LoadImageError, ServedImage};
 
@@ -69,6 +70,8 @@ pub(crate) struct Multicasts {
     /// What all sessions together may send; `None`: no bound.
     budget: Option<Rate>,
     sessions: Mutex<BTreeMap<u32, Open>>,
+    /// Sessions that have sent before and may be opened again: who comes back to one is not to wait for those who are done.
+    resumed: Mutex<BTreeSet<u32>>,
     /// One is opened at a time, so that clients that come together find the same one.
     opening: AsyncMutex<()>,
     tasks: TaskTracker,
@@ -85,11 +88,23 @@ struct Open {
 impl Multicasts {
     pub(crate) fn new(disk: Disk, budget: Option<Rate>) -> Self {
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
-        Self { disk, budget, sessions: Mutex::default(), opening: AsyncMutex::default(), tasks, cancel }
+        Self {
+            disk,
+            budget,
+            sessions: Mutex::default(),
+            resumed: Mutex::default(),
+            opening: AsyncMutex::default(),
+            tasks,
+            cancel,
+        }
     }
 
     fn sessions(&self) -> MutexGuard<'_, BTreeMap<u32, Open>> {
         self.sessions.lock().expect("no code panics while it holds the sessions")
+    }
+
+    fn resumed(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.resumed.lock().expect("no code panics while it holds the numbers of sessions")
     }
 
     fn present(&self, session: u32) -> Option<Arc<SessionHandle>> {
@@ -112,6 +127,10 @@ impl Multicasts {
             return Err(OpenSessionError::ShuttingDown);
         }
         let bound = bound(terms.max_rate, self.budget, self.sessions().len() + 1);
+        if self.sessions().get(&terms.session).is_some_and(|ended| ended.handle.has_started()) {
+            self.resumed().insert(terms.session);
+        }
+        let terms = &self.as_resumed(terms);
         let opening = control::Opening {
             terms: terms.clone(),
             image: image.clone(),
@@ -123,6 +142,12 @@ impl Multicasts {
         info!(session = terms.session, group = %terms.group, "multicast session opened");
         self.sessions().insert(terms.session, Open { terms: terms.clone(), handle: handle.clone(), bound });
         Ok(handle)
+    }
+
+    /// The terms, with nothing to wait for if the session has sent before.
+    fn as_resumed(&self, terms: &MulticastTerms) -> MulticastTerms {
+        let start = if self.resumed().contains(&terms.session) { StartRule::default() } else { terms.start };
+        MulticastTerms { start, ..terms.clone() }
     }
 
     /// Waits until `bytes` may go to this client beside the stream of its session. At once while it is in the session, or when
@@ -160,9 +185,13 @@ impl Multicasts {
     ) -> Vec<MulticastReport> {
         let wanted: BTreeSet<u32> = ordered.iter().map(|terms| terms.session).collect();
         let mut sessions = self.sessions();
+        self.resumed().retain(|session| wanted.contains(session));
         sessions.retain(|session, open| {
             let keep = wanted.contains(session) && !open.handle.is_over();
             if !keep {
+                if wanted.contains(session) && open.handle.has_started() {
+                    self.resumed().insert(*session);
+                }
                 open.handle.end();
                 info!(session, "multicast session ended");
             }
@@ -171,10 +200,11 @@ impl Multicasts {
         let busy = sessions.values().filter(|open| open.handle.is_busy()).count().max(1);
         for terms in ordered {
             let Some(open) = sessions.get_mut(&terms.session) else { continue };
+            let terms = self.as_resumed(terms);
             let bound = bound(terms.max_rate, self.budget, busy);
             if open.bound != bound || open.terms.start != terms.start {
                 open.handle.try_tell(Command::Settings { max_rate: bound, start: terms.start });
-                (open.bound, open.terms) = (bound, terms.clone());
+                (open.bound, open.terms) = (bound, terms);
             }
         }
         sessions.iter().map(|(session, open)| report::of(*session, &open.handle.status(), progress)).collect()

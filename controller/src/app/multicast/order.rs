@@ -69,6 +69,9 @@ fn start(
         Some(named) => named,
         None => here.len().try_into().unwrap_or(u32::MAX),
     };
+    // Whoever comes now, for instance after the node was restarted, does not wait for those who are done.
+    let done = here.iter().filter(|run| run.is_finished()).count();
+    let receivers = receivers.saturating_sub(u32::try_from(done).unwrap_or(u32::MAX));
     let wait = start.max_wait.or_else(|| rules.max_wait());
     let latest = first_there(tables, &here).zip(wait).map(|(first, wait)| first + wait);
     (receivers.max(1), None, latest)

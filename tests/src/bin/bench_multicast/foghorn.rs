@@ -15,7 +15,7 @@ use crate::case::{Case, Trouble};
 use crate::room::{LIMIT, same};
 
 /// Thousandths of the line that the session may take, headers included: what QUIC says beside it needs a little, too.
-const SHARE_OF_LINE: u64 = 996;
+const SHARE_OF_LINE: u64 = 990;
 
 /// Seconds of the agent's threads.
 #[derive(Clone, Copy)]
