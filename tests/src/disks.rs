@@ -291,6 +291,30 @@ pub fn blank(path: &Path, size: u64) -> Result<()> {
     Ok(())
 }
 
+/// Whether two files hold the same bytes.
+///
+/// # Errors
+/// When one of them cannot be read, or there is nothing to compare.
+pub fn same(one: &Path, other: &Path) -> Result<bool> {
+    let open = |path: &Path| File::open(path).with_context(|| path.display().to_string());
+    let (mut one, mut other) = (open(one)?, open(other)?);
+    ensure!(other.metadata()?.len() > 0, "nothing to compare with");
+    let mut pieces = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    loop {
+        let length = one.read(&mut pieces.0)?;
+        if length == 0 {
+            return Ok(true);
+        }
+        other.read_exact(&mut pieces.1[..length])?;
+        if pieces.0[..length] != pieces.1[..length] {
+            return Ok(false);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

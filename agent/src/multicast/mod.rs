@@ -70,8 +70,8 @@ pub(crate) struct Multicasts {
     /// What all sessions together may send; `None`: no bound.
     budget: Option<Rate>,
     sessions: Mutex<BTreeMap<u32, Open>>,
-    /// Sessions that have sent before and may be opened again: who comes back to one is not to wait for those who are done.
-    resumed: Mutex<BTreeSet<u32>>,
+    /// Ordered sessions that have begun to send. Who comes to one that was opened again is not to wait for those who are done.
+    started: Mutex<BTreeSet<u32>>,
     /// One is opened at a time, so that clients that come together find the same one.
     opening: AsyncMutex<()>,
     tasks: TaskTracker,
@@ -92,7 +92,7 @@ impl Multicasts {
             disk,
             budget,
             sessions: Mutex::default(),
-            resumed: Mutex::default(),
+            started: Mutex::default(),
             opening: AsyncMutex::default(),
             tasks,
             cancel,
@@ -103,8 +103,8 @@ impl Multicasts {
         self.sessions.lock().expect("no code panics while it holds the sessions")
     }
 
-    fn resumed(&self) -> MutexGuard<'_, BTreeSet<u32>> {
-        self.resumed.lock().expect("no code panics while it holds the numbers of sessions")
+    fn started(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.started.lock().expect("no code panics while it holds the numbers of sessions")
     }
 
     fn present(&self, session: u32) -> Option<Arc<SessionHandle>> {
@@ -127,10 +127,7 @@ impl Multicasts {
             return Err(OpenSessionError::ShuttingDown);
         }
         let bound = bound(terms.max_rate, self.budget, self.sessions().len() + 1);
-        if self.sessions().get(&terms.session).is_some_and(|ended| ended.handle.has_started()) {
-            self.resumed().insert(terms.session);
-        }
-        let terms = &self.as_resumed(terms);
+        let terms = &self.terms_now(terms);
         let opening = control::Opening {
             terms: terms.clone(),
             image: image.clone(),
@@ -144,9 +141,9 @@ impl Multicasts {
         Ok(handle)
     }
 
-    /// The terms, with nothing to wait for if the session has sent before.
-    fn as_resumed(&self, terms: &MulticastTerms) -> MulticastTerms {
-        let start = if self.resumed().contains(&terms.session) { StartRule::default() } else { terms.start };
+    /// The terms, with nothing to wait for if the session has begun before.
+    fn terms_now(&self, terms: &MulticastTerms) -> MulticastTerms {
+        let start = if self.started().contains(&terms.session) { StartRule::default() } else { terms.start };
         MulticastTerms { start, ..terms.clone() }
     }
 
@@ -185,13 +182,14 @@ impl Multicasts {
     ) -> Vec<MulticastReport> {
         let wanted: BTreeSet<u32> = ordered.iter().map(|terms| terms.session).collect();
         let mut sessions = self.sessions();
-        self.resumed().retain(|session| wanted.contains(session));
+        {
+            let mut started = self.started();
+            started.extend(sessions.iter().filter(|(_, open)| open.handle.has_started()).map(|(session, _)| *session));
+            started.retain(|session| wanted.contains(session));
+        }
         sessions.retain(|session, open| {
             let keep = wanted.contains(session) && !open.handle.is_over();
             if !keep {
-                if wanted.contains(session) && open.handle.has_started() {
-                    self.resumed().insert(*session);
-                }
                 open.handle.end();
                 info!(session, "multicast session ended");
             }
@@ -200,7 +198,7 @@ impl Multicasts {
         let busy = sessions.values().filter(|open| open.handle.is_busy()).count().max(1);
         for terms in ordered {
             let Some(open) = sessions.get_mut(&terms.session) else { continue };
-            let terms = self.as_resumed(terms);
+            let terms = self.terms_now(terms);
             let bound = bound(terms.max_rate, self.budget, busy);
             if open.bound != bound || open.terms.start != terms.start {
                 open.handle.try_tell(Command::Settings { max_rate: bound, start: terms.start });

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use foghorn_tests::disks;
+use foghorn_tests::disks::{self, same};
 use foghorn_tests::lab::{Lab, SERVER};
 use foghorn_tests::process::Process;
 use foghorn_tests::stack::{Engine, Options, Stack};
 use serde_json::json;
 
 use crate::case::{Case, Trouble};
-use crate::room::{LIMIT, same};
+use crate::room::LIMIT;
 
 /// Thousandths of the line that the session may take, headers included: what QUIC says beside it needs a little, too.
 const SHARE_OF_LINE: u64 = 990;

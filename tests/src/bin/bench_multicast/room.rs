@@ -1,14 +1,13 @@
 //! A room: the lab, a file to deliver in memory, and one run of each system.
 
 use std::cell::OnceCell;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use foghorn_tests::disks::{MIB, fill_random};
+use anyhow::Result;
+use foghorn_tests::disks::{MIB, fill_random, same};
 use foghorn_tests::lab::{Lab, OnServer, SERVER};
 use foghorn_tests::process::{Process, until};
 
@@ -119,25 +118,4 @@ fn wait_all(running: Vec<Process>, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
         process.wait(left).is_ok_and(|status| status.success())
     })
-}
-
-/// Whether two files hold the same bytes.
-pub(crate) fn same(one: &Path, other: &Path) -> Result<bool> {
-    let open = |path: &Path| File::open(path).with_context(|| path.display().to_string());
-    let (mut one, mut other) = (open(one)?, open(other)?);
-    ensure!(other.metadata()?.len() > 0, "nothing to compare with");
-    let mut pieces = (vec![0; 1 << 20], vec![0; 1 << 20]);
-    if one.metadata()?.len() != other.metadata()?.len() {
-        return Ok(false);
-    }
-    loop {
-        let length = one.read(&mut pieces.0)?;
-        if length == 0 {
-            return Ok(true);
-        }
-        other.read_exact(&mut pieces.1[..length])?;
-        if pieces.0[..length] != pieces.1[..length] {
-            return Ok(false);
-        }
-    }
 }

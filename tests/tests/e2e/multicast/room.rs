@@ -1,9 +1,8 @@
 //! An installation with an image, machines to deploy it to, and multicast sessions over REST.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -109,7 +108,7 @@ impl Room {
         let client = machine.client.as_mut().context("the client was started")?;
         let status = client.wait(within)?;
         ensure!(status.success(), "client {} ended with {status}:\n{}", machine.number, client.log());
-        ensure!(same(&machine.disk, &self.source)?, "disk {} is not what was sent", machine.number);
+        ensure!(disks::same(&machine.disk, &self.source)?, "disk {} is not what was sent", machine.number);
         Ok(Report(serde_json::from_slice(&fs::read(&machine.report)?)?))
     }
 
@@ -144,23 +143,5 @@ impl Machine {
 
     pub(crate) fn log(&self) -> String {
         self.client.as_ref().map(Process::log).unwrap_or_default()
-    }
-}
-
-fn same(one: &Path, other: &Path) -> Result<bool> {
-    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
-    if one.metadata()?.len() != other.metadata()?.len() {
-        return Ok(false);
-    }
-    let mut pieces = (vec![0; MIB as usize], vec![0; MIB as usize]);
-    loop {
-        let length = one.read(&mut pieces.0)?;
-        if length == 0 {
-            return Ok(true);
-        }
-        other.read_exact(&mut pieces.1[..length])?;
-        if pieces.0[..length] != pieces.1[..length] {
-            return Ok(false);
-        }
     }
 }
