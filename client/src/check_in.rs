@@ -3,6 +3,8 @@
 //! Blocking; run it on a thread of its own. The controller is known by the fingerprint in the token, so nothing has to be
 //! installed on the machine. Plain HTTP is taken only to loopback addresses.
 
+mod knock;
+
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -255,15 +257,15 @@ fn problem(text: &str) -> String {
 }
 
 fn http(tls: TlsConfig) -> ureq::Agent {
-    ureq::Agent::config_builder()
+    let config = ureq::Agent::config_builder()
         .tls_config(tls)
         .timeout_global(Some(TIMEOUT))
         .http_status_as_error(false)
         .max_redirects(0)
         // A proxy from the environment has no business between a machine and its controller.
         .proxy(None)
-        .build()
-        .into()
+        .build();
+    knock::agent(config)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A whole installation as processes: etcd or the embedded store, one controller, agents, clients.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::disks;
 use crate::process::{Process, free_port, free_udp_port, until};
 use crate::rest::Rest;
 use crate::tools::{find, foghorn};
@@ -277,6 +279,24 @@ impl Stack {
             );
             Ok((status["progress"]["bytes_done"].as_u64().unwrap_or(0) >= bytes).then_some(()))
         })
+    }
+
+    /// Flips one bit in the middle of the largest pack, which is inside some chunk's data.
+    pub fn damage_a_pack(&self) -> Result<()> {
+        let packs: Vec<PathBuf> = disks::files(&self.agents[0].state)?
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|end| end == "pack"))
+            .collect();
+        let largest = packs
+            .iter()
+            .max_by_key(|file| fs::metadata(file).map_or(0, |data| data.len()))
+            .context("no pack on the node")?;
+        let middle = fs::metadata(largest)?.len() / 2;
+        let file = fs::OpenOptions::new().read(true).write(true).open(largest)?;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, middle)?;
+        file.write_all_at(&[byte[0] ^ 0x10], middle)?;
+        Ok(())
     }
 
     /// Captures `disk` of a new host into a new image, to the end; gives (host, image).

@@ -52,6 +52,12 @@ pub(super) enum Command {
     Report {
         receiver: ReceiverId,
         report: Report,
+        /// Bytes that its connection has carried to it so far, headers included.
+        carried: u64,
+    },
+    /// So many bytes are about to go to a receiver that is not a member.
+    Beside {
+        bytes: u64,
     },
     /// With a reason when it goes on by unicast.
     Leave {
@@ -123,7 +129,8 @@ impl SessionHandle {
     pub(super) fn may_fetch(&self, receiver: ReceiverId, bytes: u64) -> Result<(), Duration> {
         let status = self.status.borrow();
         if status.sender.phase == Phase::Sending && status.unicast.contains_key(&receiver) {
-            return self.courtesy.ask(bytes, status.sender.rate, Instant::now());
+            self.courtesy.ask(bytes, status.sender.rate, Instant::now())?;
+            self.try_tell(Command::Beside { bytes });
         }
         Ok(())
     }

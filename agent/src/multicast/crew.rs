@@ -11,6 +11,8 @@ use super::control::News;
 struct Member {
     membership: u64,
     news: mpsc::Sender<News>,
+    /// Bytes that its connection had carried to it when it was last heard.
+    carried: Option<u64>,
 }
 
 /// See the module page.
@@ -26,7 +28,7 @@ pub(super) struct Crew {
 
 impl Crew {
     pub(super) fn join(&mut self, receiver: ReceiverId, membership: u64, news: mpsc::Sender<News>) {
-        self.members.insert(receiver, Member { membership, news });
+        self.members.insert(receiver, Member { membership, news, carried: None });
         self.arrived.insert(receiver);
         self.done.remove(&receiver);
         self.unicast.remove(&receiver);
@@ -60,6 +62,12 @@ impl Crew {
         }
         self.tell(receiver, news);
         self.members.remove(&receiver);
+    }
+
+    /// Its connection has carried so many bytes to the receiver by now; says how many since the last time.
+    pub(super) fn carried(&mut self, receiver: ReceiverId, total: u64) -> u64 {
+        let Some(member) = self.members.get_mut(&receiver) else { return 0 };
+        member.carried.replace(total).map_or(0, |before| total.saturating_sub(before))
     }
 
     pub(super) fn has_had_key(&self, receiver: ReceiverId) -> bool {

@@ -118,8 +118,9 @@ impl Drive {
 
     /// Does all that is due; returns when to look again. `None`: the session cannot go on.
     fn act(&mut self) -> Option<Time> {
+        // The clock is not asked for every packet: this ends when what the time allows has been sent.
+        let now = self.now();
         loop {
-            let now = self.now();
             match self.sender.poll(now) {
                 SenderAction::Send(packet) => {
                     if !self.burst.push(&packet, &mut self.sealer, &self.socket) {
@@ -243,7 +244,11 @@ impl Drive {
             }
             Command::Want { receiver, chunks } => self.sender.want(receiver, &chunks),
             Command::Have { receiver, chunks } => self.sender.have(receiver, &chunks),
-            Command::Report { receiver, report } => self.sender.report(receiver, &report, now),
+            Command::Report { receiver, report, carried } => {
+                self.sender.beside(self.crew.carried(receiver, carried));
+                self.sender.report(receiver, &report, now);
+            }
+            Command::Beside { bytes } => self.sender.beside(bytes),
             Command::Leave { receiver, membership, reason } => {
                 if let Some(reason) = &reason {
                     warn!(task = receiver.0, reason, "a receiver goes on by unicast");

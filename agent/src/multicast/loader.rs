@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use foghorn_multicast::{ChunkNumber, Unavailable};
+use foghorn_multicast::{ChunkNumber, ChunkSet, Unavailable};
 use foghorn_types::ChunkId;
 use futures_util::{StreamExt, pin_mut};
 use tokio::sync::mpsc;
@@ -28,7 +28,12 @@ pub(super) async fn load(
     cancel: CancellationToken,
 ) {
     let answering = async {
-        let reads = ReceiverStream::new(numbers).map(|number| read(&disk, &chunks, number)).buffered(READS);
+        // Receivers verify every chunk, so hashing it here as well would only cost time. What they reject is asked for again,
+        // and then it matters whether it is damaged here.
+        let mut read_before = ChunkSet::new();
+        let reads = ReceiverStream::new(numbers)
+            .map(|number| read(&disk, &chunks, number, !read_before.insert(number)))
+            .buffered(READS);
         pin_mut!(reads);
         while let Some(command) = reads.next().await {
             if !deliver(&commands, command).await {
@@ -40,11 +45,11 @@ pub(super) async fn load(
     drop(image);
 }
 
-async fn read(disk: &Disk, chunks: &[ChunkId], number: ChunkNumber) -> Command {
+async fn read(disk: &Disk, chunks: &[ChunkId], number: ChunkNumber, verify: bool) -> Command {
     let Some(id) = chunks.get(number.0 as usize).copied() else {
         return Command::Chunk { number, bytes: Err(Unavailable) };
     };
-    let bytes = match disk.run(move |store| store.read(id)).await {
+    let bytes = match disk.run(move |store| if verify { store.read(id) } else { store.read_unverified(id) }).await {
         Ok(chunk) => Ok(chunk.compressed),
         Err(problem) => {
             error!(chunk = %id, problem = %crate::chain(&problem), "a chunk of a multicast session cannot be read");

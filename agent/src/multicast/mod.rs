@@ -159,10 +159,11 @@ impl Multicasts {
         }
     }
 
-    /// A client's report on how the session arrives. Lost when the session is busy; the next one says more.
-    pub(crate) fn report(&self, session: u32, task: TaskId, report: Report) {
+    /// A client's report on how the session arrives, and how many bytes its connection has carried to it, headers included.
+    /// Lost when the session is busy; the next one says more.
+    pub(crate) fn report(&self, session: u32, task: TaskId, report: Report, carried: u64) {
         if let Some(handle) = self.present(session) {
-            handle.try_tell(Command::Report { receiver: ReceiverId(task.get()), report });
+            handle.try_tell(Command::Report { receiver: ReceiverId(task.get()), report, carried });
         }
     }
 

@@ -109,7 +109,7 @@ impl Connection {
                     }
                 }
                 request = session.next_request() => match request {
-                    Ok(request) => self.handle(request),
+                    Ok(request) => self.handle(request, &session),
                     Err(reason) => break Left::ByClient(reason),
                 },
             }
@@ -134,14 +134,14 @@ impl Connection {
         }
     }
 
-    fn handle(&mut self, request: Request) {
+    fn handle(&mut self, request: Request, session: &Session) {
         if let Request::Progress(progress) = request {
             self.meter.client_says(to_report(progress));
             return;
         }
         if let Request::MulticastReport(report) = request {
             if let Some(terms) = &self.order.multicast {
-                self.sessions.multicasts.report(terms.session, self.order.task, report);
+                self.sessions.multicasts.report(terms.session, self.order.task, report, session.carried());
             }
             return;
         }

@@ -7,6 +7,7 @@ use foghorn_types::{ChunkId, ImageId, ManifestId};
 
 use crate::index::{Entry, IndexError};
 use crate::manifests::{ListManifestsError, ReadManifestError, data_chunks};
+use crate::pack::ScanDepth;
 use crate::problem::ChunkProblem;
 use crate::read::ReadChunkError;
 use crate::store::Store;
@@ -128,7 +129,7 @@ impl<'a> Round<'a> {
     }
 
     fn check(&mut self, id: ChunkId, listed: Option<Entry>) -> Option<ChunkProblem> {
-        match self.store.fetch(id) {
+        match self.store.fetch(id, ScanDepth::Contents) {
             Ok((entry, stored)) => {
                 let problem = self.verifier.verify(id, entry.plain_len, &stored).err()?;
                 self.store.mark_damaged(id, entry.pack, entry.offset);

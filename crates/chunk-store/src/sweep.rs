@@ -220,7 +220,9 @@ impl Store {
             while bytes < COPY_BATCH {
                 let Some(found) = scan.next().map_err(|error| self.pack_failed(Some(pack), error))? else { break };
                 if self.index.read(|index| index.get(&found.header.id))?.is_some_and(|e| e.is_at(pack, found.offset)) {
-                    let Ok((header, stored)) = read_record(&file, found.offset, found.header.stored_len) else {
+                    let Ok((header, stored)) =
+                        read_record(&file, found.offset, found.header.stored_len, ScanDepth::Contents)
+                    else {
                         warn!(pack, chunk = %found.header.id, "a pack with a damaged chunk is not cleaned");
                         return Ok(None);
                     };

@@ -91,6 +91,24 @@ fn a_flipped_bit_is_named_by_read_and_healed_by_a_new_put() {
 }
 
 #[test]
+fn who_verifies_for_himself_gets_what_is_there_but_never_another_chunk() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let all = chunks(0..5);
+    store.put_batch(&all).unwrap();
+    flip(dir.path(), &all[2].compressed, 20);
+    flip(dir.path(), all[3].id.as_bytes(), 3);
+
+    assert_eq!(store.read_unverified(all[1].id).unwrap().compressed, all[1].compressed);
+    let damaged = store.read_unverified(all[2].id).unwrap().compressed;
+    assert!(damaged.len() == all[2].compressed.len() && damaged != all[2].compressed);
+    match store.read_unverified(all[3].id) {
+        Err(ReadChunkError::Damaged { id, problem: ChunkProblem::Header, .. }) => assert_eq!(id, all[3].id),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_scrub_names_damaged_chunks_and_their_images() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());

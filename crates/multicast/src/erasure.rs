@@ -16,8 +16,10 @@ type Block = [u8; 64];
 const LANES: usize = 32;
 
 /// Solves groups with few losses; keeps its working memory.
+#[derive(Default)]
 pub(crate) struct ErasureSolver {
-    engine: DefaultEngine,
+    /// Made when the first symbol is missing: its tables take tens of milliseconds, just when a whole room starts.
+    engine: Option<DefaultEngine>,
     encoder: Option<ReedSolomonEncoder>,
     /// How many data symbols `coefficients` is for.
     data_symbols: usize,
@@ -27,20 +29,6 @@ pub(crate) struct ErasureSolver {
     differences: Vec<Block>,
     product: Vec<Block>,
     restored: Vec<Block>,
-}
-
-impl Default for ErasureSolver {
-    fn default() -> Self {
-        Self {
-            engine: DefaultEngine::new(),
-            encoder: None,
-            data_symbols: 0,
-            coefficients: Vec::new(),
-            differences: Vec::new(),
-            product: Vec::new(),
-            restored: Vec::new(),
-        }
-    }
 }
 
 impl std::fmt::Debug for ErasureSolver {
@@ -85,6 +73,7 @@ impl ErasureSolver {
         }
         let inverse = invert(&mut matrix, count);
         let log = &tables::get_exp_log().log;
+        let engine = self.engine.get_or_insert_with(DefaultEngine::new);
         for (row, index) in inverse.chunks_exact(count).zip(missing) {
             self.restored.clear();
             self.restored.resize(blocks, [0; 64]);
@@ -92,7 +81,7 @@ impl ErasureSolver {
                 if *factor != 0 {
                     self.product.clear();
                     self.product.extend_from_slice(difference);
-                    self.engine.mul(&mut self.product, log[usize::from(*factor)]);
+                    engine.mul(&mut self.product, log[usize::from(*factor)]);
                     utils::xor(&mut self.restored, &self.product);
                 }
             }

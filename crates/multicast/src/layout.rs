@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::chunks::ChunkNumber;
 use crate::cursor::{Cursor, Malformed};
+use crate::rope::Rope;
 
 /// Bytes of the table before its first segment.
 pub(crate) const TABLE_HEAD: usize = 2;
@@ -58,23 +59,21 @@ impl Packer {
         length
     }
 
-    /// Fills `out` with the group's bytes, a whole number of symbols, and gives its first chunk. Leaves an empty group behind.
-    pub(crate) fn finish(&mut self, symbol_size: usize, out: &mut Vec<u8>) -> ChunkNumber {
+    /// The group's bytes, a whole number of symbols, and its first chunk. Leaves an empty group behind.
+    pub(crate) fn finish(&mut self, symbol_size: usize) -> (Rope, ChunkNumber) {
         let parts = std::mem::take(&mut self.parts);
-        out.clear();
-        out.reserve_exact(self.used.next_multiple_of(symbol_size));
-        out.extend_from_slice(&(parts.len() as u16).to_le_bytes());
+        let mut table = Vec::with_capacity(TABLE_HEAD + parts.len() * TABLE_ENTRY);
+        table.extend_from_slice(&(parts.len() as u16).to_le_bytes());
         for (segment, _) in &parts {
             for number in [segment.chunk.0, segment.total, segment.offset, segment.length] {
-                out.extend_from_slice(&number.to_le_bytes());
+                table.extend_from_slice(&number.to_le_bytes());
             }
         }
-        for (_, bytes) in &parts {
-            out.extend_from_slice(bytes);
-        }
-        out.resize(self.used.next_multiple_of(symbol_size), 0);
+        let first = parts.first().map_or(ChunkNumber(0), |(segment, _)| segment.chunk);
+        let pieces = std::iter::once(table.into()).chain(parts.into_iter().map(|(_, bytes)| bytes));
+        let rope = Rope::new(pieces, self.used.next_multiple_of(symbol_size));
         self.used = TABLE_HEAD;
-        parts.first().map_or(ChunkNumber(0), |(segment, _)| segment.chunk)
+        (rope, first)
     }
 }
 
@@ -131,10 +130,11 @@ mod tests {
         let chunks: Vec<Bytes> = [100, 5000, 1, 300].map(|size| (0..size).map(|n| n as u8).collect()).into();
         let (mut packer, mut found) = (Packer::new(10 * 64), vec![Vec::new(); 4]);
         let mut unpack = |packer: &mut Packer| {
-            let mut bytes = Vec::new();
-            let first = packer.finish(64, &mut bytes);
+            let (rope, first) = packer.finish(64);
+            let mut scratch = Vec::new();
+            let bytes = rope.slice(0, rope.len(), &mut scratch);
             assert!(bytes.len() % 64 == 0 && bytes.len() <= 640);
-            let table = read_table(&bytes, bytes.len(), 4).unwrap().unwrap();
+            let table = read_table(bytes, bytes.len(), 4).unwrap().unwrap();
             assert_eq!(table[0].0.chunk, first);
             assert_eq!(read_table(&bytes[..TABLE_HEAD], bytes.len(), 4), Ok(None));
             for (segment, at) in table {

@@ -26,6 +26,7 @@ mod rate;
 mod receiver;
 mod replay;
 mod report;
+mod rope;
 mod seal;
 mod sender;
 mod time;

@@ -33,10 +33,12 @@ fn group_and_parity() {
     let chunk: Bytes = (0..40).collect();
     assert_eq!(packer.push(ChunkNumber(7), &Bytes::from_static(b"seven"), 0), 5);
     assert_eq!(packer.push(ChunkNumber(9), &chunk, 0), 40);
-    let mut data = Vec::new();
-    assert_eq!(packer.finish(32, &mut data), ChunkNumber(7));
-    check("group", &data);
-    let parity = ParityEncoder::default().encode(&data, 32, 2);
+    let (rope, first) = packer.finish(32);
+    assert_eq!(first, ChunkNumber(7));
+    let parity = ParityEncoder::default().encode(&rope, 32, 2, &mut Vec::new());
+    let mut scratch = Vec::new();
+    let data = rope.slice(0, rope.len(), &mut scratch);
+    check("group", data);
     check("parity symbol 0", &parity[..32]);
     check("parity symbol 1", &parity[32..]);
     let payload = &data[..32];

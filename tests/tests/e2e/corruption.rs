@@ -1,9 +1,6 @@
 //! Flipped bits, in the store and on the wire: found, named, and never written as good.
 
-use std::fs;
 use std::net::UdpSocket;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,24 +21,6 @@ on_both_engines! {
 const MAC_A: &str = "52:54:00:00:03:0a";
 const MAC_B: &str = "52:54:00:00:03:0b";
 
-/// Flips one bit in the middle of the largest pack, which is inside some chunk's data.
-fn damage_a_pack(stack: &Stack) -> Result<()> {
-    let packs: Vec<PathBuf> = disks::files(&stack.agents[0].state)?
-        .into_iter()
-        .filter(|file| file.extension().is_some_and(|end| end == "pack"))
-        .collect();
-    let largest = packs
-        .iter()
-        .max_by_key(|file| fs::metadata(file).map_or(0, |data| data.len()))
-        .context("no pack on the node")?;
-    let middle = fs::metadata(largest)?.len() / 2;
-    let file = fs::OpenOptions::new().read(true).write(true).open(largest)?;
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, middle)?;
-    file.write_all_at(&[byte[0] ^ 0x10], middle)?;
-    Ok(())
-}
-
 fn job(stack: &Stack, path: &str) -> Result<serde_json::Value> {
     let job = stack.rest.post(path, &json!({}))?.ok()?["job"].as_u64().context("a job number")?;
     until("the end of the job", PATIENCE, || {
@@ -55,7 +34,7 @@ fn a_flipped_bit_in_the_store(engine: Engine) -> Result<()> {
     let golden = disks::make_gpt(&stack.folder().join("golden"), 96 * MIB, 512, &[(Kind::Raw, 90)], 31)?;
     let (host, image) = stack.capture("golden", MAC_A, &golden.path)?;
     ensure!(job(&stack, &format!("/foghorn/v1/images/{image}/verify"))?["damaged"] == json!([]));
-    damage_a_pack(&stack)?;
+    stack.damage_a_pack()?;
 
     // A deploy fails, loudly, and the disk does not look whole.
     let target = stack.folder().join("target");

@@ -76,6 +76,7 @@ impl Listen {
         mut from_agent: mpsc::Receiver<FromAgent>,
         stop: &CancellationToken,
     ) {
+        tracing::debug!(group = self.group, "listening");
         while !stop.is_cancelled() && !self.shared.stop.is_cancelled() {
             self.hear_agent(&mut from_agent);
             self.hear_board();
@@ -119,6 +120,7 @@ impl Listen {
         }
         if !self.heard && self.opener.counts().opened > 0 {
             self.heard = true;
+            tracing::debug!(group = self.group, "the group is heard");
             self.shared.progress.set_path(Path::Multicast);
         }
         Ok(())

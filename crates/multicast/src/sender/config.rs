@@ -16,6 +16,12 @@ pub enum IpVersion {
 }
 
 impl IpVersion {
+    /// Bytes of the Ethernet, IP and UDP headers.
+    #[must_use]
+    pub const fn frame_headers(self) -> usize {
+        14 + self.headers()
+    }
+
     /// Bytes of the IP and UDP headers.
     #[must_use]
     pub const fn headers(self) -> usize {
@@ -83,7 +89,7 @@ impl SenderConfig {
             chunks,
             symbol_size,
             data_symbols: MAX_DATA_SYMBOLS as u8,
-            packet_overhead: 14 + ip.headers() as u32,
+            packet_overhead: ip.frame_headers() as u32,
             max_rate: None,
             first_rate: Rate::from_megabits(20),
             floor: Floor::Share(500_000),

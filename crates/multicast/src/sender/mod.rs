@@ -39,12 +39,17 @@ const TICK_SENDING: Duration = Duration::from_millis(50);
 /// How soon the first ticks after a pause follow each other; each gap is twice the last, up to [`TICK_IDLE`].
 const TICK_FIRST: Duration = Duration::from_millis(5);
 const TICK_IDLE: Duration = Duration::from_millis(100);
-/// How often the probe goes out while a receiver has not heard the group.
-const PROBE_INTERVAL: Duration = Duration::from_millis(50);
+/// How soon the probe goes out again while a receiver has not heard the group: one that has just joined needs a moment to tell
+/// the network. Each gap is twice the last, up to [`PROBE_IDLE`].
+const PROBE_FIRST: Duration = Duration::from_millis(5);
+const PROBE_IDLE: Duration = Duration::from_millis(50);
 /// How often receivers are looked after.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(20);
-/// How much is sent for each time the driver wakes.
-const QUANTUM: Duration = Duration::from_millis(1);
+/// How much is sent for each time the driver wakes: what the kernel takes in one call, as far as that is no longer than
+/// the second and no shorter than the first of these.
+const QUANTUM_BYTES: u64 = 60_000;
+const QUANTUM_LEAST: Duration = Duration::from_millis(1);
+const QUANTUM_MOST: Duration = Duration::from_millis(4);
 /// Packet numbers begin here: zero means "none yet" in reports.
 const FIRST_SEQUENCE: u64 = 1;
 
@@ -92,6 +97,7 @@ pub struct Sender {
     tick_at: Time,
     tick_gap: Duration,
     probe_at: Time,
+    probe_gap: Duration,
     upkeep_at: Time,
     /// Number of the first packet after the pass, and when that was.
     settling: (u64, Time),
@@ -123,6 +129,7 @@ impl Sender {
             tick_at: now,
             tick_gap: TICK_FIRST,
             probe_at: now,
+            probe_gap: PROBE_FIRST,
             upkeep_at: now,
             settling: (0, now),
             wire_bytes: 0,
@@ -146,7 +153,7 @@ impl Sender {
     pub fn join(&mut self, receiver: ReceiverId, wants: ChunkSet, now: Time) -> Result<(), JoinError> {
         let credit = repair::first_credit(self.config.data_symbols, self.members.len());
         self.members.join(receiver, wants, (credit, self.fresh), now)?;
-        self.probe_at = now;
+        (self.probe_at, self.probe_gap) = (now, PROBE_FIRST);
         self.tick_soon(now);
         if self.phase == Phase::Over {
             self.begin_pass(1, None, now);
@@ -209,6 +216,12 @@ impl Sender {
     pub fn set_max_rate(&mut self, max: Option<Rate>, now: Time) {
         self.rate.set_max(max, now);
         self.pacer.set_rate(self.rate.rate(), now);
+    }
+
+    /// So many bytes, headers included, have gone to the session's receivers beside the stream. The stream leaves them room on
+    /// the line, up to a fiftieth of its own.
+    pub fn beside(&mut self, bytes: u64) {
+        self.pacer.beside(bytes);
     }
 
     /// How the session is doing.
@@ -287,13 +300,15 @@ impl Sender {
         }
         if !self.pacer.is_open(now) {
             self.was_held = true;
-            return Next::Wait(self.pacer.opens_at(QUANTUM).min(self.upkeep_at));
+            let quantum = self.pacer.rate().time_for(QUANTUM_BYTES).clamp(QUANTUM_LEAST, QUANTUM_MOST);
+            return Next::Wait(self.pacer.opens_at(quantum).min(self.upkeep_at));
         }
         if now >= self.tick_at {
             return Next::Tick(self.make_tick(now));
         }
         if now >= self.probe_at {
-            self.probe_at = now + PROBE_INTERVAL;
+            self.probe_at = now + self.probe_gap;
+            self.probe_gap = (self.probe_gap * 2).min(PROBE_IDLE);
             if self.members.iter().any(|(_, member)| !member.hears()) {
                 return Next::Probe;
             }
@@ -317,9 +332,7 @@ impl Sender {
         if self.phase != Phase::Sending {
             return None;
         }
-        let mut data = self.window.buffer();
-        let Some(first_chunk) = self.source.next_group(&self.members, &mut data) else {
-            self.window.give_back(data);
+        let Some((data, first_chunk)) = self.source.next_group(&self.members) else {
             if self.source.is_empty() {
                 self.settle(now);
             }

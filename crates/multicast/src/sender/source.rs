@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::members::Members;
 use crate::chunks::{ChunkNumber, ChunkSet};
 use crate::layout::{MAX_CHUNK_BYTES, Packer};
+use crate::rope::Rope;
 
 #[derive(Debug)]
 enum Slot {
@@ -94,9 +95,8 @@ impl Source {
         }
     }
 
-    /// Fills `out` with the next group and gives its first chunk, when there are bytes for a full one, or when the pass has
-    /// no more.
-    pub(super) fn next_group(&mut self, members: &Members, out: &mut Vec<u8>) -> Option<ChunkNumber> {
+    /// The next group and its first chunk, when there are bytes for a full one, or when the pass has no more.
+    pub(super) fn next_group(&mut self, members: &Members) -> Option<(Rope, ChunkNumber)> {
         while !self.packer.is_full() {
             match self.slots.front() {
                 Some(Slot::Ready(number, bytes)) => {
@@ -121,7 +121,7 @@ impl Source {
             }
         }
         let finished = self.packer.is_full() || (self.is_exhausted() && !self.packer.is_empty());
-        finished.then(|| self.packer.finish(self.symbol_size, out))
+        finished.then(|| self.packer.finish(self.symbol_size))
     }
 
     /// The pass has no more chunks: the group made next is its last one.

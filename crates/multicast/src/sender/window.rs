@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::chunks::ChunkNumber;
 use crate::packet::{GroupNumber, Symbol};
 use crate::parity::{PARITY_SYMBOLS, ParityEncoder};
+use crate::rope::Rope;
 use crate::time::Time;
 
 /// Parity symbols are made in multiples of this: few groups need more, and encoding again costs little.
@@ -16,7 +17,7 @@ pub(super) struct Group {
     number: u32,
     pass: u8,
     first_chunk: ChunkNumber,
-    data: Vec<u8>,
+    data: Rope,
     /// The first parity symbols, as many as were wanted and some more.
     parity: Vec<u8>,
     data_symbols: u8,
@@ -96,8 +97,8 @@ pub(super) struct Window {
     limit: usize,
     memory: usize,
     encoder: ParityEncoder,
-    /// Buffer of the last group that fell out, for the next one.
-    spare: Vec<u8>,
+    /// For symbols that lie in several pieces.
+    scratch: Vec<u8>,
     /// Groups with demand; each once.
     repair_queue: VecDeque<u32>,
 }
@@ -111,13 +112,13 @@ impl Window {
             limit,
             memory: 0,
             encoder: ParityEncoder::default(),
-            spare: Vec::new(),
+            scratch: Vec::new(),
             repair_queue: VecDeque::new(),
         }
     }
 
     /// Adds a group to be sent. `data` is a whole number of symbols. Old groups fall out when the memory is full.
-    pub(super) fn push(&mut self, data: Vec<u8>, first_chunk: ChunkNumber, pass: u8, proactive: u8) {
+    pub(super) fn push(&mut self, data: Rope, first_chunk: ChunkNumber, pass: u8, proactive: u8) {
         let data_symbols = (data.len() / self.symbol_size) as u8;
         self.memory += data.len();
         self.groups.push_back(Group {
@@ -138,18 +139,7 @@ impl Window {
         while self.memory > self.limit && self.groups.len() > 1 {
             let Some(group) = self.groups.pop_front() else { break };
             self.memory -= group.memory();
-            self.spare = group.data;
         }
-    }
-
-    /// A buffer for the next group's bytes.
-    pub(super) fn buffer(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.spare)
-    }
-
-    /// The buffer was not needed.
-    pub(super) fn give_back(&mut self, buffer: Vec<u8>) {
-        self.spare = buffer;
     }
 
     /// Bytes held.
@@ -226,13 +216,13 @@ impl Window {
         if chosen.is_parity && group.parity.len() < (index - data_symbols + 1) * size {
             let wanted = (index - data_symbols + 1).next_multiple_of(PARITY_STEP).min(PARITY_SYMBOLS);
             self.memory -= group.parity.len();
-            group.parity = self.encoder.encode(&group.data, size, wanted);
+            group.parity = self.encoder.encode(&group.data, size, wanted, &mut self.scratch);
             self.memory += group.parity.len();
         }
         let payload = if chosen.is_parity {
             &group.parity[(index - data_symbols) * size..][..size]
         } else {
-            &group.data[index * size..][..size]
+            group.data.slice(index * size, size, &mut self.scratch)
         };
         Some(Symbol {
             group: GroupNumber(group.number),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use foghorn_multicast::Report;
+use foghorn_multicast::{IpVersion, Report};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -85,6 +85,15 @@ impl Session {
     #[must_use]
     pub fn local_ip(&self) -> Option<IpAddr> {
         self.guest.link.connection.local_ip()
+    }
+
+    /// Bytes sent so far as they are on an Ethernet, headers included.
+    #[must_use]
+    pub fn carried(&self) -> u64 {
+        let connection = &self.guest.link.connection;
+        let ip = if connection.remote_address().ip().to_canonical().is_ipv4() { IpVersion::V4 } else { IpVersion::V6 };
+        let sent = connection.stats().udp_tx;
+        sent.bytes + sent.datagrams * ip.frame_headers() as u64
     }
 
     /// Bytes of UDP payload received and sent so far.

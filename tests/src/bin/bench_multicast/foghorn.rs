@@ -14,9 +14,6 @@ use serde_json::json;
 use crate::case::{Case, Trouble};
 use crate::room::LIMIT;
 
-/// Thousandths of the line that the session may take, headers included: what QUIC says beside it needs a little, too.
-const SHARE_OF_LINE: u64 = 990;
-
 /// Seconds of the agent's threads.
 #[derive(Clone, Copy)]
 pub(crate) struct Cpu {
@@ -62,7 +59,7 @@ impl Installation {
         let group = self.group(case, &machines)?;
         // Whoever comes late is not waited for, and a room is not started with less than the rest.
         let there = case.clients - usize::from(case.trouble == Trouble::Late);
-        let bytes_per_second = case.rate.mbit() * 1_000_000 / 8 * SHARE_OF_LINE / 1000;
+        let bytes_per_second = case.rate.mbit() * 1_000_000 / 8;
         let body = json!({ "group": group, "start_receivers": there, "max_rate_bytes_per_second": bytes_per_second });
         self.stack.rest.post("/foghorn/v1/multicast-sessions", &body)?.ok()?;
         let sent = self.run(lab, case, &machines, size >> 20)?;

@@ -20,6 +20,27 @@ fn a_machine_with_an_earlier_image_takes_only_what_differs() {
     differences_only().unwrap();
 }
 
+#[test]
+fn a_chunk_that_is_damaged_on_the_node_is_named_and_never_taken_for_good() {
+    damaged_on_the_node().unwrap();
+}
+
+/// The sender leaves it to the receivers to verify: both reject the chunk, and when it is read again its damage is found.
+fn damaged_on_the_node() -> Result<()> {
+    let mut room = Room::new(Stack::start_with(Engine::Embedded, &Options::default())?, 24)?;
+    let mut machines = [room.machine(1)?, room.machine(2)?];
+    room.stack.damage_a_pack()?;
+    room.session(&machines, json!({}))?;
+    for machine in &mut machines {
+        room.start(machine, None)?;
+    }
+    for machine in &mut machines {
+        let log = room.fail(machine)?;
+        ensure!(log.contains("damaged"), "the log does not say why:\n{log}");
+    }
+    Ok(())
+}
+
 fn two_machines_take_one_stream(engine: Engine) -> Result<()> {
     let stack = Stack::start_with(engine, &Options::default())?;
     let mut room = Room::new(stack, 24)?;

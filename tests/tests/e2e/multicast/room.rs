@@ -112,6 +112,15 @@ impl Room {
         Ok(Report(serde_json::from_slice(&fs::read(&machine.report)?)?))
     }
 
+    /// Waits for the machine's client, which must fail and leave a disk that does not hold the image; gives its log.
+    pub(crate) fn fail(&self, machine: &mut Machine) -> Result<String> {
+        let client = machine.client.as_mut().context("the client was started")?;
+        let status = client.wait(PATIENCE)?;
+        ensure!(status.code() == Some(1), "client {} ended with {status}:\n{}", machine.number, client.log());
+        ensure!(!disks::same(&machine.disk, &self.source)?, "disk {} holds the image all the same", machine.number);
+        Ok(client.log())
+    }
+
     pub(crate) fn status(&self, session: u64) -> Result<Value> {
         self.stack.rest.get(&format!("/foghorn/v1/multicast-sessions/{session}"))?.ok()
     }
