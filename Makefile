@@ -72,7 +72,7 @@ bench-rest: setup ## Measure the REST API on both engines, at 1,000 and 100,000 
 	$(CARGO) build --locked --release -p foghorn-controller -p foghorn-tests --bins
 	$(CARGO_TARGET_DIR)/release/bench-rest
 
-bench-multicast: setup ## Compare multicast with udpcast, UFTP and nginx on a LAN of namespaces (root; RUNS=5, MIB=256)
+bench-multicast: setup ## Compare multicast with udpcast, UFTP and nginx on a LAN of namespaces (root; RUNS=5, PEER_RUNS=RUNS, MIB=256)
 	$(CARGO) build --locked --release --workspace --bins
 	$(CARGO_TARGET_DIR)/release/bench-multicast
 

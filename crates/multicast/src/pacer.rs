@@ -14,6 +14,8 @@ pub(crate) struct Pacer {
     /// Millionths of a byte, so that no rounding is lost.
     tokens: i128,
     filled: Time,
+    /// Tokens above the burst, which come back slowly.
+    arrears: i128,
     /// Bytes that went over the same line and that the stream has not given way to yet.
     beside: u64,
 }
@@ -26,12 +28,16 @@ const LEEWAY_PPM: i128 = 1000;
 const BESIDE_PPM: u64 = 20_000;
 /// No more than this is remembered of what was said beside the stream: a chunk for one who left it, and some.
 const MOST_BESIDE: u64 = 2 << 20;
+/// What a driver was late for beyond its burst is made up for as long as it is no more than this, a little faster than the
+/// rate: a busy machine is late by tens of milliseconds now and then, and the line was idle meanwhile.
+const ARREARS: Duration = Duration::from_millis(40);
+const FASTER: i128 = 8;
 /// No burst is smaller: two of the largest batches that the kernel takes at once.
 const SMALLEST_BURST: u64 = 3200;
 
 impl Pacer {
     pub(crate) fn new(rate: Rate, catch_up: Duration, now: Time) -> Self {
-        Self { rate, catch_up, tokens: 0, filled: now, beside: 0 }
+        Self { rate, catch_up, tokens: 0, filled: now, arrears: 0, beside: 0 }
     }
 
     pub(crate) const fn rate(&self) -> Rate {
@@ -43,6 +49,7 @@ impl Pacer {
         self.fill(now);
         self.rate = rate;
         self.tokens = self.tokens.min(self.burst());
+        self.arrears = 0;
     }
 
     /// Whether a packet may go now. One that is sent must be told by [`sent`](Self::sent).
@@ -77,7 +84,11 @@ impl Pacer {
     fn fill(&mut self, now: Time) {
         let passed = now.since(self.filled).as_micros() as i128;
         let gained = i128::from(self.rate.bytes_per_second()) * passed;
-        self.tokens = (self.tokens + gained).min(self.burst());
+        let back = self.arrears.min(gained / FASTER);
+        let tokens = self.tokens + gained + back;
+        self.tokens = tokens.min(self.burst());
+        let most = i128::from(self.rate.bytes_in(ARREARS)) * SCALE;
+        self.arrears = (self.arrears - back + tokens - self.tokens).min(most);
         self.filled = self.filled.max(now);
     }
 }
@@ -124,6 +135,27 @@ mod tests {
         assert!((0.997..1.001).contains(&share(0)), "{}", share(0));
         assert!((0.987..0.991).contains(&share(10_000)), "{}", share(10_000));
         assert!((0.977..0.981).contains(&share(500_000)), "{}", share(500_000));
+    }
+
+    #[test]
+    fn makes_up_for_hiccups() {
+        let (rate, second) = (Rate::from_megabits(200), Duration::from_secs(1));
+        let (mut now, mut bytes) = (Time::default(), 0);
+        let mut pacer = Pacer::new(rate, Duration::from_millis(5), now);
+        let mut hiccup_at = Time::default() + Duration::from_millis(100);
+        while now.since(Time::default()) < second {
+            while pacer.is_open(now) {
+                pacer.sent(1514);
+                bytes += 1514;
+            }
+            now = pacer.opens_at(Duration::from_millis(1));
+            if now >= hiccup_at {
+                now = now + Duration::from_millis(25);
+                hiccup_at = now + Duration::from_millis(275);
+            }
+        }
+        let share = bytes as f64 / rate.bytes_per_second() as f64;
+        assert!((0.993..1.001).contains(&share), "{share}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Every system gets the same incompressible bytes to the same machines of a LAN of namespaces (`tests/netlab`), from files
 //! in memory into files in memory. Time is from "go" to the last byte of the last receiver; for Foghorn that is from the
 //! start of the clients to the end of the last one, so check-in, manifest and the final verification are in it. Prints a table and
-//! writes `target/bench/multicast.json`, medians of RUNS.
+//! writes `target/bench/multicast.json`, medians of RUNS (of PEER_RUNS for the
+//! peers, when that is less).
 
 mod case;
 mod foghorn;
@@ -27,13 +28,17 @@ const LAB: &str = "fhm";
 struct Plan {
     cases: Vec<Case>,
     runs: usize,
+    /// In so many of the runs peers take part.
+    peer_runs: usize,
     mib: u64,
-    peers: bool,
     output: PathBuf,
 }
 
 fn main() -> Result<()> {
     let plan = Plan::read()?;
+    if let Some(folder) = plan.output.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     let mut rows = Vec::new();
     for rate in Rate::ALL {
         let cases: Vec<&Case> = plan.cases.iter().filter(|case| case.rate == rate).collect();
@@ -42,13 +47,11 @@ fn main() -> Result<()> {
         let room = Room::open(&lab, plan.mib)?;
         for case in cases {
             rows.push(measure(&room, case, &plan)?);
+            // All cases take hours: what there is is kept.
+            std::fs::write(&plan.output, serde_json::to_vec_pretty(&report::to_json(&rows))?)?;
         }
     }
     report::print(&rows);
-    if let Some(folder) = plan.output.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::write(&plan.output, serde_json::to_vec_pretty(&report::to_json(&rows))?)?;
     println!("written to {}", plan.output.display());
     Ok(())
 }
@@ -59,7 +62,7 @@ fn measure(room: &Room<'_>, case: &Case, plan: &Plan) -> Result<Row> {
         eprintln!("{}: run {run} of {}", case.name(), plan.runs);
         room.set(case)?;
         row.foghorn.push(room.foghorn(case)?);
-        if plan.peers {
+        if run <= plan.peer_runs {
             for peer in peers::ALL.iter().filter(|peer| peer.takes(case)) {
                 // Who did not end in time will not the next time, and every attempt takes a minute.
                 if !row.gave_up(peer.name) {
@@ -100,11 +103,13 @@ impl Plan {
             bail!("there is no case {unknown:?}; there are {}", names.join(", "));
         }
         let wanted = |case: &Case| cases.is_empty() || cases.contains(&case.name());
+        let runs = number("RUNS", if smoke { 1 } else { 5 })?.max(1);
+        let peer_runs = if peers { number("PEER_RUNS", runs)? } else { 0 };
         Ok(Self {
             cases: every.into_iter().filter(wanted).collect(),
-            runs: usize::try_from(number("RUNS", if smoke { 1 } else { 5 })?)?.max(1),
+            runs: usize::try_from(runs)?,
+            peer_runs: usize::try_from(peer_runs)?,
             mib: number("MIB", if smoke { 8 } else { 256 })?.max(1),
-            peers,
             output: output.map_or_else(default_output, Ok)?,
         })
     }
