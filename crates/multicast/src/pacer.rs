@@ -16,6 +16,7 @@ pub(crate) struct Pacer {
     filled: Time,
     /// Tokens above the burst, which come back slowly.
     arrears: i128,
+    makes_up: bool,
     /// Bytes that went over the same line and that the stream has not given way to yet.
     beside: u64,
 }
@@ -29,7 +30,8 @@ const BESIDE_PPM: u64 = 20_000;
 /// No more than this is remembered of what was said beside the stream: a chunk for one who left it, and some.
 const MOST_BESIDE: u64 = 2 << 20;
 /// What a driver was late for beyond its burst is made up for as long as it is no more than this, a little faster than the
-/// rate: a busy machine is late by tens of milliseconds now and then, and the line was idle meanwhile.
+/// rate: a busy machine is late by tens of milliseconds now and then, and the line was idle meanwhile. Only at a rate that is
+/// known to be the right one: where it is searched for, what goes beyond it would be taken for the answer.
 const ARREARS: Duration = Duration::from_millis(40);
 const FASTER: i128 = 8;
 /// No burst is smaller: two of the largest batches that the kernel takes at once.
@@ -37,7 +39,7 @@ const SMALLEST_BURST: u64 = 3200;
 
 impl Pacer {
     pub(crate) fn new(rate: Rate, catch_up: Duration, now: Time) -> Self {
-        Self { rate, catch_up, tokens: 0, filled: now, arrears: 0, beside: 0 }
+        Self { rate, catch_up, tokens: 0, filled: now, arrears: 0, makes_up: false, beside: 0 }
     }
 
     pub(crate) const fn rate(&self) -> Rate {
@@ -50,6 +52,11 @@ impl Pacer {
         self.rate = rate;
         self.tokens = self.tokens.min(self.burst());
         self.arrears = 0;
+    }
+
+    /// Whether lost time is made up for from now on.
+    pub(crate) fn make_up(&mut self, makes_up: bool) {
+        self.makes_up = makes_up;
     }
 
     /// Whether a packet may go now. One that is sent must be told by [`sent`](Self::sent).
@@ -87,7 +94,7 @@ impl Pacer {
         let back = self.arrears.min(gained / FASTER);
         let tokens = self.tokens + gained + back;
         self.tokens = tokens.min(self.burst());
-        let most = i128::from(self.rate.bytes_in(ARREARS)) * SCALE;
+        let most = if self.makes_up { i128::from(self.rate.bytes_in(ARREARS)) * SCALE } else { 0 };
         self.arrears = (self.arrears - back + tokens - self.tokens).min(most);
         self.filled = self.filled.max(now);
     }
@@ -142,6 +149,7 @@ mod tests {
         let (rate, second) = (Rate::from_megabits(200), Duration::from_secs(1));
         let (mut now, mut bytes) = (Time::default(), 0);
         let mut pacer = Pacer::new(rate, Duration::from_millis(5), now);
+        pacer.make_up(true);
         let mut hiccup_at = Time::default() + Duration::from_millis(100);
         while now.since(Time::default()) < second {
             while pacer.is_open(now) {

@@ -70,6 +70,11 @@ impl RateControl {
         self.rate
     }
 
+    /// Whether it goes at its bound, and is not looking for anything.
+    pub(super) fn is_at_bound(&self) -> bool {
+        self.max == Some(self.rate)
+    }
+
     /// What the session goes at, tests left out of account.
     pub(super) const fn sustained(&self) -> Rate {
         match self.state {

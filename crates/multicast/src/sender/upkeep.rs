@@ -94,6 +94,7 @@ impl Sender {
         if rate != self.pacer.rate() {
             self.pacer.set_rate(rate, now);
         }
+        self.pacer.make_up(self.rate.is_at_bound());
     }
 
     fn finish_members(&mut self) {
