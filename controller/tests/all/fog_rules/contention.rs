@@ -1,0 +1,129 @@
+//! Many creates at once, by three controllers on one store: ids and names are given once, on both engines.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use foghorn_controller::state::State;
+use foghorn_controller::state::classes::TaskState;
+use foghorn_controller::store::embedded::EmbeddedStore;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{BOTH, Engine, Kind};
+use crate::fog_support::Server;
+use crate::fog_rules::id;
+
+const CONTROLLERS: usize = 3;
+
+/// Three controllers; on etcd each with a client of its own.
+pub async fn controllers(engine: &Engine) -> Vec<Arc<Server>> {
+    let mut servers = vec![Arc::new(Server::start_on(engine.store()).await)];
+    while servers.len() < CONTROLLERS {
+        let store = match engine.kind {
+            Kind::Embedded => engine.store(),
+            Kind::Etcd => engine.another_client().await,
+        };
+        let server = servers[0].beside(store).await;
+        servers.push(Arc::new(server));
+    }
+    servers
+}
+
+fn host(name: &str, number: usize) -> Value {
+    json!({"name": name, "macs": [format!("52:54:00:03:{:02x}:{:02x}", number / 256, number % 256)]})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_creates_with_one_name_exactly_one_wins() {
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let servers = controllers(&engine).await;
+        for round in 0..5 {
+            let name = format!("pc{round}");
+            let mut racers = JoinSet::new();
+            for racer in 0..12 {
+                let (server, body) = (servers[racer % CONTROLLERS].clone(), host(&name, round * 12 + racer));
+                racers.spawn(async move { server.call("POST", "/fog/host/create", body).await });
+            }
+            let replies = racers.join_all().await;
+            let won: Vec<_> = replies.iter().filter(|reply| reply.status == 200).collect();
+            let [winner] = won[..] else { panic!("{kind:?} round {round}: {replies:?}") };
+            let refused = |reply: &&crate::fog_support::Reply| reply.json()["error"] == "Already created";
+            assert_eq!(replies.iter().filter(refused).count(), 11, "{kind:?}: {replies:?}");
+            let found = id(&winner.json());
+            for server in &servers {
+                // The last one to hear of it may need a moment: it is told by the store.
+                let mut changed = server.state.changed();
+                while server.state.read(|tables| tables.hosts().len() <= round) {
+                    changed.changed().await.unwrap();
+                }
+                let rows: Vec<_> = server.state.read(|tables| tables.hosts().iter().cloned().collect());
+                assert_eq!(rows.len(), round + 1, "{kind:?}: losers leave nothing");
+                assert!(rows.iter().any(|row| row.id == found && row.name == name), "{kind:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_id_is_given_twice_and_creates_of_different_hosts_all_succeed() {
+    const EACH: usize = 80;
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let servers = controllers(&engine).await;
+        let mut creators = JoinSet::new();
+        for creator in 0..CONTROLLERS * 2 {
+            let server = servers[creator % CONTROLLERS].clone();
+            creators.spawn(async move {
+                let mut ids = Vec::new();
+                for n in 0..EACH {
+                    let number = creator * EACH + n;
+                    let reply = server.call("POST", "/fog/host/create", host(&format!("pc{number}"), number)).await;
+                    assert_eq!(reply.status, 200, "{}", reply.text);
+                    ids.push(id(&reply.json()));
+                }
+                ids
+            });
+        }
+        let ids: Vec<u32> = creators.join_all().await.into_iter().flatten().collect();
+        let different: BTreeSet<_> = ids.iter().collect();
+        assert_eq!(different.len(), CONTROLLERS * 2 * EACH, "{kind:?}");
+    }
+}
+
+/// One controller, one create after the other: as a FOG server counts, with what was refused in between.
+#[tokio::test]
+async fn ids_have_no_gaps_and_are_never_used_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let mut last = 0;
+    for round in 0..3_u32 {
+        let store = Arc::new(EmbeddedStore::open(&path).await.unwrap());
+        let cancel = CancellationToken::new();
+        let (state, follower) = State::start(store, cancel.clone()).await.unwrap();
+        let mut first = None;
+        for n in 0..20 {
+            let row = TaskState { name: format!("state {round} {n}"), ..TaskState::default() };
+            let id = state.write(|draft| draft.insert(row.clone())).await.unwrap();
+            assert!(id > last, "{id} after {last}");
+            if let Some(before) = first.replace(id) {
+                assert_eq!(id, before + 1, "a gap");
+            }
+            let taken = state.write(|draft| draft.insert(row.clone())).await;
+            assert!(taken.is_err(), "the name is taken, and its id goes back");
+            last = id;
+        }
+        // The highest one goes, and its id with it.
+        let row = state.read(|tables| tables.of::<TaskState>().get(last).cloned()).unwrap();
+        state
+            .write(|draft| {
+                draft.delete(&row);
+                Ok(())
+            })
+            .await
+            .unwrap();
+        cancel.cancel();
+        follower.await.unwrap();
+    }
+}

@@ -1,0 +1,169 @@
+//! Server-sent events: what happens is told, in order, to whoever may know.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::Request;
+use foghorn_controller::state::settings::{ApiSettings, hash_token};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::fog_support::Server;
+use crate::fog_rules::host;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One event: its name, its id, its data.
+type Event = (String, String, Value);
+
+struct Listener {
+    body: BodyDataStream,
+    text: String,
+}
+
+impl Listener {
+    async fn open(server: &Server, path: &str, last: &str) -> Self {
+        let mut request = Request::builder().uri(path);
+        for (name, value) in server.tokens() {
+            request = request.header(name, value);
+        }
+        if !last.is_empty() {
+            request = request.header("last-event-id", last);
+        }
+        let response = server.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { body: response.into_body().into_data_stream(), text: String::new() }
+    }
+
+    /// The next event that is one; `None` when the stream has ended.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim();
+                let parsed = (field("event:").to_owned(), field("id:").to_owned(), field("data:").to_owned());
+                self.text = rest.to_owned();
+                if !parsed.2.is_empty() {
+                    return Some((parsed.0, parsed.1, serde_json::from_str(&parsed.2).unwrap()));
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.body.next()).await.expect("nothing came")?;
+            self.text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+        }
+    }
+
+    async fn expect(&mut self, name: &str) -> Event {
+        let event = self.next().await.expect("the stream has ended");
+        assert_eq!(event.0, name, "{event:?}");
+        event
+    }
+}
+
+async fn group(server: &Server, name: &str) {
+    assert_eq!(server.call("POST", "/fog/group/create", json!({"name": name})).await.status, 200);
+}
+
+#[tokio::test]
+async fn changes_are_told_in_order_with_the_object() {
+    let server = Server::start().await;
+    let mut hosts = Listener::open(&server, "/events?class=host", "").await;
+    let mut all = Listener::open(&server, "/foghorn/v1/events", "").await;
+    hosts.expect("ready").await;
+    let (_, start, _) = all.expect("ready").await;
+    group(&server, "lab").await;
+    host(&server, "one", "52:54:00:00:00:01", 0).await;
+    assert_eq!(server.call("PUT", "/fog/host/1", json!({"description": "x"})).await.status, 200);
+    assert_eq!(server.call("DELETE", "/fog/host/1", Value::Null).await.status, 200);
+
+    let (_, created, data) = hosts.expect("create").await;
+    assert_eq!((&data["class"], &data["id"], &data["change"]), (&json!("host"), &json!(1), &json!("create")));
+    assert_eq!(data["revision"].to_string(), created);
+    let (_, edited, data) = hosts.expect("edit").await;
+    assert_eq!(data["id"], 1);
+    assert!(data["object"].is_null() || data["object"]["description"] == "x", "{data}");
+    let (_, deleted, data) = hosts.expect("delete").await;
+    assert_eq!(data["object"], Value::Null);
+    let ids = [&start, &created, &edited, &deleted].map(|id| id.parse::<u64>().unwrap());
+    assert!(ids.is_sorted(), "{ids:?}");
+
+    let (_, _, data) = all.expect("create").await;
+    assert_eq!((&data["class"], &data["object"]["name"]), (&json!("group"), &json!("lab")));
+
+    // Away after the create, and back.
+    let mut back = Listener::open(&server, "/events?class=host&since=0", &created).await;
+    assert_eq!(back.expect("ready").await.1, created);
+    assert_eq!((back.expect("edit").await.1, back.expect("delete").await.1), (edited, deleted.clone()));
+    host(&server, "two", "52:54:00:00:00:02", 0).await;
+    assert_eq!(back.expect("create").await.2["object"]["name"], "two");
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_any_more_is_a_reset_and_what_means_nothing_is_refused() {
+    let server = Server::start().await;
+    for since in ["since=0", "since=99999999"] {
+        let mut listener = Listener::open(&server, &format!("/events?{since}"), "").await;
+        let (_, id, data) = listener.expect("reset").await;
+        assert_eq!(data["revision"].to_string(), id, "{since}");
+        group(&server, &format!("after {since}")).await;
+        assert_eq!(listener.expect("create").await.2["class"], "group");
+    }
+    for (query, field) in [("class=nosuch", "class"), ("class=user", "class"), ("since=now", "since")] {
+        let refused = server.call("GET", &format!("/events?{query}"), Value::Null).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)), "{}", refused.text);
+    }
+    let nobody = server.send("GET", "/events", &[], Vec::new()).await;
+    assert!([401, 403].contains(&nobody.status.as_u16()), "{}", nobody.status);
+}
+
+#[tokio::test]
+async fn listening_ends_with_the_right_to_listen() {
+    let server = Server::start().await;
+    let mut listener = Listener::open(&server, "/events", "").await;
+    listener.expect("ready").await;
+    let api = server.state.read(|tables| tables.api().cloned()).unwrap();
+    let replaced = ApiSettings { token_hash: hash_token("another"), ..api };
+    let replace = server.state.write(|draft| {
+        draft.operate(replaced.put_op());
+        Ok(())
+    });
+    replace.await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, listener.next()).await.expect("the stream goes on");
+    assert_eq!(ended, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_listeners_hear_the_same_and_one_who_does_not_listen_is_cut_off() {
+    let server = Server::start().await;
+    let mut listeners = Vec::new();
+    for _ in 0..500 {
+        let mut listener = Listener::open(&server, "/events?class=group", "").await;
+        listener.expect("ready").await;
+        listeners.push(listener);
+    }
+    group(&server, "lab").await;
+    for listener in &mut listeners {
+        assert_eq!(listener.expect("create").await.2["object"]["name"], "lab");
+    }
+    let mut deaf = listeners.remove(0);
+    drop(listeners);
+    let (_, last, _) = {
+        let mut listener = Listener::open(&server, "/events?class=group", "").await;
+        listener.expect("ready").await
+    };
+    let mut follower = Listener::open(&server, "/events?class=group", &last).await;
+    follower.expect("ready").await;
+    // More than a listener may be behind.
+    for number in 0..1100_u32 {
+        let write = server.state.write(|draft| {
+            let row = draft.tables().of::<foghorn_controller::state::classes::Group>().get(1).unwrap().clone();
+            let mut group = foghorn_controller::state::classes::Group::clone(&row);
+            group.description = number.to_string();
+            draft.update(&row, &group)
+        });
+        write.await.unwrap();
+        assert_eq!(follower.expect("edit").await.2["id"], 1);
+    }
+    assert_eq!(deaf.next().await, None, "it is not kept for");
+}

@@ -1,0 +1,10 @@
+//! The controller from outside, its stores and its rules. One program, so that it is linked once.
+
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
+mod engine;
+mod fog_rules;
+mod fog_support;
+mod native;
+mod start;
+mod store_conformance;

@@ -1,0 +1,10 @@
+//! A started controller with the embedded store, spoken to as operators, clients and agents do: HTTPS and mutual TLS.
+
+mod agent;
+mod check_in;
+mod fleet;
+mod http_edge;
+mod link;
+mod multicast;
+mod operations;
+mod whole_path;

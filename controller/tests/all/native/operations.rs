@@ -1,0 +1,123 @@
+//! Health, credentials, jobs.
+
+use foghorn_proto::link::agent_message::Message;
+use foghorn_proto::link::controller_message::Message as Order;
+use foghorn_proto::link::{DamagedChunk, JobReport};
+use foghorn_types::ChunkId;
+use serde_json::json;
+
+use crate::native::agent::Agent;
+use crate::native::fleet::Fleet;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_for_everyone_and_the_rest_for_operators() {
+    let fleet = Fleet::new().await;
+    for path in ["/healthz", "/readyz", "/metrics", "/foghorn/v1/ca"] {
+        assert_eq!(fleet.anonymous("GET", path, None).await.0, 200, "{path}");
+    }
+    for (method, path) in [
+        ("GET", "/foghorn/v1/tasks"),
+        ("GET", "/foghorn/v1/tasks/1"),
+        ("GET", "/foghorn/v1/images/1"),
+        ("GET", "/foghorn/v1/jobs/1"),
+        ("POST", "/foghorn/v1/hosts/1/boot-token"),
+        ("POST", "/foghorn/v1/nodes/join-token"),
+        ("POST", "/foghorn/v1/nodes/1/revoke"),
+        ("POST", "/foghorn/v1/nodes/1/scrub"),
+        ("POST", "/foghorn/v1/images/1/verify"),
+    ] {
+        let (status, answer) = fleet.anonymous(method, path, None).await;
+        assert_eq!(status, 403, "{method} {path}: {answer}");
+    }
+    let (_, metrics) = fleet.anonymous("GET", "/metrics", None).await;
+    let metrics = metrics.as_str().unwrap();
+    for name in [
+        "foghorn_tasks{state=\"queued\"} 0",
+        "foghorn_agents_online 0",
+        "foghorn_http_request_duration_seconds_bucket",
+        "foghorn_store_commit_duration_seconds_count",
+    ] {
+        assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
+    }
+    fleet.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_exist_is_said_so() {
+    let fleet = Fleet::new().await;
+    for (method, path, expected) in [
+        ("GET", "/foghorn/v1/tasks/99", 404),
+        ("GET", "/foghorn/v1/tasks/0", 400),
+        ("GET", "/foghorn/v1/tasks/-1", 400),
+        ("GET", "/foghorn/v1/tasks?ids=1,x", 400),
+        ("GET", "/foghorn/v1/images/99", 404),
+        ("POST", "/foghorn/v1/images/99/verify", 404),
+        ("POST", "/foghorn/v1/nodes/99/scrub", 404),
+        ("POST", "/foghorn/v1/nodes/99/revoke", 404),
+        ("POST", "/foghorn/v1/hosts/99/boot-token", 404),
+        ("GET", "/foghorn/v1/jobs/99", 404),
+    ] {
+        let (status, answer) = fleet.api(method, path, None).await;
+        assert_eq!(status, expected, "{method} {path}: {answer}");
+    }
+    let (status, answer) = fleet.api("POST", "/foghorn/v1/nodes/join-token", Some(json!({"name": "no.label"}))).await;
+    assert_eq!((status, &answer["field"]), (400, &json!("name")));
+    fleet.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrub_is_ordered_followed_and_its_damage_named() {
+    let fleet = Fleet::new().await;
+    let image = fleet.image("win").await;
+    let (keys, enrolled) = fleet.joined("north").await;
+    let path = format!("/foghorn/v1/nodes/{}/scrub", enrolled.node_id);
+    assert_eq!(fleet.api("POST", &path, None).await.0, 503, "the node is not connected");
+    let mut agent = Agent::connect(&fleet, &keys, &enrolled).await;
+    let job = fleet.good("POST", &path, None).await["job"].as_u64().unwrap();
+    agent.order(|order| matches!(order, Order::Job(ordered) if ordered.job_id == job).then_some(())).await;
+    let damaged = DamagedChunk {
+        chunk_id: ChunkId::of(b"x").as_bytes().to_vec(),
+        problem: "wrong hash".into(),
+        images: vec![image],
+    };
+    agent
+        .send(Message::Job(JobReport {
+            job_id: job,
+            done: true,
+            chunks_checked: 7,
+            chunks_total: 7,
+            damaged: vec![damaged],
+            ..JobReport::default()
+        }))
+        .await;
+    let status = tokio::time::timeout(crate::native::fleet::PATIENCE, async {
+        loop {
+            let status = fleet.good("GET", &format!("/foghorn/v1/jobs/{job}"), None).await;
+            if status["done"] == true {
+                return status;
+            }
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!((&status["work"], &status["chunks_checked"]), (&json!("scrub"), &json!(7)));
+    assert_eq!(
+        (&status["damaged"][0]["chunk"], &status["damaged"][0]["images"][0]["name"]),
+        (&json!(ChunkId::of(b"x")), &json!("win"))
+    );
+    fleet.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_no_idle_connection() {
+    let fleet = Fleet::new().await;
+    let (keys, enrolled) = fleet.joined("north").await;
+    let agent = Agent::connect(&fleet, &keys, &enrolled).await;
+    let rest = fleet.controller.rest_url();
+    let _idle = tokio::net::TcpStream::connect(rest.strip_prefix("https://").unwrap()).await.unwrap();
+    fleet.good("GET", "/foghorn/v1/tasks", None).await;
+    let started = std::time::Instant::now();
+    fleet.controller.shutdown().await;
+    agent.cut().await;
+    assert!(started.elapsed() < std::time::Duration::from_secs(4), "it took {:?}", started.elapsed());
+}

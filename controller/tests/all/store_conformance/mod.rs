@@ -1,0 +1,12 @@
+//! One suite for both engines of the store: what holds on one holds on the other, word for word.
+//!
+//! Needs `etcd` in the path (Debian: `etcd-server`); every test starts its own on free ports of loopback.
+
+mod backlog;
+mod cache;
+mod crash;
+mod history;
+mod leases;
+mod races;
+mod secured;
+mod single_calls;

@@ -1,0 +1,11 @@
+//! Readers of tables and file systems, held against the tools that make them. One program, so that it is linked once.
+
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
+mod ext;
+mod fat;
+mod fuzz_corpus;
+mod ntfs;
+mod partition_tables;
+mod support;
+mod survey;

@@ -1,0 +1,300 @@
+//! Partition tables made and judged by sgdisk, sfdisk and fdisk.
+
+
+use std::process::Command;
+
+use foghorn_disk_layout::{Layout, LayoutNote, ReadLayoutError, read_layout, render_gpt};
+use foghorn_image::{ByteRange, PartitionTable};
+use foghorn_types::{ByteCount, SectorSize};
+use crate::support::{Image, feed, path_text, run};
+
+const MIB: u64 = 1 << 20;
+const DISK: u64 = 64 * MIB;
+
+/// Three partitions, not in the order of their numbers, with a gap, attributes and a name beyond ASCII; boot code.
+fn gpt_512() -> Image {
+    let image = Image::new(DISK);
+    let partitions = [
+        "-n",
+        "1:2048:+8M",
+        "-n",
+        "5:40960:+4M",
+        "-n",
+        "2:20480:+2M",
+        "-c",
+        "1:EFI Größe",
+        "-A",
+        "5:set:2",
+        "-t",
+        "1:ef00",
+    ];
+    run("sgdisk", partitions.into_iter().chain([path_text(&image.path)]));
+    image.write(0, &[0xeb, 0x63, 0x90]);
+    image.write(440, &[1, 2, 3, 4]);
+    image
+}
+
+fn gpt_4096() -> Image {
+    let image = Image::new(DISK);
+    feed("fdisk", ["-b", "4096", path_text(&image.path)], "g\nn\n1\n\n+8M\nn\n2\n\n+4M\nw\n");
+    image
+}
+
+fn layout(image: &Image, sector_size: SectorSize) -> Layout {
+    read_layout(&image.open(), sector_size).unwrap()
+}
+
+fn error(image: &Image) -> ReadLayoutError {
+    read_layout(&image.open(), SectorSize::B512).unwrap_err()
+}
+
+fn write_table(source: &Image, sector_size: SectorSize, size: u64) -> Image {
+    let PartitionTable::Gpt(table) = layout(source, sector_size).table else { panic!("no GPT") };
+    let target = Image::new(size);
+    for (offset, bytes) in render_gpt(&table, sector_size, ByteCount::from_bytes(size)).unwrap() {
+        assert_eq!(bytes.len() as u64 % sector_size.bytes(), 0);
+        target.write(offset.bytes(), &bytes);
+    }
+    target
+}
+
+#[test]
+fn a_table_on_a_disk_of_the_same_size_is_the_same_bytes() {
+    for (source, sector_size) in [(gpt_512(), SectorSize::B512), (gpt_4096(), SectorSize::B4096)] {
+        assert_eq!(layout(&source, sector_size).notes, []);
+        let target = write_table(&source, sector_size, DISK);
+        assert!(source.bytes() == target.bytes(), "sectors of {} bytes", sector_size.bytes());
+    }
+}
+
+#[test]
+fn sgdisk_accepts_the_table_on_larger_disks() {
+    let source = gpt_512();
+    let expected = partition_lines(&run("sgdisk", ["-p", path_text(&source.path)]));
+    assert_eq!(expected.len(), 3);
+    for size in [DISK + 512, 65 * MIB + 512 * 7, 3000 * MIB, 9 << 30, 3 << 40] {
+        let target = write_table(&source, SectorSize::B512, size);
+        let report = run("sgdisk", ["-v", path_text(&target.path)]);
+        assert!(report.contains("No problems found"), "{report}");
+        assert_eq!(partition_lines(&run("sgdisk", ["-p", path_text(&target.path)])), expected);
+        assert_eq!(layout(&target, SectorSize::B512).partitions, layout(&source, SectorSize::B512).partitions);
+    }
+}
+
+fn partition_lines(report: &str) -> Vec<String> {
+    let lines = report.lines().skip_while(|line| !line.starts_with("Number")).skip(1);
+    lines.map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// The image as a disk with sectors of 4096 bytes, which sgdisk believes only of devices.
+struct LoopDevice(String);
+
+impl LoopDevice {
+    /// `None` for who may not make such devices; fdisk has had its say by then.
+    fn attach(image: &Image) -> Option<Self> {
+        let arguments = ["--find", "--show", "--sector-size", "4096", path_text(&image.path)];
+        let output = Command::new("/usr/sbin/losetup").args(arguments).output().ok()?;
+        output.status.success().then(|| Self(String::from_utf8(output.stdout).unwrap().trim().to_owned()))
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        let _ = Command::new("/usr/sbin/losetup").args(["--detach", &self.0]).status();
+    }
+}
+
+#[test]
+fn fdisk_accepts_the_table_with_large_sectors_on_larger_disks() {
+    let source = gpt_4096();
+    for size in [DISK + 4096, 3000 * MIB, 100 << 30] {
+        let target = write_table(&source, SectorSize::B4096, size);
+        let report = feed("fdisk", ["-b", "4096", path_text(&target.path)], "v\nq\n");
+        assert!(
+            report.contains("No errors detected") && !report.contains("corrupt") && !report.contains("mismatch"),
+            "{report}"
+        );
+        assert_eq!(layout(&target, SectorSize::B4096).notes, []);
+        if let Some(disk) = LoopDevice::attach(&target) {
+            let report = run("sgdisk", ["-v", &disk.0]);
+            assert!(report.contains("No problems found"), "{report}");
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_is_too_small_gets_no_table() {
+    let PartitionTable::Gpt(table) = layout(&gpt_512(), SectorSize::B512).table else { panic!("no GPT") };
+    // The last partition ends with sector 49151; 33 sectors of backup follow.
+    let least = (49_152 + 33) * 512;
+    assert!(render_gpt(&table, SectorSize::B512, ByteCount::from_bytes(least)).is_ok());
+    let why = render_gpt(&table, SectorSize::B512, ByteCount::from_bytes(least - 1)).unwrap_err();
+    assert!(why.to_string().contains(&least.to_string()), "{why}");
+}
+
+#[test]
+fn either_copy_of_a_gpt_is_enough_and_none_is_an_error() {
+    for damaged in [512 + 60, 1024 + 20, 512] {
+        let image = gpt_512();
+        let intact = layout(&image, SectorSize::B512);
+        image.write(damaged, &[0xaa; 4]);
+        let found = layout(&image, SectorSize::B512);
+        assert_eq!((&found.table, &found.partitions), (&intact.table, &intact.partitions));
+        assert!(matches!(found.notes[..], [LayoutNote::PrimaryGptDamaged(_)]), "{:?}", found.notes);
+        image.write(DISK - 512 + 60, &[0xaa; 4]);
+        assert!(matches!(error(&image), ReadLayoutError::GptUnreadable { .. }));
+    }
+    let image = gpt_512();
+    image.write(DISK - 512, &[0; 512]);
+    assert!(matches!(layout(&image, SectorSize::B512).notes[..], [LayoutNote::BackupGptDamaged(_)]));
+    image.write(512, &[0; 512]);
+    assert!(matches!(error(&image), ReadLayoutError::GptUnreadable { .. }), "a protective MBR alone is not 'no table'");
+}
+
+#[test]
+fn a_truncated_gpt_disk_is_an_error_when_partitions_are_gone() {
+    let image = gpt_512();
+    std::fs::File::options().write(true).open(&image.path).unwrap().set_len(22 * MIB).unwrap();
+    assert!(matches!(error(&image), ReadLayoutError::PartitionOutside { number: 5, .. }), "{}", error(&image));
+    std::fs::File::options().write(true).open(&image.path).unwrap().set_len(1536).unwrap();
+    assert!(matches!(error(&image), ReadLayoutError::GptUnreadable { .. }), "{}", error(&image));
+    std::fs::File::options().write(true).open(&image.path).unwrap().set_len(600).unwrap();
+    assert!(matches!(error(&image), ReadLayoutError::TooSmall { size: 600 }));
+}
+
+/// Changes the table and writes it to the disk with right checksums.
+fn respelled(change: impl FnOnce(&mut foghorn_image::GptTable)) -> Image {
+    let image = gpt_512();
+    let PartitionTable::Gpt(mut table) = layout(&image, SectorSize::B512).table else { panic!("no GPT") };
+    change(&mut table);
+    for (offset, bytes) in render_gpt(&table, SectorSize::B512, ByteCount::from_bytes(DISK)).unwrap() {
+        image.write(offset.bytes(), &bytes);
+    }
+    image
+}
+
+#[test]
+fn tables_that_cannot_be_true_are_refused() {
+    let overlapping = respelled(|table| table.entries[0].last_lba = 20_480);
+    assert!(matches!(error(&overlapping), ReadLayoutError::PartitionsOverlap { first: 1, second: 2 }));
+    let backwards = respelled(|table| table.entries[0].last_lba = 2046);
+    assert!(matches!(error(&backwards), ReadLayoutError::PartitionOutside { number: 1, .. }));
+    let in_the_table = respelled(|table| table.entries[0].first_lba = 10);
+    assert!(matches!(error(&in_the_table), ReadLayoutError::PartitionOutside { number: 1, .. }));
+}
+
+#[test]
+fn hybrid_and_missing_protective_mbrs_are_refused() {
+    let image = gpt_512();
+    run("sgdisk", ["-h", "2", path_text(&image.path)]);
+    assert!(matches!(error(&image), ReadLayoutError::HybridMbr));
+    let image = gpt_512();
+    image.write(446, &[0; 64]);
+    assert!(matches!(error(&image), ReadLayoutError::GptWithoutProtectiveMbr));
+    // An ordinary MBR beside a forgotten GPT: the MBR counts.
+    image.write(446, &[0, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0]);
+    let found = layout(&image, SectorSize::B512);
+    assert_eq!((found.table, found.notes), (PartitionTable::Mbr, vec![LayoutNote::StaleGpt]));
+}
+
+#[test]
+fn gaps_of_a_gpt_disk_are_taken_and_the_table_is_not() {
+    let found = layout(&gpt_512(), SectorSize::B512);
+    let sectors = |start: u64, end: u64| ByteRange::new(start * 512, end * 512);
+    let expected = [sectors(34, 2048), sectors(2048 + 16_384, 20_480), sectors(20_480 + 4096, 40_960)];
+    assert_eq!(found.raw_areas.as_slice(), expected);
+    assert_eq!(found.left_out.as_slice(), [sectors(40_960 + 8192, 131_072 - 33)]);
+}
+
+const PRIMARY_AND_LOGICAL: &str = "label: dos
+p1 : start=2048, size=16384, type=c, bootable
+p2 : start=20480, size=80000, type=5
+p4 : start=110592, size=2048, type=82
+p5 : start=22528, size=8192, type=83
+p6 : start=32768, size=6144, type=7
+p7 : start=40960, size=4096, type=83
+";
+const LOGICAL: &str = "label: dos
+p1 : start=2048, size=16384, type=c
+p2 : start=20480, size=110592, type=f
+p5 : size=8192, type=83
+p6 : size=8192, type=83
+p7 : size=8192, type=83
+";
+
+#[test]
+fn logical_partitions_are_numbered_as_sfdisk_numbers_them() {
+    for input in [PRIMARY_AND_LOGICAL, LOGICAL] {
+        let image = Image::new(DISK);
+        feed("sfdisk", ["-q", path_text(&image.path)], input);
+        let found = layout(&image, SectorSize::B512);
+        assert_eq!(found.table, PartitionTable::Mbr);
+        let mut ours: Vec<_> =
+            found.partitions.iter().map(|p| (p.number, p.start.bytes() / 512, p.size.bytes() / 512)).collect();
+        ours.sort_unstable();
+        let dump = run("sfdisk", ["-d", path_text(&image.path)]);
+        let theirs: Vec<_> = dump.lines().filter_map(|line| sfdisk_line(line, path_text(&image.path))).collect();
+        assert_eq!(ours, theirs, "{dump}");
+        let bytes = image.bytes();
+        let records = (1..DISK / 512).filter(|lba| bytes[*lba as usize * 512 + 510..][..2] == [0x55, 0xaa]);
+        for lba in records.chain([0]) {
+            let record = ByteRange::new(lba * 512, lba * 512 + 512);
+            assert!(found.raw_areas.gaps_within(record).is_empty(), "the record in sector {lba} is not taken");
+        }
+    }
+}
+
+fn sfdisk_line(line: &str, path: &str) -> Option<(u32, u64, u64)> {
+    let (number, fields) = line.strip_prefix(path)?.split_once(':')?;
+    let field = |name: &str| {
+        fields
+            .split(',')
+            .find_map(|field| field.trim().strip_prefix(name)?.trim().strip_prefix('=')?.trim().parse::<u64>().ok())
+    };
+    let kind = fields.split(',').find_map(|field| field.trim().strip_prefix("type="))?.trim();
+    let container = matches!(kind, "5" | "f");
+    (!container).then(|| Some((number.trim().parse().ok()?, field("start")?, field("size")?)))?
+}
+
+#[test]
+fn chains_of_boot_records_that_lead_astray_are_errors() {
+    let image = Image::new(DISK);
+    feed("sfdisk", ["-q", path_text(&image.path)], LOGICAL);
+    let record = 20_480 * 512;
+    let link = record + 446 + 16 + 8;
+    for (place, value) in [(link, 0_u32), (link, u32::MAX), (record + 446 + 8, u32::MAX), (link, 4096)] {
+        let mut spoiled = image.bytes();
+        spoiled[place..place + 4].copy_from_slice(&value.to_le_bytes());
+        let why = read_layout(&spoiled, SectorSize::B512).unwrap_err();
+        assert!(matches!(why, ReadLayoutError::ExtendedBootRecord { .. }), "{why}");
+    }
+}
+
+#[test]
+fn mbr_partitions_that_overlap_or_leave_the_disk_are_errors() {
+    let image = Image::new(DISK);
+    feed("sfdisk", ["-q", path_text(&image.path)], "label: dos\n2048,8M,c\n20480,8M,83\n");
+    let spoil = |at: u64, value: u32| {
+        let copy = Image::new(DISK);
+        copy.write(0, &image.bytes()[..512]);
+        copy.write(at, &value.to_le_bytes());
+        error(&copy)
+    };
+    assert!(matches!(spoil(446 + 16 + 8, 4096), ReadLayoutError::PartitionsOverlap { first: 1, second: 2 }));
+    assert!(matches!(spoil(446 + 16 + 12, 200_000), ReadLayoutError::PartitionOutside { number: 2, .. }));
+    assert!(matches!(spoil(446 + 8, 0), ReadLayoutError::PartitionOutside { number: 1, .. }));
+}
+
+#[test]
+fn a_file_system_without_a_table_is_one_volume() {
+    let image = Image::new(DISK);
+    for tool in ["mkfs.fat", "mkfs.ext4"] {
+        run(tool, [if tool == "mkfs.fat" { "-I" } else { "-qF" }, path_text(&image.path)]);
+        let found = layout(&image, SectorSize::B512);
+        assert_eq!((found.table, found.partitions.len()), (PartitionTable::None, 1));
+        assert_eq!((found.partitions[0].number, found.partitions[0].size.bytes()), (0, DISK));
+    }
+    // mkfs.fat can add an entry that covers the file system it is in.
+    run("mkfs.fat", ["-I", "--mbr=y", path_text(&image.path)]);
+    assert_eq!(layout(&image, SectorSize::B512).table, PartitionTable::None);
+}

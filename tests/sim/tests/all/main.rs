@@ -1,0 +1,6 @@
+//! The simulated LAN. One program, so that it is linked once.
+
+#![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
+
+mod figures;
+mod seeds;
