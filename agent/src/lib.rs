@@ -3,7 +3,7 @@
 //!
 //! `link` is the one connection to the controller, `sessions` serve clients over QUIC, `jobs` look after the store.
 //! They meet in two places only: orders go from the link to sessions and jobs as plain calls, reports come back through
-//! the link's outbox. No transfer ever waits for the controller, except for its last word: a client is told "recorded"
+//! the outbox. No transfer ever waits for the controller, except for its last word: a client is told "recorded"
 //! when the controller has recorded the end of its task.
 //!
 //! Invariant: the agent decides nothing about tasks. Which client may have which chunks is the controller's word; without
@@ -19,6 +19,8 @@ mod identity;
 mod jobs;
 mod link;
 mod multicast;
+mod outbox;
+mod served_image;
 mod sessions;
 mod space;
 mod start;
@@ -32,9 +34,6 @@ pub use identity::{
 };
 pub use identity::{enrol, fingerprint as authority_fingerprint, load as load_identity};
 pub use start::{Agent, StartError};
-
-/// Name and version, as the controller sees it.
-pub const SOFTWARE: &str = concat!("foghorn-agent ", env!("CARGO_PKG_VERSION"));
 
 /// An error and everything behind it in one line, for a log or a message to another machine.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {

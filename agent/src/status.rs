@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::link::Outbox;
+use crate::outbox::Outbox;
 use crate::sessions::Sessions;
 
 /// Gathers the figures and leaves them in the outbox, until cancelled.

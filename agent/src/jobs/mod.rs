@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::link::Outbox;
+use crate::outbox::Outbox;
 
 /// Jobs that may wait for their turn.
 const WAITING: usize = 64;

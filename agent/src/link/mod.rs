@@ -4,7 +4,6 @@
 //! the controller waits in the [`Outbox`] until it has.
 
 mod dial;
-mod outbox;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,13 +21,16 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use tracing::{debug, error, info, warn};
 
-pub(crate) use self::outbox::Outbox;
 use crate::backoff::Backoff;
 use crate::files::Files;
 use crate::identity::{NodeIdentity, RenewError, Renewal};
 use crate::jobs::Jobs;
+use crate::outbox::Outbox;
 use crate::sessions::Sessions;
 use crate::wake::Waker;
+
+/// Name and version, as the controller sees it.
+const SOFTWARE: &str = concat!("foghorn-agent ", env!("CARGO_PKG_VERSION"));
 
 /// Messages on their way into the socket. Everything else stays in the outbox, where it can still be replaced.
 const IN_FLIGHT: usize = 16;
@@ -148,7 +150,7 @@ impl Link {
         let mut sessions: Vec<u32> = self.sessions.open_tasks().into_iter().map(foghorn_types::TaskId::get).collect();
         sessions.extend(self.outbox.unrecorded().into_iter().map(foghorn_types::TaskId::get));
         let hello = Hello {
-            software: crate::SOFTWARE.to_owned(),
+            software: SOFTWARE.to_owned(),
             quic_address: self.quic_address.clone(),
             sessions,
             status: Some(status),

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, trace, warn};
 
 use super::burst::Burst;
-use super::control::{Command, News, SessionStatus, new_key};
+use super::control::{Command, News, SessionStatus};
 use super::crew::Crew;
+use super::key::new_key;
 use super::start::StartRule;
 
 /// The longest pause: after so long the thread looks whether it shall end.

@@ -13,7 +13,7 @@ use tracing::error;
 
 use super::control::{Command, deliver};
 use crate::disk::Disk;
-use crate::sessions::ServedImage;
+use crate::served_image::ServedImage;
 
 /// Reads at a time: as many as hide a disk's latency.
 const READS: usize = 4;

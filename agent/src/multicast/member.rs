@@ -12,9 +12,10 @@ use foghorn_types::TaskId;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use super::Multicasts;
 use super::control::{Command, News, SessionHandle};
-use super::{MulticastTerms, Multicasts};
-use crate::sessions::ServedImage;
+use super::order::MulticastTerms;
+use crate::served_image::ServedImage;
 
 /// News that may wait for a client.
 const NEWS: usize = 64;

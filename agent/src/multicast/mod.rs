@@ -9,8 +9,10 @@ mod control;
 mod courtesy;
 mod crew;
 mod drive;
+mod key;
 mod loader;
 mod member;
+mod open;
 mod order;
 mod report;
 mod start;
@@ -20,9 +22,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use foghorn_multicast::{InvalidConfig, Rate, ReceiverId, Report};
+use foghorn_multicast::{Rate, ReceiverId, Report};
 use foghorn_proto::link::{MulticastReport, SessionProgress};
-use foghorn_transport::multicast::OpenSenderError;
 use foghorn_types::TaskId;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
@@ -32,9 +33,10 @@ use tracing::{info, warn};
 pub(crate) use self::order::MulticastTerms;
 
 use self::control::{Command, SessionHandle};
+use self::open::{OpenSessionError, Opening};
 use self::start::StartRule;
 use crate::disk::Disk;
-use crate::sessions::{LoadImageError, ServedImage};
+use crate::served_image::ServedImage;
 
 /// How long sessions may take to end once they were asked to.
 const END_WITHIN: Duration = Duration::from_secs(5);
@@ -44,25 +46,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// No chunk waits longer for a stream: with very many outside it, none of them shall look as if it had stopped.
 const GIVE_WAY: Duration = Duration::from_secs(60);
-
-/// A session could not be opened; its clients go on by unicast.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenSessionError {
-    #[error("could not open the multicast group")]
-    Group(#[from] OpenSenderError),
-    #[error("the multicast session cannot be as it was ordered")]
-    Config(#[from] InvalidConfig),
-    #[error("the order names no interface, and the address of this node on the client's connection is not known")]
-    NoInterface,
-    #[error("packets of {0} bytes, which is the MTU of the interface, are too small")]
-    Mtu(usize),
-    #[error("the chunks of the image cannot be told")]
-    Image(#[from] LoadImageError),
-    #[error("there is no randomness for a key: {0}")]
-    Randomness(String),
-    #[error("the node is shutting down")]
-    ShuttingDown,
-}
 
 /// The sessions of a node.
 pub(crate) struct Multicasts {
@@ -128,7 +111,7 @@ impl Multicasts {
         }
         let bound = bound(terms.max_rate, self.budget, self.sessions().len() + 1);
         let terms = &self.terms_now(terms);
-        let opening = control::Opening {
+        let opening = Opening {
             terms: terms.clone(),
             image: image.clone(),
             local,

@@ -194,7 +194,7 @@ fn store_manifest(
 ) -> Result<(ManifestId, CapturedImage), StoreManifestError> {
     let manifest = Manifest::decode(encoded)?;
     let id = store.put_manifest(image, encoded)?;
-    let chunks = super::served_image::unique_chunks(&manifest);
+    let chunks = crate::served_image::unique_chunks(&manifest);
     let stored = store.stored_size(&chunks).map_err(StoreManifestError::Measure)?;
     let summary = manifest.summary();
     let captured = CapturedImage {

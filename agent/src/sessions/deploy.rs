@@ -16,8 +16,8 @@ use super::Sessions;
 use super::budget::{Hold, SessionBudget};
 use super::order::Order;
 use super::progress::Meter;
-use super::served_image::ServedImage;
 use crate::multicast::MulticastTerms;
+use crate::served_image::ServedImage;
 
 /// Chunks of one lane that are read before they are needed. Four hide a disk's latency; more would only sit in memory.
 const READ_AHEAD: usize = 4;

@@ -12,7 +12,6 @@ mod order;
 mod outcome;
 mod progress;
 mod serve;
-mod served_image;
 mod table;
 mod ticker;
 
@@ -25,19 +24,18 @@ use foghorn_types::{NodeName, TaskId, Timestamp};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
-pub(crate) use self::served_image::{LoadImageError, ServedImage};
 pub(crate) use accept::accept_all;
 pub(crate) use ticker::run as run_ticker;
 
 use self::budget::Budget;
 use self::order::{CheckOrderError, Order};
 use self::outcome::Outcome;
-use self::served_image::ServedImages;
 use self::table::{Stop, Table};
 use crate::config::{Limits, Timing};
 use crate::disk::Disk;
-use crate::link::Outbox;
 use crate::multicast::Multicasts;
+use crate::outbox::Outbox;
+use crate::served_image::ServedImages;
 
 /// All sessions of the node and what they share: one store, one bound on memory.
 pub(crate) struct Sessions {

@@ -13,7 +13,7 @@ use crate::disk::Disk;
 
 /// A manifest as clients get it, and the chunks that it allows them to have.
 pub(crate) struct ServedImage {
-    pub(super) encoded: Bytes,
+    pub(crate) encoded: Bytes,
     manifest: ManifestId,
     /// Ascending, each once.
     chunks: Vec<ChunkId>,
@@ -51,13 +51,13 @@ impl ServedImage {
         Ok(data.filter(|id| seen.insert(*id)).collect())
     }
 
-    pub(super) fn has(&self, id: &ChunkId) -> bool {
+    pub(crate) fn has(&self, id: &ChunkId) -> bool {
         self.chunks.binary_search(id).is_ok()
     }
 }
 
 /// The different chunks of an image, ascending.
-pub(super) fn unique_chunks(manifest: &Manifest) -> Vec<ChunkId> {
+pub(crate) fn unique_chunks(manifest: &Manifest) -> Vec<ChunkId> {
     let mut ids: Vec<ChunkId> = manifest
         .chunks
         .iter()
@@ -72,7 +72,7 @@ pub(super) fn unique_chunks(manifest: &Manifest) -> Vec<ChunkId> {
 }
 
 /// Shares a [`ServedImage`] between the sessions that serve it, and forgets it with the last of them.
-pub(super) struct ServedImages {
+pub(crate) struct ServedImages {
     disk: Disk,
     images: Mutex<HashMap<ManifestId, Weak<ServedImage>>>,
     /// One load at a time: eight clients that start together must not hold eight copies.
@@ -80,13 +80,13 @@ pub(super) struct ServedImages {
 }
 
 impl ServedImages {
-    pub(super) fn new(disk: Disk) -> Self {
+    pub(crate) fn new(disk: Disk) -> Self {
         Self { disk, images: Mutex::default(), loading: AsyncMutex::default() }
     }
 
     /// # Errors
     /// When the node does not hold the manifest, or it is damaged.
-    pub(super) async fn get(&self, manifest: ManifestId) -> Result<Arc<ServedImage>, LoadImageError> {
+    pub(crate) async fn get(&self, manifest: ManifestId) -> Result<Arc<ServedImage>, LoadImageError> {
         let _turn = self.loading.lock().await;
         if let Some(image) = self.present(manifest) {
             return Ok(image);
