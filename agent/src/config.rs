@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foghorn_multicast::Rate;
 use foghorn_proto::http::{JOIN_PREFIX, ParseTokenError, TokenText};
-use foghorn_types::ByteCount;
+use foghorn_types::{BitRate, ByteCount};
 use serde::Deserialize;
 
 use crate::controller_url::{ControllerUrl, ParseControllerUrlError};
@@ -55,7 +54,7 @@ pub struct Limits {
     /// Blocking disk operations at a time.
     pub disk_operations: usize,
     /// What all multicast sessions together may send, on the wire. `None`: each as fast as its group sustains.
-    pub multicast_rate: Option<Rate>,
+    pub multicast_rate: Option<BitRate>,
     /// A capture fails instead of taking the file system below this.
     pub keep_free: ByteCount,
 }
@@ -156,13 +155,13 @@ impl Config {
 pub enum LoadConfigError {
     #[error("could not read the configuration {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("the configuration is not as expected")]
+    #[error("the configuration is not valid")]
     Toml(#[source] Box<toml::de::Error>),
     #[error("{key}: {why}")]
     Value { key: &'static str, why: String },
-    #[error("controller: this address cannot be used")]
+    #[error("controller: this address is not valid")]
     Controller(#[source] ParseControllerUrlError),
-    #[error("join_token: this token cannot be used")]
+    #[error("join_token: this token is not valid")]
     JoinToken(#[source] ParseTokenError),
 }
 
@@ -253,7 +252,7 @@ impl RawLimits {
                     let why = "0 would send nothing".to_owned();
                     return Err(LoadConfigError::Value { key: "limits.multicast_mbit", why });
                 }
-                rate => rate.map(|rate| Rate::from_megabits(rate.into())),
+                rate => rate.map(BitRate::from_mbit),
             },
             keep_free: mib(self.keep_free_mib, "limits.keep_free_mib", 0, default.keep_free)?,
         })
@@ -281,7 +280,7 @@ impl RawWake {
     fn check(self) -> Result<WakeConfig, LoadConfigError> {
         let mut names = self.interfaces.iter().flatten();
         if let Some(name) = names.find(|name| name.is_empty() || name.len() > 15 || name.contains('/')) {
-            let why = format!("{name:?} is no name of a network interface");
+            let why = format!("{name:?} is not the name of a network interface");
             return Err(LoadConfigError::Value { key: "wake.interfaces", why });
         }
         let target = |text: String| {

@@ -39,13 +39,13 @@ pub(crate) struct Files {
 
 #[derive(Debug, thiserror::Error)]
 enum TransferError {
-    #[error("the controller did not take the call")]
+    #[error("the controller did not accept the call")]
     Call(#[source] Box<Status>),
-    #[error("the call broke off")]
+    #[error("the call was interrupted")]
     Broken,
-    #[error("the controller broke it off: {0}")]
+    #[error("the controller aborted the transfer: {0}")]
     Refused(String),
-    #[error("the order makes no sense to this version")]
+    #[error("this version does not understand the order")]
     Order,
     #[error("{0}")]
     Store(String),
@@ -88,7 +88,7 @@ async fn transfer(order: FileOrder, client: AgentLinkClient<Channel>, store: Arc
         Work::Drop(_) => {
             let dropped = tokio::task::spawn_blocking(move || store.drop_file(file)).await;
             match dropped.map_err(|_| TransferError::Broken)? {
-                Ok(was_there) => info!(%file, was_there, "file dropped, its chunks go with a later sweep"),
+                Ok(was_there) => info!(%file, was_there, "file dropped; a later sweep removes its chunks"),
                 Err(problem) => return Err(TransferError::Store(crate::chain(&problem))),
             }
             Ok(())

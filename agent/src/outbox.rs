@@ -4,7 +4,7 @@
 //! ended session (kept until the controller has recorded it), one report per job (the latest), one status.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::{AgentMessage, JobReport, MulticastReport, NodeStatus, SessionEnded, SessionProgress};
@@ -44,7 +44,7 @@ struct Report {
 
 impl Outbox {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code panics while it holds the outbox")
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports the end of a session. The receiver turns true when the controller has recorded it.

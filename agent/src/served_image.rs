@@ -1,12 +1,12 @@
 //! Images that are being deployed, read once for all clients of the same manifest.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, Weak};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use foghorn_chunk_store::{ManifestPin, ReadManifestError};
-use foghorn_image::{ChunkContent, DecodeManifestError, Manifest};
-use foghorn_types::{ChunkId, ManifestId};
+use foghorn_image::{DecodeManifestError, DistinctChunks, Manifest};
+use foghorn_types::ManifestId;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::disk::Disk;
@@ -14,61 +14,24 @@ use crate::disk::Disk;
 /// A manifest as clients get it, and the chunks that it allows them to have.
 pub(crate) struct ServedImage {
     pub(crate) encoded: Bytes,
-    manifest: ManifestId,
-    /// Ascending, each once.
-    chunks: Vec<ChunkId>,
+    pub(crate) chunks: DistinctChunks,
     /// The sweep leaves the chunks alone as long as somebody is served from them, whatever becomes of the image.
     _pin: ManifestPin,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadImageError {
-    #[error("this node cannot read manifest {0}")]
+    #[error("could not read manifest {0}")]
     Read(ManifestId, #[source] ReadManifestError),
-    #[error("manifest {0} on this node cannot be decoded")]
+    #[error("could not decode manifest {0}")]
     Decode(ManifestId, #[source] DecodeManifestError),
 }
 
 impl ServedImage {
     fn new(manifest: ManifestId, encoded: Vec<u8>, pin: ManifestPin) -> Result<Self, LoadImageError> {
         let decoded = Manifest::decode(&encoded).map_err(|source| LoadImageError::Decode(manifest, source))?;
-        Ok(Self { encoded: encoded.into(), manifest, chunks: unique_chunks(&decoded), _pin: pin })
+        Ok(Self { encoded: encoded.into(), chunks: decoded.distinct_chunks(), _pin: pin })
     }
-
-    /// The different chunks in the order in which a disk first needs them: a chunk's place is its number in a multicast
-    /// session. Decodes the manifest once more, so this belongs on a blocking thread.
-    ///
-    /// # Errors
-    /// Never for a manifest that was served; it was decoded before.
-    pub(crate) fn in_disk_order(&self) -> Result<Vec<ChunkId>, LoadImageError> {
-        let decoded =
-            Manifest::decode(&self.encoded).map_err(|source| LoadImageError::Decode(self.manifest, source))?;
-        let mut seen = HashSet::with_capacity(self.chunks.len());
-        let data = decoded.chunks.iter().filter_map(|chunk| match chunk.content {
-            ChunkContent::Data(id) => Some(id),
-            ChunkContent::Zero => None,
-        });
-        Ok(data.filter(|id| seen.insert(*id)).collect())
-    }
-
-    pub(crate) fn has(&self, id: &ChunkId) -> bool {
-        self.chunks.binary_search(id).is_ok()
-    }
-}
-
-/// The different chunks of an image, ascending.
-pub(crate) fn unique_chunks(manifest: &Manifest) -> Vec<ChunkId> {
-    let mut ids: Vec<ChunkId> = manifest
-        .chunks
-        .iter()
-        .filter_map(|chunk| match chunk.content {
-            ChunkContent::Data(id) => Some(id),
-            ChunkContent::Zero => None,
-        })
-        .collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }
 
 /// Shares a [`ServedImage`] between the sessions that serve it, and forgets it with the last of them.
@@ -98,13 +61,13 @@ impl ServedImages {
             ServedImage::new(manifest, encoded, pin)
         };
         let image = Arc::new(self.disk.run(load).await?);
-        let mut images = self.images.lock().expect("no code panics while it holds the images");
+        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
         images.retain(|_, image| image.strong_count() > 0);
         images.insert(manifest, Arc::downgrade(&image));
         Ok(image)
     }
 
     fn present(&self, manifest: ManifestId) -> Option<Arc<ServedImage>> {
-        self.images.lock().expect("no code panics while it holds the images").get(&manifest)?.upgrade()
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).get(&manifest)?.upgrade()
     }
 }

@@ -31,12 +31,11 @@ const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
 pub struct Agent {
     node: NodeName,
     listening: SocketAddr,
-    advertised: String,
     jobs: Arc<Jobs>,
     files: Arc<Files>,
     sessions: Arc<Sessions>,
-    serving: Stage,
-    reporting: Stage,
+    serving: TaskGroup,
+    reporting: TaskGroup,
 }
 
 impl From<ObtainError> for StartError {
@@ -50,7 +49,7 @@ impl From<ObtainError> for StartError {
 }
 
 /// Tasks that end together.
-struct Stage {
+struct TaskGroup {
     cancel: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -69,9 +68,9 @@ pub enum StartError {
     Store { path: PathBuf, source: OpenStoreError },
     #[error("could not listen for clients")]
     Bind(#[from] BindError),
-    #[error("could not tell which address clients should use; say so with `advertise`")]
+    #[error("could not determine which address clients should use; set `advertise`")]
     Advertise(#[from] FindAddressError),
-    #[error("the system did not say which port it gave us")]
+    #[error("could not determine the local address of the socket")]
     LocalAddress(#[source] std::io::Error),
 }
 
@@ -100,7 +99,7 @@ impl Agent {
         advertised: String,
     ) -> Self {
         let node = identity.node.clone();
-        let (mut serving, mut reporting) = (Stage::new(), Stage::new());
+        let (mut serving, mut reporting) = (TaskGroup::new(), TaskGroup::new());
         let outbox = Arc::new(Outbox::default());
         let sessions =
             Sessions::new(store.clone(), outbox.clone(), node.clone(), config.limits.clone(), config.timing.clone());
@@ -129,7 +128,7 @@ impl Agent {
         let link = Link {
             state_dir: config.state_dir,
             identity,
-            quic_address: advertised.clone(),
+            quic_address: advertised,
             outbox,
             sessions: sessions.clone(),
             jobs: jobs.clone(),
@@ -139,7 +138,7 @@ impl Agent {
             cancel: reporting.cancel.child_token(),
         };
         reporting.spawn(link.run());
-        Self { node, listening, advertised, jobs, files, sessions, serving, reporting }
+        Self { node, listening, jobs, files, sessions, serving, reporting }
     }
 
     /// The name that the controller gave this node.
@@ -152,12 +151,6 @@ impl Agent {
     #[must_use]
     pub fn quic_address(&self) -> SocketAddr {
         self.listening
-    }
-
-    /// `host:port` that the controller passes on to clients.
-    #[must_use]
-    pub fn advertised_address(&self) -> &str {
-        &self.advertised
     }
 
     /// Ends politely, within about 20 s: clients are told to come back later (their sessions stay open with the
@@ -184,7 +177,7 @@ impl Drop for Agent {
     }
 }
 
-impl Stage {
+impl TaskGroup {
     fn new() -> Self {
         Self { cancel: CancellationToken::new(), tasks: JoinSet::new() }
     }
@@ -198,7 +191,7 @@ impl Stage {
         let ended = tokio::time::timeout(SHUTDOWN_WITHIN, async {
             while let Some(ended) = self.tasks.join_next().await {
                 if let Err(problem) = ended {
-                    warn!(%problem, "a part of the node broke off");
+                    warn!(%problem, "a part of the node failed");
                 }
             }
         });

@@ -57,7 +57,7 @@ impl StatusReporter {
         let low = status.disk_free_bytes < self.keep_free.bytes().saturating_mul(4);
         if low && !was_low {
             let free = foghorn_types::ByteCount::from_bytes(status.disk_free_bytes);
-            warn!(%free, "the disk of the chunks is nearly full, captures will soon be refused");
+            warn!(%free, "the disk that holds the chunks is nearly full; captures will soon be refused");
         }
         low
     }

@@ -48,10 +48,10 @@ impl Waker {
         let cards: Vec<[u8; 6]> =
             order.macs.into_iter().take(MOST_CARDS).filter_map(|mac| mac.as_slice().try_into().ok()).collect();
         if cards.is_empty() {
-            return warn!("an order to wake names no card");
+            return warn!("an order to wake hosts names no network card");
         }
         if self.0.try_send(cards).is_err() {
-            warn!("too many orders to wake at once, one was dropped");
+            warn!("too many orders to wake hosts at once; one was dropped");
         }
     }
 }
@@ -80,13 +80,13 @@ impl Sending {
                 for card in cards {
                     match route.socket.send_to(&packet(*card), route.target).await {
                         Ok(_) => sent += 1,
-                        Err(error) => debug!(target = %route.target, %error, "a wake-up could not be sent"),
+                        Err(error) => debug!(target = %route.target, %error, "could not send a wake-up packet"),
                     }
                 }
             }
         }
         if sent == 0 {
-            warn!(cards = cards.len(), "no wake-up could be sent");
+            warn!(cards = cards.len(), "could not send any wake-up packet");
         } else {
             info!(cards = cards.len(), packets = sent, "woke hosts");
         }

@@ -68,17 +68,19 @@ pub enum ConfigError {
     NoController,
     #[error("no boot token: give --token, FOGHORN_BOOT_TOKEN or foghorn.token=")]
     NoToken,
-    #[error("--token cannot be used")]
+    #[error("--token is not valid")]
     Token(#[source] ParseTokenError),
-    #[error("--mac cannot be used")]
+    #[error("--mac is not valid")]
     Mac(#[source] ParseMacError),
-    #[error("the controller in --controller has no IPv4 address, so the interface towards it is not known: give --mac")]
+    #[error(
+        "the controller in --controller has no IPv4 address, so the interface that leads to it is not known: give --mac"
+    )]
     NoAddress,
     #[error("the MAC address is not known: give --mac")]
     FindMac(#[source] crate::args::FindMac),
-    #[error("--disk cannot be used")]
+    #[error("--disk is not valid")]
     Disk(#[source] ParseDiskRuleError),
-    #[error("--sector-size cannot be used")]
+    #[error("--sector-size is not valid")]
     SectorSize(#[source] UnknownSectorSize),
 }
 

@@ -3,7 +3,7 @@
 //! Blocking; run it on a thread of its own. The controller is known by the fingerprint in the token, so nothing has to be
 //! installed on the machine. Plain HTTP is taken only to loopback addresses.
 
-mod knock;
+mod connect;
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub const SOFTWARE: &str = concat!("foghorn-client ", env!("CARGO_PKG_VERSION"))
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckInError {
-    #[error("{0} is no address of a controller: expected https://HOST[:PORT]")]
+    #[error("{0} is not the address of a controller: expected https://HOST[:PORT]")]
     Url(String),
     #[error("{0} is not a loopback address: plain http is refused, use https")]
     PlainHttp(String),
@@ -46,7 +46,7 @@ pub enum CheckInError {
     #[error("{url} sent no certificate authority")]
     NoAuthority { url: String },
     #[error(
-        "the authority of {url} is {found}, the token names {expected}: another controller, or somebody in between"
+        "the certificate authority of {url} is {found}, but the token names {expected}: this is another controller, or somebody intercepts the connection"
     )]
     OtherAuthority { url: String, expected: String, found: String },
     #[error("could not make a key")]
@@ -57,7 +57,7 @@ pub enum CheckInError {
     Failed { status: u16, reason: String },
     #[error("the controller has no task for this machine: {reason}")]
     NoTask { reason: String },
-    #[error("the certificate that the controller gave cannot be used")]
+    #[error("the certificate from the controller cannot be used")]
     Identity(#[from] IdentityError),
     #[error("stopped while waiting for the controller")]
     Stopped,
@@ -131,7 +131,7 @@ fn retry<T>(
         }
         match attempt() {
             Err(error) if error.is_transient() && begun.elapsed() < patience => {
-                tracing::warn!(error = crate::link::describe(&error), "the controller does not answer, trying again");
+                tracing::warn!(error = crate::link::describe(&error), "the controller does not answer; trying again");
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
@@ -265,7 +265,7 @@ fn http(tls: TlsConfig) -> ureq::Agent {
         // A proxy from the environment has no business between a machine and its controller.
         .proxy(None)
         .build();
-    knock::agent(config)
+    connect::agent(config)
 }
 
 #[cfg(test)]

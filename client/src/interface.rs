@@ -7,7 +7,7 @@ use foghorn_types::MacAddress;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FindMacError {
-    #[error("no route leads to {0}")]
+    #[error("no route to {0}")]
     NoRoute(Ipv4Addr),
     #[error("several interfaces lead to {address}: {}", interfaces.join(", "))]
     Ambiguous { address: Ipv4Addr, interfaces: Vec<String> },

@@ -20,7 +20,7 @@ pub enum LinkError {
     Stopped,
     #[error("no agent could be reached for {} s", patience.as_secs())]
     GaveUp { patience: Duration, source: ConnectError },
-    #[error("agents accept the connection and lose it again, for {} s now", patience.as_secs())]
+    #[error("agents have accepted and lost connections for {} s", patience.as_secs())]
     Unsteady { patience: Duration },
     #[error("no agent serves this task")]
     Refused(#[source] ConnectError),
@@ -28,7 +28,7 @@ pub enum LinkError {
     OtherOrder { expected: SessionKind, found: SessionKind },
     #[error("the controller did not confirm the end of the task")]
     Finish(#[source] FinishError),
-    #[error("the agent lost the image at the end of the task and did not take it again")]
+    #[error("the agent lost the image at the end of the task and did not accept it again")]
     StoreAgain(#[source] StoreManifestError),
 }
 

@@ -44,13 +44,13 @@ fn complain(exit: Exit, error: &dyn std::error::Error) -> ExitCode {
 async fn stop_on_signal(stop: CancellationToken) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
-        tracing::warn!("signals cannot be caught, a signal will end the process at once");
+        tracing::warn!("could not install signal handlers; a signal will end the process at once");
         return;
     };
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    tracing::warn!("told to stop");
+    tracing::warn!("received a signal to stop");
     stop.cancel();
 }

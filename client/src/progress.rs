@@ -55,7 +55,7 @@ pub struct Progress {
     busy_nanos: [AtomicU64; WORKS.len()],
 }
 
-const STAGES: [Stage; 3] = [Stage::Network, Stage::Codec, Stage::Disk];
+const STAGES: [Stage; 3] = [Stage::Network, Stage::Compression, Stage::Disk];
 const UNKNOWN: u8 = u8::MAX;
 
 /// How chunks come.
@@ -243,9 +243,9 @@ mod tests {
 
     #[test]
     fn a_full_queue_blames_the_stage_behind_it() {
-        let deploy = [Stage::Network, Stage::Codec, Stage::Disk];
+        let deploy = [Stage::Network, Stage::Compression, Stage::Disk];
         assert_eq!(limiting_stage(deploy, QueueFill { second: 0.0, last: 0.1 }), Stage::Network);
-        assert_eq!(limiting_stage(deploy, QueueFill { second: 0.9, last: 0.1 }), Stage::Codec);
+        assert_eq!(limiting_stage(deploy, QueueFill { second: 0.9, last: 0.1 }), Stage::Compression);
         assert_eq!(limiting_stage(deploy, QueueFill { second: 1.0, last: 1.0 }), Stage::Disk);
     }
 

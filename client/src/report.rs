@@ -28,7 +28,7 @@ pub struct RunReport {
     pub unicast_reason: Option<String>,
     pub bytes_reused: u64,
     pub bytes_written: u64,
-    /// `network`, `codec` or `disk`; absent when the run was too short to tell.
+    /// `network`, `compression` or `disk`; absent when the run was too short to tell.
     pub limiting_stage: Option<&'static str>,
     /// Seconds per kind of work, summed over its threads or lanes.
     pub busy_seconds: BusySeconds,
@@ -79,7 +79,7 @@ impl RunReport {
 pub(crate) fn stage_name(stage: foghorn_transport::Stage) -> &'static str {
     match stage {
         foghorn_transport::Stage::Network => "network",
-        foghorn_transport::Stage::Codec => "codec",
+        foghorn_transport::Stage::Compression => "compression",
         foghorn_transport::Stage::Disk => "disk",
     }
 }

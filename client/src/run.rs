@@ -40,7 +40,7 @@ pub enum RunError {
     Deploy(#[from] DeployError),
     #[error("the capture failed")]
     Capture(#[from] CaptureError),
-    #[error("the work was done, but that is not recorded")]
+    #[error("the work is done, but the controller has not recorded it")]
     Finish(#[source] LinkError),
     #[error("a thread panicked")]
     Panicked(#[source] tokio::task::JoinError),

@@ -31,7 +31,7 @@ pub const JOIN_PREFIX: &str = "fhj1";
 pub const BOOT_PREFIX: &str = "fhb1";
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("this is no {expected} token: it should look like {expected}.SECRET.AUTHORITY")]
+#[error("this is not a {expected} token: it should look like {expected}.SECRET.AUTHORITY")]
 pub struct ParseTokenError {
     expected: &'static str,
 }

@@ -11,7 +11,7 @@ pub enum AuthorityError {
     #[error("the controller sent no certificate in PEM form")]
     NoPem,
     #[error(
-        "the controller's authority is {found}, the token names {expected}: this is another controller, or somebody in between"
+        "the controller's certificate authority is {found}, but the token names {expected}: this is another controller, or somebody intercepts the connection"
     )]
     Other { expected: String, found: String },
 }

@@ -7,13 +7,13 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckCertificateError {
-    #[error("the authority sent no certificate that can be read")]
+    #[error("the certificate authority did not send a readable certificate")]
     Unreadable,
-    #[error("the certificate is for another key than ours")]
+    #[error("the certificate is for a different key")]
     OtherKey,
     #[error("the certificate does not name {expected}")]
     OtherName { expected: CertificateName },
-    #[error("the certificate expired at {0}; are both clocks right?")]
+    #[error("the certificate expired at {0}; check the clocks of both machines")]
     Expired(Timestamp),
 }
 

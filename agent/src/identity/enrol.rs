@@ -20,9 +20,9 @@ const ANSWER_LIMIT: u64 = 256 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolError {
-    #[error("could not ask {url} for its certificate authority")]
+    #[error("could not fetch the certificate authority from {url}")]
     FetchAuthority { url: String, source: Box<ureq::Error> },
-    #[error("{url} must not be trusted")]
+    #[error("{url} cannot be trusted")]
     Authority { url: String, source: AuthorityError },
     #[error("could not make a key")]
     MakeKey(#[source] rcgen::Error),
@@ -32,7 +32,7 @@ pub enum EnrolError {
     Refused { status: u16, reason: String },
     #[error("the controller's certificate for this node cannot be used")]
     Certificate(#[source] CheckCertificateError),
-    #[error("could not keep the new identity")]
+    #[error("could not save the new identity")]
     Save(#[source] SaveIdentityError),
 }
 

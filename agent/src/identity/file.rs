@@ -14,7 +14,7 @@ use super::NodeIdentity;
 pub enum LoadIdentityError {
     #[error("could not read the identity {}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("the identity {} is not as this version wrote it", path.display())]
+    #[error("the identity {} does not have the form that this version writes", path.display())]
     Parse { path: PathBuf, source: serde_json::Error },
 }
 

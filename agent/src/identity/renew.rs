@@ -15,7 +15,7 @@ pub(crate) enum RenewError {
     MakeKey(#[source] rcgen::Error),
     #[error("the controller's new certificate cannot be used")]
     Certificate(#[source] CheckCertificateError),
-    #[error("could not keep the new certificate")]
+    #[error("could not save the new certificate")]
     Save(#[source] SaveIdentityError),
 }
 

@@ -40,7 +40,7 @@ pub(super) fn perform(
             return finished(
                 job_id,
                 dropped.map(|was_there| {
-                    info!(%image, was_there, "image dropped, its chunks go with a later sweep");
+                    info!(%image, was_there, "image dropped; a later sweep removes its chunks");
                     JobReport::default()
                 }),
             );
@@ -61,7 +61,7 @@ fn to_report(found: ScrubReport) -> Result<JobReport, String> {
         error!(chunk = %damaged.id, problem = %damaged.problem, images = ?damaged.images, "a stored chunk is damaged");
     }
     if found.stopped {
-        return Err("the node was stopped before the job was through".to_owned());
+        return Err("the node was stopped before the job was finished".to_owned());
     }
     Ok(JobReport {
         chunks_checked: found.checked,

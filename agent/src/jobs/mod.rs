@@ -5,7 +5,7 @@ mod check;
 pub(crate) mod upkeep;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use foghorn_chunk_store::Store;
 use foghorn_proto::link::job::Work as WireWork;
@@ -68,7 +68,7 @@ impl Jobs {
             Err(problem) => return refuse(problem),
         };
         {
-            let mut known = self.known.lock().expect("no code panics while it holds the jobs");
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.contains(&job_id) {
                 return;
             }
@@ -102,7 +102,7 @@ impl Jobs {
                 ..Default::default()
             });
             info!(checked = report.chunks_checked, damaged = report.damaged.len(), error = report.error, "job done");
-            known.lock().expect("no code panics while it holds the jobs").remove(&job_id);
+            known.lock().unwrap_or_else(PoisonError::into_inner).remove(&job_id);
             outbox.job(report);
             changed.notify_one();
         }
@@ -117,7 +117,7 @@ impl Jobs {
             Err(problem) => return warn!(problem = %crate::chain(&problem), "could not list the images"),
         };
         for (image, manifest) in held.into_iter().filter(|(image, _)| !known.contains(&image.get())) {
-            warn!(%image, manifest = %format!("{manifest:#}"), "an image is here that the controller does not know");
+            warn!(%image, manifest = %format!("{manifest:#}"), "this node stores an image that the controller does not know");
         }
     }
 

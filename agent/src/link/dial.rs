@@ -12,9 +12,9 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(3), Duration::from
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
-    #[error("the link's address or certificate cannot be used")]
+    #[error("the address or the certificate of the link is not valid")]
     Settings(#[source] tonic::transport::Error),
-    #[error("no connection")]
+    #[error("could not connect")]
     Connect(#[source] tonic::transport::Error),
 }
 

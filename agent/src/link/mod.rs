@@ -64,7 +64,7 @@ enum LinkError {
     Open(#[source] Box<Status>),
     #[error("the controller did not answer in time")]
     Silent,
-    #[error("the link broke")]
+    #[error("the link was lost")]
     Broken(#[source] Box<Status>),
     #[error("the controller closed the link")]
     Closed,
@@ -108,13 +108,15 @@ impl Link {
                     backoff.reset();
                     continue;
                 }
-                Err(problem) => warn!(problem = %crate::chain(&problem), "no link to the controller, transfers go on"),
+                Err(problem) => {
+                    warn!(problem = %crate::chain(&problem), "no link to the controller; transfers continue")
+                }
             }
             if started.elapsed() >= GOOD_AFTER {
                 backoff.reset();
             }
             let wait = backoff.next(getrandom::u32().unwrap_or(u32::MAX / 2));
-            debug!(?wait, "dialling again");
+            debug!(?wait, "connecting again");
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.cancel.cancelled() => {}

@@ -27,7 +27,7 @@ impl Burst {
         let length = match sealer.seal(packet, &mut self.bytes) {
             Ok(length) => length,
             Err(problem) => {
-                error!(%problem, "a packet was not sealed");
+                error!(%problem, "could not seal a packet");
                 return false;
             }
         };
@@ -53,14 +53,14 @@ impl Burst {
         match socket.send(&self.bytes, self.size) {
             Ok(sent) => {
                 if sent.dropped > 0 && self.refused == 0 {
-                    warn!("the kernel has no room for packets: the rate is beyond what the interface takes");
+                    warn!("the kernel drops packets: the rate is higher than the interface can send");
                 }
                 self.refused += sent.dropped;
                 self.failing_since = None;
             }
             Err(problem) => {
                 if self.failing_since.is_none() {
-                    warn!(%problem, "packets could not be sent to the group");
+                    warn!(%problem, "could not send packets to the group");
                 }
                 self.failing_since.get_or_insert_with(Instant::now);
             }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foghorn_multicast::{
-    ChunkNumber, ChunkSet, JoinError, KeyMaterial, Phase, Rate, ReceiverId, Report, SenderStatus, Unavailable,
+    ChunkSet, JoinError, KeyMaterial, Phase, ReceiverId, Report, SenderStatus, SessionChunk, Unavailable,
 };
 use foghorn_transport::multicast::SessionTerms;
+use foghorn_types::BitRate;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -56,11 +57,11 @@ pub(super) enum Command {
         receiver: ReceiverId,
     },
     Chunk {
-        number: ChunkNumber,
+        number: SessionChunk,
         bytes: Result<Bytes, Unavailable>,
     },
     Settings {
-        max_rate: Option<Rate>,
+        max_rate: Option<BitRate>,
         start: StartRule,
     },
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use foghorn_multicast::{Epoch, JoinError, KeyMaterial, Phase, ReceiverId, Sealer, Sender, SenderAction, Time};
-use foghorn_transport::multicast::{GroupSender, SessionTerms};
+use foghorn_transport::multicast::{GroupSender, SessionTerms, session_rate};
 use foghorn_types::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ pub(super) struct Drive {
     hears: SessionTerms,
     start: StartRule,
     inbox: Receiver<Command>,
-    wanted: mpsc::Sender<foghorn_multicast::ChunkNumber>,
+    wanted: mpsc::Sender<foghorn_multicast::SessionChunk>,
     status: watch::Sender<SessionStatus>,
     cancel: CancellationToken,
     began: Instant,
@@ -63,7 +63,7 @@ impl Drive {
         hears: SessionTerms,
         start: StartRule,
         inbox: Receiver<Command>,
-        wanted: mpsc::Sender<foghorn_multicast::ChunkNumber>,
+        wanted: mpsc::Sender<foghorn_multicast::SessionChunk>,
         status: watch::Sender<SessionStatus>,
         cancel: CancellationToken,
     ) -> Self {
@@ -98,8 +98,8 @@ impl Drive {
             };
             self.burst.flush(&self.socket);
             if self.burst.is_broken() {
-                error!("nothing can be sent to the group any more, ending the session");
-                reason = "the node cannot send to the group any more";
+                error!("packets can no longer be sent to the group; ending the session");
+                reason = "the node can no longer send to the group";
                 break;
             }
             self.look_after();
@@ -131,7 +131,7 @@ impl Drive {
                 // As many can be under way as the sender reads ahead, which is far less than fits.
                 SenderAction::Load(number) => drop(self.wanted.try_send(number)),
                 SenderAction::Demote { receiver, reason } => {
-                    info!(task = receiver.0, %reason, "a receiver goes on by unicast");
+                    info!(task = receiver.0, %reason, "a receiver continues by unicast");
                     let rest = (!reason.is_fault()).then_some(SLOW_REST);
                     self.crew.dismiss(receiver, News::Demoted { reason: reason.to_string(), rest });
                     if reason.is_fault() {
@@ -141,20 +141,24 @@ impl Drive {
                     self.show();
                 }
                 SenderAction::Drop { receiver } => {
-                    info!(task = receiver.0, "a receiver fell silent, the others go on without it");
-                    let reason = "it sent no report for a second".to_owned();
+                    info!(task = receiver.0, "a receiver stopped reporting; the others continue without it");
+                    let reason = "the receiver sent no report for a second".to_owned();
                     self.crew.dismiss(receiver, News::Demoted { reason, rest: Some(SILENCE_REST) });
                 }
                 SenderAction::Unicast { receiver, chunks } => {
-                    debug!(task = receiver.0, chunks = chunks.len(), "what few lack is fetched");
+                    debug!(
+                        task = receiver.0,
+                        chunks = chunks.len(),
+                        "only a few receivers lack these chunks; they fetch them by unicast"
+                    );
                     self.crew.tell(receiver, News::Fetch(chunks));
                 }
                 SenderAction::Finished { receiver } => {
-                    let reason = "nothing that it lacks is still to come".to_owned();
+                    let reason = "the session sends nothing more that the receiver lacks".to_owned();
                     self.crew.dismiss(receiver, News::Over { reason });
                 }
                 SenderAction::RotateKey => self.make_key(),
-                SenderAction::Over => debug!("every receiver has what it wanted"),
+                SenderAction::Over => debug!("every receiver has the chunks that it wanted"),
                 SenderAction::Wait(until) => return Some(until),
             }
         }
@@ -168,7 +172,7 @@ impl Drive {
                 self.next_key = Some((Instant::now(), key));
             }
             Err(problem) => {
-                error!(problem = %crate::chain(&problem), "no further key, ending the session");
+                error!(problem = %crate::chain(&problem), "could not make another key; ending the session");
                 self.cancel.cancel();
             }
         }
@@ -185,7 +189,7 @@ impl Drive {
         {
             let all_hear = self.sender.status().receivers.iter().all(|receiver| receiver.hears);
             if all_hear || self.crew.had(PREFLIGHT) {
-                info!(receivers = self.crew.arrived(), "sending begins");
+                info!(receivers = self.crew.arrived(), "sending started");
                 self.sender.start(self.now());
                 self.show();
             }
@@ -252,7 +256,7 @@ impl Drive {
             Command::Beside { bytes } => self.sender.beside(bytes),
             Command::Leave { receiver, membership, reason } => {
                 if let Some(reason) = &reason {
-                    warn!(task = receiver.0, reason, "a receiver goes on by unicast");
+                    warn!(task = receiver.0, reason, "a receiver continues by unicast");
                 }
                 if self.crew.leave(receiver, membership, reason) {
                     self.sender.leave(receiver);
@@ -260,14 +264,14 @@ impl Drive {
             }
             Command::Expel { receiver } => {
                 if self.crew.has_had_key(receiver) {
-                    info!(task = receiver.0, "a receiver is expelled, the others get another key");
+                    info!(task = receiver.0, "a receiver was expelled; the others get a new key");
                     self.make_key();
                 }
             }
             Command::Chunk { number, bytes } => self.sender.chunk(number, bytes, now),
             Command::Settings { max_rate, start } => {
                 self.start = start;
-                self.sender.set_max_rate(max_rate, now);
+                self.sender.set_max_rate(max_rate.map(session_rate), now);
             }
         }
     }

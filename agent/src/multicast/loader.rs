@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use foghorn_multicast::{ChunkNumber, ChunkSet, Unavailable};
-use foghorn_types::ChunkId;
+use foghorn_multicast::{ChunkSet, SessionChunk, Unavailable};
+use foghorn_transport::multicast::in_image;
 use futures_util::{StreamExt, pin_mut};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,9 +21,8 @@ const READS: usize = 4;
 /// Answers each number with its chunk until the session is over. `image` keeps the chunks from the sweep meanwhile.
 pub(super) async fn load(
     disk: Disk,
-    chunks: Vec<ChunkId>,
     image: Arc<ServedImage>,
-    numbers: mpsc::Receiver<ChunkNumber>,
+    numbers: mpsc::Receiver<SessionChunk>,
     commands: SyncSender<Command>,
     cancel: CancellationToken,
 ) {
@@ -32,7 +31,7 @@ pub(super) async fn load(
         // and then it matters whether it is damaged here.
         let mut read_before = ChunkSet::new();
         let reads = ReceiverStream::new(numbers)
-            .map(|number| read(&disk, &chunks, number, !read_before.insert(number)))
+            .map(|number| read(&disk, &image, number, !read_before.insert(number)))
             .buffered(READS);
         pin_mut!(reads);
         while let Some(command) = reads.next().await {
@@ -42,11 +41,10 @@ pub(super) async fn load(
         }
     };
     cancel.run_until_cancelled(answering).await;
-    drop(image);
 }
 
-async fn read(disk: &Disk, chunks: &[ChunkId], number: ChunkNumber, verify: bool) -> Command {
-    let Some(id) = chunks.get(number.0 as usize).copied() else {
+async fn read(disk: &Disk, image: &ServedImage, number: SessionChunk, verify: bool) -> Command {
+    let Some(id) = image.chunks.id(in_image(number)) else {
         return Command::Chunk { number, bytes: Err(Unavailable) };
     };
     let bytes = match disk.run(move |store| if verify { store.read(id) } else { store.read_unverified(id) }).await {

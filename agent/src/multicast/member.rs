@@ -53,7 +53,7 @@ impl Multicasts {
             Ok(handle) => handle,
             Err(problem) => {
                 let reason = crate::chain(&problem);
-                warn!(session = terms.session, reason, "no multicast session, the client goes on by unicast");
+                warn!(session = %terms.session, reason, "could not open the multicast session; the client continues by unicast");
                 return lane.told.refuse(&reason).await;
             }
         };
@@ -71,7 +71,7 @@ impl Multicasts {
         match answered.await {
             Ok(Ok(hears)) => lane.told.joined(&hears).await?,
             Ok(Err(JoinError::TooSoon { wait })) => {
-                return lane.told.demoted("it was too slow before", Some(wait)).await;
+                return lane.told.demoted("the receiver was too slow before", Some(wait)).await;
             }
             Ok(Err(refused)) => return lane.told.refuse(&refused.to_string()).await,
             Err(_) => return lane.told.over("the session has ended").await,
@@ -103,7 +103,7 @@ async fn converse(
                 Some(News::Fetch(chunks)) => ear.fetch(&chunks).await?,
                 Some(News::Demoted { reason, rest }) => return ear.demoted(&reason, rest).await,
                 Some(News::Over { reason }) => return ear.over(&reason).await,
-                None => return ear.demoted("it did not listen", Some(Duration::from_secs(1))).await,
+                None => return ear.demoted("the receiver did not read its messages", Some(Duration::from_secs(1))).await,
             },
         }
     }

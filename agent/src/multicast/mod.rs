@@ -19,12 +19,12 @@ mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use foghorn_multicast::{Rate, ReceiverId, Report};
+use foghorn_multicast::{ReceiverId, Report};
 use foghorn_proto::link::{MulticastReport, SessionProgress};
-use foghorn_types::TaskId;
+use foghorn_types::{BitRate, SessionId, TaskId};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,10 +51,10 @@ const GIVE_WAY: Duration = Duration::from_secs(60);
 pub(crate) struct Multicasts {
     disk: Disk,
     /// What all sessions together may send; `None`: no bound.
-    budget: Option<Rate>,
-    sessions: Mutex<BTreeMap<u32, Open>>,
+    budget: Option<BitRate>,
+    sessions: Mutex<BTreeMap<SessionId, Open>>,
     /// Ordered sessions that have begun to send. Who comes to one that was opened again is not to wait for those who are done.
-    started: Mutex<BTreeSet<u32>>,
+    started: Mutex<BTreeSet<SessionId>>,
     /// One is opened at a time, so that clients that come together find the same one.
     opening: AsyncMutex<()>,
     tasks: TaskTracker,
@@ -65,11 +65,11 @@ struct Open {
     terms: MulticastTerms,
     handle: Arc<SessionHandle>,
     /// The bound that the session was last given.
-    bound: Option<Rate>,
+    bound: Option<BitRate>,
 }
 
 impl Multicasts {
-    pub(crate) fn new(disk: Disk, budget: Option<Rate>) -> Self {
+    pub(crate) fn new(disk: Disk, budget: Option<BitRate>) -> Self {
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         Self {
             disk,
@@ -82,15 +82,15 @@ impl Multicasts {
         }
     }
 
-    fn sessions(&self) -> MutexGuard<'_, BTreeMap<u32, Open>> {
-        self.sessions.lock().expect("no code panics while it holds the sessions")
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Open>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn started(&self) -> MutexGuard<'_, BTreeSet<u32>> {
-        self.started.lock().expect("no code panics while it holds the numbers of sessions")
+    fn started(&self) -> MutexGuard<'_, BTreeSet<SessionId>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn present(&self, session: u32) -> Option<Arc<SessionHandle>> {
+    fn present(&self, session: SessionId) -> Option<Arc<SessionHandle>> {
         self.sessions().get(&session).filter(|open| !open.handle.is_over()).map(|open| open.handle.clone())
     }
 
@@ -119,7 +119,7 @@ impl Multicasts {
             cancel: self.cancel.child_token(),
         };
         let handle = Arc::new(opening.open(self.disk.clone(), &self.tasks).await?);
-        info!(session = terms.session, group = %terms.group, "multicast session opened");
+        info!(session = %terms.session, group = %terms.group, "multicast session opened");
         self.sessions().insert(terms.session, Open { terms: terms.clone(), handle: handle.clone(), bound });
         Ok(handle)
     }
@@ -132,7 +132,7 @@ impl Multicasts {
 
     /// Waits until `bytes` may go to this client beside the stream of its session. At once while it is in the session, or when
     /// nothing is being sent.
-    pub(crate) async fn give_way(&self, session: u32, task: TaskId, bytes: u64) {
+    pub(crate) async fn give_way(&self, session: SessionId, task: TaskId, bytes: u64) {
         let began = Instant::now();
         while began.elapsed() < GIVE_WAY
             && let Some(handle) = self.present(session)
@@ -144,14 +144,14 @@ impl Multicasts {
 
     /// A client's report on how the session arrives, and how many bytes its connection has carried to it, headers included.
     /// Lost when the session is busy; the next one says more.
-    pub(crate) fn report(&self, session: u32, task: TaskId, report: Report, carried: u64) {
+    pub(crate) fn report(&self, session: SessionId, task: TaskId, report: Report, carried: u64) {
         if let Some(handle) = self.present(session) {
             handle.try_tell(Command::Report { receiver: ReceiverId(task.get()), report, carried });
         }
     }
 
     /// A client's task was taken from it: if it ever had the key, the others get another one.
-    pub(crate) fn expel(&self, session: u32, task: TaskId) {
+    pub(crate) fn expel(&self, session: SessionId, task: TaskId) {
         if let Some(handle) = self.present(session) {
             handle.try_tell(Command::Expel { receiver: ReceiverId(task.get()) });
         }
@@ -164,7 +164,7 @@ impl Multicasts {
         ordered: &[MulticastTerms],
         progress: &BTreeMap<TaskId, SessionProgress>,
     ) -> Vec<MulticastReport> {
-        let wanted: BTreeSet<u32> = ordered.iter().map(|terms| terms.session).collect();
+        let wanted: BTreeSet<SessionId> = ordered.iter().map(|terms| terms.session).collect();
         let mut sessions = self.sessions();
         {
             let mut started = self.started();
@@ -175,7 +175,7 @@ impl Multicasts {
             let keep = wanted.contains(session) && !open.handle.is_over();
             if !keep {
                 open.handle.end();
-                info!(session, "multicast session ended");
+                info!(%session, "multicast session ended");
             }
             keep
         });
@@ -209,9 +209,8 @@ impl Drop for Multicasts {
 }
 
 /// What a session may send: its own bound, and its part of the node's budget when so many sessions are busy.
-fn bound(own: Option<Rate>, budget: Option<Rate>, busy: usize) -> Option<Rate> {
-    let part = |all: Rate| Rate::from_bytes_per_second(all.bytes_per_second() / busy.max(1) as u64);
-    match (own, budget.map(part)) {
+fn bound(own: Option<BitRate>, budget: Option<BitRate>, busy: usize) -> Option<BitRate> {
+    match (own, budget.map(|all| all.shared_by(busy as u64))) {
         (Some(own), Some(part)) => Some(own.min(part)),
         (own, part) => own.or(part),
     }
@@ -223,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_session_has_its_own_bound_and_its_part_of_the_budget() {
-        let rate = |megabits| Some(Rate::from_megabits(megabits));
+        let rate = |megabits| Some(BitRate::from_mbit(megabits));
         assert_eq!(bound(None, None, 3), None);
         assert_eq!(bound(rate(100), None, 3), rate(100));
         assert_eq!(bound(None, rate(900), 3), rate(300));

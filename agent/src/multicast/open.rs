@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use foghorn_multicast::{
-    Epoch, InvalidConfig, IpVersion, Rate, Sender, SenderConfig, SessionTag, Time, symbol_size_for,
-};
-use foghorn_transport::multicast::{GroupSender, InterfaceChoice, OpenSenderError, SessionTerms};
+use foghorn_multicast::{Epoch, InvalidConfig, IpVersion, Sender, SenderConfig, SessionTag, Time, symbol_size_for};
+use foghorn_transport::multicast::{GroupSender, InterfaceChoice, OpenSenderError, SessionTerms, session_rate};
+use foghorn_types::BitRate;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,7 +18,7 @@ use super::key::{MakeKeyError, new_key};
 use super::loader;
 use super::order::MulticastTerms;
 use crate::disk::Disk;
-use crate::served_image::{LoadImageError, ServedImage};
+use crate::served_image::ServedImage;
 
 /// Commands that may wait for the thread; it looks after every burst of packets.
 const COMMANDS: usize = 1024;
@@ -37,8 +36,6 @@ pub(crate) enum OpenSessionError {
     NoInterface,
     #[error("the MTU of the interface is {0} bytes, which is too small for the packets of a session")]
     Mtu(usize),
-    #[error("could not read which chunks the image has")]
-    Image(#[from] LoadImageError),
     #[error("could not make a key for the multicast session")]
     Key(#[from] MakeKeyError),
     #[error("could not get randomness for the multicast session: {0}")]
@@ -52,7 +49,7 @@ pub(super) struct Opening {
     pub(super) terms: MulticastTerms,
     pub(super) image: Arc<ServedImage>,
     pub(super) local: Option<IpAddr>,
-    pub(super) max_rate: Option<Rate>,
+    pub(super) max_rate: Option<BitRate>,
     pub(super) cancel: CancellationToken,
 }
 
@@ -66,18 +63,15 @@ impl Opening {
             (None, None) => return Err(OpenSessionError::NoInterface),
         };
         let (group, ttl) = (terms.group, terms.ttl);
-        // Reads tables of the kernel and decodes the manifest.
-        let opened = tokio::task::spawn_blocking(move || -> Result<_, OpenSessionError> {
-            let chunks = image.in_disk_order()?;
-            Ok((GroupSender::open(group, &interface, ttl, true)?, chunks, image))
-        });
-        let (socket, chunks, image) = opened.await.map_err(|_| OpenSessionError::ShuttingDown)??;
-        let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+        // Reads tables of the kernel.
+        let opened = tokio::task::spawn_blocking(move || GroupSender::open(group, &interface, ttl, true));
+        let socket = opened.await.map_err(|_| OpenSessionError::ShuttingDown)??;
+        let count = image.chunks.count();
         let ip = if group.is_ipv4() { IpVersion::V4 } else { IpVersion::V6 };
         let mtu = socket.mtu().min(LARGEST_MTU);
         let symbol_size = symbol_size_for(mtu, ip).ok_or(OpenSessionError::Mtu(mtu))?;
         let mut config = SenderConfig::new(count, symbol_size, ip);
-        (config.max_rate, config.floor) = (max_rate, terms.floor);
+        (config.max_rate, config.floor) = (max_rate.map(session_rate), terms.floor);
         let seed = getrandom::u64().map_err(OpenSessionError::Randomness)?;
         let sender = Sender::new(config, seed, Time::default())?;
         let tag = getrandom::u32().map_err(OpenSessionError::Randomness)?;
@@ -92,9 +86,9 @@ impl Opening {
         let (wanted, numbers) = mpsc::channel(COMMANDS);
         let status = SessionStatus { sender: sender.status(), unicast: BTreeMap::new() };
         let (status_sender, status) = watch::channel(status);
-        tasks.spawn(loader::load(disk, chunks, image, numbers, commands.clone(), cancel.clone()));
+        tasks.spawn(loader::load(disk, image, numbers, commands.clone(), cancel.clone()));
         let drive = Drive::new(sender, socket, hears, terms.start, inbox, wanted, status_sender, cancel.clone());
-        let span = tracing::info_span!("multicast", session = terms.session, group = %group);
+        let span = tracing::info_span!("multicast", session = %terms.session, group = %group);
         tasks.spawn_blocking(move || span.in_scope(|| drive.run()));
         Ok(SessionHandle::new(commands, status, cancel, count))
     }

@@ -2,22 +2,22 @@
 
 use std::net::SocketAddr;
 
-use foghorn_multicast::{Floor, Rate};
+use foghorn_multicast::Floor;
 use foghorn_proto::link::MulticastOrder;
-use foghorn_transport::multicast::{InterfaceChoice, ParseInterfaceError};
-use foghorn_types::Timestamp;
+use foghorn_transport::multicast::{InterfaceChoice, ParseInterfaceError, session_rate};
+use foghorn_types::{BitRate, SessionId, Timestamp};
 
 use super::start::StartRule;
 
 /// How a session is to be sent.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct MulticastTerms {
-    pub session: u32,
+    pub session: SessionId,
     pub group: SocketAddr,
     /// `None`: the interface on which clients reach this node.
     pub interface: Option<InterfaceChoice>,
     /// On the wire; `None`: what the group sustains.
-    pub max_rate: Option<Rate>,
+    pub max_rate: Option<BitRate>,
     pub floor: Floor,
     pub ttl: u8,
     pub source_specific: bool,
@@ -27,9 +27,9 @@ pub(crate) struct MulticastTerms {
 /// The order cannot be followed. Each names its field.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum CheckMulticastError {
-    #[error("session_id: 0 is no session")]
+    #[error("session_id: must not be 0")]
     Session,
-    #[error("group: {0:?} is no multicast address with a port")]
+    #[error("group: {0:?} is not a multicast address with a port")]
     Group(String),
     #[error("interface: {0}")]
     Interface(#[from] ParseInterfaceError),
@@ -37,7 +37,7 @@ pub(crate) enum CheckMulticastError {
     Ttl(u32),
 }
 
-/// Half of the fastest rate: who is slower than that would hold the others up.
+/// Half of the fastest rate: receivers slower than that would hold the others up.
 const DEFAULT_FLOOR: Floor = Floor::Share(500_000);
 
 impl TryFrom<MulticastOrder> for MulticastTerms {
@@ -46,17 +46,17 @@ impl TryFrom<MulticastOrder> for MulticastTerms {
     fn try_from(wire: MulticastOrder) -> Result<Self, Self::Error> {
         let group: Option<SocketAddr> = wire.group.parse().ok();
         let usable = |group: &SocketAddr| group.ip().is_multicast() && group.port() != 0;
-        let rate = |bytes| Some(Rate::from_bytes_per_second(bytes)).filter(|_| bytes > 0);
+        let rate = |bytes| Some(BitRate::from_bytes_per_second(bytes)).filter(|_| bytes > 0);
         let time = |millis| Some(Timestamp::from_millis(millis)).filter(|_| millis > 0);
         Ok(Self {
-            session: Some(wire.session_id).filter(|id| *id != 0).ok_or(CheckMulticastError::Session)?,
+            session: SessionId::new(wire.session_id).ok_or(CheckMulticastError::Session)?,
             group: group.filter(usable).ok_or(CheckMulticastError::Group(wire.group))?,
             interface: match wire.interface.as_str() {
                 "" => None,
                 named => Some(named.parse()?),
             },
             max_rate: rate(wire.max_rate_bytes_per_second),
-            floor: rate(wire.floor_bytes_per_second).map_or(DEFAULT_FLOOR, Floor::Rate),
+            floor: rate(wire.floor_bytes_per_second).map_or(DEFAULT_FLOOR, |floor| Floor::Rate(session_rate(floor))),
             ttl: u8::try_from(wire.ttl.max(1)).map_err(|_| CheckMulticastError::Ttl(wire.ttl))?,
             source_specific: wire.source_specific,
             start: StartRule {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use foghorn_multicast::{Phase, ReceiverId, ReceiverStatus};
 use foghorn_proto::link::{MulticastPhase, MulticastReceiver, MulticastReport, SessionProgress};
-use foghorn_types::TaskId;
+use foghorn_types::{SessionId, TaskId};
 
 use super::control::SessionStatus;
 
 /// `progress` is how far tasks are, of this session and others.
 pub(super) fn of(
-    session: u32,
+    session: SessionId,
     status: &SessionStatus,
     progress: &BTreeMap<TaskId, SessionProgress>,
 ) -> MulticastReport {
@@ -35,7 +35,7 @@ pub(super) fn of(
         ..Default::default()
     });
     MulticastReport {
-        session_id: session,
+        session_id: session.get(),
         phase: phase.into(),
         rate_bytes_per_second: sender.rate.bytes_per_second(),
         payload_bytes: sender.payload_bytes,

@@ -33,8 +33,8 @@ pub(crate) async fn accept_all(
             Some(_) = clients.join_next() => {}
             incoming = listener.accept() => match incoming {
                 Some(incoming) if clients.len() >= sessions.limits.connections => {
-                    warn!(peer = %incoming.peer, limit = sessions.limits.connections, "refused a client, too many connections");
-                    incoming.refuse(RefusalCode::Busy, "this node serves as many clients as it may");
+                    warn!(peer = %incoming.peer, limit = sessions.limits.connections, "refused a client: too many connections");
+                    incoming.refuse(RefusalCode::Busy, "this node already serves as many clients as it is allowed to");
                 }
                 Some(incoming) => {
                     clients.spawn(meet(sessions.clone(), incoming, cancel.child_token()));
@@ -54,7 +54,7 @@ fn show(listener: &Listener, identity: &NodeIdentity) {
         Err(problem) => Err(problem),
     };
     if let Err(problem) = rotated {
-        error!(problem = %crate::chain(&problem), "clients still see the old certificate");
+        error!(problem = %crate::chain(&problem), "could not switch to the new certificate; clients still see the old one");
     }
 }
 

@@ -194,8 +194,7 @@ fn store_manifest(
 ) -> Result<(ManifestId, CapturedImage), StoreManifestError> {
     let manifest = Manifest::decode(encoded)?;
     let id = store.put_manifest(image, encoded)?;
-    let chunks = crate::served_image::unique_chunks(&manifest);
-    let stored = store.stored_size(&chunks).map_err(StoreManifestError::Measure)?;
+    let stored = store.stored_size(manifest.distinct_chunks().ids()).map_err(StoreManifestError::Measure)?;
     let summary = manifest.summary();
     let captured = CapturedImage {
         manifest_id: id.as_bytes().to_vec(),

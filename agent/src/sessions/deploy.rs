@@ -8,7 +8,7 @@ use std::time::Instant;
 use foghorn_chunk_store::{ReadChunkError, StoredChunk};
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{ChunkSender, FetchLane, ManifestReply, MulticastLane, WantedChunks};
-use foghorn_types::{ChunkId, TaskId};
+use foghorn_types::{ChunkId, SessionId, TaskId};
 use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 use tracing::{error, warn};
 
@@ -31,8 +31,8 @@ const REMEMBERED: usize = 16;
 pub(super) struct Deploy {
     sessions: Arc<Sessions>,
     task: TaskId,
-    /// Number of its multicast session, if it has one.
-    multicast: Option<u32>,
+    /// Its multicast session, if it has one.
+    multicast: Option<SessionId>,
     image: Arc<ServedImage>,
     meter: Arc<Meter>,
     budget: SessionBudget,
@@ -99,11 +99,11 @@ impl Deploy {
 
     /// A client has no business with chunks outside its image: asking for one ends the session.
     fn allow(&self, id: ChunkId) -> Result<ChunkId, StreamError> {
-        if self.image.has(&id) {
+        if self.image.chunks.number(&id).is_some() {
             return Ok(id);
         }
-        let reason = format!("the client asked for chunk {id}, which is not part of its image");
-        warn!(chunk = %id, "a client asked for a chunk outside its image, ending the session");
+        let reason = format!("the client requested chunk {id}, which is not part of its image");
+        warn!(chunk = %id, "a client requested a chunk outside its image; ending the session");
         self.sessions.fail(self.task, reason.clone(), false);
         Err(StreamError::Refused { reason })
     }

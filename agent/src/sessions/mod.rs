@@ -16,7 +16,7 @@ mod table;
 mod ticker;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foghorn_chunk_store::Store;
 use foghorn_proto::link::{AdmitClient, CancelSession, OpenSession};
@@ -84,7 +84,7 @@ impl Sessions {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().expect("no code panics while it holds the table")
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tasks of the open sessions.
@@ -103,7 +103,7 @@ impl Sessions {
     pub(crate) fn reconcile(&self, orders: Vec<OpenSession>) {
         let wanted: BTreeSet<TaskId> = orders.iter().filter_map(|order| TaskId::new(order.task_id)).collect();
         for task in self.table().keep_only(&wanted) {
-            warn!(%task, "the controller no longer wants this session, ending it");
+            warn!(%task, "the controller no longer wants this session; ending it");
         }
         for order in orders {
             self.open(order);
@@ -116,7 +116,7 @@ impl Sessions {
         match (Order::try_from(wire), task) {
             (Ok(order), _) => self.open_checked(order),
             (Err(problem), Some(task)) => self.reject(task, &problem),
-            (Err(problem), None) => warn!(%problem, "the controller sent an order that cannot be understood"),
+            (Err(problem), None) => warn!(%problem, "the controller sent an order that is not valid"),
         }
     }
 
@@ -133,7 +133,7 @@ impl Sessions {
     }
 
     fn reject(&self, task: TaskId, problem: &CheckOrderError) {
-        warn!(%task, %problem, "the controller sent an order that cannot be understood");
+        warn!(%task, %problem, "the controller sent an order that is not valid");
         let outcome = Outcome::Failed { reason: problem.to_string(), node_at_fault: false };
         self.outbox.session_ended(task, outcome.to_message(task, None));
     }
@@ -146,7 +146,9 @@ impl Sessions {
                 debug!(%task, known, "client admitted");
                 self.changed.send_replace(());
             }
-            (_, fingerprint) => warn!(task = admit.task_id, ?fingerprint, "an admission that cannot be understood"),
+            (_, fingerprint) => {
+                warn!(task = admit.task_id, ?fingerprint, "the controller sent an admission that is not valid")
+            }
         }
     }
 

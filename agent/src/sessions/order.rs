@@ -35,7 +35,7 @@ pub(super) struct Order {
 pub(super) enum CheckOrderError {
     #[error("the order has no {0} id")]
     NoId(&'static str),
-    #[error("the order says neither deploy nor capture")]
+    #[error("the order is neither a deploy nor a capture")]
     Kind,
     #[error("the {what} has {found} bytes, not 32")]
     Digest { what: &'static str, found: usize },
@@ -69,7 +69,9 @@ impl TryFrom<OpenSession> for Order {
 /// A deploy whose multicast part cannot be followed is done by unicast.
 fn multicast(wire: MulticastOrder, task: u32) -> Option<MulticastTerms> {
     let checked = MulticastTerms::try_from(wire);
-    checked.inspect_err(|problem| warn!(task, %problem, "a multicast order cannot be followed")).ok()
+    checked
+        .inspect_err(|problem| warn!(task, %problem, "the multicast part of an order is not valid and is ignored"))
+        .ok()
 }
 
 /// Checks the length of a manifest id from the wire.

@@ -1,12 +1,12 @@
 //! How far a transfer is, how fast, and what holds it up.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foghorn_proto::link::{SessionProgress, Stage};
-use foghorn_types::TaskId;
+use foghorn_types::{BitRate, TaskId};
 
 /// The rate is taken over this long: long enough to be calm, short enough to show a stall.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ impl Meter {
     }
 
     pub(super) fn client_says(&self, report: ClientReport) {
-        *self.client.lock().expect("no code panics while it holds a report") = report;
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = report;
         self.touched.store(true, Ordering::Relaxed);
     }
 
@@ -64,22 +64,22 @@ impl Meter {
     pub(super) fn tick(&self, task: TaskId, now: Instant, period: Duration) -> Option<SessionProgress> {
         let moved = self.touched.swap(false, Ordering::Relaxed);
         let progress = self.report(task, now, period);
-        self.last.lock().expect("no code panics while it holds a report").clone_from(&progress);
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&progress);
         // A transfer that has stopped is reported until its rate has fallen to nothing, then no more.
         (moved || progress.rate_bytes_per_second > 0).then_some(progress)
     }
 
     /// The figures of the latest [`tick`](Self::tick).
     pub(super) fn last(&self) -> SessionProgress {
-        *self.last.lock().expect("no code panics while it holds a report")
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The figures now.
     pub(super) fn report(&self, task: TaskId, now: Instant, period: Duration) -> SessionProgress {
-        let client = *self.client.lock().expect("no code panics while it holds a report");
-        let mut window = self.rate.lock().expect("no code panics while it holds a rate");
+        let client = *self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         window.note(now, client.bytes_done);
-        let rate = window.bytes_per_second();
+        let rate = window.rate().bytes_per_second();
         drop(window);
         let waited = Duration::from_micros(self.disk_wait_micros.swap(0, Ordering::Relaxed));
         let limiting = if waited * 2 > period { Stage::Disk } else { client.limiting };
@@ -115,10 +115,11 @@ impl RateWindow {
         }
     }
 
-    fn bytes_per_second(&self) -> u64 {
-        let (Some((start, first)), Some((end, last))) = (self.points.front(), self.points.back()) else { return 0 };
-        let seconds = end.saturating_duration_since(*start).as_secs_f64();
-        if seconds > 0.0 { ((last - first) as f64 / seconds) as u64 } else { 0 }
+    fn rate(&self) -> BitRate {
+        let (Some((start, first)), Some((end, last))) = (self.points.front(), self.points.back()) else {
+            return BitRate::default();
+        };
+        BitRate::average(last - first, end.saturating_duration_since(*start)).unwrap_or_default()
     }
 }
 

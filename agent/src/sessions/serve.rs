@@ -77,7 +77,9 @@ pub(super) async fn serve(
             let connection = Connection { sessions: sessions.clone(), order, meter, work, local, tasks };
             connection.run(session, stop, cancel).await;
         }
-        Err(problem) => debug!(%remote, problem = %crate::chain(&problem), "the client left before it was welcomed"),
+        Err(problem) => {
+            debug!(%remote, problem = %crate::chain(&problem), "the client disconnected before it was accepted")
+        }
     }
     sessions.table().disconnected(task, number);
 }
@@ -88,7 +90,7 @@ async fn prepare(sessions: &Arc<Sessions>, order: &Order, meter: &Arc<Meter>, in
         OrderKind::Deploy { manifest } => match sessions.images.get(manifest).await {
             Ok(image) => Some(Work::Deploy(Deploy::new(sessions.clone(), order, image, meter.clone()))),
             Err(problem) => {
-                warn!(peer = %incoming.peer, problem = %crate::chain(&problem), "cannot serve the image");
+                warn!(peer = %incoming.peer, problem = %crate::chain(&problem), "could not serve the image");
                 sessions.fail(order.task, crate::chain(&problem), true);
                 None
             }
@@ -105,7 +107,7 @@ impl Connection {
                 () = cancel.cancelled() => break Left::ShuttingDown,
                 Some(done) = self.tasks.join_next() => {
                     if let Ok(Err(problem)) = done {
-                        debug!(problem = %crate::chain(&problem), "a request was not answered to its end");
+                        debug!(problem = %crate::chain(&problem), "could not answer a request completely");
                     }
                 }
                 request = session.next_request() => match request {
@@ -117,7 +119,7 @@ impl Connection {
         let mut expelled = false;
         match left {
             Left::ByClient(EndReason::Closed) => debug!("the client closed the connection"),
-            Left::ByClient(reason) => info!(%reason, "the client's connection ended, it may come back"),
+            Left::ByClient(reason) => info!(%reason, "the client's connection was lost; it may reconnect"),
             Left::Stopped(Stop::Cancelled { reason }) => {
                 expelled = true;
                 session.cancel(&reason);
@@ -147,7 +149,7 @@ impl Connection {
         }
         // Ten times the lanes for the small questions; a client that has more open at a time is not ours.
         if self.tasks.len() >= LANES * 10 {
-            warn!("the client asks for too much at a time, dropping a request");
+            warn!("the client makes too many requests at a time; dropping one");
             return;
         }
         let answer = answer(self.sessions.clone(), self.order.clone(), self.work.clone(), self.local, request);
@@ -183,7 +185,7 @@ async fn answer(
         (Request::StoreManifest(_, reply), Work::Deploy(_)) => reply.refuse("a deploy stores nothing").await,
         // Dropping a lane unanswered resets it, which is all that can be said on one.
         (Request::Fetch(_), Work::Capture(_)) | (Request::Store(_), Work::Deploy(_)) => {
-            warn!("the client opened a lane that does not fit its session");
+            warn!("the client opened a stream that does not match its session");
             Ok(())
         }
         (Request::JoinMulticast(lane), Work::Deploy(deploy)) => {
@@ -268,7 +270,7 @@ fn to_report(progress: ClientProgress) -> ClientReport {
         limiting: match progress.limiting_stage {
             None => WireStage::Unspecified,
             Some(Stage::Network) => WireStage::Network,
-            Some(Stage::Codec) => WireStage::Decompress,
+            Some(Stage::Compression) => WireStage::Compression,
             Some(Stage::Disk) => WireStage::Disk,
         },
     }

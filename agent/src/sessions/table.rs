@@ -32,13 +32,13 @@ pub(super) enum Stop {
 /// Why a client is not served.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum Refusal {
-    #[error("{0} is no client of a session")]
+    #[error("{0} is not a client of a session")]
     NotAClient(CertificateName),
     #[error("the certificate is for task {certificate}, the request for task {asked}")]
     OtherTask { certificate: TaskId, asked: TaskId },
     #[error("nothing is ordered for task {0} on this node")]
     NotOrdered(TaskId),
-    #[error("task {task} is ordered for another host than {found}")]
+    #[error("task {task} is for a different host than {found}")]
     OtherHost { task: TaskId, found: HostId },
     #[error("no client has been admitted to task {0} yet")]
     NobodyAdmitted(TaskId),
@@ -128,7 +128,7 @@ impl Table {
                 }
                 return false;
             }
-            entry.stop(Stop::Cancelled { reason: "the task was ordered anew".to_owned() });
+            entry.stop(Stop::Cancelled { reason: "the task was ordered again".to_owned() });
         }
         let entry = Entry { order, meter: Arc::default(), connection: None, facts: Facts::default(), ended: None };
         self.entries.insert(entry.order.task, entry);
@@ -207,7 +207,7 @@ impl Table {
         if now > entry.order.deadline {
             return Err(Refusal::Late { task, deadline: entry.order.deadline });
         }
-        entry.stop(Stop::Interrupted { reason: "the client has connected anew".to_owned() });
+        entry.stop(Stop::Interrupted { reason: "the client has connected again".to_owned() });
         let (stop, receiver) = watch::channel(None);
         self.next_connection += 1;
         entry.connection = Some(Connection { number: self.next_connection, stop });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use foghorn_multicast::{ChunkNumber, ChunkSet, Opener, Receiver, ReceiverAction, ReceiverConfig, Time};
+use foghorn_multicast::{ChunkSet, Opener, Receiver, ReceiverAction, ReceiverConfig, SessionChunk, Time};
 use foghorn_proto::link::agent_message::Message as FromAgent;
 use foghorn_proto::link::controller_message::Message as ToAgent;
 use foghorn_proto::link::{CancelSession, MulticastOrder, OpenSession};
@@ -167,7 +167,7 @@ async fn who_cannot_join_is_told_why_and_served_by_unicast() {
 
     let nowhere = MulticastOrder { interface: "nosuch0".to_owned(), ..order(24, 1) };
     let other = deploy_order(&node, 3, &image, nowhere).await;
-    let some: ChunkSet = [ChunkNumber(0)].into_iter().collect();
+    let some: ChunkSet = [SessionChunk(0)].into_iter().collect();
     let (_member, mut news) = other.join_multicast(3, &some).await.unwrap();
     let refused = news.next().await.unwrap().unwrap_err().to_string();
     assert!(refused.contains("nosuch0"), "{refused}");

@@ -100,7 +100,7 @@ pub async fn capture(
     });
     let contents = surveyed.await.map_err(CaptureError::Panicked)??;
     for note in &contents.notes {
-        tracing::warn!(note = ?note, "about the layout of the disk");
+        tracing::warn!(note = ?note, "note about the layout of the disk");
     }
     for area in &contents.left_out {
         tracing::info!(start = area.start, end = area.end, "not captured: belongs to no partition");
@@ -251,7 +251,7 @@ async fn take_turn(shared: &Shared, connection: &AgentConnection, stages: &mut S
             () = tokio::time::sleep(TICK) => {
                 let waiting = compress.upgrade().map_or(0.0, |queue| 1.0 - queue.capacity() as f64 / queue.max_capacity() as f64);
                 let fill = QueueFill { second: waiting, last: outbox.fill() };
-                shared.progress.set_limiting(limiting_stage([Stage::Disk, Stage::Codec, Stage::Network], fill));
+                shared.progress.set_limiting(limiting_stage([Stage::Disk, Stage::Compression, Stage::Network], fill));
                 connection.report(shared.progress.snapshot().into());
             }
         }
@@ -264,7 +264,7 @@ fn lost(link: &mut Link, error: StreamError) -> Result<(), CaptureError> {
         StreamError::Ended(EndReason::Cancelled { reason }) => Err(CaptureError::Cancelled { reason }),
         StreamError::Ended(EndReason::Failed { reason }) => Err(CaptureError::EndedByAgent { reason }),
         error if error.is_transient() => {
-            tracing::warn!(error = describe(&error), "lost the agent, connecting again");
+            tracing::warn!(error = describe(&error), "lost the connection to the agent; connecting again");
             link.move_on();
             Ok(())
         }

@@ -12,10 +12,12 @@
 //! While a multicast session is joined, what is missing is left to it: lanes get only what was released.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use foghorn_multicast::ChunkSet;
+use foghorn_transport::multicast::in_session;
+use foghorn_types::{BitRate, ChunkNumber};
 
-use super::plan::ChunkNumber;
 use super::policy::{Decision, Evidence, SAMPLE, decide};
 
 /// How many of the latest scans count for the hit ratio.
@@ -44,10 +46,11 @@ pub struct Board {
     recent: VecDeque<bool>,
     bad: HashMap<ChunkNumber, u32>,
     right: usize,
-    scan_seconds: f64,
-    scan_bytes: f64,
-    scanners: f64,
-    fetch_rate: Option<f64>,
+    /// Time that scanners took, and plain bytes that they read in it.
+    scan_time: Duration,
+    scan_bytes: u64,
+    scanners: u64,
+    fetch_rate: Option<BitRate>,
     stream: Stream,
 }
 
@@ -76,10 +79,10 @@ impl Board {
     #[must_use]
     pub fn new(chunks: usize, marked: impl Iterator<Item = ChunkNumber>, scanners: usize) -> Self {
         let sample = chunks.min(SAMPLE);
-        let mut scan_first: Vec<ChunkNumber> = marked.filter(|&number| (number as usize) < chunks).collect();
+        let mut scan_first: Vec<ChunkNumber> = marked.filter(|number| number.index() < chunks).collect();
         scan_first.reverse();
         // Spread over the whole, and without the very first chunk, which belongs to the boot loader and is often wiped.
-        scan_first.extend((0..sample).map(|n| ((2 * n + 1) * chunks / (2 * sample)) as ChunkNumber).rev());
+        scan_first.extend((0..sample).map(|n| numbered((2 * n + 1) * chunks / (2 * sample))).rev());
         Self {
             states: vec![State::Unknown; chunks],
             scan_first,
@@ -90,9 +93,9 @@ impl Board {
             recent: VecDeque::with_capacity(RECENT),
             bad: HashMap::new(),
             right: 0,
-            scan_seconds: 0.0,
-            scan_bytes: 0.0,
-            scanners: scanners as f64,
+            scan_time: Duration::ZERO,
+            scan_bytes: 0,
+            scanners: scanners as u64,
             fetch_rate: None,
             stream: Stream::default(),
         }
@@ -110,7 +113,7 @@ impl Board {
         decide(&Evidence {
             sample_left: self.sample_left,
             hit_ratio: if self.recent.is_empty() { 0.0 } else { hits as f64 / self.recent.len() as f64 },
-            scan_rate: (self.scan_seconds > 0.0).then(|| self.scan_bytes / self.scan_seconds * self.scanners),
+            scan_rate: BitRate::average(self.scan_bytes.saturating_mul(self.scanners), self.scan_time),
             fetch_rate: self.fetch_rate,
         })
     }
@@ -118,8 +121,8 @@ impl Board {
     /// The next chunk for a scanner; `None` when it can stop for good.
     pub fn claim_scan(&mut self) -> Option<ChunkNumber> {
         while let Some(number) = self.scan_first.pop() {
-            if self.states[number as usize] == State::Unknown {
-                self.states[number as usize] = State::Scanning;
+            if self.states[number.index()] == State::Unknown {
+                self.states[number.index()] = State::Scanning;
                 return Some(number);
             }
         }
@@ -131,35 +134,35 @@ impl Board {
             self.front += 1;
             if self.states[number] == State::Unknown {
                 self.states[number] = State::Scanning;
-                return Some(number as ChunkNumber);
+                return Some(numbered(number));
             }
         }
         None
     }
 
-    /// A scanner has looked. `seconds` and `bytes` are what it cost; a hole costs neither.
-    pub fn scanned(&mut self, number: ChunkNumber, hit: bool, bytes: u64, seconds: f64) {
-        self.note_scan(hit, bytes, seconds);
+    /// A scanner has looked. `bytes` and `time` are what it cost; a hole costs neither.
+    pub fn scanned(&mut self, number: ChunkNumber, hit: bool, bytes: u64, time: Duration) {
+        self.note_scan(hit, bytes, time);
         if hit {
             self.turned_right(number);
         } else {
-            self.states[number as usize] = State::Missing;
+            self.states[number.index()] = State::Missing;
             self.missing.push_back(number);
             if self.stream.joined {
-                self.stream.missed.insert(foghorn_multicast::ChunkNumber(number));
+                self.stream.missed.insert(in_session(number));
             }
         }
     }
 
     /// A scanner found the chunk at one of its places; it is on its way to the others.
-    pub fn found_somewhere(&mut self, number: ChunkNumber, bytes: u64, seconds: f64) {
-        self.note_scan(true, bytes, seconds);
-        self.states[number as usize] = State::Arrived;
+    pub fn found_somewhere(&mut self, number: ChunkNumber, bytes: u64, time: Duration) {
+        self.note_scan(true, bytes, time);
+        self.states[number.index()] = State::Arrived;
     }
 
-    fn note_scan(&mut self, hit: bool, bytes: u64, seconds: f64) {
-        self.scan_bytes += bytes as f64;
-        self.scan_seconds += seconds;
+    fn note_scan(&mut self, hit: bool, bytes: u64, time: Duration) {
+        self.scan_bytes += bytes;
+        self.scan_time += time;
         self.sample_left = self.sample_left.saturating_sub(1);
         if self.recent.len() == RECENT {
             self.recent.pop_front();
@@ -173,7 +176,7 @@ impl Board {
         let decision = self.decision();
         while claimed.len() < most {
             let Some(number) = self.claim_missing().or_else(|| self.claim_unknown(decision)) else { break };
-            self.states[number as usize] = State::Fetching;
+            self.states[number.index()] = State::Fetching;
             claimed.push(number);
         }
         claimed
@@ -184,7 +187,7 @@ impl Board {
         let queue = if self.stream.joined { &mut self.stream.released } else { &mut self.missing };
         // A session may have brought some of them in the meantime.
         while let Some(number) = queue.pop_front() {
-            if self.states[number as usize] == State::Missing {
+            if self.states[number.index()] == State::Missing {
                 return Some(number);
             }
         }
@@ -192,7 +195,7 @@ impl Board {
     }
 
     fn give_to_lanes(&mut self, number: ChunkNumber) {
-        self.states[number as usize] = State::Missing;
+        self.states[number.index()] = State::Missing;
         if self.stream.joined {
             self.stream.released.push_back(number);
         } else {
@@ -211,8 +214,8 @@ impl Board {
         (self.stream.news, self.stream.missed) = (Vec::new(), ChunkSet::new());
         let unknown = self.decision() != Decision::Scan;
         let wanted = |state: &State| *state == State::Missing || (unknown && *state == State::Unknown);
-        let numbers = (0..).zip(&self.states).filter(|(_, state)| wanted(state));
-        numbers.map(|(number, _): (ChunkNumber, _)| foghorn_multicast::ChunkNumber(number)).collect()
+        let numbers = (0..).map(ChunkNumber::new).zip(&self.states).filter(|(_, state)| wanted(state));
+        numbers.map(|(number, _)| in_session(number)).collect()
     }
 
     /// The session is over: lanes take the rest.
@@ -226,7 +229,7 @@ impl Board {
     /// These will not come by multicast.
     pub fn released(&mut self, numbers: impl IntoIterator<Item = ChunkNumber>) {
         for number in numbers {
-            if matches!(self.states.get(number as usize), Some(State::Missing | State::Unknown)) {
+            if matches!(self.states.get(number.index()), Some(State::Missing | State::Unknown)) {
                 self.give_to_lanes(number);
             }
         }
@@ -235,10 +238,10 @@ impl Board {
     /// A chunk came by multicast. Whether it is taken: not when it came otherwise before. `None`: a scanner is looking for
     /// it at this moment.
     pub fn streamed(&mut self, number: ChunkNumber) -> Option<bool> {
-        match self.states.get(number as usize)? {
+        match self.states.get(number.index())? {
             State::Scanning => None,
             State::Unknown | State::Missing | State::Fetching => {
-                self.states[number as usize] = State::Arrived;
+                self.states[number.index()] = State::Arrived;
                 Some(true)
             }
             State::Arrived | State::Right => Some(false),
@@ -251,7 +254,7 @@ impl Board {
     }
 
     fn turned_right(&mut self, number: ChunkNumber) {
-        self.states[number as usize] = State::Right;
+        self.states[number.index()] = State::Right;
         self.right += 1;
         if self.stream.joined {
             self.stream.news.push(StreamNews::Right(number));
@@ -280,7 +283,7 @@ impl Board {
                 }
             };
             if self.states[number] == State::Unknown {
-                return Some(number as ChunkNumber);
+                return Some(numbered(number));
             }
         }
         None
@@ -289,7 +292,7 @@ impl Board {
     /// The network could not bring these after all.
     pub fn gave_back(&mut self, numbers: impl IntoIterator<Item = ChunkNumber>) {
         for number in numbers {
-            if self.states[number as usize] == State::Fetching {
+            if self.states[number.index()] == State::Fetching {
                 self.give_to_lanes(number);
             }
         }
@@ -297,16 +300,16 @@ impl Board {
 
     /// Whether this arrival was waited for; a chunk that comes twice is dropped.
     pub fn arrived(&mut self, number: ChunkNumber) -> bool {
-        let expected = self.states[number as usize] == State::Fetching;
+        let expected = self.states[number.index()] == State::Fetching;
         if expected {
-            self.states[number as usize] = State::Arrived;
+            self.states[number.index()] = State::Arrived;
         }
         expected
     }
 
     /// What arrived was not what its id says. Returns how often that has happened to this chunk; it is to be fetched again.
     pub fn bad(&mut self, number: ChunkNumber) -> u32 {
-        if matches!(self.states[number as usize], State::Arrived | State::Fetching) {
+        if matches!(self.states[number.index()], State::Arrived | State::Fetching) {
             self.give_to_lanes(number);
             if self.stream.joined {
                 self.stream.news.push(StreamNews::Bad(number));
@@ -319,19 +322,19 @@ impl Board {
 
     /// The chunk is at all its places.
     pub fn written(&mut self, number: ChunkNumber) {
-        if self.states[number as usize] != State::Right {
+        if self.states[number.index()] != State::Right {
             self.turned_right(number);
         }
     }
 
-    /// How fast chunks arrive, plain bytes per second.
-    pub fn measured_fetch_rate(&mut self, rate: f64) {
+    /// How fast plain bytes of chunks arrive.
+    pub fn measured_fetch_rate(&mut self, rate: BitRate) {
         self.fetch_rate = Some(rate);
     }
 
     #[must_use]
     pub fn is_right(&self, number: ChunkNumber) -> bool {
-        self.states[number as usize] == State::Right
+        self.states[number.index()] == State::Right
     }
 
     /// Whether there are chunks that nobody fetches yet and that are missing, or are to be fetched without a look at the disk.
@@ -347,18 +350,27 @@ impl Board {
     }
 }
 
+/// An image has at most as many chunks as fit in 32 bits.
+fn numbered(index: usize) -> ChunkNumber {
+    ChunkNumber::new(index as u32)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
+    fn n(number: u32) -> ChunkNumber {
+        ChunkNumber::new(number)
+    }
+
     #[test]
     fn a_blank_disk_costs_only_the_sample() {
         let mut board = Board::new(1000, std::iter::empty(), 1);
         let mut looked = 0;
         while let Some(number) = board.claim_scan() {
-            board.scanned(number, false, 0, 0.0);
+            board.scanned(number, false, 0, Duration::ZERO);
             looked += 1;
         }
         assert_eq!(looked, SAMPLE);
@@ -369,19 +381,19 @@ mod tests {
     fn a_previous_version_is_scanned_whole_and_only_misses_are_fetched() {
         let mut board = Board::new(1000, std::iter::empty(), 1);
         while let Some(number) = board.claim_scan() {
-            board.scanned(number, number % 20 != 3, 1 << 20, 0.003);
+            board.scanned(number, number.get() % 20 != 3, 1 << 20, Duration::from_millis(3));
         }
         assert_eq!(board.claim_fetch(2000).len(), 50);
     }
 
     #[test]
     fn marked_chunks_are_scanned_even_when_the_sample_misses() {
-        let mut board = Board::new(1000, (500..510).chain([2000]), 1);
+        let mut board = Board::new(1000, (500..510).chain([2000]).map(n), 1);
         let mut found = 0;
         while let Some(number) = board.claim_scan() {
-            let hit = (500..510).contains(&number);
+            let hit = (500..510).contains(&number.get());
             found += u32::from(hit);
-            board.scanned(number, hit, 1 << 20, 0.001);
+            board.scanned(number, hit, 1 << 20, Duration::from_millis(1));
             if found == 10 {
                 break;
             }
@@ -393,23 +405,23 @@ mod tests {
     fn what_is_left_to_a_session_is_fetched_when_it_is_released_or_over() {
         let mut board = Board::new(100, std::iter::empty(), 1);
         while let Some(number) = board.claim_scan() {
-            board.scanned(number, false, 0, 0.0);
+            board.scanned(number, false, 0, Duration::ZERO);
         }
         board.stream_begins();
         assert_eq!(board.stream_wants().len(), 100);
         assert!(board.claim_fetch(100).is_empty(), "all is left to the session");
-        board.released([7, 8]);
-        assert_eq!(board.claim_fetch(100), [7, 8]);
-        assert_eq!(board.streamed(8), Some(true), "the session was faster");
-        assert!(!board.arrived(8), "what a lane brings then is dropped");
-        assert_eq!(board.streamed(8), Some(false));
-        assert_eq!(board.streamed(9), Some(true));
-        board.written(8);
-        board.bad(9);
+        board.released([7, 8].map(n));
+        assert_eq!(board.claim_fetch(100), [7, 8].map(n));
+        assert_eq!(board.streamed(n(8)), Some(true), "the session was faster");
+        assert!(!board.arrived(n(8)), "what a lane brings then is dropped");
+        assert_eq!(board.streamed(n(8)), Some(false));
+        assert_eq!(board.streamed(n(9)), Some(true));
+        board.written(n(8));
+        board.bad(n(9));
         let (news, missed) = board.take_stream_news();
-        assert_eq!(news, [StreamNews::Right(8), StreamNews::Bad(9)]);
+        assert_eq!(news, [StreamNews::Right(n(8)), StreamNews::Bad(n(9))]);
         assert!(missed.is_empty());
-        assert_eq!(board.claim_fetch(100), [9], "damaged chunks are fetched");
+        assert_eq!(board.claim_fetch(100), [n(9)], "damaged chunks are fetched");
         board.stream_ends();
         assert_eq!(board.claim_fetch(200).len(), 97);
     }
@@ -419,7 +431,7 @@ mod tests {
         let mut board = Board::new(1000, std::iter::empty(), 1);
         for _ in 0..SAMPLE {
             let number = board.claim_scan().unwrap();
-            board.scanned(number, false, 1 << 20, 0.001);
+            board.scanned(number, false, 1 << 20, Duration::from_millis(1));
         }
         board.stream_begins();
         board.stream_ends();
@@ -435,12 +447,12 @@ mod tests {
         let mut board = Board::new(1000, std::iter::empty(), 1);
         for _ in 0..SAMPLE {
             let number = board.claim_scan().unwrap();
-            board.scanned(number, true, 1 << 20, 0.001);
+            board.scanned(number, true, 1 << 20, Duration::from_millis(1));
         }
         board.stream_begins();
         assert!(board.stream_wants().is_empty(), "the disk seems to hold it all");
         let looked = board.claim_scan().unwrap();
-        board.scanned(looked, false, 1 << 20, 0.001);
+        board.scanned(looked, false, 1 << 20, Duration::from_millis(1));
         let (news, missed) = board.take_stream_news();
         assert!(news.is_empty() && missed.len() == 1);
     }
@@ -459,9 +471,9 @@ mod tests {
                 match step {
                     0 => scanning.extend(board.claim_scan()),
                     1 => if let Some(number) = scanning.pop() {
-                        let hit = on_disk >> (number % 64) & 1 == 1;
-                        if hit { prop_assert!(!std::mem::replace(&mut written[number as usize], true)); }
-                        board.scanned(number, hit, 1, 1e-9);
+                        let hit = on_disk >> (number.get() % 64) & 1 == 1;
+                        if hit { prop_assert!(!std::mem::replace(&mut written[number.index()], true)); }
+                        board.scanned(number, hit, 1, Duration::from_nanos(1));
                     },
                     2 => board.gave_back(fetching.drain(..)),
                     3 => {
@@ -469,7 +481,7 @@ mod tests {
                         if let Some(number) = fetching.pop() { prop_assert!(board.arrived(number)); arrived.push(number); }
                     },
                     _ => if let Some(number) = arrived.pop() {
-                        prop_assert!(!std::mem::replace(&mut written[number as usize], true));
+                        prop_assert!(!std::mem::replace(&mut written[number.index()], true));
                         board.written(number);
                         prop_assert!(!board.arrived(number));
                     },

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use foghorn_transport::client::{FetchRequests, Fetched};
 use foghorn_transport::{AgentConnection, StreamError};
+use foghorn_types::ChunkNumber;
 use tokio::sync::mpsc;
 
-use super::plan::ChunkNumber;
 use super::shared::Shared;
 use super::verify::Arrived;
 use crate::progress::Work;
@@ -114,7 +114,7 @@ async fn take(
     match answer {
         Fetched::Unavailable { reason, .. } => {
             owed.numbers.pop_front();
-            shared.refuse(number, &format!("the agent does not have it ({reason})"));
+            shared.refuse(number, &format!("the agent does not have the chunk ({reason})"));
         }
         Fetched::Chunk(chunk) => {
             shared.progress.add_wire(chunk.compressed.len() as u64);
@@ -124,7 +124,7 @@ async fn take(
             let Ok(place) = verify.reserve().await else { return Ok(()) };
             owed.numbers.pop_front();
             if shared.board().arrived(number) {
-                shared.count_arrival(u64::from(chunk.plain_len), LANES, RATE_AFTER);
+                shared.count_arrival(u64::from(chunk.plain_len), LANES as u32, RATE_AFTER);
                 place.send(Arrived { number, plain_len: chunk.plain_len, compressed: chunk.compressed });
             }
         }
@@ -160,8 +160,8 @@ mod tests {
         let seen = SeenDisk { path, kind, size, sector_size: None, model: None, serial: None, wwn: None };
         let disk = Disk::open(&seen, Access::Write, FileSectors::Unknown).unwrap();
         let mut board = Board::new(1, std::iter::empty(), 1);
-        assert_eq!(board.claim_scan(), Some(0));
-        board.scanned(0, false, 0, 0.0);
+        assert_eq!(board.claim_scan(), Some(ChunkNumber::new(0)));
+        board.scanned(ChunkNumber::new(0), false, 0, std::time::Duration::ZERO);
         Shared::new(plan, board, Arc::new(disk), Arc::new(Progress::default()), CancellationToken::new(), 1)
     }
 
@@ -170,12 +170,12 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let shared = one_chunk(&file);
         let (verify, _full) = mpsc::channel(1);
-        verify.try_send(Arrived { number: 0, plain_len: 0, compressed: Bytes::new() }).unwrap();
+        verify.try_send(Arrived { number: ChunkNumber::new(0), plain_len: 0, compressed: Bytes::new() }).unwrap();
         let mut owed = Owed { shared: &shared, numbers: shared.board().claim_fetch(1).into() };
         let id = ChunkId::of(b"it");
         let answer = Fetched::Chunk(FetchedChunk { id, plain_len: 2, compressed: Bytes::from_static(b"it") });
         assert!(take(&shared, answer, &mut owed, &verify).now_or_never().is_none(), "it has to wait");
         drop(owed);
-        assert_eq!(shared.board().claim_fetch(1), [0]);
+        assert_eq!(shared.board().claim_fetch(1), [ChunkNumber::new(0)]);
     }
 }

@@ -62,19 +62,19 @@ pub enum DeployError {
     Cancelled { reason: String },
     #[error("the agent ended the task as failed: {reason}")]
     EndedByAgent { reason: String },
-    #[error("{path} has {have} bytes, the image needs {need}", path = path.display(), have = have.bytes(), need = need.bytes())]
+    #[error("{path} has {have} bytes, but the image needs {need}", path = path.display(), have = have.bytes(), need = need.bytes())]
     TooSmall { path: PathBuf, have: ByteCount, need: ByteCount },
-    #[error("{path} has sectors of {have} bytes, the image is of a disk with {need}", path = path.display())]
+    #[error("{path} has sectors of {have} bytes, but the image needs sectors of {need}", path = path.display())]
     OtherSectors { path: PathBuf, have: u64, need: u64 },
     #[error("the partition table does not fit the disk")]
     Table(#[from] RenderGptError),
     #[error("the session with the agent failed")]
     Link(#[from] LinkError),
-    #[error("could not have the manifest")]
+    #[error("could not get the manifest from the agent")]
     FetchManifest(#[from] FetchManifestError),
     #[error("the manifest cannot be used")]
     Manifest(#[from] DecodeManifestError),
-    #[error("chunk {id} is not to be had: {problem}")]
+    #[error("could not get chunk {id}: {problem}")]
     Chunk { id: ChunkId, problem: String },
     #[error("the agent broke the protocol: {0}")]
     Protocol(String),
@@ -126,13 +126,16 @@ pub async fn deploy(
     let plan = Plan::new(manifest);
     progress.set_total(plan.used_total());
 
-    let empty = WrittenBitmap::new(options.manifest, disk.identity(), plan.len());
+    let empty = WrittenBitmap::new(options.manifest, disk.identity(), plan.count());
     let resume = options.state_dir.as_deref().map(|dir| ResumeFile::new(dir, disk.identity()));
     let earlier = resume.as_ref().and_then(|file| file.load(&empty));
     if let Some(earlier) = &earlier {
-        tracing::info!(chunks = earlier.marked().count(), "an earlier run wrote these; they are checked first");
+        tracing::info!(
+            chunks = earlier.marked().count(),
+            "an earlier run wrote some of the chunks; they are checked first"
+        );
     }
-    let board = Board::new(plan.len(), earlier.iter().flat_map(WrittenBitmap::marked), SCANNERS);
+    let board = Board::new(plan.count() as usize, earlier.iter().flat_map(WrittenBitmap::marked), SCANNERS);
     let shared = Arc::new(Shared::new(plan, board, disk, progress, stop.child_token(), link.source_count()));
 
     blocking(&shared, |shared| Ok(table::wipe(&shared.disk, shared.plan.manifest())?)).await?;
@@ -166,7 +169,7 @@ async fn fetch_manifest(link: &mut Link, stop: &CancellationToken) -> Result<Man
             Ok(bytes) => return Ok(Manifest::decode(&bytes)?),
             Err(FetchManifestError::Stream(error @ StreamError::Ended(_))) => lost(link, error)?,
             Err(error) if error.is_transient() => {
-                tracing::warn!(error = describe(&error), "could not fetch the manifest, trying again");
+                tracing::warn!(error = describe(&error), "could not fetch the manifest; trying again");
                 link.move_on();
             }
             Err(error) => return Err(error.into()),
@@ -290,7 +293,7 @@ async fn drive(shared: &Arc<Shared>, link: &mut Link, queues: &Queues) -> Result
                     reason = connection.ended() => break FetchEnd::Lost(StreamError::Ended(reason)),
                     () = tokio::time::sleep(TICK) => {
                         shared.progress.set_limiting(limiting_stage(
-                            [Stage::Network, Stage::Codec, Stage::Disk],
+                            [Stage::Network, Stage::Compression, Stage::Disk],
                             queues.fill(),
                         ));
                         connection.report(shared.progress.snapshot().into());
@@ -305,7 +308,9 @@ async fn drive(shared: &Arc<Shared>, link: &mut Link, queues: &Queues) -> Result
                 shared.trust_the_next();
                 link.move_on();
             }
-            FetchEnd::Disorder => return Err(DeployError::Protocol("a chunk came that was not asked for".to_owned())),
+            FetchEnd::Disorder => {
+                return Err(DeployError::Protocol("the agent sent a chunk that was not requested".to_owned()));
+            }
             FetchEnd::Lost(error) => lost(link, error)?,
         }
     }
@@ -321,7 +326,7 @@ fn lost(link: &mut Link, error: StreamError) -> Result<(), DeployError> {
         StreamError::Ended(EndReason::Cancelled { reason }) => Err(DeployError::Cancelled { reason }),
         StreamError::Ended(EndReason::Failed { reason }) => Err(DeployError::EndedByAgent { reason }),
         error if error.is_transient() => {
-            tracing::warn!(error = describe(&error), "lost the agent, connecting again");
+            tracing::warn!(error = describe(&error), "lost the connection to the agent; connecting again");
             link.move_on();
             Ok(())
         }
@@ -341,9 +346,7 @@ async fn save_bitmap(shared: Arc<Shared>, file: ResumeFile, empty: WrittenBitmap
         let saved = blocking(&shared, move |shared| {
             {
                 let board = shared.board();
-                (0..shared.plan.len() as u32)
-                    .filter(|&number| board.is_right(number))
-                    .for_each(|number| bitmap.mark(number));
+                shared.plan.numbers().filter(|&number| board.is_right(number)).for_each(|number| bitmap.mark(number));
             }
             shared.disk.flush()?;
             if let Err(error) = file.save(&bitmap) {

@@ -1,57 +1,49 @@
 //! What a deploy has to bring about, indexed for lookup. Pure.
 
-use std::collections::HashMap;
-
-use foghorn_image::{ChunkContent, ChunkEntry, DiskGeometry, Manifest, PartitionTable};
-use foghorn_types::{ByteCount, ChunkId};
-
-/// Number of a distinct chunk within a [`Plan`]: distinct data chunks in the order in which the disk first needs them.
-pub type ChunkNumber = u32;
+use foghorn_image::{ChunkContent, ChunkEntry, DiskGeometry, DistinctChunks, Manifest, PartitionTable};
+use foghorn_types::{ByteCount, ChunkId, ChunkNumber};
 
 /// A manifest, with its distinct chunks and the places of each.
 #[derive(Debug)]
 pub struct Plan {
     manifest: Manifest,
-    ids: Vec<ChunkId>,
+    chunks: DistinctChunks,
     /// Places of chunk `n` are `places[first_place[n]..first_place[n + 1]]`; flat, because nearly every chunk has one.
     first_place: Vec<u32>,
     places: Vec<u32>,
-    numbers: HashMap<ChunkId, ChunkNumber>,
 }
 
 impl Plan {
+    /// Indexes a manifest.
     #[must_use]
     pub fn new(manifest: Manifest) -> Self {
-        let mut numbers = HashMap::new();
-        let mut ids = Vec::new();
-        let mut count: Vec<u32> = Vec::new();
-        for entry in &manifest.chunks {
-            if let ChunkContent::Data(id) = entry.content {
-                let number = *numbers.entry(id).or_insert_with(|| {
-                    ids.push(id);
-                    count.push(0);
-                    ids.len() as ChunkNumber - 1
-                });
-                count[number as usize] += 1;
-            }
+        let chunks = manifest.distinct_chunks();
+        // The number of each entry's chunk; `None` for zeroes.
+        let numbers: Vec<Option<ChunkNumber>> = manifest
+            .chunks
+            .iter()
+            .map(|entry| match entry.content {
+                ChunkContent::Data(id) => chunks.number(&id),
+                ChunkContent::Zero => None,
+            })
+            .collect();
+        let mut first_place = vec![0_u32; chunks.count() as usize + 1];
+        for number in numbers.iter().flatten() {
+            first_place[number.index() + 1] += 1;
         }
-        let mut first_place = Vec::with_capacity(count.len() + 1);
-        let mut total = 0;
-        for n in &count {
-            first_place.push(total);
-            total += n;
+        for n in 1..first_place.len() {
+            first_place[n] += first_place[n - 1];
         }
-        first_place.push(total);
         let mut next = first_place.clone();
-        let mut places = vec![0; total as usize];
-        for (place, entry) in manifest.chunks.iter().enumerate() {
-            if let ChunkContent::Data(id) = entry.content {
-                let slot = &mut next[numbers[&id] as usize];
-                places[*slot as usize] = place as u32;
+        let mut places = vec![0; numbers.iter().flatten().count()];
+        for (place, number) in (0..).zip(&numbers) {
+            if let Some(number) = number {
+                let slot = &mut next[number.index()];
+                places[*slot as usize] = place;
                 *slot += 1;
             }
         }
-        Self { manifest, ids, first_place, places, numbers }
+        Self { manifest, chunks, first_place, places }
     }
 
     #[must_use]
@@ -61,28 +53,27 @@ impl Plan {
 
     /// How many distinct chunks have data.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.ids.len()
+    pub fn count(&self) -> u32 {
+        self.chunks.count()
     }
 
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+    /// The numbers of all of them, ascending.
+    pub fn numbers(&self) -> impl Iterator<Item = ChunkNumber> + use<> {
+        (0..self.count()).map(ChunkNumber::new)
     }
 
+    /// The chunk with this number.
+    ///
+    /// # Panics
+    /// When the image has no such number.
     #[must_use]
     pub fn id(&self, number: ChunkNumber) -> ChunkId {
-        self.ids[number as usize]
-    }
-
-    #[must_use]
-    pub fn number(&self, id: &ChunkId) -> Option<ChunkNumber> {
-        self.numbers.get(id).copied()
+        self.chunks.ids()[number.index()]
     }
 
     /// Where a chunk goes, in disk order. Never empty.
     pub fn places(&self, number: ChunkNumber) -> impl Iterator<Item = &ChunkEntry> {
-        let range = self.first_place[number as usize] as usize..self.first_place[number as usize + 1] as usize;
+        let range = self.first_place[number.index()] as usize..self.first_place[number.index() + 1] as usize;
         self.places[range].iter().map(|&place| &self.manifest.chunks[place as usize])
     }
 
@@ -159,11 +150,12 @@ mod tests {
                 entry(4, UsedMask::Whole, ChunkContent::Zero),
             ],
         });
-        assert_eq!((plan.len(), plan.number(&b), plan.number(&a)), (2, Some(0), Some(1)));
-        assert_eq!(plan.places(0).map(|e| e.index.get()).collect::<Vec<_>>(), [0, 3]);
-        assert_eq!(plan.used(0), (1 << 20) + 1016 * 512);
+        let [first, second] = [0, 1].map(ChunkNumber::new);
+        assert_eq!((plan.count(), plan.id(first), plan.id(second)), (2, b, a));
+        assert_eq!(plan.places(first).map(|e| e.index.get()).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(plan.used(first), (1 << 20) + 1016 * 512);
         assert_eq!(plan.used_total().bytes(), 1016 * 512 + (3 << 20) + 4096);
-        assert!(plan.places(0).next().is_some_and(|e| plan.is_boot_entry(e)));
+        assert!(plan.places(first).next().is_some_and(|e| plan.is_boot_entry(e)));
         assert_eq!(plan.zero_entries().count(), 2);
     }
 }

@@ -4,11 +4,13 @@
 //! spread over the disk are looked at first: when none of them is right, the disk is blank or foreign and is not read
 //! further. Otherwise the measured hit ratio and rates decide.
 
+use foghorn_types::BitRate;
+
 /// Spread-out chunks that are looked at before anything is decided.
 pub const SAMPLE: usize = 32;
 
 /// What the network is taken for until it was measured: gigabit Ethernet.
-const ASSUMED_FETCH_RATE: f64 = 118e6;
+const ASSUMED_FETCH_RATE: BitRate = BitRate::from_mbit(944);
 
 /// From this hit ratio on, the disk is the better source unless it is much slower than the network.
 const MOSTLY_RIGHT: f64 = 0.5;
@@ -31,10 +33,10 @@ pub struct Evidence {
     pub sample_left: usize,
     /// Share of the recently scanned chunks that were right, 0 to 1.
     pub hit_ratio: f64,
-    /// Plain bytes per second that all scanner threads read and hash, once known.
-    pub scan_rate: Option<f64>,
-    /// Plain bytes per second that arrive, once known.
-    pub fetch_rate: Option<f64>,
+    /// Of plain bytes that all scanner threads together read and hash, once known.
+    pub scan_rate: Option<BitRate>,
+    /// Of plain bytes that arrive, once known.
+    pub fetch_rate: Option<BitRate>,
 }
 
 /// The decision that follows from the evidence.
@@ -46,9 +48,10 @@ pub fn decide(evidence: &Evidence) -> Decision {
     if evidence.hit_ratio < 0.01 {
         return Decision::Fetch;
     }
-    let fetch_rate = evidence.fetch_rate.unwrap_or(ASSUMED_FETCH_RATE);
+    let as_float = |rate: BitRate| rate.bits_per_second() as f64;
+    let fetch_rate = as_float(evidence.fetch_rate.unwrap_or(ASSUMED_FETCH_RATE));
     // An unmeasured scanner has met holes only, which cost nothing.
-    let scan_rate = evidence.scan_rate.unwrap_or(f64::INFINITY);
+    let scan_rate = evidence.scan_rate.map_or(f64::INFINITY, as_float);
     // A chunk that is scanned in 1/scan_rate saves hit_ratio/fetch_rate of network time. Where most is right, what is
     // spared belongs to everybody on the network, so the disk may be up to four times slower.
     let advantage = scan_rate * evidence.hit_ratio / fetch_rate;
@@ -66,8 +69,8 @@ mod tests {
         decide(&Evidence {
             sample_left: 0,
             hit_ratio,
-            scan_rate: Some(scan_mb * 1e6),
-            fetch_rate: Some(fetch_mb * 1e6),
+            scan_rate: Some(BitRate::from_bytes_per_second((scan_mb * 1e6) as u64)),
+            fetch_rate: Some(BitRate::from_bytes_per_second((fetch_mb * 1e6) as u64)),
         })
     }
 

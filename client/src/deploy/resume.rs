@@ -7,9 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use foghorn_types::ManifestId;
-
-use super::plan::ChunkNumber;
+use foghorn_types::{ChunkNumber, ManifestId};
 
 const MAGIC: &[u8; 5] = b"FHRB\x01";
 const HEADER: usize = MAGIC.len() + 32 + 32 + 4;
@@ -27,18 +25,19 @@ pub struct WrittenBitmap {
 
 impl WrittenBitmap {
     #[must_use]
-    pub fn new(manifest: ManifestId, target_identity: &str, chunks: usize) -> Self {
+    pub fn new(manifest: ManifestId, target_identity: &str, chunks: u32) -> Self {
         let target = *blake3::hash(target_identity.as_bytes()).as_bytes();
-        Self { manifest, target, chunks: chunks as u32, bits: vec![0; chunks.div_ceil(8)] }
+        Self { manifest, target, chunks, bits: vec![0; bitmap_len(chunks)] }
     }
 
     pub fn mark(&mut self, number: ChunkNumber) {
-        self.bits[number as usize / 8] |= 1 << (number % 8);
+        self.bits[number.index() / 8] |= 1 << (number.get() % 8);
     }
 
     /// Marked chunks, ascending.
     pub fn marked(&self) -> impl Iterator<Item = ChunkNumber> + '_ {
-        (0..self.chunks).filter(|&number| self.bits[number as usize / 8] >> (number % 8) & 1 == 1)
+        let is_marked = |number: &ChunkNumber| self.bits[number.index() / 8] >> (number.get() % 8) & 1 == 1;
+        (0..self.chunks).map(ChunkNumber::new).filter(is_marked)
     }
 
     /// Same image, same disk.
@@ -72,13 +71,18 @@ impl WrittenBitmap {
         let (target, rest) = rest.split_first_chunk::<32>()?;
         let (chunks, bits) = rest.split_first_chunk::<4>()?;
         let chunks = u32::from_le_bytes(*chunks);
-        (bits.len() == (chunks as usize).div_ceil(8)).then(|| Self {
+        (bits.len() == bitmap_len(chunks)).then(|| Self {
             manifest: ManifestId::from_digest(*manifest),
             target: *target,
             chunks,
             bits: bits.to_vec(),
         })
     }
+}
+
+/// Bytes of a bitmap of so many chunks.
+const fn bitmap_len(chunks: u32) -> usize {
+    chunks.div_ceil(8) as usize
 }
 
 /// The file of one target's bitmap in the state directory.
@@ -137,11 +141,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = ResumeFile::new(dir.path(), "disk-a");
         let mut bitmap = WrittenBitmap::new(ManifestId::of(b"m"), "disk-a", 20);
-        bitmap.mark(3);
+        bitmap.mark(ChunkNumber::new(3));
         file.save(&bitmap).unwrap();
         assert_eq!(
             file.load(&WrittenBitmap::new(ManifestId::of(b"m"), "disk-a", 20)).unwrap().marked().collect::<Vec<_>>(),
-            [3]
+            [ChunkNumber::new(3)]
         );
         assert!(file.load(&WrittenBitmap::new(ManifestId::of(b"n"), "disk-a", 20)).is_none());
         assert!(file.load(&WrittenBitmap::new(ManifestId::of(b"m"), "disk-b", 20)).is_none());
@@ -151,9 +155,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trips_and_any_flip_is_noticed(chunks in 0usize..300, marks in prop::collection::vec(any::<u32>(), 0..50), flip in any::<(usize, u8)>()) {
+        fn round_trips_and_any_flip_is_noticed(chunks in 0u32..300, marks in prop::collection::vec(any::<u32>(), 0..50), flip in any::<(usize, u8)>()) {
             let mut bitmap = WrittenBitmap::new(ManifestId::of(b"m"), "d", chunks);
-            if chunks > 0 { for mark in marks { bitmap.mark(mark % chunks as u32); } }
+            if chunks > 0 { for mark in marks { bitmap.mark(ChunkNumber::new(mark % chunks)); } }
             let mut bytes = bitmap.encode();
             prop_assert_eq!(WrittenBitmap::decode(&bytes), Some(bitmap));
             let at = flip.0 % bytes.len();

@@ -6,10 +6,10 @@
 use std::time::{Duration, Instant};
 
 use foghorn_image::ChunkEntry;
-use foghorn_types::ChunkId;
+use foghorn_types::{ChunkId, ChunkNumber};
 use tokio::sync::mpsc;
 
-use super::plan::{ChunkNumber, entry_offset};
+use super::plan::entry_offset;
 use super::shared::Shared;
 use super::write::{Verified, is_zero};
 use crate::buffers::{BufferPool, ChunkBuffer};
@@ -39,8 +39,8 @@ pub(super) fn scan_chunks(shared: &Shared, pool: &BufferPool, writer: &mpsc::Sen
             }
             // A target that cannot be read here may still be writable: fetch and write, and let the write decide.
             Err(error) => {
-                tracing::warn!(offset = error.offset.bytes(), error = %error.source, "could not read the target, fetching instead");
-                shared.update(|board| board.scanned(number, false, 0, 0.0));
+                tracing::warn!(offset = error.offset.bytes(), error = %error.source, "could not read the target; fetching instead");
+                shared.update(|board| board.scanned(number, false, 0, Duration::ZERO));
             }
         }
     }
@@ -76,7 +76,7 @@ fn look(shared: &Shared, pool: &BufferPool, number: ChunkNumber) -> Result<Look,
 
 /// Tells the board. `Err` when the writer is gone, which is the end of the deploy.
 fn settle(shared: &Shared, writer: &mpsc::Sender<Verified>, number: ChunkNumber, look: Look) -> Result<(), ()> {
-    let (bytes, seconds) = (look.bytes, look.time.as_secs_f64());
+    let (bytes, time) = (look.bytes, look.time);
     let everywhere = look.right.iter().all(|&right| right);
     for (entry, &right) in shared.plan.places(number).zip(&look.right) {
         if right {
@@ -85,11 +85,11 @@ fn settle(shared: &Shared, writer: &mpsc::Sender<Verified>, number: ChunkNumber,
     }
     match look.found {
         Some(plain) if !everywhere => {
-            shared.update(|board| board.found_somewhere(number, bytes, seconds));
+            shared.update(|board| board.found_somewhere(number, bytes, time));
             writer.blocking_send(Verified { number, plain, already_right: look.right }).map_err(drop)
         }
         found => {
-            shared.update(|board| board.scanned(number, found.is_some(), bytes, seconds));
+            shared.update(|board| board.scanned(number, found.is_some(), bytes, time));
             Ok(())
         }
     }

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foghorn_types::{BitRate, ChunkNumber};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::DeployError;
 use super::board::Board;
-use super::plan::{ChunkNumber, Plan};
+use super::plan::Plan;
 use crate::disk::Disk;
 use crate::progress::{Progress, Work};
 
@@ -90,7 +91,7 @@ impl Shared {
     pub(super) fn refuse(&self, number: ChunkNumber, problem: &str) {
         let id = self.plan.id(number);
         let times = self.update(|board| board.bad(number));
-        tracing::warn!(chunk = %id, problem, times, "a chunk did not arrive as it should");
+        tracing::warn!(chunk = %id, problem, times, "a chunk did not arrive intact");
         if times as usize > self.sources {
             self.fail(DeployError::Chunk { id, problem: problem.to_owned() });
         } else if self.sources > 1 {
@@ -108,12 +109,12 @@ impl Shared {
     }
 
     /// Keeps the board's idea of the network's speed up to date: bytes over the time that lanes waited for them.
-    pub(super) fn count_arrival(&self, plain_bytes: u64, lanes: usize, rate_after: u64) {
+    pub(super) fn count_arrival(&self, plain_bytes: u64, lanes: u32, rate_after: u64) {
         let chunks = self.arrived_chunks.fetch_add(1, Ordering::Relaxed) + 1;
         let bytes = self.arrived_bytes.fetch_add(plain_bytes, Ordering::Relaxed) + plain_bytes;
-        let seconds = self.progress.busy(Work::Network).as_secs_f64() / lanes as f64;
-        if chunks >= rate_after && seconds > 0.0 {
-            self.board().measured_fetch_rate(bytes as f64 / seconds);
+        let rate = BitRate::average(bytes, self.progress.busy(Work::Network) / lanes);
+        if let Some(rate) = rate.filter(|_| chunks >= rate_after) {
+            self.board().measured_fetch_rate(rate);
         }
     }
 }

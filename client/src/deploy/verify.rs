@@ -3,10 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use foghorn_types::ChunkId;
+use foghorn_types::{ChunkId, ChunkNumber};
 use tokio::sync::mpsc;
 
-use super::plan::ChunkNumber;
 use super::shared::Shared;
 use super::write::Verified;
 use crate::buffers::{BufferPool, ChunkBuffer};
@@ -58,7 +57,7 @@ fn check(
 ) -> Result<ChunkBuffer, String> {
     let length = shared.plan.length(arrived.number);
     if arrived.plain_len as usize != length {
-        return Err(format!("{} bytes were announced, the image has {length} there", arrived.plain_len));
+        return Err(format!("{} bytes were announced, but the chunk has {length}", arrived.plain_len));
     }
     let mut plain = pool.take(length);
     // The buffer is as long as the chunk, so nothing that is sent can make it grow.

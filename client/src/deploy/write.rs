@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::PoisonError;
 
 use foghorn_image::ChunkEntry;
+use foghorn_types::ChunkNumber;
 use tokio::sync::mpsc;
 
-use super::plan::{ChunkNumber, entry_offset};
+use super::plan::entry_offset;
 use super::shared::Shared;
 use crate::buffers::ChunkBuffer;
 use crate::disk::{Disk, DiskError};

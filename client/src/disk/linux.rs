@@ -20,7 +20,7 @@ const SYSFS_SECTOR: u64 = 512;
 pub enum ScanDisksError {
     #[error("could not list {path}", path = path.display())]
     List { path: PathBuf, source: io::Error },
-    #[error("could not look at {path}", path = path.display())]
+    #[error("could not examine {path}", path = path.display())]
     Look { path: PathBuf, source: io::Error },
 }
 

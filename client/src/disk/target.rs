@@ -65,7 +65,7 @@ pub enum DiskRule {
 
 /// A text that is no rule.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{text:?} is no disk rule ({why}): use path:/dev/…, serial:…, wwn:…, size:>=N,<=N or only")]
+#[error("{text:?} is not a disk rule ({why}): use path:/dev/…, serial:…, wwn:…, size:>=N,<=N or only")]
 pub struct ParseDiskRuleError {
     text: String,
     why: &'static str,
@@ -142,11 +142,11 @@ fn parse_bytes(text: &str) -> Result<ByteCount, &'static str> {
 /// Why no disk was chosen. Every message lists the disks that were seen, because whoever reads it cannot see the machine.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ChooseDiskError {
-    #[error("no disk was named for this host; seen: {}", list(seen))]
+    #[error("no disk rule is set for this host; disks found: {}", list(seen))]
     NoRule { seen: Vec<SeenDisk> },
-    #[error("no disk fits {rule}; seen: {}", list(seen))]
+    #[error("no disk matches {rule}; disks found: {}", list(seen))]
     NoMatch { rule: DiskRule, seen: Vec<SeenDisk> },
-    #[error("{count} disks fit {rule}, and only one may; seen: {}", list(seen))]
+    #[error("{count} disks match {rule}, but exactly one must; disks found: {}", list(seen))]
     Ambiguous { rule: DiskRule, count: usize, seen: Vec<SeenDisk> },
 }
 

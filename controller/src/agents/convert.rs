@@ -74,7 +74,7 @@ pub(super) fn progress(node: StorageNodeId, report: &link::SessionProgress, now:
         limiting_stage: match report.limiting_stage() {
             link::Stage::Unspecified => None,
             link::Stage::Network => Some(Stage::Network),
-            link::Stage::Decompress => Some(Stage::Decompress),
+            link::Stage::Compression => Some(Stage::Compression),
             link::Stage::Disk => Some(Stage::Disk),
         },
         bytes_reused: ByteCount::from_bytes(report.bytes_reused),

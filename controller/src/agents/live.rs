@@ -52,7 +52,7 @@ pub struct TransferProgress {
 pub enum Stage {
     Network,
     /// Decompression and verification; for a capture, hashing and compression.
-    Decompress,
+    Compression,
     Disk,
 }
 
@@ -61,7 +61,7 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Network => "network",
-            Self::Decompress => "decompress",
+            Self::Compression => "compression",
             Self::Disk => "disk",
         }
     }

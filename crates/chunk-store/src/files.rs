@@ -26,11 +26,12 @@ const DIGEST: usize = 32;
 
 /// The file was not stored.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum PutFileError {
-    #[error("the file broke off")]
+    #[error("could not read the file to its end")]
     Source(#[source] io::Error),
     /// Nothing refers to its chunks, so they go with a later sweep.
-    #[error("the file is {found}, not {expected}")]
+    #[error("the hash of the file is {found}, not {expected}")]
     WrongContent { expected: FileId, found: FileId },
     #[error("a part of the file could not be compressed")]
     Compress(#[source] io::Error),
@@ -42,6 +43,7 @@ pub enum PutFileError {
 
 /// The file could not be had, or not to its end.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReadFileError {
     #[error("file {0} is not in the store")]
     NotFound(FileId),
@@ -53,13 +55,13 @@ pub enum ReadFileError {
     Chunk(#[from] ReadChunkError),
     #[error("chunk {0} does not decompress to what it should be")]
     Content(ChunkId),
-    #[error("whoever wanted the file has left")]
+    #[error("the receiver of the file is gone")]
     Unwanted,
 }
 
 /// The file may or may not be gone, or the files could not be listed.
 #[derive(Debug, thiserror::Error)]
-#[error("could not work on {path}", path = path.display())]
+#[error("could not access {path}", path = path.display())]
 pub struct FileDirError {
     path: PathBuf,
     source: io::Error,

@@ -2,7 +2,7 @@
 //! read again at start; see `recovery`.
 
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
+use std::sync::{PoisonError, RwLock};
 
 use foghorn_types::{ChunkId, Timestamp};
 use redb::{
@@ -110,7 +110,7 @@ impl Index {
     /// Throws away all commits that were not flushed, and with them the state in which redb refuses to work after a
     /// failed write. The caller reads the tails of the packs again.
     pub(crate) fn reopen(&self) -> Result<(), IndexError> {
-        let mut database = self.database.write().expect("nothing panics while it holds this lock");
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // redb allows a file to be open once; the old one must go first.
         *database = redb::Builder::new().create_with_backend(redb::backends::InMemoryBackend::new()).map_err(failed)?;
         *database = open_database(&self.path)?;
@@ -118,7 +118,7 @@ impl Index {
     }
 
     pub(crate) fn read<T>(&self, work: impl FnOnce(&Reading) -> Result<T, IndexError>) -> Result<T, IndexError> {
-        let database = self.database.read().expect("nothing panics while it holds this lock");
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let transaction = database.begin_read().map_err(failed)?;
         work(&Reading::new(&transaction)?)
     }
@@ -129,7 +129,7 @@ impl Index {
         flush: Flush,
         work: impl FnOnce(&mut Writing<'_>) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
-        let database = self.database.read().expect("nothing panics while it holds this lock");
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = database.begin_write().map_err(failed)?;
         match flush {
             // Saves what a repair after a crash would otherwise have to find out by walking over everything.

@@ -13,6 +13,8 @@
 //!
 //! Everything blocks; async callers use threads made for blocking. One process per directory.
 
+#![warn(missing_docs)]
+
 mod files;
 mod group_commit;
 mod guard;

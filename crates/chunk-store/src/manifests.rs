@@ -15,8 +15,9 @@ use crate::store::Store;
 
 /// The image was not stored; whatever it was before, it still is.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum PutManifestError {
-    #[error("the bytes are no manifest")]
+    #[error("the bytes are not a manifest")]
     Decode(#[from] DecodeManifestError),
     #[error("chunk {0} of the image is not in the store")]
     MissingChunk(ChunkId),
@@ -28,6 +29,7 @@ pub enum PutManifestError {
 
 /// A manifest could not be had.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReadManifestError {
     #[error("manifest {0} is not in the store")]
     NotFound(ManifestId),
@@ -39,6 +41,7 @@ pub enum ReadManifestError {
 
 /// The images could not be listed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ListManifestsError {
     #[error("could not read {path}", path = path.display())]
     Io { path: PathBuf, source: io::Error },

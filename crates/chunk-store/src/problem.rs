@@ -2,6 +2,7 @@
 
 /// What is wrong with one chunk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ChunkProblem {
     #[error("it is longer than a chunk may be")]
     TooLong,

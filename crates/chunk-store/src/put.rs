@@ -15,6 +15,7 @@ use crate::verify::Verifier;
 /// A chunk to be stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewChunk {
+    /// Name of the chunk: the hash of its plain bytes.
     pub id: ChunkId,
     /// Bytes after decompression, at most 1 MiB.
     pub plain_len: u32,
@@ -25,6 +26,7 @@ pub struct NewChunk {
 /// What a put came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PutReport {
+    /// Chunks that the store did not have before.
     pub new_chunks: u64,
     /// Compressed bytes of the new chunks.
     pub new_bytes: ByteCount,
@@ -34,6 +36,7 @@ pub struct PutReport {
 
 /// Nothing of the batch was acknowledged; the store is as usable as before.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum PutError {
     #[error("chunk {id} cannot be stored: {problem}")]
     Invalid { id: ChunkId, problem: ChunkProblem },
@@ -41,7 +44,7 @@ pub enum PutError {
     Full { path: PathBuf, free: ByteCount, keep_free: ByteCount },
     #[error("could not write to {path}", path = path.display())]
     Io { path: PathBuf, source: Arc<io::Error> },
-    #[error("could not enter chunks into the index")]
+    #[error("could not add chunks to the index")]
     Index(#[source] Arc<IndexError>),
 }
 

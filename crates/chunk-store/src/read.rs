@@ -23,6 +23,7 @@ pub struct StoredChunk {
 
 /// A chunk could not be had.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReadChunkError {
     #[error("chunk {0} is not in the store")]
     NotFound(ChunkId),

@@ -32,7 +32,7 @@ pub(crate) fn open_index(path: &Path) -> Result<Index, OpenStoreError> {
     let aside = path.with_extension("damaged");
     warn!(
         error = &problem as &dyn std::error::Error,
-        "the index of the chunk store cannot be opened, rebuilding it from the packs"
+        "could not open the index of the chunk store; rebuilding it from the packs"
     );
     fs::rename(path, &aside).map_err(|source| OpenStoreError::Io { path: path.to_owned(), source })?;
     Ok(Index::open(path)?)
@@ -47,7 +47,7 @@ pub(crate) fn read_tails(packs: &PackDir, index: &Index, torn: Torn) -> Result<(
         let known = index.read(|index| index.known_len(pack))?;
         let len = packs.len_of(pack).map_err(failed(pack))?;
         if len < known {
-            warn!(pack, len, known, "a pack has lost its end");
+            warn!(pack, len, known, "a pack is shorter than the index says");
         }
         if len <= known {
             continue;
@@ -95,7 +95,7 @@ impl Tail<'_> {
             count += batch.len();
             self.take_in(&batch, end)?;
         }
-        info!(pack = self.pack, chunks = count, "took chunks of a pack into the index");
+        info!(pack = self.pack, chunks = count, "added chunks of a pack to the index");
         Ok(end)
     }
 

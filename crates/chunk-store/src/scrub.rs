@@ -16,15 +16,20 @@ use crate::verify::Verifier;
 /// How far a scrub is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScrubProgress {
+    /// Chunks read so far.
     pub checked: u64,
+    /// Chunks to read in all.
     pub total: u64,
 }
 
 /// What a scrub found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ScrubReport {
+    /// Chunks read so far.
     pub checked: u64,
+    /// Chunks to read in all.
     pub total: u64,
+    /// Chunks that are not what they should be.
     pub damaged: Vec<DamagedChunk>,
     /// The callback stopped it; what was not checked may or may not be right.
     pub stopped: bool,
@@ -33,7 +38,9 @@ pub struct ScrubReport {
 /// One chunk that cannot be deployed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DamagedChunk {
+    /// Name of the chunk.
     pub id: ChunkId,
+    /// What is wrong with it.
     pub problem: ChunkProblem,
     /// Images that need it; empty when it is not part of any.
     pub images: Vec<ImageId>,
@@ -41,6 +48,7 @@ pub struct DamagedChunk {
 
 /// The scrub could not be carried through.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ScrubError {
     #[error("could not read the index")]
     Index(#[from] IndexError),

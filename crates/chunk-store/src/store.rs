@@ -37,6 +37,7 @@ impl Default for Options {
 
 /// The store could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum OpenStoreError {
     #[error("another process uses the chunk store in {path}", path = path.display())]
     InUse { path: PathBuf },
@@ -49,6 +50,7 @@ pub enum OpenStoreError {
 /// What is in a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Stats {
+    /// Chunks in the index.
     pub chunks: u64,
     /// Bytes of packs that present chunks take.
     pub stored_bytes: ByteCount,

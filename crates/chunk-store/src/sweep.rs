@@ -24,8 +24,11 @@ use crate::store::Store;
 /// What a sweep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SweepReport {
+    /// Manifests that no image names any more.
     pub removed_manifests: u64,
+    /// Chunks that nothing needs any more.
     pub removed_chunks: u64,
+    /// Packs that were deleted or rewritten.
     pub removed_packs: u64,
     /// Packs of which the chunks still needed were copied into the newest one; part of `removed_packs`.
     pub rewritten_packs: u64,
@@ -35,6 +38,7 @@ pub struct SweepReport {
 
 /// The sweep stopped; nothing that is needed was removed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum SweepError {
     #[error("could not read which chunks files need")]
     Files(#[from] ReadFileError),
@@ -45,7 +49,7 @@ pub enum SweepError {
     Manifest(#[from] ReadManifestError),
     #[error("manifest {0} cannot be decoded")]
     Decode(ManifestId, #[source] DecodeManifestError),
-    #[error("could not work on {path}", path = path.display())]
+    #[error("could not access {path}", path = path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("could not change the index")]
     Index(#[from] IndexError),
@@ -160,7 +164,7 @@ impl Store {
                 Ok(Some(copied)) => copied,
                 Ok(None) => continue,
                 Err(SweepError::Rewrite(full)) if full.is_full() => {
-                    warn!(pack, "there is no room to write packs anew, the next sweep tries again");
+                    warn!(pack, "there is no room to rewrite packs; the next sweep tries again");
                     return Ok(());
                 }
                 Err(error) => return Err(error),

@@ -115,7 +115,7 @@ impl Drop for Group<'_> {
             error!(
                 pack = self.writer.pack,
                 error = &problem as &dyn std::error::Error,
-                "could not cut off a failed write"
+                "could not remove a failed write"
             );
         }
     }

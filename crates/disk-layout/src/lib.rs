@@ -8,6 +8,8 @@
 //! in use from the first byte to the last. Damaged metadata is an error, never a guess, and never a panic; memory is
 //! bounded by what the disk really holds.
 
+#![warn(missing_docs)]
+
 mod layout;
 mod read_at;
 mod render;

@@ -1,5 +1,6 @@
 //! Reading at a place, without a cursor.
 
+#[expect(clippy::disallowed_types, reason = "reads a file that others have opened")]
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -9,14 +10,14 @@ pub trait ReadAt {
     /// Fills `buffer` with the bytes from `offset` on.
     ///
     /// # Errors
-    ///
-    /// Of the device; [`io::ErrorKind::UnexpectedEof`] when the bytes lie beyond its end.
+    /// Those of the device; [`io::ErrorKind::UnexpectedEof`] when the bytes lie beyond its end.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
     /// Bytes that can be read.
     fn size(&self) -> u64;
 }
 
+#[expect(clippy::disallowed_types, reason = "reads a file that others have opened")]
 impl ReadAt for File {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         FileExt::read_exact_at(self, buffer, offset)

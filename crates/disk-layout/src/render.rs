@@ -13,10 +13,11 @@ const PROTECTIVE_END_CHS_AT: usize = 446 + 5;
 
 /// Why a table does not fit a disk.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum RenderGptError {
     #[error("the partition table needs a disk of {needed} bytes, this one has {size}")]
     DiskTooSmall { needed: u64, size: u64 },
-    #[error("a GPT with {slots} slots, and entry {number} in it, cannot exist")]
+    #[error("a GPT with {slots} slots cannot contain entry {number}")]
     Slots { slots: u32, number: u32 },
     #[error("the table lets partitions start in sector {first_usable}, inside the table itself")]
     FirstUsable { first_usable: u64 },

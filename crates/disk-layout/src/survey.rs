@@ -10,6 +10,7 @@ use crate::volume::{DirtyPolicy, ReadVolumeError, read_volume};
 /// What is on a disk and which of its bytes are in use.
 #[derive(Debug)]
 pub struct DiskContents {
+    /// The table as data.
     pub table: PartitionTable,
     /// One per partition, ascending by start.
     pub file_systems: Vec<FileSystem>,
@@ -17,11 +18,13 @@ pub struct DiskContents {
     pub used: ByteRanges,
     /// See [`Layout::left_out`].
     pub left_out: ByteRanges,
+    /// What is unusual and does not prevent a capture.
     pub notes: Vec<LayoutNote>,
 }
 
 /// Why a disk could not be surveyed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum SurveyDiskError {
     #[error("could not read the partition table")]
     Layout(#[from] ReadLayoutError),

@@ -8,17 +8,13 @@ pub const CHUNK_SIZE: u64 = 1 << 20;
 /// Size and sector size of the captured disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DiskGeometry {
+    /// Of the whole disk.
     pub size: ByteCount,
+    /// Of its logical sectors, in which partition tables count.
     pub sector_size: SectorSize,
 }
 
 impl DiskGeometry {
-    /// Chunks that cover the disk, the last of which may be short.
-    #[must_use]
-    pub const fn chunk_count(&self) -> u64 {
-        self.size.bytes().div_ceil(CHUNK_SIZE)
-    }
-
     /// Where the chunk starts on the disk.
     #[must_use]
     pub const fn chunk_offset(index: ChunkIndex) -> ByteOffset {
@@ -42,6 +38,5 @@ mod tests {
         let disk = DiskGeometry { size: ByteCount::from_bytes(2 * CHUNK_SIZE + 512), sector_size: SectorSize::B512 };
         let lengths: Vec<usize> = (0..4).map(|i| disk.chunk_len(ChunkIndex::new(i))).collect();
         assert_eq!(lengths, [1 << 20, 1 << 20, 512, 0]);
-        assert_eq!(disk.chunk_count(), 3);
     }
 }

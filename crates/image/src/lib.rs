@@ -5,8 +5,11 @@
 //! `docs/protocol/manifest.md`; an encoded manifest is named by its BLAKE3 hash, so two captures of the same state of a
 //! disk have the same [`ManifestId`](foghorn_types::ManifestId).
 
+#![warn(missing_docs)]
+
 mod codec;
 mod cursor;
+mod distinct;
 mod geometry;
 mod manifest;
 mod mask;
@@ -15,6 +18,7 @@ mod table;
 mod validate;
 
 pub use codec::{DecodeManifestError, FORMAT_VERSION};
+pub use distinct::DistinctChunks;
 pub use geometry::{CHUNK_SIZE, DiskGeometry};
 pub use manifest::{ChunkContent, ChunkEntry, FileSystem, FileSystemKind, Manifest, ManifestSummary};
 pub use mask::{MASK_UNIT, SectorRange, UsedChunks, UsedMask, used_chunks};

@@ -13,6 +13,7 @@ use crate::table::PartitionTable;
 pub enum FileSystemKind {
     /// ext2, ext3, ext4.
     Ext,
+    /// NTFS.
     Ntfs,
     /// FAT12, FAT16, FAT32.
     Fat,
@@ -25,8 +26,11 @@ pub enum FileSystemKind {
 pub struct FileSystem {
     /// Number of the partition as Linux counts it, from 1; 0 for a disk without a table.
     pub partition: u32,
+    /// First byte on the disk.
     pub start: ByteOffset,
+    /// Bytes of the partition.
     pub size: ByteCount,
+    /// How its used blocks were found.
     pub kind: FileSystemKind,
     /// Bytes in use by the file system's own account; equals `size` for `Raw`.
     pub used: ByteCount,
@@ -45,15 +49,20 @@ pub enum ChunkContent {
 /// One chunk of the disk that has used bytes. Chunks without any are not listed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChunkEntry {
+    /// Its place on the disk.
     pub index: ChunkIndex,
+    /// Which of its bytes are in use.
     pub used: UsedMask,
+    /// What the used bytes are.
     pub content: ChunkContent,
 }
 
 /// One captured state of one disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Manifest {
+    /// Size of the disk and of its sectors.
     pub geometry: DiskGeometry,
+    /// The partition table as data.
     pub table: PartitionTable,
     /// Ascending by start, none overlapping.
     pub file_systems: Vec<FileSystem>,

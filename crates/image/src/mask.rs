@@ -13,7 +13,9 @@ pub const MASK_UNIT: u64 = 512;
 /// A run of 512-byte sectors inside one chunk: `start..end`, `end` at most 2048.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SectorRange {
+    /// First unit of 512 bytes, counted from the start of the chunk.
     pub start: u16,
+    /// The unit behind the last one.
     pub end: u16,
 }
 

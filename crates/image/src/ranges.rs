@@ -12,16 +12,19 @@ pub struct ByteRange {
 }
 
 impl ByteRange {
+    /// The bytes from `start` up to, not including, `end`.
     #[must_use]
     pub const fn new(start: u64, end: u64) -> Self {
         Self { start, end }
     }
 
+    /// How many bytes it covers; none when it ends before it starts.
     #[must_use]
     pub const fn size(&self) -> ByteCount {
         ByteCount::from_bytes(self.end.saturating_sub(self.start))
     }
 
+    /// Whether it covers nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.end <= self.start
@@ -45,15 +48,18 @@ impl ByteRanges {
         Self(Vec::new())
     }
 
+    /// The ranges, ascending.
     #[must_use]
     pub fn as_slice(&self) -> &[ByteRange] {
         &self.0
     }
 
+    /// The ranges, ascending.
     pub fn iter(&self) -> std::slice::Iter<'_, ByteRange> {
         self.0.iter()
     }
 
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

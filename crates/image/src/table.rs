@@ -17,7 +17,9 @@ pub const MAX_GPT_SLOTS: u32 = 4096;
 pub enum PartitionTable {
     /// A file system, or something unknown, directly on the disk.
     None,
+    /// A master boot record; it is part of the chunks.
     Mbr,
+    /// A GUID partition table, which is written from this data.
     Gpt(GptTable),
 }
 
@@ -62,11 +64,15 @@ impl GptTable {
 pub struct GptEntry {
     /// Number as Linux counts it, from 1.
     pub number: u32,
+    /// What the partition is for, as the bytes lie on the disk.
     pub type_guid: [u8; 16],
+    /// Tells the partition from all others, as the bytes lie on the disk.
     pub unique_guid: [u8; 16],
+    /// First sector.
     pub first_lba: u64,
     /// Inclusive.
     pub last_lba: u64,
+    /// Flags, see the UEFI specification.
     pub attributes: u64,
     /// UTF-16LE, as on disk.
     pub name: [u16; 36],

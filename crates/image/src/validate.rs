@@ -9,8 +9,9 @@ use crate::table::{GptTable, MAX_GPT_SLOTS, PartitionTable};
 
 /// Why a manifest describes no disk.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum InvalidManifest {
-    #[error("the disk has a size of {0} bytes, which is none that chunks can cover")]
+    #[error("the disk has a size of {0} bytes, which chunks cannot cover")]
     DiskSize(u64),
     #[error("{0} does not come after the one before it")]
     ChunkOrder(ChunkIndex),

@@ -3,6 +3,8 @@
 //! Pure: time is an argument, nothing is sent, stored or waited for here. Whoever drives it stores the new state first and
 //! performs the returned [`Effect`]s afterwards, so that a crash in between costs a repeated effect and never a lost state.
 
+#![warn(missing_docs)]
+
 mod effect;
 mod state;
 mod task;

@@ -2,6 +2,7 @@
 
 use foghorn_types::{StorageNodeId, Timestamp};
 
+/// What a task does to the disk of its host.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TaskKind {
     /// An image goes to the host's disk. Any node that holds the image can serve it, and another can take over.
@@ -13,10 +14,13 @@ pub enum TaskKind {
 /// Whether the machine to be imaged has proved itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Client {
+    /// It has not checked in.
     Awaited,
+    /// It holds a certificate for the task.
     CheckedIn,
 }
 
+/// Where a task is in its life. [`Task`](crate::Task) draws the diagram.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TaskState {
     /// No node has it.
@@ -35,20 +39,24 @@ pub enum TaskState {
     Running {
         node: StorageNodeId,
     },
+    /// It has ended, and stays so.
     Finished {
         outcome: Outcome,
         at: Timestamp,
     },
 }
 
+/// How a task ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
+    /// Everything was transferred and verified.
     Complete,
     /// `node_at_fault`: another node might have done better.
     Failed {
         reason: String,
         node_at_fault: bool,
     },
+    /// Somebody ended it.
     Cancelled {
         reason: String,
     },
@@ -57,10 +65,13 @@ pub enum Outcome {
 /// A node that was tried and failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeFault {
+    /// The node.
     pub node: StorageNodeId,
+    /// What it said went wrong.
     pub reason: String,
 }
 
+/// What can happen to a task.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TaskEvent {
     /// The dispatcher chose a node.
@@ -88,7 +99,9 @@ pub enum TaskEvent {
     Stalled {
         reason: String,
     },
+    /// The time that the task was given is over.
     DeadlinePassed,
+    /// Somebody wants it to end.
     Cancelled {
         reason: String,
     },
@@ -104,6 +117,7 @@ impl TaskState {
         }
     }
 
+    /// Whether nothing can happen to it any more.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self, Self::Finished { .. })

@@ -13,7 +13,9 @@ pub struct Task {
 /// Everything a task is made of, for whoever stores it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Parts {
+    /// What the task does.
     pub kind: TaskKind,
+    /// Where it is in its life.
     pub state: TaskState,
     /// The task has ended by then, whatever happens.
     pub deadline: Timestamp,
@@ -27,6 +29,7 @@ pub struct Parts {
 
 /// The event does not fit the state. Nothing was changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum TransitionError {
     #[error("the task has already ended")]
     AlreadyEnded,
@@ -39,6 +42,7 @@ pub enum TransitionError {
 }
 
 impl Task {
+    /// A task that waits for a node and for its client, and fails when it has not ended by `deadline`.
     #[must_use]
     pub fn new(kind: TaskKind, deadline: Timestamp) -> Self {
         let state = TaskState::Queued { client: Client::Awaited };
@@ -51,31 +55,37 @@ impl Task {
         Self { parts }
     }
 
+    /// All that a task is, to be stored.
     #[must_use]
     pub fn parts(&self) -> &Parts {
         &self.parts
     }
 
+    /// What it does.
     #[must_use]
     pub fn kind(&self) -> TaskKind {
         self.parts.kind
     }
 
+    /// Where it is in its life.
     #[must_use]
     pub fn state(&self) -> &TaskState {
         &self.parts.state
     }
 
+    /// When it fails at the latest.
     #[must_use]
     pub fn deadline(&self) -> Timestamp {
         self.parts.deadline
     }
 
+    /// When the first bytes moved; `None` before that.
     #[must_use]
     pub fn started(&self) -> Option<Timestamp> {
         self.parts.started
     }
 
+    /// Whether this node was tried and failed.
     #[must_use]
     pub fn has_failed_at(&self, node: StorageNodeId) -> bool {
         self.parts.faults.iter().any(|fault| fault.node == node)

@@ -7,9 +7,9 @@ use crate::cursor::{Cursor, Malformed, put_varint};
 /// Most chunks a session may have: 16 TiB of distinct data.
 pub const MAX_CHUNKS: u32 = 1 << 24;
 
-/// Number of a distinct data chunk of the manifest, counted in the order in which the disk first needs them.
+/// Number of a chunk within its session, from 0. Which chunk of an image that is, the drivers know.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ChunkNumber(pub u32);
+pub struct SessionChunk(pub u32);
 
 /// A set of chunks, as a bitmap that begins at its first word that is not empty.
 ///
@@ -46,19 +46,21 @@ impl ChunkSet {
         self.count
     }
 
+    /// Whether it has no chunk.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
+    /// Whether the chunk is in it.
     #[must_use]
-    pub fn contains(&self, number: ChunkNumber) -> bool {
+    pub fn contains(&self, number: SessionChunk) -> bool {
         let (word, bit) = place(number);
         word.checked_sub(self.base).and_then(|at| self.words.get(at)).is_some_and(|word| word & bit != 0)
     }
 
     /// Adds a chunk; says whether it is new. Numbers of [`MAX_CHUNKS`] and above are not taken.
-    pub fn insert(&mut self, number: ChunkNumber) -> bool {
+    pub fn insert(&mut self, number: SessionChunk) -> bool {
         if number.0 >= MAX_CHUNKS {
             return false;
         }
@@ -73,12 +75,12 @@ impl ChunkSet {
     /// Adds chunks up to, not including, `range.end`.
     pub fn insert_range(&mut self, range: Range<u32>) {
         for number in range.start..range.end.min(MAX_CHUNKS) {
-            self.insert(ChunkNumber(number));
+            self.insert(SessionChunk(number));
         }
     }
 
     /// Takes a chunk out; says whether it was there.
-    pub fn remove(&mut self, number: ChunkNumber) -> bool {
+    pub fn remove(&mut self, number: SessionChunk) -> bool {
         let (word, bit) = place(number);
         let Some(word) = word.checked_sub(self.base).and_then(|at| self.words.get_mut(at)) else { return false };
         let there = *word & bit != 0;
@@ -103,13 +105,13 @@ impl ChunkSet {
 
     /// The smallest chunk that is not below `from`.
     #[must_use]
-    pub fn next_from(&self, from: ChunkNumber) -> Option<ChunkNumber> {
+    pub fn next_from(&self, from: SessionChunk) -> Option<SessionChunk> {
         let (word, bit) = place(from);
         let (start, mut mask) = if word < self.base { (0, !0) } else { (word - self.base, !(bit - 1)) };
         for (at, word) in self.words.iter().enumerate().skip(start) {
             let found = word & mask;
             if found != 0 {
-                return Some(ChunkNumber(((self.base + at) * 64) as u32 + found.trailing_zeros()));
+                return Some(SessionChunk(((self.base + at) * 64) as u32 + found.trailing_zeros()));
             }
             mask = !0;
         }
@@ -118,26 +120,26 @@ impl ChunkSet {
 
     /// Whether a chunk of this range (end included) is in the set.
     #[must_use]
-    pub fn touches(&self, first: ChunkNumber, last: ChunkNumber) -> bool {
+    pub fn touches(&self, first: SessionChunk, last: SessionChunk) -> bool {
         self.next_from(first).is_some_and(|found| found <= last)
     }
 
     /// The greatest chunk.
     #[must_use]
-    pub fn last(&self) -> Option<ChunkNumber> {
+    pub fn last(&self) -> Option<SessionChunk> {
         let at = self.words.iter().rposition(|word| *word != 0)?;
-        Some(ChunkNumber(((self.base + at) * 64) as u32 + 63 - self.words[at].leading_zeros()))
+        Some(SessionChunk(((self.base + at) * 64) as u32 + 63 - self.words[at].leading_zeros()))
     }
 
     /// In ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = ChunkNumber> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = SessionChunk> + '_ {
         let base = self.base;
         self.words.iter().enumerate().flat_map(move |(at, word)| {
             let mut rest = *word;
             std::iter::from_fn(move || {
                 let bit = (rest != 0).then(|| rest.trailing_zeros())?;
                 rest &= rest - 1;
-                Some(ChunkNumber(((base + at) * 64) as u32 + bit))
+                Some(SessionChunk(((base + at) * 64) as u32 + bit))
             })
         })
     }
@@ -225,7 +227,7 @@ impl ChunkSet {
                 if number >= u64::from(chunks) {
                     return Err(cursor.malformed("a chunk beyond the last"));
                 }
-                set.insert(ChunkNumber(number as u32));
+                set.insert(SessionChunk(number as u32));
             }
         }
         Ok(set)
@@ -256,8 +258,8 @@ impl PartialEq for ChunkSet {
 
 impl Eq for ChunkSet {}
 
-impl FromIterator<ChunkNumber> for ChunkSet {
-    fn from_iter<T: IntoIterator<Item = ChunkNumber>>(numbers: T) -> Self {
+impl FromIterator<SessionChunk> for ChunkSet {
+    fn from_iter<T: IntoIterator<Item = SessionChunk>>(numbers: T) -> Self {
         let mut set = Self::new();
         for number in numbers {
             set.insert(number);
@@ -266,7 +268,7 @@ impl FromIterator<ChunkNumber> for ChunkSet {
     }
 }
 
-const fn place(number: ChunkNumber) -> (usize, u64) {
+const fn place(number: SessionChunk) -> (usize, u64) {
     (number.0 as usize / 64, 1 << (number.0 % 64))
 }
 
@@ -279,7 +281,7 @@ mod tests {
     use super::*;
 
     fn set(numbers: &BTreeSet<u32>) -> ChunkSet {
-        numbers.iter().copied().map(ChunkNumber).collect()
+        numbers.iter().copied().map(SessionChunk).collect()
     }
 
     proptest! {
@@ -287,7 +289,7 @@ mod tests {
         fn behaves_as_a_set_of_numbers(a in prop::collection::btree_set(0..3000_u32, 0..200),
                                        b in prop::collection::btree_set(0..3000_u32, 0..200), from in 0..3100_u32) {
             let (mut x, y) = (set(&a), set(&b));
-            prop_assert_eq!(x.next_from(ChunkNumber(from)).map(|n| n.0), a.range(from..).next().copied());
+            prop_assert_eq!(x.next_from(SessionChunk(from)).map(|n| n.0), a.range(from..).next().copied());
             prop_assert_eq!(x.last().map(|n| n.0), a.last().copied());
             x.union_with(&y);
             prop_assert_eq!(&x, &set(&a.union(&b).copied().collect()));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::chunks::ChunkNumber;
+use crate::chunks::SessionChunk;
 use crate::cursor::{Cursor, Malformed};
 use crate::rope::Rope;
 
@@ -16,7 +16,7 @@ pub const MAX_CHUNK_BYTES: u32 = (1 << 20) + (1 << 13);
 /// Part of a compressed chunk that lies in a group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Segment {
-    pub(crate) chunk: ChunkNumber,
+    pub(crate) chunk: SessionChunk,
     /// Compressed length of the whole chunk.
     pub(crate) total: u32,
     /// Where in the chunk the segment begins.
@@ -48,7 +48,7 @@ impl Packer {
     }
 
     /// Takes as much of the chunk from `offset` on as fits; returns how much that is.
-    pub(crate) fn push(&mut self, chunk: ChunkNumber, bytes: &Bytes, offset: usize) -> usize {
+    pub(crate) fn push(&mut self, chunk: SessionChunk, bytes: &Bytes, offset: usize) -> usize {
         let room = self.capacity.saturating_sub(self.used + TABLE_ENTRY);
         let length = room.min(bytes.len() - offset);
         if length > 0 {
@@ -60,7 +60,7 @@ impl Packer {
     }
 
     /// The group's bytes, a whole number of symbols, and its first chunk. Leaves an empty group behind.
-    pub(crate) fn finish(&mut self, symbol_size: usize) -> (Rope, ChunkNumber) {
+    pub(crate) fn finish(&mut self, symbol_size: usize) -> (Rope, SessionChunk) {
         let parts = std::mem::take(&mut self.parts);
         let mut table = Vec::with_capacity(TABLE_HEAD + parts.len() * TABLE_ENTRY);
         table.extend_from_slice(&(parts.len() as u16).to_le_bytes());
@@ -69,7 +69,7 @@ impl Packer {
                 table.extend_from_slice(&number.to_le_bytes());
             }
         }
-        let first = parts.first().map_or(ChunkNumber(0), |(segment, _)| segment.chunk);
+        let first = parts.first().map_or(SessionChunk(0), |(segment, _)| segment.chunk);
         let pieces = std::iter::once(table.into()).chain(parts.into_iter().map(|(_, bytes)| bytes));
         let rope = Rope::new(pieces, self.used.next_multiple_of(symbol_size));
         self.used = TABLE_HEAD;
@@ -99,7 +99,7 @@ pub(crate) fn read_table(
     let mut segments = Vec::with_capacity(count);
     for _ in 0..count {
         let segment = Segment {
-            chunk: ChunkNumber(cursor.u32()?),
+            chunk: SessionChunk(cursor.u32()?),
             total: cursor.u32()?,
             offset: cursor.u32()?,
             length: cursor.u32()?,
@@ -146,7 +146,7 @@ mod tests {
         for (number, bytes) in chunks.iter().enumerate() {
             let mut offset = 0;
             while offset < bytes.len() {
-                offset += packer.push(ChunkNumber(number as u32), bytes, offset);
+                offset += packer.push(SessionChunk(number as u32), bytes, offset);
                 if packer.is_full() {
                     unpack(&mut packer);
                 }

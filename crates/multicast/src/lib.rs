@@ -14,6 +14,8 @@
 //!
 //! What the crate does not do: read chunks, verify them, hand out keys, carry reports. Its drivers do.
 
+#![warn(missing_docs)]
+
 mod chunks;
 mod cursor;
 mod erasure;
@@ -33,7 +35,7 @@ mod time;
 #[cfg(test)]
 mod vectors;
 
-pub use chunks::{ChunkNumber, ChunkSet, MAX_CHUNKS};
+pub use chunks::{ChunkSet, MAX_CHUNKS, SessionChunk};
 pub use cursor::Malformed;
 pub use layout::MAX_CHUNK_BYTES;
 pub use packet::{Body, GroupNumber, MAX_SYMBOL_SIZE, Packet, Phase, SYMBOL_HEAD, Symbol, Tick};
@@ -43,7 +45,7 @@ pub use receiver::{InvalidConfig, ReceivedChunk, Receiver, ReceiverAction, Recei
 pub use report::{Deficit, MAX_DEFICITS, MAX_REPORT, Report, Stage};
 pub use seal::{
     Epoch, HEADER, KeyMaterial, MAX_SEQUENCE, Opener, OpenerCounts, PACKET_VERSION, Rejected, SealError, Sealer,
-    SessionTag, Suite, TAG, sealed_len,
+    SessionTag, Suite, TAG,
 };
 pub use sender::{
     DemoteReason, Floor, IpVersion, JoinError, ReceiverId, ReceiverStatus, Sender, SenderAction, SenderConfig,

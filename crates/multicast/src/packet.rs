@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::chunks::ChunkNumber;
+use crate::chunks::SessionChunk;
 use crate::cursor::{Cursor, Malformed};
 
 /// Bytes of a symbol's packet before its payload.
@@ -25,13 +25,16 @@ pub struct GroupNumber(pub u32);
 pub struct Packet<'a> {
     /// Counts every packet of the session; never repeats, never goes back, and its gaps are what was lost.
     pub sequence: u64,
+    /// What it says.
     pub body: Body<'a>,
 }
 
 /// What a packet carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Body<'a> {
+    /// Data or parity.
     Symbol(Symbol<'a>),
+    /// A sign of life, and where the sender is.
     Tick(Tick),
     /// As long as a symbol's packet, so that one that arrives proves that symbols will.
     Probe {
@@ -43,6 +46,7 @@ pub enum Body<'a> {
 /// One symbol of a group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Symbol<'a> {
+    /// The group that it belongs to.
     pub group: GroupNumber,
     /// Low eight bits of the pass's number. Within a pass chunks ascend.
     pub pass: u8,
@@ -51,7 +55,7 @@ pub struct Symbol<'a> {
     /// Below `data_symbols`: data. From there: parity.
     pub index: u8,
     /// The first chunk of which the group carries bytes.
-    pub first_chunk: ChunkNumber,
+    pub first_chunk: SessionChunk,
     /// All symbols of a session have the same even size.
     pub payload: &'a [u8],
 }
@@ -61,6 +65,7 @@ pub struct Symbol<'a> {
 pub enum Phase {
     /// For receivers, or for the time to start.
     Waiting,
+    /// Data and repairs flow.
     Sending,
     /// A pass is over; repairs, and hearing what is still missing.
     Settling,
@@ -71,7 +76,9 @@ pub enum Phase {
 /// Sent while there is nothing else to send, and every now and then: lets receivers notice what they lost at the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tick {
+    /// Where the session is.
     pub phase: Phase,
+    /// Number of the pass over the chunks, from 1; 0 before the first.
     pub pass: u8,
     /// Data and first parity of all groups below this have been sent.
     pub next_group: GroupNumber,
@@ -142,7 +149,7 @@ impl<'a> Body<'a> {
     fn decode_symbol(mut cursor: Cursor<'a>) -> Result<Self, Malformed> {
         let [pass, data_symbols, index] = cursor.array()?;
         let group = GroupNumber(cursor.u32()?);
-        let first_chunk = ChunkNumber(cursor.u32()?);
+        let first_chunk = SessionChunk(cursor.u32()?);
         let payload = cursor.rest();
         if data_symbols == 0 {
             return Err(cursor.malformed("a group without data symbols"));
@@ -217,7 +224,7 @@ mod tests {
                                          phase in 0..4_u8, oldest: u32, report_interval_ms: u16) {
             let payload = vec![7; size * 2];
             check(Body::Symbol(Symbol { group: GroupNumber(group), pass, data_symbols: k, index,
-                                        first_chunk: ChunkNumber(chunk), payload: &payload }));
+                                        first_chunk: SessionChunk(chunk), payload: &payload }));
             check(Body::Probe { padding: size as u16 });
             check(Body::Tick(Tick { phase: Phase::from_code(phase).unwrap(), pass, report_interval_ms,
                                     next_group: GroupNumber(group.max(oldest)), oldest_group: GroupNumber(group.min(oldest)) }));

@@ -93,6 +93,7 @@ mod tests {
     /// `cargo test -p foghorn-multicast --lib how_long -- --ignored --nocapture`
     #[test]
     #[ignore = "prints times"]
+    #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "measures; decides nothing")]
     fn how_long_restoring_takes() {
         let (count, size) = (192, 1432);
         let data: Vec<u8> = (0..count * size).map(|at| (at * at) as u8).collect();

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub struct Rate(u64);
 
 impl Rate {
+    /// So many bytes per second.
     #[must_use]
     pub const fn from_bytes_per_second(bytes: u64) -> Self {
         Self(bytes)
@@ -19,6 +20,7 @@ impl Rate {
         Self(megabits * 125_000)
     }
 
+    /// In bytes per second.
     #[must_use]
     pub const fn bytes_per_second(self) -> u64 {
         self.0

@@ -10,18 +10,22 @@ pub const MAX_REPORT: usize = 2048;
 
 const VERSION: u8 = 1;
 
-/// What keeps a receiver from being faster.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+/// The stage of a transfer that keeps it from being faster.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum Stage {
+    /// Waiting for the network.
     #[default]
     Network,
-    Decompress,
+    /// Decompression and verification (deploy), or hashing and compression (capture).
+    Compression,
+    /// Reading or writing the disk.
     Disk,
 }
 
 /// How many symbols a receiver still needs to make a group whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Deficit {
+    /// The group.
     pub group: GroupNumber,
     /// 1 to 255; `None` when it has heard nothing of the group and cannot know.
     pub missing: Option<u8>,
@@ -48,6 +52,7 @@ pub struct Report {
     pub chunks_in_hand: u32,
     /// Chunks said to be right so far, over the reliable stream. When the sender has fewer, there are some on the way.
     pub chunks_declared: u32,
+    /// What limits the receiver.
     pub stage: Stage,
     /// How full the queues behind the network are, in percent.
     pub fill_percent: u8,
@@ -139,7 +144,7 @@ impl Stage {
     const fn code(self) -> u8 {
         match self {
             Self::Network => 1,
-            Self::Decompress => 2,
+            Self::Compression => 2,
             Self::Disk => 3,
         }
     }
@@ -147,7 +152,7 @@ impl Stage {
     const fn from_code(code: u8) -> Option<Self> {
         Some(match code {
             1 => Self::Network,
-            2 => Self::Decompress,
+            2 => Self::Compression,
             3 => Self::Disk,
             _ => return None,
         })

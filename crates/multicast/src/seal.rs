@@ -28,6 +28,7 @@ pub struct Epoch(pub u8);
 /// Cipher of a session; the sender chooses, every receiver can do both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Suite {
+    /// AES-128-GCM, fast where the processor has instructions for it.
     Aes128Gcm,
     /// For senders whose processor has no AES instructions.
     ChaCha20Poly1305,
@@ -79,9 +80,13 @@ impl Suite {
 /// nonce from ever being used twice.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyMaterial {
+    /// The session that it is for.
     pub session: SessionTag,
+    /// Its place in the sequence of the session's keys.
     pub epoch: Epoch,
+    /// The cipher.
     pub suite: Suite,
+    /// Random bytes from which the packet keys are derived.
     pub secret: [u8; 32],
 }
 
@@ -147,6 +152,7 @@ impl Key {
 
 /// Why a packet could not be sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum SealError {
     #[error("packet number {sequence} is not above {last}, the last one sealed; sealing it would break the key")]
     NotAbove { sequence: u64, last: u64 },
@@ -164,6 +170,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
+    /// With a first key.
     #[must_use]
     pub fn new(material: &KeyMaterial) -> Self {
         Self { session: material.session, key: Key::derive(material), next: 0 }
@@ -175,12 +182,13 @@ impl Sealer {
         self.key = Key::derive(material);
     }
 
+    /// The epoch of the present key.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.key.epoch
     }
 
-    /// Appends the packet as a datagram and returns the datagram's length. Reserve [`sealed_len`] for no allocation.
+    /// Appends the packet as a datagram and returns the datagram's length.
     ///
     /// # Errors
     /// Its number is not above the last one; nothing is appended.
@@ -206,12 +214,6 @@ impl Sealer {
     }
 }
 
-/// Length of the datagram that carries this body.
-#[must_use]
-pub const fn sealed_len(body: &Body<'_>) -> usize {
-    HEADER + body.encoded_len() + TAG
-}
-
 fn header(session: SessionTag, epoch: Epoch, sequence: u64) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[0] = PACKET_VERSION;
@@ -223,27 +225,34 @@ fn header(session: SessionTag, epoch: Epoch, sequence: u64) -> [u8; HEADER] {
 
 /// Why a datagram changed nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum Rejected {
     #[error("the datagram is too short for a packet")]
     Truncated,
-    #[error("the datagram is not of this session")]
+    #[error("the datagram does not belong to this session")]
     Foreign,
-    #[error("the packet is not under a key of this session")]
+    #[error("the packet is not encrypted with a key of this session")]
     Forged,
     #[error("the packet has been seen before, or is too old to tell")]
     Replayed,
-    #[error("the packet is authentic and makes no sense: sender and receiver differ in version")]
+    #[error("the packet is authentic but cannot be understood: sender and receiver have different versions")]
     Malformed,
 }
 
 /// How many datagrams were taken, and how many were not and why.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct OpenerCounts {
+    /// Datagrams that were authentic packets.
     pub opened: u64,
+    /// Datagrams that were too short.
     pub truncated: u64,
+    /// Datagrams of other sessions or other programs.
     pub foreign: u64,
+    /// Datagrams that did not authenticate.
     pub forged: u64,
+    /// Packets that had been seen before or were too old to tell.
     pub replayed: u64,
+    /// Authentic packets that could not be understood.
     pub malformed: u64,
 }
 
@@ -267,6 +276,7 @@ pub struct Opener {
 }
 
 impl Opener {
+    /// With a first key.
     #[must_use]
     pub fn new(material: &KeyMaterial) -> Self {
         let keys = vec![(Key::derive(material), MAX_SEQUENCE)];
@@ -281,6 +291,7 @@ impl Opener {
         }
     }
 
+    /// What came so far.
     #[must_use]
     pub const fn counts(&self) -> OpenerCounts {
         self.counts

@@ -8,11 +8,13 @@ use std::time::Duration;
 pub struct Time(u64);
 
 impl Time {
+    /// So many microseconds after the clock's start.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
+    /// Microseconds since the clock's start.
     #[must_use]
     pub const fn micros(self) -> u64 {
         self.0

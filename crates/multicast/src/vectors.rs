@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::chunks::{ChunkSet, SessionChunk};
 use crate::layout::Packer;
 use crate::packet::{Body, GroupNumber, Packet, Phase, Symbol, Tick};
 use crate::parity::ParityEncoder;
@@ -31,10 +31,10 @@ fn key(suite: Suite) -> KeyMaterial {
 fn group_and_parity() {
     let mut packer = Packer::new(4 * 32);
     let chunk: Bytes = (0..40).collect();
-    assert_eq!(packer.push(ChunkNumber(7), &Bytes::from_static(b"seven"), 0), 5);
-    assert_eq!(packer.push(ChunkNumber(9), &chunk, 0), 40);
+    assert_eq!(packer.push(SessionChunk(7), &Bytes::from_static(b"seven"), 0), 5);
+    assert_eq!(packer.push(SessionChunk(9), &chunk, 0), 40);
     let (rope, first) = packer.finish(32);
-    assert_eq!(first, ChunkNumber(7));
+    assert_eq!(first, SessionChunk(7));
     let parity = ParityEncoder::default().encode(&rope, 32, 2, &mut Vec::new());
     let mut scratch = Vec::new();
     let data = rope.slice(0, rope.len(), &mut scratch);
@@ -43,7 +43,7 @@ fn group_and_parity() {
     check("parity symbol 1", &parity[32..]);
     let payload = &data[..32];
     let symbol =
-        Symbol { group: GroupNumber(258), pass: 1, data_symbols: 3, index: 0, first_chunk: ChunkNumber(7), payload };
+        Symbol { group: GroupNumber(258), pass: 1, data_symbols: 3, index: 0, first_chunk: SessionChunk(7), payload };
     let packet = Packet { sequence: 0x0a0b_0c0d_0e0f, body: Body::Symbol(symbol) };
     let mut body = Vec::new();
     packet.body.encode(&mut body);
@@ -102,6 +102,6 @@ fn sets() {
     set.insert_range(0..1000);
     set.insert_range(2000..2001);
     check("set as runs", &set.encode());
-    let odd: ChunkSet = (65..100).filter(|number| number % 2 == 1).map(ChunkNumber).collect();
+    let odd: ChunkSet = (65..100).filter(|number| number % 2 == 1).map(SessionChunk).collect();
     check("set as a bitmap", &odd.encode());
 }

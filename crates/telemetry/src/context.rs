@@ -20,14 +20,6 @@ pub fn current_traceparent() -> Option<String> {
     carrier.remove(HEADER)
 }
 
-/// The trace id of the span we are in: 32 hexadecimal digits, for an answer or a message that people may quote.
-#[must_use]
-pub fn current_trace_id() -> Option<String> {
-    let context = Span::current().context();
-    let span_context = context.span().span_context().clone();
-    span_context.is_valid().then(|| span_context.trace_id().to_string())
-}
-
 /// Makes `span` a child of the remote span that `traceparent` names.
 ///
 /// To be called before the span is entered or has children. Text that is no trace context is ignored, as the W3C

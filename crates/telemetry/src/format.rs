@@ -20,8 +20,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// A text that is not a log format.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no log format: use \"human\" or \"json\"")]
+#[error("{0:?} is not a log format: use \"human\" or \"json\"")]
 pub struct ParseLogFormatError(String);
 
 impl FromStr for LogFormat {

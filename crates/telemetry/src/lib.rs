@@ -6,6 +6,8 @@
 //! Trace ids exist whether or not spans are exported: without `OTEL_EXPORTER_OTLP_ENDPOINT` they are still made, carried
 //! between processes and written into every log line, so one deploy can be followed by searching the logs for one id.
 
+#![warn(missing_docs)]
+
 mod context;
 mod export;
 mod format;
@@ -19,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-pub use context::{current_trace_id, current_traceparent, set_parent};
+pub use context::{current_traceparent, set_parent};
 pub use export::Guard;
 pub use format::{LogFormat, ParseLogFormatError};
 
@@ -35,8 +37,9 @@ const DEFAULT_FILTER: &str = "warn,foghorn=info";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum InitError {
-    #[error("{LOG_VARIABLE}={value:?} is no log filter")]
+    #[error("{LOG_VARIABLE}={value:?} is not a log filter")]
     Filter { value: String, source: tracing_subscriber::filter::ParseError },
     #[error("{LOG_FORMAT_VARIABLE} cannot be used")]
     Format(#[from] ParseLogFormatError),

@@ -14,18 +14,19 @@ use crate::wire::{DecodeMessageError, MAX_FRAME, encode};
 
 /// Why a stream could not go on.
 #[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum StreamError {
     #[error("{0}")]
     Ended(EndReason),
-    #[error("the other end gave up the stream")]
+    #[error("the other end closed the stream early")]
     Reset,
     #[error("the stream ended in the middle of a message")]
     Truncated,
-    #[error("a frame of {0} bytes is beyond the limit of {MAX_FRAME}")]
+    #[error("a frame of {0} bytes exceeds the limit of {MAX_FRAME}")]
     Oversized(u32),
     #[error("a message could not be decoded")]
     Malformed(#[source] DecodeMessageError),
-    #[error("expected {expected}, which is not what came")]
+    #[error("expected {expected}, but received something else")]
     Unexpected { expected: &'static str },
     #[error("the agent refused: {reason}")]
     Refused { reason: String },

@@ -21,6 +21,7 @@ pub struct Identity {
     pub ca: Vec<CertificateDer<'static>>,
     /// Own certificate, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
+    /// Private key of the first certificate.
     pub key: PrivateKeyDer<'static>,
 }
 
@@ -32,6 +33,7 @@ impl Clone for Identity {
 
 /// Key material that cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum IdentityError {
     #[error("could not read the {part} as PEM")]
     Pem { part: &'static str, source: rustls::pki_types::pem::Error },
@@ -114,6 +116,7 @@ fn provider() -> Arc<CryptoProvider> {
 /// Who is at the other end, from the certificate that TLS has verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerCertificate {
+    /// Whom the certificate names.
     pub name: CertificateName,
     /// BLAKE3 of the certificate (DER): tells two certificates of one name apart.
     pub fingerprint: Digest,
@@ -121,8 +124,9 @@ pub struct PeerCertificate {
 
 /// A certificate of our authority that names nobody we know.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum PeerCertificateError {
-    #[error("the peer showed no certificate")]
+    #[error("the peer sent no certificate")]
     Missing,
     #[error("the peer's certificate cannot be parsed")]
     Parse(#[source] x509_parser::error::X509Error),

@@ -11,6 +11,8 @@
 //! Not here: compression, hashing of chunks, retries, choice of a node. Bytes are passed on as they are; whoever writes
 //! them to a disk verifies them. The protocol is described in `docs/protocol/quic.md`.
 
+#![warn(missing_docs)]
+
 mod buffers;
 pub mod client;
 mod endpoint;
@@ -26,7 +28,8 @@ pub mod wire;
 mod wire_corpus;
 
 pub use client::{AgentConnection, Source};
+pub use foghorn_multicast::Stage;
 pub use frame::StreamError;
 pub use identity::{Identity, IdentityError, PeerCertificate};
 pub use server::{Incoming, Listener, Request, Session};
-pub use session::{ClientOutcome, ClientProgress, EndReason, Hello, RefusalCode, SessionKind, Stage};
+pub use session::{ClientOutcome, ClientProgress, EndReason, Hello, RefusalCode, SessionKind};

@@ -1,5 +1,6 @@
 //! What both ends say about a session, in the terms of the rest of the program. `wire` has the forms that travel.
 
+use foghorn_multicast::Stage;
 use foghorn_types::{ByteCount, ManifestId, TaskId};
 use quinn::{ApplicationClose, ConnectionError, VarInt};
 
@@ -23,20 +24,12 @@ pub enum SessionKind {
     Capture,
 }
 
-/// Where a transfer spends its time.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Stage {
-    Network,
-    /// Decompression and verification (deploy) or hashing and compression (capture).
-    Codec,
-    Disk,
-}
-
 /// How far the client is. All counts are plain bytes of the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ClientProgress {
     /// Right on the disk (deploy) or safe on the agent (capture).
     pub bytes_done: ByteCount,
+    /// What has to be right in the end.
     pub bytes_total: ByteCount,
     /// Found in place by hash (deploy) or already stored (capture). Part of `bytes_done`.
     pub bytes_reused: ByteCount,
@@ -49,6 +42,7 @@ pub struct ClientProgress {
 pub enum ClientOutcome {
     /// Every chunk was verified and the disk was flushed (deploy), or the manifest is stored (capture).
     Complete,
+    /// It could not be done.
     Failed {
         reason: String,
     },

@@ -2,14 +2,17 @@
 //!
 //! Nothing outside this crate builds or keeps these; they are public so that their decoders can be fuzzed.
 
+#![allow(missing_docs, reason = "`session` documents the same terms, docs/protocol/quic.md the forms that travel")]
+
 mod multicast;
 
+use foghorn_multicast::Stage;
 use foghorn_types::{ByteCount, ChunkId, ManifestId, TaskId};
 use serde::{Deserialize, Serialize};
 
 use crate::session::{
     CLOSE_CANCELLED, CLOSE_FAILED, CLOSE_INTERRUPTED, ClientOutcome, ClientProgress, EndReason, Hello, RefusalCode,
-    SessionKind, Stage,
+    SessionKind,
 };
 
 pub use multicast::{WireDatagram, WireKey, WireTerms, decode_datagram};
@@ -154,7 +157,7 @@ pub enum WireKind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum WireStage {
     Network,
-    Codec,
+    Compression,
     Disk,
 }
 
@@ -181,20 +184,21 @@ pub enum WireOutcome {
 
 /// Bytes that are no message of this protocol.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum DecodeMessageError {
-    #[error("the bytes are no message of this protocol")]
+    #[error("the bytes are not a message of this protocol")]
     Malformed(#[source] postcard::Error),
     #[error("{0} bytes follow the message")]
     TrailingBytes(usize),
-    #[error("the peer speaks version {0} of the protocol, this end version {PROTOCOL_VERSION}")]
+    #[error("the peer uses version {0} of the protocol, this end uses version {PROTOCOL_VERSION}")]
     Version(u16),
-    #[error("a hello needs two bytes of version")]
+    #[error("the hello is too short to contain a version")]
     NoVersion,
     #[error("{0} ids in one message, at most {MAX_IDS} are allowed")]
     TooManyIds(usize),
-    #[error("a length of {found} bytes is beyond the limit of {limit}")]
+    #[error("a length of {found} bytes exceeds the limit of {limit}")]
     TooLong { found: u32, limit: u32 },
-    #[error("a multicast message makes no sense: {0}")]
+    #[error("a multicast message is not valid: {0}")]
     Multicast(String),
 }
 
@@ -356,7 +360,7 @@ impl From<ClientProgress> for WireProgress {
     fn from(progress: ClientProgress) -> Self {
         let stage = |stage| match stage {
             Stage::Network => WireStage::Network,
-            Stage::Codec => WireStage::Codec,
+            Stage::Compression => WireStage::Compression,
             Stage::Disk => WireStage::Disk,
         };
         Self {
@@ -372,7 +376,7 @@ impl From<WireProgress> for ClientProgress {
     fn from(wire: WireProgress) -> Self {
         let stage = |stage| match stage {
             WireStage::Network => Stage::Network,
-            WireStage::Codec => Stage::Codec,
+            WireStage::Compression => Stage::Compression,
             WireStage::Disk => Stage::Disk,
         };
         Self {

@@ -27,11 +27,13 @@ macro_rules! digest_id {
                 Self(*blake3::hash(bytes).as_bytes())
             }
 
+            /// From the digest itself.
             #[must_use]
             pub const fn from_digest(digest: Digest) -> Self {
                 Self(digest)
             }
 
+            /// The digest.
             #[must_use]
             pub const fn as_bytes(&self) -> &Digest {
                 &self.0

@@ -52,7 +52,7 @@ macro_rules! integer_id {
     };
 }
 
-// A macro only because the six types are the same word for word and must never become interchangeable.
+// A macro only because the types are the same word for word and must never become interchangeable.
 integer_id!(
     /// A machine that is imaged.
     HostId
@@ -64,6 +64,14 @@ integer_id!(
 integer_id!(
     /// One order to do something to one host.
     TaskId
+);
+integer_id!(
+    /// A multicast session: tasks that are served by one stream per node.
+    SessionId
+);
+integer_id!(
+    /// A program or script that hosts run after imaging.
+    SnapinId
 );
 integer_id!(
     /// A set of hosts.
@@ -83,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_is_no_id_and_text_round_trips() {
+    fn zero_is_not_an_id_and_text_round_trips() {
         assert_eq!(HostId::new(0), None);
         assert!("0".parse::<TaskId>().is_err());
         assert!("-1".parse::<TaskId>().is_err());

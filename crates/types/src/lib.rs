@@ -3,6 +3,8 @@
 //! Pure: no I/O, no clock beyond [`Timestamp::now`], no knowledge of any other crate of ours. Everything here may be
 //! serialised, because ids and units mean the same on every boundary; aggregates live elsewhere and may not.
 
+#![warn(missing_docs)]
+
 mod chunk_id;
 mod ids;
 mod mac;
@@ -12,9 +14,11 @@ mod timestamp;
 mod units;
 
 pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError};
-pub use ids::{GroupId, HostId, ImageId, StorageGroupId, StorageNodeId, TaskId};
+pub use ids::{GroupId, HostId, ImageId, SessionId, SnapinId, StorageGroupId, StorageNodeId, TaskId};
 pub use mac::{MacAddress, ParseMacError};
 pub use names::{CertificateName, NodeName, ParseCertificateNameError, ParseNodeNameError};
 pub use role::{ParseRoleError, Role};
 pub use timestamp::{ParseTimestampError, Timestamp};
-pub use units::{BitRate, ByteCount, ByteOffset, ChunkIndex, ParseBitRateError, SectorSize, UnknownSectorSize};
+pub use units::{
+    BitRate, ByteCount, ByteOffset, ChunkIndex, ChunkNumber, ParseBitRateError, SectorSize, UnknownSectorSize,
+};

@@ -18,6 +18,7 @@ pub struct ParseMacError {
 }
 
 impl MacAddress {
+    /// The six bytes in the order in which they are sent.
     #[must_use]
     pub const fn octets(self) -> [u8; 6] {
         self.0

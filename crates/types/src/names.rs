@@ -11,11 +11,13 @@ use crate::{HostId, TaskId};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(String);
 
+/// A text that is not a node name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no node name: 1 to 63 letters, digits and inner hyphens")]
+#[error("{0:?} is not a node name: 1 to 63 letters, digits and inner hyphens")]
 pub struct ParseNodeNameError(String);
 
 impl NodeName {
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -77,8 +79,9 @@ pub enum CertificateName {
     Client { host: HostId, task: TaskId },
 }
 
+/// A text that is not a name of a certificate.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no name that our certificate authority gives")]
+#[error("{0:?} is not a name that the certificate authority issues")]
 pub struct ParseCertificateNameError(String);
 
 impl fmt::Display for CertificateName {

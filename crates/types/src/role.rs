@@ -17,14 +17,16 @@ pub enum Role {
     Administrator,
 }
 
+/// A text that is not a role.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no role: administrator, operator or read-only")]
+#[error("{0:?} is not a role: administrator, operator or read-only")]
 pub struct ParseRoleError(String);
 
 impl Role {
     /// Every role, the least first.
     pub const ALL: [Self; 3] = [Self::ReadOnly, Self::Operator, Self::Administrator];
 
+    /// The name that [`FromStr`](std::str::FromStr) reads.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -13,17 +13,21 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The one place where a pure crate meets a clock; pure code takes a `Timestamp` as an argument.
+    /// The time of this machine's clock. The one place where a pure crate reads one: pure code takes a `Timestamp` as an
+    /// argument.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "for everybody else, who may not ask a clock of their own")]
     pub fn now() -> Self {
         Self(jiff::Timestamp::now().as_millisecond())
     }
 
+    /// So many milliseconds after 1970-01-01T00:00:00Z; before it when negative.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
+    /// Milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
@@ -66,9 +70,9 @@ impl FromStr for Timestamp {
     }
 }
 
-/// A text that is no time.
+/// A text that is not a time.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no time in the form of RFC 3339, such as 2026-01-31T08:00:00Z")]
+#[error("{0:?} is not a time in the form of RFC 3339, such as 2026-01-31T08:00:00Z")]
 pub struct ParseTimestampError(String);
 
 impl fmt::Display for Timestamp {

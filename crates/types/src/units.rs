@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,18 +13,22 @@ use serde::{Deserialize, Serialize};
 pub struct ByteCount(u64);
 
 impl ByteCount {
+    /// No bytes.
     pub const ZERO: Self = Self(0);
 
+    /// So many bytes.
     #[must_use]
     pub const fn from_bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
+    /// So many times 1 048 576 bytes.
     #[must_use]
     pub const fn from_mib(mib: u32) -> Self {
         Self((mib as u64) << 20)
     }
 
+    /// In bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.0
@@ -89,11 +94,13 @@ impl fmt::Debug for ByteCount {
 pub struct ByteOffset(u64);
 
 impl ByteOffset {
+    /// So many bytes.
     #[must_use]
     pub const fn from_bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
+    /// In bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.0
@@ -112,11 +119,13 @@ impl fmt::Display for ByteOffset {
 pub struct BitRate(u64);
 
 impl BitRate {
+    /// So many bits per second.
     #[must_use]
     pub const fn from_bits_per_second(bits: u64) -> Self {
         Self(bits)
     }
 
+    /// So many million bits per second.
     #[must_use]
     pub const fn from_mbit(mbit: u32) -> Self {
         Self(mbit as u64 * 1_000_000)
@@ -128,6 +137,7 @@ impl BitRate {
         Self(bytes.saturating_mul(8))
     }
 
+    /// In bits per second.
     #[must_use]
     pub const fn bits_per_second(self) -> u64 {
         self.0
@@ -138,11 +148,24 @@ impl BitRate {
     pub const fn bytes_per_second(self) -> u64 {
         self.0 / 8
     }
+
+    /// What moves so many bytes in this time on average; `None` when no time has passed.
+    #[must_use]
+    pub fn average(bytes: u64, time: Duration) -> Option<Self> {
+        let bits = u128::from(bytes) * 8 * 1_000_000_000;
+        bits.checked_div(time.as_nanos()).map(|bits| Self(u64::try_from(bits).unwrap_or(u64::MAX)))
+    }
+
+    /// An equal part for each of `parts`; the whole when nobody shares.
+    #[must_use]
+    pub const fn shared_by(self, parts: u64) -> Self {
+        Self(if parts == 0 { self.0 } else { self.0 / parts })
+    }
 }
 
-/// A text that is no bit rate.
+/// A text that is not a bit rate.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no bit rate; write it like \"800m\", \"1g\" or \"950 Mbit/s\"")]
+#[error("{0:?} is not a bit rate; write it like \"800m\", \"1g\" or \"950 Mbit/s\"")]
 pub struct ParseBitRateError(String);
 
 impl FromStr for BitRate {
@@ -180,11 +203,13 @@ impl fmt::Display for BitRate {
 pub struct ChunkIndex(u32);
 
 impl ChunkIndex {
+    /// The chunk that covers bytes `index * 1 MiB ..`.
     #[must_use]
     pub const fn new(index: u32) -> Self {
         Self(index)
     }
 
+    /// As a plain number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
@@ -197,10 +222,44 @@ impl fmt::Display for ChunkIndex {
     }
 }
 
+/// Number of a distinct chunk of an image: counted from 0 in the order in which a disk first needs each.
+///
+/// Not a [`ChunkIndex`], which is a place: a chunk that is at two places has two indexes and one number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ChunkNumber(u32);
+
+impl ChunkNumber {
+    /// The chunk with this number.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// As a plain number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// As an index into what is kept per chunk.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for ChunkNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// Bytes in one logical sector of a disk. Only the two sizes that exist in the field.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum SectorSize {
+    /// 512 bytes.
     B512,
+    /// 4096 bytes.
     B4096,
 }
 
@@ -210,6 +269,7 @@ pub enum SectorSize {
 pub struct UnknownSectorSize(pub u64);
 
 impl SectorSize {
+    /// In bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {
         match self {
@@ -256,5 +316,16 @@ mod tests {
             assert!(text.parse::<BitRate>().is_err(), "{text:?}");
         }
         assert_eq!(BitRate::from_bytes_per_second(125).bytes_per_second(), 125);
+    }
+
+    #[test]
+    fn bit_rates_are_measured_and_shared() {
+        let second = Duration::from_secs(1);
+        assert_eq!(BitRate::average(125_000_000, second), Some(BitRate::from_mbit(1000)));
+        assert_eq!(BitRate::average(125_000_000, second * 4), Some(BitRate::from_mbit(250)));
+        assert_eq!(BitRate::average(1, Duration::ZERO), None);
+        assert_eq!(BitRate::average(u64::MAX, Duration::from_nanos(1)), Some(BitRate::from_bits_per_second(u64::MAX)));
+        assert_eq!(BitRate::from_mbit(900).shared_by(3), BitRate::from_mbit(300));
+        assert_eq!(BitRate::from_mbit(900).shared_by(0), BitRate::from_mbit(900));
     }
 }

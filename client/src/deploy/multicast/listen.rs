@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foghorn_multicast::{
-    ChunkNumber, ChunkSet, KeyMaterial, Opener, Receiver, ReceiverAction, ReceiverConfig, Stage, Time, Unheard,
+    ChunkSet, KeyMaterial, Opener, Receiver, ReceiverAction, ReceiverConfig, Stage, Time, Unheard,
 };
-use foghorn_transport::multicast::{GroupReceiver, SessionTerms};
+use foghorn_transport::multicast::{GroupReceiver, SessionTerms, in_image, in_session};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
@@ -91,7 +91,7 @@ impl Listen {
                 }
             };
             if let Err(error) = self.take_packets(pause) {
-                let _ = to_agent.try_send(ToAgent::GiveUp(format!("could not hear {}: {error}", self.group)));
+                let _ = to_agent.try_send(ToAgent::GiveUp(format!("could not receive from {}: {error}", self.group)));
                 return;
             }
         }
@@ -120,7 +120,7 @@ impl Listen {
         }
         if !self.heard && self.opener.counts().opened > 0 {
             self.heard = true;
-            tracing::debug!(group = self.group, "the group is heard");
+            tracing::debug!(group = self.group, "receiving packets of the group");
             self.shared.progress.set_path(Path::Multicast);
         }
         Ok(())
@@ -140,8 +140,8 @@ impl Listen {
         let (news, missed) = self.shared.board().take_stream_news();
         for news in news {
             match news {
-                StreamNews::Right(number) => self.receiver.chunk_done(ChunkNumber(number)),
-                StreamNews::Bad(number) => self.receiver.chunk_bad(ChunkNumber(number)),
+                StreamNews::Right(number) => self.receiver.chunk_done(in_session(number)),
+                StreamNews::Bad(number) => self.receiver.chunk_bad(in_session(number)),
             }
         }
         if !missed.is_empty() {
@@ -154,18 +154,18 @@ impl Listen {
     fn pass_on(&mut self) {
         while let Ok(place) = self.queues.verify.try_reserve() {
             let Some(chunk) = self.receiver.take_chunk() else { break };
-            let number = chunk.number;
+            let (session_chunk, number) = (chunk.number, in_image(chunk.number));
             let length = chunk.len() as u64;
-            match self.shared.update(|board| board.streamed(number.0)) {
+            match self.shared.update(|board| board.streamed(number)) {
                 Some(true) => {
                     self.shared.progress.add_multicast(length);
-                    let plain_len = u32::try_from(self.shared.plan.length(number.0)).unwrap_or(u32::MAX);
-                    place.send(Arrived { number: number.0, plain_len, compressed: chunk.into_bytes() });
+                    let plain_len = u32::try_from(self.shared.plan.length(number)).unwrap_or(u32::MAX);
+                    place.send(Arrived { number, plain_len, compressed: chunk.into_bytes() });
                 }
                 // It came by a lane as well: the board will say when it is right.
                 Some(false) => {}
                 // A scanner is looking at its place; should it not be there, it is still wanted.
-                None => self.receiver.chunk_bad(number),
+                None => self.receiver.chunk_bad(session_chunk),
             }
         }
     }
@@ -177,7 +177,7 @@ impl Listen {
             self.receiver.count_datagrams(rejected, self.socket.dropped());
         }
         let fill = self.queues.fill();
-        let stage = crate::progress::limiting_stage([Stage::Network, Stage::Decompress, Stage::Disk], fill);
+        let stage = crate::progress::limiting_stage([Stage::Network, Stage::Compression, Stage::Disk], fill);
         self.receiver.pressure(stage, (fill.second.max(fill.last) * 100.0) as u8);
     }
 
@@ -204,16 +204,16 @@ impl Listen {
         let (group, counts) = (&self.group, self.opener.counts());
         match unheard {
             Unheard::Anything if counts.rejected() > 0 => {
-                format!("of {group} only packets were heard that are not of this session: does somebody else use it?")
+                format!(
+                    "packets of {group} arrive, but none belongs to this session: does somebody else use the group?"
+                )
             }
             Unheard::Anything => format!(
-                "nothing was heard of {group} within 2 s: likely IGMP (or MLD) snooping on a switch without a querier, a \
+                "no packet of {group} arrived within 2 s: likely causes are IGMP (or MLD) snooping on a switch without a querier, a \
                  firewall, or a router on the way and a TTL of 1"
             ),
             Unheard::LongPackets => {
-                format!(
-                    "of {group} short packets are heard and long ones are not: the MTU on the way is below 1500 bytes"
-                )
+                format!("short packets of {group} arrive but long ones do not: the MTU on the path is below 1500 bytes")
             }
         }
     }

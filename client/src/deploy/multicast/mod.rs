@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use foghorn_multicast::{ChunkSet, Report};
 use foghorn_transport::client::{MulticastListener, MulticastMember, MulticastNews};
-use foghorn_transport::multicast::{GroupReceiver, InterfaceChoice, SessionTerms};
+use foghorn_transport::multicast::{GroupReceiver, InterfaceChoice, SessionTerms, in_image};
 use foghorn_transport::{AgentConnection, StreamError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -102,7 +102,7 @@ async fn follow(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Que
         match left {
             Left::Again(rest) => tokio::time::sleep(rest).await,
             Left::Never(reason) => {
-                tracing::warn!(reason, "no multicast, going on by unicast");
+                tracing::warn!(reason, "no multicast; continuing by unicast");
                 shared.progress.set_unicast_reason(reason);
                 return;
             }
@@ -129,12 +129,12 @@ impl Drop for Leaving<'_> {
 
 async fn membership(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues, wants: ChunkSet) -> Left {
     shared.progress.set_path(Path::Waiting);
-    let chunks = u32::try_from(shared.plan.len()).unwrap_or(u32::MAX);
+    let chunks = shared.plan.count();
     let Ok((member, mut news)) = connection.join_multicast(chunks, &wants).await else { return Left::Disconnected };
     let terms = match timeout(ANSWER_WITHIN, news.next()).await {
         Ok(Some(Ok(MulticastNews::Joined(terms)))) => terms,
         Ok(answer) => return not_joined(answer),
-        Err(_) => return Left::Never("the agent did not answer the wish to join".to_owned()),
+        Err(_) => return Left::Never("the agent did not answer the request to join".to_owned()),
     };
     tracing::info!(group = %terms.group, wanted = wants.len(), "joining the multicast session");
     match open(connection, &terms).await {
@@ -144,7 +144,9 @@ async fn membership(shared: &Arc<Shared>, connection: &AgentConnection, queues: 
             let (to_agent, from_thread) = mpsc::channel(MESSAGES);
             let (to_thread, from_agent) = mpsc::channel(MESSAGES);
             let listen = Listen::new(shared.clone(), &terms, chunks, wants, socket, queues);
-            let Some(listen) = listen else { return Left::Never("the session's terms make no sense".to_owned()) };
+            let Some(listen) = listen else {
+                return Left::Never("the parameters of the session are not valid".to_owned());
+            };
             // The thread ends with the token, whatever becomes of this future.
             let mut thread = JoinSet::new();
             thread.spawn_blocking(move || listen.run(&to_agent, from_agent, &stop));
@@ -162,7 +164,7 @@ fn not_joined(answer: Option<Result<MulticastNews, StreamError>>) -> Left {
     match answer {
         Some(Ok(MulticastNews::Demoted { reason, rest })) => demoted(reason, rest),
         Some(Ok(MulticastNews::Over { .. })) | None => Left::Again(SOON),
-        Some(Ok(_)) => Left::Never("the agent's answer to the wish to join makes no sense".to_owned()),
+        Some(Ok(_)) => Left::Never("the agent's answer to the request to join is not valid".to_owned()),
         Some(Err(StreamError::Refused { reason })) => Left::Never(reason),
         Some(Err(_)) => Left::Disconnected,
     }
@@ -171,7 +173,7 @@ fn not_joined(answer: Option<Result<MulticastNews, StreamError>>) -> Left {
 fn demoted(reason: String, rest: Option<Duration>) -> Left {
     match rest {
         Some(rest) => {
-            tracing::warn!(reason, rest_s = rest.as_secs(), "out of the multicast session for a while");
+            tracing::warn!(reason, rest_s = rest.as_secs(), "left the multicast session for a while");
             Left::Again(rest)
         }
         None => Left::Never(reason),
@@ -179,12 +181,12 @@ fn demoted(reason: String, rest: Option<Duration>) -> Left {
 }
 
 async fn open(connection: &AgentConnection, terms: &SessionTerms) -> Result<GroupReceiver, String> {
-    let local = connection.local_ip().ok_or("no route leads to the agent any more")?;
+    let local = connection.local_ip().ok_or("there is no route to the agent any more")?;
     let (group, source, specific) = (terms.group, terms.source, terms.source_specific);
     let joining = move || GroupReceiver::join(group, source, specific, &InterfaceChoice::Address(local));
     match tokio::task::spawn_blocking(joining).await {
         Ok(joined) => joined.map_err(|error| describe(&error)),
-        Err(_) => Err("the system goes down".to_owned()),
+        Err(_) => Err("the system is shutting down".to_owned()),
     }
 }
 
@@ -221,7 +223,7 @@ async fn converse(
             said = news.next() => match said {
                 Some(Ok(MulticastNews::Key(key))) => drop(to_thread.send(FromAgent::Key(key)).await),
                 Some(Ok(MulticastNews::Fetch(chunks))) => {
-                    shared.update(|board| board.released(chunks.iter().map(|number| number.0)));
+                    shared.update(|board| board.released(chunks.iter().map(in_image)));
                     drop(to_thread.send(FromAgent::Fetch(chunks)).await);
                 }
                 said => return not_joined(said),

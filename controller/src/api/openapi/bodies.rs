@@ -398,7 +398,7 @@ fn tasks() -> Named {
                     has("bytes_wire", count(), "Bytes that the network carried."),
                     has("rate_bytes_per_second", count(), "Speed in bytes a second."),
                     has("eta_seconds", count(), "Seconds to the end."),
-                    has("limiting_stage", or_null(text()), "What limits the speed: network, decompress or disk."),
+                    has("limiting_stage", or_null(text()), "What limits the speed: network, compression or disk."),
                     has("bytes_reused", count(), "Bytes that the disk held already."),
                 ],
             ),

@@ -192,7 +192,7 @@ fn receiver() -> Value {
             has("loss_ppm", count(), "Packets lost of a million, lately."),
             has("parity_used", count(), "Packets repaired by parity."),
             has("forged", count(), "Packets that were not ours."),
-            has("limiting_stage", or_null(text()), "What limits the speed: network, decompress or disk."),
+            has("limiting_stage", or_null(text()), "What limits the speed: network, compression or disk."),
             has("eta_seconds", or_null(count()), "Seconds to the end."),
             has("next_unicast", yes_or_no(), "Whether it would be the next to be moved to unicast."),
         ],

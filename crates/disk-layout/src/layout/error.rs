@@ -6,6 +6,7 @@ use foghorn_image::ByteRange;
 
 /// Why one copy of a GPT is not usable.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReadGptCopyError {
     #[error("there is no GPT header in sector {lba}")]
     NoSignature { lba: u64 },
@@ -25,6 +26,7 @@ pub enum ReadGptCopyError {
 
 /// Why the partition table of a disk could not be read, or cannot be believed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReadLayoutError {
     #[error("could not read the disk at byte {offset}")]
     Read { offset: u64, source: io::Error },

@@ -20,7 +20,9 @@ use crate::read_at::ReadAt;
 pub struct Partition {
     /// As Linux counts: from 1; logical partitions of an MBR from 5. 0: the whole disk.
     pub number: u32,
+    /// First byte on the disk.
     pub start: ByteOffset,
+    /// Bytes that it covers.
     pub size: ByteCount,
 }
 
@@ -48,6 +50,7 @@ pub enum LayoutNote {
 /// How a disk is divided, and what outside its partitions belongs to it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
+    /// The table as data.
     pub table: PartitionTable,
     /// Ascending by start, none overlapping, all inside the disk.
     pub partitions: Vec<Partition>,
@@ -57,6 +60,7 @@ pub struct Layout {
     /// Bytes outside the partitions that a capture leaves out: gaps above [`MAX_RAW_GAP`], and what follows the last
     /// partition, which would tie the image to disks of at least this size.
     pub left_out: ByteRanges,
+    /// What is unusual and does not prevent a capture.
     pub notes: Vec<LayoutNote>,
 }
 

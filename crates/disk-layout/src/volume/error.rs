@@ -4,6 +4,7 @@ use std::io;
 
 /// Why the used bytes of a volume could not be found.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReadVolumeError {
     #[error("could not read {what} at byte {offset} of the partition")]
     Read { what: &'static str, offset: u64, source: io::Error },

@@ -27,6 +27,7 @@ pub enum DirtyPolicy {
 /// What a partition holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Volume {
+    /// What was recognised.
     pub kind: FileSystemKind,
     /// Bytes in `ranges`.
     pub used: ByteCount,

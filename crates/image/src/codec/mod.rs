@@ -5,7 +5,7 @@
 
 mod sections;
 
-use foghorn_types::{ByteCount, ManifestId, SectorSize};
+use foghorn_types::{ByteCount, SectorSize};
 
 use crate::cursor::{Cursor, put_section, put_varint};
 use crate::geometry::DiskGeometry;
@@ -25,8 +25,9 @@ const CHUNKS: u8 = 4;
 
 /// Why bytes are no manifest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum DecodeManifestError {
-    #[error("these {0} bytes do not start as a manifest does")]
+    #[error("these {0} bytes do not start with the header of a manifest")]
     NotAManifest(usize),
     #[error("the manifest is truncated or damaged: its checksum does not match")]
     Checksum,
@@ -34,7 +35,7 @@ pub enum DecodeManifestError {
     Version(u16),
     #[error("the manifest's section {section:?} {what}")]
     Malformed { section: &'static str, what: &'static str },
-    #[error("the manifest describes no disk")]
+    #[error("the manifest does not describe a valid disk")]
     Invalid(#[from] InvalidManifest),
 }
 
@@ -57,13 +58,6 @@ impl Manifest {
         let trailer = blake3::hash(&out);
         out.extend_from_slice(trailer.as_bytes());
         out
-    }
-
-    /// The encoded form and the id that names it.
-    #[must_use]
-    pub fn encode_named(&self) -> (ManifestId, Vec<u8>) {
-        let encoded = self.encode();
-        (ManifestId::of(&encoded), encoded)
     }
 
     /// Reads an encoded manifest and validates it. Never panics, and takes memory in proportion to `bytes`.

@@ -5,13 +5,15 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::chunks::ChunkNumber;
+use crate::chunks::SessionChunk;
 use crate::layout::Segment;
 
 /// A compressed chunk as it came: in one or more pieces, in order, without gaps. Not verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReceivedChunk {
-    pub number: ChunkNumber,
+    /// Which chunk.
+    pub number: SessionChunk,
+    /// Its bytes in order.
     pub pieces: Vec<Bytes>,
 }
 
@@ -22,6 +24,7 @@ impl ReceivedChunk {
         self.pieces.iter().map(Bytes::len).sum()
     }
 
+    /// Whether it has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -47,7 +50,7 @@ struct Assembly {
 /// Chunks of which some bytes are there.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
-    open: BTreeMap<ChunkNumber, Assembly>,
+    open: BTreeMap<SessionChunk, Assembly>,
     memory: usize,
 }
 
@@ -84,7 +87,7 @@ impl Assembler {
     }
 
     /// Drops what there is of a chunk.
-    pub(super) fn forget(&mut self, chunk: ChunkNumber) {
+    pub(super) fn forget(&mut self, chunk: SessionChunk) {
         if let Some(assembly) = self.open.remove(&chunk) {
             self.memory -= assembly.got as usize;
         }
@@ -138,7 +141,7 @@ mod tests {
             let whole = (0..100_000).find_map(|group| {
                 let offset = random.u32(0..total);
                 let length = random.u32(1..=(total - offset).min(90));
-                let segment = Segment { chunk: ChunkNumber(4), total, offset, length };
+                let segment = Segment { chunk: SessionChunk(4), total, offset, length };
                 assembler.add(&segment, &chunk.slice(offset as usize..(offset + length) as usize), group)
             });
             assert_eq!(whole.unwrap().into_bytes(), chunk);
@@ -150,10 +153,10 @@ mod tests {
     fn what_is_stale_goes_oldest_first() {
         let mut assembler = Assembler::default();
         for number in 0..3 {
-            let segment = Segment { chunk: ChunkNumber(number), total: 10, offset: 0, length: 5 };
+            let segment = Segment { chunk: SessionChunk(number), total: 10, offset: 0, length: 5 };
             assembler.add(&segment, &Bytes::from_static(&[0; 5]), 7 - number);
         }
-        assert!(assembler.forget_stale(7) && !assembler.open.contains_key(&ChunkNumber(2)));
+        assert!(assembler.forget_stale(7) && !assembler.open.contains_key(&SessionChunk(2)));
         assert!(!assembler.forget_stale(7), "the other two may be continued in group 7");
         assert_eq!(assembler.memory(), 10);
     }

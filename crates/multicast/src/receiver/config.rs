@@ -54,6 +54,7 @@ pub(crate) const fn check_session(chunks: u32, symbol_size: usize) -> Result<(),
 
 /// Why a session cannot be as it was described.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum InvalidConfig {
     #[error("chunks: {0} are more than a session can have ({MAX_CHUNKS})")]
     Chunks(u32),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::chunks::{ChunkSet, SessionChunk};
 use crate::erasure::ErasureSolver;
 use crate::packet::{MAX_SYMBOLS, Symbol};
 use crate::parity::{MAX_DATA_SYMBOLS, PARITY_SYMBOLS};
@@ -135,7 +135,7 @@ pub(super) enum GroupState {
 pub(super) struct Slot {
     pub(super) state: GroupState,
     /// Pass and first chunk, once a symbol was heard.
-    pub(super) starts: Option<(u8, ChunkNumber)>,
+    pub(super) starts: Option<(u8, SessionChunk)>,
 }
 
 /// The groups that may still become whole, in order.
@@ -145,7 +145,7 @@ pub(super) struct Groups {
     base: u32,
     slots: VecDeque<Slot>,
     /// Where the last closed group that was heard started.
-    before: Option<(u8, ChunkNumber)>,
+    before: Option<(u8, SessionChunk)>,
     /// Bytes in partial groups.
     memory: usize,
 }
@@ -229,11 +229,11 @@ impl Groups {
 
     /// Chunks ascend within a pass: the group lies between where it (or the last one heard before it) starts and where
     /// the next one heard starts.
-    fn may_carry(&self, at: usize, from: Option<(u8, ChunkNumber)>, wants: &ChunkSet) -> bool {
+    fn may_carry(&self, at: usize, from: Option<(u8, SessionChunk)>, wants: &ChunkSet) -> bool {
         let to = self.slots.range(at + 1..).find_map(|slot| slot.starts);
         match (from, to) {
             (Some((pass, first)), Some((next_pass, next))) if pass == next_pass => wants.touches(first, next),
-            (Some((_, first)), None) => wants.touches(first, ChunkNumber(u32::MAX)),
+            (Some((_, first)), None) => wants.touches(first, SessionChunk(u32::MAX)),
             _ => !wants.is_empty(),
         }
     }

@@ -13,7 +13,7 @@ pub use assembly::ReceivedChunk;
 pub(crate) use config::check_session;
 pub use config::{InvalidConfig, ReceiverConfig};
 
-use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::chunks::{ChunkSet, SessionChunk};
 use crate::erasure::ErasureSolver;
 use crate::layout::read_table;
 use crate::packet::{Body, Packet, Phase, Symbol, Tick};
@@ -62,7 +62,7 @@ pub struct Receiver {
     /// Chunks of which bytes are wanted: neither right nor in hand.
     lacking: ChunkSet,
     /// Complete chunks that have not been judged, with their length.
-    in_hand: BTreeMap<ChunkNumber, usize>,
+    in_hand: BTreeMap<SessionChunk, usize>,
     in_hand_bytes: usize,
     ready: VecDeque<ReceivedChunk>,
     groups: Groups,
@@ -123,7 +123,7 @@ impl Receiver {
     }
 
     /// The chunk is right: its hash is the manifest's. Also for chunks that came by another way.
-    pub fn chunk_done(&mut self, number: ChunkNumber) {
+    pub fn chunk_done(&mut self, number: SessionChunk) {
         self.put_down(number);
         if self.lacking.remove(number) {
             self.assembler.forget(number);
@@ -132,7 +132,7 @@ impl Receiver {
     }
 
     /// The chunk is not what the manifest says: it is wanted again.
-    pub fn chunk_bad(&mut self, number: ChunkNumber) {
+    pub fn chunk_bad(&mut self, number: SessionChunk) {
         if self.put_down(number) {
             self.lacking.insert(number);
         }
@@ -228,7 +228,7 @@ impl Receiver {
         ReceiverAction::Wait(self.reporting.wake_at(&self.config, now))
     }
 
-    fn put_down(&mut self, number: ChunkNumber) -> bool {
+    fn put_down(&mut self, number: SessionChunk) -> bool {
         let bytes = self.in_hand.remove(&number);
         self.in_hand_bytes -= bytes.unwrap_or(0);
         bytes.is_some()

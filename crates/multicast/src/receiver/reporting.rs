@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{ReceiverConfig, Unheard};
-use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::chunks::{ChunkSet, SessionChunk};
 use crate::packet::{Body, GroupNumber, Packet, Phase, Tick};
 use crate::random::Random;
 use crate::report::{Deficit, MAX_DEFICITS, Report, Stage};
@@ -104,7 +104,7 @@ impl Reporting {
         self.tick = Some(*tick);
     }
 
-    pub(super) fn done(&mut self, number: ChunkNumber) {
+    pub(super) fn done(&mut self, number: SessionChunk) {
         self.have.insert(number);
     }
 

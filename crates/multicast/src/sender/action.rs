@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::chunks::{ChunkSet, SessionChunk};
 use crate::packet::Packet;
 use crate::rate::Rate;
 use crate::time::Time;
@@ -17,7 +17,7 @@ pub enum SenderAction<'a> {
     /// Seal it and send it to the group.
     Send(Packet<'a>),
     /// Read this chunk from the store and answer with [`chunk`](crate::Sender::chunk).
-    Load(ChunkNumber),
+    Load(SessionChunk),
     /// Tell the receiver to go on by unicast. It is out of the session; it may join again after a rest.
     Demote { receiver: ReceiverId, reason: DemoteReason },
     /// The receiver has been silent: it is out of the session. It may join again.
@@ -36,12 +36,13 @@ pub enum SenderAction<'a> {
 
 /// Why a receiver goes on by unicast.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum DemoteReason {
-    #[error("its link takes {rate}, below the floor of {floor}")]
+    #[error("its network link takes only {rate}, below the floor of {floor}")]
     SlowLink { rate: Rate, floor: Rate },
-    #[error("its disk takes {rate}, below the floor of {floor}")]
+    #[error("its disk takes only {rate}, below the floor of {floor}")]
     SlowDisk { rate: Rate, floor: Rate },
-    #[error("it asks for more repairs than the others can be made to wait for")]
+    #[error("it needs more repairs than the other receivers can wait for")]
     TooManyRepairs,
     #[error("its reports contradict what was sent")]
     Contradiction,
@@ -57,15 +58,16 @@ impl DemoteReason {
 
 /// Why a receiver could not join.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum JoinError {
     #[error("the receiver was too slow; it may join again in {} s", wait.as_secs())]
     TooSoon { wait: Duration },
     #[error("the receiver broke the protocol and stays on unicast")]
     Expelled,
-    #[error("the session has {most} receivers, as many as it takes")]
+    #[error("the session has {most} receivers, which is the limit")]
     Full { most: usize },
-    #[error("chunk {chunk} is wanted, but the session has only {chunks}", chunk = chunk.0)]
-    UnknownChunk { chunk: ChunkNumber, chunks: u32 },
+    #[error("chunk {chunk} was requested, but the session has only {chunks} chunks", chunk = chunk.0)]
+    UnknownChunk { chunk: SessionChunk, chunks: u32 },
 }
 
 /// A chunk that the store does not give.

@@ -11,7 +11,9 @@ use crate::seal::{HEADER, TAG};
 /// Internet protocol of a group's address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IpVersion {
+    /// IPv4.
     V4,
+    /// IPv6.
     V6,
 }
 
@@ -63,6 +65,7 @@ pub struct SenderConfig {
     pub max_rate: Option<Rate>,
     /// Where the search begins. Too low costs a moment, too high a small image's worth of loss.
     pub first_rate: Rate,
+    /// How slow a receiver may be.
     pub floor: Floor,
     /// Most bytes of groups kept for repairs; with parity it may take a third more.
     pub window: usize,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::action::{JoinError, ReceiverId};
-use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::chunks::{ChunkSet, SessionChunk};
 use crate::rate::Rate;
 use crate::report::Report;
 use crate::time::Time;
@@ -214,7 +214,7 @@ impl Members {
         }
     }
 
-    pub(super) fn wanted_by(&self, number: ChunkNumber) -> u16 {
+    pub(super) fn wanted_by(&self, number: SessionChunk) -> u16 {
         self.wanted.get(number.0 as usize).copied().unwrap_or(0)
     }
 
@@ -223,11 +223,11 @@ impl Members {
         &self,
         from: u32,
         least: u16,
-        suits: impl Fn(ChunkNumber) -> bool,
-    ) -> Option<ChunkNumber> {
+        suits: impl Fn(SessionChunk) -> bool,
+    ) -> Option<SessionChunk> {
         let wanted = self.wanted.get(from as usize..)?;
         let numbers = wanted.iter().zip(from..).filter(|(count, _)| **count >= least);
-        numbers.map(|(_, number)| ChunkNumber(number)).find(|number| suits(*number))
+        numbers.map(|(_, number)| SessionChunk(number)).find(|number| suits(*number))
     }
 
     pub(super) fn get_mut(&mut self, id: ReceiverId) -> Option<&mut Member> {

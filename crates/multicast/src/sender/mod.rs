@@ -20,7 +20,7 @@ pub use action::{DemoteReason, JoinError, ReceiverId, SenderAction, Unavailable}
 pub use config::{Floor, IpVersion, SenderConfig, symbol_size_for};
 pub use status::{ReceiverStatus, SenderStatus};
 
-use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::chunks::{ChunkSet, SessionChunk};
 use crate::pacer::Pacer;
 use crate::packet::{Body, Packet, Phase, SYMBOL_HEAD, Tick};
 use crate::rate::Rate;
@@ -56,7 +56,7 @@ const FIRST_SEQUENCE: u64 = 1;
 /// What `poll` has settled on, before the packet is borrowed from the window.
 enum Next {
     Event(Event),
-    Load(ChunkNumber),
+    Load(SessionChunk),
     Tick(Tick),
     Probe,
     Symbol(Chosen),
@@ -208,7 +208,7 @@ impl Sender {
     }
 
     /// The store's answer to [`SenderAction::Load`].
-    pub fn chunk(&mut self, number: ChunkNumber, bytes: Result<Bytes, Unavailable>, _now: Time) {
+    pub fn chunk(&mut self, number: SessionChunk, bytes: Result<Bytes, Unavailable>, _now: Time) {
         self.source.loaded(number, bytes.ok());
     }
 

@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::members::Members;
-use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::chunks::{ChunkSet, SessionChunk};
 use crate::layout::{MAX_CHUNK_BYTES, Packer};
 use crate::rope::Rope;
 
 #[derive(Debug)]
 enum Slot {
-    Asked(ChunkNumber),
-    Ready(ChunkNumber, Bytes),
+    Asked(SessionChunk),
+    Ready(SessionChunk, Bytes),
 }
 
 /// One pass after the other over the wanted chunks.
@@ -62,7 +62,7 @@ impl Source {
     }
 
     /// The next chunk to ask the store for.
-    pub(super) fn next_load(&mut self, members: &Members) -> Option<ChunkNumber> {
+    pub(super) fn next_load(&mut self, members: &Members) -> Option<SessionChunk> {
         if self.slots.len() >= self.read_ahead {
             return None;
         }
@@ -82,7 +82,7 @@ impl Source {
     }
 
     /// The store's answer.
-    pub(super) fn loaded(&mut self, number: ChunkNumber, bytes: Option<Bytes>) {
+    pub(super) fn loaded(&mut self, number: SessionChunk, bytes: Option<Bytes>) {
         let Some(at) = self.slots.iter().position(|slot| matches!(slot, Slot::Asked(asked) if *asked == number)) else {
             return;
         };
@@ -96,7 +96,7 @@ impl Source {
     }
 
     /// The next group and its first chunk, when there are bytes for a full one, or when the pass has no more.
-    pub(super) fn next_group(&mut self, members: &Members) -> Option<(Rope, ChunkNumber)> {
+    pub(super) fn next_group(&mut self, members: &Members) -> Option<(Rope, SessionChunk)> {
         while !self.packer.is_full() {
             match self.slots.front() {
                 Some(Slot::Ready(number, bytes)) => {

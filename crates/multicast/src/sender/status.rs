@@ -8,6 +8,7 @@ use crate::report::Stage;
 /// A session at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SenderStatus {
+    /// Where the session is.
     pub phase: Phase,
     /// From 1.
     pub pass: u32,
@@ -23,12 +24,14 @@ pub struct SenderStatus {
     pub packets: u64,
     /// Bytes kept for repairs.
     pub window_bytes: usize,
+    /// One for each member, ascending by receiver.
     pub receivers: Vec<ReceiverStatus>,
 }
 
 /// One receiver of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReceiverStatus {
+    /// The receiver.
     pub receiver: ReceiverId,
     /// Whether it hears the group.
     pub hears: bool,
@@ -40,6 +43,7 @@ pub struct ReceiverStatus {
     pub rejected: u64,
     /// Datagrams dropped by the receiver's kernel.
     pub socket_drops: u64,
+    /// What limits it, by its own account.
     pub limiting: Stage,
     /// How full its queues are.
     pub fill_percent: u8,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::action::{DemoteReason, ReceiverId};
 use super::repair::Proactive;
 use super::{Event, Sender, TICK_FIRST, policy};
-use crate::chunks::{ChunkNumber, ChunkSet};
+use crate::chunks::{ChunkSet, SessionChunk};
 use crate::packet::Phase;
 use crate::time::Time;
 
@@ -124,7 +124,7 @@ impl Sender {
         let few = self.config.few;
         let (members, unavailable) = (&self.members, self.source.unavailable());
         let ready = || members.iter().filter(|(_, member)| all || member.is_settled(mark));
-        let by_unicast = |number: &ChunkNumber| members.wanted_by(*number) <= few || unavailable.contains(*number);
+        let by_unicast = |number: &SessionChunk| members.wanted_by(*number) <= few || unavailable.contains(*number);
         let released: Vec<(ReceiverId, ChunkSet)> = ready()
             .map(|(id, member)| (id, member.wants.iter().filter(by_unicast).collect::<ChunkSet>()))
             .filter(|(_, chunks)| !chunks.is_empty())

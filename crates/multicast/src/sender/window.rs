@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::chunks::ChunkNumber;
+use crate::chunks::SessionChunk;
 use crate::packet::{GroupNumber, Symbol};
 use crate::parity::{PARITY_SYMBOLS, ParityEncoder};
 use crate::rope::Rope;
@@ -16,7 +16,7 @@ const PARITY_STEP: usize = 16;
 pub(super) struct Group {
     number: u32,
     pass: u8,
-    first_chunk: ChunkNumber,
+    first_chunk: SessionChunk,
     data: Rope,
     /// The first parity symbols, as many as were wanted and some more.
     parity: Vec<u8>,
@@ -118,7 +118,7 @@ impl Window {
     }
 
     /// Adds a group to be sent. `data` is a whole number of symbols. Old groups fall out when the memory is full.
-    pub(super) fn push(&mut self, data: Rope, first_chunk: ChunkNumber, pass: u8, proactive: u8) {
+    pub(super) fn push(&mut self, data: Rope, first_chunk: SessionChunk, pass: u8, proactive: u8) {
         let data_symbols = (data.len() / self.symbol_size) as u8;
         self.memory += data.len();
         self.groups.push_back(Group {

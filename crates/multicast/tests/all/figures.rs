@@ -1,8 +1,7 @@
 //! What a transfer costs: bytes on the wire over payload, and time over the time that the payload alone would take.
 
-
-use foghorn_multicast::Rate;
 use crate::support::{Lan, Spec};
+use foghorn_multicast::Rate;
 
 /// Wire bytes over payload, and the time of the slowest over the payload's at the rate.
 fn cost(receivers: u32, loss: f64, chunks: u32) -> (f64, f64) {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use foghorn_multicast::{
-    ChunkNumber, ChunkSet, Deficit, GroupNumber, IpVersion, ReceiverId, Report, Sender, SenderAction, SenderConfig,
+    ChunkSet, Deficit, GroupNumber, IpVersion, ReceiverId, Report, Sender, SenderAction, SenderConfig, SessionChunk,
     Time,
 };
 use multicast_entry::multicast;
@@ -50,7 +50,7 @@ fn session() -> Vec<u8> {
     let mut now = Time::from_micros(1);
     let config = SenderConfig { data_symbols: 4, ..SenderConfig::new(500, 32, IpVersion::V4) };
     let mut sender = Sender::new(config, 1, now).unwrap();
-    let wants: ChunkSet = [3, 4, 9].map(ChunkNumber).into_iter().collect();
+    let wants: ChunkSet = [3, 4, 9].map(SessionChunk).into_iter().collect();
     sender.join(ReceiverId(1), wants, now).unwrap();
     sender.start(now);
     let mut out = Vec::new();
@@ -73,8 +73,8 @@ fn session() -> Vec<u8> {
 fn make_the_corpus_anew() {
     let deficits = [3, 4, 70_000].map(|n| Deficit { group: GroupNumber(n), missing: Some(2) }).to_vec();
     let report = Report { as_of: 1 << 30, expected: 70, received: 60, deficits, ..Report::default() };
-    let runs: ChunkSet = [1, 2, 3, 90, 400].map(ChunkNumber).into_iter().collect();
-    let odd: ChunkSet = (0..300).filter(|n| n % 2 == 1).map(ChunkNumber).collect();
+    let runs: ChunkSet = [1, 2, 3, 90, 400].map(SessionChunk).into_iter().collect();
+    let odd: ChunkSet = (0..300).filter(|n| n % 2 == 1).map(SessionChunk).collect();
     let samples =
         [("session", session()), ("report", report.encode()), ("runs", runs.encode()), ("bitmap", odd.encode())];
     fs::create_dir_all(corpus()).unwrap();

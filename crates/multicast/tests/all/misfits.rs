@@ -1,10 +1,9 @@
 //! One receiver is dead, slow, or lying: it is dealt with, and the others hardly notice.
 
-
 use std::time::Duration;
 
-use foghorn_multicast::Rate;
 use crate::support::{Lan, Spec, Trouble};
+use foghorn_multicast::Rate;
 
 /// Time of the healthy ones beside the misfit over their time without it, and why the misfit was sent away.
 fn beside(trouble: Trouble) -> (Lan, f64) {

@@ -1,8 +1,8 @@
 //! What is not an authentic new packet of the session changes nothing, and is counted for what it is.
 
 use foghorn_multicast::{
-    Body, ChunkNumber, Epoch, GroupNumber, KeyMaterial, MAX_SEQUENCE, Opener, OpenerCounts, Packet, Rejected,
-    SealError, Sealer, SessionTag, Suite, Symbol,
+    Body, Epoch, GroupNumber, KeyMaterial, MAX_SEQUENCE, Opener, OpenerCounts, Packet, Rejected, SealError, Sealer,
+    SessionChunk, SessionTag, Suite, Symbol,
 };
 
 fn material(session: u32, epoch: u8, suite: Suite) -> KeyMaterial {
@@ -11,7 +11,7 @@ fn material(session: u32, epoch: u8, suite: Suite) -> KeyMaterial {
 
 fn packet(sequence: u64) -> Packet<'static> {
     let payload = &[3; 64];
-    let (group, first_chunk) = (GroupNumber(4), ChunkNumber(5));
+    let (group, first_chunk) = (GroupNumber(4), SessionChunk(5));
     Packet { sequence, body: Body::Symbol(Symbol { group, pass: 1, data_symbols: 9, index: 2, first_chunk, payload }) }
 }
 

@@ -1,8 +1,7 @@
 //! Whole sessions of one sender and several receivers on a link without delay, sealed packets and encoded reports included.
 
-
-use foghorn_multicast::{ChunkSet, Phase, Rate, Suite};
 use crate::support::{Lan, Spec};
+use foghorn_multicast::{ChunkSet, Phase, Rate, Suite};
 
 #[test]
 fn one_receiver_without_loss_gets_everything_once() {
@@ -46,7 +45,7 @@ fn who_joins_late_takes_the_stream_and_gets_the_rest_afterwards() {
 
 #[test]
 fn who_wants_little_is_sent_little() {
-    let wants: ChunkSet = [3, 4, 17].map(foghorn_multicast::ChunkNumber).into_iter().collect();
+    let wants: ChunkSet = [3, 4, 17].map(foghorn_multicast::SessionChunk).into_iter().collect();
     let mut lan = Lan::new(Spec { wants: Some(wants), loss: 0.02, ..Spec::default() });
     lan.run();
     lan.assert_all_complete();

@@ -34,6 +34,7 @@ pub struct ErrorBody {
 
 /// An answer that is not what the class promises.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReadListError {
     #[error("the answer has no list {0:?}")]
     NoList(String),

@@ -25,11 +25,13 @@ const WELCOME_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Source {
     /// `host:port`, a name or an address; all addresses of a name are tried.
     pub address: String,
+    /// Name to verify in the agent's certificate.
     pub server_name: String,
 }
 
 /// No session came about.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ConnectError {
     #[error("could not resolve {address}")]
     Resolve { address: String, source: io::Error },

@@ -39,6 +39,7 @@ struct ChunkHead {
 /// One chunk as the agent stores it. Nothing in it is verified yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FetchedChunk {
+    /// Name of the chunk.
     pub id: ChunkId,
     /// Bytes after decompression, at most 1 MiB.
     pub plain_len: u32,
@@ -49,6 +50,7 @@ pub struct FetchedChunk {
 /// What the agent answers for one chunk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fetched {
+    /// The chunk, as the agent has it.
     Chunk(FetchedChunk),
     /// The agent does not have it, or found it damaged.
     Unavailable {

@@ -5,8 +5,8 @@ mod lanes;
 mod multicast;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,10 +47,11 @@ pub struct AgentConnection {
 
 /// The manifest could not be had.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum FetchManifestError {
     #[error("could not fetch the manifest")]
     Stream(#[from] StreamError),
-    #[error("the agent sent manifest {found}, the session is about {expected}")]
+    #[error("the agent sent manifest {found}, but the session is for {expected}")]
     Mismatch { expected: ManifestId, found: ManifestId },
     #[error("a capture has no manifest to fetch")]
     Capture,
@@ -63,12 +64,13 @@ pub struct WhichAreStoredError(#[from] pub StreamError);
 
 /// The manifest was not stored.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum StoreManifestError {
     #[error("could not send the manifest")]
     Stream(#[from] StreamError),
-    #[error("a manifest of {0} bytes is larger than an agent takes")]
+    #[error("a manifest of {0} bytes is larger than an agent accepts")]
     TooLarge(usize),
-    #[error("the agent stored manifest {found}, it was sent {expected}")]
+    #[error("the agent stored manifest {found}, but {expected} was sent")]
     Mismatch { expected: ManifestId, found: ManifestId },
 }
 
@@ -238,7 +240,7 @@ impl AgentConnection {
     /// Says how far the client is. Never waits; a report may be lost, a newer one replaces it, and the last one is
     /// repeated by [`finish`](Self::finish).
     pub fn report(&self, progress: ClientProgress) {
-        *self.last_report.lock().expect("nothing panics while it holds this lock") = Some(progress);
+        *self.last_report.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
         let number = self.reports.fetch_add(1, Ordering::Relaxed) + 1;
         let report = encode(&WireDatagram::Progress(WireReport { number, progress: progress.into() }));
         // Fails only when the connection is over, which every other call will say.
@@ -251,7 +253,7 @@ impl AgentConnection {
     /// # Errors
     /// When the connection ended before that; the end may have been recorded nevertheless.
     pub async fn finish(self, outcome: ClientOutcome) -> Result<(), FinishError> {
-        let progress = *self.last_report.lock().expect("nothing panics while it holds this lock");
+        let progress = *self.last_report.lock().unwrap_or_else(PoisonError::into_inner);
         let message = ClientMessage::Finished { outcome: outcome.into(), progress: progress.map(Into::into) };
         let (_writer, mut reader) = self.open(message).await?;
         match reader.expect(decode_agent_message).await? {

@@ -24,15 +24,17 @@ pub enum InterfaceChoice {
 
 /// Text that names no interface.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ParseInterfaceError {
-    #[error("the name of an interface has 1 to 15 characters without spaces and slashes, {0:?} has not")]
+    #[error("{0:?} is not the name of an interface: such a name has 1 to 15 characters without spaces and slashes")]
     Name(String),
-    #[error("{0:?} is no subnet: its length is at most 32 for IPv4 and 128 for IPv6")]
+    #[error("{0:?} is not a subnet: its prefix length is at most 32 for IPv4 and 128 for IPv6")]
     Subnet(String),
 }
 
 /// The interface could not be told.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum FindInterfaceError {
     #[error("there is no interface {name}")]
     NoName { name: String, source: io::Error },
@@ -40,7 +42,7 @@ pub enum FindInterfaceError {
     NoSubnet { network: IpAddr, prefix: u8 },
     #[error("no interface has the address {0}")]
     NoAddress(IpAddr),
-    #[error("the interface is chosen by {chosen}, the group {group} is of the other family")]
+    #[error("the interface is chosen by {chosen}, but the group {group} is of the other address family")]
     Family { chosen: InterfaceChoice, group: IpAddr },
     #[error("could not read {path}")]
     Read { path: &'static str, source: io::Error },

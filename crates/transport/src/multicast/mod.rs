@@ -5,11 +5,13 @@
 
 mod drops;
 mod interface;
+mod numbering;
 mod receiving;
 mod sending;
 mod terms;
 
 pub use interface::{FindInterfaceError, InterfaceChoice, ParseInterfaceError};
+pub use numbering::{in_image, in_session, session_rate};
 pub use receiving::{GroupReceiver, JoinGroupError};
 pub use sending::{GroupSender, OpenSenderError, Sent};
 pub use terms::SessionTerms;

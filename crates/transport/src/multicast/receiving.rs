@@ -21,10 +21,11 @@ const LARGEST: usize = 64 << 10;
 
 /// The group could not be joined.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum JoinGroupError {
-    #[error("{0} is no multicast address")]
+    #[error("{0} is not a multicast address")]
     NotAGroup(IpAddr),
-    #[error("could not tell the interface to hear {group} on")]
+    #[error("could not determine which interface to use for {group}")]
     Interface { group: SocketAddr, source: FindInterfaceError },
     #[error("could not open a socket for {group}")]
     Socket { group: SocketAddr, source: io::Error },

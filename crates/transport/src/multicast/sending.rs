@@ -23,16 +23,17 @@ const ROOM_WITHIN: Duration = Duration::from_secs(1);
 
 /// The socket could not be set up.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum OpenSenderError {
-    #[error("{0} is no multicast address")]
+    #[error("{0} is not a multicast address")]
     NotAGroup(IpAddr),
-    #[error("could not tell the interface to send to {group} from")]
+    #[error("could not determine which interface to send to {group} from")]
     Interface { group: SocketAddr, source: FindInterfaceError },
     #[error("could not open a socket that sends to {group}")]
     Socket { group: SocketAddr, source: io::Error },
     #[error("could not set {what} of the socket that sends to {group}")]
     Option { group: SocketAddr, what: &'static str, source: io::Error },
-    #[error("no way leads to {group} from the interface {interface}: does it have an address?")]
+    #[error("no route to {group} from the interface {interface}: does the interface have an address?")]
     NoRoute { group: SocketAddr, interface: InterfaceChoice, source: io::Error },
 }
 

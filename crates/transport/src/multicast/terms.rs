@@ -7,6 +7,7 @@ use foghorn_multicast::KeyMaterial;
 /// How to hear a session, and the key to open its packets with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionTerms {
+    /// Group address and UDP port.
     pub group: SocketAddr,
     /// Where packets come from; others are not ours.
     pub source: IpAddr,
@@ -14,5 +15,6 @@ pub struct SessionTerms {
     pub source_specific: bool,
     /// Bytes of a symbol.
     pub symbol_size: u16,
+    /// The present key; further ones are sent when it changes.
     pub key: KeyMaterial,
 }

@@ -4,7 +4,7 @@
 //! own for a session. The client answers by closing; only a client that does not is closed from here.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quinn::{Connection, VarInt};
@@ -108,8 +108,8 @@ impl Farewells {
             };
             match timeout(FAREWELL_PATIENCE, heard).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!(error = &error as &dyn std::error::Error, "last words did not get through"),
-                Err(_) => debug!(remote = %connection.remote_address(), "the client did not answer last words"),
+                Ok(Err(error)) => debug!(error = &error as &dyn std::error::Error, "could not deliver the goodbye"),
+                Err(_) => debug!(remote = %connection.remote_address(), "the client did not acknowledge the goodbye"),
             }
             connection.close(code, reason.as_bytes());
         };
@@ -117,7 +117,7 @@ impl Farewells {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds this lock")
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

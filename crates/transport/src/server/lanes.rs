@@ -10,7 +10,9 @@ use crate::wire::{AgentMessage, ClientMessage, MAX_IDS, cut, decode_client_messa
 /// A client fetches chunks.
 #[derive(Debug)]
 pub struct FetchLane {
+    /// What the client asks for.
     pub wanted: WantedChunks,
+    /// Where the answers go.
     pub chunks: ChunkSender,
 }
 
@@ -73,7 +75,9 @@ impl ChunkSender {
 /// A client stores chunks.
 #[derive(Debug)]
 pub struct StoreLane {
+    /// What the client sends.
     pub chunks: SentChunks,
+    /// Where confirmations go.
     pub acks: AckSender,
 }
 
@@ -86,6 +90,7 @@ impl StoreLane {
 /// A chunk as a client sent it. Nothing in it is verified; its lengths are within the limits of the protocol.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SentChunk {
+    /// Name that the client gives the chunk; not verified.
     pub id: ChunkId,
     /// Bytes after decompression, at most 1 MiB.
     pub plain_len: u32,

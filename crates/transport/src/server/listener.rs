@@ -42,6 +42,7 @@ pub struct Listener {
 
 /// The listener did not come up.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum BindError {
     #[error("could not open UDP {address}")]
     Socket { address: SocketAddr, source: io::Error },
@@ -131,9 +132,9 @@ async fn accept_all(endpoint: Endpoint, farewells: Arc<Farewells>, sender: mpsc:
                 // Fails when the listener is gone; the connection then ends with the value.
                 Ok(Ok(incoming)) => drop(sender.send(incoming).await),
                 Ok(Err(error)) => {
-                    warn!(%remote, error = &error as &dyn std::error::Error, "a client was turned away");
+                    warn!(%remote, error = &error as &dyn std::error::Error, "refused a client");
                 }
-                Err(_) => debug!(%remote, "a client did not introduce itself in time"),
+                Err(_) => debug!(%remote, "a client did not send its hello in time"),
             }
         });
     }
@@ -144,7 +145,7 @@ async fn accept_all(endpoint: Endpoint, farewells: Arc<Farewells>, sender: mpsc:
 enum GreetError {
     #[error("the handshake failed")]
     Handshake(#[from] ConnectionError),
-    #[error("the certificate does not tell who the client is")]
+    #[error("the certificate does not say who the client is")]
     Certificate(#[from] PeerCertificateError),
     #[error("the hello could not be read")]
     Hello(#[from] StreamError),
@@ -198,6 +199,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// Where the client connects from.
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
         self.guest.link.connection.remote_address()

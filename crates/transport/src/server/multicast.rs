@@ -15,7 +15,9 @@ pub struct MulticastLane {
     pub chunks: u32,
     /// What it wants; large sets go on in [`MemberSays::Want`].
     pub wants: ChunkSet,
+    /// What the client says from now on.
     pub says: MemberVoice,
+    /// What the client is told.
     pub told: MemberEar,
 }
 

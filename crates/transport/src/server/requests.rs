@@ -14,6 +14,7 @@ use crate::wire::{AgentMessage, MAX_MANIFEST, cut};
 /// What a client wants.
 #[derive(Debug)]
 pub enum Request {
+    /// The manifest of the session's image.
     FetchManifest(ManifestReply),
     /// A lane on which the client asks for chunks.
     Fetch(FetchLane),
@@ -21,7 +22,9 @@ pub enum Request {
     WhichAreStored(Vec<ChunkId>, WhichAreStoredReply),
     /// A lane on which the client sends chunks.
     Store(StoreLane),
+    /// The encoded manifest of a captured disk is to be stored.
     StoreManifest(Bytes, StoreManifestReply),
+    /// How far the client is; needs no answer.
     Progress(ClientProgress),
     /// The client would hear the multicast session of its task.
     JoinMulticast(MulticastLane),

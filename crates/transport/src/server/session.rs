@@ -76,6 +76,7 @@ impl Session {
         self.guest.link.ended().await
     }
 
+    /// Where the client connects from.
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
         self.guest.link.connection.remote_address()
@@ -123,7 +124,7 @@ async fn read_streams(link: Link, sender: mpsc::Sender<Request>) {
         let (link, sender, manifests) = (link.clone(), sender.clone(), manifests.clone());
         openings.spawn(async move {
             if let Err(error) = read_opening(link, send, receive, sender, &manifests).await {
-                debug!(error = &error as &dyn std::error::Error, "a stream was given up");
+                debug!(error = &error as &dyn std::error::Error, "a stream failed");
             }
         });
     }

@@ -55,7 +55,7 @@ pub fn decode_datagram(bytes: &[u8]) -> Result<WireDatagram, DecodeMessageError>
 pub(crate) fn encode_chunks(set: &ChunkSet) -> Vec<Vec<u8>> {
     let mut parts = Vec::new();
     let mut from = 0;
-    while let Some(first) = set.next_from(foghorn_multicast::ChunkNumber(from)) {
+    while let Some(first) = set.next_from(foghorn_multicast::SessionChunk(from)) {
         let end = first.0.saturating_add(CHUNKS_PER_MESSAGE).min(MAX_CHUNKS);
         let part: ChunkSet = set.iter().skip_while(|n| n.0 < first.0).take_while(|n| n.0 < end).collect();
         parts.push(part.encode());
@@ -126,13 +126,13 @@ impl TryFrom<WireTerms> for SessionTerms {
 
 #[cfg(test)]
 mod tests {
-    use foghorn_multicast::ChunkNumber;
+    use foghorn_multicast::SessionChunk;
 
     use super::*;
 
     #[test]
     fn a_set_of_any_size_travels_in_parts_that_fit_frames() {
-        let scattered: ChunkSet = (0..MAX_CHUNKS).step_by(5).map(ChunkNumber).collect();
+        let scattered: ChunkSet = (0..MAX_CHUNKS).step_by(5).map(SessionChunk).collect();
         let parts = encode_chunks(&scattered);
         assert!(parts.len() > 1 && parts.iter().all(|part| part.len() < MAX_FRAME - 16));
         let mut together = ChunkSet::new();

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::world::{Authority, hello, listen, payload, session, soon};
 use foghorn_transport::client::ConnectError;
 use foghorn_transport::server::{FetchLane, StoreLane};
 use foghorn_transport::{
@@ -10,7 +11,6 @@ use foghorn_transport::{
 use foghorn_types::ManifestId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use crate::world::{Authority, hello, listen, payload, session, soon};
 
 /// Lanes of a deploy: more than fill the client's window for the whole connection.
 const LANES: usize = 4;

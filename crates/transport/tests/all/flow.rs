@@ -1,5 +1,6 @@
 //! Whole sessions over loopback: fetching, storing, finishing, being cancelled, and losing the other end.
 
+use crate::world::{self, Authority, hello, listen, payload, session, soon};
 use bytes::Bytes;
 use foghorn_transport::client::{Ack, FetchManifestError, Fetched};
 use foghorn_transport::server::{FetchLane, StoreLane};
@@ -7,7 +8,6 @@ use foghorn_transport::{
     AgentConnection, ClientOutcome, ClientProgress, EndReason, Request, SessionKind, Stage, StreamError,
 };
 use foghorn_types::{ByteCount, CertificateName, ChunkId, ManifestId};
-use crate::world::{self, Authority, hello, listen, payload, session, soon};
 
 #[tokio::test]
 async fn a_deploy_fetches_its_manifest_and_its_chunks_in_order() {

@@ -102,7 +102,7 @@ fn in_a_network_of_its_own() {
 #[test]
 fn what_is_no_group_is_refused_by_name() {
     let refused = GroupSender::open(([10, 0, 0, 1], 9).into(), &on("lo"), 1, true).unwrap_err();
-    assert_eq!(refused.to_string(), "10.0.0.1 is no multicast address");
+    assert_eq!(refused.to_string(), "10.0.0.1 is not a multicast address");
     let refused = GroupSender::open(([239, 1, 1, 1], 9).into(), &on("nosuch0"), 1, true).unwrap_err();
     assert!(refused.to_string().contains("239.1.1.1:9"), "{refused}");
 }

@@ -1,9 +1,8 @@
 //! The control stream of a multicast session: joining, what both ends say on it, and reports in datagrams.
 
-
 use std::time::Duration;
 
-use foghorn_multicast::{ChunkNumber, ChunkSet, Epoch, KeyMaterial, Report, SessionTag, Suite};
+use foghorn_multicast::{ChunkSet, Epoch, KeyMaterial, Report, SessionChunk, SessionTag, Suite};
 use foghorn_transport::client::MulticastNews;
 use foghorn_transport::multicast::SessionTerms;
 use foghorn_transport::server::MemberSays;
@@ -27,7 +26,7 @@ fn terms() -> SessionTerms {
 }
 
 fn chunks(numbers: impl IntoIterator<Item = u32>) -> ChunkSet {
-    numbers.into_iter().map(ChunkNumber).collect()
+    numbers.into_iter().map(SessionChunk).collect()
 }
 
 #[tokio::test]

@@ -3,12 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::world::{self, Authority, NODE, hello, listen, soon};
 use foghorn_transport::client::ConnectError;
 use foghorn_transport::wire::PROTOCOL_VERSION;
 use foghorn_transport::{AgentConnection, EndReason, Identity, Listener, RefusalCode, Request, SessionKind, Source};
 use foghorn_types::ChunkId;
 use quinn::crypto::rustls::QuicClientConfig;
-use crate::world::{self, Authority, NODE, hello, listen, soon};
 
 /// Tries to connect; the listener must not let the client through.
 async fn refused(listener: &mut Listener, source: &Source, identity: &Identity) -> ConnectError {

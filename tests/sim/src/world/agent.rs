@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use foghorn_multicast::{
-    ChunkNumber, Epoch, Floor, IpVersion, KeyMaterial, Rate, ReceiverId, ReceiverStatus, Report, Sealer, Sender,
-    SenderAction, SenderConfig, SenderStatus, SessionTag, Suite, Time,
+    Epoch, Floor, IpVersion, KeyMaterial, Rate, ReceiverId, ReceiverStatus, Report, Sealer, Sender, SenderAction,
+    SenderConfig, SenderStatus, SessionChunk, SessionTag, Suite, Time,
 };
 
 use super::message::{ToAgent, ToMachine};
@@ -189,7 +189,7 @@ impl World {
         self.run_agent();
     }
 
-    fn fetch(&mut self, index: usize, life: u32, chunks: impl Iterator<Item = ChunkNumber>) {
+    fn fetch(&mut self, index: usize, life: u32, chunks: impl Iterator<Item = SessionChunk>) {
         let (of, feed) = &mut self.agent.feeds[index];
         if *of != life {
             (*of, *feed) = (life, Feed::default());
@@ -321,7 +321,7 @@ impl World {
     pub(super) fn loaded(&mut self, number: u32, life: u32) {
         let now = self.agenda.now();
         if let (true, Some(sender)) = (life == self.agent.life, &mut self.agent.sender) {
-            sender.chunk(ChunkNumber(number), Ok(self.payload.chunk(number).clone()), now.machine_time());
+            sender.chunk(SessionChunk(number), Ok(self.payload.chunk(number).clone()), now.machine_time());
             self.run_agent();
         }
     }

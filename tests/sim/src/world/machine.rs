@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use foghorn_multicast::{
-    Body, ChunkNumber, ChunkSet, Deficit, GroupNumber, KeyMaterial, Opener, Receiver, ReceiverAction, ReceiverConfig,
-    Report, Stage,
+    Body, ChunkSet, Deficit, GroupNumber, KeyMaterial, Opener, Receiver, ReceiverAction, ReceiverConfig, Report,
+    SessionChunk, Stage,
 };
 
 use super::control::Channel;
@@ -118,7 +118,7 @@ impl Machine {
         let mut wants = ChunkSet::new();
         for number in 0..payload.count() {
             if rng.f64() >= shape.has {
-                wants.insert(ChunkNumber(number));
+                wants.insert(SessionChunk(number));
             }
         }
         Self {
@@ -246,7 +246,7 @@ impl Machine {
     }
 
     /// Asks for those chunks that are not already on their way.
-    fn request(&mut self, which: impl Fn(&ChunkSet, ChunkNumber) -> bool) -> Option<ToAgent> {
+    fn request(&mut self, which: impl Fn(&ChunkSet, SessionChunk) -> bool) -> Option<ToAgent> {
         let lacks = self.lacks();
         let chunks: ChunkSet =
             lacks.iter().filter(|&chunk| which(&lacks, chunk) && !self.fetching.contains(chunk)).collect();
@@ -258,7 +258,7 @@ impl Machine {
     fn lacks(&self) -> ChunkSet {
         let mut wants = self.wants.clone();
         for number in self.disk.numbers() {
-            wants.remove(ChunkNumber(number));
+            wants.remove(SessionChunk(number));
         }
         wants
     }
@@ -280,7 +280,7 @@ impl Machine {
     pub(super) fn written(&mut self, payload: &Payload) {
         let Some((number, bytes)) = self.disk.written() else { return };
         assert!(payload.is_right(number, &bytes), "chunk {number} was written wrong");
-        let number = ChunkNumber(number);
+        let number = SessionChunk(number);
         self.wants.remove(number);
         if let State::Listening(listener) = &mut self.state {
             listener.receiver.chunk_done(number);

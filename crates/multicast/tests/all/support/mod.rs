@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_multicast::{
-    ChunkNumber, ChunkSet, Deficit, Epoch, GroupNumber, IpVersion, KeyMaterial, Opener, Rate, Receiver, ReceiverAction,
-    ReceiverConfig, ReceiverId, Report, Sealer, Sender, SenderAction, SenderConfig, SessionTag, Stage, Suite, Time,
+    ChunkSet, Deficit, Epoch, GroupNumber, IpVersion, KeyMaterial, Opener, Rate, Receiver, ReceiverAction,
+    ReceiverConfig, ReceiverId, Report, Sealer, Sender, SenderAction, SenderConfig, SessionChunk, SessionTag, Stage,
+    Suite, Time,
 };
 
 /// What to run.
@@ -64,7 +65,7 @@ pub(crate) enum Trouble {
 pub(crate) struct Machine {
     pub(crate) opener: Opener,
     pub(crate) receiver: Receiver,
-    pub(crate) got: BTreeMap<ChunkNumber, Bytes>,
+    pub(crate) got: BTreeMap<SessionChunk, Bytes>,
     pub(crate) completed: Option<Time>,
     pub(crate) trouble: Trouble,
     pub(crate) sent_away: Option<String>,

@@ -1,9 +1,11 @@
 //! Opening a TCP connection on a network that loses packets.
 //!
 //! When the first packet of a connection or the answer to it is lost, Linux tries again after a whole second (RFC 6298, 2.1),
-//! and with eight machines at 5 % loss one of them is hit more often than not: the room would wait for it. A LAN answers
-//! within milliseconds, so we knock again sooner, each time waiting twice as long, and thus also reach who is far away. Only
-//! the kernel's handshake is hurried: it answers for a controller that is busy, too. TLS takes the time it takes.
+//! and with eight machines at 5 % loss one of them is hit more often than not: the others would wait for it. A LAN answers
+//! within milliseconds, so we try again sooner, each time waiting twice as long, and thus also reach a controller that is
+//! far away. Only the TCP handshake is hurried: the kernel answers it even when the controller is busy. TLS takes its time.
+//!
+//! `ureq::unversioned` may change with any version of ureq, which is why the workspace pins one exactly.
 
 use std::time::{Duration, Instant};
 
@@ -13,21 +15,21 @@ use ureq::unversioned::transport::time::Duration as UreqDuration;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector};
 use ureq::{Agent, Error};
 
-/// How long the first knock may take.
+/// How long the first attempt may take.
 const FIRST: Duration = Duration::from_millis(200);
 /// The last try is left to the kernel: from here on it knows better.
 const LONGEST: Duration = Duration::from_secs(3);
 
 /// An HTTP client whose connections are opened in this way.
 pub(super) fn agent(config: Config) -> Agent {
-    let connector = ().chain(Knock::default()).chain(RustlsConnector::default());
+    let connector = ().chain(RetryingConnector::default()).chain(RustlsConnector::default());
     Agent::with_parts(config, connector, DefaultResolver::default())
 }
 
 #[derive(Debug, Default)]
-struct Knock(TcpConnector);
+struct RetryingConnector(TcpConnector);
 
-impl Connector<()> for Knock {
+impl Connector<()> for RetryingConnector {
     type Out = <TcpConnector as Connector<()>>::Out;
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, Error> {
@@ -62,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    /// A backlog of nothing takes one connection; the kernel then drops what knocks, as a lossy network does.
+    /// A backlog of nothing takes one connection; the kernel then drops further attempts, as a lossy network does.
     fn deaf() -> (TcpListener, u16, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
@@ -76,14 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn knocks_until_somebody_answers() {
+    fn tries_until_somebody_answers() {
         let (listener, port, filling) = deaf();
         let begun = Instant::now();
         let answering = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(100));
             drop(listener.accept().unwrap());
-            let (mut knocker, _) = listener.accept().unwrap();
-            std::io::Write::write_all(&mut knocker, b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            let (mut connected, _) = listener.accept().unwrap();
+            std::io::Write::write_all(&mut connected, b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
             begun.elapsed()
         });
         get(port, Duration::from_secs(20)).unwrap();
