@@ -17,33 +17,33 @@ const REPORTS_KEPT: usize = 64;
 /// Shared between everything that reports and the one link that sends.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    state: Mutex<State>,
+    state: Mutex<Waiting>,
     wake: Notify,
 }
 
 #[derive(Default)]
-struct State {
-    ended: BTreeMap<TaskId, Outcome>,
+struct Waiting {
+    ended: BTreeMap<TaskId, EndedSession>,
     progress: BTreeMap<TaskId, SessionProgress>,
     multicasts: BTreeMap<u32, MulticastReport>,
-    jobs: BTreeMap<u64, Report>,
+    jobs: BTreeMap<u64, WaitingReport>,
     status: NodeStatus,
     status_due: bool,
 }
 
-struct Outcome {
+struct EndedSession {
     message: SessionEnded,
     sent: bool,
     recorded: watch::Sender<bool>,
 }
 
-struct Report {
+struct WaitingReport {
     message: JobReport,
     sent: bool,
 }
 
 impl Outbox {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -53,7 +53,7 @@ impl Outbox {
         let mut state = self.lock();
         // The outcome carries the last figures; a progress message after it would speak of a session that is no more.
         state.progress.remove(&task);
-        state.ended.insert(task, Outcome { message, sent: false, recorded });
+        state.ended.insert(task, EndedSession { message, sent: false, recorded });
         drop(state);
         self.wake.notify_one();
         receiver
@@ -78,7 +78,7 @@ impl Outbox {
     /// Replaces the job's report if the last one has not been sent yet.
     pub(crate) fn job(&self, message: JobReport) {
         let mut state = self.lock();
-        state.jobs.insert(message.job_id, Report { message, sent: false });
+        state.jobs.insert(message.job_id, WaitingReport { message, sent: false });
         while state.jobs.values().filter(|report| report.sent && report.message.done).count() > REPORTS_KEPT {
             let oldest = state.jobs.iter().find(|(_, report)| report.sent && report.message.done).map(|(id, _)| *id);
             state.jobs.remove(&oldest.expect("more than none were just counted"));

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::files::Files;
 use crate::identity::{self, EnrolError, LoadIdentityError, NodeIdentity, ObtainError};
 use crate::jobs::{Jobs, upkeep};
-use crate::link::Link;
+use crate::link::ControllerLink;
 use crate::outbox::Outbox;
 use crate::sessions::{self, Sessions};
 use crate::status::StatusReporter;
@@ -125,7 +125,7 @@ impl Agent {
         reporting.spawn(status.run(reporting.cancel.child_token()));
         let (waker, sending) = Waker::new(config.wake);
         reporting.spawn(sending.run(reporting.cancel.child_token()));
-        let link = Link {
+        let link = ControllerLink {
             state_dir: config.state_dir,
             identity,
             quic_address: advertised,

@@ -13,19 +13,19 @@ pub struct BufferPool {
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     returned: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct PoolState {
     free: Vec<Vec<u8>>,
     /// Buffers that may still be made; they are made when first needed.
     unmade: usize,
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         // The state is valid after every statement that changes it, so a panic elsewhere does no harm to it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -34,7 +34,7 @@ impl Shared {
 impl BufferPool {
     #[must_use]
     pub fn new(buffers: usize) -> Self {
-        let state = Mutex::new(State { free: Vec::new(), unmade: buffers });
+        let state = Mutex::new(PoolState { free: Vec::new(), unmade: buffers });
         Self { shared: Arc::new(Shared { state, returned: Condvar::new() }) }
     }
 

@@ -45,7 +45,7 @@ pub struct LinkConfig {
 
 /// The session: at most one connection at a time, made when needed.
 #[derive(Debug)]
-pub struct Link {
+pub struct TaskLink {
     config: LinkConfig,
     at: usize,
     connection: Option<AgentConnection>,
@@ -56,7 +56,7 @@ pub struct Link {
     stop: CancellationToken,
 }
 
-impl Link {
+impl TaskLink {
     /// Connects nothing yet. `stop` ends waiting for an agent.
     #[must_use]
     pub fn new(config: LinkConfig, stop: CancellationToken) -> Self {

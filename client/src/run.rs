@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foghorn_disk_layout::DirtyPolicy;
-use foghorn_proto::http::{Order, OrderKind};
+use foghorn_proto::http::{ClientOrder, OrderKind};
 use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
 use foghorn_types::TaskId;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use crate::disk::target::{ChooseDiskError, DiskRule, ParseDiskRuleError, choose}
 use crate::disk::{Access, Disk, OpenDiskError, linux};
 use crate::display;
 use crate::exit::Exit;
-use crate::link::{DEFAULT_PATIENCE, Link, LinkConfig, LinkError, describe};
+use crate::link::{DEFAULT_PATIENCE, LinkConfig, LinkError, TaskLink, describe};
 use crate::progress::Progress;
 use crate::report::RunReport;
 
@@ -141,7 +141,7 @@ async fn carry_out(
 }
 
 /// Tells the agent why the task failed, if that still helps; the exit code does not depend on it.
-async fn tell_failure(link: &mut Link, error: &RunError, task: TaskId) {
+async fn tell_failure(link: &mut TaskLink, error: &RunError, task: TaskId) {
     if error.exit() == Exit::Cancelled && !link.is_connected() {
         return;
     }
@@ -153,7 +153,7 @@ async fn tell_failure(link: &mut Link, error: &RunError, task: TaskId) {
     }
 }
 
-fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<Link, RunError> {
+fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink, RunError> {
     let order = &checked_in.order;
     let sources: Vec<Source> = order
         .sources
@@ -173,14 +173,14 @@ fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<Link, Run
         traceparent: foghorn_telemetry::current_traceparent().unwrap_or_default(),
     };
     let identity = checked_in.identity.clone();
-    Ok(Link::new(LinkConfig { sources, identity, hello, kind, patience: DEFAULT_PATIENCE }, stop))
+    Ok(TaskLink::new(LinkConfig { sources, identity, hello, kind, patience: DEFAULT_PATIENCE }, stop))
 }
 
 /// Does the work; returns the encoded manifest of a capture.
 async fn transfer(
     config: &RunConfig,
-    order: &Order,
-    link: &mut Link,
+    order: &ClientOrder,
+    link: &mut TaskLink,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<Option<Bytes>, RunError> {

@@ -27,7 +27,7 @@ pub struct SaveIdentityError {
 
 /// The stored form; apart from [`NodeIdentity`] so that the program can change and old files still load.
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct StoredIdentity {
     version: u32,
     node: NodeName,
     node_id: StorageNodeId,
@@ -73,8 +73,8 @@ pub fn load(state_dir: &Path) -> Result<Option<NodeIdentity>, LoadIdentityError>
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(LoadIdentityError::Read { path, source }),
     };
-    let record: Record = serde_json::from_str(&text)
-        .and_then(|record: Record| match record.version {
+    let record: StoredIdentity = serde_json::from_str(&text)
+        .and_then(|record: StoredIdentity| match record.version {
             VERSION => Ok(record),
             other => Err(serde::de::Error::custom(format!("version {other} is unknown"))),
         })
@@ -102,7 +102,7 @@ pub(super) fn save(state_dir: &Path, identity: &NodeIdentity) -> Result<(), Save
 }
 
 fn render(identity: &NodeIdentity) -> Vec<u8> {
-    let record = Record {
+    let record = StoredIdentity {
         version: VERSION,
         node: identity.node.clone(),
         node_id: identity.node_id,

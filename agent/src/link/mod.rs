@@ -42,7 +42,7 @@ const GOOD_AFTER: Duration = Duration::from_secs(5);
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
 
 /// Keeps a link up until it is cancelled.
-pub(crate) struct Link {
+pub(crate) struct ControllerLink {
     pub state_dir: PathBuf,
     pub identity: watch::Sender<Arc<NodeIdentity>>,
     /// Where clients reach this node.
@@ -71,7 +71,7 @@ enum LinkError {
 }
 
 /// Why a link that was up came to its end without a fault.
-enum Left {
+enum LinkEnd {
     Cancelled,
     /// A new certificate is there; the next link shows it.
     Renewed,
@@ -96,15 +96,15 @@ enum RenewCallError {
     Renew(#[from] RenewError),
 }
 
-impl Link {
+impl ControllerLink {
     /// Runs until cancelled.
     pub(crate) async fn run(self) {
         let mut backoff = Backoff::new(self.redial.0, self.redial.1);
         while !self.cancel.is_cancelled() {
             let started = Instant::now();
             match self.one_link().await {
-                Ok(Left::Cancelled) => return,
-                Ok(Left::Renewed) => {
+                Ok(LinkEnd::Cancelled) => return,
+                Ok(LinkEnd::Renewed) => {
                     backoff.reset();
                     continue;
                 }
@@ -124,17 +124,17 @@ impl Link {
         }
     }
 
-    async fn one_link(&self) -> Result<Left, LinkError> {
+    async fn one_link(&self) -> Result<LinkEnd, LinkError> {
         let identity = self.identity.borrow().clone();
         let opened = tokio::select! {
             opened = self.open(&identity) => opened?,
-            () = self.cancel.cancelled() => return Ok(Left::Cancelled),
+            () = self.cancel.cancelled() => return Ok(LinkEnd::Cancelled),
         };
         info!(controller = identity.link_address, "link to the controller is up");
         self.drive(opened, identity).await
     }
 
-    async fn open(&self, identity: &NodeIdentity) -> Result<Open, LinkError> {
+    async fn open(&self, identity: &NodeIdentity) -> Result<OpenLink, LinkError> {
         let channel = dial::dial(identity)
             .await
             .map_err(|source| LinkError::Dial { address: identity.link_address.clone(), source })?;
@@ -144,7 +144,7 @@ impl Link {
         let answer = timeout(ANSWER_WITHIN, client.link(ReceiverStream::new(receiver))).await;
         let inbound =
             answer.map_err(|_| LinkError::Silent)?.map_err(|status| LinkError::Open(Box::new(status)))?.into_inner();
-        Ok(Open { client, sender, inbound })
+        Ok(OpenLink { client, sender, inbound })
     }
 
     fn hello(&self) -> AgentMessage {
@@ -160,7 +160,7 @@ impl Link {
         AgentMessage { message: Some(agent_message::Message::Hello(hello)) }
     }
 
-    async fn drive(&self, mut open: Open, identity: Arc<NodeIdentity>) -> Result<Left, LinkError> {
+    async fn drive(&self, mut open: OpenLink, identity: Arc<NodeIdentity>) -> Result<LinkEnd, LinkError> {
         let mut renew_at = Instant::now() + identity.renew_at().since(Timestamp::now());
         let mut renewal = tokio::task::JoinSet::new();
         loop {
@@ -173,7 +173,7 @@ impl Link {
                 Some(done) = renewal.join_next() => Event::Renewed(done.unwrap_or(Err(RenewCallError::Silent))),
             };
             match event {
-                Event::Cancelled => return Ok(Left::Cancelled),
+                Event::Cancelled => return Ok(LinkEnd::Cancelled),
                 Event::Received(Ok(Some(message))) => self.obey(message, &open.client),
                 Event::Received(Ok(None)) => return Err(LinkError::Closed),
                 Event::Received(Err(status)) => return Err(LinkError::Broken(Box::new(status))),
@@ -185,7 +185,7 @@ impl Link {
                 Event::Renewed(Ok(renewed)) => {
                     info!(expires = %renewed.expires, "certificate renewed");
                     self.identity.send_replace(Arc::new(renewed));
-                    return Ok(Left::Renewed);
+                    return Ok(LinkEnd::Renewed);
                 }
                 Event::Renewed(Err(problem)) => {
                     error!(problem = %crate::chain(&problem), expires = %identity.expires, "could not renew the certificate");
@@ -222,7 +222,7 @@ impl Link {
 }
 
 /// A link that the controller has accepted.
-struct Open {
+struct OpenLink {
     client: AgentLinkClient<Channel>,
     sender: mpsc::Sender<AgentMessage>,
     inbound: Streaming<ControllerMessage>,

@@ -13,7 +13,7 @@ use foghorn_types::BitRate;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::courtesy::Courtesy;
+use super::outside::OutsideRate;
 use super::start::StartRule;
 
 /// How soon a command that found no room is tried again.
@@ -87,7 +87,7 @@ pub(super) struct SessionHandle {
     commands: SyncSender<Command>,
     status: watch::Receiver<SessionStatus>,
     over: CancellationToken,
-    courtesy: Courtesy,
+    outside: OutsideRate,
     /// How many distinct chunks the image has.
     pub(super) chunks: u32,
 }
@@ -100,7 +100,7 @@ impl SessionHandle {
         over: CancellationToken,
         chunks: u32,
     ) -> Self {
-        Self { commands, status, over, courtesy: Courtesy::default(), chunks }
+        Self { commands, status, over, outside: OutsideRate::default(), chunks }
     }
 
     /// Says something that may get lost.
@@ -127,7 +127,7 @@ impl SessionHandle {
     pub(super) fn may_fetch(&self, receiver: ReceiverId, bytes: u64) -> Result<(), Duration> {
         let status = self.status.borrow();
         if status.sender.phase == Phase::Sending && status.unicast.contains_key(&receiver) {
-            self.courtesy.ask(bytes, status.sender.rate, Instant::now())?;
+            self.outside.ask(bytes, status.sender.rate, Instant::now())?;
             self.try_tell(Command::Beside { bytes });
         }
         Ok(())

@@ -12,8 +12,8 @@ use tracing::{debug, error, info, trace, warn};
 
 use super::burst::Burst;
 use super::control::{Command, News, SessionStatus};
-use super::crew::Crew;
 use super::key::new_key;
+use super::members::Members;
 use super::start::StartRule;
 
 /// The longest pause: after so long the thread looks whether it shall end.
@@ -40,14 +40,14 @@ pub(super) struct Drive {
     sealer: Sealer,
     socket: GroupSender,
     /// What members are told; has the present key.
-    hears: SessionTerms,
+    terms: SessionTerms,
     start: StartRule,
     inbox: Receiver<Command>,
     wanted: mpsc::Sender<foghorn_multicast::SessionChunk>,
     status: watch::Sender<SessionStatus>,
     cancel: CancellationToken,
     began: Instant,
-    crew: Crew,
+    members: Members,
     burst: Burst,
     /// A key that was handed out and is not used yet, and since when.
     next_key: Option<(Instant, KeyMaterial)>,
@@ -60,27 +60,27 @@ impl Drive {
     pub(super) fn new(
         sender: Sender,
         socket: GroupSender,
-        hears: SessionTerms,
+        terms: SessionTerms,
         start: StartRule,
         inbox: Receiver<Command>,
         wanted: mpsc::Sender<foghorn_multicast::SessionChunk>,
         status: watch::Sender<SessionStatus>,
         cancel: CancellationToken,
     ) -> Self {
-        let sealer = Sealer::new(&hears.key);
-        let (crew, burst, began) = (Crew::default(), Burst::default(), Instant::now());
+        let sealer = Sealer::new(&terms.key);
+        let (members, burst, began) = (Members::default(), Burst::default(), Instant::now());
         Self {
             sender,
             sealer,
             socket,
-            hears,
+            terms,
             start,
             inbox,
             wanted,
             status,
             cancel,
             began,
-            crew,
+            members,
             burst,
             next_key: None,
             empty_since: None,
@@ -108,7 +108,7 @@ impl Drive {
             }
             self.hear(until);
         }
-        self.crew.end(reason);
+        self.members.end(reason);
         self.show();
         self.cancel.cancel();
     }
@@ -133,7 +133,7 @@ impl Drive {
                 SenderAction::Demote { receiver, reason } => {
                     info!(task = receiver.0, %reason, "a receiver continues by unicast");
                     let rest = (!reason.is_fault()).then_some(SLOW_REST);
-                    self.crew.dismiss(receiver, News::Demoted { reason: reason.to_string(), rest });
+                    self.members.dismiss(receiver, News::Demoted { reason: reason.to_string(), rest });
                     if reason.is_fault() {
                         self.sender.expel(receiver);
                     }
@@ -143,7 +143,7 @@ impl Drive {
                 SenderAction::Drop { receiver } => {
                     info!(task = receiver.0, "a receiver stopped reporting; the others continue without it");
                     let reason = "the receiver sent no report for a second".to_owned();
-                    self.crew.dismiss(receiver, News::Demoted { reason, rest: Some(SILENCE_REST) });
+                    self.members.dismiss(receiver, News::Demoted { reason, rest: Some(SILENCE_REST) });
                 }
                 SenderAction::Unicast { receiver, chunks } => {
                     debug!(
@@ -151,11 +151,11 @@ impl Drive {
                         chunks = chunks.len(),
                         "only a few receivers lack these chunks; they fetch them by unicast"
                     );
-                    self.crew.tell(receiver, News::Fetch(chunks));
+                    self.members.tell(receiver, News::Fetch(chunks));
                 }
                 SenderAction::Finished { receiver } => {
                     let reason = "the session sends nothing more that the receiver lacks".to_owned();
-                    self.crew.dismiss(receiver, News::Over { reason });
+                    self.members.dismiss(receiver, News::Over { reason });
                 }
                 SenderAction::RotateKey => self.make_key(),
                 SenderAction::Over => debug!("every receiver has the chunks that it wanted"),
@@ -165,10 +165,10 @@ impl Drive {
     }
 
     fn make_key(&mut self) {
-        let epoch = self.next_key.as_ref().map_or(self.hears.key.epoch, |(_, key)| key.epoch);
-        match new_key(self.hears.key.session, Epoch(epoch.0.wrapping_add(1))) {
+        let epoch = self.next_key.as_ref().map_or(self.terms.key.epoch, |(_, key)| key.epoch);
+        match new_key(self.terms.key.session, Epoch(epoch.0.wrapping_add(1))) {
             Ok(key) => {
-                self.crew.hand_out(&key);
+                self.members.hand_out(&key);
                 self.next_key = Some((Instant::now(), key));
             }
             Err(problem) => {
@@ -182,14 +182,14 @@ impl Drive {
     fn look_after(&mut self) {
         if let Some((_, key)) = self.next_key.take_if(|(since, _)| since.elapsed() >= KEY_TRAVELS) {
             self.sealer.rotate(&key);
-            self.hears.key = key;
+            self.terms.key = key;
         }
         if self.status.borrow().sender.phase == Phase::Waiting
-            && self.start.is_due(self.crew.arrived(), Timestamp::now())
+            && self.start.is_due(self.members.arrived(), Timestamp::now())
         {
             let all_hear = self.sender.status().receivers.iter().all(|receiver| receiver.hears);
-            if all_hear || self.crew.had(PREFLIGHT) {
-                info!(receivers = self.crew.arrived(), "sending started");
+            if all_hear || self.members.had(PREFLIGHT) {
+                info!(receivers = self.members.arrived(), "sending started");
                 self.sender.start(self.now());
                 self.show();
             }
@@ -201,7 +201,7 @@ impl Drive {
 
     fn show(&mut self) {
         self.shown = Instant::now();
-        let unicast = self.crew.unicast().clone();
+        let unicast = self.members.unicast().clone();
         let sender = self.sender.status();
         trace!(
             phase = ?sender.phase,
@@ -218,7 +218,7 @@ impl Drive {
     }
 
     fn is_deserted(&mut self) -> bool {
-        if !self.crew.is_empty() || self.status.borrow().sender.phase == Phase::Waiting {
+        if !self.members.is_empty() || self.status.borrow().sender.phase == Phase::Waiting {
             self.empty_since = None;
             return false;
         }
@@ -250,7 +250,7 @@ impl Drive {
             Command::Want { receiver, chunks } => self.sender.want(receiver, &chunks),
             Command::Have { receiver, chunks } => self.sender.have(receiver, &chunks),
             Command::Report { receiver, report, carried } => {
-                self.sender.beside(self.crew.carried(receiver, carried));
+                self.sender.beside(self.members.carried(receiver, carried));
                 self.sender.report(receiver, &report, now);
             }
             Command::Beside { bytes } => self.sender.beside(bytes),
@@ -258,12 +258,12 @@ impl Drive {
                 if let Some(reason) = &reason {
                     warn!(task = receiver.0, reason, "a receiver continues by unicast");
                 }
-                if self.crew.leave(receiver, membership, reason) {
+                if self.members.leave(receiver, membership, reason) {
                     self.sender.leave(receiver);
                 }
             }
             Command::Expel { receiver } => {
-                if self.crew.has_had_key(receiver) {
+                if self.members.has_had_key(receiver) {
                     info!(task = receiver.0, "a receiver was expelled; the others get a new key");
                     self.make_key();
                 }
@@ -286,13 +286,13 @@ impl Drive {
     ) {
         if joined.is_ok() {
             info!(task = receiver.0, "a receiver has joined");
-            self.crew.join(receiver, membership, news);
+            self.members.join(receiver, membership, news);
             // Packets under this key may come before those that are told of it are sealed with it.
             if let Some((_, key)) = &self.next_key {
-                self.crew.tell(receiver, News::Key(key.clone()));
+                self.members.tell(receiver, News::Key(key.clone()));
             }
         }
         // Fails when the client has gone in the meantime; then it leaves by itself.
-        let _ = answer.send(joined.map(|()| self.hears.clone()));
+        let _ = answer.send(joined.map(|()| self.terms.clone()));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use foghorn_multicast::{JoinError, ReceiverId};
 use foghorn_transport::StreamError;
-use foghorn_transport::server::{MemberEar, MemberSays, MemberVoice, MulticastLane};
+use foghorn_transport::server::{MemberNotices, MemberRequest, MemberRequests, MulticastLane};
 use foghorn_types::TaskId;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
@@ -54,56 +54,56 @@ impl Multicasts {
             Err(problem) => {
                 let reason = crate::chain(&problem);
                 warn!(session = %terms.session, reason, "could not open the multicast session; the client continues by unicast");
-                return lane.told.refuse(&reason).await;
+                return lane.notices.refuse(&reason).await;
             }
         };
         if lane.chunks != handle.chunks {
             let reason = format!("the image has {} distinct chunks, not {}", handle.chunks, lane.chunks);
-            return lane.told.refuse(&reason).await;
+            return lane.notices.refuse(&reason).await;
         }
         let receiver = ReceiverId(task.get());
         let number = MEMBERSHIPS.fetch_add(1, Ordering::Relaxed);
         let mut membership = Membership { handle: handle.clone(), receiver, number, reason: None };
-        let (news, mut told) = mpsc::channel(NEWS);
+        let (news, mut news_in) = mpsc::channel(NEWS);
         let (answer, answered) = oneshot::channel();
         let wants = std::mem::take(&mut lane.wants);
         handle.tell(Command::Join { receiver, membership: number, wants, news, answer }).await;
         match answered.await {
-            Ok(Ok(hears)) => lane.told.joined(&hears).await?,
+            Ok(Ok(terms)) => lane.notices.joined(&terms).await?,
             Ok(Err(JoinError::TooSoon { wait })) => {
-                return lane.told.demoted("the receiver was too slow before", Some(wait)).await;
+                return lane.notices.demoted("the receiver was too slow before", Some(wait)).await;
             }
-            Ok(Err(refused)) => return lane.told.refuse(&refused.to_string()).await,
-            Err(_) => return lane.told.over("the session has ended").await,
+            Ok(Err(refused)) => return lane.notices.refuse(&refused.to_string()).await,
+            Err(_) => return lane.notices.over("the session has ended").await,
         }
-        converse(&mut membership, lane.says, lane.told, &mut told).await
+        converse(&mut membership, lane.requests, lane.notices, &mut news_in).await
     }
 }
 
 async fn converse(
     membership: &mut Membership,
-    mut says: MemberVoice,
-    mut ear: MemberEar,
-    told: &mut mpsc::Receiver<News>,
+    mut requests: MemberRequests,
+    mut notices: MemberNotices,
+    news_in: &mut mpsc::Receiver<News>,
 ) -> Result<(), StreamError> {
     let (handle, receiver) = (membership.handle.clone(), membership.receiver);
     loop {
         tokio::select! {
-            said = says.next() => match said.transpose()? {
-                Some(MemberSays::Have(chunks)) => drop(handle.tell(Command::Have { receiver, chunks }).await),
-                Some(MemberSays::Want(chunks)) => drop(handle.tell(Command::Want { receiver, chunks }).await),
-                Some(MemberSays::Leave { reason }) => {
+            request = requests.next() => match request.transpose()? {
+                Some(MemberRequest::Have(chunks)) => drop(handle.tell(Command::Have { receiver, chunks }).await),
+                Some(MemberRequest::Want(chunks)) => drop(handle.tell(Command::Want { receiver, chunks }).await),
+                Some(MemberRequest::Leave { reason }) => {
                     membership.reason = Some(reason);
                     return Ok(());
                 }
                 None => return Ok(()),
             },
-            news = told.recv() => match news {
-                Some(News::Key(key)) => ear.key(&key).await?,
-                Some(News::Fetch(chunks)) => ear.fetch(&chunks).await?,
-                Some(News::Demoted { reason, rest }) => return ear.demoted(&reason, rest).await,
-                Some(News::Over { reason }) => return ear.over(&reason).await,
-                None => return ear.demoted("the receiver did not read its messages", Some(Duration::from_secs(1))).await,
+            news = news_in.recv() => match news {
+                Some(News::Key(key)) => notices.key(&key).await?,
+                Some(News::Fetch(chunks)) => notices.fetch(&chunks).await?,
+                Some(News::Demoted { reason, rest }) => return notices.demoted(&reason, rest).await,
+                Some(News::Over { reason }) => return notices.over(&reason).await,
+                None => return notices.demoted("the receiver did not read its messages", Some(Duration::from_secs(1))).await,
             },
         }
     }

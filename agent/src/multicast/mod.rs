@@ -6,14 +6,14 @@
 
 mod burst;
 mod control;
-mod courtesy;
-mod crew;
 mod drive;
 mod key;
 mod loader;
 mod member;
+mod members;
 mod open;
 mod order;
+mod outside;
 mod report;
 mod start;
 
@@ -52,7 +52,7 @@ pub(crate) struct Multicasts {
     disk: Disk,
     /// What all sessions together may send; `None`: no bound.
     budget: Option<BitRate>,
-    sessions: Mutex<BTreeMap<SessionId, Open>>,
+    sessions: Mutex<BTreeMap<SessionId, RunningSession>>,
     /// Ordered sessions that have begun to send. Who comes to one that was opened again is not to wait for those who are done.
     started: Mutex<BTreeSet<SessionId>>,
     /// One is opened at a time, so that clients that come together find the same one.
@@ -61,7 +61,7 @@ pub(crate) struct Multicasts {
     cancel: CancellationToken,
 }
 
-struct Open {
+struct RunningSession {
     terms: MulticastTerms,
     handle: Arc<SessionHandle>,
     /// The bound that the session was last given.
@@ -82,7 +82,7 @@ impl Multicasts {
         }
     }
 
-    fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, Open>> {
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, RunningSession>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -120,7 +120,7 @@ impl Multicasts {
         };
         let handle = Arc::new(opening.open(self.disk.clone(), &self.tasks).await?);
         info!(session = %terms.session, group = %terms.group, "multicast session opened");
-        self.sessions().insert(terms.session, Open { terms: terms.clone(), handle: handle.clone(), bound });
+        self.sessions().insert(terms.session, RunningSession { terms: terms.clone(), handle: handle.clone(), bound });
         Ok(handle)
     }
 

@@ -75,7 +75,7 @@ impl Opening {
         let seed = getrandom::u64().map_err(OpenSessionError::Randomness)?;
         let sender = Sender::new(config, seed, Time::default())?;
         let tag = getrandom::u32().map_err(OpenSessionError::Randomness)?;
-        let hears = SessionTerms {
+        let session_terms = SessionTerms {
             group,
             source: socket.source(),
             source_specific: terms.source_specific,
@@ -87,7 +87,8 @@ impl Opening {
         let status = SessionStatus { sender: sender.status(), unicast: BTreeMap::new() };
         let (status_sender, status) = watch::channel(status);
         tasks.spawn(loader::load(disk, image, numbers, commands.clone(), cancel.clone()));
-        let drive = Drive::new(sender, socket, hears, terms.start, inbox, wanted, status_sender, cancel.clone());
+        let drive =
+            Drive::new(sender, socket, session_terms, terms.start, inbox, wanted, status_sender, cancel.clone());
         let span = tracing::info_span!("multicast", session = %terms.session, group = %group);
         tasks.spawn_blocking(move || span.in_scope(|| drive.run()));
         Ok(SessionHandle::new(commands, status, cancel, count))

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::Sessions;
 use super::budget::{Hold, SessionBudget};
-use super::order::Order;
+use super::order::SessionOrder;
 use super::progress::Meter;
 
 /// Chunks received and waiting for the next batch of a lane. While one batch is written the next one gathers here.
@@ -54,7 +54,7 @@ enum StoreManifestError {
 }
 
 impl Capture {
-    pub(super) fn new(sessions: Arc<Sessions>, order: &Order, meter: Arc<Meter>) -> Self {
+    pub(super) fn new(sessions: Arc<Sessions>, order: &SessionOrder, meter: Arc<Meter>) -> Self {
         let budget = sessions.write_behind.for_session();
         let guard = sessions.capture_guard(order.task);
         Self { sessions, task: order.task, image: order.image, meter, budget, guard }

@@ -14,7 +14,7 @@ use tracing::{error, warn};
 
 use super::Sessions;
 use super::budget::{Hold, SessionBudget};
-use super::order::Order;
+use super::order::SessionOrder;
 use super::progress::Meter;
 use crate::multicast::MulticastTerms;
 use crate::served_image::ServedImage;
@@ -46,7 +46,12 @@ struct Reading {
 }
 
 impl Deploy {
-    pub(super) fn new(sessions: Arc<Sessions>, order: &Order, image: Arc<ServedImage>, meter: Arc<Meter>) -> Self {
+    pub(super) fn new(
+        sessions: Arc<Sessions>,
+        order: &SessionOrder,
+        image: Arc<ServedImage>,
+        meter: Arc<Meter>,
+    ) -> Self {
         let budget = sessions.read_ahead.for_session();
         let multicast = order.multicast.as_ref().map(|terms| terms.session);
         Self { sessions, task: order.task, multicast, image, meter, budget }
@@ -65,7 +70,7 @@ impl Deploy {
         local: Option<IpAddr>,
     ) -> Result<(), StreamError> {
         let Some(terms) = terms else {
-            return lane.told.refuse("this task has no multicast session").await;
+            return lane.notices.refuse("this task has no multicast session").await;
         };
         self.sessions.multicasts.serve(lane, &terms, &self.image, self.task, local).await
     }

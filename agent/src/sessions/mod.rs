@@ -28,8 +28,8 @@ pub(crate) use accept::accept_all;
 pub(crate) use ticker::run as run_ticker;
 
 use self::budget::Budget;
-use self::order::{CheckOrderError, Order};
-use self::outcome::Outcome;
+use self::order::{CheckOrderError, SessionOrder};
+use self::outcome::SessionOutcome;
 use self::table::{Stop, Table};
 use crate::config::{Limits, Timing};
 use crate::disk::Disk;
@@ -113,14 +113,14 @@ impl Sessions {
     /// Opens a session, or brings an open one up to date.
     pub(crate) fn open(&self, wire: OpenSession) {
         let task = TaskId::new(wire.task_id);
-        match (Order::try_from(wire), task) {
+        match (SessionOrder::try_from(wire), task) {
             (Ok(order), _) => self.open_checked(order),
             (Err(problem), Some(task)) => self.reject(task, &problem),
             (Err(problem), None) => warn!(%problem, "the controller sent an order that is not valid"),
         }
     }
 
-    fn open_checked(&self, order: Order) {
+    fn open_checked(&self, order: SessionOrder) {
         // It has ended here and the controller has yet to hear so: it will, and then it will not want this any more.
         if self.outbox.has_unrecorded(order.task) {
             return;
@@ -134,7 +134,7 @@ impl Sessions {
 
     fn reject(&self, task: TaskId, problem: &CheckOrderError) {
         warn!(%task, %problem, "the controller sent an order that is not valid");
-        let outcome = Outcome::Failed { reason: problem.to_string(), node_at_fault: false };
+        let outcome = SessionOutcome::Failed { reason: problem.to_string(), node_at_fault: false };
         self.outbox.session_ended(task, outcome.to_message(task, None));
     }
 
@@ -166,7 +166,10 @@ impl Sessions {
         if let Some(session) = away {
             self.multicasts.expel(session, task);
         }
-        if self.end(task, Outcome::Cancelled { reason: reason.clone() }, Some(Stop::Cancelled { reason })).is_none() {
+        if self
+            .end(task, SessionOutcome::Cancelled { reason: reason.clone() }, Some(Stop::Cancelled { reason }))
+            .is_none()
+        {
             debug!(%task, "there is no such session to cancel");
         }
     }
@@ -182,7 +185,7 @@ impl Sessions {
 
     /// Ends an open session, closing its connection when `stop` says so, and reports it. `None` when there is no open
     /// session of this task; otherwise a receiver that turns true when the controller has recorded the end.
-    fn end(&self, task: TaskId, outcome: Outcome, stop: Option<Stop>) -> Option<watch::Receiver<bool>> {
+    fn end(&self, task: TaskId, outcome: SessionOutcome, stop: Option<Stop>) -> Option<watch::Receiver<bool>> {
         let now = Timestamp::now();
         let mut table = self.table();
         let meter = table.meter(task).filter(|_| table.ended(task).is_none())?;

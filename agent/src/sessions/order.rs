@@ -17,7 +17,7 @@ pub(super) enum OrderKind {
 
 /// One session that the node should have.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Order {
+pub(super) struct SessionOrder {
     pub task: TaskId,
     pub kind: OrderKind,
     pub host: HostId,
@@ -41,7 +41,7 @@ pub(super) enum CheckOrderError {
     Digest { what: &'static str, found: usize },
 }
 
-impl TryFrom<OpenSession> for Order {
+impl TryFrom<OpenSession> for SessionOrder {
     type Error = CheckOrderError;
 
     fn try_from(wire: OpenSession) -> Result<Self, Self::Error> {
@@ -96,14 +96,14 @@ mod tests {
     fn incomplete_orders_are_refused() {
         let good =
             OpenSession { task_id: 1, kind: WireKind::Capture.into(), host_id: 2, image_id: 3, ..Default::default() };
-        assert!(Order::try_from(good.clone()).is_ok());
+        assert!(SessionOrder::try_from(good.clone()).is_ok());
         for bad in [
             OpenSession { task_id: 0, ..good.clone() },
             OpenSession { kind: 9, ..good.clone() },
             OpenSession { kind: WireKind::Deploy.into(), ..good.clone() },
             OpenSession { client_fingerprint: vec![1; 31], ..good.clone() },
         ] {
-            assert!(Order::try_from(bad.clone()).is_err(), "{bad:?} was taken");
+            assert!(SessionOrder::try_from(bad.clone()).is_err(), "{bad:?} was taken");
         }
     }
 }

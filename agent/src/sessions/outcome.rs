@@ -6,7 +6,7 @@ use foghorn_types::TaskId;
 use tracing::{info, warn};
 
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Outcome {
+pub(super) enum SessionOutcome {
     /// With the figures of the new image when it was a capture.
     Complete(Option<CapturedImage>),
     Failed {
@@ -19,7 +19,7 @@ pub(super) enum Outcome {
     },
 }
 
-impl Outcome {
+impl SessionOutcome {
     pub(super) fn to_message(&self, task: TaskId, last: Option<SessionProgress>) -> SessionEnded {
         let outcome = match self.clone() {
             Self::Complete(captured) => WireOutcome::Completed(Completed { r#final: last, captured }),

@@ -14,8 +14,8 @@ use tracing::{Instrument, debug, info, warn};
 use super::Sessions;
 use super::capture::Capture;
 use super::deploy::Deploy;
-use super::order::{Order, OrderKind};
-use super::outcome::Outcome;
+use super::order::{OrderKind, SessionOrder};
+use super::outcome::SessionOutcome;
 use super::progress::{ClientReport, Meter};
 use super::table::{Admission, Stop};
 
@@ -32,7 +32,7 @@ enum Work {
 /// One connection of one session.
 struct Connection {
     sessions: Arc<Sessions>,
-    order: Order,
+    order: SessionOrder,
     meter: Arc<Meter>,
     work: Work,
     /// This node's address on the connection.
@@ -41,7 +41,7 @@ struct Connection {
 }
 
 /// Why the connection's loop ended.
-enum Left {
+enum ConnectionEnd {
     ByClient(EndReason),
     Stopped(Stop),
     ShuttingDown,
@@ -84,7 +84,12 @@ pub(super) async fn serve(
     sessions.table().disconnected(task, number);
 }
 
-async fn prepare(sessions: &Arc<Sessions>, order: &Order, meter: &Arc<Meter>, incoming: &Incoming) -> Option<Work> {
+async fn prepare(
+    sessions: &Arc<Sessions>,
+    order: &SessionOrder,
+    meter: &Arc<Meter>,
+    incoming: &Incoming,
+) -> Option<Work> {
     match order.kind {
         OrderKind::Capture => Some(Work::Capture(Capture::new(sessions.clone(), order, meter.clone()))),
         OrderKind::Deploy { manifest } => match sessions.images.get(manifest).await {
@@ -103,8 +108,8 @@ impl Connection {
         let left = loop {
             tokio::select! {
                 biased;
-                stopped = stopped(&mut stop) => break Left::Stopped(stopped),
-                () = cancel.cancelled() => break Left::ShuttingDown,
+                stopped = stopped(&mut stop) => break ConnectionEnd::Stopped(stopped),
+                () = cancel.cancelled() => break ConnectionEnd::ShuttingDown,
                 Some(done) = self.tasks.join_next() => {
                     if let Ok(Err(problem)) = done {
                         debug!(problem = %crate::chain(&problem), "could not answer a request completely");
@@ -112,21 +117,21 @@ impl Connection {
                 }
                 request = session.next_request() => match request {
                     Ok(request) => self.handle(request, &session),
-                    Err(reason) => break Left::ByClient(reason),
+                    Err(reason) => break ConnectionEnd::ByClient(reason),
                 },
             }
         };
         let mut expelled = false;
         match left {
-            Left::ByClient(EndReason::Closed) => debug!("the client closed the connection"),
-            Left::ByClient(reason) => info!(%reason, "the client's connection was lost; it may reconnect"),
-            Left::Stopped(Stop::Cancelled { reason }) => {
+            ConnectionEnd::ByClient(EndReason::Closed) => debug!("the client closed the connection"),
+            ConnectionEnd::ByClient(reason) => info!(%reason, "the client's connection was lost; it may reconnect"),
+            ConnectionEnd::Stopped(Stop::Cancelled { reason }) => {
                 expelled = true;
                 session.cancel(&reason);
             }
-            Left::Stopped(Stop::Failed { reason }) => session.fail(&reason),
-            Left::Stopped(Stop::Interrupted { reason }) => session.interrupt(&reason),
-            Left::ShuttingDown => session.interrupt("the node is shutting down"),
+            ConnectionEnd::Stopped(Stop::Failed { reason }) => session.fail(&reason),
+            ConnectionEnd::Stopped(Stop::Interrupted { reason }) => session.interrupt(&reason),
+            ConnectionEnd::ShuttingDown => session.interrupt("the node is shutting down"),
         }
         // Chunks that were received may still become durable, but nobody waits for the answer any more.
         self.tasks.shutdown().await;
@@ -168,7 +173,7 @@ async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
 
 async fn answer(
     sessions: Arc<Sessions>,
-    order: Order,
+    order: SessionOrder,
     work: Work,
     local: Option<IpAddr>,
     request: Request,
@@ -199,7 +204,7 @@ async fn answer(
 /// Takes the client's word for how it ended, and answers when the controller has recorded it.
 async fn finish(
     sessions: &Sessions,
-    order: &Order,
+    order: &SessionOrder,
     outcome: ClientOutcome,
     reply: foghorn_transport::server::FinishedReply,
 ) -> Result<(), StreamError> {
@@ -221,7 +226,7 @@ impl Sessions {
     ///
     /// # Errors
     /// What to tell a client whose word cannot be taken.
-    fn finish(&self, order: &Order, said: ClientOutcome) -> Result<watch::Receiver<bool>, String> {
+    fn finish(&self, order: &SessionOrder, said: ClientOutcome) -> Result<watch::Receiver<bool>, String> {
         let task = order.task;
         let (captured, unavailable) = {
             let mut table = self.table();
@@ -229,17 +234,17 @@ impl Sessions {
             (facts.captured.clone(), facts.unavailable.first().cloned())
         };
         let outcome = match (said, order.kind) {
-            (ClientOutcome::Complete, OrderKind::Deploy { .. }) => Outcome::Complete(None),
+            (ClientOutcome::Complete, OrderKind::Deploy { .. }) => SessionOutcome::Complete(None),
             (ClientOutcome::Complete, OrderKind::Capture) => match captured {
-                Some(captured) => Outcome::Complete(Some(captured)),
+                Some(captured) => SessionOutcome::Complete(Some(captured)),
                 None => return Err("a capture is complete when its manifest is stored, and it is not".to_owned()),
             },
             (ClientOutcome::Failed { reason }, _) => match unavailable {
                 Some(problem) => {
                     let reason = format!("node {}: {problem}; the client: {reason}", self.node);
-                    Outcome::Failed { reason, node_at_fault: true }
+                    SessionOutcome::Failed { reason, node_at_fault: true }
                 }
-                None => Outcome::Failed { reason, node_at_fault: false },
+                None => SessionOutcome::Failed { reason, node_at_fault: false },
             },
         };
         // Not stopped: the connection stays until the client has its answer.
@@ -258,7 +263,7 @@ impl Sessions {
     /// Ends the session for a reason of this node's own or because its client broke the rules; the client is told.
     pub(super) fn fail(&self, task: foghorn_types::TaskId, reason: String, node_at_fault: bool) {
         let stop = Stop::Failed { reason: reason.clone() };
-        self.end(task, Outcome::Failed { reason, node_at_fault }, Some(stop));
+        self.end(task, SessionOutcome::Failed { reason, node_at_fault }, Some(stop));
     }
 }
 

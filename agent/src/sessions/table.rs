@@ -14,7 +14,7 @@ use foghorn_proto::link::CapturedImage;
 use foghorn_types::{CertificateName, HostId, TaskId, Timestamp};
 use tokio::sync::watch;
 
-use super::order::{Fingerprint, Order};
+use super::order::{Fingerprint, SessionOrder};
 use super::progress::Meter;
 use crate::multicast::MulticastTerms;
 
@@ -79,7 +79,7 @@ pub(super) struct Facts {
 }
 
 struct Entry {
-    order: Order,
+    order: SessionOrder,
     meter: Arc<Meter>,
     connection: Option<Connection>,
     facts: Facts,
@@ -93,7 +93,7 @@ struct Connection {
 
 /// A client that may be served.
 pub(super) struct Admission {
-    pub order: Order,
+    pub order: SessionOrder,
     pub meter: Arc<Meter>,
     /// Which of the session's connections this is; later ones replace earlier ones.
     pub number: u64,
@@ -115,7 +115,7 @@ pub(super) struct Table {
 impl Table {
     /// Makes the session exist. One that is open keeps running; its admission and deadline follow the order. Returns
     /// whether the session is new.
-    pub(super) fn open(&mut self, order: Order) -> bool {
+    pub(super) fn open(&mut self, order: SessionOrder) -> bool {
         self.share(order.multicast.as_ref());
         if let Some(entry) = self.entries.get_mut(&order.task) {
             let same =
@@ -241,7 +241,7 @@ impl Table {
         self.open_orders().filter(|order| now > order.deadline).map(|order| order.task).collect()
     }
 
-    pub(super) fn open_orders(&self) -> impl Iterator<Item = &Order> {
+    pub(super) fn open_orders(&self) -> impl Iterator<Item = &SessionOrder> {
         self.entries.values().filter(|entry| entry.ended.is_none()).map(|entry| &entry.order)
     }
 
@@ -297,8 +297,8 @@ mod tests {
         TaskId::new(number).unwrap()
     }
 
-    fn order(number: u32) -> Order {
-        Order {
+    fn order(number: u32) -> SessionOrder {
+        SessionOrder {
             task: task(number),
             kind: OrderKind::Capture,
             host: HostId::new(7).unwrap(),
@@ -317,7 +317,7 @@ mod tests {
     fn table() -> Table {
         let mut table = Table::default();
         table.open(order(1));
-        table.open(Order { admitted: None, ..order(2) });
+        table.open(SessionOrder { admitted: None, ..order(2) });
         table
     }
 
@@ -326,7 +326,7 @@ mod tests {
         let part = |number, session_id, start_receivers| {
             let group = "239.255.1.7:49152".to_owned();
             let wire = MulticastOrder { session_id, group, start_receivers, ..MulticastOrder::default() };
-            Order { multicast: Some(wire.try_into().unwrap()), ..order(number) }
+            SessionOrder { multicast: Some(wire.try_into().unwrap()), ..order(number) }
         };
         let mut table = Table::default();
         table.open(part(1, 7, 1));
@@ -370,9 +370,9 @@ mod tests {
     fn opening_again_disturbs_nothing_unless_the_client_is_another() {
         let mut table = table();
         let running = table.connect(&client(7, 1), &[1; 32], task(1), NOW).unwrap();
-        assert!(!table.open(Order { deadline: Timestamp::from_millis(9_000), admitted: None, ..order(1) }));
+        assert!(!table.open(SessionOrder { deadline: Timestamp::from_millis(9_000), admitted: None, ..order(1) }));
         assert_eq!(*running.stop.borrow(), None);
-        assert!(!table.open(Order { admitted: Some([2; 32]), ..order(1) }));
+        assert!(!table.open(SessionOrder { admitted: Some([2; 32]), ..order(1) }));
         assert!(matches!(*running.stop.borrow(), Some(Stop::Cancelled { .. })));
         assert!(table.connect(&client(7, 1), &[1; 32], task(1), NOW).is_err());
         assert!(table.connect(&client(7, 1), &[2; 32], task(1), NOW).is_ok());

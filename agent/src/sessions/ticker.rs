@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Sessions;
-use super::outcome::Outcome;
+use super::outcome::SessionOutcome;
 use super::table::Stop;
 use crate::multicast::MulticastTerms;
 
@@ -41,7 +41,7 @@ impl Sessions {
         let late = self.table().late(wall);
         for task in late {
             let reason = "the deadline of the task has passed".to_owned();
-            let outcome = Outcome::Failed { reason: reason.clone(), node_at_fault: false };
+            let outcome = SessionOutcome::Failed { reason: reason.clone(), node_at_fault: false };
             self.end(task, outcome, Some(Stop::Failed { reason }));
         }
         self.table().forget(wall - self.timing.outcome_kept);

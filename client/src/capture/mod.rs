@@ -31,7 +31,7 @@ use self::board::Shared;
 use self::outbox::{LaneEnd, Outbox};
 use crate::buffers::BufferPool;
 use crate::disk::{Disk, DiskError};
-use crate::link::{Link, LinkError, describe};
+use crate::link::{LinkError, TaskLink, describe};
 use crate::progress::{Progress, QueueFill, limiting_stage};
 
 /// Chunks between two stages.
@@ -87,7 +87,7 @@ pub struct Captured {
 /// cancelled.
 pub async fn capture(
     disk: Disk,
-    link: &mut Link,
+    link: &mut TaskLink,
     policy: DirtyPolicy,
     progress: Arc<Progress>,
     stop: CancellationToken,
@@ -125,7 +125,11 @@ fn stopped() -> CaptureError {
     CaptureError::Cancelled { reason: "stopped".to_owned() }
 }
 
-async fn store_manifest(link: &mut Link, encoded: Bytes, stop: &CancellationToken) -> Result<ManifestId, CaptureError> {
+async fn store_manifest(
+    link: &mut TaskLink,
+    encoded: Bytes,
+    stop: &CancellationToken,
+) -> Result<ManifestId, CaptureError> {
     loop {
         let connection = link.connection().await?;
         let stored = tokio::select! {
@@ -154,7 +158,7 @@ struct Stages {
     compress: mpsc::WeakSender<read::Hashed>,
 }
 
-async fn run_stages(shared: &Arc<Shared>, link: &mut Link) -> Result<(), CaptureError> {
+async fn run_stages(shared: &Arc<Shared>, link: &mut TaskLink) -> Result<(), CaptureError> {
     let mut threads = JoinSet::new();
     let mut stages = start_threads(shared, &mut threads);
     let ended = drive(shared, link, &mut stages).await;
@@ -212,7 +216,7 @@ enum TurnEnd {
 }
 
 /// Keeps a connection to some agent until every chunk is durable.
-async fn drive(shared: &Arc<Shared>, link: &mut Link, stages: &mut Stages) -> Result<(), CaptureError> {
+async fn drive(shared: &Arc<Shared>, link: &mut TaskLink, stages: &mut Stages) -> Result<(), CaptureError> {
     loop {
         let connection = tokio::select! {
             biased;
@@ -259,7 +263,7 @@ async fn take_turn(shared: &Shared, connection: &AgentConnection, stages: &mut S
 }
 
 /// What a lost connection means: go on elsewhere, or the end.
-fn lost(link: &mut Link, error: StreamError) -> Result<(), CaptureError> {
+fn lost(link: &mut TaskLink, error: StreamError) -> Result<(), CaptureError> {
     match error {
         StreamError::Ended(EndReason::Cancelled { reason }) => Err(CaptureError::Cancelled { reason }),
         StreamError::Ended(EndReason::Failed { reason }) => Err(CaptureError::EndedByAgent { reason }),

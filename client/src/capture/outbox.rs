@@ -32,7 +32,7 @@ struct Packed {
 }
 
 #[derive(Default)]
-struct State {
+struct OutboxState {
     ready: VecDeque<(ChunkId, Packed)>,
     unacknowledged: HashMap<ChunkId, Packed>,
     closed: bool,
@@ -40,7 +40,7 @@ struct State {
 
 /// Compressed chunks that are not yet durable at the agent. Survives lost connections.
 pub(super) struct Outbox {
-    state: Mutex<State>,
+    state: Mutex<OutboxState>,
     room: Arc<Semaphore>,
     changes: watch::Sender<()>,
 }
@@ -54,13 +54,13 @@ pub(super) enum LaneEnd {
 impl Outbox {
     pub(super) fn new() -> Self {
         Self {
-            state: Mutex::new(State::default()),
+            state: Mutex::new(OutboxState::default()),
             room: Arc::new(Semaphore::new(WINDOW / PERMIT)),
             changes: watch::Sender::new(()),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, OutboxState> {
         // Each statement under the lock leaves the state valid.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -24,7 +24,7 @@ use super::policy::{Decision, Evidence, SAMPLE, decide};
 const RECENT: usize = 128;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum ChunkState {
     Unknown,
     Scanning,
     Missing,
@@ -33,10 +33,10 @@ enum State {
     Right,
 }
 
-/// State of every distinct chunk of a deploy.
+/// ChunkState of every distinct chunk of a deploy.
 #[derive(Debug)]
 pub struct Board {
-    states: Vec<State>,
+    states: Vec<ChunkState>,
     /// To be scanned before anything else: the sample, then what a resume bitmap names. From the back.
     scan_first: Vec<ChunkNumber>,
     front: usize,
@@ -84,7 +84,7 @@ impl Board {
         // Spread over the whole, and without the very first chunk, which belongs to the boot loader and is often wiped.
         scan_first.extend((0..sample).map(|n| numbered((2 * n + 1) * chunks / (2 * sample))).rev());
         Self {
-            states: vec![State::Unknown; chunks],
+            states: vec![ChunkState::Unknown; chunks],
             scan_first,
             front: 0,
             far: chunks,
@@ -121,8 +121,8 @@ impl Board {
     /// The next chunk for a scanner; `None` when it can stop for good.
     pub fn claim_scan(&mut self) -> Option<ChunkNumber> {
         while let Some(number) = self.scan_first.pop() {
-            if self.states[number.index()] == State::Unknown {
-                self.states[number.index()] = State::Scanning;
+            if self.states[number.index()] == ChunkState::Unknown {
+                self.states[number.index()] = ChunkState::Scanning;
                 return Some(number);
             }
         }
@@ -132,8 +132,8 @@ impl Board {
         while self.front < self.far {
             let number = self.front;
             self.front += 1;
-            if self.states[number] == State::Unknown {
-                self.states[number] = State::Scanning;
+            if self.states[number] == ChunkState::Unknown {
+                self.states[number] = ChunkState::Scanning;
                 return Some(numbered(number));
             }
         }
@@ -146,7 +146,7 @@ impl Board {
         if hit {
             self.turned_right(number);
         } else {
-            self.states[number.index()] = State::Missing;
+            self.states[number.index()] = ChunkState::Missing;
             self.missing.push_back(number);
             if self.stream.joined {
                 self.stream.missed.insert(in_session(number));
@@ -157,7 +157,7 @@ impl Board {
     /// A scanner found the chunk at one of its places; it is on its way to the others.
     pub fn found_somewhere(&mut self, number: ChunkNumber, bytes: u64, time: Duration) {
         self.note_scan(true, bytes, time);
-        self.states[number.index()] = State::Arrived;
+        self.states[number.index()] = ChunkState::Arrived;
     }
 
     fn note_scan(&mut self, hit: bool, bytes: u64, time: Duration) {
@@ -176,7 +176,7 @@ impl Board {
         let decision = self.decision();
         while claimed.len() < most {
             let Some(number) = self.claim_missing().or_else(|| self.claim_unknown(decision)) else { break };
-            self.states[number.index()] = State::Fetching;
+            self.states[number.index()] = ChunkState::Fetching;
             claimed.push(number);
         }
         claimed
@@ -187,7 +187,7 @@ impl Board {
         let queue = if self.stream.joined { &mut self.stream.released } else { &mut self.missing };
         // A session may have brought some of them in the meantime.
         while let Some(number) = queue.pop_front() {
-            if self.states[number.index()] == State::Missing {
+            if self.states[number.index()] == ChunkState::Missing {
                 return Some(number);
             }
         }
@@ -195,7 +195,7 @@ impl Board {
     }
 
     fn give_to_lanes(&mut self, number: ChunkNumber) {
-        self.states[number.index()] = State::Missing;
+        self.states[number.index()] = ChunkState::Missing;
         if self.stream.joined {
             self.stream.released.push_back(number);
         } else {
@@ -213,7 +213,7 @@ impl Board {
     pub fn stream_wants(&mut self) -> ChunkSet {
         (self.stream.news, self.stream.missed) = (Vec::new(), ChunkSet::new());
         let unknown = self.decision() != Decision::Scan;
-        let wanted = |state: &State| *state == State::Missing || (unknown && *state == State::Unknown);
+        let wanted = |state: &ChunkState| *state == ChunkState::Missing || (unknown && *state == ChunkState::Unknown);
         let numbers = (0..).map(ChunkNumber::new).zip(&self.states).filter(|(_, state)| wanted(state));
         numbers.map(|(number, _)| in_session(number)).collect()
     }
@@ -229,7 +229,7 @@ impl Board {
     /// These will not come by multicast.
     pub fn released(&mut self, numbers: impl IntoIterator<Item = ChunkNumber>) {
         for number in numbers {
-            if matches!(self.states.get(number.index()), Some(State::Missing | State::Unknown)) {
+            if matches!(self.states.get(number.index()), Some(ChunkState::Missing | ChunkState::Unknown)) {
                 self.give_to_lanes(number);
             }
         }
@@ -239,12 +239,12 @@ impl Board {
     /// it at this moment.
     pub fn streamed(&mut self, number: ChunkNumber) -> Option<bool> {
         match self.states.get(number.index())? {
-            State::Scanning => None,
-            State::Unknown | State::Missing | State::Fetching => {
-                self.states[number.index()] = State::Arrived;
+            ChunkState::Scanning => None,
+            ChunkState::Unknown | ChunkState::Missing | ChunkState::Fetching => {
+                self.states[number.index()] = ChunkState::Arrived;
                 Some(true)
             }
-            State::Arrived | State::Right => Some(false),
+            ChunkState::Arrived | ChunkState::Right => Some(false),
         }
     }
 
@@ -254,7 +254,7 @@ impl Board {
     }
 
     fn turned_right(&mut self, number: ChunkNumber) {
-        self.states[number.index()] = State::Right;
+        self.states[number.index()] = ChunkState::Right;
         self.right += 1;
         if self.stream.joined {
             self.stream.news.push(StreamNews::Right(number));
@@ -282,7 +282,7 @@ impl Board {
                     self.far
                 }
             };
-            if self.states[number] == State::Unknown {
+            if self.states[number] == ChunkState::Unknown {
                 return Some(numbered(number));
             }
         }
@@ -292,7 +292,7 @@ impl Board {
     /// The network could not bring these after all.
     pub fn gave_back(&mut self, numbers: impl IntoIterator<Item = ChunkNumber>) {
         for number in numbers {
-            if self.states[number.index()] == State::Fetching {
+            if self.states[number.index()] == ChunkState::Fetching {
                 self.give_to_lanes(number);
             }
         }
@@ -300,16 +300,16 @@ impl Board {
 
     /// Whether this arrival was waited for; a chunk that comes twice is dropped.
     pub fn arrived(&mut self, number: ChunkNumber) -> bool {
-        let expected = self.states[number.index()] == State::Fetching;
+        let expected = self.states[number.index()] == ChunkState::Fetching;
         if expected {
-            self.states[number.index()] = State::Arrived;
+            self.states[number.index()] = ChunkState::Arrived;
         }
         expected
     }
 
     /// What arrived was not what its id says. Returns how often that has happened to this chunk; it is to be fetched again.
     pub fn bad(&mut self, number: ChunkNumber) -> u32 {
-        if matches!(self.states[number.index()], State::Arrived | State::Fetching) {
+        if matches!(self.states[number.index()], ChunkState::Arrived | ChunkState::Fetching) {
             self.give_to_lanes(number);
             if self.stream.joined {
                 self.stream.news.push(StreamNews::Bad(number));
@@ -322,7 +322,7 @@ impl Board {
 
     /// The chunk is at all its places.
     pub fn written(&mut self, number: ChunkNumber) {
-        if self.states[number.index()] != State::Right {
+        if self.states[number.index()] != ChunkState::Right {
             self.turned_right(number);
         }
     }
@@ -334,7 +334,7 @@ impl Board {
 
     #[must_use]
     pub fn is_right(&self, number: ChunkNumber) -> bool {
-        self.states[number.index()] == State::Right
+        self.states[number.index()] == ChunkState::Right
     }
 
     /// Whether there are chunks that nobody fetches yet and that are missing, or are to be fetched without a look at the disk.

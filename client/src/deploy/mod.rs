@@ -44,7 +44,7 @@ use self::verify::Arrived;
 use self::write::Verified;
 use crate::buffers::BufferPool;
 use crate::disk::{Disk, DiskError};
-use crate::link::{Link, LinkError, describe};
+use crate::link::{LinkError, TaskLink, describe};
 use crate::progress::{Progress, QueueFill, limiting_stage};
 
 pub(crate) use self::write::is_zero;
@@ -113,7 +113,7 @@ pub struct DeployOptions {
 /// The disk is unsuitable (nothing was written), the image cannot be had, the disk failed, or the task was cancelled.
 pub async fn deploy(
     mut disk: Disk,
-    link: &mut Link,
+    link: &mut TaskLink,
     options: &DeployOptions,
     progress: Arc<Progress>,
     stop: CancellationToken,
@@ -157,7 +157,7 @@ pub async fn deploy(
     Ok(())
 }
 
-async fn fetch_manifest(link: &mut Link, stop: &CancellationToken) -> Result<Manifest, DeployError> {
+async fn fetch_manifest(link: &mut TaskLink, stop: &CancellationToken) -> Result<Manifest, DeployError> {
     loop {
         let connection = link.connection().await?;
         let fetched = tokio::select! {
@@ -216,7 +216,7 @@ impl Queues {
 
 async fn run_stages(
     shared: &Arc<Shared>,
-    link: &mut Link,
+    link: &mut TaskLink,
     resume: Option<(ResumeFile, WrittenBitmap)>,
 ) -> Result<(), DeployError> {
     let mut threads = JoinSet::new();
@@ -272,7 +272,7 @@ fn start_threads(shared: &Arc<Shared>, threads: &mut JoinSet<()>) -> Queues {
 }
 
 /// Keeps a connection to some agent and fetches on it until every chunk is right.
-async fn drive(shared: &Arc<Shared>, link: &mut Link, queues: &Queues) -> Result<(), DeployError> {
+async fn drive(shared: &Arc<Shared>, link: &mut TaskLink, queues: &Queues) -> Result<(), DeployError> {
     loop {
         if shared.board().complete() {
             return Ok(());
@@ -321,7 +321,7 @@ fn stopped() -> DeployError {
 }
 
 /// What a lost connection means: go on elsewhere, or the end.
-fn lost(link: &mut Link, error: StreamError) -> Result<(), DeployError> {
+fn lost(link: &mut TaskLink, error: StreamError) -> Result<(), DeployError> {
     match error {
         StreamError::Ended(EndReason::Cancelled { reason }) => Err(DeployError::Cancelled { reason }),
         StreamError::Ended(EndReason::Failed { reason }) => Err(DeployError::EndedByAgent { reason }),

@@ -24,26 +24,15 @@ pub enum Client {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TaskState {
     /// No node has it.
-    Queued {
-        client: Client,
-    },
+    Queued { client: Client },
     /// A node is to serve it, the client has not shown up.
-    Assigned {
-        node: StorageNodeId,
-    },
+    Assigned { node: StorageNodeId },
     /// Node and client know of each other, nothing has been transferred.
-    CheckedIn {
-        node: StorageNodeId,
-    },
+    CheckedIn { node: StorageNodeId },
     /// Bytes flow.
-    Running {
-        node: StorageNodeId,
-    },
+    Running { node: StorageNodeId },
     /// It has ended, and stays so.
-    Finished {
-        outcome: Outcome,
-        at: Timestamp,
-    },
+    Finished { outcome: Outcome, at: Timestamp },
 }
 
 /// How a task ended.
@@ -52,14 +41,9 @@ pub enum Outcome {
     /// Everything was transferred and verified.
     Complete,
     /// `node_at_fault`: another node might have done better.
-    Failed {
-        reason: String,
-        node_at_fault: bool,
-    },
+    Failed { reason: String, node_at_fault: bool },
     /// Somebody ended it.
-    Cancelled {
-        reason: String,
-    },
+    Cancelled { reason: String },
 }
 
 /// A node that was tried and failed.
@@ -75,36 +59,23 @@ pub struct NodeFault {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TaskEvent {
     /// The dispatcher chose a node.
-    Assigned {
-        node: StorageNodeId,
-    },
+    Assigned { node: StorageNodeId },
     /// The client holds a certificate. May happen again: it was rebooted and came back with a new token.
     ClientCheckedIn,
     /// The node reports that bytes moved.
-    Progressed {
-        node: StorageNodeId,
-    },
+    Progressed { node: StorageNodeId },
     /// The node reports the end of its session.
-    Ended {
-        node: StorageNodeId,
-        outcome: Outcome,
-    },
+    Ended { node: StorageNodeId, outcome: Outcome },
     /// The node has been unreachable for longer than the grace period, and another one could serve.
-    NodeLost {
-        node: StorageNodeId,
-    },
+    NodeLost { node: StorageNodeId },
     /// Every node that could have served the task has failed at it.
     NoNodeLeft,
     /// Client and node are both there, and nothing has moved for longer than the stall limit.
-    Stalled {
-        reason: String,
-    },
+    Stalled { reason: String },
     /// The time that the task was given is over.
     DeadlinePassed,
     /// Somebody wants it to end.
-    Cancelled {
-        reason: String,
-    },
+    Cancelled { reason: String },
 }
 
 impl TaskState {

@@ -8,7 +8,7 @@ use quinn::{ReadError, RecvStream, SendStream};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::link::{Link, RESET_ABANDONED, RESET_ENDED};
+use crate::link::{QuicLink, RESET_ABANDONED, RESET_ENDED};
 use crate::session::{CLOSE_VIOLATION, EndReason};
 use crate::wire::{DecodeMessageError, MAX_FRAME, encode};
 
@@ -67,7 +67,7 @@ const BATCH: usize = 64;
 /// Reads frames and raw bytes. Copies each byte once, from datagrams into one buffer per item.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
-    link: Link,
+    link: QuicLink,
     stream: RecvStream,
     segments: VecDeque<Bytes>,
     assembling: BytesMut,
@@ -78,7 +78,7 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    pub(crate) fn new(link: Link, stream: RecvStream) -> Self {
+    pub(crate) fn new(link: QuicLink, stream: RecvStream) -> Self {
         Self { link, stream, segments: VecDeque::new(), assembling: BytesMut::new(), frame: None, failed: None }
     }
 
@@ -194,14 +194,14 @@ impl Drop for FrameReader {
 /// Writes frames and raw bytes; raw bytes are not copied. Stops when a reason for the end of the session was given.
 #[derive(Debug)]
 pub(crate) struct FrameWriter {
-    link: Link,
+    link: QuicLink,
     stream: SendStream,
     on_drop: OnDrop,
     outlives_session: bool,
 }
 
 impl FrameWriter {
-    pub(crate) fn new(link: Link, stream: SendStream, on_drop: OnDrop) -> Self {
+    pub(crate) fn new(link: QuicLink, stream: SendStream, on_drop: OnDrop) -> Self {
         Self { link, stream, on_drop, outlives_session: false }
     }
 

@@ -26,14 +26,14 @@ const ABANDONED_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Both ends of a session hold one; clones mean the same connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Link {
+pub(crate) struct QuicLink {
     pub(crate) connection: Connection,
     end: Arc<watch::Sender<Option<EndReason>>>,
     /// Clients hear reasons, agents give them.
     hears_reasons: bool,
 }
 
-impl Link {
+impl QuicLink {
     pub(crate) fn of_client(connection: Connection) -> Self {
         Self { connection, end: Arc::default(), hears_reasons: true }
     }

@@ -43,9 +43,7 @@ pub enum ClientOutcome {
     /// Every chunk was verified and the disk was flushed (deploy), or the manifest is stored (capture).
     Complete,
     /// It could not be done.
-    Failed {
-        reason: String,
-    },
+    Failed { reason: String },
 }
 
 /// Why an agent would not serve a client.

@@ -47,7 +47,7 @@ enum ToAgent {
 }
 
 /// How a membership came to its end.
-enum Left {
+enum MembershipEnd {
     /// The session may be joined again after this long.
     Again(Duration),
     /// Not on this connection any more, for this reason.
@@ -100,13 +100,13 @@ async fn follow(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Que
         drop(held);
         shared.progress.set_path(Path::Unicast);
         match left {
-            Left::Again(rest) => tokio::time::sleep(rest).await,
-            Left::Never(reason) => {
+            MembershipEnd::Again(rest) => tokio::time::sleep(rest).await,
+            MembershipEnd::Never(reason) => {
                 tracing::warn!(reason, "no multicast; continuing by unicast");
                 shared.progress.set_unicast_reason(reason);
                 return;
             }
-            Left::Disconnected => return,
+            MembershipEnd::Disconnected => return,
         }
     }
 }
@@ -127,14 +127,21 @@ impl Drop for Leaving<'_> {
     }
 }
 
-async fn membership(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues, wants: ChunkSet) -> Left {
+async fn membership(
+    shared: &Arc<Shared>,
+    connection: &AgentConnection,
+    queues: &Queues,
+    wants: ChunkSet,
+) -> MembershipEnd {
     shared.progress.set_path(Path::Waiting);
     let chunks = shared.plan.count();
-    let Ok((member, mut news)) = connection.join_multicast(chunks, &wants).await else { return Left::Disconnected };
+    let Ok((member, mut news)) = connection.join_multicast(chunks, &wants).await else {
+        return MembershipEnd::Disconnected;
+    };
     let terms = match timeout(ANSWER_WITHIN, news.next()).await {
         Ok(Some(Ok(MulticastNews::Joined(terms)))) => terms,
         Ok(answer) => return not_joined(answer),
-        Err(_) => return Left::Never("the agent did not answer the request to join".to_owned()),
+        Err(_) => return MembershipEnd::Never("the agent did not answer the request to join".to_owned()),
     };
     tracing::info!(group = %terms.group, wanted = wants.len(), "joining the multicast session");
     match open(connection, &terms).await {
@@ -145,7 +152,7 @@ async fn membership(shared: &Arc<Shared>, connection: &AgentConnection, queues: 
             let (to_thread, from_agent) = mpsc::channel(MESSAGES);
             let listen = Listen::new(shared.clone(), &terms, chunks, wants, socket, queues);
             let Some(listen) = listen else {
-                return Left::Never("the parameters of the session are not valid".to_owned());
+                return MembershipEnd::Never("the parameters of the session are not valid".to_owned());
             };
             // The thread ends with the token, whatever becomes of this future.
             let mut thread = JoinSet::new();
@@ -155,28 +162,28 @@ async fn membership(shared: &Arc<Shared>, connection: &AgentConnection, queues: 
         Err(reason) => {
             // The connection may be lost, too; then the agent knows.
             let _ = member.leave(&reason).await;
-            Left::Never(reason)
+            MembershipEnd::Never(reason)
         }
     }
 }
 
-fn not_joined(answer: Option<Result<MulticastNews, StreamError>>) -> Left {
+fn not_joined(answer: Option<Result<MulticastNews, StreamError>>) -> MembershipEnd {
     match answer {
         Some(Ok(MulticastNews::Demoted { reason, rest })) => demoted(reason, rest),
-        Some(Ok(MulticastNews::Over { .. })) | None => Left::Again(SOON),
-        Some(Ok(_)) => Left::Never("the agent's answer to the request to join is not valid".to_owned()),
-        Some(Err(StreamError::Refused { reason })) => Left::Never(reason),
-        Some(Err(_)) => Left::Disconnected,
+        Some(Ok(MulticastNews::Over { .. })) | None => MembershipEnd::Again(SOON),
+        Some(Ok(_)) => MembershipEnd::Never("the agent's answer to the request to join is not valid".to_owned()),
+        Some(Err(StreamError::Refused { reason })) => MembershipEnd::Never(reason),
+        Some(Err(_)) => MembershipEnd::Disconnected,
     }
 }
 
-fn demoted(reason: String, rest: Option<Duration>) -> Left {
+fn demoted(reason: String, rest: Option<Duration>) -> MembershipEnd {
     match rest {
         Some(rest) => {
             tracing::warn!(reason, rest_s = rest.as_secs(), "left the multicast session for a while");
-            Left::Again(rest)
+            MembershipEnd::Again(rest)
         }
-        None => Left::Never(reason),
+        None => MembershipEnd::Never(reason),
     }
 }
 
@@ -198,7 +205,7 @@ async fn converse(
     mut news: MulticastListener,
     mut from_thread: mpsc::Receiver<ToAgent>,
     to_thread: &mpsc::Sender<FromAgent>,
-) -> Left {
+) -> MembershipEnd {
     loop {
         tokio::select! {
             message = from_thread.recv() => {
@@ -211,9 +218,9 @@ async fn converse(
                     Some(ToAgent::Want(chunks)) => member.want(&chunks).await,
                     Some(ToAgent::GiveUp(reason)) => {
                         let _ = member.leave(&reason).await;
-                        return Left::Never(reason);
+                        return MembershipEnd::Never(reason);
                     }
-                    None => return Left::Again(SOON),
+                    None => return MembershipEnd::Again(SOON),
                 };
                 // What the agent has said before it ended the stream is still to be read.
                 if told.is_err() {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use foghorn_client::link::{Link, LinkConfig};
+use foghorn_client::link::{LinkConfig, TaskLink};
 use foghorn_multicast::{Epoch, KeyMaterial, SessionTag, Suite};
 use foghorn_transport::multicast::SessionTerms;
 use foghorn_transport::server::{MemberSays, MulticastLane};
@@ -137,12 +137,12 @@ impl TestAgent {
     }
 
     /// A client's session for this kind of task.
-    pub(crate) fn link(&self, kind: SessionKind, stop: CancellationToken) -> Link {
+    pub(crate) fn link(&self, kind: SessionKind, stop: CancellationToken) -> TaskLink {
         *self.kind.lock().unwrap() = kind;
         let sources = vec![Source { address: self.address.clone(), server_name: SERVER_NAME.to_owned() }];
         let hello = Hello { task: TaskId::new(42).unwrap(), software: "test".into(), traceparent: String::new() };
         let identity = self.client.clone();
-        Link::new(LinkConfig { sources, identity, hello, kind, patience: Duration::from_secs(20) }, stop)
+        TaskLink::new(LinkConfig { sources, identity, hello, kind, patience: Duration::from_secs(20) }, stop)
     }
 
     pub(crate) fn fetched(&self) -> u64 {

@@ -67,7 +67,7 @@ pub(super) fn divides_the_disk(header: &MBRHeader, boot_sector: &[u8; 512]) -> b
 }
 
 /// An extended boot record: the link to the next one, and what it describes itself.
-type Record = (Option<MBRPartitionEntry>, Vec<MBRPartitionEntry>);
+type BootRecordEntries = (Option<MBRPartitionEntry>, Vec<MBRPartitionEntry>);
 
 /// What was found so far, in sectors.
 struct Walk<'a> {
@@ -156,7 +156,7 @@ impl Walk<'_> {
     }
 
     /// The link to the next record and the partition of this one. Only the first two entries mean anything.
-    fn record(&self, lba: u64) -> Result<Option<Record>, ReadLayoutError> {
+    fn record(&self, lba: u64) -> Result<Option<BootRecordEntries>, ReadLayoutError> {
         let mut sector = read_sector(self.disk, self.sector_size, lba)?;
         sector[478..510].fill(0);
         let Some(header) = sector.first_chunk().and_then(parse_boot_sector) else { return Ok(None) };

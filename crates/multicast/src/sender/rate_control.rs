@@ -29,7 +29,7 @@ const TEST_LENGTH: Duration = Duration::from_millis(350);
 const CALM: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
-enum State {
+enum RateState {
     /// Going up as long as nothing speaks against it.
     Climbing { calm_until: Time },
     /// At a lower rate, to see what becomes of the loss.
@@ -47,7 +47,7 @@ pub(super) struct RateControl {
     steps_above: u32,
     /// Loss that does not go away at a lower rate.
     tolerated_ppm: u32,
-    state: State,
+    state: RateState,
     stepped: Time,
     random: Random,
 }
@@ -60,7 +60,7 @@ impl RateControl {
             ceiling: None,
             steps_above: 0,
             tolerated_ppm: 0,
-            state: State::Climbing { calm_until: now },
+            state: RateState::Climbing { calm_until: now },
             stepped: now,
             random: Random::new(seed),
         }
@@ -78,8 +78,8 @@ impl RateControl {
     /// What the session goes at, tests left out of account.
     pub(super) const fn sustained(&self) -> Rate {
         match self.state {
-            State::Climbing { .. } => self.rate,
-            State::Testing { before, .. } => before,
+            RateState::Climbing { .. } => self.rate,
+            RateState::Testing { before, .. } => before,
         }
     }
 
@@ -89,7 +89,7 @@ impl RateControl {
         self.max = max;
         if let (true, Some(max)) = (follow, max) {
             self.rate = max.max(LEAST);
-            self.state = State::Climbing { calm_until: now + CALM };
+            self.state = RateState::Climbing { calm_until: now + CALM };
         }
     }
 
@@ -102,19 +102,20 @@ impl RateControl {
         self.stepped = now;
         let Some(loss) = loss_ppm else { return };
         match &mut self.state {
-            State::Climbing { calm_until } => {
+            RateState::Climbing { calm_until } => {
                 if now < *calm_until {
                     return;
                 }
                 if loss > self.tolerated_ppm + SUSPICIOUS_PPM {
-                    let state = State::Testing { before: self.rate, loss_before: loss, since: now, sum: 0, samples: 0 };
+                    let state =
+                        RateState::Testing { before: self.rate, loss_before: loss, since: now, sum: 0, samples: 0 };
                     self.state = state;
                     self.rate = self.rate.share_ppm(TEST_SHARE_PPM);
                 } else if busy {
                     self.climb();
                 }
             }
-            State::Testing { before, loss_before, since, sum, samples } => {
+            RateState::Testing { before, loss_before, since, sum, samples } => {
                 let passed = now.since(*since);
                 if passed >= TEST_BLIND {
                     *sum += u64::from(loss);
@@ -158,7 +159,7 @@ impl RateControl {
             self.tolerated_ppm = (loss_before.max(loss_after) / 4 * 5).min(MOST_TOLERATED_PPM);
         }
         // Sessions that share a link should not test at the same time for ever.
-        self.state = State::Climbing { calm_until: now + CALM + self.random.shorten(CALM) };
+        self.state = RateState::Climbing { calm_until: now + CALM + self.random.shorten(CALM) };
     }
 }
 

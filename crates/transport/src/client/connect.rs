@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::endpoint::{Side, endpoint_config, socket, transport_config};
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
 use crate::identity::{Identity, IdentityError};
-use crate::link::Link;
+use crate::link::QuicLink;
 use crate::session::{EndReason, Hello, RefusalCode, SessionKind, is_about_trust};
 use crate::wire::{AgentMessage, decode_agent_message, encode_hello};
 
@@ -87,7 +87,7 @@ pub(super) async fn connect(
     source: &Source,
     identity: &Identity,
     hello: &Hello,
-) -> Result<(Endpoint, Link, Welcome), ConnectError> {
+) -> Result<(Endpoint, QuicLink, Welcome), ConnectError> {
     let mut config = quinn::ClientConfig::new(Arc::new(identity.client_crypto().map_err(ConnectError::Identity)?));
     config.transport_config(transport_config(Side::Client));
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&source.address)
@@ -98,7 +98,7 @@ pub(super) async fn connect(
     for address in addresses {
         match handshake(address, &source.server_name, config.clone()).await {
             Ok((endpoint, connection)) => {
-                let link = Link::of_client(connection);
+                let link = QuicLink::of_client(connection);
                 let welcome = say_hello(&link, hello).await?;
                 return Ok((endpoint, link, welcome));
             }
@@ -130,7 +130,7 @@ async fn handshake(
     }
 }
 
-async fn say_hello(link: &Link, hello: &Hello) -> Result<Welcome, ConnectError> {
+async fn say_hello(link: &QuicLink, hello: &Hello) -> Result<Welcome, ConnectError> {
     let exchange = async {
         let (send, receive) = link.connection.open_bi().await.map_err(|error| link.lost(&error))?;
         let mut writer = FrameWriter::new(link.clone(), send, OnDrop::Finish);

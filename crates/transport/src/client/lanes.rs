@@ -53,10 +53,7 @@ pub enum Fetched {
     /// The chunk, as the agent has it.
     Chunk(FetchedChunk),
     /// The agent does not have it, or found it damaged.
-    Unavailable {
-        id: ChunkId,
-        reason: String,
-    },
+    Unavailable { id: ChunkId, reason: String },
 }
 
 pub(super) fn fetch_lane(writer: FrameWriter, reader: FrameReader) -> (FetchRequests, FetchedChunks) {

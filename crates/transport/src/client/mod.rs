@@ -22,7 +22,7 @@ pub use multicast::{MulticastListener, MulticastMember, MulticastNews};
 
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
 use crate::identity::Identity;
-use crate::link::Link;
+use crate::link::QuicLink;
 use crate::session::{CLOSE_DONE, ClientOutcome, ClientProgress, EndReason, Hello, SessionKind};
 use crate::wire::{
     AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireDatagram, WireReport, decode_agent_message, decode_goodbye,
@@ -36,7 +36,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct AgentConnection {
     endpoint: Endpoint,
-    link: Link,
+    link: QuicLink,
     kind: SessionKind,
     offers_multicast: bool,
     reports: AtomicU64,
@@ -299,7 +299,7 @@ impl Drop for AgentConnection {
 
 /// Waits for the one stream that an agent opens, which says why the session ends. What the lanes still carry is of no use
 /// then, so the connection is closed at once, which also tells the agent that it was heard.
-async fn hear_goodbye(link: Link) {
+async fn hear_goodbye(link: QuicLink) {
     let Ok(stream) = link.connection.accept_uni().await else { return };
     let mut reader = FrameReader::new(link.clone(), stream);
     match reader.expect(decode_goodbye).await {

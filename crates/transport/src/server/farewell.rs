@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::frame::{FrameWriter, OnDrop, StreamError};
-use crate::link::Link;
+use crate::link::QuicLink;
 use crate::session::{EndReason, RefusalCode};
 use crate::wire::{AgentMessage, WireGoodbye, cut};
 
@@ -26,25 +26,25 @@ const FAREWELLS: usize = 1024;
 /// Everybody who is connected and not told to go yet, and the tasks that tell those who are.
 #[derive(Debug, Default)]
 pub(crate) struct Farewells {
-    state: Mutex<State>,
+    state: Mutex<FarewellState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    present: HashMap<usize, Link>,
+struct FarewellState {
+    present: HashMap<usize, QuicLink>,
     tasks: JoinSet<()>,
 }
 
 impl Farewells {
     /// Takes on a client that has introduced itself.
-    pub(super) fn guest(self: &Arc<Self>, link: Link) -> Guest {
+    pub(super) fn guest(self: &Arc<Self>, link: QuicLink) -> Guest {
         self.state().present.insert(link.connection.stable_id(), link.clone());
         Guest { link, farewells: self.clone() }
     }
 
     /// Ends every session that is left.
     pub(super) fn end_all(&self, goodbye: &WireGoodbye) {
-        let left: Vec<Link> = self.state().present.drain().map(|(_, link)| link).collect();
+        let left: Vec<QuicLink> = self.state().present.drain().map(|(_, link)| link).collect();
         for link in left {
             self.part(link, goodbye.clone());
         }
@@ -57,7 +57,7 @@ impl Farewells {
     }
 
     /// Turns a client away with the answer to its hello, in the background.
-    pub(super) fn turn_away(&self, link: Link, mut writer: FrameWriter, code: RefusalCode, reason: &str) {
+    pub(super) fn turn_away(&self, link: QuicLink, mut writer: FrameWriter, code: RefusalCode, reason: &str) {
         let reason = cut(reason.to_owned());
         let message = AgentMessage::Refused { code: code.into(), reason: reason.clone() };
         let words = async move {
@@ -68,7 +68,7 @@ impl Farewells {
         self.tell(link.connection, code.close_code(), reason, words);
     }
 
-    fn part(&self, link: Link, goodbye: WireGoodbye) {
+    fn part(&self, link: QuicLink, goodbye: WireGoodbye) {
         let reason = EndReason::from(goodbye.clone());
         let (code, text) = (goodbye.close_code(), goodbye.reason.clone());
         link.end(reason);
@@ -116,7 +116,7 @@ impl Farewells {
         state.tasks.spawn_on(telling, &runtime);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FarewellState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,7 +124,7 @@ impl Farewells {
 /// A client that is here until it is told to go; only the first word counts.
 #[derive(Clone, Debug)]
 pub(super) struct Guest {
-    pub(super) link: Link,
+    pub(super) link: QuicLink,
     farewells: Arc<Farewells>,
 }
 
@@ -143,14 +143,14 @@ impl Guest {
         }
     }
 
-    fn leave(&self) -> Option<Link> {
+    fn leave(&self) -> Option<QuicLink> {
         self.farewells.state().present.remove(&self.link.connection.stable_id())
     }
 }
 
 impl FrameWriter {
     /// A writer that the end of the session does not stop.
-    fn of_last_words(link: Link, stream: quinn::SendStream) -> Self {
+    fn of_last_words(link: QuicLink, stream: quinn::SendStream) -> Self {
         let mut writer = Self::new(link, stream, OnDrop::Finish);
         writer.outlive_session();
         writer

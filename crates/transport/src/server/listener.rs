@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use crate::endpoint::{Side, endpoint_config, socket, transport_config};
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
 use crate::identity::{Identity, IdentityError, PeerCertificate, PeerCertificateError};
-use crate::link::Link;
+use crate::link::QuicLink;
 use crate::server::farewell::{Farewells, Guest};
 use crate::server::session::Session;
 use crate::session::{CLOSE_INTERRUPTED, CLOSE_VIOLATION, Hello, RefusalCode, SessionKind};
@@ -156,7 +156,7 @@ async fn greet(incoming: quinn::Incoming, farewells: &Arc<Farewells>) -> Result<
     let certificate = PeerCertificate::of(&connection);
     // The answer to a hello is the surest way to say no, so even those whose certificate is no good may say theirs.
     let (send, receive) = connection.accept_bi().await?;
-    let link = Link::of_agent(connection);
+    let link = QuicLink::of_agent(connection);
     let writer = FrameWriter::new(link.clone(), send, OnDrop::Finish);
     let PeerCertificate { name, fingerprint } = match certificate {
         Ok(certificate) => certificate,

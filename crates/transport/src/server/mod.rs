@@ -9,6 +9,6 @@ mod session;
 
 pub use lanes::{AckSender, ChunkSender, FetchLane, SentChunk, SentChunks, StoreLane, WantedChunks};
 pub use listener::{BindError, Incoming, Listener};
-pub use multicast::{MemberEar, MemberSays, MemberVoice, MulticastLane};
+pub use multicast::{MemberNotices, MemberRequest, MemberRequests, MulticastLane};
 pub use requests::{FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply};
 pub use session::Session;

@@ -13,17 +13,17 @@ use crate::wire::{AgentMessage, ClientMessage, cut, decode_chunks, decode_client
 pub struct MulticastLane {
     /// How many distinct data chunks the client thinks the image has.
     pub chunks: u32,
-    /// What it wants; large sets go on in [`MemberSays::Want`].
+    /// What it wants; large sets go on in [`MemberRequest::Want`].
     pub wants: ChunkSet,
     /// What the client says from now on.
-    pub says: MemberVoice,
+    pub requests: MemberRequests,
     /// What the client is told.
-    pub told: MemberEar,
+    pub notices: MemberNotices,
 }
 
 /// What a receiver says after it has joined.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum MemberSays {
+pub enum MemberRequest {
     /// These chunks are right.
     Have(ChunkSet),
     /// These are wanted, too.
@@ -34,14 +34,14 @@ pub enum MemberSays {
 
 /// Listens to a receiver.
 #[derive(Debug)]
-pub struct MemberVoice {
+pub struct MemberRequests {
     reader: FrameReader,
     chunks: u32,
 }
 
 /// Speaks to a receiver.
 #[derive(Debug)]
-pub struct MemberEar {
+pub struct MemberNotices {
     writer: FrameWriter,
 }
 
@@ -53,29 +53,29 @@ impl MulticastLane {
         wants: &[u8],
     ) -> Result<Self, StreamError> {
         let wants = decode_chunks(wants, chunks).map_err(|error| reader.malformed(error))?;
-        Ok(Self { chunks, wants, says: MemberVoice { reader, chunks }, told: MemberEar { writer } })
+        Ok(Self { chunks, wants, requests: MemberRequests { reader, chunks }, notices: MemberNotices { writer } })
     }
 }
 
-impl MemberVoice {
+impl MemberRequests {
     /// What the receiver says next; `None` when it has left. Cancel-safe.
     ///
     /// # Errors
     /// When the connection fails or the client broke the protocol (then the connection is closed).
-    pub async fn next(&mut self) -> Option<Result<MemberSays, StreamError>> {
+    pub async fn next(&mut self) -> Option<Result<MemberRequest, StreamError>> {
         self.reader.next(decode_client_message).await.transpose().map(|message| {
             let decode = |bytes: &[u8]| decode_chunks(bytes, self.chunks).map_err(|error| self.reader.malformed(error));
             match message? {
-                ClientMessage::MulticastHave { chunks } => decode(&chunks).map(MemberSays::Have),
-                ClientMessage::MulticastWant { chunks } => decode(&chunks).map(MemberSays::Want),
-                ClientMessage::MulticastLeave { reason } => Ok(MemberSays::Leave { reason: cut(reason) }),
+                ClientMessage::MulticastHave { chunks } => decode(&chunks).map(MemberRequest::Have),
+                ClientMessage::MulticastWant { chunks } => decode(&chunks).map(MemberRequest::Want),
+                ClientMessage::MulticastLeave { reason } => Ok(MemberRequest::Leave { reason: cut(reason) }),
                 _ => Err(self.reader.unexpected("word of a multicast receiver")),
             }
         })
     }
 }
 
-impl MemberEar {
+impl MemberNotices {
     /// Answers the join. Not cancel-safe.
     ///
     /// # Errors

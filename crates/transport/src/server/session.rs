@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use crate::frame::{FrameReader, FrameWriter, OnDrop, StreamError};
-use crate::link::Link;
+use crate::link::QuicLink;
 use crate::server::farewell::Guest;
 use crate::server::lanes::{FetchLane, StoreLane};
 use crate::server::multicast::MulticastLane;
@@ -111,7 +111,7 @@ impl Drop for Session {
     }
 }
 
-async fn read_streams(link: Link, sender: mpsc::Sender<Request>) {
+async fn read_streams(link: QuicLink, sender: mpsc::Sender<Request>) {
     // One manifest is read at a time: several together could fill the memory.
     let manifests = Arc::new(Semaphore::new(1));
     let mut openings = JoinSet::new();
@@ -131,7 +131,7 @@ async fn read_streams(link: Link, sender: mpsc::Sender<Request>) {
 }
 
 async fn read_opening(
-    link: Link,
+    link: QuicLink,
     send: SendStream,
     receive: RecvStream,
     sender: mpsc::Sender<Request>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use foghorn_multicast::{ChunkSet, Epoch, KeyMaterial, Report, SessionChunk, SessionTag, Suite};
 use foghorn_transport::client::MulticastNews;
 use foghorn_transport::multicast::SessionTerms;
-use foghorn_transport::server::MemberSays;
+use foghorn_transport::server::MemberRequest;
 use foghorn_transport::{AgentConnection, Request, SessionKind, StreamError};
 use foghorn_types::ManifestId;
 
@@ -48,11 +48,11 @@ async fn a_receiver_joins_speaks_and_is_told() {
     let Ok(Request::JoinMulticast(mut lane)) = soon(session.next_request()).await else { panic!("no join") };
     assert_eq!((lane.chunks, &lane.wants), (5000, &wants));
 
-    soon(lane.told.joined(&terms())).await.unwrap();
-    soon(lane.told.key(&key(2))).await.unwrap();
-    soon(lane.told.fetch(&chunks([3, 9]))).await.unwrap();
+    soon(lane.notices.joined(&terms())).await.unwrap();
+    soon(lane.notices.key(&key(2))).await.unwrap();
+    soon(lane.notices.fetch(&chunks([3, 9]))).await.unwrap();
     let rest = Some(Duration::from_secs(10));
-    soon(lane.told.demoted("its disk is slow", rest)).await.unwrap();
+    soon(lane.notices.demoted("its disk is slow", rest)).await.unwrap();
     assert_eq!(soon(news.next()).await.unwrap().unwrap(), MulticastNews::Joined(terms()));
     assert_eq!(soon(news.next()).await.unwrap().unwrap(), MulticastNews::Key(key(2)));
     assert_eq!(soon(news.next()).await.unwrap().unwrap(), MulticastNews::Fetch(chunks([3, 9])));
@@ -63,11 +63,11 @@ async fn a_receiver_joins_speaks_and_is_told() {
     soon(member.have(&chunks([1, 2]))).await.unwrap();
     soon(member.want(&chunks([7]))).await.unwrap();
     soon(member.leave("no packet came")).await.unwrap();
-    assert_eq!(soon(lane.says.next()).await.unwrap().unwrap(), MemberSays::Have(chunks([1, 2])));
-    assert_eq!(soon(lane.says.next()).await.unwrap().unwrap(), MemberSays::Want(chunks([7])));
-    let left = MemberSays::Leave { reason: "no packet came".to_owned() };
-    assert_eq!(soon(lane.says.next()).await.unwrap().unwrap(), left);
-    assert!(soon(lane.says.next()).await.is_none());
+    assert_eq!(soon(lane.requests.next()).await.unwrap().unwrap(), MemberRequest::Have(chunks([1, 2])));
+    assert_eq!(soon(lane.requests.next()).await.unwrap().unwrap(), MemberRequest::Want(chunks([7])));
+    let left = MemberRequest::Leave { reason: "no packet came".to_owned() };
+    assert_eq!(soon(lane.requests.next()).await.unwrap().unwrap(), left);
+    assert!(soon(lane.requests.next()).await.is_none());
 
     let report = Report { as_of: 99, expected: 50, received: 49, ..Report::default() };
     client.report_multicast(&report);

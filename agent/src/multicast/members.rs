@@ -17,7 +17,7 @@ struct Member {
 
 /// See the module page.
 #[derive(Default)]
-pub(super) struct Crew {
+pub(super) struct Members {
     members: BTreeMap<ReceiverId, Member>,
     arrived: BTreeSet<ReceiverId>,
     /// Those of them that wanted nothing more.
@@ -26,7 +26,7 @@ pub(super) struct Crew {
     last_join: Option<Instant>,
 }
 
-impl Crew {
+impl Members {
     pub(super) fn join(&mut self, receiver: ReceiverId, membership: u64, news: mpsc::Sender<News>) {
         self.members.insert(receiver, Member { membership, news, carried: None });
         self.arrived.insert(receiver);

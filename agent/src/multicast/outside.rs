@@ -14,12 +14,12 @@ const LEAST: Rate = Rate::from_bytes_per_second(100_000);
 
 /// Shares a small rate between all who ask.
 #[derive(Debug, Default)]
-pub(super) struct Courtesy {
+pub(super) struct OutsideRate {
     /// When what was let through so far is paid for.
     free_at: Mutex<Option<Instant>>,
 }
 
-impl Courtesy {
+impl OutsideRate {
     /// Lets `bytes` through if nothing is owed at `now`, beside a stream of `stream`; otherwise says how long to wait before
     /// asking again.
     pub(super) fn ask(&self, bytes: u64, stream: Rate, now: Instant) -> Result<(), Duration> {
@@ -41,10 +41,10 @@ mod tests {
 
     #[test]
     fn all_together_have_half_a_hundredth() {
-        let (courtesy, began) = (Courtesy::default(), Instant::now());
+        let (outside, began) = (OutsideRate::default(), Instant::now());
         let (mut now, mut bytes) = (began, 0);
         while now < began + Duration::from_secs(100) {
-            match courtesy.ask(1 << 20, Rate::from_megabits(1000), now) {
+            match outside.ask(1 << 20, Rate::from_megabits(1000), now) {
                 Ok(()) => bytes += 1 << 20,
                 Err(wait) => now += wait,
             }
