@@ -1,4 +1,4 @@
-//! What waits to be told to the controller, over however many links it takes.
+//! Reports that wait to be sent to the controller, over however many links that takes.
 //!
 //! Bounded by what exists and not by how long a link is down: one progress per transfer (the latest), one outcome per
 //! ended session (kept until the controller has recorded it), one report per job (the latest), one status.
@@ -51,7 +51,7 @@ impl Outbox {
     pub(crate) fn session_ended(&self, task: TaskId, message: SessionEnded) -> watch::Receiver<bool> {
         let (recorded, receiver) = watch::channel(false);
         let mut state = self.lock();
-        // The outcome carries the last figures; a progress message after it would speak of a session that is no more.
+        // The outcome carries the last figures; a progress message after it would be about a session that has ended.
         state.progress.remove(&task);
         state.ended.insert(task, EndedSession { message, sent: false, recorded });
         drop(state);

@@ -1,4 +1,4 @@
-//! Builds the parts, owns their tasks, and ends them in order.
+//! Builds the parts of the agent, owns their tasks, and stops them in order.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ use crate::wake::Waker;
 /// How long parts may take to end once they were asked to.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
 
-/// A running storage node. Dropping it stops it at once; [`Agent::shutdown`] is the polite way.
+/// A running storage node. Dropping it stops it at once; [`Agent::shutdown`] is the orderly way.
 pub struct Agent {
     node: NodeName,
     listening: SocketAddr,
@@ -153,7 +153,7 @@ impl Agent {
         self.listening
     }
 
-    /// Ends politely, within about 20 s: clients are told to come back later (their sessions stay open with the
+    /// Stops in an orderly way, within about 20 s: clients are told to come back later (their sessions stay open with the
     /// controller), what is being written is finished, and the link closes last.
     pub async fn shutdown(mut self) {
         self.serving.end().await;

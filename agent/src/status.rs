@@ -1,4 +1,4 @@
-//! What the node says of itself every few seconds.
+//! The status that the node reports every few seconds.
 
 use std::sync::Arc;
 use std::time::Duration;

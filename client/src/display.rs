@@ -72,7 +72,7 @@ pub(crate) fn summary(what: &str, snapshot: &Snapshot) -> String {
     )
 }
 
-/// Prints a line; that nobody reads it any more is no reason to stop imaging.
+/// Prints a line. Imaging continues even when nobody reads it any more.
 pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

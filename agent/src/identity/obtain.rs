@@ -27,10 +27,10 @@ pub(crate) enum ObtainError {
 
 /// The identity in `state_dir`, or one bought with the token of `offer`. Blocking, at most some 40 s.
 ///
-/// A token that does not work is no reason to stop a node whose certificate is still good: it goes on with what it has.
+/// A token that does not work does not stop a node whose certificate is still good: the node continues with that one.
 ///
 /// # Errors
-/// When there is no usable identity and none can be had.
+/// When there is no usable identity and none can be obtained.
 pub(crate) fn obtain(
     state_dir: &Path,
     offer: Option<(&ControllerUrl, &TokenText)>,

@@ -136,7 +136,7 @@ fn check_work(job: Job) -> Result<Work, &'static str> {
             Ok(Work::Verify(ManifestId::from_digest(digest)))
         }
         Some(WireWork::Drop(DropImage { image_id })) => {
-            ImageId::new(image_id).map(Work::Drop).ok_or("there is no image 0")
+            ImageId::new(image_id).map(Work::Drop).ok_or("0 is not an image id")
         }
         None => Err("this version of the agent does not know this kind of job"),
     }

@@ -1,4 +1,4 @@
-//! The one connection to the controller: the agent dials, says what it is doing, takes orders, reports.
+//! The one connection to the controller: the agent connects, reports what it is doing, and takes orders.
 //!
 //! A link comes and goes; what it serves does not. Nothing here is awaited by a transfer, and everything that must reach
 //! the controller waits in the [`Outbox`] until it has.
@@ -34,9 +34,9 @@ const SOFTWARE: &str = concat!("foghorn-agent ", env!("CARGO_PKG_VERSION"));
 
 /// Messages on their way into the socket. Everything else stays in the outbox, where it can still be replaced.
 const IN_FLIGHT: usize = 16;
-/// A controller that takes longer to accept a link, or to renew a certificate, is not well.
+/// A controller that takes longer to accept a link, or to renew a certificate, is considered unreachable.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// A link that held this long was a good one: the next failure starts from the shortest wait.
+/// After a link that lasted this long, the next failure starts from the shortest wait.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
 /// A renewal that was refused is asked for again after this long.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);

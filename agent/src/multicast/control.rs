@@ -1,4 +1,4 @@
-//! What is said to a session's thread, what it says, and the handle of a running one.
+//! Commands to the thread of a session, messages from it to members, and the handle of a running session.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -19,7 +19,7 @@ use super::start::StartRule;
 /// How soon a command that found no room is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
 
-/// What is said to the thread of a session.
+/// A command to the thread of a session.
 pub(super) enum Command {
     Join {
         receiver: ReceiverId,
@@ -66,7 +66,7 @@ pub(super) enum Command {
     },
 }
 
-/// What the thread says to a member.
+/// A message from the thread to a member.
 pub(super) enum News {
     Key(KeyMaterial),
     Fetch(ChunkSet),
@@ -74,7 +74,7 @@ pub(super) enum News {
     Over { reason: String },
 }
 
-/// How a session does.
+/// The state of a session.
 #[derive(Clone, Debug)]
 pub(super) struct SessionStatus {
     pub(super) sender: SenderStatus,
@@ -103,13 +103,13 @@ impl SessionHandle {
         Self { commands, status, over, outside: OutsideRate::default(), chunks }
     }
 
-    /// Says something that may get lost.
+    /// Sends a command that may get lost.
     pub(super) fn try_tell(&self, command: Command) {
         // Full: the thread is late, and what it hears next says more. Gone: the session is over.
         drop(self.commands.try_send(command));
     }
 
-    /// Says something that must arrive; false when the session is over.
+    /// Sends a command that must arrive; false when the session is over.
     pub(super) async fn tell(&self, command: Command) -> bool {
         deliver(&self.commands, command).await
     }

@@ -1,4 +1,4 @@
-//! The thread of a session: does what the sender says, when it says so.
+//! The thread of a session: performs the actions of the sender when they are due.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use super::key::new_key;
 use super::members::Members;
 use super::start::StartRule;
 
-/// The longest pause: after so long the thread looks whether it shall end.
+/// The longest pause: after this time the thread checks whether it should end.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Commands that are heard before packets are looked after again.
 const COMMANDS_AT_ONCE: usize = 256;
@@ -117,7 +117,7 @@ impl Drive {
         Time::from_micros(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// Does all that is due; returns when to look again. `None`: the session cannot go on.
+    /// Performs all actions that are due and returns when to look again. `None`: the session cannot continue.
     fn act(&mut self) -> Option<Time> {
         // The clock is not asked for every packet: this ends when what the time allows has been sent.
         let now = self.now();
@@ -178,7 +178,7 @@ impl Drive {
         }
     }
 
-    /// What is not the sender's to know: the start, a key whose time has come, the status.
+    /// Handles what the sender does not know about: the start, a key that is due, the status.
     fn look_after(&mut self) {
         if let Some((_, key)) = self.next_key.take_if(|(since, _)| since.elapsed() >= KEY_TRAVELS) {
             self.sealer.rotate(&key);
@@ -225,7 +225,7 @@ impl Drive {
         self.empty_since.get_or_insert_with(Instant::now).elapsed() >= LINGER
     }
 
-    /// Waits for commands, at most until `until`, and obeys them.
+    /// Waits for commands, at most until `until`, and executes them.
     fn hear(&mut self, until: Time) {
         let pause = until.since(self.now()).min(LONGEST_PAUSE);
         match self.inbox.recv_timeout(pause) {

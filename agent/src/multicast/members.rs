@@ -1,4 +1,4 @@
-//! The members of a session as its thread knows them: how to reach each, who has come, who went on by unicast.
+//! The members of a session as its thread knows them: how to reach each, which have arrived, and which continued by unicast.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -92,7 +92,7 @@ impl Members {
         self.members.is_empty()
     }
 
-    /// Receivers that have come so far, also those that have left. Those who are done do not count: the order does not wait
+    /// Receivers that have come so far, also those that have left. Those that are done do not count: the order does not wait
     /// for them either.
     pub(super) fn arrived(&self) -> usize {
         self.arrived.len() - self.done.len()

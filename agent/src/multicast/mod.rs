@@ -44,7 +44,7 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// Who waits for the end of a stream looks so often whether it has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// No chunk waits longer for a stream: with very many outside it, none of them shall look as if it had stopped.
+/// No chunk waits longer than this for a stream: even with very many clients outside it, none should look as if it had stopped.
 const GIVE_WAY: Duration = Duration::from_secs(60);
 
 /// The sessions of a node.
@@ -53,7 +53,7 @@ pub(crate) struct Multicasts {
     /// What all sessions together may send; `None`: no bound.
     budget: Option<BitRate>,
     sessions: Mutex<BTreeMap<SessionId, RunningSession>>,
-    /// Ordered sessions that have begun to send. Who comes to one that was opened again is not to wait for those who are done.
+    /// Ordered sessions that have begun to send. When one is opened again, its receivers do not wait for those that are done.
     started: Mutex<BTreeSet<SessionId>>,
     /// One is opened at a time, so that clients that come together find the same one.
     opening: AsyncMutex<()>,

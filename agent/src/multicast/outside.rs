@@ -1,5 +1,5 @@
-//! What machines outside a session may fetch from its node while it sends: little, so that one that cannot keep up does not
-//! slow down those that can. Everything is theirs once the stream has ended, and all in all they lose next to nothing:
+//! How much clients outside a session may fetch from its node while it sends: little, so that a slow one does not slow down
+//! the others. Everything is theirs once the stream has ended, and all in all they lose next to nothing:
 //! whoever takes half a hundredth now and the whole line afterwards is done about when two that share it from the start are.
 
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ const SHARE_PPM: u64 = 5_000;
 /// Even beside a very slow stream a chunk comes every ten seconds or so.
 const LEAST: Rate = Rate::from_bytes_per_second(100_000);
 
-/// Shares a small rate between all who ask.
+/// Shares a small rate between all receivers that are outside the session.
 #[derive(Debug, Default)]
 pub(super) struct OutsideRate {
     /// When what was let through so far is paid for.

@@ -1,4 +1,4 @@
-//! How a session does, as the controller is told.
+//! The state of a session as it is reported to the controller.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A bound on the bytes that all sessions together hold, of which no session can take everything.
+//! A limit on the bytes that all sessions together hold. No session can take all of it.
 
 use std::sync::Arc;
 

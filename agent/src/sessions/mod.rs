@@ -1,6 +1,6 @@
-//! Sessions: what the controller ordered this node to do for clients, and the doing of it.
+//! Sessions: transfers that the controller ordered this node to perform for clients.
 //!
-//! [`table`] decides who may use which session; [`accept`] meets the clients; [`deploy`] and [`capture`] move the bytes;
+//! [`table`] decides which client may use which session; [`accept`] takes connections; [`deploy`] and [`capture`] move the bytes;
 //! [`outcome`] says how it ended. A session outlives its connections: a client may come back, the link to the controller
 //! may be down, and nothing is lost but time.
 

@@ -1,4 +1,4 @@
-//! How a session ended, in the program's terms and in the controller's.
+//! How a session ended, as a type of ours and as a message to the controller.
 
 use foghorn_proto::link::session_ended::Outcome as WireOutcome;
 use foghorn_proto::link::{Cancelled, CapturedImage, Completed, Failed, SessionEnded, SessionProgress};

@@ -1,4 +1,4 @@
-//! How far a transfer is, how fast, and what holds it up.
+//! The progress of a transfer: how far, how fast, and what limits it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

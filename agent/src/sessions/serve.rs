@@ -135,7 +135,7 @@ impl Connection {
         }
         // Chunks that were received may still become durable, but nobody waits for the answer any more.
         self.tasks.shutdown().await;
-        // Now it has left its multicast session, if it was in one; what it knows of the key shall be worth nothing.
+        // Now it has left its multicast session, if it was in one; so the key that it knows must become useless.
         if let (true, Some(terms)) = (expelled, &self.order.multicast) {
             self.sessions.multicasts.expel(terms.session, self.order.task);
         }
@@ -164,7 +164,7 @@ impl Connection {
 
 /// Waits for the table's word that this connection must close.
 async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
-    let forgotten = Stop::Interrupted { reason: "the session is no more".to_owned() };
+    let forgotten = Stop::Interrupted { reason: "the session has ended".to_owned() };
     match stop.wait_for(Option::is_some).await {
         Ok(stop) => stop.clone().unwrap_or(forgotten),
         Err(_) => forgotten,
@@ -230,7 +230,7 @@ impl Sessions {
         let task = order.task;
         let (captured, unavailable) = {
             let mut table = self.table();
-            let facts = table.facts(task).ok_or("the session is no more")?;
+            let facts = table.facts(task).ok_or("the session has ended")?;
             (facts.captured.clone(), facts.unavailable.first().cloned())
         };
         let outcome = match (said, order.kind) {
@@ -256,7 +256,7 @@ impl Sessions {
         match self.table().ended(task) {
             Some(ended) if ended.problem.is_none() == complete => Ok(ended.recorded),
             Some(ended) => Err(format!("the task has ended: {}", ended.problem.unwrap_or("complete".to_owned()))),
-            None => Err("the session is no more".to_owned()),
+            None => Err("the session has ended".to_owned()),
         }
     }
 

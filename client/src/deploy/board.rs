@@ -1,4 +1,5 @@
-//! Who does what with which chunk. Pure: the scanner, the network and the writer ask and tell, nobody waits here.
+//! The state of every chunk of a deploy, and which stage handles it next. Pure: scanner, network and writer call it, and
+//! nothing waits here.
 //!
 //! ```text
 //! Unknown ──claim_scan──▶ Scanning ──hit──▶ Right (found at another place only: Arrived)

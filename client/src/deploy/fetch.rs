@@ -26,7 +26,7 @@ const RATE_AFTER: u64 = 16;
 pub(super) enum FetchEnd {
     /// Every chunk is in its place, or the deploy was stopped.
     Over,
-    /// The agent sent something wrong; another one shall be asked.
+    /// The agent sent something wrong; another agent is asked.
     Distrusted,
     Lost(StreamError),
     /// The agent answered with something that was not asked for.

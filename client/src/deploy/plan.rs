@@ -1,4 +1,4 @@
-//! What a deploy has to bring about, indexed for lookup. Pure.
+//! The result that a deploy has to reach, indexed for lookup. Pure.
 
 use foghorn_image::{ChunkContent, ChunkEntry, DiskGeometry, DistinctChunks, Manifest, PartitionTable};
 use foghorn_types::{ByteCount, ChunkId, ChunkNumber};

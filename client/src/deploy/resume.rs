@@ -59,7 +59,7 @@ impl WrittenBitmap {
         out
     }
 
-    /// `None` when the bytes are no whole bitmap of this version.
+    /// `None` when the bytes are not a complete bitmap of this version.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (body, sum) = bytes.split_last_chunk::<TRAILER>()?;

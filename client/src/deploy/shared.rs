@@ -99,7 +99,7 @@ impl Shared {
         }
     }
 
-    /// Whether another source shall be asked from now on.
+    /// Whether another source should be asked from now on.
     pub(super) fn distrusted(&self) -> bool {
         self.distrusted.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The middle stage: what came from the network is decompressed and hashed, and goes on only when it is what its id says.
+//! The middle stage: chunks from the network are decompressed and hashed, and are passed on only when the hash is their id.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -10,7 +10,7 @@ use foghorn_types::{ByteCount, SectorSize};
 
 use super::target::{DiskKind, DiskRule, SeenDisk};
 
-/// Kernel name prefixes of block devices that are no drives.
+/// Kernel name prefixes of block devices that are not drives.
 const VIRTUAL: [&str; 9] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd", "mtdblock"];
 
 /// `/sys/block/*/size` counts these, whatever the sector size.

@@ -63,7 +63,7 @@ pub enum DiskRule {
     Only,
 }
 
-/// A text that is no rule.
+/// A text that is not a rule.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{text:?} is not a disk rule ({why}): use path:/dev/…, serial:…, wwn:…, size:>=N,<=N or only")]
 pub struct ParseDiskRuleError {
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn none_two_or_no_rule_are_refused_with_the_list() {
         assert!(matches!(chosen("only"), Err(ChooseDiskError::Ambiguous { count: 2, .. })));
-        assert!(matches!(chosen("size:<=2G"), Err(ChooseDiskError::NoMatch { .. })), "a loop device is no drive");
+        assert!(matches!(chosen("size:<=2G"), Err(ChooseDiskError::NoMatch { .. })), "a loop device is not a drive");
         let message = chosen("serial:nope").unwrap_err().to_string();
         for part in ["/dev/nvme0n1", "/dev/sda", "Model X", "W4X", "0x5000c500", "256 GiB"] {
             assert!(message.contains(part), "{part} is missing in {message}");

@@ -143,7 +143,7 @@ impl Store {
     /// Makes `manifest` the contents of an image, durably, instead of what the image was before.
     ///
     /// # Errors
-    /// When the bytes are no manifest, one of its chunks is not here (or damaged), or the file system fails.
+    /// When the bytes are not a manifest, one of its chunks is not here (or damaged), or the file system fails.
     pub fn put_manifest(&self, image: ImageId, manifest: &[u8]) -> Result<ManifestId, PutManifestError> {
         let chunks = data_chunks(&Manifest::decode(manifest)?);
         let id = ManifestId::of(manifest);

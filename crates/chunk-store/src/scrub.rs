@@ -69,7 +69,7 @@ impl Store {
     /// stop the scrub. The store works on meanwhile.
     ///
     /// # Errors
-    /// When the index or the manifests cannot be read. Damaged chunks are no error.
+    /// When the index or the manifests cannot be read. Damaged chunks are not an error.
     pub fn scrub(&self, progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>) -> Result<ScrubReport, ScrubError> {
         let mut round = Round::new(self, self.index.read(|index| index.count())?, progress);
         let mut after = None;

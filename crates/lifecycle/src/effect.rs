@@ -1,4 +1,4 @@
-//! What a move asks of the world.
+//! What has to be done after a move.
 
 use foghorn_types::StorageNodeId;
 

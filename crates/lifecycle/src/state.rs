@@ -1,4 +1,4 @@
-//! The words of the machine: kinds, states, outcomes, events.
+//! The types of the state machine: kinds, states, outcomes, events.
 
 use foghorn_types::{StorageNodeId, Timestamp};
 

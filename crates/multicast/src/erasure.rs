@@ -155,7 +155,7 @@ fn prepare(
 }
 
 /// As the engine has symbols: in each 64 bytes the low bytes of 32 numbers, then their high bytes. The last block of a
-/// symbol that is no multiple of 64 bytes long is split in the middle of what there is.
+/// symbol whose length is not a multiple of 64 bytes is split in the middle of what there is.
 fn to_blocks(mut bytes: impl Iterator<Item = u8>, size: usize, blocks: &mut [Block]) {
     let (whole, tail) = blocks.split_at_mut(size / 64);
     for (to, from) in whole.as_flattened_mut().iter_mut().zip(&mut bytes) {

@@ -1,4 +1,4 @@
-//! What a receiver tells the sender. Layout: `docs/protocol/multicast.md`.
+//! The report that a receiver sends to the sender. Layout: `docs/protocol/multicast.md`.
 
 use crate::cursor::{Cursor, Malformed, put_varint};
 use crate::packet::GroupNumber;

@@ -1,4 +1,4 @@
-//! The bytes of a group where they already are: pieces of chunks, not copied together.
+//! The bytes of a group as pieces of chunks, which are not copied together.
 
 use bytes::Bytes;
 

@@ -22,7 +22,7 @@ pub fn current_traceparent() -> Option<String> {
 
 /// Makes `span` a child of the remote span that `traceparent` names.
 ///
-/// To be called before the span is entered or has children. Text that is no trace context is ignored, as the W3C
+/// To be called before the span is entered or has children. Text that is not a trace context is ignored, as the W3C
 /// recommendation asks: a broken header must never break the request that carries it; the span then starts a trace.
 pub fn set_parent(span: &Span, traceparent: &str) {
     let carrier = HashMap::from([(HEADER.to_owned(), traceparent.trim().to_owned())]);

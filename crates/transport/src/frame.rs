@@ -123,7 +123,7 @@ impl FrameReader {
         self.blame(StreamError::Unexpected { expected })
     }
 
-    /// A message decoded, and what it says makes no sense.
+    /// A message was decoded, but its content is not valid.
     pub(crate) fn malformed(&self, error: DecodeMessageError) -> StreamError {
         self.blame(StreamError::Malformed(error))
     }

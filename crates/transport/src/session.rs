@@ -1,4 +1,4 @@
-//! What both ends say about a session, in the terms of the rest of the program. `wire` has the forms that travel.
+//! The terms in which both ends describe a session to the rest of the program. `wire` has the forms that travel.
 
 use foghorn_multicast::Stage;
 use foghorn_types::{ByteCount, ManifestId, TaskId};

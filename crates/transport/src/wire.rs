@@ -35,7 +35,7 @@ pub const MAX_MANIFEST: u32 = 64 << 20;
 /// Most bytes of a reason given in words; longer ones are cut.
 pub const MAX_REASON: usize = 1024;
 
-/// First words of a client, on its first stream. The version comes before the body so that it can always be read.
+/// The first message of a client, on its first stream. The version comes before the body so that it can always be read.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WireHello {
     pub task: TaskId,
@@ -182,7 +182,7 @@ pub enum WireOutcome {
     Failed { reason: String },
 }
 
-/// Bytes that are no message of this protocol.
+/// Bytes that are not a message of this protocol.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum DecodeMessageError {

@@ -1,4 +1,4 @@
-//! The thread that hears a multicast session: packets in, chunks to the verifiers, words for the agent out.
+//! The thread that receives a multicast session: packets in, chunks to the verifiers, messages to the agent out.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use super::super::verify::Arrived;
 use super::ToAgent;
 use crate::progress::Path;
 
-/// The longest pause: after so long the thread looks what others have to say.
+/// The longest pause: after this time the thread looks for messages.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 /// Between packets that keep coming, how often everything else is looked after.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// How often the kernel is asked what it has dropped, and chunks that a scan has missed since are asked for.
 const COUNT_EVERY: Duration = Duration::from_millis(500);
 
-/// What the agent says to the thread.
+/// A message from the agent to the thread.
 pub(super) enum FromAgent {
     Key(KeyMaterial),
     /// These will not come any more.
@@ -181,7 +181,7 @@ impl Listen {
         self.receiver.pressure(stage, (fill.second.max(fill.last) * 100.0) as u8);
     }
 
-    /// Says what the receiver has to say. Returns when it is to be asked again, or why to give up.
+    /// Sends what the receiver wants to send. Returns when to ask it again, or why to give up.
     fn act(&mut self, to_agent: &mpsc::Sender<ToAgent>) -> Result<Time, String> {
         loop {
             match self.receiver.poll(self.now()) {
@@ -219,7 +219,7 @@ impl Listen {
     }
 }
 
-/// Sends what has gathered, if there is room; else it goes on gathering.
+/// Sends what has gathered if there is room; otherwise it continues to gather.
 fn tell(to_agent: &mpsc::Sender<ToAgent>, gathered: &mut ChunkSet, message: fn(ChunkSet) -> ToAgent) {
     if gathered.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! The other way in which chunks come: one stream for many machines, beside the fetch lanes.
+//! Receives chunks from a multicast session: one stream for many machines, beside the fetch lanes.
 //!
 //! As long as a session is joined, the board leaves to it what the session was told is wanted, and lanes fetch only what will
 //! not come that way. Whatever goes wrong with the session ends in the same: lanes fetch the rest.
@@ -37,16 +37,16 @@ const SOON: Duration = Duration::from_secs(1);
 /// Messages between the thread and this module.
 const MESSAGES: usize = 64;
 
-/// What the thread has for the agent.
+/// A message from the thread to the agent.
 enum ToAgent {
     Report(Report),
     Have(ChunkSet),
     Want(ChunkSet),
-    /// It is of no use: go on by unicast.
+    /// The session is of no use; continue by unicast.
     GiveUp(String),
 }
 
-/// How a membership came to its end.
+/// How a membership ended.
 enum MembershipEnd {
     /// The session may be joined again after this long.
     Again(Duration),

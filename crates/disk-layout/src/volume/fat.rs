@@ -80,7 +80,7 @@ impl BootSector {
         let sectors = either(number(19), 32);
         let table_sectors = either(number(22), 36);
         if !sector.is_power_of_two() || !(512..=4096).contains(&sector) || !sectors_per_cluster.is_power_of_two() {
-            return damaged("the sizes of its sectors and clusters make no sense");
+            return damaged("the sizes of its sectors and clusters are not valid");
         }
         if reserved == 0 || tables == 0 || tables > 15 || table_sectors == 0 {
             return damaged("it has no file allocation table");
@@ -163,7 +163,7 @@ pub(super) fn used_ranges(
     Ok(used)
 }
 
-/// `flags`: the second entry of the table, which is no cluster.
+/// `flags`: the second entry of the table, which is not a cluster.
 fn refuse_dirty(boot: &BootSector, flags: u32) -> Result<(), ReadVolumeError> {
     let (clean, no_error) = match boot.width {
         Width::Fat12 => (true, true),

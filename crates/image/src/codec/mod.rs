@@ -23,7 +23,7 @@ const TABLE: u8 = 2;
 const FILE_SYSTEMS: u8 = 3;
 const CHUNKS: u8 = 4;
 
-/// Why bytes are no manifest.
+/// Why bytes are not a manifest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum DecodeManifestError {

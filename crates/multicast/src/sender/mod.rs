@@ -181,7 +181,7 @@ impl Sender {
         }
     }
 
-    /// A receiver wants these chunks, too. Nothing happens for who is no member.
+    /// A receiver wants these chunks, too. Ignored for a receiver that is not a member.
     pub fn want(&mut self, receiver: ReceiverId, chunks: &ChunkSet) {
         self.members.want(receiver, chunks);
     }

@@ -1,7 +1,7 @@
 //! Finding the rate that the group sustains.
 //!
 //! What most receivers lose together is congestion when it goes away at a lower rate, or when as much arrives at the lower
-//! rate as did before; otherwise it is random loss, which is no reason to be slow. So loss is put to the test: the rate
+//! rate as did before; otherwise it is random loss, which is not a reason to send more slowly. So loss is put to the test: the rate
 //! is lowered for a moment and the two are compared.
 
 use std::time::Duration;

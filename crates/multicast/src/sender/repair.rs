@@ -14,7 +14,7 @@ use crate::time::Time;
 /// Groups' worth of repairs that a receiver may cause at first, and at most has in credit.
 const FIRST_GROUPS: i64 = 1;
 const MOST_GROUPS: i64 = 8;
-/// One symbol of credit for so many of the stream, for each of up to eight members; who is alone keeps nobody waiting.
+/// One symbol of credit for so many of the stream, for each of up to eight members; a single receiver keeps nobody waiting.
 const STREAM_PER_CREDIT: u64 = 10;
 const STREAM_PER_CREDIT_ALONE: u64 = 1;
 /// With more members each has less, for together they would have too much: down to half of the income, and an eighth of

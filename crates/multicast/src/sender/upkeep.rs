@@ -13,7 +13,7 @@ use crate::time::Time;
 const QUIET: Duration = Duration::from_millis(450);
 /// After a pass little is sent: an old look at what was lost says nothing about a rate that is being tried.
 const SETTLING_FRESH: Duration = Duration::from_millis(120);
-/// How long after a pass those who are done with it wait for the others.
+/// How long after a pass the receivers that are done with it wait for the others.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A driver that is later than this has been away, and so have the reports that it is about to pass on.
@@ -86,7 +86,7 @@ impl Sender {
         let age = if self.phase == Phase::Sending { policy::LOOK_FRESH } else { SETTLING_FRESH };
         self.rate.step(policy::middle_loss(&self.members, age, now), busy, now);
         if self.rate.sustained() < before.share_ppm(950_000) {
-            // What was lost to congestion is no measure of what will be lost now.
+            // What was lost to congestion says nothing about what will be lost now.
             self.members.iter_mut().for_each(|(_, member)| member.folded = false);
             self.proactive = Proactive::default();
         }

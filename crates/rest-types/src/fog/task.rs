@@ -84,7 +84,7 @@ impl TryFrom<u64> for TaskState {
             3 => Ok(Self::InProgress),
             4 => Ok(Self::Complete),
             5 => Ok(Self::Cancelled),
-            other => Err(ReadFieldError(format!("{other} is no state of a task"))),
+            other => Err(ReadFieldError(format!("{other} is not a state of a task"))),
         }
     }
 }

@@ -39,7 +39,7 @@ where
     T::Err: Display,
 {
     let text = scalar(deserializer)?;
-    text.trim().parse().map_err(|error| de::Error::custom(format!("{text:?} is no id: {error}")))
+    text.trim().parse().map_err(|error| de::Error::custom(format!("{text:?} is not an id: {error}")))
 }
 
 /// An id, where `0` and the empty text mean that there is none.
@@ -52,7 +52,7 @@ where
     let text = scalar(deserializer)?;
     match text.trim().trim_start_matches('0') {
         "" => Ok(None),
-        digits => digits.parse().map(Some).map_err(|error| de::Error::custom(format!("{text:?} is no id: {error}"))),
+        digits => digits.parse().map(Some).map_err(|error| de::Error::custom(format!("{text:?} is not an id: {error}"))),
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, 
     let text = scalar(deserializer)?;
     match text.trim() {
         "" => Ok(0),
-        digits => digits.parse().map_err(|_| de::Error::custom(format!("{text:?} is no number"))),
+        digits => digits.parse().map_err(|_| de::Error::custom(format!("{text:?} is not a number"))),
     }
 }
 

@@ -223,7 +223,7 @@ impl AgentConnection {
     /// Stores an encoded manifest; returns when it is durable. Every chunk it names must be stored before.
     ///
     /// # Errors
-    /// When the connection fails, or the agent refuses: a chunk is missing, the bytes are no manifest, its disk is full.
+    /// When the connection fails, or the agent refuses: a chunk is missing, the bytes are not a manifest, its disk is full.
     pub async fn store_manifest(&self, manifest: Bytes) -> Result<ManifestId, StoreManifestError> {
         let len = u32::try_from(manifest.len()).ok().filter(|len| *len <= MAX_MANIFEST);
         let len = len.ok_or(StoreManifestError::TooLarge(manifest.len()))?;

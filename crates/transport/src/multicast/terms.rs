@@ -1,4 +1,4 @@
-//! What a receiver is told when it joins a session.
+//! The parameters that a receiver gets when it joins a session.
 
 use std::net::{IpAddr, SocketAddr};
 

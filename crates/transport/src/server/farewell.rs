@@ -1,4 +1,4 @@
-//! The last words to a client, and who waits until they were heard.
+//! The goodbye to a client, and the tasks that wait until it has arrived.
 //!
 //! An ending with a reason is data first: on the stream of the hello for a client that is turned away, on a stream of its
 //! own for a session. The client answers by closing; only a client that does not is closed from here.
@@ -23,7 +23,7 @@ const FAREWELL_PATIENCE: Duration = Duration::from_secs(2);
 /// Clients that are being told at a time. Beyond that connections are closed at once, which most clients hear as well.
 const FAREWELLS: usize = 1024;
 
-/// Everybody who is connected and not told to go yet, and the tasks that tell those who are.
+/// All clients that are connected and have not been sent a goodbye, and the tasks that send the goodbyes.
 #[derive(Debug, Default)]
 pub(crate) struct Farewells {
     state: Mutex<FarewellState>,

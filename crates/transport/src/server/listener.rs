@@ -154,7 +154,7 @@ enum GreetError {
 async fn greet(incoming: quinn::Incoming, farewells: &Arc<Farewells>) -> Result<Incoming, GreetError> {
     let connection = incoming.accept()?.await?;
     let certificate = PeerCertificate::of(&connection);
-    // The answer to a hello is the surest way to say no, so even those whose certificate is no good may say theirs.
+    // The answer to a hello is the surest way to say no, so even clients whose certificate is not accepted may send theirs.
     let (send, receive) = connection.accept_bi().await?;
     let link = QuicLink::of_agent(connection);
     let writer = FrameWriter::new(link.clone(), send, OnDrop::Finish);

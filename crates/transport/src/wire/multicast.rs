@@ -68,7 +68,7 @@ pub(crate) fn encode_chunks(set: &ChunkSet) -> Vec<Vec<u8>> {
 }
 
 /// # Errors
-/// When the bytes are no set of chunks below `chunks`.
+/// When the bytes are not a set of chunks below `chunks`.
 pub(crate) fn decode_chunks(bytes: &[u8], chunks: u32) -> Result<ChunkSet, DecodeMessageError> {
     debug_assert!(bytes.len() <= MAX_FRAME, "a frame holds no more");
     ChunkSet::decode(bytes, chunks).map_err(|error| DecodeMessageError::Multicast(error.to_string()))
@@ -111,7 +111,7 @@ impl TryFrom<WireTerms> for SessionTerms {
 
     fn try_from(wire: WireTerms) -> Result<Self, Self::Error> {
         if !wire.group.ip().is_multicast() || wire.group.is_ipv4() != wire.source.is_ipv4() {
-            let problem = format!("{} from {} is no group", wire.group, wire.source);
+            let problem = format!("{} from {} is not a multicast group", wire.group, wire.source);
             return Err(DecodeMessageError::Multicast(problem));
         }
         Ok(Self {

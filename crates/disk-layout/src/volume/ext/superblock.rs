@@ -143,14 +143,14 @@ impl Superblock {
             || self.clusters_per_group > bitmap_bits
             || self.clusters_per_group.checked_mul(self.blocks_per_cluster) != Some(self.blocks_per_group)
         {
-            Some("the size of its block groups makes no sense")
+            Some("the size of its block groups is not valid")
         } else if !inodes.size.is_power_of_two()
             || !(128..=self.block_size).contains(&inodes.size)
             || inodes.per_group > bitmap_bits
         {
-            Some("the size of its inodes makes no sense")
+            Some("the size of its inodes is not valid")
         } else if !descriptors || !self.descriptor_size.is_power_of_two() {
-            Some("the size of its group descriptors makes no sense")
+            Some("the size of its group descriptors is not valid")
         } else {
             None
         }

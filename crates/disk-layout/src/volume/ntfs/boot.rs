@@ -26,7 +26,7 @@ impl BootSector {
             || !cluster_size.is_power_of_two()
             || cluster_size > 2 << 20
         {
-            return damaged("the sizes of its sectors and clusters make no sense");
+            return damaged("the sizes of its sectors and clusters are not valid");
         }
         // The same trick, with bytes instead of clusters on the negative side.
         let record_size = match raw[64] as i8 {
@@ -34,7 +34,7 @@ impl BootSector {
             power => 1_u64 << power.unsigned_abs().min(63),
         };
         if !record_size.is_power_of_two() || !(512..=65_536).contains(&record_size) {
-            return damaged("the size of its file records makes no sense");
+            return damaged("the size of its file records is not valid");
         }
         let sectors = u64_at(raw, 40);
         if sectors.checked_mul(sector).is_none_or(|bytes| bytes > size) {

@@ -19,7 +19,7 @@ const END: u32 = 0xffff_ffff;
 const STRIDE: usize = 512;
 
 /// Puts back the last two bytes of every 512, which carry a sequence number on disk: where one differs, the structure was
-/// not written as a whole. `false` when it does, or the place of the sequence makes no sense.
+/// not written as a whole. `false` when it does, or the place of the sequence is not valid.
 pub(super) fn apply_fixups(raw: &mut [u8]) -> bool {
     let (offset, count) = (usize::from(u16_at(raw, 4)), usize::from(u16_at(raw, 6)));
     if count != raw.len() / STRIDE + 1 || offset + count * 2 > STRIDE - 2 || offset < 8 {

@@ -11,7 +11,7 @@ pub(super) struct Run {
     pub(super) first: Option<u64>,
 }
 
-/// Decodes a run list; `None` when it makes no sense.
+/// Decodes a run list; `None` when it is not valid.
 pub(super) fn decode_runs(mut bytes: &[u8]) -> Option<Vec<Run>> {
     let mut runs = Vec::new();
     let mut previous = 0_u64;
