@@ -66,7 +66,7 @@ impl Files {
             let Ok(_place) = places.acquire_owned().await else { return };
             match transfer(order, client, store).await {
                 Ok(()) => changed.notify_one(),
-                Err(problem) => warn!(problem = %crate::chain(&problem), "a file transfer failed"),
+                Err(problem) => warn!(error = %crate::chain(&problem), "a file transfer failed"),
             }
         };
         self.tasks.spawn(async move { cancel.run_until_cancelled(work).await }.instrument(span));

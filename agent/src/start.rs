@@ -191,7 +191,7 @@ impl TaskGroup {
         let ended = tokio::time::timeout(SHUTDOWN_WITHIN, async {
             while let Some(ended) = self.tasks.join_next().await {
                 if let Err(problem) = ended {
-                    warn!(%problem, "a part of the node failed");
+                    warn!(error = %problem, "a part of the node failed");
                 }
             }
         });

@@ -45,7 +45,7 @@ impl StatusReporter {
         match gathered {
             Ok(status) => Some(NodeStatus { active_transfers: self.sessions.active_transfers(), ..status }),
             Err(problem) => {
-                warn!(problem = %crate::chain(problem.as_ref()), "could not gather the status of this node");
+                warn!(error = %crate::chain(problem.as_ref()), "could not gather the status of this node");
                 None
             }
         }

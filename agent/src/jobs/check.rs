@@ -58,7 +58,7 @@ fn finished(job_id: u64, result: Result<JobReport, String>) -> JobReport {
 
 fn to_report(found: ScrubReport) -> Result<JobReport, String> {
     for damaged in &found.damaged {
-        error!(chunk = %damaged.id, problem = %damaged.problem, images = ?damaged.images, "a stored chunk is damaged");
+        error!(chunk = %damaged.id, error = %damaged.problem, images = ?damaged.images, "a stored chunk is damaged");
     }
     if found.stopped {
         return Err("the node was stopped before the job was finished".to_owned());

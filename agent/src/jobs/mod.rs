@@ -114,7 +114,7 @@ impl Jobs {
         let known: BTreeSet<u32> = keep.iter().map(|stored| stored.image_id).collect();
         let held = match self.store.manifests() {
             Ok(held) => held,
-            Err(problem) => return warn!(problem = %crate::chain(&problem), "could not list the images"),
+            Err(problem) => return warn!(error = %crate::chain(&problem), "could not list the images"),
         };
         for (image, manifest) in held.into_iter().filter(|(image, _)| !known.contains(&image.get())) {
             warn!(%image, manifest = %format!("{manifest:#}"), "this node stores an image that the controller does not know");

@@ -24,8 +24,8 @@ pub(crate) async fn run(store: Arc<Store>, upkeep: Upkeep, store_changed: Arc<No
                 store_changed.notify_one();
             }
             Ok(Ok(_)) => {}
-            Ok(Err(problem)) => warn!(problem = %crate::chain(&problem), "the sweep failed; the next one tries again"),
-            Err(problem) => warn!(%problem, "the sweep was interrupted; the next one tries again"),
+            Ok(Err(problem)) => warn!(error = %crate::chain(&problem), "the sweep failed; the next one tries again"),
+            Err(problem) => warn!(error = %problem, "the sweep was interrupted; the next one tries again"),
         }
     }
 }

@@ -109,7 +109,7 @@ impl ControllerLink {
                     continue;
                 }
                 Err(problem) => {
-                    warn!(problem = %crate::chain(&problem), "no link to the controller; transfers continue")
+                    warn!(error = %crate::chain(&problem), "no link to the controller; transfers continue")
                 }
             }
             if started.elapsed() >= GOOD_AFTER {
@@ -188,7 +188,7 @@ impl ControllerLink {
                     return Ok(LinkEnd::Renewed);
                 }
                 Event::Renewed(Err(problem)) => {
-                    error!(problem = %crate::chain(&problem), expires = %identity.expires, "could not renew the certificate");
+                    error!(error = %crate::chain(&problem), expires = %identity.expires, "could not renew the certificate");
                     renew_at = Instant::now() + RENEW_AGAIN;
                 }
             }

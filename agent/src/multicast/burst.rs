@@ -27,7 +27,7 @@ impl Burst {
         let length = match sealer.seal(packet, &mut self.bytes) {
             Ok(length) => length,
             Err(problem) => {
-                error!(%problem, "could not seal a packet");
+                error!(error = %problem, "could not seal a packet");
                 return false;
             }
         };
@@ -60,7 +60,7 @@ impl Burst {
             }
             Err(problem) => {
                 if self.failing_since.is_none() {
-                    warn!(%problem, "could not send packets to the group");
+                    warn!(error = %problem, "could not send packets to the group");
                 }
                 self.failing_since.get_or_insert_with(Instant::now);
             }

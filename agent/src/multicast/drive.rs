@@ -172,7 +172,7 @@ impl Drive {
                 self.next_key = Some((Instant::now(), key));
             }
             Err(problem) => {
-                error!(problem = %crate::chain(&problem), "could not make another key; ending the session");
+                error!(error = %crate::chain(&problem), "could not make another key; ending the session");
                 self.cancel.cancel();
             }
         }

@@ -50,7 +50,7 @@ async fn read(disk: &Disk, image: &ServedImage, number: SessionChunk, verify: bo
     let bytes = match disk.run(move |store| if verify { store.read(id) } else { store.read_unverified(id) }).await {
         Ok(chunk) => Ok(chunk.compressed),
         Err(problem) => {
-            error!(chunk = %id, problem = %crate::chain(&problem), "a chunk of a multicast session cannot be read");
+            error!(chunk = %id, error = %crate::chain(&problem), "a chunk of a multicast session cannot be read");
             Err(Unavailable)
         }
     };

@@ -54,7 +54,7 @@ fn show(listener: &Listener, identity: &NodeIdentity) {
         Err(problem) => Err(problem),
     };
     if let Err(problem) = rotated {
-        error!(problem = %crate::chain(&problem), "could not switch to the new certificate; clients still see the old one");
+        error!(error = %crate::chain(&problem), "could not switch to the new certificate; clients still see the old one");
     }
 }
 

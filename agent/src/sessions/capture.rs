@@ -153,7 +153,7 @@ impl Capture {
             }
             Err(problem) => {
                 let reason = crate::chain(&problem);
-                warn!(problem = reason, "the manifest was refused");
+                warn!(error = reason, "the manifest was refused");
                 reply.refuse(&reason).await
             }
         }

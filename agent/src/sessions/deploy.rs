@@ -139,7 +139,7 @@ impl Deploy {
     }
 
     fn remember(&self, id: ChunkId, problem: &str) {
-        error!(chunk = %id, problem, "a chunk of an image cannot be served");
+        error!(chunk = %id, error = problem, "a chunk of an image cannot be served");
         if let Some(facts) = self.sessions.table().facts(self.task)
             && facts.unavailable.len() < REMEMBERED
         {

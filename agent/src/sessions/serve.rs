@@ -78,7 +78,7 @@ pub(super) async fn serve(
             connection.run(session, stop, cancel).await;
         }
         Err(problem) => {
-            debug!(%remote, problem = %crate::chain(&problem), "the client disconnected before it was accepted")
+            debug!(%remote, error = %crate::chain(&problem), "the client disconnected before it was accepted")
         }
     }
     sessions.table().disconnected(task, number);
@@ -95,7 +95,7 @@ async fn prepare(
         OrderKind::Deploy { manifest } => match sessions.images.get(manifest).await {
             Ok(image) => Some(Work::Deploy(Deploy::new(sessions.clone(), order, image, meter.clone()))),
             Err(problem) => {
-                warn!(peer = %incoming.peer, problem = %crate::chain(&problem), "could not serve the image");
+                warn!(peer = %incoming.peer, error = %crate::chain(&problem), "could not serve the image");
                 sessions.fail(order.task, crate::chain(&problem), true);
                 None
             }
@@ -112,7 +112,7 @@ impl Connection {
                 () = cancel.cancelled() => break ConnectionEnd::ShuttingDown,
                 Some(done) = self.tasks.join_next() => {
                     if let Ok(Err(problem)) = done {
-                        debug!(problem = %crate::chain(&problem), "could not answer a request completely");
+                        debug!(error = %crate::chain(&problem), "could not answer a request completely");
                     }
                 }
                 request = session.next_request() => match request {

@@ -91,7 +91,7 @@ impl Shared {
     pub(super) fn refuse(&self, number: ChunkNumber, problem: &str) {
         let id = self.plan.id(number);
         let times = self.update(|board| board.bad(number));
-        tracing::warn!(chunk = %id, problem, times, "a chunk did not arrive intact");
+        tracing::warn!(chunk = %id, error = problem, times, "a chunk did not arrive intact");
         if times as usize > self.sources {
             self.fail(DeployError::Chunk { id, problem: problem.to_owned() });
         } else if self.sources > 1 {
