@@ -70,7 +70,9 @@ impl TryFrom<OpenSession> for SessionOrder {
 fn multicast(wire: MulticastOrder, task: u32) -> Option<MulticastTerms> {
     let checked = MulticastTerms::try_from(wire);
     checked
-        .inspect_err(|problem| warn!(task, error = %problem, "the multicast part of an order is not valid and is ignored"))
+        .inspect_err(
+            |problem| warn!(task, error = %problem, "the multicast part of an order is not valid and is ignored"),
+        )
         .ok()
 }
 

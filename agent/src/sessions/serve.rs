@@ -196,7 +196,9 @@ async fn answer(
         (Request::JoinMulticast(lane), Work::Deploy(deploy)) => {
             deploy.join_multicast(lane, order.multicast, local).await
         }
-        (Request::JoinMulticast(lane), Work::Capture(_)) => lane.told.refuse("a capture is not sent to a group").await,
+        (Request::JoinMulticast(lane), Work::Capture(_)) => {
+            lane.notices.refuse("a capture is not sent to a group").await
+        }
         (Request::Progress(_) | Request::MulticastReport(_), _) => Ok(()),
     }
 }

@@ -22,6 +22,7 @@ pub enum Client {
 
 /// Where a task is in its life. [`Task`](crate::Task) draws the diagram.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum TaskState {
     /// No node has it.
     Queued { client: Client },
@@ -37,6 +38,7 @@ pub enum TaskState {
 
 /// How a task ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Outcome {
     /// Everything was transferred and verified.
     Complete,
@@ -57,6 +59,7 @@ pub struct NodeFault {
 
 /// What can happen to a task.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum TaskEvent {
     /// The dispatcher chose a node.
     Assigned { node: StorageNodeId },

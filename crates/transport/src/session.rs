@@ -17,6 +17,7 @@ pub struct Hello {
 
 /// What a session is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum SessionKind {
     /// The client writes this image to its disk.
     Deploy { manifest: ManifestId },
@@ -39,6 +40,7 @@ pub struct ClientProgress {
 
 /// How the client says its part ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum ClientOutcome {
     /// Every chunk was verified and the disk was flushed (deploy), or the manifest is stored (capture).
     Complete,
@@ -98,6 +100,7 @@ pub(crate) const CLOSE_VIOLATION: VarInt = VarInt::from_u32(3);
 
 /// How a connection came to its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum EndReason {
     /// The client closed it, having finished or given up.
     Closed,

@@ -70,6 +70,7 @@ impl<'de> Deserialize<'de> for NodeName {
 /// Who a certificate of our authority names. Its text form is the one URI in the certificate's subject alternative names;
 /// what the holder may do follows from it and from nothing else.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum CertificateName {
     /// `foghorn://controller`
     Controller,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use foghorn_client::link::{LinkConfig, TaskLink};
 use foghorn_multicast::{Epoch, KeyMaterial, SessionTag, Suite};
 use foghorn_transport::multicast::SessionTerms;
-use foghorn_transport::server::{MemberSays, MulticastLane};
+use foghorn_transport::server::{MemberRequest, MulticastLane};
 use foghorn_transport::{ClientOutcome, Hello, Identity, Listener, Request, Session, SessionKind, Source};
 use foghorn_types::{CertificateName, ChunkId, HostId, ManifestId, TaskId};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
@@ -227,7 +227,7 @@ type Misdeeds = tokio::sync::mpsc::Sender<Misdeed>;
 async fn take_in(mut lane: MulticastLane, store: Arc<Store>) {
     let offer = *store.multicast.lock().unwrap();
     if offer != Some(Offer::Silent) {
-        let _ = lane.told.refuse("the room is full").await;
+        let _ = lane.notices.refuse("the room is full").await;
         return;
     }
     let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -239,9 +239,9 @@ async fn take_in(mut lane: MulticastLane, store: Arc<Store>) {
         symbol_size: 1400,
         key,
     };
-    lane.told.joined(&terms).await.unwrap();
-    while let Some(Ok(said)) = lane.says.next().await {
-        if let MemberSays::Leave { reason } = said {
+    lane.notices.joined(&terms).await.unwrap();
+    while let Some(Ok(said)) = lane.requests.next().await {
+        if let MemberRequest::Leave { reason } = said {
             store.left.lock().unwrap().push(reason);
         }
     }

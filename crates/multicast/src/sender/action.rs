@@ -13,6 +13,7 @@ pub struct ReceiverId(pub u32);
 
 /// What the driver of a [`Sender`](crate::Sender) is to do.
 #[derive(PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum SenderAction<'a> {
     /// Seal it and send it to the group.
     Send(Packet<'a>),

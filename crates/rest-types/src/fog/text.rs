@@ -52,7 +52,9 @@ where
     let text = scalar(deserializer)?;
     match text.trim().trim_start_matches('0') {
         "" => Ok(None),
-        digits => digits.parse().map(Some).map_err(|error| de::Error::custom(format!("{text:?} is not an id: {error}"))),
+        digits => {
+            digits.parse().map(Some).map_err(|error| de::Error::custom(format!("{text:?} is not an id: {error}")))
+        }
     }
 }
 

@@ -49,6 +49,7 @@ pub struct FetchedChunk {
 
 /// What the agent answers for one chunk.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Fetched {
     /// The chunk, as the agent has it.
     Chunk(FetchedChunk),
@@ -121,6 +122,7 @@ pub struct StoreAcks {
 
 /// What became of chunks that were sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Ack {
     /// They survive a loss of power.
     Durable(Vec<ChunkId>),

@@ -10,6 +10,7 @@ use crate::wire::{AgentMessage, ClientMessage, cut, decode_agent_message, decode
 
 /// What the agent says to a receiver of a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum MulticastNews {
     /// The answer to joining: how to hear the session. Comes first, when the session is ready.
     Joined(SessionTerms),

@@ -13,6 +13,7 @@ const ADDRESSES_V6: &str = "/proc/net/if_inet6";
 
 /// How an interface is named.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum InterfaceChoice {
     /// As the system calls it: `eth0`.
     Name(String),

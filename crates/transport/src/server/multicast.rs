@@ -23,6 +23,7 @@ pub struct MulticastLane {
 
 /// What a receiver says after it has joined.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum MemberRequest {
     /// These chunks are right.
     Have(ChunkSet),
