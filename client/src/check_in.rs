@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64_MIME, BASE64URL_NOPAD};
 use foghorn_proto::http::{
-    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, ClientOrder, ORDER_PATH, Problem, TokenText,
+    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, ORDER_PATH, Order, Problem, TokenText,
 };
 use foghorn_transport::{Identity, IdentityError};
 use foghorn_types::{HostId, MacAddress};
@@ -85,7 +85,7 @@ pub struct CheckedIn {
     pub host: HostId,
     pub host_name: String,
     pub identity: Identity,
-    pub order: ClientOrder,
+    pub order: Order,
 }
 
 /// Checks in and waits for the order. `stop` ends the waiting between two exchanges.
@@ -208,7 +208,7 @@ fn wait_for_order(
     session: &str,
     once: bool,
     stop: &CancellationToken,
-) -> Result<ClientOrder, CheckInError> {
+) -> Result<Order, CheckInError> {
     let wait = if once { 0 } else { ORDER_WAIT };
     let url = format!("{base}{ORDER_PATH}?wait={wait}");
     loop {

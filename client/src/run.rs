@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foghorn_disk_layout::DirtyPolicy;
-use foghorn_proto::http::{ClientOrder, OrderKind};
+use foghorn_proto::http::{Order, OrderKind};
 use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
 use foghorn_types::TaskId;
 use tokio_util::sync::CancellationToken;
@@ -179,7 +179,7 @@ fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink,
 /// Does the work; returns the encoded manifest of a capture.
 async fn transfer(
     config: &RunConfig,
-    order: &ClientOrder,
+    order: &Order,
     link: &mut TaskLink,
     progress: Arc<Progress>,
     stop: CancellationToken,

@@ -11,7 +11,7 @@ pub const CA_PATH: &str = "/foghorn/v1/ca";
 pub const ENROL_PATH: &str = "/foghorn/v1/agents/enrol";
 /// `POST` [`CheckInRequest`] → [`CheckInResponse`].
 pub const CHECK_IN_PATH: &str = "/foghorn/v1/clients/check-in";
-/// `GET ?wait=SECONDS` with `Authorization: Bearer SESSION` → 200 [`ClientOrder`], 204 not yet, 410 [`Problem`] when the task has ended.
+/// `GET ?wait=SECONDS` with `Authorization: Bearer SESSION` → 200 [`Order`], 204 not yet, 410 [`Problem`] when the task has ended.
 pub const ORDER_PATH: &str = "/foghorn/v1/clients/order";
 /// Carries the W3C trace context (<https://www.w3.org/TR/trace-context/>).
 pub const TRACEPARENT: &str = "traceparent";
@@ -137,12 +137,12 @@ pub struct CheckInResponse {
     /// Bearer for [`ORDER_PATH`], good as long as the certificate.
     pub session: String,
     /// Absent while the task still waits for a storage node.
-    pub order: Option<ClientOrder>,
+    pub order: Option<Order>,
 }
 
 /// What the client is to do, and where.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ClientOrder {
+pub struct Order {
     pub task: TaskId,
     pub kind: OrderKind,
     pub image: ImageId,

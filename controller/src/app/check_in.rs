@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foghorn_lifecycle::{Outcome, TaskEvent, TaskState, TransitionError};
-use foghorn_proto::http::{BOOT_PREFIX, CheckInRequest, CheckInResponse, ClientOrder, OrderKind, Source};
+use foghorn_proto::http::{BOOT_PREFIX, CheckInRequest, CheckInResponse, Order, OrderKind, Source};
 use foghorn_types::{HostId, MacAddress, NodeName, TaskId, Timestamp};
 use tracing::info;
 
@@ -161,13 +161,13 @@ pub fn ended_because(run: &Run) -> Option<String> {
 
 /// What a client that has checked in is to do; `None` while no storage node is there for it.
 #[must_use]
-pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<ClientOrder> {
+pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     let node = run.node()?;
     let address = ctx.live.node(node).filter(|live| live.online)?.quic_address;
     let name: &NodeName = &tables.enrolled_nodes.get(node)?.name;
     let disk_rule =
         tables.of::<Host>().get(run.host.get()).map(|row| row.kernel_device.clone()).filter(|rule| !rule.is_empty());
-    Some(ClientOrder {
+    Some(Order {
         task: run.task,
         kind: match run.kind {
             RunKind::Deploy { manifest } => OrderKind::Deploy { manifest },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::engine::{BOTH, Engine};
-use super::fog_support::Server;
+use crate::fog_support::Server;
 use super::plugins::{drop_in, drop_in_example, get};
 use super::{count, host, id};
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::fog_support::Server;
+use crate::fog_support::Server;
 use super::host;
 
 /// Drops a plugin into the folder, or replaces it.
@@ -277,7 +277,7 @@ async fn a_host_inside_another_object_looks_like_the_host_itself() {
 #[tokio::test]
 async fn the_tag_of_a_changed_answer_is_that_of_its_bytes_and_of_the_stored_version() {
     let server = with_host().await;
-    let tag = |reply: &super::fog_support::Reply| reply.headers["etag"].to_str().unwrap().to_owned();
+    let tag = |reply: &crate::fog_support::Reply| reply.headers["etag"].to_str().unwrap().to_owned();
     let plain = tag(&server.call("GET", "/fog/host/1", Value::Null).await);
     drop_in(&server, "new", "fn API_GETTER() { this.data.x = 1; }").await;
     let one = tag(&server.call("GET", "/fog/host/1", Value::Null).await);
