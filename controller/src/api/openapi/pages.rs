@@ -1,55 +1,27 @@
 //! Swagger UI: its files come with the program, nothing is loaded from elsewhere.
 
-use std::collections::HashMap;
-use std::io::{Cursor, Read};
-use std::sync::LazyLock;
-
 use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
-use tracing::error;
-use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 
 const INDEX: &str = include_str!("pages/index.html");
 const START: &str = include_str!("pages/start.js");
 
-/// Files of Swagger UI that the page loads, with their types.
-const FILES: &[(&str, &str)] = &[
-    ("swagger-ui.css", "text/css; charset=utf-8"),
-    ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
-    ("favicon-32x32.png", "image/png"),
+/// Files of Swagger UI that the page loads, with their types and contents. `build.rs` unpacks them.
+const FILES: &[(&str, &str, &[u8])] = &[
+    ("swagger-ui.css", "text/css; charset=utf-8", include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css"))),
+    (
+        "swagger-ui-bundle.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js")),
+    ),
+    ("favicon-32x32.png", "image/png", include_bytes!(concat!(env!("OUT_DIR"), "/favicon-32x32.png"))),
 ];
 
 /// Scripts, styles and requests of this server only. Swagger UI sets styles on its elements and has its icons as data.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// Name → contents, unpacked at first use.
-static UNPACKED: LazyLock<HashMap<&'static str, Bytes>> = LazyLock::new(|| match unpack() {
-    Ok(files) => files,
-    Err(error) => {
-        error!(error = &error as &dyn std::error::Error, "the files of the pages under /docs cannot be unpacked");
-        HashMap::new()
-    }
-});
-
-fn unpack() -> zip::result::ZipResult<HashMap<&'static str, Bytes>> {
-    let mut archive = zip::ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED))?;
-    let names: Vec<String> =
-        archive.file_names().map(|name| name.map(|name| name.into_owned())).collect::<Result<_, _>>()?;
-    let mut files = HashMap::new();
-    for (file, _) in FILES {
-        let ending = format!("/dist/{file}");
-        let Some(name) = names.iter().find(|name| name.ends_with(&ending) && name.matches('/').count() == 2) else {
-            continue;
-        };
-        let mut contents = Vec::new();
-        archive.by_name(name)?.read_to_end(&mut contents)?;
-        files.insert(*file, Bytes::from(contents));
-    }
-    Ok(files)
-}
 
 /// Links in the page are relative, so it has to be under a folder.
 pub(super) async fn front() -> Redirect {
@@ -64,13 +36,9 @@ pub(super) async fn file(Path(name): Path<String>) -> Response {
     if name == "start.js" {
         return page("text/javascript; charset=utf-8", START.into());
     }
-    let Some((file, kind)) = FILES.iter().find(|(file, _)| *file == name) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let unpacked = tokio::task::spawn_blocking(|| UNPACKED.get(file).cloned()).await;
-    match unpacked {
-        Ok(Some(contents)) => page(kind, contents),
-        _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    match FILES.iter().find(|(file, ..)| *file == name) {
+        Some((_, kind, contents)) => page(kind, Bytes::from_static(contents)),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
@@ -92,12 +60,11 @@ mod tests {
 
     #[test]
     fn every_file_of_the_page_is_in_the_program() {
-        let files = unpack().unwrap();
-        for (file, _) in FILES {
-            assert!(files.get(file).is_some_and(|contents| !contents.is_empty()), "{file}");
+        for (file, _, contents) in FILES {
+            assert!(!contents.is_empty(), "{file}");
         }
         for linked in INDEX.split('"').filter_map(|text| text.strip_prefix("./")) {
-            assert!(linked == "start.js" || FILES.iter().any(|(file, _)| *file == linked), "{linked}");
+            assert!(linked == "start.js" || FILES.iter().any(|(file, ..)| *file == linked), "{linked}");
         }
     }
 }

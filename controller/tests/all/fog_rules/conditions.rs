@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::engine::{BOTH, Engine};
-use crate::fog_support::{Reply, Server};
 use crate::fog_rules::{count, host};
+use crate::fog_support::{Reply, Server};
 
 async fn ask(server: &Server, method: &str, path: &str, condition: (&str, &str), body: Value) -> Reply {
     let mut headers = server.tokens();

@@ -11,13 +11,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{BOTH, Engine, Kind};
-use crate::fog_support::Server;
 use crate::fog_rules::id;
+use crate::fog_support::Server;
 
 const CONTROLLERS: usize = 3;
 
 /// Three controllers; on etcd each with a client of its own.
-pub async fn controllers(engine: &Engine) -> Vec<Arc<Server>> {
+pub(crate) async fn controllers(engine: &Engine) -> Vec<Arc<Server>> {
     let mut servers = vec![Arc::new(Server::start_on(engine.store()).await)];
     while servers.len() < CONTROLLERS {
         let store = match engine.kind {

@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::fog_support::Server;
 use crate::fog_rules::host;
+use crate::fog_support::Server;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -6,8 +6,8 @@ use foghorn_controller::state::classes::GroupAssociation;
 use serde_json::{Value, json};
 
 use crate::engine::{BOTH, Engine};
-use crate::fog_support::{Reply, Server};
 use crate::fog_rules::{count, id, image};
+use crate::fog_support::{Reply, Server};
 
 const HOSTS: usize = 400;
 

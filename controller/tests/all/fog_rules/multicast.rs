@@ -11,10 +11,10 @@ use foghorn_types::{StorageNodeId, TaskId};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::fog_rules::contention::controllers;
 use crate::engine::{BOTH, Engine};
-use crate::fog_support::Server;
+use crate::fog_rules::contention::controllers;
 use crate::fog_rules::{count, host, image};
+use crate::fog_support::Server;
 
 /// Sessions of one host each; gives their tasks, which have the sessions' numbers.
 async fn sessions(server: &Server, how_many: u32) -> Vec<u32> {

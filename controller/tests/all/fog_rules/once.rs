@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{BOTH, Engine};
-use crate::fog_support::{Reply, Server};
 use crate::fog_rules::{count, host};
+use crate::fog_support::{Reply, Server};
 
 async fn post(server: &Server, path: &str, key: &str, body: Value) -> Reply {
     let mut headers = server.tokens();

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fog_support::{Reply, Server};
 use crate::fog_rules::host;
+use crate::fog_support::{Reply, Server};
 
 async fn get(server: &Server, path: &str) -> Reply {
     server.call("GET", path, Value::Null).await

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fog_support::Server;
 use crate::fog_rules::{count, host};
+use crate::fog_support::Server;
 
 async fn associations(server: &Server, class: &str, host: u32) -> Vec<(String, String)> {
     let list = server.call("GET", &format!("/fog/{class}association"), json!({"hostID": host})).await.json();

@@ -8,19 +8,19 @@ use crate::fog_support::Server;
 use super::host;
 
 /// Drops a plugin into the folder, or replaces it.
-pub async fn drop_in(server: &Server, name: &str, text: &str) {
+pub(crate) async fn drop_in(server: &Server, name: &str, text: &str) {
     std::fs::create_dir_all(&server.plugins_folder).unwrap();
     std::fs::write(server.plugins_folder.join(format!("{name}.rhai")), text).unwrap();
     server.plugins.reload().await;
 }
 
 /// A plugin of the documentation, as it is there.
-pub async fn drop_in_example(server: &Server, name: &str) {
+pub(crate) async fn drop_in_example(server: &Server, name: &str) {
     let path = format!("{}/../docs/plugins/{name}.rhai", env!("CARGO_MANIFEST_DIR"));
     drop_in(server, name, &std::fs::read_to_string(path).unwrap()).await;
 }
 
-pub async fn get(server: &Server, path: &str) -> Value {
+pub(crate) async fn get(server: &Server, path: &str) -> Value {
     let reply = server.call("GET", path, Value::Null).await;
     assert_eq!(reply.status, 200, "{path}: {}", reply.text);
     reply.json()

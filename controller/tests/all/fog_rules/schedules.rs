@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 use crate::engine::{BOTH, Engine};
-use crate::fog_support::Server;
 use crate::fog_rules::{count, host, id, image};
+use crate::fog_support::Server;
 
 async fn create(server: &Server, class: &str, body: Value) -> u32 {
     let reply = server.call("POST", &format!("/fog/{class}/create"), body).await;

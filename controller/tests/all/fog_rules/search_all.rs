@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fog_support::Server;
 use crate::fog_rules::host;
+use crate::fog_support::Server;
 
 #[tokio::test]
 async fn one_search_finds_objects_of_every_class() {

@@ -8,8 +8,8 @@ use foghorn_controller::store::{Op, Txn};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::fog_rules::count;
 use crate::engine::{BOTH, Engine};
+use crate::fog_rules::count;
 use crate::fog_support::Server;
 
 async fn set(server: &Server, id: u32, value: &str) -> u16 {

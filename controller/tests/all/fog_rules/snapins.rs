@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::engine::{BOTH, Engine};
-use crate::fog_support::Server;
 use crate::fog_rules::{count, host, id};
+use crate::fog_support::Server;
 
 async fn snapins(server: &Server, number: u32, host: u32) {
     for n in 0..number {

@@ -4,8 +4,8 @@ use foghorn_lifecycle::TaskEvent;
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 use serde_json::{Value, json};
 
-use crate::fog_support::Server;
 use crate::fog_rules::{count, host, image};
+use crate::fog_support::Server;
 
 #[tokio::test]
 async fn what_a_run_decides_cannot_be_edited() {

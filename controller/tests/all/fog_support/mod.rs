@@ -33,14 +33,14 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// A controller's REST side. Stops and cleans up when it is dropped.
-pub struct Server {
-    pub state: Arc<State>,
-    pub router: Router,
-    pub ctx: Arc<Ctx>,
-    pub first: FirstRun,
-    pub plugins: Arc<Plugins>,
+pub(crate) struct Server {
+    pub(crate) state: Arc<State>,
+    pub(crate) router: Router,
+    pub(crate) ctx: Arc<Ctx>,
+    pub(crate) first: FirstRun,
+    pub(crate) plugins: Arc<Plugins>,
     /// Where plugins are dropped; whoever changes it calls `plugins.reload()`.
-    pub plugins_folder: PathBuf,
+    pub(crate) plugins_folder: PathBuf,
     cancel: CancellationToken,
     _follower: JoinHandle<()>,
     _folder: tempfile::TempDir,
@@ -54,42 +54,42 @@ impl Drop for Server {
 
 /// What came back.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub content_type: String,
-    pub problem: String,
-    pub headers: HeaderMap,
-    pub bytes: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: String,
+    pub(crate) problem: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
     /// The body as text; what is no text is replaced.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Reply {
     /// A header as text, empty when it is absent.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The body as JSON, `null` when it is none.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(&folder.path().join("state.redb")).await.unwrap());
         Self::start_in(folder, store).await
     }
 
     /// On an engine that somebody else keeps.
-    pub async fn start_on(store: Arc<dyn Store>) -> Self {
+    pub(crate) async fn start_on(store: Arc<dyn Store>) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), store).await
     }
 
     /// One more controller on an engine that `self` was started on.
-    pub async fn beside(&self, store: Arc<dyn Store>) -> Self {
+    pub(crate) async fn beside(&self, store: Arc<dyn Store>) -> Self {
         Self::start_with(tempfile::tempdir().unwrap(), store, Some(self.first.clone())).await
     }
 
@@ -134,7 +134,7 @@ impl Server {
     }
 
     /// A request with any headers.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(String, String)], body: Vec<u8>) -> Reply {
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(String, String)], body: Vec<u8>) -> Reply {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(name, value);
@@ -150,13 +150,13 @@ impl Server {
     }
 
     /// The first run's tokens as headers, as they are.
-    pub fn tokens(&self) -> Vec<(String, String)> {
+    pub(crate) fn tokens(&self) -> Vec<(String, String)> {
         let token = |name: &str, token: &str| (name.to_owned(), token.to_owned());
         vec![token("fog-api-token", &self.first.api_token), token("fog-user-token", &self.first.user_token)]
     }
 
     /// The status of a request without a body, whose answer is not read: it may have no end.
-    pub async fn send_head(&self, method: &str, path: &str, headers: &[(String, String)]) -> u16 {
+    pub(crate) async fn send_head(&self, method: &str, path: &str, headers: &[(String, String)]) -> u16 {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(name, value);
@@ -165,7 +165,7 @@ impl Server {
     }
 
     /// A request with the first run's tokens, one raw and one in base64.
-    pub async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
         let headers = [
             ("fog-api-token".to_owned(), self.first.api_token.clone()),
             ("fog-user-token".to_owned(), BASE64.encode(self.first.user_token.as_bytes())),
@@ -175,7 +175,7 @@ impl Server {
     }
 
     /// A user with this role, and the headers with which it calls.
-    pub async fn user(&self, name: &str, role: Role) -> [(String, String); 2] {
+    pub(crate) async fn user(&self, name: &str, role: Role) -> [(String, String); 2] {
         let token = format!("{name}-token");
         let new =
             NewUser { name: name.to_owned(), password: "pw".to_owned(), token: token.clone(), api: true, kind: 0 };
@@ -191,7 +191,7 @@ impl Server {
     }
 
     /// Stores what a finished capture of the image stores. The capture itself is the end-to-end suite's business.
-    pub async fn give_content(&self, image: u32) {
+    pub(crate) async fn give_content(&self, image: u32) {
         let image = ImageId::new(image).unwrap();
         let content = ImageContent {
             image,

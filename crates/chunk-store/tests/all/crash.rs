@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::world::{chunk, chunks, small_packs};
 use foghorn_chunk_store::{Options, Store};
 use foghorn_types::ByteCount;
-use crate::world::{chunk, chunks, small_packs};
 
 const CHILD_DIR: &str = "FOGHORN_CHUNK_STORE_CRASH_DIR";
 const CHILD_FROM: &str = "FOGHORN_CHUNK_STORE_CRASH_FROM";

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::world::{self, chunk, chunks, image, manifest, small_packs, store};
 use bytes::Bytes;
 use foghorn_chunk_store::{
     ChunkProblem, NewChunk, OpenStoreError, Options, PutError, PutManifestError, ReadChunkError, Store,
 };
 use foghorn_types::{ByteCount, ChunkId};
-use crate::world::{self, chunk, chunks, image, manifest, small_packs, store};
 
 #[test]
 fn what_was_put_is_there_after_a_restart() {

@@ -1,9 +1,8 @@
 //! Used blocks of ext2/3/4 against dumpe2fs and partclone.
 
-
+use crate::support::{Image, assert_same, path_text, run};
 use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, read_volume};
 use foghorn_image::{ByteRange, ByteRanges, FileSystemKind};
-use crate::support::{Image, assert_same, path_text, run};
 
 const MIB: u64 = 1 << 20;
 

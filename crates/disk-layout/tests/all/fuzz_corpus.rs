@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+use crate::support::{Image, feed, path_text, run};
 use foghorn_disk_layout::{DirtyPolicy, ReadAt, read_layout, read_volume};
 use foghorn_types::SectorSize;
-use crate::support::{Image, feed, path_text, run};
 
 const MUTATIONS: u32 = 250;
 

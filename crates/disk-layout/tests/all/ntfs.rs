@@ -1,9 +1,8 @@
 //! Used clusters of NTFS against partclone and ntfsinfo.
 
-
+use crate::support::{Image, assert_same, path_text, run};
 use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, read_volume};
 use foghorn_image::{ByteRange, FileSystemKind};
-use crate::support::{Image, assert_same, path_text, run};
 
 const MIB: u64 = 1 << 20;
 

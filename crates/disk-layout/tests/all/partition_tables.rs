@@ -1,12 +1,11 @@
 //! Partition tables made and judged by sgdisk, sfdisk and fdisk.
 
-
 use std::process::Command;
 
+use crate::support::{Image, feed, path_text, run};
 use foghorn_disk_layout::{Layout, LayoutNote, ReadLayoutError, read_layout, render_gpt};
 use foghorn_image::{ByteRange, PartitionTable};
 use foghorn_types::{ByteCount, SectorSize};
-use crate::support::{Image, feed, path_text, run};
 
 const MIB: u64 = 1 << 20;
 const DISK: u64 = 64 * MIB;

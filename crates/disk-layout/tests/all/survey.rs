@@ -1,10 +1,9 @@
 //! A whole disk, as a capture sees it.
 
-
+use crate::support::{Image, path_text, run};
 use foghorn_disk_layout::{DirtyPolicy, ReadAt, survey_disk};
 use foghorn_image::{ByteRange, FileSystemKind};
 use foghorn_types::SectorSize;
-use crate::support::{Image, path_text, run};
 
 const MIB: u64 = 1 << 20;
 
