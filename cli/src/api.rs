@@ -25,16 +25,16 @@ pub struct Api {
     user_token: String,
 }
 
-/// Why a request did not do what it should.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    #[error("the certificate authority of this server cannot be read")]
+    #[error("could not read the certificate authority of this server")]
     Authority(#[source] ureq::Error),
     #[error("could not reach {server}")]
     Unreachable { server: String, source: ureq::Error },
-    #[error("{server} refused the tokens")]
+    #[error("{server} did not accept the tokens")]
     Credentials { server: String },
-    /// The tokens are right, the role is not, or there were too many attempts.
+    /// The tokens are valid, but the role is insufficient, or there were too many attempts.
     #[error("{0}")]
     Forbidden(String),
     #[error("{0}")]
@@ -45,7 +45,7 @@ pub enum ApiError {
     Invalid(String),
     #[error("the server answered {status} to {request}: {message}")]
     Server { status: u16, request: String, message: String },
-    #[error("the answer to {request} cannot be read")]
+    #[error("could not read the answer to {request}")]
     Answer { request: String, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
@@ -58,17 +58,18 @@ impl From<ApiError> for Failure {
                 Some("the server's certificate was not accepted: log in with --ca FILE or --ca-fingerprint SHA"),
             ),
             ApiError::Unreachable { .. } => {
-                (Exit::Failed, Some("check the address and that the server runs; `foghorn doctor` tells more"))
+                (Exit::Failed, Some("check the address and that the server is running; `foghorn doctor` shows details"))
             }
             ApiError::Credentials { .. } => (Exit::Refused, Some("run `foghorn login` with valid tokens")),
             ApiError::Forbidden(_) => (Exit::Refused, None),
             ApiError::NotFound(_) => (Exit::NotFound, None),
-            ApiError::Conflict(_) => {
-                (Exit::Conflict, Some("see what is there with `list` and `task list --active`, then choose or wait"))
-            }
+            ApiError::Conflict(_) => (
+                Exit::Conflict,
+                Some("see `list` and `task list --active` for what exists, then choose another name or wait"),
+            ),
             ApiError::Invalid(_) => (Exit::Usage, None),
-            ApiError::Server { .. } => (Exit::Failed, Some("the server's log says more")),
-            ApiError::Answer { .. } => (Exit::Failed, Some("client and server may be of different versions")),
+            ApiError::Server { .. } => (Exit::Failed, Some("see the server's log")),
+            ApiError::Answer { .. } => (Exit::Failed, Some("client and server may have different versions")),
         };
         let failure = Failure::new(exit, error.to_string());
         let failure = match std::error::Error::source(&error) {
@@ -88,7 +89,7 @@ impl From<ApiError> for Failure {
 
 impl Api {
     /// # Errors
-    /// When the context's authority is no certificate.
+    /// When the authority in the context is not a certificate.
     pub fn new(context: &Context) -> Result<Self, ApiError> {
         let roots = match &context.ca_pem {
             Some(pem) => RootCerts::Specific(Arc::new(certificates(pem).map_err(ApiError::Authority)?)),
@@ -116,13 +117,13 @@ impl Api {
         self.list_at(&format!("/fog/{}", T::CLASS), None)
     }
 
-    /// The list at `path`, filtered by the fields of `filter` as FOG does it: a body with a GET.
+    /// The list at `path`, filtered by the fields of `filter` as in FOG: a GET with a body.
     pub fn list_at<T: FogObject>(&self, path: &str, filter: Option<Value>) -> Result<Vec<Row<T>>, ApiError> {
         let body = self.value("GET", path, filter.as_ref())?;
         read_list(body).map_err(|source| unreadable("GET", path, source))
     }
 
-    /// One object, or `None` when there is none with this number.
+    /// One object, or `None` when there is no object with this id.
     pub fn one<T: FogObject>(&self, number: u32) -> Result<Option<Row<T>>, ApiError> {
         let path = format!("/fog/{}/{number}", T::CLASS);
         match self.value("GET", &path, None::<&Value>) {
@@ -132,14 +133,14 @@ impl Api {
         }
     }
 
-    /// Creates an object and gives it back as the server stored it.
+    /// Creates an object and returns it as the server stored it.
     pub fn create<T: FogObject>(&self, body: &impl Serialize) -> Result<Row<T>, ApiError> {
         let path = format!("/fog/{}/create", T::CLASS);
         let stored = self.value("POST", &path, Some(body))?;
         read_one(stored).map_err(|source: ReadListError| unreadable("POST", &path, source))
     }
 
-    /// Changes the fields that `body` has.
+    /// Changes the fields that are in `body`.
     pub fn edit<T: FogObject>(&self, number: u32, body: &impl Serialize) -> Result<Row<T>, ApiError> {
         let path = format!("/fog/{}/{number}/edit", T::CLASS);
         let stored = self.value("PUT", &path, Some(body))?;
@@ -150,7 +151,7 @@ impl Api {
         self.text("DELETE", &format!("/fog/{}/{number}/delete", T::CLASS), None::<&Value>).map(drop)
     }
 
-    /// A native route with a typed answer.
+    /// A request to a native route with a typed answer.
     pub fn native<T: DeserializeOwned>(
         &self,
         method: &'static str,
@@ -200,7 +201,7 @@ impl Api {
         if (200..300).contains(&status) { Ok(text) } else { Err(self.refusal(status, method, path, &text)) }
     }
 
-    /// What the server's clock says, in the form of HTTP.
+    /// The time of the server's clock, as an HTTP date.
     pub fn date(&self) -> Result<Option<String>, ApiError> {
         let unreachable = |source| ApiError::Unreachable { server: self.base.clone(), source };
         let response = self.agent.get(format!("{}/healthz", self.base)).call().map_err(unreachable)?;
@@ -217,7 +218,7 @@ impl Api {
     }
 }
 
-/// Whether the connection failed because of the server's certificate. A handshake's error comes as one of input and output.
+/// Whether the connection failed because of the server's certificate. Errors of the handshake are reported as I/O errors.
 fn is_distrust(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
@@ -226,7 +227,7 @@ fn is_distrust(error: &ureq::Error) -> bool {
     }
 }
 
-/// FOG's statuses do not tell a conflict from a crash; its few fixed sentences do.
+/// FOG's statuses do not distinguish a conflict from a crash; its few fixed sentences do.
 fn classify(status: u16, said: Option<String>, request: &str, server: &str) -> ApiError {
     let message = said.unwrap_or_else(|| "no reason was given".to_owned());
     let lower = message.to_lowercase();
@@ -244,7 +245,7 @@ fn classify(status: u16, said: Option<String>, request: &str, server: &str) -> A
         403 if lower.contains("needs the role") || lower.contains("turned off") => {
             ApiError::Forbidden(format!("the server refused {request}: {message}"))
         }
-        302 => ApiError::Forbidden("the API is turned off: `foghorn api on` switches it on".to_owned()),
+        302 => ApiError::Forbidden("the API is turned off: `foghorn api on` turns it on".to_owned()),
         429 => ApiError::Forbidden(format!("the server refused {request}: {message}")),
         401 | 403 => ApiError::Credentials { server: server.to_owned() },
         404 => ApiError::NotFound(format!("the server does not know {request}: {message}")),
@@ -259,7 +260,7 @@ fn unreadable(method: &str, path: &str, source: impl Into<Box<dyn std::error::Er
     ApiError::Answer { request: format!("{method} {path}"), source: source.into() }
 }
 
-/// An agent that gives every request an end.
+/// An HTTP agent with a time limit for every request.
 pub(crate) fn agent(tls: TlsConfig) -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -273,7 +274,7 @@ pub(crate) fn agent(tls: TlsConfig) -> ureq::Agent {
         .into()
 }
 
-/// All certificates of a PEM text.
+/// All certificates in a PEM text.
 pub(crate) fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, ureq::Error> {
     let mut found = Vec::new();
     for item in parse_pem(pem.as_bytes()) {

@@ -28,7 +28,7 @@ Example:
   foghorn login --server https://fog.example.org:8443 --ca-fingerprint SHA
   foghorn image deploy win11 --group lab --wait
 
-Objects are given by name or id; `id:7` and `name:7` say which.
+Objects are given by name or id; `id:7` and `name:7` are unambiguous.
 ";
 
 /// Image fleets of computers: capture a disk once, deploy it to one machine or hundreds.
@@ -42,29 +42,29 @@ Objects are given by name or id; `id:7` and `name:7` say which.
 pub struct Cli {
     #[command(flatten)]
     pub connection: ConnectionArgs,
-    /// Shape of the output
+    /// Output format
     #[arg(short, long, global = true, value_enum, default_value_t)]
     pub output: Format,
-    /// Print ids and results only
+    /// Print only ids and results
     #[arg(short, long, global = true)]
     pub quiet: bool,
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// The words of the short help, and the exit codes.
+/// The text of the short help, and the exit codes.
 fn long_help() -> String {
     format!("{HELP}\n{EXIT_CODES}")
 }
 
 #[derive(Subcommand, Debug)]
 pub enum Verb {
-    /// Check a server and its tokens and keep them as a context
+    /// Check a server and its tokens and store them as a context
     #[command(
         after_help = "Example:\n  printf '%s\\n' \"$API_TOKEN\" \"$USER_TOKEN\" | foghorn login --server https://fog.example.org:8443 --ca-fingerprint SHA"
     )]
     Login(LoginArgs),
-    /// Contexts: the servers that we have logged in to
+    /// Contexts: the servers with stored logins
     #[command(subcommand, after_help = "Example:\n  foghorn context use branch-office")]
     Context(ContextCommand),
     /// Hosts: the machines that are imaged
@@ -79,10 +79,10 @@ pub enum Verb {
     /// Snapins: programs that hosts run, and their files
     #[command(subcommand, after_help = "Example:\n  foghorn snapin upload 3 ./7z2409-x64.msi")]
     Snapin(SnapinCommand),
-    /// Storage nodes: where images are kept
+    /// Storage nodes: where images are stored
     #[command(subcommand, after_help = "Example:\n  foghorn node join-token north")]
     Node(NodeCommand),
-    /// Tasks: what is being done
+    /// Tasks: list, show, cancel, wait
     #[command(subcommand, after_help = "Example:\n  foghorn task list --active")]
     Task(TaskCommand),
     /// Multicast sessions: deploys to several hosts that share a stream
@@ -91,13 +91,13 @@ pub enum Verb {
     /// Users of the API: roles, passwords, tokens
     #[command(subcommand, after_help = "Example:\n  foghorn user add anna --role operator")]
     User(UserCommand),
-    /// The REST API as a whole: switch and token
+    /// The REST API as a whole: turn it on or off, replace its token
     #[command(subcommand, after_help = "Example:\n  foghorn api status")]
     Api(ApiCommand),
-    /// Show who changed what, the newest first
+    /// Show who changed what, newest first
     #[command(after_help = "Example:\n  foghorn audit --class host --id 7 --since 48h")]
     Audit(AuditArgs),
-    /// Scheduled tasks: what happens later
+    /// Scheduled tasks
     #[command(subcommand, after_help = "Example:\n  foghorn schedule list")]
     Schedule(ScheduleCommand),
     /// Wake hosts over the network, through the agents at their site
@@ -106,13 +106,13 @@ pub enum Verb {
         #[arg(required = true)]
         hosts: Vec<String>,
     },
-    /// Check the server, the connection to it and its storage, and say what to do about what is wrong
+    /// Check the server, the connection to it and its storage, and say how to solve problems
     #[command(after_help = "Example:\n  foghorn doctor")]
     Doctor,
-    /// Run a whole site in one process: controller, embedded store and one storage node
+    /// Run a complete site in one process: controller, embedded store and one storage node
     #[command(after_help = "Example:\n  foghorn serve --state-dir /var/lib/foghorn --listen 10.0.0.2:8443")]
     Serve(ServeArgs),
-    /// Capture a disk and deploy it to three others on this machine, through every real part, and check the result
+    /// Capture a disk and deploy it to three others on this machine, with all real components, and check the result
     #[command(after_help = "Example:\n  foghorn demo --keep")]
     Demo(DemoArgs),
     /// Print the completion script of a shell

@@ -1,10 +1,10 @@
-//! Asking before something is lost.
+//! Asking for confirmation before data is lost.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::exit::{Exit, Failure};
 
-/// Tells what will be lost, line by line, and asks; `--yes` skips the question.
+/// Lists what will be lost, line by line, and asks; `--yes` skips the question.
 ///
 /// # Errors
 /// [`Exit::Refused`] when the answer is not yes, or when there is no terminal to ask on.
@@ -16,11 +16,14 @@ pub fn confirm(yes: bool, losses: &[String], question: &str) -> Result<(), Failu
         eprintln!("{loss}");
     }
     if !io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Refused, "this destroys data and nobody can be asked here")
-            .advise("say --yes if that is what you want"));
+        return Err(Failure::new(
+            Exit::Refused,
+            "this destroys data and needs a confirmation, but there is no terminal to ask on",
+        )
+        .advise("use --yes to confirm"));
     }
     eprint!("{question} [y/N] ");
-    // The answer decides, whether or not the question could be shown.
+    // The answer counts, whether or not the question could be shown.
     let _ = io::stderr().flush();
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);

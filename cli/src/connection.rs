@@ -1,4 +1,4 @@
-//! Which server a command talks to: flags and environment over the context file.
+//! Which server a command uses: flags and environment take precedence over the context file.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ pub struct ConnectionArgs {
     /// Context to use instead of the current one
     #[arg(long, global = true, env = "FOGHORN_CONTEXT", value_name = "NAME", help_heading = "Connection")]
     pub context: Option<String>,
-    /// Server to talk to, such as `https://fog.example.org:8443`
+    /// URL of the server, such as `https://fog.example.org:8443`
     #[arg(long, global = true, env = "FOGHORN_SERVER", value_name = "URL", help_heading = "Connection")]
     pub server: Option<String>,
     /// Certificate authority of the server, as a PEM file
@@ -47,7 +47,7 @@ impl From<ContextError> for Failure {
             ContextError::Parse { .. } => Some("correct the file, or remove it and log in again".to_owned()),
             _ => None,
         };
-        let failure = Failure::new(Exit::Failed, "the stored connections cannot be used").caused_by(error);
+        let failure = Failure::new(Exit::Failed, "could not use the stored contexts").caused_by(error);
         match advice {
             Some(advice) => failure.advise(advice),
             None => failure,
@@ -56,18 +56,18 @@ impl From<ContextError> for Failure {
 }
 
 impl ConnectionArgs {
-    /// The connection that these flags, the environment and the context file add up to.
+    /// The connection that results from these flags, the environment and the context file.
     ///
     /// # Errors
-    /// When no server is known or a token is missing.
+    /// When no server is set or a token is missing.
     pub fn resolve(&self) -> Result<Context, Failure> {
         let stored = self.stored()?;
         let server = self.server.clone().or_else(|| stored.as_ref().map(|context| context.server.clone()));
         let server = server.ok_or_else(|| {
-            Failure::usage("no server is known").advise("run `foghorn login --server URL`, or set FOGHORN_SERVER")
+            Failure::usage("no server is set").advise("run `foghorn login --server URL`, or set FOGHORN_SERVER")
         })?;
         let server = normal_url(&server)?;
-        // Tokens and authority belong to a server: those of the context are not sent to another one.
+        // Tokens and authority belong to one server: those of the context are not sent to another server.
         let stored = stored.filter(|context| context.server == server);
         let ca_pem = match &self.ca {
             Some(path) => Some(read_ca(path)?),
@@ -75,7 +75,7 @@ impl ConnectionArgs {
         };
         let token = |flag: &Option<String>, kept: Option<String>, name: &str| {
             flag.clone().or(kept).ok_or_else(|| {
-                Failure::usage(format!("no {name} token is known for {server}"))
+                Failure::usage(format!("no {name} token is set for {server}"))
                     .advise("run `foghorn login`, or set FOGHORN_API_TOKEN and FOGHORN_USER_TOKEN")
             })
         };
@@ -90,13 +90,13 @@ impl ConnectionArgs {
     /// A client for the resolved connection.
     ///
     /// # Errors
-    /// As [`Self::resolve`], and when the authority is no certificate.
+    /// As [`Self::resolve`], and when the authority is not a certificate.
     pub fn api(&self) -> Result<Api, Failure> {
         Ok(Api::new(&self.resolve()?)?)
     }
 
     fn stored(&self) -> Result<Option<Context>, Failure> {
-        // With everything given there is no need for a file, nor for a home to keep it in.
+        // When everything is given, neither a file nor a home directory is needed.
         if self.context.is_none() && self.server.is_some() && self.api_token.is_some() && self.user_token.is_some() {
             return Ok(None);
         }
@@ -118,23 +118,24 @@ pub(crate) fn read_ca(path: &std::path::Path) -> Result<String, Failure> {
         Failure::usage(format!("could not read the certificate authority {}", path.display())).caused_by(error)
     })?;
     ureq::tls::Certificate::from_pem(text.as_bytes())
-        .map_err(|error| Failure::usage(format!("{} holds no certificate in PEM", path.display())).caused_by(error))?;
+        .map_err(|error| Failure::usage(format!("{} contains no PEM certificate", path.display())).caused_by(error))?;
     Ok(text)
 }
 
-/// The base of a server: a scheme and an authority, nothing behind them.
+/// The base URL of a server: a scheme, a host and a port, nothing after them.
 pub(crate) fn normal_url(text: &str) -> Result<String, Failure> {
-    let refuse = |why| Failure::usage(format!("{text:?} is no server: {why}")).advise("give https://HOST:PORT");
+    let refuse =
+        |why| Failure::usage(format!("{text:?} is not a valid server URL: {why}")).advise("give https://HOST:PORT");
     let trimmed = text.trim().trim_end_matches('/');
     let rest = trimmed
         .strip_prefix("https://")
         .or_else(|| trimmed.strip_prefix("http://"))
-        .ok_or_else(|| refuse("it has no https:// in front"))?;
+        .ok_or_else(|| refuse("it does not start with https://"))?;
     if rest.is_empty() || rest.contains(['/', '?', '#', '@', ' ']) {
-        return Err(refuse("only a host and a port belong there"));
+        return Err(refuse("only a host and a port are allowed after the scheme"));
     }
     if trimmed.starts_with("http://") && !is_loopback(rest) {
-        return Err(refuse("plain http would show the tokens to the network; it is allowed to this machine only"));
+        return Err(refuse("plain http would expose the tokens to the network; it is allowed for this machine only"));
     }
     Ok(trimmed.to_owned())
 }

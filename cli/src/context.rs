@@ -1,4 +1,4 @@
-//! The context file: which servers there are and how to talk to them.
+//! The context file: the known servers and how to connect to them.
 //!
 //! It holds tokens, so it is written with mode 0600 and replaced atomically. Environment variables override what it says,
 //! for scripts that must leave no file behind.
@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Everything that is needed to talk to one server.
+/// Everything that is needed to connect to one server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Context {
-    /// Such as `https://fog.example.org:8443`, without a slash at the end.
+    /// Such as `https://fog.example.org:8443`, without a trailing slash.
     pub server: String,
-    /// The authority that signed the server's certificate, as PEM. Without it the public authorities decide.
+    /// The authority that signed the server's certificate, as PEM. Without it the public authorities are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
     pub api_token: String,
@@ -36,13 +36,13 @@ pub struct Contexts {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
-    #[error("there is no place for the context file: neither XDG_CONFIG_HOME nor HOME is set")]
+    #[error("could not determine the path of the context file: neither XDG_CONFIG_HOME nor HOME is set")]
     NoHome,
     #[error("could not read the context file {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("the context file {} is not as expected", path.display())]
+    #[error("the context file {} is invalid", path.display())]
     Parse { path: PathBuf, source: Box<toml::de::Error> },
-    #[error("the context file {} can be read by others; it holds tokens", path.display())]
+    #[error("the context file {} can be read by other users, but it contains tokens", path.display())]
     TooOpen { path: PathBuf },
     #[error("could not write the context file {}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
@@ -51,7 +51,7 @@ pub enum ContextError {
 /// Where the file is: `$FOGHORN_CONTEXTS`, else `foghorn/contexts.toml` in the XDG configuration folder.
 ///
 /// # Errors
-/// When the environment names no home at all.
+/// When the environment contains neither variable.
 pub fn default_path() -> Result<PathBuf, ContextError> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(path) = set("FOGHORN_CONTEXTS") {
@@ -65,7 +65,7 @@ impl Contexts {
     /// Reads the file; a missing one is empty.
     ///
     /// # Errors
-    /// When it cannot be read, is open to others, or has a key that we do not know.
+    /// When it cannot be read, is readable by others, or has an unknown key.
     pub fn load(path: &Path) -> Result<Self, ContextError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -82,7 +82,7 @@ impl Contexts {
         toml::from_str(&text).map_err(|source| ContextError::Parse { path: path.to_owned(), source: Box::new(source) })
     }
 
-    /// Replaces the file as a whole: a crash leaves the old one or the new one.
+    /// Replaces the file atomically: after a crash there is either the old or the new one.
     ///
     /// # Errors
     /// When the folder or the file cannot be written.
@@ -95,7 +95,7 @@ impl Contexts {
         let next = path.with_extension(format!("new-{}", std::process::id()));
         let written = write_private(&next, text.as_bytes()).and_then(|()| std::fs::rename(&next, path));
         written.map_err(|source| {
-            // Best effort: the error that matters is the one that is returned.
+            // Best effort: the error that matters is the one returned below.
             let _ = std::fs::remove_file(&next);
             failed(source)
         })

@@ -1,4 +1,4 @@
-//! How the program ends: one number per kind of outcome, and a message that says what happened, to what, and what to do.
+//! How the program ends: an exit code per kind of result, and a message that says what failed, for what, and what to do.
 
 use std::error::Error;
 use std::fmt;
@@ -10,12 +10,12 @@ pub enum Exit {
     Ok = 0,
     Failed = 1,
     Usage = 2,
-    /// Some of several things worked and some did not.
+    /// Some of several operations succeeded and some failed.
     Partly = 3,
     NotFound = 4,
     /// Credentials, a missing confirmation, or a rule that forbids it.
     Refused = 5,
-    /// A name is taken, a host is busy.
+    /// A name is in use, a host is busy.
     Conflict = 6,
 }
 
@@ -25,11 +25,11 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What the help says about exit codes.
+/// The exit codes in the help.
 pub const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failed, 2 usage, 3 partly failed, 4 not found, 5 refused, 6 conflict";
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
@@ -62,7 +62,7 @@ impl Failure {
         self
     }
 
-    /// The message with its causes in one line and without the advice, for a place that gives its own.
+    /// The message with its causes in one line and without the advice, for callers with advice of their own.
     #[must_use]
     pub fn in_one_line(&self) -> String {
         let mut text = self.what.clone();
@@ -98,7 +98,7 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
-/// How several like things ended together: all, some or none of them worked.
+/// The combined result of several operations: all, some or none of them succeeded.
 #[must_use]
 pub fn of_many(worked: usize, failed: usize) -> Exit {
     match (worked, failed) {

@@ -1,4 +1,4 @@
-//! Objects by name or number, as people give them on the command line.
+//! Finds objects by name or id, as given on the command line.
 
 use foghorn_rest_types::fog::{FogObject, Row};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
 
-/// How an argument names an object.
+/// How an argument identifies an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Reference<'a> {
     Number(u32),
@@ -20,13 +20,13 @@ fn parse(text: &str) -> Result<Reference<'_>, Failure> {
     if let Some(digits) = text.strip_prefix("id:") {
         return number(digits)
             .map(Reference::Number)
-            .ok_or_else(|| Failure::usage(format!("{digits:?} is no id: ids are numbers from 1")));
+            .ok_or_else(|| Failure::usage(format!("{digits:?} is not an id: ids are numbers from 1")));
     }
     if let Some(name) = text.strip_prefix("name:") {
         return Ok(Reference::Name(name));
     }
     if text.trim().is_empty() {
-        return Err(Failure::usage("an empty name names nothing"));
+        return Err(Failure::usage("the name is empty"));
     }
     Ok(match number(text) {
         Some(number) => Reference::Either(number, text),
@@ -34,10 +34,10 @@ fn parse(text: &str) -> Result<Reference<'_>, Failure> {
     })
 }
 
-/// The one object that `text` names: by number, or by its exact name (upper and lower case are one, as in FOG).
+/// The one object that `text` identifies: by id, or by its exact name (case is ignored, as in FOG).
 ///
 /// # Errors
-/// [`Exit::NotFound`] when there is none, [`Exit::Usage`] when the text fits two.
+/// [`Exit::NotFound`] when there is none, [`Exit::Usage`] when the text matches two.
 pub fn find<T: FogObject>(api: &Api, text: &str) -> Result<Row<T>, Failure> {
     let found = match parse(text)? {
         Reference::Number(number) => api.one(number)?.into_iter().collect(),
@@ -65,13 +65,13 @@ fn only<T: FogObject>(mut found: Vec<Row<T>>, text: &str) -> Result<Row<T>, Fail
             // The command is the last word of the class: `node` for storage nodes.
             let command = T::NOUN.rsplit(' ').next().unwrap_or(T::NOUN);
             Err(Failure::new(Exit::NotFound, format!("there is no {} {text:?}", T::NOUN))
-                .advise(format!("`foghorn {command} list` shows those there are")))
+                .advise(format!("`foghorn {command} list` shows the existing ones")))
         }
         _ => {
             let seen: Vec<String> =
                 found.iter().map(|row| format!("{} ({})", row.view.name(), row.view.number())).collect();
-            Err(Failure::usage(format!("{text:?} fits several: {}", seen.join(", ")))
-                .advise("say id:NUMBER or name:NAME"))
+            Err(Failure::usage(format!("{text:?} matches several: {}", seen.join(", ")))
+                .advise("use id:NUMBER or name:NAME"))
         }
     }
 }

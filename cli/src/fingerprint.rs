@@ -1,4 +1,4 @@
-//! The SHA-256 of a certificate authority, by which people and tokens name it.
+//! The SHA-256 of a certificate authority, which identifies it for users and in tokens.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use ureq::tls::Certificate;
 pub struct Fingerprint([u8; 32]);
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no SHA-256: expected 64 hexadecimal digits (colons allowed) or 43 characters of base64url")]
+#[error("{0:?} is not a SHA-256: expected 64 hexadecimal digits (colons allowed) or 43 characters of base64url")]
 pub struct ParseFingerprintError(String);
 
 impl Fingerprint {
@@ -27,7 +27,7 @@ impl Fingerprint {
 impl FromStr for Fingerprint {
     type Err = ParseFingerprintError;
 
-    /// Takes what `foghorn serve` and tokens show (base64url) and what `openssl x509 -fingerprint -sha256` shows (hex).
+    /// Accepts the form of `foghorn serve` and of tokens (base64url) and that of `openssl x509 -fingerprint -sha256` (hex).
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain: String = text.trim().chars().filter(|c| *c != ':').collect();
         let decoded = if plain.len() == 64 {

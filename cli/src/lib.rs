@@ -1,10 +1,10 @@
-//! `foghorn`, the program that people install.
+//! `foghorn`, the program that users install.
 //!
-//! Every command but two talks REST and nothing else: what it can do, a script can do with `curl`. The two are
+//! Every command except two uses only the REST API: what it can do, a script can do with `curl`. The two are
 //! [`serve`], which runs a controller and a storage node in this process, and [`demo`], which starts `serve` and real
-//! clients as children and shows the whole path.
+//! clients as child processes and shows a complete capture and deploy.
 //!
-//! Results go to standard output, words for people and progress to standard error. How a command ended is its exit code
+//! Results are written to standard output, messages and progress to standard error. The result is in the exit code
 //! ([`exit::Exit`]), which scripts may rely on.
 
 pub mod api;
@@ -27,10 +27,10 @@ use exit::{Exit, Failure};
 use output::Output;
 use verbs::Session;
 
-/// Does what the command line asks.
+/// Runs the command that the command line contains.
 ///
 /// # Errors
-/// With the exit code and the words for it.
+/// With the exit code and the message for it.
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
     let output = Output { format: cli.output, quiet: cli.quiet };
     let session = Session { connection: cli.connection, output };

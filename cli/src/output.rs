@@ -1,4 +1,4 @@
-//! What goes to standard output: tables for people, JSON and YAML for programs. Messages go to standard error.
+//! Writes to standard output: tables for people, JSON and YAML for programs. Messages go to standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
 
-/// Shape of the output.
+/// Output format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
 pub enum Format {
     /// Columns for people
     #[default]
     Table,
-    /// The objects as the API gives them
+    /// The objects as the API returns them
     Json,
     /// The same as YAML
     Yaml,
@@ -23,12 +23,12 @@ pub enum Format {
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     pub format: Format,
-    /// Only ids and results, no words around them.
+    /// Print only ids and results, no messages.
     pub quiet: bool,
 }
 
 impl Output {
-    /// Tables may say more than the API's objects do; JSON, YAML and ids may not.
+    /// Tables may contain more than the API's objects; JSON, YAML and ids may not.
     #[must_use]
     pub fn is_for_people(self) -> bool {
         self.format == Format::Table && !self.quiet
@@ -50,12 +50,12 @@ impl Table {
 
     /// Adds a row; the first cell is the id that `--quiet` prints.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        // A line break or a control character in a name must not make a second row or move the cursor.
+        // A line break or a control character in a name must not start a second row or move the cursor.
         let clean = |cell: String| cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         self.rows.push(cells.into_iter().map(clean).collect());
     }
 
-    /// Columns two blanks apart, as wide as they need to be, nothing at the ends of lines.
+    /// Columns separated by two spaces, as wide as needed, without trailing spaces.
     #[must_use]
     pub fn render(&self) -> String {
         let width = |column: usize| {
@@ -81,7 +81,7 @@ impl Table {
 }
 
 impl Output {
-    /// Prints `table` or `value`, as the flags ask.
+    /// Prints `table` or `value`, depending on the flags.
     ///
     /// # Errors
     /// When standard output cannot be written.
@@ -94,7 +94,7 @@ impl Output {
         print(&text)
     }
 
-    /// Prints one object: its fields one below the other as a table, whole as JSON or YAML.
+    /// Prints one object: as a table with one field per line, or as JSON or YAML.
     ///
     /// # Errors
     /// As [`Self::show`].
@@ -114,7 +114,7 @@ impl Output {
         print(&table.render())
     }
 
-    /// One word to be used further, such as a token, or the object it came in.
+    /// Prints a single value for further use, such as a token, or the object that contains it.
     ///
     /// # Errors
     /// As [`Self::show`].
@@ -125,7 +125,7 @@ impl Output {
         }
     }
 
-    /// A remark for people; nothing for programs or with `--quiet`.
+    /// Prints a message for people; nothing for programs or with `--quiet`.
     pub fn say(&self, text: &str) {
         if !self.quiet && self.format == Format::Table {
             eprintln!("{text}");
@@ -134,7 +134,7 @@ impl Output {
 
     fn structured(&self, value: &impl Serialize) -> Result<String, Failure> {
         let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Failure::new(Exit::Failed, "the result cannot be printed in this format").caused_by(error)
+            Failure::new(Exit::Failed, "could not print the result in this format").caused_by(error)
         };
         match self.format {
             Format::Yaml => serde_yaml_ng::to_string(value).map_err(|error| broken(error.into())),
@@ -145,11 +145,11 @@ impl Output {
     }
 }
 
-/// A field as one cell; embedded objects only where they are small enough to mean something in one line.
+/// A field as one cell; embedded objects only when they are small enough for one line.
 fn cell(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
-        // FOG's zero date is "never", and its icons are for its own pages.
+        // FOG's zero date means "never", and its icons are for its own pages.
         Value::String(text) if text.is_empty() || text.starts_with("0000-00-00") || text.starts_with('<') => None,
         Value::String(text) => Some(text.clone()),
         Value::Array(items) => {
@@ -161,7 +161,7 @@ fn cell(value: &Value) -> Option<String> {
     }
 }
 
-/// Writes to standard output; a reader that went away (`| head`) is a quiet end, not a failure.
+/// Writes to standard output; a closed pipe (`| head`) is a normal end, not a failure.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -172,13 +172,13 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Whether standard error may carry colour and bars.
+/// Whether standard error may contain colour and progress bars.
 #[must_use]
 pub fn is_decorated() -> bool {
     io::stderr().is_terminal() && !no_colour()
 }
 
-/// <https://no-color.org>: any value but the empty one.
+/// <https://no-color.org>: any value except the empty one.
 #[must_use]
 pub fn no_colour() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())

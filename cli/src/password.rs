@@ -21,10 +21,10 @@ pub struct PasswordArgs {
 }
 
 impl PasswordArgs {
-    /// The new password; asked for twice when no flag names a source.
+    /// The new password; read twice from the terminal when no flag sets a source.
     ///
     /// # Errors
-    /// When there is none, the two do not agree, or there is no terminal to ask on.
+    /// When there is none, the two entries differ, or there is no terminal to ask on.
     pub fn read(&self) -> Result<String, Failure> {
         if let Some(path) = &self.password_file {
             return from_file(path);
@@ -33,11 +33,11 @@ impl PasswordArgs {
             return line(io::stdin().lock());
         }
         if !io::stdin().is_terminal() {
-            return Err(Failure::new(Exit::Refused, "there is no terminal to ask for the password on")
-                .advise("give --password-stdin or --password-file FILE"));
+            return Err(Failure::new(Exit::Refused, "the password cannot be read, because there is no terminal")
+                .advise("use --password-stdin or --password-file FILE"));
         }
         let (first, second) = (ask("Password: ")?, ask("Again: ")?);
-        if first == second { Ok(first) } else { Err(Failure::usage("the two passwords differ")) }
+        if first == second { Ok(first) } else { Err(Failure::usage("the two passwords are different")) }
     }
 }
 
@@ -46,10 +46,10 @@ fn from_file(path: &Path) -> Result<String, Failure> {
     line(io::BufReader::new(std::fs::File::open(path).map_err(unreadable)?))
 }
 
-/// The first line without its end.
+/// The first line without its line ending.
 fn line(mut from: impl io::BufRead) -> Result<String, Failure> {
     let mut text = String::new();
-    from.read_line(&mut text).map_err(|error| Failure::usage("the password cannot be read").caused_by(error))?;
+    from.read_line(&mut text).map_err(|error| Failure::usage("could not read the password").caused_by(error))?;
     let password = text.trim_end_matches(['\n', '\r']);
     if password.is_empty() { Err(Failure::usage("the password is missing")) } else { Ok(password.to_owned()) }
 }
@@ -57,21 +57,20 @@ fn line(mut from: impl io::BufRead) -> Result<String, Failure> {
 fn ask(prompt: &str) -> Result<String, Failure> {
     let _quiet = Quiet::begin()?;
     eprint!("{prompt}");
-    // The prompt is a courtesy; the answer is read whether or not it could be shown.
+    // The answer is read whether or not the prompt could be shown.
     let _ = io::stderr().flush();
     let answer = line(io::stdin().lock());
     eprintln!();
     answer
 }
 
-/// The terminal without echo, until this is dropped.
+/// Disables the echo of the terminal until this is dropped.
 struct Quiet(Termios);
 
 impl Quiet {
     fn begin() -> Result<Self, Failure> {
         let failed = |error: rustix::io::Errno| {
-            Failure::new(Exit::Failed, "the terminal cannot be kept from showing the password")
-                .caused_by(io::Error::from(error))
+            Failure::new(Exit::Failed, "could not disable the echo of the terminal").caused_by(io::Error::from(error))
         };
         let before = tcgetattr(io::stdin()).map_err(failed)?;
         let mut quiet = before.clone();
@@ -83,7 +82,7 @@ impl Quiet {
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        // A terminal that is gone by now needs nothing.
+        // A terminal that is closed by now needs nothing.
         let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }

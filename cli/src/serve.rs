@@ -1,7 +1,7 @@
-//! `foghorn serve`: a whole site in one process: the controller with its embedded store, and one storage node.
+//! `foghorn serve`: a complete site in one process: the controller with its embedded store, and one storage node.
 //!
-//! Controller and agent are the same code as in their own programs and talk as they do over a network: mutual TLS on
-//! loopback. A site that outgrows this gets more agents first (`foghorn node join-token`), then its own controllers.
+//! Controller and agent are the same code as in their own programs and communicate as over a network: mutual TLS on
+//! loopback. A site that outgrows this adds agents first (`foghorn node join-token`), then separate controllers.
 
 mod address;
 
@@ -23,32 +23,32 @@ use crate::exit::{Exit, Failure};
 use crate::fingerprint::Fingerprint;
 use crate::output::print;
 
-/// Name of the node, as FOG calls the one that every installation begins with.
+/// Name of the node, which is that of the initial node in FOG.
 const NODE: &str = "defaultmember";
 
 #[derive(clap::Args, Debug)]
 pub struct ServeArgs {
-    /// Folder for everything that is kept: state, certificate authority, images
+    /// Directory for all data: state, certificate authority, images
     #[arg(long, env = "FOGHORN_STATE_DIR", value_name = "DIR")]
     state_dir: PathBuf,
     /// Address of the REST API (HTTPS)
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
     listen: SocketAddr,
-    /// Address for the agents of further storage nodes (gRPC); port 8444 of the REST address when left out
+    /// Address for the agents of further storage nodes (gRPC); default: port 8444 of the REST address
     #[arg(long, value_name = "ADDRESS")]
     link_listen: Option<SocketAddr>,
-    /// Address for clients (QUIC, UDP); port 7472 of the REST address when left out
+    /// Address for clients (QUIC, UDP); default: port 7472 of the REST address
     #[arg(long, value_name = "ADDRESS")]
     quic_listen: Option<SocketAddr>,
-    /// Name or address by which other machines reach this one; found out when left out
+    /// Name or address by which other machines reach this one; default: determined automatically
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
-    /// Write the tokens of a first start, the URL and the authority to this file (JSON, 0600) and not to the terminal
+    /// Write the tokens of the first start, the URL and the authority to this file (JSON, 0600) instead of the terminal
     #[arg(long, value_name = "FILE")]
     first_run_file: Option<PathBuf>,
 }
 
-/// What a first start gives out, once.
+/// The credentials that the first start prints, once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FirstRunFile {
     /// Such as `https://10.0.0.2:8443`.
@@ -80,7 +80,7 @@ impl Plan {
         controller.rest.listen = args.listen;
         controller.rest.names = vec![host.clone()];
         controller.link.listen = link;
-        // Other agents dial the name or address that was said; the one in this process may as well.
+        // Other agents connect to the given name or address; the one in this process can use it as well.
         if link.ip().is_unspecified() && link.port() != 0 {
             controller.link.advertise = Some(authority(&host, link.port()));
         }
@@ -91,14 +91,14 @@ impl Plan {
     }
 }
 
-/// What clients are told. The agent would find the address towards the controller, which is loopback here.
+/// The address for clients. The agent would use the one that reaches the controller, which is loopback here.
 fn advertised_quic(asked: &Option<String>, host: &str, quic: SocketAddr) -> Result<Option<String>, Failure> {
     if asked.is_none() && !quic.ip().is_unspecified() {
         return Ok(None);
     }
     if quic.port() == 0 {
-        return Err(Failure::usage("--quic-listen needs a port when the address is advertised")
-            .advise("give a port, or listen on one address without --advertise"));
+        return Err(Failure::usage("--quic-listen needs a port number when the address is advertised")
+            .advise("give a port number, or listen on one address without --advertise"));
     }
     Ok(Some(authority(host, quic.port())))
 }
@@ -110,21 +110,21 @@ fn authority(host: &str, port: u16) -> String {
     }
 }
 
-/// Runs until SIGTERM or SIGINT, then ends in good order.
+/// Runs until SIGTERM or SIGINT, then shuts down cleanly.
 ///
 /// # Errors
-/// When a part cannot start; nothing keeps running then.
+/// When a part cannot start; nothing is left running then.
 pub fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let plan = Plan::new(args)?;
     let failed = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::new(Exit::Failed, what.to_owned()).caused_by(error)
     };
     let _telemetry =
-        foghorn_telemetry::init("foghorn", None).map_err(|error| failed("logging cannot be set up", error.into()))?;
+        foghorn_telemetry::init("foghorn", None).map_err(|error| failed("could not set up logging", error.into()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| failed("the process cannot start its threads", error.into()))?;
+        .map_err(|error| failed("could not start the threads of the process", error.into()))?;
     runtime.block_on(serve(plan))
 }
 
@@ -133,12 +133,13 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
         Failure::new(Exit::Failed, what.to_owned()).caused_by(error)
     };
     // Before anything starts, so that a signal during the start is not lost.
-    let mut stop = Stop::new().map_err(|error| failed("signals cannot be watched", error.into()))?;
-    create_private(&plan.agent.state_dir).map_err(|error| failed("the state folder cannot be made", error.into()))?;
+    let mut stop = Stop::new().map_err(|error| failed("could not install signal handlers", error.into()))?;
+    create_private(&plan.agent.state_dir)
+        .map_err(|error| failed("could not create the state directory", error.into()))?;
     let controller = Controller::start(plan.controller)
         .await
-        .map_err(|error| failed("the controller did not start", error.into()))?;
-    // At once: only hashes are stored, and nothing that fails below may cost the one copy.
+        .map_err(|error| failed("could not start the controller", error.into()))?;
+    // Immediately: only hashes are stored, so a later failure must not lose the only copy.
     let url = public_url(&controller.rest_url(), &plan.host);
     let announced = announce(&controller, &url, plan.first_run_file.as_deref());
 
@@ -153,10 +154,10 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
             return Err(failure);
         }
     };
-    info!(%url, "the site is up");
+    info!(%url, "the site is ready");
     stop.asked().await;
-    info!("the site stops");
-    // The agent first: its last reports still reach the controller.
+    info!("stopping the site");
+    // The agent first, so that its last reports still reach the controller.
     agent.shutdown().await;
     controller.shutdown().await;
     Ok(Exit::Ok)
@@ -164,7 +165,7 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
 
 async fn start_agent(controller: &Controller, mut config: foghorn_agent::Config) -> Result<Agent, Failure> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::new(Exit::Failed, "the storage node did not start").caused_by(error)
+        Failure::new(Exit::Failed, "could not start the storage node").caused_by(error)
     };
     let folder = config.state_dir.clone();
     let enrolled = tokio::task::spawn_blocking(move || foghorn_agent::load_identity(&folder))
@@ -179,8 +180,8 @@ async fn start_agent(controller: &Controller, mut config: foghorn_agent::Config)
     Agent::start(config).await.map_err(|error| failed(error.into()))
 }
 
-/// Fills in where and with what to enrol, through the agent's own reading of its configuration: the form of a token is
-/// between controller and agent.
+/// Sets the address and token for the enrolment through the agent's own configuration parser, because the form of a
+/// token concerns only controller and agent.
 fn join(
     config: &mut foghorn_agent::Config,
     url: &str,
@@ -198,13 +199,13 @@ fn join(
     Ok(())
 }
 
-/// The folder holds keys; others have no business in it.
+/// The directory contains keys, so other users must not read it.
 fn create_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// `rest_url` names this machine as it reaches itself; others need `host`.
+/// `rest_url` is how this machine reaches itself; other machines need `host`.
 fn public_url(rest_url: &str, host: &str) -> String {
     let scheme = rest_url.split("://").next().unwrap_or("https");
     match rest_url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()) {
@@ -213,12 +214,15 @@ fn public_url(rest_url: &str, host: &str) -> String {
     }
 }
 
-/// Says where the site is, and on a first start gives the tokens out.
+/// Prints the URL of the site and, on the first start, the tokens.
 fn announce(controller: &Controller, url: &str, file: Option<&Path>) -> Result<(), Failure> {
-    let authorities = certificates(controller.ca_pem())
-        .map_err(|error| Failure::new(Exit::Failed, "the authority's certificate cannot be read").caused_by(error))?;
+    let authorities = certificates(controller.ca_pem()).map_err(|error| {
+        Failure::new(Exit::Failed, "could not read the certificate of the authority").caused_by(error)
+    })?;
     let fingerprint = authorities.first().map(Fingerprint::of).map(|print| print.to_string()).unwrap_or_default();
-    print(&format!("Foghorn is at {url}\nLog in with: foghorn login --server {url} --ca-fingerprint {fingerprint}\n"))?;
+    print(&format!(
+        "Foghorn is running at {url}\nLog in with: foghorn login --server {url} --ca-fingerprint {fingerprint}\n"
+    ))?;
     let Some(first) = controller.first_run() else {
         return Ok(());
     };
@@ -240,7 +244,7 @@ fn announce(controller: &Controller, url: &str, file: Option<&Path>) -> Result<(
     }
 }
 
-/// Whole or not at all: whoever waits for the file must not read half of it.
+/// Written atomically, so that a program that waits for the file never reads half of it.
 fn write_first_run(path: &Path, content: &FirstRunFile) -> Result<(), Failure> {
     let next = path.with_extension(format!("new-{}", std::process::id()));
     let written = serde_json::to_vec_pretty(content)
@@ -248,13 +252,13 @@ fn write_first_run(path: &Path, content: &FirstRunFile) -> Result<(), Failure> {
         .and_then(|bytes| write_private(&next, &bytes))
         .and_then(|()| fs::rename(&next, path));
     written.map_err(|error| {
-        Failure::new(Exit::Failed, format!("the tokens could not be written to {}", path.display()))
+        Failure::new(Exit::Failed, format!("could not write the tokens to {}", path.display()))
             .caused_by(error)
-            .advise("they are lost: remove the state folder and start again with a file that can be written")
+            .advise("the tokens are lost: remove the state directory and start again with a writable file")
     })
 }
 
-/// The two signals that ask a service to end.
+/// The two signals that request a shutdown.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,

@@ -106,7 +106,7 @@ fn run<'a>(home: &Path, line: &str, environment: impl IntoIterator<Item = (&'a s
 fn without_a_server_the_command_line_still_says_what_is_wrong() {
     let home = tempfile::tempdir().unwrap();
     let code = |line: &str| run(home.path(), line, []).status.code();
-    assert_eq!(code("host list"), Some(2), "no server is known");
+    assert_eq!(code("host list"), Some(2), "no server is set");
     assert_eq!(code("host frobnicate"), Some(2));
     assert_eq!(code("context use nowhere"), Some(4));
     assert_eq!(code("completions bash"), Some(0));
@@ -204,7 +204,7 @@ fn a_multicast_session_is_shown_changed_and_cancelled() {
     let watched = site.run("session watch 1 --timeout 1s");
     assert_eq!(watched.status.code(), Some(1), "it has not ended");
     let said = String::from_utf8_lossy(&watched.stderr).into_owned();
-    assert!(said.starts_with("session 1 (no image): waiting, 0 of 0 hosts there"), "{said}");
+    assert!(said.starts_with("session 1 (no image): waiting, 0 of 0 hosts checked in"), "{said}");
     assert_eq!(site.exit("session join 1 nosuch"), Some(4));
     assert_eq!(site.exit("session cancel 1"), Some(0));
     assert_eq!(site.exit("session start 1"), Some(6), "it has ended");

@@ -1,4 +1,4 @@
-//! Files of snapins: streamed, however large, with no limit of time but the server's.
+//! Files of snapins: streamed, whatever their size, with no time limit except the server's.
 
 use std::io::Read;
 
@@ -7,11 +7,11 @@ use ureq::SendBody;
 
 use super::{Api, ApiError, LARGEST_ANSWER, unreadable};
 
-/// A file as it comes from the server.
+/// A file as received from the server.
 pub struct FileContent {
-    /// Bytes that must come.
+    /// Expected number of bytes.
     pub len: u64,
-    /// SHA-512 that they must have, in hexadecimal.
+    /// Expected SHA-512, in hexadecimal.
     pub sha512: String,
     pub body: ureq::BodyReader<'static>,
 }

@@ -1,5 +1,5 @@
-//! Is a deployed disk the captured one? Asked of programs that are not ours: the checkers of each file system, and a hash
-//! of every file as those programs read it. Nothing is mounted, so no root is needed.
+//! Does a deployed disk equal the captured one? Checked with programs that are not part of Foghorn: the checker of each
+//! file system, and a hash of every file as these programs read it. Nothing is mounted, so root is not needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use super::tools::{ToolError, run, run_any};
 pub(super) enum CheckError {
     #[error(transparent)]
     Tool(#[from] ToolError),
-    #[error("could not work in {}", path.display())]
+    #[error("could not write to {}", path.display())]
     Folder { path: PathBuf, source: std::io::Error },
-    #[error("the partition table of {} cannot be read", path.display())]
+    #[error("could not read the partition table of {}", path.display())]
     Table { path: PathBuf, source: serde_json::Error },
-    #[error("sgdisk is not content with {}: {said}", path.display())]
+    #[error("sgdisk reports problems on {}: {said}", path.display())]
     NotContent { path: PathBuf, said: String },
     #[error("{} differs from the captured disk: {what}", path.display())]
     Different { path: PathBuf, what: String },
@@ -26,7 +26,7 @@ pub(super) enum CheckError {
 /// What was found on one disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Survey {
-    /// Kind and listing of every partition: one line per file, hash first. Partitions that no tool reads have one line.
+    /// Type and listing of every partition: one line per file, hash first. Partitions that no tool can read have one line.
     partitions: Vec<(String, String)>,
 }
 
@@ -62,7 +62,7 @@ impl Survey {
     }
 
     /// # Errors
-    /// Names the partition and the first file that differ.
+    /// Reports the partition and the first file that differ.
     pub(super) fn same_as(&self, captured: &Self, disk: &Path) -> Result<(), CheckError> {
         let different = |what| CheckError::Different { path: disk.to_owned(), what };
         if self.partitions.len() != captured.partitions.len() {
@@ -72,7 +72,7 @@ impl Survey {
         for (number, (ours, theirs)) in self.partitions.iter().zip(&captured.partitions).enumerate() {
             if ours != theirs {
                 let line = theirs.1.lines().find(|line| !ours.1.lines().any(|other| other == *line));
-                let what = line.unwrap_or("a file that was not there, or another kind of file system");
+                let what = line.unwrap_or("an additional file, or a different file system");
                 return Err(different(format!("partition {}: {what}", number + 1)));
             }
         }
@@ -83,7 +83,7 @@ impl Survey {
 /// Checks every file system of `disk` with its own checker and hashes every file.
 ///
 /// # Errors
-/// When a checker is not content or a tool fails.
+/// When a checker reports problems or a tool fails.
 pub(super) fn survey(disk: &Path, work: &Path) -> Result<Survey, CheckError> {
     let dump = run("sfdisk", ["--json", path_text(disk)])?;
     let table = serde_json::from_slice::<Dump>(&dump)
@@ -97,7 +97,7 @@ pub(super) fn survey(disk: &Path, work: &Path) -> Result<Survey, CheckError> {
     }
     let mut partitions = Vec::new();
     for partition in &table.partitions {
-        // A folder of its own per partition, gone with it: four disks at once would fill a small machine.
+        // A temporary folder per partition, removed with it: the files of four disks at once would fill a small machine.
         let folder = tempfile::Builder::new()
             .prefix("part-")
             .tempdir_in(work)
@@ -122,7 +122,7 @@ pub(super) fn survey(disk: &Path, work: &Path) -> Result<Survey, CheckError> {
 }
 
 fn survey_partition(image: &Path, folder: &Path) -> Result<(String, String), CheckError> {
-    // blkid's exit status 2 means that it knows nothing about it.
+    // blkid's exit status 2 means that it does not recognise the contents.
     let kind = run_any("blkid", ["-p", "-o", "value", "-s", "TYPE", path_text(image)])?.stdout;
     let kind = String::from_utf8_lossy(&kind).trim().to_owned();
     let files = folder.join("files");

@@ -1,26 +1,26 @@
-//! Processes that the demo starts. Each is ended with the value that owns it, whatever way the demo ends.
+//! Processes that the demo starts. Each is stopped when the value that owns it is dropped, however the demo ends.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a process may take to end in good order.
+/// How long a process may take to shut down cleanly.
 const GRACE: Duration = Duration::from_secs(25);
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChildError {
     #[error("could not start {name}")]
     Start { name: String, source: std::io::Error },
-    #[error("could not ask how {name} is")]
+    #[error("could not query the state of {name}")]
     Ask { name: String, source: std::io::Error },
-    #[error("{name} ended early ({status}); its last words:\n{said}")]
+    #[error("{name} ended early ({status}); its last output:\n{said}")]
     Ended { name: String, status: ExitStatus, said: String },
-    #[error("{name} was not ready within {} s; its last words:\n{said}", within.as_secs())]
+    #[error("{name} was not ready within {} s; its last output:\n{said}", within.as_secs())]
     NotReady { name: String, within: Duration, said: String },
 }
 
-/// A process of ours and the file that holds what it says.
+/// A child process and the file with its output.
 #[derive(Debug)]
 pub(super) struct Running {
     name: String,
@@ -29,7 +29,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts `command`; what it writes goes to `NAME.log` in `folder`.
+    /// Starts `command`; its output is written to `NAME.log` in `folder`.
     pub(super) fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self, ChildError> {
         let failed = |source| ChildError::Start { name: name.to_owned(), source };
         let log = folder.join(format!("{name}.log"));
@@ -47,22 +47,22 @@ impl Running {
         self.child.id()
     }
 
-    /// Its exit status, once it has one.
+    /// Its exit status, once it has ended.
     pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>, ChildError> {
         self.child.try_wait().map_err(|source| ChildError::Ask { name: self.name.clone(), source })
     }
 
     /// # Errors
-    /// When it has ended with anything but success, with its last words.
+    /// When it has ended without success, with its last output.
     pub(super) fn check(&mut self) -> Result<bool, ChildError> {
         match self.ended()? {
             None => Ok(false),
             Some(status) if status.success() => Ok(true),
-            Some(status) => Err(ChildError::Ended { name: self.name.clone(), status, said: self.last_words() }),
+            Some(status) => Err(ChildError::Ended { name: self.name.clone(), status, said: self.last_output() }),
         }
     }
 
-    /// Waits until `ready` gives something.
+    /// Waits until `ready` returns a value.
     pub(super) fn wait_until<T>(
         &mut self,
         within: Duration,
@@ -74,22 +74,22 @@ impl Running {
                 return Ok(value);
             }
             if let Some(status) = self.ended()? {
-                return Err(ChildError::Ended { name: self.name.clone(), status, said: self.last_words() });
+                return Err(ChildError::Ended { name: self.name.clone(), status, said: self.last_output() });
             }
             if started.elapsed() > within || super::interrupt::asked() {
-                return Err(ChildError::NotReady { name: self.name.clone(), within, said: self.last_words() });
+                return Err(ChildError::NotReady { name: self.name.clone(), within, said: self.last_output() });
             }
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    fn last_words(&self) -> String {
+    fn last_output(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
-    /// Lets it go on by itself after we have ended.
+    /// Lets it run on after this process has ended.
     pub(super) fn release(self) {
         std::mem::forget(self);
     }
@@ -100,7 +100,7 @@ impl Drop for Running {
         if !matches!(self.child.try_wait(), Ok(None)) {
             return;
         }
-        // By the `kill` program, because the standard library can only kill at once.
+        // With the `kill` program, because the standard library can only send SIGKILL.
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let started = Instant::now();
         while asked.as_ref().is_ok_and(ExitStatus::success) && started.elapsed() < GRACE {
@@ -109,7 +109,7 @@ impl Drop for Running {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        // Nothing more can be done about a process that cannot even be killed.
+        // Nothing more can be done about a process that cannot be killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

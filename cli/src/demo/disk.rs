@@ -1,5 +1,5 @@
-//! A disk like those in the field: GPT with an EFI system partition, ext4 full of this machine's own files, and NTFS.
-//! Built without root: file systems are made in files and put in their places.
+//! A realistic disk: GPT with an EFI system partition, ext4 with files of this machine, and NTFS.
+//! Built without root: file systems are created in files and copied to their partitions.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,10 +11,10 @@ use super::tools::{ToolError, run};
 const MIB: u64 = 1 << 20;
 const ESP: u64 = 64 * MIB;
 const NTFS: u64 = 160 * MIB;
-/// Files for NTFS: a few, as its tools copy them one by one into the root.
+/// Files for NTFS: only a few, because its tools copy them one by one into the root.
 const NTFS_CONTENT: u64 = 48 * MIB;
 const ESP_CONTENT: u64 = 16 * MIB;
-/// Single files are taken up to this size, so that the content is many files.
+/// Larger files are not used, so that the content consists of many files.
 const LARGEST_FILE: u64 = 32 * MIB;
 
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub(super) enum MakeDiskError {
     Tool(#[from] ToolError),
     #[error("could not {doing} {}", path.display())]
     File { doing: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("this machine has too few files under /usr to fill a disk with")]
+    #[error("this machine has too few files under /usr to fill a disk")]
     NoFiles,
 }
 
@@ -32,7 +32,7 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Ma
     move |source| MakeDiskError::File { doing, path, source }
 }
 
-/// Makes `folder/golden.img` with about `content` bytes of real files on its ext4.
+/// Creates `folder/golden.img` with about `content` bytes of real files on its ext4 file system.
 pub(super) fn make(folder: &Path, content: u64) -> Result<PathBuf, MakeDiskError> {
     let stage = folder.join("files");
     let taken = stage_files(Path::new("/usr"), &stage.join("ext4"), content, usize::MAX)?;
@@ -44,7 +44,7 @@ pub(super) fn make(folder: &Path, content: u64) -> Result<PathBuf, MakeDiskError
     let ext4 = make_ext4(folder, &stage.join("ext4"), root)?;
     let ntfs = make_ntfs(folder, &stage.join("ntfs"))?;
     let disk = folder.join("golden.img");
-    // A MiB in front for the table, as every installer leaves, and room for the backup table behind.
+    // One MiB before the first partition for the table, as installers leave it, and space for the backup table at the end.
     set_len(&disk, MIB + ESP + root + NTFS + 2 * MIB)?;
     let place = |number: u32, size: u64| format!("{number}:0:+{}M", size / MIB);
     run(
@@ -110,7 +110,7 @@ fn make_ext4(folder: &Path, files: &Path, size: u64) -> Result<PathBuf, MakeDisk
 fn make_ntfs(folder: &Path, files: &Path) -> Result<PathBuf, MakeDiskError> {
     let image = folder.join("ntfs.part");
     set_len(&image, NTFS)?;
-    // Geometry is given because a file cannot be asked for one.
+    // The geometry is given because a file has none.
     run("mkfs.ntfs", ["-q", "-Q", "-F", "-L", "data", "-p", "2048", "-H", "255", "-S", "63", path_text(&image)])?;
     for file in list(files)? {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -124,15 +124,15 @@ pub(super) fn set_len(path: &Path, size: u64) -> Result<(), MakeDiskError> {
     file.and_then(|file| file.set_len(size)).map_err(failed("make", path))
 }
 
-/// Copies regular files from `from` until `bytes` or `count` is reached, in the order of their paths; gives back how many
-/// bytes that were. With a bounded count the copies lie flat, under numbered names, as the FAT and NTFS tools want them.
+/// Copies regular files from `from` until `bytes` or `count` is reached, in the order of their paths; returns the number
+/// of bytes copied. With a bounded count the copies are in one folder with numbered names, as the FAT and NTFS tools need.
 fn stage_files(from: &Path, to: &Path, bytes: u64, count: usize) -> Result<u64, MakeDiskError> {
     fs::create_dir_all(to).map_err(failed("make", to))?;
     let flat = count != usize::MAX;
     let (mut taken, mut number) = (0, 0);
     let mut folders = BinaryHeap::from([Reverse(from.to_owned())]);
     while let Some(Reverse(folder)) = folders.pop() {
-        // What this user may not read is passed over: any files will do.
+        // Files that this user may not read are skipped: any files are suitable.
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let Ok(kind) = entry.file_type() else { continue };
             let path = entry.path();
@@ -172,7 +172,7 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, MakeDiskError> {
     Ok(files)
 }
 
-/// Our own paths are made of plain characters: the work folder is checked at the start.
+/// The paths contain plain characters only: the work folder is checked at the start.
 pub(super) fn path_text(path: &Path) -> &str {
     path.to_str().unwrap_or_default()
 }

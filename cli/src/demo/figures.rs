@@ -1,4 +1,4 @@
-//! The table at the end.
+//! The tables with the results.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use foghorn_types::ByteCount;
 
 use crate::output::Table;
 
-/// One transfer, as measured from the outside: from the start of the client to its end.
+/// One transfer, measured from the start of the client to its end.
 pub(super) struct Transfer {
     pub(super) what: String,
     pub(super) took: Duration,
@@ -31,7 +31,7 @@ pub(super) fn table(content: &ImageContent, transfers: &[Transfer]) -> String {
     format!("{}\n{}", sizes.render(), speeds.render())
 }
 
-/// Millions of bytes in a second.
+/// Millions of bytes per second.
 fn rate(bytes: ByteCount, took: Duration) -> f64 {
     bytes.bytes() as f64 / 1e6 / took.as_secs_f64().max(1e-3)
 }

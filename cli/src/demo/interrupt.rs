@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM end the demo in good order: what waits looks here, gives up, and what was started is ended.
+//! Ctrl-C and SIGTERM end the demo cleanly: waiting code checks this flag and gives up, and child processes are stopped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// Starts to watch for the signals, on a thread that ends with the process.
+/// Starts to listen for the signals, on a thread that ends with the process.
 pub(super) fn watch() -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
@@ -25,7 +25,7 @@ pub(super) fn watch() -> std::io::Result<()> {
     std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
 }
 
-/// Whether somebody asked us to end.
+/// Whether one of the signals was received.
 pub(super) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }

@@ -1,8 +1,8 @@
-//! `foghorn demo`: the whole path on one machine, through every real part, with the result checked by others.
+//! `foghorn demo`: a complete capture and deploy on one machine with all real components, verified by other programs.
 //!
 //! A site (`foghorn serve`) and clients run as processes; everything between them is what a fleet uses: REST, mutual TLS,
-//! QUIC, boot tokens. Only the disks are files. What is believed at the end is what `e2fsck`, `ntfsfix`, `fsck.fat`,
-//! `sgdisk` and `sha256sum` say about them.
+//! QUIC, boot tokens. Only the disks are files. The result is verified with `e2fsck`, `ntfsfix`, `fsck.fat`,
+//! `sgdisk` and `sha256sum`.
 
 mod check;
 mod children;
@@ -33,27 +33,27 @@ use crate::verbs::wait::{Display, parse_duration, status_of};
 
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
-    /// Disk or disk image to capture instead of one that is made here; it is only read
+    /// Disk or disk image to capture instead of a generated one; it is only read
     #[arg(long, env = "DISK", value_name = "PATH")]
     disk: Option<PathBuf>,
-    /// Leave the server running, and say how to talk to it
+    /// Leave the server running and print how to use it
     #[arg(long, env = "KEEP", value_parser = clap::builder::FalseyValueParser::new())]
     keep: bool,
-    /// Deploy to each machine by itself instead of by multicast
+    /// Deploy to each machine by unicast instead of to all by multicast
     #[arg(long, env = "UNICAST", value_parser = clap::builder::FalseyValueParser::new())]
     unicast: bool,
-    /// MiB of this machine's files to put on the disk that is made
+    /// MiB of this machine's files to copy to the generated disk
     #[arg(long, value_name = "MIB", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=65536))]
     content: u64,
-    /// Folder for the disks, instead of the system's temporary one; needs about five times the content
+    /// Folder for the disks, instead of the system's temporary folder; needs about five times the size of the content
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
-    /// Give up after this long, such as 90s, 30m, 2h
+    /// Give up after this time, such as 90s, 30m, 2h
     #[arg(long, default_value = "15m", value_parser = parse_duration)]
     timeout: Duration,
 }
 
-/// One client at work.
+/// One running client.
 struct Machine {
     host: Row<Host>,
     task: TaskId,
@@ -64,7 +64,7 @@ struct Machine {
 }
 
 /// # Errors
-/// When any step fails; what was started and made is gone then, except with `--keep`.
+/// When any step fails; all processes and files are removed then, except with `--keep`.
 pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let deadline = Instant::now() + args.timeout;
     interrupt::watch().map_err(broken)?;
@@ -72,16 +72,16 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let parent = args.work_dir.clone().unwrap_or_else(std::env::temp_dir);
     let work = tempfile::Builder::new().prefix("foghorn-demo-").tempdir_in(parent).map_err(broken)?;
     if work.path().to_str().is_none_or(|path| path.contains(|c: char| c.is_whitespace())) {
-        return Err(Failure::usage("the work folder's path must be plain text without blanks"));
+        return Err(Failure::usage("the path of the work folder must be plain text without spaces"));
     }
 
-    // `make demo DISK=` means no disk.
+    // `make demo DISK=` means that no disk is given.
     let golden = match args.disk.as_ref().filter(|disk| !disk.as_os_str().is_empty()) {
         Some(disk) => disk.canonicalize().map_err(|error| {
-            Failure::new(Exit::NotFound, format!("the disk {} cannot be used", disk.display())).caused_by(error)
+            Failure::new(Exit::NotFound, format!("could not open the disk {}", disk.display())).caused_by(error)
         })?,
         None => {
-            step("making a disk: GPT, EFI system partition, ext4 and NTFS with files of this machine");
+            step("creating a disk: GPT, EFI system partition, ext4 and NTFS with files of this machine");
             disk::make(work.path(), args.content << 20).map_err(broken)?
         }
     };
@@ -118,12 +118,12 @@ fn machine_address(number: usize) -> Result<foghorn_types::MacAddress, Failure> 
     format!("52:54:00:f0:90:{number:02x}").parse().map_err(broken)
 }
 
-/// A host of the demo; numbers tell them apart.
+/// A host of the demo, identified by a number.
 fn host(site: &Site, number: usize) -> Result<Row<Host>, Failure> {
     site.create_host(&format!("demo-{number}"), machine_address(number)?)
 }
 
-/// Starts the client of a host that has its task.
+/// Starts the client of a host that has a task.
 fn start(site: &Site, host: Row<Host>, task: TaskId, disk: &Path, work: &Path) -> Result<Machine, Failure> {
     let started = Instant::now();
     let client = site.start_client(&host, disk, work)?;
@@ -137,7 +137,7 @@ fn capture(
     work: &Path,
     deadline: Instant,
 ) -> Result<Transfer, Failure> {
-    step("capturing it");
+    step("capturing the disk");
     let host = host(site, 0)?;
     let task = order(&site.api, &host, image, Kind::Capture)?;
     let mut machines = [start(site, host, task, golden, work)?];
@@ -145,8 +145,8 @@ fn capture(
     Ok(Transfer { what: "capture".to_owned(), took: machines[0].took.unwrap_or_default() })
 }
 
-/// Three machines at once: a disk of the same size, one that is a GiB larger, and one of a size that is no multiple of
-/// anything but the sector.
+/// Three machines at once: a disk of the same size, one that is a GiB larger, and one with a size that is a multiple of
+/// nothing but the sector size.
 fn deploy(
     site: &Site,
     image: &Row<Image>,
@@ -173,14 +173,14 @@ fn deploy(
     Ok(machines)
 }
 
-/// The end of the file, which also works for a block device, where the length in the metadata is 0.
+/// The position of the end, which also works for a block device, where the length in the metadata is 0.
 fn disk_size(disk: &Path) -> Result<u64, Failure> {
     use std::io::{Seek as _, SeekFrom};
     let mut file = std::fs::File::open(disk).map_err(broken)?;
     file.seek(SeekFrom::End(0)).map_err(broken)
 }
 
-/// Waits until every client has ended well and the server says the same of every task.
+/// Waits until every client has succeeded and the server reports the same for every task.
 fn watch(site: &Site, machines: &mut [Machine], deadline: Instant) -> Result<(), Failure> {
     let mut display = Display::new(Output { format: Format::Table, quiet: false });
     let tasks: Vec<TaskId> = machines.iter().map(|machine| machine.task).collect();
@@ -208,26 +208,26 @@ fn watch(site: &Site, machines: &mut [Machine], deadline: Instant) -> Result<(),
             }
         }
         if interrupt::asked() {
-            return Err(broken("it was interrupted"));
+            return Err(broken("the demo was interrupted"));
         }
         if Instant::now() > deadline {
-            return Err(broken("the time is over").advise("give it more with --timeout"));
+            return Err(broken("the timeout has expired").advise("set a longer one with --timeout"));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 fn verify(machines: &[Machine], captured: &Survey, work: &Path) -> Result<usize, Failure> {
-    step("checking the disks with sgdisk, e2fsck, ntfsfix and fsck.fat, and every file by its hash");
+    step("checking the disks with sgdisk, e2fsck, ntfsfix and fsck.fat, and the hash of every file");
     for machine in machines {
         let found = survey(&machine.disk, work).map_err(broken)?;
         found.same_as(captured, &machine.disk).map_err(broken)?;
-        eprintln!("{}: {} files have the hashes they had on the captured disk", machine.host.view.name, found.files());
+        eprintln!("{}: {} files have the same hashes as on the captured disk", machine.host.view.name, found.files());
     }
     Ok(machines.len())
 }
 
-/// Leaves the server and its state, and says where everything is.
+/// Leaves the server and its state, and prints where everything is.
 fn keep(site: Site, work: tempfile::TempDir) -> Result<(), Failure> {
     let folder = work.keep();
     let ca = folder.join("ca.pem");
@@ -238,11 +238,11 @@ fn keep(site: Site, work: tempfile::TempDir) -> Result<(), Failure> {
         site.credentials.api_token, site.credentials.user_token
     );
     print(&format!(
-        "\nThe server goes on at {url} (process {}, files in {}).\nAPI token:  {}\nuser token: {}\n\
+        "\nThe server is still running at {url} (process {}, files in {}).\nAPI token:  {}\nuser token: {}\n\
          curl --cacert {ca} {tokens} {url}/fog/host\n\
          curl --cacert {ca} {tokens} {url}/fog/image\n\
          curl --cacert {ca} {tokens} '{url}/foghorn/v1/tasks?ids=1,2,3,4'\n\
-         To end it: kill {0}; to remove its disks and images as well: rm -r {1}\n\n",
+         To stop it: kill {0}; to remove its disks and images as well: rm -r {1}\n\n",
         site.server.id(),
         folder.display(),
         site.credentials.api_token,

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::serve::FirstRunFile;
 
-/// A debug build under load needs a while for its certificates.
+/// A debug build under load needs some time to generate its certificates.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) struct Site {
@@ -64,18 +64,18 @@ impl Site {
         let name = &host.view.name;
         let path = format!("/foghorn/v1/hosts/{}/boot-token", host.view.id);
         let token: BootTokenResponse = self.api.native("POST", &path, Some(&BootTokenRequest::default()))?;
-        let mac = host.view.macs.first().ok_or_else(|| broken("the server stored the host without its address"))?;
+        let mac = host.view.macs.first().ok_or_else(|| broken("the server stored the host without its MAC address"))?;
         let mut command = Command::new(own_program("foghorn-client")?);
         command.arg("run").args(["--controller", &self.credentials.url, "--mac", &mac.to_string()]);
         command.args(["--disk", &format!("path:{}", path_text(disk))]);
         command.args(["--report", path_text(&work.join(format!("{name}.json")))]);
-        // By the environment, because everybody on the machine can read a command line.
+        // In the environment, because every user of the machine can read a command line.
         command.env("FOGHORN_BOOT_TOKEN", &token.token);
         Running::start(name, command, work).map_err(broken)
     }
 }
 
-/// A program of ours beside the one that runs.
+/// Another program of Foghorn, in the same folder as the running one.
 pub(super) fn own_program(name: &str) -> Result<std::path::PathBuf, Failure> {
     let here = std::env::current_exe().map_err(broken)?;
     if name == "foghorn" {
@@ -86,9 +86,9 @@ pub(super) fn own_program(name: &str) -> Result<std::path::PathBuf, Failure> {
         return Ok(program);
     }
     Err(Failure::new(Exit::Failed, format!("{name} is not in {}", here.parent().unwrap_or(&here).display()))
-        .advise("build it too: cargo build --release -p foghorn-cli -p foghorn-client"))
+        .advise("build it as well: cargo build --release -p foghorn-cli -p foghorn-client"))
 }
 
 pub(super) fn broken(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
-    Failure::new(Exit::Failed, "the demo could not go on").caused_by(cause)
+    Failure::new(Exit::Failed, "the demo failed").caused_by(cause)
 }

@@ -1,11 +1,11 @@
-//! Programs that are not ours, run with a deadline.
+//! External programs, run with a time limit.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// What `make setup` installs for us.
+/// The programs that `make setup` installs.
 const NEEDED: [&str; 17] = [
     "sgdisk",
     "sfdisk",
@@ -25,7 +25,7 @@ const NEEDED: [&str; 17] = [
     "dd",
     "sha256sum",
 ];
-/// The longest of them reads and hashes some hundred megabytes.
+/// The slowest of them reads and hashes some hundred megabytes.
 const LIMIT: Duration = Duration::from_secs(300);
 
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub(super) enum ToolError {
     Failed { tool: String, status: String, said: String },
 }
 
-/// Where a program is; those for disks are often outside an ordinary user's path.
+/// Path of a program; disk tools are often outside the search path of an ordinary user.
 fn find(tool: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from));
@@ -50,20 +50,20 @@ fn find(tool: &str) -> Option<PathBuf> {
 }
 
 /// # Errors
-/// Names all that are missing, so that one round of installing is enough.
+/// Reports all missing programs at once.
 pub(super) fn check() -> Result<(), ToolError> {
     let missing: Vec<&str> = NEEDED.iter().copied().filter(|tool| find(tool).is_none()).collect();
     if missing.is_empty() { Ok(()) } else { Err(ToolError::Missing(missing.join(", "))) }
 }
 
-/// Runs a tool and gives back what it wrote, whatever its exit status.
+/// Runs a tool and returns its output, whatever its exit status.
 ///
 /// # Errors
 /// When it cannot be started or does not end.
 pub(super) fn run_any<S: AsRef<OsStr>>(tool: &str, args: impl IntoIterator<Item = S>) -> Result<Output, ToolError> {
     let failed = |source| ToolError::Run { tool: tool.to_owned(), source };
     let program = find(tool).unwrap_or_else(|| PathBuf::from(tool));
-    // Through files and not pipes: a tool that writes more than a pipe holds must not wait for us to read.
+    // With files instead of pipes: a tool that writes more than fits into a pipe must not block.
     let out = tempfile::tempfile().map_err(failed)?;
     let err = tempfile::tempfile().map_err(failed)?;
     let mut child = Command::new(program)
@@ -90,10 +90,10 @@ pub(super) fn run_any<S: AsRef<OsStr>>(tool: &str, args: impl IntoIterator<Item 
     Ok(Output { status, stdout: read_back(out).map_err(failed)?, stderr: read_back(err).map_err(failed)? })
 }
 
-/// Runs a tool that has to succeed and gives back its standard output.
+/// Runs a tool that must succeed and returns its standard output.
 ///
 /// # Errors
-/// As [`run_any`], and when its exit status is not 0; the message has what it said.
+/// As [`run_any`], and when its exit status is not 0; the message contains its output.
 pub(super) fn run<S: AsRef<OsStr>>(tool: &str, args: impl IntoIterator<Item = S>) -> Result<Vec<u8>, ToolError> {
     let output = run_any(tool, args)?;
     if output.status.success() {

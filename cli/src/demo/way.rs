@@ -1,4 +1,4 @@
-//! How the image gets to the three machines.
+//! How the image is sent to the three machines.
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ use crate::verbs::order::{Kind, order};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Way {
-    /// One stream for all.
+    /// One stream for all machines.
     Multicast,
-    /// A stream for each.
+    /// One stream per machine.
     Unicast,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Way {
 }
 
 impl Way {
-    /// Orders the deploys; one task for each host, in their order.
+    /// Creates the deploy tasks, one for each host, in the order of the hosts.
     pub(super) fn order(self, site: &Site, image: &Row<Image>, hosts: &[Row<Host>]) -> Result<Vec<TaskId>, Failure> {
         match self {
             Self::Unicast => hosts.iter().map(|host| order(&site.api, host, image, Kind::Deploy)).collect(),
@@ -37,8 +37,8 @@ impl Way {
         }
     }
 
-    /// Whether a task that is complete went this way. On one machine nothing stands between sender and receivers, so that
-    /// multicast which ends as unicast is a fault.
+    /// Whether a completed task was sent in this way. On one machine nothing is between sender and receivers, so a
+    /// multicast that ends as unicast is an error.
     pub(super) fn check(self, site: &Site, task: TaskId) -> Result<(), Failure> {
         if self == Self::Unicast {
             return Ok(());
@@ -47,7 +47,7 @@ impl Way {
         match status.multicast {
             Some(how) if how.path == MulticastPath::Unicast => {
                 let why = how.reason.unwrap_or_else(|| "no reason was given".to_owned());
-                Err(broken(format!("the task of {} went by unicast: {why}", status.host.name)))
+                Err(broken(format!("the task of {} was served by unicast: {why}", status.host.name)))
             }
             _ => Ok(()),
         }
@@ -62,9 +62,12 @@ fn together(site: &Site, image: &Row<Image>, hosts: &[Row<Host>]) -> Result<Vec<
     let hosts: Vec<_> = hosts.iter().map(|host| host.view.id).collect();
     let request = MulticastRequest { hosts: Some(hosts.clone()), ..MulticastRequest::default() };
     let created: MulticastCreated = site.api.native("POST", "/foghorn/v1/multicast-sessions", Some(&request))?;
-    let [session] = created.sessions[..] else { return Err(broken("one image makes one session")) };
+    let [session] = created.sessions[..] else { return Err(broken("the server did not create exactly one session")) };
     let status: MulticastStatus = site.api.get(&format!("/foghorn/v1/multicast-sessions/{session}"))?;
     let task_of =
         |host| status.receivers.iter().find(|receiver| receiver.host.id == host).map(|receiver| receiver.task);
-    hosts.into_iter().map(|host| task_of(host).ok_or_else(|| broken(format!("host {host} got no task")))).collect()
+    hosts
+        .into_iter()
+        .map(|host| task_of(host).ok_or_else(|| broken(format!("the server created no task for host {host}"))))
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! The server's certificate: is it signed by the authority that the context trusts, and how long will it last.
+//! The server's certificate: is it signed by the authority that the context trusts, and when does it expire.
 
 use std::io::Write as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -15,18 +15,18 @@ use crate::api::certificates;
 use crate::context::Context;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The controller renews its own certificates long before this; one that is this close to its end was not renewed.
+/// The controller renews its own certificates long before this; a certificate this close to its expiry was not renewed.
 const SOON: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) fn check(context: &Context) -> Vec<Finding> {
     let Some(authority) = context.server.strip_prefix("https://") else {
-        let todo = "plain HTTP is for this machine only; use https:// from elsewhere";
+        let todo = "plain HTTP is allowed on this machine only; use https:// from other machines";
         return vec![Finding::warn("tls", "the connection is not encrypted", todo)];
     };
     let Some(pem) = &context.ca_pem else {
-        return vec![Finding::ok("tls", "no authority is pinned: the public ones decide")];
+        return vec![Finding::ok("tls", "no authority is pinned; the public authorities are used")];
     };
     let now = Timestamp::now();
     let mut findings = match end_of_authority(pem) {
@@ -34,11 +34,11 @@ pub(super) fn check(context: &Context) -> Vec<Finding> {
         Err(error) => vec![Finding::fail("authority", error.to_string(), "log in again with --ca or --ca-fingerprint")],
     };
     findings.push(match end_of_server(authority, pem) {
-        Ok(end) => judge("certificate", end, now, "look at the controller's log: it should have renewed it"),
+        Ok(end) => judge("certificate", end, now, "see the controller's log: it should have renewed the certificate"),
         Err(error) => Finding::fail(
             "certificate",
             error.to_string(),
-            "check address and clock; if the server has a new authority, log in again with --ca-fingerprint",
+            "check the address and the clock; if the server has a new authority, log in again with --ca-fingerprint",
         ),
     });
     findings
@@ -64,10 +64,10 @@ fn end_of(der: &[u8]) -> Result<Timestamp, Cause> {
 fn end_of_authority(pem: &str) -> Result<Timestamp, Cause> {
     let all = certificates(pem)?;
     let ends = all.iter().map(|certificate| end_of(certificate.der())).collect::<Result<Vec<_>, _>>()?;
-    ends.into_iter().min().ok_or_else(|| "the context has no authority".into())
+    ends.into_iter().min().ok_or_else(|| "the context has no certificate authority".into())
 }
 
-/// Shakes hands as every other command does, and looks at the certificate that was shown.
+/// Performs the same handshake as every other command and examines the server's certificate.
 fn end_of_server(authority: &str, pem: &str) -> Result<Timestamp, Cause> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
@@ -81,7 +81,7 @@ fn end_of_server(authority: &str, pem: &str) -> Result<Timestamp, Cause> {
     let (host, port) = split(authority);
     let name = ServerName::try_from(host.to_owned())?;
     let mut connection = ClientConnection::new(Arc::new(config), name)?;
-    let address = (host, port).to_socket_addrs()?.next().ok_or("the name has no address")?;
+    let address = (host, port).to_socket_addrs()?.next().ok_or("could not resolve the name")?;
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
@@ -89,7 +89,8 @@ fn end_of_server(authority: &str, pem: &str) -> Result<Timestamp, Cause> {
         connection.complete_io(&mut socket)?;
     }
     socket.flush()?;
-    let leaf = connection.peer_certificates().and_then(|chain| chain.first()).ok_or("no certificate was shown")?;
+    let leaf =
+        connection.peer_certificates().and_then(|chain| chain.first()).ok_or("the server sent no certificate")?;
     end_of(leaf)
 }
 

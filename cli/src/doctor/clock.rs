@@ -1,18 +1,18 @@
-//! Certificates and tokens expire: two clocks that disagree make valid ones look expired.
+//! Certificates and tokens expire: when two clocks differ, valid ones look expired.
 
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 
 use super::Finding;
 use crate::api::Api;
 
-/// Below this nobody notices: our certificates begin five minutes in the past.
+/// A smaller difference has no effect: our certificates start five minutes in the past.
 const FINE: SignedDuration = SignedDuration::from_secs(30);
 const TOO_MUCH: SignedDuration = SignedDuration::from_mins(4);
 
 pub(super) fn check(api: &Api) -> Vec<Finding> {
     match api.date() {
         Ok(Some(date)) => vec![judge(&date, Timestamp::now())],
-        Ok(None) => vec![Finding::warn("clock", "the server's answers have no date", "compare the clocks by hand")],
+        Ok(None) => vec![Finding::warn("clock", "the server's answers have no date", "compare the clocks yourself")],
         Err(error) => vec![Finding::warn("clock", error.to_string(), "try again")],
     }
 }
@@ -21,12 +21,16 @@ fn judge(date: &str, here: Timestamp) -> Finding {
     let there = match rfc2822::parse(date) {
         Ok(zoned) => zoned.timestamp(),
         Err(_) => {
-            return Finding::warn("clock", format!("the server's date {date:?} cannot be read"), "compare by hand");
+            return Finding::warn(
+                "clock",
+                format!("could not read the server's date {date:?}"),
+                "compare the clocks yourself",
+            );
         }
     };
     let skew = here.duration_since(there).abs();
-    let found = format!("{} s apart", skew.as_secs());
-    let todo = "set both clocks by NTP";
+    let found = format!("{} s difference", skew.as_secs());
+    let todo = "synchronise both clocks with NTP";
     match skew {
         skew if skew <= FINE => Finding::ok("clock", found),
         skew if skew <= TOO_MUCH => Finding::warn("clock", found, todo),

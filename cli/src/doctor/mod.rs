@@ -1,7 +1,7 @@
-//! `foghorn doctor`: what is wrong between here and a working deploy, and what to do about it.
+//! `foghorn doctor`: finds what prevents a working deploy from here, and says what to do about it.
 //!
-//! Every check gives one [`Finding`]; a check that cannot be made because an earlier one failed is left out, so that the
-//! list shows causes and not their shadows.
+//! Every check gives one [`Finding`]; a check that is not possible because an earlier one failed is omitted, so that the
+//! list shows causes and not consequences.
 
 mod certificate;
 mod clock;
@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Table, no_colour, print};
 use crate::verbs::Session;
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -48,7 +48,7 @@ impl Finding {
 }
 
 /// # Errors
-/// When no server is known, or the result cannot be printed. Checks that fail are [`Exit::Failed`], not errors.
+/// When no server is set, or the result cannot be printed. Checks that fail are [`Exit::Failed`], not errors.
 pub fn run(session: &Session) -> Result<Exit, Failure> {
     let context = session.connection.resolve()?;
     let mut findings = vec![Finding::ok("context", format!("server {}", context.server))];
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_line_says_what_to_do_when_something_is_wrong() {
         assert_eq!(line(&Finding::ok("tokens", "accepted"), false), "ok    tokens         accepted\n");
-        let text = line(&Finding::fail("store", "not ready", "look at etcd"), true);
-        assert!(text.starts_with("\x1b[31mfail\x1b[0m  store") && text.ends_with("to do: look at etcd\n"), "{text}");
+        let text = line(&Finding::fail("store", "not ready", "check etcd"), true);
+        assert!(text.starts_with("\x1b[31mfail\x1b[0m  store") && text.ends_with("to do: check etcd\n"), "{text}");
     }
 }

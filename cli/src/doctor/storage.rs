@@ -1,4 +1,4 @@
-//! Storage nodes: is there one, do they answer, how much room do they have.
+//! Storage nodes: does one exist, are they online, how much free space do they have.
 
 use foghorn_rest_types::fog::StorageNode;
 use foghorn_rest_types::native::{NodeList, NodeStatus};
@@ -6,14 +6,14 @@ use foghorn_rest_types::native::{NodeList, NodeStatus};
 use super::Finding;
 use crate::api::{Api, ApiError};
 
-/// Share of a disk, in per cent, below which a capture may run into its end.
+/// Free share of a disk, in per cent, below which a capture may run out of space.
 const LITTLE: u64 = 10;
 const ALMOST_NOTHING: u64 = 2;
 
 pub(super) fn check(api: &Api) -> Vec<Finding> {
     let nodes = match api.list::<StorageNode>() {
         Ok(nodes) => nodes,
-        Err(error) => return vec![Finding::fail("nodes", error.to_string(), "look at the server's log")],
+        Err(error) => return vec![Finding::fail("nodes", error.to_string(), "see the server's log")],
     };
     let enabled: Vec<&StorageNode> = nodes.iter().map(|row| &row.view).filter(|node| node.enabled).collect();
     let mut findings = vec![online(&enabled)];
@@ -21,10 +21,10 @@ pub(super) fn check(api: &Api) -> Vec<Finding> {
         Ok(list) => findings.extend(list.nodes.iter().filter(|node| node.online).map(space)),
         Err(ApiError::NotFound(_)) => findings.push(Finding::warn(
             "space",
-            "this server does not tell how much room its nodes have",
-            "look at their disks by hand",
+            "this server does not report the free space of its nodes",
+            "check their disks yourself",
         )),
-        Err(error) => findings.push(Finding::warn("space", error.to_string(), "look at the server's log")),
+        Err(error) => findings.push(Finding::warn("space", error.to_string(), "see the server's log")),
     }
     findings
 }
@@ -32,11 +32,11 @@ pub(super) fn check(api: &Api) -> Vec<Finding> {
 fn online(enabled: &[&StorageNode]) -> Finding {
     let away: Vec<&str> = enabled.iter().filter(|node| !node.online).map(|node| node.name.as_str()).collect();
     let there = enabled.len() - away.len();
-    let todo = "start foghorn-agent there and see its log; `foghorn node join-token NAME` lets a new one in";
+    let todo = "start foghorn-agent there and see its log; `foghorn node join-token NAME` adds a new node";
     match (there, away.as_slice()) {
         (0, _) => Finding::fail("nodes", "no storage node is online: nothing can be captured or deployed", todo),
         (_, []) => Finding::ok("nodes", format!("{there} online")),
-        (_, away) => Finding::warn("nodes", format!("{there} online, not: {}", away.join(", ")), todo),
+        (_, away) => Finding::warn("nodes", format!("{there} online, offline: {}", away.join(", ")), todo),
     }
 }
 
@@ -44,7 +44,7 @@ fn space(node: &NodeStatus) -> Finding {
     let (free, total) = (node.disk_free_bytes, node.disk_total_bytes);
     let share = free.bytes().saturating_mul(100).checked_div(total.bytes()).unwrap_or(0);
     let found = format!("{}: {free} of {total} free, {} in images", node.name, node.stored_bytes);
-    let todo = "delete images that nobody needs, or give the node a larger disk";
+    let todo = "delete images that are no longer needed, or give the node a larger disk";
     match share {
         _ if total.bytes() == 0 => Finding::warn("space", format!("{}: not reported yet", node.name), "try again"),
         0..=ALMOST_NOTHING => Finding::fail("space", found, todo),

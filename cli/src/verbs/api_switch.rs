@@ -14,23 +14,23 @@ const API: &str = "/foghorn/v1/api";
 
 #[derive(Subcommand, Debug)]
 pub enum ApiCommand {
-    /// Say whether the API is on
+    /// Show whether the API is on
     #[command(after_help = "Example:\n  foghorn api status")]
     Status,
-    /// Serve the dialects of other servers (/fog) again
+    /// Turn the dialects of other servers (/fog) on
     #[command(after_help = "Example:\n  foghorn api on")]
     On,
-    /// Stop serving the dialects of other servers; administrators keep this program's own routes
+    /// Turn the dialects of other servers (/fog) off; administrators can still use Foghorn's own routes
     #[command(after_help = "Example:\n  foghorn api off --yes")]
     Off {
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
     /// Replace the API token and print the new one; every program that has the old one is refused from now on
     #[command(after_help = "Example:\n  foghorn api token-reset --yes")]
     TokenReset {
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -45,17 +45,17 @@ pub fn run(command: ApiCommand, session: &Session) -> Result<Exit, Failure> {
         ApiCommand::Status => api.get::<ApiSwitch>(API)?,
         ApiCommand::On => switch(true)?,
         ApiCommand::Off { yes } => {
-            confirm(yes, &["every program that talks to /fog is turned away".to_owned()], "Switch off?")?;
+            confirm(yes, &["every program that uses /fog is refused".to_owned()], "Turn the API off?")?;
             switch(false)?
         }
         ApiCommand::TokenReset { yes } => {
-            confirm(yes, &["every program that has the API token is refused".to_owned()], "Replace it?")?;
+            confirm(yes, &["every program that has the API token is refused".to_owned()], "Replace the API token?")?;
             let made: TokenMade = api.native("POST", &format!("{API}/token"), None::<&Value>)?;
             let kept = keep(session, &made.token);
             output.say(match kept {
                 Ok(true) => "the context of this server has the new API token:",
                 Ok(false) => "no context of this program had the old API token; the new one is:",
-                Err(_) => "the contexts could not be changed: log in again with the new API token:",
+                Err(_) => "could not update the contexts: log in again with the new API token:",
             });
             // First the token: it is shown once, and nothing must keep it from being seen.
             output.show_value(&made.token, &made)?;
@@ -68,7 +68,7 @@ pub fn run(command: ApiCommand, session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Puts the new token into every context that had the old one of this server; says whether there was one.
+/// Stores the new token in every context of this server that had the old one; returns whether there was one.
 fn keep(session: &Session, token: &str) -> Result<bool, Failure> {
     let used = session.connection.resolve()?;
     // A script that gives everything by the environment may have no home; then there is no context either.

@@ -10,7 +10,7 @@ use super::wait::parse_duration;
 use crate::exit::{Exit, Failure};
 use crate::output::Table;
 
-/// Entries in one request.
+/// Maximum number of entries per request.
 const PAGE: usize = 1000;
 
 #[derive(clap::Args, Debug)]
@@ -18,16 +18,16 @@ pub struct AuditArgs {
     /// Only changes of objects of this class, such as host
     #[arg(long)]
     class: Option<String>,
-    /// Only changes of the object with this number
+    /// Only changes of the object with this id
     #[arg(long)]
     id: Option<String>,
     /// Only changes by this user, by name or id
     #[arg(long)]
     user: Option<String>,
-    /// Only changes of this long ago or later, such as 30m, 48h
+    /// Only changes within this time, such as 30m, 48h
     #[arg(long, value_parser = parse_duration)]
     since: Option<Duration>,
-    /// Entries at most
+    /// Maximum number of entries
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
 }
@@ -78,7 +78,7 @@ fn path(args: &AuditArgs, limit: usize, before: Option<&str>, now: Timestamp) ->
     path
 }
 
-/// Percent-encodes what may not stand in a query.
+/// Percent-encodes characters that are not allowed in a query.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()

@@ -1,4 +1,4 @@
-//! `foghorn image capture`: a host's disk becomes the content of an image.
+//! `foghorn image capture`: the disk of a host becomes the content of an image.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::output::Table;
 
 #[derive(clap::Args, Debug)]
 pub struct CaptureArgs {
-    /// Image that is filled, by name or id; its present content is replaced when the capture is complete
+    /// Image to fill, by name or id; its current content is replaced when the capture is complete
     pub image: String,
-    /// Host whose disk is read, by name or id
+    /// Host whose disk is captured, by name or id
     #[arg(long)]
     pub host: String,
-    /// Wait until it is done, with progress
+    /// Wait until it is done and show progress
     #[arg(long)]
     pub wait: bool,
-    /// Give up waiting after this long, such as 90s, 30m, 2h
+    /// Stop waiting after this time, such as 90s, 30m, 2h
     #[arg(long, value_parser = parse_duration, requires = "wait")]
     pub timeout: Option<Duration>,
 }

@@ -10,13 +10,13 @@ use crate::output::Table;
 
 #[derive(Subcommand, Debug)]
 pub enum ContextCommand {
-    /// List the contexts; the one in use is marked
+    /// List the contexts and mark the current one
     #[command(after_help = "Example:\n  foghorn context list")]
     List,
-    /// Use another context from now on
+    /// Make a context the current one
     #[command(after_help = "Example:\n  foghorn context use branch-office")]
     Use { name: String },
-    /// Forget a context and its tokens
+    /// Delete a context and its tokens
     #[command(after_help = "Example:\n  foghorn context delete branch-office")]
     Delete { name: String },
 }
@@ -29,7 +29,7 @@ pub fn run(command: ContextCommand, session: &Session) -> Result<Exit, Failure> 
     let unknown = |name: &str| Failure::new(Exit::NotFound, format!("there is no context {name:?}"));
     match command {
         ContextCommand::List => {
-            let mut table = Table::new(&["NAME", "IN USE", "SERVER"]);
+            let mut table = Table::new(&["NAME", "CURRENT", "SERVER"]);
             let mut values = Vec::new();
             for (name, context) in &contexts.contexts {
                 let current = contexts.current.as_ref() == Some(name);

@@ -1,4 +1,4 @@
-//! `foghorn image deploy`: an image onto the disks of hosts.
+//! `foghorn image deploy`: writes an image to the disks of hosts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,19 +29,19 @@ pub struct DeployArgs {
     pub group: Vec<String>,
     #[command(flatten)]
     pub multicast: MulticastArgs,
-    /// Wait until all are done, with progress
+    /// Wait until all are done and show progress
     #[arg(long)]
     pub wait: bool,
-    /// Give up waiting after this long, such as 90s, 30m, 2h
+    /// Stop waiting after this time, such as 90s, 30m, 2h
     #[arg(long, value_parser = parse_duration, requires = "wait")]
     pub timeout: Option<Duration>,
-    /// Do not ask, although everything on the disks is replaced
+    /// Do not ask for confirmation, although everything on the disks is replaced
     #[arg(long)]
     pub yes: bool,
 }
 
 /// # Errors
-/// As the server answers; [`Exit::Refused`] when nobody has agreed to the loss.
+/// As the server answers; [`Exit::Refused`] when the loss of data was not confirmed.
 pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     let image = find::<Image>(&api, &args.image)?;
@@ -63,7 +63,7 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
         eprintln!("error: host {host}: {failure}");
     }
     if ordered.is_empty() {
-        // One host and one reason: its own exit code says more than "failed".
+        // With a single host, its own exit code is more precise than "failed".
         return Ok(if failed.len() == 1 { failed[0].1.exit() } else { Exit::Failed });
     }
     let tasks: Vec<TaskId> = ordered.iter().map(|(task, _)| *task).collect();
@@ -82,27 +82,27 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
     Ok(of_many(ordered.len(), failed.len()))
 }
 
-/// One stream for all hosts.
+/// Options of a multicast deploy.
 #[derive(clap::Args, Debug)]
 pub struct MulticastArgs {
-    /// Send the image once for all hosts
+    /// Send the image once, by multicast, to all hosts
     #[arg(long)]
     pub multicast: bool,
-    /// Start when so many hosts are there, instead of all
+    /// Start when this number of hosts have checked in, instead of all
     #[arg(long, requires = "multicast", conflicts_with = "start_at", value_parser = clap::value_parser!(u32).range(1..))]
     pub start_receivers: Option<u32>,
-    /// Start then, whoever is there, such as 2026-01-31T20:00:00Z
+    /// Start at this time with the hosts that have checked in, such as 2026-01-31T20:00:00Z
     #[arg(long, requires = "multicast", conflicts_with = "max_wait")]
     pub start_at: Option<Timestamp>,
-    /// Start so long after the first host has come at the latest, such as 5m
+    /// Start at the latest this long after the first host has checked in, such as 5m
     #[arg(long, requires = "multicast", value_parser = parse_duration)]
     pub max_wait: Option<Duration>,
-    /// Bits per second on the wire, such as 500m or 1g; 0 for no limit
+    /// Maximum rate in bits per second on the wire, such as 500m or 1g; 0 for no limit
     #[arg(long, requires = "multicast")]
     pub max_rate: Option<BitRate>,
 }
 
-/// Orders a session for all hosts: either all of them get a task or none does.
+/// Creates a session for all hosts: either all of them get a task or none does.
 fn together(
     api: &Api,
     output: Output,
@@ -130,7 +130,7 @@ fn together(
     Ok(statuses.into_iter().map(|status| (status.task, status.host.name)).collect())
 }
 
-/// Every host that was named, directly or by a group, once, in the order of their ids.
+/// Every host given directly or by a group, once, in the order of ids.
 fn targets(api: &Api, args: &DeployArgs) -> Result<Vec<Row<Host>>, Failure> {
     let mut hosts = BTreeMap::new();
     for name in &args.host {
@@ -149,12 +149,12 @@ fn targets(api: &Api, args: &DeployArgs) -> Result<Vec<Row<Host>>, Failure> {
     Ok(hosts.into_values().collect())
 }
 
-/// What the owner of the host has to know before agreeing.
+/// What the user must know about this host before confirming.
 fn loss(host: &Host) -> String {
     let mac = host.macs.first().map(ToString::to_string).unwrap_or_default();
     let disk = match &host.disk_rule {
-        Some(rule) => format!("the disk with the rule {rule}"),
-        None => "the disk that its client is started with (the host has no disk rule)".to_owned(),
+        Some(rule) => format!("the disk selected by {rule}"),
+        None => "the disk that is given to its client (the host has no disk rule)".to_owned(),
     };
     format!("host {} ({mac}): everything on {disk} is replaced", host.name)
 }
@@ -162,7 +162,7 @@ fn loss(host: &Host) -> String {
 type Ordered = Vec<(TaskId, String)>;
 type NotOrdered = Vec<(String, Failure)>;
 
-/// One host that cannot be tasked must not keep the others waiting.
+/// A host for which no task can be created must not delay the others.
 fn order_all(api: &Api, hosts: &[Row<Host>], image: &Row<Image>) -> (Ordered, NotOrdered) {
     let (mut ordered, mut failed) = (Vec::new(), Vec::new());
     for host in hosts {
@@ -190,7 +190,7 @@ mod tests {
         };
         assert_eq!(
             host("serial:S1"),
-            "host pc1 (aa:bb:cc:00:00:01): everything on the disk with the rule serial:S1 is replaced"
+            "host pc1 (aa:bb:cc:00:00:01): everything on the disk selected by serial:S1 is replaced"
         );
         assert!(host("").contains("no disk rule"));
     }

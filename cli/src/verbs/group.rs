@@ -32,7 +32,7 @@ pub enum GroupCommand {
         #[arg(long)]
         host: Vec<String>,
     },
-    /// Change a group; what is not named stays
+    /// Change a group; options that are not given stay as they are
     #[command(after_help = "Example:\n  foghorn group edit lab --add-host lab-pc03 --remove-host lab-pc01")]
     Edit {
         group: String,
@@ -43,16 +43,16 @@ pub enum GroupCommand {
         /// New member, by name or id; may be given several times
         #[arg(long, value_name = "HOST")]
         add_host: Vec<String>,
-        /// Member to take out; may be given several times
+        /// Member to remove; may be given several times
         #[arg(long, value_name = "HOST")]
         remove_host: Vec<String>,
     },
-    /// Delete groups; their hosts stay
+    /// Delete groups; their hosts are kept
     #[command(after_help = "Example:\n  foghorn group delete lab --yes")]
     Delete {
         #[arg(required = true)]
         groups: Vec<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -70,7 +70,7 @@ pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
         }
         GroupCommand::Show { group } => {
             let mut row = find::<Group>(&api, &group)?;
-            // For people only: as JSON the object is what the API gives.
+            // For people only: as JSON the object is printed as the API returns it.
             if let (Format::Table, Some(fields)) = (output.format, row.raw.as_object_mut()) {
                 let members = members(&api, row.view.id)?;
                 let names: Vec<&str> = members.iter().map(|host| host.view.name.as_str()).collect();
@@ -88,14 +88,16 @@ pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
             let hosts = changed_members(&api, row.view.id, &add_host, &remove_host)?;
             let body = GroupBody { name, description, hosts };
             if body == GroupBody::default() {
-                return Err(Failure::usage("nothing to change was named")
-                    .advise("`foghorn help group edit` lists what can be changed"));
+                return Err(Failure::usage("no change was given").advise("`foghorn help group edit` lists the options"));
             }
             show_row(output, &api.edit::<Group>(row.view.id.get(), &body)?)?;
         }
         GroupCommand::Delete { groups, yes } => {
             return delete_all::<Group>(&api, output, &groups, yes, |row| {
-                Ok(format!("group {}: the grouping of {} hosts is lost, the hosts stay", row.view.name, row.view.hosts))
+                Ok(format!(
+                    "group {}: the grouping of {} hosts is lost, the hosts are kept",
+                    row.view.name, row.view.hosts
+                ))
             });
         }
     }
@@ -110,7 +112,7 @@ pub fn members(api: &Api, group: GroupId) -> Result<Vec<Row<Host>>, Failure> {
     let ids = member_ids(api, group)?;
     let mut hosts = Vec::with_capacity(ids.len());
     for id in ids {
-        // A host that was deleted in between is no member any more.
+        // A host that was deleted in the meantime is no longer a member.
         hosts.extend(api.one::<Host>(id.get())?);
     }
     Ok(hosts)
@@ -126,7 +128,7 @@ fn ids(api: &Api, names: &[String]) -> Result<BTreeSet<HostId>, Failure> {
     names.iter().map(|name| find::<Host>(api, name).map(|row| row.view.id)).collect()
 }
 
-/// The whole new set, because an edit replaces it; `None` when it stays as it is.
+/// The complete new set, because an edit replaces it; `None` when it does not change.
 fn changed_members(
     api: &Api,
     group: GroupId,

@@ -25,19 +25,19 @@ pub enum HostCommand {
     )]
     Create {
         name: String,
-        /// Ethernet address; the first one given is the primary one
+        /// MAC address; may be given several times, the first one is primary
         #[arg(long, required = true, value_name = "MAC")]
         mac: Vec<MacAddress>,
         #[command(flatten)]
         settings: HostSettings,
     },
-    /// Change a host; what is not named stays
+    /// Change a host; options that are not given stay as they are
     #[command(after_help = "Example:\n  foghorn host edit lab-pc01 --image win11 --disk size:>=200G")]
     Edit {
         host: String,
         #[arg(long)]
         name: Option<String>,
-        /// All addresses, the primary one first: replaces the present ones
+        /// All MAC addresses, the primary one first; they replace the current ones
         #[arg(long, value_name = "MAC")]
         mac: Vec<MacAddress>,
         #[command(flatten)]
@@ -48,17 +48,17 @@ pub enum HostCommand {
     Delete {
         #[arg(required = true)]
         hosts: Vec<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Give out a token with which a client on this host may check in once, for the host's active task
+    /// Print a token with which a client on this host can check in once, for the host's active task
     #[command(
         after_help = "Example:\n  foghorn-client run --controller URL --token \"$(foghorn host boot-token lab-pc01)\""
     )]
     BootToken {
         host: String,
-        /// Seconds until it expires (1 to 86400)
+        /// Seconds until the token expires (1 to 86400)
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86400))]
         ttl: Option<u32>,
     },
@@ -68,10 +68,10 @@ pub enum HostCommand {
 pub struct HostSettings {
     #[arg(long)]
     description: Option<String>,
-    /// Image that is deployed to it, by name or id
+    /// Image for this host, by name or id
     #[arg(long)]
     image: Option<String>,
-    /// Rule by which the client finds the disk: path:/dev/sda, serial:S, wwn:W, size:>=N,<=M, or only
+    /// Rule that selects the disk: path:/dev/sda, serial:S, wwn:W, size:>=N,<=M, or only
     #[arg(long, value_name = "RULE")]
     disk: Option<String>,
 }
@@ -113,8 +113,7 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
             let macs = (!mac.is_empty()).then_some(mac);
             let body = HostBody { name, macs, ..settings.body(session)? };
             if body == HostBody::default() {
-                return Err(Failure::usage("nothing to change was named")
-                    .advise("`foghorn help host edit` lists what can be changed"));
+                return Err(Failure::usage("no change was given").advise("`foghorn help host edit` lists the options"));
             }
             let row = find::<Host>(&api, &host)?;
             show_row(output, &api.edit::<Host>(row.view.id.get(), &body)?)?;
@@ -134,7 +133,7 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
             let request = BootTokenRequest { ttl_seconds: ttl };
             let answer: BootTokenResponse = api.native("POST", &path, Some(&request)).map_err(|error| match error {
                 conflict @ ApiError::Conflict(_) => Failure::from(conflict)
-                    .advise("order something first: `foghorn image capture` or `foghorn image deploy`"),
+                    .advise("create a task first: `foghorn image capture` or `foghorn image deploy`"),
                 error => error.into(),
             })?;
             output.show_value(&answer.token, &answer)?;

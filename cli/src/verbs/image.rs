@@ -1,4 +1,4 @@
-//! `foghorn image`: what is deployed.
+//! `foghorn image`: the images.
 
 use clap::Subcommand;
 use foghorn_rest_types::fog::{FogObject as _, Image, ImageBody, Row};
@@ -31,7 +31,7 @@ pub enum ImageCommand {
         #[command(flatten)]
         settings: ImageSettings,
     },
-    /// Change an image; what is not named stays
+    /// Change an image; options that are not given stay as they are
     #[command(after_help = "Example:\n  foghorn image edit win11 --protected true")]
     Edit {
         image: String,
@@ -45,26 +45,26 @@ pub enum ImageCommand {
     Delete {
         #[arg(required = true)]
         images: Vec<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
     /// Capture the disk of a host into an image
     #[command(after_help = "Example:\n  foghorn image capture win11 --host golden-pc --wait")]
     Capture(CaptureArgs),
-    /// Put an image on the disks of hosts, replacing what is there
+    /// Write an image to the disks of hosts, replacing their contents
     #[command(
         after_help = "Examples:\n  foghorn image deploy win11 --host lab-pc01 --host lab-pc02 --wait\n  foghorn image deploy win11 --group lab --yes --wait --timeout 30m"
     )]
     Deploy(DeployArgs),
-    /// Have a storage node read every chunk of an image again and compare it with its hash
+    /// Read every chunk of an image again on a storage node and compare it with its hash
     #[command(after_help = "Example:\n  foghorn image verify win11 --wait")]
     Verify {
         image: String,
         /// Wait for the result
         #[arg(long)]
         wait: bool,
-        /// Give up waiting after this long, such as 90s, 30m, 2h
+        /// Stop waiting after this time, such as 90s, 30m, 2h
         #[arg(long, value_parser = parse_duration, requires = "wait")]
         timeout: Option<std::time::Duration>,
     },
@@ -74,13 +74,13 @@ pub enum ImageCommand {
 pub struct ImageSettings {
     #[arg(long)]
     description: Option<String>,
-    /// Number of the operating system, as FOG counts them
+    /// Id of the operating system in FOG
     #[arg(long, value_name = "NUMBER")]
     os: Option<u32>,
     /// Whether tasks may use it
     #[arg(long, value_name = "true|false")]
     enabled: Option<bool>,
-    /// Whether it is protected from being deleted
+    /// Whether it is protected from deletion
     #[arg(long, value_name = "true|false")]
     protected: Option<bool>,
 }
@@ -123,8 +123,7 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
         ImageCommand::Edit { image, name, settings } => {
             let body = settings.over(ImageBody { name, ..ImageBody::default() });
             if body == ImageBody::default() {
-                return Err(Failure::usage("nothing to change was named")
-                    .advise("`foghorn help image edit` lists what can be changed"));
+                return Err(Failure::usage("no change was given").advise("`foghorn help image edit` lists the options"));
             }
             let row = find::<Image>(&api, &image)?;
             show_row(output, &api.edit::<Image>(row.view.number(), &body)?)?;
@@ -153,13 +152,13 @@ pub fn content_of(api: &Api, row: &Row<Image>) -> Result<ImageStatus, Failure> {
     Ok(api.get(&format!("/foghorn/v1/images/{}", row.view.id))?)
 }
 
-/// The mark is FOG's, and as there it is for people: the API deletes a protected image without a word.
+/// The flag `protected` is that of FOG.
 fn refuse_protected(api: &Api, images: &[String]) -> Result<(), Failure> {
     for image in images {
         let row = find::<Image>(api, image)?;
         if row.view.protected {
             return Err(Failure::new(Exit::Refused, format!("image {} is protected", row.view.name))
-                .advise(format!("first: foghorn image edit id:{} --protected false", row.view.id)));
+                .advise(format!("run this first: foghorn image edit id:{} --protected false", row.view.id)));
         }
     }
     Ok(())
@@ -172,7 +171,7 @@ fn loss(api: &Api, row: &Row<Image>) -> Result<String, Failure> {
             "image {name}: {} of data captured on {} are lost on every storage node",
             content.used_bytes, content.captured
         ),
-        None => format!("image {name}: it has no content yet"),
+        None => format!("image {name}: no content yet"),
     })
 }
 

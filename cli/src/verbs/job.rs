@@ -1,4 +1,4 @@
-//! Jobs of a storage node (verify, scrub): waiting for them and telling what they found.
+//! Jobs of a storage node (verify, scrub): waits for them and shows the result.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::output::{Output, Table};
 const ROUND: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Shows the number of the job, or with `wait` its result.
+/// Prints the id of the job, or with `wait` its result.
 ///
 /// # Errors
-/// When the job could not run, the time is over, or the server stays away.
+/// When the job could not run, the timeout expires, or the server stays unreachable.
 pub fn follow(
     api: &Api,
     output: Output,
@@ -44,7 +44,7 @@ pub fn follow(
             Err(error) => return Err(error.into()),
         }
         if timeout.is_some_and(|limit| started.elapsed() >= limit) {
-            return Err(Failure::new(Exit::Failed, format!("the time is over and job {} has not ended", created.job)));
+            return Err(Failure::new(Exit::Failed, format!("the timeout expired before job {} ended", created.job)));
         }
         std::thread::sleep(ROUND);
     }
@@ -54,7 +54,7 @@ fn conclude(output: Output, status: &JobStatus) -> Result<Exit, Failure> {
     if let Some(error) = &status.error {
         return Err(Failure::new(
             Exit::Failed,
-            format!("the {} on {} could not run: {error}", status.work, status.node.name),
+            format!("could not run the {} on {}: {error}", status.work, status.node.name),
         ));
     }
     let mut table = Table::new(&["CHUNK", "PROBLEM", "IMAGES"]);
@@ -76,6 +76,6 @@ fn conclude(output: Output, status: &JobStatus) -> Result<Exit, Failure> {
     if status.damaged.is_empty() {
         return Ok(Exit::Ok);
     }
-    Err(Failure::new(Exit::Failed, format!("{} chunks are damaged on {}", status.damaged.len(), status.node.name))
-        .advise("capture the images again, or deploy them from another storage node; then look at the node's disk"))
+    Err(Failure::new(Exit::Failed, format!("{} chunks on {} are damaged", status.damaged.len(), status.node.name))
+        .advise("capture the images again, or deploy them from another storage node; then check the node's disk"))
 }

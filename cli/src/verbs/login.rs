@@ -1,4 +1,4 @@
-//! `foghorn login`: checks a server and its tokens, and keeps them as a context.
+//! `foghorn login`: checks a server and its tokens, and stores them as a context.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -12,25 +12,25 @@ use crate::context::{Context, Contexts, default_path};
 use crate::exit::{Exit, Failure};
 use crate::fingerprint::Fingerprint;
 
-/// Where every Foghorn server gives out its authority; the same path that agents and clients use.
+/// Path of the authority's certificate on every Foghorn server; agents and clients use it as well.
 const CA_PATH: &str = "/foghorn/v1/ca";
 
 #[derive(clap::Args, Debug)]
 pub struct LoginArgs {
-    /// Name to keep the server under; its host name when left out
+    /// Name of the context; default: the host name of the server
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// SHA-256 of the server's certificate authority, as `foghorn serve` prints it: fetches it and compares
+    /// SHA-256 of the server's certificate authority, as printed by `foghorn serve`; the certificate is fetched and compared
     #[arg(long, value_name = "SHA", conflicts_with = "ca")]
     ca_fingerprint: Option<Fingerprint>,
 }
 
 /// # Errors
-/// When the server cannot be reached, is not the one that the fingerprint names, or refuses the tokens.
+/// When the server cannot be reached, its authority does not match the fingerprint, or it refuses the tokens.
 pub fn run(args: &LoginArgs, session: &Session) -> Result<Exit, Failure> {
     let flags = &session.connection;
     let server = flags.server.as_deref().ok_or_else(|| {
-        Failure::usage("--server is missing").advise("such as: foghorn login --server https://fog.example.org:8443")
+        Failure::usage("--server is missing").advise("for example: foghorn login --server https://fog.example.org:8443")
     })?;
     let server = normal_url(server)?;
     let ca_pem = match (&flags.ca, args.ca_fingerprint) {
@@ -56,7 +56,7 @@ pub fn run(args: &LoginArgs, session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Takes the authority from the server unverified and believes it only if it is the one that was named.
+/// Fetches the authority from the server without verification and accepts it only if its fingerprint matches.
 fn fetch_authority(server: &str, expected: Fingerprint) -> Result<String, Failure> {
     let blind = agent(TlsConfig::builder().disable_verification(true).build());
     let unreachable = |source| ApiError::Unreachable { server: server.to_owned(), source };
@@ -66,16 +66,19 @@ fn fetch_authority(server: &str, expected: Fingerprint) -> Result<String, Failur
     if status != 200 {
         return Err(Failure::new(
             Exit::Failed,
-            format!("{server} gives out no certificate authority (status {status})"),
+            format!("{server} did not send its certificate authority (status {status})"),
         )
-        .advise("give the authority as a file with --ca"));
+        .advise("give the certificate of the authority as a file with --ca"));
     }
     let found = certificates(&pem).map_err(ApiError::Authority)?;
     match found.iter().find(|certificate| Fingerprint::of(certificate) == expected) {
-        // Only the certificate that was named is kept: whatever else stands in the answer was not.
+        // Only the certificate with this fingerprint is stored; nothing else in the answer was verified.
         Some(certificate) => Ok(to_pem(certificate.der())),
-        None => Err(Failure::new(Exit::Refused, format!("{server} is not the server with the authority {expected}"))
-            .advise("compare the fingerprint with what the server printed; somebody may be in between")),
+        None => Err(Failure::new(
+            Exit::Refused,
+            format!("the certificate authority of {server} does not have the fingerprint {expected}"),
+        )
+        .advise("compare the fingerprint with the one that the server printed; the connection may be intercepted")),
     }
 }
 
@@ -89,14 +92,14 @@ fn to_pem(der: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
-/// A token from the flag, or one line of standard input: tokens on a command line can be seen by other users.
+/// A token from the flag, or one line of standard input, because other users can see tokens on a command line.
 fn token(given: Option<&str>, what: &str) -> Result<String, Failure> {
     if let Some(token) = given {
         return Ok(token.to_owned());
     }
     if io::stdin().is_terminal() {
         eprint!("{what}: ");
-        // The prompt is a courtesy; the answer is read whether or not it could be shown.
+        // The answer is read whether or not the prompt could be shown.
         let _ = io::stderr().flush();
     }
     let mut line = String::new();
@@ -104,7 +107,7 @@ fn token(given: Option<&str>, what: &str) -> Result<String, Failure> {
     match (read, line.trim()) {
         (Ok(_), token) if !token.is_empty() => Ok(token.to_owned()),
         _ => Err(Failure::usage(format!("the {what} is missing"))
-            .advise("give --api-token and --user-token, or both as lines on standard input")),
+            .advise("use --api-token and --user-token, or write both as lines to standard input")),
     }
 }
 

@@ -27,7 +27,7 @@ use crate::connection::ConnectionArgs;
 use crate::exit::Failure;
 use crate::output::Output;
 
-/// What every verb is given: which server, and how to print.
+/// The context of every verb: which server, and how to print.
 #[derive(Clone, Debug)]
 pub struct Session {
     pub connection: ConnectionArgs,
@@ -36,7 +36,7 @@ pub struct Session {
 
 impl Session {
     /// # Errors
-    /// When no server is known or its tokens are missing.
+    /// When no server is set or its tokens are missing.
     pub fn api(&self) -> Result<Api, Failure> {
         self.connection.api()
     }

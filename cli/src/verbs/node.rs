@@ -23,30 +23,30 @@ pub enum NodeCommand {
     /// Show one storage node
     #[command(after_help = "Example:\n  foghorn node show defaultmember")]
     Show { node: String },
-    /// Create a storage node; `foghorn node join-token` does so too
+    /// Create a storage node; `foghorn node join-token` also creates one
     #[command(after_help = "Example:\n  foghorn node create north --ip 10.0.0.5 --storage-group 1")]
     Create {
         name: NodeName,
-        /// Address that is shown to people; the agent says itself where it is reached
+        /// Address for display; the agent itself reports the address for clients
         #[arg(long)]
         ip: std::net::IpAddr,
         /// Id of the storage group
         #[arg(long, value_name = "ID", default_value = "1")]
         storage_group: StorageGroupId,
     },
-    /// Change a storage node; what is not named stays
+    /// Change a storage node; options that are not given stay as they are
     #[command(after_help = "Example:\n  foghorn node edit north --max-clients 20 --enabled false")]
     Edit {
         node: String,
         #[arg(long)]
         description: Option<String>,
-        /// Transfers at a time
+        /// Maximum number of concurrent transfers
         #[arg(long, value_name = "NUMBER")]
         max_clients: Option<u32>,
         /// Whether tasks may use it
         #[arg(long, value_name = "true|false")]
         enabled: Option<bool>,
-        /// Whether captures of its storage group go to it
+        /// Whether it receives the captures of its storage group
         #[arg(long, value_name = "true|false")]
         master: Option<bool>,
     },
@@ -55,20 +55,20 @@ pub enum NodeCommand {
     Delete {
         #[arg(required = true)]
         nodes: Vec<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Give out a token with which one agent may enrol under this name
+    /// Print a token with which one agent can enrol under this name
     #[command(
         after_help = "Example:\n  foghorn-agent run --controller URL --join-token \"$(foghorn node join-token north)\""
     )]
     JoinToken {
         name: NodeName,
-        /// Id of the storage group for a node that does not exist yet
+        /// Id of the storage group if the node does not exist yet
         #[arg(long, value_name = "ID")]
         storage_group: Option<StorageGroupId>,
-        /// Seconds until it expires (1 to 604800)
+        /// Seconds until the token expires (1 to 604800)
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604800))]
         ttl: Option<u32>,
     },
@@ -76,18 +76,18 @@ pub enum NodeCommand {
     #[command(after_help = "Example:\n  foghorn node revoke north --yes")]
     Revoke {
         node: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Have a node read every chunk it holds and report damaged ones
+    /// Read every chunk on a node and report damaged ones
     #[command(after_help = "Example:\n  foghorn node scrub north --wait")]
     Scrub {
         node: String,
         /// Wait for the result
         #[arg(long)]
         wait: bool,
-        /// Give up waiting after this long, such as 90s, 30m, 2h
+        /// Stop waiting after this time, such as 90s, 30m, 2h
         #[arg(long, value_parser = parse_duration, requires = "wait")]
         timeout: Option<Duration>,
     },
@@ -107,15 +107,17 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
         NodeCommand::Edit { node, description, max_clients, enabled, master } => {
             let body = StorageNodeBody { description, max_clients, enabled, master, ..StorageNodeBody::default() };
             if body == StorageNodeBody::default() {
-                return Err(Failure::usage("nothing to change was named")
-                    .advise("`foghorn help node edit` lists what can be changed"));
+                return Err(Failure::usage("no change was given").advise("`foghorn help node edit` lists the options"));
             }
             let row = find::<StorageNode>(&api, &node)?;
             show_row(output, &api.edit::<StorageNode>(row.view.id.get(), &body)?)?;
         }
         NodeCommand::Delete { nodes, yes } => {
             return delete_all::<StorageNode>(&api, output, &nodes, yes, |row| {
-                Ok(format!("storage node {}: images that only it holds can no longer be deployed", row.view.name))
+                Ok(format!(
+                    "storage node {}: images that are only on this node can no longer be deployed",
+                    row.view.name
+                ))
             });
         }
         NodeCommand::JoinToken { name, storage_group, ttl } => {
@@ -132,7 +134,7 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
             );
             confirm(yes, &[loss], "Revoke?")?;
             api.text("POST", &format!("/foghorn/v1/nodes/{}/revoke", row.view.id), None::<&Value>)?;
-            output.say(&format!("revoked {name}; `foghorn node join-token {name}` lets it in again"));
+            output.say(&format!("revoked {name}; `foghorn node join-token {name}` admits it again"));
         }
         NodeCommand::Scrub { node, wait, timeout } => {
             let row = find::<StorageNode>(&api, &node)?;
@@ -147,7 +149,7 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
 fn list(session: &Session) -> Result<(), Failure> {
     let api = session.api()?;
     let rows = api.list::<StorageNode>()?;
-    // The objects of the API do not know how much room there is; their table does.
+    // The objects of the API do not contain the free space; the table does.
     let live =
         if session.output.is_for_people() { api.get::<NodeList>("/foghorn/v1/nodes")?.nodes } else { Vec::new() };
     let room = |id: StorageNodeId| {

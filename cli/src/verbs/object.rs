@@ -1,4 +1,4 @@
-//! What listing, showing and deleting have in common for every class.
+//! Listing, showing and deleting objects of every class.
 
 use foghorn_rest_types::fog::{FogObject, Row};
 use serde_json::Value;
@@ -35,12 +35,12 @@ pub fn show_row<T: FogObject>(output: Output, row: &Row<T>) -> Result<(), Failur
     output.show_object(&row.view.number().to_string(), &row.raw)
 }
 
-/// Deletes the objects after a question that lists what `loss` says of each.
+/// Deletes the objects after a question that lists the `loss` for each.
 ///
-/// All names are looked up first: nothing is deleted when one of them is wrong.
+/// All names are looked up first: nothing is deleted when one of them does not exist.
 ///
 /// # Errors
-/// When a name is wrong, the answer is no, or a deletion failed.
+/// When a name does not exist, the answer is no, or a deletion failed.
 pub fn delete_all<T: FogObject>(
     api: &Api,
     output: Output,

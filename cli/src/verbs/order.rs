@@ -1,4 +1,4 @@
-//! Ordering an imaging task for one host, the way FOG has it: the host is given the image, then a task of the type.
+//! Creates an imaging task for one host as in FOG: the image is assigned to the host, then a task of the type is created.
 
 use foghorn_rest_types::fog::{Host, HostBody, Image, Row, Task, TaskBody};
 use foghorn_types::TaskId;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
 
-/// What is to be done.
+/// Kind of the task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Deploy,
@@ -22,7 +22,7 @@ impl Kind {
         }
     }
 
-    /// What a task of this kind is called.
+    /// Name of this kind of task.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Kind {
     }
 }
 
-/// Makes the image the host's own: a task works with that one.
+/// Assigns the image to the host: the task uses the image of its host.
 ///
 /// # Errors
 /// As the server answers.
@@ -44,10 +44,10 @@ pub(super) fn give_image(api: &Api, host: &Row<Host>, image: &Row<Image>) -> Res
     Ok(())
 }
 
-/// Creates the task and finds out its number, which FOG's answer does not tell.
+/// Creates the task and determines its id, which is not part of FOG's answer.
 ///
 /// # Errors
-/// [`Exit::Conflict`] when the host has a task already; otherwise as the server answers.
+/// [`Exit::Conflict`] when the host already has a task; otherwise as the server answers.
 pub fn order(api: &Api, host: &Row<Host>, image: &Row<Image>, kind: Kind) -> Result<TaskId, Failure> {
     let id = host.view.id;
     give_image(api, host, image)?;

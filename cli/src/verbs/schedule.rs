@@ -1,4 +1,4 @@
-//! `foghorn schedule` and `foghorn wake`: what happens later, and hosts that are to be on by then.
+//! `foghorn schedule` and `foghorn wake`: scheduled tasks, and waking hosts.
 
 use clap::Subcommand;
 use foghorn_rest_types::fog::{FogObject as _, Host};
@@ -11,12 +11,12 @@ use crate::exit::{Exit, Failure};
 use crate::find::find;
 use crate::output::Table;
 
-/// FOG's number for waking a host.
+/// FOG's task type for waking a host.
 const WAKE: u32 = 14;
 
 #[derive(Subcommand, Debug)]
 pub enum ScheduleCommand {
-    /// List scheduled tasks: when they come next and how they went last
+    /// List scheduled tasks with their next start and last result
     #[command(after_help = "Example:\n  foghorn schedule list")]
     List,
 }
@@ -26,7 +26,7 @@ pub enum ScheduleCommand {
 pub fn run(command: ScheduleCommand, session: &Session) -> Result<Exit, Failure> {
     let ScheduleCommand::List = command;
     let list: ScheduleList = session.api()?.get("/foghorn/v1/schedules")?;
-    let mut table = Table::new(&["ID", "NAME", "FOR", "ACTIVE", "NEXT", "LAST", "OUTCOME"]);
+    let mut table = Table::new(&["ID", "NAME", "FOR", "ACTIVE", "NEXT", "LAST", "RESULT"]);
     for schedule in &list.schedules {
         let target = match schedule.target {
             ScheduleTarget::Host { .. } => "host",
@@ -53,14 +53,14 @@ fn some(text: &str) -> Option<&str> {
 /// Wakes hosts over the network. All names are looked up first.
 ///
 /// # Errors
-/// When a name is wrong, or as the server answers.
+/// When a name does not exist, or as the server answers.
 pub fn wake(names: &[String], session: &Session) -> Result<Exit, Failure> {
     let api = session.api()?;
     let hosts = names.iter().map(|name| find::<Host>(&api, name)).collect::<Result<Vec<_>, _>>()?;
     for host in &hosts {
         let path = format!("/fog/host/{}/task", host.view.number());
         api.text("POST", &path, Some(&json!({"taskTypeID": WAKE})))?;
-        session.output.say(&format!("agents are told to wake {}", host.view.name()));
+        session.output.say(&format!("sent a wake-up for {} to the agents", host.view.name()));
     }
     Ok(Exit::Ok)
 }

@@ -20,7 +20,7 @@ use crate::find::find;
 use crate::output::{Table, print};
 
 const SESSIONS: &str = "/foghorn/v1/multicast-sessions";
-/// FOG's number for a multicast.
+/// FOG's task type for multicast.
 const MULTICAST: u32 = 8;
 
 #[derive(Subcommand, Debug)]
@@ -28,7 +28,7 @@ pub enum SessionCommand {
     /// List multicast sessions
     #[command(after_help = "Example:\n  foghorn session list --all")]
     List {
-        /// Those that have ended, too
+        /// Include sessions that have ended
         #[arg(long)]
         all: bool,
     },
@@ -39,21 +39,21 @@ pub enum SessionCommand {
     #[command(after_help = "Example:\n  foghorn session watch 7 --timeout 1h")]
     Watch {
         session: u32,
-        /// Give up watching after this long, such as 90s, 30m, 2h
+        /// Stop watching after this time, such as 90s, 30m, 2h
         #[arg(long, value_parser = parse_duration)]
         timeout: Option<Duration>,
     },
-    /// Start a session that waits, with whoever is there; others join while it runs
+    /// Start a waiting session with the hosts that have checked in; others can join while it runs
     #[command(after_help = "Example:\n  foghorn session start 7")]
     Start { session: u32 },
-    /// Change how fast a session may be sent
+    /// Change the maximum rate of a session
     #[command(after_help = "Example:\n  foghorn session rate 7 500m")]
     Rate {
         session: u32,
-        /// Bits per second on the wire, such as 500m or 1g; 0 for no limit
+        /// Maximum rate in bits per second on the wire, such as 500m or 1g; 0 for no limit
         rate: BitRate,
     },
-    /// Let hosts join a session, also one that is being sent
+    /// Add hosts to a session, also while it is being sent
     #[command(after_help = "Example:\n  foghorn session join 7 lab-pc09")]
     Join {
         session: u32,
@@ -82,12 +82,12 @@ pub fn run(command: SessionCommand, session: &Session) -> Result<Exit, Failure> 
         SessionCommand::Watch { session: id, timeout } => return session_watch::watch(&api, output, id, timeout),
         SessionCommand::Start { session: id } => {
             edit(&api, id, &MulticastEdit { start_now: true, ..MulticastEdit::default() })?;
-            output.say(&format!("session {id} starts with whoever is there"));
+            output.say(&format!("session {id} starts with the hosts that have checked in"));
         }
         SessionCommand::Rate { session: id, rate } => {
             let max_rate_bytes_per_second = Some(rate.bytes_per_second());
             edit(&api, id, &MulticastEdit { max_rate_bytes_per_second, ..MulticastEdit::default() })?;
-            output.say(&format!("session {id} may be sent at {}", limit(rate.bytes_per_second())));
+            output.say(&format!("the maximum rate of session {id} is {}", limit(rate.bytes_per_second())));
         }
         SessionCommand::Join { session: id, hosts } => join(&api, session, id, &hosts)?,
         SessionCommand::Cancel { session: id } => {
@@ -107,11 +107,11 @@ pub(super) fn ask(api: &Api, session: u32) -> Result<MulticastStatus, ApiError> 
     api.get(&format!("{SESSIONS}/{session}"))
 }
 
-/// What the server says, with advice for a session that does not exist.
+/// The error of the server, with advice when the session does not exist.
 pub(super) fn known(session: u32, error: ApiError) -> Failure {
     match error {
         ApiError::NotFound(_) => Failure::new(Exit::NotFound, format!("there is no multicast session {session}"))
-            .advise("`foghorn session list --all` shows those there are"),
+            .advise("`foghorn session list --all` shows the existing ones"),
         error => error.into(),
     }
 }
@@ -123,7 +123,7 @@ fn edit(api: &Api, session: u32, body: &MulticastEdit) -> Result<MulticastStatus
 
 fn list(api: &Api, session: &Session, all: bool) -> Result<(), Failure> {
     let list: MulticastList = api.get(&format!("{SESSIONS}?all={all}"))?;
-    let mut table = Table::new(&["ID", "NAME", "IMAGE", "STATE", "HOSTS", "DONE", "UNICAST", "MB/S", "WAITS FOR"]);
+    let mut table = Table::new(&["ID", "NAME", "IMAGE", "STATE", "HOSTS", "DONE", "UNICAST", "MB/S", "WAITING FOR"]);
     for one in &list.sessions {
         table.row([
             one.session.to_string(),
@@ -140,13 +140,13 @@ fn list(api: &Api, session: &Session, all: bool) -> Result<(), Failure> {
     session.output.show(&table, &list)
 }
 
-/// Hosts join by the session's name, which is how FOG has it.
+/// Hosts join by the name of the session, as in FOG.
 fn join(api: &Api, session: &Session, id: u32, names: &[String]) -> Result<(), Failure> {
     let summary = of(api, id)?.summary;
     if summary.phase.is_finished() {
         return Err(Failure::new(
             Exit::Conflict,
-            format!("multicast session {id} is {} already", summary.phase.as_str()),
+            format!("multicast session {id} has already ended as {}", summary.phase.as_str()),
         ));
     }
     let hosts = names.iter().map(|name| find::<Host>(api, name)).collect::<Result<Vec<_>, _>>()?;
@@ -158,7 +158,7 @@ fn join(api: &Api, session: &Session, id: u32, names: &[String]) -> Result<(), F
     Ok(())
 }
 
-/// Two lines about a session as a whole, or more when several nodes send it.
+/// Two lines about the whole session, or more when several nodes send it.
 pub(super) fn heading(status: &MulticastStatus) -> String {
     let mut text = format!("{}\n", summary_line(&status.summary));
     for sender in &status.senders {
@@ -167,7 +167,7 @@ pub(super) fn heading(status: &MulticastStatus) -> String {
             "{} to {}: {}, {} MB/s, {} sent, {parity:.1} % of it parity\n",
             sender.node.name,
             sender.group,
-            sender.phase.as_deref().unwrap_or("not begun"),
+            sender.phase.as_deref().unwrap_or("not started"),
             megabytes(sender.rate_bytes_per_second),
             sender.wire_bytes,
         ));
@@ -179,7 +179,7 @@ pub(super) fn heading(status: &MulticastStatus) -> String {
 pub(super) fn summary_line(summary: &MulticastSummary) -> String {
     let image = summary.image.as_ref().map_or("no image", |image| &image.name);
     let mut text = format!(
-        "session {} ({image}): {}, {} of {} hosts there, {} done, {} by unicast, {} %",
+        "session {} ({image}): {}, {} of {} hosts checked in, {} done, {} by unicast, {} %",
         summary.session,
         summary.phase.as_str(),
         summary.joined,
@@ -189,7 +189,7 @@ pub(super) fn summary_line(summary: &MulticastSummary) -> String {
         summary.percent
     );
     if let Some(what) = &summary.waiting_for {
-        text.push_str(&format!(", waits for {what}"));
+        text.push_str(&format!(", waiting for {what}"));
     }
     text
 }
@@ -225,7 +225,7 @@ fn cells(receiver: &MulticastReceiver) -> [String; 10] {
     ]
 }
 
-/// A receiver in one line, for those who read a log.
+/// A receiver in one line, for logs.
 pub(super) fn receiver_line(receiver: &MulticastReceiver) -> String {
     let mut text = format!("{}: {} {} %", receiver.host.name, receiver.path.as_str(), receiver.percent);
     if receiver.bytes_total.bytes() > 0 {
@@ -259,10 +259,10 @@ fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
 }
 
-/// A rate in words; 0 is none.
+/// A rate as text; 0 is no limit.
 fn limit(bytes_per_second: u64) -> String {
     match bytes_per_second {
-        0 => "whatever the group sustains".to_owned(),
+        0 => "not limited".to_owned(),
         bytes => BitRate::from_bytes_per_second(bytes).to_string(),
     }
 }
@@ -347,9 +347,9 @@ mod tests {
         };
         assert_eq!(
             summary_line(&summary),
-            "session 7 (win11): waiting, 1 of 3 hosts there, 0 done, 0 by unicast, 0 %, waits for receivers: 1 of 3 are \
+            "session 7 (win11): waiting, 1 of 3 hosts checked in, 0 done, 0 by unicast, 0 %, waiting for receivers: 1 of 3 are \
              there"
         );
-        assert_eq!(limit(0), "whatever the group sustains");
+        assert_eq!(limit(0), "not limited");
     }
 }

@@ -11,15 +11,15 @@ use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure, of_many};
 use crate::output::{Format, Output, is_decorated};
 
-/// Agents report once a second.
+/// Agents send a report once a second.
 const ROUND: Duration = Duration::from_secs(1);
-/// A controller that restarts is back within seconds.
+/// A controller that restarts is available again within seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Follows a session to its end and says how its hosts fared.
+/// Follows a session to its end and prints the result for each host.
 ///
 /// # Errors
-/// When the time is over, there is no such session, or the server stays away.
+/// When the timeout expires, the session does not exist, or the server stays unreachable.
 pub(super) fn watch(api: &Api, output: Output, session: u32, timeout: Option<Duration>) -> Result<Exit, Failure> {
     let started = Instant::now();
     let (mut display, mut heard) = (Display::new(output), started);
@@ -38,14 +38,16 @@ pub(super) fn watch(api: &Api, output: Output, session: u32, timeout: Option<Dur
         }
         if timeout.is_some_and(|limit| started.elapsed() >= limit) {
             display.end();
-            return Err(Failure::new(Exit::Failed, format!("the time is over and session {session} has not ended"))
-                .advise(format!("it goes on; see `foghorn session watch {session}`, or cancel it")));
+            return Err(Failure::new(Exit::Failed, format!("the timeout expired before session {session} ended"))
+                .advise(format!(
+                    "the session continues: watch it with `foghorn session watch {session}`, or cancel it"
+                )));
         }
         std::thread::sleep(ROUND);
     }
 }
 
-/// The session's own row follows its last task after a while.
+/// The row of the session changes some time after its last task has ended.
 fn has_ended(status: &MulticastStatus) -> bool {
     let ended = |path: MulticastPath| matches!(path, MulticastPath::Done | MulticastPath::Failed);
     status.summary.phase.is_finished()
@@ -61,10 +63,10 @@ fn conclude(output: Output, status: &MulticastStatus) -> Result<Exit, Failure> {
     Ok(of_many(done, status.receivers.len() - done))
 }
 
-/// On standard error, so that standard output holds the result only.
+/// On standard error, so that standard output contains only the result.
 enum Display {
     Silent,
-    /// By receiver, and under 0 the session; each printed only when it says something new.
+    /// By receiver, and under 0 the session; each is printed only when it has changed.
     Lines(HashMap<u32, String>),
     Table {
         all: MultiProgress,
@@ -111,7 +113,7 @@ impl Display {
         }
     }
 
-    /// Makes room for the result, which says the same.
+    /// Clears the display for the result, which contains the same.
     fn end(&mut self) {
         if let Self::Table { lines, .. } = self {
             lines.iter().for_each(ProgressBar::finish_and_clear);
@@ -119,7 +121,7 @@ impl Display {
     }
 }
 
-/// A line that is cut off where the terminal ends.
+/// A line that is truncated at the width of the terminal.
 fn new_line() -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(1).with_style(style)

@@ -16,28 +16,28 @@ use crate::output::{Format, Output};
 
 #[derive(Subcommand, Debug)]
 pub enum SnapinCommand {
-    /// Store a file as what the snapin runs
+    /// Upload the file that the snapin runs
     #[command(after_help = "Example:\n  foghorn snapin upload 3 ./7z2409-x64.msi")]
     Upload {
-        /// Number of the snapin
+        /// Id of the snapin
         id: u32,
         file: PathBuf,
-        /// Name under which hosts store it; that of the file when absent
+        /// Name under which hosts store it; default: the name of the file
         #[arg(long)]
         name: Option<String>,
     },
-    /// Fetch the file of a snapin and compare it with its hash
+    /// Download the file of a snapin and compare it with its hash
     #[command(after_help = "Example:\n  foghorn snapin download 3 ./7z2409-x64.msi")]
     Download {
-        /// Number of the snapin
+        /// Id of the snapin
         id: u32,
-        /// Where to write it; nothing may be there yet
+        /// Path of the new file; it must not exist yet
         file: PathBuf,
     },
 }
 
 /// # Errors
-/// When the file cannot be read or written, the server refuses, or what came is not what the hash says.
+/// When the file cannot be read or written, the server refuses, or the data does not match the hash.
 pub fn run(command: SnapinCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         SnapinCommand::Upload { id, file, name } => upload(session, id, &file, name),
@@ -53,7 +53,7 @@ fn upload(session: &Session, id: u32, path: &Path, name: Option<String>) -> Resu
     let file = File::open(path).map_err(|error| local("read", path, error))?;
     let len = file.metadata().map_err(|error| local("read", path, error))?.len();
     let own = || path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = name.or_else(own).ok_or_else(|| Failure::new(Exit::Usage, "the file has no name: say --name"))?;
+    let name = name.or_else(own).ok_or_else(|| Failure::new(Exit::Usage, "the file has no name: use --name"))?;
     let bar = progress(session.output, len);
     let stored: SnapinFileStatus = session.api()?.upload(id, &name, len, bar.wrap_read(file))?;
     bar.finish_and_clear();
@@ -74,7 +74,7 @@ fn download(session: &Session, id: u32, path: &Path) -> Result<Exit, Failure> {
     let mut len = 0;
     loop {
         let read = content.body.read(&mut buffer).map_err(|error| {
-            Failure::new(Exit::Failed, format!("the file broke off after {len} bytes")).caused_by(error)
+            Failure::new(Exit::Failed, format!("the download ended after {len} bytes")).caused_by(error)
         })?;
         if read == 0 {
             break;
@@ -87,8 +87,8 @@ fn download(session: &Session, id: u32, path: &Path) -> Result<Exit, Failure> {
     bar.finish_and_clear();
     let found = HEXLOWER.encode(hasher.finish().as_ref());
     if len != content.len || found != content.sha512 {
-        let text = format!("what came is not the file of snapin {id}: {len} bytes with SHA-512 {found}");
-        return Err(Failure::new(Exit::Failed, text).advise("try again; if it happens again, upload the file again"));
+        let text = format!("the downloaded data is not the file of snapin {id}: {len} bytes with SHA-512 {found}");
+        return Err(Failure::new(Exit::Failed, text).advise("try again; if this error persists, upload the file again"));
     }
     partial.as_file().sync_all().map_err(|error| local("write", path, error))?;
     partial.persist_noclobber(path).map_err(|error| local("write", path, error.error))?;
@@ -97,7 +97,7 @@ fn download(session: &Session, id: u32, path: &Path) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// A bar for people; none where a program reads.
+/// A progress bar for people; none when the output is read by a program.
 fn progress(output: Output, len: u64) -> ProgressBar {
     if output.quiet || output.format != Format::Table {
         return ProgressBar::hidden();

@@ -20,11 +20,11 @@ pub enum TaskCommand {
     /// List tasks
     #[command(after_help = "Example:\n  foghorn task list --active")]
     List {
-        /// Only those that have not ended
+        /// Only tasks that have not ended
         #[arg(long)]
         active: bool,
     },
-    /// Show one task, with progress and the reason of its end
+    /// Show one task, with its progress and the reason for its end
     #[command(after_help = "Example:\n  foghorn task show 42")]
     Show { task: TaskId },
     /// Cancel tasks that have not ended
@@ -33,12 +33,12 @@ pub enum TaskCommand {
         #[arg(required = true)]
         tasks: Vec<TaskId>,
     },
-    /// Wait until tasks have ended, with their progress
+    /// Wait until tasks have ended and show their progress
     #[command(after_help = "Example:\n  foghorn task wait 42 43 --timeout 30m")]
     Wait {
         #[arg(required = true)]
         tasks: Vec<TaskId>,
-        /// Give up waiting after this long, such as 90s, 30m, 2h
+        /// Stop waiting after this time, such as 90s, 30m, 2h
         #[arg(long, value_parser = parse_duration)]
         timeout: Option<Duration>,
     },
@@ -76,7 +76,7 @@ pub fn run(command: TaskCommand, session: &Session) -> Result<Exit, Failure> {
     }
 }
 
-/// How far imaging tasks are. FOG's states know neither "failed" nor "assigned": there a failed task is a cancelled one.
+/// State of imaging tasks. FOG has no states "failed" and "assigned": there a failed task is a cancelled one.
 fn phases_of(api: &Api, rows: &[Row<Task>]) -> Result<HashMap<TaskId, TaskPhase>, Failure> {
     let imaging: Vec<TaskId> = rows.iter().filter(|row| row.view.is_imaging()).map(|row| row.view.id).collect();
     match wait::status_of(api, &imaging) {
@@ -88,17 +88,18 @@ fn phases_of(api: &Api, rows: &[Row<Task>]) -> Result<HashMap<TaskId, TaskPhase>
 }
 
 fn unknown(task: TaskId) -> Failure {
-    Failure::new(Exit::NotFound, format!("there is no task {task}")).advise("`foghorn task list` shows those there are")
+    Failure::new(Exit::NotFound, format!("there is no task {task}"))
+        .advise("`foghorn task list` shows the existing ones")
 }
 
-/// Imaging tasks have more to tell than FOG has fields for; other tasks are shown as FOG has them.
+/// Imaging tasks have properties without a field in FOG; other tasks are shown as in FOG.
 fn show(api: &Api, session: &Session, task: TaskId) -> Result<Exit, Failure> {
     let row = api.one::<Task>(task.get())?.ok_or_else(|| unknown(task))?;
     if session.output.is_for_people() && row.view.is_imaging() {
         match api.get::<TaskStatus>(&format!("/foghorn/v1/tasks/{task}")) {
             Ok(status) => {
                 let value = serde_json::to_value(&status)
-                    .map_err(|error| Failure::new(Exit::Failed, "the task cannot be shown").caused_by(error))?;
+                    .map_err(|error| Failure::new(Exit::Failed, "could not show the task").caused_by(error))?;
                 session.output.show_object(&task.to_string(), &value)?;
                 session.output.say(&wait::line(&status));
                 return Ok(Exit::Ok);
@@ -117,7 +118,7 @@ fn cancel(api: &Api, session: &Session, tasks: &[TaskId]) -> Result<Exit, Failur
     for task in tasks {
         let row = api.one::<Task>(task.get())?.ok_or_else(|| unknown(*task))?;
         if !row.view.state.is_active() {
-            let what = format!("task {} is {} already", row.view.number(), row.view.state.as_str());
+            let what = format!("task {} has already ended as {}", row.view.number(), row.view.state.as_str());
             return Err(Failure::new(Exit::Conflict, what));
         }
     }

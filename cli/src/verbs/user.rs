@@ -33,16 +33,16 @@ pub enum UserCommand {
         /// administrator, operator or read-only
         #[arg(long)]
         role: Role,
-        /// Without a password: only the token opens the account
+        /// Without a password: the user can log in only with the token
         #[arg(long, conflicts_with_all = ["password_stdin", "password_file"])]
         no_password: bool,
-        /// The token is not accepted until it is switched on with `user edit --api true`
+        /// The token is not accepted until it is enabled with `user edit --api true`
         #[arg(long)]
         no_api: bool,
         #[command(flatten)]
         password: PasswordArgs,
     },
-    /// Change a user; what is not named stays
+    /// Change a user; options that are not given stay as they are
     #[command(after_help = "Example:\n  foghorn user edit anna --role read-only --api false")]
     Edit {
         user: String,
@@ -68,7 +68,7 @@ pub enum UserCommand {
     Remove {
         #[arg(required = true)]
         users: Vec<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -76,7 +76,7 @@ pub enum UserCommand {
     #[command(after_help = "Example:\n  foghorn user import users.txt --role operator")]
     Import {
         file: PathBuf,
-        /// Role of all of them
+        /// Role of all imported users
         #[arg(long, default_value_t = Role::Operator)]
         role: Role,
     },
@@ -99,7 +99,7 @@ pub fn run(command: UserCommand, session: &Session) -> Result<Exit, Failure> {
         UserCommand::Edit { user, role, api: switch } => {
             let request = UserEdit { role, api: switch };
             if request == UserEdit::default() {
-                return Err(Failure::usage("nothing to change was named").advise("name --role or --api"));
+                return Err(Failure::usage("no change was given").advise("use --role or --api"));
             }
             let path = format!("{USERS}/{}", find(&api, &user)?.id);
             show(output, &api.native("PATCH", &path, Some(&request))?)?;
@@ -108,7 +108,7 @@ pub fn run(command: UserCommand, session: &Session) -> Result<Exit, Failure> {
             let path = format!("{USERS}/{}/password", find(&api, &user)?.id);
             let request = PasswordChange { password: Some(password.read()?), password_hash: None };
             api.text("PUT", &path, Some(&request))?;
-            output.say(&format!("the password of {user} is set"));
+            output.say(&format!("set the password of {user}"));
         }
         UserCommand::TokenReset { user } => {
             let path = format!("{USERS}/{}/token", find(&api, &user)?.id);
@@ -146,11 +146,11 @@ fn list(api: &Api, output: Output) -> Result<(), Failure> {
 
 fn show(output: Output, user: &UserView) -> Result<(), Failure> {
     let value = serde_json::to_value(user)
-        .map_err(|error| Failure::new(Exit::Failed, "the user cannot be shown").caused_by(error))?;
+        .map_err(|error| Failure::new(Exit::Failed, "could not show the user").caused_by(error))?;
     output.show_object(&user.id.to_string(), &value)
 }
 
-/// The one user that `text` names, by name or id, as `id:7` and `name:7` say.
+/// The one user that `text` identifies by name or id, also as `id:7` or `name:7`.
 fn find(api: &Api, text: &str) -> Result<UserView, Failure> {
     let users = api.get::<UserList>(USERS)?.users;
     let (by_id, by_name) = match (text.strip_prefix("id:"), text.strip_prefix("name:")) {
@@ -166,8 +166,8 @@ fn find(api: &Api, text: &str) -> Result<UserView, Failure> {
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => Err(Failure::new(Exit::NotFound, format!("there is no user {text:?}"))
-            .advise("`foghorn user list` shows those there are")),
-        _ => Err(Failure::usage(format!("{text:?} fits several users")).advise("say id:NUMBER or name:NAME")),
+            .advise("`foghorn user list` shows the existing ones")),
+        _ => Err(Failure::usage(format!("{text:?} matches several users")).advise("use id:NUMBER or name:NAME")),
     }
 }
 
@@ -197,7 +197,7 @@ fn import(api: &Api, output: Output, file: &std::path::Path, role: Role) -> Resu
     })
 }
 
-/// Every line must be right before the first user is made.
+/// Every line must be valid before the first user is created.
 fn parse_import(text: &str) -> Result<Vec<(String, String)>, Failure> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     lines
@@ -208,7 +208,7 @@ fn parse_import(text: &str) -> Result<Vec<(String, String)>, Failure> {
         .collect()
 }
 
-/// Does `work` for each, tells what failed, and says how it ended as a whole.
+/// Does `work` for each, prints what failed, and returns the combined result.
 fn each<T>(things: &[T], work: impl Fn(&T) -> Result<(), Failure>) -> Result<Exit, Failure> {
     let mut failures: Vec<Failure> = things.iter().filter_map(|thing| work(thing).err()).collect();
     if things.len() == 1 && failures.len() == 1 {

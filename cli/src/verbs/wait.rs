@@ -12,15 +12,15 @@ use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure, of_many};
 use crate::output::{Format, Output, Table, is_decorated};
 
-/// The server's own reports come once a second; asking more often shows nothing new.
+/// The server receives reports once a second; asking more often shows nothing new.
 const ROUND: Duration = Duration::from_secs(1);
-/// A controller that restarts or hands over is back within seconds; longer than this is an outage worth reporting.
+/// A controller that restarts or hands over is available again within seconds; a longer outage is reported.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads `90`, `90s`, `30m` or `2h`.
 ///
 /// # Errors
-/// When the text is nothing like that.
+/// When the text does not have this form.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let (digits, seconds) = match text.trim().char_indices().last() {
         Some((at, 's')) => (&text[..at], 1),
@@ -28,11 +28,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         Some((at, 'h')) => (&text[..at], 3600),
         _ => (text, 1),
     };
-    let number: u64 = digits.trim().parse().map_err(|_| format!("{text:?} is no time: use 90s, 30m or 2h"))?;
+    let number: u64 = digits.trim().parse().map_err(|_| format!("{text:?} is not a duration: use 90s, 30m or 2h"))?;
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| format!("{text:?} is too long"))
 }
 
-/// The present state of each of `tasks`, in their order.
+/// The current state of each of `tasks`, in their order.
 ///
 /// # Errors
 /// As the server answers.
@@ -46,10 +46,10 @@ pub fn status_of(api: &Api, tasks: &[TaskId]) -> Result<Vec<TaskStatus>, ApiErro
     Ok(found)
 }
 
-/// Waits until all `tasks` have ended, shows how they get on, and says how they ended.
+/// Waits until all `tasks` have ended, shows their progress, and returns their results.
 ///
 /// # Errors
-/// When the time is over, a task is unknown, or the server stays away.
+/// When the timeout expires, a task does not exist, or the server stays unreachable.
 pub fn wait_for(api: &Api, output: Output, tasks: &[TaskId], timeout: Option<Duration>) -> Result<Exit, Failure> {
     let started = Instant::now();
     let mut display = Display::new(output);
@@ -59,7 +59,10 @@ pub fn wait_for(api: &Api, output: Output, tasks: &[TaskId], timeout: Option<Dur
             Ok(statuses) => {
                 heard = Instant::now();
                 if let Some(missing) = tasks.iter().find(|task| !statuses.iter().any(|status| status.task == **task)) {
-                    return Err(Failure::new(Exit::NotFound, format!("task {missing} is no imaging task, or is gone")));
+                    return Err(Failure::new(
+                        Exit::NotFound,
+                        format!("task {missing} is not an imaging task, or no longer exists"),
+                    ));
                 }
                 display.show(&statuses);
                 if statuses.iter().all(|status| status.state.is_finished()) {
@@ -75,14 +78,16 @@ pub fn wait_for(api: &Api, output: Output, tasks: &[TaskId], timeout: Option<Dur
         if timeout.is_some_and(|limit| started.elapsed() >= limit) {
             display.end();
             let ids: Vec<String> = tasks.iter().map(TaskId::to_string).collect();
-            return Err(Failure::new(Exit::Failed, "the time is over and not all tasks have ended")
-                .advise(format!("they go on; see `foghorn task wait {}`, or cancel them", ids.join(" "))));
+            return Err(Failure::new(Exit::Failed, "the timeout expired before all tasks ended").advise(format!(
+                "the tasks continue: wait again with `foghorn task wait {}`, or cancel them",
+                ids.join(" ")
+            )));
         }
         std::thread::sleep(ROUND);
     }
 }
 
-/// The table of ends, and the exit code they add up to.
+/// The table of results, and the combined exit code.
 fn conclude(output: Output, statuses: &[TaskStatus]) -> Result<Exit, Failure> {
     let mut table = Table::new(&["TASK", "HOST", "IMAGE", "STATE", "REASON"]);
     for status in statuses {
@@ -99,7 +104,7 @@ fn conclude(output: Output, statuses: &[TaskStatus]) -> Result<Exit, Failure> {
     Ok(of_many(worked, statuses.len() - worked))
 }
 
-/// A state in words.
+/// A state as text.
 #[must_use]
 pub fn phase(phase: TaskPhase) -> &'static str {
     match phase {
@@ -113,7 +118,7 @@ pub fn phase(phase: TaskPhase) -> &'static str {
     }
 }
 
-/// One line about a task: how far, how fast, what holds it up, how long still.
+/// One line about a task: progress, speed, bottleneck, time left.
 #[must_use]
 pub fn line(status: &TaskStatus) -> String {
     let mut text = format!("{}: {}", status.host.name, phase(status.state));
@@ -145,7 +150,7 @@ fn share(done: u64, total: u64) -> f64 {
     if total == 0 { 0.0 } else { (done as f64 * 100.0 / total as f64).min(100.0) }
 }
 
-/// A time that is left.
+/// A remaining time as text.
 pub(super) fn clock(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -154,10 +159,10 @@ pub(super) fn clock(seconds: u64) -> String {
     }
 }
 
-/// Where progress is shown. Always standard error, so that standard output holds results only.
+/// Where progress is shown. Always standard error, so that standard output contains only results.
 pub(crate) enum Display {
     Silent,
-    /// Lines, each printed only when it says something new.
+    /// Lines, each printed only when it has changed.
     Lines(HashMap<TaskId, String>),
     Bars {
         all: MultiProgress,
