@@ -1,4 +1,5 @@
-//! REST: requests with the tokens and the authority of the context, and what an answer other than success means.
+//! REST: requests with the tokens and the authority of the context, and what an answer other than
+//! success means.
 
 mod files;
 
@@ -218,7 +219,8 @@ impl Api {
     }
 }
 
-/// Whether the connection failed because of the server's certificate. Errors of the handshake are reported as I/O errors.
+/// Whether the connection failed because of the server's certificate. Errors of the handshake are
+/// reported as I/O errors.
 fn is_distrust(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,

@@ -112,7 +112,8 @@ pub enum Verb {
     /// Run a complete site in one process: controller, embedded store and one storage node
     #[command(after_help = "Example:\n  foghorn serve --state-dir /var/lib/foghorn --listen 10.0.0.2:8443")]
     Serve(ServeArgs),
-    /// Capture a disk and deploy it to three others on this machine, with all real components, and check the result
+    /// Capture a disk and deploy it to three others on this machine, with all real components, and
+    /// check the result
     #[command(after_help = "Example:\n  foghorn demo --keep")]
     Demo(DemoArgs),
     /// Print the completion script of a shell

@@ -67,7 +67,8 @@ impl ConnectionArgs {
             Failure::usage("no server is set").advise("run `foghorn login --server URL`, or set FOGHORN_SERVER")
         })?;
         let server = normal_url(&server)?;
-        // Tokens and authority belong to one server: those of the context are not sent to another server.
+        // Tokens and authority belong to one server: those of the context are not sent to another
+        // server.
         let stored = stored.filter(|context| context.server == server);
         let ca_pem = match &self.ca {
             Some(path) => Some(read_ca(path)?),

@@ -1,7 +1,7 @@
 //! The context file: the known servers and how to connect to them.
 //!
-//! It holds tokens, so it is written with mode 0600 and replaced atomically. Environment variables override what it says,
-//! for scripts that must leave no file behind.
+//! It holds tokens, so it is written with mode 0600 and replaced atomically. Environment variables
+//! override what it says, for scripts that must leave no file behind.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 pub struct Context {
     /// Such as `https://fog.example.org:8443`, without a trailing slash.
     pub server: String,
-    /// The authority that signed the server's certificate, as PEM. Without it the public authorities are used.
+    /// The authority that signed the server's certificate, as PEM. Without it the public
+    /// authorities are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
     pub api_token: String,
@@ -48,7 +49,8 @@ pub enum ContextError {
     Write { path: PathBuf, source: std::io::Error },
 }
 
-/// Where the file is: `$FOGHORN_CONTEXTS`, else `foghorn/contexts.toml` in the XDG configuration folder.
+/// Where the file is: `$FOGHORN_CONTEXTS`, else `foghorn/contexts.toml` in the XDG configuration
+/// folder.
 ///
 /// # Errors
 /// When the environment contains neither variable.

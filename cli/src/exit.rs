@@ -1,4 +1,5 @@
-//! How the program ends: an exit code per kind of result, and a message that says what failed, for what, and what to do.
+//! How the program ends: an exit code per kind of result, and a message that says what failed, for
+//! what, and what to do.
 
 use std::error::Error;
 use std::fmt;
@@ -62,7 +63,8 @@ impl Failure {
         self
     }
 
-    /// The message with its causes in one line and without the advice, for callers with advice of their own.
+    /// The message with its causes in one line and without the advice, for callers with advice of
+    /// their own.
     #[must_use]
     pub fn in_one_line(&self) -> String {
         let mut text = self.what.clone();

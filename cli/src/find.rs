@@ -52,7 +52,8 @@ pub fn find<T: FogObject>(api: &Api, text: &str) -> Result<Row<T>, Failure> {
 }
 
 fn by_name<T: FogObject>(api: &Api, name: &str) -> Result<Vec<Row<T>>, Failure> {
-    // A per cent sign would make the server's filter a pattern; then the whole list is searched here.
+    // A per cent sign would make the server's filter a pattern; then the whole list is searched
+    // here.
     let filter = (!name.contains('%')).then(|| json!({ "name": name }));
     let rows = api.list_at::<T>(&format!("/fog/{}", T::CLASS), filter)?;
     Ok(rows.into_iter().filter(|row| row.view.name().to_lowercase() == name.to_lowercase()).collect())

@@ -27,7 +27,8 @@ impl Fingerprint {
 impl FromStr for Fingerprint {
     type Err = ParseFingerprintError;
 
-    /// Accepts the form of `foghorn serve` and of tokens (base64url) and that of `openssl x509 -fingerprint -sha256` (hex).
+    /// Accepts the form of `foghorn serve` and of tokens (base64url) and that of `openssl x509
+    /// -fingerprint -sha256` (hex).
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain: String = text.trim().chars().filter(|c| *c != ':').collect();
         let decoded = if plain.len() == 64 {

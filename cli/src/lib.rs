@@ -1,11 +1,12 @@
 //! `foghorn`, the program that users install.
 //!
-//! Every command except two uses only the REST API: what it can do, a script can do with `curl`. The two are
-//! [`serve`], which runs a controller and a storage node in this process, and [`demo`], which starts `serve` and real
-//! clients as child processes and shows a complete capture and deploy.
+//! Every command except two uses only the REST API: what it can do, a script can do with `curl`.
+//! The two are [`serve`], which runs a controller and a storage node in this process, and [`demo`],
+//! which starts `serve` and real clients as child processes and shows a complete capture and
+//! deploy.
 //!
-//! Results are written to standard output, messages and progress to standard error. The result is in the exit code
-//! ([`exit::Exit`]), which scripts may rely on.
+//! Results are written to standard output, messages and progress to standard error. The result is
+//! in the exit code ([`exit::Exit`]), which scripts may rely on.
 
 pub mod api;
 pub mod args;

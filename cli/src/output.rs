@@ -1,4 +1,5 @@
-//! Writes to standard output: tables for people, JSON and YAML for programs. Messages go to standard error.
+//! Writes to standard output: tables for people, JSON and YAML for programs. Messages go to
+//! standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -50,7 +51,8 @@ impl Table {
 
     /// Adds a row; the first cell is the id that `--quiet` prints.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        // A line break or a control character in a name must not start a second row or move the cursor.
+        // A line break or a control character in a name must not start a second row or move the
+        // cursor.
         let clean = |cell: String| cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         self.rows.push(cells.into_iter().map(clean).collect());
     }

@@ -1,5 +1,5 @@
-//! A new password from the keyboard without echo, from standard input or from a file; never from the command line, which
-//! other users of the machine can see.
+//! A new password from the keyboard without echo, from standard input or from a file; never from
+//! the command line, which other users of the machine can see.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,9 @@
-//! `foghorn serve`: a complete site in one process: the controller with its embedded store, and one storage node.
+//! `foghorn serve`: a complete site in one process: the controller with its embedded store, and one
+//! storage node.
 //!
-//! Controller and agent are the same code as in their own programs and communicate as over a network: mutual TLS on
-//! loopback. A site that outgrows this adds agents first (`foghorn node join-token`), then separate controllers.
+//! Controller and agent are the same code as in their own programs and communicate as over a
+//! network: mutual TLS on loopback. A site that outgrows this adds agents first (`foghorn node
+//! join-token`), then separate controllers.
 
 mod address;
 
@@ -34,7 +36,8 @@ pub struct ServeArgs {
     /// Address of the REST API (HTTPS)
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
     listen: SocketAddr,
-    /// Address for the agents of further storage nodes (gRPC); default: port 8444 of the REST address
+    /// Address for the agents of further storage nodes (gRPC); default: port 8444 of the REST
+    /// address
     #[arg(long, value_name = "ADDRESS")]
     link_listen: Option<SocketAddr>,
     /// Address for clients (QUIC, UDP); default: port 7472 of the REST address
@@ -43,7 +46,8 @@ pub struct ServeArgs {
     /// Name or address by which other machines reach this one; default: determined automatically
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
-    /// Write the tokens of the first start, the URL and the authority to this file (JSON, 0600) instead of the terminal
+    /// Write the tokens of the first start, the URL and the authority to this file (JSON, 0600)
+    /// instead of the terminal
     #[arg(long, value_name = "FILE")]
     first_run_file: Option<PathBuf>,
 }
@@ -80,7 +84,8 @@ impl Plan {
         controller.rest.listen = args.listen;
         controller.rest.names = vec![host.clone()];
         controller.link.listen = link;
-        // Other agents connect to the given name or address; the one in this process can use it as well.
+        // Other agents connect to the given name or address; the one in this process can use it as
+        // well.
         if link.ip().is_unspecified() && link.port() != 0 {
             controller.link.advertise = Some(authority(&host, link.port()));
         }
@@ -91,7 +96,8 @@ impl Plan {
     }
 }
 
-/// The address for clients. The agent would use the one that reaches the controller, which is loopback here.
+/// The address for clients. The agent would use the one that reaches the controller, which is
+/// loopback here.
 fn advertised_quic(asked: &Option<String>, host: &str, quic: SocketAddr) -> Result<Option<String>, Failure> {
     if asked.is_none() && !quic.ip().is_unspecified() {
         return Ok(None);
@@ -180,8 +186,8 @@ async fn start_agent(controller: &Controller, mut config: foghorn_agent::Config)
     Agent::start(config).await.map_err(|error| failed(error.into()))
 }
 
-/// Sets the address and token for the enrolment through the agent's own configuration parser, because the form of a
-/// token concerns only controller and agent.
+/// Sets the address and token for the enrolment through the agent's own configuration parser,
+/// because the form of a token concerns only controller and agent.
 fn join(
     config: &mut foghorn_agent::Config,
     url: &str,

@@ -1,5 +1,5 @@
-//! The program as a script sees it: exit codes, what goes to which stream, and refusals where nobody can be asked. A real
-//! server (`foghorn serve`) on loopback answers.
+//! The program as a script sees it: exit codes, what goes to which stream, and refusals where
+//! nobody can be asked. A real server (`foghorn serve`) on loopback answers.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

@@ -1,5 +1,6 @@
-//! Does a deployed disk equal the captured one? Checked with programs that are not part of Foghorn: the checker of each
-//! file system, and a hash of every file as these programs read it. Nothing is mounted, so root is not needed.
+//! Does a deployed disk equal the captured one? Checked with programs that are not part of Foghorn:
+//! the checker of each file system, and a hash of every file as these programs read it. Nothing is
+//! mounted, so root is not needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,8 @@ pub(super) enum CheckError {
 /// What was found on one disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Survey {
-    /// Type and listing of every partition: one line per file, hash first. Partitions that no tool can read have one line.
+    /// Type and listing of every partition: one line per file, hash first. Partitions that no tool
+    /// can read have one line.
     partitions: Vec<(String, String)>,
 }
 
@@ -97,7 +99,8 @@ pub(super) fn survey(disk: &Path, work: &Path) -> Result<Survey, CheckError> {
     }
     let mut partitions = Vec::new();
     for partition in &table.partitions {
-        // A temporary folder per partition, removed with it: the files of four disks at once would fill a small machine.
+        // A temporary folder per partition, removed with it: the files of four disks at once would
+        // fill a small machine.
         let folder = tempfile::Builder::new()
             .prefix("part-")
             .tempdir_in(work)
@@ -134,7 +137,8 @@ fn survey_partition(image: &Path, folder: &Path) -> Result<(String, String), Che
         }
         "vfat" => {
             run("fsck.fat", ["-n", path_text(image)])?;
-            // An empty file system makes mcopy fail for want of a match, which the listing will show as empty.
+            // An empty file system makes mcopy fail for want of a match, which the listing will
+            // show as empty.
             run_any("mcopy", ["-s", "-n", "-Q", "-i", path_text(image), "::*", path_text(&files)])?;
         }
         "ntfs" => {
@@ -166,7 +170,8 @@ fn hash_ntfs(image: &Path, files: &Path) -> Result<String, CheckError> {
     hash_files(files)
 }
 
-/// The files in a recursive listing of `ntfsls`: folders are headings that end in a colon, and entries that end in a slash.
+/// The files in a recursive listing of `ntfsls`: folders are headings that end in a colon, and
+/// entries that end in a slash.
 fn ntfs_files(listing: &str) -> Vec<String> {
     let mut folder = "/".to_owned();
     let mut files = Vec::new();

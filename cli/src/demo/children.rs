@@ -1,4 +1,5 @@
-//! Processes that the demo starts. Each is stopped when the value that owns it is dropped, however the demo ends.
+//! Processes that the demo starts. Each is stopped when the value that owns it is dropped, however
+//! the demo ends.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -44,7 +44,8 @@ pub(super) fn make(folder: &Path, content: u64) -> Result<PathBuf, MakeDiskError
     let ext4 = make_ext4(folder, &stage.join("ext4"), root)?;
     let ntfs = make_ntfs(folder, &stage.join("ntfs"))?;
     let disk = folder.join("golden.img");
-    // One MiB before the first partition for the table, as installers leave it, and space for the backup table at the end.
+    // One MiB before the first partition for the table, as installers leave it, and space for the
+    // backup table at the end.
     set_len(&disk, MIB + ESP + root + NTFS + 2 * MIB)?;
     let place = |number: u32, size: u64| format!("{number}:0:+{}M", size / MIB);
     run(
@@ -124,8 +125,9 @@ pub(super) fn set_len(path: &Path, size: u64) -> Result<(), MakeDiskError> {
     file.and_then(|file| file.set_len(size)).map_err(failed("make", path))
 }
 
-/// Copies regular files from `from` until `bytes` or `count` is reached, in the order of their paths; returns the number
-/// of bytes copied. With a bounded count the copies are in one folder with numbered names, as the FAT and NTFS tools need.
+/// Copies regular files from `from` until `bytes` or `count` is reached, in the order of their
+/// paths; returns the number of bytes copied. With a bounded count the copies are in one folder
+/// with numbered names, as the FAT and NTFS tools need.
 fn stage_files(from: &Path, to: &Path, bytes: u64, count: usize) -> Result<u64, MakeDiskError> {
     fs::create_dir_all(to).map_err(failed("make", to))?;
     let flat = count != usize::MAX;

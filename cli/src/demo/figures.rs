@@ -13,7 +13,8 @@ pub(super) struct Transfer {
     pub(super) took: Duration,
 }
 
-/// Sizes, what deduplication and compression saved, and the speed of each transfer over the used bytes.
+/// Sizes, what deduplication and compression saved, and the speed of each transfer over the used
+/// bytes.
 pub(super) fn table(content: &ImageContent, transfers: &[Transfer]) -> String {
     let mut sizes = Table::new(&["DISK", "USED", "STORED", "DEDUP RATIO"]);
     let ratio = content.used_bytes.bytes() as f64 / content.stored_bytes.bytes().max(1) as f64;

@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM end the demo cleanly: waiting code checks this flag and gives up, and child processes are stopped.
+//! Ctrl-C and SIGTERM end the demo cleanly: waiting code checks this flag and gives up, and child
+//! processes are stopped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

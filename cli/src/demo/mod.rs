@@ -1,8 +1,9 @@
-//! `foghorn demo`: a complete capture and deploy on one machine with all real components, verified by other programs.
+//! `foghorn demo`: a complete capture and deploy on one machine with all real components, verified
+//! by other programs.
 //!
-//! A site (`foghorn serve`) and clients run as processes; everything between them is what a fleet uses: REST, mutual TLS,
-//! QUIC, boot tokens. Only the disks are files. The result is verified with `e2fsck`, `ntfsfix`, `fsck.fat`,
-//! `sgdisk` and `sha256sum`.
+//! A site (`foghorn serve`) and clients run as processes; everything between them is what a fleet
+//! uses: REST, mutual TLS, QUIC, boot tokens. Only the disks are files. The result is verified with
+//! `e2fsck`, `ntfsfix`, `fsck.fat`, `sgdisk` and `sha256sum`.
 
 mod check;
 mod children;
@@ -45,7 +46,8 @@ pub struct DemoArgs {
     /// MiB of this machine's files to copy to the generated disk
     #[arg(long, value_name = "MIB", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=65536))]
     content: u64,
-    /// Folder for the disks, instead of the system's temporary folder; needs about five times the size of the content
+    /// Folder for the disks, instead of the system's temporary folder; needs about five times the
+    /// size of the content
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
     /// Give up after this time, such as 90s, 30m, 2h
@@ -145,8 +147,8 @@ fn capture(
     Ok(Transfer { what: "capture".to_owned(), took: machines[0].took.unwrap_or_default() })
 }
 
-/// Three machines at once: a disk of the same size, one that is a GiB larger, and one with a size that is a multiple of
-/// nothing but the sector size.
+/// Three machines at once: a disk of the same size, one that is a GiB larger, and one with a size
+/// that is a multiple of nothing but the sector size.
 fn deploy(
     site: &Site,
     image: &Row<Image>,
@@ -173,7 +175,8 @@ fn deploy(
     Ok(machines)
 }
 
-/// The position of the end, which also works for a block device, where the length in the metadata is 0.
+/// The position of the end, which also works for a block device, where the length in the metadata
+/// is 0.
 fn disk_size(disk: &Path) -> Result<u64, Failure> {
     use std::io::{Seek as _, SeekFrom};
     let mut file = std::fs::File::open(disk).map_err(broken)?;

@@ -37,8 +37,8 @@ impl Way {
         }
     }
 
-    /// Whether a completed task was sent in this way. On one machine nothing is between sender and receivers, so a
-    /// multicast that ends as unicast is an error.
+    /// Whether a completed task was sent in this way. On one machine nothing is between sender and
+    /// receivers, so a multicast that ends as unicast is an error.
     pub(super) fn check(self, site: &Site, task: TaskId) -> Result<(), Failure> {
         if self == Self::Unicast {
             return Ok(());

@@ -1,4 +1,5 @@
-//! The server's certificate: is it signed by the authority that the context trusts, and when does it expire.
+//! The server's certificate: is it signed by the authority that the context trusts, and when does
+//! it expire.
 
 use std::io::Write as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -15,7 +16,8 @@ use crate::api::certificates;
 use crate::context::Context;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The controller renews its own certificates long before this; a certificate this close to its expiry was not renewed.
+/// The controller renews its own certificates long before this; a certificate this close to its
+/// expiry was not renewed.
 const SOON: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;

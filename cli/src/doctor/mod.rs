@@ -1,7 +1,7 @@
 //! `foghorn doctor`: finds what prevents a working deploy from here, and says what to do about it.
 //!
-//! Every check gives one [`Finding`]; a check that is not possible because an earlier one failed is omitted, so that the
-//! list shows causes and not consequences.
+//! Every check gives one [`Finding`]; a check that is not possible because an earlier one failed is
+//! omitted, so that the list shows causes and not consequences.
 
 mod certificate;
 mod clock;
@@ -48,7 +48,8 @@ impl Finding {
 }
 
 /// # Errors
-/// When no server is set, or the result cannot be printed. Checks that fail are [`Exit::Failed`], not errors.
+/// When no server is set, or the result cannot be printed. Checks that fail are [`Exit::Failed`],
+/// not errors.
 pub fn run(session: &Session) -> Result<Exit, Failure> {
     let context = session.connection.resolve()?;
     let mut findings = vec![Finding::ok("context", format!("server {}", context.server))];

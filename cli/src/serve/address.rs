@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// Addresses that documentation reserves: the route to them is the route to everywhere, and nothing is ever sent.
+/// Addresses that documentation reserves: the route to them is the route to everywhere, and nothing
+/// is ever sent.
 const FAR_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const FAR_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
-/// The address that is listened on, or, when that is every address, the one towards the default route. A machine without
-/// a route is reached by nobody, and then it is loopback.
+/// The address that is listened on, or, when that is every address, the one towards the default
+/// route. A machine without a route is reached by nobody, and then it is loopback.
 pub(super) fn public_host(listen: IpAddr) -> IpAddr {
     if !listen.is_unspecified() {
         return listen;

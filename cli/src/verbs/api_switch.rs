@@ -20,14 +20,16 @@ pub enum ApiCommand {
     /// Turn the dialects of other servers (/fog) on
     #[command(after_help = "Example:\n  foghorn api on")]
     On,
-    /// Turn the dialects of other servers (/fog) off; administrators can still use Foghorn's own routes
+    /// Turn the dialects of other servers (/fog) off; administrators can still use Foghorn's own
+    /// routes
     #[command(after_help = "Example:\n  foghorn api off --yes")]
     Off {
         /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Replace the API token and print the new one; every program that has the old one is refused from now on
+    /// Replace the API token and print the new one; every program that has the old one is refused
+    /// from now on
     #[command(after_help = "Example:\n  foghorn api token-reset --yes")]
     TokenReset {
         /// Do not ask for confirmation
@@ -68,10 +70,12 @@ pub fn run(command: ApiCommand, session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Stores the new token in every context of this server that had the old one; returns whether there was one.
+/// Stores the new token in every context of this server that had the old one; returns whether there
+/// was one.
 fn keep(session: &Session, token: &str) -> Result<bool, Failure> {
     let used = session.connection.resolve()?;
-    // A script that gives everything by the environment may have no home; then there is no context either.
+    // A script that gives everything by the environment may have no home; then there is no context
+    // either.
     let Ok(path) = default_path() else { return Ok(false) };
     let mut contexts = Contexts::load(&path)?;
     let mut found = false;

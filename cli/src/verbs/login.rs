@@ -20,13 +20,15 @@ pub struct LoginArgs {
     /// Name of the context; default: the host name of the server
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// SHA-256 of the server's certificate authority, as printed by `foghorn serve`; the certificate is fetched and compared
+    /// SHA-256 of the server's certificate authority, as printed by `foghorn serve`; the
+    /// certificate is fetched and compared
     #[arg(long, value_name = "SHA", conflicts_with = "ca")]
     ca_fingerprint: Option<Fingerprint>,
 }
 
 /// # Errors
-/// When the server cannot be reached, its authority does not match the fingerprint, or it refuses the tokens.
+/// When the server cannot be reached, its authority does not match the fingerprint, or it refuses
+/// the tokens.
 pub fn run(args: &LoginArgs, session: &Session) -> Result<Exit, Failure> {
     let flags = &session.connection;
     let server = flags.server.as_deref().ok_or_else(|| {
@@ -56,7 +58,8 @@ pub fn run(args: &LoginArgs, session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Fetches the authority from the server without verification and accepts it only if its fingerprint matches.
+/// Fetches the authority from the server without verification and accepts it only if its
+/// fingerprint matches.
 fn fetch_authority(server: &str, expected: Fingerprint) -> Result<String, Failure> {
     let blind = agent(TlsConfig::builder().disable_verification(true).build());
     let unreachable = |source| ApiError::Unreachable { server: server.to_owned(), source };
@@ -72,7 +75,8 @@ fn fetch_authority(server: &str, expected: Fingerprint) -> Result<String, Failur
     }
     let found = certificates(&pem).map_err(ApiError::Authority)?;
     match found.iter().find(|certificate| Fingerprint::of(certificate) == expected) {
-        // Only the certificate with this fingerprint is stored; nothing else in the answer was verified.
+        // Only the certificate with this fingerprint is stored; nothing else in the answer was
+        // verified.
         Some(certificate) => Ok(to_pem(certificate.der())),
         None => Err(Failure::new(
             Exit::Refused,
@@ -92,7 +96,8 @@ fn to_pem(der: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
-/// A token from the flag, or one line of standard input, because other users can see tokens on a command line.
+/// A token from the flag, or one line of standard input, because other users can see tokens on a
+/// command line.
 fn token(given: Option<&str>, what: &str) -> Result<String, Failure> {
     if let Some(token) = given {
         return Ok(token.to_owned());

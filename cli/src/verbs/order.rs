@@ -1,4 +1,5 @@
-//! Creates an imaging task for one host as in FOG: the image is assigned to the host, then a task of the type is created.
+//! Creates an imaging task for one host as in FOG: the image is assigned to the host, then a task
+//! of the type is created.
 
 use foghorn_rest_types::fog::{Host, HostBody, Image, Row, Task, TaskBody};
 use foghorn_types::TaskId;

@@ -1,4 +1,5 @@
-//! `foghorn session watch`: a table that stays in its place on a terminal, lines that say something new elsewhere.
+//! `foghorn session watch`: a table that stays in its place on a terminal, lines that say something
+//! new elsewhere.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -37,7 +37,8 @@ pub enum SnapinCommand {
 }
 
 /// # Errors
-/// When the file cannot be read or written, the server refuses, or the data does not match the hash.
+/// When the file cannot be read or written, the server refuses, or the data does not match the
+/// hash.
 pub fn run(command: SnapinCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         SnapinCommand::Upload { id, file, name } => upload(session, id, &file, name),

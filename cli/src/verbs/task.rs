@@ -76,7 +76,8 @@ pub fn run(command: TaskCommand, session: &Session) -> Result<Exit, Failure> {
     }
 }
 
-/// State of imaging tasks. FOG has no states "failed" and "assigned": there a failed task is a cancelled one.
+/// State of imaging tasks. FOG has no states "failed" and "assigned": there a failed task is a
+/// cancelled one.
 fn phases_of(api: &Api, rows: &[Row<Task>]) -> Result<HashMap<TaskId, TaskPhase>, Failure> {
     let imaging: Vec<TaskId> = rows.iter().filter(|row| row.view.is_imaging()).map(|row| row.view.id).collect();
     match wait::status_of(api, &imaging) {
@@ -114,7 +115,8 @@ fn show(api: &Api, session: &Session, task: TaskId) -> Result<Exit, Failure> {
 }
 
 fn cancel(api: &Api, session: &Session, tasks: &[TaskId]) -> Result<Exit, Failure> {
-    // Looked up first: FOG's cancel of an unknown id is no error, and nobody is served by a silent nothing.
+    // Looked up first: FOG's cancel of an unknown id is no error, and nobody is served by a silent
+    // nothing.
     for task in tasks {
         let row = api.one::<Task>(task.get())?.ok_or_else(|| unknown(*task))?;
         if !row.view.state.is_active() {

@@ -72,7 +72,8 @@ pub enum UserCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Add users of a FOG server with their bcrypt hashes: one NAME:HASH per line, `-` for standard input
+    /// Add users of a FOG server with their bcrypt hashes: one NAME:HASH per line, `-` for standard
+    /// input
     #[command(after_help = "Example:\n  foghorn user import users.txt --role operator")]
     Import {
         file: PathBuf,

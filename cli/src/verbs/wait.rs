@@ -1,4 +1,5 @@
-//! Waiting for tasks: their states once a second, as bars on a terminal and as plain lines elsewhere.
+//! Waiting for tasks: their states once a second, as bars on a terminal and as plain lines
+//! elsewhere.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use crate::output::{Format, Output, Table, is_decorated};
 
 /// The server receives reports once a second; asking more often shows nothing new.
 const ROUND: Duration = Duration::from_secs(1);
-/// A controller that restarts or hands over is available again within seconds; a longer outage is reported.
+/// A controller that restarts or hands over is available again within seconds; a longer outage is
+/// reported.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads `90`, `90s`, `30m` or `2h`.
@@ -214,7 +216,8 @@ impl Display {
         match self {
             Self::Silent => {}
             Self::Lines(_) => eprintln!("{text}"),
-            // A bar's own printing keeps the bars where they are; its failure to draw is no failure to wait.
+            // A bar's own printing keeps the bars where they are; its failure to draw is no failure
+            // to wait.
             Self::Bars { all, .. } => drop(all.println(text)),
         }
     }
