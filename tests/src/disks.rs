@@ -1,5 +1,6 @@
-//! Real disks in files: partition tables and file systems made by the systems' own tools, filled with real files, and
-//! checked afterwards by tools that are not ours. Nothing is mounted, so no privileges are needed.
+//! Real disks in files: partition tables and file systems made by the systems' own tools, filled
+//! with real files, and checked afterwards with external tools. Nothing is mounted, so no
+//! privileges are needed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,7 +14,7 @@ use crate::tools::{find, run, run_any};
 
 pub const MIB: u64 = 1 << 20;
 
-/// What one partition of a test disk holds.
+/// Contents of one partition of a test disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Fat,
@@ -23,7 +24,7 @@ pub enum Kind {
     Raw,
 }
 
-/// One partition as it was made.
+/// One partition as it was created.
 #[derive(Clone, Debug)]
 pub struct Made {
     pub number: u32,
@@ -32,14 +33,15 @@ pub struct Made {
     pub size: u64,
 }
 
-/// A disk in a file, with what is on it.
+/// A disk in a file, with a description of its contents.
 #[derive(Clone, Debug)]
 pub struct Disk {
     pub path: PathBuf,
     pub partitions: Vec<Made>,
 }
 
-/// Writes `count` files below `folder`, `bytes` in all: half compressible text, half pseudo-random, some empty, some nested.
+/// Writes `count` files below `folder`, `bytes` in all: half compressible text, half pseudo-random,
+/// some empty, some nested.
 pub fn write_tree(folder: &Path, seed: u64, bytes: u64, count: u32) -> Result<()> {
     fs::create_dir_all(folder)?;
     let each = usize::try_from(bytes / u64::from(count.max(1)))?;
@@ -76,7 +78,8 @@ pub fn fill_random(buffer: &mut [u8], seed: u64) {
     }
 }
 
-/// A GPT disk of `size` bytes with one partition per entry (`Kind`, MiB); each file system holds a tree made from `seed`.
+/// A GPT disk of `size` bytes with one partition per entry (`Kind`, MiB); each file system holds a
+/// tree made from `seed`.
 pub fn make_gpt(path: &Path, size: u64, sector: u64, parts: &[(Kind, u64)], seed: u64) -> Result<Disk> {
     File::create(path)?.set_len(size)?;
     let scratch = tempfile::tempdir_in(path.parent().context("a disk lies in a folder")?)?;
@@ -101,7 +104,8 @@ pub fn wrap_in_gpt(path: &Path, size: u64, volume: &Path, partition: &Made) -> R
     write_gpt(path, 512, std::slice::from_ref(partition))
 }
 
-/// sgdisk and sfdisk take a file's sectors for 512 bytes; fdisk is told.
+/// sgdisk and sfdisk assume sectors of 512 bytes for a file; fdisk accepts the sector size as an
+/// argument.
 fn write_gpt(path: &Path, sector: u64, partitions: &[Made]) -> Result<()> {
     let mut keys = String::from("g\n");
     for part in partitions {
@@ -169,7 +173,7 @@ fn make_volume(image: &Path, kind: Kind, size: u64, sector: u64, start: u64, see
     Ok(())
 }
 
-/// Copies `from` into `to` at `offset`, leaving what is zero unwritten.
+/// Copies `from` into `to` at `offset`, without writing zeros.
 fn copy_sparse(from: &Path, to: &Path, offset: u64) -> Result<()> {
     let mut from = File::open(from)?;
     let to = fs::OpenOptions::new().write(true).open(to)?;
@@ -205,7 +209,7 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The hash of every file on the disk by `partition/path`, read with the file systems' own tools.
+/// The hash of every file on the disk by `partition/path`, read with the tools of the file systems.
 pub fn hash_files(disk: &Path, partitions: &[Made]) -> Result<BTreeMap<String, String>> {
     let mut hashes = BTreeMap::new();
     for part in partitions {
@@ -225,7 +229,7 @@ pub fn hash_files(disk: &Path, partitions: &[Made]) -> Result<BTreeMap<String, S
                 for number in 0.. {
                     let read = run_any("ntfscat", ["-f", text, &format!("f{number}")])?;
                     if !read.status.success() {
-                        ensure!(number > 0, "ntfscat found no file at all on partition {}", part.number);
+                        ensure!(number > 0, "ntfscat found no files on partition {}", part.number);
                         break;
                     }
                     fs::write(out.join(format!("f{number}")), read.stdout)?;
@@ -243,7 +247,7 @@ pub fn hash_files(disk: &Path, partitions: &[Made]) -> Result<BTreeMap<String, S
     Ok(hashes)
 }
 
-/// Checks every file system, and the partition table, with their own tools.
+/// Checks every file system and the partition table with the appropriate tools.
 pub fn check(disk: &Path, sector: u64, partitions: &[Made]) -> Result<()> {
     if sector == 512 {
         let verdict = run("sgdisk", ["-v", disk.to_str().context("text")?])?;
@@ -280,7 +284,7 @@ fn extract(disk: &Path, part: &Made, folder: &Path) -> Result<PathBuf> {
     Ok(image)
 }
 
-/// Bytes that the file really occupies.
+/// Bytes that the file occupies on disk.
 pub fn allocated(path: &Path) -> Result<u64> {
     Ok(fs::metadata(path)?.blocks() * 512)
 }
@@ -291,7 +295,7 @@ pub fn blank(path: &Path, size: u64) -> Result<()> {
     Ok(())
 }
 
-/// Whether two files hold the same bytes.
+/// Whether two files have the same contents.
 ///
 /// # Errors
 /// When one of them cannot be read, or there is nothing to compare.
@@ -333,7 +337,7 @@ mod tests {
         check(&disk.path, 512, &disk.partitions).unwrap();
         let hashes = hash_files(&disk.path, &disk.partitions).unwrap();
         assert!(hashes.len() > 50, "only {} files were found", hashes.len());
-        // A changed byte in a file must show.
+        // A changed byte in a file must be detected.
         let file = fs::OpenOptions::new().write(true).open(&disk.path).unwrap();
         let raw = &disk.partitions[3];
         file.write_all_at(b"changed", raw.start + 100).unwrap();

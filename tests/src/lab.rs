@@ -1,4 +1,5 @@
-//! A switched LAN of network namespaces (`tests/netlab`): one server, clients, a line rate, loss, cables to cut. Needs root.
+//! A switched LAN of network namespaces (`tests/netlab`): one server, clients, a line rate, loss,
+//! cables to cut. Needs root.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -12,25 +13,27 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 /// Address of the server in every lab.
 pub const SERVER: &str = "10.77.0.1";
 
-/// The namespaces, with what runs in them; gone when dropped.
+/// The namespaces and the processes in them; removed when dropped.
 pub struct Lab {
     name: String,
     clients: usize,
 }
 
-/// The calling thread is on the lab's server, and so is every process that it starts; back where it was when dropped.
+/// The calling thread is on the lab's server, as is every process that it starts; it returns when
+/// this is dropped.
 pub struct OnServer {
     home: File,
 }
 
 impl Lab {
-    /// Builds a LAN with `clients` clients; `rate` is that of every link ("200mbit", "0" for none). Two labs of one name
-    /// cannot stand side by side; what an earlier run left of this one is removed.
+    /// Builds a LAN with `clients` clients; `rate` is that of every link ("200mbit", "0" for none).
+    /// Two labs of one name cannot exist at the same time; remains of an earlier run of this lab
+    /// are removed.
     ///
     /// # Errors
     /// Without root, iproute2 or nftables.
     pub fn up(name: &str, clients: usize, rate: &str) -> Result<Self> {
-        ensure!(rustix::process::geteuid().is_root(), "network namespaces are built by root alone");
+        ensure!(rustix::process::geteuid().is_root(), "only root can create network namespaces");
         let lab = Self { name: name.to_owned(), clients };
         lab.run(&["down"])?;
         lab.run(&["up", &clients.to_string(), rate])?;
@@ -40,7 +43,7 @@ impl Lab {
     /// Moves the calling thread to the server.
     ///
     /// # Errors
-    /// When the system does not allow it.
+    /// When the system does not permit it.
     pub fn enter(&self) -> Result<OnServer> {
         let home = File::open("/proc/thread-self/ns/net")?;
         let place = format!("/run/netns/{}-srv", self.name);
@@ -57,7 +60,8 @@ impl Lab {
         for (name, value) in command.get_envs() {
             wrapped.env(name, value.unwrap_or_default());
         }
-        // The wrapper becomes the program, so its process id is the one to measure and to end.
+        // The wrapper replaces itself with the program, so its process id is the one to measure and
+        // to stop.
         wrapped.process_group(0);
         wrapped
     }
@@ -86,7 +90,7 @@ impl Lab {
         self.run(&["rate", &client.to_string(), rate])
     }
 
-    /// Takes a client's cable out.
+    /// Unplugs a client's cable.
     ///
     /// # Errors
     /// When ip refuses.
@@ -94,7 +98,7 @@ impl Lab {
         self.run(&["cut", &client.to_string()])
     }
 
-    /// Puts a client's cable back.
+    /// Plugs a client's cable in again.
     ///
     /// # Errors
     /// When ip refuses.
@@ -105,11 +109,11 @@ impl Lab {
     /// Bytes that the server has put on the wire so far, with Ethernet headers.
     ///
     /// # Errors
-    /// When the lab is gone.
+    /// When the lab no longer exists.
     pub fn bytes_sent(&self) -> Result<u64> {
         let output = self.netlab(&["bytes"]).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
-        text.trim().parse().with_context(|| format!("netlab bytes said {text:?}"))
+        text.trim().parse().with_context(|| format!("could not parse the output of netlab bytes: {text:?}"))
     }
 
     fn netlab(&self, words: &[&str]) -> Command {
@@ -137,7 +141,7 @@ impl Drop for Lab {
 
 impl Drop for OnServer {
     fn drop(&mut self) {
-        // Nothing of ours could go on in a namespace that is about to be removed.
+        // No process could continue in a namespace that is about to be removed.
         move_to(&self.home).expect("the namespace that the thread came from is still there");
     }
 }

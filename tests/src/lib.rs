@@ -1,4 +1,5 @@
-//! What the end-to-end tests and benchmarks are made of: real disks, real processes, and the tools that judge the result.
+//! The harness of the end-to-end tests and benchmarks: real disks, real processes, and the tools
+//! that verify the result.
 
 pub mod disks;
 pub mod lab;

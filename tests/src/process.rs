@@ -1,4 +1,5 @@
-//! Child processes with an owner: each has a log file, is ended by its id, and never outlives its test.
+//! Child processes with an owner: each has a log file, is stopped by its id, and never outlives its
+//! test.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Ends the process as a power cut would.
+    /// Kills the process without a clean shutdown, as a power failure would.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill().with_context(|| format!("could not kill {}", self.name))?;
         self.child.wait()?;
@@ -47,7 +48,8 @@ impl Process {
         self.wait(within)
     }
 
-    /// Waits for the end of the process; when it takes longer it is killed, which is an error.
+    /// Waits for the end of the process. If it takes longer, the process is killed, which is an
+    /// error.
     pub fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
         let deadline = Instant::now() + within;
         loop {
@@ -66,7 +68,7 @@ impl Process {
         Ok(self.child.try_wait()?.is_none())
     }
 
-    /// Everything the process has said so far.
+    /// The output of the process so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -84,7 +86,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            // Nothing can be done about a failure here, and the child's parent is about to end anyway.
+            // Nothing can be done about a failure here, and the parent of the child is about to end
+            // anyway.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
@@ -102,7 +105,7 @@ fn tail(text: &str, most: usize) -> &str {
     &text[start..]
 }
 
-/// Waits until `condition` gives a value; the error says for what.
+/// Waits until `condition` returns a value; the error names what was waited for.
 pub fn until<T>(what: &str, within: Duration, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + within;
     loop {
@@ -110,7 +113,7 @@ pub fn until<T>(what: &str, within: Duration, mut condition: impl FnMut() -> Res
             return Ok(value);
         }
         if Instant::now() > deadline {
-            bail!("{what}: not within {within:?}");
+            bail!("timeout after {within:?} while waiting for {what}");
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -1,4 +1,4 @@
-//! A plain REST client for tests: sends what it is told, judges nothing.
+//! A plain REST client for tests: sends any request and returns any answer.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -12,7 +12,7 @@ pub struct Rest {
     agent: ureq::Agent,
 }
 
-/// What came back, whatever it was.
+/// The answer, whatever its status.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -21,14 +21,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The JSON of a success; anything else is an error that shows the answer.
+    /// The JSON of a successful answer; anything else is an error that shows the answer.
     pub fn ok(self) -> Result<Value> {
         ensure!((200..300).contains(&self.status), "{} was answered {}: {}", self.request, self.status, self.body);
         if self.body.is_empty() {
             return Ok(Value::Null);
         }
         serde_json::from_str(&self.body)
-            .with_context(|| format!("{} was answered with no JSON: {}", self.request, self.body))
+            .with_context(|| format!("the answer to {} is not JSON: {}", self.request, self.body))
     }
 }
 
@@ -54,7 +54,8 @@ impl Rest {
         })
     }
 
-    /// The authority's certificate, taken on trust: the test started the server itself.
+    /// The certificate of the authority, fetched without verification: the test started the server
+    /// itself.
     pub fn fetch_ca(url: &str) -> Result<String> {
         let tls = TlsConfig::builder().disable_verification(true).build();
         Ok(agent(tls).get(format!("{url}/foghorn/v1/ca")).call()?.body_mut().read_to_string()?)
@@ -76,12 +77,12 @@ impl Rest {
         self.send("PUT", path, Some(body.to_string().into_bytes()))
     }
 
-    /// Any request with any bytes as its body.
+    /// A request with arbitrary bytes as its body.
     pub fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Result<Answer> {
         self.send_with(method, path, body, &[])
     }
 
-    /// As [`Rest::send`], with further headers; a token named here replaces the usual one.
+    /// As [`Rest::send`], with additional headers; a token given here replaces the default one.
     pub fn send_with(
         &self,
         method: &str,

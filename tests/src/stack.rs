@@ -1,4 +1,5 @@
-//! A whole installation as processes: etcd or the embedded store, one controller, agents, clients.
+//! A complete installation as processes: etcd or the embedded store, one controller, agents,
+//! clients.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -21,7 +22,7 @@ pub enum Engine {
     Etcd,
 }
 
-/// Waits in tests are this long at most; debug builds on two busy cores are slow.
+/// Upper limit for waits in tests; debug builds on two busy cores are slow.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 pub struct Stack {
@@ -40,7 +41,7 @@ pub struct Agent {
     pub process: Process,
     pub state: PathBuf,
     config: PathBuf,
-    /// Command words before the agent's own, such as those that enter a network namespace.
+    /// Command words before those of the agent, such as a command that enters a network namespace.
     wrap: Vec<String>,
 }
 
@@ -49,7 +50,7 @@ struct Ports {
     link: u16,
 }
 
-/// What differs from an ordinary installation on loopback.
+/// Differences from an ordinary installation on loopback.
 #[derive(Clone)]
 pub struct Options {
     /// Address that everything listens on.
@@ -58,9 +59,9 @@ pub struct Options {
     pub controller: String,
     /// Lines added to the first agent's configuration file.
     pub agent: String,
-    /// Where the installation keeps its files; the system's temporary folder when absent.
+    /// Where the installation stores its files; default: the system's temporary folder.
     pub folder: Option<PathBuf>,
-    /// REST without TLS, for tools that measure.
+    /// REST without TLS, for benchmarks.
     pub plain_http: bool,
 }
 
@@ -115,7 +116,7 @@ impl Stack {
         let controller = start_controller(folder.path())?;
         let scheme = if options.plain_http { "http" } else { "https" };
         let url = format!("{scheme}://{address}:{}", ports.rest);
-        let ca = until("the controller's first answer", PATIENCE, || Ok(Rest::fetch_ca(&url).ok()))?;
+        let ca = until("the first answer of the controller", PATIENCE, || Ok(Rest::fetch_ca(&url).ok()))?;
         let secrets: Value = until("the first-run file", PATIENCE, || {
             Ok(fs::read(&first_run).ok().and_then(|text| serde_json::from_slice(&text).ok()))
         })?;
@@ -126,7 +127,7 @@ impl Stack {
     }
 
     pub fn wait_ready(&self) -> Result<()> {
-        until("a ready controller", PATIENCE, || {
+        until("the controller to become ready", PATIENCE, || {
             Ok(self.rest.get("/readyz").is_ok_and(|answer| answer.status == 200).then_some(()))
         })
     }
@@ -143,7 +144,7 @@ impl Stack {
 
     /// A further storage node on a free port; `extra` is added to its configuration.
     pub fn add_agent(&mut self, name: &str, extra: &str) -> Result<()> {
-        // A fixed port, so that clients find the agent again after it was killed and restarted.
+        // A fixed port, so that clients can reach the agent after it was killed and restarted.
         self.add_agent_at(name, free_udp_port()?, extra)
     }
 
@@ -174,9 +175,9 @@ impl Stack {
         self.wait_online(name)
     }
 
-    /// The node's FOG row says that it is online.
+    /// Waits until the FOG row of the node shows that it is online.
     pub fn wait_online(&self, name: &str) -> Result<()> {
-        until(&format!("storage node {name} online"), PATIENCE, || {
+        until(&format!("storage node {name} to be online"), PATIENCE, || {
             let nodes = self.rest.get("/fog/storagenode")?.ok()?;
             let rows = nodes["storagenodes"].as_array().cloned().unwrap_or_default();
             let found = rows.iter().any(|row| {
@@ -204,12 +205,12 @@ impl Stack {
         self.etcd.as_mut().context("this stack has no etcd")?.kill()
     }
 
-    /// A host over REST; gives its id.
+    /// Creates a host over REST; returns its id.
     pub fn create_host(&self, name: &str, mac: &str) -> Result<u32> {
         id(&self.rest.post("/fog/host/create", &json!({ "name": name, "macs": [mac] }))?.ok()?)
     }
 
-    /// An enabled image over REST; gives its id.
+    /// Creates an enabled image over REST; returns its id.
     pub fn create_image(&self, name: &str) -> Result<u32> {
         let body = json!({ "name": name, "path": name, "imageTypeID": 1, "imagePartitionTypeID": 1, "osID": 50, "isEnabled": "1" });
         id(&self.rest.post("/fog/image/create", &body)?.ok()?)
@@ -220,7 +221,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Orders a task of FOG's type for the host and gives the task's id.
+    /// Creates a task of FOG's type for the host and returns its id.
     pub fn order(&self, host: u32, task_type: u32) -> Result<u32> {
         self.rest.post(&format!("/fog/host/{host}/task"), &json!({ "taskTypeID": task_type }))?.ok()?;
         let active = self.rest.get("/fog/task/active")?.ok()?;
@@ -259,7 +260,7 @@ impl Stack {
         self.rest.get(&format!("/foghorn/v1/tasks/{task}"))?.ok()
     }
 
-    /// Waits until the task has ended and gives its status.
+    /// Waits until the task has ended and returns its status.
     pub fn wait_task(&self, task: u32) -> Result<Value> {
         until(&format!("the end of task {task}"), PATIENCE, || {
             let status = self.task(task)?;
@@ -281,7 +282,7 @@ impl Stack {
         })
     }
 
-    /// Flips one bit in the middle of the largest pack, which is inside some chunk's data.
+    /// Flips one bit in the middle of the largest pack, which is inside the data of a chunk.
     pub fn damage_a_pack(&self) -> Result<()> {
         let packs: Vec<PathBuf> = disks::files(&self.agents[0].state)?
             .into_iter()
@@ -299,7 +300,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Captures `disk` of a new host into a new image, to the end; gives (host, image).
+    /// Captures `disk` of a new host into a new image and waits for the end; returns (host, image).
     pub fn capture(&self, name: &str, mac: &str, disk: &Path) -> Result<(u32, u32)> {
         let (host, image) = (self.create_host(name, mac)?, self.create_image(&format!("{name}-image"))?);
         self.assign(host, image)?;
@@ -312,7 +313,7 @@ impl Stack {
         Ok((host, image))
     }
 
-    /// Deploys `image` to a new host's blank `disk`, to the end.
+    /// Deploys `image` to the blank `disk` of a new host and waits for the end.
     pub fn deploy(&self, name: &str, mac: &str, image: u32, disk: &Path) -> Result<u32> {
         let host = self.create_host(name, mac)?;
         self.assign(host, image)?;
@@ -346,7 +347,7 @@ fn start_agent(folder: &Path, name: &str, config: &Path, wrap: &[String]) -> Res
     Process::start(folder, &format!("agent-{name}"), &mut command)
 }
 
-/// An etcd of one member with its data in `folder`; gives the port of its clients.
+/// Starts an etcd with one member and its data in `folder`; returns the client port.
 pub fn start_etcd(folder: &Path) -> Result<(Process, u16)> {
     let (client, peer) = (free_port()?, free_port()?);
     let url = format!("http://127.0.0.1:{client}");
@@ -364,10 +365,10 @@ pub fn start_etcd(folder: &Path) -> Result<(Process, u16)> {
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> Result<&'a str> {
-    value[field].as_str().with_context(|| format!("no text {field:?} in {value}"))
+    value[field].as_str().with_context(|| format!("{value} has no string {field:?}"))
 }
 
-/// FOG writes ids as text.
+/// FOG returns ids as strings.
 fn id(value: &Value) -> Result<u32> {
     Ok(text(value, "id")?.parse()?)
 }

@@ -1,4 +1,4 @@
-//! Programs that are not ours. A missing one is a failure that names the package, never a skipped test.
+//! External programs. A missing one is an error that names its package, never a skipped test.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -34,7 +34,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("uftpd", "uftp"),
 ];
 
-/// The program's path: `PATH` first, then the system folders that an ordinary user's `PATH` may lack.
+/// The path of the program: from `PATH`, then from system folders that may be missing in the `PATH`
+/// of an ordinary user.
 pub fn find(program: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -47,7 +48,7 @@ pub fn find(program: &str) -> Result<PathBuf> {
         })
 }
 
-/// Runs a tool to its end; a status other than 0 is an error with what it printed.
+/// Runs a tool to its end; an exit status other than 0 is an error with the output.
 pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Result<String> {
     let output = run_any(program, arguments)?;
     if !output.status.success() {
@@ -61,7 +62,7 @@ pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a tool to its end, whatever its status.
+/// Runs a tool to its end, whatever its exit status.
 pub fn run_any<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
     Command::new(find(program)?)
         .args(arguments)
@@ -70,9 +71,9 @@ pub fn run_any<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item
         .with_context(|| format!("could not start {program}"))
 }
 
-/// The path of one of our own programs, beside the test's own.
+/// The path of a program of this workspace, in the folder of the test program.
 pub fn foghorn(program: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("could not find the test's own program")?;
+    let own = std::env::current_exe().context("could not determine the path of the test program")?;
     own.ancestors().map(|folder| folder.join(program)).find(|candidate| candidate.is_file()).with_context(|| {
         format!("{program} is not built: `cargo build --workspace --bins` with the same profile builds it")
     })
@@ -80,7 +81,7 @@ pub fn foghorn(program: &str) -> Result<PathBuf> {
 
 /// A Python program that `make test` installs beside the build's own files.
 pub fn python(program: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("could not find the test's own program")?;
+    let own = std::env::current_exe().context("could not determine the path of the test program")?;
     own.ancestors()
         .map(|folder| folder.join("tools/venv/bin").join(program))
         .find(|candidate| candidate.exists())

@@ -42,7 +42,8 @@ pub fn problems(scenario: &Scenario) -> Vec<String> {
     }
 }
 
-/// Runs the seeds on `threads` threads and returns those that failed, by seed; stops early after `most` failures.
+/// Runs the seeds on `threads` threads and returns those that failed, by seed; stops early after
+/// `most` failures.
 ///
 /// `progress` is told now and then how many are done.
 #[expect(clippy::disallowed_methods, reason = "each seed runs on one thread and knows nothing of the others")]

@@ -4,14 +4,16 @@ use crate::clock::Nanos;
 use crate::scenario::{Fate, Scenario};
 use crate::world::{MachineOutcome, Outcome, World};
 
-/// How much later than without the misfits an ordinary machine may be done: so much more of its time…
+/// How much later than without the misfits an ordinary machine may be done: so much more of its
+/// time…
 ///
-/// One dead machine may cost a second and one slow machine 2 %; `figures` holds that at realistic sizes. Here sessions last
-/// a second, and misfits may be most of the machines.
+/// One dead machine may cost a second and one slow machine 2 %; `figures` holds that at realistic
+/// sizes. Here sessions last a second, and misfits may be most of the machines.
 const DELAY_SHARE: f64 = 0.1;
 /// … and so much in any case.
 const DELAY_SPAN: Nanos = Nanos::millis(1500);
-/// The same where the rate is searched for: in a run this short the search takes most of the time, and chance much of that.
+/// The same where the rate is searched for: in a run this short the search takes most of the time,
+/// and chance much of that.
 const SEARCH_SHARE: f64 = 0.5;
 const SEARCH_SPAN: Nanos = Nanos::millis(3000);
 /// A receiver that is silent is dropped after this: a second, and the time between two looks.
@@ -65,7 +67,8 @@ fn buffers_are_bounded(scenario: &Scenario, outcome: &Outcome, problems: &mut Ve
             problems.push(format!("machine {index} held {} bytes, more than {limit}", machine.most_held));
         }
     }
-    // A group that was repaired has 64 symbols of parity; and one group is added before an old one goes.
+    // A group that was repaired has 64 symbols of parity; and one group is added before an old one
+    // goes.
     let parity = 64.0 / f64::from(scenario.session.group_symbols);
     let limit = (f64::from(scenario.session.window_bytes) * (1.0 + parity)) as usize + group * 2;
     if outcome.most_window > limit {
@@ -73,7 +76,8 @@ fn buffers_are_bounded(scenario: &Scenario, outcome: &Outcome, problems: &mut Ve
     }
 }
 
-/// A member that dies is out of the session within a second; and nobody is dropped who was not silent.
+/// A member that dies is out of the session within a second; and nobody is dropped who was not
+/// silent.
 fn the_silent_are_dropped(scenario: &Scenario, outcome: &Outcome, problems: &mut Vec<String>) {
     for (index, machine) in scenario.machines.iter().enumerate() {
         let drops = outcome.dropped.iter().filter(|(dropped, _)| *dropped == index).map(|&(_, at)| at);
@@ -122,7 +126,8 @@ fn latest(scenario: &Scenario, alone: Nanos) -> Nanos {
         if scenario.session.max_rate > 0 { (DELAY_SHARE, DELAY_SPAN) } else { (SEARCH_SHARE, SEARCH_SPAN) };
     let mut most = Nanos((alone.0 as f64 * (1.0 + share)) as u64) + span;
     if let Some((down, up)) = scenario.agent_restart_ms {
-        // Without the misfits it may have been done before the agent died, with them it has to start again.
+        // Without the misfits it may have been done before the agent died, with them it has to
+        // start again.
         most += alone + Nanos::millis(u64::from(up - down)) + DELAY_SPAN;
     }
     most

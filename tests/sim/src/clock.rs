@@ -6,8 +6,8 @@ use std::ops::{Add, AddAssign, Sub};
 
 use foghorn_multicast::Time;
 
-/// Nanoseconds of virtual time since the start of the run; also a span of it. Finer than the machines' microseconds, so that
-/// the rate of a line is exact to a packet.
+/// Nanoseconds of virtual time since the start of the run; also a span of it. Finer than the
+/// machines' microseconds, so that the rate of a line is exact to a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nanos(pub u64);
 
@@ -78,7 +78,8 @@ struct Entry<E> {
     event: E,
 }
 
-// The heap gives the greatest first: the earliest is the greatest. Among equals, first come, first served.
+// The heap gives the greatest first: the earliest is the greatest. Among equals, first come, first
+// served.
 impl<E> Ord for Entry<E> {
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.order).cmp(&(self.at, self.order))
@@ -99,7 +100,8 @@ impl<E> PartialEq for Entry<E> {
 
 impl<E> Eq for Entry<E> {}
 
-/// Events in the order of their time; those of one instant in the order in which they were scheduled, so that a run repeats.
+/// Events in the order of their time; those of one instant in the order in which they were
+/// scheduled, so that a run repeats.
 pub struct Agenda<E> {
     heap: BinaryHeap<Entry<E>>,
     order: u64,

@@ -9,7 +9,8 @@ use crate::world::{Outcome, World};
 /// Bytes per second of the line: 200 Mbit/s.
 const LINE: u64 = 25_000_000;
 
-/// MiB of payload in tests: the smallest with which what a session costs beside its stream does not show in the ratios.
+/// MiB of payload in tests: the smallest with which what a session costs beside its stream does not
+/// show in the ratios.
 pub const TEST_MIB: u32 = 64;
 
 /// One session.

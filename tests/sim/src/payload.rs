@@ -10,8 +10,8 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// `count` chunks of about `length` bytes; compressed chunks are rarely of one length, so each is between a quarter of it and
-    /// all of it.
+    /// `count` chunks of about `length` bytes; compressed chunks are rarely of one length, so each
+    /// is between a quarter of it and all of it.
     #[must_use]
     pub fn new(seed: u64, count: u32, length: usize) -> Self {
         let chunk = |number| {

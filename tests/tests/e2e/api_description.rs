@@ -1,5 +1,5 @@
-//! The description of the API against a running controller: schemathesis looks for answers that it does not allow, and a
-//! client that a generator made from it does some work.
+//! The description of the API against a running controller: schemathesis looks for answers that it
+//! does not allow, and a client that a generator made from it does some work.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,20 +60,21 @@ fn schemathesis_finds_nothing() -> Result<()> {
     stack.rest.get("/foghorn/v1/users")?.ok().map(drop)
 }
 
-/// What an answer must keep to. What schemathesis calls a negative test has no place here: FOG's dialect takes anything for
-/// anything, and says 501 where others say 405.
+/// What an answer must keep to. What schemathesis calls a negative test has no place here: FOG's
+/// dialect takes anything for anything, and says 501 where others say 405.
 const CHECKS: &str = "status_code_conformance,content_type_conformance,response_headers_conformance,\
                       response_schema_conformance,only_documented_refusals_above_499";
 
 /// Users, the API's token and its switch: these would lock the run out.
 const LOCKS: &str = "^/foghorn/v1/(users|api)(/|$)";
 
-/// Aliases of routes of all classes but `host`: other spellings have the same handlers, and one class stands for all.
+/// Aliases of routes of all classes but `host`: other spellings have the same handlers, and one
+/// class stands for all.
 const ALIASES: &str =
     "^/fog/(?!host/)[a-z]+/(list|all|details|current|create|new|\\{id\\}/(edit|update|delete|remove))$";
 
-/// The generator's own formatting of its output would need minutes, and nobody reads this client. PEM is a text to it only
-/// when somebody says so.
+/// The generator's own formatting of its output would need minutes, and nobody reads this client.
+/// PEM is a text to it only when somebody says so.
 const GENERATOR: &str = "\
 project_name_override: foghorn-client
 package_name_override: foghorn_client

@@ -1,4 +1,5 @@
-//! `docs/api/README.md` is run: its shell blocks in order, in one shell, and each must answer what the page shows.
+//! `docs/api/README.md` is run: its shell blocks in order, in one shell, and each must answer what
+//! the page shows.
 
 use std::fs;
 use std::process::Command;
@@ -107,12 +108,12 @@ fn every_block_of_the_guide_answers_what_it_shows() -> Result<()> {
         let right = match shown.language.as_str() {
             "text" => text_is(&shown.text, &found),
             "json" => {
-                let shown: Value = serde_json::from_str(&shown.text).context("an answer of the guide is no JSON")?;
+                let shown: Value = serde_json::from_str(&shown.text).context("an answer in the guide is not JSON")?;
                 serde_json::from_str(&found).is_ok_and(|found| json_is(&shown, &found))
             }
             _ => true,
         };
-        ensure!(right, "the block in line {} shows\n{}\nand answered\n{found}", block.line, shown.text);
+        ensure!(right, "the block in line {} should answer\n{}\nbut answered\n{found}", block.line, shown.text);
     }
     ensure!(status.success(), "a block failed, {status}:\n{}", shell.log());
     Ok(())

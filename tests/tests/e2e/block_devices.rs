@@ -1,5 +1,5 @@
-//! Real block devices: loop devices, which only root can make. In continuous integration that is a must; elsewhere an
-//! ordinary user is told that these were left out.
+//! Real block devices: loop devices, which only root can make. In continuous integration that is a
+//! must; elsewhere an ordinary user is told that these were left out.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -89,7 +89,8 @@ fn the_same_with_sectors_of_4096_bytes() {
     }
 }
 
-/// The command while `device` is mounted on `place`, which is seen in its mount namespace only and gone with it.
+/// The command while `device` is mounted on `place`, which is seen in its mount namespace only and
+/// gone with it.
 fn on_mounted(device: &Path, place: &Path, inner: &Command) -> Command {
     let mut command = Command::new("unshare");
     command

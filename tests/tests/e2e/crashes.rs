@@ -1,4 +1,5 @@
-//! A power cut of any one part in the middle of a transfer: the work is completed afterwards, and nothing false is reported.
+//! A power cut of any one part in the middle of a transfer: the work is completed afterwards, and
+//! nothing false is reported.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,8 @@ fn golden(stack: &Stack) -> Result<Disk> {
     disks::make_gpt(&stack.folder().join("golden"), SIZE, 512, &[(Kind::Raw, 680), (Kind::Ext4, 16)], 23)
 }
 
-/// Ready for a deploy to `target`, with the client started; returns when a part of the disk has been written.
+/// Ready for a deploy to `target`, with the client started; returns when a part of the disk has
+/// been written.
 struct Deploy {
     stack: Stack,
     golden: Disk,

@@ -1,4 +1,5 @@
-//! Other kinds of disk: 4096-byte sectors, MBR with logical partitions, no table at all; and disks that must be refused.
+//! Other kinds of disk: 4096-byte sectors, MBR with logical partitions, no table at all; and disks
+//! that must be refused.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -111,7 +112,7 @@ fn a_file_system_without_a_table() {
 fn refused(stack: &Stack, task: u32, mut client: Process, reason: &str) -> Result<()> {
     let status = client.wait(PATIENCE)?;
     ensure!(status.code() == Some(REFUSED), "the client ended with {status}:\n{}", client.log());
-    ensure!(client.log().contains(reason), "the client did not say {reason:?}:\n{}", client.log());
+    ensure!(client.log().contains(reason), "the log of the client does not contain {reason:?}:\n{}", client.log());
     let ended = stack.wait_task(task)?;
     ensure!(ended["state"] == "failed", "{ended}");
     ensure!(ended["reason"].as_str().is_some_and(|text| text.contains(reason)), "{ended}");
@@ -165,7 +166,8 @@ fn a_file_system_in_use_is_refused_unless_told_otherwise() {
     assert_eq!(stack.wait_task(task).unwrap()["state"], "complete");
 }
 
-/// Captures a damaged disk and expects a refusal with `reason`; nothing may be recorded for the image.
+/// Captures a damaged disk and expects a refusal with `reason`; nothing may be recorded for the
+/// image.
 fn damaged(name: &str, damage: impl Fn(&File) -> Result<()>, reason: &str) -> Result<()> {
     let stack = Stack::start(Engine::Embedded)?;
     let golden =
@@ -177,7 +179,7 @@ fn damaged(name: &str, damage: impl Fn(&File) -> Result<()>, reason: &str) -> Re
     let task = stack.order(host, 2)?;
     let mut client = stack.start_client("client", host, MAC_A, &golden.path)?;
     let status = client.wait(PATIENCE)?;
-    ensure!(!status.success(), "{name} was captured as if nothing were wrong");
+    ensure!(!status.success(), "{name} was captured although it must be refused");
     ensure!(client.log().to_lowercase().contains(reason), "{name}: no {reason:?} in\n{}", client.log());
     ensure!(stack.wait_task(task)?["state"] == "failed");
     let content = stack.rest.get(&format!("/foghorn/v1/images/{image}"))?.ok()?;
@@ -206,7 +208,8 @@ fn a_truncated_disk() {
 
 #[test]
 fn a_bitmap_beyond_the_device() {
-    // Group descriptor 0 of an ext4 with 4 KiB blocks, or 1 KiB: bg_block_bitmap_lo is its first word.
+    // Group descriptor 0 of an ext4 with 4 KiB blocks, or 1 KiB: bg_block_bitmap_lo is its first
+    // word.
     damaged(
         "bitmap",
         |disk| {

@@ -1,5 +1,5 @@
-//! End to end: controller, agents and clients as processes, on both engines, with real disks in files, judged by tools that
-//! are not ours. One file per subject.
+//! End to end: controller, agents and clients as processes, on both engines, with real disks in
+//! files, judged by tools that are not ours. One file per subject.
 
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 

@@ -131,7 +131,8 @@ fn certificates_of_others_are_worth_nothing() {
         "a foreign certificate went as far as the session"
     );
 
-    // And the other way round: the client does not talk to an agent of another authority, or of another name.
+    // And the other way round: the client does not talk to an agent of another authority, or of
+    // another name.
     let chain = stack.rest.ca_pem.clone();
     let distrustful = Identity::from_pem(&foreign.pem(), &leaf.pem(), &key.serialize_pem()).unwrap();
     assert!(connect(&a.source, &distrustful, task_a).is_err(), "an agent of another authority was trusted: {chain}");

@@ -18,7 +18,8 @@ const MAC_A: &str = "52:54:00:00:00:0a";
 const MAC_B: &str = "52:54:00:00:00:0b";
 const MAC_C: &str = "52:54:00:00:00:0c";
 
-/// Every file on the deployed disks equals the captured one, on a disk of equal size and on larger, odd ones.
+/// Every file on the deployed disks equals the captured one, on a disk of equal size and on larger,
+/// odd ones.
 fn capture_then_deploy(engine: Engine) -> Result<()> {
     let stack = Stack::start(engine)?;
     let parts = [(Kind::Fat, 40), (Kind::Ext4, 96), (Kind::Ntfs, 32), (Kind::Raw, 6)];
@@ -45,7 +46,8 @@ fn capture_then_deploy(engine: Engine) -> Result<()> {
     Ok(())
 }
 
-/// A second capture after a small change stores little; a second deploy onto the old version moves little.
+/// A second capture after a small change stores little; a second deploy onto the old version moves
+/// little.
 fn second_time_moves_only_what_changed(engine: Engine) -> Result<()> {
     let stack = Stack::start(engine)?;
     let golden = disks::make_gpt(&stack.folder().join("golden"), 160 * MIB, 512, &[(Kind::Raw, 150)], 3)?;

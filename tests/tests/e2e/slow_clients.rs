@@ -1,4 +1,5 @@
-//! Ten thousand callers that never finish their request: the others are served, and nothing is left behind.
+//! Ten thousand callers that never finish their request: the others are served, and nothing is left
+//! behind.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,5 @@
-//! The cable from the switch to one machine: loss, delay, and everything else that happens to a packet on the way.
+//! The cable from the switch to one machine: loss, delay, and everything else that happens to a
+//! packet on the way.
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,8 @@ pub struct CableShape {
     pub loss: Loss,
     /// Delay in microseconds, on top of the time that the rate takes.
     pub delay_us: u32,
-    /// Up to so many microseconds more, packet by packet; packets may overtake each other when it is large.
+    /// Up to so many microseconds more, packet by packet; packets may overtake each other when it
+    /// is large.
     pub jitter_us: u32,
     /// Share of packets that are held up by `reorder_us`.
     pub reorder: f64,
@@ -91,7 +93,8 @@ impl Cable {
         std::iter::successors(Some(now), |&at| cut(at)).last().unwrap_or(now)
     }
 
-    /// Sends a datagram of the group towards the machine: its arrivals, none if it is lost, two if it is duplicated.
+    /// Sends a datagram of the group towards the machine: its arrivals, none if it is lost, two if
+    /// it is duplicated.
     pub fn carry(&mut self, now: Nanos, bytes: usize) -> [Option<Arrival>; 2] {
         let lost = self.loss.loses(now, &mut self.rng);
         let Some(out) = self.pipe.offer(now, bytes).filter(|_| !lost && self.is_whole(now)) else {
@@ -103,8 +106,8 @@ impl Cable {
         [Some(first), again]
     }
 
-    /// Sends a segment of the machine's QUIC connection; `None` if the port's queue is full. Loss is left to the model of the
-    /// connection, which repeats what was lost.
+    /// Sends a segment of the machine's QUIC connection; `None` if the port's queue is full. Loss
+    /// is left to the model of the connection, which repeats what was lost.
     pub fn carry_unicast(&mut self, now: Nanos, bytes: usize) -> Option<Nanos> {
         self.pipe.offer(now, bytes).map(|out| out + self.one_way())
     }

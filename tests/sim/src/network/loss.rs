@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 
-/// A bad state does not outlast a pause of the stream of this length: what disturbs a line passes, packets or not.
+/// A bad state does not outlast a pause of the stream of this length: what disturbs a line passes,
+/// packets or not.
 const PASSES: Nanos = Nanos::millis(50);
 
-/// A model of loss on one stretch. Put on a trunk it is correlated: all machines behind it lose the same packets.
+/// A model of loss on one stretch. Put on a trunk it is correlated: all machines behind it lose the
+/// same packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Loss {
     /// Nothing is lost.

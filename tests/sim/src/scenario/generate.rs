@@ -5,7 +5,8 @@ use fastrand::Rng;
 use super::{AttackShape, Fate, ImageShape, MachineShape, Scenario, SessionShape, TrunkShape};
 use crate::network::{CableShape, DATAGRAM_OVERHEAD, Loss, PipeShape};
 
-/// Deliveries of packets in a run, about: what keeps a run short enough to make ten thousand of them in a test.
+/// Deliveries of packets in a run, about: what keeps a run short enough to make ten thousand of
+/// them in a test.
 const DELIVERIES: u32 = 6500;
 
 /// Bytes of a packet beside its symbol, about.

@@ -97,7 +97,8 @@ pub enum Fate {
     Works,
     /// It dies at this millisecond and never comes back. Nobody is told.
     Dies(u32),
-    /// It goes silent at the first of these milliseconds; at the second it comes back with what its disk has.
+    /// It goes silent at the first of these milliseconds; at the second it comes back with what its
+    /// disk has.
     Pauses(u32, u32),
     /// It claims that all of every group is missing, for ever.
     Lies,
@@ -133,8 +134,8 @@ impl Scenario {
         }
     }
 
-    /// The same without the machines that are misfits. `None` if that changes nothing or leaves nobody. The second part maps the
-    /// machines that stayed to their former indices.
+    /// The same without the machines that are misfits. `None` if that changes nothing or leaves
+    /// nobody. The second part maps the machines that stayed to their former indices.
     #[must_use]
     pub fn without_misfits(&self) -> Option<(Self, Vec<usize>)> {
         let stay: Vec<usize> =

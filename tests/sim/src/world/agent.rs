@@ -137,7 +137,8 @@ fn sender_config(scenario: &Scenario) -> SenderConfig {
     let mut config = SenderConfig::new(scenario.image.chunks, usize::from(shape.symbol_bytes), IpVersion::V4);
     config.data_symbols = shape.group_symbols as u8;
     config.packet_overhead = DATAGRAM_OVERHEAD as u32;
-    // Lines here are slow, for the sake of small scenarios; on a real one the search begins far below its rate.
+    // Lines here are slow, for the sake of small scenarios; on a real one the search begins far
+    // below its rate.
     config.first_rate = config.first_rate.min(Rate::from_bytes_per_second(shape.floor));
     config.max_rate = (shape.max_rate > 0).then(|| Rate::from_bytes_per_second(shape.max_rate));
     config.floor = Floor::Rate(Rate::from_bytes_per_second(shape.floor));
@@ -200,7 +201,8 @@ impl World {
         self.run_feeds();
     }
 
-    /// The stream begins when all are there that come at the start, or when the agent has waited long enough.
+    /// The stream begins when all are there that come at the start, or when the agent has waited
+    /// long enough.
     fn start_when_due(&mut self) {
         let now = self.agenda.now();
         let agent = &mut self.agent;
@@ -417,7 +419,8 @@ impl World {
         }
     }
 
-    /// Bytes per second that fetches may have: little while the stream needs the line, all that it leaves otherwise.
+    /// Bytes per second that fetches may have: little while the stream needs the line, all that it
+    /// leaves otherwise.
     fn fetch_rate(&self) -> f64 {
         let pace = self.scenario.pace() as f64;
         if self.agenda.now().since(self.agent.symbol_at) < STREAM_PAUSE { pace * FETCH_SHARE } else { pace }

@@ -1,4 +1,5 @@
-//! One direction of a machine's QUIC connection: streams that lose nothing and keep their order, datagrams that may get lost.
+//! One direction of a machine's QUIC connection: streams that lose nothing and keep their order,
+//! datagrams that may get lost.
 
 use crate::clock::Nanos;
 use crate::network::Cable;
@@ -13,7 +14,8 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// When a message on a stream arrives; after those that were sent before it, and after a cut has healed.
+    /// When a message on a stream arrives; after those that were sent before it, and after a cut
+    /// has healed.
     pub(super) fn stream(&mut self, now: Nanos, cable: &mut Cable, loss: f64) -> Nanos {
         let mut at = cable.whole_from(now) + cable.one_way();
         while cable.chance(loss) {

@@ -32,7 +32,8 @@ impl World {
         }
     }
 
-    /// A segment of a machine's connection goes on to its port, or is lost because a queue is full or the cable is cut.
+    /// A segment of a machine's connection goes on to its port, or is lost because a queue is full
+    /// or the cable is cut.
     pub(super) fn segment_at_switch(&mut self, index: usize, life: u32, segment: Segment) {
         let now = self.agenda.now();
         let bytes = segment.bytes as usize + SEGMENT_OVERHEAD;

@@ -170,7 +170,8 @@ impl Machine {
         ToAgent::Join(self.wants.clone())
     }
 
-    /// Its connection is gone: it will ask again, on a new one. What waits for the disk is written all the same.
+    /// Its connection is gone: it will ask again, on a new one. What waits for the disk is written
+    /// all the same.
     pub(super) fn rejoin(&mut self) -> ToAgent {
         self.life += 1;
         self.counts.rejoined += 1;

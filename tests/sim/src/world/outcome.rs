@@ -62,7 +62,8 @@ pub struct Outcome {
 }
 
 impl Scenario {
-    /// Until when everything must be over: generous, because it is only there to notice what never ends.
+    /// Until when everything must be over: generous, because it is only there to notice what never
+    /// ends.
     pub(super) fn deadline(&self, payload: &Payload) -> Nanos {
         let pace = self.pace() as f64;
         let image = payload.bytes() as f64 * 3.0;

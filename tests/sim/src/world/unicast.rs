@@ -1,5 +1,6 @@
-//! What a machine fetches over its own QUIC connection: a few segments on the way at a time, sharing the agent's line with the
-//! stream. While the stream goes on, all fetches together may have a small share of the line.
+//! What a machine fetches over its own QUIC connection: a few segments on the way at a time,
+//! sharing the agent's line with the stream. While the stream goes on, all fetches together may
+//! have a small share of the line.
 
 use std::collections::VecDeque;
 
@@ -93,7 +94,8 @@ impl Share {
         Self { bytes: 0.0, at: Nanos::ZERO }
     }
 
-    /// Takes so many bytes out if they are there; `rate` is in bytes per second. Otherwise the time at which they will be.
+    /// Takes so many bytes out if they are there; `rate` is in bytes per second. Otherwise the time
+    /// at which they will be.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The disk that is captured: 2 GiB with 1 GiB of this machine's own files on ext4, and a second version of it with one
-//! twentieth of the files replaced.
+//! The disk that is captured: 2 GiB with 1 GiB of this machine's own files on ext4, and a second
+//! version of it with one twentieth of the files replaced.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,8 @@ fn text(path: &Path) -> Result<&str> {
     path.to_str().context("paths of the benchmark are text")
 }
 
-/// Copies whole files, in a fixed order, until `bytes` are reached; symbolic links and the like are left out.
+/// Copies whole files, in a fixed order, until `bytes` are reached; symbolic links and the like are
+/// left out.
 fn copy_real_files(from: &Path, to: &Path, bytes: u64) -> Result<u64> {
     let mut copied = 0;
     for (number, file) in disks::files(from)?.iter().enumerate() {
@@ -66,8 +67,8 @@ fn copy_real_files(from: &Path, to: &Path, bytes: u64) -> Result<u64> {
     Ok(copied)
 }
 
-/// Replaces files by others of the same length but new contents, `bytes` in all, as an update of some packages does: whole
-/// folders of them, at several places of the tree.
+/// Replaces files by others of the same length but new contents, `bytes` in all, as an update of
+/// some packages does: whole folders of them, at several places of the tree.
 fn replace_files(tree: &Path, volume: &Path, work: &Path, bytes: u64) -> Result<()> {
     let (mut replaced, mut script) = (0, String::new());
     let fresh = work.join("fresh");
@@ -97,7 +98,8 @@ fn replace_files(tree: &Path, volume: &Path, work: &Path, bytes: u64) -> Result<
     Ok(())
 }
 
-/// The files of every eighth folder, then of the others: the first ones, at several places, make up what is replaced.
+/// The files of every eighth folder, then of the others: the first ones, at several places, make up
+/// what is replaced.
 fn files_of_some_folders(tree: &Path) -> Result<Vec<PathBuf>> {
     let mut folders: Vec<PathBuf> = fs::read_dir(tree)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     folders.sort();

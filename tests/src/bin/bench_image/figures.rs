@@ -1,4 +1,4 @@
-//! From measurements to medians, the table and the JSON.
+//! Computes medians from the measurements and writes the table and the JSON.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ pub(crate) struct Figures {
     pub(crate) loopback: Vec<(Ran, Ran)>,
 }
 
-/// Middle value; of an even number, the lower of the two in the middle.
+/// Median; for an even number of values, the lower of the two in the middle.
 fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
@@ -50,7 +50,8 @@ impl Figures {
         thousandths(peaks.map(|ran| number(&ran.report["peak_memory_bytes"]) / f64::from(1 << 20)).fold(0.0, f64::max))
     }
 
-    /// Ratios are medians of the ratios within one round, so that a slow minute of the machine meets both sides.
+    /// Ratios are medians of the ratios within one round, so that a slow minute of the machine
+    /// affects both sides.
     pub(crate) fn to_json(&self) -> Value {
         json!({
             "runs": self.rounds.len(),
@@ -81,7 +82,8 @@ impl Figures {
         })
     }
 
-    /// Seconds, speed, and core-seconds per GiB of plain data, as a whole and by the client's stages.
+    /// Seconds, speed, and core-seconds per GiB of plain data, as a whole and by the client's
+    /// stages.
     fn stages(&self, which: impl Fn(&(Ran, Ran)) -> &Ran) -> Value {
         let gib = |ran: &Ran| number(&ran.report["bytes_total"]) / f64::from(1 << 30);
         let over =

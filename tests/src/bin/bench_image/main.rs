@@ -1,7 +1,9 @@
-//! `make bench-image`: capture and deploy at 1 Gbit/s, side by side with partclone, zstd, curl and nginx in one run.
+//! `make bench-image`: capture and deploy at 1 Gbit/s, side by side with partclone, zstd, curl and
+//! nginx in one run.
 //!
-//! Needs root: client and storage node are two network namespaces joined by a shaped link (`tests/netlab`). Prints a table
-//! and writes `target/bench/image.json`. Times are those of whole client processes; every figure is a median.
+//! Needs root: client and storage node are two network namespaces joined by a shaped link
+//! (`tests/netlab`). Prints a table and writes `target/bench/image.json`. Times are those of whole
+//! client processes; every figure is a median.
 
 mod disk;
 mod figures;
@@ -14,7 +16,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// Name of the lab, so that it does not meet one that a test has built.
+/// Name of the lab, different from the labs of tests.
 const LAB: &str = "fhb";
 
 fn main() -> Result<()> {
@@ -68,7 +70,8 @@ impl Drop for Lab {
 fn on_client(command: &Command) -> Command {
     let mut wrapped = Command::new("ip");
     wrapped.args(["netns", "exec", &format!("{LAB}-c1")]).arg(command.get_program()).args(command.get_args());
-    // The wrapper becomes the program, so its process id is the one to measure and to end.
+    // The wrapper replaces itself with the program, so its process id is the one to measure and to
+    // stop.
     wrapped.process_group(0);
     wrapped
 }

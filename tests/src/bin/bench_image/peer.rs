@@ -1,4 +1,4 @@
-//! What a FOG user has: partclone through zstd and curl into nginx with TLS, and back.
+//! The peer of FOG users: partclone through zstd and curl into nginx with TLS, and back.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What is measured: how many receivers, at which rate, with which loss, and who misbehaves.
+//! What is measured: number of receivers, rate, loss, and which receiver misbehaves.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(crate) enum Rate {
 impl Rate {
     pub(crate) const ALL: [Self; 2] = [Self::Mbit200, Self::Gbit1];
 
-    /// As tc spells it.
+    /// In the notation of tc.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Mbit200 => "200mbit",
@@ -32,7 +32,7 @@ impl Rate {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Trouble {
     None,
-    /// Its cable is taken out a third of the way in, for good.
+    /// Its cable is unplugged after a third of the time and stays unplugged.
     Dead,
     /// Its line has a quarter of the rate.
     Slow,

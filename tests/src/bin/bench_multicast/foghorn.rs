@@ -19,13 +19,14 @@ use crate::room::LIMIT;
 pub(crate) struct Cpu {
     /// In its own code.
     pub(crate) user: f64,
-    /// In the kernel; here that carries packets through the whole lab, up to every receiver's socket, in the time of whoever sends.
+    /// In the kernel; here that carries packets through the whole lab, up to every receiver's
+    /// socket, in the time of whoever sends.
     pub(crate) system: f64,
 }
 
 /// One deploy to all receivers.
 pub(crate) struct Sent {
-    /// Until the last receiver that is in no trouble has ended.
+    /// Until the last receiver without a fault has ended.
     pub(crate) seconds: f64,
     /// That the server has put on the wire.
     pub(crate) wire_bytes: f64,
@@ -57,7 +58,8 @@ impl Installation {
         let size = source.metadata()?.len();
         let machines = self.machines(case.clients, size)?;
         let group = self.group(case, &machines)?;
-        // Whoever comes late is not waited for, and a room is not started with less than the rest.
+        // The session does not wait for late receivers, and does not start before all others have
+        // checked in.
         let there = case.clients - usize::from(case.trouble == Trouble::Late);
         let bytes_per_second = case.rate.mbit() * 1_000_000 / 8;
         let body = json!({ "group": group, "start_receivers": there, "max_rate_bytes_per_second": bytes_per_second });
@@ -65,7 +67,7 @@ impl Installation {
         let sent = self.run(lab, case, &machines, size >> 20)?;
         let sound = machines.len() - usize::from(case.trouble == Trouble::Dead);
         for machine in &machines[..sound] {
-            ensure!(same(&machine.disk, source)?, "{} is not what was sent", machine.disk.display());
+            ensure!(same(&machine.disk, source)?, "{} differs from the source", machine.disk.display());
         }
         self.clear(group, &machines)?;
         Ok(sent)
@@ -111,7 +113,7 @@ impl Installation {
                 client.kill()?;
             } else {
                 let status = client.wait(4 * LIMIT)?;
-                ensure!(status.success(), "the client in trouble ended with {status}:\n{}", client.log());
+                ensure!(status.success(), "the faulty client ended with {status}:\n{}", client.log());
             }
         }
         Ok(sent)
@@ -150,7 +152,7 @@ impl Installation {
         }
         let deadline = Instant::now() + LIMIT;
         while self.stack.rest.get("/fog/task/active")?.ok()?["count"] != json!(0) {
-            ensure!(Instant::now() < deadline, "tasks of the last run do not end");
+            ensure!(Instant::now() < deadline, "tasks of the last run did not end in time");
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())

@@ -1,10 +1,11 @@
-//! `make bench-multicast`: one file to many machines, side by side with udpcast, UFTP and parallel downloads from nginx.
+//! `make bench-multicast`: one file to many machines, side by side with udpcast, UFTP and parallel
+//! downloads from nginx.
 //!
-//! Every system gets the same incompressible bytes to the same machines of a LAN of namespaces (`tests/netlab`), from files
-//! in memory into files in memory. Time is from "go" to the last byte of the last receiver; for Foghorn that is from the
-//! start of the clients to the end of the last one, so check-in, manifest and the final verification are in it. Prints a table and
-//! writes `target/bench/multicast.json`, medians of RUNS (of PEER_RUNS for the
-//! peers, when that is less).
+//! Every system gets the same incompressible bytes to the same machines of a LAN of namespaces
+//! (`tests/netlab`), from files in memory into files in memory. Time is from "go" to the last byte
+//! of the last receiver; for Foghorn that is from the start of the clients to the end of the last
+//! one, so check-in, manifest and the final verification are in it. Prints a table and writes
+//! `target/bench/multicast.json`, medians of RUNS (of PEER_RUNS for the peers, when that is less).
 
 mod case;
 mod foghorn;
@@ -21,7 +22,7 @@ use self::case::{Case, Rate};
 use self::report::Row;
 use self::room::Room;
 
-/// Name of the lab, so that it does not meet one that a test has built.
+/// Name of the lab, different from the labs of tests.
 const LAB: &str = "fhm";
 
 /// What to run.
@@ -47,7 +48,7 @@ fn main() -> Result<()> {
         let room = Room::open(&lab, plan.mib)?;
         for case in cases {
             rows.push(measure(&room, case, &plan)?);
-            // All cases take hours: what there is is kept.
+            // All cases take hours, so intermediate results are kept.
             std::fs::write(&plan.output, serde_json::to_vec_pretty(&report::to_json(&rows))?)?;
         }
     }
@@ -64,7 +65,8 @@ fn measure(room: &Room<'_>, case: &Case, plan: &Plan) -> Result<Row> {
         row.foghorn.push(room.foghorn(case)?);
         if run <= plan.peer_runs {
             for peer in peers::ALL.iter().filter(|peer| peer.takes(case)) {
-                // Who did not end in time will not the next time, and every attempt takes a minute.
+                // A peer that did not end in time will not do so the next time, and every attempt
+                // takes a minute.
                 if !row.gave_up(peer.name) {
                     row.add(peer.name, room.peer(peer, case)?);
                 }
@@ -93,14 +95,16 @@ impl Plan {
                 "--case" => cases.push(words.next().context("--case needs a name, such as 8x200-1")?),
                 "--output" => output = Some(PathBuf::from(words.next().context("--output needs a file")?)),
                 other => {
-                    bail!("unknown argument {other:?}; there are --smoke, --no-peers, --case NAME and --output FILE")
+                    bail!(
+                        "unknown argument {other:?}; known ones are --smoke, --no-peers, --case NAME and --output FILE"
+                    )
                 }
             }
         }
         let every = if smoke { case::smoke() } else { case::all() };
         if let Some(unknown) = cases.iter().find(|name| every.iter().all(|case| case.name() != **name)) {
             let names: Vec<String> = every.iter().map(Case::name).collect();
-            bail!("there is no case {unknown:?}; there are {}", names.join(", "));
+            bail!("unknown case {unknown:?}; known ones are {}", names.join(", "));
         }
         let wanted = |case: &Case| cases.is_empty() || cases.contains(&case.name());
         let runs = number("RUNS", if smoke { 1 } else { 5 })?.max(1);

@@ -51,8 +51,8 @@ pub(crate) const ALL: &[Peer] = &[
 pub(crate) const HEAD_START: Duration = Duration::from_millis(500);
 
 impl Peer {
-    /// Peers are not asked what they would do with a receiver in trouble: the figures are about the others' delay, and two
-    /// of the three end with the trouble.
+    /// Peers are not asked what they would do with a receiver in trouble: the figures are about the
+    /// others' delay, and two of the three end with the trouble.
     #[expect(clippy::unused_self, reason = "may become a matter of the peer")]
     pub(crate) fn takes(&self, case: &Case) -> bool {
         case.trouble == Trouble::None

@@ -1,4 +1,4 @@
-//! From measurements to medians, the table and the JSON.
+//! Computes medians from the measurements and writes the table and the JSON.
 
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ impl Row {
     }
 }
 
-/// Middle value; of an even number, the lower of the two in the middle.
+/// Median; for an even number of values, the lower of the two in the middle.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)

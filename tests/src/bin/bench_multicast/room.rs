@@ -15,7 +15,7 @@ use crate::case::{Case, Trouble};
 use crate::foghorn::{Installation, Sent};
 use crate::peers::{HEAD_START, PORT, Peer, Place};
 
-/// Who takes longer has not finished.
+/// A peer that takes longer counts as not finished.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Room<'l> {
@@ -68,7 +68,8 @@ impl<'l> Room<'l> {
         installation.deploy(self.lab, case, &self.source)
     }
 
-    /// Seconds that the peer takes; `None` when it does not end in time or not with the right bytes.
+    /// Seconds that the peer takes; `None` when it does not end in time or not with the right
+    /// bytes.
     pub(crate) fn peer(&self, peer: &Peer, case: &Case) -> Result<Option<f64>> {
         let work = tempfile::Builder::new().prefix("peer-").tempdir_in(self.folder.path())?;
         let place = Place { case, source: &self.source, folder: work.path() };
@@ -105,7 +106,7 @@ impl<'l> Room<'l> {
         };
         let right = |file: &PathBuf| same(&peer.result(&place, file), &self.source).unwrap_or(false);
         if seconds.is_none() || !files.iter().all(right) {
-            eprintln!("{}: {} did not deliver to everybody within {LIMIT:?}", case.name(), peer.name);
+            eprintln!("{}: {} did not deliver to all receivers within {LIMIT:?}", case.name(), peer.name);
             return Ok(None);
         }
         Ok(seconds)

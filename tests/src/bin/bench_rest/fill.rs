@@ -1,4 +1,4 @@
-//! Fills an installation through its own REST API: what is measured is what clients made.
+//! Fills an installation through its REST API, so that the measured data was created by clients.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -6,9 +6,9 @@ use anyhow::{Context, Result, bail, ensure};
 use foghorn_tests::rest::Rest;
 use serde_json::{Value, json};
 
-/// Requests at a time.
+/// Concurrent requests.
 const WORKERS: usize = 16;
-/// How often a create is tried while others are changing the same.
+/// Attempts per create, because concurrent creates can conflict.
 const ATTEMPTS: u32 = 100;
 const TRY_AGAIN: u16 = 503;
 /// Hosts of a group that is made in one request.
@@ -61,7 +61,7 @@ fn create(rest: &Rest, body: &Value) -> Result<()> {
             return reply.ok().map(drop);
         }
     }
-    bail!("a host was not created in {ATTEMPTS} attempts")
+    bail!("could not create a host in {ATTEMPTS} attempts")
 }
 
 /// Gives the first hosts, by id, an active task each.

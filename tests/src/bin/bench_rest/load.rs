@@ -1,4 +1,4 @@
-//! One kind of request after the other, by wrk.
+//! Measures one kind of request after the other with wrk.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,8 @@ use serde_json::Value;
 /// What is asked for again and again.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// Lua that gives the path of the next request from `n`, a number that no other request of this thread has.
+    /// Lua that gives the path of the next request from `n`, a number that no other request of this
+    /// thread has.
     path: String,
     /// Lua that gives the body of a POST; a GET without.
     body: Option<&'static str>,
@@ -20,7 +21,7 @@ pub(crate) struct Case {
     sample: Option<(String, u64)>,
 }
 
-/// What came of it.
+/// The result of a case.
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
     pub(crate) rps: f64,
@@ -102,10 +103,10 @@ impl Load<'_> {
             .context("could not start wrk")?;
         let text = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
-        measured(case.name, &text).with_context(|| format!("wrk said:\n{text}"))
+        measured(case.name, &text).with_context(|| format!("output of wrk:\n{text}"))
     }
 
-    /// That the answer is what is meant to be measured.
+    /// Checks that the answer has the expected number of objects.
     fn check(&self, path: &str, count: u64) -> Result<()> {
         let answer = self.rest.get(path)?.ok()?;
         let rows = answer["hosts"].as_array().map_or(0, Vec::len);

@@ -1,7 +1,9 @@
-//! `make bench-rest`: the REST API under load, on the embedded store and on a real etcd, at two sizes of a fleet.
+//! `make bench-rest`: the REST API under load, on the embedded store and on a real etcd, at two
+//! sizes of a fleet.
 //!
-//! wrk sends the requests, on the same machine. Prints a table against the targets and writes `target/bench/rest.json`.
-//! `--smoke` does the same with little of everything, to see that it works; its figures mean nothing.
+//! wrk sends the requests, on the same machine. Prints a table against the targets and writes
+//! `target/bench/rest.json`. `--smoke` does the same with little of everything, to see that it
+//! works; its figures mean nothing.
 
 mod fill;
 mod load;
@@ -66,7 +68,7 @@ impl Plan {
             match word.as_str() {
                 "--smoke" => smoke = true,
                 "--output" => output = Some(PathBuf::from(words.next().context("--output needs a file")?)),
-                other => bail!("unknown argument {other:?}; there are --smoke and --output FILE"),
+                other => bail!("unknown argument {other:?}; known ones are --smoke and --output FILE"),
             }
         }
         let (seconds, small, large) = if smoke { (1, 200, 300) } else { (15, 1_000, 100_000) };
@@ -92,7 +94,8 @@ fn default_output() -> Result<PathBuf> {
 fn measure(engine: Engine, fleet: Fleet, is_large: bool, plan: &Plan, folder: &Path) -> Result<Entry> {
     let name = report::engine_name(engine);
     eprintln!("{name}, {} hosts: filling", fleet.hosts);
-    // Beside the figures, so on a disk: a temporary folder may be memory, where durable costs nothing.
+    // Beside the figures, so on a disk: a temporary folder may be memory, where durable costs
+    // nothing.
     let options = Options { plain_http: true, folder: Some(folder.to_owned()), ..Options::default() };
     let mut stack = Stack::controller_only(engine, &options)?;
     let started = Instant::now();

@@ -50,7 +50,8 @@ fn target(engine: Engine, hosts: u32, case: &str) -> Target {
     }
 }
 
-/// Requests a second of a FOG server (Apache, PHP 8.2 with opcache, MariaDB) at 1,000 hosts on a machine like this one.
+/// Requests a second of a FOG server (Apache, PHP 8.2 with opcache, MariaDB) at 1,000 hosts on a
+/// machine like this one.
 fn fog(hosts: u32, case: &str) -> Option<f64> {
     match case {
         _ if hosts >= LARGE => None,

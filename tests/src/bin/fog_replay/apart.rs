@@ -1,5 +1,6 @@
-//! Objects that only one of the two servers knows, because one refused what the other did, and objects that have another
-//! id since. A recording is a chain: later answers differ by just these objects, and must be the same without them.
+//! Objects that only one of the two servers knows, because one refused what the other did, and
+//! objects that have another id since. A recording is a chain: later answers differ by just these
+//! objects, and must be the same without them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,8 +31,8 @@ impl Apart {
         }
     }
 
-    /// Takes note of a request that both answer with 404, FOG after storing something that it then hides: ours says why it
-    /// stored nothing.
+    /// Takes note of a request that both answer with 404, FOG after storing something that it then
+    /// hides: ours says why it stored nothing.
     pub(crate) fn note_refused(&mut self, record: &Record, reply: &Reply) {
         let (class, id) = record.object();
         let unknown = reply.problem.ends_with("does not exist") || reply.problem.starts_with("an equal ");
@@ -104,7 +105,8 @@ impl Apart {
         self.ids.get(class).is_some_and(|ids| ids.contains(id))
     }
 
-    /// Both answers with FOG's ids and without what one server lacks; `None` when there was nothing of that kind.
+    /// Both answers with FOG's ids and without what one server lacks; `None` when there was nothing
+    /// of that kind.
     pub(crate) fn aligned(&self, record: &Record, fog: &Value, ours: &Value) -> Option<(Value, Value)> {
         let class = record.object().0;
         let (mut left, mut right) = (fog.clone(), ours.clone());
@@ -144,7 +146,8 @@ impl Apart {
     }
 }
 
-/// Rows of hosts that only FOG has are left out, and further ones have lower ids here for that. Returns whether there were any.
+/// Rows of hosts that only FOG has are left out, and further ones have lower ids here for that.
+/// Returns whether there were any.
 fn align_parts(class: &str, fog: &mut Value, ours: &mut Value) -> bool {
     if let (Some(count), Some(number)) = (fog.get_mut("count"), ours.get("count")) {
         // The rows themselves are compared.

@@ -1,5 +1,5 @@
-//! Compares an answer with a recorded one: status, content type, body. What depends on when and where a server runs is
-//! compared by its form.
+//! Compares an answer with a recorded one: status, content type, body. What depends on when and
+//! where a server runs is compared by its form.
 
 use std::collections::HashSet;
 
@@ -23,14 +23,15 @@ pub(crate) enum Kind {
     Status,
     ContentType,
     Location,
-    /// The recorded text is ours as FOG rewrites texts: escaped for HTML, blanks squeezed, characters above U+FFFF lost.
+    /// The recorded text is ours as FOG rewrites texts: escaped for HTML, blanks squeezed,
+    /// characters above U+FFFF lost.
     Rewritten,
     Value,
     /// The same rows in another order.
     Order,
-    /// Only FOG has it.
+    /// Only the answer of FOG has it.
     Missing,
-    /// Only we have it.
+    /// Only the answer of Foghorn has it.
     Extra,
 }
 
@@ -133,11 +134,12 @@ fn objects(
         }
     }
     for key in ours.keys().filter(|key| !fog.contains_key(*key)) {
-        push(out, Kind::Extra, &format!("{path}.{key}"), "is too much".to_owned());
+        push(out, Kind::Extra, &format!("{path}.{key}"), "is not in the recording".to_owned());
     }
 }
 
-/// Values that a server chooses: the port of a further multicast session, the next run of a cron schedule.
+/// Values that a server chooses: the port of a further multicast session, the next run of a cron
+/// schedule.
 fn is_free(key: &str, fog: &Map<String, Value>, value: &Value, other: &Value) -> bool {
     let (Some(value), Some(other)) = (value.as_str(), other.as_str()) else { return false };
     let is_port = |text: &str| text.parse::<u32>().is_ok_and(|port| port % 2 == 0 && (49_152..=65_532).contains(&port));

@@ -52,10 +52,12 @@ pub(crate) struct Rule {
     kind: Option<Kind>,
     /// The difference is at a path that ends like one of these, with `*` for any text.
     at: Option<Vec<String>>,
-    /// The rule is for what follows from an earlier deviation of the same file: both servers know different objects since.
+    /// The rule is for what follows from an earlier deviation of the same file: both servers know
+    /// different objects since.
     #[serde(default)]
     follows: bool,
-    /// The request is not even sent, because everything after it would be about something else; a test of its own has it.
+    /// The request is not even sent, because everything after it would be about something else; a
+    /// test of its own has it.
     #[serde(default)]
     apart: bool,
 }

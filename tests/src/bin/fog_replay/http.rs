@@ -1,4 +1,5 @@
-//! One HTTP connection that sends exactly what it is told, which ordinary clients refuse to (GET with a body, odd methods).
+//! One HTTP connection that sends exactly what it is told, which ordinary clients refuse to (GET
+//! with a body, odd methods).
 
 use std::net::SocketAddr;
 use std::time::Duration;

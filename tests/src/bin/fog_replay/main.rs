@@ -1,8 +1,9 @@
-//! `fog-replay FOLDER`: sends recorded requests of a FOG server to a fresh Foghorn and compares the answers.
+//! `fog-replay FOLDER`: sends recorded requests of a FOG server to a fresh Foghorn and compares the
+//! answers.
 //!
-//! Every file of the folder starts from the state after `00-setup.json`, on a controller of its own. What may differ is
-//! written in `tests/fog-deviations.toml`; everything else that differs is printed, one line each, and the program ends
-//! with 1.
+//! Every file of the folder starts from the state after `00-setup.json`, on a controller of its
+//! own. What may differ is written in `tests/fog-deviations.toml`; everything else that differs is
+//! printed, one line each, and the program ends with 1.
 
 mod apart;
 mod compare;

@@ -1,4 +1,5 @@
-//! Descriptions of default rows: FOG's are its authors', ours are ours, so they are compared by whose they are.
+//! Descriptions of default rows: FOG's are its authors', ours are ours, so they are compared by
+//! whose they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +54,8 @@ impl OwnWords {
         Ok(words)
     }
 
-    /// Whether both rows have the description that they came with. Where FOG's is not known, ours decides.
+    /// Whether both rows have the description that they came with. Where FOG's is not known, ours
+    /// decides.
     pub(crate) fn are_the_same(&self, fog: &Map<String, Value>, ours: &Map<String, Value>) -> bool {
         let (Some((fog_name, fog_text)), Some(ours)) = (pair(fog), pair(ours)) else { return false };
         let is_fogs = self.fog.get(&fog_name).is_none_or(|texts| texts.contains(&unescape(&fog_text)));

@@ -53,7 +53,8 @@ impl Record {
     }
 }
 
-/// A folder of recordings. What it lacks for a start (setup, default rows) is taken from `fallback`.
+/// A folder of recordings. What it lacks for a start (setup, default rows) is taken from
+/// `fallback`.
 pub(crate) struct Folder {
     pub(crate) setup: Vec<Record>,
     pub(crate) seed: Value,
@@ -66,7 +67,7 @@ impl Folder {
             let own = folder.join(name);
             if own.is_file() { own } else { fallback.join(name) }
         };
-        let setup = records(&beside(SETUP))?.with_context(|| format!("{SETUP} holds no recordings"))?;
+        let setup = records(&beside(SETUP))?.with_context(|| format!("{SETUP} contains no recordings"))?;
         let seed = beside(SEED);
         let seed = if seed.is_file() { read(&seed)? } else { Value::Null };
         let mut files = Vec::new();
@@ -80,7 +81,7 @@ impl Folder {
             }
         }
         if files.is_empty() {
-            bail!("{} holds no recordings{}", folder.display(), if only.is_empty() { "" } else { " of that name" });
+            bail!("{} contains no recordings{}", folder.display(), if only.is_empty() { "" } else { " of that name" });
         }
         Ok(Self { setup, seed, files })
     }
@@ -106,7 +107,7 @@ fn records(path: &Path) -> Result<Option<Vec<Record>>> {
     let mut records = Vec::new();
     for (place, value) in values.iter().enumerate() {
         let record = Record::new(value);
-        records.push(record.with_context(|| format!("{}: item {place} is no recording", path.display()))?);
+        records.push(record.with_context(|| format!("{}: item {place} is not a recording", path.display()))?);
     }
     Ok(Some(records))
 }

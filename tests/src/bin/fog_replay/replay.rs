@@ -57,7 +57,7 @@ pub(crate) async fn run(folder: &Folder, rules: &Deviations, engine: Engine, ver
         }
         let mut file = File {
             name,
-            own_words: own_words.as_ref().context("the words were learnt just now")?,
+            own_words: own_words.as_ref().context("the descriptions of default rows were not loaded")?,
             rules,
             sent: HashSet::new(),
             apart: Apart::default(),
@@ -100,7 +100,8 @@ struct File<'f> {
 }
 
 impl File<'_> {
-    /// Rows of `history` are told apart by their second: where the recording is a second on, so are we.
+    /// Rows of `history` are told apart by their second: where the recording is a second on, so are
+    /// we.
     async fn keep_time(&mut self, record: &Record) {
         let Some(time) = record.response["body"]["createdTime"].as_str().filter(|_| record.object().0 == "history")
         else {

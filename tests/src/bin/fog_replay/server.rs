@@ -1,4 +1,5 @@
-//! A fresh controller, served on loopback as in an installation, in the state in which recordings begin.
+//! A fresh controller, served on loopback as in an installation, in the state in which recordings
+//! begin.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,8 +42,8 @@ impl Server {
             Engine::Embedded => None,
             Engine::Etcd => Some(run_etcd(folder.path(), &mut config)?),
         };
-        let controller = Controller::start(config).await.context("the controller did not start")?;
-        let first = controller.first_run().context("the store was not fresh")?.clone();
+        let controller = Controller::start(config).await.context("could not start the controller")?;
+        let first = controller.first_run().context("the store was not empty")?.clone();
         let apioff = "b".repeat(128);
         add_users(&controller, &apioff).await?;
         install(&controller).await?;
@@ -76,7 +77,8 @@ impl Server {
         self.controller.shutdown().await;
     }
 
-    /// A FOG server deploys an image without looking whether it has content; ours looks, so every image gets some.
+    /// A FOG server deploys an image without looking whether it has content; ours looks, so every
+    /// image gets some.
     async fn fill_new_image(&self, record: &Record, reply: &Reply) -> Result<()> {
         if record.method != "POST" || record.object().0 != "image" || reply.status != 200 {
             return Ok(());
@@ -135,8 +137,8 @@ const INSTALLED: &[(u32, &str)] = &[
     (78, "6b02168448ff85.37081289"),
 ];
 
-/// What FOG's installer writes into the settings and the first node; through the API the node's paths would lose their last
-/// slash.
+/// What FOG's installer writes into the settings and the first node; through the API the node's
+/// paths would lose their last slash.
 async fn install(controller: &Controller) -> Result<()> {
     let installed = |node: &StorageNode| StorageNode {
         ip: "127.0.0.1".to_owned(),

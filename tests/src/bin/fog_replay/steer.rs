@@ -1,5 +1,5 @@
-//! Brings our server to where FOG's went, after it was asked for something that it does only when it is named: what follows
-//! in the recording is then about the same state.
+//! Brings our server to where FOG's went, after it was asked for something that it does only when
+//! it is named: what follows in the recording is then about the same state.
 
 use anyhow::Result;
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! On a LAN of network namespaces. Needs root; in continuous integration that is a must, elsewhere these tests are left out.
+//! On a LAN of network namespaces. Needs root; in continuous integration that is a must, elsewhere
+//! these tests are left out.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +14,8 @@ use super::room::{Machine, Room};
 /// One lab at a time: a whole room of machines is enough for one computer.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// A room on a LAN. Fields end in this order: the processes before the namespaces, these before the next test's turn.
+/// A room on a LAN. Fields end in this order: the processes before the namespaces, these before the
+/// next test's turn.
 struct Lan {
     room: Room,
     _on_server: OnServer,
@@ -100,7 +102,7 @@ fn a_machine_that_is_cut_off_and_comes_back_ends_with_the_image() {
         lan.lab.heal(1)?;
         lan.finish_all(&mut machines, begun)?;
         let joined = machines[0].log().matches("joining the multicast session").count();
-        ensure!(joined >= 2, "it did not come back to the session:\n{}", machines[0].log());
+        ensure!(joined >= 2, "it did not rejoin the session:\n{}", machines[0].log());
         Ok(())
     };
     scenario().unwrap();

@@ -1,5 +1,6 @@
-//! Deploys by multicast: real clients that write real disk files, compared byte by byte. On loopback, and on a LAN of network
-//! namespaces where receivers lose packets, are cut off, crawl, die and come late.
+//! Deploys by multicast: real clients that write real disk files, compared byte by byte. On
+//! loopback, and on a LAN of network namespaces where receivers lose packets, are cut off, crawl,
+//! die and come late.
 
 mod lan;
 mod room;
@@ -25,7 +26,8 @@ fn a_chunk_that_is_damaged_on_the_node_is_named_and_never_taken_for_good() {
     damaged_on_the_node().unwrap();
 }
 
-/// The sender leaves it to the receivers to verify: both reject the chunk, and when it is read again its damage is found.
+/// The sender leaves it to the receivers to verify: both reject the chunk, and when it is read
+/// again its damage is found.
 fn damaged_on_the_node() -> Result<()> {
     let mut room = Room::new(Stack::start_with(Engine::Embedded, &Options::default())?, 24)?;
     let mut machines = [room.machine(1)?, room.machine(2)?];
@@ -36,7 +38,7 @@ fn damaged_on_the_node() -> Result<()> {
     }
     for machine in &mut machines {
         let log = room.fail(machine)?;
-        ensure!(log.contains("damaged"), "the log does not say why:\n{log}");
+        ensure!(log.contains("damaged"), "the log does not contain the reason:\n{log}");
     }
     Ok(())
 }

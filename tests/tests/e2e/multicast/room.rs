@@ -66,7 +66,8 @@ impl Room {
         Ok(Machine { number, host, mac, disk, client: None, report })
     }
 
-    /// Puts on the machine's disk what an earlier version of the image would have: it differs in so many places.
+    /// Puts on the machine's disk what an earlier version of the image would have: it differs in so
+    /// many places.
     pub(crate) fn write_earlier_image(&self, machine: &Machine, places: u64) -> Result<()> {
         fs::copy(&self.source, &machine.disk)?;
         let disk = File::options().write(true).open(&machine.disk)?;
@@ -108,16 +109,21 @@ impl Room {
         let client = machine.client.as_mut().context("the client was started")?;
         let status = client.wait(within)?;
         ensure!(status.success(), "client {} ended with {status}:\n{}", machine.number, client.log());
-        ensure!(disks::same(&machine.disk, &self.source)?, "disk {} is not what was sent", machine.number);
+        ensure!(disks::same(&machine.disk, &self.source)?, "disk {} differs from the image", machine.number);
         Ok(Report(serde_json::from_slice(&fs::read(&machine.report)?)?))
     }
 
-    /// Waits for the machine's client, which must fail and leave a disk that does not hold the image; gives its log.
+    /// Waits for the machine's client, which must fail and leave a disk that does not hold the
+    /// image; gives its log.
     pub(crate) fn fail(&self, machine: &mut Machine) -> Result<String> {
         let client = machine.client.as_mut().context("the client was started")?;
         let status = client.wait(PATIENCE)?;
         ensure!(status.code() == Some(1), "client {} ended with {status}:\n{}", machine.number, client.log());
-        ensure!(!disks::same(&machine.disk, &self.source)?, "disk {} holds the image all the same", machine.number);
+        ensure!(
+            !disks::same(&machine.disk, &self.source)?,
+            "disk {} contains the image although the client failed",
+            machine.number
+        );
         Ok(client.log())
     }
 
