@@ -83,7 +83,7 @@ impl Plan {
         let number = |name: &str, otherwise: u64| -> Result<u64> {
             match std::env::var(name) {
                 Err(_) => Ok(otherwise),
-                Ok(text) => text.parse().with_context(|| format!("{name} is to be a whole number, not {text:?}")),
+                Ok(text) => text.parse().with_context(|| format!("{name} must be an integer, not {text:?}")),
             }
         };
         let (mut cases, mut smoke, mut peers, mut output) = (Vec::new(), false, true, None);

@@ -59,7 +59,7 @@ impl Plan {
         let number = |name: &str, otherwise: u32| -> Result<u32> {
             match std::env::var(name) {
                 Err(_) => Ok(otherwise),
-                Ok(text) => text.parse().with_context(|| format!("{name} is to be a whole number, not {text:?}")),
+                Ok(text) => text.parse().with_context(|| format!("{name} must be an integer, not {text:?}")),
             }
         };
         let (mut smoke, mut output) = (false, None);
