@@ -12,7 +12,7 @@ mod figures;
 mod interrupt;
 mod site;
 mod tools;
-mod way;
+mod transport;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use self::children::Running;
 use self::disk::path_text;
 use self::figures::Transfer;
 use self::site::{Site, broken};
-use self::way::Way;
+use self::transport::Transport;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output, print};
 use crate::verbs::order::{Kind, order};
@@ -92,8 +92,8 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let site = Site::start(work.path())?;
     let image = site.create_image("demo")?;
     let mut transfers = vec![capture(&site, &image, &golden, work.path(), deadline)?];
-    let way = if args.unicast { Way::Unicast } else { Way::Multicast };
-    let machines = deploy(&site, &image, &golden, work.path(), way, deadline)?;
+    let transport = if args.unicast { Transport::Unicast } else { Transport::Multicast };
+    let machines = deploy(&site, &image, &golden, work.path(), transport, deadline)?;
     let verified = verify(&machines, &captured, work.path())?;
     for machine in &machines {
         let took = machine.took.unwrap_or_default();
@@ -154,14 +154,14 @@ fn deploy(
     image: &Row<Image>,
     golden: &Path,
     work: &Path,
-    way: Way,
+    transport: Transport,
     deadline: Instant,
 ) -> Result<Vec<Machine>, Failure> {
-    step(&format!("deploying it to three machines at once, by {way}"));
+    step(&format!("deploying it to three machines at once, by {transport}"));
     let size = disk_size(golden)?;
     let more = [0, 1 << 30, 241_117 * 512];
     let hosts: Vec<Row<Host>> = (1..=more.len()).map(|number| host(site, number)).collect::<Result<_, _>>()?;
-    let tasks = way.order(site, image, &hosts)?;
+    let tasks = transport.order(site, image, &hosts)?;
     let mut machines = Vec::new();
     for (at, ((host, task), more)) in hosts.into_iter().zip(tasks).zip(more).enumerate() {
         let disk = work.join(format!("machine-{}.img", at + 1));
@@ -170,7 +170,7 @@ fn deploy(
     }
     watch(site, &mut machines, deadline)?;
     for machine in &machines {
-        way.check(site, machine.task)?;
+        transport.check(site, machine.task)?;
     }
     Ok(machines)
 }

@@ -2,7 +2,7 @@
 
 use crate::clock::Nanos;
 use crate::scenario::{Fate, Scenario};
-use crate::world::{MachineOutcome, Outcome, World};
+use crate::world::{MachineOutcome, RunOutcome, World};
 
 /// How much later than without the misfits an ordinary machine may be done: so much more of its
 /// time…
@@ -34,7 +34,7 @@ pub fn problems(scenario: &Scenario) -> Vec<String> {
     problems
 }
 
-fn everybody_ends(outcome: &Outcome, problems: &mut Vec<String>) {
+fn everybody_ends(outcome: &RunOutcome, problems: &mut Vec<String>) {
     for (index, machine) in outcome.machines.iter().enumerate() {
         if machine.must_finish && (machine.finished_at.is_none() || machine.lacks > 0) {
             problems.push(format!("machine {index} never got {} chunks", machine.lacks));
@@ -45,7 +45,7 @@ fn everybody_ends(outcome: &Outcome, problems: &mut Vec<String>) {
     }
 }
 
-fn nothing_false_is_taken(scenario: &Scenario, outcome: &Outcome, problems: &mut Vec<String>) {
+fn nothing_false_is_taken(scenario: &Scenario, outcome: &RunOutcome, problems: &mut Vec<String>) {
     for (index, machine) in outcome.machines.iter().enumerate() {
         if machine.bad_chunks > 0 {
             problems.push(format!("machine {index} put together {} chunks that were wrong", machine.bad_chunks));
@@ -59,7 +59,7 @@ fn nothing_false_is_taken(scenario: &Scenario, outcome: &Outcome, problems: &mut
     }
 }
 
-fn buffers_are_bounded(scenario: &Scenario, outcome: &Outcome, problems: &mut Vec<String>) {
+fn buffers_are_bounded(scenario: &Scenario, outcome: &RunOutcome, problems: &mut Vec<String>) {
     let group = usize::from(scenario.session.group_symbols) * usize::from(scenario.session.symbol_bytes);
     for (index, machine) in outcome.machines.iter().enumerate() {
         let limit = scenario.session.receiver_bytes as usize + group;
@@ -78,7 +78,7 @@ fn buffers_are_bounded(scenario: &Scenario, outcome: &Outcome, problems: &mut Ve
 
 /// A member that dies is out of the session within a second; and nobody is dropped who was not
 /// silent.
-fn the_silent_are_dropped(scenario: &Scenario, outcome: &Outcome, problems: &mut Vec<String>) {
+fn the_silent_are_dropped(scenario: &Scenario, outcome: &RunOutcome, problems: &mut Vec<String>) {
     for (index, machine) in scenario.machines.iter().enumerate() {
         let drops = outcome.dropped.iter().filter(|(dropped, _)| *dropped == index).map(|&(_, at)| at);
         let (since, until) = match machine.fate {
@@ -103,8 +103,8 @@ fn the_silent_are_dropped(scenario: &Scenario, outcome: &Outcome, problems: &mut
 
 fn nobody_is_held_up(
     scenario: &Scenario,
-    with: &Outcome,
-    without: &Outcome,
+    with: &RunOutcome,
+    without: &RunOutcome,
     indices: &[usize],
     problems: &mut Vec<String>,
 ) {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::network::{CableShape, Loss, PipeShape};
 use crate::scenario::{AttackShape, Fate, ImageShape, MachineShape, Scenario, SessionShape, TrunkShape};
-use crate::world::{Outcome, World};
+use crate::world::{RunOutcome, World};
 
 /// Bytes per second of the line: 200 Mbit/s.
 const LINE: u64 = 25_000_000;
@@ -162,7 +162,7 @@ impl Bench {
         case
     }
 
-    fn case(&self, name: &str, scenario: &Scenario, outcome: &Outcome, ordinary: usize) -> Case {
+    fn case(&self, name: &str, scenario: &Scenario, outcome: &RunOutcome, ordinary: usize) -> Case {
         let timed = &outcome.machines[..ordinary];
         let last_s = timed
             .iter()

@@ -18,7 +18,7 @@ use crate::scenario::{Fate, MachineShape, Scenario};
 
 /// What a machine is at.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum MachineState {
     /// Not there: not yet, or not at the moment.
     Absent,
     /// Has asked to join.
@@ -91,7 +91,7 @@ pub(super) struct Machine {
     /// Counts its connections: what was said on an earlier one is not heard any more.
     pub(super) life: u32,
     /// What it is at.
-    pub(super) state: State,
+    pub(super) state: MachineState,
     /// What was counted.
     pub(super) counts: Counts,
     /// When it has asked for the processor.
@@ -126,7 +126,7 @@ impl Machine {
             up: Channel::default(),
             down: Channel::default(),
             life: 0,
-            state: State::Absent,
+            state: MachineState::Absent,
             counts: Counts::default(),
             wake_at: None,
             wants,
@@ -149,13 +149,13 @@ impl Machine {
     /// Whether it has its disk right.
     #[must_use]
     pub(super) fn is_finished(&self) -> bool {
-        matches!(self.state, State::Finished)
+        matches!(self.state, MachineState::Finished)
     }
 
     /// Whether it listens to the group.
     #[must_use]
     pub(super) fn is_listening(&self) -> bool {
-        matches!(self.state, State::Listening(_))
+        matches!(self.state, MachineState::Listening(_))
     }
 
     /// It comes, or comes back: what lay in memory is gone, what is on its disk is still there.
@@ -166,7 +166,7 @@ impl Machine {
         self.disk = Disk::new(self.shape.disk_rate);
         self.fetching = ChunkSet::new();
         self.fetched.clear();
-        self.state = State::Joining;
+        self.state = MachineState::Joining;
         ToAgent::Join(self.wants.clone())
     }
 
@@ -177,7 +177,7 @@ impl Machine {
         self.counts.rejoined += 1;
         self.fetching = ChunkSet::new();
         self.fetched.clear();
-        self.state = State::Joining;
+        self.state = MachineState::Joining;
         ToAgent::Join(self.lacks())
     }
 
@@ -188,13 +188,16 @@ impl Machine {
         let seed = self.seed ^ u64::from(self.life);
         let receiver =
             Receiver::new(config, self.lacks(), seed, now.machine_time()).expect("a scenario's session is a valid one");
-        self.state =
-            State::Listening(Box::new(Listener { receiver, opener: Opener::new(material), highest_group: None }));
+        self.state = MachineState::Listening(Box::new(Listener {
+            receiver,
+            opener: Opener::new(material),
+            highest_group: None,
+        }));
     }
 
     /// A datagram of the group has come.
     pub(super) fn datagram(&mut self, datagram: &mut [u8], now: Nanos) {
-        let State::Listening(listener) = &mut self.state else { return };
+        let MachineState::Listening(listener) = &mut self.state else { return };
         let Ok(packet) = listener.opener.open(datagram) else {
             self.counts.rejected += 1;
             let rejected = listener.opener.counts().rejected();
@@ -215,13 +218,13 @@ impl Machine {
     pub(super) fn message(&mut self, message: &ToMachine) -> Option<ToAgent> {
         match message {
             ToMachine::Key(material) => {
-                if let State::Listening(listener) = &mut self.state {
+                if let MachineState::Listening(listener) = &mut self.state {
                     listener.opener.add(material);
                 }
                 None
             }
             ToMachine::Unicast(chunks) => {
-                let State::Listening(listener) = &mut self.state else { return None };
+                let MachineState::Listening(listener) = &mut self.state else { return None };
                 listener.receiver.forgo(chunks);
                 self.request(|lacks, chunk| lacks.contains(chunk) && chunks.contains(chunk))
             }
@@ -231,7 +234,8 @@ impl Machine {
             }
             ToMachine::Finished => self.fetch_all(),
             ToMachine::Dropped => {
-                matches!(self.state, State::Listening(_) | State::Fetching | State::Joining).then(|| self.rejoin())
+                matches!(self.state, MachineState::Listening(_) | MachineState::Fetching | MachineState::Joining)
+                    .then(|| self.rejoin())
             }
             ToMachine::Joined(_) => None,
         }
@@ -239,10 +243,10 @@ impl Machine {
 
     /// Leaves the group and asks for all that is left.
     fn fetch_all(&mut self) -> Option<ToAgent> {
-        if !matches!(self.state, State::Listening(_) | State::Joining) {
+        if !matches!(self.state, MachineState::Listening(_) | MachineState::Joining) {
             return None;
         }
-        self.state = State::Fetching;
+        self.state = MachineState::Fetching;
         self.request(|lacks, chunk| lacks.contains(chunk))
     }
 
@@ -283,24 +287,25 @@ impl Machine {
         assert!(payload.is_right(number, &bytes), "chunk {number} was written wrong");
         let number = SessionChunk(number);
         self.wants.remove(number);
-        if let State::Listening(listener) = &mut self.state {
+        if let MachineState::Listening(listener) = &mut self.state {
             listener.receiver.chunk_done(number);
         }
     }
 
     /// Whether it has just now become complete.
     pub(super) fn finish(&mut self, now: Nanos) -> bool {
-        let complete = self.wants.is_empty() && !matches!(self.state, State::Absent | State::Finished | State::Dead);
+        let complete = self.wants.is_empty()
+            && !matches!(self.state, MachineState::Absent | MachineState::Finished | MachineState::Dead);
         if complete {
             self.counts.finished_at.get_or_insert(now);
-            self.state = State::Finished;
+            self.state = MachineState::Finished;
         }
         complete
     }
 
     /// Gives the receiver the processor: chunks go to the disk, reports to the agent.
     pub(super) fn run(&mut self, payload: &Payload, now: Nanos, wishes: &mut Vec<Wish>) {
-        let State::Listening(listener) = &mut self.state else { return };
+        let MachineState::Listening(listener) = &mut self.state else { return };
         while let Some(chunk) = listener.receiver.take_chunk() {
             let number = chunk.number;
             let bytes: Bytes = chunk.into_bytes();

@@ -22,7 +22,7 @@ use machine::{Machine, State, Wish};
 use message::{ToAgent, ToMachine};
 use unicast::Segment;
 
-pub use outcome::{MachineOutcome, Outcome};
+pub use outcome::{MachineOutcome, RunOutcome};
 
 /// Events that every packet may cause at every machine, on average. A run that has more is stuck.
 const EVENTS_PER_DELIVERY: u64 = 60;
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Runs until everybody has everything and the sender has noticed, or the deadline.
-    pub fn run(mut self) -> Outcome {
+    pub fn run(mut self) -> RunOutcome {
         let mut events = 0;
         let packets = self.payload.bytes() / u64::from(self.scenario.session.symbol_bytes) + 200;
         let most = packets * (self.machines.len() as u64 + 4) * EVENTS_PER_DELIVERY;

@@ -36,7 +36,7 @@ pub struct MachineOutcome {
 
 /// A run at its end.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// The machines, as in the scenario.
     pub machines: Vec<MachineOutcome>,
     /// When the run ended.
@@ -90,7 +90,7 @@ impl World {
             && self.agent.is_idle()
     }
 
-    pub(super) fn outcome(self) -> Outcome {
+    pub(super) fn outcome(self) -> RunOutcome {
         let is_over = self.is_over();
         let machines = self.machines.iter().map(|machine| {
             let Counts { started_at, finished_at, packets, useless_packets, rejected, .. } = machine.counts;
@@ -111,7 +111,7 @@ impl World {
             }
         });
         let counts = &self.agent.counts;
-        Outcome {
+        RunOutcome {
             machines: machines.collect(),
             ended_at: self.agenda.now(),
             is_over,

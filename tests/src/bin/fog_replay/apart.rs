@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::compare::{Difference, Kind};
 use super::http::Reply;
-use super::recording::Record;
+use super::recording::Exchange;
 
 #[derive(Default)]
 pub(crate) struct Apart {
@@ -23,7 +23,7 @@ pub(crate) struct Apart {
 
 impl Apart {
     /// Takes note of a request that both servers have answered alike.
-    pub(crate) fn note_same(&mut self, record: &Record) {
+    pub(crate) fn note_same(&mut self, record: &Exchange) {
         if let ("image", Some(id)) = record.object()
             && record.method == "DELETE"
         {
@@ -33,7 +33,7 @@ impl Apart {
 
     /// Takes note of a request that both answer with 404, FOG after storing something that it then
     /// hides: ours says why it stored nothing.
-    pub(crate) fn note_refused(&mut self, record: &Record, reply: &Reply) {
+    pub(crate) fn note_refused(&mut self, record: &Exchange, reply: &Reply) {
         let (class, id) = record.object();
         let unknown = reply.problem.ends_with("does not exist") || reply.problem.starts_with("an equal ");
         if reply.status != 404 || unknown || reply.problem.is_empty() {
@@ -47,7 +47,7 @@ impl Apart {
     }
 
     /// Takes note of a request that was answered differently on purpose.
-    pub(crate) fn note(&mut self, record: &Record, reply: &Reply, differences: &[Difference]) {
+    pub(crate) fn note(&mut self, record: &Exchange, reply: &Reply, differences: &[Difference]) {
         let (class, id) = record.object();
         let status = record.response["status"].as_u64().unwrap_or_default();
         if record.method == "POST" && id.is_none() && status != 200 {
@@ -64,7 +64,7 @@ impl Apart {
     }
 
     /// After a difference, a create may give another id here than there.
-    pub(crate) fn note_created(&mut self, record: &Record, reply: &Reply) {
+    pub(crate) fn note_created(&mut self, record: &Exchange, reply: &Reply) {
         let (class, id) = record.object();
         let disagree = self.ids.contains_key(class) || self.unseen.contains_key(class);
         let ours: Value = serde_json::from_str(&reply.text).unwrap_or_default();
@@ -79,7 +79,7 @@ impl Apart {
     }
 
     /// The path to send: with our id of the object.
-    pub(crate) fn our_path(&self, record: &Record) -> String {
+    pub(crate) fn our_path(&self, record: &Exchange) -> String {
         let (class, id) = record.object();
         let ours = id.and_then(|id| Some((id, self.renamed.get(class)?.get(id)?)));
         match ours {
@@ -89,13 +89,13 @@ impl Apart {
     }
 
     /// Whether the request is about an object that one server lacks.
-    pub(crate) fn is_about(&self, record: &Record) -> bool {
+    pub(crate) fn is_about(&self, record: &Exchange) -> bool {
         let (class, id) = record.object();
         id.is_some_and(|id| self.has(class, id))
     }
 
     /// Whether FOG refuses a create because of a row that it stored while it answered an error.
-    pub(crate) fn clashes_unseen(&self, record: &Record) -> bool {
+    pub(crate) fn clashes_unseen(&self, record: &Exchange) -> bool {
         let (class, id) = record.object();
         let taken = record.response["body"]["error"] == "Already created";
         record.method == "POST" && id.is_none() && taken && self.unseen.contains_key(class)
@@ -107,7 +107,7 @@ impl Apart {
 
     /// Both answers with FOG's ids and without what one server lacks; `None` when there was nothing
     /// of that kind.
-    pub(crate) fn aligned(&self, record: &Record, fog: &Value, ours: &Value) -> Option<(Value, Value)> {
+    pub(crate) fn aligned(&self, record: &Exchange, fog: &Value, ours: &Value) -> Option<(Value, Value)> {
         let class = record.object().0;
         let (mut left, mut right) = (fog.clone(), ours.clone());
         let renamed = self.rename(class, &mut right);

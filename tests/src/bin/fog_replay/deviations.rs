@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::compare::{Difference, Kind};
 use super::http::Reply;
-use super::recording::Record;
+use super::recording::Exchange;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,13 +69,19 @@ impl Deviations {
     }
 
     /// The rule that covers a difference.
-    pub(crate) fn rule(&self, record: &Record, reply: &Reply, difference: &Difference, padded: bool) -> Option<&Rule> {
+    pub(crate) fn rule(
+        &self,
+        record: &Exchange,
+        reply: &Reply,
+        difference: &Difference,
+        padded: bool,
+    ) -> Option<&Rule> {
         let may = |rule: &Rule| !rule.follows && (padded || !rule.after_padded_name);
         self.deviation.iter().find(|rule| may(rule) && rule.covers(record, reply, difference))
     }
 
     /// The rule under which a request is not sent.
-    pub(crate) fn apart(&self, record: &Record) -> Option<&Rule> {
+    pub(crate) fn apart(&self, record: &Exchange) -> Option<&Rule> {
         self.deviation.iter().find(|rule| rule.apart && rule.is_for(record))
     }
 
@@ -86,7 +92,7 @@ impl Deviations {
 }
 
 impl Rule {
-    fn covers(&self, record: &Record, reply: &Reply, difference: &Difference) -> bool {
+    fn covers(&self, record: &Exchange, reply: &Reply, difference: &Difference) -> bool {
         self.is_for(record)
             && self.ours.as_ref().is_none_or(|statuses| statuses.contains(&reply.status))
             && self.kind.is_none_or(|kind| kind == difference.kind)
@@ -94,7 +100,7 @@ impl Rule {
     }
 
     /// Whether the recording meets what the rule says about it.
-    fn is_for(&self, record: &Record) -> bool {
+    fn is_for(&self, record: &Exchange) -> bool {
         let status = record.response["status"].as_u64().unwrap_or_default();
         let body = serde_json::from_slice::<Value>(&record.body);
         self.routes.iter().any(|route| is_route(route, &record.method, &record.path))

@@ -13,7 +13,7 @@ pub(crate) const SETUP: &str = "00-setup.json";
 pub(crate) const SEED: &str = "seed-rows.json";
 
 /// One request and the recorded answer to it.
-pub(crate) struct Record {
+pub(crate) struct Exchange {
     pub(crate) id: String,
     pub(crate) method: String,
     pub(crate) path: String,
@@ -22,7 +22,7 @@ pub(crate) struct Record {
     pub(crate) response: Value,
 }
 
-impl Record {
+impl Exchange {
     fn new(value: &Value) -> Option<Self> {
         let request = value.get("request")?;
         let text = |name: &str| request.get(name).and_then(Value::as_str);
@@ -56,9 +56,9 @@ impl Record {
 /// A folder of recordings. What it lacks for a start (setup, default rows) is taken from
 /// `fallback`.
 pub(crate) struct Folder {
-    pub(crate) setup: Vec<Record>,
+    pub(crate) setup: Vec<Exchange>,
     pub(crate) seed: Value,
-    pub(crate) files: Vec<(String, Vec<Record>)>,
+    pub(crate) files: Vec<(String, Vec<Exchange>)>,
 }
 
 impl Folder {
@@ -102,11 +102,11 @@ fn read(path: &Path) -> Result<Value> {
 }
 
 /// `None` for a file of something else, such as a description of the classes.
-fn records(path: &Path) -> Result<Option<Vec<Record>>> {
+fn records(path: &Path) -> Result<Option<Vec<Exchange>>> {
     let Value::Array(values) = read(path)? else { return Ok(None) };
     let mut records = Vec::new();
     for (place, value) in values.iter().enumerate() {
-        let record = Record::new(value);
+        let record = Exchange::new(value);
         records.push(record.with_context(|| format!("{}: item {place} is not a recording", path.display()))?);
     }
     Ok(Some(records))

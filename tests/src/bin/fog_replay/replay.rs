@@ -13,7 +13,7 @@ use super::compare::{self, Context, Difference};
 use super::deviations::Deviations;
 use super::http::Reply;
 use super::own_words::OwnWords;
-use super::recording::{Folder, Record};
+use super::recording::{Exchange, Folder};
 use super::server::Server;
 use super::steer;
 
@@ -102,7 +102,7 @@ struct File<'f> {
 impl File<'_> {
     /// Rows of `history` are told apart by their second: where the recording is a second on, so are
     /// we.
-    async fn keep_time(&mut self, record: &Record) {
+    async fn keep_time(&mut self, record: &Exchange) {
         let Some(time) = record.response["body"]["createdTime"].as_str().filter(|_| record.object().0 == "history")
         else {
             return;
@@ -115,7 +115,7 @@ impl File<'_> {
     }
 
     /// Texts that were sent and taken; a refused request has changed nothing.
-    fn remember(&mut self, record: &Record) {
+    fn remember(&mut self, record: &Exchange) {
         if record.response["status"] == 200
             && let Ok(body) = serde_json::from_slice::<Value>(&record.body)
         {
@@ -125,7 +125,7 @@ impl File<'_> {
     }
 
     /// Counts the answer. Returns whether it deviates.
-    fn judge(&mut self, record: &Record, reply: &Reply, tally: &mut Tally) -> bool {
+    fn judge(&mut self, record: &Exchange, reply: &Reply, tally: &mut Tally) -> bool {
         let any_ids = record.object().0 == "hookevent";
         let context = Context { own_words: self.own_words, sent: &self.sent, any_ids };
         let differences = compare::differences(&record.response, reply, &context);
@@ -157,7 +157,7 @@ impl File<'_> {
     /// The rules under which all differences fall, or the first that falls under none.
     fn rules_for(
         &self,
-        record: &Record,
+        record: &Exchange,
         reply: &Reply,
         differences: &[Difference],
         context: &Context<'_>,

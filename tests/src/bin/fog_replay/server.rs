@@ -20,7 +20,7 @@ use foghorn_types::{ByteCount, ImageId, ManifestId, Timestamp};
 use serde_json::Value;
 
 use super::http::{Connection, Reply};
-use super::recording::{self, Record};
+use super::recording::{self, Exchange};
 
 pub(crate) struct Server {
     controller: Controller,
@@ -54,7 +54,7 @@ impl Server {
     }
 
     /// Sends a recorded request, to `path`.
-    pub(crate) async fn replay(&mut self, record: &Record, path: &str) -> Result<Reply> {
+    pub(crate) async fn replay(&mut self, record: &Exchange, path: &str) -> Result<Reply> {
         let resolve = |value: &String| recording::resolve(value, &self.words, &self.first.password);
         let mut headers: Vec<_> = record.headers.iter().map(|(name, value)| (name.clone(), resolve(value))).collect();
         headers.push(("foghorn-secrets".to_owned(), "show".to_owned()));
@@ -79,7 +79,7 @@ impl Server {
 
     /// A FOG server deploys an image without looking whether it has content; ours looks, so every
     /// image gets some.
-    async fn fill_new_image(&self, record: &Record, reply: &Reply) -> Result<()> {
+    async fn fill_new_image(&self, record: &Exchange, reply: &Reply) -> Result<()> {
         if record.method != "POST" || record.object().0 != "image" || reply.status != 200 {
             return Ok(());
         }

@@ -5,11 +5,11 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::http::Reply;
-use super::recording::Record;
+use super::recording::Exchange;
 use super::server::Server;
 
 /// To be called after a request that a rule lets differ.
-pub(crate) async fn catch_up(server: &mut Server, record: &Record, reply: &Reply) -> Result<()> {
+pub(crate) async fn catch_up(server: &mut Server, record: &Exchange, reply: &Reply) -> Result<()> {
     if record.response["status"] != 200 || reply.status == 200 || record.method != "DELETE" {
         return Ok(());
     }

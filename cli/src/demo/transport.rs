@@ -12,14 +12,14 @@ use crate::exit::Failure;
 use crate::verbs::order::{Kind, order};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Way {
+pub(super) enum Transport {
     /// One stream for all machines.
     Multicast,
     /// One stream per machine.
     Unicast,
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Multicast => "multicast",
@@ -28,7 +28,7 @@ impl fmt::Display for Way {
     }
 }
 
-impl Way {
+impl Transport {
     /// Creates the deploy tasks, one for each host, in the order of the hosts.
     pub(super) fn order(self, site: &Site, image: &Row<Image>, hosts: &[Row<Host>]) -> Result<Vec<TaskId>, Failure> {
         match self {
