@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-use crate::agents::service::LinkService;
+use crate::link::service::LinkService;
 
 /// A handshake, or the headers of a request, must be complete within this time.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);

@@ -12,24 +12,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::agents::files::Files;
 use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
-use crate::agents::service::LinkService;
-use crate::api::access::Doors;
-use crate::api::events::Hub;
+use crate::api;
 use crate::api::native::telemetry;
-use crate::api::{self, Ctx, Settings};
 use crate::app::accounts::{AccountError, FirstRun, first_run};
 use crate::app::enrolment;
-use crate::app::snapin_files::{self, Uploads};
+use crate::app::snapin_files;
 use crate::config::{Config, StoreConfig};
-use crate::measured_store::MeasuredStore;
+use crate::ctx::{Ctx, Settings};
+use crate::events::{self, Hub};
+use crate::link::service::LinkService;
+use crate::logins::Doors;
 use crate::plugins::Plugins;
 use crate::state::{Refusal, State};
+use crate::store::measured::MeasuredStore;
 use crate::store::open::{self, OpenStoreError};
 use crate::trust::{CONTROLLER_TLS_NAME, LoadTrustError, ServerConfigError, Trust};
-use crate::{descriptors, dispatch, scheduler, serve, upkeep};
+use crate::uploads::Uploads;
+use crate::{descriptors, dispatch, recorder, scheduler, serve, upkeep};
 
 /// A client certificate never lives longer, whatever the deadline of its task.
 const CLIENT_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -73,7 +76,7 @@ impl Controller {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let cancel = CancellationToken::new();
         let stop_on_error = cancel.clone().drop_guard();
-        telemetry::recorder();
+        recorder::handle();
         create_data_dir(&config.data_dir)?;
         let tasks = TaskTracker::new();
         let store = Arc::new(MeasuredStore::new(open::open(&engine(&config)).await?));
@@ -92,7 +95,7 @@ impl Controller {
         let link_address = advertised_link(&config, link.1);
         // After everything that a wrong setting can make fail: the credentials are shown once, and only if this succeeds.
         let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
-        let events = Arc::new(Hub::new(state.read_at(|_, revision| revision)));
+        let hub = Arc::new(Hub::new(state.read_at(|_, revision| revision)));
         let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
         plugins.reload().await;
         let ctx = Arc::new(Ctx {
@@ -101,8 +104,9 @@ impl Controller {
             live: Arc::new(Live::default()),
             trust,
             links: Arc::new(Links::default()),
+            files: Arc::new(Files::default()),
             jobs: Arc::new(Jobs::new(Timestamp::now())),
-            events,
+            events: hub,
             uploads: Arc::new(Uploads::new(config.data_dir.join("uploads"), config.snapins.largest_file)),
             settings: settings(&config, link_address),
             doors: Doors::new(&config.login),
@@ -112,7 +116,7 @@ impl Controller {
         tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
         tasks.spawn(ctx.plugins.clone().follow(cancel.child_token()));
         tasks.spawn(upkeep::run(ctx.clone(), config.audit_keep, cancel.child_token()));
-        tasks.spawn(api::events::run(ctx.clone(), cancel.child_token()));
+        tasks.spawn(events::run(ctx.events.clone(), ctx.state.clone(), ctx.live.clone(), cancel.child_token()));
         tasks.spawn(snapin_files::run(ctx.clone(), config.snapins.file_grace, cancel.child_token()));
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));

@@ -10,8 +10,6 @@ use foghorn_types::StorageNodeId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::files::Files;
-
 /// Orders that may wait for one agent: those for a room of hosts come at once. An agent that lets more pile up is cut off: it will be told everything afresh
 /// when it dials in again.
 pub const QUEUE: usize = 2048;
@@ -23,7 +21,6 @@ type Outgoing = mpsc::Sender<Result<ControllerMessage, tonic::Status>>;
 pub struct Links {
     next: AtomicU64,
     links: Mutex<HashMap<StorageNodeId, Link>>,
-    files: Files,
 }
 
 struct Link {
@@ -42,11 +39,6 @@ pub enum SendError {
 }
 
 impl Links {
-    /// Transfers of files that begin with an order on a link.
-    pub(crate) fn files(&self) -> &Files {
-        &self.files
-    }
-
     /// Registers a link, makes `first` its first order, and cuts the node's older link, if there is one.
     ///
     /// `first` is built under the registry's lock: an order sent for a change that it does not show yet follows it in the

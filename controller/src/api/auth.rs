@@ -17,8 +17,8 @@ use foghorn_types::{Role, Timestamp};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use super::Ctx;
 use crate::app::{accounts, history, passwords, users};
+use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::User;
 use crate::state::classes::user::token_key;

@@ -9,8 +9,8 @@ use tracing::info;
 
 use super::inventory;
 use super::one_time::{self, TokenError};
-use crate::api::Ctx;
-use crate::dispatch::execute::{MoveError, apply_event_with};
+use crate::app::moves::{MoveError, apply_event_with};
+use crate::ctx::Ctx;
 use crate::state::Refusal;
 use crate::state::Tables;
 use crate::state::classes::mac_address_association::mac_key;

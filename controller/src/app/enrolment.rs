@@ -7,7 +7,7 @@ use foghorn_types::{NodeName, StorageGroupId, StorageNodeId, Timestamp};
 use tracing::info;
 
 use super::one_time::{self, TokenError};
-use crate::api::Ctx;
+use crate::ctx::Ctx;
 use crate::state::classes::{StorageGroup, StorageNode};
 use crate::state::enrolment::{EnrolledNode, OneTimeToken, Purpose, Standing};
 use crate::state::value::Flag;

@@ -3,14 +3,18 @@
 pub mod accounts;
 pub mod audit;
 pub mod check_in;
+pub(crate) mod due;
 pub mod dynamic_objects;
 pub mod enrolment;
+mod glance;
 pub(crate) mod history;
 pub mod idempotent;
 mod inventory;
+pub mod moves;
 pub mod multicast;
 pub mod objects;
 pub mod one_time;
+pub(crate) mod orders;
 pub mod passwords;
 pub mod power;
 pub mod sessions;

@@ -7,7 +7,7 @@ use data_encoding::BASE64URL_NOPAD;
 use foghorn_proto::http::{ParseTokenError, TokenText};
 use foghorn_types::Timestamp;
 
-use crate::api::Ctx;
+use crate::ctx::Ctx;
 use crate::state::Draft;
 use crate::state::enrolment::OneTimeToken;
 use crate::trust::Trust;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use foghorn_types::{HostId, Timestamp};
 
-use crate::scheduler::due;
+use crate::app::due;
 use crate::state::classes::PowerManagement;
 use crate::state::schedule::{Mark, Owner};
 use crate::state::{Draft, Refusal, Row, State, zone};

@@ -3,8 +3,7 @@
 use foghorn_types::BitRate;
 use serde::Deserialize;
 
-use super::ConfigError;
-use crate::app::multicast::GroupRange;
+use super::{ConfigError, GroupRange};
 
 /// How multicast sessions are sent, as far as neither the session nor its storage node says otherwise.
 #[derive(Clone, Debug)]

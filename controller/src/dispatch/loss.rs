@@ -7,8 +7,8 @@ use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 use tracing::warn;
 
 use super::snapshot::{Link, Snapshot};
-use crate::api::Ctx;
 use crate::app::{history, task_outcome};
+use crate::ctx::Ctx;
 
 /// What has been recorded, until the node is back.
 #[derive(Default)]

@@ -1,13 +1,11 @@
 //! The scheduler: gives tasks to nodes, follows them, and sees to it that every one of them ends.
 //!
 //! It reconciles. It is told *that* something changed (the tables, a link) and once a second that time has passed; it reads
-//! intent and reality ([`snapshot`]), decides ([`plan`](mod@plan)), and acts ([`execute`]): first the store, then the agent. Nothing it
+//! intent and reality ([`snapshot`]), decides ([`plan`](mod@plan)), and acts ([`crate::app::moves`]): first the store, then the agent. Nothing it
 //! knows is lost with the process.
 
-pub mod execute;
 mod load;
 mod loss;
-pub mod orders;
 pub mod plan;
 mod sessions;
 pub mod snapshot;
@@ -20,15 +18,15 @@ use foghorn_types::{TaskId, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span, warn};
 
-pub use self::execute::{MoveError, Moved, apply_event};
-pub use self::plan::{Limits, Move};
+pub use self::plan::Move;
 
-use self::execute::apply_event_with;
 use self::loss::Losses;
 use self::sessions::Told;
 use self::snapshot::Movement;
-use crate::api::Ctx;
-use crate::app::multicast;
+use crate::app::moves::{MoveError, Moved, apply_event, apply_event_with};
+use crate::app::{multicast, orders};
+use crate::config::Limits;
+use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::MulticastSession;
 

@@ -1,30 +1,12 @@
 //! Decides what happens to every task next. Pure: a snapshot in, moves out.
 
-use std::time::Duration;
-
 use foghorn_lifecycle::{Outcome, TaskEvent, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 
 use super::load::Load;
 use super::snapshot::{Link, NodeView, RunView, Snapshot};
-use crate::state::run::{DEFAULT_DEADLINE, RunKind};
-
-/// Patience, from the configuration.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Time from its creation in which a task must end. Default 12 hours.
-    pub task_deadline: Duration,
-    /// How long a node's link may be down before its deploys go to another node. Default 15 seconds.
-    pub node_grace: Duration,
-    /// How long a transfer may move nothing, while its node is there. Default 10 minutes.
-    pub stall: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { task_deadline: DEFAULT_DEADLINE, node_grace: Duration::from_secs(15), stall: Duration::from_secs(600) }
-    }
-}
+use crate::config::Limits;
+use crate::state::run::RunKind;
 
 /// One event for one task.
 #[derive(Clone, PartialEq, Eq, Debug)]

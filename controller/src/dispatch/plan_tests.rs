@@ -3,6 +3,7 @@
 //! `deploy 3 queued session 7`, `session 7 on 1`, `sessions 1` (at most), `groups 0` (free).
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use foghorn_lifecycle::Task;
 use foghorn_types::{ImageId, ManifestId, StorageGroupId};

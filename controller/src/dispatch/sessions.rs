@@ -6,9 +6,8 @@ use foghorn_proto::link::MulticastOrder;
 use foghorn_types::StorageNodeId;
 use tracing::debug;
 
-use super::orders;
-use crate::api::Ctx;
-use crate::app::multicast;
+use crate::app::{multicast, orders};
+use crate::ctx::Ctx;
 
 /// What each agent knows of each session.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use foghorn_types::Timestamp;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::due::{self, Due};
+use crate::app::due::{self, Due};
 use crate::app::tasks::{self, Brought, For, HOSTS_AT_ONCE, Order, Pending, Request};
 use crate::app::{history, wake};
 use crate::state::class::Body;

@@ -1,9 +1,8 @@
 //! Fires schedules, sends wake-ups, and keeps multicast sessions where their tasks are.
 //!
 //! Every controller does all of it: what a round does it does under compares (`fire`), so there is no leader to lose.
-//! Deciding is pure (`due`); time is an argument.
+//! Deciding is pure ([`crate::app::due`]); time is an argument.
 
-pub(crate) mod due;
 mod fire;
 mod send;
 
@@ -14,10 +13,10 @@ use foghorn_types::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span, warn};
 
-use self::due::Agenda;
 use self::fire::Parts;
-use crate::api::Ctx;
+use crate::app::due::Agenda;
 use crate::app::sessions::{self, Settle};
+use crate::ctx::Ctx;
 
 /// Schedules have minutes; nobody waits longer than this for one.
 const TICK: Duration = Duration::from_secs(1);

@@ -13,6 +13,7 @@ pub mod cache;
 mod check;
 pub mod embedded;
 pub mod etcd;
+pub(crate) mod measured;
 pub mod open;
 
 use std::time::Duration;

@@ -15,9 +15,9 @@ use tracing::{Instrument, info, info_span, warn};
 
 use self::history::{History, Keep};
 use crate::agents::jobs::JobWork;
-use crate::api::Ctx;
-use crate::api::native::telemetry;
 use crate::app::sessions::{self, Settle};
+use crate::ctx::Ctx;
+use crate::recorder;
 
 const PERIOD: Duration = Duration::from_secs(60);
 /// Old rows of FOG's logs are found by reading all of them.
@@ -42,7 +42,7 @@ pub(crate) async fn run(ctx: Arc<Ctx>, audit_keep: Duration, cancel: Cancellatio
 async fn round(ctx: &Ctx, audit_keep: Duration, history: &mut History, logs_seen: &mut Option<Instant>) {
     let now = Timestamp::now();
     ctx.jobs.give_up(now, JOB_PATIENCE);
-    telemetry::recorder().run_upkeep();
+    recorder::handle().run_upkeep();
     if let Err(error) = forget::tokens(&ctx.state, now).await {
         warn!(error = &error as &dyn std::error::Error, "could not remove used and expired tokens");
     }

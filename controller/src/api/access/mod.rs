@@ -4,27 +4,23 @@
 //! What a route needs is in two tables: `rule` for the native routes, `api::fog::needed` for the FOG dialect. What is
 //! in neither is for administrators only, so a route that somebody forgot to enter is closed, not open.
 
-mod doors;
-mod peer;
 mod rule;
-mod throttle;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::{Problem, TRACEPARENT};
 use foghorn_types::Role;
 
-pub use self::doors::Doors;
-pub use self::throttle::Allowance;
 use super::auth::{self, AuthError, Principal};
-use super::{Ctx, fog};
+use super::fog;
+use crate::ctx::Ctx;
 use crate::state::actor::{self, Actor};
 
 /// What a route needs of its caller.
@@ -54,7 +50,7 @@ impl Dialect {
 pub async fn admit(State(ctx): State<Arc<Ctx>>, mut request: Request, next: Next) -> Response {
     let dialect = Dialect::of(request.uri().path());
     let Need::Role(needed) = need(dialect, &request) else { return next.run(request).await };
-    let from = ctx.doors.address_of(&request);
+    let from = address_of(&ctx, &request);
     let caller = match auth::authenticate(&ctx, request.headers(), from, dialect == Dialect::Native).await {
         Ok(caller) if caller.role < needed => return forbidden(&caller, needed),
         Ok(caller) => caller,
@@ -67,6 +63,12 @@ pub async fn admit(State(ctx): State<Arc<Ctx>>, mut request: Request, next: Next
         Some(actor) => actor::on_behalf(actor, next.run(request)).await,
         None => next.run(request).await,
     }
+}
+
+/// The address that a request comes from.
+pub(super) fn address_of(ctx: &Ctx, request: &Request) -> IpAddr {
+    let connection = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|connection| connection.0.ip());
+    ctx.doors.address_of(connection, request.headers())
 }
 
 fn is_reading(method: &Method) -> bool {

@@ -17,11 +17,12 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::Wish;
-use super::history::{Batch, Change, Kind};
-use super::hub::News;
 use crate::agents::casts::CastReport;
 use crate::agents::live::TransferProgress;
-use crate::api::{Ctx, auth, fog};
+use crate::api::{auth, fog};
+use crate::ctx::Ctx;
+use crate::events::history::{Batch, Change, Kind};
+use crate::events::hub::News;
 use crate::state::json::{self, JsonObject};
 use crate::store::Revision;
 

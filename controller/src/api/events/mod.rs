@@ -1,11 +1,9 @@
 //! `GET /foghorn/v1/events`, also `/events`: changes of objects and progress of tasks as server-sent events.
 //!
-//! One watch of the store (`hub`) serves every listener; what a listener may be behind is bounded, and who is further
-//! behind is cut off and comes back with `Last-Event-ID`. The last few thousand changes are remembered for that
-//! (`history`); when they do not reach far enough, the listener is told by a `reset`.
+//! What a listener may be behind is bounded, and who is further behind is cut off and comes back with `Last-Event-ID`. The
+//! last few thousand changes are remembered for that ([`crate::events`]); when they do not reach far enough, the listener is
+//! told by a `reset`.
 
-mod history;
-mod hub;
 mod listener;
 
 use std::collections::HashSet;
@@ -20,9 +18,10 @@ use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::Problem;
 use futures_util::stream;
 
-pub use self::hub::{Hub, run};
 use self::listener::Listener;
-use super::{Ctx, fog};
+use super::{access, fog};
+use crate::ctx::Ctx;
+use crate::events::hub::MOST_LISTENERS;
 use crate::store::Revision;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -44,14 +43,14 @@ fn refuse(status: StatusCode, field: &str, error: String) -> Response {
 
 /// Opens the stream for a caller who has been let in.
 pub(super) async fn open(State(ctx): State<Arc<Ctx>>, request: Request) -> Response {
-    let from = ctx.doors.address_of(&request);
+    let from = access::address_of(&ctx, &request);
     let (Parts { headers, uri, .. }, _) = request.into_parts();
     let wish = match Wish::read(&headers, &uri, |class| fog::serves(&ctx, class)) {
         Ok(wish) => wish,
         Err((field, why)) => return refuse(StatusCode::BAD_REQUEST, field, why),
     };
     let Ok(place) = ctx.events.places.clone().try_acquire_owned() else {
-        let why = format!("{} listeners are served at a time, which is the most", hub::MOST_LISTENERS);
+        let why = format!("{} listeners are served at a time, which is the most", MOST_LISTENERS);
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "", why);
     };
     let listener = Listener::join(ctx, (headers, from), wish, place);

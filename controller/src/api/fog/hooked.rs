@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::etag;
 use super::path::Route;
-use crate::api::Ctx;
+use crate::ctx::Ctx;
 use crate::plugins::Answer;
 
 /// What a search in one class has found, as plugins leave it.

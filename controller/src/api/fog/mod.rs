@@ -9,7 +9,6 @@ mod dynamic;
 mod endpoint;
 mod etag;
 mod filter;
-mod glance;
 mod hooked;
 mod once;
 mod page;
@@ -39,8 +38,8 @@ use self::path::Route;
 use self::plugin::PluginEndpoint;
 use self::request::Incoming;
 pub(super) use self::tasking::{CANCELLED, TASKED};
-use super::Ctx;
 use crate::app::idempotent::Ticket;
+use crate::ctx::Ctx;
 use crate::state::class::Class;
 use crate::state::classes::{
     ClientUpdater, DirCleaner, GreenFog, Group, GroupAssociation, History, HookEvent, Host, HostAutoLogout,

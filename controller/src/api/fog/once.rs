@@ -10,8 +10,8 @@ use super::endpoint::Endpoint;
 use super::path::Route;
 use super::request::Incoming;
 use super::{answer, make, show, tasking};
-use crate::api::Ctx;
 use crate::app::idempotent::{self, Begun, KeyError, Ticket};
+use crate::ctx::Ctx;
 use crate::state::Refusal;
 use crate::state::keyed::KeptAnswer;
 

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use super::page::Page;
 use super::request::Incoming;
 use super::{answer, endpoints, hooked, with_scene};
-use crate::api::Ctx;
+use crate::ctx::Ctx;
 use crate::state::Refusal;
 use crate::state::json;
 

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::error::Refused;
 use super::operator::Operator;
-use crate::api::Ctx;
 use crate::app::audit::{self, Cursor};
+use crate::ctx::Ctx;
 use crate::state::Refusal;
 use crate::state::audit::{self as log, What};
 

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use super::error::Refused;
 use super::json::{Body, Id};
 use super::operator::Operator;
-use crate::api::Ctx;
 use crate::app::check_in;
+use crate::ctx::Ctx;
 
 /// The longest that a client may wait for its order in one request.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);

@@ -12,8 +12,8 @@ use foghorn_rest_types::native::TaskPhase;
 use serde_json::{Value, json};
 
 use super::tasks::phase;
-use super::telemetry;
-use crate::api::Ctx;
+use crate::ctx::Ctx;
+use crate::recorder;
 use crate::state::run::Run;
 
 /// A store that does not answer by then is not there.
@@ -41,7 +41,7 @@ pub(super) async fn metrics(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
     let online = ctx.live.nodes().values().filter(|node| node.online).count();
     metrics::gauge!("foghorn_agents_online").set(online as f64);
     metrics::gauge!("foghorn_transfers_active").set(ctx.live.transfers().len() as f64);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::recorder().render())
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], recorder::handle().render())
 }
 
 fn count<'a>(runs: impl Iterator<Item = &'a Run>) -> BTreeMap<&'static str, u32> {

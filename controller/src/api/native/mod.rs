@@ -23,7 +23,8 @@ use axum::Router;
 use axum::routing::{get, post, put};
 use foghorn_proto::http::{CA_PATH, CHECK_IN_PATH, ENROL_PATH, ORDER_PATH};
 
-use super::{Ctx, events};
+use super::events;
+use crate::ctx::Ctx;
 
 /// Bodies here are tokens, requests for certificates, and little else.
 const BODY_LIMIT: usize = 64 * 1024;

@@ -9,7 +9,7 @@ use foghorn_types::StorageNodeId;
 
 use super::operator::Operator;
 use crate::agents::live::NodeLive;
-use crate::api::Ctx;
+use crate::ctx::Ctx;
 use crate::state::classes::StorageNode;
 
 pub(super) async fn list(State(ctx): State<Arc<Ctx>>, _operator: Operator) -> Json<NodeList> {

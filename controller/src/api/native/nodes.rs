@@ -17,8 +17,8 @@ use super::error::Refused;
 use super::json::{Body, Id};
 use super::operator::Operator;
 use crate::agents::jobs::{JobState, JobWork};
-use crate::api::Ctx;
 use crate::app::enrolment;
+use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::{Image, StorageNode};
 

@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 
 use super::error::Refused;
-use crate::api::Ctx;
 use crate::api::auth::{AuthError, Principal};
+use crate::ctx::Ctx;
 
 /// The caller is a user with the role that the route needs. A handler that takes one is closed to everybody else, even if
 /// the table of routes forgot it.

@@ -15,9 +15,10 @@ use serde::Deserialize;
 use super::error::Refused;
 use super::nodes::node_view;
 use super::operator::Operator;
-use crate::api::Ctx;
-use crate::app::snapin_files::{self, DownloadError, SpoolError, UploadError};
+use crate::app::snapin_files::{self, DownloadError, UploadError};
+use crate::ctx::Ctx;
 use crate::state::snapin_file::SnapinFile;
+use crate::uploads::SpoolError;
 
 #[derive(Deserialize)]
 pub(super) struct Name {

@@ -11,8 +11,8 @@ use foghorn_types::{HostId, Timestamp};
 use super::error::Refused;
 use super::json::{Body, Id};
 use super::operator::Operator;
-use crate::api::Ctx;
 use crate::app::snapin_run::{self, Next, Outcome};
+use crate::ctx::Ctx;
 use crate::state::classes::{Snapin, SnapinTask};
 
 pub(super) async fn next(

@@ -16,7 +16,7 @@ use super::multicast;
 use super::nodes::node_view;
 use super::operator::Operator;
 use crate::agents::live::{Live, TransferProgress};
-use crate::api::Ctx;
+use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::{Host, Image};
 use crate::state::run::Run;

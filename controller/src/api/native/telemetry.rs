@@ -1,6 +1,5 @@
 //! A span, a count and a time limit for every request, of whatever dialect.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,6 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::TRACEPARENT;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing::{Instrument, debug, field, info_span};
 
 /// Longer than the longest poll, shorter than anyone's patience.
@@ -18,22 +16,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 const FILE_WITHIN: Duration = Duration::from_secs(4 * 60 * 60);
 
 static REQUESTS: AtomicU64 = AtomicU64::new(1);
-
-/// The process's one metrics recorder, installed at first use.
-pub(crate) fn recorder() -> &'static PrometheusHandle {
-    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
-    RECORDER.get_or_init(|| {
-        const SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
-        let recorder =
-            PrometheusBuilder::new().set_buckets(&SECONDS).expect("the list of buckets is not empty").build_recorder();
-        let handle = recorder.handle();
-        // Another recorder in this process (a test's) keeps its place; ours then shows what was recorded before.
-        if metrics::set_global_recorder(recorder).is_err() {
-            debug!("metrics go to another recorder of this process");
-        }
-        handle
-    })
-}
 
 /// Wraps every handler.
 pub async fn observe(mut request: Request, next: Next) -> Response {

@@ -11,7 +11,7 @@ use foghorn_types::{HostId, Timestamp};
 use super::error::Refused;
 use super::json::{Body, Id};
 use super::operator::Operator;
-use crate::api::Ctx;
+use crate::ctx::Ctx;
 use crate::state::Refusal;
 use crate::state::classes::{Host, UserTracking};
 use crate::state::value::{FogDate, FogTime};

@@ -13,9 +13,9 @@ use tracing::info;
 use super::error::Refused;
 use super::json::{Body, Id};
 use super::operator::Operator;
-use crate::api::Ctx;
 use crate::app::users::{self, NewAccount, Secret};
 use crate::app::{accounts, passwords};
+use crate::ctx::Ctx;
 use crate::state::classes::User;
 use crate::state::value::Flag;
 

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tracing::error;
 
-use super::Ctx;
+use crate::ctx::Ctx;
 use crate::state::dynamic::Declared;
 
 /// Every route of this module.

@@ -5,13 +5,11 @@
 
 mod leases;
 mod order;
-mod range;
 mod rules;
 
 pub(crate) use leases::{begun, free};
 pub use leases::{lease, sweep};
 pub(crate) use order::{order, present};
-pub use range::{GroupRange, GroupRangeError};
 pub(crate) use rules::Rules;
 
 use std::net::SocketAddr;

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::GroupRange;
-use crate::config::MulticastConfig;
+use crate::config::{GroupRange, MulticastConfig};
 use crate::state::Tables;
 
 /// `FOG_MULTICAST_MAX_SESSIONS` of an installation whose setting is gone or no number.

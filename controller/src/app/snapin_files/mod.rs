@@ -4,7 +4,6 @@
 //! without a name on its own disk, so nothing is left of it however the upload ends.
 
 mod replicate;
-mod spool;
 
 use std::sync::Arc;
 
@@ -14,13 +13,13 @@ use futures_util::{Stream, StreamExt};
 use tracing::{info, warn};
 
 pub use self::replicate::run;
-pub use self::spool::{SpoolError, Uploads};
 use crate::agents::files::{FileError, Parts};
-use crate::api::Ctx;
+use crate::ctx::Ctx;
 use crate::state::classes::StorageNode;
 use crate::state::classes::snapin::{self, Snapin};
 use crate::state::snapin_file::SnapinFile;
 use crate::state::{Refusal, Tables};
+use crate::uploads::{SpoolError, Spooled};
 
 /// Why an upload was not taken. The snapin keeps the file it had.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +98,7 @@ where
     let spooled = ctx.uploads.take_in(body).await?;
     let mut failed = None;
     for node in candidates {
-        let stored = ctx.links.files().store(&ctx.links, node, spooled.file, spooled.size, spooled.parts()).await;
+        let stored = ctx.files.store(&ctx.links, node, spooled.file, spooled.size, spooled.parts()).await;
         match stored {
             Ok(()) => return record(ctx, id, name, &spooled, node).await,
             Err(error) => {
@@ -115,7 +114,7 @@ async fn record(
     ctx: &Ctx,
     id: u32,
     name: &str,
-    spooled: &spool::Spooled<'_>,
+    spooled: &Spooled<'_>,
     node: StorageNodeId,
 ) -> Result<Arc<SnapinFile>, UploadError> {
     let file = SnapinFile {
@@ -159,7 +158,7 @@ async fn open(ctx: &Ctx, record: &SnapinFile) -> Result<Parts, DownloadError> {
     let online = ctx.links.online();
     let mut failed = None;
     for node in record.nodes.iter().filter(|node| online.contains(node)) {
-        match ctx.links.files().fetch(&ctx.links, *node, record.file).await {
+        match ctx.files.fetch(&ctx.links, *node, record.file).await {
             Ok(parts) => return Ok(checked(parts, record)),
             Err(error) => {
                 warn!(snapin = record.snapin, %node, error = &error as &dyn std::error::Error, "a node did not give a file");

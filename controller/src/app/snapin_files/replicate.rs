@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{nodes_of, open};
-use crate::api::Ctx;
+use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::Snapin;
 use crate::state::snapin_file::SnapinFile;
@@ -91,7 +91,7 @@ impl Replication {
                 return false;
             }
         };
-        let files = self.ctx.links.files();
+        let files = &self.ctx.files;
         if let Err(error) = files.store(&self.ctx.links, node, record.file, record.size, parts).await {
             warn!(snapin = record.snapin, %node, error = &error as &dyn std::error::Error, "a copy failed");
             return false;
@@ -159,7 +159,7 @@ impl Replication {
                 if now.duration_since(since) < self.grace {
                     continue;
                 }
-                match self.ctx.links.files().forget(&self.ctx.links, node, *file) {
+                match self.ctx.files.forget(&self.ctx.links, node, *file) {
                     // Until it reports otherwise it may not have heard; then it is told again.
                     Ok(()) => info!(%node, %file, "told a storage node to forget a file that no snapin names"),
                     Err(error) => warn!(%node, error = &error as &dyn std::error::Error, "a file was not forgotten"),

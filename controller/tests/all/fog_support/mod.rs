@@ -11,14 +11,16 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use data_encoding::BASE64;
+use foghorn_controller::agents::files::Files;
 use foghorn_controller::agents::jobs::Jobs;
 use foghorn_controller::agents::links::Links;
 use foghorn_controller::agents::live::Live;
-use foghorn_controller::api::access::Doors;
-use foghorn_controller::api::events::Hub;
-use foghorn_controller::api::{self, Ctx, Settings};
+use foghorn_controller::api;
 use foghorn_controller::app::accounts::{self, NewUser};
 use foghorn_controller::app::{self, FirstRun};
+use foghorn_controller::ctx::{Ctx, Settings};
+use foghorn_controller::events::Hub;
+use foghorn_controller::logins::Doors;
 use foghorn_controller::plugins::Plugins;
 use foghorn_controller::state::State;
 use foghorn_controller::state::classes::User;
@@ -110,7 +112,8 @@ impl Server {
             live: Arc::new(Live::default()),
             trust: Arc::new(Trust::load_or_create(folder.path()).unwrap()),
             links: Arc::new(Links::default()),
-            uploads: Arc::new(foghorn_controller::app::snapin_files::Uploads::new(
+            files: Arc::new(Files::default()),
+            uploads: Arc::new(foghorn_controller::uploads::Uploads::new(
                 folder.path().join("uploads"),
                 ByteCount::from_mib(1),
             )),

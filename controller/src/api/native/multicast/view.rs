@@ -12,11 +12,11 @@ use foghorn_types::{BitRate, ByteCount, ImageId, StorageNodeId};
 
 use crate::agents::casts::{CastPhase, CastReport, ReceiverReport};
 use crate::agents::live::{Live, TransferProgress};
-use crate::api::Ctx;
 use crate::api::native::nodes::node_view;
 use crate::api::native::tasks::image_name;
 use crate::app::multicast;
 use crate::config::MulticastConfig;
+use crate::ctx::Ctx;
 use crate::state::classes::task::state;
 use crate::state::classes::{Host, MulticastSession};
 use crate::state::run::Run;

@@ -14,10 +14,10 @@ use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::convert::{self, BadMessage, Ended};
-use super::live::NodeLive;
-use crate::api::Ctx;
-use crate::dispatch::execute::{MoveError, apply_event, apply_event_with};
-use crate::dispatch::orders;
+use crate::agents::live::NodeLive;
+use crate::app::moves::{MoveError, apply_event, apply_event_with};
+use crate::app::orders;
+use crate::ctx::Ctx;
 use crate::state::classes::Image;
 use crate::state::content::ImageContent;
 use crate::state::enrolment::EnrolledNode;

@@ -1,14 +1,12 @@
 //! Where a request comes from. A proxy's word for it counts only where the configuration names the proxy.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
-use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderMap;
 
 /// The address that asked. `0.0.0.0` for a caller in this process, which has none.
-pub(super) fn address(request: &Request, proxies: &[IpAddr]) -> IpAddr {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
-    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| behind(peer, request.headers(), proxies))
+pub(super) fn address(connection: Option<IpAddr>, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
+    connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| behind(peer.to_canonical(), headers, proxies))
 }
 
 /// The last address of `X-Forwarded-For` that is no proxy of ours. What stands before it was written by strangers.

@@ -1,17 +1,15 @@
 //! Applies one event to one task: life cycle, store, and only then the world.
 
 use foghorn_lifecycle::{Effect, TaskEvent, TransitionError};
+use foghorn_proto::link::CancelSession;
 use foghorn_proto::link::controller_message::Message;
-use foghorn_proto::link::{AdmitClient, CancelSession};
-use foghorn_types::{StorageNodeId, TaskId, Timestamp};
+use foghorn_types::{TaskId, Timestamp};
 use tracing::{Instrument, debug, info, info_span};
 
-use super::orders;
-use crate::agents::links::SendError;
-use crate::api::Ctx;
-use crate::app::task_outcome;
+use super::{orders, task_outcome};
+use crate::ctx::Ctx;
 use crate::state::run::Run;
-use crate::state::{Draft, Refusal, Tables};
+use crate::state::{Draft, Refusal};
 
 /// Why a task was not moved. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +90,7 @@ fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
     for effect in effects {
         let (node, sent) = match effect {
             Effect::OpenSession { node } => (*node, orders::tell_open(ctx, task, *node)),
-            Effect::AdmitClient { node } => (*node, tell(ctx, task, *node, |_, run| Message::Admit(admit(run)))),
+            Effect::AdmitClient { node } => (*node, orders::tell_admit(ctx, task, *node)),
             Effect::CloseSession { node, reason } => {
                 let cancel = CancelSession { task_id: task.get(), reason: reason.clone() };
                 (*node, ctx.links.send(*node, Message::Cancel(cancel)))
@@ -103,23 +101,4 @@ fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
             debug!(%node, %task, %refused, "an order waits for the node's next link");
         }
     }
-}
-
-/// Tells the node what the tables say by now, which is this move or a later one: a check-in that overtakes the assignment
-/// must not be undone by the assignment's order.
-pub(super) fn tell(
-    ctx: &Ctx,
-    task: TaskId,
-    node: StorageNodeId,
-    order: impl FnOnce(&Tables, &Run) -> Message,
-) -> Result<(), SendError> {
-    ctx.links.send_with(node, || {
-        ctx.state
-            .read(|tables| tables.runs.get(task).filter(|run| run.node() == Some(node)).map(|run| order(tables, run)))
-    })
-}
-
-fn admit(run: &Run) -> AdmitClient {
-    let client_fingerprint = run.client_fingerprint.map(|print| print.to_vec()).unwrap_or_default();
-    AdmitClient { task_id: run.task.get(), client_fingerprint }
 }

@@ -2,15 +2,16 @@
 
 use foghorn_lifecycle::{Outcome, TaskState};
 use foghorn_proto::link::controller_message::Message;
-use foghorn_proto::link::{CancelSession, MulticastOrder, OpenSession, Reconcile, SessionKind, StoredManifest};
+use foghorn_proto::link::{
+    AdmitClient, CancelSession, MulticastOrder, OpenSession, Reconcile, SessionKind, StoredManifest,
+};
 use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId};
 use tracing::debug;
 
-use super::execute::tell;
+use super::multicast;
 use crate::agents::links::SendError;
-use crate::api::Ctx;
-use crate::app::multicast;
 use crate::config::MulticastConfig;
+use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::run::{Run, RunKind};
 
@@ -62,13 +63,37 @@ pub fn reconcile(tables: &Tables, config: &MulticastConfig, node: StorageNodeId)
     Reconcile { sessions, keep }
 }
 
+/// Tells the node what the tables say by now, which is this move or a later one: a check-in that overtakes the assignment
+/// must not be undone by the assignment's order.
+fn tell(
+    ctx: &Ctx,
+    task: TaskId,
+    node: StorageNodeId,
+    order: impl FnOnce(&Tables, &Run) -> Message,
+) -> Result<(), SendError> {
+    ctx.links.send_with(node, || {
+        ctx.state
+            .read(|tables| tables.runs.get(task).filter(|run| run.node() == Some(node)).map(|run| order(tables, run)))
+    })
+}
+
 /// Tells the node to serve a task, if it still has it.
-pub(super) fn tell_open(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<(), SendError> {
+pub(crate) fn tell_open(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<(), SendError> {
     tell(ctx, task, node, |tables, run| Message::Open(open_session(tables, &ctx.settings.multicast, run)))
 }
 
+/// Tells the node which client it may serve for a task, if it still has it.
+pub(crate) fn tell_admit(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<(), SendError> {
+    tell(ctx, task, node, |_, run| Message::Admit(admit(run)))
+}
+
+fn admit(run: &Run) -> AdmitClient {
+    let client_fingerprint = run.client_fingerprint.map(|print| print.to_vec()).unwrap_or_default();
+    AdmitClient { task_id: run.task.get(), client_fingerprint }
+}
+
 /// Ends the session of a task that was ended by somebody else than its node: over REST, or by its deadline.
-pub(super) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
+pub(crate) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
     let reason = ctx.state.read(|tables| match tables.runs.get(task).map(|run| run.life.state()) {
         Some(TaskState::Finished { outcome: Outcome::Complete, .. }) => None,
         Some(TaskState::Finished {
@@ -83,7 +108,7 @@ pub(super) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
 }
 
 /// Sends every connected node its sessions once more.
-pub(super) fn repeat(ctx: &Ctx) {
+pub(crate) fn repeat(ctx: &Ctx) {
     for node in ctx.links.online() {
         let tasks: Vec<TaskId> = ctx
             .state

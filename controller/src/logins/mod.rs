@@ -1,15 +1,17 @@
 //! Who has failed to log in lately.
 
+mod peer;
+mod throttle;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::Request;
+use axum::http::HeaderMap;
 use tracing::warn;
 
-use super::peer;
-use super::throttle::{Buckets, source};
+use self::throttle::{Buckets, source};
 use crate::config::LoginConfig;
 use crate::state::value::fold;
 
@@ -54,23 +56,23 @@ impl Doors {
         }
     }
 
-    /// The address that a request comes from.
-    pub(in crate::api) fn address_of(&self, request: &Request) -> IpAddr {
-        peer::address(request, &self.proxies)
+    /// The address that a request comes from: that of its connection, or what a trusted proxy says in the headers.
+    pub(crate) fn address_of(&self, connection: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
+        peer::address(connection, headers, &self.proxies)
     }
 
     /// How long log-ins from this address have to wait.
-    pub(in crate::api) fn wait_of_address(&self, from: IpAddr) -> Option<Duration> {
+    pub(crate) fn wait_of_address(&self, from: IpAddr) -> Option<Duration> {
         lock(&self.addresses).wait(&source(from), Instant::now())
     }
 
     /// How long log-ins under this name have to wait.
-    pub(in crate::api) fn wait_of_name(&self, name: &str) -> Option<Duration> {
+    pub(crate) fn wait_of_name(&self, name: &str) -> Option<Duration> {
         lock(&self.names).wait(&key(name), Instant::now())
     }
 
     /// Counts a wrong token.
-    pub(in crate::api) fn failed_from(&self, from: IpAddr) {
+    pub(crate) fn failed_from(&self, from: IpAddr) {
         metrics::counter!("foghorn_failed_logins_total").increment(1);
         if lock(&self.addresses).fail(&source(from), Instant::now()) {
             warn!(%from, "too many failed log-ins from one address, more are refused for a while");
@@ -88,7 +90,7 @@ impl Doors {
     }
 
     /// Counts a wrong password, or any password of a name that does not exist. Gives what the history should say of it.
-    pub(in crate::api) fn failed_login(&self, name: &str, from: IpAddr) -> Option<String> {
+    pub(crate) fn failed_login(&self, name: &str, from: IpAddr) -> Option<String> {
         self.failed_from(from);
         if lock(&self.names).fail(&key(name), Instant::now()) {
             let name: String = name.chars().take(40).collect();

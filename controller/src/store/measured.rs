@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use crate::store::{Entry, LeaseId, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
+use super::{Entry, LeaseId, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
 
 /// An engine whose commits are timed.
 pub(crate) struct MeasuredStore {

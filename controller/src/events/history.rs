@@ -13,14 +13,14 @@ const MOST: usize = 4096;
 
 /// What happened to an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Create,
     Edit,
     Delete,
 }
 
 impl Kind {
-    pub(super) const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Edit => "edit",
@@ -31,26 +31,26 @@ impl Kind {
 
 /// One change of one object.
 #[derive(Debug)]
-pub(super) struct Change {
-    pub(super) class: String,
-    pub(super) id: u32,
-    pub(super) kind: Kind,
+pub(crate) struct Change {
+    pub(crate) class: String,
+    pub(crate) id: u32,
+    pub(crate) kind: Kind,
     /// The object as the first listener was told, for the others.
-    pub(super) shown: OnceLock<Bytes>,
+    pub(crate) shown: OnceLock<Bytes>,
 }
 
 /// All changes of one transaction.
 #[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) revision: Revision,
-    pub(super) changes: Vec<Change>,
+pub(crate) struct Batch {
+    pub(crate) revision: Revision,
+    pub(crate) changes: Vec<Change>,
     /// Whether it touches users or the settings of the API: then everybody's right to listen is looked at again.
-    pub(super) touches_access: bool,
+    pub(crate) touches_access: bool,
 }
 
 impl Batch {
     /// The objects in what a watch delivered. Records that are no objects are nobody's business here.
-    pub(super) fn of(batch: &WatchBatch) -> Self {
+    pub(crate) fn of(batch: &WatchBatch) -> Self {
         let mut touches_access = false;
         let mut changes = Vec::new();
         for change in &batch.changes {
@@ -73,7 +73,7 @@ impl Batch {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(crate) struct History {
     /// Everything after this revision is in `batches`.
     from: Revision,
     /// The last revision that was taken in.
@@ -84,19 +84,19 @@ pub(super) struct History {
 
 /// What came before is not known any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Gap;
+pub(crate) struct Gap;
 
 impl History {
     /// Begins afresh: nothing up to `revision` is known.
-    pub(super) fn restart(&mut self, revision: Revision) {
+    pub(crate) fn restart(&mut self, revision: Revision) {
         *self = Self { from: revision, at: revision, ..Self::default() };
     }
 
-    pub(super) fn at(&self) -> Revision {
+    pub(crate) fn at(&self) -> Revision {
         self.at
     }
 
-    pub(super) fn push(&mut self, batch: Arc<Batch>) {
+    pub(crate) fn push(&mut self, batch: Arc<Batch>) {
         self.at = batch.revision;
         if batch.changes.is_empty() {
             return;
@@ -115,7 +115,7 @@ impl History {
     ///
     /// # Errors
     /// [`Gap`] when some of it has been forgotten, or `since` has not come yet: then it is of another store's history.
-    pub(super) fn after(&self, since: Revision) -> Result<Vec<Arc<Batch>>, Gap> {
+    pub(crate) fn after(&self, since: Revision) -> Result<Vec<Arc<Batch>>, Gap> {
         if since < self.from || since > self.at {
             return Err(Gap);
         }

@@ -6,9 +6,9 @@ use foghorn_lifecycle::Outcome;
 use foghorn_proto::link::{self, session_ended};
 use foghorn_types::{ByteCount, ChunkId, Digest, FileId, ImageId, ManifestId, StorageNodeId, TaskId};
 
-use super::casts::{CastPhase, CastReport, ReceiverReport};
-use super::jobs::Damage;
-use super::live::{NodeLive, Stage, TransferProgress};
+use crate::agents::casts::{CastPhase, CastReport, ReceiverReport};
+use crate::agents::jobs::Damage;
+use crate::agents::live::{NodeLive, Stage, TransferProgress};
 
 /// A message that no agent of ours would send.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

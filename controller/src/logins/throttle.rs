@@ -8,17 +8,10 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use crate::config::Allowance;
+
 /// Buckets of one kind that are remembered.
 const MOST_BUCKETS: usize = 16_384;
-
-/// How many failures are allowed.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Allowance {
-    /// Failures at once.
-    pub burst: u32,
-    /// Time after which one more is allowed.
-    pub refill: Duration,
-}
 
 /// What is left for one name or address.
 #[derive(Clone, Copy, Debug)]

@@ -2,10 +2,13 @@
 //! rule that the compiler keeps for us, and a new arrow is a design change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+
+use super::table;
 
 /// Crate folder → folders of the crates it names. Development dependencies do not count: tests may look further.
 type Graph = BTreeMap<String, BTreeSet<String>>;
@@ -17,10 +20,8 @@ enum Allowed {
     These(BTreeSet<String>),
 }
 
-/// # Errors
-/// Lists every arrow that the table does not have, every crate without a row, and every row without a crate.
-pub(crate) fn check() -> Result<()> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// Every arrow that the table does not have, every crate without a row, and every row without a crate.
+pub(super) fn check(root: &Path, page: &str) -> Result<Vec<String>> {
     let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(root)
@@ -28,13 +29,7 @@ pub(crate) fn check() -> Result<()> {
         .context("could not run cargo metadata")?;
     ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     let metadata = serde_json::from_slice(&output.stdout).context("cargo metadata gave no JSON")?;
-    let page = std::fs::read_to_string(format!("{root}/ARCHITECTURE.md")).context("could not read ARCHITECTURE.md")?;
-    let problems = compare(&real(&metadata)?, &table(&page)?);
-    if problems.is_empty() {
-        println!("deps: every arrow is in ARCHITECTURE.md");
-        return Ok(());
-    }
-    bail!("the crates and ARCHITECTURE.md disagree:\n  {}", problems.join("\n  "));
+    Ok(compare(&real(&metadata)?, &allowed(page)?))
 }
 
 /// Our packages by the name of their folder, which is what the table says.
@@ -59,13 +54,11 @@ fn real(metadata: &Value) -> Result<Graph> {
     Ok(graph)
 }
 
-/// The rows of the table with the heading `| crate |`; the crate is the first cell, what it may name the last.
-fn table(page: &str) -> Result<BTreeMap<String, Allowed>> {
-    let rows = page.lines().skip_while(|line| !line.starts_with("| crate |")).skip(2);
+/// The table with the heading `| crate |`; the crate is the first cell, what it may name the last.
+fn allowed(page: &str) -> Result<BTreeMap<String, Allowed>> {
     let mut allowed = BTreeMap::new();
-    for row in rows.take_while(|line| line.starts_with('|')) {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let (Some(first), Some(last)) = (cells.first(), cells.last()) else { continue };
+    for row in table::tables(page, "| crate |").iter().flat_map(|table| table.iter().skip(1)) {
+        let (Some(first), Some(last)) = (row.first(), row.last()) else { continue };
         let name = first.trim_matches('`').rsplit('/').next().unwrap_or_default();
         allowed.insert(name.to_owned(), words(last));
     }
@@ -110,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_table_is_read_as_people_write_it() {
-        let table = table(PAGE).unwrap();
+        let table = allowed(PAGE).unwrap();
         assert_eq!(table["types"], Allowed::These(BTreeSet::new()));
         assert!(matches!(&table["cli"], Allowed::These(names) if names.contains("types") && names.contains("agent")));
         assert_eq!(table["tests"], Allowed::Any);
@@ -124,7 +117,7 @@ mod tests {
                 {"name": "x-types", "kind": null}, {"name": "x-tests", "kind": null}, {"name": "serde", "kind": null}]},
             {"name": "x-tests", "manifest_path": "/w/tests/Cargo.toml", "dependencies": [{"name": "x-cli", "kind": null}]},
         ]});
-        let problems = compare(&real(&metadata).unwrap(), &table(PAGE).unwrap());
+        let problems = compare(&real(&metadata).unwrap(), &allowed(PAGE).unwrap());
         assert_eq!(problems, ["cli names tests"]);
     }
 }

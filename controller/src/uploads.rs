@@ -45,11 +45,11 @@ pub struct Uploads {
 }
 
 /// An upload that is whole.
-pub(super) struct Spooled<'u> {
+pub(crate) struct Spooled<'u> {
     content: Arc<File>,
-    pub(super) file: FileId,
-    pub(super) sha512: String,
-    pub(super) size: ByteCount,
+    pub(crate) file: FileId,
+    pub(crate) sha512: String,
+    pub(crate) size: ByteCount,
     _place: SemaphorePermit<'u>,
 }
 
@@ -61,7 +61,7 @@ impl Uploads {
     }
 
     /// Takes a body in, whole.
-    pub(super) async fn take_in<S, E>(&self, mut body: S) -> Result<Spooled<'_>, SpoolError>
+    pub(crate) async fn take_in<S, E>(&self, mut body: S) -> Result<Spooled<'_>, SpoolError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
     {
@@ -99,7 +99,7 @@ impl Uploads {
 
 impl Spooled<'_> {
     /// The content from its beginning.
-    pub(super) fn parts(&self) -> Parts {
+    pub(crate) fn parts(&self) -> Parts {
         let state = Some((self.content.clone(), 0_u64));
         stream::unfold(state, |state| async {
             let (file, at) = state?;

@@ -15,10 +15,10 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
-use super::files::PARTS;
-use super::links::QUEUE;
 use super::session;
-use crate::api::Ctx;
+use crate::agents::files::PARTS;
+use crate::agents::links::QUEUE;
+use crate::ctx::Ctx;
 use crate::state::classes::StorageNode;
 use crate::state::enrolment::{EnrolledNode, Standing};
 use crate::trust::{CLOCK_TOLERANCE, peer_name};
@@ -106,7 +106,7 @@ impl AgentLink for LinkService {
             return Err(Status::invalid_argument("the first part names the transfer"));
         };
         let (outgoing, parts) = mpsc::channel(PARTS);
-        let transfer = self.ctx.links.files().call(node.node, id, inbound, outgoing)?;
+        let transfer = self.ctx.files.call(node.node, id, inbound, outgoing)?;
         let (cancel, span) = (self.cancel.child_token(), info_span!("file", node = %node.name, transfer = id));
         self.tasks.spawn(async move { cancel.run_until_cancelled(transfer).await }.instrument(span));
         Ok(Response::new(ReceiverStream::new(parts)))

@@ -12,15 +12,14 @@ use tracing::{debug, warn};
 
 use super::history::{Batch, Gap, History};
 use crate::agents::casts::CastReport;
-use crate::agents::live::TransferProgress;
-use crate::api::Ctx;
-use crate::state::key;
+use crate::agents::live::{Live, TransferProgress};
+use crate::state::{State, key};
 use crate::store::{Revision, WatchBatch};
 
 /// Transactions that a listener may be behind before it is cut off.
 const BEHIND: usize = 1024;
 /// Listeners at a time.
-pub(super) const MOST_LISTENERS: usize = 2000;
+pub(crate) const MOST_LISTENERS: usize = 2000;
 /// How often progress is looked at; agents report about as often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// Time in which the tables have to show what the watch has delivered.
@@ -30,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// What listeners are sent.
 #[derive(Clone, Debug)]
-pub(super) enum News {
+pub(crate) enum News {
     Changes(Arc<Batch>),
     Progress(Arc<(TaskId, TransferProgress)>),
     /// A multicast session on one node.
@@ -43,17 +42,17 @@ pub(super) enum News {
 pub struct Hub {
     history: Mutex<History>,
     news: broadcast::Sender<News>,
-    pub(super) places: Arc<Semaphore>,
+    pub(crate) places: Arc<Semaphore>,
     /// Ends every listener when the controller stops.
-    pub(super) closed: CancellationToken,
+    pub(crate) closed: CancellationToken,
 }
 
 /// Where a listener begins.
-pub(super) struct Beginning {
-    pub(super) at: Revision,
+pub(crate) struct Beginning {
+    pub(crate) at: Revision,
     /// What it has missed and can be told; a gap when that is not all.
-    pub(super) missed: Result<Vec<Arc<Batch>>, Gap>,
-    pub(super) news: broadcast::Receiver<News>,
+    pub(crate) missed: Result<Vec<Arc<Batch>>, Gap>,
+    pub(crate) news: broadcast::Receiver<News>,
 }
 
 impl Hub {
@@ -75,7 +74,7 @@ impl Hub {
     }
 
     /// Joins those who listen. Nothing is lost and nothing doubled between what was missed and what comes.
-    pub(super) fn join(&self, since: Option<Revision>) -> Beginning {
+    pub(crate) fn join(&self, since: Option<Revision>) -> Beginning {
         let history = self.history();
         let at = history.at();
         let missed = since.map_or_else(|| Ok(Vec::new()), |since| history.after(since));
@@ -100,21 +99,21 @@ impl Hub {
 }
 
 /// Follows the store until `cancel`; then every listener's stream ends.
-pub async fn run(ctx: Arc<Ctx>, cancel: CancellationToken) {
-    let _close = ctx.events.closed.clone().drop_guard();
-    while cancel.run_until_cancelled(follow(&ctx)).await.is_some() {
+pub async fn run(hub: Arc<Hub>, state: Arc<State>, live: Arc<Live>, cancel: CancellationToken) {
+    let _close = hub.closed.clone().drop_guard();
+    while cancel.run_until_cancelled(follow(&hub, &state, &live)).await.is_some() {
         if cancel.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
             return;
         }
-        ctx.events.restart(ctx.state.read_at(|_, revision| revision));
+        hub.restart(state.read_at(|_, revision| revision));
     }
 }
 
 /// Ends when the watch does.
-async fn follow(ctx: &Ctx) {
-    let start = ctx.events.history().at();
-    let mut batches = ctx.state.store().watch(key::ROOT, start);
-    let mut shown = ctx.state.changed();
+async fn follow(hub: &Hub, state: &State, live: &Live) {
+    let start = hub.history().at();
+    let mut batches = state.store().watch(key::ROOT, start);
+    let mut shown = state.changed();
     let (mut told, mut told_casts) = (HashMap::new(), HashMap::new());
     let mut tick = tokio::time::interval(PROGRESS_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -122,8 +121,8 @@ async fn follow(ctx: &Ctx) {
         let batch = tokio::select! {
             batch = batches.next() => batch,
             _ = tick.tick() => {
-                progress(ctx, &mut told);
-                casts(ctx, &mut told_casts);
+                progress(hub, live, &mut told);
+                casts(hub, live, &mut told_casts);
                 continue;
             }
         };
@@ -134,7 +133,7 @@ async fn follow(ctx: &Ctx) {
                 if !matches!(tokio::time::timeout(SHOWN_WITHIN, shows).await, Ok(Ok(_))) {
                     return;
                 }
-                ctx.events.tell(&batch);
+                hub.tell(&batch);
             }
             Some(Err(error)) => {
                 warn!(error = &error as &dyn std::error::Error, "the watch for events broke off");
@@ -149,30 +148,30 @@ async fn follow(ctx: &Ctx) {
 }
 
 /// Tells what has moved since the last look.
-fn progress(ctx: &Ctx, told: &mut HashMap<TaskId, TransferProgress>) {
-    if ctx.events.news.receiver_count() == 0 {
+fn progress(hub: &Hub, live: &Live, told: &mut HashMap<TaskId, TransferProgress>) {
+    if hub.news.receiver_count() == 0 {
         told.clear();
         return;
     }
-    let now = ctx.live.transfers();
+    let now = live.transfers();
     for (task, progress) in &now {
         if told.get(task) != Some(progress) {
-            let _listeners = ctx.events.news.send(News::Progress(Arc::new((*task, progress.clone()))));
+            let _listeners = hub.news.send(News::Progress(Arc::new((*task, progress.clone()))));
         }
     }
     *told = now;
 }
 
 /// Tells which multicast sessions have reported since the last look.
-fn casts(ctx: &Ctx, told: &mut HashMap<(u32, StorageNodeId), CastReport>) {
-    if ctx.events.news.receiver_count() == 0 {
+fn casts(hub: &Hub, live: &Live, told: &mut HashMap<(u32, StorageNodeId), CastReport>) {
+    if hub.news.receiver_count() == 0 {
         told.clear();
         return;
     }
-    let now = ctx.live.casts().all();
+    let now = live.casts().all();
     for (key, report) in &now {
         if told.get(key) != Some(report) {
-            let _listeners = ctx.events.news.send(News::Cast(Arc::new((*key, report.clone()))));
+            let _listeners = hub.news.send(News::Cast(Arc::new((*key, report.clone()))));
         }
     }
     *told = now;

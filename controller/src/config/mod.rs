@@ -1,5 +1,8 @@
 //! The configuration: a TOML file and a few flags in, a checked [`Config`] out. Nothing is read after the start.
 
+mod group_range;
+mod limits;
+mod login;
 mod multicast;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,11 +12,15 @@ use std::time::Duration;
 use foghorn_types::ByteCount;
 use serde::Deserialize;
 
+pub use self::group_range::{GroupRange, GroupRangeError};
+pub use self::limits::Limits;
+pub use self::login::{Allowance, LoginConfig};
 pub use self::multicast::MulticastConfig;
+
+use self::limits::RawLimits;
+use self::login::RawLogin;
 use self::multicast::RawMulticast;
 
-use crate::api::access::Allowance;
-use crate::dispatch::Limits;
 use crate::store::etcd::{EtcdLogin, EtcdOptions, EtcdTls};
 use crate::trust::Lifetimes;
 
@@ -70,27 +77,6 @@ pub struct TokenConfig {
     pub boot_ttl: Duration,
     /// Life of a join token when the request names none. Default 24 hours.
     pub join_ttl: Duration,
-}
-
-/// How failed log-ins are slowed down, and whose word about the caller's address counts.
-#[derive(Clone, PartialEq, Debug)]
-pub struct LoginConfig {
-    /// For one user name, whether it exists or not. Default 10 at once, then one in 30 seconds.
-    pub per_name: Allowance,
-    /// For one address. Default 60 at once, then one in 5 seconds.
-    pub per_address: Allowance,
-    /// Proxies whose `X-Forwarded-For` is believed. None by default.
-    pub trusted_proxies: Vec<IpAddr>,
-}
-
-impl Default for LoginConfig {
-    fn default() -> Self {
-        Self {
-            per_name: Allowance { burst: 10, refill: Duration::from_secs(30) },
-            per_address: Allowance { burst: 60, refill: Duration::from_secs(5) },
-            trusted_proxies: Vec::new(),
-        }
-    }
 }
 
 /// Default of `audit.keep_days`.
@@ -250,14 +236,6 @@ struct RawLink {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct RawLimits {
-    task_deadline_seconds: Option<u64>,
-    node_grace_seconds: Option<u64>,
-    stall_seconds: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
 struct RawTokens {
     boot_seconds: Option<u64>,
     join_seconds: Option<u64>,
@@ -295,44 +273,6 @@ struct RawTrust {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct RawLogin {
-    failures_per_name: Option<u32>,
-    name_refill_seconds: Option<u64>,
-    failures_per_address: Option<u32>,
-    address_refill_seconds: Option<u64>,
-    #[serde(default)]
-    trusted_proxies: Vec<IpAddr>,
-}
-
-impl RawLogin {
-    fn check(self) -> Result<LoginConfig, ConfigError> {
-        let allowance =
-            |burst: (&'static str, Option<u32>), refill: (&'static str, Option<u64>), default: Allowance| {
-                let burst = match burst {
-                    (key, Some(0)) => return Err(ConfigError::Value { key, why: "must be at least 1".to_owned() }),
-                    (_, burst) => burst.unwrap_or(default.burst),
-                };
-                Ok(Allowance { burst, refill: seconds(refill.0, refill.1, default.refill)? })
-            };
-        let default = LoginConfig::default();
-        Ok(LoginConfig {
-            per_name: allowance(
-                ("login.failures_per_name", self.failures_per_name),
-                ("login.name_refill_seconds", self.name_refill_seconds),
-                default.per_name,
-            )?,
-            per_address: allowance(
-                ("login.failures_per_address", self.failures_per_address),
-                ("login.address_refill_seconds", self.address_refill_seconds),
-                default.per_address,
-            )?,
-            trusted_proxies: self.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
-        })
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
 struct RawAudit {
     keep_days: Option<u32>,
 }
@@ -355,7 +295,7 @@ const MAX_CONNECTIONS: usize = 16_384;
 impl Raw {
     fn check(self) -> Result<Config, ConfigError> {
         let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-        let (limits, tokens, lifetimes) = (Limits::default(), TokenConfig::default(), Lifetimes::default());
+        let (tokens, lifetimes) = (TokenConfig::default(), Lifetimes::default());
         Config {
             data_dir: self.data_dir,
             store: self.store.check()?,
@@ -372,15 +312,7 @@ impl Raw {
                 listen: self.link.listen.unwrap_or(any(LINK_PORT)),
                 advertise: self.link.advertise.map(host_and_port).transpose()?,
             },
-            limits: Limits {
-                task_deadline: seconds(
-                    "limits.task_deadline_seconds",
-                    self.limits.task_deadline_seconds,
-                    limits.task_deadline,
-                )?,
-                node_grace: seconds("limits.node_grace_seconds", self.limits.node_grace_seconds, limits.node_grace)?,
-                stall: seconds("limits.stall_seconds", self.limits.stall_seconds, limits.stall)?,
-            },
+            limits: self.limits.check()?,
             tokens: TokenConfig {
                 boot_ttl: seconds("tokens.boot_seconds", self.tokens.boot_seconds, tokens.boot_ttl)?,
                 join_ttl: seconds("tokens.join_seconds", self.tokens.join_seconds, tokens.join_ttl)?,

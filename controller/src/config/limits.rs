@@ -1,0 +1,44 @@
+//! `[limits]`: how patient the dispatcher is.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{ConfigError, seconds};
+use crate::state::run::DEFAULT_DEADLINE;
+
+/// Patience, from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Time from its creation in which a task must end. Default 12 hours.
+    pub task_deadline: Duration,
+    /// How long a node's link may be down before its deploys go to another node. Default 15 seconds.
+    pub node_grace: Duration,
+    /// How long a transfer may move nothing, while its node is there. Default 10 minutes.
+    pub stall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { task_deadline: DEFAULT_DEADLINE, node_grace: Duration::from_secs(15), stall: Duration::from_secs(600) }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    task_deadline_seconds: Option<u64>,
+    node_grace_seconds: Option<u64>,
+    stall_seconds: Option<u64>,
+}
+
+impl RawLimits {
+    pub(super) fn check(self) -> Result<Limits, ConfigError> {
+        let default = Limits::default();
+        Ok(Limits {
+            task_deadline: seconds("limits.task_deadline_seconds", self.task_deadline_seconds, default.task_deadline)?,
+            node_grace: seconds("limits.node_grace_seconds", self.node_grace_seconds, default.node_grace)?,
+            stall: seconds("limits.stall_seconds", self.stall_seconds, default.stall)?,
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! `[login]`: how failed log-ins are slowed down.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{ConfigError, seconds};
+
+/// How many failures are allowed.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Allowance {
+    /// Failures at once.
+    pub burst: u32,
+    /// Time after which one more is allowed.
+    pub refill: Duration,
+}
+
+/// How failed log-ins are slowed down, and whose word about the caller's address counts.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LoginConfig {
+    /// For one user name, whether it exists or not. Default 10 at once, then one in 30 seconds.
+    pub per_name: Allowance,
+    /// For one address. Default 60 at once, then one in 5 seconds.
+    pub per_address: Allowance,
+    /// Proxies whose `X-Forwarded-For` is believed. None by default.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for LoginConfig {
+    fn default() -> Self {
+        Self {
+            per_name: Allowance { burst: 10, refill: Duration::from_secs(30) },
+            per_address: Allowance { burst: 60, refill: Duration::from_secs(5) },
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLogin {
+    failures_per_name: Option<u32>,
+    name_refill_seconds: Option<u64>,
+    failures_per_address: Option<u32>,
+    address_refill_seconds: Option<u64>,
+    #[serde(default)]
+    trusted_proxies: Vec<IpAddr>,
+}
+
+impl RawLogin {
+    pub(super) fn check(self) -> Result<LoginConfig, ConfigError> {
+        let allowance =
+            |burst: (&'static str, Option<u32>), refill: (&'static str, Option<u64>), default: Allowance| {
+                let burst = match burst {
+                    (key, Some(0)) => return Err(ConfigError::Value { key, why: "must be at least 1".to_owned() }),
+                    (_, burst) => burst.unwrap_or(default.burst),
+                };
+                Ok(Allowance { burst, refill: seconds(refill.0, refill.1, default.refill)? })
+            };
+        let default = LoginConfig::default();
+        Ok(LoginConfig {
+            per_name: allowance(
+                ("login.failures_per_name", self.failures_per_name),
+                ("login.name_refill_seconds", self.name_refill_seconds),
+                default.per_name,
+            )?,
+            per_address: allowance(
+                ("login.failures_per_address", self.failures_per_address),
+                ("login.address_refill_seconds", self.address_refill_seconds),
+                default.per_address,
+            )?,
+            trusted_proxies: self.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
+        })
+    }
+}
