@@ -17,7 +17,7 @@ use crate::state::run::{Run, RunKind};
 
 /// The order to serve a run.
 #[must_use]
-pub fn open_session(tables: &Tables, config: &MulticastConfig, run: &Run) -> OpenSession {
+pub(crate) fn open_session(tables: &Tables, config: &MulticastConfig, run: &Run) -> OpenSession {
     let (kind, manifest_id) = match run.kind {
         RunKind::Deploy { manifest } => (SessionKind::Deploy, manifest.as_bytes().to_vec()),
         RunKind::Capture => (SessionKind::Capture, vec![]),
@@ -43,7 +43,7 @@ fn multicast_order(tables: &Tables, config: &MulticastConfig, run: &Run) -> Opti
 
 /// Everything the node should have: its sessions, and the images it must not forget.
 #[must_use]
-pub fn reconcile(tables: &Tables, config: &MulticastConfig, node: StorageNodeId) -> Reconcile {
+pub(crate) fn reconcile(tables: &Tables, config: &MulticastConfig, node: StorageNodeId) -> Reconcile {
     let sessions = tables.runs.active().filter(|run| run.node() == Some(node));
     let sessions = sessions.map(|run| open_session(tables, config, run)).collect();
     let contents =

@@ -19,7 +19,7 @@ use foghorn_controller::api;
 use foghorn_controller::app::accounts::{self, NewUser};
 use foghorn_controller::app::{self, FirstRun};
 use foghorn_controller::ctx::{Ctx, Settings};
-use foghorn_controller::events::Hub;
+use foghorn_controller::events::{self, Hub};
 use foghorn_controller::logins::Doors;
 use foghorn_controller::plugins::Plugins;
 use foghorn_controller::state::State;
@@ -131,7 +131,8 @@ impl Server {
             },
         };
         let ctx = Arc::new(ctx);
-        tokio::spawn(api::events::run(ctx.clone(), cancel.clone()));
+        let (hub, state_of, live) = (ctx.events.clone(), state.clone(), ctx.live.clone());
+        tokio::spawn(events::run(hub, state_of, live, cancel.clone()));
         let router = api::router(ctx.clone());
         Self { state, router, ctx, first, plugins, plugins_folder, cancel, _follower: follower, _folder: folder }
     }
