@@ -18,10 +18,10 @@ pub(super) struct Layers {
     beside: BTreeSet<(String, String)>,
 }
 
-/// The tables with the heading ``| layers of `CRATE` |``: one row for each layer, its modules in the first cell. Modules of
+/// The tables with the heading ``| modules of `CRATE` |``: one row for each layer, its modules in the first cell. Modules of
 /// one row do not know each other, except where the cell says `a → b`.
 pub(super) fn tables(page: &str) -> Result<Vec<Layers>> {
-    let tables: Vec<Layers> = table::tables(page, "| layers of ").iter().map(|table| read(table)).collect();
+    let tables: Vec<Layers> = table::tables(page, "| modules of ").iter().map(|table| read(table)).collect();
     ensure!(!tables.is_empty(), "ARCHITECTURE.md has no table of layers");
     Ok(tables)
 }
@@ -42,6 +42,8 @@ fn read(table: &[Vec<String>]) -> Layers {
 
 /// What is above all modules.
 const ROOT: &str = "lib";
+/// A program of its own, which sees the library from outside.
+const MAIN: &str = "main";
 
 impl Layers {
     pub(super) fn compare(&self, source: &Source, arrows: &BTreeSet<Arrow>) -> Vec<String> {
@@ -52,7 +54,10 @@ impl Layers {
             real.iter().filter(|name| !self.rows.contains_key(*name)).map(|name| format!("{name} is in no layer")),
         );
         problems.extend(
-            self.rows.keys().filter(|name| !real.contains(*name)).map(|name| format!("there is no module {name}")),
+            self.rows
+                .keys()
+                .filter(|name| *name != MAIN && !real.contains(*name))
+                .map(|name| format!("there is no module {name}")),
         );
         for arrow in arrows {
             let (from, to) = (top(&arrow.from), top(&arrow.to));
@@ -72,7 +77,7 @@ mod tests {
     use super::super::{circles, resolve};
     use super::*;
 
-    const PAGE: &str = "| layers of `small` | what |\n| --- | --- |\n| `lib` | all |\n| `api`, `serve` → `link` | faces |\n\
+    const PAGE: &str = "| modules of `small` | what |\n| --- | --- |\n| `lib` | all |\n| `api`, `serve` → `link` | faces |\n\
         | `app` | use cases |\n| `state` | tables |\n\nend\n";
 
     /// A crate as [`PAGE`] says, with some files changed.

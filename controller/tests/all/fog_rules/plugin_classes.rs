@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::engine::{BOTH, Engine};
-use crate::fog_support::Server;
 use super::plugins::{drop_in, drop_in_example, get};
 use super::{count, host, id};
+use crate::engine::{BOTH, Engine};
+use crate::fog_support::Server;
 
 async fn location(server: &Server, body: Value) -> u32 {
     let reply = server.call("POST", "/fog/location/create", body).await;

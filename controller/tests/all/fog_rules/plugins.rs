@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::fog_support::Server;
 use super::host;
+use crate::fog_support::Server;
 
 /// Drops a plugin into the folder, or replaces it.
 pub(crate) async fn drop_in(server: &Server, name: &str, text: &str) {
