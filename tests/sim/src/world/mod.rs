@@ -18,7 +18,7 @@ use crate::network::{LossState, Pipe};
 use crate::payload::Payload;
 use crate::scenario::{Fate, Scenario};
 use agent::Agent;
-use machine::{Machine, State, Wish};
+use machine::{Machine, MachineState, Wish};
 use message::{ToAgent, ToMachine};
 use unicast::Segment;
 
@@ -215,12 +215,12 @@ impl World {
     fn start(&mut self, index: usize) {
         let now = self.agenda.now();
         let machine = &mut self.machines[index];
-        if !matches!(machine.state, State::Absent) {
+        if !matches!(machine.state, MachineState::Absent) {
             return;
         }
         // It may pause before it has ever come.
         if matches!(machine.shape.fate, Fate::Dies(at) if Nanos::millis(at.into()) <= now) {
-            machine.state = State::Dead;
+            machine.state = MachineState::Dead;
             return;
         }
         let message = machine.start(now);
@@ -234,7 +234,8 @@ impl World {
         if machine.is_finished() {
             return;
         }
-        machine.state = if matches!(machine.shape.fate, Fate::Dies(_)) { State::Dead } else { State::Absent };
+        machine.state =
+            if matches!(machine.shape.fate, Fate::Dies(_)) { MachineState::Dead } else { MachineState::Absent };
         machine.life += 1;
         machine.boot += 1;
         self.trace(|| format!("machine {index} is gone"));
@@ -242,7 +243,7 @@ impl World {
 
     fn ask_again(&mut self, index: usize, life: u32) {
         let machine = &mut self.machines[index];
-        if machine.life == life && matches!(machine.state, State::Joining) {
+        if machine.life == life && matches!(machine.state, MachineState::Joining) {
             let message = machine.rejoin();
             self.tell_agent(index, message);
         }
@@ -335,7 +336,7 @@ impl World {
         self.trace(|| format!("machine {index} hears {message:?}"));
         let machine = &mut self.machines[index];
         let answer = match &message {
-            ToMachine::Joined(material) if matches!(machine.state, State::Joining) => {
+            ToMachine::Joined(material) if matches!(machine.state, MachineState::Joining) => {
                 machine.joined(&self.scenario, &self.payload, material, now);
                 None
             }

@@ -1,6 +1,6 @@
 //! What a run came to.
 
-use super::machine::{Counts, State};
+use super::machine::{Counts, MachineState};
 use super::{Nanos, World};
 use crate::payload::Payload;
 use crate::scenario::{Fate, Scenario};
@@ -84,7 +84,7 @@ impl Scenario {
 impl World {
     /// Everybody who has to has everything, and the sender is done with all of them.
     pub(super) fn is_over(&self) -> bool {
-        let done = |state: &State| matches!(state, State::Finished | State::Dead);
+        let done = |state: &MachineState| matches!(state, MachineState::Finished | MachineState::Dead);
         let waiting = |index: usize| self.scenario.machines[index].fate != Fate::Lies;
         (0..self.machines.len()).all(|index| done(&self.machines[index].state) || !waiting(index))
             && self.agent.is_idle()
