@@ -48,7 +48,7 @@ async fn measure(name: &str, store: &Arc<dyn Store>, length: Duration) -> anyhow
                 let mut writes = 0_u64;
                 while start.elapsed() < length {
                     let key = format!("/speed/{writer}/{}", writes % 1000);
-                    let op = Op::Put { key, value: Bytes::from(vec![b'x'; 200]), lease: None };
+                    let op = Op::Put { key, value: Bytes::from(vec![b'x'; 200]) };
                     store.commit(Txn { compares: Vec::new(), ops: vec![op] }).await?;
                     writes += 1;
                 }

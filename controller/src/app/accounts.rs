@@ -10,8 +10,7 @@ use crate::state::classes::User;
 use crate::state::settings::ApiSettings;
 pub use crate::state::settings::hash_token;
 use crate::state::value::Flag;
-use crate::state::{Refusal, State, key};
-use crate::store::Compare;
+use crate::state::{Refusal, State};
 
 /// What a first run gives out, once: only hashes are stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,12 +65,11 @@ pub async fn first_run(state: &State) -> Result<Option<FirstRun>, AccountError> 
     .await?;
     let settings = ApiSettings { enabled: true, token_hash: hash_token(&first.api_token), modified: 0 };
     let made = state
-        .write(|draft| {
+        .write::<_, Refusal>(|draft| {
             if draft.tables().api().is_some() {
                 return Ok(false);
             }
-            draft.require(Compare::Absent(key::setting(ApiSettings::NAME)));
-            draft.operate(settings.put_op());
+            draft.replace(&settings);
             draft.insert(user.clone())?;
             Ok(true)
         })
@@ -107,15 +105,9 @@ pub async fn set_api_enabled(state: &State, enabled: bool) -> Result<(), Refusal
 async fn change_api(state: &State, change: impl Fn(&mut ApiSettings)) -> Result<(), Refusal> {
     state
         .write(|draft| {
-            let key = key::setting(ApiSettings::NAME);
-            let current = draft.tables().api().cloned();
-            draft.require(match &current {
-                Some(settings) => Compare::ModifiedAt(key, settings.modified),
-                None => Compare::Absent(key),
-            });
-            let mut settings = current.unwrap_or(ApiSettings { enabled: true, token_hash: String::new(), modified: 0 });
+            let mut settings = draft.tables().api().cloned().unwrap_or_default();
             change(&mut settings);
-            draft.operate(settings.put_op());
+            draft.replace(&settings);
             Ok(())
         })
         .await

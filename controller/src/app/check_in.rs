@@ -65,18 +65,17 @@ pub async fn boot_token(ctx: &Ctx, host: HostId, ttl: Duration) -> Result<BootTo
     let made = ctx.state.write(|draft| {
         let tables = draft.tables();
         if tables.of::<Host>().get(host.get()).is_none() {
-            return Ok(Err(BootTokenError::NoSuchHost(host)));
+            return Err(BootTokenError::NoSuchHost(host));
         }
-        let Some(run) = tables.runs.active().find(|run| run.host == host) else {
-            return Ok(Err(BootTokenError::NoTask(host)));
+        let Some(run) = tables.runs().active().find(|run| run.host == host) else {
+            return Err(BootTokenError::NoTask(host));
         };
         let expires = (Timestamp::now() + ttl).min(run.deadline());
         let token = OneTimeToken::new(&secret, Purpose::Boot { host, task: run.task }, expires);
-        draft.require(token.unchanged());
-        draft.operate(token.put_op());
-        Ok(Ok((run.task, expires)))
+        draft.replace(&token);
+        Ok((run.task, expires))
     });
-    let (task, expires) = made.await??;
+    let (task, expires) = made.await?;
     info!(%host, %task, %expires, "boot token made");
     Ok(BootToken { text: one_time::text(&ctx.trust, BOOT_PREFIX, secret), task, expires })
 }
@@ -95,7 +94,7 @@ pub async fn check_in(ctx: &Ctx, request: &CheckInRequest) -> Result<CheckInResp
         if !rows.any(|row| row.host == host.get() && !row.pending.is_yes()) {
             return Err(CheckInError::WrongMac { mac: request.mac });
         }
-        tables.runs.get(task).cloned().ok_or_else(|| CheckInError::Ended { reason: "it was deleted".to_owned() })
+        tables.runs().get(&task).cloned().ok_or_else(|| CheckInError::Ended { reason: "it was deleted".to_owned() })
     })?;
     let now = Timestamp::now();
     let lifetime = run.deadline().since(now).min(ctx.settings.client_certificate_lifetime);
@@ -107,23 +106,16 @@ pub async fn check_in(ctx: &Ctx, request: &CheckInRequest) -> Result<CheckInResp
     })?;
 
     let session = one_time::secret();
-    let mut token_error = None;
     let moved = apply_event_with(ctx, task, TaskEvent::ClientCheckedIn, |run, draft| {
-        if let Err(error) = one_time::spend(draft, &token, Timestamp::now(), Some(&key)) {
-            token_error = Some(error);
-            return Err(Refusal::Invalid { field: "boot_token", why: "is not good".to_owned() });
-        }
+        one_time::spend(draft, &token, Timestamp::now(), Some(&key))?;
         run.client_fingerprint = Some(issued.fingerprint());
         run.client_session = Some(*blake3::hash(session.as_bytes()).as_bytes());
-        match &request.hardware {
-            Some(hardware) => inventory::record(draft, host, hardware, Timestamp::now()),
-            None => Ok(()),
+        if let Some(hardware) = &request.hardware {
+            inventory::record(draft, host, hardware, Timestamp::now())?;
         }
+        Ok::<_, CheckInError>(())
     });
-    let moved = match moved.await {
-        Ok(moved) => moved,
-        Err(error) => return Err(refused(error, token_error)),
-    };
+    let moved = moved.await?;
     info!(%host, %task, software = request.software, "client checked in");
     ctx.live.forget_transfer(task);
     let (host_name, order) = ctx.state.read(|tables| {
@@ -135,15 +127,14 @@ pub async fn check_in(ctx: &Ctx, request: &CheckInRequest) -> Result<CheckInResp
     Ok(CheckInResponse { host, host_name, task, chain_pem: issued.chain_pem, session, order })
 }
 
-fn refused(error: MoveError, token: Option<TokenError>) -> CheckInError {
-    match (error, token) {
-        (MoveError::State(Refusal::Invalid { .. }), Some(token)) => token.into(),
-        (MoveError::State(refusal), _) => refusal.into(),
-        (MoveError::NoSuchTask(_), _) => CheckInError::Ended { reason: "it was deleted".to_owned() },
-        (MoveError::Transition(TransitionError::AlreadyEnded), _) => {
-            CheckInError::Ended { reason: "just now".to_owned() }
+impl From<MoveError> for CheckInError {
+    fn from(error: MoveError) -> Self {
+        match error {
+            MoveError::State(refusal) => refusal.into(),
+            MoveError::NoSuchTask(_) => Self::Ended { reason: "it was deleted".to_owned() },
+            MoveError::Transition(TransitionError::AlreadyEnded) => Self::Ended { reason: "just now".to_owned() },
+            MoveError::Transition(other) => Self::Ended { reason: other.to_string() },
         }
-        (MoveError::Transition(other), _) => CheckInError::Ended { reason: other.to_string() },
     }
 }
 
@@ -164,7 +155,7 @@ pub fn ended_because(run: &Run) -> Option<String> {
 pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     let node = run.node()?;
     let address = ctx.live.node(node).filter(|live| live.online)?.quic_address;
-    let name: &NodeName = &tables.enrolled_nodes.get(node)?.name;
+    let name: &NodeName = &tables.enrolled_nodes().get(&node)?.name;
     let disk_rule =
         tables.of::<Host>().get(run.host.get()).map(|row| row.kernel_device.clone()).filter(|rule| !rule.is_empty());
     Some(Order {

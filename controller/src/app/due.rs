@@ -161,7 +161,7 @@ impl Agenda {
 /// The mark of a schedule. One that has none (its row was written by hand into the store) starts at zero, and what it missed
 /// is bounded like everything else.
 pub(crate) fn mark(tables: &Tables, owner: Owner) -> Mark {
-    match tables.marks().get(owner) {
+    match tables.marks().get(&owner) {
         Some(mark) => Mark::clone(mark),
         None => Mark::new(owner, Timestamp::from_millis(0)),
     }

@@ -49,15 +49,14 @@ pub async fn join_token(
 ) -> Result<JoinToken, Refusal> {
     let secret = one_time::secret();
     let expires = Timestamp::now() + ttl;
-    let node = ctx.state.write(|draft| {
+    let node = ctx.state.write::<_, Refusal>(|draft| {
         let node = match draft.tables().of::<StorageNode>().named(name.as_str()) {
             Some(row) => row.id,
             None => new_node(draft, name, group)?,
         };
         let node = StorageNodeId::new(node).ok_or(Refusal::NotFound { class: "storagenode", id: 0 })?;
         let token = OneTimeToken::new(&secret, Purpose::Join { node, name: name.clone() }, expires);
-        draft.require(token.unchanged());
-        draft.operate(token.put_op());
+        draft.replace(&token);
         Ok(node)
     });
     let node = node.await?;
@@ -103,19 +102,16 @@ pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, E
     let outcome = ctx.state.write(|draft| {
         let now = Timestamp::now();
         let Some(row) = draft.tables().of::<StorageNode>().get(node.get()) else {
-            return Ok(Err(EnrolError::NodeGone));
+            return Err(EnrolError::NodeGone);
         };
-        if let Err(error) = one_time::spend(draft, &token, now, None) {
-            return Ok(Err(error.into()));
-        }
+        one_time::spend(draft, &token, now, None)?;
         draft.unchanged(row);
-        let modified = draft.tables().enrolled_nodes.get(node).map_or(0, |known| known.modified);
+        let modified = draft.tables().enrolled_nodes().get(&node).map_or(0, |known| known.modified);
         let enrolled = EnrolledNode { node, name: name.clone(), standing: Standing::Enrolled { at: now }, modified };
-        draft.require(enrolled.unchanged());
-        draft.operate(enrolled.put_op());
-        Ok(Ok(()))
+        draft.replace(&enrolled);
+        Ok(())
     });
-    outcome.await??;
+    outcome.await?;
     info!(%node, %name, not_after = %issued.not_after, "storage node enrolled");
     Ok(EnrolResponse {
         node: name,
@@ -134,7 +130,7 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
     ctx.state
         .write(|draft| {
             let tables = draft.tables();
-            let known = tables.enrolled_nodes.get(node).cloned();
+            let known = tables.enrolled_nodes().get(&node).cloned();
             if known.is_none() && tables.storage_nodes().get(node.get()).is_none() {
                 return Err(Refusal::NotFound { class: "storagenode", id: node.get() });
             }
@@ -142,13 +138,11 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
             let tokens: Vec<OneTimeToken> =
                 tables.tokens().unused_of(node).map(|token| OneTimeToken::clone(token)).collect();
             for token in tokens {
-                draft.require(token.unchanged());
-                draft.operate(OneTimeToken { used: Some(Timestamp::now()), ..token }.put_op());
+                draft.replace(&OneTimeToken { used: Some(Timestamp::now()), ..token });
             }
             if let Some(known) = known {
                 let standing = Standing::Revoked { at: Timestamp::now() };
-                draft.require(known.unchanged());
-                draft.operate(EnrolledNode { standing, ..EnrolledNode::clone(&known) }.put_op());
+                draft.replace(&EnrolledNode { standing, ..EnrolledNode::clone(&known) });
             }
             Ok(())
         })

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::state::keyed::{KeptAnswer, Keyed, Phase, answer_in};
 use crate::state::{Draft, Refusal, State};
-use crate::store::{Op, StoreError};
+use crate::store::StoreError;
 
 /// How long a key is remembered.
 pub const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -95,17 +95,14 @@ pub async fn begin(state: &State, user: u32, name: &str, fingerprint: &str) -> R
 }
 
 async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen, KeyError> {
-    let mut wrong = None;
-    let seen = state
+    state
         .write(|draft| {
-            wrong = None;
             let now = Timestamp::now();
             let keyed = draft.tables().keyed();
             let known = keyed.get(&ticket.place).filter(|known| now.since(known.at) < MEMORY);
             if let Some(known) = known {
                 if known.fingerprint != fingerprint {
-                    wrong = Some(KeyError::OtherRequest);
-                    return Ok(Seen::Done);
+                    return Err(KeyError::OtherRequest);
                 }
                 match known.phase {
                     Phase::Done => return Ok(Seen::Done),
@@ -114,8 +111,7 @@ async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen
                     Phase::Claimed { .. } => {}
                 }
             } else if keyed.len() >= MOST_KEYS {
-                wrong = Some(KeyError::TooMany);
-                return Ok(Seen::Done);
+                return Err(KeyError::TooMany);
             }
             let mine = Keyed {
                 place: ticket.place.clone(),
@@ -123,14 +119,13 @@ async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen
                 attempt: ticket.attempt.clone(),
                 at: known.map_or(now, |known| known.at),
                 phase: Phase::Claimed { until: now + CLAIM },
+                answer: None,
                 modified: keyed.get(&ticket.place).map_or(0, |old| old.modified),
             };
-            draft.require(mine.unchanged());
-            draft.operate(mine.put_op(None));
+            draft.replace(&mine);
             Ok(Seen::Mine)
         })
-        .await?;
-    wrong.map_or(Ok(seen), Err)
+        .await
 }
 
 /// The answer in the store; `None` when the key has been forgotten this moment.
@@ -154,8 +149,7 @@ impl Ticket {
         let claimed = self.record(draft).ok_or(Refusal::Contended)?;
         let until = Timestamp::now() + CLAIM;
         let applied = Keyed { phase: Phase::Applied { until, made }, ..claimed.clone() };
-        draft.require(claimed.unchanged());
-        draft.operate(applied.put_op(None));
+        draft.replace(&applied);
         Ok(())
     }
 
@@ -167,8 +161,7 @@ impl Ticket {
         state
             .write(|draft| {
                 let Some(mine) = self.record(draft) else { return Ok(()) };
-                draft.require(mine.unchanged());
-                draft.operate(Keyed { phase: Phase::Done, ..mine.clone() }.put_op(Some(answer.clone())));
+                draft.replace(&Keyed { phase: Phase::Done, answer: Some(answer.clone()), ..mine.clone() });
                 Ok(())
             })
             .await
@@ -183,8 +176,7 @@ impl Ticket {
             .write(|draft| {
                 let claimed = self.record(draft).filter(|mine| matches!(mine.phase, Phase::Claimed { .. }));
                 let Some(mine) = claimed else { return Ok(()) };
-                draft.require(mine.unchanged());
-                draft.operate(Op::Delete { key: mine.place.clone() });
+                draft.discard(mine);
                 Ok(())
             })
             .await

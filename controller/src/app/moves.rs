@@ -41,44 +41,39 @@ pub async fn apply_event(ctx: &Ctx, task: TaskId, event: TaskEvent) -> Result<Mo
 ///
 /// # Errors
 /// As [`apply_event`], and whatever `with` refuses.
-pub async fn apply_event_with(
+pub async fn apply_event_with<E: From<MoveError> + From<Refusal>>(
     ctx: &Ctx,
     task: TaskId,
     event: TaskEvent,
-    with: impl FnMut(&mut Run, &mut Draft<'_>) -> Result<(), Refusal>,
-) -> Result<Moved, MoveError> {
+    with: impl FnMut(&mut Run, &mut Draft<'_>) -> Result<(), E>,
+) -> Result<Moved, E> {
     let span = info_span!("move_task", %task, event = ?event);
     // Whatever happens to a task belongs to the trace of the request that made it.
-    if let Some(parent) = ctx.state.read(|tables| tables.runs.get(task).and_then(|run| run.traceparent.clone())) {
+    if let Some(parent) = ctx.state.read(|tables| tables.runs().get(&task).and_then(|run| run.traceparent.clone())) {
         foghorn_telemetry::set_parent(&span, &parent);
     }
     move_task(ctx, task, event, with).instrument(span).await
 }
 
-async fn move_task(
+async fn move_task<E: From<MoveError> + From<Refusal>>(
     ctx: &Ctx,
     task: TaskId,
     event: TaskEvent,
-    mut with: impl FnMut(&mut Run, &mut Draft<'_>) -> Result<(), Refusal>,
-) -> Result<Moved, MoveError> {
+    mut with: impl FnMut(&mut Run, &mut Draft<'_>) -> Result<(), E>,
+) -> Result<Moved, E> {
     let now = Timestamp::now();
-    let moved = ctx.state.write(|draft| {
-        let Some(before) = draft.tables().runs.get(task).cloned() else { return Ok(Err(MoveError::NoSuchTask(task))) };
+    let moved = ctx.state.write::<_, E>(|draft| {
+        let before = draft.tables().runs().get(&task).cloned().ok_or(MoveError::NoSuchTask(task))?;
         let mut after = Run::clone(&before);
-        let effects = match after.life.apply(now, event.clone()) {
-            Ok(effects) => effects,
-            Err(refused) => return Ok(Err(MoveError::Transition(refused))),
-        };
+        let effects = after.life.apply(now, event.clone()).map_err(MoveError::Transition)?;
         with(&mut after, draft)?;
         if after != *before {
-            draft.require(before.unchanged());
-            draft.operate(after.put_op());
+            draft.replace(&after);
             task_outcome::follow(draft, &before, &after, &effects, now)?;
         }
-        Ok(Ok(Moved { run: after, effects }))
+        Ok(Moved { run: after, effects })
     });
-    let moved = moved.await;
-    let moved = moved??;
+    let moved = moved.await?;
     info!(%task, state = ?moved.run.life.state(), "task moved");
     perform(ctx, &moved.run, &moved.effects);
     Ok(moved)

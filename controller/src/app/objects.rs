@@ -4,10 +4,11 @@ use foghorn_types::Timestamp;
 use serde_json::Value;
 
 use super::idempotent::Ticket;
-use crate::state::class::{Body, Clash, Class, Row, Write};
+use crate::state::class::{Body, Clash, Class};
 use crate::state::dynamic::{self, Declared};
+use crate::state::rules::{Rules, Write};
 use crate::state::value::{is_falsy, scalar};
-use crate::state::{Draft, Refusal, State, Tables};
+use crate::state::{Draft, Refusal, Row, State, Tables};
 
 /// Says whether a row is the one that a change is meant for. Asked on the tables that the change starts from; the row must
 /// still be as it was when the change is stored.
@@ -18,7 +19,7 @@ pub type Check<'c, R> = dyn Fn(&Tables, &R) -> Result<(), Refusal> + Send + Sync
 /// # Errors
 /// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large create: the object is stored first,
 /// and an edit with the same body does the rest.
-pub async fn create<C: Class>(state: &State, body: &Body, by: &str, ticket: Option<&Ticket>) -> Result<u32, Refusal> {
+pub async fn create<C: Rules>(state: &State, body: &Body, by: &str, ticket: Option<&Ticket>) -> Result<u32, Refusal> {
     let sent: Body =
         body.iter().filter(|(_, value)| !is_falsy(value)).map(|(name, value)| (name.clone(), value.clone())).collect();
     let declared = state.declared();
@@ -43,7 +44,7 @@ pub async fn create<C: Class>(state: &State, body: &Body, by: &str, ticket: Opti
 }
 
 /// Goes on with the related rows of an object that is stored. When it has been deleted since, there is nothing to relate to.
-fn spread_on<C: Class>(
+fn spread_on<C: Rules>(
     draft: &mut Draft<'_>,
     declared: &Declared,
     id: u32,
@@ -69,7 +70,7 @@ async fn burn_id<C: Class>(state: &State) -> Result<(), Refusal> {
         .await
 }
 
-fn create_in<C: Class>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u32, Refusal> {
+fn create_in<C: Rules>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u32, Refusal> {
     let mut object = C::default();
     set_fields(&mut object, sent)?;
     for field in C::FIELDS.iter().filter(|field| field.required) {
@@ -103,7 +104,7 @@ fn refuse_taken<C: Class>(draft: &Draft<'_>, object: &C) -> Result<(), Refusal> 
 }
 
 /// A create whose unique value another row has replaces that row instead; what was not sent is as in a new row.
-fn merge<C: Class>(draft: &mut Draft<'_>, owner: u32, mut object: C, sent: &Body) -> Result<u32, Refusal> {
+fn merge<C: Rules>(draft: &mut Draft<'_>, owner: u32, mut object: C, sent: &Body) -> Result<u32, Refusal> {
     let row = draft.tables().of::<C>().get(owner).ok_or(Refusal::NotFound { class: C::NAME, id: owner })?;
     object.set_id(owner);
     C::on_write(draft, &mut object, Write::Edit(row), sent)?;
@@ -120,7 +121,7 @@ fn merge<C: Class>(draft: &mut Draft<'_>, owner: u32, mut object: C, sent: &Body
 ///
 /// # Errors
 /// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large edit: the same edit does the rest.
-pub async fn edit<C: Class>(
+pub async fn edit<C: Rules>(
     state: &State,
     id: u32,
     body: &Body,
@@ -154,7 +155,7 @@ fn answers_any<C: Class>(id: u32) -> bool {
 }
 
 /// What an edit of an id without a row does in a class with [`Class::ANY_ID`].
-fn create_at<C: Class>(draft: &mut Draft<'_>, id: u32, sent: &Body, by: &str) -> Result<(), Refusal> {
+fn create_at<C: Rules>(draft: &mut Draft<'_>, id: u32, sent: &Body, by: &str) -> Result<(), Refusal> {
     let mut object = C::default();
     set_fields(&mut object, sent)?;
     stamp(&mut object, sent, by)?;
@@ -169,7 +170,7 @@ fn create_at<C: Class>(draft: &mut Draft<'_>, id: u32, sent: &Body, by: &str) ->
     C::spread(draft, id, true, sent)
 }
 
-fn edit_in<C: Class>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result<(), Refusal> {
+fn edit_in<C: Rules>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result<(), Refusal> {
     let mut object = C::clone(row);
     set_fields(&mut object, sent)?;
     if C::NAMED && sent.contains_key("name") {
@@ -199,7 +200,7 @@ fn refuse_own_name<C: Class>(draft: &Draft<'_>, row: &Row<C>, name: &str) -> Res
 /// # Errors
 /// [`Refusal`]; then nothing is deleted, unless a large delete is refused or fails in its middle: the object goes last, so
 /// the same delete does the rest.
-pub async fn delete<C: Class>(state: &State, id: u32, check: Option<&Check<'_, Row<C>>>) -> Result<(), Refusal> {
+pub async fn delete<C: Rules>(state: &State, id: u32, check: Option<&Check<'_, Row<C>>>) -> Result<(), Refusal> {
     state
         .write_in_steps(|draft| {
             let Some(row) = draft.tables().of::<C>().get(id) else {

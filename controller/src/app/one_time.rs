@@ -10,6 +10,7 @@ use foghorn_types::Timestamp;
 use crate::ctx::Ctx;
 use crate::state::Draft;
 use crate::state::enrolment::OneTimeToken;
+use crate::state::shelf::Record as _;
 use crate::trust::Trust;
 
 /// Why a token is not taken.
@@ -54,7 +55,7 @@ pub(crate) fn find(
     if parsed.ca_fingerprint != ctx.trust.ca_fingerprint() {
         return Err(TokenError::OtherAuthority);
     }
-    let token = ctx.state.read(|tables| tables.tokens.find(&parsed.secret).cloned()).ok_or(TokenError::Unknown)?;
+    let token = ctx.state.read(|tables| tables.tokens().find(&parsed.secret).cloned()).ok_or(TokenError::Unknown)?;
     check(&token, Timestamp::now(), key)?;
     Ok(token)
 }
@@ -67,13 +68,12 @@ pub(crate) fn spend(
     now: Timestamp,
     key: Option<&str>,
 ) -> Result<(), TokenError> {
-    let current = draft.tables().tokens.by_hash(&token.hash).ok_or(TokenError::Unknown)?;
+    let current = draft.tables().tokens().get(&token.id()).ok_or(TokenError::Unknown)?;
     check(current, now, key)?;
-    draft.require(current.unchanged());
     // The first use counts: asking again does not prolong the time in which one may.
     let used = Some(current.used.unwrap_or(now));
     let used_by = key.map(str::to_owned);
-    draft.operate(OneTimeToken { used, used_by, ..OneTimeToken::clone(current) }.put_op());
+    draft.replace(&OneTimeToken { used, used_by, ..OneTimeToken::clone(current) });
     Ok(())
 }
 

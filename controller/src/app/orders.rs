@@ -44,12 +44,12 @@ fn multicast_order(tables: &Tables, config: &MulticastConfig, run: &Run) -> Opti
 /// Everything the node should have: its sessions, and the images it must not forget.
 #[must_use]
 pub(crate) fn reconcile(tables: &Tables, config: &MulticastConfig, node: StorageNodeId) -> Reconcile {
-    let sessions = tables.runs.active().filter(|run| run.node() == Some(node));
+    let sessions = tables.runs().active().filter(|run| run.node() == Some(node));
     let sessions = sessions.map(|run| open_session(tables, config, run)).collect();
     let contents =
-        tables.contents.iter().filter(|content| content.nodes.contains(&node)).map(|c| (c.image, c.manifest));
+        tables.contents().iter().filter(|content| content.nodes.contains(&node)).map(|c| (c.image, c.manifest));
     // A deploy goes on with the content it began with, even when a new capture has replaced it.
-    let in_use = tables.runs.active().filter_map(|run| match run.kind {
+    let in_use = tables.runs().active().filter_map(|run| match run.kind {
         RunKind::Deploy { manifest } => Some((run.image, manifest)),
         RunKind::Capture => None,
     });
@@ -94,7 +94,7 @@ fn admit(run: &Run) -> AdmitClient {
 
 /// Ends the session of a task that was ended by somebody else than its node: over REST, or by its deadline.
 pub(crate) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
-    let reason = ctx.state.read(|tables| match tables.runs.get(task).map(|run| run.life.state()) {
+    let reason = ctx.state.read(|tables| match tables.runs().get(&task).map(|run| run.life.state()) {
         Some(TaskState::Finished { outcome: Outcome::Complete, .. }) => None,
         Some(TaskState::Finished {
             outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason }, ..
@@ -112,7 +112,7 @@ pub(crate) fn repeat(ctx: &Ctx) {
     for node in ctx.links.online() {
         let tasks: Vec<TaskId> = ctx
             .state
-            .read(|tables| tables.runs.active().filter(|run| run.node() == Some(node)).map(|run| run.task).collect());
+            .read(|tables| tables.runs().active().filter(|run| run.node() == Some(node)).map(|run| run.task).collect());
         for task in tasks {
             if let Err(refused) = tell_open(ctx, task, node) {
                 debug!(%node, %task, %refused, "could not repeat an order");

@@ -48,13 +48,12 @@ pub async fn take(state: &State, host: HostId, now: Timestamp) -> Result<Vec<Act
 fn told(draft: &mut Draft<'_>, rule: &Row<PowerManagement>, now: Timestamp) -> Option<Action> {
     let mark = due::mark(draft.tables(), Owner::Power(rule.id));
     if rule.on_demand.is_yes() {
-        draft.operate(mark.owner.delete_op());
+        draft.forget::<Mark>(&mark.owner);
         draft.delete(rule);
         return Some(Action { rule: rule.id, action: rule.action.clone(), due: mark.through });
     }
     let due = due::rule_due(rule, &mark, now, &zone::of(draft.tables()))?;
     draft.unchanged(rule);
-    draft.require(mark.unchanged());
-    draft.operate(Mark { through: due.at, outcome: "told".to_owned(), ..mark }.put_op());
+    draft.replace(&Mark { through: due.at, outcome: "told".to_owned(), ..mark });
     (now.since(due.at) <= LATE).then(|| Action { rule: rule.id, action: rule.action.clone(), due: due.at })
 }

@@ -8,7 +8,7 @@ use super::{multicast, tasks};
 use crate::state::classes::task::state;
 use crate::state::classes::{Image, MulticastSession, MulticastSessionAssociation, Service, StorageNode, Task};
 use crate::state::multicast::{SessionPlan, Start};
-use crate::state::{Draft, Refusal, Row, State, Tables};
+use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
 /// The setting with the port of the next session: any even one of the dynamic range, once the first has been given out.
 const STARTING_PORT: &str = "FOG_UDPCAST_STARTINGPORT";
@@ -38,8 +38,8 @@ pub(super) fn open(
     now: Timestamp,
 ) -> Result<u32, Refusal> {
     let tables = draft.tables();
-    let row = tables.images().get(image).ok_or(Refusal::Task("Image is not valid"))?;
-    let group = crate::state::classes::image::storage_group(tables, row.id).map_or(0, |group| group.id);
+    let row = tables.images().get(image).ok_or(TaskRefusal::NoImage)?;
+    let group = crate::state::rules::image::storage_group(tables, row.id).map_or(0, |group| group.id);
     let session = MulticastSession {
         name: name.to_owned(),
         port: take_port(draft)?,
@@ -56,8 +56,7 @@ pub(super) fn open(
     let id = draft.insert(session)?;
     if terms != Terms::default() {
         let plan = SessionPlan { start: terms.start, max_rate: terms.max_rate, ..SessionPlan::new(id) };
-        draft.require(plan.unchanged());
-        draft.operate(plan.put_op());
+        draft.replace(&plan);
     }
     Ok(id)
 }
@@ -75,14 +74,13 @@ pub async fn change(state: &State, session: u32, change: impl Fn(&mut Terms)) ->
             if !row.is_active() {
                 return Err(Refusal::Ended { class: "multicastsession", id: session });
             }
-            let plan = tables.session_plans().get(session);
+            let plan = tables.session_plans().get(&session);
             let mut plan = plan.map_or_else(|| SessionPlan::new(session), |plan| SessionPlan::clone(plan));
-            draft.require(plan.unchanged());
             draft.unchanged(row);
             let mut terms = Terms { start: plan.start, max_rate: plan.max_rate };
             change(&mut terms);
             (plan.start, plan.max_rate) = (terms.start, terms.max_rate);
-            draft.operate(plan.put_op());
+            draft.replace(&plan);
             Ok(())
         })
         .await

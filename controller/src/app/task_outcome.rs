@@ -6,8 +6,8 @@ use foghorn_lifecycle::{Client, Effect, Outcome, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 
 use super::history;
-use crate::state::classes::task::end_snapins;
 use crate::state::classes::{Host, Image, ImagingLog, NodeFailure, StorageNode, Task, TaskLog};
+use crate::state::rules::task::end_snapins;
 use crate::state::run::Run;
 use crate::state::{Draft, Refusal, State};
 
@@ -62,7 +62,7 @@ pub(crate) async fn record_node_failure(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     state
-        .write(|draft| match draft.tables().runs.get(task).cloned() {
+        .write(|draft| match draft.tables().runs().get(&task).cloned() {
             Some(run) => node_failure(draft, &run, node, now),
             None => Ok(()),
         })

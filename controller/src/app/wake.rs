@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use foghorn_types::{MacAddress, StorageNodeId, Timestamp};
 
-use crate::state::classes::image;
 use crate::state::classes::{MacAddressAssociation, StorageNode};
+use crate::state::rules::image;
 use crate::state::wake::Wake;
 use crate::state::{Draft, Tables};
 
 /// Orders hosts to be woken, as part of the draft.
 pub(crate) fn order(draft: &mut Draft<'_>, hosts: Vec<u32>, why: &str, now: Timestamp) {
     if !hosts.is_empty() {
-        draft.operate(Wake::new(hosts, why.to_owned(), now).put_op());
+        draft.store(&Wake::new(hosts, why.to_owned(), now));
     }
 }
 

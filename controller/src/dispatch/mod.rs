@@ -106,7 +106,8 @@ impl Dispatcher {
         let TaskEvent::Assigned { node } = event else { return apply_event(&self.ctx, task, event).await };
         let ipv6 = self.ctx.live.node(node).is_some_and(|live| multicast::is_ipv6(&live.quic_address));
         apply_event_with(&self.ctx, task, event, |_, draft| {
-            multicast::lease(draft, &self.ctx.settings.multicast, task, node, ipv6)
+            multicast::lease(draft, &self.ctx.settings.multicast, task, node, ipv6)?;
+            Ok(())
         })
         .await
     }
@@ -115,7 +116,7 @@ impl Dispatcher {
     fn forget_ended(&self) {
         let known = self.ctx.live.transfers();
         let ended: Vec<_> = self.ctx.state.read(|tables| {
-            known.keys().copied().filter(|task| tables.runs.get(*task).is_none_or(|run| run.is_finished())).collect()
+            known.keys().copied().filter(|task| tables.runs().get(task).is_none_or(|run| run.is_finished())).collect()
         });
         for task in ended {
             self.ctx.live.forget_transfer(task);

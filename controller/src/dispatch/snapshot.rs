@@ -91,12 +91,12 @@ impl Movement {
         let (runs, nodes, multicast) = state.read(|tables| {
             let session =
                 |run: &Run| multicast::session_of(tables, run.task).map(|row| row.id).filter(|_| config.enabled);
-            let runs: Vec<_> = tables.runs.active().map(|run| (run.clone(), session(run))).collect();
+            let runs: Vec<_> = tables.runs().active().map(|run| (run.clone(), session(run))).collect();
             let nodes = tables.of::<StorageNode>().iter().filter_map(|row| {
                 let id = StorageNodeId::new(row.id)?;
                 let seen = known.get(&id);
                 let mut holds: HashSet<_> = tables
-                    .contents
+                    .contents()
                     .iter()
                     .filter(|content| content.nodes.contains(&id))
                     .map(|c| (c.image, c.manifest))
@@ -106,7 +106,7 @@ impl Movement {
                     group: StorageGroupId::new(row.storagegroup)?,
                     master: row.is_master.is_yes(),
                     enabled: row.is_enabled.is_yes(),
-                    revoked: tables.enrolled_nodes.get(id).is_none_or(|node| node.is_revoked()),
+                    revoked: tables.enrolled_nodes().get(&id).is_none_or(|node| node.is_revoked()),
                     max_clients: u32::try_from(row.max_clients).unwrap_or(0),
                     link: link(seen, started, now),
                     ipv6: seen.is_some_and(|node| multicast::is_ipv6(&node.quic_address)),

@@ -156,7 +156,7 @@ mod tests {
     fn objects_are_told_and_users_are_not() {
         let put = |key: &str, created, modified| {
             let value = bytes::Bytes::new();
-            store::Change::Put(Entry { key: key.to_owned(), value, created, modified, lease: None })
+            store::Change::Put(Entry { key: key.to_owned(), value, created, modified })
         };
         let batch = Batch::of(&WatchBatch {
             revision: 9,

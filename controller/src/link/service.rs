@@ -57,7 +57,7 @@ impl LinkService {
 
     fn enrolled(&self, name: &NodeName) -> Result<Arc<EnrolledNode>, Status> {
         let node = self.ctx.state.read(|tables| {
-            let node = tables.enrolled_nodes.by_name(name)?;
+            let node = tables.enrolled_nodes().by_name(name)?;
             // A storage node that was deleted takes its enrolment with it.
             tables.of::<StorageNode>().get(node.node.get()).map(|_| node.clone())
         });

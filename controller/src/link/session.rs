@@ -118,7 +118,7 @@ async fn serve(ctx: &Ctx, node: StorageNodeId, inbound: &mut Streaming<AgentMess
 
 async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgress) -> Result<(), LinkError> {
     let task = convert::task(report.task_id)?;
-    let state = ctx.state.read(|tables| tables.runs.get(task).map(|run| run.life.state().clone()));
+    let state = ctx.state.read(|tables| tables.runs().get(&task).map(|run| run.life.state().clone()));
     match state {
         Some(TaskState::Running { node: own }) if own == node => {}
         Some(TaskState::CheckedIn { node: own }) if own == node => {
@@ -148,7 +148,7 @@ async fn cast(ctx: &Ctx, node: StorageNodeId, report: &link::MulticastReport) ->
     let cast = convert::cast(report, Instant::now())?;
     let sends = ctx
         .state
-        .read(|tables| tables.session_plans().get(session).is_some_and(|plan| plan.leases.contains_key(&node)));
+        .read(|tables| tables.session_plans().get(&session).is_some_and(|plan| plan.leases.contains_key(&node)));
     if !sends {
         debug!(session, "a report on a multicast session that this node does not have");
         return Ok(());
@@ -178,7 +178,7 @@ async fn ended(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) -> Re
 }
 
 async fn record_end(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) -> Result<(), MoveError> {
-    let capture = ctx.state.read(|tables| tables.runs.get(task).map(|run| run.life.kind()))
+    let capture = ctx.state.read(|tables| tables.runs().get(&task).map(|run| run.life.kind()))
         == Some(foghorn_lifecycle::TaskKind::Capture);
     let (outcome, captured) = match (ended.outcome, ended.captured) {
         (Outcome::Complete, None) if capture => {
@@ -201,9 +201,11 @@ async fn record_end(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) 
             nodes: vec![node],
             modified: 0,
         };
-        draft.operate(content.put_op());
+        draft.store(&content);
         let srvsize = i64::try_from(captured.stored_bytes.bytes()).unwrap_or(i64::MAX);
-        draft.update(row, &Image { size: format!("{}:", captured.logical_bytes.bytes()), srvsize, ..Image::clone(row) })
+        let size = format!("{}:", captured.logical_bytes.bytes());
+        draft.update(row, &Image { size, srvsize, ..Image::clone(row) })?;
+        Ok(())
     });
     match result.await {
         Ok(_) => Ok(()),

@@ -59,7 +59,7 @@ pub(crate) async fn fire(parts: &Parts<'_>, due: Due, now: Timestamp) -> Result<
 async fn fire_task(parts: &Parts<'_>, id: u32, due: Due, now: Timestamp) -> Result<(), Refusal> {
     loop {
         let mut pending = Pending::default();
-        let step = parts.state.write_in_steps(|draft| {
+        let step = parts.state.write_in_steps::<_, Refusal>(|draft| {
             let mut step = Step::More;
             if !draft.continues() {
                 pending = Pending::default();
@@ -106,14 +106,13 @@ fn task_step(
         Target::Group(group) => group_step(draft, group, &request, &order, &mut firing, pending)?,
     };
     let tasks = firing.tasks;
-    draft.require(mark.unchanged());
     if more {
         draft.unchanged(row);
-        draft.operate(Mark { firing: Some(firing), ..mark }.put_op());
+        draft.replace(&Mark { firing: Some(firing), ..mark });
         return Ok(Step::More);
     }
     let outcome = format!("tasks created: {tasks}");
-    draft.operate(Mark { through: due.at, firing: None, last: Some(firing), outcome, ..mark }.put_op());
+    draft.replace(&Mark { through: due.at, firing: None, last: Some(firing), outcome, ..mark });
     retire(draft, row)?;
     Ok(Step::Done { tasks })
 }
@@ -190,14 +189,13 @@ async fn fire_rule(state: &State, id: u32, due: Due, now: Timestamp) -> Result<(
             if due::rule_due(row, &mark, now, &zone::of(tables)).is_none_or(|still| still.at != due.at) {
                 return Ok(());
             }
-            draft.require(mark.unchanged());
             wake::order(draft, vec![row.host], "power management", now);
             if row.on_demand.is_yes() {
-                draft.operate(mark.owner.delete_op());
+                draft.discard(&mark);
                 draft.delete(row);
             } else {
                 draft.unchanged(row);
-                draft.operate(Mark { through: due.at, outcome: "woken".to_owned(), ..mark }.put_op());
+                draft.replace(&Mark { through: due.at, outcome: "woken".to_owned(), ..mark });
             }
             Ok(())
         })
@@ -207,7 +205,7 @@ async fn fire_rule(state: &State, id: u32, due: Due, now: Timestamp) -> Result<(
 /// Writes down that a firing did not come about, and why. The calendar goes on; what was to happen once stays as it is, so
 /// that people see it, and is not tried again unless it is edited.
 async fn give_up(parts: &Parts<'_>, due: Due, now: Timestamp, why: &str) -> Result<(), Refusal> {
-    let given_up = parts.state.write(|draft| {
+    let given_up = parts.state.write::<_, Refusal>(|draft| {
         let tables = draft.tables();
         let mark = due::mark(tables, due.owner);
         let zone = zone::of(tables);
@@ -224,9 +222,8 @@ async fn give_up(parts: &Parts<'_>, due: Due, now: Timestamp, why: &str) -> Resu
         if still.is_none_or(|still| still.at != due.at) {
             return Ok(false);
         }
-        draft.require(mark.unchanged());
         let last = Some(Firing::begin(due.at));
-        draft.operate(Mark { through: due.at, firing: None, last, outcome: why.to_owned(), ..mark }.put_op());
+        draft.replace(&Mark { through: due.at, firing: None, last, outcome: why.to_owned(), ..mark });
         history::not_fired(draft, due.owner, why, now)?;
         Ok(true)
     });

@@ -59,8 +59,7 @@ async fn hand_over(state: &State, links: &Links, wake: &Wake, now: Timestamp) ->
             let Some(wake) = draft.tables().wakes().get(name) else { return Ok(()) };
             let mut taken_by = wake.taken_by.clone();
             taken_by.extend(taken.iter().map(|node| node.get()).filter(|node| !wake.taken_by.contains(node)));
-            draft.require(wake.unchanged());
-            draft.operate(Wake { taken_by, ..Wake::clone(wake) }.put_op());
+            draft.replace(&Wake { taken_by, ..Wake::clone(wake) });
             Ok(())
         })
         .await
@@ -90,10 +89,9 @@ fn orders(
 /// Lets a wake-up go, and says so when nobody took it.
 async fn forget(state: &State, wake: &Wake) -> Result<(), Refusal> {
     let name = wake.name();
-    let gone = state.write(|draft| {
+    let gone = state.write::<_, Refusal>(|draft| {
         let Some(wake) = draft.tables().wakes().get(name) else { return Ok(None) };
-        draft.require(wake.unchanged());
-        draft.operate(wake.delete_op());
+        draft.discard(&**wake);
         Ok(Some(wake.taken_by.is_empty()))
     });
     if gone.await? == Some(true) {

@@ -123,7 +123,7 @@ pub(crate) fn put_op<'o>(
         more,
     };
     let value = serde_json::to_vec(&entry).expect("texts and numbers can be written as JSON");
-    Some(Op::Put { key: new_key(now), value: Bytes::from(value), lease: None })
+    Some(Op::Put { key: new_key(now), value: Bytes::from(value) })
 }
 
 fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {

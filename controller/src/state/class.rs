@@ -1,16 +1,8 @@
-//! What a class of objects is: a struct, its fields, what makes its rows unique, what else moves when one is written.
-
-use std::ops::Deref;
+//! What a class of objects is: a struct, its fields, what makes its rows unique.
 
 use serde_json::{Map, Value};
 
-use super::draft::Draft;
 use super::field::Field;
-use super::json::JsonObject;
-use super::needle::Needle;
-use super::refusal::Refusal;
-use super::scene::Scene;
-use crate::store::Revision;
 
 /// Body of a request: a JSON object, empty when there was none.
 pub type Body = Map<String, Value>;
@@ -46,13 +38,6 @@ pub enum Clash {
     Refuse,
     /// The existing row takes the new values; FOG does so for associations and for what a host has one of.
     Merge,
-}
-
-/// Whether a row is new or an existing one is edited.
-#[derive(Clone, Copy)]
-pub enum Write<'a, C: Class> {
-    Create,
-    Edit(&'a Row<C>),
 }
 
 /// See [`Class::CURRENT`].
@@ -102,7 +87,7 @@ impl Shape {
     }
 }
 
-/// A class of objects. Adding one is one file in [`super::classes`] and one line in its list.
+/// What a class of objects is. What it does beside being stored is in [`super::rules::Rules`].
 pub trait Class: Default + Clone + Send + Sync + 'static {
     /// Name in routes and keys.
     const NAME: &'static str;
@@ -112,11 +97,11 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     const ALIASES: &'static [&'static str] = &[];
     /// Stored fields in the order in which they are sent.
     const FIELDS: &'static [Field<Self>];
-    /// What [`Class::extras`] adds to the stored fields, for the API's description.
+    /// What [`super::rules::Rules::extras`] adds to the stored fields, for the API's description.
     const COMPUTED: &'static [Computed] = &[];
-    /// What [`Class::item`] can add, for the API's description.
+    /// What [`super::rules::Rules::item`] can add, for the API's description.
     const ITEMS: &'static [Computed] = &[];
-    /// What a create and an edit take beside the stored fields ([`Class::on_write`], [`Class::spread`]), for the API's
+    /// What a create and an edit take beside the stored fields (`Rules::on_write`, `Rules::spread`), for the API's
     /// description.
     const ACCEPTS: &'static [Computed] = &[];
     /// Names of embedded objects, which a plain (embedded) rendering shows as `{}`.
@@ -129,13 +114,10 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     /// required fields are there, and such a class has none. A get of an id without a row then shows the id and the fields
     /// named here, an edit stores a row under that id, a delete has nothing to do and says so with success.
     const ANY_ID: Option<&'static [&'static str]> = None;
-    /// Whether making an object matters to changes of others, which then use [`Draft::require_no_new`].
+    /// Whether making an object matters to changes of others, which then use [`super::draft::Draft::require_no_new`].
     const ANNOUNCED: bool = false;
     /// Number of secondary indexes.
     const INDEXES: usize = 0;
-
-    /// Adds what a get of an id without a row shows besides, in a class with [`Class::ANY_ID`].
-    fn bare(_out: &mut JsonObject<'_>) {}
 
     fn id(&self) -> u32;
     fn set_id(&mut self, id: u32);
@@ -154,108 +136,8 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
         None
     }
 
-    /// Adds computed values and embedded objects to a rendering. `row` is `None` where a missing object is shown as one
-    /// whose fields are all empty.
-    fn extras(_row: Option<&Row<Self>>, _scene: &Scene<'_>, _out: &mut JsonObject<'_>) {}
-
-    /// Adds what `/fog/<class>/<id>/<item>` shows besides.
-    fn item(_row: &Row<Self>, _item: &str, _scene: &Scene<'_>, _out: &mut JsonObject<'_>) {}
-
-    /// The row as it is to be shown now, where that differs from what is stored (progress of a running task).
-    fn overlay(&self, _scene: &Scene<'_>) -> Option<Self> {
-        None
-    }
-
-    /// Whether related objects make the row a hit of a search for `needle`.
-    fn found_by_relation(_row: &Row<Self>, _scene: &Scene<'_>, _needle: &Needle) -> bool {
-        false
-    }
-
-    /// Ids of the rows that related objects make hits of a search for `needle`. A class with very many rows finds them from the
-    /// related objects; `None` asks [`Class::found_by_relation`] about each row.
-    fn found_through(_scene: &Scene<'_>, _needle: &Needle) -> Option<Vec<u32>> {
-        None
-    }
-
     /// A text, folded, by which related objects find this row in a search; an index of it is kept.
     fn search_key(&self) -> Option<String> {
         None
-    }
-
-    /// Checks and completes an object before it is stored, and changes the few rows that must go with it in the same
-    /// transaction. `body` is what the client sent.
-    ///
-    /// # Errors
-    /// [`Refusal`] when the object cannot be stored like this.
-    fn on_write(
-        _draft: &mut Draft<'_>,
-        _object: &mut Self,
-        _write: Write<'_, Self>,
-        _body: &Body,
-    ) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    /// Changes other rows as the body of a create (`is_new`) or an edit of `id` asks; there may be many. Drafts what is not
-    /// so yet, as far as there is room ([`Draft::has_room`]), and is called again until all is done.
-    ///
-    /// # Errors
-    /// [`Refusal`] when a row cannot be changed like this.
-    fn spread(_draft: &mut Draft<'_>, _id: u32, _is_new: bool, _body: &Body) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    /// Deletes what goes with a row, as far as there is room ([`Draft::has_room`]); called again until all is done. The row
-    /// itself goes with the last step.
-    ///
-    /// # Errors
-    /// [`Refusal`] when the row is in use.
-    fn on_delete(_draft: &mut Draft<'_>, _row: &Row<Self>) -> Result<(), Refusal> {
-        Ok(())
-    }
-}
-
-/// One row in the cache: the typed object, the revision it has, and its stored fields as JSON, rendered once.
-pub struct Row<C: Class> {
-    object: C,
-    modified: Revision,
-    shown: Box<str>,
-    /// Like `shown` with secrets; absent when there are none.
-    revealed: Option<Box<str>>,
-}
-
-impl<C: Class> Row<C> {
-    pub(crate) fn new(object: C, modified: Revision) -> Self {
-        let shown = super::json::stored_fields(&object, false);
-        let has_secrets = C::FIELDS.iter().any(|field| field.hides(&object) && !field.show(&object).is_empty());
-        let revealed = has_secrets.then(|| super::json::stored_fields(&object, true));
-        Self { object, modified, shown, revealed }
-    }
-
-    /// Revision of the last change, for compares.
-    #[must_use]
-    pub fn modified(&self) -> Revision {
-        self.modified
-    }
-
-    /// About how much a change of the row takes in a transaction.
-    pub(crate) fn stored_bytes(&self) -> usize {
-        self.members(true).len() + 128
-    }
-
-    /// The stored fields as members of a JSON object, without braces.
-    pub(crate) fn members(&self, secrets: bool) -> &str {
-        match &self.revealed {
-            Some(revealed) if secrets => revealed,
-            _ => &self.shown,
-        }
-    }
-}
-
-impl<C: Class> Deref for Row<C> {
-    type Target = C;
-
-    fn deref(&self) -> &C {
-        &self.object
     }
 }

@@ -11,11 +11,13 @@ use foghorn_types::Timestamp;
 
 use super::actor::Actor;
 use super::audit::{self, Notes};
-use super::class::{Clash, Class, Row};
+use super::class::{Clash, Class};
 use super::ids::{Given, IdLoan};
 use super::key;
 use super::record;
 use super::refusal::Refusal;
+use super::row::Row;
+use super::shelf::Record;
 use super::tables::Tables;
 use crate::store::{Compare, MAX_OPS, MAX_TXN_BYTES, Op, Txn};
 
@@ -223,6 +225,28 @@ impl<'t> Draft<'t> {
         self.ops.insert(key, op);
     }
 
+    /// Stores a record, whatever is there.
+    pub fn store<R: Record>(&mut self, record: &R) {
+        self.operate(record.put_op());
+    }
+
+    /// Deletes the record with this id, whatever it is.
+    pub fn forget<R: Record>(&mut self, id: &R::Id) {
+        self.operate(R::delete_op(id));
+    }
+
+    /// Stores a record in place of the one that it was made from. The draft is worth nothing if that changes meanwhile.
+    pub fn replace<R: Record>(&mut self, record: &R) {
+        self.require(R::unchanged(record));
+        self.operate(R::put_op(record));
+    }
+
+    /// Deletes a record. The draft is worth nothing if it changes meanwhile.
+    pub fn discard<R: Record>(&mut self, record: &R) {
+        self.require(R::unchanged(record));
+        self.operate(R::delete_op(&record.id()));
+    }
+
     /// Whether this draft deletes the object.
     #[must_use]
     pub fn deletes<C: Class>(&self, id: u32) -> bool {
@@ -243,7 +267,7 @@ impl<'t> Draft<'t> {
     }
 
     fn put(&mut self, key: String, value: Bytes) {
-        self.ops.insert(key.clone(), Op::Put { key, value, lease: None });
+        self.ops.insert(key.clone(), Op::Put { key, value });
     }
 
     fn remove(&mut self, key: String) {
@@ -324,5 +348,5 @@ impl<'t> Draft<'t> {
 
 /// Ids in the store start above what a first run stored; for use by that first run only.
 pub(crate) fn sequence_op(class: &str, last: u32) -> Op {
-    Op::Put { key: key::sequence(class), value: Bytes::from(last.to_string()), lease: None }
+    Op::Put { key: key::sequence(class), value: Bytes::from(last.to_string()) }
 }

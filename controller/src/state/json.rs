@@ -1,9 +1,6 @@
 //! Writes JSON text straight into a buffer. Rows keep their stored fields rendered, so that an answer is mostly copying;
 //! a tree of values would be built only to be flattened again.
 
-use super::class::{Class, Row};
-use super::scene::Scene;
-
 /// An object under construction: comma and braces are its business.
 pub struct JsonObject<'o> {
     out: &'o mut Vec<u8>,
@@ -20,6 +17,11 @@ impl<'o> JsonObject<'o> {
     /// Goes on with an object that has members already and whose `}` was taken away.
     pub(crate) fn resume(out: &'o mut Vec<u8>) -> Self {
         Self { out, empty: false }
+    }
+
+    /// Members alone; [`JsonObject::end`] must not be called.
+    pub(crate) fn without_braces(out: &'o mut Vec<u8>) -> Self {
+        Self { out, empty: true }
     }
 
     pub fn end(self) {
@@ -98,87 +100,6 @@ impl<'o> JsonObject<'o> {
         self.key(name);
         self.out.extend_from_slice(b"{}");
     }
-
-    /// An embedded object with its stored fields, whose own relations are `{}`; all empty when it is missing.
-    pub fn plain<C: Class>(&mut self, name: &str, row: Option<&Row<C>>, scene: &Scene<'_>) {
-        self.key(name);
-        let mut object = JsonObject::begin(self.out);
-        object.fields(row, scene);
-        for relation in C::RELATIONS {
-            object.nothing(relation);
-        }
-        object.end();
-    }
-
-    /// An embedded object as it is when asked for by id.
-    pub fn full<C: Class>(&mut self, name: &str, row: Option<&Row<C>>, scene: &Scene<'_>) {
-        self.key(name);
-        render(row, scene, self.out);
-    }
-
-    /// An embedded object of stored fields, with what `more` adds.
-    pub fn embedded<C: Class>(
-        &mut self,
-        name: &str,
-        row: Option<&Row<C>>,
-        scene: &Scene<'_>,
-        more: impl FnOnce(&mut JsonObject<'_>),
-    ) {
-        self.key(name);
-        let mut object = JsonObject::begin(self.out);
-        object.fields(row, scene);
-        more(&mut object);
-        object.end();
-    }
-
-    fn fields<C: Class>(&mut self, row: Option<&Row<C>>, scene: &Scene<'_>) {
-        let Some(row) = row else {
-            self.members(scene.tables.of::<C>().missing());
-            return;
-        };
-        match row.overlay(scene) {
-            Some(object) => self.members(&stored_fields(&object, scene.secrets)),
-            None => self.members(row.members(scene.secrets)),
-        }
-    }
-}
-
-/// One object with everything that belongs to it.
-pub fn render<C: Class>(row: Option<&Row<C>>, scene: &Scene<'_>, out: &mut Vec<u8>) {
-    let mut object = JsonObject::begin(out);
-    object.fields(row, scene);
-    C::extras(row, scene, &mut object);
-    object.end();
-}
-
-/// The stored fields of an object as members without braces.
-pub(crate) fn stored_fields<C: Class>(object: &C, secrets: bool) -> Box<str> {
-    let mut out = Vec::with_capacity(C::FIELDS.len() * 24);
-    for (place, field) in C::FIELDS.iter().filter(|field| !field.shadowed).enumerate() {
-        if place != 0 {
-            out.push(b',');
-        }
-        string(&mut out, field.name);
-        out.push(b':');
-        if !secrets && field.hides(object) {
-            string(&mut out, "");
-        } else if let Some(display) = field.displayed {
-            string(&mut out, &display(&field.show(object)));
-        } else {
-            string(&mut out, &field.show(object));
-        }
-    }
-    String::from_utf8(out).expect("names and values are UTF-8 and JSON escapes are ASCII").into_boxed_str()
-}
-
-/// The stored fields of an object that is missing: all empty.
-pub(crate) fn no_fields<C: Class>() -> Box<str> {
-    let mut out = Vec::new();
-    let mut object = JsonObject { out: &mut out, empty: true };
-    for field in C::FIELDS.iter().filter(|field| !field.shadowed) {
-        object.text(field.name, "");
-    }
-    String::from_utf8(out).expect("names are UTF-8").into_boxed_str()
 }
 
 /// A JSON string.

@@ -3,15 +3,17 @@
 //! The answer of a finished request is in its record but not in memory: it is needed once in a great while, and a day of
 //! keys would keep as many answers. [`crate::app::idempotent`] reads it from the engine when a request is sent again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use foghorn_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::key::ROOT;
-use crate::store::{Change, Compare, Op, Revision};
+use super::shelf::{Index, Record, Shelf, decode};
+use crate::store::Revision;
+
+/// Keys of requests: this, the user, and the hash of what they call the request.
+const PREFIX: &str = "/foghorn/v1/idem/";
 
 /// How far a request has come.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -39,9 +41,10 @@ pub struct KeptAnswer {
 }
 
 /// One key of one user.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Keyed {
     /// Where it is in the store: [`Keyed::place`].
+    #[serde(skip)]
     pub place: String,
     /// Hash of the request.
     pub fingerprint: String,
@@ -50,73 +53,57 @@ pub struct Keyed {
     /// When the key was first used.
     pub at: Timestamp,
     pub phase: Phase,
+    /// Written with a finished request and never read into memory: see the module.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<KeptAnswer>,
     /// The store's revision of this record; 0 for one that was never stored.
+    #[serde(skip)]
     pub modified: Revision,
 }
-
-#[derive(Serialize, Deserialize)]
-struct Record {
-    v: u32,
-    fingerprint: String,
-    attempt: String,
-    at: Timestamp,
-    phase: Phase,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    answer: Option<KeptAnswer>,
-}
-
-const VERSION: u32 = 1;
 
 impl Keyed {
     /// The key in the store of what `user` calls `name`. Names are hashed: they may be long, and they are somebody's.
     #[must_use]
     pub fn place(user: u32, name: &str) -> String {
-        format!("{ROOT}idem/{user:010}/{}", blake3::hash(name.as_bytes()).to_hex())
-    }
-
-    #[must_use]
-    pub fn put_op(&self, answer: Option<KeptAnswer>) -> Op {
-        let record = Record {
-            v: VERSION,
-            fingerprint: self.fingerprint.clone(),
-            attempt: self.attempt.clone(),
-            at: self.at,
-            phase: self.phase.clone(),
-            answer,
-        };
-        let value = serde_json::to_vec(&record).expect("texts and numbers can be written as JSON");
-        Op::Put { key: self.place.clone(), value: Bytes::from(value), lease: None }
-    }
-
-    /// Holds as long as nobody has changed the record.
-    #[must_use]
-    pub fn unchanged(&self) -> Compare {
-        match self.modified {
-            0 => Compare::Absent(self.place.clone()),
-            modified => Compare::ModifiedAt(self.place.clone(), modified),
-        }
-    }
-
-    fn decode(place: &str, value: &[u8], modified: Revision) -> Result<Self, String> {
-        let record = decode(value)?;
-        Ok(Self {
-            place: place.to_owned(),
-            fingerprint: record.fingerprint,
-            attempt: record.attempt,
-            at: record.at,
-            phase: record.phase,
-            modified,
-        })
+        format!("{PREFIX}{user:010}/{}", blake3::hash(name.as_bytes()).to_hex())
     }
 }
 
-fn decode(value: &[u8]) -> Result<Record, String> {
-    let record: Record = serde_json::from_slice(value).map_err(|error| error.to_string())?;
-    if record.v == VERSION {
-        Ok(record)
-    } else {
-        Err(format!("a keyed request of version {}, this program reads {VERSION}", record.v))
+impl Record for Keyed {
+    const WHAT: &'static str = "request with an idempotency key";
+    type Id = String;
+    type Body = Self;
+    type Index = ByTime;
+
+    fn id(&self) -> String {
+        self.place.clone()
     }
+
+    fn key_of(place: &String) -> String {
+        place.clone()
+    }
+
+    fn id_in(key: &str) -> Option<String> {
+        key.starts_with(PREFIX).then(|| key.to_owned())
+    }
+
+    fn modified(&self) -> Revision {
+        self.modified
+    }
+
+    fn to_body(&self) -> Self {
+        self.clone()
+    }
+
+    fn from_body(place: String, body: Self, modified: Revision) -> Self {
+        Self { place, modified, ..body }
+    }
+}
+
+#[derive(Deserialize)]
+struct AnswerOnly {
+    #[serde(default)]
+    answer: Option<KeptAnswer>,
 }
 
 /// The answer in a stored record.
@@ -124,64 +111,40 @@ fn decode(value: &[u8]) -> Result<Record, String> {
 /// # Errors
 /// When the record cannot be read.
 pub fn answer_in(value: &[u8]) -> Result<Option<KeptAnswer>, String> {
-    Ok(decode(value)?.answer)
+    decode::<AnswerOnly>(Keyed::WHAT, value).map(|record| record.answer)
 }
 
-/// Every key that upkeep has not removed yet.
+/// Keys by the time at which they were first used.
 #[derive(Default)]
-pub struct KeyedRequests {
-    by_place: HashMap<String, Arc<Keyed>>,
-    by_time: BTreeSet<(Timestamp, String)>,
+pub struct ByTime(BTreeSet<(Timestamp, String)>);
+
+impl Index<Keyed> for ByTime {
+    fn add(&mut self, keyed: &Keyed) {
+        self.0.insert((keyed.at, keyed.place.clone()));
+    }
+
+    fn remove(&mut self, keyed: &Keyed) {
+        self.0.remove(&(keyed.at, keyed.place.clone()));
+    }
 }
 
-impl KeyedRequests {
-    /// # Errors
-    /// When the record cannot be read.
-    pub fn apply(&mut self, change: &Change) -> Result<(), String> {
-        let fresh = match change {
-            Change::Put(entry) => Some(Keyed::decode(&entry.key, &entry.value, entry.modified)?),
-            Change::Delete { .. } => None,
-        };
-        if let Some(old) = self.by_place.remove(change.key()) {
-            self.by_time.remove(&(old.at, old.place.clone()));
-        }
-        if let Some(keyed) = fresh {
-            self.by_time.insert((keyed.at, keyed.place.clone()));
-            self.by_place.insert(keyed.place.clone(), Arc::new(keyed));
-        }
-        Ok(())
-    }
-
-    #[must_use]
-    pub fn get(&self, place: &str) -> Option<&Arc<Keyed>> {
-        self.by_place.get(place)
-    }
-
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_place.len()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_place.is_empty()
-    }
-
+/// Keys stay until upkeep removes them.
+impl Shelf<Keyed> {
     /// Keys that were first used before this time, oldest first.
     pub fn used_before(&self, before: Timestamp) -> impl Iterator<Item = &Arc<Keyed>> {
-        let old = self.by_time.iter().take_while(move |(at, _)| *at < before);
-        old.filter_map(|(_, place)| self.by_place.get(place))
+        let old = self.index().0.iter().take_while(move |(at, _)| *at < before);
+        old.filter_map(|(_, place)| self.get(place))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Entry;
+    use crate::store::{Change, Entry, Op};
 
     fn put(keyed: &Keyed, answer: Option<KeptAnswer>) -> Change {
-        let Op::Put { key, value, .. } = keyed.put_op(answer) else { panic!("a put") };
-        Change::Put(Entry { key, value, created: 1, modified: 5, lease: None })
+        let Op::Put { key, value, .. } = Keyed { answer, ..keyed.clone() }.put_op() else { panic!("a put") };
+        Change::Put(Entry { key, value, created: 1, modified: 5 })
     }
 
     #[test]
@@ -192,9 +155,10 @@ mod tests {
             attempt: "a".to_owned(),
             at: Timestamp::from_millis(at),
             phase: Phase::Done,
+            answer: None,
             modified: 5,
         };
-        let mut all = KeyedRequests::default();
+        let mut all = Shelf::<Keyed>::default();
         let answer = KeptAnswer { status: 200, etag: None, body: "{}".to_owned() };
         let (old, new) = (keyed("old", 10), keyed("new", 20));
         let change = put(&old, Some(answer.clone()));

@@ -22,6 +22,9 @@ pub mod multicast;
 pub mod needle;
 mod record;
 pub mod refusal;
+pub mod render;
+pub mod row;
+pub mod rules;
 pub mod run;
 pub mod scene;
 pub mod schedule;
@@ -30,7 +33,10 @@ pub mod search;
 mod search_text;
 pub mod seed;
 pub mod settings;
+pub mod shelf;
 pub mod snapin_file;
+#[cfg(test)]
+mod stored_bytes;
 pub mod table;
 pub mod tables;
 pub mod value;
@@ -46,9 +52,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use class::Row;
 pub use draft::Draft;
-pub use refusal::Refusal;
+pub use refusal::{Refusal, TaskRefusal};
+pub use row::Row;
 pub use tables::Tables;
 
 use self::dynamic::Declared;
@@ -101,7 +107,9 @@ impl State {
     ) -> Result<(Arc<Self>, JoinHandle<()>), Refusal> {
         let (cache, task) = WatchCache::start(store.clone(), key::ROOT, cancel).await?;
         let state = Arc::new(Self { store, cache, ids: Arc::default(), declared: ArcSwap::default() });
-        seed::ensure(&state).await?;
+        for step in seed::steps() {
+            state.write_in_steps(&step).await?;
+        }
         Ok((state, task))
     }
 
@@ -133,7 +141,7 @@ impl State {
     ///
     /// # Errors
     /// What `change` refuses, what the store cannot do, [`Refusal::Contended`] when others were faster every time.
-    pub async fn write<R>(&self, change: impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>) -> Result<R, Refusal> {
+    pub async fn write<R, E: From<Refusal>>(&self, change: impl FnMut(&mut Draft<'_>) -> Result<R, E>) -> Result<R, E> {
         self.write_step(0, change).await.map(|(result, _)| result)
     }
 
@@ -145,10 +153,10 @@ impl State {
     ///
     /// # Errors
     /// As [`State::write`]; steps before the error stay. [`Refusal::Contended`] when somebody keeps undoing the steps.
-    pub async fn write_in_steps<R>(
+    pub async fn write_in_steps<R, E: From<Refusal>>(
         &self,
-        mut change: impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>,
-    ) -> Result<R, Refusal> {
+        mut change: impl FnMut(&mut Draft<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
         let (result, first) = self.write_step(0, &mut change).await?;
         let mut left = first;
         // A step takes at least one row, so this many are enough unless others add to the work.
@@ -158,15 +166,15 @@ impl State {
             }
             left = self.write_step(step, &mut change).await?.1;
         }
-        if left == 0 { Ok(result) } else { Err(Refusal::Contended) }
+        if left == 0 { Ok(result) } else { Err(Refusal::Contended.into()) }
     }
 
     /// One step and what it postponed.
-    async fn write_step<R>(
+    async fn write_step<R, E: From<Refusal>>(
         &self,
         step: usize,
-        mut change: impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>,
-    ) -> Result<(R, usize), Refusal> {
+        mut change: impl FnMut(&mut Draft<'_>) -> Result<R, E>,
+    ) -> Result<(R, usize), E> {
         let mut changed = self.changed();
         let actor = actor::current();
         for _ in 0..ATTEMPTS {
@@ -187,10 +195,10 @@ impl State {
                     let _either_is_fine = tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;
                 }
                 // It may have been stored: its ids must not come again.
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(Refusal::from(error).into()),
             }
         }
-        Err(Refusal::Contended)
+        Err(Refusal::Contended.into())
     }
 
     /// Classes that the plugins that are loaded declare.
@@ -205,13 +213,13 @@ impl State {
     }
 
     /// Lets `change` fill a draft. When it refuses, the ids that it took go back.
-    fn draft<R>(
+    fn draft<R, E>(
         &self,
         tables: &Tables,
         step: usize,
         actor: Option<&actor::Actor>,
-        change: &mut impl FnMut(&mut Draft<'_>) -> Result<R, Refusal>,
-    ) -> Result<(R, usize, Txn, IdLoan), Refusal> {
+        change: &mut impl FnMut(&mut Draft<'_>) -> Result<R, E>,
+    ) -> Result<(R, usize, Txn, IdLoan), E> {
         let mut draft = Draft::new(tables, self.ids.loan(), step);
         draft.notes.want(actor.is_some());
         let result = change(&mut draft);
@@ -238,7 +246,7 @@ impl State {
         self.cache.is_ready()
     }
 
-    /// The engine, for what is not part of the tables (leases).
+    /// The engine, for what is not part of the tables (the audit log, answers kept under idempotency keys).
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store

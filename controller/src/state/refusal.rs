@@ -37,9 +37,8 @@ pub enum Refusal {
     Precondition { class: &'static str, id: u32 },
     #[error("invalid task type")]
     BadTaskType,
-    /// A task cannot be created; the text is what FOG says.
-    #[error("{0}")]
-    Task(&'static str),
+    #[error(transparent)]
+    Task(#[from] TaskRefusal),
     #[error("nothing to cancel: {0}")]
     NothingToCancel(String),
     #[error("others keep changing the same objects, try again")]
@@ -48,6 +47,29 @@ pub enum Refusal {
     Store(#[from] StoreError),
     #[error("the change was stored, but this controller has not seen it within its deadline")]
     Lagging,
+}
+
+/// Why a task cannot be created or served. Where FOG has words for it, they are FOG's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TaskRefusal {
+    #[error("Image is not valid")]
+    NoImage,
+    #[error("Image is not enabled")]
+    ImageDisabled,
+    #[error("Image is in no storage group")]
+    NoStorageGroup,
+    #[error("Image has no content: capture it first")]
+    NoContent,
+    #[error("Host is already a member of an active task")]
+    HostBusy,
+    #[error("No hosts to task")]
+    NoHosts,
+    #[error("No hosts available to task")]
+    NoFreeHosts,
+    #[error("as many multicast sessions as allowed are under way")]
+    TooManySessions,
+    #[error("no multicast group is free")]
+    NoMulticastGroup,
 }
 
 impl Refusal {

@@ -2,19 +2,19 @@
 //!
 //! The row speaks FOG's words (five states); the run keeps the whole truth: node, reason, client, deadline.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use foghorn_lifecycle::{Client, NodeFault, Outcome, Parts, Task, TaskEvent, TaskKind, TaskState};
 use foghorn_types::{Digest, HostId, ImageId, ManifestId, StorageGroupId, StorageNodeId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Change, Compare, Op, Revision};
+use super::shelf::{Index, Record, Shelf, number_in, numbered};
+use crate::store::Revision;
 
-/// Keys of runs: this and the task's id in ten digits.
-pub const PREFIX: &str = "/foghorn/v1/run/";
+/// Keys of runs: this and the task's id.
+const PREFIX: &str = "/foghorn/v1/run/";
 
 /// Time from its creation in which a task must end, unless the configuration says otherwise.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(12 * 60 * 60);
@@ -107,109 +107,79 @@ impl Run {
         self.life.state().node()
     }
 
-    #[must_use]
-    pub fn key_of(task: TaskId) -> String {
-        format!("{PREFIX}{:010}", task.get())
-    }
-
-    #[must_use]
-    pub fn put_op(&self) -> Op {
-        Op::Put { key: Self::key_of(self.task), value: Bytes::from(self.encode()), lease: None }
-    }
-
-    #[must_use]
-    pub fn delete_op(&self) -> Op {
-        Op::Delete { key: Self::key_of(self.task) }
-    }
-
-    /// Holds as long as nobody else has changed the run since it was read.
-    #[must_use]
-    pub fn unchanged(&self) -> Compare {
-        let key = Self::key_of(self.task);
-        if self.modified == 0 { Compare::Absent(key) } else { Compare::ModifiedAt(key, self.modified) }
-    }
-
-    /// The run after a cancellation, or `None` when it has already ended. Put it under [`Run::unchanged`] of the original.
+    /// The run after a cancellation, or `None` when it has already ended. Store it under [`Record::unchanged`] of the original.
     #[must_use]
     pub fn cancelled(&self, now: Timestamp, reason: &str) -> Option<Self> {
         let mut next = self.clone();
         next.life.apply(now, TaskEvent::Cancelled { reason: reason.to_owned() }).ok()?;
         Some(next)
     }
+}
 
-    fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(&Record::from(self)).expect("a run record holds nothing that JSON cannot express")
+impl Record for Run {
+    const WHAT: &'static str = "run of a task";
+    type Id = TaskId;
+    type Body = RunBody;
+    type Index = Sessions;
+
+    fn id(&self) -> TaskId {
+        self.task
     }
 
-    /// # Errors
-    /// A text for the log when the record was not written by a version we know.
-    pub fn decode(value: &[u8], modified: Revision) -> Result<Self, String> {
-        let record: Record = serde_json::from_slice(value).map_err(|error| error.to_string())?;
-        if record.v != VERSION {
-            return Err(format!("run record of version {}, this program reads {VERSION}", record.v));
-        }
-        Ok(record.into_run(modified))
+    fn key_of(task: &TaskId) -> String {
+        numbered(PREFIX, task.get())
+    }
+
+    fn id_in(key: &str) -> Option<TaskId> {
+        number_in(PREFIX, key).and_then(TaskId::new)
+    }
+
+    fn modified(&self) -> Revision {
+        self.modified
+    }
+
+    fn to_body(&self) -> RunBody {
+        self.into()
+    }
+
+    fn from_body(_task: TaskId, body: RunBody, modified: Revision) -> Self {
+        body.into_run(modified)
     }
 }
 
-/// Every run, by task.
+/// Tasks by the hash of the bearer that their client holds.
 #[derive(Default)]
-pub struct Runs {
-    runs: BTreeMap<TaskId, Arc<Run>>,
-    by_session: HashMap<Digest, TaskId>,
+pub struct Sessions(HashMap<Digest, TaskId>);
+
+impl Index<Run> for Sessions {
+    fn add(&mut self, run: &Run) {
+        if let Some(session) = run.client_session {
+            self.0.insert(session, run.task);
+        }
+    }
+
+    fn remove(&mut self, run: &Run) {
+        if let Some(session) = run.client_session {
+            self.0.remove(&session);
+        }
+    }
 }
 
-impl Runs {
-    /// # Errors
-    /// When the key or the record cannot be read.
-    pub fn apply(&mut self, change: &Change) -> Result<(), String> {
-        match change {
-            Change::Put(entry) => {
-                let run = Run::decode(&entry.value, entry.modified)?;
-                self.forget(run.task);
-                if let Some(session) = run.client_session {
-                    self.by_session.insert(session, run.task);
-                }
-                self.runs.insert(run.task, Arc::new(run));
-            }
-            Change::Delete { key, .. } => {
-                let task = key.strip_prefix(PREFIX).and_then(|id| id.parse::<u32>().ok()).and_then(TaskId::new);
-                self.forget(task.ok_or_else(|| format!("{key} names no task"))?);
-            }
-        }
-        Ok(())
-    }
-
-    fn forget(&mut self, task: TaskId) {
-        let session = self.runs.remove(&task).and_then(|run| run.client_session);
-        if let Some(session) = session {
-            self.by_session.remove(&session);
-        }
-    }
-
+impl Shelf<Run> {
     /// The run whose client holds this bearer. Looked up by hash, so the time it takes says nothing about stored ones.
     #[must_use]
     pub fn by_session(&self, bearer: &str) -> Option<&Arc<Run>> {
-        self.runs.get(self.by_session.get(blake3::hash(bearer.as_bytes()).as_bytes())?)
-    }
-
-    #[must_use]
-    pub fn get(&self, task: TaskId) -> Option<&Arc<Run>> {
-        self.runs.get(&task)
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Run>> {
-        self.runs.values()
+        self.get(self.index().0.get(blake3::hash(bearer.as_bytes()).as_bytes())?)
     }
 
     /// Runs that have not ended.
     pub fn active(&self) -> impl Iterator<Item = &Arc<Run>> {
-        self.runs.values().filter(|run| !run.is_finished())
+        self.iter().filter(|run| !run.is_finished())
     }
 
     /// Runs that ended before this time.
     pub fn ended_before(&self, time: Timestamp) -> impl Iterator<Item = &Arc<Run>> {
-        self.runs.values().filter(move |run| matches!(run.life.state(), TaskState::Finished { at, .. } if *at < time))
+        self.iter().filter(move |run| matches!(run.life.state(), TaskState::Finished { at, .. } if *at < time))
     }
 
     /// Whether a run that has not ended reads or writes this image.
@@ -219,12 +189,9 @@ impl Runs {
     }
 }
 
-const VERSION: u32 = 1;
-
 /// The stored form.
 #[derive(Serialize, Deserialize)]
-struct Record {
-    v: u32,
+pub struct RunBody {
     task: TaskId,
     kind: RunKind,
     host: HostId,
@@ -233,7 +200,7 @@ struct Record {
     created: Timestamp,
     deadline: Timestamp,
     started: Option<Timestamp>,
-    state: StateRecord,
+    state: StoredState,
     #[serde(default)]
     former: Vec<StorageNodeId>,
     #[serde(default)]
@@ -245,7 +212,7 @@ struct Record {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
-enum StateRecord {
+enum StoredState {
     Queued { checked_in: bool },
     Assigned { node: StorageNodeId },
     CheckedIn { node: StorageNodeId },
@@ -255,7 +222,7 @@ enum StateRecord {
     Cancelled { reason: String, at: Timestamp },
 }
 
-impl From<&TaskState> for StateRecord {
+impl From<&TaskState> for StoredState {
     fn from(state: &TaskState) -> Self {
         match state.clone() {
             TaskState::Queued { client } => Self::Queued { checked_in: client == Client::CheckedIn },
@@ -271,29 +238,28 @@ impl From<&TaskState> for StateRecord {
     }
 }
 
-impl From<StateRecord> for TaskState {
-    fn from(record: StateRecord) -> Self {
+impl From<StoredState> for TaskState {
+    fn from(record: StoredState) -> Self {
         match record {
-            StateRecord::Queued { checked_in } => {
+            StoredState::Queued { checked_in } => {
                 Self::Queued { client: if checked_in { Client::CheckedIn } else { Client::Awaited } }
             }
-            StateRecord::Assigned { node } => Self::Assigned { node },
-            StateRecord::CheckedIn { node } => Self::CheckedIn { node },
-            StateRecord::Running { node } => Self::Running { node },
-            StateRecord::Complete { at } => Self::Finished { outcome: Outcome::Complete, at },
-            StateRecord::Failed { reason, node_at_fault, at } => {
+            StoredState::Assigned { node } => Self::Assigned { node },
+            StoredState::CheckedIn { node } => Self::CheckedIn { node },
+            StoredState::Running { node } => Self::Running { node },
+            StoredState::Complete { at } => Self::Finished { outcome: Outcome::Complete, at },
+            StoredState::Failed { reason, node_at_fault, at } => {
                 Self::Finished { outcome: Outcome::Failed { reason, node_at_fault }, at }
             }
-            StateRecord::Cancelled { reason, at } => Self::Finished { outcome: Outcome::Cancelled { reason }, at },
+            StoredState::Cancelled { reason, at } => Self::Finished { outcome: Outcome::Cancelled { reason }, at },
         }
     }
 }
 
-impl From<&Run> for Record {
+impl From<&Run> for RunBody {
     fn from(run: &Run) -> Self {
         let parts = run.life.parts();
         Self {
-            v: VERSION,
             task: run.task,
             kind: run.kind,
             host: run.host,
@@ -312,7 +278,7 @@ impl From<&Run> for Record {
     }
 }
 
-impl Record {
+impl RunBody {
     fn into_run(self, modified: Revision) -> Run {
         let life = Task::from_parts(Parts {
             kind: self.kind.task_kind(),
@@ -341,6 +307,11 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::shelf::{decode, encode};
+
+    fn read_back(run: &Run) -> Run {
+        Run::from_body(run.task, decode(Run::WHAT, &encode(&run.to_body())).unwrap(), run.modified)
+    }
 
     #[test]
     fn a_run_survives_storage_in_every_state() {
@@ -363,15 +334,10 @@ mod tests {
             TaskEvent::NodeLost { node },
             TaskEvent::Cancelled { reason: "asked".into() },
         ] {
-            assert_eq!(Run::decode(&run.encode(), 0).unwrap(), run);
+            assert_eq!(read_back(&run), run);
             run.life.apply(now, event).unwrap();
         }
-        assert_eq!(Run::decode(&run.encode(), 0).unwrap(), run);
+        assert_eq!(read_back(&run), run);
         assert!(run.cancelled(now, "again").is_none());
-    }
-
-    #[test]
-    fn a_record_of_another_version_is_refused() {
-        assert!(Run::decode(br#"{"v":9}"#, 1).is_err());
     }
 }

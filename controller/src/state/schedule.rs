@@ -3,17 +3,17 @@
 //! FOG's rows say when something is to happen; this says up to when that has been dealt with. A firing moves the mark in the
 //! transaction that creates the tasks, so it happens once however many controllers see that it is due.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use foghorn_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Change, Compare, Op, Revision};
+use super::shelf::{Record, number_in, numbered};
+use crate::store::Revision;
 
-/// Keys of marks: this, the kind of owner, and its id in ten digits.
-pub const PREFIX: &str = "/foghorn/v1/schedule/";
+/// Keys of marks: this and the id of the owner.
+const TASK_PREFIX: &str = "/foghorn/v1/schedule/task/";
+const POWER_PREFIX: &str = "/foghorn/v1/schedule/power/";
 
 /// Whose mark it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -25,19 +25,29 @@ pub enum Owner {
 }
 
 /// Up to when a schedule has been dealt with.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Mark {
+    #[serde(skip, default = "nobody")]
     pub owner: Owner,
     /// Whatever was due up to this moment has happened, or never will.
     pub through: Timestamp,
     /// A firing for a group that takes several transactions and has not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firing: Option<Firing>,
     /// How the last firing went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Firing>,
     /// In words; empty before the first one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub outcome: String,
     /// The store's revision of this record; 0 for one that was never stored.
+    #[serde(skip)]
     pub modified: Revision,
+}
+
+/// The owner is in the key.
+fn nobody() -> Owner {
+    Owner::Task(0)
 }
 
 /// One firing.
@@ -61,130 +71,44 @@ impl Firing {
     }
 }
 
-impl Owner {
-    fn key(self) -> String {
-        match self {
-            Self::Task(id) => format!("{PREFIX}task/{id:010}"),
-            Self::Power(id) => format!("{PREFIX}power/{id:010}"),
-        }
-    }
-
-    fn of_key(key: &str) -> Option<Self> {
-        let (kind, id) = key.strip_prefix(PREFIX)?.split_once('/')?;
-        let id = id.parse().ok()?;
-        match kind {
-            "task" => Some(Self::Task(id)),
-            "power" => Some(Self::Power(id)),
-            _ => None,
-        }
-    }
-
-    /// Forgets the mark, with its owner.
-    #[must_use]
-    pub fn delete_op(self) -> Op {
-        Op::Delete { key: self.key() }
-    }
-}
-
 impl Mark {
     /// A mark of a schedule that has never fired.
     #[must_use]
     pub fn new(owner: Owner, through: Timestamp) -> Self {
         Self { owner, through, firing: None, last: None, outcome: String::new(), modified: 0 }
     }
+}
 
-    #[must_use]
-    pub fn put_op(&self) -> Op {
-        let record = Record {
-            v: VERSION,
-            through: self.through,
-            firing: self.firing.clone(),
-            last: self.last.clone(),
-            outcome: self.outcome.clone(),
-        };
-        let value = serde_json::to_vec(&record).expect("numbers and a text can be written as JSON");
-        Op::Put { key: self.owner.key(), value: Bytes::from(value), lease: None }
+impl Record for Mark {
+    const WHAT: &'static str = "mark of a schedule";
+    type Id = Owner;
+    type Body = Self;
+    type Index = ();
+
+    fn id(&self) -> Owner {
+        self.owner
     }
 
-    /// Holds as long as nobody else has changed the mark since it was read.
-    #[must_use]
-    pub fn unchanged(&self) -> Compare {
-        match self.modified {
-            0 => Compare::Absent(self.owner.key()),
-            modified => Compare::ModifiedAt(self.owner.key(), modified),
+    fn key_of(owner: &Owner) -> String {
+        match owner {
+            Owner::Task(id) => numbered(TASK_PREFIX, *id),
+            Owner::Power(id) => numbered(POWER_PREFIX, *id),
         }
     }
-}
 
-/// Every mark.
-#[derive(Default)]
-pub struct Marks {
-    marks: HashMap<Owner, Arc<Mark>>,
-}
-
-impl Marks {
-    /// # Errors
-    /// When the key or the record cannot be read.
-    pub fn apply(&mut self, change: &Change) -> Result<(), String> {
-        let key = match change {
-            Change::Put(entry) => &entry.key,
-            Change::Delete { key, .. } => key,
-        };
-        let owner = Owner::of_key(key).ok_or_else(|| format!("{key} is no mark of a schedule"))?;
-        match change {
-            Change::Put(entry) => {
-                let record: Record = serde_json::from_slice(&entry.value).map_err(|error| error.to_string())?;
-                if record.v != VERSION {
-                    return Err(format!("schedule record of version {}, this program reads {VERSION}", record.v));
-                }
-                let Record { through, firing, last, outcome, .. } = record;
-                let mark = Mark { owner, through, firing, last, outcome, modified: entry.modified };
-                self.marks.insert(owner, Arc::new(mark));
-            }
-            Change::Delete { .. } => {
-                self.marks.remove(&owner);
-            }
-        }
-        Ok(())
+    fn id_in(key: &str) -> Option<Owner> {
+        number_in(TASK_PREFIX, key).map(Owner::Task).or_else(|| number_in(POWER_PREFIX, key).map(Owner::Power))
     }
 
-    #[must_use]
-    pub fn get(&self, owner: Owner) -> Option<&Arc<Mark>> {
-        self.marks.get(&owner)
+    fn modified(&self) -> Revision {
+        self.modified
     }
-}
 
-const VERSION: u32 = 1;
+    fn to_body(&self) -> Self {
+        self.clone()
+    }
 
-#[derive(Serialize, Deserialize)]
-struct Record {
-    v: u32,
-    through: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    firing: Option<Firing>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last: Option<Firing>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    outcome: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::Entry;
-
-    #[test]
-    fn marks_are_read_back_and_forgotten() {
-        let mut mark = Mark::new(Owner::Power(7), Timestamp::from_millis(5));
-        mark.firing = Some(Firing { after_host: 3, ..Firing::begin(Timestamp::from_millis(9)) });
-        mark.outcome = "2 tasks".to_owned();
-        mark.modified = 4;
-        let Op::Put { key, value, .. } = mark.put_op() else { panic!("not a put") };
-        let mut marks = Marks::default();
-        marks.apply(&Change::Put(Entry { key: key.clone(), value, created: 4, modified: 4, lease: None })).unwrap();
-        assert_eq!(marks.get(Owner::Power(7)).map(|found| Mark::clone(found)), Some(mark));
-        assert!(marks.get(Owner::Task(7)).is_none());
-        marks.apply(&Change::Delete { key, revision: 5 }).unwrap();
-        assert!(marks.get(Owner::Power(7)).is_none());
+    fn from_body(owner: Owner, body: Self, modified: Revision) -> Self {
+        Self { owner, modified, ..body }
     }
 }

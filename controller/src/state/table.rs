@@ -4,8 +4,10 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::class::{Class, Row};
+use super::class::Class;
+use super::needle::Needle;
 use super::record;
+use super::row::{Row, no_fields};
 use super::search_text::SearchText;
 use super::value::fold;
 use crate::store::{Entry, Revision};
@@ -53,7 +55,7 @@ impl<C: Class> Default for Table<C> {
             unlisted: 0,
             texts: SearchText::default(),
             keys: SearchText::default(),
-            missing: super::json::no_fields::<C>(),
+            missing: no_fields::<C>(),
         }
     }
 }
@@ -129,9 +131,17 @@ impl<C: Class> Table<C> {
         self.indexes.get(number).and_then(|index| index.get(&key)).map_or(0, BTreeSet::len)
     }
 
-    /// Ids of the rows whose stored fields, but for the secret ones, contain `part`, which is folded and not empty.
-    pub(crate) fn holding(&self, part: &str) -> Vec<u32> {
-        self.texts.find(part)
+    /// The rows of which a stored field contains the needle, in no particular order. Secrets are not searched.
+    pub(crate) fn hits<'t, 'n>(&'t self, needle: &'n Needle) -> impl Iterator<Item = &'t Arc<Row<C>>> + use<'t, 'n, C> {
+        let candidates = match needle.longest_text() {
+            Some(text) => self.texts.find(text),
+            None => self.rows.keys().copied().collect(),
+        };
+        candidates.into_iter().filter_map(|id| self.get(id)).filter(move |row| {
+            // A plain text that is somewhere in the row's texts is in one of its fields.
+            needle.is_plain()
+                || C::FIELDS.iter().filter(|field| !field.hides(row)).any(|field| needle.hits(&field.show(row)))
+        })
     }
 
     /// The rows whose [`Class::search_key`] contains `part`, which is folded and not empty.

@@ -6,20 +6,22 @@ use std::sync::{Arc, LazyLock};
 
 use foghorn_types::MacAddress;
 
-use super::class::{Class, Row};
+use super::class::Class;
 use super::classes::{CLASSES, Host, Image, MacAddressAssociation, Service, StorageNode, Task, mac_key};
-use super::content::Contents;
+use super::content::ImageContent;
 use super::dynamic::DynamicRows;
-use super::enrolment::{EnrolledNodes, Tokens};
+use super::enrolment::{EnrolledNode, OneTimeToken};
 use super::key::{self, Place};
-use super::keyed::KeyedRequests;
-use super::multicast::SessionPlans;
-use super::run::Runs;
-use super::schedule::Marks;
+use super::keyed::Keyed;
+use super::multicast::{SessionPlan, Turn};
+use super::row::Row;
+use super::run::Run;
+use super::schedule::Mark;
 use super::settings::ApiSettings;
-use super::snapin_file::SnapinFiles;
+use super::shelf::Shelf;
+use super::snapin_file::SnapinFile;
 use super::table::{AnyTable, Table};
-use super::wake::Wakes;
+use super::wake::Wake;
 use crate::store::cache::View;
 use crate::store::{Change, Revision};
 
@@ -39,16 +41,17 @@ pub struct Tables {
     sequences: HashMap<String, Sequence>,
     /// When the last object of each announced class was made.
     announced: HashMap<String, Revision>,
-    pub(crate) runs: Runs,
-    pub(crate) contents: Contents,
-    snapin_files: SnapinFiles,
-    pub(crate) tokens: Tokens,
-    keyed: KeyedRequests,
-    pub(crate) enrolled_nodes: EnrolledNodes,
-    pub(crate) marks: Marks,
-    pub(crate) wakes: Wakes,
-    pub(crate) session_plans: SessionPlans,
-    api: Option<ApiSettings>,
+    runs: Shelf<Run>,
+    contents: Shelf<ImageContent>,
+    snapin_files: Shelf<SnapinFile>,
+    tokens: Shelf<OneTimeToken>,
+    keyed: Shelf<Keyed>,
+    enrolled_nodes: Shelf<EnrolledNode>,
+    marks: Shelf<Mark>,
+    wakes: Shelf<Wake>,
+    session_plans: Shelf<SessionPlan>,
+    multicast_turn: Turn,
+    api: Shelf<ApiSettings>,
 }
 
 /// The last id of a class that some controller may give out.
@@ -65,16 +68,17 @@ impl Default for Tables {
             dynamic: DynamicRows::default(),
             sequences: HashMap::new(),
             announced: HashMap::new(),
-            runs: Runs::default(),
-            contents: Contents::default(),
-            snapin_files: SnapinFiles::default(),
-            tokens: Tokens::default(),
-            keyed: KeyedRequests::default(),
-            enrolled_nodes: EnrolledNodes::default(),
-            marks: Marks::default(),
-            wakes: Wakes::default(),
-            session_plans: SessionPlans::default(),
-            api: None,
+            runs: Shelf::default(),
+            contents: Shelf::default(),
+            snapin_files: Shelf::default(),
+            tokens: Shelf::default(),
+            keyed: Shelf::default(),
+            enrolled_nodes: Shelf::default(),
+            marks: Shelf::default(),
+            wakes: Shelf::default(),
+            session_plans: Shelf::default(),
+            multicast_turn: Turn::default(),
+            api: Shelf::default(),
         }
     }
 }
@@ -151,62 +155,68 @@ impl Tables {
 
     /// Runs of imaging tasks.
     #[must_use]
-    pub fn runs(&self) -> &Runs {
+    pub fn runs(&self) -> &Shelf<Run> {
         &self.runs
     }
 
     /// Contents of images.
     #[must_use]
-    pub fn contents(&self) -> &Contents {
+    pub fn contents(&self) -> &Shelf<ImageContent> {
         &self.contents
     }
 
     /// Requests with idempotency keys.
     #[must_use]
-    pub fn keyed(&self) -> &KeyedRequests {
+    pub fn keyed(&self) -> &Shelf<Keyed> {
         &self.keyed
     }
 
     /// Files of snapins.
     #[must_use]
-    pub fn snapin_files(&self) -> &SnapinFiles {
+    pub fn snapin_files(&self) -> &Shelf<SnapinFile> {
         &self.snapin_files
     }
 
     /// One-time tokens.
     #[must_use]
-    pub fn tokens(&self) -> &Tokens {
+    pub fn tokens(&self) -> &Shelf<OneTimeToken> {
         &self.tokens
     }
 
     /// Storage nodes whose agents have enrolled.
     #[must_use]
-    pub fn enrolled_nodes(&self) -> &EnrolledNodes {
+    pub fn enrolled_nodes(&self) -> &Shelf<EnrolledNode> {
         &self.enrolled_nodes
     }
 
     /// Up to when schedules have been dealt with.
     #[must_use]
-    pub fn marks(&self) -> &Marks {
+    pub fn marks(&self) -> &Shelf<Mark> {
         &self.marks
     }
 
     /// Wake-ups that wait to be sent.
     #[must_use]
-    pub fn wakes(&self) -> &Wakes {
+    pub fn wakes(&self) -> &Shelf<Wake> {
         &self.wakes
     }
 
     /// Plans of multicast sessions, with the groups that they have.
     #[must_use]
-    pub fn session_plans(&self) -> &SessionPlans {
+    pub fn session_plans(&self) -> &Shelf<SessionPlan> {
         &self.session_plans
+    }
+
+    /// Whose turn it is to lease a multicast group.
+    #[must_use]
+    pub fn multicast_turn(&self) -> Turn {
+        self.multicast_turn
     }
 
     /// Settings of the API, once a first run has made them.
     #[must_use]
     pub fn api(&self) -> Option<&ApiSettings> {
-        self.api.as_ref()
+        self.api.get(&()).map(AsRef::as_ref)
     }
 
     pub(crate) fn sequence(&self, class: &str) -> Option<Sequence> {
@@ -257,24 +267,11 @@ impl Tables {
             Change::Delete { .. } => self.announced.remove(class),
         };
     }
-
-    fn apply_setting(&mut self, name: &str, change: &Change) -> Result<(), String> {
-        if name == ApiSettings::NAME {
-            self.api = match change {
-                Change::Put(entry) => Some(ApiSettings::decode(&entry.value, entry.modified)?),
-                Change::Delete { .. } => None,
-            };
-        }
-        Ok(())
-    }
 }
 
 impl View for Tables {
     fn apply(&mut self, change: &Change) -> Result<(), String> {
-        let key = match change {
-            Change::Put(entry) => &entry.key,
-            Change::Delete { key, .. } => key,
-        };
+        let key = change.key();
         match key::parse(key)? {
             Place::Object { class, id } => self.apply_object(class, id, change),
             Place::Sequence { class } => self.apply_sequence(class, change),
@@ -282,7 +279,8 @@ impl View for Tables {
                 self.apply_announcement(class, change);
                 Ok(())
             }
-            Place::Setting { name } => self.apply_setting(name, change),
+            Place::Setting { name: ApiSettings::NAME } => self.api.apply(change),
+            Place::Setting { .. } => Ok(()),
             // Guards exist for compares; the tables know the same from the rows themselves.
             Place::Unique => Ok(()),
             Place::Other("run") => self.runs.apply(change),
@@ -293,6 +291,10 @@ impl View for Tables {
             Place::Other("node") => self.enrolled_nodes.apply(change),
             Place::Other("schedule") => self.marks.apply(change),
             Place::Other("wake") => self.wakes.apply(change),
+            Place::Other("multicast") if Turn::is_at(key) => {
+                self.multicast_turn.apply(change);
+                Ok(())
+            }
             Place::Other("multicast") => self.session_plans.apply(change),
             Place::Other(_) => Ok(()),
         }

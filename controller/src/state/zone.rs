@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::Tables;
+use super::tables::Tables;
 
 /// The zone of the setting `FOG_TZ_INFO`; UTC when there is none or nobody knows it.
 #[must_use]

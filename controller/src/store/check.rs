@@ -1,7 +1,6 @@
 //! What both engines refuse before they try, so that they refuse the same.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use super::{Compare, MAX_OPS, MAX_TXN_BYTES, Op, StoreError, Txn};
 
@@ -45,18 +44,6 @@ pub(super) fn check_txn(txn: &Txn) -> Result<(), StoreError> {
         return refuse(format!("{bytes} bytes of keys and values, at most {MAX_TXN_BYTES} are possible"));
     }
     Ok(())
-}
-
-/// A lease's time to live in whole seconds, rounded up.
-pub(super) fn lease_seconds(ttl: Duration) -> Result<u32, StoreError> {
-    let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-    match u32::try_from(seconds) {
-        Ok(seconds) if ttl >= Duration::from_secs(1) => Ok(seconds),
-        _ => Err(StoreError::Invalid {
-            doing: "grant a lease",
-            why: format!("a time to live of {ttl:?} is not between one second and {} seconds", u32::MAX),
-        }),
-    }
 }
 
 fn op_bytes(op: &Op) -> usize {

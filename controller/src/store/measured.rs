@@ -1,12 +1,12 @@
 //! Measures what the state store takes: every other part of the controller waits for it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use super::{Entry, LeaseId, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
+use super::{Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
 
 /// An engine whose commits are timed.
 pub(crate) struct MeasuredStore {
@@ -59,17 +59,5 @@ impl Store for MeasuredStore {
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
         self.engine.compact(revision)
-    }
-
-    fn grant_lease(&self, ttl: Duration) -> BoxFuture<'_, Result<LeaseId, StoreError>> {
-        self.engine.grant_lease(ttl)
-    }
-
-    fn renew_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.engine.renew_lease(lease)
-    }
-
-    fn revoke_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.engine.revoke_lease(lease)
     }
 }

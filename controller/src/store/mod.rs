@@ -1,4 +1,4 @@
-//! Where the state of the fleet is kept: ordered keys with revisions, transactions with compares, watch, leases.
+//! Where the state of the fleet is kept: ordered keys with revisions, transactions with compares, watch.
 //!
 //! Two engines stand behind one trait: [`etcd`] for installations that outgrow one machine, [`embedded`] (redb) for one
 //! box. A conformance suite runs the same generated histories on both. Nothing but [`cache`] reads from an engine in
@@ -16,18 +16,12 @@ pub mod etcd;
 pub(crate) mod measured;
 pub mod open;
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 /// Number of the last committed transaction that changed something. 0 is the empty store.
 pub type Revision = u64;
-
-/// Names a lease. Engine-chosen, never reused.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct LeaseId(pub i64);
 
 /// One key as stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,7 +30,6 @@ pub struct Entry {
     pub value: Bytes,
     pub created: Revision,
     pub modified: Revision,
-    pub lease: Option<LeaseId>,
 }
 
 /// Most operations, and most compares, in one transaction: etcd's default (`--max-txn-ops`), held by both engines so that
@@ -63,7 +56,6 @@ pub enum Op {
     Put {
         key: String,
         value: Bytes,
-        lease: Option<LeaseId>,
     },
     /// Deleting a key that does not exist is no change.
     Delete {
@@ -137,8 +129,6 @@ pub enum StoreError {
     /// The transaction itself is wrong (a key named twice, too large); trying again will not help.
     #[error("the state store refused to {doing}: {why}")]
     Invalid { doing: &'static str, why: String },
-    #[error("lease {0:?} does not exist or has expired")]
-    NoSuchLease(LeaseId),
 }
 
 /// Why a watch ended.
@@ -177,13 +167,4 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets history up to and including `revision`. Current entries are not touched.
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
-
-    /// A new lease that ends, with every key attached to it, `ttl` (whole seconds, at least 1) after its last renewal.
-    fn grant_lease(&self, ttl: Duration) -> BoxFuture<'_, Result<LeaseId, StoreError>>;
-
-    /// Starts the lease's time to live afresh.
-    fn renew_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>>;
-
-    /// Ends the lease now and deletes its keys.
-    fn revoke_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>>;
 }

@@ -24,10 +24,9 @@ const BATCHES: usize = 50;
 /// Removes used and expired tokens.
 pub(super) async fn tokens(state: &State, now: Timestamp) -> Result<usize, Refusal> {
     let removed = in_batches(state, |draft| {
-        let spent: Vec<_> = draft.tables().tokens.spent(now - TOKEN_MEMORY).take(BATCH).cloned().collect();
+        let spent: Vec<_> = draft.tables().tokens().spent(now - TOKEN_MEMORY).take(BATCH).cloned().collect();
         for token in &spent {
-            draft.require(token.unchanged());
-            draft.operate(Op::Delete { key: token.key() });
+            draft.discard(&**token);
         }
         spent.len()
     });
@@ -43,8 +42,7 @@ pub(super) async fn keys(state: &State, now: Timestamp) -> Result<usize, Refusal
     let removed = in_batches(state, |draft| {
         let old: Vec<_> = draft.tables().keyed().used_before(now - idempotent::MEMORY).take(BATCH).cloned().collect();
         for keyed in &old {
-            draft.require(keyed.unchanged());
-            draft.operate(Op::Delete { key: keyed.place.clone() });
+            draft.discard(&**keyed);
         }
         old.len()
     });
@@ -60,11 +58,10 @@ pub(super) async fn runs(state: &State, now: Timestamp) -> Result<usize, Refusal
     let removed = in_batches(state, |draft| {
         let tables = draft.tables();
         let tasks = tables.tasks();
-        let gone = tables.runs.ended_before(now - RUN_MEMORY).filter(|run| tasks.get(run.task.get()).is_none());
+        let gone = tables.runs().ended_before(now - RUN_MEMORY).filter(|run| tasks.get(run.task.get()).is_none());
         let gone: Vec<_> = gone.take(BATCH).cloned().collect();
         for run in &gone {
-            draft.require(run.unchanged());
-            draft.operate(run.delete_op());
+            draft.discard(&**run);
         }
         gone.len()
     });
@@ -124,7 +121,7 @@ async fn old<C: Class>(state: &State, before: Timestamp, time: fn(&C) -> FogTime
 async fn in_batches(state: &State, mut draft: impl FnMut(&mut Draft<'_>) -> usize) -> Result<usize, Refusal> {
     let mut removed = 0;
     for _ in 0..BATCHES {
-        let some = state.write(|changes| Ok(draft(changes))).await?;
+        let some = state.write::<_, Refusal>(|changes| Ok(draft(changes))).await?;
         removed += some;
         if some < BATCH {
             break;
@@ -144,6 +141,7 @@ mod tests {
     use crate::state::classes::Task;
     use crate::state::enrolment::{OneTimeToken, Purpose};
     use crate::state::run::{Run, RunKind};
+    use crate::state::shelf::Record as _;
     use crate::store::embedded::EmbeddedStore;
 
     async fn state(folder: &tempfile::TempDir, cancel: &CancellationToken) -> Arc<State> {
@@ -157,7 +155,7 @@ mod tests {
                 part.iter().for_each(|op| draft.operate(op.clone()));
                 Ok(())
             };
-            state.write(write).await.unwrap();
+            state.write::<_, Refusal>(write).await.unwrap();
         }
     }
 
@@ -183,9 +181,9 @@ mod tests {
         put(&state, ops).await;
         assert_eq!(tokens(&state, now).await.unwrap(), 250);
         for name in ["good", "expired now", "used now"] {
-            assert!(state.read(|tables| tables.tokens.find(name).is_some()), "{name}");
+            assert!(state.read(|tables| tables.tokens().find(name).is_some()), "{name}");
         }
-        assert!(state.read(|tables| tables.tokens.find("used long ago").is_none()));
+        assert!(state.read(|tables| tables.tokens().find("used long ago").is_none()));
         assert_eq!(tokens(&state, now).await.unwrap(), 0);
         cancel.cancel();
     }
@@ -209,7 +207,7 @@ mod tests {
                 }
                 Ok(())
             };
-            state.write(write).await.unwrap();
+            state.write::<_, Refusal>(write).await.unwrap();
         }
         let rows = |draft: &mut Draft<'_>| {
             draft.insert(History { info: "new".to_owned(), created_time: now.into(), ..History::default() })?;
@@ -220,7 +218,7 @@ mod tests {
             }
             Ok(())
         };
-        state.write(rows).await.unwrap();
+        state.write::<_, Refusal>(rows).await.unwrap();
         assert_eq!(logs(&state, limit).await.unwrap(), 77);
         let left: Vec<String> =
             state.read(|tables| tables.of::<History>().iter().map(|row| row.info.clone()).collect());
@@ -245,11 +243,12 @@ mod tests {
             attempt: String::new(),
             at,
             phase: Phase::Done,
+            answer: None,
             modified: 0,
         };
         let hour = Duration::from_secs(60 * 60);
-        let mut ops: Vec<_> = (0..150).map(|number| keyed(&number.to_string(), now - 25 * hour).put_op(None)).collect();
-        ops.push(keyed("kept", now - 23 * hour).put_op(None));
+        let mut ops: Vec<_> = (0..150).map(|number| keyed(&number.to_string(), now - 25 * hour).put_op()).collect();
+        ops.push(keyed("kept", now - 23 * hour).put_op());
         put(&state, ops).await;
         assert_eq!(keys(&state, now).await.unwrap(), 150);
         assert_eq!(state.read(|tables| tables.keyed().len()), 1);
@@ -275,7 +274,7 @@ mod tests {
         let task = Task { id: 2, state: 5, ..Task::default() };
         state.write(|draft| draft.insert(task.clone())).await.unwrap();
         assert_eq!(runs(&state, now).await.unwrap(), 1);
-        let left: Vec<u32> = state.read(|tables| tables.runs.iter().map(|run| run.task.get()).collect());
+        let left: Vec<u32> = state.read(|tables| tables.runs().iter().map(|run| run.task.get()).collect());
         assert_eq!(left, [2, 3, 4], "its task is there; it ended just now; it has not ended");
         cancel.cancel();
     }

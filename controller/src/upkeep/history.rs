@@ -111,7 +111,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = EmbeddedStore::open(&folder.path().join("state.redb")).await.unwrap();
         for number in 0..30 {
-            let op = Op::Put { key: "/k".into(), value: number.to_string().into(), lease: None };
+            let op = Op::Put { key: "/k".into(), value: number.to_string().into() };
             store.commit(Txn { compares: Vec::new(), ops: vec![op] }).await.unwrap();
         }
         let mut history = History::new(Keep { revisions: 10, time: Duration::ZERO });
@@ -129,7 +129,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = EmbeddedStore::open(&folder.path().join("state.redb")).await.unwrap();
         for number in 0..5 {
-            let op = Op::Put { key: "/k".into(), value: number.to_string().into(), lease: None };
+            let op = Op::Put { key: "/k".into(), value: number.to_string().into() };
             store.commit(Txn { compares: Vec::new(), ops: vec![op] }).await.unwrap();
         }
         store.compact(4).await.unwrap();

@@ -86,7 +86,7 @@ fn drop_images(ctx: &Ctx, now: Timestamp) {
 fn orphans(ctx: &Ctx) -> Vec<(StorageNodeId, ImageId)> {
     let nodes = ctx.live.nodes();
     ctx.state.read(|tables| {
-        let gone = |image: &ImageId| tables.contents.get(*image).is_none() && !tables.runs.uses_image(*image);
+        let gone = |image: &ImageId| tables.contents().get(image).is_none() && !tables.runs().uses_image(*image);
         let mut orphans: Vec<_> = nodes
             .iter()
             .filter(|(_, live)| live.online)

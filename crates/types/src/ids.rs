@@ -86,9 +86,83 @@ integer_id!(
     StorageNodeId
 );
 
+integer_id!(
+    /// What a task does to its host. The constants are FOG's types that the program knows; people may add others, which boot
+    /// the imaging environment with arguments of their own.
+    TaskTypeId
+);
+
+impl TaskTypeId {
+    pub const DEPLOY: Self = Self::known(1);
+    pub const CAPTURE: Self = Self::known(2);
+    /// A deploy to several hosts that receive one stream.
+    pub const MULTICAST: Self = Self::known(8);
+    pub const INVENTORY: Self = Self::known(10);
+    pub const ALL_SNAPINS: Self = Self::known(12);
+    pub const SINGLE_SNAPIN: Self = Self::known(13);
+    pub const WAKE_UP: Self = Self::known(14);
+    pub const DEPLOY_DEBUG: Self = Self::known(15);
+    pub const CAPTURE_DEBUG: Self = Self::known(16);
+    pub const DEPLOY_WITHOUT_SNAPINS: Self = Self::known(17);
+
+    const fn known(number: u32) -> Self {
+        match Self::new(number) {
+            Some(id) => id,
+            None => panic!("0 is not an id"),
+        }
+    }
+
+    /// Writes an image to the host's disk, over whichever way.
+    #[must_use]
+    pub const fn is_deploy(self) -> bool {
+        matches!(self, Self::DEPLOY | Self::MULTICAST | Self::DEPLOY_DEBUG | Self::DEPLOY_WITHOUT_SNAPINS)
+    }
+
+    /// Reads the host's disk into an image.
+    #[must_use]
+    pub const fn is_capture(self) -> bool {
+        matches!(self, Self::CAPTURE | Self::CAPTURE_DEBUG)
+    }
+
+    /// Reads or writes an image.
+    #[must_use]
+    pub const fn is_imaging(self) -> bool {
+        self.is_deploy() || self.is_capture()
+    }
+
+    /// Runs snapins and nothing else: the host needs no imaging environment and goes on with what it does.
+    #[must_use]
+    pub const fn is_snapins_only(self) -> bool {
+        matches!(self, Self::ALL_SNAPINS | Self::SINGLE_SNAPIN)
+    }
+
+    /// Writes an image to the host's disk, sent to this host alone.
+    #[must_use]
+    pub const fn is_unicast_deploy(self) -> bool {
+        self.is_deploy() && !matches!(self, Self::MULTICAST)
+    }
+
+    /// Brings snapins to its host: deploys except the one without snapins, and the two types that do nothing else.
+    #[must_use]
+    pub const fn carries_snapins(self) -> bool {
+        matches!(self, Self::DEPLOY | Self::MULTICAST | Self::DEPLOY_DEBUG) || self.is_snapins_only()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn task_types_do_what_fog_says() {
+        let of = |fits: fn(TaskTypeId) -> bool| -> Vec<u32> {
+            (1..30).filter(|number| fits(TaskTypeId::new(*number).unwrap())).collect()
+        };
+        assert_eq!(of(TaskTypeId::is_deploy), [1, 8, 15, 17]);
+        assert_eq!(of(TaskTypeId::is_capture), [2, 16]);
+        assert_eq!(of(TaskTypeId::carries_snapins), [1, 8, 12, 13, 15]);
+        assert_eq!(of(TaskTypeId::is_snapins_only), [12, 13]);
+    }
 
     #[test]
     fn zero_is_not_an_id_and_text_round_trips() {

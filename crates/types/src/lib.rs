@@ -14,7 +14,7 @@ mod timestamp;
 mod units;
 
 pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError};
-pub use ids::{GroupId, HostId, ImageId, SessionId, SnapinId, StorageGroupId, StorageNodeId, TaskId};
+pub use ids::{GroupId, HostId, ImageId, SessionId, SnapinId, StorageGroupId, StorageNodeId, TaskId, TaskTypeId};
 pub use mac::{MacAddress, ParseMacError};
 pub use names::{CertificateName, NodeName, ParseCertificateNameError, ParseNodeNameError};
 pub use role::{ParseRoleError, Role};

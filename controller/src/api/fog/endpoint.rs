@@ -1,4 +1,4 @@
-//! Every route of every class, written once over [`Class`].
+//! Every route of every class, written once over [`Rules`].
 
 use std::marker::PhantomData;
 
@@ -10,13 +10,15 @@ use super::page::Page;
 use super::select::{Selected, Wanted, select, select_from};
 use crate::app::idempotent::Ticket;
 use crate::app::objects;
-use crate::state::class::{Body, Class, Row};
+use crate::state::class::Body;
 use crate::state::json::{self, JsonObject};
 use crate::state::needle::Needle;
+use crate::state::render::render;
+use crate::state::rules::Rules;
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
 use crate::state::search;
-use crate::state::{Refusal, State, Tables};
+use crate::state::{Refusal, Row, State, Tables};
 use crate::store::Revision;
 
 /// A class as a route sees it: only its name is known. What shows a list returns how many rows there are on all pages.
@@ -64,12 +66,12 @@ pub(super) struct Ask<'a> {
 /// The endpoint of class `C`.
 pub(super) struct Of<C>(PhantomData<fn() -> C>);
 
-pub(super) const fn of<C: Class>() -> Of<C> {
+pub(super) const fn of<C: Rules>() -> Of<C> {
     Of(PhantomData)
 }
 
 /// `{"count":N,"<class>s":[…]}`, of the rows of one page. Returns how many there are on all.
-fn envelope<C: Class>((rows, total): Selected<'_, C>, scene: &Scene<'_>, item: &str, out: &mut Vec<u8>) -> usize {
+fn envelope<C: Rules>((rows, total): Selected<'_, C>, scene: &Scene<'_>, item: &str, out: &mut Vec<u8>) -> usize {
     out.extend_from_slice(format!("{{\"count\":{},\"{}s\":[", rows.len(), C::NAME).as_bytes());
     for (place, row) in rows.into_iter().enumerate() {
         if place != 0 {
@@ -81,8 +83,8 @@ fn envelope<C: Class>((rows, total): Selected<'_, C>, scene: &Scene<'_>, item: &
     total
 }
 
-fn one<C: Class>(row: &Row<C>, scene: &Scene<'_>, item: &str, out: &mut Vec<u8>) {
-    json::render(Some(row), scene, out);
+fn one<C: Rules>(row: &Row<C>, scene: &Scene<'_>, item: &str, out: &mut Vec<u8>) {
+    render(Some(row), scene, out);
     if !item.is_empty() {
         // Reopens the object that was just closed.
         out.pop();
@@ -93,7 +95,7 @@ fn one<C: Class>(row: &Row<C>, scene: &Scene<'_>, item: &str, out: &mut Vec<u8>)
 }
 
 /// What a get of an id without a row shows in a class where every id is answered; `false` in the others.
-fn bare<C: Class>(id: u32, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
+fn bare<C: Rules>(id: u32, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
     let Some(shown) = C::ANY_ID else { return false };
     let mut empty = C::default();
     empty.set_id(id);
@@ -107,7 +109,7 @@ fn bare<C: Class>(id: u32, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
     true
 }
 
-impl<C: Class> Endpoint for Of<C> {
+impl<C: Rules> Endpoint for Of<C> {
     fn name(&self) -> &'static str {
         C::NAME
     }
@@ -232,6 +234,6 @@ impl<C: Class> Endpoint for Of<C> {
     }
 }
 
-fn check<C: Class>(only_if: &OnlyIf<'_>, tables: &Tables, row: &Row<C>) -> Result<(), Refusal> {
+fn check<C: Rules>(only_if: &OnlyIf<'_>, tables: &Tables, row: &Row<C>) -> Result<(), Refusal> {
     only_if.check((C::NAME, row.id()), row.modified(), tables, |scene, out| one(row, scene, "", out))
 }

@@ -11,9 +11,11 @@ use super::select::Key;
 use crate::app::idempotent::Ticket;
 use crate::app::objects;
 use crate::plugins::{Plugins, Shown};
-use crate::state::class::{Body, Class, Computed, Row, Shape};
+use crate::state::class::{Body, Class, Computed, Shape};
 use crate::state::classes::Plugin;
-use crate::state::json::{self, JsonObject};
+use crate::state::json::JsonObject;
+use crate::state::render::render;
+use crate::state::row::Row;
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
 use crate::state::value::fold;
@@ -65,7 +67,7 @@ impl Entry<'_> {
     fn show(&self, scene: &Scene<'_>, out: &mut Vec<u8>) {
         match &self.shown {
             Some(shown) => one(self.row.map(AsRef::as_ref), shown, out),
-            None => json::render(self.row.map(AsRef::as_ref), scene, out),
+            None => render(self.row.map(AsRef::as_ref), scene, out),
         }
     }
 }
@@ -142,7 +144,7 @@ fn check(plugins: &Plugins, only_if: &OnlyIf<'_>, tables: &Tables, row: &Row<Plu
     let shown = plugins.shown_one(row.name.trim());
     only_if.check((Plugin::NAME, row.id()), row.modified(), tables, |scene, out| match &shown {
         Some(shown) => one(Some(row), shown, out),
-        None => json::render(Some(row), scene, out),
+        None => render(Some(row), scene, out),
     })
 }
 

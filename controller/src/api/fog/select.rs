@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::page::Page;
 use crate::state::Refusal;
-use crate::state::class::{Class, Row};
+use crate::state::class::Class;
 use crate::state::field::Field;
+use crate::state::row::Row;
 use crate::state::scene::Scene;
 use crate::state::table::{Table, is_listed};
 use crate::state::value::{fold, leading_number};

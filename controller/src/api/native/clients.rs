@@ -63,7 +63,7 @@ pub(super) async fn order(
         links.mark_unchanged();
         let order = ctx.state.read(|tables| {
             let run = tables
-                .runs
+                .runs()
                 .by_session(bearer)
                 .ok_or_else(|| Refused::new(StatusCode::FORBIDDEN, "no check-in has this bearer"))?;
             match check_in::ended_because(run) {

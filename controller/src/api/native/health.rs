@@ -34,7 +34,7 @@ pub(super) async fn ready(State(ctx): State<Arc<Ctx>>) -> (StatusCode, Json<Valu
 
 /// Prometheus text. Gauges are taken at this moment, so they cost nothing in between.
 pub(super) async fn metrics(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
-    let counts = ctx.state.read(|tables| count(tables.runs.iter().map(|run| &**run)));
+    let counts = ctx.state.read(|tables| count(tables.runs().iter().map(|run| &**run)));
     for (name, number) in counts {
         metrics::gauge!("foghorn_tasks", "state" => name).set(f64::from(number));
     }

@@ -84,8 +84,9 @@ pub(super) async fn verify(
     _operator: Operator,
     Id(image): Id<ImageId>,
 ) -> Result<(StatusCode, Json<JobCreated>), Refused> {
-    let (exists, content) =
-        ctx.state.read(|tables| (tables.of::<Image>().get(image.get()).is_some(), tables.contents.get(image).cloned()));
+    let (exists, content) = ctx
+        .state
+        .read(|tables| (tables.of::<Image>().get(image.get()).is_some(), tables.contents().get(&image).cloned()));
     if !exists {
         return Err(Refused::not_found("image", image));
     }

@@ -26,7 +26,7 @@ pub(super) async fn list(State(ctx): State<Arc<Ctx>>, _operator: Operator) -> Js
 }
 
 fn view(tables: &Tables, row: &Row<ScheduledTask>, now: Timestamp) -> ScheduleStatus {
-    let mark = tables.marks().get(Owner::Task(row.id));
+    let mark = tables.marks().get(&Owner::Task(row.id));
     let (target, name) = match row.target() {
         Target::Host(id) => {
             (ScheduleTarget::Host { id }, tables.hosts().get(id).map(|host| host.name.clone()).unwrap_or_default())

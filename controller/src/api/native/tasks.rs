@@ -30,7 +30,7 @@ pub(super) async fn show(
     Id(task): Id<TaskId>,
 ) -> Result<Json<TaskStatus>, Refused> {
     ctx.state
-        .read(|tables| tables.runs.get(task).map(|run| view(tables, &ctx.live, run)))
+        .read(|tables| tables.runs().get(&task).map(|run| view(tables, &ctx.live, run)))
         .map(Json)
         .ok_or_else(|| Refused::not_found("imaging task", task))
 }
@@ -48,7 +48,7 @@ pub(super) async fn list(
 ) -> Result<Json<TaskList>, Refused> {
     let bad = |why: String| Refused::field(StatusCode::BAD_REQUEST, "ids", why);
     let Some(text) = query.ids else {
-        let tasks = ctx.state.read(|tables| tables.runs.active().map(|run| view(tables, &ctx.live, run)).collect());
+        let tasks = ctx.state.read(|tables| tables.runs().active().map(|run| view(tables, &ctx.live, run)).collect());
         return Ok(Json(TaskList { tasks }));
     };
     let parse = |id: &str| id.trim().parse::<TaskId>().map_err(|_| bad(format!("{id:?} is no id")));
@@ -58,7 +58,7 @@ pub(super) async fn list(
     }
     let tasks = ctx
         .state
-        .read(|tables| ids.iter().filter_map(|id| Some(view(tables, &ctx.live, tables.runs.get(*id)?))).collect());
+        .read(|tables| ids.iter().filter_map(|id| Some(view(tables, &ctx.live, tables.runs().get(id)?))).collect());
     Ok(Json(TaskList { tasks }))
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn image(
     ctx.state
         .read(|tables| {
             tables.of::<Image>().get(image.get())?;
-            let content = tables.contents.get(image).map(|content| ImageContent {
+            let content = tables.contents().get(&image).map(|content| ImageContent {
                 manifest: content.manifest,
                 logical_bytes: content.logical_bytes,
                 used_bytes: content.used_bytes,

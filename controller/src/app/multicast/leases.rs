@@ -8,8 +8,9 @@ use tracing::{debug, info};
 use super::{Rules, session_of};
 use crate::config::MulticastConfig;
 use crate::state::classes::MulticastSession;
-use crate::state::multicast::{SessionPlan, SessionPlans};
-use crate::state::{Draft, Refusal, State, Tables};
+use crate::state::multicast::{SessionPlan, Turn};
+use crate::state::shelf::Record as _;
+use crate::state::{Draft, Refusal, State, Tables, TaskRefusal};
 
 /// Ports that a session without a usable one is sent to.
 const DEFAULT_PORT: u16 = 49_152;
@@ -30,23 +31,23 @@ pub fn lease(
     let tables = draft.tables();
     let Some(session) = session_of(tables, task).filter(|_| config.enabled) else { return Ok(()) };
     let plans = tables.session_plans();
-    let mut plan = plans.get(session.id).map_or_else(|| SessionPlan::new(session.id), |plan| SessionPlan::clone(plan));
+    let mut plan = plans.get(&session.id).map_or_else(|| SessionPlan::new(session.id), |plan| SessionPlan::clone(plan));
     draft.require(plan.unchanged());
     if plan.leases.contains_key(&node) {
         return Ok(());
     }
     let rules = Rules::new(tables, config);
     if plan.leases.is_empty() && begun(tables) >= rules.max_sessions() {
-        return Err(Refusal::Task("as many multicast sessions as allowed are under way"));
+        return Err(TaskRefusal::TooManySessions.into());
     }
     let start = session.id.wrapping_mul(16).wrapping_add(node.get());
-    let group = rules.range(ipv6).pick(&plans.used(), start).ok_or(Refusal::Task("no multicast group is free"))?;
+    let group = rules.range(ipv6).pick(&plans.used(), start).ok_or(TaskRefusal::NoMulticastGroup)?;
     let port = rules.port_override().or(u16::try_from(session.port).ok().filter(|port| *port != 0));
     plan.leases.insert(node, SocketAddr::new(group, port.unwrap_or(DEFAULT_PORT)));
     info!(session = session.id, %node, %group, "leased a multicast group");
-    draft.require(plans.my_turn());
-    draft.operate(SessionPlans::take_turn(session.id));
-    draft.operate(plan.put_op());
+    draft.require(tables.multicast_turn().unchanged());
+    draft.operate(Turn::take_op(session.id));
+    draft.store(&plan);
     draft.unchanged(session);
     Ok(())
 }
@@ -58,9 +59,8 @@ pub(crate) fn begun(tables: &Tables) -> usize {
 
 /// Gives back what a session has.
 pub(crate) fn free(draft: &mut Draft<'_>, session: u32) {
-    if let Some(plan) = draft.tables().session_plans().get(session) {
-        draft.require(plan.unchanged());
-        draft.operate(SessionPlan::delete_op(session));
+    if let Some(plan) = draft.tables().session_plans().get(&session) {
+        draft.discard(&**plan);
     }
 }
 
@@ -75,7 +75,7 @@ pub async fn sweep(state: &State) -> Result<(), Refusal> {
     });
     for part in left.chunks(BATCH) {
         state
-            .write(|draft| {
+            .write::<_, Refusal>(|draft| {
                 let tables = draft.tables();
                 part.iter().filter(|session| !is_active(tables, **session)).for_each(|session| free(draft, *session));
                 Ok(())

@@ -20,7 +20,7 @@ pub(crate) fn order(
     session: &Row<MulticastSession>,
     node: StorageNodeId,
 ) -> Option<MulticastOrder> {
-    let plan = tables.session_plans().get(session.id).filter(|_| config.enabled)?;
+    let plan = tables.session_plans().get(&session.id).filter(|_| config.enabled)?;
     let group = plan.leases.get(&node)?;
     let rules = Rules::new(tables, config);
     let row = tables.of::<StorageNode>().get(node.get());
@@ -87,7 +87,7 @@ fn first_there(tables: &Tables, runs: &[&Arc<Run>]) -> Option<Timestamp> {
 /// not waited for; one that is complete was there.
 fn expected(tables: &Tables, session: u32, node: StorageNodeId) -> Vec<&Arc<Run>> {
     let group = tables.of::<StorageNode>().get(node.get()).and_then(|row| StorageGroupId::new(row.storagegroup));
-    let runs = tasks_of(tables, session).filter_map(|task| tables.runs().get(task));
+    let runs = tasks_of(tables, session).filter_map(|task| tables.runs().get(&task));
     let counts = |run: &&Arc<Run>| match run.life.state() {
         TaskState::Finished { outcome, .. } => *outcome == Outcome::Complete && Some(run.storage_group) == group,
         state => state.node().map_or(Some(run.storage_group) == group, |own| own == node),
@@ -103,7 +103,7 @@ pub(crate) fn present(tables: &Tables, config: &MulticastConfig) -> Vec<(Storage
             continue;
         };
         for node in plan.leases.keys() {
-            let mut served = tasks_of(tables, session.id).filter_map(|task| tables.runs().get(task));
+            let mut served = tasks_of(tables, session.id).filter_map(|task| tables.runs().get(&task));
             let Some(run) = served.find(|run| run.node() == Some(*node) && !run.is_finished()) else { continue };
             orders.extend(order(tables, config, session, *node).map(|order| (*node, run.task, order)));
         }

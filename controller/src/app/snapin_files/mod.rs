@@ -15,8 +15,9 @@ use tracing::{info, warn};
 pub use self::replicate::run;
 use crate::agents::files::{FileError, Parts};
 use crate::ctx::Ctx;
+use crate::state::classes::Snapin;
 use crate::state::classes::StorageNode;
-use crate::state::classes::snapin::{self, Snapin};
+use crate::state::rules::snapin;
 use crate::state::snapin_file::SnapinFile;
 use crate::state::{Refusal, Tables};
 use crate::uploads::{SpoolError, Spooled};
@@ -130,7 +131,7 @@ async fn record(
     ctx.state
         .write(|draft| {
             let row = draft.tables().of::<Snapin>().get(id).ok_or(Refusal::NotFound { class: "snapin", id })?;
-            draft.operate(file.put_op());
+            draft.store(&file);
             draft.update(row, &Snapin { file: name.to_owned(), hash: file.sha512.clone(), size, ..Snapin::clone(row) })
         })
         .await?;
@@ -146,7 +147,7 @@ async fn record(
 pub async fn download(ctx: &Ctx, id: u32) -> Result<(Arc<SnapinFile>, String, Parts), DownloadError> {
     let (record, name) = ctx.state.read(|tables| {
         let row = tables.of::<Snapin>().get(id).ok_or(DownloadError::NoSuchSnapin(id))?;
-        let record = tables.snapin_files().get(id).cloned().ok_or(DownloadError::NoFile(id))?;
+        let record = tables.snapin_files().get(&id).cloned().ok_or(DownloadError::NoFile(id))?;
         Ok::<_, DownloadError>((record, row.file.clone()))
     })?;
     let parts = open(ctx, &record).await?;

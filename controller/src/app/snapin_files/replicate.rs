@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{nodes_of, open};
 use crate::ctx::Ctx;
+use crate::state::Refusal;
 use crate::state::Tables;
 use crate::state::classes::Snapin;
 use crate::state::snapin_file::SnapinFile;
@@ -103,8 +104,8 @@ impl Replication {
 
     /// Changes who holds a file, unless the snapin has another file by now.
     async fn change_nodes(&self, record: &SnapinFile, change: impl Fn(&mut Vec<StorageNodeId>)) {
-        let written = self.ctx.state.write(|draft| {
-            let Some(current) = draft.tables().snapin_files().get(record.snapin) else { return Ok(()) };
+        let written = self.ctx.state.write::<_, Refusal>(|draft| {
+            let Some(current) = draft.tables().snapin_files().get(&record.snapin) else { return Ok(()) };
             if current.file != record.file {
                 return Ok(());
             }
@@ -113,8 +114,7 @@ impl Replication {
             next.nodes.sort_unstable();
             next.nodes.dedup();
             if next.nodes != current.nodes {
-                draft.require(current.unchanged());
-                draft.operate(next.put_op());
+                draft.replace(&next);
             }
             Ok(())
         });

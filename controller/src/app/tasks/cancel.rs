@@ -5,8 +5,9 @@ use std::sync::Arc;
 use foghorn_types::Timestamp;
 
 use super::snapins::Pending;
-use crate::state::classes::task::{end_run, state};
+use crate::state::classes::task::state;
 use crate::state::classes::{Group, GroupAssociation, Host, SnapinJob, SnapinTask, Task};
+use crate::state::rules::task::end_run;
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
 /// Tasks per transaction: an etcd transaction takes 128 operations and each task needs three, with its run and its snapin job.

@@ -7,7 +7,7 @@ use crate::app::{sessions, wake};
 use crate::state::classes::task::state;
 use crate::state::classes::{Group, GroupAssociation, Host, Task};
 use crate::state::value::Flag;
-use crate::state::{Draft, Refusal, Row, State, Tables};
+use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
 /// Hosts per transaction: an etcd transaction takes 128 compares, and each host needs four with its snapin job, two for its
 /// place in a multicast session, and three more for a task and a job that make room. Snapin tasks are on top of that, as far
@@ -46,7 +46,7 @@ pub struct Created {
 pub async fn create_for_group(state: &State, group: u32, request: &Request, order: &Order) -> Result<Created, Refusal> {
     let hosts = state.read(|tables| free_hosts(tables, group, request))?;
     state
-        .write(|draft| {
+        .write::<_, Refusal>(|draft| {
             wake_group(draft, group, request, order);
             Ok(())
         })
@@ -90,7 +90,7 @@ async fn create_each(
     let (mut created, mut sessions) = (Vec::new(), Sessions::new());
     for part in hosts.chunks(HOSTS_AT_ONCE) {
         let mut pending = Pending::default();
-        let step = state.write_in_steps(|draft| {
+        let step = state.write_in_steps::<_, Refusal>(|draft| {
             let (mut ids, mut sessions) = (Vec::new(), sessions.clone());
             if !draft.continues() {
                 pending = Pending::default();
@@ -154,7 +154,7 @@ pub(crate) fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Resu
         .filter_map(|member| tables.hosts().get(member.host))
         .collect();
     if members.is_empty() {
-        return Err(Refusal::Task("No hosts to task"));
+        return Err(TaskRefusal::NoHosts.into());
     }
     // Nothing to do: many hosts cannot be captured into one image, and waking leaves no task.
     if matches!(purpose, Purpose::Capture | Purpose::Wake) {
@@ -166,7 +166,7 @@ pub(crate) fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Resu
         free.retain(|host| imaging(tables, host, purpose).map_err(|why| refusal = Some(why)).is_ok());
         match (free.is_empty(), refusal) {
             (true, Some(why)) => return Err(why),
-            (true, None) => return Err(Refusal::Task("No hosts available to task")),
+            (true, None) => return Err(TaskRefusal::NoFreeHosts.into()),
             _ => {}
         }
     }

@@ -9,7 +9,7 @@ use crate::state::classes::task::state;
 use crate::state::classes::{Host, StorageNode, Task};
 use crate::state::scene::Glance;
 use crate::state::value::Flag;
-use crate::state::{Draft, Refusal, Row, State};
+use crate::state::{Draft, Refusal, Row, State, TaskRefusal};
 
 /// Creates a task for a host, with the snapins that come along, and returns its id; none for a wake-up, which leaves no task.
 ///
@@ -55,7 +55,7 @@ pub(crate) fn create_in(
     let purpose = Purpose::of(request.kind);
     let imaging = if purpose.is_imaging() { Some(imaging_unless_busy(draft, host, purpose)?) } else { None };
     if active_imaging(tables, host.id).is_some() {
-        return Err(Refusal::Task("Host is already a member of an active task"));
+        return Err(TaskRefusal::HostBusy.into());
     }
     if purpose == Purpose::Wake {
         // The number is used up on a FOG server too.
@@ -109,10 +109,8 @@ pub(crate) fn create_in(
 /// A busy host is told so even when its image has nothing to deploy.
 fn imaging_unless_busy(draft: &Draft<'_>, host: &Row<Host>, purpose: Purpose) -> Result<Imaging, Refusal> {
     match imaging(draft.tables(), host, purpose) {
-        Err(Refusal::Task(why))
-            if why.starts_with("Image has no content") && active_imaging(draft.tables(), host.id).is_some() =>
-        {
-            Err(Refusal::Task("Host is already a member of an active task"))
+        Err(Refusal::Task(TaskRefusal::NoContent)) if active_imaging(draft.tables(), host.id).is_some() => {
+            Err(TaskRefusal::HostBusy.into())
         }
         result => result,
     }

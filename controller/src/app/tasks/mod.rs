@@ -24,10 +24,11 @@ pub(crate) use snapins::Pending;
 pub use snapins::Wanted;
 
 use super::idempotent::Ticket;
-use crate::state::classes::{Host, Image, StorageNode, Task, TaskType, image};
+use crate::state::classes::{Host, Image, StorageNode, Task, TaskType};
+use crate::state::rules::image;
 use crate::state::run::{Run, RunKind};
 use crate::state::scene::Glance;
-use crate::state::{Draft, Refusal, Row, Tables};
+use crate::state::{Draft, Refusal, Row, Tables, TaskRefusal};
 
 /// Who wants a task, and in what circumstances.
 #[derive(Clone, Debug)]
@@ -92,13 +93,13 @@ struct Imaging {
 
 /// Checks that the host's image can be deployed or captured.
 fn imaging(tables: &Tables, host: &Row<Host>, purpose: Purpose) -> Result<Imaging, Refusal> {
-    let row = tables.images().get(host.image).ok_or(Refusal::Task("Image is not valid"))?;
-    let image = row.key().ok_or(Refusal::Task("Image is not valid"))?;
+    let row = tables.images().get(host.image).ok_or(TaskRefusal::NoImage)?;
+    let image = row.key().ok_or(TaskRefusal::NoImage)?;
     if !row.is_enabled.is_yes() {
-        return Err(Refusal::Task("Image is not enabled"));
+        return Err(TaskRefusal::ImageDisabled.into());
     }
     let group = image::storage_group(tables, row.id).and_then(|group| StorageGroupId::new(group.id));
-    let group = group.ok_or(Refusal::Task("Image is in no storage group"))?;
+    let group = group.ok_or(TaskRefusal::NoStorageGroup)?;
     if purpose == Purpose::Capture {
         return Ok(Imaging { image, group, kind: RunKind::Capture });
     }
@@ -107,11 +108,8 @@ fn imaging(tables: &Tables, host: &Row<Host>, purpose: Purpose) -> Result<Imagin
 }
 
 fn manifest(tables: &Tables, image: ImageId) -> Result<ManifestId, Refusal> {
-    tables
-        .contents()
-        .get(image)
-        .map(|content| content.manifest)
-        .ok_or(Refusal::Task("Image has no content: capture it first"))
+    let content = tables.contents().get(&image).ok_or(TaskRefusal::NoContent)?;
+    Ok(content.manifest)
 }
 
 /// The active imaging task of a host.
@@ -135,8 +133,7 @@ fn insert(
         let traceparent = order.traceparent.clone();
         let run = Run::queued(task_id, imaging.kind, host_id, imaging.image, imaging.group, traceparent, order.now);
         let run = run.due_in(order.deadline);
-        draft.require(run.unchanged());
-        draft.operate(run.put_op());
+        draft.replace(&run);
         // The image may not go while this happens; its deletion looks at runs.
         draft.require_present::<Image>(imaging.image.get());
     }

@@ -12,7 +12,7 @@ pub(super) fn of(tables: &Tables, host: &Row<Host>, image: ImageId) -> Option<St
     let places = tables.dynamic().table("locationassociation")?.by("hostID", &host.id.to_string());
     let place = tables.dynamic().get("location", places.first()?.reference("locationID"))?;
     let group = StorageGroupId::new(place.reference("storagegroupID"))?;
-    let content = tables.contents().get(image)?;
+    let content = tables.contents().get(&image)?;
     let at_hand = |node: &foghorn_types::StorageNodeId| {
         tables.of::<StorageNode>().get(node.get()).is_some_and(|row| row.serves() && row.group() == Some(group))
     };

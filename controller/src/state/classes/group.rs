@@ -1,15 +1,8 @@
 //! Groups: sets of hosts.
 
-use super::GroupAssociation;
-use super::membership::{self, Member};
-use crate::state::Refusal;
-use crate::state::class::{Body, Row, Unique, Write};
-use crate::state::class::{Class, Computed, Shape};
-use crate::state::draft::Draft;
+use crate::state::class::{Class, Computed, Shape, Unique};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
-use crate::state::value::{FogTime, ids};
+use crate::state::value::FogTime;
 
 /// A set of hosts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -67,56 +60,5 @@ impl Class for Group {
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique::name(&self.name)]
-    }
-
-    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        let id = row.map_or(0, |row| row.id);
-        let members = scene.tables.of::<GroupAssociation>().count_by(GroupAssociation::BY_GROUP, id.into());
-        out.integer("hostcount", i64::try_from(members).unwrap_or(i64::MAX));
-    }
-
-    fn on_write(
-        _draft: &mut Draft<'_>,
-        _object: &mut Self,
-        write: Write<'_, Self>,
-        body: &Body,
-    ) -> Result<(), Refusal> {
-        if matches!(write, Write::Create) && body.contains_key("printers") {
-            return Err(Refusal::Invalid { field: "printers", why: "a new group cannot be given printers".to_owned() });
-        }
-        Ok(())
-    }
-
-    fn spread(draft: &mut Draft<'_>, id: u32, _is_new: bool, body: &Body) -> Result<(), Refusal> {
-        let named = body.get("hosts").map(ids);
-        if let Some(hosts) = &named {
-            membership::replace(draft, Member::HostsOfGroup(id), hosts)?;
-        }
-        let tables = draft.tables();
-        let table = tables.of::<GroupAssociation>();
-        let members =
-            named.unwrap_or_else(|| table.by(GroupAssociation::BY_GROUP, id.into()).map(|row| row.host).collect());
-        let hosts = || members.iter().filter_map(|host| tables.hosts().get(*host));
-        if let Some(snapins) = body.get("snapins").map(ids) {
-            for host in hosts() {
-                membership::replace(draft, Member::SnapinsOfHost(host.id), &snapins)?;
-            }
-        }
-        if let Some(printers) = body.get("printers").map(ids) {
-            hosts().try_for_each(|host| membership::replace(draft, Member::PrintersOfHost(host.id), &printers))?;
-        }
-        if let Some(modules) = body.get("modules").map(ids) {
-            hosts().try_for_each(|host| membership::replace(draft, Member::ModulesOfHost(host.id), &modules))?;
-        }
-        match body.get("imageID").and_then(|image| ids(image).first().copied()) {
-            Some(image) => membership::give_image(draft, hosts(), image),
-            None => Ok(()),
-        }
-    }
-
-    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        let members = draft.tables().of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, row.id.into());
-        draft.delete_each(members);
-        Ok(())
     }
 }

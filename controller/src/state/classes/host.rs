@@ -1,27 +1,10 @@
 //! Hosts: the machines that are imaged.
 
-use foghorn_types::{HostId, MacAddress};
+use foghorn_types::HostId;
 
-use super::{
-    GreenFog, GroupAssociation, HostAutoLogout, HostScreenSetting, Image, ImagingLog, Inventory, MacAddressAssociation,
-    ModuleAssociation, PowerManagement, PrinterAssociation, ScheduledTask, SnapinAssociation, SnapinJob, SnapinTask,
-    Task, UserTracking, host_parts,
-    membership::{self, Member},
-};
-use crate::state::Refusal;
-use crate::state::class::{Body, Row, Unique, Write};
-use crate::state::class::{Class, Computed, Shape};
-use crate::state::draft::Draft;
+use crate::state::class::{Class, Computed, Shape, Unique};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::needle::Needle;
-use crate::state::scene::Scene;
-use crate::state::value::{Flag, FogTime, ids};
-
-/// A run as stored, generously.
-const RUN_BYTES: usize = 4096;
-/// A schedule's mark as stored, generously.
-const MARK_BYTES: usize = 1024;
+use crate::state::value::{Flag, FogTime, leading_number};
 
 /// A machine that is imaged.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -66,15 +49,6 @@ impl Host {
     #[must_use]
     pub fn key(&self) -> Option<HostId> {
         HostId::new(self.id)
-    }
-
-    /// Its addresses, the primary one first.
-    #[must_use]
-    pub fn addresses(&self, tables: &crate::state::Tables) -> Vec<MacAddress> {
-        let mut rows: Vec<_> =
-            tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, self.id.into()).collect();
-        rows.sort_by_key(|row| !row.primary.is_yes());
-        rows.iter().filter_map(|row| row.address()).collect()
     }
 }
 
@@ -131,7 +105,7 @@ impl Class for Host {
             .about("Token by which the client on it proves itself."),
         Field::time("sec_time", |c: &Self| &c.sec_time, |c| &mut c.sec_time).about("When that token ends."),
         Field::text("pingstatus", 20, |c: &Self| &c.pingstatus, |c| &mut c.pingstatus)
-            .displayed(host_parts::ping_icon)
+            .displayed(ping_icon)
             .about("Markup of an icon for the last ping; nothing pings hosts."),
         Field::long_text("biosexit", |c: &Self| &c.biosexit, |c| &mut c.biosexit)
             .about("How a BIOS machine leaves the boot menu."),
@@ -193,99 +167,17 @@ impl Class for Host {
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.image.into())
     }
+}
 
-    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        let tables = scene.tables;
-        let id = row.map_or(0, |row| row.id);
-        let image = row.and_then(|row| tables.of::<Image>().get(row.image)).map(AsRef::as_ref);
-        let addresses = || tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id.into());
-        let primary = addresses().find(|mac| mac.primary.is_yes());
-        out.text("primac", primary.map_or("", |mac| &mac.mac));
-        out.text("imagename", image.map_or("", |image| &image.name));
-        out.plain(
-            "hostscreen",
-            tables.of::<HostScreenSetting>().by(HostScreenSetting::BY_HOST, id.into()).next().map(AsRef::as_ref),
-            scene,
-        );
-        out.plain(
-            "hostalo",
-            tables.of::<HostAutoLogout>().by(HostAutoLogout::BY_HOST, id.into()).next().map(AsRef::as_ref),
-            scene,
-        );
-        out.full(
-            "inventory",
-            tables.of::<Inventory>().by(Inventory::BY_HOST, id.into()).next().map(AsRef::as_ref),
-            scene,
-        );
-        out.plain("image", image, scene);
-        out.texts("macs", addresses().map(|mac| &mac.mac));
-    }
-
-    fn found_through(scene: &Scene<'_>, needle: &Needle) -> Option<Vec<u32>> {
-        Some(host_parts::found_through(scene, needle))
-    }
-
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, body: &Body) -> Result<(), Refusal> {
-        host_parts::check_name(&object.name)?;
-        match write {
-            Write::Create => host_parts::give_addresses(draft, object.id, body)?,
-            Write::Edit(_) => host_parts::change_addresses(draft, object.id, body)?,
-        }
-        Ok(())
-    }
-
-    fn spread(draft: &mut Draft<'_>, id: u32, _is_new: bool, body: &Body) -> Result<(), Refusal> {
-        if let Some(groups) = body.get("groups").map(ids) {
-            membership::replace(draft, Member::GroupsOfHost(id), &groups)?;
-        }
-        // `modules` changes nothing, as on a FOG server; groups and the associations themselves are the ways.
-        if let Some(printers) = body.get("printers").map(ids) {
-            membership::replace(draft, Member::PrintersOfHost(id), &printers)?;
-        }
-        if let Some(snapins) = body.get("snapins").map(ids) {
-            membership::replace(draft, Member::SnapinsOfHost(id), &snapins)?;
-        }
-        Ok(())
-    }
-
-    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        // Whether a task needs it is known only as long as no task is created.
-        draft.require_no_new::<Task>();
-        let tables = draft.tables();
-        let id = row.id.into();
-        for task in tables.tasks().by(Task::BY_HOST, id) {
-            if draft.has_room(4, RUN_BYTES) {
-                Task::on_delete(draft, task)?;
-                draft.delete(task);
-            }
-        }
-        draft.delete_each(tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id));
-        draft.delete_each(tables.of::<GroupAssociation>().by(GroupAssociation::BY_HOST, id));
-        draft.delete_each(tables.of::<Inventory>().by(Inventory::BY_HOST, id));
-        draft.delete_each(tables.of::<HostScreenSetting>().by(HostScreenSetting::BY_HOST, id));
-        draft.delete_each(tables.of::<HostAutoLogout>().by(HostAutoLogout::BY_HOST, id));
-        for task in tables.of::<ScheduledTask>().by(ScheduledTask::BY_HOST, id) {
-            if draft.has_room(3, MARK_BYTES) {
-                ScheduledTask::on_delete(draft, task)?;
-                draft.delete(task);
-            }
-        }
-        for rule in tables.of::<PowerManagement>().by(PowerManagement::BY_HOST, id) {
-            if draft.has_room(3, MARK_BYTES) {
-                PowerManagement::on_delete(draft, rule)?;
-                draft.delete(rule);
-            }
-        }
-        draft.delete_each(tables.of::<ImagingLog>().by(ImagingLog::BY_HOST, id));
-        draft.delete_each(tables.of::<SnapinAssociation>().by(SnapinAssociation::BY_HOST, id));
-        for job in tables.of::<SnapinJob>().by(SnapinJob::BY_HOST, id) {
-            draft.delete_each(tables.of::<SnapinTask>().by(SnapinTask::BY_JOB, job.id.into()));
-        }
-        draft.delete_each(tables.of::<SnapinJob>().by(SnapinJob::BY_HOST, id));
-        draft.delete_each(tables.of::<PrinterAssociation>().by(PrinterAssociation::BY_HOST, id));
-        draft.delete_each(tables.of::<ModuleAssociation>().by(ModuleAssociation::BY_HOST, id));
-        draft.delete_each(tables.of::<UserTracking>().by(UserTracking::BY_HOST, id));
-        draft.delete_each(tables.of::<GreenFog>().by(GreenFog::BY_HOST, id));
-        Ok(())
-    }
+/// The element of a page that FOG's clients find in `pingstatus`: it stands for the number of a socket error, 0 (also for
+/// "never tried") being an open port of Windows and 111 a refused connection, as Linux gives it.
+pub(crate) fn ping_icon(stored: &str) -> String {
+    let code = i32::try_from(leading_number(stored)).unwrap_or_default();
+    let (icon, symbol, colour, title) = match code {
+        0 => ("windows", "windows", "green", "Windows".to_owned()),
+        111 => ("linux", "linux", "green", "Linux".to_owned()),
+        code => ("down", "exclamation-circle", "red", std::io::Error::from_raw_os_error(code).to_string()),
+    };
+    let place = "data-toggle=\"tooltip\" data-placement=\"right\"";
+    format!("<i class=\"icon-ping-{icon} fa fa-{symbol} {colour}\" {place} title=\"{title}\"></i>")
 }

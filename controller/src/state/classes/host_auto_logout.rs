@@ -1,7 +1,6 @@
 //! Minutes of idling after which a host logs its user out.
 
-use crate::state::class::Class;
-use crate::state::class::{Clash, Unique};
+use crate::state::class::{Clash, Class, Unique};
 use crate::state::field::Field;
 
 /// Minutes of idling after which a host logs its user out.

@@ -1,7 +1,6 @@
 //! Screen resolution of a host.
 
-use crate::state::class::Class;
-use crate::state::class::{Clash, Unique};
+use crate::state::class::{Clash, Class, Unique};
 use crate::state::field::Field;
 
 /// Screen resolution of a host.

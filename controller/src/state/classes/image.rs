@@ -1,21 +1,10 @@
 //! Images: a name and settings; what they contain is in [`crate::state::content`].
 
-use foghorn_lifecycle::TaskState as RunState;
 use foghorn_types::ImageId;
 
-use super::membership::{self, Member};
-use super::task::{end_run, state};
-use super::{Host, ImageAssociation, ImagePartitionType, ImageType, Os, StorageGroup, Task};
-use crate::state::Refusal;
-use crate::state::class::{Body, Row, Unique};
-use crate::state::class::{Class, Computed, Shape};
-use crate::state::content::ImageContent;
-use crate::state::draft::Draft;
+use crate::state::class::{Class, Computed, Shape, Unique};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::needle::Needle;
-use crate::state::scene::Scene;
-use crate::state::value::{Flag, FogTime, ids};
+use crate::state::value::{Flag, FogTime};
 
 /// A name and settings.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -49,14 +38,6 @@ impl Image {
     pub fn key(&self) -> Option<ImageId> {
         ImageId::new(self.id)
     }
-}
-
-/// The storage group that a new task of the image uses: the primary one, or the first it was put in.
-#[must_use]
-pub fn storage_group(tables: &crate::state::Tables, image: u32) -> Option<&Row<StorageGroup>> {
-    let associations = || tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, image.into());
-    let chosen = associations().find(|row| row.primary.is_yes()).or_else(|| associations().next())?;
-    tables.of::<StorageGroup>().get(chosen.storagegroup).map(AsRef::as_ref)
 }
 
 impl Class for Image {
@@ -143,79 +124,4 @@ impl Class for Image {
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique::name(&self.name)]
     }
-
-    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        let tables = scene.tables;
-        let os = row.and_then(|row| tables.of::<Os>().get(row.os)).map(AsRef::as_ref);
-        let partitions =
-            row.and_then(|row| tables.of::<ImagePartitionType>().get(row.image_partition_type)).map(AsRef::as_ref);
-        let kind = row.and_then(|row| tables.of::<ImageType>().get(row.image_type)).map(AsRef::as_ref);
-        out.full("os", os, scene);
-        out.full("imagepartitiontype", partitions, scene);
-        out.full("imagetype", kind, scene);
-        out.text("imagetypename", kind.map_or("", |row| &row.name));
-        out.text("imageparttypename", partitions.map_or("", |row| &row.name));
-        out.text("osname", os.map_or("", |row| &row.name));
-        out.text("storagegroupname", row.and_then(|row| storage_group(tables, row.id)).map_or("", |group| &group.name));
-    }
-
-    fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &Needle) -> bool {
-        scene.tables.hosts().by(Host::BY_IMAGE, row.id.into()).any(|host| needle.hits(&host.name))
-    }
-
-    fn spread(draft: &mut Draft<'_>, id: u32, is_new: bool, body: &Body) -> Result<(), Refusal> {
-        let tables = draft.tables();
-        let named = body.get("storagegroups").map(ids);
-        if is_new {
-            // As on a FOG server: a new image always joins the first group too, which is its primary one only when no group
-            // was named.
-            let primary = named.is_none().into();
-            let first = tables.of::<StorageGroup>().iter().next().map(|group| group.id);
-            let mut groups: Vec<u32> = first.into_iter().collect();
-            groups.extend(named.into_iter().flatten().filter(|group| Some(*group) != first));
-            membership::replace(draft, Member::GroupsOfImage(id, primary), &groups)?;
-        } else if let Some(groups) = named {
-            membership::replace(draft, Member::GroupsOfImage(id, Flag::No), &groups)?;
-        }
-        let hosts = body.get("hosts").map(ids).unwrap_or_default();
-        membership::give_image(draft, hosts.into_iter().filter_map(|host| tables.hosts().get(host)), id)
-    }
-
-    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        if row.protected != 0 {
-            return Err(Refusal::Protected { class: Self::NAME, id: row.id });
-        }
-        // Whether a task needs it is known only as long as no task is created.
-        draft.require_no_new::<Task>();
-        let tables = draft.tables();
-        stop_tasks(draft, row)?;
-        membership::give_image(draft, tables.hosts().by(Host::BY_IMAGE, row.id.into()), 0)?;
-        draft.delete_each(tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, row.id.into()));
-        // With the row itself: until then the image can still be deployed.
-        if let Some(image) = row.key().filter(|_| draft.postponed() == 0) {
-            draft.operate(ImageContent::delete_op(image));
-        }
-        Ok(())
-    }
-}
-
-/// A stored run, generously.
-const RUN_BYTES: usize = 4096;
-
-/// Cancels the tasks that wait to work with the image. One that has begun keeps it: its host's disk would be left half written.
-fn stop_tasks(draft: &mut Draft<'_>, image: &Row<Image>) -> Result<(), Refusal> {
-    let tables = draft.tables();
-    let runs: Vec<_> = tables.runs().active().filter(|run| Some(run.image) == image.key()).collect();
-    let begun = |state: &RunState| matches!(state, RunState::CheckedIn { .. } | RunState::Running { .. });
-    if let Some(run) = runs.iter().find(|run| begun(run.life.state())) {
-        return Err(Refusal::InUse { class: Image::NAME, id: image.id, task: run.task.get() });
-    }
-    for run in runs {
-        let Some(task) = tables.tasks().get(run.task.get()) else { continue };
-        if draft.has_room(2, RUN_BYTES) {
-            end_run(draft, task, "the image was deleted");
-            draft.update(task, &Task { state: state::CANCELLED, ..Task::clone(task) })?;
-        }
-    }
-    Ok(())
 }

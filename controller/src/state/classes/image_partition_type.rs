@@ -1,7 +1,6 @@
 //! Which partitions of a disk an image is about.
 
-use crate::state::class::Class;
-use crate::state::class::Unique;
+use crate::state::class::{Class, Unique};
 use crate::state::field::Field;
 
 /// Which partitions of a disk an image is about.

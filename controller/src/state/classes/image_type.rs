@@ -1,7 +1,6 @@
 //! Ways in which the disks of an image are laid out.
 
-use crate::state::class::Class;
-use crate::state::class::{Clash, Unique};
+use crate::state::class::{Clash, Class, Unique};
 use crate::state::field::Field;
 
 /// Ways in which the disks of an image are laid out.

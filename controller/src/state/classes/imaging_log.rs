@@ -1,11 +1,7 @@
 //! When which host was imaged with what.
 
-use super::Host;
-use crate::state::class::Row;
 use crate::state::class::{Class, Computed, Shape};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
 use crate::state::value::FogTime;
 
 /// One imaging of one host.
@@ -58,9 +54,5 @@ impl Class for ImagingLog {
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.host.into())
-    }
-
-    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        out.full::<Host>("host", row.and_then(|row| scene.tables.of().get(row.host)).map(AsRef::as_ref), scene);
     }
 }

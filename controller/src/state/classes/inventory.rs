@@ -1,10 +1,7 @@
 //! Hardware of a host, as it reported it.
 
-use crate::state::class::{Clash, Row, Unique};
-use crate::state::class::{Class, Computed, Shape};
+use crate::state::class::{Clash, Class, Computed, Shape, Unique};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
 use crate::state::value::FogTime;
 
 /// Hardware of a host, as it reported it.
@@ -48,19 +45,6 @@ pub struct Inventory {
 impl Inventory {
     /// Index by host, which has one row at most.
     pub const BY_HOST: usize = 0;
-}
-
-/// Size of the memory for people, from a line such as `MemTotal: 16303424 kB`.
-fn memory(line: &str) -> String {
-    let kib: f64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0.0);
-    let mut size = kib * 1024.0;
-    let mut unit = 0;
-    const UNITS: [&str; 6] = ["i", "Ki", "Mi", "Gi", "Ti", "Pi"];
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    format!("{size:.2} {}B", UNITS[unit])
 }
 
 impl Class for Inventory {
@@ -135,9 +119,5 @@ impl Class for Inventory {
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.host.into())
-    }
-
-    fn extras(row: Option<&Row<Self>>, _scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        out.text("memory", &memory(row.map_or("", |row| &row.mem)));
     }
 }

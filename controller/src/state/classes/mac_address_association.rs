@@ -2,10 +2,7 @@
 
 use foghorn_types::MacAddress;
 
-use crate::state::Refusal;
-use crate::state::class::Class;
-use crate::state::class::{Body, Clash, Unique, Write};
-use crate::state::draft::Draft;
+use crate::state::class::{Clash, Class, Unique};
 use crate::state::field::Field;
 use crate::state::value::Flag;
 
@@ -84,22 +81,5 @@ impl Class for MacAddressAssociation {
     /// The digits: in a search the separators count for nothing.
     fn search_key(&self) -> Option<String> {
         Some(self.mac.chars().filter(char::is_ascii_hexdigit).map(|digit| digit.to_ascii_uppercase()).collect())
-    }
-
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
-        let mac: MacAddress = object
-            .mac
-            .parse()
-            .map_err(|error: foghorn_types::ParseMacError| Refusal::Invalid { field: "mac", why: error.to_string() })?;
-        let table = draft.tables().of::<Self>();
-        let owner = table.by(Self::BY_MAC, mac_key(mac)).find(|row| row.host != object.host);
-        match (owner, write) {
-            (None, _) => Ok(()),
-            // The row itself may be given to another host on purpose, by editing it.
-            (Some(row), Write::Edit(old)) if row.id == old.id => Ok(()),
-            (Some(row), _) => {
-                Err(Refusal::Taken { class: "host", field: "mac", value: mac.to_string(), owner: row.host })
-            }
-        }
     }
 }

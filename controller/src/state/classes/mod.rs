@@ -1,18 +1,17 @@
-//! The classes. Each file declares one: its struct, its fields, its rules. A new class is a file and a line in `CLASSES`.
+//! The classes: what each of them is. Each file declares one: its struct and its fields. A new class is a file here, a line in
+//! `every_class!`, and its rules in [`super::rules`], or a line there that says that it has none.
 
+pub mod associations;
 pub mod client_updater;
 pub mod dir_cleaner;
 pub mod green_fog;
 pub mod group;
-pub mod group_association;
 pub mod history;
 pub mod hook_event;
 pub mod host;
 pub mod host_auto_logout;
-mod host_parts;
 pub mod host_screen_setting;
 pub mod image;
-pub mod image_association;
 pub mod image_partition_type;
 pub mod image_type;
 pub mod imaging_log;
@@ -20,11 +19,8 @@ pub mod inventory;
 pub mod ipxe;
 pub mod key_sequence;
 pub mod mac_address_association;
-mod membership;
 pub mod module;
-pub mod module_association;
 pub mod multicast_session;
-pub mod multicast_session_association;
 pub mod node_failure;
 pub mod notify_event;
 pub mod os;
@@ -32,13 +28,10 @@ pub mod oui;
 pub mod plugin;
 pub mod power_management;
 pub mod printer;
-pub mod printer_association;
 pub mod pxe_menu_options;
 pub mod scheduled_task;
 pub mod service;
 pub mod snapin;
-pub mod snapin_association;
-pub mod snapin_group_association;
 pub mod snapin_job;
 pub mod snapin_task;
 pub mod storage_group;
@@ -52,18 +45,20 @@ pub mod user_cleanup;
 pub mod user_tracking;
 pub mod virus;
 
+pub use associations::{
+    Association, GroupAssociation, ImageAssociation, ModuleAssociation, MulticastSessionAssociation,
+    PrinterAssociation, SnapinAssociation, SnapinGroupAssociation,
+};
 pub use client_updater::ClientUpdater;
 pub use dir_cleaner::DirCleaner;
 pub use green_fog::GreenFog;
 pub use group::Group;
-pub use group_association::GroupAssociation;
 pub use history::History;
 pub use hook_event::HookEvent;
 pub use host::Host;
 pub use host_auto_logout::HostAutoLogout;
 pub use host_screen_setting::HostScreenSetting;
 pub use image::Image;
-pub use image_association::ImageAssociation;
 pub use image_partition_type::ImagePartitionType;
 pub use image_type::ImageType;
 pub use imaging_log::ImagingLog;
@@ -72,9 +67,7 @@ pub use ipxe::Ipxe;
 pub use key_sequence::KeySequence;
 pub use mac_address_association::{MacAddressAssociation, mac_key};
 pub use module::Module;
-pub use module_association::ModuleAssociation;
 pub use multicast_session::MulticastSession;
-pub use multicast_session_association::MulticastSessionAssociation;
 pub use node_failure::NodeFailure;
 pub use notify_event::NotifyEvent;
 pub use os::Os;
@@ -82,13 +75,10 @@ pub use oui::Oui;
 pub use plugin::Plugin;
 pub use power_management::PowerManagement;
 pub use printer::Printer;
-pub use printer_association::PrinterAssociation;
 pub use pxe_menu_options::PxeMenuOptions;
 pub use scheduled_task::ScheduledTask;
 pub use service::Service;
 pub use snapin::Snapin;
-pub use snapin_association::SnapinAssociation;
-pub use snapin_group_association::SnapinGroupAssociation;
 pub use snapin_job::SnapinJob;
 pub use snapin_task::SnapinTask;
 pub use storage_group::StorageGroup;
@@ -118,9 +108,6 @@ pub(crate) trait AnyClass: Send + Sync {
     fn new_table(&self) -> Box<dyn AnyTable>;
     #[cfg(test)]
     fn schema(&self) -> super::schema::ClassSchema;
-    /// An object that is not there, as answers show it.
-    #[cfg(test)]
-    fn missing(&self, scene: &super::scene::Scene<'_>) -> serde_json::Value;
 }
 
 struct Declared<C>(PhantomData<fn() -> C>);
@@ -154,68 +141,76 @@ impl<C: Class> AnyClass for Declared<C> {
     fn schema(&self) -> super::schema::ClassSchema {
         super::schema::ClassSchema::of::<C>()
     }
-
-    #[cfg(test)]
-    fn missing(&self, scene: &super::scene::Scene<'_>) -> serde_json::Value {
-        let mut out = Vec::new();
-        super::json::render::<C>(None, scene, &mut out);
-        serde_json::from_slice(&out).expect("a rendering is JSON")
-    }
 }
 
 const fn declared<C: Class>() -> Declared<C> {
     Declared(PhantomData)
 }
 
-/// Every class there is.
-pub(crate) static CLASSES: &[&dyn AnyClass] = &[
-    &declared::<Host>(),
-    &declared::<Task>(),
-    &declared::<Image>(),
-    &declared::<Group>(),
-    &declared::<GroupAssociation>(),
-    &declared::<HostAutoLogout>(),
-    &declared::<HostScreenSetting>(),
-    &declared::<ImageAssociation>(),
-    &declared::<ImagePartitionType>(),
-    &declared::<ImageType>(),
-    &declared::<ImagingLog>(),
-    &declared::<Inventory>(),
-    &declared::<MacAddressAssociation>(),
-    &declared::<MulticastSession>(),
-    &declared::<MulticastSessionAssociation>(),
-    &declared::<NodeFailure>(),
-    &declared::<Os>(),
-    &declared::<Snapin>(),
-    &declared::<SnapinAssociation>(),
-    &declared::<SnapinGroupAssociation>(),
-    &declared::<SnapinJob>(),
-    &declared::<SnapinTask>(),
-    &declared::<PowerManagement>(),
-    &declared::<ScheduledTask>(),
-    &declared::<Plugin>(),
-    &declared::<StorageGroup>(),
-    &declared::<StorageNode>(),
-    &declared::<TaskState>(),
-    &declared::<TaskType>(),
-    &declared::<User>(),
-    &declared::<ClientUpdater>(),
-    &declared::<DirCleaner>(),
-    &declared::<GreenFog>(),
-    &declared::<History>(),
-    &declared::<HookEvent>(),
-    &declared::<Ipxe>(),
-    &declared::<KeySequence>(),
-    &declared::<Module>(),
-    &declared::<ModuleAssociation>(),
-    &declared::<NotifyEvent>(),
-    &declared::<Oui>(),
-    &declared::<Printer>(),
-    &declared::<PrinterAssociation>(),
-    &declared::<PxeMenuOptions>(),
-    &declared::<Service>(),
-    &declared::<TaskLog>(),
-    &declared::<UserCleanup>(),
-    &declared::<UserTracking>(),
-    &declared::<Virus>(),
-];
+/// Calls a macro with every class there is.
+macro_rules! every_class {
+    ($then:ident) => {
+        $then! {
+            Host,
+            Task,
+            Image,
+            Group,
+            GroupAssociation,
+            HostAutoLogout,
+            HostScreenSetting,
+            ImageAssociation,
+            ImagePartitionType,
+            ImageType,
+            ImagingLog,
+            Inventory,
+            MacAddressAssociation,
+            MulticastSession,
+            MulticastSessionAssociation,
+            NodeFailure,
+            Os,
+            Snapin,
+            SnapinAssociation,
+            SnapinGroupAssociation,
+            SnapinJob,
+            SnapinTask,
+            PowerManagement,
+            ScheduledTask,
+            Plugin,
+            StorageGroup,
+            StorageNode,
+            TaskState,
+            TaskType,
+            User,
+            ClientUpdater,
+            DirCleaner,
+            GreenFog,
+            History,
+            HookEvent,
+            Ipxe,
+            KeySequence,
+            Module,
+            ModuleAssociation,
+            NotifyEvent,
+            Oui,
+            Printer,
+            PrinterAssociation,
+            PxeMenuOptions,
+            Service,
+            TaskLog,
+            UserCleanup,
+            UserTracking,
+            Virus,
+        }
+    };
+}
+#[cfg(test)]
+pub(crate) use every_class;
+
+macro_rules! list {
+    ($($class:ident,)*) => {
+        /// Every class there is.
+        pub(crate) static CLASSES: &[&dyn AnyClass] = &[$(&declared::<$class>(),)*];
+    };
+}
+
+every_class!(list);

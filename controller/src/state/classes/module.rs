@@ -1,9 +1,6 @@
 //! Parts of the client on installed machines that can be switched per host.
 
-use super::ModuleAssociation;
-use crate::state::Refusal;
-use crate::state::class::{Clash, Class, Row, Unique};
-use crate::state::draft::Draft;
+use crate::state::class::{Clash, Class, Unique};
 use crate::state::field::Field;
 use crate::state::value::fold;
 
@@ -49,11 +46,5 @@ impl Class for Module {
             Unique::name(&self.name),
             Unique { field: "shortName", value: fold(&self.short_name), clash: Clash::Merge },
         ]
-    }
-
-    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        let hosts = draft.tables().of::<ModuleAssociation>().by(ModuleAssociation::BY_MODULE, row.id.into());
-        draft.delete_each(hosts);
-        Ok(())
     }
 }

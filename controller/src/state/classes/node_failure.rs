@@ -1,10 +1,7 @@
 //! Storage nodes that failed while a host was served.
 
-use crate::state::class::{Clash, Row, Unique};
-use crate::state::class::{Class, Computed, Shape};
+use crate::state::class::{Clash, Class, Computed, Shape, Unique};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
 use crate::state::value::FogTime;
 
 /// Storage nodes that failed while a host was served.
@@ -54,11 +51,5 @@ impl Class for NodeFailure {
     fn uniques(&self) -> Vec<Unique> {
         let value = format!("{}/{}/{}", self.storagenode, self.host, self.task);
         vec![Unique { field: "storagenodeID", value, clash: Clash::Merge }]
-    }
-
-    fn extras(_row: Option<&Row<Self>>, _scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        for relation in Self::RELATIONS {
-            out.nothing(relation);
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! Operating systems that an image may hold.
 
-use crate::state::class::Class;
-use crate::state::class::Unique;
+use crate::state::class::{Class, Unique};
 use crate::state::field::Field;
 
 /// Operating systems that an image may hold.

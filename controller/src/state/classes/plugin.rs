@@ -5,10 +5,8 @@ use std::fmt::Write as _;
 
 use md5::{Digest as _, Md5};
 
-use crate::state::class::{Class, Computed, Row, Shape, Unique};
+use crate::state::class::{Class, Computed, Shape, Unique};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
 
 /// Whether a plugin is switched on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -85,14 +83,5 @@ impl Class for Plugin {
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique::name(&self.name)]
-    }
-
-    fn extras(row: Option<&Row<Self>>, _scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        let name = row.map_or("", |row| row.name.as_str());
-        out.null("location");
-        out.null("description");
-        out.null("icon");
-        out.texts("runinclude", [name, &format!("../lib/plugins/{}/html/run.php", name.to_lowercase())]);
-        out.text("hash", &Self::hash(name));
     }
 }

@@ -1,13 +1,8 @@
 //! When hosts are woken, shut down or restarted.
 
-use foghorn_types::Timestamp;
-
-use crate::state::Refusal;
-use crate::state::class::{Body, Clash, Class, Row, Unique, Write};
-use crate::state::cron::{Fields, Rule};
-use crate::state::draft::Draft;
+use crate::state::class::{Clash, Class, Unique};
+use crate::state::cron::Fields;
 use crate::state::field::Field;
-use crate::state::schedule::{Mark, Owner};
 use crate::state::value::Flag;
 
 /// One rule for one host.
@@ -99,25 +94,5 @@ impl Class for PowerManagement {
             Self::BY_HOST => Some(self.host.into()),
             _ => self.wakes().then_some(0),
         }
-    }
-
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
-        if !object.on_demand.is_yes() {
-            Rule::parse(object.calendar())
-                .map_err(|bad| Refusal::Invalid { field: bad.field, why: bad.to_string() })?;
-        }
-        if let Write::Edit(row) = write
-            && row.calendar() == object.calendar()
-            && row.on_demand.is_yes() == object.on_demand.is_yes()
-        {
-            return Ok(());
-        }
-        draft.operate(Mark::new(Owner::Power(object.id), Timestamp::now()).put_op());
-        Ok(())
-    }
-
-    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        draft.operate(Owner::Power(row.id).delete_op());
-        Ok(())
     }
 }

@@ -1,12 +1,7 @@
 //! Printers that the client sets up on hosts.
 
-use super::PrinterAssociation;
-use super::membership::{self, Member};
-use crate::state::Refusal;
-use crate::state::class::{Body, Class, Row, Unique, Write};
-use crate::state::draft::Draft;
+use crate::state::class::{Class, Unique};
 use crate::state::field::Field;
-use crate::state::value::ids;
 
 /// A printer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,9 +21,6 @@ pub struct Printer {
     pub config_file: String,
     pub ip: String,
 }
-
-/// How a printer may be reached; FOG denies that one of another kind exists.
-const KINDS: &[&str] = &["local", "network", "iprint", "cups"];
 
 const UNUSED: &str = "Kept for clients that use it; Foghorn gives it no meaning.";
 
@@ -73,31 +65,5 @@ impl Class for Printer {
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique::name(&self.name)]
-    }
-
-    fn on_write(
-        _draft: &mut Draft<'_>,
-        object: &mut Self,
-        _write: Write<'_, Self>,
-        _body: &Body,
-    ) -> Result<(), Refusal> {
-        if KINDS.iter().any(|kind| object.config.trim().eq_ignore_ascii_case(kind)) {
-            return Ok(());
-        }
-        let why = format!("a printer is Local, Network, iPrint or Cups, found {:?}", object.config);
-        Err(Refusal::Unusable { field: "config", why })
-    }
-
-    fn spread(draft: &mut Draft<'_>, id: u32, _is_new: bool, body: &Body) -> Result<(), Refusal> {
-        match body.get("hosts").map(ids) {
-            Some(hosts) => membership::replace(draft, Member::HostsOfPrinter(id), &hosts),
-            None => Ok(()),
-        }
-    }
-
-    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        let hosts = draft.tables().of::<PrinterAssociation>().by(PrinterAssociation::BY_PRINTER, row.id.into());
-        draft.delete_each(hosts);
-        Ok(())
     }
 }

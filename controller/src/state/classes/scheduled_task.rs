@@ -2,15 +2,9 @@
 
 use foghorn_types::Timestamp;
 
-use super::{Group, Host, TaskType};
-use crate::state::class::{Body, Class, Computed, Current, Row, Shape, Unique, Write};
-use crate::state::cron::{Fields, Rule};
-use crate::state::draft::Draft;
+use crate::state::class::{Class, Computed, Current, Shape, Unique};
+use crate::state::cron::Fields;
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
-use crate::state::schedule::{Mark, Owner};
-use crate::state::{Refusal, Tables, zone};
 
 /// A task that is created later.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -90,17 +84,8 @@ impl ScheduledTask {
         ])
     }
 
-    /// When it comes next, whether or not it is switched on.
-    #[must_use]
-    pub fn next(&self, tables: &Tables, now: Timestamp) -> Option<Timestamp> {
-        if !self.by_calendar() {
-            return self.moment();
-        }
-        Rule::parse(self.calendar()).ok()?.after(now, &zone::of(tables))
-    }
-
     /// Whether another time is meant than before.
-    fn is_timed_like(&self, other: &Self) -> bool {
+    pub(crate) fn is_timed_like(&self, other: &Self) -> bool {
         self.kind == other.kind
             && self.calendar() == other.calendar()
             && self.schedule_time == other.schedule_time
@@ -112,6 +97,9 @@ impl ScheduledTask {
 fn is_yes(switch: &str) -> bool {
     switch == "1"
 }
+
+/// The year 9999 begins a little later; calendars end with it.
+const MOST_SECONDS: i64 = 253_370_764_800;
 
 impl Class for ScheduledTask {
     const NAME: &'static str = "scheduledtask";
@@ -195,93 +183,4 @@ impl Class for ScheduledTask {
             _ => None,
         }
     }
-
-    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        match row.map(|row| row.target()) {
-            Some(Target::Group(id)) => group(id, scene, out),
-            Some(Target::Host(id)) => host(id, scene, out),
-            None => out.full::<Host>("host", None, scene),
-        }
-        let kind = row.and_then(|row| scene.tables.of::<TaskType>().get(row.task_type));
-        out.plain("tasktype", kind.map(AsRef::as_ref), scene);
-        out.text("runtime", &row.map(|row| runtime(row, scene.tables)).unwrap_or_default());
-    }
-
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
-        let now = Timestamp::now();
-        // What is switched on now is not due for yesterday; a moment that has just passed is.
-        let mut through = Timestamp::from_millis(0);
-        match object.kind.as_str() {
-            Self::ONCE => {}
-            Self::BY_CALENDAR => {
-                through = now;
-                Rule::parse(object.calendar())
-                    .map_err(|bad| Refusal::Invalid { field: bad.field, why: bad.to_string() })?;
-            }
-            other => {
-                let why = format!("{other:?} is neither S (once) nor C (by the calendar)");
-                return Err(Refusal::Invalid { field: "type", why });
-            }
-        }
-        if let Write::Edit(row) = write
-            && row.is_timed_like(object)
-        {
-            return Ok(());
-        }
-        draft.operate(Mark::new(Owner::Task(object.id), through).put_op());
-        Ok(())
-    }
-
-    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        draft.operate(Owner::Task(row.id).delete_op());
-        Ok(())
-    }
-}
-
-/// The year 9999 begins a little later; calendars end with it.
-const MOST_SECONDS: i64 = 253_370_764_800;
-
-fn runtime(row: &ScheduledTask, tables: &Tables) -> String {
-    let next = if row.by_calendar() {
-        row.next(tables, Timestamp::now())
-    } else {
-        Some(Timestamp::from_millis(row.schedule_time * 1000))
-    };
-    let next = next.and_then(|next| jiff::Timestamp::from_millisecond(next.as_millis()).ok());
-    next.map(|next| next.to_zoned(zone::of(tables)).strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default()
-}
-
-/// A group that does not exist is shown with its id and nothing else, as there.
-fn group(id: u32, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-    match scene.tables.of::<Group>().get(id) {
-        Some(row) => out.full::<Group>("group", Some(row), scene),
-        None => out.object("group", |group| {
-            group.text("id", &id.to_string());
-            group.integer("hostcount", 0);
-        }),
-    }
-}
-
-/// A host that does not exist is shown with its id and with what is worked out from nothing, as there.
-fn host(id: u32, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-    if let Some(row) = scene.tables.hosts().get(id) {
-        return out.full::<Host>("host", Some(row), scene);
-    }
-    out.object("host", |host| {
-        host.text("id", &id.to_string());
-        host.text("primac", "");
-        for name in ["imagename", "ADPass", "productKey"] {
-            host.null(name);
-        }
-        for name in ["hostscreen", "hostalo", "macs"] {
-            host.texts(name, [""; 0]);
-        }
-        host.object("inventory", |inventory| inventory.text("memory", "0.00 iB"));
-        host.object("image", |image| {
-            for name in ["os", "imagepartitiontype", "imagetype"] {
-                image.nothing(name);
-            }
-        });
-        host.text("pingstatus", &super::host_parts::ping_icon(""));
-    });
 }

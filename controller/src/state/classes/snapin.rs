@@ -1,15 +1,8 @@
 //! Snapins: programs that hosts run after imaging or on request.
 
-use super::membership::{self, Member};
-use super::{SnapinAssociation, SnapinGroupAssociation, SnapinTask, StorageGroup};
-use crate::state::class::{Body, Class, Computed, Row, Shape, Unique};
-use crate::state::draft::Draft;
+use crate::state::class::{Class, Computed, Shape, Unique};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
-use crate::state::snapin_file::SnapinFile;
-use crate::state::value::{Flag, FogTime, ids};
-use crate::state::{Refusal, Tables};
+use crate::state::value::{Flag, FogTime};
 
 /// A file and how hosts run it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,15 +27,6 @@ pub struct Snapin {
     pub hash: String,
     pub size: i64,
     pub anon3: String,
-}
-
-/// The storage groups whose nodes hold the snapin's file, the primary one first, the others as they were added.
-#[must_use]
-pub fn storage_groups(tables: &Tables, snapin: u32) -> Vec<u32> {
-    let table = tables.of::<SnapinGroupAssociation>();
-    let mut rows: Vec<_> = table.by(SnapinGroupAssociation::BY_SNAPIN, snapin.into()).collect();
-    rows.sort_by_key(|row| !row.primary.is_yes());
-    rows.into_iter().map(|row| row.storagegroup).filter(|id| tables.of::<StorageGroup>().get(*id).is_some()).collect()
 }
 
 impl Class for Snapin {
@@ -117,43 +101,5 @@ impl Class for Snapin {
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique::name(&self.name)]
-    }
-
-    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        let group = row.and_then(|row| storage_groups(scene.tables, row.id).first().copied());
-        let group = group.and_then(|id| scene.tables.of::<StorageGroup>().get(id));
-        out.text("storagegroupname", group.map_or("", |group| &group.name));
-    }
-
-    fn spread(draft: &mut Draft<'_>, id: u32, is_new: bool, body: &Body) -> Result<(), Refusal> {
-        let named = body.get("storagegroups").map(ids);
-        if is_new {
-            // As on a FOG server: a new snapin always joins the first group too, which is its primary one only when no
-            // group was named.
-            let primary = named.is_none().into();
-            let first = draft.tables().of::<StorageGroup>().iter().next().map(|group| group.id);
-            let groups: Vec<u32> = first.into_iter().chain(named.into_iter().flatten()).collect();
-            membership::add(draft, Member::GroupsOfSnapin(id, primary), &groups)?;
-        } else if let Some(groups) = named {
-            // An edit adds groups; one is taken away by deleting its `snapingroupassociation`.
-            membership::add(draft, Member::GroupsOfSnapin(id, Flag::No), &groups)?;
-        }
-        match body.get("hosts").map(ids) {
-            Some(hosts) => membership::replace(draft, Member::HostsOfSnapin(id), &hosts),
-            None => Ok(()),
-        }
-    }
-
-    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        let tables = draft.tables();
-        let id = row.id.into();
-        draft.delete_each(tables.of::<SnapinAssociation>().by(SnapinAssociation::BY_SNAPIN, id));
-        draft.delete_each(tables.of::<SnapinGroupAssociation>().by(SnapinGroupAssociation::BY_SNAPIN, id));
-        draft.delete_each(tables.of::<SnapinTask>().by(SnapinTask::BY_SNAPIN, id));
-        // With the row itself; nodes forget the file some time later.
-        if draft.postponed() == 0 {
-            draft.operate(SnapinFile::delete_op(row.id));
-        }
-        Ok(())
     }
 }

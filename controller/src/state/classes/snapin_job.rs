@@ -1,13 +1,8 @@
 //! Snapin jobs: what one host has to run, as one piece of work of one or more [`SnapinTask`]s.
 
 use super::task::state;
-use super::{Host, SnapinTask, TaskState};
-use crate::state::Refusal;
-use crate::state::class::{Class, Computed, Current, Row, Shape};
-use crate::state::draft::Draft;
+use crate::state::class::{Class, Computed, Current, Shape};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
 use crate::state::value::FogTime;
 
 /// What one host has to run.
@@ -68,16 +63,5 @@ impl Class for SnapinJob {
             Self::ACTIVE_BY_HOST => self.is_active().then_some(self.host.into()),
             _ => None,
         }
-    }
-
-    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        let tables = scene.tables;
-        out.full("host", row.and_then(|row| tables.of::<Host>().get(row.host)).map(AsRef::as_ref), scene);
-        out.plain("state", row.and_then(|row| tables.of::<TaskState>().get(row.state)).map(AsRef::as_ref), scene);
-    }
-
-    fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        draft.delete_each(draft.tables().of::<SnapinTask>().by(SnapinTask::BY_JOB, row.id.into()));
-        Ok(())
     }
 }

@@ -3,11 +3,8 @@
 use foghorn_types::Timestamp;
 
 use super::task::state;
-use super::{Snapin, SnapinJob, TaskState};
-use crate::state::class::{Clash, Class, Computed, Current, Row, Shape, Unique};
+use crate::state::class::{Clash, Class, Computed, Current, Shape, Unique};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
 use crate::state::value::FogTime;
 
 /// One snapin that one host has to run.
@@ -89,18 +86,5 @@ impl Class for SnapinTask {
             Self::BY_SNAPIN => Some(self.snapin.into()),
             _ => None,
         }
-    }
-
-    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        let tables = scene.tables;
-        let state = row.and_then(|row| tables.of::<TaskState>().get(row.state)).map(AsRef::as_ref);
-        let job = row.and_then(|row| tables.of::<SnapinJob>().get(row.job)).map(AsRef::as_ref);
-        out.plain("snapin", row.and_then(|row| tables.of::<Snapin>().get(row.snapin)).map(AsRef::as_ref), scene);
-        out.plain("state", state, scene);
-        // As on a FOG server: the state inside the job is this task's, and only `stateID` is the job's.
-        out.embedded("snapinjob", job, scene, |out| {
-            out.full("host", job.and_then(|job| tables.hosts().get(job.host)).map(AsRef::as_ref), scene);
-            out.plain("state", state, scene);
-        });
     }
 }

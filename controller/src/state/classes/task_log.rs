@@ -2,7 +2,6 @@
 
 use crate::state::class::Class;
 use crate::state::field::Field;
-use crate::state::scene::Scene;
 use crate::state::value::{FogTime, leading_number};
 
 /// A change of a task's state.
@@ -49,10 +48,5 @@ impl Class for TaskLog {
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         u64::try_from(leading_number(&self.task)).ok().filter(|&task| task != 0)
-    }
-
-    fn overlay(&self, scene: &Scene<'_>) -> Option<Self> {
-        // As on a FOG server, which puts the caller's address into every row that it loads.
-        Some(Self { ip: scene.from.to_string(), ..self.clone() })
     }
 }

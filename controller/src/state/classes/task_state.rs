@@ -1,7 +1,6 @@
 //! States that a task goes through.
 
-use crate::state::class::Class;
-use crate::state::class::Unique;
+use crate::state::class::{Class, Unique};
 use crate::state::field::Field;
 
 /// States that a task goes through.

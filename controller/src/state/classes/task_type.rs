@@ -1,10 +1,7 @@
 //! Kinds of tasks.
 
-use crate::state::class::{Class, Computed, Shape};
-use crate::state::class::{Row, Unique};
+use crate::state::class::{Class, Computed, Shape, Unique};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
 use crate::state::value::Flag;
 
 /// Kinds of tasks.
@@ -61,9 +58,5 @@ impl Class for TaskType {
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique::name(&self.name)]
-    }
-
-    fn extras(row: Option<&Row<Self>>, _scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        out.boolean("isSnapinTasking", row.is_some_and(|row| matches!(row.id, 12 | 13)));
     }
 }

@@ -1,10 +1,8 @@
 //! Who logged in and out of which host, and when.
 
-use super::Host;
-use crate::state::class::{Class, Computed, Row, Shape};
+use super::host::Host;
+use crate::state::class::{Class, Computed, Shape};
 use crate::state::field::Field;
-use crate::state::json::JsonObject;
-use crate::state::scene::Scene;
 use crate::state::value::{FogDate, FogTime};
 
 /// A log-in, log-out or start that a host has reported.
@@ -58,9 +56,5 @@ impl Class for UserTracking {
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.host.into())
-    }
-
-    fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        out.full::<Host>("host", row.and_then(|row| scene.tables.of().get(row.host)).map(AsRef::as_ref), scene);
     }
 }

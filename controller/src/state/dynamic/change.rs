@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::record;
-use super::rows::DynamicRow;
+use super::row::DynamicRow;
 use super::spec::{ClassSpec, Declared, Kind, MemberSpec, WhenGone};
 use super::word::word;
 use crate::state::class::Body;
+use crate::state::draft::Draft;
 use crate::state::key;
+use crate::state::refusal::Refusal;
 use crate::state::value::{ids, scalar};
-use crate::state::{Draft, Refusal};
 use crate::store::{Compare, Op};
 
 /// Keys and values of a row that connects two objects, and its guards, generously.
@@ -86,7 +87,7 @@ fn insert(draft: &mut Draft<'_>, class: &ClassSpec, fields: BTreeMap<String, Str
     guard(draft, class, None, &row)?;
     let key = key::object(class.name, row.id);
     draft.require(Compare::Absent(key.clone()));
-    draft.operate(Op::Put { key, value: record::encode(&row), lease: None });
+    draft.operate(Op::Put { key, value: record::encode(&row) });
     draft.announce(class.name, row.id);
     Ok(row.id)
 }
@@ -110,7 +111,7 @@ fn update(
 fn put(draft: &mut Draft<'_>, class: &str, old: &DynamicRow, row: &DynamicRow) {
     let key = key::object(class, old.id);
     draft.require(Compare::ModifiedAt(key.clone(), old.modified));
-    draft.operate(Op::Put { key, value: record::encode(row), lease: None });
+    draft.operate(Op::Put { key, value: record::encode(row) });
 }
 
 /// What the row newly refers to has to exist when it is stored. Says whether there is any.

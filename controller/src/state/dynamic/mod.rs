@@ -5,10 +5,12 @@
 
 pub mod change;
 mod record;
+pub mod row;
 pub mod rows;
 pub mod spec;
 mod word;
 
-pub use rows::{DynamicRow, DynamicRows, DynamicTable};
+pub use row::DynamicRow;
+pub use rows::{DynamicRows, DynamicTable};
 pub use spec::{ClassSpec, Declared, FieldSpec, Kind, MemberSpec, WhenGone};
 pub use word::{TooManyWords, word};

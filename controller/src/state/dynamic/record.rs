@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::rows::DynamicRow;
+use super::row::DynamicRow;
 use super::spec::WhenGone;
 
 const VERSION: u32 = 1;

@@ -7,10 +7,10 @@ mod settings;
 
 use super::class::Class;
 use super::classes::{HookEvent, ImagePartitionType, ImageType, Os, StorageGroup, StorageNode, TaskState, TaskType};
-use super::draft::sequence_op;
+use super::draft::{Draft, sequence_op};
 use super::key;
+use super::refusal::Refusal;
 use super::value::Flag;
-use super::{Refusal, State};
 use crate::store::Compare;
 
 /// id, name, icon, kernel, kernel arguments, advanced, access, description
@@ -104,29 +104,34 @@ const HOOK_EVENTS: &[&str] = &[
     "QUEUED_STATE",
 ];
 
-/// Adds the default rows of every class that has never given out an id.
-pub(super) async fn ensure(state: &State) -> Result<(), Refusal> {
-    add(state, TASK_TYPES.iter().map(task_type).collect()).await?;
-    add(state, TASK_STATES.iter().map(task_state).collect()).await?;
+/// Adds the default rows of one class, as far as there is room.
+pub(super) type Step = Box<dyn Fn(&mut Draft<'_>) -> Result<(), Refusal> + Send + Sync>;
+
+/// Adds the default rows of every class that has never given out an id. Each step is a change of its own.
+pub(super) fn steps() -> Vec<Step> {
     let image_type =
         |&(id, name, kind): &(u32, &str, &str)| ImageType { id, name: name.to_owned(), kind: kind.to_owned() };
-    add(state, IMAGE_TYPES.iter().map(image_type).collect()).await?;
     let partitions =
         |&(id, name, kind): &(u32, &str, &str)| ImagePartitionType { id, name: name.to_owned(), kind: kind.to_owned() };
-    add(state, IMAGE_PARTITION_TYPES.iter().map(partitions).collect()).await?;
     let system =
         |&(id, name, about): &(u32, &str, &str)| Os { id, name: name.to_owned(), description: about.to_owned() };
-    add(state, SYSTEMS.iter().map(system).collect()).await?;
     let group = StorageGroup { id: 1, name: "default".to_owned(), description: "Made by the first start.".to_owned() };
-    add(state, vec![group]).await?;
-    add(state, vec![storage_node()]).await?;
-    add(state, client::modules()).await?;
-    add(state, client::kept_accounts()).await?;
-    add(state, boot::entries()).await?;
-    add(state, boot::keys()).await?;
     let event = |(id, name): (u32, &&str)| HookEvent { id, name: (*name).to_owned() };
-    add(state, (1..).zip(HOOK_EVENTS).map(event).collect()).await?;
-    add(state, settings::rows()).await
+    vec![
+        add(TASK_TYPES.iter().map(task_type).collect()),
+        add(TASK_STATES.iter().map(task_state).collect()),
+        add(IMAGE_TYPES.iter().map(image_type).collect()),
+        add(IMAGE_PARTITION_TYPES.iter().map(partitions).collect()),
+        add(SYSTEMS.iter().map(system).collect()),
+        add(vec![group]),
+        add(vec![storage_node()]),
+        add(client::modules()),
+        add(client::kept_accounts()),
+        add(boot::entries()),
+        add(boot::keys()),
+        add((1..).zip(HOOK_EVENTS).map(event).collect()),
+        add(settings::rows()),
+    ]
 }
 
 /// Keys and values of a row and its guard, generously.
@@ -134,26 +139,23 @@ const ROW_BYTES: usize = 2048;
 
 /// In as many transactions as it takes: an etcd transaction has up to 128 operations. The counter of ids comes with the last
 /// one and says that all are there; until then a start goes on where another one, here or elsewhere, was stopped.
-async fn add<C: Class>(state: &State, rows: Vec<C>) -> Result<(), Refusal> {
-    let last = rows.iter().map(Class::id).max().unwrap_or(0);
-    state
-        .write_in_steps(|draft| {
-            let tables = draft.tables();
-            if tables.sequence(C::NAME).is_some() {
-                return Ok(());
+fn add<C: Class>(rows: Vec<C>) -> Step {
+    Box::new(move |draft| {
+        let tables = draft.tables();
+        if tables.sequence(C::NAME).is_some() {
+            return Ok(());
+        }
+        draft.require(Compare::Absent(key::sequence(C::NAME)));
+        for row in rows.iter().filter(|row| tables.of::<C>().get(row.id()).is_none()) {
+            if draft.has_room(2, ROW_BYTES) {
+                draft.insert(row.clone())?;
             }
-            draft.require(Compare::Absent(key::sequence(C::NAME)));
-            for row in rows.iter().filter(|row| tables.of::<C>().get(row.id()).is_none()) {
-                if draft.has_room(2, ROW_BYTES) {
-                    draft.insert(row.clone())?;
-                }
-            }
-            if draft.postponed() == 0 {
-                draft.operate(sequence_op(C::NAME, last));
-            }
-            Ok(())
-        })
-        .await
+        }
+        if draft.postponed() == 0 {
+            draft.operate(sequence_op(C::NAME, rows.iter().map(Class::id).max().unwrap_or(0)));
+        }
+        Ok(())
+    })
 }
 
 fn task_type(&(id, name, icon, kernel, arguments, advanced, access, about): &TaskTypeRow) -> TaskType {

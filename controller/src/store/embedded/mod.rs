@@ -13,15 +13,14 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use redb::{Database, DatabaseError};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::check::{check_txn, lease_seconds};
-use super::{Entry, LeaseId, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
+use super::check::check_txn;
+use super::{Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
 use writer::{Command, Reply, Writer};
 
 /// Memory for pages of the file. The watch cache serves reads, so the engine needs little.
@@ -88,7 +87,7 @@ impl EmbeddedStore {
         let (announce, committed) = tokio::sync::watch::channel(start.revision);
         let shared = Arc::new(Shared { db, committed });
         let (commands, inbox) = mpsc::channel();
-        let writer = Writer::new(shared.clone(), announce, start.leases);
+        let writer = Writer::new(shared.clone(), announce);
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&inbox))
@@ -154,21 +153,6 @@ impl Store for EmbeddedStore {
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.ask("compact the history", move |reply| Command::Compact { revision, reply }))
-    }
-
-    fn grant_lease(&self, ttl: Duration) -> BoxFuture<'_, Result<LeaseId, StoreError>> {
-        Box::pin(async move {
-            let seconds = lease_seconds(ttl)?;
-            self.ask("grant a lease", |reply| Command::Grant { seconds, reply }).await
-        })
-    }
-
-    fn renew_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.ask("renew a lease", move |reply| Command::Renew { lease, reply }))
-    }
-
-    fn revoke_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.ask("revoke a lease", move |reply| Command::Revoke { lease, reply }))
     }
 }
 

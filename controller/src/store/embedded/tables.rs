@@ -3,31 +3,26 @@
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::store::{Change, Entry, LeaseId, Revision, Snapshot, WatchBatch};
+use crate::store::{Change, Entry, Revision, Snapshot, WatchBatch};
 
 /// Version of what this module writes.
 pub(super) const FORMAT: u64 = 1;
 
-/// created, modified, lease (0: none), value
+/// created, modified, 0 (earlier versions had leases), value
 pub(super) type Stored<'a> = (u64, u64, i64, &'a [u8]);
-/// key, created, lease (0: none), value (none: deleted)
+/// key, created, 0 (as above), value (none: deleted)
 pub(super) type Happened<'a> = (&'a str, u64, i64, Option<&'a [u8]>);
 
 /// Present entries by key.
 pub(super) const KEYS: TableDefinition<'_, &str, Stored<'static>> = TableDefinition::new("keys");
 /// Every change since the last compaction, by revision and place in it.
 pub(super) const HISTORY: TableDefinition<'_, (u64, u32), Happened<'static>> = TableDefinition::new("history");
-/// Time to live of each lease, in seconds.
-pub(super) const LEASES: TableDefinition<'_, i64, u64> = TableDefinition::new("leases");
-/// Which keys end with a lease.
-pub(super) const LEASE_KEYS: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("lease keys");
 /// The numbers named below.
 pub(super) const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 
 pub(super) const FORMAT_NUMBER: &str = "format";
 pub(super) const REVISION: &str = "revision";
 pub(super) const COMPACTED: &str = "compacted";
-pub(super) const LAST_LEASE: &str = "last lease";
 
 /// A watcher reads at most about this much at once.
 const PAGE_REVISIONS: usize = 1000;
@@ -37,8 +32,6 @@ const PAGE_BYTES: usize = 4 << 20;
 pub(super) struct Start {
     pub(super) format: u64,
     pub(super) revision: Revision,
-    /// Each lease with its time to live in seconds.
-    pub(super) leases: Vec<(LeaseId, u64)>,
 }
 
 /// Makes what is missing in a new file, and reads what the writer has to know.
@@ -51,13 +44,7 @@ pub(super) fn prepare(db: &Database) -> Result<Start, redb::Error> {
         numbers.insert(FORMAT_NUMBER, format)?;
         txn.open_table(KEYS)?;
         txn.open_table(HISTORY)?;
-        txn.open_table(LEASE_KEYS)?;
-        let leases = txn.open_table(LEASES)?;
-        let leases = leases
-            .iter()?
-            .map(|row| row.map(|(lease, seconds)| (LeaseId(lease.value()), seconds.value())))
-            .collect::<Result<_, _>>()?;
-        Start { format, revision: number(&numbers, REVISION)?, leases }
+        Start { format, revision: number(&numbers, REVISION)? }
     };
     txn.commit()?;
     Ok(start)
@@ -166,10 +153,10 @@ impl Reading {
         true
     }
 
-    fn add(&mut self, revision: Revision, (key, created, lease, value): Happened<'_>) {
+    fn add(&mut self, revision: Revision, (key, created, _, value): Happened<'_>) {
         self.bytes += key.len() + value.map_or(0, <[u8]>::len);
         let change = match value {
-            Some(value) => Change::Put(entry(key, (created, revision, lease, value))),
+            Some(value) => Change::Put(entry(key, (created, revision, 0, value))),
             None => Change::Delete { key: key.to_owned(), revision },
         };
         match self.batches.last_mut() {
@@ -179,7 +166,6 @@ impl Reading {
     }
 }
 
-fn entry(key: &str, (created, modified, lease, value): Stored<'_>) -> Entry {
-    let lease = (lease != 0).then_some(LeaseId(lease));
-    Entry { key: key.to_owned(), value: Bytes::copy_from_slice(value), created, modified, lease }
+fn entry(key: &str, (created, modified, _, value): Stored<'_>) -> Entry {
+    Entry { key: key.to_owned(), value: Bytes::copy_from_slice(value), created, modified }
 }

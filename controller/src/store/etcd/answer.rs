@@ -11,7 +11,6 @@ use crate::store::StoreError;
 pub(super) enum Refusal {
     Compacted,
     YetToCome,
-    NoLease,
     Invalid(String),
 }
 
@@ -22,7 +21,6 @@ pub(super) fn refusal(error: &etcd_client::Error) -> Option<Refusal> {
     match status.code() {
         Code::OutOfRange if text.contains("has been compacted") => Some(Refusal::Compacted),
         Code::OutOfRange if text.contains("is a future revision") => Some(Refusal::YetToCome),
-        Code::NotFound if text.contains("lease not found") => Some(Refusal::NoLease),
         Code::InvalidArgument => Some(Refusal::Invalid(text.to_owned())),
         _ => None,
     }

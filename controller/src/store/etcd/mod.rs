@@ -13,14 +13,12 @@ mod watch;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcd_client::{Client, CompareOp, GetOptions, KeyValue, PutOptions, SortOrder, SortTarget, TxnOp};
+use etcd_client::{Client, CompareOp, GetOptions, KeyValue, SortOrder, SortTarget, TxnOp};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use super::check::{check_txn, lease_seconds};
-use super::{
-    Compare, Entry, LeaseId, Op, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError,
-};
+use super::check::check_txn;
+use super::{Compare, Entry, Op, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
 use answer::{Refusal, in_time, refusal, unavailable};
 
 pub use connect::{ConnectEtcdError, EtcdClientIdentity, EtcdLogin, EtcdOptions, EtcdTls};
@@ -112,7 +110,6 @@ impl EtcdStore {
     async fn commit_txn(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
         const DOING: &str = "commit a transaction";
         check_txn(&txn)?;
-        let leases: Vec<LeaseId> = txn.ops.iter().filter_map(lease_of).collect();
         let compares: Vec<_> = txn.compares.into_iter().map(compare).collect();
         let ops: Vec<_> = txn.ops.into_iter().map(operation).collect();
         let request = etcd_client::Txn::new().when(compares).and_then(ops);
@@ -121,7 +118,6 @@ impl EtcdStore {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => {
                 return Err(match refusal(&error) {
-                    Some(Refusal::NoLease) => self.missing_lease(&leases).await,
                     Some(Refusal::Invalid(why)) => StoreError::Invalid { doing: DOING, why },
                     _ => unavailable(DOING, error),
                 });
@@ -133,23 +129,6 @@ impl EtcdStore {
         }
         let header = done.header().ok_or_else(|| unavailable(DOING, "an answer without a revision"))?;
         Ok(TxnOutcome::Committed(ours(header.revision())))
-    }
-
-    /// Which of the leases of a refused transaction is gone: etcd says only that one is.
-    async fn missing_lease(&self, leases: &[LeaseId]) -> StoreError {
-        const DOING: &str = "find the lease that is gone";
-        if let [only] = leases {
-            return StoreError::NoSuchLease(*only);
-        }
-        let mut client = self.client.lease_client();
-        for lease in leases {
-            match in_time(DOING, CALL, client.time_to_live(lease.0, None)).await {
-                Ok(left) if left.ttl() < 0 => return StoreError::NoSuchLease(*lease),
-                Ok(_) => {}
-                Err(error) => return error,
-            }
-        }
-        unavailable(DOING, "etcd refused a lease and knows all of them")
     }
 
     async fn compact_to(&self, revision: Revision) -> Result<(), StoreError> {
@@ -167,28 +146,6 @@ impl EtcdStore {
                 }
                 _ => Err(unavailable(DOING, error)),
             },
-            Err(late) => Err(unavailable(DOING, late)),
-        }
-    }
-
-    async fn renew(&self, lease: LeaseId) -> Result<(), StoreError> {
-        const DOING: &str = "renew a lease";
-        let mut leases = self.client.lease_client();
-        match tokio::time::timeout(CALL, leases.keep_alive(lease.0)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(etcd_client::Error::LeaseKeepAliveError(_))) => Err(StoreError::NoSuchLease(lease)),
-            Ok(Err(error)) => Err(unavailable(DOING, error)),
-            Err(late) => Err(unavailable(DOING, late)),
-        }
-    }
-
-    async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
-        const DOING: &str = "revoke a lease";
-        let mut leases = self.client.lease_client();
-        match tokio::time::timeout(CALL, leases.revoke(lease.0)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if refusal(&error) == Some(Refusal::NoLease) => Err(StoreError::NoSuchLease(lease)),
-            Ok(Err(error)) => Err(unavailable(DOING, error)),
             Err(late) => Err(unavailable(DOING, late)),
         }
     }
@@ -224,24 +181,6 @@ impl Store for EtcdStore {
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.compact_to(revision))
     }
-
-    /// etcd may give a lease longer than asked for: it has a least time that follows from its election timeout (2 s by default).
-    fn grant_lease(&self, ttl: Duration) -> BoxFuture<'_, Result<LeaseId, StoreError>> {
-        Box::pin(async move {
-            let seconds = lease_seconds(ttl)?;
-            let mut leases = self.client.lease_client();
-            let granted = in_time("grant a lease", CALL, leases.grant(seconds.into(), None)).await?;
-            Ok(LeaseId(granted.id()))
-        })
-    }
-
-    fn renew_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.renew(lease))
-    }
-
-    fn revoke_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.revoke(lease))
-    }
 }
 
 /// etcd's number for a revision of ours.
@@ -264,16 +203,9 @@ fn compare(compare: Compare) -> etcd_client::Compare {
     }
 }
 
-fn lease_of(op: &Op) -> Option<LeaseId> {
-    if let Op::Put { lease, .. } = op { *lease } else { None }
-}
-
 fn operation(op: Op) -> TxnOp {
     match op {
-        Op::Put { key, value, lease } => {
-            let options = lease.map(|lease| PutOptions::new().with_lease(lease.0));
-            TxnOp::put(key, value, options)
-        }
+        Op::Put { key, value } => TxnOp::put(key, value, None),
         Op::Delete { key } => TxnOp::delete(key, None),
     }
 }
@@ -281,12 +213,10 @@ fn operation(op: Op) -> TxnOp {
 /// An entry, or nothing for a key that is no text: no key of ours, whoever put it there.
 fn entry(found: etcd_client::KeyValue) -> Option<Entry> {
     let (created, modified) = (ours(found.create_revision()), ours(found.mod_revision()));
-    let lease = (found.lease() != 0).then_some(LeaseId(found.lease()));
     let (key, value) = found.into_key_value();
-    Some(Entry { key: String::from_utf8(key).ok()?, value: Bytes::from(value), created, modified, lease })
+    Some(Entry { key: String::from_utf8(key).ok()?, value: Bytes::from(value), created, modified })
 }
 
-/// The smallest key with `prefix`; etcd has no empty keys and takes a zero byte for "from the first".
 /// How many entries make a page of [`PAGE_BYTES`] if they are as long as the last ones.
 fn next_limit(last: &[KeyValue]) -> i64 {
     let bytes: usize = last.iter().map(|one| one.key().len() + one.value().len()).sum();
@@ -294,6 +224,7 @@ fn next_limit(last: &[KeyValue]) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).clamp(FIRST_PAGE, LONGEST_PAGE)
 }
 
+/// The smallest key with `prefix`; etcd has no empty keys and takes a zero byte for "from the first".
 fn range_start(prefix: &str) -> Vec<u8> {
     if prefix.is_empty() { vec![0] } else { prefix.as_bytes().to_vec() }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use foghorn_controller::state::State;
 use foghorn_controller::state::classes::TaskState;
+use foghorn_controller::state::{Refusal, State};
 use foghorn_controller::store::embedded::EmbeddedStore;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -117,7 +117,7 @@ async fn ids_have_no_gaps_and_are_never_used_again_after_a_restart() {
         // The highest one goes, and its id with it.
         let row = state.read(|tables| tables.of::<TaskState>().get(last).cloned()).unwrap();
         state
-            .write(|draft| {
+            .write::<_, Refusal>(|draft| {
                 draft.delete(&row);
                 Ok(())
             })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
+use foghorn_controller::state::Refusal;
 use foghorn_controller::state::settings::{ApiSettings, hash_token};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -124,8 +125,8 @@ async fn listening_ends_with_the_right_to_listen() {
     listener.expect("ready").await;
     let api = server.state.read(|tables| tables.api().cloned()).unwrap();
     let replaced = ApiSettings { token_hash: hash_token("another"), ..api };
-    let replace = server.state.write(|draft| {
-        draft.operate(replaced.put_op());
+    let replace = server.state.write::<_, Refusal>(|draft| {
+        draft.store(&replaced);
         Ok(())
     });
     replace.await.unwrap();
@@ -156,7 +157,7 @@ async fn five_hundred_listeners_hear_the_same_and_one_who_does_not_listen_is_cut
     follower.expect("ready").await;
     // More than a listener may be behind.
     for number in 0..1100_u32 {
-        let write = server.state.write(|draft| {
+        let write = server.state.write::<_, Refusal>(|draft| {
             let row = draft.tables().of::<foghorn_controller::state::classes::Group>().get(1).unwrap().clone();
             let mut group = foghorn_controller::state::classes::Group::clone(&row);
             group.description = number.to_string();

@@ -170,7 +170,7 @@ async fn a_deploy_needs_content_and_stores_its_run_with_the_task() {
     ];
     let made = server.send("POST", &path, &headers, br#"{"taskType":"1","taskName":"night"}"#.to_vec()).await;
     assert_eq!((made.status.as_u16(), made.text.as_str()), (200, "\"\""));
-    let run = server.state.read(|tables| tables.runs().get(TaskId::new(1).unwrap()).cloned()).unwrap();
+    let run = server.state.read(|tables| tables.runs().get(&TaskId::new(1).unwrap()).cloned()).unwrap();
     assert!(matches!(run.kind, RunKind::Deploy { .. }));
     assert_eq!(run.traceparent.as_deref(), Some(traceparent));
     let busy = server.call("POST", &path, json!({"taskTypeID": 2})).await;
@@ -196,7 +196,7 @@ async fn an_image_in_use_stays_and_a_cancel_ends_row_and_run() {
     assert_eq!(server.call("DELETE", "/fog/task/cancel", json!({"hostID": one})).await.status, 200);
     assert_eq!(count(&server, "/fog/task/active").await, 1);
     let finished =
-        |task| server.state.read(|tables| tables.runs().get(TaskId::new(task).unwrap()).unwrap().is_finished());
+        |task| server.state.read(|tables| tables.runs().get(&TaskId::new(task).unwrap()).unwrap().is_finished());
     assert!(finished(1) && !finished(2));
     assert_eq!(server.call("DELETE", &format!("/fog/host/{two}"), Value::Null).await.status, 200);
     assert!(finished(2), "the run of a deleted host goes on");

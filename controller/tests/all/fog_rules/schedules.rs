@@ -27,7 +27,7 @@ async fn group(server: &Server, count: u32, image: u32) -> (u32, Vec<u32>) {
 }
 
 fn outcome(server: &Server, schedule: u32) -> String {
-    server.state.read(|tables| tables.marks().get(Owner::Task(schedule)).map(|mark| mark.outcome.clone())).unwrap()
+    server.state.read(|tables| tables.marks().get(&Owner::Task(schedule)).map(|mark| mark.outcome.clone())).unwrap()
 }
 
 fn wakes(server: &Server) -> Vec<Vec<u32>> {

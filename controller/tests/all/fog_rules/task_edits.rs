@@ -1,5 +1,6 @@
 //! What clients may change about a task that the controller is driving.
 
+use foghorn_controller::state::Refusal;
 use foghorn_lifecycle::TaskEvent;
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ async fn what_a_run_decides_cannot_be_edited() {
         assert_eq!(edited.json()[field], before[field], "{field}");
     }
     assert_eq!(count(&server, "/fog/task/active").await, 1, "the host is still busy");
-    let run = server.state.read(|tables| tables.runs().get(TaskId::new(1).unwrap()).cloned()).unwrap();
+    let run = server.state.read(|tables| tables.runs().get(&TaskId::new(1).unwrap()).cloned()).unwrap();
     assert!(!run.is_finished());
     let again = server.call("POST", &format!("/fog/host/{host}/task"), json!({"taskTypeID": 2})).await;
     assert_eq!(again.text, r#"{"error":"Host is already a member of an active task"}"#);
@@ -44,7 +45,7 @@ async fn a_task_that_waits_can_be_ended_by_an_edit() {
     for (state, finished) in [(2, false), (3, false), (4, true)] {
         let edited = server.call("PUT", "/fog/task/1/edit", json!({"stateID": state})).await;
         assert_eq!(edited.json()["stateID"], state.to_string());
-        let run = server.state.read(|tables| tables.runs().get(TaskId::new(1).unwrap()).cloned()).unwrap();
+        let run = server.state.read(|tables| tables.runs().get(&TaskId::new(1).unwrap()).cloned()).unwrap();
         assert_eq!(run.is_finished(), finished, "state {state}");
     }
     assert_eq!(server.call("POST", &format!("/fog/host/{host}/task"), json!({"taskTypeID": 2})).await.status, 200);
@@ -55,13 +56,12 @@ pub(crate) async fn begin(server: &Server, task: u32) {
     let task = TaskId::new(task).unwrap();
     server
         .state
-        .write(|draft| {
-            let mut run = foghorn_controller::state::run::Run::clone(draft.tables().runs().get(task).unwrap());
+        .write::<_, Refusal>(|draft| {
+            let mut run = foghorn_controller::state::run::Run::clone(draft.tables().runs().get(&task).unwrap());
             let node = StorageNodeId::new(1).unwrap();
             run.life.apply(Timestamp::now(), TaskEvent::Assigned { node }).unwrap();
             run.life.apply(Timestamp::now(), TaskEvent::ClientCheckedIn).unwrap();
-            draft.require(run.unchanged());
-            draft.operate(run.put_op());
+            draft.replace(&run);
             Ok(())
         })
         .await

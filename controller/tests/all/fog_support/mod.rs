@@ -22,9 +22,9 @@ use foghorn_controller::ctx::{Ctx, Settings};
 use foghorn_controller::events::{self, Hub};
 use foghorn_controller::logins::Doors;
 use foghorn_controller::plugins::Plugins;
-use foghorn_controller::state::State;
 use foghorn_controller::state::classes::User;
 use foghorn_controller::state::content::ImageContent;
+use foghorn_controller::state::{Refusal, State};
 use foghorn_controller::store::Store;
 use foghorn_controller::store::embedded::EmbeddedStore;
 use foghorn_controller::trust::Trust;
@@ -185,7 +185,7 @@ impl Server {
             NewUser { name: name.to_owned(), password: "pw".to_owned(), token: token.clone(), api: true, kind: 0 };
         let id = accounts::add_user(&self.state, new).await.unwrap();
         self.state
-            .write(|draft| {
+            .write::<_, Refusal>(|draft| {
                 let row = draft.tables().of::<User>().get(id).unwrap();
                 draft.update(row, &User { role: role.to_string(), ..User::clone(row) })
             })
@@ -209,8 +209,8 @@ impl Server {
             modified: 0,
         };
         self.state
-            .write(|draft| {
-                draft.operate(content.put_op());
+            .write::<_, Refusal>(|draft| {
+                draft.store(&content);
                 Ok(())
             })
             .await

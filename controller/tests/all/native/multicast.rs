@@ -2,6 +2,7 @@
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
+use foghorn_controller::state::Refusal;
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::{
     Completed, MulticastOrder, MulticastPhase, MulticastReceiver, MulticastReport, OpenSession, SessionProgress, Stage,
@@ -392,10 +393,10 @@ async fn hosts_of_two_sites_are_one_session_with_a_sender_at_each() {
     // What replication does.
     let image = foghorn_types::ImageId::new(1).unwrap();
     let state = room.fleet.controller.ctx().state.clone();
-    let copied = state.write(|draft| {
-        let mut content = draft.tables().contents().get(image).unwrap().as_ref().clone();
+    let copied = state.write::<_, Refusal>(|draft| {
+        let mut content = draft.tables().contents().get(&image).unwrap().as_ref().clone();
         content.nodes.push(node);
-        draft.operate(content.put_op());
+        draft.store(&content);
         Ok(())
     });
     copied.await.unwrap();

@@ -111,7 +111,7 @@ async fn a_record_that_cannot_be_read_is_skipped_and_the_rest_is_shown() {
     let engine = Engine::start(Kind::Embedded).await;
     let store = engine.store();
     let (cache, _task, cancel) = follow(store.clone()).await;
-    let bad = foghorn_controller::store::Op::Put { key: "/c/bad".into(), value: vec![0xff].into(), lease: None };
+    let bad = foghorn_controller::store::Op::Put { key: "/c/bad".into(), value: vec![0xff].into() };
     let revision = write(&*store, [bad, put("/c/good", "x")]).await;
     reach(&cache, revision).await;
     assert_eq!((text(&cache, "/c/bad"), text(&cache, "/c/good").as_deref()), (None, Some("x")));

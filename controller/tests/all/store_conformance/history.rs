@@ -1,13 +1,12 @@
 //! Generated histories: both engines get the same calls and have to give the same answers.
 //!
 //! The two engines live through all cases: what one case leaves behind (revisions, compaction) is the ground on which the
-//! next one stands. So revisions are compared relative to the start of the case, leases by their place in it.
+//! next one stands. So revisions are compared relative to the start of the case.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use foghorn_controller::store::{
-    Change, Compare, Entry, LeaseId, Op, Revision, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError,
+    Change, Compare, Entry, Op, Revision, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError,
 };
 use futures_util::StreamExt;
 use proptest::collection::vec;
@@ -22,7 +21,6 @@ const KEYS: [&str; 6] = ["/h/a/1", "/h/a/2", "/h/a/20", "/h/b/1", "/h/b/é", "/i
 const PREFIXES: [&str; 5] = ["", "/h/", "/h/a/2", "/i/", "/none"];
 /// Written before a watch is read, so that its end is known without waiting for nothing to come.
 const MARK: &str = "~mark";
-const LONG: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -40,9 +38,6 @@ enum Step {
     Compact {
         back: u64,
     },
-    Grant,
-    Renew(usize),
-    Revoke(usize),
     Restart,
 }
 
@@ -58,7 +53,7 @@ enum Relation {
 
 #[derive(Clone, Copy, Debug)]
 enum Write {
-    Put { value: u8, lease: Option<usize> },
+    Put { value: u8 },
     Delete,
 }
 
@@ -68,9 +63,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Relation::Present),
         4 => (0_u64..5).prop_map(|off| Relation::Modified { off: off.saturating_sub(3) }),
     ];
-    let lease = prop_oneof![3 => Just(None), 1 => (0_usize..4).prop_map(Some)];
     let change = prop_oneof![
-        3 => (any::<u8>(), lease).prop_map(|(value, lease)| Write::Put { value, lease }),
+        3 => any::<u8>().prop_map(|value| Write::Put { value }),
         2 => Just(Write::Delete),
     ];
     let key = 0..KEYS.len();
@@ -82,9 +76,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (0..PREFIXES.len()).prop_map(Step::List),
         10 => (0..PREFIXES.len(), 0_u64..25).prop_map(|(prefix, back)| Step::Watch { prefix, back }),
         4 => (0_u64..12).prop_map(|back| Step::Compact { back }),
-        6 => Just(Step::Grant),
-        3 => (0_usize..4).prop_map(Step::Renew),
-        4 => (0_usize..4).prop_map(Step::Revoke),
         1 => Just(Step::Restart),
     ];
     vec(step, 10..50)
@@ -94,7 +85,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Player<'e> {
     engine: &'e mut Engine,
     base: Revision,
-    leases: Vec<LeaseId>,
 }
 
 impl<'e> Player<'e> {
@@ -104,7 +94,7 @@ impl<'e> Player<'e> {
             write(&*store, [crate::store_conformance::single_calls::delete(key)]).await;
         }
         let base = write(&*store, [put(MARK, "begin")]).await;
-        Self { engine, base, leases: Vec::new() }
+        Self { engine, base }
     }
 
     /// Takes a step and puts the answer into words.
@@ -116,7 +106,7 @@ impl<'e> Player<'e> {
                 match store.commit(txn).await {
                     Ok(TxnOutcome::Committed(revision)) => format!("committed at {}", self.relative(revision)),
                     Ok(TxnOutcome::Conflict) => "conflict".to_owned(),
-                    Err(error) => self.refusal(&error),
+                    Err(error) => Self::refusal(&error),
                 }
             }
             Step::Get(key) => self.tell_all(store.get(KEYS[*key]).await.unwrap().as_slice()),
@@ -127,14 +117,8 @@ impl<'e> Player<'e> {
             Step::Watch { prefix, back } => self.watch(&*store, PREFIXES[*prefix], *back).await,
             Step::Compact { back } => {
                 let now = store.list("/none").await.unwrap().revision;
-                format!("{:?}", store.compact(now.saturating_sub(*back)).await.map_err(|error| self.refusal(&error)))
+                format!("{:?}", store.compact(now.saturating_sub(*back)).await.map_err(|error| Self::refusal(&error)))
             }
-            Step::Grant => {
-                self.leases.push(store.grant_lease(LONG).await.unwrap());
-                "granted".to_owned()
-            }
-            Step::Renew(lease) => self.on_lease(*lease, |lease| store.renew_lease(lease)).await,
-            Step::Revoke(lease) => self.on_lease(*lease, |lease| store.revoke_lease(lease)).await,
             Step::Restart => {
                 drop(store);
                 self.engine.restart().await;
@@ -159,10 +143,7 @@ impl<'e> Player<'e> {
         for (key, change) in ops {
             let key = KEYS[*key].to_owned();
             txn.ops.push(match change {
-                Write::Put { value, lease } => {
-                    let lease = lease.and_then(|lease| self.leases.get(lease)).copied();
-                    Op::Put { key, value: vec![*value].into(), lease }
-                }
+                Write::Put { value } => Op::Put { key, value: vec![*value].into() },
                 Write::Delete => Op::Delete { key },
             });
         }
@@ -191,16 +172,6 @@ impl<'e> Player<'e> {
         }
     }
 
-    async fn on_lease<'s, F>(&self, lease: usize, call: impl FnOnce(LeaseId) -> F) -> String
-    where
-        F: Future<Output = Result<(), StoreError>> + 's,
-    {
-        match self.leases.get(lease) {
-            Some(lease) => format!("{:?}", call(*lease).await.map_err(|error| self.refusal(&error))),
-            None => "no such lease in this case".to_owned(),
-        }
-    }
-
     /// Revisions from before the case are told as such: `begin` leaves keys of earlier marks behind.
     fn relative(&self, revision: Revision) -> i64 {
         i64::try_from(revision).unwrap() - i64::try_from(self.base).unwrap()
@@ -210,10 +181,9 @@ impl<'e> Player<'e> {
         entries.iter().map(|entry| self.tell(entry) + ", ").collect()
     }
 
-    fn tell(&self, Entry { key, value, created, modified, lease }: &Entry) -> String {
+    fn tell(&self, Entry { key, value, created, modified }: &Entry) -> String {
         let (created, modified) = (self.relative(*created), self.relative(*modified));
-        let lease = lease.map(|lease| self.leases.iter().position(|known| *known == lease));
-        format!("{key}={value:?} created {created} modified {modified} lease {lease:?}")
+        format!("{key}={value:?} created {created} modified {modified}")
     }
 
     fn tell_changes(&self, changes: &[Change]) -> String {
@@ -225,12 +195,9 @@ impl<'e> Player<'e> {
     }
 
     /// The kind of a refusal; its words may differ.
-    fn refusal(&self, error: &StoreError) -> String {
+    fn refusal(error: &StoreError) -> String {
         match error {
             StoreError::Invalid { .. } => "invalid".to_owned(),
-            StoreError::NoSuchLease(lease) => {
-                format!("no lease {:?}", self.leases.iter().position(|known| known == lease))
-            }
             StoreError::Unavailable { .. } => panic!("{error:?}"),
         }
     }

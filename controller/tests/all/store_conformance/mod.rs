@@ -6,7 +6,6 @@ mod backlog;
 mod cache;
 mod crash;
 mod history;
-mod leases;
 mod races;
 mod secured;
 mod single_calls;

@@ -15,10 +15,7 @@ const ROUNDS: usize = 15;
 
 fn swap(seen: u64, writer: usize) -> Txn {
     let value = Bytes::from(writer.to_string());
-    Txn {
-        compares: vec![Compare::ModifiedAt("/race".into(), seen)],
-        ops: vec![Op::Put { key: "/race".into(), value, lease: None }],
-    }
+    Txn { compares: vec![Compare::ModifiedAt("/race".into(), seen)], ops: vec![Op::Put { key: "/race".into(), value }] }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

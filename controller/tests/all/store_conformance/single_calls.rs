@@ -1,11 +1,9 @@
 //! What one call does, engine by engine.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use foghorn_controller::store::embedded::{EmbeddedStore, OpenEmbeddedError};
 use foghorn_controller::store::{
-    Change, Compare, LeaseId, MAX_OPS, MAX_TXN_BYTES, Op, Revision, Store, StoreError, Txn, TxnOutcome, WatchError,
+    Change, Compare, MAX_OPS, MAX_TXN_BYTES, Op, Revision, Store, StoreError, Txn, TxnOutcome, WatchError,
 };
 use futures_util::StreamExt;
 use tempfile::TempDir;
@@ -13,7 +11,7 @@ use tempfile::TempDir;
 use crate::engine::{BOTH, Engine, Kind, PATIENCE};
 
 pub(crate) fn put(key: &str, value: &str) -> Op {
-    Op::Put { key: key.to_owned(), value: Bytes::copy_from_slice(value.as_bytes()), lease: None }
+    Op::Put { key: key.to_owned(), value: Bytes::copy_from_slice(value.as_bytes()) }
 }
 
 pub(crate) fn delete(key: &str) -> Op {
@@ -107,15 +105,7 @@ async fn what_can_never_be_applied_is_refused_alike() {
             let refused = store.commit(Txn { compares: Vec::new(), ops }).await;
             assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{kind:?}: {refused:?}");
         }
-        let refused = store.grant_lease(Duration::from_millis(10)).await;
-        assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{kind:?}: {refused:?}");
         assert_eq!(store.list("").await.unwrap().revision, 0, "{kind:?}: nothing was changed");
-        let lease = Some(LeaseId(12345));
-        let op = Op::Put { key: "/l".into(), value: Bytes::new(), lease };
-        let refused = store.commit(Txn { compares: Vec::new(), ops: vec![op.clone()] }).await;
-        assert!(matches!(refused, Err(StoreError::NoSuchLease(LeaseId(12345)))), "{kind:?}: {refused:?}");
-        let txn = Txn { compares: vec![Compare::Present("/none".into())], ops: vec![op] };
-        assert_eq!(store.commit(txn).await.unwrap(), TxnOutcome::Conflict, "{kind:?}");
         // The greatest that is allowed, with pages of a list on top.
         write(store, many(MAX_OPS)).await;
         write(store, [put("/big", &"x".repeat(MAX_TXN_BYTES - 4))]).await;

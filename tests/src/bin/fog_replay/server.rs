@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use data_encoding::BASE64;
 use foghorn_controller::app::accounts::{self, FirstRun, NewUser};
 use foghorn_controller::config::StoreConfig;
-use foghorn_controller::state::Draft;
 use foghorn_controller::state::classes::{Service, StorageNode};
 use foghorn_controller::state::content::ImageContent;
+use foghorn_controller::state::{Draft, Refusal};
 use foghorn_controller::store::etcd::EtcdOptions;
 use foghorn_controller::{Config, Controller};
 use foghorn_tests::process::Process;
@@ -97,8 +97,8 @@ impl Server {
             modified: 0,
         };
         let write = |draft: &mut Draft<'_>| {
-            draft.operate(content.put_op());
-            Ok(())
+            draft.store(&content);
+            Ok::<_, Refusal>(())
         };
         Ok(self.controller.ctx().state.write(write).await?)
     }
@@ -157,7 +157,7 @@ async fn install(controller: &Controller) -> Result<()> {
                 draft.update(row, &Service { value: (*value).to_owned(), ..Service::clone(row) })?;
             }
         }
-        Ok(())
+        Ok::<_, Refusal>(())
     };
     Ok(controller.ctx().state.write(write).await?)
 }

@@ -42,8 +42,8 @@ impl<'a> View<'a> {
     }
 
     fn session(&self, row: &'a Row<MulticastSession>) -> Session<'a> {
-        let runs = multicast::tasks_of(self.tables, row.id).filter_map(|task| self.tables.runs().get(task)).collect();
-        let leases = self.tables.session_plans().get(row.id).into_iter().flat_map(|plan| plan.leases.keys());
+        let runs = multicast::tasks_of(self.tables, row.id).filter_map(|task| self.tables.runs().get(&task)).collect();
+        let leases = self.tables.session_plans().get(&row.id).into_iter().flat_map(|plan| plan.leases.keys());
         let reports = leases.map(|node| (*node, self.live.casts().get(row.id, *node))).collect();
         Session { row, runs, reports }
     }
@@ -54,7 +54,7 @@ impl<'a> View<'a> {
 
     pub(super) fn status(&self, row: &'a Row<MulticastSession>) -> MulticastStatus {
         let session = self.session(row);
-        let plan = self.tables.session_plans().get(row.id);
+        let plan = self.tables.session_plans().get(&row.id);
         let start = plan.map(|plan| plan.start).unwrap_or_default();
         let named = u32::try_from(row.sessclients).ok().filter(|count| *count > 0);
         MulticastStatus {
@@ -97,7 +97,7 @@ impl<'a> View<'a> {
 
     /// Why a session has not begun, in words.
     fn waits_for(&self, session: &Session<'_>) -> String {
-        let plan = self.tables.session_plans().get(session.row.id);
+        let plan = self.tables.session_plans().get(&session.row.id);
         if !self.config.enabled {
             return "nothing: multicast is switched off, its hosts are served by unicast".to_owned();
         }

@@ -3,16 +3,18 @@
 use foghorn_types::MacAddress;
 use serde_json::Value;
 
-use super::{
+use crate::state::class::{Body, Class};
+use crate::state::classes::{
     Group, GroupAssociation, Host, Inventory, MacAddressAssociation, Printer, PrinterAssociation, Snapin,
     SnapinAssociation, mac_key,
 };
-use crate::state::class::{Body, Class};
+use crate::state::draft::Draft;
 use crate::state::needle::Needle;
+use crate::state::refusal::Refusal;
+use crate::state::row::Row;
 use crate::state::scene::Scene;
-use crate::state::search;
-use crate::state::value::{Flag, leading_number, scalar};
-use crate::state::{Draft, Refusal, Row, Tables};
+use crate::state::tables::Tables;
+use crate::state::value::{Flag, scalar};
 
 /// A name must also work as a NetBIOS name.
 const LONGEST_NAME: usize = 15;
@@ -27,19 +29,6 @@ pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     }
     let why = format!("a host's name has 1 to {LONGEST_NAME} letters, digits and _!@#$%^()-'{{}}.~, found {name:?}");
     Err(Refusal::Unusable { field: "name", why })
-}
-
-/// The element of a page that FOG's clients find in `pingstatus`: it stands for the number of a socket error, 0 (also for
-/// "never tried") being an open port of Windows and 111 a refused connection, as Linux gives it.
-pub(super) fn ping_icon(stored: &str) -> String {
-    let code = i32::try_from(leading_number(stored)).unwrap_or_default();
-    let (icon, symbol, colour, title) = match code {
-        0 => ("windows", "windows", "green", "Windows".to_owned()),
-        111 => ("linux", "linux", "green", "Linux".to_owned()),
-        code => ("down", "exclamation-circle", "red", std::io::Error::from_raw_os_error(code).to_string()),
-    };
-    let place = "data-toggle=\"tooltip\" data-placement=\"right\"";
-    format!("<i class=\"icon-ping-{icon} fa fa-{symbol} {colour}\" {place} title=\"{title}\"></i>")
 }
 
 /// The addresses that a client sent: each once, all well-formed.
@@ -149,7 +138,7 @@ pub(super) fn found_through(scene: &Scene<'_>, needle: &Needle) -> Vec<u32> {
     let words = |row: &Inventory| {
         Inventory::FIELDS.iter().filter(|field| !field.is_number()).any(|field| hit(&field.show(row)))
     };
-    found.extend(search::by_fields::<Inventory>(scene, needle).filter(|row| words(row)).map(|row| row.host));
+    found.extend(tables.of::<Inventory>().hits(needle).filter(|row| words(row)).map(|row| row.host));
     for group in tables.of::<Group>().iter().filter(|group| hit(&group.name)) {
         let members = tables.of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, group.id.into());
         found.extend(members.map(|member| member.host));

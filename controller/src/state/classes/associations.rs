@@ -1,0 +1,164 @@
+//! Associations: which hosts are in which groups, which host has which snapins, and so on. Each row is a pair of objects, and
+//! no pair comes twice.
+
+use crate::state::class::{Clash, Class, Computed, Shape, Unique};
+use crate::state::field::Field;
+use crate::state::value::Flag;
+
+/// A class whose rows are pairs of objects. It has two indexes: 0 by its left object, 1 by its right one.
+pub trait Association: Class {
+    /// A new pair; whatever else the row has is empty.
+    fn pair(left: u32, right: u32) -> Self;
+    fn left(&self) -> u32;
+    fn right(&self) -> u32;
+}
+
+/// Declares an association: its names, its left object, its right object (member, name in the API, index, what it is), its
+/// other fields, and further constants of its [`Class`].
+macro_rules! association {
+    (
+        $(#[$doc:meta])*
+        $class:ident $name:literal $about:literal
+        $left:ident $left_field:literal $by_left:ident $left_about:literal,
+        $right:ident $right_field:literal $by_right:ident $right_about:literal
+        $(, $more:ident: $type:ty = $field:expr)* $(,)?
+        $(; $(const $constant:ident: $constant_type:ty = $value:expr;)*)?
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Debug, Default)]
+        pub struct $class {
+            pub id: u32,
+            pub $left: u32,
+            pub $right: u32,
+            $(pub $more: $type,)*
+        }
+
+        impl $class {
+            pub const $by_left: usize = 0;
+            pub const $by_right: usize = 1;
+        }
+
+        impl Class for $class {
+            const NAME: &'static str = $name;
+            const ABOUT: &'static str = $about;
+            const FIELDS: &'static [Field<Self>] = &[
+                Field::id(|c: &Self| c.id).about("Number of the association."),
+                Field::reference($left_field, |c: &Self| c.$left, |c, id| c.$left = id).required().about($left_about),
+                Field::reference($right_field, |c: &Self| c.$right, |c, id| c.$right = id)
+                    .required()
+                    .about($right_about),
+                $($field,)*
+            ];
+            const INDEXES: usize = 2;
+            $($(const $constant: $constant_type = $value;)*)?
+
+            fn id(&self) -> u32 {
+                self.id
+            }
+
+            fn set_id(&mut self, id: u32) {
+                self.id = id;
+            }
+
+            fn uniques(&self) -> Vec<Unique> {
+                let value = format!("{}/{}", self.$left, self.$right);
+                vec![Unique { field: $left_field, value, clash: Clash::Merge }]
+            }
+
+            fn index_key(&self, number: usize) -> Option<u64> {
+                Some(if number == Self::$by_left { self.$left } else { self.$right }.into())
+            }
+        }
+
+        impl Association for $class {
+            fn pair($left: u32, $right: u32) -> Self {
+                Self { $left, $right, ..Self::default() }
+            }
+
+            fn left(&self) -> u32 {
+                self.$left
+            }
+
+            fn right(&self) -> u32 {
+                self.$right
+            }
+        }
+    };
+}
+
+association! {
+    /// Which hosts are in which groups.
+    GroupAssociation "groupassociation" "A host's membership in a group."
+    host "hostID" BY_HOST "The member.",
+    group "groupID" BY_GROUP "The group.",
+}
+
+association! {
+    /// Which storage groups hold which images.
+    ImageAssociation "imageassociation" "The storage group that an image is in."
+    image "imageID" BY_IMAGE "The image.",
+    storagegroup "storagegroupID" BY_GROUP "The storage group.",
+    primary: Flag = Field::flag("primary", |c: &Self| &c.primary, |c| &mut c.primary)
+        .about("Whether the group is where the image is captured to.");
+    const COMPUTED: &'static [Computed] = &[
+        Computed { name: "image", shape: Shape::Empty, about: "Always without members." },
+        Computed { name: "storagegroup", shape: Shape::Empty, about: "Always without members." },
+    ];
+    const RELATIONS: &'static [&'static str] = &["image", "storagegroup"];
+}
+
+association! {
+    /// Whether a part of the client is on, on one host.
+    ModuleAssociation "moduleassociation" "Whether a part of the client is on, on one host."
+    host "hostID" BY_HOST "The host, by its id.",
+    module "moduleID" BY_MODULE "The part of the client, by its id.",
+    state: String = Field::text("state", 1, |c: &Self| &c.state, |c| &mut c.state)
+        .about("`1` for on, anything else for off."),
+}
+
+association! {
+    /// A task of a multicast session.
+    MulticastSessionAssociation "multicastsessionassociation" "A task that belongs to a multicast session."
+    session "msID" BY_SESSION "Id of the multicast session.",
+    task "taskID" BY_TASK "Id of the task.";
+    const ALIASES: &'static [&'static str] = &["multicastsessionsassociation"];
+}
+
+association! {
+    /// A printer that the client sets up on one host.
+    PrinterAssociation "printerassociation" "A printer that the client sets up on one host."
+    host "hostID" BY_HOST "The host, by its id.",
+    printer "printerID" BY_PRINTER "The printer, by its id.",
+    is_default: String = Field::text("isDefault", 2, |c: &Self| &c.is_default, |c| &mut c.is_default)
+        .about("`1` for the default printer of the host."),
+    anon1: String = Field::text("anon1", 2, |c: &Self| &c.anon1, |c| &mut c.anon1).about(KEPT),
+    anon2: String = Field::text("anon2", 2, |c: &Self| &c.anon2, |c| &mut c.anon2).about(KEPT),
+    anon3: String = Field::text("anon3", 2, |c: &Self| &c.anon3, |c| &mut c.anon3).about(KEPT),
+    anon4: String = Field::text("anon4", 2, |c: &Self| &c.anon4, |c| &mut c.anon4).about(KEPT),
+    anon5: String = Field::text("anon5", 2, |c: &Self| &c.anon5, |c| &mut c.anon5).about(KEPT),
+}
+
+const KEPT: &str = "Kept for clients that use it; Foghorn gives it no meaning.";
+
+association! {
+    /// Which hosts have which snapins.
+    SnapinAssociation "snapinassociation"
+    "Says that a host has a snapin: it runs it when all its snapins are deployed."
+    host "hostID" BY_HOST "The host.",
+    snapin "snapinID" BY_SNAPIN "The snapin.",
+}
+
+association! {
+    /// Which storage groups hold the files of which snapins.
+    SnapinGroupAssociation "snapingroupassociation"
+    "Says that the nodes of a storage group hold the file of a snapin."
+    snapin "snapinID" BY_SNAPIN "The snapin.",
+    storagegroup "storagegroupID" BY_GROUP "The storage group.",
+    primary: Flag = Field::flag("primary", |c: &Self| &c.primary, |c| &mut c.primary)
+        .about("1: this group comes first where one group is asked for.");
+    const COMPUTED: &'static [Computed] = &[
+        Computed { name: "snapin", shape: Shape::Empty, about: "Always without members." },
+        Computed { name: "storagegroup", shape: Shape::Empty, about: "Always without members." },
+    ];
+    const RELATIONS: &'static [&'static str] = &["snapin", "storagegroup"];
+}

@@ -1,0 +1,13 @@
+//! Kinds of tasks.
+
+use super::Rules;
+use crate::state::classes::TaskType;
+use crate::state::json::JsonObject;
+use crate::state::row::Row;
+use crate::state::scene::Scene;
+
+impl Rules for TaskType {
+    fn extras(row: Option<&Row<Self>>, _scene: &Scene<'_>, out: &mut JsonObject<'_>) {
+        out.boolean("isSnapinTasking", row.is_some_and(|row| matches!(row.id, 12 | 13)));
+    }
+}

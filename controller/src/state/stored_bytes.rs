@@ -1,0 +1,150 @@
+//! What earlier versions have stored must stay readable, and is written as it was.
+
+use foghorn_types::{HostId, ImageId, StorageNodeId, TaskId};
+use serde_json::json;
+
+use super::Tables;
+use super::enrolment::{EnrolledNode, OneTimeToken};
+use super::keyed::{Keyed, answer_in};
+use super::schedule::Owner;
+use super::shelf::Record;
+use crate::store::cache::View;
+use crate::store::{Change, Entry, Op};
+
+/// Records as the first release has written them.
+const STORED: &[(&str, &str)] = &[
+    (
+        "/foghorn/v1/run/0000000003",
+        r#"{"v":1,"task":3,"kind":{"what":"deploy","manifest":"MANIFEST"},"host":2,"image":4,"storage_group":1,"created":5,"deadline":9005,"started":7,"state":{"is":"running","node":3},"former":[2],"faults":[[2,"gone"]],"traceparent":"00-ab-cd-01","client_fingerprint":DIGEST,"client_session":null}"#,
+    ),
+    (
+        "/foghorn/v1/run/0000000004",
+        r#"{"v":1,"task":4,"kind":{"what":"capture"},"host":2,"image":4,"storage_group":1,"created":5,"deadline":9005,"started":null,"state":{"is":"failed","reason":"no disk","node_at_fault":false,"at":8},"former":[],"faults":[],"traceparent":null,"client_fingerprint":null,"client_session":null}"#,
+    ),
+    (
+        "/foghorn/v1/content/0000000004",
+        r#"{"v":1,"image":4,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1,2]}"#,
+    ),
+    (
+        "/foghorn/v1/snapinfile/0000000006",
+        r#"{"v":1,"snapin":6,"file":"MANIFEST","sha512":"00ff","size":5,"uploaded_at":9,"nodes":[1]}"#,
+    ),
+    (
+        "/foghorn/v1/wake/000000000000009-00000000000000ff",
+        r#"{"v":1,"hosts":[1,2],"why":"by hand","at":9,"taken_by":[3]}"#,
+    ),
+    ("/foghorn/v1/wake/000000000000010-00000000000000ff", r#"{"v":1,"hosts":[1],"why":"by hand","at":10}"#),
+    (
+        "/foghorn/v1/multicast/session/0000000007",
+        r#"{"v":1,"session":7,"start":{"receivers":3,"at":5,"max_wait":{"secs":60,"nanos":0}},"max_rate_bits":800000000,"leases":{"2":"239.255.64.1:63100","12":"[ff18::1]:63100"}}"#,
+    ),
+    ("/foghorn/v1/multicast/session/0000000008", r#"{"v":1,"session":8,"start":{},"leases":{}}"#),
+    (
+        "/foghorn/v1/schedule/task/0000000009",
+        r#"{"v":1,"through":5,"firing":{"due":9,"after_host":3,"tasks":2,"sessions":{"4":7}},"last":{"due":8,"after_host":0,"tasks":1},"outcome":"tasks created: 1"}"#,
+    ),
+    ("/foghorn/v1/schedule/power/0000000009", r#"{"v":1,"through":5}"#),
+    (
+        "/foghorn/v1/token/boot/HASH",
+        r#"{"v":1,"purpose":{"for":"boot","host":1,"task":2},"expires":10,"used":7,"used_by":"key"}"#,
+    ),
+    (
+        "/foghorn/v1/token/join/HASH",
+        r#"{"v":1,"purpose":{"for":"join","node":1,"name":"north"},"expires":10,"used":null}"#,
+    ),
+    ("/foghorn/v1/node/0000000001", r#"{"v":1,"node":1,"name":"north","standing":{"is":"enrolled","at":6}}"#),
+    ("/foghorn/v1/node/0000000002", r#"{"v":1,"node":2,"name":"south","standing":{"is":"revoked","at":6}}"#),
+    (
+        "/foghorn/v1/idem/0000000001/HASH",
+        r#"{"v":1,"fingerprint":"f","attempt":"a","at":9,"phase":{"is":"applied","until":10,"made":3}}"#,
+    ),
+    ("/foghorn/v1/setting/api", r#"{"v":1,"enabled":false,"token_hash":"HASH"}"#),
+];
+
+fn hash() -> blake3::Hash {
+    blake3::hash(b"s3cret")
+}
+
+fn filled(text: &str) -> String {
+    let digest = serde_json::to_string(hash().as_bytes()).unwrap();
+    text.replace("MANIFEST", &"ab".repeat(32)).replace("DIGEST", &digest).replace("HASH", &hash().to_hex())
+}
+
+fn change(key: &str, value: &str) -> Change {
+    Change::Put(Entry { key: key.to_owned(), value: value.to_owned().into(), created: 1, modified: 5 })
+}
+
+/// Each record is found where it belongs, and stored again it is the same text under the same key.
+#[test]
+fn records_of_the_first_release_are_read_and_written_as_they_were() {
+    let mut tables = Tables::default();
+    for (key, value) in STORED {
+        tables.apply(&change(&filled(key), &filled(value))).unwrap();
+    }
+    let mut ops: Vec<Op> = Vec::new();
+    ops.extend(tables.runs().iter().map(|record| record.put_op()));
+    ops.extend(tables.contents().iter().map(|record| record.put_op()));
+    ops.extend(tables.snapin_files().iter().map(|record| record.put_op()));
+    ops.extend(tables.wakes().iter().map(|record| record.put_op()));
+    ops.extend(tables.session_plans().iter().map(|record| record.put_op()));
+    let owners = [Owner::Task(9), Owner::Power(9)];
+    ops.extend(owners.map(|owner| tables.marks().get(&owner).unwrap().put_op()));
+    let unused = tables.tokens().unused_of(StorageNodeId::new(1).unwrap()).next().unwrap();
+    ops.extend([tables.tokens().find("s3cret").unwrap(), unused].map(|token| OneTimeToken::put_op(token)));
+    ops.extend([1, 2].map(|id| tables.enrolled_nodes().get(&StorageNodeId::new(id).unwrap()).unwrap().put_op()));
+    ops.push(tables.keyed().get(&filled("/foghorn/v1/idem/0000000001/HASH")).unwrap().put_op());
+    ops.push(tables.api().unwrap().put_op());
+    let mut written: Vec<(String, String)> = ops
+        .into_iter()
+        .map(|op| match op {
+            Op::Put { key, value, .. } => (key, String::from_utf8(value.to_vec()).unwrap()),
+            Op::Delete { key } => panic!("{key} is to be stored"),
+        })
+        .collect();
+    written.sort();
+    let mut expected: Vec<_> = STORED.iter().map(|(key, value)| (filled(key), filled(value))).collect();
+    expected.sort();
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn ids_and_revisions_come_from_the_entry() {
+    let mut tables = Tables::default();
+    for (key, value) in STORED {
+        tables.apply(&change(&filled(key), &filled(value))).unwrap();
+    }
+    let run = tables.runs().get(&TaskId::new(3).unwrap()).unwrap();
+    assert_eq!((run.host, run.image, run.modified), (HostId::new(2).unwrap(), ImageId::new(4).unwrap(), 5));
+    assert_eq!(tables.marks().get(&Owner::Power(9)).unwrap().owner, Owner::Power(9));
+    let north = "north".parse().unwrap();
+    assert_eq!(tables.enrolled_nodes().by_name(&north).map(|node| EnrolledNode::clone(node).modified), Some(5));
+    tables.apply(&Change::Delete { key: run.key(), revision: 6 }).unwrap();
+    assert_eq!(tables.runs().iter().count(), 1);
+}
+
+#[test]
+fn the_answer_of_a_finished_request_stays_in_the_store() {
+    let place = Keyed::place(1, "x");
+    let answer = json!({ "status": 201, "etag": "\"5\"", "body": "{}" });
+    let value =
+        format!(r#"{{"v":1,"fingerprint":"f","attempt":"a","at":9,"phase":{{"is":"done"}},"answer":{answer}}}"#);
+    let mut tables = Tables::default();
+    tables.apply(&change(&place, &value)).unwrap();
+    assert_eq!(tables.keyed().get(&place).unwrap().answer, None);
+    assert_eq!(
+        answer_in(value.as_bytes()).unwrap().map(|answer| (answer.status, answer.body)),
+        Some((201, "{}".into()))
+    );
+}
+
+#[test]
+fn a_record_of_another_version_is_refused_and_changes_nothing() {
+    let mut tables = Tables::default();
+    for (key, value) in STORED {
+        let (key, value) = (filled(key), filled(value));
+        tables.apply(&change(&key, &value)).unwrap();
+        let refused = tables.apply(&change(&key, r#"{"v":9}"#)).unwrap_err();
+        assert!(refused.contains("version 9") && refused.contains("version 1"), "{refused}");
+    }
+    assert_eq!((tables.runs().len(), tables.contents().len(), tables.tokens().len()), (2, 1, 2));
+}
