@@ -72,8 +72,9 @@ fn tell(
     order: impl FnOnce(&Tables, &Run) -> Message,
 ) -> Result<(), SendError> {
     ctx.links.send_with(node, || {
-        ctx.state
-            .read(|tables| tables.runs.get(task).filter(|run| run.node() == Some(node)).map(|run| order(tables, run)))
+        ctx.state.read(|tables| {
+            tables.runs().get(&task).filter(|run| run.node() == Some(node)).map(|run| order(tables, run))
+        })
     })
 }
 
