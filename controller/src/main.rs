@@ -19,24 +19,25 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve until SIGTERM or SIGINT. The first start prints the user and tokens it makes, once.
+    /// Run the server until SIGTERM or SIGINT. The first start prints the new user and tokens,
+    /// once.
     Run(Options),
-    /// Make the first user and tokens, print them once, and leave.
+    /// Create the first user and tokens, print them once, and exit.
     FirstRun(Options),
 }
 
 #[derive(Args)]
 struct Options {
-    /// TOML file; the flags below win over it.
+    /// TOML file; the flags below take precedence over it.
     #[arg(long, env = "FOGHORN_CONTROLLER_CONFIG")]
     config: Option<PathBuf>,
-    /// Holds the certificate authority and the embedded store.
+    /// Directory of the certificate authority and the embedded store.
     #[arg(long, env = "FOGHORN_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// Address of the REST API.
     #[arg(long, env = "FOGHORN_REST_LISTEN")]
     rest_listen: Option<SocketAddr>,
-    /// Address of the agents' link.
+    /// Address for the links of agents.
     #[arg(long, env = "FOGHORN_LINK_LISTEN")]
     link_listen: Option<SocketAddr>,
     /// Plain HTTP instead of HTTPS, on a loopback address only.
@@ -52,7 +53,7 @@ impl Options {
         let mut config = match (&self.config, &self.data_dir) {
             (Some(path), _) => Config::load(path)?,
             (None, Some(dir)) => Config::local(dir),
-            (None, None) => anyhow::bail!("either --config or --data-dir is needed"),
+            (None, None) => anyhow::bail!("either --config or --data-dir is required"),
         };
         if let Some(dir) = self.data_dir {
             config.data_dir = dir;
@@ -96,7 +97,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ports of the system's choice: another controller may serve the same etcd meanwhile.
+/// Ports chosen by the system, because another controller may use the same etcd at the same time.
 async fn first_run(mut config: Config) -> anyhow::Result<()> {
     config.rest.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.link.listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -104,7 +105,7 @@ async fn first_run(mut config: Config) -> anyhow::Result<()> {
     let controller = Controller::start(config).await?;
     match controller.first_run() {
         Some(first) => hand_out(first, file.as_deref())?,
-        None => anyhow::bail!("the first user and tokens exist already; they were shown when they were made"),
+        None => anyhow::bail!("the first user and its tokens already exist; they were shown when they were created"),
     }
     controller.shutdown().await;
     Ok(())
@@ -118,7 +119,7 @@ fn hand_out(first: &FirstRun, file: Option<&Path>) -> anyhow::Result<()> {
         "api_token": first.api_token,
         "user_token": first.user_token,
     });
-    let text = serde_json::to_string_pretty(&json).context("credentials are plain texts")?;
+    let text = serde_json::to_string_pretty(&json).context("credentials are plain strings")?;
     match file {
         None => println!("{text}"),
         Some(path) => {

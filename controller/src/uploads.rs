@@ -1,4 +1,5 @@
-//! Uploads on their way to a node: a file without a name on the controller's disk, hashed while it is written.
+//! Uploads on their way to a node: a file without a name on the controller's disk, hashed while it
+//! is written.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,27 +17,27 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::agents::files::{FileError, Parts};
 
-/// A client that sends nothing for so long has left.
+/// A client that sends nothing for this long counts as disconnected.
 const SILENT_WITHIN: Duration = Duration::from_secs(60);
-/// What is read back at a time.
+/// Block size when the file is read back.
 const PART: usize = 1 << 20;
-/// Uploads at a time; further ones are told to come back.
+/// Maximum number of concurrent uploads; further ones are refused.
 const AT_ONCE: usize = 4;
 
-/// Why an upload broke off here.
+/// Why an upload failed at this point.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    #[error("too many uploads at the same time, try again")]
+    #[error("too many concurrent uploads, try again")]
     Busy,
     #[error("the file is larger than {limit}")]
     TooLarge { limit: ByteCount },
-    #[error("the body broke off or nothing came for too long")]
+    #[error("the body was cut off or no data arrived for too long")]
     BrokenBody,
     #[error("could not write to {path}", path = path.display())]
     Disk { path: PathBuf, source: io::Error },
 }
 
-/// Where uploads are put, and how large they may be.
+/// Directory and maximum size of uploads.
 #[derive(Debug)]
 pub struct Uploads {
     folder: PathBuf,
@@ -44,7 +45,7 @@ pub struct Uploads {
     places: Semaphore,
 }
 
-/// An upload that is whole.
+/// A complete upload.
 pub(crate) struct Spooled<'u> {
     content: Arc<File>,
     pub(crate) file: FileId,
@@ -54,13 +55,13 @@ pub(crate) struct Spooled<'u> {
 }
 
 impl Uploads {
-    /// `folder` is made when the first upload comes; `limit` bounds each file.
+    /// `folder` is created with the first upload; `limit` is the maximum size of a file.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, limit: ByteCount) -> Self {
         Self { folder: folder.into(), limit, places: Semaphore::new(AT_ONCE) }
     }
 
-    /// Takes a body in, whole.
+    /// Receives a complete body.
     pub(crate) async fn take_in<S, E>(&self, mut body: S) -> Result<Spooled<'_>, SpoolError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -118,7 +119,8 @@ impl Spooled<'_> {
     }
 }
 
-/// A file for its owner only, whose name is gone: it vanishes with its last handle, however this process ends.
+/// A file that only its owner can access and whose name is removed: it is deleted with its last
+/// handle, however this process ends.
 fn nameless(folder: &Path) -> io::Result<File> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

@@ -1,4 +1,5 @@
-//! How multicast sessions are doing, as the nodes that send them last reported: in memory only, like all progress.
+//! State of multicast sessions as last reported by the nodes that send them: in memory only, like
+//! all progress.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
@@ -6,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use foghorn_types::{ByteCount, StorageNodeId, TaskId};
 
-/// A report on a session that has ended is kept this long, for those who look at how it went.
+/// The report on an ended session is kept this long, so that its result can be shown.
 const MEMORY: Duration = Duration::from_secs(600);
 
-/// What a session does on one node.
+/// Phase of a session on one node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CastPhase {
-    /// For receivers, or for the time.
+    /// Waiting for receivers or for the start time.
     Waiting,
     Sending,
     /// Second pass: what several receivers lack.
@@ -36,11 +37,11 @@ impl CastPhase {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CastReport {
     pub phase: CastPhase,
-    /// On the wire at present, per second.
+    /// Current rate on the wire, per second.
     pub rate: ByteCount,
-    /// Of chunks, sent for the first time.
+    /// Bytes of chunks that were sent for the first time.
     pub payload: ByteCount,
-    /// All that was sent to the group.
+    /// All bytes that were sent to the group.
     pub wire: ByteCount,
     /// Part of `wire`.
     pub parity: ByteCount,
@@ -51,13 +52,13 @@ pub struct CastReport {
 /// One receiver of a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReceiverReport {
-    /// Does not, or no longer, listen to the group; why, in words.
+    /// Why it does not, or no longer, listen to the group.
     pub unicast: Option<String>,
-    /// Packets lost of a million, lately.
+    /// Recent packet loss in millionths.
     pub loss_ppm: u32,
     /// Packets repaired by parity.
     pub parity_used: u64,
-    /// Packets that were not ours.
+    /// Packets that do not belong to the session.
     pub forged: u64,
     /// Would be the next to be moved to unicast.
     pub next_unicast: bool,
@@ -75,20 +76,20 @@ impl Casts {
         self.reports.read().unwrap_or_else(PoisonError::into_inner).get(&(session, node)).cloned()
     }
 
-    /// Every report that is known.
+    /// All known reports.
     #[must_use]
     pub fn all(&self) -> HashMap<(u32, StorageNodeId), CastReport> {
         self.reports.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sessions that wait for their start, with the nodes on which they do.
+    /// Sessions that wait for their start, with the nodes on which they wait.
     #[must_use]
     pub fn waiting(&self) -> HashSet<(u32, StorageNodeId)> {
         let reports = self.reports.read().unwrap_or_else(PoisonError::into_inner);
         reports.iter().filter(|(_, report)| report.phase == CastPhase::Waiting).map(|(key, _)| *key).collect()
     }
 
-    /// Stores a report; gives the receivers that have gone over to unicast since the last one.
+    /// Stores a report; returns the receivers that were moved to unicast since the last one.
     pub(crate) fn set(&self, session: u32, node: StorageNodeId, report: CastReport) -> Vec<(TaskId, String)> {
         let mut reports = self.reports.write().unwrap_or_else(PoisonError::into_inner);
         let before = reports.get(&(session, node));
@@ -101,7 +102,7 @@ impl Casts {
         moved
     }
 
-    /// Forgets what serves nobody: old reports on sessions that `active` does not take.
+    /// Removes old reports on sessions for which `active` returns false.
     pub(crate) fn forget(&self, now: Instant, active: impl Fn(u32) -> bool) {
         let old = |report: &CastReport| now.saturating_duration_since(report.received) >= MEMORY;
         let mut reports = self.reports.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,8 @@
-//! Contents of files between the controller and its agents.
+//! Transfers of files between the controller and its agents.
 //!
-//! Agents dial in, so a transfer begins with an order on the link and goes on when the agent calls back with the transfer's
-//! number. The call carries the bytes in either direction, a few parts at a time: whoever is slow slows the other end.
+//! Agents open the connections, so a transfer starts with an order on the link and continues when
+//! the agent calls back with the id of the transfer. The call transports the bytes in either
+//! direction, a few parts at a time, so a slow end slows down the other one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,29 +21,30 @@ use tonic::{Status, Streaming};
 
 use super::links::{Links, SendError};
 
-/// An agent that has not called back by then is not well.
+/// Time limit for an agent to call back.
 const CALL_BACK_WITHIN: Duration = Duration::from_secs(10);
-/// The longest that either side may be silent within a transfer; the agent flushes its disk meanwhile.
+/// How long either side may be silent within a transfer; the agent flushes its disk in that time.
 const SILENT_WITHIN: Duration = Duration::from_secs(60);
-/// Parts under way; each has at most 1 MiB.
+/// Parts in flight; each has at most 1 MiB.
 pub(crate) const PARTS: usize = 4;
 
-/// Why a file did not get to a node, or not from it.
+/// Why a transfer to or from a node failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FileError {
-    #[error("the storage node could not be told")]
+    #[error("could not send the order to the storage node")]
     Offline(#[from] SendError),
-    #[error("the storage node did not call back")]
+    #[error("the storage node did not open the transfer")]
     NoCall,
-    #[error("the transfer broke off")]
+    #[error("the transfer was interrupted")]
     Broken,
-    #[error("the storage node could not do it: {0}")]
+    #[error("the storage node reported an error: {0}")]
     Node(String),
-    #[error("the file cannot be read here: {0}")]
+    #[error("could not read the file: {0}")]
     Source(String),
 }
 
-/// Parts of a file as they come; an error is the last item, and the end without one means that all of it was given.
+/// Parts of a file as they arrive; an error is the last item, and an end without an error means
+/// that the file is complete.
 pub type Parts = BoxStream<'static, Result<Bytes, FileError>>;
 
 /// Transfers that wait for their agent to call back.
@@ -58,13 +60,13 @@ struct Waiting {
 }
 
 enum What {
-    /// The agent stores it and says how that went.
+    /// The agent stores the file and reports the result.
     Store { parts: Parts, done: oneshot::Sender<Result<(), FileError>> },
-    /// The agent sends it.
+    /// The agent sends the file.
     Send { parts: mpsc::Sender<Incoming> },
 }
 
-/// What comes from an agent that sends.
+/// A message from an agent that sends a file.
 enum Incoming {
     Data(Bytes),
     End,
@@ -72,7 +74,7 @@ enum Incoming {
 }
 
 impl Files {
-    /// Has a node store a file, and returns when it has verified and flushed all of it.
+    /// Stores a file on a node, and returns when the node has verified and flushed all of it.
     ///
     /// # Errors
     /// See [`FileError`].
@@ -91,12 +93,12 @@ impl Files {
         match tokio::time::timeout(CALL_BACK_WITHIN, &mut answer).await {
             Ok(answer) => answer.map_err(|_| FileError::Broken)?,
             Err(_) if self.is_waiting(id) => Err(FileError::NoCall),
-            // Under way: the call itself ends when either side is silent for too long.
+            // In progress: the call itself ends when either side is silent for too long.
             Err(_) => answer.await.map_err(|_| FileError::Broken)?,
         }
     }
 
-    /// A file as a node has it. Returns when the first part is there.
+    /// Reads a file from a node. Returns when the first part has arrived.
     ///
     /// # Errors
     /// See [`FileError`].
@@ -114,16 +116,17 @@ impl Files {
         }
     }
 
-    /// Has a node forget a file.
+    /// Deletes a file from a node.
     ///
     /// # Errors
-    /// When the node cannot be told.
+    /// When the order cannot be sent to the node.
     pub(crate) fn forget(&self, links: &Links, node: StorageNodeId, file: FileId) -> Result<(), FileError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         order(links, node, id, file, file_order::Work::Drop(DropFile {}))
     }
 
-    /// Serves the call of an agent whose first message names a transfer. Other nodes' transfers do not exist for it.
+    /// Serves the call of an agent whose first message contains a transfer id. Transfers of other
+    /// nodes are not visible to it.
     pub(crate) fn call(
         &self,
         node: StorageNodeId,
@@ -139,7 +142,7 @@ impl Files {
         Ok(async move {
             match entry.what {
                 What::Store { parts, done } => {
-                    // Nobody waiting any more is no concern of the agent.
+                    // That the caller no longer waits does not concern the agent.
                     let _gone = done.send(give(parts, inbound, outgoing).await);
                 }
                 What::Send { parts } => take(inbound, parts, outgoing).await,
@@ -162,7 +165,7 @@ impl Files {
     }
 }
 
-/// Takes a transfer off the list when whoever asked for it gives up.
+/// Removes a transfer from the list when its caller gives up.
 struct Entry<'f> {
     files: &'f Files,
     id: u64,
@@ -185,7 +188,7 @@ fn order(
     Ok(links.send(node, Message::File(order))?)
 }
 
-/// Gives the parts to the agent and returns what it says in the end.
+/// Sends the parts to the agent and returns its result.
 async fn give(
     mut parts: Parts,
     mut inbound: Streaming<FilePart>,
@@ -201,7 +204,7 @@ async fn give(
             }
         };
         let sent = tokio::time::timeout(SILENT_WITHIN, outgoing.send(Ok(FilePart { part: Some(part) }))).await;
-        // An agent that hangs up early says why on its own stream.
+        // An agent that ends the call early reports the reason on its own stream.
         if !sent.is_ok_and(|sent| sent.is_ok()) {
             break;
         }
@@ -220,7 +223,7 @@ async fn give(
     }
 }
 
-/// Takes the parts that the agent sends. The agent's call lasts as long as `_open` does.
+/// Receives the parts that the agent sends. The agent's call lasts as long as `_open` exists.
 async fn take(
     mut inbound: Streaming<FilePart>,
     parts: mpsc::Sender<Incoming>,
@@ -242,7 +245,7 @@ async fn take(
     }
 }
 
-/// What follows the first part. A sender that vanishes without an end is an error, not an end.
+/// The parts after the first one. A sender that disappears without an end is an error, not an end.
 fn rest(receiver: mpsc::Receiver<Incoming>) -> impl Stream<Item = Result<Bytes, FileError>> + Send + 'static {
     stream::unfold(Some(receiver), |receiver| async {
         let mut receiver = receiver?;

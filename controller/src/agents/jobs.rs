@@ -1,4 +1,5 @@
-//! Work that operators ask of a node's own store (scrub, verify): in memory, followed by the agent's reports.
+//! Jobs that users start on a node's store (scrub, verify): in memory, updated by the agent's
+//! reports.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use foghorn_types::{ChunkId, ImageId, StorageNodeId, Timestamp};
 
-/// Finished jobs that are remembered; older ones are forgotten first.
+/// Maximum number of finished jobs; the oldest are removed first.
 const REMEMBERED: usize = 1000;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,10 +16,10 @@ pub struct JobState {
     pub node: StorageNodeId,
     pub work: JobWork,
     pub created: Timestamp,
-    /// When the agent last said something about it.
+    /// Time of the agent's last report on it.
     pub reported: Timestamp,
     pub done: bool,
-    /// What went wrong when the job could not run.
+    /// Why the job could not run.
     pub error: Option<String>,
     pub chunks_checked: u64,
     pub chunks_total: u64,
@@ -50,7 +51,8 @@ struct Inner {
 }
 
 impl Jobs {
-    /// Numbers start from the clock, so that a number given before a restart does not name another job after it.
+    /// Ids start from the clock, so that an id from before a restart does not belong to another job
+    /// after it.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         let next = u64::try_from(now.as_millis()).unwrap_or(1);
@@ -80,7 +82,7 @@ impl Jobs {
         job
     }
 
-    /// The order was never sent.
+    /// Removes a job whose order was not sent.
     pub(crate) fn forget(&self, job: u64) {
         self.lock().jobs.remove(&job);
     }
@@ -90,18 +92,18 @@ impl Jobs {
         self.lock().jobs.get(&job).cloned()
     }
 
-    /// Takes a report in; reports about jobs of other nodes are ignored.
+    /// Stores a report; reports about jobs of other nodes are ignored.
     pub(crate) fn update(&self, node: StorageNodeId, job: u64, change: impl FnOnce(&mut JobState)) {
         if let Some(state) = self.lock().jobs.get_mut(&job).filter(|state| state.node == node) {
             change(state);
         }
     }
 
-    /// Gives up on jobs that no agent has reported on for a while: the agent was restarted and knows nothing of them.
+    /// Ends jobs without reports for some time: the agent was restarted and no longer knows them.
     pub(crate) fn give_up(&self, now: Timestamp, patience: Duration) {
         for state in self.lock().jobs.values_mut().filter(|state| !state.done && now.since(state.reported) > patience) {
             state.done = true;
-            state.error = Some("the storage node stopped reporting on this job".to_owned());
+            state.error = Some("the storage node stopped sending reports on this job".to_owned());
         }
     }
 

@@ -1,4 +1,4 @@
-//! The links that are up now: one per node, each a bounded queue of orders on their way out.
+//! The current links: one per node, each with a bounded queue of outgoing orders.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +10,8 @@ use foghorn_types::StorageNodeId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Orders that may wait for one agent: those for a room of hosts come at once. An agent that lets more pile up is cut off: it will be told everything afresh
-/// when it dials in again.
+/// Maximum number of queued orders per agent, enough for a room of hosts. The link of an agent with
+/// more is closed: it receives everything again when it reconnects.
 pub const QUEUE: usize = 2048;
 
 type Outgoing = mpsc::Sender<Result<ControllerMessage, tonic::Status>>;
@@ -29,20 +29,21 @@ struct Link {
     cancel: CancellationToken,
 }
 
-/// The order could not be handed over. The next reconcile repeats what matters.
+/// The order could not be queued. The next reconciliation repeats what matters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SendError {
-    #[error("the storage node has no link to this controller")]
+    #[error("the storage node is not connected to this controller")]
     Offline,
-    #[error("the storage node does not take its orders; its link was cut")]
+    #[error("the storage node does not accept orders; its link was closed")]
     Congested,
 }
 
 impl Links {
-    /// Registers a link, makes `first` its first order, and cuts the node's older link, if there is one.
+    /// Registers a link, queues `first` as its first order, and closes the node's older link, if
+    /// there is one.
     ///
-    /// `first` is built under the registry's lock: an order sent for a change that it does not show yet follows it in the
-    /// queue, so no order can be undone by an older picture of the whole.
+    /// `first` is built under the registry's lock: an order sent for a change that it does not show
+    /// yet follows it in the queue, so no order can be undone by an older snapshot.
     pub(crate) fn add(
         &self,
         node: StorageNodeId,
@@ -59,7 +60,7 @@ impl Links {
         Ok(number)
     }
 
-    /// Forgets a link; says whether it still was the node's current one.
+    /// Removes a link; returns whether it was still the current one of its node.
     pub(crate) fn remove(&self, node: StorageNodeId, number: u64) -> bool {
         let mut links = self.lock();
         let current = links.get(&node).is_some_and(|link| link.number == number);
@@ -72,13 +73,14 @@ impl Links {
     /// Queues an order without waiting.
     ///
     /// # Errors
-    /// When the node has no link, or does not keep up with its orders.
+    /// When the node has no link, or its queue is full.
     pub fn send(&self, node: StorageNodeId, message: Message) -> Result<(), SendError> {
         self.send_with(node, || Some(message))
     }
 
-    /// Like [`Links::send`], with an order that tells a state which may change at any moment. `build` runs under the
-    /// registry's lock, so of two such orders the one that saw more comes later. `None`: there is nothing to tell.
+    /// Like [`Links::send`], with an order that contains a state which may change at any time.
+    /// `build` runs under the registry's lock, so of two such orders the newer one is queued later.
+    /// `None`: nothing to send.
     ///
     /// # Errors
     /// As [`Links::send`].
@@ -100,7 +102,7 @@ impl Links {
         }
     }
 
-    /// Ends the node's link, for example because it was revoked.
+    /// Closes the node's link, for example because it was revoked.
     pub fn cut(&self, node: StorageNodeId) {
         if let Some(link) = self.lock().get(&node) {
             link.cancel.cancel();

@@ -1,4 +1,5 @@
-//! What agents have told lately: in memory only, gone with the process, rebuilt by their next reports.
+//! The latest reports of agents: in memory only, lost with the process, rebuilt by their next
+//! reports.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
@@ -9,10 +10,10 @@ use tokio::sync::watch;
 
 use super::casts::Casts;
 
-/// A storage node as its agent last described it.
+/// A storage node as last reported by its agent.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeLive {
-    /// A link is up at this moment.
+    /// Whether its link is up now.
     pub online: bool,
     /// `host:port`, UDP.
     pub quic_address: String,
@@ -23,9 +24,9 @@ pub struct NodeLive {
     pub chunks: u64,
     pub active_transfers: u32,
     pub manifests: HashSet<(ImageId, ManifestId)>,
-    /// Files beside images.
+    /// Files other than images.
     pub files: HashSet<FileId>,
-    /// When the link went down; `None` while it is up.
+    /// When the link was lost; `None` while it is up.
     pub down_since: Option<Instant>,
 }
 
@@ -33,10 +34,10 @@ pub struct NodeLive {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TransferProgress {
     pub node: StorageNodeId,
-    /// Plain bytes of the disk that are right (deploy) or stored (capture).
+    /// Uncompressed bytes of the disk that are verified (deploy) or stored (capture).
     pub bytes_done: ByteCount,
     pub bytes_total: ByteCount,
-    /// Compressed bytes that crossed the network.
+    /// Compressed bytes sent over the network.
     pub bytes_wire: ByteCount,
     /// Of `bytes_done`, per second, over the last few seconds.
     pub rate: ByteCount,
@@ -47,7 +48,7 @@ pub struct TransferProgress {
     pub moved_at: Instant,
 }
 
-/// What holds a transfer back.
+/// The bottleneck of a transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     Network,
@@ -67,7 +68,8 @@ impl Stage {
     }
 }
 
-/// Shared by the links that write and everyone who reads. Locks are held for a map access, never across an await.
+/// Shared by the links that write and everyone who reads. Locks are held for a map access, never
+/// across an await.
 pub struct Live {
     nodes: RwLock<HashMap<StorageNodeId, NodeLive>>,
     transfers: RwLock<HashMap<TaskId, TransferProgress>>,
@@ -92,7 +94,7 @@ impl Live {
         self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 
-    /// Every node that has reported since the controller started.
+    /// All nodes that have sent a report since the controller started.
     #[must_use]
     pub fn nodes(&self) -> HashMap<StorageNodeId, NodeLive> {
         self.nodes.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -109,24 +111,24 @@ impl Live {
         &self.casts
     }
 
-    /// Wakes whenever a link comes or goes, or a transfer appears.
+    /// Notified whenever a link is opened or lost, or a transfer appears.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Tells the readers of [`Live::changed`].
+    /// Notifies the readers of [`Live::changed`].
     pub(crate) fn touch(&self) {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    /// Replaces what is known of a node.
+    /// Replaces the state of a node.
     pub(crate) fn set_node(&self, node: StorageNodeId, live: NodeLive) {
         self.nodes.write().unwrap_or_else(PoisonError::into_inner).insert(node, live);
         self.touch();
     }
 
-    /// Changes what is known of a node that has reported before.
+    /// Changes the state of a known node.
     pub(crate) fn update_node(&self, node: StorageNodeId, change: impl FnOnce(&mut NodeLive)) {
         if let Some(live) = self.nodes.write().unwrap_or_else(PoisonError::into_inner).get_mut(&node) {
             change(live);
@@ -142,7 +144,7 @@ impl Live {
         self.touch();
     }
 
-    /// Stores a report; says whether it is the first of this transfer on this node.
+    /// Stores a report; returns whether it is the first of this transfer on this node.
     pub(crate) fn set_progress(&self, task: TaskId, mut progress: TransferProgress) -> bool {
         let mut transfers = self.transfers.write().unwrap_or_else(PoisonError::into_inner);
         let before = transfers.get(&task).filter(|before| before.node == progress.node);
@@ -157,7 +159,7 @@ impl Live {
         first
     }
 
-    /// Bytes that have crossed the network since the report before this one.
+    /// Bytes sent over the network since the previous report.
     pub(crate) fn wire_growth(&self, task: TaskId, report: &TransferProgress) -> u64 {
         let before = self
             .progress(task)
@@ -170,7 +172,7 @@ impl Live {
         self.transfers.write().unwrap_or_else(PoisonError::into_inner).remove(&task);
     }
 
-    /// Transfers that are known now.
+    /// All known transfers.
     pub(crate) fn transfers(&self) -> HashMap<TaskId, TransferProgress> {
         self.transfers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,4 +1,4 @@
-//! Connected agents: their links, what they last reported, and the work asked of them.
+//! Connected agents: their links, their last reports, and their jobs.
 
 pub mod casts;
 pub mod files;

@@ -1,4 +1,4 @@
-//! Reading the audit log: from the engine, the newest first, a bounded part at a time.
+//! Reads the audit log: from the engine, newest first, a bounded part at a time.
 
 use std::time::Duration;
 
@@ -8,15 +8,16 @@ use tracing::warn;
 use crate::state::audit::{self, AuditEntry, PREFIX, key_at};
 use crate::store::{Store, StoreError};
 
-/// Entries that are asked for at once.
+/// Entries per request to the engine.
 const PAGE: usize = 500;
-/// Entries that one search looks at. A search that finds little says where to go on instead of reading for minutes.
+/// Maximum number of entries that one search reads. A search with few matches returns where to
+/// continue instead of reading for minutes.
 const MOST_SEEN: usize = 20_000;
-/// The first stretch of time that is looked at. Each further one is twice as long: an engine that sorts before it cuts off
-/// has little to sort, and a quiet log of years takes some twenty questions.
+/// Length of the first time range. Each further one is twice as long: an engine that sorts before
+/// it applies the limit has little to sort, and a sparse log of years takes about twenty requests.
 const FIRST_STRETCH: Duration = Duration::from_secs(60);
 
-/// What a search looks for; what is absent does not matter.
+/// Criteria of a search; absent ones match everything.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Query {
     pub class: Option<String>,
@@ -34,7 +35,7 @@ pub struct Query {
 pub struct Cursor(String);
 
 impl Cursor {
-    /// Takes the text of a cursor apart.
+    /// Parses the text of a cursor.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (time, random) = text.split_once('-')?;
@@ -55,7 +56,7 @@ impl Cursor {
     }
 }
 
-/// What was found, the newest first, and where to go on; `None` at the end of the log.
+/// The matches, newest first, and where to continue; `None` at the end of the log.
 pub type Found = (Vec<AuditEntry>, Option<Cursor>);
 
 /// Searches the log backwards from `now` or from the cursor.
@@ -64,7 +65,7 @@ pub type Found = (Vec<AuditEntry>, Option<Cursor>);
 /// When the engine cannot be read.
 pub async fn search(store: &dyn Store, query: &Query, now: Timestamp) -> Result<Found, StoreError> {
     let floor_time = query.since.unwrap_or_default();
-    // Another controller's clock may be ahead of ours.
+    // The clock of another controller may be ahead.
     let mut upper_time = query.before.as_ref().map_or(now + Duration::from_secs(3600), Cursor::time);
     let mut to = query.before.as_ref().map_or_else(|| key_at(upper_time), |cursor| format!("{PREFIX}{}", cursor.0));
     let (mut found, mut seen, mut stretch) = (Vec::new(), 0, FIRST_STRETCH);
@@ -79,7 +80,7 @@ pub async fn search(store: &dyn Store, query: &Query, now: Timestamp) -> Result<
                 match audit::decode(&entry) {
                     Ok(decoded) if query.fits(&decoded) => found.push(decoded),
                     Ok(_) => {}
-                    Err(error) => warn!(key = entry.key, error, "an entry of the audit log cannot be read"),
+                    Err(error) => warn!(key = entry.key, error, "could not read an entry of the audit log"),
                 }
                 if found.len() >= query.limit || seen >= MOST_SEEN {
                     return Ok((found, entry.key.strip_prefix(PREFIX).and_then(Cursor::parse)));

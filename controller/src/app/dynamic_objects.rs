@@ -1,4 +1,5 @@
-//! Creating, editing and deleting an object of a plugin's class, by the rules that hold for every class.
+//! Creating, editing and deleting an object of a plugin's class, by the rules that hold for every
+//! class.
 
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ pub async fn edit(
         .await
 }
 
-/// Deletes an object and what goes with it.
+/// Deletes an object and everything that belongs to it.
 ///
 /// # Errors
 /// As [`super::objects::delete`].

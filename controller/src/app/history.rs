@@ -1,4 +1,5 @@
-//! FOG's history: a line for what happens in the system. What people change over the API is in the audit log instead.
+//! FOG's history: a line per event in the system. Changes by users over the API are in the audit
+//! log instead.
 
 use foghorn_lifecycle::{Outcome, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, Timestamp};
@@ -8,12 +9,12 @@ use crate::state::run::Run;
 use crate::state::schedule::Owner;
 use crate::state::{Draft, Refusal, State};
 
-/// Who shows as the maker of a line.
+/// The name stored as creator of a line.
 const SYSTEM: &str = "foghorn";
-/// Characters of a line; what FOG's column holds.
+/// Maximum length of a line, which is that of FOG's column.
 const LONGEST: usize = 255;
 
-/// Adds a line to the draft. The same line of the same second is there already.
+/// Adds a line to the draft, unless the same line of the same second already exists.
 ///
 /// # Errors
 /// When it cannot be drafted.
@@ -36,7 +37,7 @@ pub(crate) async fn write(state: &State, info: &str, from: &str, now: Timestamp)
     state.write(|draft| note(draft, info, from, now)).await
 }
 
-/// Tells how a task ended.
+/// Records how a task ended.
 ///
 /// # Errors
 /// As [`note`].
@@ -59,7 +60,7 @@ pub(super) fn ended(draft: &mut Draft<'_>, run: &Run, now: Timestamp) -> Result<
     note(draft, &line, "", now)
 }
 
-/// Tells that a schedule did not fire when it was due.
+/// Records that a schedule did not run when it was due.
 ///
 /// # Errors
 /// As [`note`].
@@ -79,7 +80,7 @@ pub(crate) fn not_fired(draft: &mut Draft<'_>, owner: Owner, why: &str, now: Tim
     note(draft, &format!("{what} did not run: {why}"), "", now)
 }
 
-/// Tells that a storage node went or came back.
+/// Records that a storage node was lost or is online again.
 ///
 /// # Errors
 /// When it cannot be stored.

@@ -1,4 +1,4 @@
-//! What a client tells about its machine, as FOG's inventory has it.
+//! Stores what a client reports about its machine in FOG's inventory.
 
 use foghorn_proto::http::Hardware;
 use foghorn_types::{HostId, Timestamp};
@@ -7,7 +7,8 @@ use crate::state::class::Class;
 use crate::state::classes::Inventory;
 use crate::state::{Draft, Refusal};
 
-/// Types of cases by their number in the SMBIOS specification (DSP0134, 7.4.1); others show as their number.
+/// Types of cases by their number in the SMBIOS specification (DSP0134, 7.4.1); others show as
+/// their number.
 const CASES: [(&str, &str); 12] = [
     ("3", "Desktop"),
     ("4", "Low Profile Desktop"),
@@ -23,8 +24,9 @@ const CASES: [(&str, &str); 12] = [
     ("35", "Mini PC"),
 ];
 
-/// Adds the machine to the draft: a host's first row, or what is new in the one it has. What the client could not find out
-/// stays as it is, and so does what people have entered (user, other).
+/// Adds the machine to the draft: the first row of a host, or changes of its existing row. Values
+/// that the client could not determine are not changed, nor are values that users have entered
+/// (user, other).
 ///
 /// # Errors
 /// When a row cannot be drafted.
@@ -49,7 +51,7 @@ pub(super) fn record(draft: &mut Draft<'_>, host: HostId, hardware: &Hardware, n
     }
 }
 
-/// FOG's fields and what goes into them.
+/// FOG's fields and their values.
 fn told(hardware: &Hardware) -> Vec<(&'static str, String)> {
     let Hardware { system, bios, board, chassis, cpu, disk, .. } = hardware;
     let mhz = |number: &str| if number.is_empty() { String::new() } else { format!("{number} MHz") };

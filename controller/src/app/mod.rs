@@ -1,4 +1,5 @@
-//! What can be done to the state, whatever dialect asks for it. One file per subject; each function takes what it needs.
+//! The use cases, independent of the dialect. One file per subject; each function takes only what
+//! it needs.
 
 pub mod accounts;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! Hashes of passwords: argon2id for what is made here, bcrypt for what another server has handed over.
+//! Password hashes: argon2id for new ones, bcrypt for those imported from another server.
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
@@ -9,12 +9,12 @@ const MOST_BCRYPT_COST: u32 = 15;
 /// Hashes a password with argon2id. Takes tens of milliseconds of a core: not on an async thread.
 ///
 /// # Errors
-/// A text for people when the password is too long to be hashed.
+/// A message when the password is too long to be hashed.
 pub(crate) fn hash(password: &[u8]) -> Result<String, String> {
     Argon2::default().hash_password(password).map(|hash| hash.to_string()).map_err(|error| error.to_string())
 }
 
-/// Whether a password is the one that was hashed. As slow as hashing it, or slower for an imported hash.
+/// Whether the password matches the hash. As slow as hashing it, or slower for an imported hash.
 #[must_use]
 pub fn matches(password: &[u8], hash: &str) -> bool {
     if is_imported(hash) {
@@ -23,23 +23,23 @@ pub fn matches(password: &[u8], hash: &str) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
 }
 
-/// Whether a hash was made by another server, to be replaced when the password is known.
+/// Whether a hash was imported from another server and must be replaced when the password is known.
 #[must_use]
 pub fn is_imported(hash: &str) -> bool {
     hash.starts_with("$2")
 }
 
-/// Checks a hash that somebody wants to import.
+/// Checks a hash before it is imported.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// A message with the reason.
 pub(crate) fn check_import(hash: &str) -> Result<(), String> {
     if !["$2y$", "$2a$", "$2b$"].iter().any(|start| hash.starts_with(start)) {
         return Err("only bcrypt hashes ($2y$, $2a$, $2b$) can be imported".to_owned());
     }
-    let parts: bcrypt::HashParts = hash.parse().map_err(|error| format!("it is no bcrypt hash: {error}"))?;
+    let parts: bcrypt::HashParts = hash.parse().map_err(|error| format!("it is not a bcrypt hash: {error}"))?;
     if parts.get_cost() > MOST_BCRYPT_COST {
-        return Err(format!("its cost is {}, at most {MOST_BCRYPT_COST} is taken", parts.get_cost()));
+        return Err(format!("its cost is {}, at most {MOST_BCRYPT_COST} is accepted", parts.get_cost()));
     }
     Ok(())
 }

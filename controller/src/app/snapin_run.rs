@@ -1,8 +1,8 @@
-//! Hosts that run their snapins: what comes next, and how it went.
+//! Execution of snapins on hosts: the next task, and its result.
 //!
-//! A host asks for one snapin task after the other. A task that it has taken and not reported is given again, so a host that
-//! restarted in the middle loses nothing. When nothing is left, the job ends, and the task that brought it if that was all
-//! it was for.
+//! A host requests one snapin task after the other. A task that it has taken and not reported is
+//! returned again, so a host that restarted in the middle loses nothing. When no task is left, the
+//! job ends, and also the task that created it if that was its only purpose.
 
 use foghorn_types::{HostId, Timestamp};
 
@@ -14,11 +14,11 @@ use crate::state::{Draft, Refusal, Row, State, Tables};
 
 /// A host has a handful of open jobs at most; more are looked at when these have ended.
 const JOBS_AT_ONCE: usize = 16;
-/// What a snapin that may not be run is ended with.
+/// Result of a snapin that must not be run.
 const DISABLED: &str = "the snapin is disabled";
 const GONE: &str = "the snapin was deleted";
 
-/// What a host is to do now.
+/// The next action of a host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Next {
     /// It is being imaged, or is about to be: its snapins come afterwards.
@@ -27,7 +27,7 @@ pub enum Next {
     Run(Box<(SnapinTask, Snapin)>),
 }
 
-/// How a run went, as the host tells it.
+/// The result of a run as reported by the host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outcome {
     pub exit_code: i32,
@@ -35,10 +35,10 @@ pub struct Outcome {
     pub details: String,
 }
 
-/// Gives a host its next snapin task and marks it as taken.
+/// Returns the next snapin task of a host and marks it as taken.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], or what the store cannot do.
+/// [`Refusal::NotFound`], or an error of the store.
 pub async fn next(state: &State, host: HostId, now: Timestamp) -> Result<Next, Refusal> {
     loop {
         let step = state.write(|draft| next_in(draft, host.get(), now)).await?;
@@ -89,10 +89,11 @@ fn advance(draft: &mut Draft<'_>, job: &Row<SnapinJob>, host: u32) -> Result<(),
     Ok(())
 }
 
-/// Takes a host's report in. The same report again changes nothing.
+/// Stores a report of a host. The same report again has no effect.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] for a task that does not exist or is another host's, [`Refusal::Invalid`] for one that was cancelled.
+/// [`Refusal::NotFound`] for a task that does not exist or is another host's, [`Refusal::Invalid`]
+/// for one that was cancelled.
 pub async fn report(state: &State, host: HostId, task: u32, outcome: &Outcome, now: Timestamp) -> Result<(), Refusal> {
     state
         .write(|draft| {
@@ -123,7 +124,7 @@ pub async fn report(state: &State, host: HostId, task: u32, outcome: &Outcome, n
 
 const SNAPIN_TASK: &str = "snapintask";
 
-/// Whether snapins have to wait for an imaging task.
+/// Whether snapins must wait for an imaging task.
 fn is_imaging(tables: &Tables, host: u32) -> bool {
     tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).any(|task| Purpose::of(task.kind).is_imaging())
 }
@@ -146,8 +147,8 @@ fn open_tasks(tables: &Tables, host: u32) -> impl Iterator<Item = (&Row<SnapinJo
     })
 }
 
-/// Ends jobs of which nothing is open any more, and with the last of them the host's snapin task. `done` has been completed
-/// by the same draft.
+/// Ends jobs of which nothing is open any more, and with the last of them the host's snapin task.
+/// `done` has been completed by the same draft.
 fn settle(draft: &mut Draft<'_>, host: u32, done: Option<u32>) -> Result<(), Refusal> {
     let tables = draft.tables();
     let (mut open, mut any_complete, mut jobs) = (false, false, 0);
@@ -167,7 +168,7 @@ fn settle(draft: &mut Draft<'_>, host: u32, done: Option<u32>) -> Result<(), Ref
         return Ok(());
     }
     for task in snapin_tasks_of(tables, host) {
-        // One without any job had nothing to do, which is done.
+        // A task without any job had nothing to do and is complete.
         let state = ended(any_complete || jobs == 0);
         draft.update(task, &Task { state, ..Task::clone(task) })?;
     }

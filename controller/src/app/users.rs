@@ -1,4 +1,4 @@
-//! Managing the users of the API: who there is, what they may do, with which password and token they prove it.
+//! Manages the users of the API: their names, roles, passwords and tokens.
 
 use foghorn_types::{Role, Timestamp};
 
@@ -9,14 +9,14 @@ use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row, State};
 
 const SHORTEST_PASSWORD: usize = 8;
-/// More makes hashing a way to keep the controller busy.
+/// Longer passwords would allow denial of service by hashing.
 const LONGEST_PASSWORD: usize = 1024;
 const LONGEST_NAME: usize = 40;
 
-/// How a user proves a password.
+/// The password of a new user.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
-    /// Not at all: only the token opens the account.
+    /// None: the user can log in only with the token.
     None,
     /// In clear; hashed before it is stored.
     Password(String),
@@ -24,7 +24,7 @@ pub enum Secret {
     Imported(String),
 }
 
-/// A user to be made.
+/// A user to be created.
 pub struct NewAccount {
     pub name: String,
     pub role: Role,
@@ -33,10 +33,11 @@ pub struct NewAccount {
     pub secret: Secret,
 }
 
-/// Makes a user with a new token; returns the id and the token, which is stored nowhere.
+/// Creates a user with a new token; returns the id and the token, which is not stored.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] or [`Refusal::Taken`] with the field at fault; what the store or the system cannot do.
+/// [`Refusal::Invalid`] or [`Refusal::Taken`] with the field at fault; what the store or the system
+/// cannot do.
 pub async fn create(state: &State, new: NewAccount) -> Result<(u32, String), AccountError> {
     check_name(&new.name)?;
     let token = token()?;
@@ -54,7 +55,7 @@ pub async fn create(state: &State, new: NewAccount) -> Result<(u32, String), Acc
     Ok((id, token))
 }
 
-/// Changes role and use of the token; what is `None` stays.
+/// Changes role and use of the token; `None` means no change.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::Invalid`] when no administrator with a token would be left.
@@ -101,7 +102,8 @@ pub async fn remove(state: &State, id: u32) -> Result<(), Refusal> {
 /// Replaces the password.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], [`Refusal::Invalid`] for a password that is too short, what the store cannot do.
+/// [`Refusal::NotFound`], [`Refusal::Invalid`] for a password that is too short, what the store
+/// cannot do.
 pub async fn set_password(state: &State, id: u32, secret: Secret) -> Result<(), AccountError> {
     state.read(|tables| tables.of::<User>().get(id).map(drop)).ok_or(Refusal::NotFound { class: "user", id })?;
     let password_hash = hashed(secret).await?;
@@ -114,7 +116,7 @@ pub async fn set_password(state: &State, id: u32, secret: Secret) -> Result<(), 
     Ok(())
 }
 
-/// Gives the user a new token; the old one is refused from now on.
+/// Sets a new token for the user; the old one is refused from now on.
 ///
 /// # Errors
 /// [`Refusal::NotFound`], what the store or the system cannot do.
@@ -129,7 +131,8 @@ pub async fn reset_token(state: &State, id: u32) -> Result<String, AccountError>
     Ok(token)
 }
 
-/// Replaces an imported hash by one of ours, now that the password is known to be right. Whoever changed it meanwhile wins.
+/// Replaces an imported hash by an argon2id hash, when the password is known to be right. A
+/// concurrent change takes precedence.
 ///
 /// # Errors
 /// What the hash or the store cannot do.
@@ -161,13 +164,13 @@ fn rules(user: &User) -> bool {
     user.role() == Role::Administrator && user.api == Flag::Yes && !user.token_hash.is_empty()
 }
 
-/// Refuses what would leave nobody to administer. The one who remains is held by a compare, so that two administrators
-/// cannot remove each other at the same moment.
+/// Refuses a change that would leave no administrator. A compare on the remaining one ensures that
+/// two administrators cannot remove each other at the same time.
 fn require_another(draft: &mut Draft<'_>, id: u32, field: &'static str) -> Result<(), Refusal> {
     let another = draft.tables().of::<User>().iter().find(|user| user.id != id && rules(user));
     let another = another.ok_or_else(|| Refusal::Invalid {
         field,
-        why: "this is the last administrator whose token is accepted".to_owned(),
+        why: "this user is the last administrator whose token is accepted".to_owned(),
     })?;
     draft.unchanged(another);
     Ok(())
@@ -175,9 +178,9 @@ fn require_another(draft: &mut Draft<'_>, id: u32, field: &'static str) -> Resul
 
 fn check_name(name: &str) -> Result<(), Refusal> {
     let why = if name.is_empty() || name.chars().count() > LONGEST_NAME {
-        format!("a name has 1 to {LONGEST_NAME} characters")
+        format!("a name must have 1 to {LONGEST_NAME} characters")
     } else if name.trim() != name || name.contains(':') || name.chars().any(char::is_control) {
-        "a name has no colon, no control character and no blank at its ends".to_owned()
+        "a name must not contain a colon, control characters, or leading or trailing spaces".to_owned()
     } else {
         return Ok(());
     };
@@ -193,7 +196,7 @@ async fn hashed(secret: Secret) -> Result<String, AccountError> {
         }
         Secret::Password(password) => {
             if !(SHORTEST_PASSWORD..=LONGEST_PASSWORD).contains(&password.len()) {
-                let why = format!("a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} bytes");
+                let why = format!("a password must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} bytes");
                 return Err(Refusal::Invalid { field: "password", why }.into());
             }
             blocking(move || passwords::hash(password.as_bytes())).await

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Addresses of one range at most: no site has more streams at a time.
+/// Maximum number of addresses in a range: no site has more concurrent streams.
 const MOST: u32 = 1 << 16;
 
 /// Consecutive multicast groups of one family.
@@ -16,22 +16,23 @@ pub struct GroupRange {
     count: u32,
 }
 
-/// A text or address that is no range of multicast groups.
+/// A text or address that is not a range of multicast groups.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum GroupRangeError {
-    #[error("{0:?} is no range; write it like \"239.255.64.0/18\" or \"ff18::4648:0/112\"")]
+    #[error("{0:?} is not a range; write it like \"239.255.64.0/18\" or \"ff18::4648:0/112\"")]
     NotARange(String),
-    #[error("{0} is not a multicast group from which a session may be sent")]
+    #[error("{0} is not a multicast group that sessions may use")]
     NotMulticast(IpAddr),
-    #[error("{0} has bits beyond its prefix; the range begins at {1}")]
+    #[error("{0} has bits set after its prefix; the range starts at {1}")]
     Unaligned(String, IpAddr),
 }
 
 impl GroupRange {
-    /// `count` groups from `first` on, at least one; cut off where multicast or 65536 addresses end.
+    /// `count` groups from `first` on, at least one; cut off where multicast or 65536 addresses
+    /// end.
     ///
     /// # Errors
-    /// When `first` is no group for this use.
+    /// When `first` is not a usable group.
     pub fn starting_at(first: IpAddr, count: u32) -> Result<Self, GroupRangeError> {
         let usable = match first {
             // 224.0.0.0/24 belongs to the protocols of the LAN itself.
@@ -56,7 +57,7 @@ impl GroupRange {
         self.count as usize
     }
 
-    /// Never: a range has at least one group.
+    /// Always false: a range has at least one group.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         false
@@ -73,8 +74,8 @@ impl GroupRange {
         self.len() - used.iter().filter(|address| self.contains(**address)).count()
     }
 
-    /// A free group. `start` says where to begin to look, so that an address that was given back is not at once another
-    /// session's.
+    /// A free group. The search starts at `start`, so that a released address is not immediately
+    /// assigned to another session.
     #[must_use]
     pub fn pick(&self, used: &HashSet<IpAddr>, start: u32) -> Option<IpAddr> {
         (0..self.count)

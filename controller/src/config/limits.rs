@@ -7,14 +7,15 @@ use serde::Deserialize;
 use super::{ConfigError, seconds};
 use crate::state::run::DEFAULT_DEADLINE;
 
-/// Patience, from the configuration.
+/// Time limits from the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Time from its creation in which a task must end. Default 12 hours.
+    /// Time from its creation within which a task must end. Default 12 hours.
     pub task_deadline: Duration,
-    /// How long a node's link may be down before its deploys go to another node. Default 15 seconds.
+    /// How long a node's link may be down before its deploys are moved to another node. Default 15
+    /// seconds.
     pub node_grace: Duration,
-    /// How long a transfer may move nothing, while its node is there. Default 10 minutes.
+    /// How long a transfer may make no progress while its node is connected. Default 10 minutes.
     pub stall: Duration,
 }
 

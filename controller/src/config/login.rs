@@ -10,20 +10,20 @@ use super::{ConfigError, seconds};
 /// How many failures are allowed.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Allowance {
-    /// Failures at once.
+    /// Failures allowed in a row.
     pub burst: u32,
     /// Time after which one more is allowed.
     pub refill: Duration,
 }
 
-/// How failed log-ins are slowed down, and whose word about the caller's address counts.
+/// Limits of failed log-ins, and which proxies are trusted to report the client's address.
 #[derive(Clone, PartialEq, Debug)]
 pub struct LoginConfig {
-    /// For one user name, whether it exists or not. Default 10 at once, then one in 30 seconds.
+    /// For one user name, whether it exists or not. Default 10 in a row, then one in 30 seconds.
     pub per_name: Allowance,
-    /// For one address. Default 60 at once, then one in 5 seconds.
+    /// For one address. Default 60 in a row, then one in 5 seconds.
     pub per_address: Allowance,
-    /// Proxies whose `X-Forwarded-For` is believed. None by default.
+    /// Proxies whose `X-Forwarded-For` is used. Default none.
     pub trusted_proxies: Vec<IpAddr>,
 }
 

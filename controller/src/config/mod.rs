@@ -1,4 +1,5 @@
-//! The configuration: a TOML file and a few flags in, a checked [`Config`] out. Nothing is read after the start.
+//! The configuration: turns a TOML file and a few flags into a checked [`Config`]. Nothing is read
+//! after the start.
 
 mod group_range;
 mod limits;
@@ -27,7 +28,7 @@ use crate::trust::Lifetimes;
 /// Everything the controller needs to know before it opens a port.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Holds the certificate authority (`ca/`) and the embedded store (`store.redb`).
+    /// Contains the certificate authority (`ca/`) and the embedded store (`store.redb`).
     pub data_dir: PathBuf,
     pub store: StoreConfig,
     pub rest: RestConfig,
@@ -40,9 +41,9 @@ pub struct Config {
     pub audit_keep: Duration,
     pub snapins: SnapinConfig,
     pub multicast: MulticastConfig,
-    /// Where the credentials of a first start are written (mode 0600) instead of to standard output.
+    /// File for the credentials of the first start (mode 0600), instead of standard output.
     pub first_run_file: Option<PathBuf>,
-    /// Folder of plugins; `plugins` in the data directory when absent.
+    /// Folder of plugins; default: `plugins` in the data directory.
     pub plugins_dir: Option<PathBuf>,
 }
 
@@ -56,26 +57,26 @@ pub enum StoreConfig {
 #[derive(Clone, Debug)]
 pub struct RestConfig {
     pub listen: SocketAddr,
-    /// DNS names and IP addresses in the certificate, beside the loopback ones.
+    /// DNS names and IP addresses in the certificate, in addition to those of loopback.
     pub names: Vec<String>,
     /// Plain HTTP, for a proxy or tools on the same machine. Only on a loopback address.
     pub plain_http: bool,
-    /// Open connections at a time; further ones wait to be accepted.
+    /// Maximum number of open connections; further ones wait to be accepted.
     pub max_connections: usize,
 }
 
 #[derive(Clone, Debug)]
 pub struct LinkConfig {
     pub listen: SocketAddr,
-    /// `host:port` that agents are told; the listening address when absent.
+    /// `host:port` to which agents connect; default: the listening address.
     pub advertise: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct TokenConfig {
-    /// Life of a boot token when the request names none. Default 15 minutes.
+    /// Default lifetime of a boot token. Default 15 minutes.
     pub boot_ttl: Duration,
-    /// Life of a join token when the request names none. Default 24 hours.
+    /// Default lifetime of a join token. Default 24 hours.
     pub join_ttl: Duration,
 }
 
@@ -87,7 +88,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct SnapinConfig {
     /// Larger files are refused. Default 4 GiB.
     pub largest_file: ByteCount,
-    /// How long a file that no snapin names any more stays on storage nodes. Default 1 hour.
+    /// How long a file to which no snapin refers stays on storage nodes. Default 1 hour.
     pub file_grace: Duration,
 }
 
@@ -97,7 +98,7 @@ impl Default for SnapinConfig {
     }
 }
 
-/// Why there is no configuration.
+/// Why the configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("could not read the configuration {path}", path = path.display())]
@@ -109,7 +110,8 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Loopback, ports chosen by the system, embedded store: what `foghorn serve` and tests start from.
+    /// Loopback, ports chosen by the system, embedded store: what `foghorn serve` and tests start
+    /// from.
     #[must_use]
     pub fn local(data_dir: impl Into<PathBuf>) -> Self {
         let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -131,7 +133,8 @@ impl Config {
     }
 
     /// # Errors
-    /// When the file cannot be read, has an unknown key, or a value makes no sense. The message names the key.
+    /// When the file cannot be read, has an unknown key, or has an invalid value. The message names
+    /// the key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
@@ -139,19 +142,20 @@ impl Config {
         raw.check()
     }
 
-    /// Where plugins are looked for.
+    /// The plugin folder.
     #[must_use]
     pub fn plugins_folder(&self) -> PathBuf {
         self.plugins_dir.clone().unwrap_or_else(|| self.data_dir.join("plugins"))
     }
 
-    /// What no file can say wrong but a flag can: to be called once everything is merged.
+    /// Checks that depend on both file and flags: to be called once everything is merged.
     ///
     /// # Errors
     /// [`ConfigError::Value`] with the key at fault.
     pub fn checked(self) -> Result<Self, ConfigError> {
         if self.rest.plain_http && !self.rest.listen.ip().is_loopback() {
-            let why = format!("plain HTTP is for loopback addresses only, and {} is none", self.rest.listen.ip());
+            let why =
+                format!("plain HTTP is allowed on loopback addresses only, and {} is not one", self.rest.listen.ip());
             return Err(ConfigError::Value { key: "rest.plain_http", why });
         }
         Ok(self)
@@ -286,10 +290,10 @@ impl RawAudit {
     }
 }
 
-/// Ports of an installation that names none.
+/// Default ports.
 const REST_PORT: u16 = 8443;
 const LINK_PORT: u16 = 8444;
-/// Ten thousand callers that dawdle must leave places for the others.
+/// Ten thousand slow clients must leave connections for the others.
 const MAX_CONNECTIONS: usize = 16_384;
 
 impl Raw {
@@ -341,10 +345,10 @@ impl RawStore {
         let wrong = |why: &str| ConfigError::Value { key: "store.endpoints", why: why.to_owned() };
         match self.engine {
             None | Some(Engine::Embedded) if !self.endpoints.is_empty() => {
-                Err(wrong("only the etcd engine has endpoints"))
+                Err(wrong("allowed only with the etcd engine"))
             }
             None | Some(Engine::Embedded) => Ok(StoreConfig::Embedded),
-            Some(Engine::Etcd) if self.endpoints.is_empty() => Err(wrong("the etcd engine needs at least one")),
+            Some(Engine::Etcd) if self.endpoints.is_empty() => Err(wrong("the etcd engine requires at least one")),
             Some(Engine::Etcd) => {
                 Ok(StoreConfig::Etcd(EtcdOptions { endpoints: self.endpoints, tls: self.tls, login: self.login }))
             }

@@ -1,14 +1,15 @@
-//! `[multicast]`: which groups sessions are sent to, and how.
+//! `[multicast]`: the groups of sessions, and how sessions are sent.
 
 use foghorn_types::BitRate;
 use serde::Deserialize;
 
 use super::{ConfigError, GroupRange};
 
-/// How multicast sessions are sent, as far as neither the session nor its storage node says otherwise.
+/// How multicast sessions are sent, unless the session or its storage node has its own settings.
 #[derive(Clone, Debug)]
 pub struct MulticastConfig {
-    /// Whether there is multicast at all; without it the tasks of a session are deployed by unicast. Default yes.
+    /// Whether multicast is used; otherwise the tasks of a session are deployed by unicast. Default
+    /// true.
     pub enabled: bool,
     /// Groups for nodes that clients reach by IPv4. Default 239.255.64.0/18.
     pub range_v4: GroupRange,
@@ -16,11 +17,11 @@ pub struct MulticastConfig {
     pub range_v6: GroupRange,
     /// Routers that a packet may cross, plus one. Default 1: the LAN alone.
     pub ttl: u8,
-    /// Receivers join for the sending node only (IGMPv3, MLDv2). Default no.
+    /// Receivers join for the sending node only (IGMPv3, MLDv2). Default false.
     pub source_specific: bool,
-    /// Of a session, on the wire. Default: what the group sustains.
+    /// Maximum rate of a session on the wire. Default: the rate that the group sustains.
     pub max_rate: Option<BitRate>,
-    /// Who cannot keep up with this is served by unicast. Default: what agents take for too slow.
+    /// Receivers that are slower than this are served by unicast. Default: that of the agents.
     pub floor: Option<BitRate>,
 }
 
@@ -75,7 +76,7 @@ fn range(key: &'static str, text: Option<String>, default: GroupRange) -> Result
     if range.is_ipv6() == default.is_ipv6() {
         Ok(range)
     } else {
-        Err(ConfigError::Value { key, why: format!("{text:?} belongs to the other version of IP") })
+        Err(ConfigError::Value { key, why: format!("{text:?} is a range of the other IP version") })
     }
 }
 

@@ -1,4 +1,5 @@
-//! Where a task finds a place: alone at the node with the fewest places taken, or with the others of its multicast session.
+//! Assigns tasks to nodes: a single task to the node with the fewest transfers, or to the node of
+//! its multicast session.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use foghorn_types::StorageNodeId;
 
 use super::snapshot::{Link, MulticastView, NodeView, RunView, Snapshot};
 
-/// Places taken on each node: all of them, and those of clients that are there. A session takes one place at a node,
-/// however many hosts receive it.
+/// Transfers on each node: all of them, and those with a connected client. A multicast session
+/// counts as one transfer, however many hosts receive it.
 pub(super) struct Load {
     places: BTreeMap<StorageNodeId, Places>,
-    /// Sessions that have a place, and whether one of their clients is there.
+    /// Sessions that are already counted, and whether one of their clients is connected.
     seated: BTreeMap<(StorageNodeId, u32), bool>,
     multicast: MulticastView,
 }
@@ -54,7 +55,7 @@ impl Load {
         places.present += u32::from(newly_present);
     }
 
-    /// Gives the run a place at one of its nodes, if there is one now.
+    /// Assigns the run to one of its nodes, if one has capacity now.
     pub(super) fn place<'a>(
         &mut self,
         run: &RunView,
@@ -71,8 +72,8 @@ impl Load {
         Some(node)
     }
 
-    /// The node that sends the session already; else one that has a place for it, if one more session may begin and a group
-    /// is free.
+    /// The node that already sends the session; otherwise one with capacity, if another session may
+    /// start and a group is free.
     fn together(
         &mut self,
         session: u32,
@@ -89,7 +90,7 @@ impl Load {
                 Link::Down { since } => away |= since < grace,
             }
         }
-        // It has the grace period to come back, as with tasks that it has already.
+        // It has the grace period to reconnect, as for tasks that are already assigned to it.
         if away || (nodes.is_none() && self.multicast.sessions.len() >= self.multicast.max_sessions) {
             return None;
         }
@@ -100,8 +101,8 @@ impl Load {
         Some(node)
     }
 
-    /// The node with the fewest places taken that has one left. A client that is there does not wait for machines that
-    /// are still switched off, so places of absent clients do not count against it.
+    /// The node with the fewest transfers that has capacity. A connected client does not wait for
+    /// machines that are still switched off, so transfers without a client do not count against it.
     fn least<'a>(&self, candidates: &[Candidate<'a>], client: Client) -> Option<Candidate<'a>> {
         let up = candidates.iter().filter(|(_, view)| view.link == Link::Up);
         let places = up.map(|(id, view)| (self.places.get(id).copied().unwrap_or_default(), *id, *view));

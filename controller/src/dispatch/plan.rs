@@ -15,7 +15,7 @@ pub struct Move {
     pub event: TaskEvent,
 }
 
-/// At most one move for each task; what follows from a move is the next round's business.
+/// At most one move for each task; the consequences of a move are handled in the next round.
 #[must_use]
 pub fn plan(snapshot: &Snapshot, limits: Limits, now: Timestamp) -> Vec<Move> {
     let mut load = Load::of(snapshot);
@@ -53,7 +53,7 @@ fn next_event(
     }
 }
 
-/// Nodes that may serve the run, up or not.
+/// Nodes that may serve the run, whether connected or not.
 fn candidates<'a>(
     snapshot: &'a Snapshot,
     run: &'a RunView,
@@ -65,7 +65,8 @@ fn candidates<'a>(
         RunKind::Deploy { manifest } => {
             Box::new(usable.filter(move |(_, view)| view.holds.contains(&(run.image, manifest))))
         }
-        // Images are captured to one place. A group without a master has its oldest node for one.
+        // Images are captured to one node: the master of the group, or its oldest node if it has no
+        // master.
         RunKind::Capture => Box::new(usable.min_by_key(|(id, view)| (!view.master, *id)).into_iter()),
     }
 }
@@ -75,13 +76,14 @@ fn lost(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits)
     match snapshot.nodes.get(&node) {
         Some(view) if !view.revoked => {
             let gone = matches!(view.link, Link::Down { since } if since >= limits.node_grace);
-            // With nobody to take over, waiting is best: the transfer may still be running behind the broken link.
+            // When no other node can take over, waiting is best: the transfer may still be running
+            // despite the broken link.
             let replaced = || candidates(snapshot, run).any(|(id, other)| id != node && other.link == Link::Up);
             (gone && deploy && replaced()).then_some(TaskEvent::NodeLost { node })
         }
         _ if deploy => Some(TaskEvent::NodeLost { node }),
         _ => {
-            let reason = "the storage node was removed from the fleet".to_owned();
+            let reason = "the storage node was deleted".to_owned();
             Some(TaskEvent::Ended { node, outcome: Outcome::Failed { reason, node_at_fault: true } })
         }
     }
@@ -90,7 +92,7 @@ fn lost(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits)
 fn stalled(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits) -> Option<TaskEvent> {
     let up = snapshot.nodes.get(&node).is_some_and(|view| view.link == Link::Up);
     (up && run.quiet >= limits.stall)
-        .then(|| TaskEvent::Stalled { reason: format!("nothing was transferred for {} seconds", run.quiet.as_secs()) })
+        .then(|| TaskEvent::Stalled { reason: format!("no data was transferred for {} seconds", run.quiet.as_secs()) })
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! From the wire's shapes to ours. Whatever an agent sends is checked here, before anything else sees it.
+//! Converts messages of the link to domain types. Everything that an agent sends is checked here
+//! first.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::agents::casts::{CastPhase, CastReport, ReceiverReport};
 use crate::agents::jobs::Damage;
 use crate::agents::live::{NodeLive, Stage, TransferProgress};
 
-/// A message that no agent of ours would send.
+/// An invalid message.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{field}: {why}")]
 pub(crate) struct BadMessage {
@@ -18,7 +19,7 @@ pub(crate) struct BadMessage {
     pub(crate) why: &'static str,
 }
 
-/// What a capture made.
+/// Result of a capture.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Captured {
     pub(crate) manifest: ManifestId,
@@ -36,7 +37,7 @@ pub(crate) struct Ended {
 }
 
 pub(super) fn task(id: u32) -> Result<TaskId, BadMessage> {
-    TaskId::new(id).ok_or(BadMessage { field: "task_id", why: "0 names no task" })
+    TaskId::new(id).ok_or(BadMessage { field: "task_id", why: "0 is not a task id" })
 }
 
 pub(super) fn manifest(bytes: &[u8]) -> Result<ManifestId, BadMessage> {
@@ -44,9 +45,9 @@ pub(super) fn manifest(bytes: &[u8]) -> Result<ManifestId, BadMessage> {
     Ok(ManifestId::from_digest(digest))
 }
 
-/// Puts a status into what is known of the node.
+/// Stores a status in the state of the node.
 pub(super) fn apply_status(live: &mut NodeLive, status: &link::NodeStatus) -> Result<(), BadMessage> {
-    let image = |id| ImageId::new(id).ok_or(BadMessage { field: "image_id", why: "0 names no image" });
+    let image = |id| ImageId::new(id).ok_or(BadMessage { field: "image_id", why: "0 is not an image id" });
     let manifests = status.manifests.iter().map(|stored| Ok((image(stored.image_id)?, manifest(&stored.manifest_id)?)));
     live.manifests = manifests.collect::<Result<_, BadMessage>>()?;
     let file = |bytes: &Vec<u8>| {
@@ -82,15 +83,15 @@ pub(super) fn progress(node: StorageNodeId, report: &link::SessionProgress, now:
     }
 }
 
-/// Characters of a reason that are kept.
+/// Maximum length of a stored reason, in characters.
 const REASON: usize = 500;
 
-/// How a session is doing, without the progress of its receivers.
+/// State of a session, without the progress of its receivers.
 pub(super) fn cast(report: &link::MulticastReport, now: Instant) -> Result<CastReport, BadMessage> {
     let receivers = report.receivers.iter().map(|receiver| Ok((task(receiver.task_id)?, self::receiver(receiver))));
     Ok(CastReport {
         phase: match report.phase() {
-            // A phase that this version does not know is some way of sending.
+            // An unknown phase is treated as sending.
             link::MulticastPhase::Unspecified | link::MulticastPhase::Sending => CastPhase::Sending,
             link::MulticastPhase::Waiting => CastPhase::Waiting,
             link::MulticastPhase::Repairing => CastPhase::Repairing,

@@ -1,4 +1,4 @@
-//! Who has failed to log in lately.
+//! Recent failed log-ins.
 
 mod peer;
 mod throttle;
@@ -18,17 +18,18 @@ use crate::state::value::fold;
 /// Failed log-ins by name and by address. Locks are held for a map access.
 #[derive(Debug)]
 pub struct Doors {
-    /// By BLAKE3 of the folded name: a name that was tried may be long.
+    /// By the BLAKE3 hash of the case-folded name, because attempted names may be long.
     names: Mutex<Buckets<[u8; 32]>>,
     addresses: Mutex<Buckets<IpAddr>>,
     proxies: Vec<IpAddr>,
-    /// Names whose refusal the history has, and since when.
+    /// Names whose refusal was written to the history, and when.
     told: Mutex<HashMap<[u8; 32], Instant>>,
 }
 
-/// A name is written to the history this often at most.
+/// Minimum time between two history entries for the same name.
 const TELL_EVERY: Duration = Duration::from_secs(60);
-/// Names in the history in that time: whoever guesses under many names must not fill the store.
+/// Maximum number of names in the history in that time: guessing with many names must not fill the
+/// store.
 const MOST_TOLD: usize = 20;
 
 impl Default for Doors {
@@ -56,7 +57,8 @@ impl Doors {
         }
     }
 
-    /// The address that a request comes from: that of its connection, or what a trusted proxy says in the headers.
+    /// The address that a request comes from: that of its connection, or what a trusted proxy says
+    /// in the headers.
     pub(crate) fn address_of(&self, connection: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
         peer::address(connection, headers, &self.proxies)
     }
@@ -66,7 +68,7 @@ impl Doors {
         lock(&self.addresses).wait(&source(from), Instant::now())
     }
 
-    /// How long log-ins under this name have to wait.
+    /// How long log-ins with this name have to wait.
     pub(crate) fn wait_of_name(&self, name: &str) -> Option<Duration> {
         lock(&self.names).wait(&key(name), Instant::now())
     }
@@ -75,7 +77,7 @@ impl Doors {
     pub(crate) fn failed_from(&self, from: IpAddr) {
         metrics::counter!("foghorn_failed_logins_total").increment(1);
         if lock(&self.addresses).fail(&source(from), Instant::now()) {
-            warn!(%from, "too many failed log-ins from one address, more are refused for a while");
+            warn!(%from, "too many failed log-ins from one address, further ones are refused for a while");
         }
     }
 
@@ -89,15 +91,16 @@ impl Doors {
         true
     }
 
-    /// Counts a wrong password, or any password of a name that does not exist. Gives what the history should say of it.
+    /// Counts a wrong password, or any password for an unknown name. Returns the text for the
+    /// history, if any.
     pub(crate) fn failed_login(&self, name: &str, from: IpAddr) -> Option<String> {
         self.failed_from(from);
         if lock(&self.names).fail(&key(name), Instant::now()) {
             let name: String = name.chars().take(40).collect();
-            warn!(name, %from, "too many failed log-ins under one name, more are refused for a while");
+            warn!(name, %from, "too many failed log-ins with one name, further ones are refused for a while");
             return self
                 .may_tell(key(&name), Instant::now())
-                .then(|| format!("Too many failed log-ins as {name}: more are refused for a while"));
+                .then(|| format!("Too many failed log-ins as {name}: further ones are refused for a while"));
         }
         None
     }

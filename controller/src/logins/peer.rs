@@ -1,15 +1,16 @@
-//! Where a request comes from. A proxy's word for it counts only where the configuration names the proxy.
+//! The address of the client. `X-Forwarded-For` counts only when it comes from a configured proxy.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::HeaderMap;
 
-/// The address that asked. `0.0.0.0` for a caller in this process, which has none.
+/// The address of the client. `0.0.0.0` for a caller in this process, which has none.
 pub(super) fn address(connection: Option<IpAddr>, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
     connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| behind(peer.to_canonical(), headers, proxies))
 }
 
-/// The last address of `X-Forwarded-For` that is no proxy of ours. What stands before it was written by strangers.
+/// The last address of `X-Forwarded-For` that is not a trusted proxy. Earlier addresses cannot be
+/// trusted.
 fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
     let mut address = peer;
     let lists: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();

@@ -1,7 +1,9 @@
-//! Failed log-ins, counted in token buckets: one for each name that was tried and one for each address that tried.
+//! Failed log-ins, counted in token buckets: one for each name that was tried and one for each
+//! address that tried.
 //!
-//! Pure: time is an argument. Memory is bounded: a full bucket is forgotten, and when there are too many others the one
-//! that is nearest to full goes, which is the one that has done least.
+//! Pure: time is an argument. Memory is bounded: a full bucket is removed, and when there are too
+//! many others, the one that is nearest to full is removed, which is the one with the fewest
+//! failures.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use crate::config::Allowance;
 
-/// Buckets of one kind that are remembered.
+/// Maximum number of buckets of one kind.
 const MOST_BUCKETS: usize = 16_384;
 
-/// What is left for one name or address.
+/// The remaining tokens for one name or address.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     left: f64,
@@ -39,14 +41,14 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         (bucket.left + refilled).min(self.allowance.burst.into())
     }
 
-    /// How long `key` has to wait; `None` when it may try.
+    /// How long `key` must wait; `None` when it may try now.
     #[must_use]
     pub(super) fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
         let left = self.now(*self.buckets.get(key)?, now);
         (left < 1.0).then(|| self.allowance.refill.mul_f64(1.0 - left))
     }
 
-    /// Counts a failure. Says whether it was the last that was allowed.
+    /// Counts a failure. Returns whether it was the last one allowed.
     pub(super) fn fail(&mut self, key: &K, now: Instant) -> bool {
         let full = Bucket { left: self.allowance.burst.into(), at: now };
         let left = self.now(self.buckets.get(key).copied().unwrap_or(full), now);
@@ -63,7 +65,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         let mut levels: Vec<(K, f64)> =
             self.buckets.iter().map(|(key, bucket)| (key.clone(), self.now(*bucket, now))).collect();
         levels.sort_by(|a, b| b.1.total_cmp(&a.1));
-        // Emptying a part at once keeps the cost of the next ones small.
+        // Removing several buckets at a time keeps the average cost low.
         let surplus = self.most / 8 + 1;
         for (place, (key, level)) in levels.into_iter().enumerate() {
             if place >= surplus && level < full {
@@ -74,7 +76,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 }
 
-/// The part of an address that one attacker has: a whole one of version 4, a /64 of version 6.
+/// The part of an address that one attacker controls: a whole IPv4 address, or an IPv6 /64.
 #[must_use]
 pub(super) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

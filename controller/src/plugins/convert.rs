@@ -1,19 +1,19 @@
-//! JSON to values of a script and back.
+//! Converts JSON to values of a script and back.
 
 use rhai::{Dynamic, Map};
 use serde_json::{Number, Value};
 
-/// Deeper values are not taken from a script: nothing that the API sends is nearly as deep.
+/// Deeper values are not accepted from a script: answers of the API are far less deep.
 const MOST_DEPTH: usize = 24;
 
-/// What a script left is nothing that JSON can express.
+/// The result of a script cannot be converted to JSON.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum NotJson {
-    #[error("a value of type {0} is no JSON")]
+    #[error("a value of type {0} cannot be converted to JSON")]
     Type(String),
-    #[error("a number that is not finite is no JSON")]
+    #[error("a number that is not finite cannot be converted to JSON")]
     NotFinite,
-    #[error("a value is nested more than {MOST_DEPTH} deep")]
+    #[error("a value is nested more than {MOST_DEPTH} levels deep")]
     TooDeep,
 }
 

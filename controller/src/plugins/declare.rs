@@ -1,4 +1,4 @@
-//! What a plugin says of itself: the map that its function `plugin` returns, checked.
+//! The declaration of a plugin: the checked result of its function `plugin`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::event::Event;
 use crate::state::dynamic::{ClassSpec, FieldSpec, Kind, MemberSpec, TooManyWords, WhenGone, word};
 
-/// Bounds of one plugin; a write of a row has to fit into one transaction with all its guards.
+/// Limits of one plugin; a row must fit into one transaction with all its guards.
 const MOST_CLASSES: usize = 16;
 const MOST_FIELDS: usize = 48;
 const MOST_REFERENCES: usize = 8;
 const MOST_UNIQUES: usize = 8;
 const MOST_MEMBERS: usize = 16;
-/// Characters of a text that says nothing about its length, and of one that is unique.
+/// Default maximum length of a text, and of a unique text.
 const LONG: usize = 65_535;
 const SHORT: usize = 255;
 
@@ -24,7 +24,7 @@ pub(super) struct Declaration {
     pub(super) description: String,
     pub(super) version: String,
     pub(super) icon: String,
-    /// For which classes it is asked; an event that is absent is asked for all.
+    /// The classes for which it is called; for an event that is absent, all classes.
     pub(super) hooks: BTreeMap<Event, BTreeSet<String>>,
     pub(super) classes: Vec<ClassSpec>,
     pub(super) members: Vec<MemberSpec>,
@@ -117,7 +117,7 @@ struct RawMember {
 }
 
 /// # Errors
-/// [`DeclareError`], which names the place.
+/// [`DeclareError`], which contains the place.
 pub(super) fn read(plugin: &str, value: Value) -> Result<Declaration, DeclareError> {
     let mut raw: RawPlugin = serde_json::from_value(value)?;
     if raw.name.as_deref().is_some_and(|name| name != plugin) {
@@ -139,7 +139,7 @@ pub(super) fn read(plugin: &str, value: Value) -> Result<Declaration, DeclareErr
 fn class(plugin: &str, raw: RawClass) -> Result<ClassSpec, DeclareError> {
     let place = format!("class {:?}", raw.name);
     if !is_class_name(&raw.name) {
-        return Err(wrong(place, "a name has up to 48 of a-z and 0-9 and starts with a letter"));
+        return Err(wrong(place, "a name must have up to 48 characters of a-z and 0-9 and start with a letter"));
     }
     if raw.fields.len() > MOST_FIELDS {
         return Err(wrong(place, format!("at most {MOST_FIELDS} fields")));
@@ -150,7 +150,7 @@ fn class(plugin: &str, raw: RawClass) -> Result<ClassSpec, DeclareError> {
     let mut fields = Vec::with_capacity(raw.fields.len());
     for field in raw.fields {
         if fields.iter().any(|known: &FieldSpec| known.name == field.name) {
-            return Err(wrong(place, format!("two fields are called {:?}", field.name)));
+            return Err(wrong(place, format!("two fields have the name {:?}", field.name)));
         }
         let is_unique = uniques.iter().flatten().any(|name| *name == field.name);
         fields.push(self::field(&place, field, is_unique)?);
@@ -177,10 +177,13 @@ fn class(plugin: &str, raw: RawClass) -> Result<ClassSpec, DeclareError> {
 fn field(class: &str, raw: RawField, is_unique: bool) -> Result<FieldSpec, DeclareError> {
     let place = format!("{class}, field {:?}", raw.name);
     if !is_field_name(&raw.name) {
-        return Err(wrong(place, "a name has up to 64 letters, digits and _, starts with a letter, and is not `id`"));
+        return Err(wrong(
+            place,
+            "a name must have up to 64 letters, digits and _, start with a letter, and must not be `id`",
+        ));
     }
     if raw.class.is_some() != (raw.kind == RawKind::Reference) {
-        return Err(wrong(place, "`class` belongs to a reference, and a reference needs it"));
+        return Err(wrong(place, "`class` is required for references and not allowed for other fields"));
     }
     if (raw.min.is_some() && raw.kind != RawKind::Number)
         || (raw.max.is_some() && !matches!(raw.kind, RawKind::Number | RawKind::Text))
@@ -194,7 +197,7 @@ fn field(class: &str, raw: RawField, is_unique: bool) -> Result<FieldSpec, Decla
             let max = raw.max.map_or(Some(most), |max| usize::try_from(max).ok());
             match max {
                 Some(max) if (1..=most).contains(&max) => Kind::Text { max },
-                _ => return Err(wrong(place, format!("`max` is from 1 to {most}"))),
+                _ => return Err(wrong(place, format!("`max` must be from 1 to {most}"))),
             }
         }
         RawKind::Number => {
@@ -224,7 +227,7 @@ fn member(classes: &[ClassSpec], raw: RawMember) -> Result<MemberSpec, DeclareEr
         through.ok_or_else(|| wrong(place.clone(), format!("`through`: the plugin has no class {:?}", raw.through)))?;
     let reference = |role: &str, name: &str| match through.field(name).map(|field| (field.name, field.kind)) {
         Some((name, Kind::Reference { class, .. })) => Ok((name, class)),
-        _ => Err(wrong(place.clone(), format!("`{role}`: {name:?} is no reference of {}", through.name))),
+        _ => Err(wrong(place.clone(), format!("`{role}`: {name:?} is not a reference of {}", through.name))),
     };
     let ((own, owner), (other, _)) = (reference("own", &raw.own)?, reference("other", &raw.other)?);
     if owner != raw.of {
@@ -232,7 +235,7 @@ fn member(classes: &[ClassSpec], raw: RawMember) -> Result<MemberSpec, DeclareEr
     }
     let clashes = classes.iter().any(|class| class.name == raw.of && class.field(&raw.name).is_some());
     if !is_field_name(&raw.name) || clashes {
-        return Err(wrong(place, "the name is taken or cannot be one"));
+        return Err(wrong(place, "the name is in use or invalid"));
     }
     Ok(MemberSpec { of: owner, name: word(&raw.name)?, through: through.name, own, other, about: raw.about })
 }

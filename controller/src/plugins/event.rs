@@ -1,8 +1,8 @@
-//! The moments at which plugins are asked, by the names that FOG gave them.
+//! The events at which plugins are called, with FOG's names.
 
 use serde::Deserialize;
 
-/// A moment at which plugins are asked.
+/// An event at which plugins are called.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
 pub enum Event {
     /// Which classes have routes.

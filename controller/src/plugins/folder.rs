@@ -1,23 +1,23 @@
-//! The folder that plugins are dropped into.
+//! The folder of plugins.
 //!
-//! Read as a whole every few seconds and compared by content, because a ConfigMap is replaced by moving one symbolic link:
-//! neither the files' times nor a watch on them say so reliably.
+//! Read as a whole every few seconds and compared by content, because a ConfigMap is replaced by
+//! moving one symbolic link: neither the times of the files nor a watch on them show this reliably.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// A larger file is no plugin.
+/// Maximum size of a plugin file.
 const MOST_BYTES: u64 = 256 << 10;
 const MOST_PLUGINS: usize = 64;
 const ENDING: &str = ".rhai";
 
-/// Text of every plugin by its name; in place of a text that cannot be used, why.
+/// Text of every plugin by its name, or the reason why it cannot be used.
 pub(super) type Sources = BTreeMap<String, Result<String, String>>;
 
-/// Why the folder could not be read. That it does not exist is no error: there are no plugins then.
+/// Why the folder could not be read. A missing folder is not an error: there are no plugins then.
 #[derive(Debug, thiserror::Error)]
-#[error("could not read the folder of plugins, {path}", path = path.display())]
+#[error("could not read the plugin folder {path}", path = path.display())]
 pub(super) struct FolderError {
     path: PathBuf,
     source: std::io::Error,
@@ -53,14 +53,14 @@ fn is_name(name: &str) -> bool {
 }
 
 fn bad_name(name: &str) -> String {
-    format!("{name:?} is no name for a plugin: up to 64 of a-z, 0-9, - and _")
+    format!("{name:?} is not a valid plugin name: use up to 64 characters of a-z, 0-9, - and _")
 }
 
 fn text(path: &Path) -> Result<String, String> {
     let open = || {
         let file = std::fs::File::open(path)?;
         if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("it is no file"));
+            return Err(std::io::Error::other("it is not a file"));
         }
         let mut text = String::new();
         file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
@@ -69,7 +69,7 @@ fn text(path: &Path) -> Result<String, String> {
     match open() {
         Ok(text) if text.len() as u64 > MOST_BYTES => Err(format!("it has more than {MOST_BYTES} bytes")),
         Ok(text) => Ok(text),
-        Err(error) => Err(format!("it cannot be read: {error}")),
+        Err(error) => Err(format!("could not read it: {error}")),
     }
 }
 

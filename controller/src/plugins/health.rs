@@ -1,4 +1,4 @@
-//! How a plugin has done: what went wrong last, and whether it is asked any more.
+//! Health of a plugin: its last error, and whether it is still called.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use foghorn_types::Timestamp;
 use tracing::{info, warn};
 
-/// A plugin that fails this often in a row is not asked any more until its file changes.
+/// A plugin that fails this often in a row is not called again until its file changes.
 pub(super) const MOST_FAILURES: u32 = 5;
-/// Between two lines in the log about one plugin.
+/// Minimum time between two log lines about one plugin.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
-/// What went wrong last.
+/// The last error.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
     pub what: String,
@@ -26,7 +26,7 @@ struct Record {
     logged: Option<Instant>,
 }
 
-/// Of one version of a plugin's file.
+/// Health of one version of a plugin's file.
 #[derive(Default)]
 pub(super) struct Health {
     record: Mutex<Record>,
@@ -49,10 +49,10 @@ impl Health {
             (loud, record.in_a_row == MOST_FAILURES)
         };
         if loud {
-            warn!(plugin, what, "a plugin failed; the answer went out without it");
+            warn!(plugin, what, "a plugin failed; the answer was sent without it");
         }
         if suspended {
-            info!(plugin, "a plugin failed too often and is not asked any more until its file changes");
+            info!(plugin, "a plugin failed too often and is not called again until its file changes");
         }
     }
 

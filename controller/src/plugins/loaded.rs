@@ -1,4 +1,4 @@
-//! The plugins in force: one immutable picture, replaced as a whole.
+//! The active plugins: one immutable snapshot, replaced as a whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) struct Plugin {
     pub(super) health: Health,
 }
 
-/// Why a file is no plugin.
+/// Why a file is not a valid plugin.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
     #[error("{0}")]
@@ -36,12 +36,12 @@ pub(super) enum LoadError {
     Describe(#[from] CallError),
     #[error(transparent)]
     Declare(#[from] DeclareError),
-    #[error("it was not loaded within its time")]
+    #[error("loading it took too long")]
     TooLong,
 }
 
 impl Plugin {
-    /// Compiles the file and asks it what it is.
+    /// Compiles the file and reads its declaration.
     ///
     /// # Errors
     /// [`LoadError`].
@@ -54,7 +54,7 @@ impl Plugin {
         Ok(Self { name: name.to_owned(), ast, declaration, events, health: Health::default() })
     }
 
-    /// Whether it is to be asked about an object or a list of this class.
+    /// Whether it must be called for an object or a list of this class.
     pub(super) fn is_asked(&self, event: Event, class: &str) -> bool {
         self.events.contains(&event)
             && self.declaration.hooks.get(&event).is_none_or(|classes| classes.contains(class))
@@ -79,7 +79,7 @@ impl Plugin {
     }
 }
 
-/// Which classes have which routes, where a plugin has a say in it.
+/// Which classes have which routes, if a plugin determines this.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Lists {
     pub(super) valid: BTreeSet<String>,
@@ -90,26 +90,26 @@ pub(super) struct Lists {
 /// See the module.
 #[derive(Default)]
 pub(super) struct Loaded {
-    /// By name: the order in which they are asked.
+    /// By name, which is the order in which they are called.
     pub(super) plugins: Vec<Arc<Plugin>>,
-    /// Absent when no plugin has a say.
+    /// `None` when no plugin determines this.
     pub(super) lists: Option<Lists>,
-    /// Classes whose answers some plugin wants to see, be it for an object inside them.
+    /// Classes whose answers are passed to a plugin, also because of an object inside them.
     pub(super) touched: HashSet<String>,
 }
 
 /// Classes that FOG lets have `task` and `cancel`, and those with `active`.
 const TASKING: [&str; 7] = ["group", "host", "multicastsession", "scheduledtask", "snapinjob", "snapintask", "task"];
 const ACTIVE: [&str; 5] = ["multicastsession", "scheduledtask", "snapinjob", "snapintask", "task"];
-/// First words of paths that are no classes, and classes that plugins must not be mistaken for.
+/// First segments of paths that are not classes, and reserved class names.
 const RESERVED: [&str; 6] = ["system", "search", "unisearch", "user", "users", "events"];
 
 impl Loaded {
-    /// Puts plugins together; those that cannot be in force beside the others are left out and named with the reason.
+    /// Combines plugins; those that conflict with others are left out and returned with the reason.
     pub(super) fn build(sandbox: &Sandbox, all: Vec<Arc<Plugin>>) -> (Self, Declared, BTreeMap<String, String>) {
         let mut refused = BTreeMap::new();
         let mut plugins = all;
-        // Leaving one out may take away what another one refers to.
+        // Leaving one out may remove a class to which another one refers.
         loop {
             let before = plugins.len();
             let (kept, out) = keep(&plugins);
@@ -132,7 +132,7 @@ impl Loaded {
     }
 }
 
-/// Those whose classes clash with nobody's and refer to what there is.
+/// Those whose classes do not conflict with others and refer only to existing classes.
 fn keep(plugins: &[Arc<Plugin>]) -> (Vec<Arc<Plugin>>, BTreeMap<String, String>) {
     let (mut kept, mut out) = (Vec::new(), BTreeMap::new());
     let mut names: BTreeSet<&str> = BTreeSet::new();
@@ -147,9 +147,11 @@ fn keep(plugins: &[Arc<Plugin>]) -> (Vec<Arc<Plugin>>, BTreeMap<String, String>)
             _ => None,
         });
         let why = match (clash, target) {
-            (Some(class), _) => Some(format!("class {:?}: the name is taken", class.name)),
-            (_, Some((field, class))) => Some(format!("field {:?}: no class {class:?} can be referred to", field.name)),
-            _ if own.len() < classes.len() => Some("two of its classes have one name".to_owned()),
+            (Some(class), _) => Some(format!("class {:?}: the name is in use", class.name)),
+            (_, Some((field, class))) => {
+                Some(format!("field {:?}: class {class:?} does not exist or cannot be referenced", field.name))
+            }
+            _ if own.len() < classes.len() => Some("two of its classes have the same name".to_owned()),
             _ => None,
         };
         match why {
@@ -163,12 +165,13 @@ fn keep(plugins: &[Arc<Plugin>]) -> (Vec<Arc<Plugin>>, BTreeMap<String, String>)
     (kept, out)
 }
 
-/// Whether a class of the program has this name, or might be mistaken for having it.
+/// Whether this name is that of a built-in class, or could be mistaken for one.
 fn is_own(name: &str) -> bool {
     RESERVED.contains(&name) || CLASSES.iter().any(|class| class.name() == name || class.aliases().contains(&name))
 }
 
-/// Classes whose objects are deleted by name only; what goes with another object takes no plugin's rows along.
+/// Classes whose objects are deleted directly only; rows of plugins are not deleted together with
+/// other objects.
 fn may_be_referred_to(name: &str) -> bool {
     CLASSES.iter().any(|class| class.name() == name && class.is_named() && name != "task" && name != "user")
 }

@@ -11,7 +11,7 @@ use super::event::Event;
 use super::loaded::{Loaded, Plugin, embedded};
 use super::sandbox::{CallError, Sandbox, Size};
 
-/// What an answer is.
+/// The kind of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// One object.
@@ -23,7 +23,8 @@ pub enum Answer {
 /// Objects inside objects inside objects … in an answer.
 const MOST_DEPTH: usize = 6;
 
-/// Shows an answer to one plugin after the other. One that fails has changed nothing. `None` when nothing has changed.
+/// Passes an answer to one plugin after the other. A failing plugin has no effect. `None` when
+/// nothing has changed.
 pub(super) fn rewrite(
     sandbox: &Sandbox,
     loaded: &Loaded,
@@ -55,7 +56,7 @@ pub(super) fn rewrite(
 
 type Failed = (Event, CallError);
 
-/// One plugin looks at one answer.
+/// Passes one answer to one plugin.
 struct Round<'a> {
     sandbox: &'a Sandbox,
     plugin: &'a Arc<Plugin>,

@@ -1,4 +1,5 @@
-//! Where scripts run: no files, no network, no clock, no modules, and an end to everything that they may use.
+//! The sandbox for scripts: no files, no network, no clock, no modules, and limits for all
+//! resources.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::convert::{self, NotJson};
 use crate::state::State;
 
-/// Scripts are shallow; what they build may be nested as deep as arrays may be large, and is dropped by recursion.
+/// Scripts are shallow; what they build may be nested as deep as arrays may be large, and is
+/// dropped by recursion.
 const STACK_BYTES: usize = 128 << 20;
-/// Rows that `find` gives at most.
+/// Maximum number of rows that `find` returns.
 const MOST_FOUND: usize = 1_000;
 
-/// How much one call may use.
+/// Resource limits of one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Size {
     /// One object, a declaration, a list of classes.
@@ -61,14 +63,14 @@ pub(super) enum CallError {
     Script(Box<EvalAltResult>),
     #[error("it took longer than {} ms", .0.as_millis())]
     TooLong(Duration),
-    #[error("`{variable}` is no {wanted} afterwards")]
+    #[error("`{variable}` must be a {wanted} afterwards")]
     WrongType { variable: &'static str, wanted: &'static str },
     #[error("`{variable}`: {source}")]
     NotJson { variable: &'static str, source: NotJson },
 }
 
 thread_local! {
-    /// When the script of this thread has to be done.
+    /// Deadline of the script on this thread.
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
@@ -79,13 +81,13 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    /// Scripts may look at rows of plugins' classes in `state`.
+    /// Scripts may read rows of plugins' classes in `state`.
     pub(super) fn new(state: &Arc<State>) -> Self {
         Self { one: engine(state, Size::One), list: engine(state, Size::List) }
     }
 
     /// # Errors
-    /// Where and why the text is no script.
+    /// Where and why the text is not a valid script.
     pub(super) fn compile(&self, source: &str) -> Result<AST, rhai::ParseError> {
         self.one.compile(source)
     }
@@ -100,7 +102,8 @@ impl Sandbox {
         convert::to_json(value, None).map_err(|source| CallError::NotJson { variable: "the result", source })
     }
 
-    /// Calls a function that changes the member `variable` of `this`; `before` is its value, the others are `beside`.
+    /// Calls a function that changes the member `variable` of `this`; `before` is its value, the
+    /// others are `beside`.
     ///
     /// # Errors
     /// [`CallError`].
@@ -151,7 +154,7 @@ impl Sandbox {
 
 fn engine(state: &Arc<State>, size: Size) -> Engine {
     let mut engine = Engine::new_raw();
-    // Everything but the core of the language that can sleep, and times.
+    // The core of the language, except functions that sleep or read the time.
     ArithmeticPackage::new().register_into_engine(&mut engine);
     LogicPackage::new().register_into_engine(&mut engine);
     BasicStringPackage::new().register_into_engine(&mut engine);
@@ -209,8 +212,8 @@ where
     })
 }
 
-/// Runs `work` on a thread of its own, which gives `permit` back at its end. `None` when it is not done at `deadline` or has
-/// panicked.
+/// Runs `work` on a thread of its own, which returns `permit` at its end. `None` when it is not
+/// done at `deadline` or has panicked.
 pub(super) async fn apart<R: Send + 'static>(
     permit: OwnedSemaphorePermit,
     deadline: tokio::time::Instant,
@@ -218,7 +221,7 @@ pub(super) async fn apart<R: Send + 'static>(
 ) -> Option<R> {
     let (done, result) = oneshot::channel();
     let run = move || {
-        // Whoever waited may have left.
+        // The receiver may have been dropped.
         let _answered = done.send(work());
         drop(permit);
     };

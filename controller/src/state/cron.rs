@@ -1,8 +1,8 @@
 //! When something that is repeated by the calendar comes next, in the site's time zone.
 //!
-//! All five fields must fit, as on a FOG server; Unix cron takes either of the two days instead. Where a clock is put
-//! forward, a fixed time that it skips comes right after the gap; where it is put back, a fixed time comes once, and
-//! "every n minutes" goes on through both hours.
+//! All five fields must fit, as on a FOG server; Unix cron takes either of the two days instead.
+//! Where a clock is put forward, a fixed time that it skips comes right after the gap; where it is
+//! put back, a fixed time comes once, and "every n minutes" goes on through both hours.
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -10,7 +10,8 @@ use foghorn_types::Timestamp;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
-/// Fields of a calendar rule, in the order of a crontab, with the names that their class gives them.
+/// Fields of a calendar rule, in the order of a crontab, with the names that their class gives
+/// them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Fields<'a>(pub(crate) [(&'static str, &'a str); 5]);
 
@@ -47,7 +48,7 @@ impl Rule {
         let rule = Self(parse(&whole.join(" ")).map_err(|error| never(error.to_string()))?);
         match rule.after(Timestamp::from_millis(0), &TimeZone::UTC) {
             Some(_) => Ok(rule),
-            None => Err(never("there is no such day in the months named".to_owned())),
+            None => Err(never("the given months have no such day".to_owned())),
         }
     }
 
@@ -65,14 +66,14 @@ impl Rule {
 fn check(field: &'static str, text: &str) -> Result<(), BadRule> {
     let refuse = |why: &str| Err(BadRule { field, why: why.to_owned() });
     if text.is_empty() {
-        return refuse("is needed; * means every one. A 0 counts as not sent when an object is created: write 00");
+        return refuse("is required; * means every value. A 0 counts as not sent when an object is created: write 00");
     }
     if text.len() > LONGEST_FIELD {
         return refuse("is too long");
     }
     if text.contains(|c: char| c.is_whitespace() || c == '@') {
         return refuse(
-            "is one field of a crontab: a number, a list such as 1,15, a range such as 8-17, a step such as */5",
+            "must be one field of a crontab: a number, a list such as 1,15, a range such as 8-17, a step such as */5",
         );
     }
     Ok(())

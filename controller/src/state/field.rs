@@ -1,7 +1,8 @@
-//! Declaration of the fields of a class: name on the wire, type, limits, and where in the struct the value is.
+//! Declaration of the fields of a class: name on the wire, type, limits, and where in the struct
+//! the value is.
 //!
-//! The declaration is the only place that connects a name with a struct member. Rendering, filters, search, records and
-//! edits all go through it, so a class says each of its fields once.
+//! The declaration is the only place that connects a name with a struct member. Rendering, filters,
+//! search, records and edits all go through it, so a class says each of its fields once.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -63,7 +64,8 @@ pub struct Field<C: 'static> {
     pub secret: bool,
     /// How answers show the value, where that is not as it is stored.
     pub(crate) displayed: Option<fn(&str) -> String>,
-    /// Answers show a computed member of the same name in its place; it is set, filtered and searched under its name.
+    /// Answers show a computed member of the same name in its place; it is set, filtered and
+    /// searched under its name.
     pub shadowed: bool,
     /// Rows in which the field is secret although it is not in others.
     pub(crate) secret_in: Option<fn(&C) -> bool>,
@@ -74,7 +76,7 @@ pub struct Field<C: 'static> {
 
 /// A value that a field cannot hold.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{found:?} is no id: ids are whole numbers from 1 to 4294967295, 0 means none")]
+#[error("{found:?} is not an id: ids are integers from 1 to 4294967295, 0 means none")]
 pub struct BadReference {
     found: String,
 }
@@ -237,7 +239,8 @@ impl<C> Field<C> {
     /// Sets the value from what a client sent. An id is never set.
     ///
     /// # Errors
-    /// When a reference is not 0 and no id. Every other type makes the best of its text, as FOG does.
+    /// When a reference is not 0 and no id. Every other type makes the best of its text, as FOG
+    /// does.
     pub(crate) fn read(&self, object: &mut C, text: &str) -> Result<(), BadReference> {
         match &self.access {
             Access::Id { .. } => {}

@@ -1,5 +1,5 @@
-//! The layout of keys in the store. Every key of Foghorn starts with [`ROOT`], but for those of the audit log
-//! ([`super::audit`]).
+//! The layout of keys in the store. Every key of Foghorn starts with [`ROOT`], but for those of the
+//! audit log ([`super::audit`]).
 //!
 //! | key | value |
 //! | --- | --- |
@@ -55,7 +55,8 @@ pub fn sequence(class: &str) -> String {
     format!("{ROOT}seq/{class}")
 }
 
-/// Written whenever an object of the class is made. Nobody has to compare it who makes one, so makers don't conflict.
+/// Written whenever an object of the class is made. Nobody has to compare it who makes one, so
+/// makers don't conflict.
 #[must_use]
 pub fn announcement(class: &str) -> String {
     format!("{ROOT}new/{class}")
@@ -71,7 +72,7 @@ pub fn setting(name: &str) -> String {
 /// # Errors
 /// When the key is not one of ours or its id is no number.
 pub fn parse(key: &str) -> Result<Place<'_>, String> {
-    let refuse = || format!("key {key:?} is not one of ours");
+    let refuse = || format!("key {key:?} is not a Foghorn key");
     let rest = key.strip_prefix(ROOT).ok_or_else(refuse)?;
     let (kind, rest) = rest.split_once('/').ok_or_else(refuse)?;
     Ok(match kind {

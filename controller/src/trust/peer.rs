@@ -1,24 +1,24 @@
-//! Who connected: the name in a certificate that TLS has already verified.
+//! The identity of a peer: the name in a certificate that TLS has already verified.
 
 use foghorn_types::{CertificateName, ParseCertificateNameError};
 use x509_parser::extensions::GeneralName;
 
-/// Why a certificate names nobody.
+/// Why a certificate contains no usable name.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerNameError {
-    #[error("the certificate cannot be read")]
+    #[error("could not parse the certificate")]
     Unreadable { source: x509_parser::error::X509Error },
-    #[error("the certificate has {0} URI names and should have exactly one")]
+    #[error("the certificate has {0} URI names but must have exactly one")]
     NotOneName(usize),
-    #[error("the certificate's name is not one of ours")]
+    #[error("the name in the certificate is not a Foghorn name")]
     Foreign { source: ParseCertificateNameError },
 }
 
-/// The name in `certificate` (DER). Only meaningful for a certificate that a TLS handshake has verified against our
-/// authority: nothing is checked here but the form.
+/// The name in `certificate` (DER). Only meaningful for a certificate that a TLS handshake has
+/// verified against our authority: only the form is checked here.
 ///
 /// # Errors
-/// When the certificate does not carry exactly one URI, or one that is no name of ours.
+/// When the certificate does not contain exactly one URI, or the URI is not a Foghorn name.
 pub fn peer_name(certificate: &[u8]) -> Result<CertificateName, PeerNameError> {
     let unreadable = |source| PeerNameError::Unreadable { source };
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|error| unreadable(error.into()))?;

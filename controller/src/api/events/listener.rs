@@ -1,4 +1,4 @@
-//! One listener: what it is told next, and when it is told nothing any more.
+//! One listener: its next event, and when its stream ends.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -26,28 +26,29 @@ use crate::events::hub::News;
 use crate::state::json::{self, JsonObject};
 use crate::store::Revision;
 
-/// A connection on which nothing happens is shown to be alive this often; proxies give up after a minute or so.
+/// Interval of keep-alive messages on an idle connection; proxies close idle connections after
+/// about a minute.
 const BEAT: Duration = Duration::from_secs(15);
 
 pub(super) struct Listener {
     ctx: Arc<Ctx>,
-    /// Credentials, to be looked at again, and where they came from.
+    /// Credentials, which are checked again later, and the address that they came from.
     headers: HeaderMap,
     from: IpAddr,
     wish: Wish,
     news: Receiver<News>,
-    /// What it has missed and is told first.
+    /// Missed changes, which are sent first.
     missed: VecDeque<Arc<Batch>>,
     /// Ready to be sent.
     queue: VecDeque<Event>,
-    /// Everything up to here has been told or was not wanted.
+    /// Everything up to this revision has been sent or was not requested.
     at: Revision,
     beat: Interval,
     closed: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
 
-/// What a listener heard.
+/// What a listener received.
 enum Heard {
     News(News),
     Beat,
@@ -97,14 +98,14 @@ impl Listener {
                 () = self.closed.cancelled() => Heard::End,
                 news = self.news.recv() => match news {
                     Ok(news) => Heard::News(news),
-                    // Too far behind; it may come back and ask for what it has missed.
+                    // Too far behind; it can reconnect and request what it has missed.
                     Err(RecvError::Lagged(_) | RecvError::Closed) => Heard::End,
                 },
                 _ = self.beat.tick() => Heard::Beat,
             };
             match heard {
                 Heard::End => return None,
-                // Without data it is no event for the client, which remembers the id all the same.
+                // Without data it is not an event for the client, which stores the id nevertheless.
                 Heard::Beat => return Some(Event::default().id(self.at.to_string())),
                 Heard::News(News::Reset(revision)) => {
                     self.at = revision;
@@ -127,13 +128,13 @@ impl Listener {
         }
     }
 
-    /// Whether it would be let in now as it was then.
+    /// Whether the listener would still be admitted now.
     async fn may_listen(&self) -> bool {
         auth::authenticate(&self.ctx, &self.headers, self.from, true).await.is_ok()
     }
 
-    /// Queues what is wanted of a transaction. The last event has the revision as its id: who is cut off in the middle gets
-    /// the whole transaction again.
+    /// Queues the requested events of a transaction. The last event has the revision as its id: a
+    /// client that is disconnected in the middle gets the whole transaction again.
     fn take(&mut self, batch: &Batch) {
         self.at = batch.revision;
         let wanted = |change: &&Change| self.wish.wants(&change.class) && fog::serves(&self.ctx, &change.class);
@@ -144,7 +145,8 @@ impl Listener {
         }
     }
 
-    /// `{"class":…,"id":…,"revision":…,"change":…,"object":…}`, with the object as it is now; null when it is gone.
+    /// `{"class":…,"id":…,"revision":…,"change":…,"object":…}`, with the object as it is now; null
+    /// when it no longer exists.
     fn describe(&self, revision: Revision, change: &Change) -> String {
         let shown = change.shown.get_or_init(|| match change.kind {
             Kind::Delete => Bytes::from_static(b"null"),
@@ -163,7 +165,7 @@ impl Listener {
         out.push(b':');
         out.extend_from_slice(shown);
         out.push(b'}');
-        String::from_utf8(out).expect("what is rendered is UTF-8")
+        String::from_utf8(out).expect("rendered events are UTF-8")
     }
 }
 
@@ -171,7 +173,8 @@ fn notice(name: &str, revision: Revision) -> Event {
     Event::default().event(name).id(revision.to_string()).data(json!({"revision": revision}).to_string())
 }
 
-/// Progress has no revision, so the event has no id: who comes back is told the present state soon enough.
+/// Progress has no revision, so the event has no id: a client that reconnects soon gets the current
+/// state.
 fn progress_event(task: u32, progress: &TransferProgress) -> Event {
     let (done, total) = (progress.bytes_done.bytes(), progress.bytes_total.bytes());
     let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0).min(100);
@@ -190,7 +193,7 @@ fn progress_event(task: u32, progress: &TransferProgress) -> Event {
     Event::default().event("progress").data(data.to_string())
 }
 
-/// A session on one of its nodes; its receivers are tasks, whose progress comes as theirs.
+/// A session on one of its nodes; its receivers are tasks, whose progress is sent separately.
 fn cast_event((session, node): (u32, StorageNodeId), report: &CastReport) -> Event {
     let by_unicast = report.receivers.values().filter(|receiver| receiver.unicast.is_some()).count();
     let data = json!({

@@ -1,8 +1,9 @@
-//! `GET /foghorn/v1/events`, also `/events`: changes of objects and progress of tasks as server-sent events.
+//! `GET /foghorn/v1/events`, also `/events`: changes of objects and progress of tasks as
+//! server-sent events.
 //!
-//! What a listener may be behind is bounded, and who is further behind is cut off and comes back with `Last-Event-ID`. The
-//! last few thousand changes are remembered for that ([`crate::events`]); when they do not reach far enough, the listener is
-//! told by a `reset`.
+//! What a listener may be behind is bounded, and who is further behind is cut off and comes back
+//! with `Last-Event-ID`. The last few thousand changes are remembered for that ([`crate::events`]);
+//! when they do not reach far enough, the listener is told by a `reset`.
 
 mod listener;
 
@@ -25,10 +26,10 @@ use crate::events::hub::MOST_LISTENERS;
 use crate::store::Revision;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Asks nginx and those who understand it not to collect the stream before passing it on.
+/// Tells nginx and compatible proxies not to buffer the stream.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// What a listener wants to hear.
+/// What a listener has requested.
 #[derive(PartialEq, Eq, Debug)]
 struct Wish {
     /// `None`: every class.
@@ -41,7 +42,7 @@ fn refuse(status: StatusCode, field: &str, error: String) -> Response {
     (status, Json(Problem { error, field })).into_response()
 }
 
-/// Opens the stream for a caller who has been let in.
+/// Opens the stream for an admitted caller.
 pub(super) async fn open(State(ctx): State<Arc<Ctx>>, request: Request) -> Response {
     let from = access::address_of(&ctx, &request);
     let (Parts { headers, uri, .. }, _) = request.into_parts();
@@ -50,7 +51,7 @@ pub(super) async fn open(State(ctx): State<Arc<Ctx>>, request: Request) -> Respo
         Err((field, why)) => return refuse(StatusCode::BAD_REQUEST, field, why),
     };
     let Ok(place) = ctx.events.places.clone().try_acquire_owned() else {
-        let why = format!("{} listeners are served at a time, which is the most", MOST_LISTENERS);
+        let why = format!("the maximum of {} concurrent listeners is reached", MOST_LISTENERS);
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "", why);
     };
     let listener = Listener::join(ctx, (headers, from), wish, place);
@@ -65,8 +66,8 @@ pub(super) async fn open(State(ctx): State<Arc<Ctx>>, request: Request) -> Respo
 }
 
 impl Wish {
-    /// `class` may be named several times, also with commas. `Last-Event-ID`, which a browser sends when it comes back,
-    /// is newer than the `since` of the address.
+    /// `class` may be given several times, also with commas. `Last-Event-ID`, which a browser sends
+    /// when it reconnects, takes precedence over the `since` in the URL.
     fn read(headers: &HeaderMap, uri: &Uri, serves: impl Fn(&str) -> bool) -> Result<Self, (&'static str, String)> {
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default();
         let mut classes = HashSet::new();
@@ -79,7 +80,7 @@ impl Wish {
             }
         }
         if let Some(unknown) = classes.iter().find(|class| !serves(class)) {
-            return Err(("class", format!("there is no class {unknown:?}")));
+            return Err(("class", format!("unknown class {unknown:?}")));
         }
         if let Some(last) = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty()) {
             since = Some(revision("Last-Event-ID", last.to_str().unwrap_or_default())?);
@@ -93,7 +94,7 @@ impl Wish {
 }
 
 fn revision(name: &'static str, text: &str) -> Result<Revision, (&'static str, String)> {
-    text.parse().map_err(|_| (name, format!("{text:?} is no revision: it is the id of an event, a whole number")))
+    text.parse().map_err(|_| (name, format!("{text:?} is not a revision: use the id of an event, an integer")))
 }
 
 #[cfg(test)]

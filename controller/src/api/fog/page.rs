@@ -1,7 +1,8 @@
-//! Which part of a list a client wants: `?start=&length=&orderBy=&orderDir=`, and the `Link` header that leads on.
+//! Which part of a list a client wants: `?start=&length=&orderBy=&orderDir=`, and the `Link` header
+//! that leads on.
 //!
-//! A FOG server ignores the query string, so other parameters are ignored here too, and without one of these four a list
-//! is whole and in FOG's order.
+//! A FOG server ignores the query string, so other parameters are ignored here too, and without one
+//! of these four a list is whole and in FOG's order.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -34,7 +35,7 @@ fn bad(name: &'static str, why: String) -> Refusal {
 
 fn number(name: &'static str, text: &str) -> Result<usize, Refusal> {
     let number =
-        text.parse::<u32>().map_err(|_| bad(name, format!("{text:?} is no whole number from 0 to {}", u32::MAX)))?;
+        text.parse::<u32>().map_err(|_| bad(name, format!("{text:?} is not an integer from 0 to {}", u32::MAX)))?;
     Ok(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
@@ -69,7 +70,7 @@ impl Page {
         }
         if let Some(field) = page.order_by.as_mut().filter(|field| field.starts_with('-')) {
             if direction.is_some() {
-                return Err(bad("orderDir", "orderBy begins with \"-\" and says the direction already".to_owned()));
+                return Err(bad("orderDir", "orderBy starts with \"-\" and already sets the direction".to_owned()));
             }
             field.remove(0);
             direction = Some(true);
@@ -80,7 +81,7 @@ impl Page {
 
     /// `orderBy` names nothing that rows can be ordered by.
     pub(super) fn no_such_order(&self, class: &str) -> Refusal {
-        bad("orderBy", format!("{:?} is no stored field of {class}", self.order_by.as_deref().unwrap_or_default()))
+        bad("orderBy", format!("{:?} is not a stored field of {class}", self.order_by.as_deref().unwrap_or_default()))
     }
 
     /// The page of rows that come in the right order, and how many rows there are.
@@ -97,8 +98,8 @@ impl Page {
         (kept, total)
     }
 
-    /// The page of rows ordered by `key`, equal ones as they come, and how many rows there are. Keeps no more rows than lie
-    /// before the end of the page.
+    /// The page of rows ordered by `key`, equal ones as they come, and how many rows there are.
+    /// Keeps no more rows than lie before the end of the page.
     pub(super) fn cut_by<T, K: Ord>(&self, rows: impl Iterator<Item = T>, key: impl Fn(&T) -> K) -> (Vec<T>, usize) {
         let end = self.length.map_or(usize::MAX, |length| self.start.saturating_add(length));
         let mut best = BinaryHeap::new();
@@ -118,7 +119,8 @@ impl Page {
         (kept, total)
     }
 
-    /// Adds what a client needs to go on: the total, and links to the pages around this one (RFC 8288).
+    /// Adds what a client needs to go on: the total, and links to the pages around this one (RFC
+    /// 8288).
     pub(super) fn announce<B>(&self, uri: &Uri, total: usize, response: &mut Response<B>) {
         if !self.asked {
             return;
@@ -151,7 +153,8 @@ impl Page {
             links.push(link(self.start + length, "next"));
         }
         links.push(link(last, "last"));
-        // A path or query with bytes that no header may have gets no links; the total is there all the same.
+        // A path or query with bytes that no header may have gets no links; the total is there all
+        // the same.
         HeaderValue::from_str(&links.join(", ")).ok()
     }
 }

@@ -17,7 +17,8 @@ use crate::state::class::Body as Object;
 
 /// A larger body is refused.
 const MOST_BYTES: usize = 1 << 20;
-/// A body must be complete within this time: who sends a byte now and then must not keep a connection for ever.
+/// A body must be complete within this time: who sends a byte now and then must not keep a
+/// connection for ever.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Incoming {
@@ -50,7 +51,7 @@ impl IntoResponse for NotLetIn {
         match self {
             Self::Auth(error) => error.into_response(),
             Self::TooLarge => {
-                answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body may have up to {MOST_BYTES} bytes"))
+                answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body must not exceed {MOST_BYTES} bytes"))
             }
             Self::Unreadable => answer::problem(
                 StatusCode::BAD_REQUEST,
@@ -107,8 +108,8 @@ impl Incoming {
 
     /// The body as an object: empty when there is none or when it is another JSON value.
     ///
-    /// Broken JSON is refused with the place where it breaks. A FOG server takes it for no body at all and may then act on
-    /// everything; we never do.
+    /// Broken JSON is refused with the place where it breaks. A FOG server takes it for no body at
+    /// all and may then act on everything; we never do.
     pub(super) fn json(&self) -> Result<Object, Refusal> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Object::new());

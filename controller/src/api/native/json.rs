@@ -27,12 +27,13 @@ fn bad_json(text: &[u8], error: &serde_json::Error) -> Refused {
     match field_at_fault(text, error) {
         Some(field) => Refused::field(StatusCode::BAD_REQUEST, &field, error.to_string()),
         None => {
-            Refused::new(StatusCode::BAD_REQUEST, format!("the body is not the JSON that is expected here: {error}"))
+            Refused::new(StatusCode::BAD_REQUEST, format!("the body does not have the expected JSON form: {error}"))
         }
     }
 }
 
-/// The field that serde speaks of, or the one in whose value it stopped. Bodies here are flat objects.
+/// The field that serde speaks of, or the one in whose value it stopped. Bodies here are flat
+/// objects.
 fn field_at_fault(text: &[u8], error: &serde_json::Error) -> Option<String> {
     let message = error.to_string();
     if let Some(name) = ["missing field `", "unknown field `"].iter().find_map(|start| message.strip_prefix(start)) {
@@ -55,7 +56,7 @@ impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for Id<T> 
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
-        let refuse = |text: &str| Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is no id"));
+        let refuse = |text: &str| Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is not an id"));
         let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| refuse(""))?;
         text.parse().map(Self).map_err(|_| refuse(&text))
     }

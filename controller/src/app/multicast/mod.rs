@@ -1,7 +1,7 @@
-//! How the images of multicast sessions travel: which group each storage node sends to, when it begins, how fast it may be.
+//! How multicast sessions are sent: the group of each storage node, the start, the maximum rate.
 //!
-//! The rows that FOG knows are [`super::sessions`]' business. Here is what an agent is told (`order`) and the groups that
-//! sessions lease (`leases`).
+//! FOG's rows are in [`super::sessions`]. This module contains the orders for agents (`order`) and
+//! the groups that sessions lease (`leases`).
 
 mod leases;
 mod order;
@@ -20,7 +20,7 @@ use foghorn_types::TaskId;
 use crate::state::classes::{MulticastSession, MulticastSessionAssociation};
 use crate::state::{Row, Tables};
 
-/// The session under way that a task belongs to.
+/// The active session that a task belongs to.
 pub(crate) fn session_of(tables: &Tables, task: TaskId) -> Option<&Arc<Row<MulticastSession>>> {
     let memberships = tables.of::<MulticastSessionAssociation>();
     let memberships = memberships.by(MulticastSessionAssociation::BY_TASK, task.get().into());
@@ -35,7 +35,8 @@ pub(crate) fn tasks_of(tables: &Tables, session: u32) -> impl Iterator<Item = Ta
     members.filter_map(|member| TaskId::new(member.task))
 }
 
-/// Whether clients reach a node by IPv6, by its address as its agent tells it. A name counts as IPv4.
+/// Whether clients reach a node by IPv6, judged by the address that its agent reports. A name
+/// counts as IPv4.
 pub(crate) fn is_ipv6(quic_address: &str) -> bool {
     quic_address.parse::<SocketAddr>().is_ok_and(|address| address.is_ipv6())
 }

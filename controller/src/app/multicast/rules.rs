@@ -1,4 +1,4 @@
-//! What the settings and the configuration say about multicast, read together.
+//! The rules for multicast from the settings and the configuration.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::config::{GroupRange, MulticastConfig};
 use crate::state::Tables;
 
-/// `FOG_MULTICAST_MAX_SESSIONS` of an installation whose setting is gone or no number.
+/// Value of `FOG_MULTICAST_MAX_SESSIONS` if the setting was deleted or is not a number.
 const MAX_SESSIONS: usize = 64;
-/// `FOG_UDPCAST_MAXWAIT`, likewise.
+/// Value of `FOG_UDPCAST_MAXWAIT` in the same case.
 const MAX_WAIT_MINUTES: u64 = 10;
-/// A year; more is a slip of the keyboard.
+/// One year; larger values are typing errors.
 const MOST_MINUTES: u64 = 365 * 24 * 60;
 
 /// See the module.
@@ -24,7 +24,7 @@ impl<'a> Rules<'a> {
         Self { tables, config }
     }
 
-    /// Sessions that may have groups at a time; 0 in the setting is no limit.
+    /// Maximum number of sessions with groups at a time; 0 in the setting is no limit.
     pub(crate) fn max_sessions(&self) -> usize {
         match self.number("FOG_MULTICAST_MAX_SESSIONS") {
             Some(0) => usize::MAX,
@@ -33,25 +33,25 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// How long a session waits after its first receiver has come, unless it says otherwise; `None` for as long as it takes,
-    /// which is what 0 means on a FOG server.
+    /// How long a session waits after its first receiver has checked in, unless it has a limit of
+    /// its own; `None` for no limit, which is what 0 means on a FOG server.
     pub(crate) fn max_wait(&self) -> Option<Duration> {
         let minutes = self.number("FOG_UDPCAST_MAXWAIT").unwrap_or(MAX_WAIT_MINUTES).min(MOST_MINUTES);
         (minutes > 0).then(|| Duration::from_secs(minutes * 60))
     }
 
-    /// The interface to send from, where the node's row names none.
+    /// The sending interface, if the node's row contains none.
     pub(crate) fn interface(&self) -> &'a str {
         self.tables.setting("FOG_UDPCAST_INTERFACE").unwrap_or_default()
     }
 
-    /// The port of every session, when the setting names one.
+    /// The port of every session, if the setting contains one.
     pub(crate) fn port_override(&self) -> Option<u16> {
         self.tables.setting("FOG_MULTICAST_PORT_OVERRIDE")?.parse().ok().filter(|port| *port != 0)
     }
 
-    /// Groups for nodes of one family. The setting moves the range of its family: as many groups as there may be sessions
-    /// at a time, from the address that it names.
+    /// Groups for nodes of one address family. The setting replaces the range of its family: as
+    /// many groups as there may be sessions at a time, starting at the address in the setting.
     pub(crate) fn range(&self, ipv6: bool) -> GroupRange {
         let most = u32::try_from(self.max_sessions()).unwrap_or(u32::MAX);
         let moved = self.tables.setting("FOG_MULTICAST_ADDRESS").and_then(|text| text.parse::<IpAddr>().ok());

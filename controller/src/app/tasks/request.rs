@@ -1,4 +1,4 @@
-//! What a client asks for when it creates a task.
+//! The request of a client that creates a task.
 
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub struct Request {
     pub wake: bool,
     /// New password of a password reset.
     pub passreset: String,
-    /// Snapins that come along.
+    /// Snapins to run with the task.
     pub snapins: Wanted,
     /// Multicast session that a host joins; empty for one of its own.
     pub session: String,
@@ -31,7 +31,8 @@ pub struct Request {
     pub terms: Terms,
 }
 
-/// The task type that a body names: `taskTypeID`, or `taskType` as FOG's documentation has it. Numbers and texts are taken.
+/// The task type that a body names: `taskTypeID`, or `taskType` as FOG's documentation has it.
+/// Numbers and texts are taken.
 #[must_use]
 pub fn type_of(body: &Body) -> Option<u32> {
     let value = body.get("taskTypeID").or_else(|| body.get("taskType"))?;
@@ -40,7 +41,7 @@ pub fn type_of(body: &Body) -> Option<u32> {
 
 impl Request {
     /// # Errors
-    /// When the body names no task type, or snapins that cannot be meant.
+    /// When the body has no task type, or invalid snapins.
     pub fn read(body: &Body) -> Result<Self, Refusal> {
         let text = |name: &str| {
             let value = body.get(name).filter(|value| !is_falsy(value));

@@ -1,8 +1,9 @@
-//! The snapins that come with a task: their job and its tasks are created, joined and cancelled together with it.
+//! The snapins that come with a task: their job and its tasks are created, joined and cancelled
+//! together with it.
 //!
-//! What there is of it once per task (the row, its run, the job) goes into the first transaction. Snapin tasks may be more than
-//! a transaction takes: they are done by [`Pending::settle`], in that transaction as far as there is room and in further
-//! ones until nothing is left.
+//! What exists once per task (the row, its run, the job) is stored in the first transaction. There
+//! may be more snapin tasks than fit into a transaction: they are stored by [`Pending::settle`], in
+//! that transaction as far as there is room and in further ones until nothing is left.
 
 use foghorn_types::Timestamp;
 use serde_json::Value;
@@ -13,21 +14,22 @@ use crate::state::classes::{SnapinAssociation, SnapinJob, SnapinTask, Task};
 use crate::state::value::{ids, is_falsy, scalar};
 use crate::state::{Draft, Refusal, Row, Tables};
 
-/// A snapin task and its guard as stored, generously.
+/// Upper limit for the size of a snapin task and its guard as stored.
 const TASK_BYTES: usize = 1024;
 
-/// What `deploySnapins` asks for.
+/// The meaning of `deploySnapins`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wanted {
     Nothing,
-    /// All that the host has at this moment.
+    /// All snapins that the host has now.
     All,
     /// These, whether the host has them or not.
     These(Vec<u32>),
 }
 
 impl Wanted {
-    /// `true` and -1 are all, a number or a list of numbers is these, what PHP takes for false is nothing.
+    /// `true` and -1 are all, a number or a list of numbers is these, what PHP takes for false is
+    /// nothing.
     pub(super) fn read(body: &Body) -> Result<Self, Refusal> {
         const NAME: &str = "deploySnapins";
         let Some(value) = body.get(NAME).filter(|value| !is_falsy(value)) else { return Ok(Self::Nothing) };
@@ -47,7 +49,7 @@ impl Wanted {
         Ok(Self::These(these))
     }
 
-    /// What a task of this type does of it.
+    /// What a task of this type does with it.
     pub(super) fn for_task(&self, kind: u32) -> &Self {
         if (Task { kind, ..Task::default() }).carries_snapins() { self } else { &Self::Nothing }
     }
@@ -74,7 +76,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Adds what a task brings to its host: the job that the host has, or a new one.
+    /// Adds the snapins of a task to the job of its host, or to a new job.
     pub(super) fn bring(
         &mut self,
         draft: &mut Draft<'_>,
@@ -104,7 +106,8 @@ impl Pending {
         Ok(())
     }
 
-    /// Adds what a group's task brings to one of its hosts: always a new job, and none for a host without snapins.
+    /// Adds what a group's task brings to one of its hosts: always a new job, and none for a host
+    /// without snapins.
     pub(super) fn bring_for_group(
         &mut self,
         draft: &mut Draft<'_>,
@@ -144,7 +147,8 @@ impl Pending {
         }
     }
 
-    /// Does what is still to be done, as far as the draft has room. For [`crate::state::State::write_in_steps`].
+    /// Stores the pending snapin tasks, as far as the draft has room. For
+    /// [`crate::state::State::write_in_steps`].
     pub(crate) fn settle(&self, draft: &mut Draft<'_>, at: Timestamp) -> Result<(), Refusal> {
         for job in &self.ended {
             for task in draft.tables().of::<SnapinTask>().by(SnapinTask::BY_JOB, (*job).into()) {

@@ -61,8 +61,8 @@ pub enum WhenGone {
     Clear,
 }
 
-/// A list of related objects that an object of `of` is written with and, for a class of a plugin, shown with. The relation
-/// is the rows of `through`.
+/// A list of related objects that an object of `of` is written with and, for a class of a plugin,
+/// shown with. The relation is the rows of `through`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MemberSpec {
     pub of: &'static str,
@@ -150,7 +150,7 @@ impl Kind {
             Self::Number { min, max } => match text.parse::<i64>() {
                 _ if text.is_empty() => Ok("0".to_owned()),
                 Ok(number) if (min..=max).contains(&number) => Ok(number.to_string()),
-                _ => Err(format!("{text:?} is no whole number from {min} to {max}")),
+                _ => Err(format!("{text:?} is not an integer from {min} to {max}")),
             },
             Self::Flag => match (text, Flag::read(text)) {
                 ("", _) => Ok(String::new()),
@@ -159,14 +159,14 @@ impl Kind {
             },
             Self::Time => match FogTime::read(text) {
                 FogTime(None) if !text.is_empty() && text != NEVER => {
-                    Err(format!("{text:?} is no time: YYYY-MM-DD HH:MM:SS"))
+                    Err(format!("{text:?} is not a time of the form YYYY-MM-DD HH:MM:SS"))
                 }
                 time => Ok(time.text().into_owned()),
             },
             Self::Reference { .. } => match text.parse::<u32>() {
                 _ if text.is_empty() => Ok("0".to_owned()),
                 Ok(id) => Ok(id.to_string()),
-                Err(_) => Err(format!("{text:?} is no id: ids are whole numbers from 1 to 4294967295, 0 means none")),
+                Err(_) => Err(format!("{text:?} is not an id: ids are integers from 1 to 4294967295, 0 means none")),
             },
         }
     }

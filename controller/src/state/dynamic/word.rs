@@ -1,7 +1,7 @@
 //! Names of classes and fields that plugins bring, kept for the life of the process.
 //!
-//! Everything else has its names in the program, as `&'static str`. A plugin's names become the same; what is kept is
-//! bounded, whoever keeps changing the plugin.
+//! Everything else has its names in the program, as `&'static str`. A plugin's names become the
+//! same; what is kept is bounded, whoever keeps changing the plugin.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ static WORDS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
 /// Plugins have brought too many different names since the controller started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("plugins have brought more than {MOST} different names since the start; restart the controller")]
+#[error("plugins have used more than {MOST} different names since the start; restart the controller")]
 pub struct TooManyWords;
 
 /// The name, kept for good.

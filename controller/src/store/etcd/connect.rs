@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::EtcdStore;
 
 const CONNECT: Duration = Duration::from_secs(3);
-/// A connection that is silent this long is asked whether it lives. etcd refuses more than one question in five seconds.
+/// A connection that is silent this long is asked whether it lives. etcd refuses more than one
+/// question in five seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(4);
 
@@ -65,19 +66,19 @@ impl fmt::Debug for EtcdLogin {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectEtcdError {
-    #[error("no endpoint of etcd is given")]
+    #[error("no etcd endpoint is given")]
     NoEndpoints,
     #[error("could not read {path}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("could not use the endpoints {endpoints:?}, or log in there")]
+    #[error("could not connect to or log in at the etcd endpoints {endpoints:?}")]
     Connect { endpoints: Vec<String>, source: etcd_client::Error },
     #[error("etcd at {endpoints:?} did not answer the log-in in time")]
     TooLate { endpoints: Vec<String> },
 }
 
 impl EtcdStore {
-    /// Makes the client. Connections are opened with the first call, and again whenever they are lost; only with
-    /// [`EtcdOptions::login`] etcd has to answer now.
+    /// Makes the client. Connections are opened with the first call, and again whenever they are
+    /// lost; only with [`EtcdOptions::login`] etcd has to answer now.
     ///
     /// # Errors
     /// When an endpoint is no address, a file cannot be read, or the log-in fails.
@@ -89,7 +90,8 @@ impl EtcdStore {
             .with_connect_timeout(CONNECT)
             .with_keep_alive(KEEP_ALIVE, KEEP_ALIVE_ANSWER)
             .with_keep_alive_while_idle(true)
-            // A member that has lost its cluster must not keep us waiting, nor feed a watch that has gone silent.
+            // A member that has lost its cluster must not keep us waiting, nor feed a watch that
+            // has gone silent.
             .with_require_leader(true)
             .with_auto_token_refresh(true);
         if let Some(tls) = &options.tls {
