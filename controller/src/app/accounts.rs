@@ -1,6 +1,7 @@
-//! Who may use the API: the API token, users, their tokens and passwords.
+//! Accounts of the API: the API token, users, their tokens and passwords.
 //!
-//! Tokens are random and long, so a fast hash (BLAKE3) protects them; passwords are neither and get argon2id.
+//! Tokens are random and long, so a fast hash (BLAKE3) protects them; passwords are neither and get
+//! argon2id.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use foghorn_types::Timestamp;
@@ -12,7 +13,7 @@ pub use crate::state::settings::hash_token;
 use crate::state::value::Flag;
 use crate::state::{Refusal, State};
 
-/// What a first run gives out, once: only hashes are stored.
+/// The credentials that a first run returns, once: only hashes are stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FirstRun {
     pub api_token: String,
@@ -21,12 +22,12 @@ pub struct FirstRun {
     pub password: String,
 }
 
-/// A user to be made.
+/// A user to be created.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewUser {
     pub name: String,
     pub password: String,
-    /// Empty for a user who has none.
+    /// Empty for a user without one.
     pub token: String,
     /// Whether the token may be used.
     pub api: bool,
@@ -34,10 +35,10 @@ pub struct NewUser {
     pub kind: i64,
 }
 
-/// Why an account could not be made.
+/// Why an account could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    #[error("the system gives no random numbers")]
+    #[error("the system provides no random numbers")]
     Random(#[source] getrandom::Error),
     #[error("the password could not be hashed: {0}")]
     Hash(String),
@@ -45,7 +46,7 @@ pub enum AccountError {
     Refused(#[from] Refusal),
 }
 
-/// Makes the user `fog`, its tokens and the API token, unless the API has been set up before.
+/// Creates the user `fog`, its tokens and the API token, unless the API has been set up before.
 ///
 /// # Errors
 /// When the store, the hash or the system's randomness fails.
@@ -131,7 +132,7 @@ async fn prepare(new: NewUser) -> Result<User, AccountError> {
     })
 }
 
-/// 512 random bits as 128 hexadecimal digits, the shape of FOG's tokens.
+/// 512 random bits as 128 hexadecimal digits, the form of FOG's tokens.
 pub(crate) fn token() -> Result<String, AccountError> {
     random(64).map(|bytes| HEXLOWER.encode(&bytes))
 }

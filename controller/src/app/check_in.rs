@@ -1,4 +1,4 @@
-//! How the machine to be imaged proves itself, and what it is told to do.
+//! Check-in: authenticates the machine to be imaged and returns its order.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::state::enrolment::{OneTimeToken, Purpose};
 use crate::state::run::{Run, RunKind};
 use crate::trust::{IssueError, key_of_request};
 
-/// A token as it is handed out, once.
+/// A token as it is returned, once.
 #[derive(Clone, Debug)]
 pub struct BootToken {
     pub text: String,
@@ -27,14 +27,14 @@ pub struct BootToken {
     pub expires: Timestamp,
 }
 
-/// Why there is no boot token.
+/// Why no boot token was created.
 #[derive(Debug, thiserror::Error)]
 pub enum BootTokenError {
     #[error("host {0} does not exist")]
     NoSuchHost(HostId),
     #[error("host {0} has no active imaging task")]
     NoTask(HostId),
-    #[error("the token could not be stored")]
+    #[error("could not store the token")]
     State(#[from] Refusal),
 }
 
@@ -43,20 +43,20 @@ pub enum BootTokenError {
 pub enum CheckInError {
     #[error(transparent)]
     Token(#[from] TokenError),
-    #[error("{mac} is no address of the host that the token is for")]
+    #[error("{mac} is not a MAC address of the host of this token")]
     WrongMac { mac: MacAddress },
     #[error("the task has ended: {reason}")]
     Ended { reason: String },
-    #[error("the certificate request is not good")]
+    #[error("the certificate request is invalid")]
     Request(#[source] IssueError),
-    #[error("no certificate could be made")]
+    #[error("could not issue a certificate")]
     Issue(#[source] IssueError),
-    #[error("the check-in could not be stored")]
+    #[error("could not store the check-in")]
     State(#[from] Refusal),
 }
 
-/// A token for the host's active imaging task, good for `ttl` or until the task's deadline. Further tokens may be made for
-/// the same task; each is good once.
+/// A token for the host's active imaging task, valid for `ttl` or until the task's deadline.
+/// Further tokens may be created for the same task; each can be used once.
 ///
 /// # Errors
 /// See [`BootTokenError`].
@@ -76,15 +76,16 @@ pub async fn boot_token(ctx: &Ctx, host: HostId, ttl: Duration) -> Result<BootTo
         Ok((run.task, expires))
     });
     let (task, expires) = made.await?;
-    info!(%host, %task, %expires, "boot token made");
+    info!(%host, %task, %expires, "boot token created");
     Ok(BootToken { text: one_time::text(&ctx.trust, BOOT_PREFIX, secret), task, expires })
 }
 
-/// Takes a boot token and gives a certificate and, if a node is there already, the order.
+/// Redeems a boot token and returns a certificate and, if a node is already assigned, the order.
 ///
 /// # Errors
-/// See [`CheckInError`]; the token is used up only by a success. The answer to a success may be lost: the same token with the
-/// same key gets another one for a minute, with a new certificate that replaces the first.
+/// See [`CheckInError`]; the token is used up only by a success. The answer to a success may be
+/// lost: the same token with the same key gets another answer within a minute, with a new
+/// certificate that replaces the first.
 pub async fn check_in(ctx: &Ctx, request: &CheckInRequest) -> Result<CheckInResponse, CheckInError> {
     let key = key_of_request(&request.csr_pem).map_err(CheckInError::Request)?;
     let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, Some(&key))?;
@@ -150,7 +151,7 @@ pub fn ended_because(run: &Run) -> Option<String> {
     }
 }
 
-/// What a client that has checked in is to do; `None` while no storage node is there for it.
+/// The order of a client that has checked in; `None` while no storage node is assigned.
 #[must_use]
 pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     let node = run.node()?;

@@ -1,4 +1,4 @@
-//! What is due: from the rows, their marks and the time. Pure.
+//! Determines what is due from the rows, their marks and the time. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,21 +12,22 @@ use crate::state::schedule::{Mark, Owner};
 use crate::state::{Tables, zone};
 use crate::store::Revision;
 
-/// A task that is created once and whose moment passed while no controller ran is still created, up to this late.
+/// A one-time task whose time passed while no controller was running is still created within this
+/// time.
 pub(crate) const ONCE_LATE: Duration = Duration::from_secs(24 * 60 * 60);
-/// What the calendar asked for while no controller ran is made up for once, up to this late: nobody wants last night's
-/// deploy at nine in the morning.
+/// Runs of a calendar that were missed while no controller was running are made up for once, within
+/// this time: nobody wants last night's deploy at nine in the morning.
 pub(crate) const CALENDAR_LATE: Duration = Duration::from_secs(60 * 60);
-/// What is wanted at once waits this long, so that who ordered it still sees its row.
+/// An immediate action is delayed by this time, so that its creator still sees its row.
 const AT_ONCE_AFTER: Duration = Duration::from_secs(1);
 
 /// A schedule whose time has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Due {
     pub(crate) owner: Owner,
-    /// The moment that it was planned for.
+    /// The time for which it was planned.
     pub(crate) at: Timestamp,
-    /// Whether it is too late for that.
+    /// Whether it is too late.
     pub(crate) missed: bool,
 }
 
@@ -39,7 +40,7 @@ enum Timing<'a> {
 }
 
 impl Timing<'_> {
-    /// The first moment after `through`.
+    /// The first time after `through`.
     fn next(&self, through: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         match self {
             Self::Once(moment) => (*moment > through).then_some(*moment),
@@ -48,11 +49,11 @@ impl Timing<'_> {
         }
     }
 
-    /// What is to be done at `now` about a `next` that has come.
+    /// What to do at `now` when `next` has passed.
     fn due(&self, owner: Owner, next: Timestamp, now: Timestamp, zone: &TimeZone) -> Due {
         let (at, patience) = match self {
             Self::Once(_) => (next, ONCE_LATE),
-            // However many were missed, only the last one counts.
+            // Only the last of several missed runs counts.
             Self::Calendar(fields) => {
                 let latest = Rule::parse(*fields).ok().and_then(|rule| rule.latest(now, zone));
                 (latest.unwrap_or(next).max(next), CALENDAR_LATE)
@@ -74,16 +75,16 @@ fn of_rule(row: &PowerManagement) -> Timing<'_> {
     if row.on_demand.is_yes() { Timing::AtOnce } else { Timing::Calendar(row.calendar()) }
 }
 
-/// What one scheduled task is due for.
+/// What is due for one scheduled task.
 pub(crate) fn task_due(row: &ScheduledTask, mark: &Mark, now: Timestamp, zone: &TimeZone) -> Option<Due> {
     if let Some(firing) = &mark.firing {
-        // A controller stopped in the middle of it.
+        // A controller stopped in the middle of this run.
         return Some(Due { owner: mark.owner, at: firing.due, missed: false });
     }
     came(of_task(row)?, mark, now, zone)
 }
 
-/// What one rule of power management is due for.
+/// What is due for one rule of power management.
 pub(crate) fn rule_due(row: &PowerManagement, mark: &Mark, now: Timestamp, zone: &TimeZone) -> Option<Due> {
     came(of_rule(row), mark, now, zone)
 }
@@ -93,7 +94,8 @@ fn came(timing: Timing<'_>, mark: &Mark, now: Timestamp, zone: &TimeZone) -> Opt
     Some(timing.due(mark.owner, next, now, zone))
 }
 
-/// Remembers when each schedule comes next, because working it out for every one of many thousands each second is not free.
+/// Caches when each schedule is due next, because computing this for many thousands of schedules
+/// each second is expensive.
 #[derive(Default)]
 pub(crate) struct Agenda {
     zone: Option<String>,
@@ -158,8 +160,8 @@ impl Agenda {
     }
 }
 
-/// The mark of a schedule. One that has none (its row was written by hand into the store) starts at zero, and what it missed
-/// is bounded like everything else.
+/// The mark of a schedule. A schedule without one (its row was written directly into the store)
+/// starts at zero, and its missed runs are limited like all others.
 pub(crate) fn mark(tables: &Tables, owner: Owner) -> Mark {
     match tables.marks().get(&owner) {
         Some(mark) => Mark::clone(mark),
@@ -197,7 +199,7 @@ mod tests {
         }
     }
 
-    /// Every moment for which the schedule fires when it is looked at each minute.
+    /// Every time for which the schedule runs when it is checked each minute.
     fn fires(row: &ScheduledTask, from: &str, until: &str, zone: &TimeZone) -> Vec<String> {
         let (mut now, until) = (at(from), at(until));
         let mut mark = Mark::new(Owner::Task(1), now);
@@ -239,7 +241,8 @@ mod tests {
     fn clocks_that_change_neither_skip_nor_repeat_a_night() {
         let berlin = zone("Europe/Berlin");
         let nightly = calendar(["30", "2", "*", "*", "*"]);
-        // 2027-03-28: 02:00 becomes 03:00, so half past two does not exist; it comes when the clock has moved.
+        // 2027-03-28: 02:00 becomes 03:00, so half past two does not exist; it comes when the clock
+        // has moved.
         assert_eq!(
             fires(&nightly, "2027-03-26T12:00:00Z", "2027-03-29T12:00:00Z", &berlin),
             ["2027-03-27T01:30:00Z", "2027-03-28T01:00:00Z", "2027-03-29T00:30:00Z"]

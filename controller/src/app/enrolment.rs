@@ -1,4 +1,4 @@
-//! How storage nodes join, and how they are shut out.
+//! Enrolment and revocation of storage nodes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::state::value::Flag;
 use crate::state::{Draft, Refusal};
 use crate::trust::IssueError;
 
-/// A token as it is handed out, once.
+/// A token as it is returned, once.
 #[derive(Clone, Debug)]
 pub struct JoinToken {
     pub text: String,
@@ -22,22 +22,23 @@ pub struct JoinToken {
     pub expires: Timestamp,
 }
 
-/// Why an agent may not join.
+/// Why an agent could not enrol.
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolError {
     #[error(transparent)]
     Token(#[from] TokenError),
-    #[error("the certificate request is not good")]
+    #[error("the certificate request is invalid")]
     Request(#[source] IssueError),
-    #[error("no certificate could be made")]
+    #[error("could not issue a certificate")]
     Issue(#[source] IssueError),
-    #[error("the storage node that the token is for no longer exists")]
+    #[error("the storage node of this token no longer exists")]
     NodeGone,
-    #[error("the enrolment could not be stored")]
+    #[error("could not store the enrolment")]
     State(#[from] Refusal),
 }
 
-/// A token for the storage node `name`, which is created when there is none: in `group`, or in the first group.
+/// A token for the storage node `name`, which is created if it does not exist: in `group`, or in
+/// the first group.
 ///
 /// # Errors
 /// When there is no such group, or the store fails.
@@ -60,7 +61,7 @@ pub async fn join_token(
         Ok(node)
     });
     let node = node.await?;
-    info!(%node, %name, %expires, "join token made");
+    info!(%node, %name, %expires, "join token created");
     Ok(JoinToken { text: one_time::text(&ctx.trust, JOIN_PREFIX, secret), node, expires })
 }
 
@@ -70,7 +71,7 @@ fn new_node(draft: &mut Draft<'_>, name: &NodeName, group: Option<StorageGroupId
         Some(id) => groups.get(id.get()).ok_or(Refusal::NotFound { class: "storagegroup", id: id.get() })?,
         None => groups.iter().next().ok_or(Refusal::Missing { field: "storage_group" })?,
     };
-    // Nobody can hold what a group has until somebody is its master.
+    // A group cannot store anything until it has a master.
     let master =
         !draft.tables().of::<StorageNode>().iter().any(|row| row.storagegroup == group.id && row.is_master.is_yes());
     draft.unchanged(group);
@@ -84,10 +85,10 @@ fn new_node(draft: &mut Draft<'_>, name: &NodeName, group: Option<StorageGroupId
     })
 }
 
-/// Transfers at a time on a node that nobody has configured.
+/// Default of the maximum number of concurrent transfers on a node.
 const MAX_CLIENTS: i64 = 10;
 
-/// Takes a join token and gives a certificate.
+/// Redeems a join token and returns a certificate.
 ///
 /// # Errors
 /// See [`EnrolError`]; the token is used up only by a success.
@@ -122,7 +123,8 @@ pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, E
     })
 }
 
-/// Shuts a node out: its link is cut and its certificate is refused from now on, until it joins with a new token.
+/// Revokes a node: its link is closed and its certificate is refused from now on, until it joins
+/// with a new token.
 ///
 /// # Errors
 /// When the node does not exist, or the store fails.
@@ -134,7 +136,7 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
             if known.is_none() && tables.storage_nodes().get(node.get()).is_none() {
                 return Err(Refusal::NotFound { class: "storagenode", id: node.get() });
             }
-            // A token that is still out would let the node straight in again.
+            // An unused token would admit the node again.
             let tokens: Vec<OneTimeToken> =
                 tables.tokens().unused_of(node).map(|token| OneTimeToken::clone(token)).collect();
             for token in tokens {

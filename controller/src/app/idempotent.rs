@@ -1,9 +1,10 @@
-//! Carries a request out once, however often it is sent under the same key.
+//! Carries a request out once, however often it is sent with the same key.
 //!
-//! A key is claimed in the store before anything is done, so that of requests at the same time, at any controller, one is
-//! carried out. The transaction that does what the request asks for marks the key as well ([`Ticket::mark`]): after a crash
-//! it is known whether it took place. The answer is added when it is there. A refused request frees its key: it has
-//! changed nothing and may be sent again.
+//! A key is claimed in the store before anything is done, so that of requests at the same time, at
+//! any controller, one is carried out. The transaction that does what the request asks for marks
+//! the key as well ([`Ticket::mark`]): after a crash it is known whether it was stored. The answer
+//! is added afterwards. A refused request releases its key: it has changed nothing and may be sent
+//! again.
 
 use std::time::Duration;
 
@@ -14,43 +15,44 @@ use crate::state::keyed::{KeptAnswer, Keyed, Phase, answer_in};
 use crate::state::{Draft, Refusal, State};
 use crate::store::StoreError;
 
-/// How long a key is remembered.
+/// How long a key is stored.
 pub const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
-/// A claim that nobody has followed up by then was made by a process that is gone.
+/// A claim that is older than this belongs to a process that no longer runs.
 const CLAIM: Duration = Duration::from_secs(30);
 /// How long a second request waits for the first one's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bounds the memory that keys take: about 400 bytes each.
 const MOST_KEYS: usize = 200_000;
 
-/// What a request under a key leads to.
+/// How to handle a request with a key.
 #[derive(Debug)]
 pub enum Begun {
-    /// It is to be carried out.
+    /// It must be carried out.
     Go(Ticket),
     /// It has been, with this answer.
     Done(KeptAnswer),
-    /// It has been, but its answer was lost or is too large to be kept; `made` is the id of what it created.
+    /// It has been, but its answer was lost or is too large to be kept; `made` is the id of what it
+    /// created.
     Applied { made: Option<u32> },
 }
 
-/// The right and duty to carry a request out.
+/// The claim to carry out a request.
 #[derive(Clone, Debug)]
 pub struct Ticket {
     place: String,
     attempt: String,
 }
 
-/// Why a request under a key was neither carried out nor answered.
+/// Why a request with a key was neither carried out nor answered.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("Idempotency-Key: it was used for another request")]
+    #[error("Idempotency-Key: the key was used for a different request")]
     OtherRequest,
     #[error("Idempotency-Key: the same request is being carried out")]
     Busy,
-    #[error("Idempotency-Key: {MOST_KEYS} keys are remembered, which is the most; they are forgotten after a day")]
+    #[error("Idempotency-Key: the limit of {MOST_KEYS} stored keys is reached; keys are removed after a day")]
     TooMany,
-    #[error("Idempotency-Key: the answer that was kept cannot be read: {0}")]
+    #[error("Idempotency-Key: could not read the stored answer: {0}")]
     Unreadable(String),
     #[error("no randomness")]
     Randomness(#[source] getrandom::Error),
@@ -61,12 +63,12 @@ pub enum KeyError {
 enum Seen {
     Mine,
     Done,
-    /// In somebody else's hands; the id of what it has created, if it has come so far.
+    /// Claimed by another process; the id of the created object, if it was already created.
     Busy(Option<Option<u32>>),
 }
 
-/// Finds out whether the request `fingerprint` under the key `name` of `user` is to be carried out. When another controller
-/// or another connection is at it, waits for its answer.
+/// Determines whether the request `fingerprint` with the key `name` of `user` must be carried out.
+/// When another controller or another connection is carrying it out, waits for its answer.
 ///
 /// # Errors
 /// [`KeyError`]; then the request must not be carried out.
@@ -128,7 +130,7 @@ async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen
         .await
 }
 
-/// The answer in the store; `None` when the key has been forgotten this moment.
+/// The answer in the store; `None` when the key was removed in the meantime.
 async fn kept(state: &State, place: &str) -> Result<Option<Begun>, KeyError> {
     let entry = state.store().get(place).await.map_err(|error: StoreError| Refusal::from(error))?;
     let Some(entry) = entry else { return Ok(None) };
@@ -141,10 +143,10 @@ impl Ticket {
         draft.tables().keyed().get(&self.place).map(AsRef::as_ref).filter(|keyed| keyed.attempt == self.attempt)
     }
 
-    /// Marks the key in the transaction that does what the request asks for.
+    /// Marks the key in the transaction that carries out the request.
     ///
     /// # Errors
-    /// [`Refusal::Contended`] when the claim has run out and somebody else has taken it.
+    /// [`Refusal::Contended`] when the claim has expired and another process has taken it.
     pub fn mark(&self, draft: &mut Draft<'_>, made: Option<u32>) -> Result<(), Refusal> {
         let claimed = self.record(draft).ok_or(Refusal::Contended)?;
         let until = Timestamp::now() + CLAIM;
@@ -153,10 +155,10 @@ impl Ticket {
         Ok(())
     }
 
-    /// Keeps the answer.
+    /// Stores the answer.
     ///
     /// # Errors
-    /// When it cannot be stored; what the request asked for has been done all the same.
+    /// When it cannot be stored; the request has been carried out nevertheless.
     pub async fn complete(&self, state: &State, answer: KeptAnswer) -> Result<(), Refusal> {
         state
             .write(|draft| {
@@ -167,10 +169,10 @@ impl Ticket {
             .await
     }
 
-    /// Frees the key of a request that was refused. One whose change has been stored keeps it.
+    /// Releases the key of a refused request. A request whose change has been stored keeps it.
     ///
     /// # Errors
-    /// When the store fails: the key is free when the claim has run out.
+    /// When the store fails; the key is then released when the claim expires.
     pub async fn release(&self, state: &State) -> Result<(), Refusal> {
         state
             .write(|draft| {

@@ -10,15 +10,16 @@ use crate::state::rules::{Rules, Write};
 use crate::state::value::{is_falsy, scalar};
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
-/// Says whether a row is the one that a change is meant for. Asked on the tables that the change starts from; the row must
-/// still be as it was when the change is stored.
+/// Decides whether a row has the version that a change is meant for. Called with the tables that
+/// the change starts from; the row must still be as it was when the change is stored.
 pub type Check<'c, R> = dyn Fn(&Tables, &R) -> Result<(), Refusal> + Send + Sync + 'c;
 
-/// Creates an object from what a client sent. Values that PHP takes for false count as not sent; unknown keys are ignored.
+/// Creates an object from what a client sent. Values that PHP takes for false count as not sent;
+/// unknown keys are ignored.
 ///
 /// # Errors
-/// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large create: the object is stored first,
-/// and an edit with the same body does the rest.
+/// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large create: the
+/// object is stored first, and an edit with the same body does the rest.
 pub async fn create<C: Rules>(state: &State, body: &Body, by: &str, ticket: Option<&Ticket>) -> Result<u32, Refusal> {
     let sent: Body =
         body.iter().filter(|(_, value)| !is_falsy(value)).map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -43,7 +44,8 @@ pub async fn create<C: Rules>(state: &State, body: &Body, by: &str, ticket: Opti
     result
 }
 
-/// Goes on with the related rows of an object that is stored. When it has been deleted since, there is nothing to relate to.
+/// Continues with the related rows of a stored object. When the object has been deleted since,
+/// there is nothing to do.
 fn spread_on<C: Rules>(
     draft: &mut Draft<'_>,
     declared: &Declared,
@@ -59,8 +61,8 @@ fn spread_on<C: Rules>(
     dynamic::change::spread(draft, declared, C::NAME, id, sent)
 }
 
-/// FOG stores an unusable object and hides it; we store nothing, but the id is used up there, and scripts that count ids
-/// find the same numbers here.
+/// FOG stores an invalid object and hides it; Foghorn stores nothing, but uses up the id as FOG
+/// does, so that scripts that count ids find the same ids.
 async fn burn_id<C: Class>(state: &State) -> Result<(), Refusal> {
     state
         .write(|draft| {
@@ -78,7 +80,7 @@ fn create_in<C: Rules>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u
             return Err(Refusal::Missing { field: field.name });
         }
         if field.show(&object).is_empty() {
-            return Err(Refusal::Unusable { field: field.name, why: "it is blank".to_owned() });
+            return Err(Refusal::Unusable { field: field.name, why: "must not be blank".to_owned() });
         }
     }
     stamp(&mut object, sent, by)?;
@@ -93,7 +95,7 @@ fn create_in<C: Rules>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u
     Ok(id)
 }
 
-/// A name that is taken is what a client hears first, before anything that is wrong with the rest.
+/// A name that is in use is reported before all other errors.
 fn refuse_taken<C: Class>(draft: &Draft<'_>, object: &C) -> Result<(), Refusal> {
     for unique in object.uniques().into_iter().filter(|unique| unique.clash == Clash::Refuse) {
         if let Some(owner) = draft.tables().of::<C>().owner(unique.field, &unique.value) {
@@ -103,7 +105,8 @@ fn refuse_taken<C: Class>(draft: &Draft<'_>, object: &C) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// A create whose unique value another row has replaces that row instead; what was not sent is as in a new row.
+/// A create whose unique value another row has replaces that row instead; what was not sent is as
+/// in a new row.
 fn merge<C: Rules>(draft: &mut Draft<'_>, owner: u32, mut object: C, sent: &Body) -> Result<u32, Refusal> {
     let row = draft.tables().of::<C>().get(owner).ok_or(Refusal::NotFound { class: C::NAME, id: owner })?;
     object.set_id(owner);
@@ -120,7 +123,8 @@ fn merge<C: Rules>(draft: &mut Draft<'_>, owner: u32, mut object: C, sent: &Body
 /// Changes the fields that were sent and are not null.
 ///
 /// # Errors
-/// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large edit: the same edit does the rest.
+/// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large edit: the
+/// same edit does the rest.
 pub async fn edit<C: Rules>(
     state: &State,
     id: u32,
@@ -149,7 +153,8 @@ pub async fn edit<C: Rules>(
         .await
 }
 
-/// Whether an id without a row is one that a client may act on; see [`Class::ANY_ID`]. Larger ids do not fit FOG's column.
+/// Whether an id without a row is one that a client may act on; see [`Class::ANY_ID`]. Larger ids
+/// do not fit FOG's column.
 fn answers_any<C: Class>(id: u32) -> bool {
     C::ANY_ID.is_some() && i32::try_from(id).is_ok_and(|id| id > 0)
 }
@@ -177,7 +182,8 @@ fn edit_in<C: Rules>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result
         refuse_own_name(draft, row, object.name())?;
     }
     if draft.merges_into(&object).is_some_and(|owner| owner != row.id()) {
-        // FOG's database turns such an edit down and FOG does not notice: the row stays and the answer shows it.
+        // FOG's database rejects such an edit and FOG does not notice: the row does not change and
+        // the answer shows it.
         return Ok(());
     }
     C::on_write(draft, &mut object, Write::Edit(row), sent)?;
@@ -195,16 +201,16 @@ fn refuse_own_name<C: Class>(draft: &Draft<'_>, row: &Row<C>, name: &str) -> Res
     }
 }
 
-/// Deletes an object and what goes with it.
+/// Deletes an object and everything that belongs to it.
 ///
 /// # Errors
-/// [`Refusal`]; then nothing is deleted, unless a large delete is refused or fails in its middle: the object goes last, so
-/// the same delete does the rest.
+/// [`Refusal`]; then nothing is deleted, unless a large delete is refused or fails in its middle:
+/// the object goes last, so the same delete does the rest.
 pub async fn delete<C: Rules>(state: &State, id: u32, check: Option<&Check<'_, Row<C>>>) -> Result<(), Refusal> {
     state
         .write_in_steps(|draft| {
             let Some(row) = draft.tables().of::<C>().get(id) else {
-                // Somebody else's delete of the same object ended first.
+                // A concurrent delete of the same object ended first.
                 let fine = draft.continues() || answers_any::<C>(id);
                 return if fine { Ok(()) } else { Err(Refusal::NotFound { class: C::NAME, id }) };
             };
@@ -228,7 +234,7 @@ fn set_fields<C: Class>(object: &mut C, sent: &Body) -> Result<(), Refusal> {
         let Some(value) = sent.get(field.name) else { continue };
         let invalid = |why: String| Refusal::Invalid { field: field.name, why };
         if field.is_time() && value.is_number() && !is_falsy(value) {
-            return Err(invalid("a time is written YYYY-MM-DD HH:MM:SS".to_owned()));
+            return Err(invalid("a time must have the form YYYY-MM-DD HH:MM:SS".to_owned()));
         }
         if let Some(text) = scalar(value).map_err(|error| invalid(error.to_string()))? {
             field.read(object, &text).map_err(|error| invalid(error.to_string()))?;
@@ -237,7 +243,7 @@ fn set_fields<C: Class>(object: &mut C, sent: &Body) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Who made it and when, for classes that say so, unless the client said it.
+/// Sets creator and creation time, for classes with such fields, unless the client has set them.
 fn stamp<C: Class>(object: &mut C, sent: &Body, by: &str) -> Result<(), Refusal> {
     for (name, value) in [("createdBy", by.to_owned()), ("createdTime", Timestamp::now().to_fog())] {
         let Some(field) = C::FIELDS.iter().find(|field| field.name == name) else { continue };
@@ -246,7 +252,7 @@ fn stamp<C: Class>(object: &mut C, sent: &Body, by: &str) -> Result<(), Refusal>
                 field.read(object, &value).map_err(|error| Refusal::Invalid { field: name, why: error.to_string() })?
             }
             Some(sent) if field.is_time() && field.show(object) == crate::state::value::NEVER => {
-                return Err(Refusal::Unusable { field: name, why: format!("{sent} is no time") });
+                return Err(Refusal::Unusable { field: name, why: format!("{sent} is not a time") });
             }
             Some(_) => {}
         }

@@ -1,4 +1,4 @@
-//! One-time tokens: made, found, spent.
+//! One-time tokens: creation, lookup, redemption.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::state::enrolment::OneTimeToken;
 use crate::state::shelf::Record as _;
 use crate::trust::Trust;
 
-/// Why a token is not taken.
+/// Why a token is not accepted.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TokenError {
     #[error(transparent)]
     Form(#[from] ParseTokenError),
-    #[error("the token is of another certificate authority")]
+    #[error("the token belongs to another certificate authority")]
     OtherAuthority,
-    #[error("the token is not known here")]
+    #[error("the token is unknown")]
     Unknown,
-    #[error("the token has been used already")]
+    #[error("the token has already been used")]
     Used,
     #[error("the token has expired")]
     Expired,
@@ -40,11 +40,13 @@ pub(crate) fn text(trust: &Trust, prefix: &'static str, secret: String) -> Strin
     TokenText { secret, ca_fingerprint: trust.ca_fingerprint().to_owned() }.to_text(prefix)
 }
 
-/// Time in which the holder of the same key is answered once more, because the first answer may have been lost.
+/// Time within which the holder of the same key is answered again, because the first answer may
+/// have been lost.
 const REPEAT_WITHIN: Duration = Duration::from_secs(60);
 
-/// The stored token with this text, if it is good at this moment. Only [`spend`] makes sure that it is good once. `key` names
-/// the key for which it is to be used, where the same key may use it again for a short while.
+/// The stored token with this text, if it is valid now. Only [`spend`] ensures that it is used
+/// once. `key` is the key for which it is used, where the same key may use it again for a short
+/// time.
 pub(crate) fn find(
     ctx: &Ctx,
     prefix: &'static str,
@@ -60,8 +62,8 @@ pub(crate) fn find(
     Ok(token)
 }
 
-/// Makes the draft use the token up. Of two drafts that spend one token, the store takes one; the other is made again and
-/// finds the token used, unless it is for the same key.
+/// Makes the draft redeem the token. Of two drafts that redeem one token, the store accepts one;
+/// the other is built again and finds the token used, unless it is for the same key.
 pub(crate) fn spend(
     draft: &mut Draft<'_>,
     token: &OneTimeToken,
@@ -70,7 +72,7 @@ pub(crate) fn spend(
 ) -> Result<(), TokenError> {
     let current = draft.tables().tokens().get(&token.id()).ok_or(TokenError::Unknown)?;
     check(current, now, key)?;
-    // The first use counts: asking again does not prolong the time in which one may.
+    // The first use counts: repeating the request does not extend the time limit.
     let used = Some(current.used.unwrap_or(now));
     let used_by = key.map(str::to_owned);
     draft.replace(&OneTimeToken { used, used_by, ..OneTimeToken::clone(current) });

@@ -1,4 +1,4 @@
-//! What a host is to do with its power: shut down, restart. Its client asks; nobody can tell a machine that is not asking.
+//! Power actions of a host: shut down, restart. They are fetched by the client on the host.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::state::classes::PowerManagement;
 use crate::state::schedule::{Mark, Owner};
 use crate::state::{Draft, Refusal, Row, State, zone};
 
-/// A client that asks later than this is not told: a machine that was switched on again in the evening stays on.
+/// Older actions are not delivered: a machine that was switched on again in the evening stays on.
 const LATE: Duration = Duration::from_secs(10 * 60);
-/// Rules that one answer takes note of; a transaction of the store takes 128 operations.
+/// Maximum number of rules per answer; a transaction of the store allows 128 operations.
 const RULES_AT_ONCE: usize = 32;
 
-/// One thing that a host is to do.
+/// One power action.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Action {
     /// Id of the rule of power management.
@@ -25,7 +25,8 @@ pub struct Action {
     pub due: Timestamp,
 }
 
-/// What the host is to do now. Each is told once: what was wanted on demand is deleted, the calendar is marked.
+/// The current actions of the host. Each is delivered once: an on-demand rule is deleted, the mark
+/// of a calendar is moved.
 ///
 /// # Errors
 /// [`Refusal::NotFound`], or what the store cannot do; nothing counts as told then.

@@ -1,6 +1,7 @@
-//! Multicast sessions: opened with the tasks that they are made of, followed while these run, closed with the last of them.
+//! Multicast sessions: opened with their tasks, updated while these run, closed with the last of
+//! them.
 //!
-//! How a session's image travels is [`super::multicast`]' business; here it is rows.
+//! This module handles the rows; how a session is sent is in [`super::multicast`].
 
 use foghorn_types::{BitRate, Timestamp};
 
@@ -10,13 +11,15 @@ use crate::state::classes::{Image, MulticastSession, MulticastSessionAssociation
 use crate::state::multicast::{SessionPlan, Start};
 use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
-/// The setting with the port of the next session: any even one of the dynamic range, once the first has been given out.
+/// The setting with the port of the next session: any even port of the dynamic range, after the
+/// first one has been used.
 const STARTING_PORT: &str = "FOG_UDPCAST_STARTINGPORT";
-/// Dynamic ports start here; the last pair of an even and an odd one is left out, as on a FOG server.
+/// Dynamic ports start here; the last pair of an even and an odd one is left out, as on a FOG
+/// server.
 const LOWEST_PORT: u32 = 49_152;
 const PORTS: u32 = (65_532 - LOWEST_PORT) / 2 + 1;
 
-/// When a session is sent and how fast, as far as whoever orders it says so.
+/// Start conditions and rate of a session, as far as they are given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Terms {
     pub start: Start,
@@ -24,8 +27,8 @@ pub struct Terms {
     pub max_rate: Option<BitRate>,
 }
 
-/// Opens a session for tasks that deploy `image`, and returns its id. `clients` is what FOG shows there: 0 for a group, -1
-/// for a single host.
+/// Opens a session for tasks that deploy `image`, and returns its id. `clients` is what FOG shows
+/// there: 0 for a group, -1 for a single host.
 ///
 /// # Errors
 /// When the rows cannot be drafted.
@@ -61,10 +64,10 @@ pub(super) fn open(
     Ok(id)
 }
 
-/// Changes what a session under way was ordered with.
+/// Changes the terms of an active session.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], [`Refusal::Ended`], or what the store cannot do.
+/// [`Refusal::NotFound`], [`Refusal::Ended`], or an error of the store.
 pub async fn change(state: &State, session: u32, change: impl Fn(&mut Terms)) -> Result<(), Refusal> {
     state
         .write(|draft| {
@@ -97,13 +100,13 @@ pub(super) fn join(draft: &mut Draft<'_>, session: u32, task: u32) -> Result<(),
 /// The session that a host asks to join by its name.
 ///
 /// # Errors
-/// When there is none that still runs, or it sends another image.
+/// When there is no active one, or it sends another image.
 pub(super) fn named(tables: &Tables, name: &str, image: u32) -> Result<u32, Refusal> {
     let field = "sessionjoin";
     let active = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0);
     let session = active.rev().find(|session| session.name.eq_ignore_ascii_case(name.trim()));
     match session {
-        None => Err(Refusal::Invalid { field, why: format!("no multicast session {name:?} is under way") }),
+        None => Err(Refusal::Invalid { field, why: format!("there is no active multicast session {name:?}") }),
         Some(session) if session.image != image => {
             Err(Refusal::Invalid { field, why: format!("multicast session {name:?} sends another image") })
         }
@@ -111,7 +114,8 @@ pub(super) fn named(tables: &Tables, name: &str, image: u32) -> Result<u32, Refu
     }
 }
 
-/// The port that the setting names; the setting then gets another one, for the next session. Without a usable setting, any.
+/// The port in the setting; the setting then gets another one, for the next session. Any port if
+/// the setting is invalid.
 fn take_port(draft: &mut Draft<'_>) -> Result<i64, Refusal> {
     let tables = draft.tables();
     let next = LOWEST_PORT + getrandom::u32().unwrap_or_default() % PORTS * 2;
@@ -121,7 +125,7 @@ fn take_port(draft: &mut Draft<'_>) -> Result<i64, Refusal> {
     Ok(set.map_or(next.into(), i64::from))
 }
 
-/// The interface of the node that would send.
+/// The interface of the node that is likely to send.
 fn interface(tables: &Tables, group: u32) -> String {
     let nodes = || tables.storage_nodes().by(StorageNode::BY_GROUP, group.into()).filter(|node| node.serves());
     let node = nodes().find(|node| node.is_master.is_yes()).or_else(|| nodes().next());
@@ -131,7 +135,7 @@ fn interface(tables: &Tables, group: u32) -> String {
 /// Cancels a session and the tasks that belong to it; one that has ended is left as it is.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], or what the store cannot do.
+/// [`Refusal::NotFound`], or an error of the store.
 pub async fn cancel(state: &State, session: u32) -> Result<(), Refusal> {
     let tasks = state.read(|tables| {
         let row = tables.of::<MulticastSession>().get(session);
@@ -150,10 +154,10 @@ pub async fn cancel(state: &State, session: u32) -> Result<(), Refusal> {
         .await
 }
 
-/// Cancels the sessions that `chosen` picks from those under way.
+/// Cancels the active sessions that `chosen` selects.
 ///
 /// # Errors
-/// What the store cannot do.
+/// When the store fails.
 pub async fn cancel_active(state: &State, chosen: impl Fn(&Row<MulticastSession>) -> bool) -> Result<(), Refusal> {
     let pick = |tables: &Tables| -> Vec<u32> {
         let active = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0);
@@ -177,10 +181,11 @@ pub enum Settle {
     All,
 }
 
-/// Moves sessions to where their tasks are. Called again whenever tasks have moved: nothing is lost when a call is.
+/// Updates sessions to the state of their tasks. Called whenever tasks have changed, so a missed
+/// call does no harm.
 ///
 /// # Errors
-/// What the store cannot do.
+/// When the store fails.
 pub async fn settle(state: &State, which: Settle) -> Result<(), Refusal> {
     let moved: Vec<u32> = state.read(|tables| {
         let active = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0);
@@ -211,7 +216,8 @@ fn tasks_of(tables: &Tables, session: u32) -> Vec<u32> {
     members.by(MulticastSessionAssociation::BY_SESSION, session.into()).map(|member| member.task).collect()
 }
 
-/// The session as its tasks make it; `None` when it is so already, or has no tasks, as one that a client wrote.
+/// The session in the state that follows from its tasks; `None` when it is already in this state,
+/// or has no tasks because a client created it.
 fn settled(tables: &Tables, row: &Row<MulticastSession>, which: Settle, now: Timestamp) -> Option<MulticastSession> {
     let members = tasks_of(tables, row.id);
     if members.is_empty() || !row.is_active() {
@@ -230,7 +236,7 @@ fn settled(tables: &Tables, row: &Row<MulticastSession>, which: Settle, now: Tim
     }
 }
 
-/// A cancelled session gives its name back, as on a FOG server.
+/// A cancelled session releases its name, as on a FOG server.
 fn ended(tables: &Tables, row: &Row<MulticastSession>, end: u32, now: Timestamp) -> MulticastSession {
     let clients = row.joined(tables).unwrap_or(row.clients);
     let session = MulticastSession { state: end, clients, ..MulticastSession::clone(row) };

@@ -1,6 +1,8 @@
-//! What FOG's rows show of a run: the task's state, the imaging log, dates of hosts and images, failures of nodes.
+//! Updates FOG's rows from a run: the task's state, the imaging log, dates of hosts and images,
+//! failures of nodes.
 //!
-//! FOG has five task states and none for failure: a task that failed shows as cancelled there, and the run says why.
+//! FOG has five task states and none for failure: a failed task is shown as cancelled there, and
+//! the run contains the reason.
 
 use foghorn_lifecycle::{Client, Effect, Outcome, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
@@ -23,7 +25,8 @@ pub fn fog_state(state: &TaskState) -> u32 {
     }
 }
 
-/// Adds to the draft what follows from a run's move. Rows that have been deleted meanwhile are left alone.
+/// Adds the consequences of a run's move to the draft. Rows that have been deleted in the meantime
+/// are ignored.
 ///
 /// # Errors
 /// When a row cannot be drafted.
@@ -78,7 +81,7 @@ fn move_row(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) ->
     let mut task = Task::clone(row);
     task.state = fog_state(after.life.state());
     if after.is_finished() && !is_complete(after) && row.is_active() {
-        // What was to be run on the new system is not run on whatever is on the disk now.
+        // Snapins for the new system must not run on whatever is on the disk now.
         end_snapins(draft, row, now)?;
     }
     if let Some(node) = after.node() {
@@ -156,7 +159,7 @@ fn log_imaging(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp)
         };
         draft.insert(log)?;
     } else if is_complete(after) && !before.is_finished() {
-        // A log of a task that failed stays open: what it would say is not true.
+        // The log of a failed task stays open, because an end would be wrong.
         let open = |row: &&std::sync::Arc<crate::state::Row<ImagingLog>>| row.finish.0.is_none() && row.kind == kind;
         if let Some(row) = tables.of::<ImagingLog>().by(ImagingLog::BY_HOST, after.host.get().into()).rev().find(open) {
             draft.update(row, &ImagingLog { finish, ..ImagingLog::clone(row) })?;

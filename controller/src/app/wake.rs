@@ -1,4 +1,4 @@
-//! Waking hosts: the order is stored with what it is for, and handed to agents by every controller that has one.
+//! Wakes hosts: the order is stored with its purpose, and sent by every controller to its agents.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub(crate) fn order(draft: &mut Draft<'_>, hosts: Vec<u32>, why: &str, now: Time
     }
 }
 
-/// Addresses under which a host listens: without those that wait for approval or are to be ignored.
+/// MAC addresses of a host, without those that wait for approval or must be ignored.
 #[must_use]
 pub(crate) fn addresses(tables: &Tables, host: u32) -> Vec<MacAddress> {
     let rows = tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, host.into());
@@ -25,7 +25,8 @@ pub(crate) fn addresses(tables: &Tables, host: u32) -> Vec<MacAddress> {
     usable.filter_map(|row| row.address()).collect()
 }
 
-/// Storage nodes at the host's site: those of the group that its image is in. Empty when nothing says where it is.
+/// Storage nodes at the host's site: those of the group of its image. Empty when the site is
+/// unknown.
 #[must_use]
 pub(crate) fn nodes_near(tables: &Tables, host: u32) -> BTreeSet<StorageNodeId> {
     let image = tables.hosts().get(host).map_or(0, |host| host.image);

@@ -1,4 +1,5 @@
-//! What a plan is made from: intent (the store's cache) and reality (the agents' links) at one moment.
+//! The input of a plan: desired state (the store's cache) and actual state (the agents' links) at
+//! one time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::state::classes::{MulticastSession, StorageNode};
 use crate::state::run::{Run, RunKind};
 use crate::state::{State, Tables};
 
-/// Everything [`plan`](super::plan::plan) may know.
+/// The complete input of [`plan`](super::plan::plan).
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Runs that have not ended, oldest first.
@@ -22,14 +23,14 @@ pub struct Snapshot {
     pub multicast: MulticastView,
 }
 
-/// Multicast sessions under way.
+/// Active multicast sessions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MulticastView {
-    /// Nodes that have a group, for each session that has any.
+    /// Nodes that have leased a group, for each session with such nodes.
     pub sessions: BTreeMap<u32, BTreeSet<StorageNodeId>>,
-    /// Sessions that may have groups at a time.
+    /// Maximum number of sessions with groups at a time.
     pub max_sessions: usize,
-    /// Groups that are free.
+    /// Number of free groups.
     pub free_v4: usize,
     pub free_v6: usize,
 }
@@ -40,10 +41,10 @@ pub struct RunView {
     pub kind: RunKind,
     pub image: ImageId,
     pub storage_group: StorageGroupId,
-    /// The multicast session under way that it is part of.
+    /// The active multicast session that it is part of.
     pub session: Option<u32>,
     pub life: Task,
-    /// Time since anything was last seen to move.
+    /// Time since the last progress.
     pub quiet: Duration,
 }
 
@@ -51,16 +52,16 @@ pub struct RunView {
 pub struct NodeView {
     pub group: StorageGroupId,
     pub master: bool,
-    /// May be given new work.
+    /// May receive new tasks.
     pub enabled: bool,
-    /// Refused on every link.
+    /// Its links are refused.
     pub revoked: bool,
-    /// Transfers at a time.
+    /// Maximum number of concurrent transfers.
     pub max_clients: u32,
     pub link: Link,
     /// Clients reach it by IPv6.
     pub ipv6: bool,
-    /// What it holds whole, as stored and as reported.
+    /// Images that it holds completely, as stored and as reported.
     pub holds: HashSet<(ImageId, ManifestId)>,
 }
 
@@ -70,19 +71,19 @@ pub enum Link {
     Down { since: Duration },
 }
 
-/// Remembers, across rounds, when each task was last seen to move.
+/// Stores, across rounds, when each task last made progress.
 #[derive(Default)]
 pub(super) struct Movement {
     seen: HashMap<TaskId, (Task, Instant)>,
     /// Tasks that have ended since they were last asked for, with the node that had them.
     left: Vec<(TaskId, StorageNodeId)>,
-    /// Nodes that have not dialled in since this controller started count as lost from here on.
+    /// Nodes that have not connected since this controller started count as lost from this time on.
     started: Option<Instant>,
 }
 
 impl Movement {
-    /// Reads the present. Nodes that have not called since this process started are down since it started: they get the
-    /// grace period to find us again.
+    /// Reads the current state. Nodes that have not connected since this process started count as
+    /// down since then: they get the grace period to reconnect.
     pub(super) fn snapshot(&mut self, state: &State, live: &Live, config: &MulticastConfig, now: Instant) -> Snapshot {
         let started = *self.started.get_or_insert(now);
         let known = live.nodes();
@@ -120,7 +121,7 @@ impl Movement {
         for (task, (life, _)) in self.seen.extract_if(|task, _| !active.contains(task)) {
             self.left.extend(life.state().node().map(|node| (task, node)));
         }
-        // Nothing moves while a session waits for its start, and nothing should.
+        // No progress is expected while a session waits for its start.
         let waits = |run: &Run, session: Option<u32>| session.zip(run.node()).is_some_and(|key| waiting.contains(&key));
         let moved = |run: &Run, session| {
             let moved = transfers.get(&run.task).map(|transfer| transfer.moved_at);

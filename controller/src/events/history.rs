@@ -1,4 +1,4 @@
-//! The last changes, so that a listener who was away for a while goes on where it was. Pure.
+//! The last changes, so that a listener that was disconnected can continue where it was. Pure.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::state::key::{self, Place};
 use crate::store::{self, Revision, WatchBatch};
 
-/// Changes that are remembered.
+/// Maximum number of stored changes.
 const MOST: usize = 4096;
 
 /// What happened to an object.
@@ -35,7 +35,7 @@ pub(crate) struct Change {
     pub(crate) class: String,
     pub(crate) id: u32,
     pub(crate) kind: Kind,
-    /// The object as the first listener was told, for the others.
+    /// The object as rendered for the first listener, reused for the others.
     pub(crate) shown: OnceLock<Bytes>,
 }
 
@@ -44,12 +44,13 @@ pub(crate) struct Change {
 pub(crate) struct Batch {
     pub(crate) revision: Revision,
     pub(crate) changes: Vec<Change>,
-    /// Whether it touches users or the settings of the API: then everybody's right to listen is looked at again.
+    /// Whether it changes users or the settings of the API: then the permission of every listener
+    /// is checked again.
     pub(crate) touches_access: bool,
 }
 
 impl Batch {
-    /// The objects in what a watch delivered. Records that are no objects are nobody's business here.
+    /// The objects in the events of a watch. Records that are not objects are ignored.
     pub(crate) fn of(batch: &WatchBatch) -> Self {
         let mut touches_access = false;
         let mut changes = Vec::new();
@@ -76,18 +77,18 @@ impl Batch {
 pub(crate) struct History {
     /// Everything after this revision is in `batches`.
     from: Revision,
-    /// The last revision that was taken in.
+    /// The last revision that was added.
     at: Revision,
     batches: VecDeque<Arc<Batch>>,
     changes: usize,
 }
 
-/// What came before is not known any more.
+/// Earlier changes are no longer available.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Gap;
 
 impl History {
-    /// Begins afresh: nothing up to `revision` is known.
+    /// Starts again: nothing up to `revision` is known.
     pub(crate) fn restart(&mut self, revision: Revision) {
         *self = Self { from: revision, at: revision, ..Self::default() };
     }
@@ -114,7 +115,8 @@ impl History {
     /// Everything after `since`.
     ///
     /// # Errors
-    /// [`Gap`] when some of it has been forgotten, or `since` has not come yet: then it is of another store's history.
+    /// [`Gap`] when some of it has been removed, or `since` is in the future: then it belongs to
+    /// another store's history.
     pub(crate) fn after(&self, since: Revision) -> Result<Vec<Arc<Batch>>, Gap> {
         if since < self.from || since > self.at {
             return Err(Gap);

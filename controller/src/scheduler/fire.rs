@@ -1,5 +1,5 @@
-//! Fires what is due: the tasks and the mark of the schedule in one transaction, so that it happens once however many
-//! controllers try, and once again after none of them is left.
+//! Runs what is due: the tasks and the mark of the schedule are stored in one transaction, so that
+//! each run happens once however many controllers try, also after a restart of all of them.
 
 use std::time::Duration;
 
@@ -17,29 +17,29 @@ use crate::state::scene::Glance;
 use crate::state::schedule::{Firing, Mark, Owner};
 use crate::state::{Draft, Refusal, Row, State, zone};
 
-/// What firing works with.
+/// The context of a run.
 pub(crate) struct Parts<'a> {
     pub(crate) state: &'a State,
     pub(crate) glance: &'a dyn Glance,
-    /// Time in which an imaging task must end.
+    /// Time within which an imaging task must end.
     pub(crate) deadline: Duration,
 }
 
-/// How far a firing came in one transaction.
+/// What one transaction of a run has done.
 enum Step {
-    /// Somebody else has dealt with it, or it was edited or deleted.
+    /// Another controller has handled it, or it was edited or deleted.
     Overtaken,
-    /// There are more hosts in the group.
+    /// The group has more hosts.
     More,
     Done {
         tasks: u32,
     },
 }
 
-/// Fires a schedule, or writes down that it is too late for it.
+/// Runs a schedule, or records that it is too late for it.
 ///
 /// # Errors
-/// When the store cannot be written just now; it is still due then.
+/// When the store cannot be written; the schedule is then still due.
 pub(crate) async fn fire(parts: &Parts<'_>, due: Due, now: Timestamp) -> Result<(), Refusal> {
     if due.missed {
         return give_up(parts, due, now, "missed: no controller was running at that time").await;
@@ -51,7 +51,7 @@ pub(crate) async fn fire(parts: &Parts<'_>, due: Due, now: Timestamp) -> Result<
     match fired {
         Ok(()) => Ok(()),
         Err(refusal) if refusal.may_succeed_later() => Err(refusal),
-        // What a host or an image does not allow now, it would not allow a second later.
+        // What a host or an image does not allow now, it will not allow a second later.
         Err(refusal) => give_up(parts, due, now, &format!("refused: {refusal}")).await,
     }
 }
@@ -72,7 +72,7 @@ async fn fire_task(parts: &Parts<'_>, id: u32, due: Due, now: Timestamp) -> Resu
             Step::More => {}
             Step::Overtaken => return Ok(()),
             Step::Done { tasks } => {
-                info!(scheduledtask = id, due = %due.at, tasks, "a scheduled task was created");
+                info!(scheduledtask = id, due = %due.at, tasks, "created a scheduled task");
                 return Ok(());
             }
         }
@@ -117,7 +117,7 @@ fn task_step(
     Ok(Step::Done { tasks })
 }
 
-/// Tasks for the next hosts of the group, as it is now; says whether there are more.
+/// Creates tasks for the next hosts of the group as it is now; returns whether there are more.
 fn group_step(
     draft: &mut Draft<'_>,
     group: u32,
@@ -129,7 +129,7 @@ fn group_step(
     let begun = firing.after_host > 0;
     let mut hosts = match tasks::free_hosts(draft.tables(), group, request) {
         Ok(hosts) => hosts,
-        // The rest of them found work meanwhile.
+        // The remaining hosts have got other tasks in the meantime.
         Err(Refusal::Task(_)) if begun => return Ok(false),
         Err(refusal) => return Err(refusal),
     };
@@ -146,7 +146,7 @@ fn group_step(
     Ok(hosts.len() > part.len())
 }
 
-/// What is created once is switched off by that; the calendar goes on.
+/// A one-time schedule is disabled by its run; a calendar continues.
 fn retire(draft: &mut Draft<'_>, row: &Row<ScheduledTask>) -> Result<(), Refusal> {
     if row.by_calendar() {
         draft.unchanged(row);
@@ -155,7 +155,7 @@ fn retire(draft: &mut Draft<'_>, row: &Row<ScheduledTask>) -> Result<(), Refusal
     draft.update(row, &ScheduledTask { is_active: "0".to_owned(), ..ScheduledTask::clone(row) })
 }
 
-/// What the row asks for, in the words of a request.
+/// The row as the request that it stands for.
 fn request(row: &ScheduledTask) -> Result<Request, Refusal> {
     let mut body = Body::new();
     for (name, value) in [
@@ -179,7 +179,7 @@ fn order(row: &ScheduledTask, deadline: Duration, now: Timestamp) -> Order {
     Order { by, traceparent: None, deadline, now, ticket: None }
 }
 
-/// Wakes a host; what was wanted at once and only once goes with that.
+/// Wakes a host; an immediate one-time rule is deleted with that.
 async fn fire_rule(state: &State, id: u32, due: Due, now: Timestamp) -> Result<(), Refusal> {
     state
         .write(|draft| {
@@ -202,8 +202,8 @@ async fn fire_rule(state: &State, id: u32, due: Due, now: Timestamp) -> Result<(
         .await
 }
 
-/// Writes down that a firing did not come about, and why. The calendar goes on; what was to happen once stays as it is, so
-/// that people see it, and is not tried again unless it is edited.
+/// Records that a run was not possible, and why. A calendar continues; a one-time schedule stays as
+/// it is, so that users see it, and is not tried again unless it is edited.
 async fn give_up(parts: &Parts<'_>, due: Due, now: Timestamp, why: &str) -> Result<(), Refusal> {
     let given_up = parts.state.write::<_, Refusal>(|draft| {
         let tables = draft.tables();
@@ -228,7 +228,7 @@ async fn give_up(parts: &Parts<'_>, due: Due, now: Timestamp, why: &str) -> Resu
         Ok(true)
     });
     if given_up.await? {
-        warn!(schedule = ?due.owner, due = %due.at, why, "a schedule did not fire");
+        warn!(schedule = ?due.owner, due = %due.at, why, "a schedule did not run");
     }
     Ok(())
 }

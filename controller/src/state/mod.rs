@@ -1,8 +1,9 @@
 //! The state of the fleet: typed objects in memory, changed by transactions.
 //!
-//! Reads go to [`Tables`], which the watch cache keeps; they never reach the engine. A change is a [`Draft`] made from what
-//! the tables show and committed with compares; the caller gets its answer when this controller's tables show the change,
-//! so whoever reads after writing reads what was written.
+//! Reads go to [`Tables`], which the watch cache keeps; they never reach the engine. A change is a
+//! [`Draft`] made from what the tables show and committed with compares; the caller gets its answer
+//! when this controller's tables show the change, so whoever reads after writing reads what was
+//! written.
 
 pub mod actor;
 pub mod audit;
@@ -62,10 +63,11 @@ use self::ids::{IdLoan, IdPools};
 use crate::store::cache::WatchCache;
 use crate::store::{Revision, Store, StoreError, Txn, TxnOutcome};
 
-/// Time in which the cache has to show a change that was committed. It usually takes under a millisecond.
+/// Time in which the cache has to show a change that was committed. It usually takes under a
+/// millisecond.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
-/// Times that a change is made again after it was overtaken. Each round of a race has a winner, so this bounds how many
-/// writers may want the same thing at once.
+/// Times that a change is made again after it was overtaken. Each round of a race has a winner, so
+/// this bounds how many writers may want the same thing at once.
 const ATTEMPTS: u32 = 64;
 /// Steps of a large change beyond what it needed at its beginning, for what others add meanwhile.
 const STEPS_TO_SPARE: usize = 16;
@@ -81,9 +83,9 @@ pub struct State {
 /// Why a transaction did not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    #[error("the transaction could not be stored")]
+    #[error("could not store the transaction")]
     Store(#[from] StoreError),
-    #[error("the transaction was stored at revision {0}, but this controller has not seen it within its deadline")]
+    #[error("the transaction was stored at revision {0}, but the cache of this controller did not reach it in time")]
     Lagging(Revision),
 }
 
@@ -97,7 +99,8 @@ impl From<CommitError> for Refusal {
 }
 
 impl State {
-    /// Loads the state and follows it until `cancel`. Adds the default rows to a store that has none.
+    /// Loads the state and follows it until `cancel`. Adds the default rows to a store that has
+    /// none.
     ///
     /// # Errors
     /// When the store cannot be read, or the default rows cannot be written.
@@ -113,7 +116,8 @@ impl State {
         Ok((state, task))
     }
 
-    /// Runs `read` on the tables. A lock is held meanwhile: take out what is needed (rows are behind [`Arc`]) and leave.
+    /// Runs `read` on the tables. A lock is held meanwhile: take out what is needed (rows are
+    /// behind [`Arc`]) and leave.
     pub fn read<R>(&self, read: impl FnOnce(&Tables) -> R) -> R {
         self.cache.read(|tables, _| read(tables))
     }
@@ -136,23 +140,27 @@ impl State {
         Ok(outcome)
     }
 
-    /// Makes a change: `change` fills a draft from what the tables show. When others were faster it is called again on
-    /// newer tables, so it must do nothing but read and draft.
+    /// Makes a change: `change` fills a draft from what the tables show. When others were faster it
+    /// is called again on newer tables, so it must do nothing but read and draft.
     ///
     /// # Errors
-    /// What `change` refuses, what the store cannot do, [`Refusal::Contended`] when others were faster every time.
+    /// What `change` refuses, what the store cannot do, [`Refusal::Contended`] when others were
+    /// faster every time.
     pub async fn write<R, E: From<Refusal>>(&self, change: impl FnMut(&mut Draft<'_>) -> Result<R, E>) -> Result<R, E> {
         self.write_step(0, change).await.map(|(result, _)| result)
     }
 
-    /// Makes a change of any size. `change` drafts what is still to be done and asks [`Draft::has_room`] for every related
-    /// row; it is called again, on tables that show the last step, until nothing is postponed. Returns the first result.
+    /// Makes a change of any size. `change` drafts what is still to be done and asks
+    /// [`Draft::has_room`] for every related row; it is called again, on tables that show the last
+    /// step, until nothing is postponed. Returns the first result.
     ///
-    /// Not one transaction, because etcd takes 128 operations in one and a group has hundreds of hosts. Each step leaves a
-    /// valid state, and the same change made again does what is left, so a controller may be stopped between any two steps.
+    /// Not one transaction, because etcd takes 128 operations in one and a group has hundreds of
+    /// hosts. Each step leaves a valid state, and the same change made again does what is left, so
+    /// a controller may be stopped between any two steps.
     ///
     /// # Errors
-    /// As [`State::write`]; steps before the error stay. [`Refusal::Contended`] when somebody keeps undoing the steps.
+    /// As [`State::write`]; steps before the error stay. [`Refusal::Contended`] when somebody keeps
+    /// undoing the steps.
     pub async fn write_in_steps<R, E: From<Refusal>>(
         &self,
         mut change: impl FnMut(&mut Draft<'_>) -> Result<R, E>,
@@ -191,7 +199,8 @@ impl State {
                 }
                 Ok(TxnOutcome::Conflict) => {
                     ids.give_back();
-                    // The one who was faster is not in our tables yet, or came while we were drafting.
+                    // The one who was faster is not in our tables yet, or came while we were
+                    // drafting.
                     let _either_is_fine = tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;
                 }
                 // It may have been stored: its ids must not come again.
@@ -207,7 +216,8 @@ impl State {
         self.declared.load_full()
     }
 
-    /// Replaces what plugins declare. Rows are not touched: those of a class that is gone wait for it.
+    /// Replaces what plugins declare. Rows are not touched: those of a class that is gone wait for
+    /// it.
     pub fn declare(&self, declared: Declared) {
         self.declared.store(Arc::new(declared));
     }
@@ -246,7 +256,8 @@ impl State {
         self.cache.is_ready()
     }
 
-    /// The engine, for what is not part of the tables (the audit log, answers kept under idempotency keys).
+    /// The engine, for what is not part of the tables (the audit log, answers kept under
+    /// idempotency keys).
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store

@@ -1,4 +1,5 @@
-//! Why a change of the state is refused. Expected, part of the contract, and answered by every dialect in its own words.
+//! Why a change of the state is refused. Expected, part of the contract, and answered by every
+//! dialect in its own words.
 
 use crate::store::StoreError;
 
@@ -13,8 +14,8 @@ pub enum Refusal {
     Taken { class: &'static str, field: &'static str, value: String, owner: u32 },
     #[error("{field}: {why}")]
     Invalid { field: &'static str, why: String },
-    /// An object as it would be after the change cannot be used for anything; FOG stores such objects and then denies
-    /// that they exist.
+    /// An object as it would be after the change cannot be used for anything; FOG stores such
+    /// objects and then denies that they exist.
     #[error("{field}: {why}")]
     Unusable { field: &'static str, why: String },
     /// The row would be what it already is, and FOG says so with "not found".
@@ -33,7 +34,7 @@ pub enum Refusal {
     #[error("{name}: {why}")]
     Parameter { name: &'static str, why: String },
     /// The object is not the version that the change was meant for.
-    #[error("{class} {id} has changed: it is not what If-Match names")]
+    #[error("{class} {id} has changed: its version is not the one in If-Match")]
     Precondition { class: &'static str, id: u32 },
     #[error("invalid task type")]
     BadTaskType,
@@ -41,11 +42,11 @@ pub enum Refusal {
     Task(#[from] TaskRefusal),
     #[error("nothing to cancel: {0}")]
     NothingToCancel(String),
-    #[error("others keep changing the same objects, try again")]
+    #[error("the same objects are being changed by other requests, try again")]
     Contended,
-    #[error("the change could not be stored")]
+    #[error("could not store the change")]
     Store(#[from] StoreError),
-    #[error("the change was stored, but this controller has not seen it within its deadline")]
+    #[error("the change was stored, but the cache of this controller did not reach it in time")]
     Lagging,
 }
 
@@ -66,7 +67,7 @@ pub enum TaskRefusal {
     NoHosts,
     #[error("No hosts available to task")]
     NoFreeHosts,
-    #[error("as many multicast sessions as allowed are under way")]
+    #[error("the maximum number of multicast sessions is being sent")]
     TooManySessions,
     #[error("no multicast group is free")]
     NoMulticastGroup,

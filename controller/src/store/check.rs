@@ -27,7 +27,7 @@ pub(super) fn check_txn(txn: &Txn) -> Result<(), StoreError> {
     let refuse = |why: String| Err(StoreError::Invalid { doing: "commit a transaction", why });
     if txn.ops.len() > MAX_OPS || txn.compares.len() > MAX_OPS {
         return refuse(format!(
-            "{} operations and {} compares, of each at most {MAX_OPS} are possible",
+            "{} operations and {} compares, but at most {MAX_OPS} of each are allowed",
             txn.ops.len(),
             txn.compares.len()
         ));
@@ -37,11 +37,11 @@ pub(super) fn check_txn(txn: &Txn) -> Result<(), StoreError> {
     }
     let mut named = HashSet::with_capacity(txn.ops.len());
     if let Some(twice) = txn.ops.iter().map(Op::key).find(|key| !named.insert(*key)) {
-        return refuse(format!("key {twice:?} is named by two operations"));
+        return refuse(format!("key {twice:?} is in two operations"));
     }
     let bytes = txn.ops.iter().map(op_bytes).sum::<usize>() + txn.compares.iter().map(|c| c.key().len()).sum::<usize>();
     if bytes > MAX_TXN_BYTES {
-        return refuse(format!("{bytes} bytes of keys and values, at most {MAX_TXN_BYTES} are possible"));
+        return refuse(format!("{bytes} bytes of keys and values, but at most {MAX_TXN_BYTES} are allowed"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Measures what the state store takes: every other part of the controller waits for it.
+//! Measures the commit times of the state store, because every part of the controller waits for it.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,5 @@
-//! Records that nobody will ask for again: one-time tokens that were used or have expired, runs whose task is gone.
+//! Removes records that are no longer needed: one-time tokens that were used or have expired, runs
+//! of deleted tasks.
 
 use std::time::Duration;
 
@@ -12,13 +13,14 @@ use crate::state::value::FogTime;
 use crate::state::{Draft, Refusal, State, audit};
 use crate::store::{Op, Store, StoreError, Txn};
 
-/// A token is remembered this long after its use or its end, so that a replay is called one.
+/// A token is kept this long after its use or its expiry, so that a replay is recognised.
 pub(super) const TOKEN_MEMORY: Duration = Duration::from_secs(60 * 60);
-/// A run is remembered this long after it ended, although its task has been deleted: its node may ask about it.
+/// A run is kept this long after it ended, although its task has been deleted: its node may still
+/// refer to it.
 pub(super) const RUN_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Records in one transaction; etcd takes 128 operations unless told otherwise.
+/// Records per transaction; etcd allows 128 operations by default.
 const BATCH: usize = 100;
-/// Transactions in one round. What is left waits for the next one.
+/// Transactions per round. The rest is left to the next round.
 const BATCHES: usize = 50;
 
 /// Removes used and expired tokens.
@@ -53,7 +55,8 @@ pub(super) async fn keys(state: &State, now: Timestamp) -> Result<usize, Refusal
     Ok(removed)
 }
 
-/// Removes runs that have ended and whose task has been deleted. A task that is there keeps its run: it says why it ended.
+/// Removes runs that have ended and whose task has been deleted. An existing task keeps its run,
+/// which contains the reason for its end.
 pub(super) async fn runs(state: &State, now: Timestamp) -> Result<usize, Refusal> {
     let removed = in_batches(state, |draft| {
         let tables = draft.tables();
@@ -72,7 +75,7 @@ pub(super) async fn runs(state: &State, now: Timestamp) -> Result<usize, Refusal
     Ok(removed)
 }
 
-/// Removes entries of the audit log that were made before this time.
+/// Removes entries of the audit log from before this time.
 pub(super) async fn audit(store: &dyn Store, before: Timestamp) -> Result<usize, StoreError> {
     let mut removed = 0;
     for _ in 0..BATCHES {
@@ -80,7 +83,7 @@ pub(super) async fn audit(store: &dyn Store, before: Timestamp) -> Result<usize,
         let ops: Vec<Op> = old.into_iter().map(|entry| Op::Delete { key: entry.key }).collect();
         let some = ops.len();
         if some > 0 {
-            // Another controller may remove the same ones: deleting twice is no change.
+            // Another controller may remove the same ones: deleting twice has no effect.
             store.commit(Txn { compares: Vec::new(), ops }).await?;
         }
         removed += some;
@@ -94,7 +97,8 @@ pub(super) async fn audit(store: &dyn Store, before: Timestamp) -> Result<usize,
     Ok(removed)
 }
 
-/// Removes rows of FOG's logs from before this time. Those without a time stay: nobody knows how old they are.
+/// Removes rows of FOG's logs from before this time. Rows without a time are kept, because their
+/// age is unknown.
 pub(super) async fn logs(state: &State, before: Timestamp) -> Result<usize, Refusal> {
     let removed = old::<History>(state, before, |row| row.created_time).await?
         + old::<TaskLog>(state, before, |row| row.created_time).await?
@@ -107,7 +111,7 @@ pub(super) async fn logs(state: &State, before: Timestamp) -> Result<usize, Refu
 
 async fn old<C: Class>(state: &State, before: Timestamp, time: fn(&C) -> FogTime) -> Result<usize, Refusal> {
     in_batches(state, |draft| {
-        // A row may have a unique value, which goes with it in another operation.
+        // A row may have a unique value, whose guard is deleted with another operation.
         let old = draft.tables().of::<C>().iter().filter(|row| time(row).0.is_some_and(|time| time < before));
         let old: Vec<_> = old.take(BATCH / 2).collect();
         old.iter().for_each(|row| draft.delete(row));

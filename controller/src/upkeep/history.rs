@@ -1,6 +1,8 @@
-//! Keeps the store's history short: old revisions serve only watchers that fell behind, and those can load afresh.
+//! Compacts the store's history: old revisions are needed only by watchers that fell behind, and
+//! those can reload.
 //!
-//! An etcd has one history for all its keys: programs that share it with a controller lose theirs too, beyond the margin.
+//! An etcd has one history for all its keys: programs that share it with a controller also lose
+//! their old revisions.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,12 +11,13 @@ use tracing::debug;
 
 use crate::store::{Revision, Store, StoreError};
 
-/// Revisions forgotten by one call, so that the embedded engine's writer is not held up for long.
+/// Revisions compacted by one call, so that the writer of the embedded engine is not blocked for
+/// long.
 const AT_ONCE: Revision = 5_000;
-/// Calls in one round. What is left waits for the next one.
+/// Calls per round. The rest is left to the next round.
 const CALLS: usize = 64;
 
-/// What is kept whatever its use: both hold.
+/// What is always kept: both limits apply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Keep {
     pub(super) revisions: Revision,
@@ -27,10 +30,10 @@ impl Default for Keep {
     }
 }
 
-/// Knows how old revisions are, as far as this process has seen them come.
+/// Knows the age of revisions that this process has seen.
 pub(super) struct History {
     keep: Keep,
-    /// When a revision was the last one, oldest first.
+    /// The last revision at several times, oldest first.
     seen: VecDeque<(Instant, Revision)>,
     compacted: Revision,
 }
@@ -40,9 +43,10 @@ impl History {
         Self { keep, seen: VecDeque::new(), compacted: 0 }
     }
 
-    /// Up to where history may go, when `last` is the last revision at `now`. Never less than before.
+    /// The revision up to which the history may be compacted, when `last` is the last revision at
+    /// `now`. Never less than before.
     fn forgettable(&mut self, now: Instant, last: Revision) -> Revision {
-        // A store that was put back to an older state: what was seen of the newer one means nothing.
+        // The store was restored to an older state: what was seen of the newer state is invalid.
         if self.seen.back().is_some_and(|(_, seen)| *seen > last) {
             self.seen.clear();
             self.compacted = 0;
@@ -56,7 +60,7 @@ impl History {
         by_age.min(last.saturating_sub(self.keep.revisions)).max(self.compacted)
     }
 
-    /// Forgets what may be forgotten, in bounded pieces.
+    /// Compacts what may be compacted, in bounded steps.
     pub(super) async fn tidy(&mut self, store: &dyn Store, now: Instant, last: Revision) -> Result<(), StoreError> {
         let end = self.forgettable(now, last);
         let from = self.compacted;
@@ -64,13 +68,14 @@ impl History {
             if self.compacted >= end {
                 break;
             }
-            // A piece that has been forgotten before (by another controller, or before a restart) costs nothing.
+            // A step that has been compacted before (by another controller, or before a restart)
+            // costs nothing.
             let piece = end.min(self.compacted + AT_ONCE);
             store.compact(piece).await?;
             self.compacted = piece;
         }
         if self.compacted > from {
-            debug!(up_to = self.compacted, last, "forgot old history");
+            debug!(up_to = self.compacted, last, "compacted old history of the store");
         }
         Ok(())
     }
@@ -123,7 +128,7 @@ mod tests {
         history.tidy(&store, Instant::now(), 30).await.unwrap();
     }
 
-    /// Nobody tells a controller that has just started how much has been forgotten before.
+    /// A controller that has just started does not know how much was compacted before.
     #[tokio::test]
     async fn a_new_process_catches_up() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Groups of sessions: leased with the first task that a node gets of a session, free when the session has ended.
+//! Multicast groups of sessions: leased with the first task of a session on a node, released when
+//! the session has ended.
 
 use std::net::SocketAddr;
 
@@ -12,12 +13,13 @@ use crate::state::multicast::{SessionPlan, Turn};
 use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal, State, Tables, TaskRefusal};
 
-/// Ports that a session without a usable one is sent to.
+/// Ports for sessions without a valid port.
 const DEFAULT_PORT: u16 = 49_152;
 /// Plans in one transaction.
 const BATCH: usize = 50;
 
-/// Leases a group for a node that is given a task of a session, unless it has one. Other tasks need none.
+/// Leases a group for a node that is assigned a task of a session, unless it has one. Other tasks
+/// need none.
 ///
 /// # Errors
 /// When no group is free, or no further session may begin.
@@ -52,22 +54,23 @@ pub fn lease(
     Ok(())
 }
 
-/// Sessions under way that have groups.
+/// Active sessions that have groups.
 pub(crate) fn begun(tables: &Tables) -> usize {
     tables.session_plans().iter().filter(|plan| !plan.leases.is_empty() && is_active(tables, plan.session)).count()
 }
 
-/// Gives back what a session has.
+/// Releases the groups of a session.
 pub(crate) fn free(draft: &mut Draft<'_>, session: u32) {
     if let Some(plan) = draft.tables().session_plans().get(&session) {
         draft.discard(&**plan);
     }
 }
 
-/// Frees the groups of sessions that have ended or gone in whatever way: over FOG's routes, or while a controller crashed.
+/// Releases the groups of sessions that have ended or were deleted in any way: over FOG's routes,
+/// or while a controller crashed.
 ///
 /// # Errors
-/// What the store cannot do.
+/// When the store fails.
 pub async fn sweep(state: &State) -> Result<(), Refusal> {
     let left: Vec<u32> = state.read(|tables| {
         let plans = tables.session_plans().iter().map(|plan| plan.session);

@@ -1,4 +1,5 @@
-//! What an agent is told of a session. It follows from the tables alone, so every controller tells the same.
+//! Orders for agents about sessions. They depend only on the tables, so every controller sends the
+//! same.
 
 use std::sync::Arc;
 
@@ -42,7 +43,8 @@ pub(crate) fn order(
     })
 }
 
-/// A session says how fast it may be, else the configuration does; its node's `bitrate` holds in any case.
+/// The maximum rate of a session, otherwise that of the configuration; the `bitrate` of its node
+/// always applies.
 fn max_rate(session: Option<BitRate>, node: Option<BitRate>, config: Option<BitRate>) -> Option<BitRate> {
     let some = |rate: &BitRate| rate.bits_per_second() > 0;
     let session = session.or(config).filter(some);
@@ -69,7 +71,8 @@ fn start(
         Some(named) => named,
         None => here.len().try_into().unwrap_or(u32::MAX),
     };
-    // Whoever comes now, for instance after the node was restarted, does not wait for those who are done.
+    // A client that connects now, for instance after a restart of the node, does not wait for those
+    // that are done.
     let done = here.iter().filter(|run| run.is_finished()).count();
     let receivers = receivers.saturating_sub(u32::try_from(done).unwrap_or(u32::MAX));
     let wait = start.max_wait.or_else(|| rules.max_wait());
@@ -83,8 +86,8 @@ fn first_there(tables: &Tables, runs: &[&Arc<Run>]) -> Option<Timestamp> {
     rows.filter_map(|row| row.check_in_time.0).min()
 }
 
-/// Deploys of a session that this node serves, has served, or is likely to serve. Those that failed or were cancelled are
-/// not waited for; one that is complete was there.
+/// Deploys of a session that this node serves, has served, or is likely to serve. Failed and
+/// cancelled ones are not waited for; a completed one counts as present.
 fn expected(tables: &Tables, session: u32, node: StorageNodeId) -> Vec<&Arc<Run>> {
     let group = tables.of::<StorageNode>().get(node.get()).and_then(|row| StorageGroupId::new(row.storagegroup));
     let runs = tasks_of(tables, session).filter_map(|task| tables.runs().get(&task));
@@ -95,7 +98,7 @@ fn expected(tables: &Tables, session: u32, node: StorageNodeId) -> Vec<&Arc<Run>
     runs.filter(counts).collect()
 }
 
-/// Every order of the sessions under way, with a task that can bring it to the node.
+/// All orders of the active sessions, each with a task with which it can be sent to the node.
 pub(crate) fn present(tables: &Tables, config: &MulticastConfig) -> Vec<(StorageNodeId, TaskId, MulticastOrder)> {
     let mut orders = Vec::new();
     for plan in tables.session_plans().iter() {

@@ -1,4 +1,4 @@
-//! Cancelling tasks: exactly those that were named, row, run and snapins together.
+//! Cancels tasks: exactly the given ones, with row, run and snapins together.
 
 use std::sync::Arc;
 
@@ -10,21 +10,22 @@ use crate::state::classes::{Group, GroupAssociation, Host, SnapinJob, SnapinTask
 use crate::state::rules::task::end_run;
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
-/// Tasks per transaction: an etcd transaction takes 128 operations and each task needs three, with its run and its snapin job.
+/// Tasks per transaction: an etcd transaction takes 128 operations and each task needs three, with
+/// its run and its snapin job.
 const TASKS_AT_ONCE: usize = 32;
 
-/// What becomes of the snapin jobs of a task's host.
+/// What happens to the snapin jobs of a task's host.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Jobs {
     End,
-    /// Their tasks end and they stay as they are: FOG's bulk cancel does so.
+    /// Their tasks end and the jobs stay as they are, as in FOG's bulk cancel.
     Stay,
 }
 
 /// Cancels one task; one that has ended already is left as it is.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], or what the store cannot do.
+/// [`Refusal::NotFound`], or an error of the store.
 pub async fn cancel_task(state: &State, task: u32) -> Result<(), Refusal> {
     state.read(|tables| tables.tasks().get(task).map(drop).ok_or(Refusal::NotFound { class: "task", id: task }))?;
     cancel_all(state, &[task], Jobs::End).await
@@ -66,7 +67,7 @@ pub async fn cancel_group(state: &State, group: u32) -> Result<(), Refusal> {
 /// Cancels the active tasks that `chosen` picks.
 ///
 /// # Errors
-/// What the store cannot do.
+/// When the store fails.
 pub async fn cancel_active(state: &State, chosen: impl Fn(&Row<Task>) -> bool) -> Result<(), Refusal> {
     let pick = |tables: &Tables| -> Vec<u32> {
         let active = tables.tasks().by(Task::ACTIVE, 0);
@@ -79,7 +80,7 @@ pub async fn cancel_active(state: &State, chosen: impl Fn(&Row<Task>) -> bool) -
 /// Cancels one snapin job and its tasks; one that has ended already is left as it is.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], or what the store cannot do.
+/// [`Refusal::NotFound`], or an error of the store.
 pub(crate) async fn cancel_snapin_job(state: &State, job: u32) -> Result<(), Refusal> {
     let (now, mut pending) = (Timestamp::now(), Pending::default());
     state
@@ -97,10 +98,11 @@ pub(crate) async fn cancel_snapin_job(state: &State, job: u32) -> Result<(), Ref
         .await
 }
 
-/// Cancels the active tasks of the active snapin jobs that `chosen` picks. As on a FOG server the jobs stay as they are.
+/// Cancels the active tasks of the active snapin jobs that `chosen` picks. As on a FOG server the
+/// jobs stay as they are.
 ///
 /// # Errors
-/// What the store cannot do.
+/// When the store fails.
 pub(crate) async fn cancel_snapin_jobs(state: &State, chosen: impl Fn(&SnapinJob) -> bool) -> Result<(), Refusal> {
     let (now, mut pending) = (Timestamp::now(), Pending::default());
     state.read(|tables| {
@@ -114,7 +116,7 @@ pub(crate) async fn cancel_snapin_jobs(state: &State, chosen: impl Fn(&SnapinJob
 /// Cancels one snapin task; one that has ended already is left as it is.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], or what the store cannot do.
+/// [`Refusal::NotFound`], or an error of the store.
 pub(crate) async fn cancel_snapin_task(state: &State, task: u32) -> Result<(), Refusal> {
     let now = Timestamp::now();
     state
@@ -129,7 +131,7 @@ pub(crate) async fn cancel_snapin_task(state: &State, task: u32) -> Result<(), R
 /// Cancels the active snapin tasks that `chosen` picks.
 ///
 /// # Errors
-/// What the store cannot do.
+/// When the store fails.
 pub(crate) async fn cancel_snapin_tasks(state: &State, chosen: impl Fn(&SnapinTask) -> bool) -> Result<(), Refusal> {
     let now = Timestamp::now();
     let tasks: Vec<u32> = state.read(|tables| {
@@ -152,10 +154,10 @@ fn active_of(tables: &Tables, host: u32) -> Vec<u32> {
     tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).map(|task| task.id).collect()
 }
 
-/// Cancels tasks by their ids; those that have ended or gone are passed over.
+/// Cancels tasks by their ids; those that have ended or were deleted are skipped.
 ///
 /// # Errors
-/// What the store cannot do.
+/// When the store fails.
 pub(crate) async fn cancel_each(state: &State, tasks: &[u32]) -> Result<(), Refusal> {
     cancel_all(state, tasks, Jobs::End).await
 }

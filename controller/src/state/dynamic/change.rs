@@ -1,4 +1,5 @@
-//! Creating, editing and deleting rows of plugins' classes, and what goes with them, all inside one [`Draft`].
+//! Creating, editing and deleting rows of plugins' classes, and what goes with them, all inside one
+//! [`Draft`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub fn edit(draft: &mut Draft<'_>, class: &ClassSpec, id: u32, sent: &Body) -> R
     read_fields(class, sent, &mut fields)?;
     for field in class.fields.iter().filter(|field| field.required && sent.contains_key(field.name)) {
         if fields.get(field.name).is_none_or(|value| value.is_empty() || value == field.kind.nothing()) {
-            return Err(Refusal::Invalid { field: field.name, why: "it is required".to_owned() });
+            return Err(Refusal::Invalid { field: field.name, why: "is required".to_owned() });
         }
     }
     update(draft, class, row, fields)
@@ -134,7 +135,7 @@ fn require_targets(
             continue; // Made by the same draft.
         }
         if !draft.tables().has_object(target, id) {
-            return Err(Refusal::Invalid { field: field.name, why: format!("there is no {target} {id}") });
+            return Err(Refusal::Invalid { field: field.name, why: format!("{target} {id} does not exist") });
         }
         if !draft.compares_key(&key) {
             draft.require(Compare::Present(key));
@@ -183,7 +184,8 @@ fn owner(draft: &Draft<'_>, class: &ClassSpec, fields: &str, row: &DynamicRow) -
         .map(|other| other.id)
 }
 
-/// Deletes a row and, before it, what goes with it; `false` when there was no room for all, so that the row stays for now.
+/// Deletes a row and, before it, what goes with it; `false` when there was no room for all, so that
+/// the row stays for now.
 ///
 /// # Errors
 /// When rows refer to one another too deeply.
@@ -205,7 +207,8 @@ fn delete_at(draft: &mut Draft<'_>, class: &str, row: &DynamicRow, depth: usize)
     Ok(true)
 }
 
-/// Does for the rows that refer to an object what they ask for when it is deleted, as far as there is room.
+/// Does for the rows that refer to an object what they ask for when it is deleted, as far as there
+/// is room.
 ///
 /// # Errors
 /// When rows refer to one another too deeply.
@@ -215,7 +218,7 @@ pub fn forget(draft: &mut Draft<'_>, class: &str, id: u32) -> Result<(), Refusal
 
 fn forget_at(draft: &mut Draft<'_>, class: &str, id: u32, depth: usize) -> Result<(), Refusal> {
     if depth > MOST_DEPTH {
-        let why = format!("{class} {id} is at the end of too long a chain of references");
+        let why = format!("the chain of references to {class} {id} is too long");
         return Err(Refusal::Invalid { field: "id", why });
     }
     let dynamic = draft.tables().dynamic();
@@ -251,8 +254,8 @@ fn clear(draft: &mut Draft<'_>, class: &str, row: &DynamicRow, which: impl Fn(&s
     put(draft, class, row, &new);
 }
 
-/// Makes the lists of related objects in the body of a write of `class` `id` true, as far as there is room; called again until
-/// all is done.
+/// Makes the lists of related objects in the body of a write of `class` `id` true, as far as there
+/// is room; called again until all is done.
 ///
 /// # Errors
 /// [`Refusal`] when a list names what does not exist.
@@ -265,8 +268,8 @@ pub fn spread(draft: &mut Draft<'_>, declared: &Declared, class: &str, id: u32, 
     Ok(())
 }
 
-/// Makes `wanted` the members: deletes rows for others, adds those that are missing, moves those that belong to somebody else
-/// where they may belong to one only.
+/// Makes `wanted` the members: deletes rows for others, adds those that are missing, moves those
+/// that belong to somebody else where they may belong to one only.
 fn replace(
     draft: &mut Draft<'_>,
     through: &ClassSpec,
@@ -279,7 +282,7 @@ fn replace(
         _ => return Ok(()),
     };
     if let Some(id) = wanted.iter().find(|id| !draft.tables().has_object(target, **id)) {
-        return Err(Refusal::Invalid { field: member.name, why: format!("there is no {target} {id}") });
+        return Err(Refusal::Invalid { field: member.name, why: format!("{target} {id} does not exist") });
     }
     let tables = draft.tables();
     let rows = tables.dynamic().table(through.name);

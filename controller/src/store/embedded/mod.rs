@@ -1,9 +1,10 @@
 //! The embedded engine: one redb file, one process, no server.
 //!
-//! One thread does all writing. It takes every transaction that waits into one redb transaction, each at its own revision,
-//! so that they share one flush to disk (`writer`). Readers use redb's own snapshots and never wait for the writer.
-//! A watch reads the history table from where it stands, whenever the committed revision has moved: nothing is queued
-//! for a slow watcher, and there is no border between old and live events where one could be lost or doubled.
+//! One thread does all writing. It takes every transaction that waits into one redb transaction,
+//! each at its own revision, so that they share one flush to disk (`writer`). Readers use redb's
+//! own snapshots and never wait for the writer. A watch reads the history table from where it
+//! stands, whenever the committed revision has moved: nothing is queued for a slow watcher, and
+//! there is no border between old and live events where one could be lost or doubled.
 
 mod tables;
 mod transaction;
@@ -28,7 +29,8 @@ const PAGE_CACHE_BYTES: usize = 32 << 20;
 /// Calls that may wait for the writer at once; more wait for a place.
 const WAITING_CALLS: usize = 4096;
 
-/// The embedded engine. Dropping it waits for what has been handed to the writer, and ends all watches.
+/// The embedded engine. Dropping it waits for what has been handed to the writer, and ends all
+/// watches.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
     places: Semaphore,
@@ -37,7 +39,8 @@ pub struct EmbeddedStore {
     writer: Option<JoinHandle<()>>,
 }
 
-/// What readers need. Watches hold it weakly where they wait, so that the file is released with the store.
+/// What readers need. Watches hold it weakly where they wait, so that the file is released with the
+/// store.
 struct Shared {
     db: Database,
     /// The last durable revision. Closed when the writer has ended.
@@ -51,11 +54,11 @@ pub enum OpenEmbeddedError {
     InUse { path: PathBuf },
     #[error("could not open {path} as a store", path = path.display())]
     Open { path: PathBuf, source: Box<redb::Error> },
-    #[error("{path} was written by a newer version (format {found}, this one knows {known})", path = path.display(), known = tables::FORMAT)]
+    #[error("{path} was written by a newer version (format {found}, this version supports {known})", path = path.display(), known = tables::FORMAT)]
     Format { path: PathBuf, found: u64 },
-    #[error("could not make the folder of {path}", path = path.display())]
+    #[error("could not create the directory of {path}", path = path.display())]
     Folder { path: PathBuf, source: std::io::Error },
-    #[error("could not start the thread that writes")]
+    #[error("could not start the writer thread")]
     Thread { source: std::io::Error },
 }
 
@@ -95,7 +98,8 @@ impl EmbeddedStore {
         Ok(Self { shared, places: Semaphore::new(WAITING_CALLS), commands: Some(commands), writer: Some(writer) })
     }
 
-    /// Hands a command to the writer and waits for its answer. When the caller stops waiting, the command still runs.
+    /// Hands a command to the writer and waits for its answer. When the caller stops waiting, the
+    /// command still runs.
     async fn ask<T>(&self, doing: &'static str, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
         let gone = || StoreError::Unavailable { doing, source: "the store's writer has failed, see its log".into() };
         let _place = self.places.acquire().await.map_err(|_| gone())?;

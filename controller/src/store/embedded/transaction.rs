@@ -5,8 +5,8 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::tables::{COMPACTED, HISTORY, Happened, KEYS, NUMBERS, REVISION, Stored, number};
 use crate::store::{Compare, Op, Revision, StoreError, Txn, TxnOutcome};
 
-/// Open tables and the numbers that go with them. Errors of redb end the whole group; a refusal of one transaction is a
-/// value, and has changed nothing.
+/// Open tables and the numbers that go with them. Errors of redb end the whole group; a refusal of
+/// one transaction is a value, and has changed nothing.
 pub(super) struct Group<'txn> {
     keys: Table<'txn, &'static str, Stored<'static>>,
     history: Table<'txn, (u64, u32), Happened<'static>>,
@@ -32,7 +32,8 @@ impl<'txn> Group<'txn> {
         })
     }
 
-    /// Writes the last revision and gives it back. The tables are closed: the redb transaction can be committed.
+    /// Writes the last revision and gives it back. The tables are closed: the redb transaction can
+    /// be committed.
     pub(super) fn finish(mut self) -> Result<Revision, redb::Error> {
         self.numbers.insert(REVISION, self.revision)?;
         Ok(self.revision)
@@ -52,7 +53,7 @@ impl<'txn> Group<'txn> {
 
     pub(super) fn compact(&mut self, revision: Revision) -> Result<Result<(), StoreError>, redb::Error> {
         if revision > self.revision {
-            let why = format!("revision {revision} is yet to come, the last one is {}", self.revision);
+            let why = format!("revision {revision} is in the future, the last one is {}", self.revision);
             return Ok(Err(StoreError::Invalid { doing: "compact the history", why }));
         }
         if revision > number(&self.numbers, COMPACTED)? {
@@ -71,7 +72,8 @@ impl<'txn> Group<'txn> {
         })
     }
 
-    /// Applies operations, given in key order, at the next revision. That is not used up when nothing changes.
+    /// Applies operations, given in key order, at the next revision. That is not used up when
+    /// nothing changes.
     fn apply(&mut self, ops: &[&Op]) -> Result<(), redb::Error> {
         let revision = self.revision + 1;
         let mut place = 0;

@@ -1,10 +1,12 @@
 //! The etcd engine, through etcd-client.
 //!
-//! An empty etcd is at revision 1 and its first transaction makes 2. Here 0 is the empty store, so every revision is one
-//! less than etcd's, on both ways (`theirs` and `ours`); nothing else is translated.
+//! An empty etcd is at revision 1 and its first transaction makes 2. Here 0 is the empty store, so
+//! every revision is one less than etcd's, on both ways (`theirs` and `ours`); nothing else is
+//! translated.
 //!
-//! A call that ends without a definite answer (connection lost, time over) is [`StoreError::Unavailable`] and is not tried
-//! again here: whether a transaction took place is then unknown, and a second attempt could turn its success into a conflict.
+//! A call that ends without a definite answer (connection lost, time over) is
+//! [`StoreError::Unavailable`] and is not tried again here: whether a transaction took place is
+//! then unknown, and a second attempt could turn its success into a conflict.
 
 mod answer;
 mod connect;
@@ -27,12 +29,13 @@ pub use connect::{ConnectEtcdError, EtcdClientIdentity, EtcdLogin, EtcdOptions, 
 const CALL: Duration = Duration::from_secs(5);
 /// Entries in the first page of a list: ordinary records make some hundred kilobytes.
 const FIRST_PAGE: i64 = 1000;
-/// What a later page should be. For each page etcd walks over every key that is left, so small pages of a large fleet take a
-/// time that is quadratic in its size.
+/// What a later page should be. For each page etcd walks over every key that is left, so small
+/// pages of a large fleet take a time that is quadratic in its size.
 const PAGE_BYTES: usize = 16 << 20;
 /// Most entries in a page, should larger records follow small ones.
 const LONGEST_PAGE: i64 = 50_000;
-/// A watch that is far behind gets up to a thousand revisions in one message, a list a page of entries.
+/// A watch that is far behind gets up to a thousand revisions in one message, a list a page of
+/// entries.
 const MAX_MESSAGE_BYTES: usize = 512 << 20;
 /// A list that compaction overtakes is begun again this often.
 const LIST_ATTEMPTS: usize = 3;
@@ -59,7 +62,8 @@ impl EtcdStore {
         self.try_list(prefix).await?.ok_or_else(|| unavailable("list keys", "compaction overtook every attempt"))
     }
 
-    /// Page after page at the revision of the first. `None` when that has been compacted away meanwhile.
+    /// Page after page at the revision of the first. `None` when that has been compacted away
+    /// meanwhile.
     async fn try_list(&self, prefix: &str) -> Result<Option<Snapshot>, StoreError> {
         const DOING: &str = "list keys";
         let mut kv = self.client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
@@ -142,7 +146,7 @@ impl EtcdStore {
             Ok(Err(error)) => match refusal(&error) {
                 Some(Refusal::Compacted) => Ok(()), // It is already.
                 Some(Refusal::YetToCome) => {
-                    Err(StoreError::Invalid { doing: DOING, why: format!("revision {revision} is yet to come") })
+                    Err(StoreError::Invalid { doing: DOING, why: format!("revision {revision} is in the future") })
                 }
                 _ => Err(unavailable(DOING, error)),
             },
@@ -224,7 +228,8 @@ fn next_limit(last: &[KeyValue]) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).clamp(FIRST_PAGE, LONGEST_PAGE)
 }
 
-/// The smallest key with `prefix`; etcd has no empty keys and takes a zero byte for "from the first".
+/// The smallest key with `prefix`; etcd has no empty keys and takes a zero byte for "from the
+/// first".
 fn range_start(prefix: &str) -> Vec<u8> {
     if prefix.is_empty() { vec![0] } else { prefix.as_bytes().to_vec() }
 }

@@ -120,7 +120,7 @@ async fn all_tasks_of_a_session_have_one_order() {
     let shown = room.show(session).await;
     assert_eq!(
         (&shown["summary"]["phase"], &shown["summary"]["waiting_for"]),
-        (&json!("waiting"), &json!("receivers: 1 of 3 are there"))
+        (&json!("waiting"), &json!("receivers: 1 of 3 have checked in"))
     );
     assert_eq!(room.fog_row(session).await["clients"], "1");
 

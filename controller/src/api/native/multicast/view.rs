@@ -99,7 +99,7 @@ impl<'a> View<'a> {
     fn waits_for(&self, session: &Session<'_>) -> String {
         let plan = self.tables.session_plans().get(&session.row.id);
         if !self.config.enabled {
-            return "nothing: multicast is switched off, its hosts are served by unicast".to_owned();
+            return "nothing: multicast is disabled, the hosts are served by unicast".to_owned();
         }
         if session.runs.is_empty() {
             return "hosts".to_owned();
@@ -117,7 +117,7 @@ impl<'a> View<'a> {
         let orders = session.reports.keys().filter_map(|node| self.order(session, *node));
         let wanted: u32 = orders.map(|order| order.start_receivers).sum();
         let joined = session.row.joined(self.tables).unwrap_or(0);
-        format!("receivers: {joined} of {wanted} are there")
+        format!("receivers: {joined} of {wanted} have checked in")
     }
 
     fn order(&self, session: &Session<'_>, node: StorageNodeId) -> Option<foghorn_proto::link::MulticastOrder> {
@@ -171,7 +171,8 @@ impl<'a> View<'a> {
 }
 
 impl Session<'_> {
-    /// What the node of a run reports on this session; of a run that has ended, any node that knows it.
+    /// What the node of a run reports on this session; of a run that has ended, any node that knows
+    /// it.
     fn report(&self, run: &Run) -> Option<&CastReport> {
         let own = run.node().and_then(|node| self.reports.get(&node)).and_then(Option::as_ref);
         own.or_else(|| {
