@@ -334,7 +334,7 @@ mod tests {
             session: 7,
             name: "lab".into(),
             phase: MulticastPhase::Waiting,
-            waiting_for: Some("receivers: 1 of 3 are there".into()),
+            waiting_for: Some("receivers: 1 of 3 have checked in".into()),
             image: Some(Named { id: ImageId::new(2).unwrap(), name: "win11".into() }),
             receivers: 3,
             joined: 1,
@@ -347,8 +347,8 @@ mod tests {
         };
         assert_eq!(
             summary_line(&summary),
-            "session 7 (win11): waiting, 1 of 3 hosts checked in, 0 done, 0 by unicast, 0 %, waiting for receivers: 1 of 3 are \
-             there"
+            "session 7 (win11): waiting, 1 of 3 hosts checked in, 0 done, 0 by unicast, 0 %, waiting for receivers: 1 of 3 have \
+             checked in"
         );
         assert_eq!(limit(0), "not limited");
     }
