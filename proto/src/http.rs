@@ -3,6 +3,7 @@
 //! They live here and not in `rest-types` because both ends are ours and are released together.
 
 use foghorn_types::{HostId, ImageId, MacAddress, ManifestId, NodeName, StorageNodeId, TaskId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `GET`, no credentials: the certificate authority as PEM. Trusted only after its SHA-256 was compared with the one in a token.
@@ -55,20 +56,24 @@ impl TokenText {
     }
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// An agent that wants to join.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolRequest {
-    /// Whole token text.
+    /// The whole text of a join token.
     pub join_token: String,
     /// PKCS#10 as PEM; only its public key is used, the names are the controller's choice.
     pub csr_pem: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What an agent needs to connect.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EnrolResponse {
+    /// Name of the storage node.
     pub node: NodeName,
+    /// Number of the storage node.
     pub node_id: StorageNodeId,
-    /// Leaf first, without the authority itself.
+    /// Certificates as PEM, the agent's own first, without the authority's.
     pub chain_pem: String,
     /// `host:port` of the controller's gRPC link.
     pub link_address: String,
@@ -76,12 +81,15 @@ pub struct EnrolResponse {
     pub link_server_name: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A machine that has booted to be imaged.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckInRequest {
+    /// Address of the machine.
     pub mac: MacAddress,
-    /// Whole token text.
+    /// The whole text of a boot token.
     pub boot_token: String,
+    /// PKCS#10 as PEM; only its public key is used.
     pub csr_pem: String,
     /// Name and version of the client's software.
     pub software: String,
@@ -91,21 +99,28 @@ pub struct CheckInRequest {
 }
 
 /// What a machine is made of, in the words of its firmware and kernel. What is not known is empty.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hardware {
+    /// The machine as a whole.
     pub system: Part,
     /// Type of the case by its number in the SMBIOS specification, such as 3 for a desktop.
     pub chassis_type: String,
+    /// UUID in the firmware.
     pub system_uuid: String,
+    /// The firmware.
     pub bios: Part,
     /// As the firmware writes it, usually `MM/DD/YYYY`.
     pub bios_date: String,
+    /// The main board.
     pub board: Part,
+    /// The case.
     pub chassis: Part,
+    /// The first processor.
     pub cpu: Part,
-    /// Present and highest clock rate in MHz.
+    /// Present clock rate in MHz.
     pub cpu_mhz: String,
+    /// Highest clock rate in MHz.
     pub cpu_most_mhz: String,
     /// Main memory that the kernel has, in KiB.
     pub memory_kib: u64,
@@ -114,54 +129,73 @@ pub struct Hardware {
 }
 
 /// One part of a machine.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Part {
+    /// Who made it.
     pub maker: String,
     /// Product, model or version, whichever names the kind of the part.
     pub model: String,
     /// Version of hardware or firmware.
     pub version: String,
+    /// Serial number.
     pub serial: String,
     /// Number that the owner gave it.
     pub asset: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Who the machine is, and its certificate.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CheckInResponse {
+    /// Number of the host.
     pub host: HostId,
+    /// Name of the host.
     pub host_name: String,
+    /// Number of its task.
     pub task: TaskId,
-    /// Leaf first, without the authority itself.
+    /// Certificates as PEM, the client's own first, without the authority's.
     pub chain_pem: String,
-    /// Bearer for [`ORDER_PATH`], good as long as the certificate.
+    /// Bearer with which the client asks for its order; good as long as the certificate.
     pub session: String,
-    /// Absent while the task still waits for a storage node.
+    /// The order; absent while the task still waits for a storage node.
     pub order: Option<Order>,
 }
 
 /// What the client is to do, and where.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Order {
+    /// Number of the task.
     pub task: TaskId,
+    /// What to do.
     pub kind: OrderKind,
+    /// Number of the image.
     pub image: ImageId,
+    /// Name of the image.
     pub image_name: String,
     /// Storage nodes that can serve the task, best first. Never empty.
     pub sources: Vec<Source>,
     /// The host's rule for its disk (FOG calls the field `kernelDevice`), if it has one.
     pub disk_rule: Option<String>,
+    /// W3C trace context.
     pub traceparent: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// What a client is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "what")]
+#[schemars(inline)]
 pub enum OrderKind {
-    Deploy { manifest: ManifestId },
+    /// Write an image to the disk.
+    Deploy {
+        /// BLAKE3 of the image's manifest.
+        manifest: ManifestId,
+    },
+    /// Read the disk into an image.
     Capture,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A storage node that can serve a task.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Source {
     /// `host:port`, UDP.
     pub address: String,
@@ -169,9 +203,10 @@ pub struct Source {
     pub server_name: String,
 }
 
-/// Body of every refusal on these paths.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Why a request was refused.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
+    /// What is wrong.
     pub error: String,
     /// The field that is at fault, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

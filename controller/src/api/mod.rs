@@ -7,18 +7,40 @@ pub mod events;
 pub mod fog;
 pub mod native;
 pub mod openapi;
+mod routes;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
 
+use self::access::{Door, Need, Rules};
+use self::routes::Declared;
 use crate::ctx::Ctx;
 
 /// Every route of every dialect, each behind [`access`].
 pub fn router(ctx: Arc<Ctx>) -> Router {
+    let (native, declared) = native::routes().into_parts();
+    let (pages, declared_pages) = openapi::routes().into_parts();
+    let rules = Rules::new(rules_of(&declared).chain(rules_of(&declared_pages)), fog::needed);
+    let book = Arc::new(openapi::Book::new(ctx.clone(), declared));
     let routes = Router::new()
-        .merge(openapi::router(ctx.clone()))
-        .merge(native::router(ctx.clone()))
+        .merge(native.layer(DefaultBodyLimit::max(native::BODY_LIMIT)).with_state(ctx.clone()))
+        .merge(pages.with_state(book))
         .merge(fog::router(ctx.clone()));
-    edge::wrap(routes.layer(axum::middleware::from_fn_with_state(ctx, access::admit)))
+    let door = Door { ctx, rules: Arc::new(rules) };
+    edge::wrap(routes.layer(from_fn_with_state(door, access::admit)))
+}
+
+fn rules_of(declared: &[Declared]) -> impl Iterator<Item = (Method, &'static str, Need)> {
+    declared.iter().map(|route| (route.method.clone(), route.path, route.need))
+}
+
+/// Every native route and what it needs of its caller.
+#[must_use]
+pub fn native_routes() -> Vec<(Method, &'static str, Need)> {
+    let (pages, native) = (openapi::routes(), native::routes());
+    rules_of(pages.declared()).chain(rules_of(native.declared())).collect()
 }

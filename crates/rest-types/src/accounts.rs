@@ -1,24 +1,31 @@
 //! Bodies of the routes for users and for the API as a whole. All of them are for administrators.
 
 use foghorn_types::Role;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Somebody, or some program, that may use the API.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A person or program that may use the API.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UserView {
+    /// Number of the user.
+    #[schemars(range(min = 1))]
     pub id: u32,
+    /// Name to log in with.
     pub name: String,
+    /// What the user may do.
     pub role: Role,
     /// Whether the user's token is accepted.
     pub api: bool,
+    /// Whether the user has a token.
     pub has_token: bool,
+    /// What is known of the password.
     pub password: PasswordState,
-    /// RFC 3339 in UTC, empty when nobody knows.
+    /// When the user was created, RFC 3339 in UTC; empty when it is not known.
     pub created: String,
 }
 
 /// What is known of a user's password.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PasswordState {
     /// No password opens the account; a token may.
@@ -29,23 +36,25 @@ pub enum PasswordState {
     Imported,
 }
 
-/// `GET /foghorn/v1/users`, by name.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Users of the API.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UserList {
+    /// In the order of their names.
     pub users: Vec<UserView>,
 }
 
-/// `POST /foghorn/v1/users` → 201 [`UserCreated`]. At most one of `password` and `password_hash`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A user to be created, with at most one of `password` and `password_hash`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// 1 to 40 characters, no colon and no control characters.
     pub name: String,
+    /// What the user may do.
     pub role: Role,
     /// Whether the token is accepted; yes when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<bool>,
-    /// At least 8 bytes.
+    /// A password of at least 8 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
     /// A bcrypt hash (`$2y$`, `$2a$`, `$2b$`) of another server.
@@ -53,44 +62,50 @@ pub struct NewUser {
     pub password_hash: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A new user with its token.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UserCreated {
     #[serde(flatten)]
     pub user: UserView,
-    /// Shown once, only its hash is stored.
+    /// The user's token. Shown once, only its hash is stored.
     pub token: String,
 }
 
-/// `PATCH /foghorn/v1/users/{id}` → [`UserView`]. What is absent stays.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+/// What is to change; what is absent stays.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserEdit {
+    /// What the user may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+    /// Whether the user's token is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<bool>,
 }
 
-/// `PUT /foghorn/v1/users/{id}/password` → 204. Exactly one of the two.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// A new password: exactly one of the two.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordChange {
+    /// A password of at least 8 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// A bcrypt hash (`$2y$`, `$2a$`, `$2b$`) of another server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,
 }
 
-/// `POST /foghorn/v1/users/{id}/token` and `POST /foghorn/v1/api/token`: the old token is refused from now on.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A new token; the old one is refused from now on.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TokenMade {
     /// Shown once, only its hash is stored.
     pub token: String,
 }
 
-/// `GET` and `PUT /foghorn/v1/api`: whether the dialects of other servers are served.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// Whether the dialects of other servers are served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiSwitch {
+    /// They are.
     pub enabled: bool,
 }

@@ -1,10 +1,14 @@
 //! Bodies of the audit log.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `GET /foghorn/v1/audit`, the newest first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+use crate::schema::Rfc3339;
+
+/// A part of the audit log, the newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditPage {
+    /// Who changed what.
     pub entries: Vec<AuditEntry>,
     /// Where to go on, as the parameter `before`; absent at the end of the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -12,32 +16,41 @@ pub struct AuditPage {
 }
 
 /// One change as somebody asked for it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditEntry {
-    /// RFC 3339 in UTC.
+    /// When.
+    #[schemars(with = "Rfc3339")]
     pub at: String,
+    /// Number of the user.
     pub user: u32,
+    /// Name of the user.
     pub name: String,
     /// Address that asked.
     pub from: String,
+    /// Method of the request.
     pub method: String,
+    /// Path of the request.
     pub path: String,
     /// Name of the request in logs and traces; empty when it had none.
     pub request: String,
+    /// Key of the request, when it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// What was changed.
     pub changes: Vec<AuditChange>,
     /// Changes beside those that are listed.
     pub more: u64,
 }
 
-/// One object that was changed. Never a value.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// One object that was changed. Its values are not recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditChange {
+    /// Class of the object.
     pub class: String,
     /// Number of the object, or the name of a setting; empty for what has neither.
     pub id: String,
-    /// `created`, `changed` or `deleted`.
+    /// What happened to it.
+    #[schemars(extend("enum" = ["created", "changed", "deleted"]))]
     pub what: String,
     /// Names of the fields that changed; for a new object those that are not empty.
     pub fields: Vec<String>,

@@ -1,31 +1,37 @@
 //! Bodies of `/foghorn/v1/multicast-sessions`: deploys of one image that share a stream.
 
 use foghorn_types::{ByteCount, GroupId, HostId, ImageId, StorageNodeId, TaskId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::native::Named;
+use crate::schema::Rfc3339;
 
-/// `POST /foghorn/v1/multicast-sessions` → 201 [`MulticastCreated`]. A deploy for every free host of a group, or for the named
-/// hosts; hosts with different images make a session for each image.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// A deploy for every free host of a group, or for the hosts named, with one stream. Hosts with
+/// different images make a session for each image.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MulticastRequest {
     /// What its tasks are called; "Multicast" when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Either this or `hosts`.
+    /// Number of the group; either this or `hosts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupId>,
+    /// Numbers of the hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<HostId>>,
-    /// Start when so many are there; all of them when absent.
+    /// Start when so many hosts are there; all of them when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
     pub start_receivers: Option<u32>,
-    /// Start then, whoever is there. RFC 3339.
+    /// Start then, whoever is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Rfc3339>")]
     pub start_at: Option<String>,
     /// Start so long after the first receiver has come at the latest; the setting's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 86_400))]
     pub max_wait_seconds: Option<u32>,
     /// On the wire; 0 for no limit, the configured one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,15 +44,18 @@ pub struct MulticastRequest {
     pub shutdown: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What was ordered.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastCreated {
     /// Numbers of the sessions, one for each image.
+    #[schemars(inner(range(min = 1)))]
     pub sessions: Vec<u32>,
+    /// Numbers of their tasks.
     pub tasks: Vec<TaskId>,
 }
 
-/// `PATCH /foghorn/v1/multicast-sessions/{id}` → [`MulticastStatus`]. What is absent stays. 409 when the session has ended.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// What is to change; what is absent stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MulticastEdit {
     /// On the wire; 0 for no limit.
@@ -57,21 +66,26 @@ pub struct MulticastEdit {
     pub start_now: bool,
 }
 
-/// `GET /foghorn/v1/multicast-sessions`: those under way, with `?all=true` the ended ones too. The newest first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Multicast sessions.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastList {
+    /// The newest first.
     pub sessions: Vec<MulticastSummary>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// How far a multicast session is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MulticastPhase {
-    /// For a group, for its storage node, for receivers, or for its time.
+    /// Waits for a group, for its storage node, for receivers, or for its time.
     Waiting,
+    /// The image is being sent.
     Sending,
     /// Second pass: what several receivers lack.
     Repairing,
+    /// Ended well.
     Complete,
+    /// Was ended by somebody.
     Cancelled,
 }
 
@@ -94,39 +108,53 @@ impl MulticastPhase {
     }
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A multicast session.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastSummary {
+    /// Number of the session.
+    #[schemars(range(min = 1))]
     pub session: u32,
     /// Name under which hosts join; empty once it was cancelled.
     pub name: String,
+    /// How far it is.
     pub phase: MulticastPhase,
     /// What it waits for, in words.
     pub waiting_for: Option<String>,
-    /// Absent for a session that somebody made without one.
+    /// Its image; absent for a session that somebody made without one.
     pub image: Option<Named<ImageId>>,
     /// Hosts with a task in it.
     pub receivers: u32,
     /// Of these, those that have checked in.
     pub joined: u32,
+    /// Of these, those that are complete.
     pub done: u32,
     /// Of these, those that do not listen to the group now.
     pub by_unicast: u32,
-    /// Of the slowest that is under way.
+    /// How much is done, of the slowest host that is under way.
     pub percent: u8,
     /// On the wire at present, of all nodes together.
     pub rate_bytes_per_second: ByteCount,
+    /// When it was ordered.
+    #[schemars(with = "Option<Rfc3339>")]
     pub created: Option<String>,
+    /// When it completed.
+    #[schemars(with = "Option<Rfc3339>")]
     pub completed: Option<String>,
 }
 
-/// `GET /foghorn/v1/multicast-sessions/{id}`. 404 when there is no such session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A multicast session with its senders and receivers.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastStatus {
+    /// The session.
     pub summary: MulticastSummary,
     /// Set for this session; 0 for no limit, absent for the configured one.
     pub max_rate_bytes_per_second: Option<u64>,
+    /// Starts when so many hosts are there.
     pub start_receivers: Option<u32>,
+    /// Starts then.
+    #[schemars(with = "Option<Rfc3339>")]
     pub start_at: Option<String>,
+    /// Starts so long after the first host has come at the latest.
     pub max_wait_seconds: Option<u64>,
     /// Nodes that send it, each on its own LAN.
     pub senders: Vec<MulticastSender>,
@@ -134,9 +162,10 @@ pub struct MulticastStatus {
     pub receivers: Vec<MulticastReceiver>,
 }
 
-/// The session on one storage node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A session on one storage node.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastSender {
+    /// The node.
     pub node: Named<StorageNodeId>,
     /// `ADDRESS:PORT` that the stream goes to.
     pub group: String,
@@ -144,23 +173,29 @@ pub struct MulticastSender {
     pub interface: String,
     /// `waiting`, `sending`, `repairing` or `ended`; absent until it reports.
     pub phase: Option<String>,
+    /// On the wire at present.
     pub rate_bytes_per_second: ByteCount,
     /// Of chunks, sent for the first time.
     pub payload_bytes: ByteCount,
+    /// All that was sent to the group.
     pub wire_bytes: ByteCount,
     /// Part of `wire_bytes`.
     pub parity_bytes: ByteCount,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// How a host gets its image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MulticastPath {
-    /// For its machine, or for the start.
+    /// Waits for its machine, or for the start.
     Waiting,
+    /// From the stream.
     Multicast,
+    /// By a connection of its own.
     Unicast,
+    /// Has all of it.
     Done,
-    /// Or was cancelled.
+    /// Failed or was cancelled.
     Failed,
 }
 
@@ -178,19 +213,26 @@ impl MulticastPath {
     }
 }
 
-/// One host of a session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A host of a multicast session.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastReceiver {
+    /// Number of its task.
     pub task: TaskId,
+    /// The host.
     pub host: Named<HostId>,
     /// Name of the storage node that serves it now.
     pub node: Option<String>,
+    /// How it gets its image.
     pub path: MulticastPath,
     /// Why it is served by unicast, or has failed.
     pub reason: Option<String>,
+    /// How much is done.
     pub percent: u8,
+    /// Bytes of the image that are done.
     pub bytes_done: ByteCount,
+    /// Bytes of the image to do.
     pub bytes_total: ByteCount,
+    /// Speed in bytes per second.
     pub rate_bytes_per_second: ByteCount,
     /// Packets lost of a million, lately.
     pub loss_ppm: u32,
@@ -198,9 +240,10 @@ pub struct MulticastReceiver {
     pub parity_used: u64,
     /// Packets that were not ours.
     pub forged: u64,
-    /// `network`, `decompress` or `disk`.
+    /// What limits the speed: network, decompress or disk.
     pub limiting_stage: Option<String>,
+    /// Seconds until the end.
     pub eta_seconds: Option<u64>,
-    /// Would be the next to be moved to unicast.
+    /// Whether it would be the next to be moved to unicast.
     pub next_unicast: bool,
 }

@@ -3,96 +3,130 @@
 //! Times are RFC 3339 in UTC, sizes are bytes, ids are numbers.
 
 use foghorn_types::{ByteCount, HostId, ImageId, ManifestId, NodeName, StorageGroupId, StorageNodeId, TaskId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::multicast::MulticastPath;
+use crate::schema::Rfc3339;
 
-/// `POST /foghorn/v1/hosts/{id}/boot-token` → [`BootTokenResponse`]. 409 when the host has no active imaging task.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// What a boot token is asked for with.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BootTokenRequest {
-    /// 1 to 86400; the server's default when absent.
+    /// Life of the token in seconds, 1 to 86400; the server's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
     pub ttl_seconds: Option<u32>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A boot token for the active imaging task of a host.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct BootTokenResponse {
-    /// Whole token text. Shown once, good for one check-in.
+    /// The whole text. Shown once, good for one check-in.
     pub token: String,
+    /// Number of the host.
     pub host: HostId,
+    /// Number of the task.
     pub task: TaskId,
+    /// When the token expires.
+    #[schemars(with = "Rfc3339")]
     pub expires: String,
 }
 
-/// `POST /foghorn/v1/nodes/join-token` → [`JoinTokenResponse`]. Creates the storage node when there is none with that name.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A storage node that is to join; it is created when there is none with that name.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinTokenRequest {
+    /// Name of the node: one DNS label, kept in lower case.
     pub name: NodeName,
     /// Group of a node that has to be created; the default group when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_group: Option<StorageGroupId>,
-    /// 1 to 604800; the server's default when absent.
+    /// Life of the token in seconds, 1 to 604800; the server's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
     pub ttl_seconds: Option<u32>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A join token for the agent of a storage node.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct JoinTokenResponse {
-    /// Whole token text. Shown once, good for one enrolment.
+    /// The whole text. Shown once, good for one enrolment.
     pub token: String,
+    /// Number of the node.
     pub node: StorageNodeId,
+    /// Name of the node.
     pub name: NodeName,
+    /// When the token expires.
+    #[schemars(with = "Rfc3339")]
     pub expires: String,
 }
 
-/// `POST /foghorn/v1/hosts/{id}/user-tracking` → 201 [`UserTrackingStored`]. The host's own client tells who uses it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Somebody begins or ends using a host, or the host's client has started.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserTrackingReport {
+    /// What happened.
     pub action: TrackedAction,
-    /// 1 to 50 characters.
+    /// Name of the user on the host, 1 to 50 characters.
+    #[schemars(length(min = 1, max = 50))]
     pub user: String,
-    /// RFC 3339; now when absent.
+    /// When it happened; now when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Rfc3339>")]
     pub time: Option<String>,
-    /// Cut off after 250 characters.
+    /// More about it; cut off after 250 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// What a user of a host did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrackedAction {
+    /// Logged in.
     Login,
+    /// Logged out.
     Logout,
     /// The host's client has started.
     Start,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Where a report was stored.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UserTrackingStored {
-    /// Of the row in `/fog/usertracking`.
+    /// Number of the row in `/fog/usertracking`.
+    #[schemars(range(min = 1))]
     pub id: u32,
 }
 
-/// An object of another class, for people.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// An object of another class, with its name for people.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Named<Id> {
+    /// Number of the object.
     pub id: Id,
+    /// Name of the object; empty when it no longer exists.
     pub name: String,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// How far an imaging task is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskPhase {
+    /// Waits for a storage node and for its host.
     Queued,
+    /// Has a storage node and waits for its host.
     Assigned,
+    /// The host is there.
     CheckedIn,
+    /// Data is being transferred.
     Running,
+    /// Ended well.
     Complete,
+    /// Ended with an error.
     Failed,
+    /// Was ended by somebody.
     Cancelled,
 }
 
@@ -103,228 +137,328 @@ impl TaskPhase {
     }
 }
 
-/// `GET /foghorn/v1/tasks/{id}`; `GET /foghorn/v1/tasks?ids=1,2,3` gives [`TaskList`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// An imaging task.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskStatus {
+    /// Number of the task.
     pub task: TaskId,
+    /// How far it is.
     pub state: TaskPhase,
     /// Why it failed or was cancelled.
     pub reason: Option<String>,
+    /// Its host.
     pub host: Named<HostId>,
+    /// Its image.
     pub image: Named<ImageId>,
     /// Name of the storage node that has the task now.
     pub node: Option<String>,
-    /// Absent until the first report, and after the end.
+    /// How far the transfer is; absent before the first report and after the end.
     pub progress: Option<TaskProgress>,
-    /// Absent when it is part of no multicast session under way.
+    /// How it takes part in a multicast session; absent for a task that is in no session under way.
     pub multicast: Option<TaskMulticast>,
+    /// When it was created.
+    #[schemars(with = "Rfc3339")]
     pub created: String,
+    /// When its transfer began.
+    #[schemars(with = "Option<Rfc3339>")]
     pub started: Option<String>,
+    /// When it ended.
+    #[schemars(with = "Option<Rfc3339>")]
     pub finished: Option<String>,
+    /// When it ends at the latest.
+    #[schemars(with = "Rfc3339")]
     pub deadline: String,
 }
 
 /// How a deploy that is part of a multicast session gets its image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskMulticast {
+    /// Number of the session.
+    #[schemars(range(min = 1))]
     pub session: u32,
+    /// How it gets its image.
     pub path: MulticastPath,
     /// Why it is served by unicast.
     pub reason: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Imaging tasks.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskList {
     /// In the order of the query; ids without an imaging task are left out.
     pub tasks: Vec<TaskStatus>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Progress of a transfer.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskProgress {
+    /// Bytes of the image that are done.
     pub bytes_done: ByteCount,
+    /// Bytes of the image to do.
     pub bytes_total: ByteCount,
+    /// Bytes that the network carried.
     pub bytes_wire: ByteCount,
+    /// Speed in bytes per second.
     pub rate_bytes_per_second: ByteCount,
+    /// Seconds until the end.
     pub eta_seconds: u64,
-    /// `network`, `decompress` or `disk`.
+    /// What limits the speed: network, decompress or disk.
     pub limiting_stage: Option<String>,
+    /// Bytes that the disk held already.
     pub bytes_reused: ByteCount,
 }
 
-/// `GET /foghorn/v1/images/{id}`. 404 when there is no such image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// An image and its content.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ImageStatus {
+    /// The image.
     pub image: Named<ImageId>,
     /// Absent until the image has been captured.
     pub content: Option<ImageContent>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What an image contains.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ImageContent {
+    /// BLAKE3 of its manifest.
     pub manifest: ManifestId,
+    /// Size of the disk in bytes.
     pub logical_bytes: ByteCount,
+    /// Bytes in use on it.
     pub used_bytes: ByteCount,
+    /// Compressed bytes of all its chunks.
     pub stored_bytes: ByteCount,
+    /// Compressed bytes that only its capture added.
     pub new_bytes: ByteCount,
+    /// When it was captured.
+    #[schemars(with = "Rfc3339")]
     pub captured: String,
+    /// Storage nodes that hold all of it.
     pub nodes: Vec<Named<StorageNodeId>>,
 }
 
-/// `POST /foghorn/v1/images/{id}/verify` and `POST /foghorn/v1/nodes/{id}/scrub`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A job of a storage node.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct JobCreated {
+    /// Number of the job.
     pub job: u64,
 }
 
-/// `GET /foghorn/v1/jobs/{id}`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A job of a storage node and how far it is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct JobStatus {
+    /// Number of the job.
     pub job: u64,
+    /// The storage node.
     pub node: Named<StorageNodeId>,
-    /// `scrub`, `verify` or `drop`.
+    /// What it does.
+    #[schemars(extend("enum" = ["scrub", "verify", "drop"]))]
     pub work: String,
+    /// When it was ordered.
+    #[schemars(with = "Rfc3339")]
     pub created: String,
+    /// Whether it has ended.
     pub done: bool,
-    /// What went wrong when the job could not run.
+    /// Why it could not run.
     pub error: Option<String>,
+    /// Chunks checked so far.
     pub chunks_checked: u64,
+    /// Chunks to check.
     pub chunks_total: u64,
+    /// What was found.
     pub damaged: Vec<DamagedChunk>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A chunk whose bytes are wrong.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DamagedChunk {
-    /// 64 hexadecimal digits.
+    /// BLAKE3 that it should have.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub chunk: String,
+    /// What is wrong with it.
     pub problem: String,
+    /// Images that need it.
     pub images: Vec<Named<ImageId>>,
 }
 
-/// `GET /foghorn/v1/nodes`: every storage node as the controller sees it at this moment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Every storage node as the controller sees it at this moment.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NodeList {
-    /// By id.
+    /// In the order of their numbers.
     pub nodes: Vec<NodeStatus>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A storage node as it was last reported.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStatus {
+    /// Number of the node.
     pub id: StorageNodeId,
+    /// Name of the node.
     pub name: String,
     /// Whether its agent is connected to a controller. The figures below are its last report, 0 before the first.
     pub online: bool,
+    /// Size of its file system in bytes.
     pub disk_total_bytes: ByteCount,
+    /// Free bytes there.
     pub disk_free_bytes: ByteCount,
     /// Compressed bytes of all chunks that it holds.
     pub stored_bytes: ByteCount,
+    /// Number of chunks that it holds.
     pub chunks: u64,
+    /// Transfers at this moment.
     pub active_transfers: u32,
 }
 
-/// `GET /foghorn/v1/schedules`: every scheduled task.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// Scheduled tasks.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleList {
+    /// In the order of their names.
     pub schedules: Vec<ScheduleStatus>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A scheduled task: when it comes next and how it went last.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleStatus {
-    /// Id of the `scheduledtask`.
+    /// Number of the scheduled task.
+    #[schemars(range(min = 1))]
     pub id: u32,
+    /// Its name.
     pub name: String,
-    /// Id of the task type that it creates.
+    /// Number of the task type that it creates.
     pub task_type: u32,
+    /// Whose tasks it creates.
     pub target: ScheduleTarget,
+    /// Name of that host or group; empty when it is gone.
     pub target_name: String,
+    /// Whether it is switched on.
     pub active: bool,
     /// When it comes next; absent when it does not.
+    #[schemars(with = "Option<Rfc3339>")]
     pub next: Option<String>,
     /// The moment for which it came last.
+    #[schemars(with = "Option<Rfc3339>")]
     pub last: Option<String>,
     /// How that went, in words; empty before the first time.
     pub outcome: String,
 }
 
 /// Whose tasks a schedule creates.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
+#[schemars(inline)]
 pub enum ScheduleTarget {
-    Host { id: u32 },
-    Group { id: u32 },
+    /// One host.
+    Host {
+        /// Number of the host.
+        #[schemars(range(min = 1))]
+        id: u32,
+    },
+    /// The hosts that are in a group at that time.
+    Group {
+        /// Number of the group.
+        #[schemars(range(min = 1))]
+        id: u32,
+    },
 }
 
-/// `GET /foghorn/v1/hosts/{id}/power`: what the host's client is to do now. Each thing is told once.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// What the client of a host is to do now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PowerActions {
+    /// Each is told once.
     pub actions: Vec<PowerAction>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// One thing to do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PowerAction {
-    /// Id of the `powermanagement` rule.
+    /// Number of the rule of power management.
+    #[schemars(range(min = 1))]
     pub rule: u32,
-    /// `shutdown` or `reboot`.
+    /// What to do.
+    #[schemars(extend("enum" = ["shutdown", "reboot"]))]
     pub action: String,
+    /// Since when.
+    #[schemars(with = "Rfc3339")]
     pub due: String,
 }
 
-/// `GET /foghorn/v1/hosts/{id}/snapins/next`: what a host is to run now.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// What a host is to run now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "next")]
 pub enum SnapinNext {
+    /// Run this.
     Run(Box<SnapinRun>),
-    /// It is being imaged; ask again afterwards.
+    /// The host is being imaged: ask again afterwards.
     Wait,
+    /// There is nothing to run.
     Nothing,
 }
 
-/// One snapin to run. Given again until its result was told, so a host may be restarted in the middle.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// One snapin to run. It is given again until its result was reported, so a host may be restarted in the middle.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub struct SnapinRun {
+    /// Number of the snapin task.
+    #[schemars(range(min = 1))]
     pub snapin_task: u32,
+    /// Number of the snapin.
+    #[schemars(range(min = 1))]
     pub snapin: u32,
+    /// Name of the snapin.
     pub name: String,
     /// Name of the file.
     pub file: String,
-    /// Follow the file on the command line.
+    /// Arguments that follow the file on the command line.
     pub args: String,
-    /// Program that runs the file; empty: the file runs itself.
+    /// Program that runs the file; empty when the file runs itself.
     pub run_with: String,
-    /// Between that program and the file.
+    /// Arguments between that program and the file.
     pub run_with_args: String,
-    /// After which the host stops it; 0: never.
+    /// Seconds after which the host stops it; 0 for never.
     pub timeout_seconds: u64,
+    /// Whether it is hidden from the user.
     pub hide: bool,
-    /// The file is an archive.
+    /// Whether the file is an archive to be unpacked.
     pub unpack: bool,
+    /// Whether the host reboots afterwards.
     pub reboot: bool,
+    /// Whether the host is shut down afterwards.
     pub shutdown: bool,
-    /// SHA-512 of the file in hexadecimal; empty when nobody has said it.
+    /// SHA-512 of the file in hexadecimal; empty when it is not known.
+    #[schemars(regex(pattern = "^([0-9A-Fa-f]{128})?$"))]
     pub sha512: String,
+    /// Size of the file in bytes.
     pub size_bytes: u64,
     /// Path on this server where the file is.
     pub url: String,
 }
 
-/// `POST /foghorn/v1/hosts/{id}/snapintasks/{task}/result`. 204; 404 for a task of another host, 400 for one that was cancelled.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// How a snapin went on a host.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapinResult {
+    /// Exit code of the program.
     pub exit_code: i32,
     /// For people; 250 characters are kept.
     #[serde(default)]
     pub details: String,
 }
 
-/// `PUT /foghorn/v1/snapins/{id}/file?name=NAME` with the content as body → what is stored. `GET` gives the content back.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// The file of a snapin as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SnapinFileStatus {
+    /// Number of the snapin.
+    #[schemars(range(min = 1))]
     pub snapin: u32,
     /// Name of the file.
     pub file: String,
     /// SHA-512 of the content in hexadecimal.
+    #[schemars(regex(pattern = "^([0-9A-Fa-f]{128})?$"))]
     pub sha512: String,
+    /// Size in bytes.
     pub size_bytes: u64,
+    /// When it was uploaded.
+    #[schemars(with = "Rfc3339")]
     pub uploaded: String,
     /// Storage nodes that hold all of it, verified. The others of its storage groups follow.
     pub nodes: Vec<Named<StorageNodeId>>,

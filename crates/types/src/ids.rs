@@ -4,14 +4,16 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! integer_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
-        pub struct $name(NonZeroU32);
+        #[schemars(inline)]
+        pub struct $name(#[schemars(range(min = 1, max = u32::MAX))] NonZeroU32);
 
         impl $name {
             /// The id with this number, or `None` for 0, which FOG uses for "no such object".

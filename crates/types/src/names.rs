@@ -3,13 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{HostId, TaskId};
 
 /// Name of a storage node: one DNS label (RFC 1123), 1–63 of `a-z`, `0-9` and inner `-`, lower case.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeName(String);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(inline)]
+pub struct NodeName(#[schemars(regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"))] String);
 
 /// A text that is not a node name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

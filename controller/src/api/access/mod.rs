@@ -1,8 +1,8 @@
 //! The door of the REST API: who is calling, and whether they may do what they ask for. Every request of every dialect
 //! passes here before anything else looks at it.
 //!
-//! What a route needs is in two tables: `rule` for the native routes, `api::fog::needed` for the FOG dialect. What is
-//! in neither is for administrators only, so a route that somebody forgot to enter is closed, not open.
+//! What a native route needs is part of its declaration (`super::routes`), and `api::fog::needed` says it for the FOG dialect. A
+//! path that neither knows is for administrators only: closed, not open.
 
 mod rule;
 
@@ -18,19 +18,11 @@ use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::{Problem, TRACEPARENT};
 use foghorn_types::Role;
 
+pub use self::rule::Need;
+pub(super) use self::rule::Rules;
 use super::auth::{self, AuthError, Principal};
-use super::fog;
 use crate::ctx::Ctx;
 use crate::state::actor::{self, Actor};
-
-/// What a route needs of its caller.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Need {
-    /// Nothing: the route holds no data, or checks a token of its own.
-    Nothing,
-    /// A user with at least this role.
-    Role(Role),
-}
 
 /// Which words a refusal has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,10 +38,18 @@ impl Dialect {
     }
 }
 
+/// What [`admit`] works with.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) ctx: Arc<Ctx>,
+    pub(super) rules: Arc<Rules>,
+}
+
 /// Lets a request through, with its [`Principal`] among its extensions and on its behalf, or answers it.
-pub async fn admit(State(ctx): State<Arc<Ctx>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    let Door { ctx, rules } = door;
     let dialect = Dialect::of(request.uri().path());
-    let Need::Role(needed) = need(dialect, &request) else { return next.run(request).await };
+    let Need::Role(needed) = need(&rules, dialect, &request) else { return next.run(request).await };
     let from = address_of(&ctx, &request);
     let caller = match auth::authenticate(&ctx, request.headers(), from, dialect == Dialect::Native).await {
         Ok(caller) if caller.role < needed => return forbidden(&caller, needed),
@@ -101,34 +101,12 @@ fn trace_id(headers: &HeaderMap) -> Option<String> {
     headers.get(TRACEPARENT)?.to_str().ok()?.split('-').nth(1).map(str::to_owned)
 }
 
-/// Every native route that has been entered in the table, with the least role it needs (`None`: open to everybody).
-pub fn native_routes() -> impl Iterator<Item = (&'static Method, &'static str, Option<Role>)> {
-    rule::RULES.iter().map(|(method, route, need)| match need {
-        Need::Nothing => (method, *route, None),
-        Need::Role(role) => (method, *route, Some(*role)),
-    })
-}
-
-/// The role that a route needs, as the description of the API spells it (`/fog/host/{id}`); `None` where everybody may.
-pub(super) fn role_for(method: &Method, route: &str) -> Option<Role> {
-    let need = match route.strip_prefix("/fog/") {
-        Some(_) => fog::needed(method, &route.replace("{id}", "1")),
-        None => rule::needed(method, route),
-    };
-    match need {
-        Need::Nothing => None,
-        Need::Role(role) => Some(role),
-    }
-}
-
-fn need(dialect: Dialect, request: &Request) -> Need {
+fn need(rules: &Rules, dialect: Dialect, request: &Request) -> Need {
     match dialect {
-        Dialect::Fog => fog::needed(request.method(), request.uri().path()),
+        Dialect::Fog => rules.fog(request.method(), request.uri().path()),
         Dialect::Native => {
-            let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-            // axum answers HEAD with the handler of GET.
-            let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-            route.map_or(Need::Role(Role::Administrator), |route| rule::needed(method, route))
+            let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+            rules.native(request.method(), route)
         }
     }
 }

@@ -1,16 +1,18 @@
-//! The audit log, for administrators: see [`crate::api::access`].
+//! The audit log.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use foghorn_rest_types::audit::{AuditChange, AuditEntry, AuditPage};
-use foghorn_types::Timestamp;
+use foghorn_types::{Role, Timestamp};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::error::Refused;
-use super::operator::Operator;
+use super::input::Query;
+use crate::api::routes::{Routes, get};
 use crate::app::audit::{self, Cursor};
 use crate::ctx::Ctx;
 use crate::state::Refusal;
@@ -19,13 +21,30 @@ use crate::state::audit::{self as log, What};
 const USUAL: usize = 100;
 const MOST: usize = 1000;
 
-#[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new().add(
+        get("/foghorn/v1/audit", list)
+            .needs(Role::Administrator)
+            .named("users", "audit", "Show the audit log")
+            .query::<Asked>()
+            .gives::<AuditPage>(200, "Entries, the newest first.")
+            .refuses(&[500, 503]),
+    )
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Asked {
+    /// Only changes of this class.
     class: Option<String>,
+    /// Only changes of the object with this number, or of the setting with this name.
     id: Option<String>,
+    /// Only what this user did, by number or name.
     user: Option<String>,
+    /// Only what was done since then, RFC 3339.
     since: Option<String>,
+    /// Where to go on: `next` of an earlier answer.
     before: Option<String>,
+    /// Most entries in the answer, 1 to 1000; 100 when absent.
     limit: Option<String>,
 }
 
@@ -52,11 +71,7 @@ impl Asked {
     }
 }
 
-pub(super) async fn list(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Query(asked): Query<Asked>,
-) -> Result<Json<AuditPage>, Refused> {
+async fn list(State(ctx): State<Arc<Ctx>>, Query(asked): Query<Asked>) -> Result<Json<AuditPage>, Refused> {
     let found = audit::search(&**ctx.state.store(), &asked.read()?, Timestamp::now()).await;
     let (entries, next) = found.map_err(Refusal::Store)?;
     let next = next.map(|cursor| cursor.as_str().to_owned());

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use foghorn_proto::http::{CheckInRequest, CheckInResponse};
+use foghorn_proto::http::{CHECK_IN_PATH, CheckInRequest, CheckInResponse, ORDER_PATH, Order};
 use foghorn_rest_types::native::{BootTokenRequest, BootTokenResponse};
-use foghorn_types::HostId;
+use foghorn_types::{HostId, Role};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::error::Refused;
-use super::json::{Body, Id};
-use super::operator::Operator;
+use super::input::{Body, Id, Query};
+use crate::api::routes::{Routes, get, post};
 use crate::app::check_in;
 use crate::ctx::Ctx;
 
@@ -23,9 +24,40 @@ use crate::ctx::Ctx;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const DAY: u32 = 24 * 60 * 60;
 
-pub(super) async fn boot_token(
+/// A client has no user: it checks in with a one-time token, and asks for its order with the bearer that it got for that.
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new()
+        .add(
+            post(CHECK_IN_PATH, check_in)
+                .open()
+                .named("enrolment", "check_in", "Check in with a boot token")
+                .takes::<CheckInRequest>()
+                .gives::<CheckInResponse>(200, "The client's certificate and, when there is one already, its order.")
+                .refuses(&[403, 404, 410]),
+        )
+        .add(
+            get(ORDER_PATH, order)
+                .open()
+                .named("enrolment", "order", "Wait for the order of a checked-in client")
+                .about("Takes the session of the check-in as `Authorization: Bearer SESSION`.")
+                .query::<Wait>()
+                .gives::<Order>(200, "The order.")
+                .gives_nothing(204, "There is none yet.")
+                .refuses(&[401, 403, 410]),
+        )
+        .add(
+            post("/foghorn/v1/hosts/{id}/boot-token", boot_token)
+                .needs(Role::Operator)
+                .named("hosts", "boot_token", "Make a boot token for the active task of a host")
+                .path::<HostId>("id", "Number of the host.")
+                .may_take::<BootTokenRequest>()
+                .gives::<BootTokenResponse>(200, "The token, shown once.")
+                .refuses(&[404, 409]),
+        )
+}
+
+async fn boot_token(
     State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
     Id(host): Id<HostId>,
     Body(request): Body<BootTokenRequest>,
 ) -> Result<Json<BootTokenResponse>, Refused> {
@@ -34,22 +66,23 @@ pub(super) async fn boot_token(
     Ok(Json(BootTokenResponse { token: token.text, host, task: token.task, expires: token.expires.to_string() }))
 }
 
-pub(super) async fn check_in(
+async fn check_in(
     State(ctx): State<Arc<Ctx>>,
     Body(request): Body<CheckInRequest>,
 ) -> Result<Json<CheckInResponse>, Refused> {
     Ok(Json(check_in::check_in(&ctx, &request).await?))
 }
 
-#[derive(Deserialize)]
-pub(super) struct Wait {
+#[derive(Deserialize, JsonSchema)]
+struct Wait {
+    /// Seconds to wait, at most 30.
     #[serde(default)]
     wait: u64,
 }
 
-pub(super) async fn order(
+async fn order(
     State(ctx): State<Arc<Ctx>>,
-    query: Query<Wait>,
+    Query(query): Query<Wait>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let bearer = headers

@@ -9,9 +9,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use foghorn_rest_types::native::TaskPhase;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::tasks::phase;
+use crate::api::routes::{Routes, get};
 use crate::ctx::Ctx;
 use crate::recorder;
 use crate::state::run::Run;
@@ -19,21 +21,62 @@ use crate::state::run::Run;
 /// A store that does not answer by then is not there.
 const STORE_WITHIN: Duration = Duration::from_secs(2);
 
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new()
+        .add(
+            get("/healthz", alive)
+                .open()
+                .named("health", "alive", "Tell whether the process runs")
+                .gives::<Alive>(200, "It does."),
+        )
+        .add(
+            get("/readyz", ready)
+                .open()
+                .named("health", "ready", "Tell whether requests can be served")
+                .gives::<Ready>(200, "They can.")
+                .gives::<Ready>(503, "Not now."),
+        )
+        .add(
+            get("/metrics", metrics)
+                .open()
+                .named("health", "metrics", "Show metrics in Prometheus' text format")
+                .gives_text(200, "Metrics.", "text/plain"),
+        )
+}
+
 /// The process runs and answers.
-pub(super) async fn alive() -> Json<Value> {
-    Json(json!({"status": "ok"}))
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Alive {
+    /// The process answers.
+    #[schemars(extend("const" = "ok"))]
+    status: &'static str,
+}
+
+/// Whether requests can be served.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct Ready {
+    /// The state store answers.
+    store: bool,
+    /// What is in memory follows the store.
+    cache: bool,
+}
+
+async fn alive() -> Json<Alive> {
+    Json(Alive { status: "ok" })
 }
 
 /// Requests can be served: the store answers and the cache follows it.
-pub(super) async fn ready(State(ctx): State<Arc<Ctx>>) -> (StatusCode, Json<Value>) {
+async fn ready(State(ctx): State<Arc<Ctx>>) -> (StatusCode, Json<Ready>) {
     let answered = tokio::time::timeout(STORE_WITHIN, ctx.state.store().get(crate::state::key::ROOT)).await;
     let (store, cache) = (matches!(answered, Ok(Ok(_))), ctx.state.is_ready());
     let status = if store && cache { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"store": store, "cache": cache})))
+    (status, Json(Ready { store, cache }))
 }
 
 /// Prometheus text. Gauges are taken at this moment, so they cost nothing in between.
-pub(super) async fn metrics(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
+async fn metrics(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
     let counts = ctx.state.read(|tables| count(tables.runs().iter().map(|run| &**run)));
     for (name, number) in counts {
         metrics::gauge!("foghorn_tasks", "state" => name).set(f64::from(number));

@@ -5,14 +5,23 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use foghorn_rest_types::native::{NodeList, NodeStatus};
-use foghorn_types::StorageNodeId;
+use foghorn_types::{Role, StorageNodeId};
 
-use super::operator::Operator;
 use crate::agents::live::NodeLive;
+use crate::api::routes::{Routes, get};
 use crate::ctx::Ctx;
 use crate::state::classes::StorageNode;
 
-pub(super) async fn list(State(ctx): State<Arc<Ctx>>, _operator: Operator) -> Json<NodeList> {
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new().add(
+        get("/foghorn/v1/nodes", list)
+            .needs(Role::ReadOnly)
+            .named("nodes", "nodes", "List storage nodes as they are now")
+            .gives::<NodeList>(200, "In the order of their numbers."),
+    )
+}
+
+async fn list(State(ctx): State<Arc<Ctx>>) -> Json<NodeList> {
     let live = ctx.live.nodes();
     let nodes = ctx.state.read(|tables| {
         let rows = tables.of::<StorageNode>().iter();

@@ -7,22 +7,92 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use foghorn_proto::http::{EnrolRequest, EnrolResponse};
+use foghorn_proto::http::{CA_PATH, ENROL_PATH, EnrolRequest, EnrolResponse};
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{Job, Scrub, VerifyImage, job};
 use foghorn_rest_types::native::{DamagedChunk, JobCreated, JobStatus, JoinTokenRequest, JoinTokenResponse, Named};
-use foghorn_types::{ImageId, StorageNodeId, Timestamp};
+use foghorn_types::{ImageId, Role, StorageNodeId, Timestamp};
 
 use super::error::Refused;
-use super::json::{Body, Id};
-use super::operator::Operator;
+use super::input::{Body, Id};
 use crate::agents::jobs::{JobState, JobWork};
+use crate::api::routes::{Routes, get, post};
 use crate::app::enrolment;
 use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::{Image, StorageNode};
 
 const WEEK: u32 = 7 * 24 * 60 * 60;
+
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    joining().and(work())
+}
+
+fn joining() -> Routes<Arc<Ctx>> {
+    Routes::new()
+        .add(
+            get(CA_PATH, authority)
+                .open()
+                .named("enrolment", "authority", "Show the certificate authority")
+                .gives_text(200, CA_CERTIFICATE, "application/x-pem-file"),
+        )
+        // An agent has no user: it takes a one-time token.
+        .add(
+            post(ENROL_PATH, enrol)
+                .open()
+                .named("enrolment", "enrol", "Enrol an agent with a join token")
+                .takes::<EnrolRequest>()
+                .gives::<EnrolResponse>(200, "The agent's certificate and where to connect.")
+                .refuses(&[403]),
+        )
+        .add(
+            post("/foghorn/v1/nodes/join-token", join_token)
+                .needs(Role::Administrator)
+                .named("nodes", "join_token", "Make a join token for a storage node")
+                .takes::<JoinTokenRequest>()
+                .gives::<JoinTokenResponse>(200, "The token, shown once.")
+                .refuses(&[404, 409]),
+        )
+        .add(
+            post("/foghorn/v1/nodes/{id}/revoke", revoke)
+                .needs(Role::Administrator)
+                .named("nodes", "revoke_node", "Revoke the certificate of a node's agent")
+                .path::<StorageNodeId>("id", "Number of the node.")
+                .gives_nothing(204, "It is revoked.")
+                .refuses(&[404]),
+        )
+}
+
+const CA_CERTIFICATE: &str =
+    "The authority's certificate as PEM. Trust it only after comparing its SHA-256 with the one in a token.";
+
+fn work() -> Routes<Arc<Ctx>> {
+    Routes::new()
+        .add(
+            post("/foghorn/v1/nodes/{id}/scrub", scrub)
+                .needs(Role::Operator)
+                .named("nodes", "scrub_node", "Check every chunk that a node holds")
+                .path::<StorageNodeId>("id", "Number of the node.")
+                .gives::<JobCreated>(202, "The job.")
+                .refuses(&[404]),
+        )
+        .add(
+            post("/foghorn/v1/images/{id}/verify", verify)
+                .needs(Role::Operator)
+                .named("images", "verify_image", "Verify an image on a node that holds it")
+                .path::<ImageId>("id", "Number of the image.")
+                .gives::<JobCreated>(202, "The job.")
+                .refuses(&[404, 409]),
+        )
+        .add(
+            get("/foghorn/v1/jobs/{id}", job)
+                .needs(Role::ReadOnly)
+                .named("nodes", "job", "Show a job of a storage node")
+                .path::<u64>("id", "Number of the job.")
+                .gives::<JobStatus>(200, "The job.")
+                .refuses(&[404]),
+        )
+}
 
 /// The time to live that a request asks for.
 pub(super) fn ttl(asked: Option<u32>, most: u32, default: Duration) -> Result<Duration, Refused> {
@@ -33,20 +103,16 @@ pub(super) fn ttl(asked: Option<u32>, most: u32, default: Duration) -> Result<Du
     }
 }
 
-pub(super) async fn authority(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
+async fn authority(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/x-pem-file")], ctx.trust.ca_pem().to_owned())
 }
 
-pub(super) async fn enrol(
-    State(ctx): State<Arc<Ctx>>,
-    Body(request): Body<EnrolRequest>,
-) -> Result<Json<EnrolResponse>, Refused> {
+async fn enrol(State(ctx): State<Arc<Ctx>>, Body(request): Body<EnrolRequest>) -> Result<Json<EnrolResponse>, Refused> {
     Ok(Json(enrolment::enrol(&ctx, &request).await?))
 }
 
-pub(super) async fn join_token(
+async fn join_token(
     State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
     Body(request): Body<JoinTokenRequest>,
 ) -> Result<Json<JoinTokenResponse>, Refused> {
     let ttl = ttl(request.ttl_seconds, WEEK, ctx.settings.join_token_ttl)?;
@@ -59,18 +125,13 @@ pub(super) async fn join_token(
     }))
 }
 
-pub(super) async fn revoke(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Id(node): Id<StorageNodeId>,
-) -> Result<StatusCode, Refused> {
+async fn revoke(State(ctx): State<Arc<Ctx>>, Id(node): Id<StorageNodeId>) -> Result<StatusCode, Refused> {
     enrolment::revoke(&ctx, node).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn scrub(
+async fn scrub(
     State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
     Id(node): Id<StorageNodeId>,
 ) -> Result<(StatusCode, Json<JobCreated>), Refused> {
     if ctx.state.read(|tables| tables.of::<StorageNode>().get(node.get()).is_none()) {
@@ -79,9 +140,8 @@ pub(super) async fn scrub(
     start(&ctx, node, JobWork::Scrub, job::Work::Scrub(Scrub {}))
 }
 
-pub(super) async fn verify(
+async fn verify(
     State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
     Id(image): Id<ImageId>,
 ) -> Result<(StatusCode, Json<JobCreated>), Refused> {
     let (exists, content) = ctx
@@ -122,11 +182,7 @@ fn start(
     }
 }
 
-pub(super) async fn job(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Id(job): Id<u64>,
-) -> Result<Json<JobStatus>, Refused> {
+async fn job(State(ctx): State<Arc<Ctx>>, Id(job): Id<u64>) -> Result<Json<JobStatus>, Refused> {
     let state = ctx.jobs.get(job).ok_or_else(|| Refused::not_found("job", job))?;
     Ok(Json(ctx.state.read(|tables| job_view(tables, state))))
 }

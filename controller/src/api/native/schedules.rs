@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use foghorn_rest_types::native::{PowerAction, PowerActions, ScheduleList, ScheduleStatus, ScheduleTarget};
-use foghorn_types::{HostId, Timestamp};
+use foghorn_types::{HostId, Role, Timestamp};
 
 use super::error::Refused;
-use super::json::Id;
-use super::operator::Operator;
+use super::input::Id;
+use crate::api::routes::{Routes, get};
 use crate::app::power;
 use crate::ctx::Ctx;
 use crate::state::classes::scheduled_task::Target;
@@ -17,8 +17,28 @@ use crate::state::classes::{Group, ScheduledTask};
 use crate::state::schedule::Owner;
 use crate::state::{Row, Tables};
 
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new()
+        .add(
+            get("/foghorn/v1/schedules", list)
+                .needs(Role::ReadOnly)
+                .named("tasks", "schedules", "List scheduled tasks: when they come next and how they went")
+                .gives::<ScheduleList>(200, "In the order of their names."),
+        )
+        // What is told counts as told, so this is more than looking.
+        .add(
+            get("/foghorn/v1/hosts/{id}/power", power)
+                .needs(Role::Operator)
+                .named("hosts", "power", "Take what the client of a host is to do with its power")
+                .about("What is told is not told again: this is for the host's client, or for who stands in for it.")
+                .path::<HostId>("id", "Number of the host.")
+                .gives::<PowerActions>(200, "What is to be done.")
+                .refuses(&[404, 500, 503]),
+        )
+}
+
 /// Every scheduled task: when it comes next and how it went last.
-pub(super) async fn list(State(ctx): State<Arc<Ctx>>, _operator: Operator) -> Json<ScheduleList> {
+async fn list(State(ctx): State<Arc<Ctx>>) -> Json<ScheduleList> {
     let now = Timestamp::now();
     let schedules =
         ctx.state.read(|tables| tables.of::<ScheduledTask>().ordered().map(|row| view(tables, row, now)).collect());
@@ -52,11 +72,7 @@ fn view(tables: &Tables, row: &Row<ScheduledTask>, now: Timestamp) -> ScheduleSt
 }
 
 /// What the host's client is to do now; each thing is told once.
-pub(super) async fn power(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Id(host): Id<HostId>,
-) -> Result<Json<PowerActions>, Refused> {
+async fn power(State(ctx): State<Arc<Ctx>>, Id(host): Id<HostId>) -> Result<Json<PowerActions>, Refused> {
     let actions = power::take(&ctx.state, host, Timestamp::now()).await?;
     let view =
         |action: power::Action| PowerAction { rule: action.rule, action: action.action, due: action.due.to_string() };

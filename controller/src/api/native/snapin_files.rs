@@ -1,40 +1,69 @@
 //! Files of snapins: up, and down again.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::{BASE64, HEXLOWER};
 use foghorn_rest_types::native::SnapinFileStatus;
-use foghorn_types::StorageNodeId;
+use foghorn_types::{Role, StorageNodeId};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::error::Refused;
+use super::input::Query;
 use super::nodes::node_view;
-use super::operator::Operator;
+use crate::api::routes::{Routes, get, put};
 use crate::app::snapin_files::{self, DownloadError, UploadError};
 use crate::ctx::Ctx;
 use crate::state::snapin_file::SnapinFile;
 use crate::uploads::SpoolError;
 
-#[derive(Deserialize)]
-pub(super) struct Name {
+/// Bodies of any size, whose time is bounded by silence and not by the clock.
+pub(super) const PATH: &str = "/foghorn/v1/snapins/{id}/file";
+
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new()
+        .add(
+            put(PATH, upload)
+                .needs(Role::Operator)
+                .named("snapins", "upload_snapin_file", "Upload the file of a snapin")
+                .about("Answers when a storage node of the snapin's groups has verified and flushed it; the others follow.")
+                .path::<NonZeroU32>("id", "Number of the snapin.")
+                .query::<Name>()
+                .takes_file()
+                .gives::<SnapinFileStatus>(200, "What is stored.")
+                .refuses(&[404]),
+        )
+        .add(
+            get(PATH, download)
+                .needs(Role::Operator)
+                .named("snapins", "snapin_file", "Download the file of a snapin")
+                .path::<NonZeroU32>("id", "Number of the snapin.")
+                .gives_file("The content, with its SHA-512 as `ETag` and in `Repr-Digest`.")
+                .refuses(&[404, 500, 503]),
+        )
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Name {
+    /// Name of the file, 1 to 255 bytes without a folder. Required.
     #[serde(default)]
     name: String,
 }
 
 fn snapin(text: &str) -> Result<u32, Refused> {
-    let bad = || Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is no id"));
+    let bad = || Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is not an id"));
     text.parse().map_err(|_| bad())
 }
 
 /// Takes the body as the file of a snapin. Its time is bounded by what comes, not by the clock.
-pub(super) async fn upload(
+async fn upload(
     State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
     Path(id): Path<String>,
     Query(query): Query<Name>,
     body: Body,
@@ -56,11 +85,7 @@ fn view(ctx: &Ctx, file: &SnapinFile, name: String) -> SnapinFileStatus {
 }
 
 /// Streams the file. The length is known, so a stream that is cut off is noticed by whoever reads it.
-pub(super) async fn download(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Path(id): Path<String>,
-) -> Result<Response, Refused> {
+async fn download(State(ctx): State<Arc<Ctx>>, Path(id): Path<String>) -> Result<Response, Refused> {
     let (record, _name, parts) = snapin_files::download(&ctx, snapin(&id)?).await?;
     let mut response = Body::from_stream(parts).into_response();
     let headers = response.headers_mut();

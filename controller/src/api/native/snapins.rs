@@ -1,25 +1,45 @@
 //! Hosts that run snapins: the next one, and how it went.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use foghorn_rest_types::native::{SnapinNext, SnapinResult, SnapinRun};
-use foghorn_types::{HostId, Timestamp};
+use foghorn_types::{HostId, Role, Timestamp};
 
 use super::error::Refused;
-use super::json::{Body, Id};
-use super::operator::Operator;
+use super::input::{Body, Id};
+use crate::api::routes::{Routes, get, post};
 use crate::app::snapin_run::{self, Next, Outcome};
 use crate::ctx::Ctx;
 use crate::state::classes::{Snapin, SnapinTask};
 
-pub(super) async fn next(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Id(host): Id<HostId>,
-) -> Result<Json<SnapinNext>, Refused> {
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new()
+        .add(
+            get("/foghorn/v1/hosts/{id}/snapins/next", next)
+                .needs(Role::Operator)
+                .named("snapins", "next_snapin", "Take the next snapin that a host is to run")
+                .path::<HostId>("id", "Number of the host.")
+                .gives::<SnapinNext>(200, "The snapin, or that there is none.")
+                .refuses(&[404, 500, 503]),
+        )
+        .add(
+            post("/foghorn/v1/hosts/{id}/snapintasks/{task}/result", result)
+                .needs(Role::Operator)
+                .named("snapins", "snapin_result", "Report how a snapin went on a host")
+                .about("Reporting the same again changes nothing.")
+                .path::<HostId>("id", "Number of the host.")
+                .path::<NonZeroU32>("task", "Number of the snapin task.")
+                .takes::<SnapinResult>()
+                .gives_nothing(204, "It is recorded.")
+                .refuses(&[404]),
+        )
+}
+
+async fn next(State(ctx): State<Arc<Ctx>>, Id(host): Id<HostId>) -> Result<Json<SnapinNext>, Refused> {
     Ok(Json(match snapin_run::next(&ctx.state, host, Timestamp::now()).await? {
         Next::Later => SnapinNext::Wait,
         Next::Nothing => SnapinNext::Nothing,
@@ -27,13 +47,12 @@ pub(super) async fn next(
     }))
 }
 
-pub(super) async fn result(
+async fn result(
     State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
     Path((host, task)): Path<(String, String)>,
     Body(body): Body<SnapinResult>,
 ) -> Result<StatusCode, Refused> {
-    let bad = |text: &str| Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is no id"));
+    let bad = |text: &str| Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is not an id"));
     let host: HostId = host.parse().map_err(|_| bad(&host))?;
     let task: u32 = task.parse().map_err(|_| bad(&task))?;
     let outcome = Outcome { exit_code: body.exit_code, details: body.details };

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use foghorn_lifecycle::{Client, Outcome, TaskState};
 use foghorn_rest_types::native::{ImageContent, ImageStatus, Named, TaskList, TaskPhase, TaskProgress, TaskStatus};
-use foghorn_types::{ImageId, TaskId};
+use foghorn_types::{ImageId, Role, TaskId};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::error::Refused;
-use super::json::Id;
+use super::input::{Id, Query};
 use super::multicast;
 use super::nodes::node_view;
-use super::operator::Operator;
 use crate::agents::live::{Live, TransferProgress};
+use crate::api::routes::{Routes, get};
 use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::{Host, Image};
@@ -24,34 +25,54 @@ use crate::state::run::Run;
 /// Tasks in one list at most.
 const MOST_IDS: usize = 1000;
 
-pub(super) async fn show(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Id(task): Id<TaskId>,
-) -> Result<Json<TaskStatus>, Refused> {
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new()
+        .add(
+            get("/foghorn/v1/tasks", list)
+                .needs(Role::ReadOnly)
+                .named("tasks", "imaging_tasks", "List imaging tasks with their progress")
+                .query::<Ids>()
+                .gives::<TaskList>(200, "In the order of the ids."),
+        )
+        .add(
+            get("/foghorn/v1/tasks/{id}", show)
+                .needs(Role::ReadOnly)
+                .named("tasks", "imaging_task", "Show an imaging task with its progress")
+                .path::<TaskId>("id", "Number of the task.")
+                .gives::<TaskStatus>(200, "The task.")
+                .refuses(&[404]),
+        )
+        .add(
+            get("/foghorn/v1/images/{id}", image)
+                .needs(Role::ReadOnly)
+                .named("images", "image_content", "Show what an image contains and where it is")
+                .path::<ImageId>("id", "Number of the image.")
+                .gives::<ImageStatus>(200, "The image.")
+                .refuses(&[404]),
+        )
+}
+
+async fn show(State(ctx): State<Arc<Ctx>>, Id(task): Id<TaskId>) -> Result<Json<TaskStatus>, Refused> {
     ctx.state
         .read(|tables| tables.runs().get(&task).map(|run| view(tables, &ctx.live, run)))
         .map(Json)
         .ok_or_else(|| Refused::not_found("imaging task", task))
 }
 
-#[derive(Deserialize)]
-pub(super) struct Ids {
+#[derive(Deserialize, JsonSchema)]
+struct Ids {
+    /// At most 1000 ids with commas between; without them, the tasks that have not ended.
     ids: Option<String>,
 }
 
 /// The tasks with these ids; without ids, those that have not ended.
-pub(super) async fn list(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Query(query): Query<Ids>,
-) -> Result<Json<TaskList>, Refused> {
+async fn list(State(ctx): State<Arc<Ctx>>, Query(query): Query<Ids>) -> Result<Json<TaskList>, Refused> {
     let bad = |why: String| Refused::field(StatusCode::BAD_REQUEST, "ids", why);
     let Some(text) = query.ids else {
         let tasks = ctx.state.read(|tables| tables.runs().active().map(|run| view(tables, &ctx.live, run)).collect());
         return Ok(Json(TaskList { tasks }));
     };
-    let parse = |id: &str| id.trim().parse::<TaskId>().map_err(|_| bad(format!("{id:?} is no id")));
+    let parse = |id: &str| id.trim().parse::<TaskId>().map_err(|_| bad(format!("{id:?} is not an id")));
     let ids = text.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
     if ids.len() > MOST_IDS {
         return Err(bad(format!("at most {MOST_IDS} at a time")));
@@ -121,11 +142,7 @@ fn progress_view(progress: &TransferProgress) -> TaskProgress {
     }
 }
 
-pub(super) async fn image(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Id(image): Id<ImageId>,
-) -> Result<Json<ImageStatus>, Refused> {
+async fn image(State(ctx): State<Arc<Ctx>>, Id(image): Id<ImageId>) -> Result<Json<ImageStatus>, Refused> {
     ctx.state
         .read(|tables| {
             tables.of::<Image>().get(image.get())?;

@@ -32,7 +32,7 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
         request.headers_mut().insert(TRACEPARENT, here);
     }
     let started = Instant::now();
-    let within = if route == super::SNAPIN_FILE { FILE_WITHIN } else { ANSWER_WITHIN };
+    let within = if route == super::snapin_files::PATH { FILE_WITHIN } else { ANSWER_WITHIN };
     let answer = tokio::time::timeout(within, next.run(request)).instrument(span.clone()).await;
     let response =
         answer.unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response());

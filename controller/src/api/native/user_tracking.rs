@@ -6,15 +6,27 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use foghorn_rest_types::native::{TrackedAction, UserTrackingReport, UserTrackingStored};
-use foghorn_types::{HostId, Timestamp};
+use foghorn_types::{HostId, Role, Timestamp};
 
 use super::error::Refused;
-use super::json::{Body, Id};
-use super::operator::Operator;
+use super::input::{Body, Id};
+use crate::api::routes::{Routes, post};
 use crate::ctx::Ctx;
 use crate::state::Refusal;
 use crate::state::classes::{Host, UserTracking};
 use crate::state::value::{FogDate, FogTime};
+
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new().add(
+        post("/foghorn/v1/hosts/{id}/user-tracking", report)
+            .needs(Role::Operator)
+            .named("hosts", "track_user", "Report who uses a host")
+            .path::<HostId>("id", "Number of the host.")
+            .takes::<UserTrackingReport>()
+            .gives::<UserTrackingStored>(201, "It is stored.")
+            .refuses(&[404]),
+    )
+}
 
 /// FOG's number of an action.
 fn code(action: TrackedAction) -> &'static str {
@@ -25,9 +37,8 @@ fn code(action: TrackedAction) -> &'static str {
     }
 }
 
-pub(super) async fn report(
+async fn report(
     State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
     Id(host): Id<HostId>,
     Body(report): Body<UserTrackingReport>,
 ) -> Result<(StatusCode, Json<UserTrackingStored>), Refused> {

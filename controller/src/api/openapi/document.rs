@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::native::Native;
 use super::operation::Paths;
-use super::{bodies, classes, fog};
+use super::{classes, fog, native};
+use crate::api::routes::Declared;
 use crate::state::schema::ClassSchema;
 
-/// The description of the API with these classes, as OpenAPI 3.1.
-pub(super) fn build(described: &[ClassSchema]) -> Value {
+/// The description of the API with these classes and these native routes, as OpenAPI 3.1.
+pub(super) fn build(described: &[ClassSchema], routes: &[Declared]) -> Value {
     let mut paths = Paths::default();
     let mut schemas = Map::new();
     fog::add_system(&mut paths);
@@ -19,8 +19,7 @@ pub(super) fn build(described: &[ClassSchema]) -> Value {
     fog::add_search(described, &mut paths);
     schemas.insert("task_order".to_owned(), fog::task_order());
     schemas.insert("fog_error".to_owned(), fog_error());
-    bodies::add(&mut schemas);
-    Native { paths: &mut paths }.add();
+    native::add(routes, &mut paths, &mut schemas);
     json!({
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",

@@ -1,9 +1,11 @@
 //! The FOG dialect: every route of every class that has routes, with FOG's aliases as paths of their own.
 
+use axum::http::Method;
 use serde_json::{Map, Value, json};
 
 use super::classes::{or_less, schema_ref};
 use super::operation::{Operation, Paths};
+use crate::api::fog::needed;
 use crate::state::schema::ClassSchema;
 
 /// Statuses of every operation under `/fog`: FOG's, and those of a server that bounds what it does.
@@ -28,6 +30,12 @@ pub(super) fn add_class(class: &ClassSchema, paths: &mut Paths) {
     }
 }
 
+/// Adds an operation with the role that the dialect's own rule gives its path.
+fn add(paths: &mut Paths, method: &str, path: &str, operation: Operation) {
+    let verb = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap_or_default();
+    paths.add(method, path, operation, needed(&verb, &path.replace("{id}", "1")));
+}
+
 /// Adds what belongs to no class.
 pub(super) fn add_system(paths: &mut Paths) {
     for word in ["info", "status"] {
@@ -35,7 +43,7 @@ pub(super) fn add_system(paths: &mut Paths) {
             Operation::new("system", &format!("system_{word}"), "Tell whether the API works for the caller")
                 .gives_nothing(200, "The word `success` and a line feed, sent as application/json, as FOG does.")
                 .may_fail(ALWAYS);
-        paths.add("get", &format!("/fog/system/{word}"), operation);
+        add(paths, "get", &format!("/fog/system/{word}"), operation);
     }
 }
 
@@ -71,8 +79,8 @@ pub(super) fn add_search(described: &[ClassSchema], paths: &mut Paths) {
         .gives(200, "The hits.", answer)
         .may_fail(ALWAYS)
         .may_fail(&[(400, "BrokenJson")]);
-    paths.add("get", "/fog/unisearch/{text}", search.alias("search_all_unisearch"));
-    paths.add("get", "/fog/search/{text}", search);
+    add(paths, "get", "/fog/unisearch/{text}", search.alias("search_all_unisearch"));
+    add(paths, "get", "/fog/search/{text}", search);
 }
 
 struct Routes<'a> {
@@ -109,7 +117,7 @@ impl Routes<'_> {
                     operation.alias(&format!("{}_{id}_{word}", self.name))
                 }
             };
-            self.paths.add(method, &path, operation);
+            add(self.paths, method, &path, operation);
         }
     }
 

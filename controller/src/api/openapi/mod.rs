@@ -1,51 +1,46 @@
 //! The API described: OpenAPI 3.1 at `/openapi.json` and 3.0 at `/openapi-3.0.json`, made from the declarations of the
-//! classes and from the routes, and pages to read and try it under `/docs`. They hold no data and need no credentials.
+//! classes, of the routes and of their bodies, and pages to read and try it under `/docs`. They hold no data and need no credentials.
 
-mod accounts;
-mod bodies;
 mod classes;
 mod document;
 mod fog;
 mod legacy;
-mod multicast;
 mod native;
 mod operation;
 mod pages;
-mod schedules;
-mod snapins;
+mod schemas;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use bytes::Bytes;
 use serde::Deserialize;
 use tracing::error;
 
+use super::routes::{Declared as DeclaredRoute, Routes, get};
 use crate::ctx::Ctx;
 use crate::state::dynamic::Declared;
 
-/// Every route of this module.
-pub fn router(ctx: Arc<Ctx>) -> Router {
-    let book = Arc::new(Book { ctx, made: ArcSwapOption::empty() });
-    Router::new()
-        .route("/openapi.json", get(document))
-        .route("/openapi-3.0.json", get(legacy_document))
-        .with_state(book)
-        .route("/docs", get(pages::front))
-        .route("/docs/", get(pages::index))
-        .route("/docs/{*rest}", get(pages::file))
+/// Every route of this module. They hold no data of the fleet.
+pub(super) fn routes() -> Routes<Arc<Book>> {
+    Routes::new()
+        .add(get("/openapi.json", document).open().not_described())
+        .add(get("/openapi-3.0.json", legacy_document).open().not_described())
+        .add(get("/docs", pages::front).open().not_described())
+        .add(get("/docs/", pages::index).open().not_described())
+        .add(get("/docs/{*rest}", pages::file).open().not_described())
 }
 
 /// The documents, and what they are made of.
-struct Book {
+pub(super) struct Book {
     ctx: Arc<Ctx>,
+    /// The native routes.
+    routes: Vec<DeclaredRoute>,
     made: ArcSwapOption<Documents>,
 }
 
@@ -64,13 +59,17 @@ struct Rendered {
 }
 
 impl Book {
+    pub(super) fn new(ctx: Arc<Ctx>, routes: Vec<DeclaredRoute>) -> Self {
+        Self { ctx, routes, made: ArcSwapOption::empty() }
+    }
+
     /// The documents as they are now; made again when the plugins' classes have changed. Takes a while then.
     fn open(&self) -> Arc<Documents> {
         let declared = self.ctx.state.declared();
         if let Some(made) = self.made.load_full().filter(|made| Arc::ptr_eq(&made.declared, &declared)) {
             return made;
         }
-        let document = document::build(&super::fog::schemas(&self.ctx.state));
+        let document = document::build(&super::fog::schemas(&self.ctx.state), &self.routes);
         let legacy = rendered(&legacy::rewrite(&document));
         let made = Arc::new(Documents { declared, legacy, current: rendered(&document) });
         self.made.store(Some(made.clone()));

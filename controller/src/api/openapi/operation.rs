@@ -1,20 +1,20 @@
 //! One operation of the document under construction, and the paths that gather them.
 
-use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::api::access;
+use crate::api::access::Need;
 
 /// `paths` of a document.
 #[derive(Default)]
 pub(super) struct Paths(Map<String, Value>);
 
 impl Paths {
-    /// Adds an operation. A pair of path and method that is there already is a mistake of the program.
-    pub(super) fn add(&mut self, method: &str, path: &str, operation: Operation) {
+    /// Adds an operation with what the door of the API asks of its callers. A pair of path and method that is there already is
+    /// a mistake of the program.
+    pub(super) fn add(&mut self, method: &str, path: &str, operation: Operation, need: Need) {
         let item = self.0.entry(path).or_insert_with(|| json!({}));
         debug_assert!(item.get(method).is_none(), "{method} {path} is described twice");
-        item[method] = operation.needs(method, path).0;
+        item[method] = operation.needs(need).0;
     }
 
     pub(super) fn finish(self) -> Value {
@@ -39,15 +39,19 @@ impl Operation {
     /// The same operation at another path.
     pub(super) fn alias(&self, id: &str) -> Self {
         let mut alias = self.clone();
-        alias.0["x-foghorn-alias-of"] = self.0["operationId"].clone();
         alias.0["operationId"] = id.into();
-        alias
+        alias.alias_of(self.0["operationId"].as_str().unwrap_or_default())
     }
 
-    /// Says which role the caller must have: what the door of the API asks for, so the two cannot disagree.
-    fn needs(mut self, method: &str, path: &str) -> Self {
-        let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap_or_default();
-        let Some(role) = access::role_for(&method, path) else { return self };
+    /// Says that this is another path of the operation `id`.
+    pub(super) fn alias_of(mut self, id: &str) -> Self {
+        self.0["x-foghorn-alias-of"] = id.into();
+        self
+    }
+
+    /// Says which role the caller must have.
+    fn needs(mut self, need: Need) -> Self {
+        let Need::Role(role) = need else { return self };
         let needs = format!("Needs the role {role}.");
         let about = self.0["description"].as_str().map_or_else(|| needs.clone(), |about| format!("{about} {needs}"));
         self.0["description"] = about.into();

@@ -1,6 +1,7 @@
 //! Roles: every route with every role, through the real router.
 
-use foghorn_controller::api::access::native_routes;
+use foghorn_controller::api::access::Need;
+use foghorn_controller::api::native_routes;
 use foghorn_types::Role;
 use serde_json::Value;
 
@@ -30,10 +31,10 @@ async fn every_native_route_asks_for_its_role() {
         assert_eq!(reply.status.as_u16(), if *role == Role::Administrator { 404 } else { 403 }, "{role}");
     }
     let mut walked = 0;
-    for (method, route, needed) in native_routes() {
+    for (method, route, need) in native_routes() {
         let path = route.replace("{id}", "99999").replace("{task}", "99999").replace("{*rest}", "x");
         let anonymous = server.send(method.as_str(), &path, &[], Vec::new()).await;
-        let Some(needed) = needed else {
+        let Need::Role(needed) = need else {
             assert!(!is_forbidden(&anonymous), "{method} {path}");
             continue;
         };

@@ -1,30 +1,33 @@
 //! Multicast sessions in Foghorn's own words: a row for each receiver, and the switches that FOG has no field for.
 
+mod terms;
 mod view;
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use foghorn_rest_types::multicast::{
     MulticastCreated, MulticastEdit, MulticastList, MulticastRequest, MulticastStatus,
 };
-use foghorn_types::{BitRate, TaskId, Timestamp};
+use foghorn_types::{BitRate, Role, TaskId, Timestamp};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::info;
 
+pub(super) use terms::Asked;
 pub(super) use view::of_task;
 
 use self::view::View;
 use super::error::Refused;
-use super::json::{Body, Id};
-use super::operator::Operator;
+use super::input::{Body, Id, MOST_HOSTS, Query};
 use crate::api::auth::Principal;
-use crate::app::sessions::{self, Terms};
+use crate::api::routes::{Routes, delete, get, patch, post};
+use crate::app::sessions;
 use crate::app::tasks::{self, Order, Request, Wanted};
 use crate::ctx::Ctx;
 use crate::state::class::Class as _;
@@ -33,27 +36,63 @@ use crate::state::multicast::Start;
 
 /// The task type that FOG calls a multicast.
 const MULTICAST: u32 = 8;
-/// Hosts in one request at most.
-const MOST_HOSTS: usize = 10_000;
-/// Receivers that a session can be made to wait for.
-const MOST_RECEIVERS: u32 = 100_000;
-const DAY: u32 = 24 * 60 * 60;
-/// How far ahead a session may be ordered.
-const AHEAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-#[derive(Deserialize)]
-pub(super) struct Which {
+const LIST: &str = "/foghorn/v1/multicast-sessions";
+const ONE: &str = "/foghorn/v1/multicast-sessions/{id}";
+
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new()
+        .add(
+            get(LIST, list)
+                .needs(Role::ReadOnly)
+                .named("multicast", "multicast_sessions", "List multicast sessions as they are now")
+                .query::<Which>()
+                .gives::<MulticastList>(200, "The newest first."),
+        )
+        .add(
+            post(LIST, create)
+                .needs(Role::Operator)
+                .named("multicast", "create_multicast_session", "Deploy to several hosts with one stream")
+                .takes::<MulticastRequest>()
+                .gives::<MulticastCreated>(201, "The sessions, one for each image, and their tasks.")
+                .refuses(&[404, 409]),
+        )
+        .add(
+            get(ONE, show)
+                .needs(Role::ReadOnly)
+                .named("multicast", "multicast_session", "Show a multicast session with its receivers")
+                .path::<NonZeroU32>("id", "Number of the session.")
+                .gives::<MulticastStatus>(200, "The session.")
+                .refuses(&[404]),
+        )
+        .add(
+            patch(ONE, edit)
+                .needs(Role::Operator)
+                .named("multicast", "edit_multicast_session", "Change the rate of a session, or start it now")
+                .path::<NonZeroU32>("id", "Number of the session.")
+                .takes::<MulticastEdit>()
+                .gives::<MulticastStatus>(200, "The session.")
+                .refuses(&[404, 409]),
+        )
+        .add(
+            delete(ONE, cancel)
+                .needs(Role::Operator)
+                .named("multicast", "cancel_multicast_session", "Cancel a session and its tasks")
+                .path::<NonZeroU32>("id", "Number of the session.")
+                .gives_nothing(204, "It has ended.")
+                .refuses(&[404]),
+        )
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Which {
+    /// Whether those that have ended are shown too.
     #[serde(default)]
     all: bool,
 }
 
 /// Sessions under way, or all, the newest first.
-pub(super) async fn list(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    query: Result<Query<Which>, QueryRejection>,
-) -> Result<Json<MulticastList>, Refused> {
-    let Query(which) = query.map_err(|rejection| bad("all", rejection.body_text()))?;
+async fn list(State(ctx): State<Arc<Ctx>>, Query(which): Query<Which>) -> Result<Json<MulticastList>, Refused> {
     let sessions = ctx.state.read(|tables| {
         let view = View::new(&ctx, tables);
         let rows = tables.of::<MulticastSession>();
@@ -65,11 +104,7 @@ pub(super) async fn list(
     Ok(Json(MulticastList { sessions }))
 }
 
-pub(super) async fn show(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Id(id): Id<u32>,
-) -> Result<Json<MulticastStatus>, Refused> {
+async fn show(State(ctx): State<Arc<Ctx>>, Id(id): Id<u32>) -> Result<Json<MulticastStatus>, Refused> {
     shown(&ctx, id).map(Json)
 }
 
@@ -79,15 +114,14 @@ fn shown(ctx: &Ctx, id: u32) -> Result<MulticastStatus, Refused> {
         .ok_or_else(|| Refused::not_found(MulticastSession::NAME, id))
 }
 
-pub(super) async fn create(
+async fn create(
     State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
     caller: axum::Extension<Principal>,
     headers: HeaderMap,
     Body(body): Body<MulticastRequest>,
 ) -> Result<(StatusCode, Json<MulticastCreated>), Refused> {
     let now = Timestamp::now();
-    let terms = terms(&body, now)?;
+    let terms = Asked::from(&body).terms(now)?;
     let request = Request {
         kind: MULTICAST,
         name: body.name.unwrap_or_else(|| "Multicast".to_owned()),
@@ -130,30 +164,8 @@ fn bad(field: &str, why: impl Into<String>) -> Refused {
     Refused::field(StatusCode::BAD_REQUEST, field, why)
 }
 
-/// When the session starts and how fast it is sent.
-fn terms(body: &MulticastRequest, now: Timestamp) -> Result<Terms, Refused> {
-    if body.start_receivers.is_some_and(|count| count == 0 || count > MOST_RECEIVERS) {
-        return Err(bad("start_receivers", format!("must be between 1 and {MOST_RECEIVERS}")));
-    }
-    if body.max_wait_seconds.is_some_and(|seconds| seconds > DAY) {
-        return Err(bad("max_wait_seconds", format!("must be at most {DAY}")));
-    }
-    let at = body.start_at.as_deref().map(str::parse::<Timestamp>).transpose();
-    let at = at.map_err(|error| bad("start_at", error.to_string()))?;
-    if at.is_some_and(|at| at <= now || at > now + AHEAD) {
-        return Err(bad("start_at", "must be in the next 30 days"));
-    }
-    if at.is_some() && (body.start_receivers.is_some() || body.max_wait_seconds.is_some()) {
-        return Err(bad("start_at", "a session starts at a time or when receivers are there, not both"));
-    }
-    let max_wait = body.max_wait_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-    let max_rate = body.max_rate_bytes_per_second.map(BitRate::from_bytes_per_second);
-    Ok(Terms { start: Start { receivers: body.start_receivers, at, max_wait }, max_rate })
-}
-
-pub(super) async fn edit(
+async fn edit(
     State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
     Id(id): Id<u32>,
     Body(body): Body<MulticastEdit>,
 ) -> Result<Json<MulticastStatus>, Refused> {
@@ -174,11 +186,7 @@ pub(super) async fn edit(
     shown(&ctx, id).map(Json)
 }
 
-pub(super) async fn cancel(
-    State(ctx): State<Arc<Ctx>>,
-    _operator: Operator,
-    Id(id): Id<u32>,
-) -> Result<StatusCode, Refused> {
+async fn cancel(State(ctx): State<Arc<Ctx>>, Id(id): Id<u32>) -> Result<StatusCode, Refused> {
     sessions::cancel(&ctx.state, id).await?;
     info!(session = id, "multicast session cancelled");
     Ok(StatusCode::NO_CONTENT)

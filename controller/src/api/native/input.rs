@@ -1,12 +1,15 @@
-//! JSON bodies and ids of native requests, refused with the field that is at fault.
+//! What a native request brings: JSON body, ids in the path, parameters of the query. Refused with the field that is at fault.
 
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{self, FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::error::Refused;
+
+/// Hosts that one request may name.
+pub(super) const MOST_HOSTS: usize = 10_000;
 
 /// A JSON body. An empty one is read as `{}`.
 pub(super) struct Body<T>(pub(super) T);
@@ -59,6 +62,27 @@ impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for Id<T> 
         let refuse = |text: &str| Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is not an id"));
         let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| refuse(""))?;
         text.parse().map(Self).map_err(|_| refuse(&text))
+    }
+}
+
+/// The parameters of the query.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refused> {
+        let query = extract::Query::try_from_uri(&parts.uri);
+        query.map(|extract::Query(members)| Self(members)).map_err(|rejection| bad_query(&rejection.body_text()))
+    }
+}
+
+/// axum says `what failed: parameter: why`.
+fn bad_query(text: &str) -> Refused {
+    let why = text.split_once(": ").map_or(text, |(_, why)| why);
+    match why.split_once(": ") {
+        Some((field, why)) => Refused::field(StatusCode::BAD_REQUEST, field, why),
+        None => Refused::new(StatusCode::BAD_REQUEST, why),
     }
 }
 

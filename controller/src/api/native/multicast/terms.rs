@@ -1,0 +1,64 @@
+//! When a session is to be sent and how fast, as a request says it.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use foghorn_rest_types::multicast::MulticastRequest;
+use foghorn_types::{BitRate, Timestamp};
+
+use crate::api::native::error::Refused;
+use crate::app::sessions::Terms;
+use crate::state::multicast::Start;
+
+/// Receivers that a session can be made to wait for.
+const MOST_RECEIVERS: u32 = 100_000;
+const DAY: u32 = 24 * 60 * 60;
+/// How far ahead a session may be ordered.
+const AHEAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The members of a request that are about its session.
+pub(in crate::api::native) struct Asked<'r> {
+    start_receivers: Option<u32>,
+    start_at: Option<&'r str>,
+    max_wait_seconds: Option<u32>,
+    max_rate_bytes_per_second: Option<u64>,
+}
+
+impl<'r> From<&'r MulticastRequest> for Asked<'r> {
+    fn from(request: &'r MulticastRequest) -> Self {
+        Self {
+            start_receivers: request.start_receivers,
+            start_at: request.start_at.as_deref(),
+            max_wait_seconds: request.max_wait_seconds,
+            max_rate_bytes_per_second: request.max_rate_bytes_per_second,
+        }
+    }
+}
+
+impl Asked<'_> {
+    /// # Errors
+    /// When a member has a value that cannot be, or two of them do not go together.
+    pub(in crate::api::native) fn terms(&self, now: Timestamp) -> Result<Terms, Refused> {
+        if self.start_receivers.is_some_and(|count| count == 0 || count > MOST_RECEIVERS) {
+            return Err(bad("start_receivers", format!("must be between 1 and {MOST_RECEIVERS}")));
+        }
+        if self.max_wait_seconds.is_some_and(|seconds| seconds > DAY) {
+            return Err(bad("max_wait_seconds", format!("must be at most {DAY}")));
+        }
+        let at = self.start_at.map(str::parse::<Timestamp>).transpose();
+        let at = at.map_err(|error| bad("start_at", error.to_string()))?;
+        if at.is_some_and(|at| at <= now || at > now + AHEAD) {
+            return Err(bad("start_at", "must be in the next 30 days"));
+        }
+        if at.is_some() && (self.start_receivers.is_some() || self.max_wait_seconds.is_some()) {
+            return Err(bad("start_at", "a session starts at a time or when receivers are there, not both"));
+        }
+        let max_wait = self.max_wait_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let max_rate = self.max_rate_bytes_per_second.map(BitRate::from_bytes_per_second);
+        Ok(Terms { start: Start { receivers: self.start_receivers, at, max_wait }, max_rate })
+    }
+}
+
+fn bad(field: &str, why: impl Into<String>) -> Refused {
+    Refused::field(StatusCode::BAD_REQUEST, field, why)
+}
