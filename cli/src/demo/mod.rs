@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use foghorn_rest_types::fog::{Host, Image, Row};
 use foghorn_rest_types::native::{ImageStatus, TaskPhase};
+use foghorn_rest_types::tasks::TaskKind;
 use foghorn_types::TaskId;
 
 use self::check::{Survey, survey};
@@ -29,7 +30,7 @@ use self::site::{Site, broken};
 use self::transport::Transport;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output, print};
-use crate::verbs::order::{Kind, order};
+use crate::verbs::order::order_one;
 use crate::verbs::wait::{Display, parse_duration, status_of};
 
 #[derive(clap::Args, Debug)]
@@ -141,7 +142,7 @@ fn capture(
 ) -> Result<Transfer, Failure> {
     step("capturing the disk");
     let host = host(site, 0)?;
-    let task = order(&site.api, &host, image, Kind::Capture)?;
+    let task = order_one(&site.api, &host, image, TaskKind::Capture)?.task;
     let mut machines = [start(site, host, task, golden, work)?];
     watch(site, &mut machines, deadline)?;
     Ok(Transfer { what: "capture".to_owned(), took: machines[0].took.unwrap_or_default() })

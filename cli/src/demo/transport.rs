@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use foghorn_rest_types::fog::{Host, HostBody, Image, Row};
-use foghorn_rest_types::multicast::{MulticastCreated, MulticastPath, MulticastRequest, MulticastStatus};
+use foghorn_rest_types::fog::{Host, Image, Row};
+use foghorn_rest_types::multicast::MulticastPath;
 use foghorn_rest_types::native::TaskStatus;
+use foghorn_rest_types::tasks::{TaskKind, TaskRequest};
 use foghorn_types::TaskId;
 
 use super::site::{Site, broken};
 use crate::exit::Failure;
-use crate::verbs::order::{Kind, order};
+use crate::verbs::order::{order, request};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Transport {
@@ -31,10 +32,16 @@ impl fmt::Display for Transport {
 impl Transport {
     /// Creates the deploy tasks, one for each host, in the order of the hosts.
     pub(super) fn order(self, site: &Site, image: &Row<Image>, hosts: &[Row<Host>]) -> Result<Vec<TaskId>, Failure> {
-        match self {
-            Self::Unicast => hosts.iter().map(|host| order(&site.api, host, image, Kind::Deploy)).collect(),
-            Self::Multicast => together(site, image, hosts),
+        let request = TaskRequest {
+            hosts: Some(hosts.iter().map(|host| host.view.id).collect()),
+            multicast: self == Self::Multicast,
+            ..request(TaskKind::Deploy, image)
+        };
+        let created = order(&site.api, &request)?;
+        if created.tasks.len() != hosts.len() {
+            return Err(broken(format!("{} hosts got {} tasks", hosts.len(), created.tasks.len())));
         }
+        Ok(created.tasks.into_iter().map(|created| created.task).collect())
     }
 
     /// Whether a completed task was sent in this way. On one machine nothing is between sender and
@@ -52,22 +59,4 @@ impl Transport {
             _ => Ok(()),
         }
     }
-}
-
-fn together(site: &Site, image: &Row<Image>, hosts: &[Row<Host>]) -> Result<Vec<TaskId>, Failure> {
-    for host in hosts {
-        let body = HostBody { image: Some(image.view.id), ..HostBody::default() };
-        site.api.edit::<Host>(host.view.id.get(), &body)?;
-    }
-    let hosts: Vec<_> = hosts.iter().map(|host| host.view.id).collect();
-    let request = MulticastRequest { hosts: Some(hosts.clone()), ..MulticastRequest::default() };
-    let created: MulticastCreated = site.api.native("POST", "/foghorn/v1/multicast-sessions", Some(&request))?;
-    let [session] = created.sessions[..] else { return Err(broken("the server did not create exactly one session")) };
-    let status: MulticastStatus = site.api.get(&format!("/foghorn/v1/multicast-sessions/{session}"))?;
-    let task_of =
-        |host| status.receivers.iter().find(|receiver| receiver.host.id == host).map(|receiver| receiver.task);
-    hosts
-        .into_iter()
-        .map(|host| task_of(host).ok_or_else(|| broken(format!("the server created no task for host {host}"))))
-        .collect()
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use foghorn_rest_types::fog::{Host, Image};
+use foghorn_rest_types::tasks::TaskKind;
 
 use super::Session;
-use super::order::{Kind, order};
+use super::order::{order_one, table};
 use super::wait::{parse_duration, status_of, wait_for};
 use crate::exit::{Exit, Failure};
 use crate::find::find;
-use crate::output::Table;
 
 #[derive(clap::Args, Debug)]
 pub struct CaptureArgs {
@@ -32,13 +32,12 @@ pub fn run(args: CaptureArgs, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     let image = find::<Image>(&api, &args.image)?;
     let host = find::<Host>(&api, &args.host)?;
-    let task = order(&api, &host, &image, Kind::Capture)?;
+    let ordered = order_one(&api, &host, &image, TaskKind::Capture)?;
+    let task = ordered.task;
     if args.wait {
         output.say(&format!("task {task}: capture of host {} into image {}", host.view.name, image.view.name));
         return wait_for(&api, output, &[task], args.timeout);
     }
-    let mut table = Table::new(&["TASK", "HOST", "IMAGE"]);
-    table.row([task.to_string(), host.view.name.clone(), image.view.name.clone()]);
-    output.show(&table, &status_of(&api, &[task])?)?;
+    output.show(&table(&[ordered], &image), &status_of(&api, &[task])?)?;
     Ok(Exit::Ok)
 }

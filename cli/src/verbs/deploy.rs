@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use foghorn_rest_types::fog::{Group, Host, Image, Row};
-use foghorn_rest_types::multicast::{MulticastCreated, MulticastRequest};
+use foghorn_rest_types::tasks::{TaskKind, TaskRequest};
 use foghorn_types::{BitRate, TaskId, Timestamp};
 
-use super::order::{Kind, give_image, order};
+use super::order::{self, Ordered, by_host, order, table};
 use super::wait::{parse_duration, status_of, wait_for};
 use super::{Session, group, image};
 use crate::api::Api;
 use crate::confirm::confirm;
-use crate::exit::{Exit, Failure, of_many};
+use crate::exit::{Exit, Failure};
 use crate::find::find;
-use crate::output::{Output, Table};
 
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("target").required(true).multiple(true).args(["host", "group"])))]
@@ -54,32 +53,20 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
     let question = format!("Deploy {} to {} host(s)?", image.view.name, hosts.len());
     confirm(args.yes, &losses, &question)?;
 
-    let (ordered, failed) = if args.multicast.multicast {
-        (together(&api, output, &hosts, &image, &args.multicast)?, Vec::new())
-    } else {
-        order_all(&api, &hosts, &image)
-    };
-    for (host, failure) in &failed {
-        eprintln!("error: host {host}: {failure}");
+    let created = order(&api, &request(&image, &hosts, &args.multicast))?;
+    for session in &created.sessions {
+        output.say(&format!("multicast session {session}: follow it with `foghorn session watch {session}`"));
     }
-    if ordered.is_empty() {
-        // With a single host, its own exit code is more precise than "failed".
-        return Ok(if failed.len() == 1 { failed[0].1.exit() } else { Exit::Failed });
-    }
-    let tasks: Vec<TaskId> = ordered.iter().map(|(task, _)| *task).collect();
+    let ordered = by_host(&created, &hosts);
+    let tasks: Vec<TaskId> = ordered.iter().map(|ordered| ordered.task).collect();
     if args.wait {
-        for (task, host) in &ordered {
+        for Ordered { task, host } in &ordered {
             output.say(&format!("task {task}: deploy of image {} to host {host}", image.view.name));
         }
-        let exit = wait_for(&api, output, &tasks, args.timeout)?;
-        return Ok(if failed.is_empty() || exit == Exit::Failed { exit } else { Exit::Partly });
+        return wait_for(&api, output, &tasks, args.timeout);
     }
-    let mut table = Table::new(&["TASK", "HOST", "IMAGE"]);
-    for (task, host) in &ordered {
-        table.row([task.to_string(), host.clone(), image.view.name.clone()]);
-    }
-    output.show(&table, &status_of(&api, &tasks)?)?;
-    Ok(of_many(ordered.len(), failed.len()))
+    output.show(&table(&ordered, &image), &status_of(&api, &tasks)?)?;
+    Ok(Exit::Ok)
 }
 
 /// Options of a multicast deploy.
@@ -102,32 +89,19 @@ pub struct MulticastArgs {
     pub max_rate: Option<BitRate>,
 }
 
-/// Creates a session for all hosts: either all of them get a task or none does.
-fn together(
-    api: &Api,
-    output: Output,
-    hosts: &[Row<Host>],
-    image: &Row<Image>,
-    args: &MulticastArgs,
-) -> Result<Ordered, Failure> {
-    for host in hosts {
-        give_image(api, host, image)?;
-    }
-    let request = MulticastRequest {
-        name: Some(format!("deploy {}", image.view.name)),
+/// The hosts are named one by one also where a group was given: those are the hosts that somebody has agreed to.
+fn request(image: &Row<Image>, hosts: &[Row<Host>], args: &MulticastArgs) -> TaskRequest {
+    TaskRequest {
         hosts: Some(hosts.iter().map(|host| host.view.id).collect()),
+        multicast: args.multicast,
+        // As on a FOG server, a multicast brings the snapins along.
+        snapins: args.multicast,
         start_receivers: args.start_receivers,
         start_at: args.start_at.map(|at| at.to_string()),
         max_wait_seconds: args.max_wait.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)),
         max_rate_bytes_per_second: args.max_rate.map(BitRate::bytes_per_second),
-        ..MulticastRequest::default()
-    };
-    let made: MulticastCreated = api.native("POST", "/foghorn/v1/multicast-sessions", Some(&request))?;
-    for session in &made.sessions {
-        output.say(&format!("multicast session {session}: follow it with `foghorn session watch {session}`"));
+        ..order::request(TaskKind::Deploy, image)
     }
-    let statuses = status_of(api, &made.tasks)?;
-    Ok(statuses.into_iter().map(|status| (status.task, status.host.name)).collect())
 }
 
 /// Every host given directly or by a group, once, in the order of ids.
@@ -157,22 +131,6 @@ fn loss(host: &Host) -> String {
         None => "the disk that is given to its client (the host has no disk rule)".to_owned(),
     };
     format!("host {} ({mac}): everything on {disk} is replaced", host.name)
-}
-
-type Ordered = Vec<(TaskId, String)>;
-type NotOrdered = Vec<(String, Failure)>;
-
-/// A host for which no task can be created must not delay the others.
-fn order_all(api: &Api, hosts: &[Row<Host>], image: &Row<Image>) -> (Ordered, NotOrdered) {
-    let (mut ordered, mut failed) = (Vec::new(), Vec::new());
-    for host in hosts {
-        let name = host.view.name.clone();
-        match order(api, host, image, Kind::Deploy) {
-            Ok(task) => ordered.push((task, name)),
-            Err(failure) => failed.push((name, failure)),
-        }
-    }
-    (ordered, failed)
 }
 
 #[cfg(test)]

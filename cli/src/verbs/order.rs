@@ -1,63 +1,79 @@
-//! Creates an imaging task for one host as in FOG: the image is assigned to the host, then a task
-//! of the type is created.
+//! Ordering imaging tasks: one request for all hosts, which get a task each or none at all.
 
-use foghorn_rest_types::fog::{Host, HostBody, Image, Row, Task, TaskBody};
+use foghorn_rest_types::fog::{Host, Image, Row};
+use foghorn_rest_types::tasks::{TaskKind, TaskRequest, TasksCreated};
 use foghorn_types::TaskId;
-use serde_json::json;
 
-use crate::api::Api;
-use crate::exit::{Exit, Failure};
+use crate::api::{Api, ApiError};
+use crate::exit::Failure;
+use crate::output::Table;
 
-/// Kind of the task.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    Deploy,
-    Capture,
-}
-
-impl Kind {
-    fn number(self) -> u32 {
-        match self {
-            Self::Deploy => foghorn_rest_types::fog::DEPLOY,
-            Self::Capture => foghorn_rest_types::fog::CAPTURE,
-        }
-    }
-
-    /// Name of this kind of task.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Deploy => "deploy",
-            Self::Capture => "capture",
-        }
+/// What a task of this kind is called.
+#[must_use]
+pub fn word(kind: TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Deploy => "deploy",
+        TaskKind::Capture => "capture",
     }
 }
 
-/// Assigns the image to the host: the task uses the image of its host.
+/// A request for tasks of this kind with the image. Whom it is for is the caller's business.
+#[must_use]
+pub fn request(kind: TaskKind, image: &Row<Image>) -> TaskRequest {
+    let name = Some(format!("{} {}", word(kind), image.view.name));
+    TaskRequest { image: Some(image.view.id), name, ..TaskRequest::new(kind) }
+}
+
+/// Creates the tasks.
 ///
 /// # Errors
-/// As the server answers.
-pub(super) fn give_image(api: &Api, host: &Row<Host>, image: &Row<Image>) -> Result<(), Failure> {
-    if host.view.image != Some(image.view.id) {
-        let body = HostBody { image: Some(image.view.id), ..HostBody::default() };
-        api.edit::<Host>(host.view.id.get(), &body)?;
-    }
-    Ok(())
-}
-
-/// Creates the task and determines its id, which is not part of FOG's answer.
-///
-/// # Errors
-/// [`Exit::Conflict`] when the host already has a task; otherwise as the server answers.
-pub fn order(api: &Api, host: &Row<Host>, image: &Row<Image>, kind: Kind) -> Result<TaskId, Failure> {
-    let id = host.view.id;
-    give_image(api, host, image)?;
-    let body = TaskBody { kind: kind.number(), name: format!("{} {}", kind.as_str(), image.view.name) };
-    api.text("POST", &format!("/fog/host/{id}/task"), Some(&body))?;
-    let active = api.list_at::<Task>("/fog/task/active", Some(json!({ "hostID": id })))?;
-    let ours = active.iter().filter(|row| row.view.host == Some(id) && row.view.kind == u64::from(kind.number()));
-    ours.map(|row| row.view.id).max().ok_or_else(|| {
-        Failure::new(Exit::Failed, format!("the task for host {} ended before it could be seen", host.view.name))
-            .advise("see `foghorn task list`")
+/// As the server answers: [`crate::exit::Exit::Conflict`] when a host has a task already. Then none has been created.
+pub fn order(api: &Api, request: &TaskRequest) -> Result<TasksCreated, Failure> {
+    let created: Result<TasksCreated, ApiError> = api.native("POST", "/foghorn/v1/tasks", Some(request));
+    created.map_err(|error| match error {
+        busy @ ApiError::Conflict(_) => Failure::from(busy).advise(
+            "no task was created for any host; wait for the one there is, or end it with `foghorn task cancel`",
+        ),
+        error => error.into(),
     })
+}
+
+/// Creates the task of one host.
+///
+/// # Errors
+/// As [`order`].
+pub fn order_one(api: &Api, host: &Row<Host>, image: &Row<Image>, kind: TaskKind) -> Result<Ordered, Failure> {
+    let request = TaskRequest { host: Some(host.view.id), ..request(kind, image) };
+    let created = order(api, &request)?;
+    let [ordered] = &by_host(&created, std::slice::from_ref(host))[..] else {
+        return Err(Failure::new(crate::exit::Exit::Failed, "the server did not say which task it has created"));
+    };
+    Ok(ordered.clone())
+}
+
+/// A task that was created, with the name of its host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ordered {
+    pub task: TaskId,
+    pub host: String,
+}
+
+/// The tasks of an answer with the names of their hosts.
+#[must_use]
+pub fn by_host(created: &TasksCreated, hosts: &[Row<Host>]) -> Vec<Ordered> {
+    let name = |task: &foghorn_rest_types::tasks::TaskCreated| {
+        let host = hosts.iter().find(|host| host.view.id == task.host)?;
+        Some(Ordered { task: task.task, host: host.view.name.clone() })
+    };
+    created.tasks.iter().filter_map(name).collect()
+}
+
+/// The tasks for people.
+#[must_use]
+pub fn table(ordered: &[Ordered], image: &Row<Image>) -> Table {
+    let mut table = Table::new(&["TASK", "HOST", "IMAGE"]);
+    for ordered in ordered {
+        table.row([ordered.task.to_string(), ordered.host.clone(), image.view.name.clone()]);
+    }
+    table
 }

@@ -12,3 +12,4 @@ pub mod fog;
 pub mod multicast;
 pub mod native;
 mod schema;
+pub mod tasks;

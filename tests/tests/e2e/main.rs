@@ -22,6 +22,7 @@ mod refusals;
 mod round_trip;
 mod slow_clients;
 mod snapins;
+mod task_orders;
 
 /// Runs a scenario once per storage engine, as two tests.
 macro_rules! on_both_engines {

@@ -11,6 +11,7 @@ mod nodes;
 mod schedules;
 mod snapin_files;
 mod snapins;
+mod task_orders;
 mod tasks;
 pub mod telemetry;
 mod user_tracking;
@@ -40,6 +41,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(snapins::routes())
         .and(snapin_files::routes())
         .and(tasks::routes())
+        .and(task_orders::routes())
         .and(multicast::routes())
         .add(listen("/foghorn/v1/events", "events"))
         .add(listen("/events", "events_short").alias_of("events"))

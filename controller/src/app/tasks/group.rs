@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use foghorn_types::Timestamp;
+
 use super::{Imaging, Order, Pending, Purpose, Request, Wanted, check_type, imaging, insert, make_room, master, title};
-use crate::app::{sessions, wake};
+use crate::app::sessions::{self, Terms};
+use crate::app::wake;
 use crate::state::classes::task::state;
 use crate::state::classes::{Group, GroupAssociation, Host, Task};
 use crate::state::value::Flag;
@@ -202,17 +205,30 @@ fn create_in(
     let (name, image) = (task.name.clone(), host.image);
     let id = insert(draft, task, host, imaging, order)?;
     if Purpose::is_multicast(request.kind) {
-        let session = match brought.sessions.get(&image) {
-            Some(session) => *session,
-            None => {
-                let session = sessions::open(draft, &name, image, 0, request.terms, order.now)?;
-                brought.sessions.insert(image, session);
-                session
-            }
-        };
-        sessions::join(draft, session, id)?;
+        join_session_of_image(draft, brought.sessions, id, &name, image, request.terms, order.now)?;
     }
     Ok(Some(id))
+}
+
+/// Lets a task take part in the session of its image. The first task of an image opens it, under its own name.
+pub(super) fn join_session_of_image(
+    draft: &mut Draft<'_>,
+    sessions: &mut Sessions,
+    task: u32,
+    name: &str,
+    image: u32,
+    terms: Terms,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let session = match sessions.get(&image) {
+        Some(session) => *session,
+        None => {
+            let session = sessions::open(draft, name, image, 0, terms, now)?;
+            sessions.insert(image, session);
+            session
+        }
+    };
+    sessions::join(draft, session, task)
 }
 
 /// FOG leaves some fields of a group's tasks empty: who made them, the storage group, and switches unless they image.

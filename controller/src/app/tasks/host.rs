@@ -9,7 +9,7 @@ use crate::state::classes::task::state;
 use crate::state::classes::{Host, StorageNode, Task};
 use crate::state::scene::Glance;
 use crate::state::value::Flag;
-use crate::state::{Draft, Refusal, Row, State, TaskRefusal};
+use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
 /// Creates a task for a host, with the snapins that come along, and returns its id; none for a wake-up, which leaves no task.
 ///
@@ -70,27 +70,7 @@ pub(crate) fn create_in(
     }
     make_room(draft, host.id, pending)?;
     pending.bring(draft, host.id, snapins, order.now)?;
-    let node: Option<&Row<StorageNode>> = imaging.as_ref().and_then(|imaging| match purpose {
-        Purpose::Capture => master(tables, imaging.group),
-        _ => least_loaded(tables, glance, imaging.group),
-    });
-    let task = Task {
-        name: title(&request.name, &host.name),
-        host: host.id,
-        state: state::QUEUED,
-        created_time: order.now.into(),
-        created_by: order.by.clone(),
-        is_forced: Flag::No,
-        kind: request.kind,
-        storagegroup: imaging.as_ref().map_or(0, |imaging| imaging.group.get()),
-        storagenode: node.map_or(0, |node| node.id),
-        shutdown: request.shutdown_flag(),
-        passreset: request.passreset.clone(),
-        is_debug: request.debug.into(),
-        image: host.image,
-        wol: request.wake.into(),
-        ..Task::default()
-    };
+    let task = row(tables, host, request, order, glance, imaging.as_ref());
     if request.wake {
         wake::order(draft, vec![host.id], "for its task", order.now);
     }
@@ -104,6 +84,38 @@ pub(crate) fn create_in(
         sessions::join(draft, session, id)?;
     }
     Ok(Some(id))
+}
+
+/// The row of a host's task. The storage node is a guess for people; the dispatcher decides again.
+pub(super) fn row(
+    tables: &Tables,
+    host: &Host,
+    request: &Request,
+    order: &Order,
+    glance: &dyn Glance,
+    imaging: Option<&Imaging>,
+) -> Task {
+    let node: Option<&Row<StorageNode>> = imaging.and_then(|imaging| match Purpose::of(request.kind) {
+        Purpose::Capture => master(tables, imaging.group),
+        _ => least_loaded(tables, glance, imaging.group),
+    });
+    Task {
+        name: title(&request.name, &host.name),
+        host: host.id,
+        state: state::QUEUED,
+        created_time: order.now.into(),
+        created_by: order.by.clone(),
+        is_forced: Flag::No,
+        kind: request.kind,
+        storagegroup: imaging.map_or(0, |imaging| imaging.group.get()),
+        storagenode: node.map_or(0, |node| node.id),
+        shutdown: request.shutdown_flag(),
+        passreset: request.passreset.clone(),
+        is_debug: request.debug.into(),
+        image: host.image,
+        wol: request.wake.into(),
+        ..Task::default()
+    }
 }
 
 /// A busy host is told so even when its image has nothing to deploy.

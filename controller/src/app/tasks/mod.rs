@@ -1,6 +1,7 @@
 //! Creating and cancelling tasks. What an imaging task then does is the dispatcher's business
 //! ([`crate::state::run`]); its row here and its run are created and cancelled in one transaction.
 
+mod all_or_none;
 mod cancel;
 mod group;
 mod host;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use foghorn_types::{HostId, ImageId, ManifestId, StorageGroupId, TaskId, Timestamp};
 
+pub use all_or_none::{AllMade, Made, OrderTasksError, Whom, Wish, create_for_all};
 pub(crate) use cancel::cancel_each;
 pub use cancel::{cancel_active, cancel_group, cancel_host, cancel_task};
 pub(crate) use cancel::{cancel_snapin_job, cancel_snapin_jobs, cancel_snapin_task, cancel_snapin_tasks};
@@ -92,7 +94,7 @@ struct Imaging {
 }
 
 /// Checks that the host's image can be deployed or captured.
-fn imaging(tables: &Tables, host: &Row<Host>, purpose: Purpose) -> Result<Imaging, Refusal> {
+fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Refusal> {
     let row = tables.images().get(host.image).ok_or(TaskRefusal::NoImage)?;
     let image = row.key().ok_or(TaskRefusal::NoImage)?;
     if !row.is_enabled.is_yes() {
@@ -122,7 +124,7 @@ fn active_imaging(tables: &Tables, host: u32) -> Option<&Row<Task>> {
 fn insert(
     draft: &mut Draft<'_>,
     mut task: Task,
-    host: &Row<Host>,
+    host: &Host,
     imaging: Option<Imaging>,
     order: &Order,
 ) -> Result<u32, Refusal> {

@@ -4,11 +4,11 @@
 
 use foghorn_types::{ImageId, StorageGroupId};
 
+use crate::state::Tables;
 use crate::state::classes::{Host, StorageNode};
-use crate::state::{Row, Tables};
 
 /// The storage group at the host's place, when a node there holds the image.
-pub(super) fn of(tables: &Tables, host: &Row<Host>, image: ImageId) -> Option<StorageGroupId> {
+pub(super) fn of(tables: &Tables, host: &Host, image: ImageId) -> Option<StorageGroupId> {
     let places = tables.dynamic().table("locationassociation")?.by("hostID", &host.id.to_string());
     let place = tables.dynamic().get("location", places.first()?.reference("locationID"))?;
     let group = StorageGroupId::new(place.reference("storagegroupID"))?;

@@ -19,6 +19,7 @@ mod search_all;
 mod settings;
 mod snapins;
 mod task_edits;
+mod task_orders;
 
 use std::collections::HashSet;
 

@@ -16,5 +16,5 @@ pub use group::{Group, GroupAssociation, GroupBody};
 pub use host::{Host, HostBody};
 pub use image::{Image, ImageBody};
 pub use storage_node::{StorageNode, StorageNodeBody};
-pub use task::{CAPTURE, DEPLOY, IMAGING_TYPES, Task, TaskBody, TaskState};
+pub use task::{IMAGING_TYPES, Task, TaskState};
 pub use text::ReadFieldError;

@@ -1,15 +1,15 @@
 //! Tasks as FOG lists them. Progress and reasons of imaging tasks are richer in [`crate::native::TaskStatus`].
 
 use foghorn_types::{HostId, ImageId, TaskId};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::envelope::FogObject;
 use super::text::{self, ReadFieldError};
 
 /// Number of FOG's task type "deploy".
-pub const DEPLOY: u32 = 1;
+const DEPLOY: u32 = 1;
 /// Number of FOG's task type "capture".
-pub const CAPTURE: u32 = 2;
+const CAPTURE: u32 = 2;
 /// FOG's task types that read or write a disk: deploy, capture, multicast, and the variants of the first two.
 pub const IMAGING_TYPES: [u32; 6] = [DEPLOY, CAPTURE, 8, 15, 16, 17];
 
@@ -124,14 +124,4 @@ impl FogObject for Task {
     fn name(&self) -> &str {
         &self.name
     }
-}
-
-/// Body of `POST /fog/host/{id}/task`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct TaskBody {
-    #[serde(rename = "taskTypeID")]
-    pub kind: u32,
-    /// The stored name is this and the host's.
-    #[serde(rename = "taskName")]
-    pub name: String,
 }

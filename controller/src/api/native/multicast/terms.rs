@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use foghorn_rest_types::multicast::MulticastRequest;
+use foghorn_rest_types::tasks::TaskRequest;
 use foghorn_types::{BitRate, Timestamp};
 
 use crate::api::native::error::Refused;
@@ -35,7 +36,29 @@ impl<'r> From<&'r MulticastRequest> for Asked<'r> {
     }
 }
 
+impl<'r> From<&'r TaskRequest> for Asked<'r> {
+    fn from(request: &'r TaskRequest) -> Self {
+        Self {
+            start_receivers: request.start_receivers,
+            start_at: request.start_at.as_deref(),
+            max_wait_seconds: request.max_wait_seconds,
+            max_rate_bytes_per_second: request.max_rate_bytes_per_second,
+        }
+    }
+}
+
 impl Asked<'_> {
+    /// The first member that was sent.
+    pub(in crate::api::native) fn first(&self) -> Option<&'static str> {
+        let sent = [
+            ("start_receivers", self.start_receivers.is_some()),
+            ("start_at", self.start_at.is_some()),
+            ("max_wait_seconds", self.max_wait_seconds.is_some()),
+            ("max_rate_bytes_per_second", self.max_rate_bytes_per_second.is_some()),
+        ];
+        sent.into_iter().find(|(_, sent)| *sent).map(|(name, _)| name)
+    }
+
     /// # Errors
     /// When a member has a value that cannot be, or two of them do not go together.
     pub(in crate::api::native) fn terms(&self, now: Timestamp) -> Result<Terms, Refused> {

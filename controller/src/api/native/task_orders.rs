@@ -1,0 +1,139 @@
+//! Ordering imaging tasks in Foghorn's own words: for a host, for several or for a group, and either all of them get theirs or
+//! none does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use foghorn_rest_types::tasks::{TaskCreated, TaskKind, TaskRequest, TasksCreated};
+use foghorn_types::{HostId, ImageId, Role, TaskId, Timestamp};
+use tracing::info;
+
+use super::error::Refused;
+use super::input::{Body, MOST_HOSTS};
+use super::multicast::Asked;
+use crate::api::auth::Principal;
+use crate::api::routes::{Routes, post};
+use crate::app::sessions::Terms;
+use crate::app::tasks::{self, AllMade, Made, Order, OrderTasksError, Request, Wanted, Whom, Wish};
+use crate::ctx::Ctx;
+
+/// FOG's numbers of the task types.
+const DEPLOY: u32 = 1;
+const CAPTURE: u32 = 2;
+const MULTICAST: u32 = 8;
+
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new().add(
+        post("/foghorn/v1/tasks", create)
+            .needs(Role::Operator)
+            .named("tasks", "create_imaging_tasks", "Deploy to hosts or capture one: all of them or none")
+            .about(
+                "When one of the hosts is refused, no task is created and no host is changed; the answer names the host and \
+                 the field. An image that is given becomes the image of each host, as if the host had been edited first.",
+            )
+            .takes::<TaskRequest>()
+            .gives::<TasksCreated>(201, "The tasks, one for each host.")
+            .refuses(&[404, 409]),
+    )
+}
+
+async fn create(
+    State(ctx): State<Arc<Ctx>>,
+    Extension(caller): Extension<Principal>,
+    headers: HeaderMap,
+    Body(body): Body<TaskRequest>,
+) -> Result<(StatusCode, Json<TasksCreated>), Refused> {
+    let now = Timestamp::now();
+    let whom = whom(&body)?;
+    let request = request(&body, now)?;
+    // The time until the start does not count against the tasks.
+    let wait = request.terms.start.at.map_or(Duration::ZERO, |at| at.since(now));
+    let order = Order {
+        by: caller.name,
+        traceparent: headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
+        deadline: ctx.settings.task_deadline + wait,
+        now,
+        ticket: None,
+    };
+    let wish = Wish { image: body.image.map(ImageId::get), request: &request, order: &order, glance: &*ctx.live };
+    let made = tasks::create_for_all(&ctx.state, &whom, &wish).await.map_err(|error| refused(error, whom.field()))?;
+    info!(kind = ?body.kind, tasks = made.tasks.len(), sessions = ?made.sessions, "imaging tasks ordered");
+    Ok((StatusCode::CREATED, Json(view(made))))
+}
+
+fn bad(field: &str, why: impl Into<String>) -> Refused {
+    Refused::field(StatusCode::BAD_REQUEST, field, why)
+}
+
+fn whom(body: &TaskRequest) -> Result<Whom, Refused> {
+    let whom = match (body.host, &body.hosts, body.group) {
+        (Some(host), None, None) => Whom::Host(host.get()),
+        (None, Some(hosts), None) if hosts.is_empty() || hosts.len() > MOST_HOSTS => {
+            return Err(bad("hosts", format!("must name 1 to {MOST_HOSTS} hosts")));
+        }
+        (None, Some(hosts), None) => Whom::Hosts(hosts.iter().map(|host| host.get()).collect()),
+        (None, None, Some(group)) => Whom::Group(group.get()),
+        (None, None, None) => return Err(bad("host", "one of host, hosts and group is required")),
+        (_, Some(_), _) => return Err(bad("hosts", "only one of host, hosts and group can be given")),
+        (_, None, _) => return Err(bad("group", "only one of host, hosts and group can be given")),
+    };
+    if body.kind == TaskKind::Capture && !matches!(whom, Whom::Host(_)) {
+        return Err(bad(whom.field(), "a capture reads the disk of one host: give host"));
+    }
+    Ok(whom)
+}
+
+/// The body in the words of the use case.
+fn request(body: &TaskRequest, now: Timestamp) -> Result<Request, Refused> {
+    let asked = Asked::from(body);
+    if body.kind == TaskKind::Capture {
+        let deploys = [("multicast", body.multicast), ("snapins", body.snapins)];
+        if let Some((field, _)) = deploys.into_iter().find(|(_, set)| *set) {
+            return Err(bad(field, "belongs to a deploy, and this is a capture"));
+        }
+    }
+    if let Some(field) = asked.first().filter(|_| !body.multicast) {
+        return Err(bad(field, "belongs to a multicast: set multicast to true"));
+    }
+    let (kind, usual) = match (body.kind, body.multicast) {
+        (TaskKind::Capture, _) => (CAPTURE, "Capture"),
+        (TaskKind::Deploy, false) => (DEPLOY, "Deploy"),
+        (TaskKind::Deploy, true) => (MULTICAST, "Multicast"),
+    };
+    Ok(Request {
+        kind,
+        name: body.name.clone().unwrap_or_else(|| usual.to_owned()),
+        shutdown: body.shutdown,
+        debug: false,
+        wake: body.wake,
+        passreset: String::new(),
+        snapins: if body.snapins { Wanted::All } else { Wanted::Nothing },
+        session: String::new(),
+        terms: if body.multicast { asked.terms(now)? } else { Terms::default() },
+    })
+}
+
+fn refused(error: OrderTasksError, whom: &str) -> Refused {
+    let text = error.to_string();
+    match error {
+        OrderTasksError::NoSuchGroup(_) | OrderTasksError::NoSuchHost(_) => {
+            Refused::field(StatusCode::NOT_FOUND, whom, text)
+        }
+        OrderTasksError::NoSuchImage(_) => Refused::field(StatusCode::NOT_FOUND, "image", text),
+        OrderTasksError::Busy { .. } => Refused::field(StatusCode::CONFLICT, whom, text),
+        OrderTasksError::EmptyGroup(_) | OrderTasksError::BadHostImage { .. } => bad(whom, text),
+        OrderTasksError::BadImage { .. } => bad("image", text),
+        OrderTasksError::State(refusal) => refusal.into(),
+    }
+}
+
+fn view(made: AllMade) -> TasksCreated {
+    let created = |made: Made| {
+        let (task, host) = TaskId::new(made.task).zip(HostId::new(made.host))?;
+        Some(TaskCreated { task, host, image: ImageId::new(made.image)? })
+    };
+    TasksCreated { tasks: made.tasks.into_iter().filter_map(created).collect(), sessions: made.sessions }
+}

@@ -1,0 +1,261 @@
+//! Imaging tasks for several hosts that all get theirs, or none does.
+//!
+//! A transaction of etcd takes 128 operations, which are the tasks of [`HOSTS_AT_ONCE`] hosts. An order for more is checked as
+//! a whole, stored in several transactions, each of which checks its own hosts again, and taken back when one of them is refused.
+
+use std::collections::HashSet;
+
+use tracing::{info, warn};
+
+use super::cancel::cancel_each;
+use super::group::{Sessions, join_session_of_image};
+use super::{Order, Pending, Purpose, Request, Wanted, active_imaging, host, imaging, insert, make_room};
+use crate::app::{sessions, wake};
+use crate::state::classes::{Group, GroupAssociation, Host, Image, Task};
+use crate::state::scene::Glance;
+use crate::state::{Draft, Refusal, Row, State, Tables};
+
+/// A host needs up to ten operations: its new image, task, run, snapin job and place in a multicast session, and the end of a
+/// task that makes room with its snapin job.
+const HOSTS_AT_ONCE: usize = 10;
+
+/// Whom an order is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Whom {
+    Host(u32),
+    Hosts(Vec<u32>),
+    /// Every host that is in the group now.
+    Group(u32),
+}
+
+impl Whom {
+    /// The field of a request that names them.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Host(_) => "host",
+            Self::Hosts(_) => "hosts",
+            Self::Group(_) => "group",
+        }
+    }
+}
+
+/// Why none of the tasks was created.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderTasksError {
+    #[error("group {0} does not exist")]
+    NoSuchGroup(u32),
+    #[error("group {0} has no hosts")]
+    EmptyGroup(u32),
+    #[error("host {0} does not exist")]
+    NoSuchHost(u32),
+    #[error("image {0} does not exist")]
+    NoSuchImage(u32),
+    /// The image that was asked for cannot be used.
+    #[error("image {image}: {why}")]
+    BadImage { image: u32, why: Refusal },
+    /// The image that a host has cannot be used.
+    #[error("host {host} ({name}): {why}")]
+    BadHostImage { host: u32, name: String, why: Refusal },
+    #[error("host {host} ({name}) already has imaging task {task}, which has not ended")]
+    Busy { host: u32, name: String, task: u32 },
+    #[error(transparent)]
+    State(#[from] Refusal),
+}
+
+/// One task that was created.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Made {
+    pub task: u32,
+    pub host: u32,
+    pub image: u32,
+    /// The image that the host had before.
+    before: u32,
+}
+
+/// What was created.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AllMade {
+    /// One for each host, in the order of the hosts.
+    pub tasks: Vec<Made>,
+    /// Multicast sessions, one for each image.
+    pub sessions: Vec<u32>,
+}
+
+/// The tasks that are wanted, for all hosts alike.
+pub struct Wish<'w> {
+    /// Becomes the image of each host; `None` for the image that each host has.
+    pub image: Option<u32>,
+    pub request: &'w Request,
+    pub order: &'w Order,
+    pub glance: &'w dyn Glance,
+}
+
+/// Creates an imaging task for each of the hosts. A host that is named twice gets one task.
+///
+/// # Errors
+/// [`OrderTasksError`]; then no task is left and no host has another image, unless the store itself failed while a large order
+/// was being taken back, which the log says.
+pub async fn create_for_all(state: &State, whom: &Whom, wish: &Wish<'_>) -> Result<AllMade, OrderTasksError> {
+    let hosts = state.read(|tables| {
+        let hosts = hosts_of(tables, whom)?;
+        hosts.iter().try_for_each(|host| check(tables, *host, wish).map(drop))?;
+        Ok::<_, OrderTasksError>(hosts)
+    })?;
+    let (mut made, mut sessions) = (Vec::with_capacity(hosts.len()), Sessions::new());
+    for part in hosts.chunks(HOSTS_AT_ONCE) {
+        let stored = store(state, part, wish, &mut sessions).await;
+        made.extend(stored.made);
+        if let Some(error) = stored.error {
+            take_back(state, &made, &sessions).await;
+            return Err(error);
+        }
+    }
+    Ok(AllMade { tasks: made, sessions: sessions.into_values().collect() })
+}
+
+/// The hosts that are meant, each once.
+fn hosts_of(tables: &Tables, whom: &Whom) -> Result<Vec<u32>, OrderTasksError> {
+    match whom {
+        Whom::Host(host) => Ok(vec![*host]),
+        Whom::Hosts(hosts) => {
+            let mut seen = HashSet::new();
+            Ok(hosts.iter().copied().filter(|host| seen.insert(*host)).collect())
+        }
+        Whom::Group(group) => {
+            tables.of::<Group>().get(*group).ok_or(OrderTasksError::NoSuchGroup(*group))?;
+            let members = tables.of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, (*group).into());
+            let mut hosts: Vec<u32> = members.map(|member| member.host).collect();
+            hosts.retain(|host| tables.hosts().get(*host).is_some());
+            hosts.sort_unstable();
+            if hosts.is_empty() { Err(OrderTasksError::EmptyGroup(*group)) } else { Ok(hosts) }
+        }
+    }
+}
+
+/// A host that may have the task, as it is and as it will be.
+struct Ready<'t> {
+    row: &'t Row<Host>,
+    host: Host,
+    imaging: super::Imaging,
+}
+
+/// Everything about a host that can be refused.
+fn check<'t>(tables: &'t Tables, host: u32, wish: &Wish<'_>) -> Result<Ready<'t>, OrderTasksError> {
+    let row = tables.hosts().get(host).ok_or(OrderTasksError::NoSuchHost(host))?;
+    let mut host = Host::clone(row);
+    if let Some(image) = wish.image {
+        tables.of::<Image>().get(image).ok_or(OrderTasksError::NoSuchImage(image))?;
+        host.image = image;
+    }
+    if let Some(task) = active_imaging(tables, row.id) {
+        return Err(OrderTasksError::Busy { host: row.id, name: row.name.clone(), task: task.id });
+    }
+    let imaging = imaging(tables, &host, Purpose::of(wish.request.kind)).map_err(|why| match wish.image {
+        Some(image) => OrderTasksError::BadImage { image, why },
+        None => OrderTasksError::BadHostImage { host: row.id, name: row.name.clone(), why },
+    })?;
+    Ok(Ready { row, host, imaging })
+}
+
+/// What became of a part of the hosts. Tasks may have been stored and their snapins not.
+struct Stored {
+    made: Vec<Made>,
+    error: Option<OrderTasksError>,
+}
+
+async fn store(state: &State, hosts: &[u32], wish: &Wish<'_>, sessions: &mut Sessions) -> Stored {
+    let (mut pending, mut made, mut opened) = (Pending::default(), Vec::new(), sessions.clone());
+    let mut is_stored = false;
+    let result = state
+        .write_in_steps(|draft| {
+            is_stored = draft.continues();
+            if !is_stored {
+                (pending, opened) = (Pending::default(), sessions.clone());
+                made = create_part(draft, hosts, wish, &mut pending, &mut opened)?;
+            }
+            Ok::<_, OrderTasksError>(pending.settle(draft, wish.order.now)?)
+        })
+        .await;
+    let error = result.err();
+    // What this controller has not seen yet was stored all the same.
+    is_stored |= matches!(error, Some(OrderTasksError::State(Refusal::Lagging)));
+    if error.is_none() || is_stored {
+        *sessions = opened;
+    } else {
+        made.clear();
+    }
+    Stored { made, error }
+}
+
+fn create_part(
+    draft: &mut Draft<'_>,
+    hosts: &[u32],
+    wish: &Wish<'_>,
+    pending: &mut Pending,
+    sessions: &mut Sessions,
+) -> Result<Vec<Made>, OrderTasksError> {
+    let Wish { request, order, glance, .. } = *wish;
+    let (tables, mut made) = (draft.tables(), Vec::with_capacity(hosts.len()));
+    // Whoever creates a task for one of the hosts meanwhile is seen when this is drafted again.
+    draft.require_no_new::<Task>();
+    let snapins =
+        if request.snapins == Wanted::Nothing { &Wanted::Nothing } else { request.snapins.for_task(request.kind) };
+    for id in hosts {
+        let Ready { row, host, imaging } = check(tables, *id, wish)?;
+        if host.image != row.image {
+            draft.update(row, &host)?;
+        }
+        make_room(draft, host.id, pending)?;
+        pending.bring_for_group(draft, host.id, snapins, order.now)?;
+        let task = host::row(tables, &host, request, order, glance, Some(&imaging));
+        let name = task.name.clone();
+        let task = insert(draft, task, &host, Some(imaging), order)?;
+        if Purpose::is_multicast(request.kind) {
+            join_session_of_image(draft, sessions, task, &name, host.image, request.terms, order.now)?;
+        }
+        made.push(Made { task, host: host.id, image: host.image, before: row.image });
+    }
+    if request.wake {
+        wake::order(draft, hosts.to_vec(), "for their tasks", order.now);
+    }
+    Ok(made)
+}
+
+/// Ends the tasks that were created before another was refused, and gives the hosts the images back that they had.
+async fn take_back(state: &State, made: &[Made], opened: &Sessions) {
+    if made.is_empty() {
+        return;
+    }
+    let tasks: Vec<u32> = made.iter().map(|made| made.task).collect();
+    info!(?tasks, "an order of tasks is taken back, because one of its hosts was refused");
+    if let Err(refusal) = try_to_take_back(state, made, &tasks, opened).await {
+        warn!(?tasks, error = &refusal as &dyn std::error::Error, "could not take back an order of tasks");
+    }
+}
+
+async fn try_to_take_back(state: &State, made: &[Made], tasks: &[u32], opened: &Sessions) -> Result<(), Refusal> {
+    cancel_each(state, tasks).await?;
+    for session in opened.values() {
+        sessions::cancel(state, *session).await?;
+    }
+    give_images_back(state, made).await
+}
+
+async fn give_images_back(state: &State, made: &[Made]) -> Result<(), Refusal> {
+    for part in made.chunks(HOSTS_AT_ONCE) {
+        state
+            .write(|draft| {
+                for made in part.iter().filter(|made| made.before != made.image) {
+                    let row = draft.tables().hosts().get(made.host);
+                    // What somebody else has changed since is theirs.
+                    if let Some(row) = row.filter(|row| row.image == made.image) {
+                        draft.update(row, &Host { image: made.before, ..Host::clone(row) })?;
+                    }
+                }
+                Ok::<_, Refusal>(())
+            })
+            .await?;
+    }
+    Ok(())
+}
