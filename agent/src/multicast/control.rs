@@ -47,7 +47,7 @@ pub(super) enum Command {
     Beside {
         bytes: u64,
     },
-    /// With a reason when it goes on by unicast.
+    /// With a reason when it continues by unicast.
     Leave {
         receiver: ReceiverId,
         membership: u64,

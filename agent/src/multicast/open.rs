@@ -25,7 +25,7 @@ const COMMANDS: usize = 1024;
 /// Receivers of one session may sit behind any Ethernet, so packets are not larger than that carries everywhere.
 const LARGEST_MTU: usize = 1500;
 
-/// A session could not be opened; its clients go on by unicast.
+/// A session could not be opened; its clients continue by unicast.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenSessionError {
     #[error("could not open the multicast group")]

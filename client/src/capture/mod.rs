@@ -262,7 +262,7 @@ async fn take_turn(shared: &Shared, connection: &AgentConnection, stages: &mut S
     }
 }
 
-/// What a lost connection means: go on elsewhere, or the end.
+/// What a lost connection means: continue with another agent, or fail.
 fn lost(link: &mut TaskLink, error: StreamError) -> Result<(), CaptureError> {
     match error {
         StreamError::Ended(EndReason::Cancelled { reason }) => Err(CaptureError::Cancelled { reason }),

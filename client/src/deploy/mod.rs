@@ -320,7 +320,7 @@ fn stopped() -> DeployError {
     DeployError::Cancelled { reason: "stopped".to_owned() }
 }
 
-/// What a lost connection means: go on elsewhere, or the end.
+/// What a lost connection means: continue with another agent, or fail.
 fn lost(link: &mut TaskLink, error: StreamError) -> Result<(), DeployError> {
     match error {
         StreamError::Ended(EndReason::Cancelled { reason }) => Err(DeployError::Cancelled { reason }),

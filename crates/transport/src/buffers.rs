@@ -1,4 +1,4 @@
-//! How much the kernel keeps for a UDP socket, and what to tell an operator when it is less than it should be.
+//! Buffers of UDP sockets in the kernel, and the warning when they are smaller than they should be.
 
 use std::io;
 use std::os::fd::AsFd;

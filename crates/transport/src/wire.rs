@@ -68,7 +68,7 @@ pub enum ClientMessage {
     MulticastHave { chunks: Vec<u8> },
     /// On a control stream: I want these, too.
     MulticastWant { chunks: Vec<u8> },
-    /// On a control stream: I go on by unicast.
+    /// On a control stream: I continue by unicast.
     MulticastLeave { reason: String },
 }
 

@@ -1,4 +1,4 @@
-//! What a receiver is told about its session.
+//! The settings of a receiver.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Groups on their way in.
+//! Groups that are being received.
 
 use std::collections::VecDeque;
 

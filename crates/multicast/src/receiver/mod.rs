@@ -34,7 +34,7 @@ pub enum ReceiverAction {
     Report(Report),
     /// Tell the sender that these chunks are right. Must arrive, in order.
     Have(ChunkSet),
-    /// No packet that carries chunks can reach this machine, it seems: go on by unicast. Said once.
+    /// No packet that carries chunks can reach this machine, it seems: continue by unicast. Said once.
     NotHeard(Unheard),
     /// Nothing to do before this, unless a packet comes or a chunk is judged.
     Wait(Time),

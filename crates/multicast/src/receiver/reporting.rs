@@ -1,4 +1,4 @@
-//! When a receiver speaks, and what it says.
+//! When a receiver reports, and what.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the driver of a sender is to do.
+//! What the driver of a sender has to do.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub enum SenderAction<'a> {
     Send(Packet<'a>),
     /// Read this chunk from the store and answer with [`chunk`](crate::Sender::chunk).
     Load(SessionChunk),
-    /// Tell the receiver to go on by unicast. It is out of the session; it may join again after a rest.
+    /// Tell the receiver to continue by unicast. It is out of the session; it may join again after a rest.
     Demote { receiver: ReceiverId, reason: DemoteReason },
     /// The receiver has been silent: it is out of the session. It may join again.
     Drop { receiver: ReceiverId },
@@ -35,7 +35,7 @@ pub enum SenderAction<'a> {
     Over,
 }
 
-/// Why a receiver goes on by unicast.
+/// Why a receiver continues by unicast.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum DemoteReason {

@@ -41,7 +41,7 @@ pub fn symbol_size_for(mtu: usize, ip: IpVersion) -> Option<usize> {
     check_session(0, size).is_ok().then_some(size)
 }
 
-/// How slow a receiver may be before it goes on by unicast.
+/// How slow a receiver may be before it continues by unicast.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Floor {
     /// It must take so many bytes per second on the wire (or all, when less is sent).

@@ -149,7 +149,7 @@ impl Sender {
     /// A receiver wants `wants`. Who is a member already begins anew.
     ///
     /// # Errors
-    /// Why not; it goes on by unicast.
+    /// Why not; it continues by unicast.
     pub fn join(&mut self, receiver: ReceiverId, wants: ChunkSet, now: Time) -> Result<(), JoinError> {
         let credit = repair::first_credit(self.config.data_symbols, self.members.len());
         self.members.join(receiver, wants, (credit, self.fresh), now)?;

@@ -1,4 +1,4 @@
-//! Who may stay: the silent are dropped, the slow and the greedy go on by unicast.
+//! Which receivers may stay: silent ones are dropped; slow receivers, and those that need too many repairs, continue by unicast.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ pub(super) fn silent(members: &Members, silence: Duration, now: Time) -> Vec<Rec
     members.iter().filter(|(_, member)| now.since(member.heard_at) > silence).map(|(id, _)| id).collect()
 }
 
-/// Receivers that are to go on by unicast. `rate`: what the session goes at.
+/// Receivers that are to continue by unicast. `rate`: what the session goes at.
 pub(super) fn to_demote(
     members: &mut Members,
     config: &SenderConfig,

@@ -1,8 +1,8 @@
 //! From what receivers lack to what is sent again.
 //!
 //! Repairs of a group serve all who lack something of it, so the most that any receiver lacks is sent, not the sum. What is
-//! on its way already counts: a report says up to which packet it counted. Who makes the need greater than it is for
-//! the others pays for the difference from a credit that grows with the stream.
+//! on its way already counts: a report says up to which packet it counted. A receiver that needs more
+//! than the others pays for the difference from a credit that grows with the stream.
 
 use std::time::Duration;
 

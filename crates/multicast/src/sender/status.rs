@@ -1,4 +1,4 @@
-//! What people see of a session.
+//! The status of a session, for people.
 
 use super::action::ReceiverId;
 use crate::packet::Phase;

@@ -1,4 +1,4 @@
-//! What is done every now and then: who may stay, how fast to go, what comes after a pass.
+//! What is done periodically: which receivers may stay, how fast to send, what comes after a pass.
 
 use std::time::Duration;
 

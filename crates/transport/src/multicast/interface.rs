@@ -1,4 +1,4 @@
-//! Which network interface a group is sent to or heard on: by name, by subnet, or by an address of its own.
+//! Which network interface a group is sent to or received on: by name, by subnet, or by an address of its own.
 //!
 //! The kernel's tables are read from `/proc`: the routes of IPv4, the addresses of IPv6.
 

@@ -1,4 +1,4 @@
-//! One UDP socket, handshakes in the background, and clients that have said who they are and what they came for.
+//! One UDP socket, handshakes in the background, and clients that have sent their hello.
 
 use std::io;
 use std::net::SocketAddr;

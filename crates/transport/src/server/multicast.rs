@@ -29,7 +29,7 @@ pub enum MemberRequest {
     Have(ChunkSet),
     /// These are wanted, too.
     Want(ChunkSet),
-    /// It goes on by unicast, for this reason.
+    /// It continues by unicast, for this reason.
     Leave { reason: String },
 }
 

@@ -1,4 +1,4 @@
-//! What a client can want, each with the only answers that fit. A reply that is dropped unanswered resets its stream: the
+//! The requests of a client, each with the only answers that fit. A reply that is dropped unanswered resets its stream: the
 //! client sees a fault that a new connection may cure.
 
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! What the two ends say about a multicast session, on its control stream and in datagrams.
+//! The messages about a multicast session, on its control stream and in datagrams.
 
 use std::net::{IpAddr, SocketAddr};
 
