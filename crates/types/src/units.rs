@@ -160,8 +160,8 @@ impl BitRate {
 
     /// An equal part for each of `parts`; the whole when nobody shares.
     #[must_use]
-    pub const fn shared_by(self, parts: u64) -> Self {
-        Self(if parts == 0 { self.0 } else { self.0 / parts })
+    pub fn shared_by(self, parts: u64) -> Self {
+        Self(self.0.checked_div(parts).unwrap_or(self.0))
     }
 }
 
