@@ -152,6 +152,8 @@ mod tests {
         });
         let [first, second] = [0, 1].map(ChunkNumber::new);
         assert_eq!((plan.count(), plan.id(first), plan.id(second)), (2, b, a));
+        let as_agents_number = plan.manifest().distinct_chunks();
+        assert!(plan.numbers().all(|number| as_agents_number.id(number) == Some(plan.id(number))));
         assert_eq!(plan.places(first).map(|e| e.index.get()).collect::<Vec<_>>(), [0, 3]);
         assert_eq!(plan.used(first), (1 << 20) + 1016 * 512);
         assert_eq!(plan.used_total().bytes(), 1016 * 512 + (3 << 20) + 4096);
