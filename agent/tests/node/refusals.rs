@@ -36,9 +36,9 @@ async fn who_was_not_ordered_is_refused_and_told_why() {
     drop(connect_as(&node, &good, 1).await.expect("the one that was ordered is served"));
 
     let cases = [
-        (authority.node(&node_name()), 1, RefusalCode::NotOrdered, "is no client"),
+        (authority.node(&node_name()), 1, RefusalCode::NotOrdered, "is not a client"),
         (authority.client(11, 1), 1, RefusalCode::NotOrdered, "replaced"),
-        (authority.client(12, 1), 1, RefusalCode::NotOrdered, "another host"),
+        (authority.client(12, 1), 1, RefusalCode::NotOrdered, "a different host"),
         (authority.client(11, 9), 1, RefusalCode::NotOrdered, "the certificate is for task 9"),
         (authority.client(11, 9), 9, RefusalCode::NotReady, "nothing is ordered"),
         (authority.client(12, 2), 2, RefusalCode::NotReady, "no client has been admitted"),

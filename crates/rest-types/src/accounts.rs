@@ -66,6 +66,7 @@ pub struct NewUser {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UserCreated {
     #[serde(flatten)]
+    #[allow(missing_docs, reason = "its members appear in its place")]
     pub user: UserView,
     /// The user's token. Shown once, only its hash is stored.
     pub token: String,

@@ -6,6 +6,8 @@
 //! whoever calls the API. Nothing here knows the domain: the public JSON must
 //! not move when the domain does.
 
+#![warn(missing_docs)]
+
 pub mod accounts;
 pub mod audit;
 pub mod fog;

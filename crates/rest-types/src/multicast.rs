@@ -90,6 +90,7 @@ pub enum MulticastPhase {
 }
 
 impl MulticastPhase {
+    /// Whether the session has ended, in whatever way.
     #[must_use]
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Complete | Self::Cancelled)

@@ -131,6 +131,7 @@ pub enum TaskPhase {
 }
 
 impl TaskPhase {
+    /// Whether the task has ended, in whatever way.
     #[must_use]
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Complete | Self::Failed | Self::Cancelled)

@@ -95,16 +95,25 @@ integer_id!(
 );
 
 impl TaskTypeId {
+    /// A deploy.
     pub const DEPLOY: Self = Self::known(1);
+    /// A capture.
     pub const CAPTURE: Self = Self::known(2);
     /// A deploy to several hosts that receive one stream.
     pub const MULTICAST: Self = Self::known(8);
+    /// The host reports its hardware.
     pub const INVENTORY: Self = Self::known(10);
+    /// Every snapin of the host runs.
     pub const ALL_SNAPINS: Self = Self::known(12);
+    /// One snapin runs.
     pub const SINGLE_SNAPIN: Self = Self::known(13);
+    /// The host is woken over the network.
     pub const WAKE_UP: Self = Self::known(14);
+    /// A deploy that somebody starts by hand in a shell on the host.
     pub const DEPLOY_DEBUG: Self = Self::known(15);
+    /// A capture that somebody starts by hand in a shell on the host.
     pub const CAPTURE_DEBUG: Self = Self::known(16);
+    /// A deploy after which no snapins run.
     pub const DEPLOY_WITHOUT_SNAPINS: Self = Self::known(17);
 
     const fn known(number: u32) -> Self {

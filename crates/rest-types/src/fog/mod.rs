@@ -3,6 +3,8 @@
 //! A view has the fields that a program acts on and ignores the rest; whoever wants the whole object keeps the
 //! [`serde_json::Value`] beside it, as [`Row`] does.
 
+#![allow(missing_docs, reason = "fields and states are those of FOG's documents, under their names there")]
+
 mod envelope;
 mod group;
 mod host;
