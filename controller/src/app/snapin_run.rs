@@ -126,7 +126,7 @@ const SNAPIN_TASK: &str = "snapintask";
 
 /// Whether snapins must wait for an imaging task.
 fn is_imaging(tables: &Tables, host: u32) -> bool {
-    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).any(|task| Purpose::of(task.kind).is_imaging())
+    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).any(|task| Purpose::of_task(task).is_imaging())
 }
 
 fn active_jobs(tables: &Tables, host: u32) -> impl Iterator<Item = &Row<SnapinJob>> {
@@ -136,7 +136,7 @@ fn active_jobs(tables: &Tables, host: u32) -> impl Iterator<Item = &Row<SnapinJo
 /// Active tasks of a host that are for snapins alone.
 fn snapin_tasks_of(tables: &Tables, host: u32) -> impl Iterator<Item = &Row<Task>> {
     let active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.into());
-    active.filter(|task| Purpose::of(task.kind).is_snapin()).map(AsRef::as_ref)
+    active.filter(|task| Purpose::of_task(task).is_snapin()).map(AsRef::as_ref)
 }
 
 /// What a host has not run yet, with the job: jobs and tasks in the order in which they were made.

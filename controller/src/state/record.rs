@@ -16,7 +16,7 @@ use super::class::Class;
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct ObjectRecord<'a> {
     v: u32,
     f: BTreeMap<&'a str, Cow<'a, str>>,
 }
@@ -90,7 +90,7 @@ pub(crate) fn encode<C: Class>(object: &C) -> Bytes {
         .map(|field| (field.name, field.show(object)))
         .filter(|(_, value)| !value.is_empty())
         .collect();
-    let text = serde_json::to_vec(&Record { v: VERSION, f }).expect("a map of texts can be written as JSON");
+    let text = serde_json::to_vec(&ObjectRecord { v: VERSION, f }).expect("a map of texts can be written as JSON");
     Bytes::from(text)
 }
 

@@ -1,6 +1,6 @@
 //! Files of snapins: one record per snapin whose file has been uploaded, and which nodes hold it.
 
-use foghorn_types::{ByteCount, FileId, StorageNodeId, Timestamp};
+use foghorn_types::{ByteCount, FileId, SnapinId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::shelf::{Record, number_in, numbered};
@@ -11,7 +11,7 @@ const PREFIX: &str = "/foghorn/v1/snapinfile/";
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SnapinFile {
-    pub snapin: u32,
+    pub snapin: SnapinId,
     /// BLAKE3 of the content: its name on the nodes.
     pub file: FileId,
     /// SHA-512 of the content in hexadecimal, for hosts.
@@ -27,20 +27,20 @@ pub struct SnapinFile {
 
 impl Record for SnapinFile {
     const WHAT: &'static str = "file of a snapin";
-    type Id = u32;
+    type Id = SnapinId;
     type Body = Self;
     type Index = ();
 
-    fn id(&self) -> u32 {
+    fn id(&self) -> SnapinId {
         self.snapin
     }
 
-    fn key_of(snapin: &u32) -> String {
-        numbered(PREFIX, *snapin)
+    fn key_of(snapin: &SnapinId) -> String {
+        numbered(PREFIX, snapin.get())
     }
 
-    fn id_in(key: &str) -> Option<u32> {
-        number_in(PREFIX, key)
+    fn id_in(key: &str) -> Option<SnapinId> {
+        number_in(PREFIX, key).and_then(SnapinId::new)
     }
 
     fn modified(&self) -> Revision {
@@ -51,7 +51,7 @@ impl Record for SnapinFile {
         self.clone()
     }
 
-    fn from_body(_snapin: u32, body: Self, modified: Revision) -> Self {
+    fn from_body(_snapin: SnapinId, body: Self, modified: Revision) -> Self {
         Self { modified, ..body }
     }
 }

@@ -2,19 +2,16 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
-
-use foghorn_types::MacAddress;
+use std::sync::LazyLock;
 
 use super::class::Class;
-use super::classes::{CLASSES, Host, Image, MacAddressAssociation, Service, StorageNode, Task, mac_key};
+use super::classes::{CLASSES, Host, Image, Service, StorageNode, Task};
 use super::content::ImageContent;
 use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNode, OneTimeToken};
 use super::key::{self, Place};
 use super::keyed::Keyed;
 use super::multicast::{SessionPlan, Turn};
-use super::row::Row;
 use super::run::Run;
 use super::schedule::Mark;
 use super::settings::ApiSettings;
@@ -113,13 +110,6 @@ impl Tables {
     #[must_use]
     pub fn storage_nodes(&self) -> &Table<StorageNode> {
         self.of()
-    }
-
-    /// The host that has this address.
-    #[must_use]
-    pub fn host_by_mac(&self, mac: MacAddress) -> Option<&Arc<Row<Host>>> {
-        let association = self.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_MAC, mac_key(mac)).next()?;
-        self.hosts().get(association.host)
     }
 
     /// Rows of plugins' classes.

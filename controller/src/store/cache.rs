@@ -156,7 +156,7 @@ impl<V: View> Shown<V> {
         for change in changes {
             if let Err(why) = self.view.apply(change) {
                 metrics::counter!("foghorn_cache_skipped_records_total").increment(1);
-                error!(key = change.key(), %why, "record skipped: it cannot be read");
+                error!(key = change.key(), %why, "skipped a record that cannot be read");
             }
         }
     }
@@ -175,16 +175,16 @@ impl<V: View> Follower<V> {
         loop {
             match self.follow().await {
                 Some(WatchError::Compacted { compacted }) => {
-                    info!(compacted, at = self.cache.revision(), "history is compacted away, loading afresh");
+                    info!(compacted, at = self.cache.revision(), "the history was compacted; reloading");
                 }
                 Some(WatchError::Store(error)) => {
                     self.cache.following.store(false, Ordering::Release);
-                    warn!(error = &error as &dyn std::error::Error, "the watch broke off, loading afresh");
+                    warn!(error = &error as &dyn std::error::Error, "the watch failed; reloading");
                     tokio::time::sleep(self.backoff.pause()).await;
                 }
                 None => {
                     self.cache.following.store(false, Ordering::Release);
-                    warn!("the watch ended, loading afresh");
+                    warn!("the watch ended; reloading");
                     tokio::time::sleep(self.backoff.pause()).await;
                 }
             }
@@ -205,7 +205,7 @@ impl<V: View> Follower<V> {
                 }
                 Ok(batch) => {
                     // Both engines promise order. If one ever breaks it, a snapshot is right where replay would not be.
-                    error!(at, got = batch.revision, "a watch went backwards");
+                    error!(at, got = batch.revision, "a watch returned an older revision; reloading");
                     return None;
                 }
                 Err(error) => return Some(error),
@@ -222,7 +222,7 @@ impl<V: View> Follower<V> {
         loop {
             match Shown::load(&*self.store, &self.prefix).await {
                 Ok(fresh) => {
-                    debug!(revision = fresh.revision, "loaded afresh");
+                    debug!(revision = fresh.revision, "reloaded");
                     self.cache.swap(fresh);
                     self.cache.following.store(true, Ordering::Release);
                     return;

@@ -17,9 +17,6 @@ use crate::state::class::Class;
 use crate::state::classes::scheduled_task::Target;
 use crate::state::classes::{Group, Host, MulticastSession, ScheduledTask, Task};
 
-/// Task types for which a host's task is answered with `""`; the others give `null`.
-const ANSWERED_WITH_TEXT: [u32; 6] = [1, 2, 8, 15, 16, 17];
-
 /// Classes for whose objects tasks are created.
 pub(in crate::api) const TASKED: &[&str] = &["host", "group"];
 /// Classes whose objects have something to cancel.
@@ -59,7 +56,8 @@ pub(super) async fn create(
 }
 
 fn for_host(request: &Request) -> Response {
-    answer::ok(if ANSWERED_WITH_TEXT.contains(&request.kind) { "\"\"" } else { "null" })
+    // As on a FOG server: a text for types that read or write an image, nothing for the others.
+    answer::ok(if request.kind.is_imaging() { "\"\"" } else { "null" })
 }
 
 /// What a request for a host's task was answered with, when it was carried out.

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::{BASE64, HEXLOWER};
 use foghorn_rest_types::native::SnapinFileStatus;
-use foghorn_types::{Role, StorageNodeId};
+use foghorn_types::{Role, SnapinId, StorageNodeId};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -56,9 +56,10 @@ struct Name {
     name: String,
 }
 
-fn snapin(text: &str) -> Result<u32, Refused> {
+fn snapin(text: &str) -> Result<SnapinId, Refused> {
     let bad = || Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is not an id"));
-    text.parse().map_err(|_| bad())
+    let number = text.parse().map_err(|_| bad())?;
+    SnapinId::new(number).ok_or_else(|| Refused::not_found("snapin", number))
 }
 
 /// Takes the body as the file of a snapin. Its time is bounded by what comes, not by the clock.
@@ -75,7 +76,7 @@ async fn upload(
 fn view(ctx: &Ctx, file: &SnapinFile, name: String) -> SnapinFileStatus {
     let node = |tables: &crate::state::Tables, node: StorageNodeId| node_view(tables, node);
     SnapinFileStatus {
-        snapin: file.snapin,
+        snapin: file.snapin.get(),
         file: name,
         sha512: file.sha512.clone(),
         size_bytes: file.size.bytes(),
@@ -105,7 +106,7 @@ impl From<UploadError> for Refused {
     fn from(error: UploadError) -> Self {
         let text = super::error::chain(&error);
         match error {
-            UploadError::NoSuchSnapin(id) => Self::not_found("snapin", id),
+            UploadError::NoSuchSnapin(id) => Self::not_found("snapin", id.get()),
             UploadError::BadName(_) => Self::field(StatusCode::BAD_REQUEST, "name", text),
             UploadError::Spool(SpoolError::TooLarge { .. }) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, text),
             UploadError::Spool(SpoolError::BrokenBody) => Self::new(StatusCode::BAD_REQUEST, text),
@@ -123,7 +124,7 @@ impl From<DownloadError> for Refused {
     fn from(error: DownloadError) -> Self {
         let text = super::error::chain(&error);
         match error {
-            DownloadError::NoSuchSnapin(id) => Self::not_found("snapin", id),
+            DownloadError::NoSuchSnapin(id) => Self::not_found("snapin", id.get()),
             DownloadError::NoFile(_) => Self::new(StatusCode::NOT_FOUND, text),
             DownloadError::NoNode | DownloadError::NotGiven(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text),
         }

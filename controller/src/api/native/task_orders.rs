@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use foghorn_rest_types::tasks::{TaskCreated, TaskKind, TaskRequest, TasksCreated};
-use foghorn_types::{HostId, ImageId, Role, TaskId, Timestamp};
+use foghorn_types::{HostId, ImageId, Role, TaskId, TaskTypeId, Timestamp};
 use tracing::info;
 
 use super::error::Refused;
@@ -20,10 +20,6 @@ use crate::app::sessions::Terms;
 use crate::app::tasks::{self, AllMade, Made, Order, OrderTasksError, Request, Wanted, Whom, Wish};
 use crate::ctx::Ctx;
 
-/// FOG's numbers of the task types.
-const DEPLOY: u32 = 1;
-const CAPTURE: u32 = 2;
-const MULTICAST: u32 = 8;
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new().add(
@@ -99,9 +95,9 @@ fn request(body: &TaskRequest, now: Timestamp) -> Result<Request, Refused> {
         return Err(bad(field, "belongs to a multicast: set multicast to true"));
     }
     let (kind, usual) = match (body.kind, body.multicast) {
-        (TaskKind::Capture, _) => (CAPTURE, "Capture"),
-        (TaskKind::Deploy, false) => (DEPLOY, "Deploy"),
-        (TaskKind::Deploy, true) => (MULTICAST, "Multicast"),
+        (TaskKind::Capture, _) => (TaskTypeId::CAPTURE, "Capture"),
+        (TaskKind::Deploy, false) => (TaskTypeId::DEPLOY, "Deploy"),
+        (TaskKind::Deploy, true) => (TaskTypeId::MULTICAST, "Multicast"),
     };
     Ok(Request {
         kind,

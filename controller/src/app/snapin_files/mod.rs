@@ -8,7 +8,7 @@ mod replicate;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foghorn_types::{StorageNodeId, Timestamp};
+use foghorn_types::{SnapinId, StorageNodeId, Timestamp};
 use futures_util::{Stream, StreamExt};
 use tracing::{info, warn};
 
@@ -26,7 +26,7 @@ use crate::uploads::{SpoolError, Spooled};
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     #[error("snapin {0} does not exist")]
-    NoSuchSnapin(u32),
+    NoSuchSnapin(SnapinId),
     #[error("name: {0}")]
     BadName(&'static str),
     #[error("no storage node of the snapin's storage groups is connected")]
@@ -43,9 +43,9 @@ pub enum UploadError {
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     #[error("snapin {0} does not exist")]
-    NoSuchSnapin(u32),
+    NoSuchSnapin(SnapinId),
     #[error("no file was uploaded for snapin {0}")]
-    NoFile(u32),
+    NoFile(SnapinId),
     #[error("no storage node that holds the file is connected")]
     NoNode,
     #[error("no storage node could give the file")]
@@ -66,9 +66,9 @@ fn check_name(name: &str) -> Result<(), UploadError> {
 }
 
 /// Nodes that are to hold the file of a snapin: those of its storage groups, of each group the master first.
-fn nodes_of(tables: &Tables, snapin: u32) -> Vec<StorageNodeId> {
+fn nodes_of(tables: &Tables, snapin: SnapinId) -> Vec<StorageNodeId> {
     let mut found = Vec::new();
-    for group in snapin::storage_groups(tables, snapin) {
+    for group in snapin::storage_groups(tables, snapin.get()) {
         let nodes = tables.storage_nodes().by(StorageNode::BY_GROUP, group.into());
         let mut nodes: Vec<_> = nodes.filter(|node| node.is_enabled.is_yes()).collect();
         nodes.sort_by_key(|node| !node.is_master.is_yes());
@@ -82,13 +82,13 @@ fn nodes_of(tables: &Tables, snapin: u32) -> Vec<StorageNodeId> {
 ///
 /// # Errors
 /// See [`UploadError`].
-pub async fn upload<S, E>(ctx: &Ctx, id: u32, name: &str, body: S) -> Result<Arc<SnapinFile>, UploadError>
+pub async fn upload<S, E>(ctx: &Ctx, id: SnapinId, name: &str, body: S) -> Result<Arc<SnapinFile>, UploadError>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
     check_name(name)?;
     let candidates = ctx.state.read(|tables| {
-        tables.of::<Snapin>().get(id).ok_or(UploadError::NoSuchSnapin(id))?;
+        tables.of::<Snapin>().get(id.get()).ok_or(UploadError::NoSuchSnapin(id))?;
         Ok::<_, UploadError>(nodes_of(tables, id))
     })?;
     let online = ctx.links.online();
@@ -103,7 +103,7 @@ where
         match stored {
             Ok(()) => return record(ctx, id, name, &spooled, node).await,
             Err(error) => {
-                warn!(snapin = id, %node, error = &error as &dyn std::error::Error, "a node did not take a file");
+                warn!(snapin = %id, %node, error = &error as &dyn std::error::Error, "a node did not take a file");
                 failed = Some(error);
             }
         }
@@ -113,7 +113,7 @@ where
 
 async fn record(
     ctx: &Ctx,
-    id: u32,
+    id: SnapinId,
     name: &str,
     spooled: &Spooled<'_>,
     node: StorageNodeId,
@@ -130,12 +130,13 @@ async fn record(
     let size = i64::try_from(file.size.bytes()).unwrap_or(i64::MAX);
     ctx.state
         .write(|draft| {
+            let id = id.get();
             let row = draft.tables().of::<Snapin>().get(id).ok_or(Refusal::NotFound { class: "snapin", id })?;
             draft.store(&file);
             draft.update(row, &Snapin { file: name.to_owned(), hash: file.sha512.clone(), size, ..Snapin::clone(row) })
         })
         .await?;
-    info!(snapin = id, name, size = %file.size, %node, "file of a snapin uploaded");
+    info!(snapin = %id, name, size = %file.size, %node, "file of a snapin uploaded");
     Ok(Arc::new(file))
 }
 
@@ -144,9 +145,9 @@ async fn record(
 ///
 /// # Errors
 /// See [`DownloadError`].
-pub async fn download(ctx: &Ctx, id: u32) -> Result<(Arc<SnapinFile>, String, Parts), DownloadError> {
+pub async fn download(ctx: &Ctx, id: SnapinId) -> Result<(Arc<SnapinFile>, String, Parts), DownloadError> {
     let (record, name) = ctx.state.read(|tables| {
-        let row = tables.of::<Snapin>().get(id).ok_or(DownloadError::NoSuchSnapin(id))?;
+        let row = tables.of::<Snapin>().get(id.get()).ok_or(DownloadError::NoSuchSnapin(id))?;
         let record = tables.snapin_files().get(&id).cloned().ok_or(DownloadError::NoFile(id))?;
         Ok::<_, DownloadError>((record, row.file.clone()))
     })?;
@@ -162,7 +163,7 @@ async fn open(ctx: &Ctx, record: &SnapinFile) -> Result<Parts, DownloadError> {
         match ctx.files.fetch(&ctx.links, *node, record.file).await {
             Ok(parts) => return Ok(checked(parts, record)),
             Err(error) => {
-                warn!(snapin = record.snapin, %node, error = &error as &dyn std::error::Error, "a node did not give a file");
+                warn!(snapin = %record.snapin, %node, error = &error as &dyn std::error::Error, "a node did not give a file");
                 failed = Some(error);
             }
         }

@@ -88,17 +88,17 @@ impl Replication {
         let parts = match open(&self.ctx, record).await {
             Ok(parts) => parts,
             Err(error) => {
-                warn!(snapin = record.snapin, %node, error = &error as &dyn std::error::Error, "no source for a copy");
+                warn!(snapin = %record.snapin, %node, error = &error as &dyn std::error::Error, "no source for a copy");
                 return false;
             }
         };
         let files = &self.ctx.files;
         if let Err(error) = files.store(&self.ctx.links, node, record.file, record.size, parts).await {
-            warn!(snapin = record.snapin, %node, error = &error as &dyn std::error::Error, "a copy failed");
+            warn!(snapin = %record.snapin, %node, error = &error as &dyn std::error::Error, "a copy failed");
             return false;
         }
         self.change_nodes(record, |nodes| nodes.push(node)).await;
-        info!(snapin = record.snapin, %node, size = %record.size, "file of a snapin copied");
+        info!(snapin = %record.snapin, %node, size = %record.size, "file of a snapin copied");
         true
     }
 
@@ -120,7 +120,7 @@ impl Replication {
         });
         if let Err(error) = written.await {
             // The next round finds the same difference.
-            warn!(snapin = record.snapin, error = &error as &dyn std::error::Error, "holders could not be recorded");
+            warn!(snapin = %record.snapin, error = &error as &dyn std::error::Error, "holders could not be recorded");
         }
     }
 
@@ -140,7 +140,7 @@ impl Replication {
                     still.insert(place, since);
                     continue;
                 }
-                warn!(snapin = record.snapin, %node, "a storage node has lost the file of a snapin");
+                warn!(snapin = %record.snapin, %node, "a storage node has lost the file of a snapin");
                 self.change_nodes(&record, |nodes| nodes.retain(|holder| holder != node)).await;
             }
         }
@@ -175,7 +175,7 @@ impl Replication {
 fn plan(tables: &Tables, online: &HashSet<StorageNodeId>) -> Vec<Copy> {
     let mut copies = Vec::new();
     for record in tables.snapin_files().iter() {
-        let stays = tables.of::<Snapin>().get(record.snapin).is_none_or(|row| row.to_replicate == Flag::No);
+        let stays = tables.of::<Snapin>().get(record.snapin.get()).is_none_or(|row| row.to_replicate == Flag::No);
         if stays || !record.nodes.iter().any(|node| online.contains(node)) {
             continue;
         }

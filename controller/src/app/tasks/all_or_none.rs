@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use foghorn_types::TaskTypeId;
 use tracing::{info, warn};
 
 use super::cancel::cancel_each;
@@ -211,7 +212,7 @@ fn create_part(
         let task = host::row(tables, &host, request, order, glance, Some(&imaging));
         let name = task.name.clone();
         let task = insert(draft, task, &host, Some(imaging), order)?;
-        if Purpose::is_multicast(request.kind) {
+        if request.kind == TaskTypeId::MULTICAST {
             join_session_of_image(draft, sessions, task, &name, host.image, request.terms, order.now)?;
         }
         made.push(Made { task, host: host.id, image: host.image, before: row.image });

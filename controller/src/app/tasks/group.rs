@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foghorn_types::Timestamp;
+use foghorn_types::{TaskTypeId, Timestamp};
 
 use super::{Imaging, Order, Pending, Purpose, Request, Wanted, check_type, imaging, insert, make_room, master, title};
 use crate::app::sessions::{self, Terms};
@@ -143,7 +143,7 @@ pub(crate) fn wake_group(draft: &mut Draft<'_>, group: u32, request: &Request, o
 }
 
 fn is_busy(tables: &Tables, host: u32) -> bool {
-    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).any(|task| !Purpose::of(task.kind).is_snapin())
+    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).any(|task| !Purpose::of_task(task).is_snapin())
 }
 
 /// The hosts that get a task. Everything that can be refused is refused here, before the first is stored.
@@ -199,12 +199,13 @@ fn create_in(
     let imaging = if purpose.is_imaging() { Some(imaging(tables, host, purpose)?) } else { None };
     make_room(draft, host.id, brought.pending)?;
     // As on a FOG server, a multicast brings all snapins whatever was asked for.
-    let snapins = if request.kind == 8 { &Wanted::All } else { request.snapins.for_task(request.kind) };
+    let snapins =
+        if request.kind == TaskTypeId::MULTICAST { &Wanted::All } else { request.snapins.for_task(request.kind) };
     brought.pending.bring_for_group(draft, host.id, snapins, order.now)?;
     let task = row(tables, target, host, request, order, imaging.as_ref());
     let (name, image) = (task.name.clone(), host.image);
     let id = insert(draft, task, host, imaging, order)?;
-    if Purpose::is_multicast(request.kind) {
+    if request.kind == TaskTypeId::MULTICAST {
         join_session_of_image(draft, brought.sessions, id, &name, image, request.terms, order.now)?;
     }
     Ok(Some(id))
@@ -246,7 +247,7 @@ fn row(
         state: state::QUEUED,
         created_time: order.now.into(),
         is_forced: if imaging.is_some() { Flag::No } else { Flag::Unset },
-        kind: request.kind,
+        kind: Some(request.kind),
         storagenode: imaging.and_then(|imaging| master(tables, imaging.group)).map_or(0, |node| node.id),
         shutdown: request.shutdown_flag(),
         passreset: request.passreset.clone(),

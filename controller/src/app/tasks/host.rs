@@ -1,5 +1,7 @@
 //! A task for one host.
 
+use foghorn_types::TaskTypeId;
+
 use super::{
     Imaging, Order, Pending, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room,
     master, title,
@@ -76,7 +78,7 @@ pub(crate) fn create_in(
     }
     let name = task.name.clone();
     let id = insert(draft, task, host, imaging, order)?;
-    if Purpose::is_multicast(request.kind) {
+    if request.kind == TaskTypeId::MULTICAST {
         let session = match request.session.as_str() {
             "" => sessions::open(draft, &name, host.image, -1, request.terms, order.now)?,
             name => sessions::named(tables, name, host.image)?,
@@ -106,7 +108,7 @@ pub(super) fn row(
         created_time: order.now.into(),
         created_by: order.by.clone(),
         is_forced: Flag::No,
-        kind: request.kind,
+        kind: Some(request.kind),
         storagegroup: imaging.map_or(0, |imaging| imaging.group.get()),
         storagenode: node.map_or(0, |node| node.id),
         shutdown: request.shutdown_flag(),
@@ -134,8 +136,8 @@ fn merge_snapins(draft: &mut Draft<'_>, host: &Row<Host>, purpose: Purpose) -> R
         return Ok(None);
     }
     let mut active = draft.tables().tasks().by(Task::ACTIVE_BY_HOST, host.id.into());
-    let Some(row) = active.find(|task| Purpose::of(task.kind).is_snapin()) else { return Ok(None) };
+    let Some(row) = active.find(|task| Purpose::of_task(task).is_snapin()) else { return Ok(None) };
     let name = title("Several snapins", &host.name);
-    draft.update(row, &Task { name, kind: 12, ..Task::clone(row) })?;
+    draft.update(row, &Task { name, kind: Some(TaskTypeId::ALL_SNAPINS), ..Task::clone(row) })?;
     Ok(Some(row.id))
 }

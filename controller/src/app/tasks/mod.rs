@@ -11,7 +11,7 @@ mod snapins;
 
 use std::time::Duration;
 
-use foghorn_types::{HostId, ImageId, ManifestId, StorageGroupId, TaskId, Timestamp};
+use foghorn_types::{HostId, ImageId, ManifestId, StorageGroupId, TaskId, TaskTypeId, Timestamp};
 
 pub use all_or_none::{AllMade, Made, OrderTasksError, Whom, Wish, create_for_all};
 pub(crate) use cancel::cancel_each;
@@ -58,21 +58,20 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    pub(crate) fn of(kind: u32) -> Self {
+    pub(crate) fn of(kind: TaskTypeId) -> Self {
         match kind {
             // A multicast deploy is one host's deploy whose stream others receive too.
-            1 | 8 | 15 | 17 => Self::Deploy,
-            2 | 16 => Self::Capture,
-            12 => Self::Snapins,
-            13 => Self::SingleSnapin,
-            14 => Self::Wake,
+            kind if kind.is_deploy() => Self::Deploy,
+            kind if kind.is_capture() => Self::Capture,
+            TaskTypeId::ALL_SNAPINS => Self::Snapins,
+            TaskTypeId::SINGLE_SNAPIN => Self::SingleSnapin,
+            TaskTypeId::WAKE_UP => Self::Wake,
             _ => Self::Other,
         }
     }
 
-    /// Deploys that belong together.
-    pub(crate) fn is_multicast(kind: u32) -> bool {
-        kind == 8
+    pub(crate) fn of_task(task: &Task) -> Self {
+        task.kind.map_or(Self::Other, Self::of)
     }
 
     /// Reads or writes an image.
@@ -117,7 +116,7 @@ fn manifest(tables: &Tables, image: ImageId) -> Result<ManifestId, Refusal> {
 /// The active imaging task of a host.
 fn active_imaging(tables: &Tables, host: u32) -> Option<&Row<Task>> {
     let mut active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.into());
-    active.find(|task| Purpose::of(task.kind).is_imaging()).map(AsRef::as_ref)
+    active.find(|task| Purpose::of_task(task).is_imaging()).map(AsRef::as_ref)
 }
 
 /// Stores a task, its run if it has one, and what the run relies on.
@@ -172,8 +171,8 @@ fn master(tables: &Tables, group: StorageGroupId) -> Option<&Row<StorageNode>> {
 }
 
 /// Refuses task types that do not exist.
-fn check_type(tables: &Tables, kind: u32) -> Result<(), Refusal> {
-    tables.of::<TaskType>().get(kind).map(drop).ok_or(Refusal::BadTaskType)
+fn check_type(tables: &Tables, kind: TaskTypeId) -> Result<(), Refusal> {
+    tables.of::<TaskType>().get(kind.get()).map(drop).ok_or(Refusal::BadTaskType)
 }
 
 /// Name of a task: what the client called it, and whom it is for.

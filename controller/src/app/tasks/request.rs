@@ -1,5 +1,6 @@
 //! The request of a client that creates a task.
 
+use foghorn_types::TaskTypeId;
 use serde_json::Value;
 
 use super::snapins::Wanted;
@@ -11,8 +12,7 @@ use crate::state::value::{Flag, is_falsy, scalar};
 /// The body of `POST /fog/host/<id>/task`, read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
-    /// Id of a [`crate::state::classes::TaskType`].
-    pub kind: u32,
+    pub kind: TaskTypeId,
     /// May be empty.
     pub name: String,
     /// Power the host off afterwards.
@@ -34,9 +34,9 @@ pub struct Request {
 /// The task type that a body names: `taskTypeID`, or `taskType` as FOG's documentation has it.
 /// Numbers and texts are taken.
 #[must_use]
-pub fn type_of(body: &Body) -> Option<u32> {
+pub fn type_of(body: &Body) -> Option<TaskTypeId> {
     let value = body.get("taskTypeID").or_else(|| body.get("taskType"))?;
-    scalar(value).ok().flatten()?.parse().ok().filter(|&kind| kind != 0)
+    scalar(value).ok().flatten()?.parse().ok()
 }
 
 impl Request {
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn the_type_has_two_names_and_two_spellings() {
         for body in [json!({"taskTypeID": 1}), json!({"taskTypeID": "1"}), json!({"taskType": "1"})] {
-            assert_eq!(read(body).unwrap().kind, 1);
+            assert_eq!(read(body).unwrap().kind, TaskTypeId::DEPLOY);
         }
         for body in [
             json!({}),

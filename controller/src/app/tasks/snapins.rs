@@ -5,7 +5,7 @@
 //! may be more snapin tasks than fit into a transaction: they are stored by [`Pending::settle`], in
 //! that transaction as far as there is room and in further ones until nothing is left.
 
-use foghorn_types::Timestamp;
+use foghorn_types::{TaskTypeId, Timestamp};
 use serde_json::Value;
 
 use crate::state::class::Body;
@@ -50,8 +50,8 @@ impl Wanted {
     }
 
     /// What a task of this type does with it.
-    pub(super) fn for_task(&self, kind: u32) -> &Self {
-        if (Task { kind, ..Task::default() }).carries_snapins() { self } else { &Self::Nothing }
+    pub(super) fn for_task(&self, kind: TaskTypeId) -> &Self {
+        if kind.carries_snapins() { self } else { &Self::Nothing }
     }
 
     fn of_host(&self, tables: &Tables, host: u32) -> Vec<u32> {

@@ -1,6 +1,6 @@
 //! Tasks: orders to do something to one host.
 
-use foghorn_types::TaskId;
+use foghorn_types::{TaskId, TaskTypeId};
 
 use crate::state::class::{Class, Computed, Current, Shape};
 use crate::state::field::Field;
@@ -18,7 +18,7 @@ pub struct Task {
     pub created_by: String,
     pub is_forced: Flag,
     pub scheduled_start_time: FogTime,
-    pub kind: u32,
+    pub kind: Option<TaskTypeId>,
     pub pct: i64,
     pub bpm: String,
     pub time_elapsed: String,
@@ -69,16 +69,10 @@ impl Task {
         self.state <= state::IN_PROGRESS
     }
 
-    /// Its type brings snapins to its host: deploys but the one without snapins, and the two types that do nothing else.
+    /// Its type brings snapins to its host.
     #[must_use]
     pub fn carries_snapins(&self) -> bool {
-        matches!(self.kind, 1 | 8 | 12 | 13 | 15)
-    }
-
-    /// Deploys an image to its host, by unicast.
-    #[must_use]
-    pub fn is_deploy(&self) -> bool {
-        matches!(self.kind, 1 | 15 | 17)
+        self.kind.is_some_and(TaskTypeId::carries_snapins)
     }
 }
 
@@ -100,7 +94,7 @@ impl Class for Task {
             .about("Whether it goes ahead of the queue."),
         Field::time("scheduledStartTime", |c: &Self| &c.scheduled_start_time, |c| &mut c.scheduled_start_time)
             .about("When it was to start."),
-        Field::reference("typeID", |c: &Self| c.kind, |c, id| c.kind = id)
+        Field::reference("typeID", |c: &Self| c.kind.map_or(0, TaskTypeId::get), |c, id| c.kind = TaskTypeId::new(id))
             .required()
             .about("What is to be done; an object of class tasktype."),
         Field::number("pct", |c: &Self| &c.pct, |c| &mut c.pct)

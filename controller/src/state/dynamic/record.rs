@@ -12,7 +12,7 @@ use super::spec::WhenGone;
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct DynamicRecord {
     v: u32,
     f: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -29,7 +29,7 @@ struct Target {
 }
 
 pub(super) fn encode(row: &DynamicRow) -> Bytes {
-    let record = Record {
+    let record = DynamicRecord {
         v: VERSION,
         f: row.fields.clone(),
         r: row
@@ -47,7 +47,7 @@ pub(super) fn encode(row: &DynamicRow) -> Bytes {
 /// # Errors
 /// A text for the log when the record was not written by a version we know.
 pub(super) fn decode(class: &str, id: u32, value: &[u8]) -> Result<DynamicRow, String> {
-    let record: Record = serde_json::from_slice(value).map_err(|error| format!("{class} {id}: {error}"))?;
+    let record: DynamicRecord = serde_json::from_slice(value).map_err(|error| format!("{class} {id}: {error}"))?;
     if record.v != VERSION {
         return Err(format!("{class} {id} has a record of version {}, this program reads {VERSION}", record.v));
     }

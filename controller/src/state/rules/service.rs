@@ -25,7 +25,7 @@ impl Service {
         if fold(&self.name) == API_ENABLED {
             settings.enabled = !matches!(value.as_str(), "" | "0");
         } else if value.is_empty() {
-            let why = "an empty token would let everybody in or nobody".to_owned();
+            let why = "the token must not be empty".to_owned();
             return Err(Refusal::Invalid { field: "value", why });
         } else {
             settings.token_hash = hash_token(&value);

@@ -1,5 +1,7 @@
 //! Snapins: programs that hosts run after imaging or on request.
 
+use foghorn_types::SnapinId;
+
 use super::Rules;
 use super::membership;
 use crate::state::class::Body;
@@ -59,8 +61,8 @@ impl Rules for Snapin {
         draft.delete_each(tables.of::<SnapinGroupAssociation>().by(SnapinGroupAssociation::BY_SNAPIN, id));
         draft.delete_each(tables.of::<SnapinTask>().by(SnapinTask::BY_SNAPIN, id));
         // With the row itself; nodes forget the file some time later.
-        if draft.postponed() == 0 {
-            draft.forget::<SnapinFile>(&row.id);
+        if let Some(snapin) = SnapinId::new(row.id).filter(|_| draft.postponed() == 0) {
+            draft.forget::<SnapinFile>(&snapin);
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Storage nodes: each is an agent that keeps images.
 
+use foghorn_types::TaskTypeId;
+
 use super::{Rules, Write};
 use crate::state::class::Body;
 use crate::state::classes::{Snapin, StorageGroup, StorageNode, Task};
@@ -14,7 +16,11 @@ impl StorageNode {
     /// Hosts that deploy from it now, as a share of those it may serve.
     #[must_use]
     pub fn load(&self, tables: &Tables) -> f64 {
-        let deploys = tables.tasks().by(Task::BY_NODE, self.id.into()).filter(|task| task.is_deploy()).count();
+        let deploys = tables
+            .tasks()
+            .by(Task::BY_NODE, self.id.into())
+            .filter(|task| task.kind.is_some_and(TaskTypeId::is_unicast_deploy))
+            .count();
         if self.max_clients > 0 { deploys as f64 / self.max_clients as f64 } else { 0.0 }
     }
 }
@@ -54,7 +60,7 @@ impl Rules for StorageNode {
         if matches!(item, "snapinfiles" | "all") {
             let files = scene.tables.snapin_files().iter();
             let held = files.filter(|file| row.key().is_some_and(|node| file.nodes.contains(&node)));
-            let snapins = held.filter_map(|file| scene.tables.of::<Snapin>().get(file.snapin));
+            let snapins = held.filter_map(|file| scene.tables.of::<Snapin>().get(file.snapin.get()));
             out.texts("snapinfiles", snapins.map(|snapin| &snapin.file));
         }
         if matches!(item, "logfiles" | "all") {

@@ -1,5 +1,7 @@
 //! Tasks: orders to do something to one host.
 
+use std::sync::Arc;
+
 use foghorn_lifecycle::TaskState as RunState;
 use foghorn_types::Timestamp;
 
@@ -16,6 +18,7 @@ use crate::state::needle::Needle;
 use crate::state::refusal::Refusal;
 use crate::state::row::Row;
 use crate::state::scene::Scene;
+use crate::state::tables::Tables;
 
 /// Ends the run of a task, so that whoever serves it stops.
 ///
@@ -50,6 +53,10 @@ pub(crate) fn end_snapins(draft: &mut Draft<'_>, task: &Task, now: Timestamp) ->
     Ok(())
 }
 
+fn task_type<'t>(task: &Task, tables: &'t Tables) -> Option<&'t Arc<Row<TaskType>>> {
+    tables.of::<TaskType>().get(task.kind?.get())
+}
+
 impl Rules for Task {
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
         let tables = scene.tables;
@@ -57,7 +64,7 @@ impl Rules for Task {
         let group = node.and_then(|node| tables.of::<StorageGroup>().get(node.storagegroup)).map(AsRef::as_ref);
         out.plain("image", row.and_then(|row| tables.of::<Image>().get(row.image)).map(AsRef::as_ref), scene);
         out.full("host", row.and_then(|row| tables.of::<Host>().get(row.host)).map(AsRef::as_ref), scene);
-        out.plain("type", row.and_then(|row| tables.of::<TaskType>().get(row.kind)).map(AsRef::as_ref), scene);
+        out.plain("type", row.and_then(|row| task_type(row, tables)).map(AsRef::as_ref), scene);
         out.plain("state", row.and_then(|row| tables.of::<TaskState>().get(row.state)).map(AsRef::as_ref), scene);
         out.plain("storagenode", node, scene);
         out.plain("storagegroup", group, scene);
@@ -81,7 +88,7 @@ impl Rules for Task {
         let tables = scene.tables;
         tables.hosts().get(row.host).is_some_and(|host| needle.hits(&host.name))
             || tables.images().get(row.image).is_some_and(|image| needle.hits(&image.name))
-            || tables.of::<TaskType>().get(row.kind).is_some_and(|kind| needle.hits(&kind.name))
+            || task_type(row, tables).is_some_and(|kind| needle.hits(&kind.name))
             || tables.of::<TaskState>().get(row.state).is_some_and(|state| needle.hits(&state.name))
     }
 

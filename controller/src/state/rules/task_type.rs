@@ -1,5 +1,7 @@
 //! Kinds of tasks.
 
+use foghorn_types::TaskTypeId;
+
 use super::Rules;
 use crate::state::classes::TaskType;
 use crate::state::json::JsonObject;
@@ -8,6 +10,9 @@ use crate::state::scene::Scene;
 
 impl Rules for TaskType {
     fn extras(row: Option<&Row<Self>>, _scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        out.boolean("isSnapinTasking", row.is_some_and(|row| matches!(row.id, 12 | 13)));
+        out.boolean(
+            "isSnapinTasking",
+            row.and_then(|row| TaskTypeId::new(row.id)).is_some_and(TaskTypeId::is_snapins_only),
+        );
     }
 }

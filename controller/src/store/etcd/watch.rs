@@ -76,7 +76,7 @@ impl Watcher {
                     if self.failures >= ATTEMPTS {
                         return Err(error.into());
                     }
-                    debug!(error = &error as &dyn std::error::Error, after = self.at, "the watch is made anew");
+                    debug!(error = &error as &dyn std::error::Error, after = self.at, "restarting the watch");
                     tokio::time::sleep(self.backoff.pause()).await;
                 }
                 Err(compacted) => return Err(compacted),
@@ -148,7 +148,7 @@ fn change(event: &etcd_client::Event) -> Option<Change> {
         }
     };
     if change.is_none() {
-        warn!(key = ?found.key(), "a key in etcd is no text, and no key of ours");
+        warn!(key = ?found.key(), "ignored a key in etcd that is not UTF-8 text");
     }
     change
 }

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use foghorn_rest_types::multicast::{
     MulticastCreated, MulticastEdit, MulticastList, MulticastRequest, MulticastStatus,
 };
-use foghorn_types::{BitRate, Role, TaskId, Timestamp};
+use foghorn_types::{BitRate, Role, TaskId, TaskTypeId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::info;
@@ -34,8 +34,6 @@ use crate::state::class::Class as _;
 use crate::state::classes::MulticastSession;
 use crate::state::multicast::Start;
 
-/// The task type that FOG calls a multicast.
-const MULTICAST: u32 = 8;
 
 const LIST: &str = "/foghorn/v1/multicast-sessions";
 const ONE: &str = "/foghorn/v1/multicast-sessions/{id}";
@@ -123,7 +121,7 @@ async fn create(
     let now = Timestamp::now();
     let terms = Asked::from(&body).terms(now)?;
     let request = Request {
-        kind: MULTICAST,
+        kind: TaskTypeId::MULTICAST,
         name: body.name.unwrap_or_else(|| "Multicast".to_owned()),
         shutdown: body.shutdown,
         debug: false,
