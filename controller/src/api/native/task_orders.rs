@@ -20,7 +20,6 @@ use crate::app::sessions::Terms;
 use crate::app::tasks::{self, AllMade, Made, Order, OrderTasksError, Request, Wanted, Whom, Wish};
 use crate::ctx::Ctx;
 
-
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new().add(
         post("/foghorn/v1/tasks", create)

@@ -211,8 +211,8 @@ mod tests {
         for value in [json!("all"), json!({"id": 1}), json!(-2), json!([{}])] {
             assert!(matches!(read(value.clone()), Err(Refusal::Invalid { field: "deploySnapins", .. })), "{value}");
         }
-        assert_eq!(*Wanted::All.for_task(17), Wanted::Nothing);
-        assert_eq!(*Wanted::All.for_task(2), Wanted::Nothing);
-        assert_eq!(*Wanted::All.for_task(1), Wanted::All);
+        assert_eq!(*Wanted::All.for_task(TaskTypeId::DEPLOY_WITHOUT_SNAPINS), Wanted::Nothing);
+        assert_eq!(*Wanted::All.for_task(TaskTypeId::CAPTURE), Wanted::Nothing);
+        assert_eq!(*Wanted::All.for_task(TaskTypeId::DEPLOY), Wanted::All);
     }
 }

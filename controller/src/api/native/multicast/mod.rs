@@ -34,7 +34,6 @@ use crate::state::class::Class as _;
 use crate::state::classes::MulticastSession;
 use crate::state::multicast::Start;
 
-
 const LIST: &str = "/foghorn/v1/multicast-sessions";
 const ONE: &str = "/foghorn/v1/multicast-sessions/{id}";
 
