@@ -4,7 +4,7 @@ use axum::extract::{self, FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::Refused;
 
@@ -42,7 +42,8 @@ fn field_at_fault(text: &[u8], error: &serde_json::Error) -> Option<String> {
     if let Some(name) = ["missing field `", "unknown field `"].iter().find_map(|start| message.strip_prefix(start)) {
         return name.split('`').next().map(str::to_owned);
     }
-    if !error.is_data() {
+    // What is JSON but not a word where one is expected is an error of syntax to serde_json.
+    if !error.is_data() && serde_json::from_slice::<IgnoredAny>(text).is_err() {
         return None;
     }
     let text = std::str::from_utf8(text).ok()?;
