@@ -4,7 +4,7 @@ use foghorn_types::{HostId, ImageId, StorageNodeId, TaskId};
 use serde_json::json;
 
 use super::Tables;
-use super::enrolment::{EnrolledNode, OneTimeToken};
+use super::enrolment::EnrolledNode;
 use super::keyed::{Keyed, answer_in};
 use super::schedule::Owner;
 use super::shelf::Record;
@@ -89,8 +89,7 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.session_plans().iter().map(|record| record.put_op()));
     let owners = [Owner::Task(9), Owner::Power(9)];
     ops.extend(owners.map(|owner| tables.marks().get(&owner).unwrap().put_op()));
-    let unused = tables.tokens().unused_of(StorageNodeId::new(1).unwrap()).next().unwrap();
-    ops.extend([tables.tokens().find("s3cret").unwrap(), unused].map(|token| OneTimeToken::put_op(token)));
+    ops.extend(tables.tokens().iter().map(|record| record.put_op()));
     ops.extend([1, 2].map(|id| tables.enrolled_nodes().get(&StorageNodeId::new(id).unwrap()).unwrap().put_op()));
     ops.push(tables.keyed().get(&filled("/foghorn/v1/idem/0000000001/HASH")).unwrap().put_op());
     ops.push(tables.api().unwrap().put_op());
