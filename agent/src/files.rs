@@ -11,7 +11,7 @@ use foghorn_proto::link::agent_link_client::AgentLinkClient;
 use foghorn_proto::link::file_order::Work;
 use foghorn_proto::link::file_part::Part;
 use foghorn_proto::link::{FileEnd, FileOrder, FilePart};
-use foghorn_types::FileId;
+use foghorn_types::{FileId, chain};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ impl Files {
             let Ok(_place) = places.acquire_owned().await else { return };
             match transfer(order, client, store).await {
                 Ok(()) => changed.notify_one(),
-                Err(problem) => warn!(error = %crate::chain(&problem), "a file transfer failed"),
+                Err(problem) => warn!(error = %chain(&problem), "a file transfer failed"),
             }
         };
         self.tasks.spawn(async move { cancel.run_until_cancelled(work).await }.instrument(span));
@@ -89,7 +89,7 @@ async fn transfer(order: FileOrder, client: AgentLinkClient<Channel>, store: Arc
             let dropped = tokio::task::spawn_blocking(move || store.drop_file(file)).await;
             match dropped.map_err(|_| TransferError::Broken)? {
                 Ok(was_there) => info!(%file, was_there, "file dropped; a later sweep removes its chunks"),
-                Err(problem) => return Err(TransferError::Store(crate::chain(&problem))),
+                Err(problem) => return Err(TransferError::Store(chain(&problem).to_string())),
             }
             Ok(())
         }
@@ -118,7 +118,7 @@ async fn take(id: u64, file: FileId, client: AgentLinkClient<Channel>, store: Ar
     let (parts, source) = mpsc::channel(PARTS);
     let writing = tokio::task::spawn_blocking(move || {
         let mut source = Source { parts: source, part: Bytes::new(), ended: false };
-        store.put_file(file, &mut source).map_err(|problem| crate::chain(&problem))
+        store.put_file(file, &mut source).map_err(|problem| chain(&problem).to_string())
     });
     let received = receive(&mut inbound, &parts).await;
     drop(parts);
@@ -166,7 +166,7 @@ async fn give(id: u64, file: FileId, client: AgentLinkClient<Channel>, store: Ar
     let parts = sender.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let mut take = |part: Bytes| parts.blocking_send(FilePart { part: Some(Part::Data(part.to_vec())) }).is_ok();
-        store.read_file(file, &mut take).map_err(|problem| crate::chain(&problem))
+        store.read_file(file, &mut take).map_err(|problem| chain(&problem).to_string())
     });
     let result = reading.await.map_err(|_| TransferError::Broken)?;
     let told = sender.send(end(result.as_ref().err().cloned().unwrap_or_default())).await;

@@ -34,19 +34,3 @@ pub use identity::{
 };
 pub use identity::{enrol, fingerprint as authority_fingerprint, load as load_identity};
 pub use start::{Agent, StartError};
-
-/// An error and everything behind it in one line, for a log or a message to another machine.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        // Some libraries repeat their cause in their own text.
-        if !text.ends_with(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
-}

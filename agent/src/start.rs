@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use foghorn_chunk_store::{OpenStoreError, Options, Store};
 use foghorn_transport::server::{BindError, Listener};
-use foghorn_types::{NodeName, Timestamp};
+use foghorn_types::{NodeName, Timestamp, chain};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -191,7 +191,7 @@ impl TaskGroup {
         let ended = tokio::time::timeout(SHUTDOWN_WITHIN, async {
             while let Some(ended) = self.tasks.join_next().await {
                 if let Err(problem) = ended {
-                    warn!(error = %problem, "a part of the node failed");
+                    warn!(error = %chain(&problem), "a part of the node failed");
                 }
             }
         });

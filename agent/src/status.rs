@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use foghorn_chunk_store::Store;
 use foghorn_proto::link::{NodeStatus, StoredManifest};
+use foghorn_types::chain;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -45,7 +46,7 @@ impl StatusReporter {
         match gathered {
             Ok(status) => Some(NodeStatus { active_transfers: self.sessions.active_transfers(), ..status }),
             Err(problem) => {
-                warn!(error = %crate::chain(problem.as_ref()), "could not gather the status of this node");
+                warn!(error = %chain(problem.as_ref()), "could not gather the status of this node");
                 None
             }
         }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use foghorn_proto::link::WakeHosts;
+use foghorn_types::chain;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -80,7 +81,9 @@ impl Sending {
                 for card in cards {
                     match route.socket.send_to(&packet(*card), route.target).await {
                         Ok(_) => sent += 1,
-                        Err(error) => debug!(target = %route.target, %error, "could not send a wake-up packet"),
+                        Err(error) => {
+                            debug!(target = %route.target, error = %chain(&error), "could not send a wake-up packet")
+                        }
                     }
                 }
             }
@@ -110,7 +113,7 @@ async fn routes(config: &WakeConfig) -> Vec<Route> {
         for port in PORTS {
             match socket(Some(&interface), IpAddr::V4(Ipv4Addr::UNSPECIFIED)).await {
                 Ok(socket) => routes.push(Route { socket, target: (Ipv4Addr::BROADCAST, port).into() }),
-                Err(error) => debug!(interface, %error, "an interface cannot be used to wake hosts"),
+                Err(error) => debug!(interface, error = %chain(&error), "an interface cannot be used to wake hosts"),
             }
         }
     }
@@ -119,7 +122,7 @@ async fn routes(config: &WakeConfig) -> Vec<Route> {
             if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
         match socket(None, any).await {
             Ok(socket) => routes.push(Route { socket, target: *target }),
-            Err(error) => debug!(%target, %error, "a target cannot be used to wake hosts"),
+            Err(error) => debug!(%target, error = %chain(&error), "a target cannot be used to wake hosts"),
         }
     }
     routes

@@ -5,6 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
+use foghorn_types::chain;
+
 /// The documented exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
@@ -67,13 +69,10 @@ impl Failure {
     /// their own.
     #[must_use]
     pub fn in_one_line(&self) -> String {
-        let mut text = self.what.clone();
-        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
+        match &self.source {
+            None => self.what.clone(),
+            Some(source) => format!("{}: {}", self.what, chain(&**source)),
         }
-        text
     }
 
     #[must_use]

@@ -14,7 +14,7 @@ use foghorn_proto::http::{
     BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, ORDER_PATH, Order, Problem, TokenText,
 };
 use foghorn_transport::{Identity, IdentityError};
-use foghorn_types::{HostId, MacAddress};
+use foghorn_types::{HostId, MacAddress, chain};
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -131,7 +131,7 @@ fn retry<T>(
         }
         match attempt() {
             Err(error) if error.is_transient() && begun.elapsed() < patience => {
-                tracing::warn!(error = crate::link::describe(&error), "the controller does not answer; trying again");
+                tracing::warn!(error = %chain(&error), "the controller does not answer; trying again");
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_secs(5));
             }

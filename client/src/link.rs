@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use foghorn_transport::client::{ConnectError, FinishError, StoreManifestError};
 use foghorn_transport::{AgentConnection, ClientOutcome, ClientProgress, Hello, Identity, SessionKind, Source};
+use foghorn_types::chain;
 use tokio_util::sync::CancellationToken;
 
 /// How long a lost agent is looked for before the task fails.
@@ -143,7 +144,7 @@ impl TaskLink {
                 }
                 Err(error) => error,
             };
-            tracing::warn!(address = source.address, error = describe(&error), "could not connect to the agent");
+            tracing::warn!(address = source.address, error = %chain(&error), "could not connect to the agent");
             refusals = if error.is_transient() { 0 } else { refusals + 1 };
             if refusals >= self.config.sources.len() {
                 return Err(LinkError::Refused(error));
@@ -189,7 +190,7 @@ impl TaskLink {
                 match connection.store_manifest(manifest.clone()).await {
                     Ok(_) => {}
                     Err(error) if error.is_transient() => {
-                        tracing::warn!(error = describe(&error), "the image is not confirmed yet");
+                        tracing::warn!(error = %chain(&error), "the image is not confirmed yet");
                         self.note_end();
                         continue;
                     }
@@ -202,24 +203,11 @@ impl TaskLink {
             match connection.finish(outcome.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.0.is_transient() => {
-                    tracing::warn!(error = describe(&error), "the end of the task is not confirmed yet");
+                    tracing::warn!(error = %chain(&error), "the end of the task is not confirmed yet");
                     self.note_end();
                 }
                 Err(error) => return Err(LinkError::Finish(error)),
             }
         }
     }
-}
-
-/// An error with its causes, in one line.
-#[must_use]
-pub fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use foghorn_client::args::{Cli, Command, RunConfig};
 use foghorn_client::exit::Exit;
-use foghorn_client::link::describe;
 use foghorn_client::run::run;
+use foghorn_types::chain;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn complain(exit: Exit, error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("foghorn-client: {}", describe(error));
+    eprintln!("foghorn-client: {}", chain(error));
     exit.into()
 }
 

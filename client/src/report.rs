@@ -3,10 +3,10 @@
 use std::io;
 use std::path::Path;
 
+use foghorn_types::chain;
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::link::describe;
 use crate::progress::{BusySeconds, Progress};
 
 /// What `--report` writes. Bytes are plain bytes of the disk, except `bytes_wire`, which are compressed.
@@ -54,7 +54,7 @@ impl RunReport {
                 Exit::Refused => "refused",
                 Exit::Cancelled => "cancelled",
             },
-            error: error.map(describe),
+            error: error.map(|error| chain(error).to_string()),
             seconds: snapshot.elapsed.as_secs_f64(),
             bytes_total: snapshot.total.bytes(),
             bytes_done: snapshot.done.bytes(),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use foghorn_disk_layout::DirtyPolicy;
 use foghorn_proto::http::{Order, OrderKind};
 use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
-use foghorn_types::TaskId;
+use foghorn_types::{TaskId, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -18,7 +18,7 @@ use crate::disk::target::{ChooseDiskError, DiskRule, ParseDiskRuleError, choose}
 use crate::disk::{Access, Disk, OpenDiskError, linux};
 use crate::display;
 use crate::exit::Exit;
-use crate::link::{DEFAULT_PATIENCE, LinkConfig, LinkError, TaskLink, describe};
+use crate::link::{DEFAULT_PATIENCE, LinkConfig, LinkError, TaskLink};
 use crate::progress::Progress;
 use crate::report::RunReport;
 
@@ -88,7 +88,7 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
     let exit = result.as_ref().err().map_or(Exit::Done, RunError::exit);
     match &result {
         Ok(()) => display::line(&display::summary(task.unwrap_or_default(), &progress.snapshot())),
-        Err(error) => display::line(&format!("foghorn-client: {}", describe(error))),
+        Err(error) => display::line(&format!("foghorn-client: {}", chain(error))),
     }
     if let Some(path) = &config.report {
         let error = result.as_ref().err().map(|error| error as &(dyn std::error::Error + 'static));
@@ -145,10 +145,10 @@ async fn tell_failure(link: &mut TaskLink, error: &RunError, task: TaskId) {
     if error.exit() == Exit::Cancelled && !link.is_connected() {
         return;
     }
-    let told = link.finish(ClientOutcome::Failed { reason: describe(error) });
+    let told = link.finish(ClientOutcome::Failed { reason: chain(error).to_string() });
     match tokio::time::timeout(std::time::Duration::from_secs(20), told).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%task, error = describe(&error), "could not report the failure"),
+        Ok(Err(error)) => tracing::warn!(%task, error = %chain(&error), "could not report the failure"),
         Err(_) => tracing::warn!(%task, "could not report the failure in time"),
     }
 }

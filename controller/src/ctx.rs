@@ -7,6 +7,7 @@ use crate::agents::files::Files;
 use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
+use crate::background::Background;
 use crate::config::MulticastConfig;
 use crate::events::Hub;
 use crate::logins::Doors;
@@ -28,6 +29,8 @@ pub struct Ctx {
     /// Files on their way to storage nodes.
     pub uploads: Arc<Uploads>,
     pub plugins: Arc<Plugins>,
+    /// How the work that nobody asks for is getting on.
+    pub background: Arc<Background>,
     pub settings: Settings,
     /// Counts failed log-ins.
     pub doors: Doors,

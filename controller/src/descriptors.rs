@@ -1,5 +1,6 @@
 //! File descriptors: every connection takes one, and systems give a process few unless it asks.
 
+use foghorn_types::chain;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
@@ -13,7 +14,7 @@ pub(crate) fn room_for(wanted: usize) -> usize {
     let allowed = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(error) => {
-            warn!(%error, "could not raise the limit of open files");
+            warn!(error = %chain(&error), "could not raise the limit of open files");
             limit.current
         }
     };

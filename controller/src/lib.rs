@@ -6,6 +6,7 @@
 pub mod agents;
 pub mod api;
 pub mod app;
+pub mod background;
 pub mod config;
 pub mod ctx;
 mod descriptors;

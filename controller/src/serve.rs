@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use foghorn_proto::link::agent_link_server::AgentLinkServer;
+use foghorn_types::chain;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -68,7 +69,7 @@ pub(crate) async fn rest(
                         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                         talk(stream, peer, Some(h2), router, cancel).await;
                     }
-                    Some(Err(error)) => debug!(%peer, %error, "no TLS"),
+                    Some(Err(error)) => debug!(%peer, error = %chain(&error), "no TLS"),
                 },
             }
         });
@@ -109,7 +110,7 @@ where
         }
     };
     if let Err(error) = result {
-        debug!(%error, "a connection ended badly");
+        debug!(error = %chain(&*error), "a connection ended badly");
     }
 }
 
@@ -125,7 +126,7 @@ pub(crate) async fn link(listener: TcpListener, tls: ServerConfig, service: Link
     let accepting = accept_links(listener, TlsAcceptor::from(Arc::new(tls)), ready);
     tokio::select! {
         result = &mut server => if let Err(error) = result {
-            warn!(error = &error as &dyn std::error::Error, "the link server ended");
+            warn!(error = %chain(&error), "the link server ended");
         },
         _ = cancel.run_until_cancelled(accepting) => {
             if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
@@ -155,7 +156,7 @@ async fn accept_links(
             match handshake(&acceptor, stream).await {
                 // Whether the server still takes it is the server's business.
                 Ok(stream) => drop(ready.send(Ok(stream)).await),
-                Err(error) => info!(%peer, %error, "refused a connection on the link"),
+                Err(error) => info!(%peer, error = %chain(&error), "refused a connection on the link"),
             }
         });
     }
@@ -170,12 +171,12 @@ async fn accept(
     match listener.accept().await {
         Ok((stream, peer)) => {
             if let Err(error) = stream.set_nodelay(true) {
-                debug!(%peer, %error, "could not switch off Nagle's algorithm");
+                debug!(%peer, error = %chain(&error), "could not switch off Nagle's algorithm");
             }
             Some((stream, peer, place))
         }
         Err(error) => {
-            warn!(%error, "could not accept a connection");
+            warn!(error = %chain(&error), "could not accept a connection");
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use foghorn_types::{NodeName, Timestamp};
+use foghorn_types::{NodeName, Timestamp, chain};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +21,7 @@ use crate::api::native::telemetry;
 use crate::app::accounts::{AccountError, FirstRun, first_run};
 use crate::app::enrolment;
 use crate::app::snapin_files;
+use crate::background::Background;
 use crate::config::{Config, StoreConfig};
 use crate::ctx::{Ctx, Settings};
 use crate::events::{self, Hub};
@@ -83,7 +84,7 @@ impl Controller {
         let (state, follower) = State::start(store, cancel.child_token()).await.map_err(StartError::State)?;
         tasks.spawn(async move {
             if let Err(error) = follower.await {
-                warn!(%error, "the watch cache ended");
+                warn!(error = %chain(&error), "the watch cache ended");
             }
         });
         let trust = Arc::new(Trust::load_or_create(&config.data_dir.join("ca"))?.with_lifetimes(config.lifetimes));
@@ -100,6 +101,7 @@ impl Controller {
         plugins.reload().await;
         let ctx = Arc::new(Ctx {
             plugins,
+            background: Arc::new(Background::default()),
             state,
             live: Arc::new(Live::default()),
             trust,
@@ -114,9 +116,10 @@ impl Controller {
 
         tasks.spawn(dispatch::run(ctx.clone(), config.limits, cancel.child_token()));
         tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
-        tasks.spawn(ctx.plugins.clone().follow(cancel.child_token()));
+        tasks.spawn(ctx.plugins.clone().follow(ctx.background.clone(), cancel.child_token()));
         tasks.spawn(upkeep::run(ctx.clone(), config.audit_keep, cancel.child_token()));
-        tasks.spawn(events::run(ctx.events.clone(), ctx.state.clone(), ctx.live.clone(), cancel.child_token()));
+        let (hub, state, live) = (ctx.events.clone(), ctx.state.clone(), ctx.live.clone());
+        tasks.spawn(events::run(hub, state, live, ctx.background.clone(), cancel.child_token()));
         tasks.spawn(snapin_files::run(ctx.clone(), config.snapins.file_grace, cancel.child_token()));
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));

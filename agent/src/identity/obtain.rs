@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use foghorn_proto::http::TokenText;
-use foghorn_types::Timestamp;
+use foghorn_types::{Timestamp, chain};
 use tracing::{info, warn};
 
 use super::NodeIdentity;
@@ -49,7 +49,7 @@ pub(crate) fn obtain(
         }
         (Err(error), Some(kept)) if kept.expires > now => {
             warn!(
-                error = &error as &dyn std::error::Error,
+                error = %chain(&error),
                 "the join token did not work; continuing with the identity that this node has"
             );
             if matches!(error, EnrolError::Refused { status: 400..=499, .. }) {
@@ -64,6 +64,6 @@ pub(crate) fn obtain(
 /// Not remembered means tried once more at the next start, which does no harm.
 fn remember(state_dir: &Path, hash: &str) {
     if let Err(error) = file::save_last_token(state_dir, hash) {
-        warn!(error = &error as &dyn std::error::Error, "could not record which join token was used");
+        warn!(error = %chain(&error), "could not record which join token was used");
     }
 }

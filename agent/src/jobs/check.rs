@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use foghorn_chunk_store::{DamagedChunk, ScrubProgress, ScrubReport, Store};
 use foghorn_proto::link::{DamagedChunk as WireDamagedChunk, JobReport};
+use foghorn_types::chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -36,7 +37,7 @@ pub(super) fn perform(
         Work::Scrub => store.scrub(&mut progress),
         Work::Verify(manifest) => store.verify_manifest(manifest, &mut progress),
         Work::Drop(image) => {
-            let dropped = store.drop_image(image).map_err(|problem| crate::chain(&problem));
+            let dropped = store.drop_image(image).map_err(|problem| chain(&problem).to_string());
             return finished(
                 job_id,
                 dropped.map(|was_there| {
@@ -46,7 +47,7 @@ pub(super) fn perform(
             );
         }
     };
-    finished(job_id, checked.map_err(|problem| crate::chain(&problem)).and_then(to_report))
+    finished(job_id, checked.map_err(|problem| chain(&problem).to_string()).and_then(to_report))
 }
 
 fn finished(job_id: u64, result: Result<JobReport, String>) -> JobReport {

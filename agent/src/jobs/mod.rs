@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use foghorn_chunk_store::Store;
 use foghorn_proto::link::job::Work as WireWork;
 use foghorn_proto::link::{DropImage, Job, JobReport, StoredManifest, VerifyImage};
-use foghorn_types::{ImageId, ManifestId};
+use foghorn_types::{ImageId, ManifestId, chain};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -114,7 +114,7 @@ impl Jobs {
         let known: BTreeSet<u32> = keep.iter().map(|stored| stored.image_id).collect();
         let held = match self.store.manifests() {
             Ok(held) => held,
-            Err(problem) => return warn!(error = %crate::chain(&problem), "could not list the images"),
+            Err(problem) => return warn!(error = %chain(&problem), "could not list the images"),
         };
         for (image, manifest) in held.into_iter().filter(|(image, _)| !known.contains(&image.get())) {
             warn!(%image, manifest = %format!("{manifest:#}"), "this node stores an image that the controller does not know");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use foghorn_chunk_store::Store;
+use foghorn_types::chain;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -24,8 +25,10 @@ pub(crate) async fn run(store: Arc<Store>, upkeep: Upkeep, store_changed: Arc<No
                 store_changed.notify_one();
             }
             Ok(Ok(_)) => {}
-            Ok(Err(problem)) => warn!(error = %crate::chain(&problem), "the sweep failed; the next one tries again"),
-            Err(problem) => warn!(error = %problem, "the sweep was interrupted; the next one tries again"),
+            Ok(Err(problem)) => warn!(error = %chain(&problem), "the sweep failed; the next one tries again"),
+            Err(problem) => {
+                warn!(error = %chain(&problem), "the sweep was interrupted; the next one tries again")
+            }
         }
     }
 }

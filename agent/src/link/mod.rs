@@ -12,7 +12,7 @@ use std::time::Duration;
 use foghorn_proto::link::agent_link_client::AgentLinkClient;
 use foghorn_proto::link::controller_message::Message as FromController;
 use foghorn_proto::link::{AgentMessage, ControllerMessage, Hello, RenewCertificateRequest, agent_message};
-use foghorn_types::Timestamp;
+use foghorn_types::{Timestamp, chain};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -109,7 +109,7 @@ impl ControllerLink {
                     continue;
                 }
                 Err(problem) => {
-                    warn!(error = %crate::chain(&problem), "no link to the controller; transfers continue")
+                    warn!(error = %chain(&problem), "no link to the controller; transfers continue")
                 }
             }
             if started.elapsed() >= GOOD_AFTER {
@@ -188,7 +188,7 @@ impl ControllerLink {
                     return Ok(LinkEnd::Renewed);
                 }
                 Event::Renewed(Err(problem)) => {
-                    error!(error = %crate::chain(&problem), expires = %identity.expires, "could not renew the certificate");
+                    error!(error = %chain(&problem), expires = %identity.expires, "could not renew the certificate");
                     renew_at = Instant::now() + RENEW_AGAIN;
                 }
             }

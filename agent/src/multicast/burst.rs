@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use foghorn_multicast::{Packet, Sealer};
 use foghorn_transport::multicast::GroupSender;
+use foghorn_types::chain;
 use tracing::{error, warn};
 
 /// Most bytes that wait: what one call to the kernel takes.
@@ -27,7 +28,7 @@ impl Burst {
         let length = match sealer.seal(packet, &mut self.bytes) {
             Ok(length) => length,
             Err(problem) => {
-                error!(error = %problem, "could not seal a packet");
+                error!(error = %chain(&problem), "could not seal a packet");
                 return false;
             }
         };
@@ -60,7 +61,7 @@ impl Burst {
             }
             Err(problem) => {
                 if self.failing_since.is_none() {
-                    warn!(error = %problem, "could not send packets to the group");
+                    warn!(error = %chain(&problem), "could not send packets to the group");
                 }
                 self.failing_since.get_or_insert_with(Instant::now);
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use foghorn_multicast::{Epoch, JoinError, KeyMaterial, Phase, ReceiverId, Sealer, Sender, SenderAction, Time};
 use foghorn_transport::multicast::{GroupSender, SessionTerms, session_rate};
-use foghorn_types::Timestamp;
+use foghorn_types::{Timestamp, chain};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, trace, warn};
@@ -172,7 +172,7 @@ impl Drive {
                 self.next_key = Some((Instant::now(), key));
             }
             Err(problem) => {
-                error!(error = %crate::chain(&problem), "could not make another key; ending the session");
+                error!(error = %chain(&problem), "could not make another key; ending the session");
                 self.cancel.cancel();
             }
         }

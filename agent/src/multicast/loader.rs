@@ -5,6 +5,7 @@ use std::sync::mpsc::SyncSender;
 
 use foghorn_multicast::{ChunkSet, SessionChunk, Unavailable};
 use foghorn_transport::multicast::in_image;
+use foghorn_types::chain;
 use futures_util::{StreamExt, pin_mut};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -50,7 +51,7 @@ async fn read(disk: &Disk, image: &ServedImage, number: SessionChunk, verify: bo
     let bytes = match disk.run(move |store| if verify { store.read(id) } else { store.read_unverified(id) }).await {
         Ok(chunk) => Ok(chunk.compressed),
         Err(problem) => {
-            error!(chunk = %id, error = %crate::chain(&problem), "a chunk of a multicast session cannot be read");
+            error!(chunk = %id, error = %chain(&problem), "a chunk of a multicast session cannot be read");
             Err(Unavailable)
         }
     };

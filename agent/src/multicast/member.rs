@@ -8,7 +8,7 @@ use std::time::Duration;
 use foghorn_multicast::{JoinError, ReceiverId};
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{MemberNotices, MemberRequest, MemberRequests, MulticastLane};
-use foghorn_types::TaskId;
+use foghorn_types::{TaskId, chain};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
@@ -52,7 +52,7 @@ impl Multicasts {
         let handle = match self.session(terms, image, local).await {
             Ok(handle) => handle,
             Err(problem) => {
-                let reason = crate::chain(&problem);
+                let reason = chain(&problem).to_string();
                 warn!(session = %terms.session, reason, "could not open the multicast session; the client continues by unicast");
                 return lane.notices.refuse(&reason).await;
             }

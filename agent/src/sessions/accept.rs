@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use foghorn_transport::{Incoming, Listener, RefusalCode};
-use foghorn_types::Timestamp;
+use foghorn_types::{Timestamp, chain};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -54,7 +54,7 @@ fn show(listener: &Listener, identity: &NodeIdentity) {
         Err(problem) => Err(problem),
     };
     if let Err(problem) = rotated {
-        error!(error = %crate::chain(&problem), "could not switch to the new certificate; clients still see the old one");
+        error!(error = %chain(&problem), "could not switch to the new certificate; clients still see the old one");
     }
 }
 
@@ -73,7 +73,7 @@ async fn meet(sessions: Arc<Sessions>, incoming: Incoming, cancel: CancellationT
 }
 
 fn refuse(incoming: Incoming, refusal: &Refusal) {
-    warn!(peer = %incoming.peer, task = %incoming.hello.task, remote = %incoming.remote_address(), reason = %refusal, "refused a client");
+    warn!(peer = %incoming.peer, task = %incoming.hello.task, remote = %incoming.remote_address(), error = %chain(&refusal), "refused a client");
     let code = match refusal {
         // The controller's word may be late by more than we could wait, such as while the link is down.
         Refusal::NotOrdered(_) | Refusal::NobodyAdmitted(_) => RefusalCode::NotReady,

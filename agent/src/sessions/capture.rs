@@ -9,7 +9,7 @@ use foghorn_image::{DecodeManifestError, Manifest};
 use foghorn_proto::link::CapturedImage;
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{AckSender, SentChunk, SentChunks, StoreLane, StoreManifestReply, WhichAreStoredReply};
-use foghorn_types::{ChunkId, ImageId, ManifestId, TaskId};
+use foghorn_types::{ChunkId, ImageId, ManifestId, TaskId, chain};
 use futures_util::{Stream, StreamExt, pin_mut, stream};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -68,7 +68,10 @@ impl Capture {
         let guard = self.guard.clone();
         match self.sessions.disk.run(move |_| guard.contains(&ids)).await {
             Ok(stored) => reply.send(stored).await,
-            Err(problem) => reply.refuse(&crate::chain(&problem)).await,
+            Err(problem) => {
+                let problem = chain(&problem).to_string();
+                reply.refuse(&problem).await
+            }
         }
     }
 
@@ -103,7 +106,7 @@ impl Capture {
             match result {
                 Ok(()) => acks.durable(&ids).await?,
                 Err(problem) => {
-                    let reason = crate::chain(&problem);
+                    let reason = chain(&problem).to_string();
                     for id in ids {
                         acks.refused(id, &reason).await?;
                     }
@@ -152,7 +155,7 @@ impl Capture {
                 reply.stored(id).await
             }
             Err(problem) => {
-                let reason = crate::chain(&problem);
+                let reason = chain(&problem).to_string();
                 warn!(error = reason, "the manifest was refused");
                 reply.refuse(&reason).await
             }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use foghorn_chunk_store::{ReadChunkError, StoredChunk};
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{ChunkSender, FetchLane, ManifestReply, MulticastLane, WantedChunks};
-use foghorn_types::{ChunkId, SessionId, TaskId};
+use foghorn_types::{ChunkId, SessionId, TaskId, chain};
 use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 use tracing::{error, warn};
 
@@ -131,7 +131,7 @@ impl Deploy {
                 lane.send(reading.id, chunk.plain_len, chunk.compressed).await
             }
             Err(problem) => {
-                let problem = crate::chain(&problem);
+                let problem = chain(&problem).to_string();
                 self.remember(reading.id, &problem);
                 lane.unavailable(reading.id, &problem).await
             }

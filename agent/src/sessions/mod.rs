@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foghorn_chunk_store::Store;
 use foghorn_proto::link::{AdmitClient, CancelSession, OpenSession};
-use foghorn_types::{NodeName, TaskId, Timestamp};
+use foghorn_types::{NodeName, TaskId, Timestamp, chain};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
@@ -116,7 +116,9 @@ impl Sessions {
         match (SessionOrder::try_from(wire), task) {
             (Ok(order), _) => self.open_checked(order),
             (Err(problem), Some(task)) => self.reject(task, &problem),
-            (Err(problem), None) => warn!(error = %problem, "the controller sent an order that is not valid"),
+            (Err(problem), None) => {
+                warn!(error = %chain(&problem), "the controller sent an order that is not valid")
+            }
         }
     }
 
@@ -133,7 +135,7 @@ impl Sessions {
     }
 
     fn reject(&self, task: TaskId, problem: &CheckOrderError) {
-        warn!(%task, error = %problem, "the controller sent an order that is not valid");
+        warn!(%task, error = %chain(&problem), "the controller sent an order that is not valid");
         let outcome = SessionOutcome::Failed { reason: problem.to_string(), node_at_fault: false };
         self.outbox.session_ended(task, outcome.to_message(task, None));
     }

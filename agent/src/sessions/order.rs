@@ -1,7 +1,7 @@
 //! What the controller orders, checked once when it arrives.
 
 use foghorn_proto::link::{MulticastOrder, OpenSession, SessionKind as WireKind};
-use foghorn_types::{HostId, ImageId, ManifestId, TaskId, Timestamp};
+use foghorn_types::{HostId, ImageId, ManifestId, TaskId, Timestamp, chain};
 use tracing::warn;
 
 use crate::multicast::MulticastTerms;
@@ -71,7 +71,7 @@ fn multicast(wire: MulticastOrder, task: u32) -> Option<MulticastTerms> {
     let checked = MulticastTerms::try_from(wire);
     checked
         .inspect_err(
-            |problem| warn!(task, error = %problem, "the multicast part of an order is not valid and is ignored"),
+            |problem| warn!(task, error = %chain(&problem), "the multicast part of an order is not valid and is ignored"),
         )
         .ok()
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foghorn_proto::link::Stage as WireStage;
 use foghorn_transport::{ClientOutcome, ClientProgress, EndReason, Incoming, RefusalCode, Request, Session, Stage};
 use foghorn_transport::{SessionKind, StreamError};
+use foghorn_types::chain;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +79,7 @@ pub(super) async fn serve(
             connection.run(session, stop, cancel).await;
         }
         Err(problem) => {
-            debug!(%remote, error = %crate::chain(&problem), "the client disconnected before it was accepted")
+            debug!(%remote, error = %chain(&problem), "the client disconnected before it was accepted")
         }
     }
     sessions.table().disconnected(task, number);
@@ -95,8 +96,8 @@ async fn prepare(
         OrderKind::Deploy { manifest } => match sessions.images.get(manifest).await {
             Ok(image) => Some(Work::Deploy(Deploy::new(sessions.clone(), order, image, meter.clone()))),
             Err(problem) => {
-                warn!(peer = %incoming.peer, error = %crate::chain(&problem), "could not serve the image");
-                sessions.fail(order.task, crate::chain(&problem), true);
+                warn!(peer = %incoming.peer, error = %chain(&problem), "could not serve the image");
+                sessions.fail(order.task, chain(&problem).to_string(), true);
                 None
             }
         },
@@ -112,7 +113,7 @@ impl Connection {
                 () = cancel.cancelled() => break ConnectionEnd::ShuttingDown,
                 Some(done) = self.tasks.join_next() => {
                     if let Ok(Err(problem)) = done {
-                        debug!(error = %crate::chain(&problem), "could not answer a request completely");
+                        debug!(error = %chain(&problem), "could not answer a request completely");
                     }
                 }
                 request = session.next_request() => match request {

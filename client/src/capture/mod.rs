@@ -21,7 +21,7 @@ use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, SurveyDiskError, survey_
 use foghorn_image::{DiskGeometry, Manifest, ManifestSummary, used_chunks};
 use foghorn_transport::client::{StoreManifestError, WhichAreStoredError};
 use foghorn_transport::{AgentConnection, EndReason, Stage, StreamError};
-use foghorn_types::{ByteCount, ChunkId, ManifestId};
+use foghorn_types::{ByteCount, ChunkId, ManifestId, chain};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ use self::board::Shared;
 use self::outbox::{LaneEnd, Outbox};
 use crate::buffers::BufferPool;
 use crate::disk::{Disk, DiskError};
-use crate::link::{LinkError, TaskLink, describe};
+use crate::link::{LinkError, TaskLink};
 use crate::progress::{Progress, QueueFill, limiting_stage};
 
 /// Chunks between two stages.
@@ -268,10 +268,10 @@ fn lost(link: &mut TaskLink, error: StreamError) -> Result<(), CaptureError> {
         StreamError::Ended(EndReason::Cancelled { reason }) => Err(CaptureError::Cancelled { reason }),
         StreamError::Ended(EndReason::Failed { reason }) => Err(CaptureError::EndedByAgent { reason }),
         error if error.is_transient() => {
-            tracing::warn!(error = describe(&error), "lost the connection to the agent; connecting again");
+            tracing::warn!(error = %chain(&error), "lost the connection to the agent; connecting again");
             link.move_on();
             Ok(())
         }
-        error => Err(CaptureError::Protocol(describe(&error))),
+        error => Err(CaptureError::Protocol(chain(&error).to_string())),
     }
 }

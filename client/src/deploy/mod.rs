@@ -30,7 +30,7 @@ use foghorn_disk_layout::RenderGptError;
 use foghorn_image::{DecodeManifestError, Manifest, PartitionTable};
 use foghorn_transport::client::FetchManifestError;
 use foghorn_transport::{EndReason, Stage, StreamError};
-use foghorn_types::{ByteCount, ByteOffset, ChunkId, ManifestId};
+use foghorn_types::{ByteCount, ByteOffset, ChunkId, ManifestId, chain};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,7 @@ use self::verify::Arrived;
 use self::write::Verified;
 use crate::buffers::BufferPool;
 use crate::disk::{Disk, DiskError};
-use crate::link::{LinkError, TaskLink, describe};
+use crate::link::{LinkError, TaskLink};
 use crate::progress::{Progress, QueueFill, limiting_stage};
 
 pub(crate) use self::write::is_zero;
@@ -169,7 +169,7 @@ async fn fetch_manifest(link: &mut TaskLink, stop: &CancellationToken) -> Result
             Ok(bytes) => return Ok(Manifest::decode(&bytes)?),
             Err(FetchManifestError::Stream(error @ StreamError::Ended(_))) => lost(link, error)?,
             Err(error) if error.is_transient() => {
-                tracing::warn!(error = describe(&error), "could not fetch the manifest; trying again");
+                tracing::warn!(error = %chain(&error), "could not fetch the manifest; trying again");
                 link.move_on();
             }
             Err(error) => return Err(error.into()),
@@ -326,11 +326,11 @@ fn lost(link: &mut TaskLink, error: StreamError) -> Result<(), DeployError> {
         StreamError::Ended(EndReason::Cancelled { reason }) => Err(DeployError::Cancelled { reason }),
         StreamError::Ended(EndReason::Failed { reason }) => Err(DeployError::EndedByAgent { reason }),
         error if error.is_transient() => {
-            tracing::warn!(error = describe(&error), "lost the connection to the agent; connecting again");
+            tracing::warn!(error = %chain(&error), "lost the connection to the agent; connecting again");
             link.move_on();
             Ok(())
         }
-        error => Err(DeployError::Protocol(describe(&error))),
+        error => Err(DeployError::Protocol(chain(&error).to_string())),
     }
 }
 
@@ -350,7 +350,7 @@ async fn save_bitmap(shared: Arc<Shared>, file: ResumeFile, empty: WrittenBitmap
             }
             shared.disk.flush()?;
             if let Err(error) = file.save(&bitmap) {
-                tracing::warn!(%error, "could not save the resume bitmap");
+                tracing::warn!(error = %chain(&error), "could not save the resume bitmap");
             }
             Ok(())
         });

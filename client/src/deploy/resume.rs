@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use foghorn_types::{ChunkNumber, ManifestId};
+use foghorn_types::{ChunkNumber, ManifestId, chain};
 
 const MAGIC: &[u8; 5] = b"FHRB\x01";
 const HEADER: usize = MAGIC.len() + 32 + 32 + 4;
@@ -123,7 +123,7 @@ impl ResumeFile {
     pub fn remove(&self) {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.path.display(), %error, "could not remove the resume bitmap");
+                tracing::warn!(path = %self.path.display(), error = %chain(&error), "could not remove the resume bitmap");
             }
             _ => {}
         }

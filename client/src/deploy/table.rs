@@ -5,7 +5,7 @@
 
 use foghorn_disk_layout::render_gpt;
 use foghorn_image::{Manifest, PartitionTable};
-use foghorn_types::{ByteCount, ByteOffset};
+use foghorn_types::{ByteCount, ByteOffset, chain};
 
 use super::DeployError;
 use super::plan::{Plan, entry_offset};
@@ -86,7 +86,7 @@ pub(super) fn complete(
     }
     if let Err(error) = disk.reread_partition_table() {
         // The disk is right; only the kernel's idea of it is old, which matters to nobody before the next boot.
-        tracing::warn!(%error, "the kernel did not read the new partition table");
+        tracing::warn!(error = %chain(&error), "the kernel did not read the new partition table");
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
-use foghorn_types::{Role, Timestamp};
+use foghorn_types::{Role, Timestamp, chain};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
@@ -173,7 +173,7 @@ async fn by_password(ctx: &Ctx, from: IpAddr, name: &str, password: Vec<u8>) -> 
     {
         warn!(
             user = user.id,
-            error = &error as &dyn std::error::Error,
+            error = %chain(&error),
             "an imported password could not be hashed anew"
         );
     }
@@ -261,7 +261,7 @@ impl<'c> Attempt<'c> {
             if let Some(line) = ctx.doors.failed_login(name, from)
                 && let Err(error) = history::write(&ctx.state, &line, &from.to_string(), Timestamp::now()).await
             {
-                warn!(error = &error as &dyn std::error::Error, "could not write to the history");
+                warn!(error = %chain(&error), "could not write to the history");
             }
             return Ok(false);
         }

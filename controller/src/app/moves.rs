@@ -3,7 +3,7 @@
 use foghorn_lifecycle::{Effect, TaskEvent, TransitionError};
 use foghorn_proto::link::CancelSession;
 use foghorn_proto::link::controller_message::Message;
-use foghorn_types::{TaskId, Timestamp};
+use foghorn_types::{TaskId, Timestamp, chain};
 use tracing::{Instrument, debug, info, info_span};
 
 use super::{orders, task_outcome};
@@ -93,7 +93,7 @@ fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
             Effect::RecordNodeFailure { .. } => continue, // part of the transaction
         };
         if let Err(refused) = sent {
-            debug!(%node, %task, %refused, "an order waits for the node's next link");
+            debug!(%node, %task, error = %chain(&refused), "an order waits for the node's next link");
         }
     }
 }

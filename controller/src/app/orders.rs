@@ -5,7 +5,7 @@ use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{
     AdmitClient, CancelSession, MulticastOrder, OpenSession, Reconcile, SessionKind, StoredManifest,
 };
-use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId};
+use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId, chain};
 use tracing::debug;
 
 use super::multicast;
@@ -104,7 +104,7 @@ pub(crate) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
     });
     let Some(reason) = reason else { return };
     if let Err(refused) = ctx.links.send(node, Message::Cancel(CancelSession { task_id: task.get(), reason })) {
-        debug!(%node, %task, %refused, "the node learns of the end with its next link");
+        debug!(%node, %task, error = %chain(&refused), "the node learns of the end with its next link");
     }
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn repeat(ctx: &Ctx) {
             .read(|tables| tables.runs().active().filter(|run| run.node() == Some(node)).map(|run| run.task).collect());
         for task in tasks {
             if let Err(refused) = tell_open(ctx, task, node) {
-                debug!(%node, %task, %refused, "could not repeat an order");
+                debug!(%node, %task, error = %chain(&refused), "could not repeat an order");
             }
         }
     }

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use foghorn_types::{StorageNodeId, TaskId, Timestamp};
+use foghorn_types::{StorageNodeId, TaskId, Timestamp, chain};
 use tracing::warn;
 
 use super::snapshot::{Link, Snapshot};
 use crate::app::{history, task_outcome};
+use crate::background::Report;
 use crate::ctx::Ctx;
 
 /// What has been recorded, until the node is back.
@@ -21,7 +22,13 @@ pub(super) struct Losses {
 impl Losses {
     /// Writes to the history which nodes have gone, and which of those are back. A node that has never called, or is shut
     /// out, is not missed.
-    async fn tell(&mut self, ctx: &Ctx, snapshot: &Snapshot, lost: impl Fn(StorageNodeId) -> bool) {
+    async fn tell(
+        &mut self,
+        ctx: &Ctx,
+        snapshot: &Snapshot,
+        lost: impl Fn(StorageNodeId) -> bool,
+        report: &mut Report,
+    ) {
         let known = ctx.live.nodes();
         self.told.retain(|node| snapshot.nodes.contains_key(node));
         for (&node, view) in &snapshot.nodes {
@@ -32,17 +39,20 @@ impl Losses {
             match history::node(&ctx.state, node, !gone, Timestamp::now()).await {
                 Ok(()) if gone => drop(self.told.insert(node)),
                 Ok(()) => drop(self.told.remove(&node)),
-                Err(error) => warn!(%node, error = &error as &dyn std::error::Error, "could not write to the history"),
+                Err(error) => {
+                    warn!(%node, error = %chain(&error), "could not write to the history");
+                    report.failed("could not write to the history", &error);
+                }
             }
         }
     }
 
-    pub(super) async fn record(&mut self, ctx: &Ctx, snapshot: &Snapshot, grace: Duration) {
+    pub(super) async fn record(&mut self, ctx: &Ctx, snapshot: &Snapshot, grace: Duration, report: &mut Report) {
         let lost = |node| match snapshot.nodes.get(&node).map(|view| view.link) {
             Some(Link::Down { since }) => since >= grace,
             Some(Link::Up) | None => false,
         };
-        self.tell(ctx, snapshot, lost).await;
+        self.tell(ctx, snapshot, lost, report).await;
         self.recorded.retain(|(node, _)| lost(*node));
         for run in &snapshot.runs {
             let Some(node) = run.life.state().node().filter(|node| lost(*node)) else { continue };
@@ -53,9 +63,11 @@ impl Losses {
             match task_outcome::record_node_failure(&ctx.state, run.task, node, Timestamp::now()).await {
                 Ok(()) => {
                     self.recorded.insert((node, run.task));
+                    report.did("node failures recorded", 1);
                 }
                 Err(error) => {
-                    warn!(%node, task = %run.task, error = &error as &dyn std::error::Error, "could not record a node failure")
+                    warn!(%node, task = %run.task, error = %chain(&error), "could not record a node failure");
+                    report.failed("could not record a node failure", &error);
                 }
             }
         }

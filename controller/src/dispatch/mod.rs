@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foghorn_lifecycle::TaskEvent;
-use foghorn_types::{TaskId, Timestamp};
+use foghorn_types::{TaskId, Timestamp, chain};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{debug, warn};
 
 pub use self::plan::Move;
 
@@ -25,6 +25,7 @@ use self::sessions::Told;
 use self::snapshot::Movement;
 use crate::app::moves::{MoveError, Moved, apply_event, apply_event_with};
 use crate::app::{multicast, orders};
+use crate::background::{Report, Rhythm, Why, Work};
 use crate::config::Limits;
 use crate::ctx::Ctx;
 use crate::state::Tables;
@@ -37,7 +38,13 @@ const REPEAT: Duration = Duration::from_secs(30);
 
 /// Drives every task until `cancel`.
 pub async fn run(ctx: Arc<Ctx>, limits: Limits, cancel: CancellationToken) {
-    let mut dispatcher = Dispatcher {
+    let rhythm = Rhythm {
+        name: "dispatch",
+        period: TICK,
+        wakes: vec![("tables", ctx.state.changed()), ("links", ctx.live.changed())],
+    };
+    let background = ctx.background.clone();
+    let dispatcher = Dispatcher {
         ctx,
         limits,
         movement: Movement::default(),
@@ -45,24 +52,7 @@ pub async fn run(ctx: Arc<Ctx>, limits: Limits, cancel: CancellationToken) {
         told: Told::default(),
         repeated: Instant::now(),
     };
-    let mut tables = dispatcher.ctx.state.changed();
-    let mut links = dispatcher.ctx.live.changed();
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            _ = tick.tick() => {}
-            Ok(()) = tables.changed() => {}
-            Ok(()) = links.changed() => {}
-        }
-        tables.mark_unchanged();
-        links.mark_unchanged();
-        let span = info_span!("dispatch_round");
-        if cancel.run_until_cancelled(dispatcher.round().instrument(span)).await.is_none() {
-            return;
-        }
-    }
+    background.drive(rhythm, dispatcher, cancel).await;
 }
 
 struct Dispatcher {
@@ -74,22 +64,25 @@ struct Dispatcher {
     repeated: Instant,
 }
 
-impl Dispatcher {
-    async fn round(&mut self) {
+impl Work for Dispatcher {
+    async fn round(&mut self, _: Why, report: &mut Report) {
         let (now, instant) = (Timestamp::now(), Instant::now());
         let snapshot = self.movement.snapshot(&self.ctx.state, &self.ctx.live, &self.ctx.settings.multicast, instant);
         for (task, node) in self.movement.take_left() {
             orders::cancel_ended(&self.ctx, task, node);
         }
-        self.losses.record(&self.ctx, &snapshot, self.limits.node_grace).await;
+        self.losses.record(&self.ctx, &snapshot, self.limits.node_grace, report).await;
         for step in plan::plan(&snapshot, self.limits, now) {
             debug!(task = %step.task, event = ?step.event, "planned");
             match self.take(step.task, step.event).await {
-                Ok(_) => {}
+                Ok(_) => report.did("tasks moved", 1),
                 // Somebody was faster; the next round sees what they did.
-                Err(MoveError::Transition(refused)) => debug!(task = %step.task, %refused, "the plan was overtaken"),
+                Err(MoveError::Transition(refused)) => {
+                    debug!(task = %step.task, error = %chain(&refused), "the plan was overtaken")
+                }
                 Err(error) => {
-                    warn!(task = %step.task, error = &error as &dyn std::error::Error, "could not move the task")
+                    warn!(task = %step.task, error = %chain(&error), "could not move the task");
+                    report.failed("could not move a task", &error);
                 }
             }
         }
@@ -100,7 +93,9 @@ impl Dispatcher {
         self.told.round(&self.ctx);
         self.forget_ended();
     }
+}
 
+impl Dispatcher {
     /// With a node, the first task of a multicast session gets the group that this node sends to.
     async fn take(&self, task: TaskId, event: TaskEvent) -> Result<Moved, MoveError> {
         let TaskEvent::Assigned { node } = event else { return apply_event(&self.ctx, task, event).await };

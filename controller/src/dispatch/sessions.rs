@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use foghorn_proto::link::MulticastOrder;
-use foghorn_types::StorageNodeId;
+use foghorn_types::{StorageNodeId, chain};
 use tracing::debug;
 
 use crate::app::{multicast, orders};
@@ -26,7 +26,7 @@ impl Told {
                 match orders::tell_open(ctx, task, node) {
                     Ok(()) => debug!(%node, session = order.session_id, "told a node about its session"),
                     Err(refused) => {
-                        debug!(%node, session = order.session_id, %refused, "an order waits for the node's next link");
+                        debug!(%node, session = order.session_id, error = %chain(&refused), "an order waits for the node's next link");
                         continue;
                     }
                 }

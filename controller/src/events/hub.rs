@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foghorn_types::{StorageNodeId, TaskId};
+use foghorn_types::{StorageNodeId, TaskId, chain};
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::history::{Batch, Gap, History};
 use crate::agents::casts::CastReport;
 use crate::agents::live::{Live, TransferProgress};
+use crate::background::{Background, Report, Rhythm, Why, Work};
 use crate::state::{State, key};
-use crate::store::{Revision, WatchBatch};
+use crate::store::{Revision, WatchBatch, WatchError};
 
 /// Transactions that a listener may be behind before it is cut off.
 const BEHIND: usize = 1024;
@@ -24,7 +25,7 @@ pub(crate) const MOST_LISTENERS: usize = 2000;
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// Time in which the tables have to show what the watch has delivered.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
-/// Pause before a watch that broke off is begun again.
+/// Watches that break off are begun again this often at most.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What listeners are sent.
@@ -99,18 +100,51 @@ impl Hub {
 }
 
 /// Follows the store until `cancel`; then every listener's stream ends.
-pub async fn run(hub: Arc<Hub>, state: Arc<State>, live: Arc<Live>, cancel: CancellationToken) {
+pub async fn run(
+    hub: Arc<Hub>,
+    state: Arc<State>,
+    live: Arc<Live>,
+    background: Arc<Background>,
+    cancel: CancellationToken,
+) {
     let _close = hub.closed.clone().drop_guard();
-    while cancel.run_until_cancelled(follow(&hub, &state, &live)).await.is_some() {
-        if cancel.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
-            return;
+    let rhythm = Rhythm { name: "events", period: PAUSE, wakes: Vec::new() };
+    background.drive(rhythm, Following { hub, state, live, broken: false }, cancel).await;
+}
+
+/// One round is one watch of the store: it lasts until that breaks off.
+struct Following {
+    hub: Arc<Hub>,
+    state: Arc<State>,
+    live: Arc<Live>,
+    /// A watch has broken off before.
+    broken: bool,
+}
+
+impl Work for Following {
+    async fn round(&mut self, _: Why, report: &mut Report) {
+        if std::mem::replace(&mut self.broken, true) {
+            self.hub.restart(self.state.read_at(|_, revision| revision));
         }
-        hub.restart(state.read_at(|_, revision| revision));
+        let broken = follow(&self.hub, &self.state, &self.live).await;
+        warn!(error = %chain(&broken), "the watch for events broke off");
+        report.failed("the watch for events broke off", &broken);
     }
 }
 
+/// Why a watch ended.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the tables do not show a change after {} seconds", SHOWN_WITHIN.as_secs())]
+    NotShown,
+    #[error("the store ended it")]
+    Ended,
+    #[error("the store could not go on")]
+    Store(#[from] WatchError),
+}
+
 /// Ends when the watch does.
-async fn follow(hub: &Hub, state: &State, live: &Live) {
+async fn follow(hub: &Hub, state: &State, live: &Live) -> Broken {
     let start = hub.history().at();
     let mut batches = state.store().watch(key::ROOT, start);
     let mut shown = state.changed();
@@ -131,18 +165,12 @@ async fn follow(hub: &Hub, state: &State, live: &Live) {
                 // Who is told of a change finds it when asking for the object.
                 let shows = shown.wait_for(|at| *at >= batch.revision);
                 if !matches!(tokio::time::timeout(SHOWN_WITHIN, shows).await, Ok(Ok(_))) {
-                    return;
+                    return Broken::NotShown;
                 }
                 hub.tell(&batch);
             }
-            Some(Err(error)) => {
-                warn!(error = &error as &dyn std::error::Error, "the watch for events broke off");
-                return;
-            }
-            None => {
-                debug!("the watch for events ended");
-                return;
-            }
+            Some(Err(error)) => return error.into(),
+            None => return Broken::Ended,
         }
     }
 }

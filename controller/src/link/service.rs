@@ -7,7 +7,7 @@ use foghorn_proto::link::agent_link_server::AgentLink;
 use foghorn_proto::link::{
     AgentMessage, ControllerMessage, FilePart, RenewCertificateRequest, RenewCertificateResponse, file_part,
 };
-use foghorn_types::{CertificateName, NodeName};
+use foghorn_types::{CertificateName, NodeName, chain};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -118,7 +118,7 @@ impl AgentLink for LinkService {
     ) -> Result<Response<RenewCertificateResponse>, Status> {
         let node = self.caller(&request)?;
         let issued = self.ctx.trust.issue_node_der(&node.name, &request.get_ref().csr_der).map_err(|error| {
-            warn!(node = %node.name, error = &error as &dyn std::error::Error, "could not renew a certificate");
+            warn!(node = %node.name, error = %chain(&error), "could not renew a certificate");
             if error.is_bad_request() {
                 Status::invalid_argument(error.to_string())
             } else {

@@ -7,7 +7,7 @@ use foghorn_lifecycle::{Outcome, TaskEvent, TaskState};
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
 use foghorn_proto::link::{self, AgentMessage, ControllerMessage, EndedRecorded};
-use foghorn_types::{StorageNodeId, TaskId, Timestamp};
+use foghorn_types::{StorageNodeId, TaskId, Timestamp, chain};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
@@ -49,13 +49,13 @@ pub(super) async fn run(
 ) {
     let hello = match cancel.run_until_cancelled(hello(&mut inbound)).await {
         None => return,
-        Some(Err(error)) => return warn!(error = &error as &dyn std::error::Error, "a link did not come about"),
+        Some(Err(error)) => return warn!(error = %chain(&error), "a link did not come about"),
         Some(Ok(hello)) => hello,
     };
     let id = node.node;
     let live = match describe(&hello) {
         Ok(live) => live,
-        Err(error) => return warn!(%error, "a link did not come about"),
+        Err(error) => return warn!(error = %chain(&error), "a link did not come about"),
     };
     let first = || Order::Reconcile(ctx.state.read(|tables| orders::reconcile(tables, &ctx.settings.multicast, id)));
     let Ok(number) = ctx.links.add(id, outgoing, cancel.clone(), first) else { return };
@@ -66,7 +66,7 @@ pub(super) async fn run(
     match ended {
         None => info!("link closed by this side"),
         Some(Ok(())) => info!("agent disconnected"),
-        Some(Err(error)) => warn!(error = &error as &dyn std::error::Error, "link lost"),
+        Some(Err(error)) => warn!(error = %chain(&error), "link lost"),
     }
     if ctx.links.remove(id, number) {
         ctx.live.set_down(id, Instant::now());
@@ -125,7 +125,7 @@ async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgre
             match apply_event(ctx, task, TaskEvent::Progressed { node }).await {
                 Ok(_) => {}
                 Err(MoveError::Transition(refused)) => {
-                    debug!(%task, %refused, "progress came late");
+                    debug!(%task, error = %chain(&refused), "progress came late");
                     return Ok(());
                 }
                 Err(error) => return Err(LinkError::NotStored(error)),
@@ -167,12 +167,14 @@ async fn ended(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) -> Re
     match record_end(ctx, node, task, ended).await {
         Ok(()) => {}
         Err(MoveError::NoSuchTask(_)) => debug!(%task, "the end of a session that nobody remembers"),
-        Err(MoveError::Transition(refused)) => debug!(%task, %refused, "the end of a session that has moved on"),
+        Err(MoveError::Transition(refused)) => {
+            debug!(%task, error = %chain(&refused), "the end of a session that has moved on")
+        }
         Err(error @ MoveError::State(_)) => return Err(LinkError::NotStored(error)),
     }
     ctx.live.forget_transfer(task);
     if let Err(refused) = ctx.links.send(node, Order::EndedRecorded(EndedRecorded { task_id: task.get() })) {
-        debug!(%task, %refused, "the agent will tell the end again");
+        debug!(%task, error = %chain(&refused), "the agent will tell the end again");
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use foghorn_types::chain;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ pub use self::rewrite::Answer;
 use self::folder::Sources;
 use self::loaded::{LoadError, Loaded, Plugin};
 use self::sandbox::Sandbox;
+use crate::background::{Background, Report, Rhythm, Why, Work};
 use crate::state::State;
 use crate::state::classes::Plugin as PluginRow;
 
@@ -104,6 +106,19 @@ struct Known {
 /// A file of the folder: its name, what became of it, whether its row lets it run.
 type Found = (String, Arc<Result<Arc<Plugin>, Failure>>, bool);
 
+/// Looks at the rows of `plugin`, and now and then at the folder.
+struct Looks {
+    plugins: Arc<Plugins>,
+    looks: u32,
+}
+
+impl Work for Looks {
+    async fn round(&mut self, _: Why, report: &mut Report) {
+        self.looks = self.looks.wrapping_add(1);
+        self.plugins.look(self.looks.is_multiple_of(LOOKS_PER_READING), report).await;
+    }
+}
+
 /// See the module. One per controller.
 pub struct Plugins {
     state: Arc<State>,
@@ -135,25 +150,17 @@ impl Plugins {
     }
 
     /// Keeps up with the folder and with the rows of `plugin` until `cancel`.
-    pub async fn follow(self: Arc<Self>, cancel: CancellationToken) {
-        let mut tick = tokio::time::interval(LOOK_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut looks = 0_u32;
-        while cancel.run_until_cancelled(tick.tick()).await.is_some() {
-            looks = looks.wrapping_add(1);
-            let read = looks.is_multiple_of(LOOKS_PER_READING);
-            if cancel.run_until_cancelled(self.look(read)).await.is_none() {
-                return;
-            }
-        }
+    pub async fn follow(self: Arc<Self>, background: Arc<Background>, cancel: CancellationToken) {
+        let rhythm = Rhythm { name: "plugins", period: LOOK_EVERY, wakes: Vec::new() };
+        background.drive(rhythm, Looks { plugins: self, looks: 0 }, cancel).await;
     }
 
     /// Reads the folder and the rows now, and puts in force what is there.
     pub async fn reload(&self) {
-        self.look(true).await;
+        self.look(true, &mut Report::default()).await;
     }
 
-    async fn look(&self, read: bool) {
+    async fn look(&self, read: bool, report: &mut Report) {
         let Some(folder) = &self.folder else { return };
         let mut known = self.known.lock().await;
         let mut moved = false;
@@ -162,13 +169,18 @@ impl Plugins {
             match tokio::task::spawn_blocking(move || folder::read(&folder)).await {
                 Ok(Ok(sources)) if sources != known.sources => {
                     self.compile(&mut known, sources).await;
+                    report.did("changes of the folder", 1);
                     moved = true;
                 }
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
-                    warn!(error = &error as &dyn std::error::Error, "the plugins stay as they are");
+                    warn!(error = %chain(&error), "the plugins stay as they are");
+                    report.failed("could not read the folder of plugins", &error);
                 }
-                Err(error) => warn!(%error, "the folder of plugins was not read"),
+                Err(error) => {
+                    warn!(error = %chain(&error), "the folder of plugins was not read");
+                    report.failed("could not read the folder of plugins", &error);
+                }
             }
         }
         let off = self.switched_off();
@@ -189,7 +201,7 @@ impl Plugins {
                 continue;
             }
             let result = self.load(name, source).await.map(Arc::new).map_err(|error| {
-                warn!(plugin = name, error = &error as &dyn std::error::Error, "a plugin cannot be used");
+                warn!(plugin = name, error = %chain(&error), "a plugin cannot be used");
                 failure(error.to_string())
             });
             if result.is_ok() {

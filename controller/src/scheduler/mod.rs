@@ -9,13 +9,14 @@ mod send;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foghorn_types::Timestamp;
+use foghorn_types::{Timestamp, chain};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span, warn};
+use tracing::warn;
 
 use self::fire::Parts;
 use crate::app::due::Agenda;
 use crate::app::sessions::{self, Settle};
+use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 
 /// Schedules have minutes; nobody waits longer than this for one.
@@ -23,28 +24,25 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Works until `cancel`.
 pub(crate) async fn run(ctx: Arc<Ctx>, cancel: CancellationToken) {
-    let mut scheduler = Scheduler::default();
-    let mut tables = ctx.state.changed();
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        let ticked = tokio::select! {
-            () = cancel.cancelled() => return,
-            _ = tick.tick() => true,
-            Ok(()) = tables.changed() => false,
-        };
-        tables.mark_unchanged();
-        let work = async {
-            if ticked {
-                scheduler.round(&ctx, Timestamp::now()).await;
-            }
-            // Whoever wakes a host stands before it.
-            if let Err(error) = send::round(&ctx.state, &ctx.links, Timestamp::now()).await {
-                warn!(error = &error as &dyn std::error::Error, "could not see to all wake-ups");
-            }
-        };
-        if cancel.run_until_cancelled(work.instrument(info_span!("schedule_round"))).await.is_none() {
-            return;
+    let rhythm = Rhythm { name: "schedules", period: TICK, wakes: vec![("tables", ctx.state.changed())] };
+    let background = ctx.background.clone();
+    background.drive(rhythm, Rounds { ctx, scheduler: Scheduler::default() }, cancel).await;
+}
+
+struct Rounds {
+    ctx: Arc<Ctx>,
+    scheduler: Scheduler,
+}
+
+impl Work for Rounds {
+    async fn round(&mut self, why: Why, report: &mut Report) {
+        if why == Why::Period {
+            self.scheduler.round(&self.ctx, Timestamp::now(), report).await;
+        }
+        // Whoever wakes a host stands before it.
+        if let Err(error) = send::round(&self.ctx.state, &self.ctx.links, Timestamp::now(), report).await {
+            warn!(error = %chain(&error), "could not see to all wake-ups");
+            report.failed("could not see to all wake-ups", &error);
         }
     }
 }
@@ -58,17 +56,22 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// Fires everything that is due at `now`.
-    pub async fn round(&mut self, ctx: &Ctx, now: Timestamp) {
+    pub async fn round(&mut self, ctx: &Ctx, now: Timestamp, report: &mut Report) {
         self.rounds += 1;
         let due = ctx.state.read(|tables| self.agenda.due(tables, now, self.rounds));
         let parts = Parts { state: &ctx.state, glance: &*ctx.live, deadline: ctx.settings.task_deadline };
         for due in due {
-            if let Err(error) = fire::fire(&parts, due, now).await {
-                warn!(schedule = ?due.owner, error = &error as &dyn std::error::Error, "could not fire, will try again");
+            match fire::fire(&parts, due, now).await {
+                Ok(()) => report.did("schedules fired", 1),
+                Err(error) => {
+                    warn!(schedule = ?due.owner, error = %chain(&error), "could not fire, will try again");
+                    report.failed("could not fire a schedule", &error);
+                }
             }
         }
         if let Err(error) = sessions::settle(&ctx.state, Settle::Completed).await {
-            warn!(error = &error as &dyn std::error::Error, "could not move multicast sessions");
+            warn!(error = %chain(&error), "could not move multicast sessions");
+            report.failed("could not move multicast sessions", &error);
         }
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use foghorn_proto::link::WakeHosts;
 use foghorn_proto::link::controller_message::Message;
-use foghorn_types::{MacAddress, StorageNodeId, Timestamp};
+use foghorn_types::{MacAddress, StorageNodeId, Timestamp, chain};
 use tracing::{debug, info, warn};
 
 use crate::agents::links::Links;
 use crate::app::wake;
+use crate::background::Report;
 use crate::state::wake::{LIVES, Wake};
 use crate::state::{Refusal, State, Tables};
 
@@ -22,19 +23,25 @@ const ADDRESSES_AT_ONCE: usize = 256;
 ///
 /// # Errors
 /// When the store cannot be written; the wake-ups still wait then.
-pub(crate) async fn round(state: &State, links: &Links, now: Timestamp) -> Result<(), Refusal> {
+pub(crate) async fn round(state: &State, links: &Links, now: Timestamp, report: &mut Report) -> Result<(), Refusal> {
     let waiting: Vec<_> = state.read(|tables| tables.wakes().iter().cloned().collect());
     for wake in waiting {
         if now.since(wake.at) >= LIVES {
             forget(state, &wake).await?;
         } else {
-            hand_over(state, links, &wake, now).await?;
+            hand_over(state, links, &wake, now, report).await?;
         }
     }
     Ok(())
 }
 
-async fn hand_over(state: &State, links: &Links, wake: &Wake, now: Timestamp) -> Result<(), Refusal> {
+async fn hand_over(
+    state: &State,
+    links: &Links,
+    wake: &Wake,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<(), Refusal> {
     let anywhere = now.since(wake.at) >= SITE_FIRST && wake.taken_by.is_empty();
     let online: BTreeSet<StorageNodeId> = links.online().into_iter().collect();
     let orders = state.read(|tables| orders(tables, wake, &online, anywhere));
@@ -46,12 +53,13 @@ async fn hand_over(state: &State, links: &Links, wake: &Wake, now: Timestamp) ->
         let sent = orders.map(|order| links.send(node, Message::Wake(order))).collect::<Result<Vec<()>, _>>();
         match sent {
             Ok(_) => taken.push(node),
-            Err(refused) => debug!(%node, %refused, "an agent did not take a wake-up"),
+            Err(refused) => debug!(%node, error = %chain(&refused), "an agent did not take a wake-up"),
         }
     }
     if taken.is_empty() {
         return Ok(());
     }
+    report.did("wake-ups handed to agents", 1);
     info!(hosts = wake.hosts.len(), nodes = ?taken, why = wake.why, "agents wake hosts");
     let name = wake.name();
     state

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use foghorn_types::chain;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -156,7 +157,7 @@ impl<V: View> Shown<V> {
         for change in changes {
             if let Err(why) = self.view.apply(change) {
                 metrics::counter!("foghorn_cache_skipped_records_total").increment(1);
-                error!(key = change.key(), %why, "skipped a record that cannot be read");
+                error!(key = change.key(), error = why, "skipped a record that cannot be read");
             }
         }
     }
@@ -229,7 +230,7 @@ impl<V: View> Follower<V> {
                 }
                 Err(error) => {
                     self.cache.following.store(false, Ordering::Release);
-                    warn!(error = &error as &dyn std::error::Error, "could not load a snapshot");
+                    warn!(error = %chain(&error), "could not load a snapshot");
                     tokio::time::sleep(self.backoff.pause()).await;
                 }
             }

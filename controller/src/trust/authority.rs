@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tracing::{info, warn};
 
-use super::issue::{self, Lifetimes};
+use super::terms::{self, Lifetimes};
 
 const CERTIFICATE_FILE: &str = "ca.pem";
 const KEY_FILE: &str = "ca.key";
@@ -144,11 +144,11 @@ impl Trust {
 
 fn authority_params(now: Timestamp) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name = issue::common_name("Foghorn certificate authority");
+    params.distinguished_name = terms::common_name("Foghorn certificate authority");
     params.distinguished_name.push(DnType::OrganizationName, "Foghorn");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)); // It signs leaves and no further authorities.
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    issue::set_validity(&mut params, now, AUTHORITY_LIFETIME);
+    terms::set_validity(&mut params, now, AUTHORITY_LIFETIME);
     params
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use foghorn_types::{CertificateName, HostId, NodeName, TaskId, Timestamp};
 use rcgen::string::Ia5String;
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
+    CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    SubjectPublicKeyInfo,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
@@ -15,27 +15,9 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
 use super::Trust;
-use super::server::CONTROLLER_TLS_NAME;
+use super::terms::{CONTROLLER_TLS_NAME, common_name, set_validity};
 
-/// Certificates start this much in the past, for machines whose clock is late.
-pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 const SERIAL_BYTES: usize = 16;
-
-/// How long new certificates live. What a client gets follows from its task instead.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lifetimes {
-    /// Agents' certificates. Default 30 days.
-    pub node: Duration,
-    /// The controller's own. Default 30 days.
-    pub server: Duration,
-}
-
-impl Default for Lifetimes {
-    fn default() -> Self {
-        const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
-        Self { node: MONTH, server: MONTH }
-    }
-}
 
 /// A new certificate. The chain is the leaf alone: whoever verifies it already has the authority.
 #[derive(Clone, Debug)]
@@ -174,20 +156,6 @@ impl Trust {
         let certificate = params.signed_by(key, &self.issuer).map_err(|source| IssueError::Sign { source })?;
         Ok(Issued { name, chain_pem: certificate.pem(), der: certificate.into(), not_after: now + lifetime })
     }
-}
-
-/// Sets the times between which a certificate is good. X.509 knows whole seconds: the end is rounded down.
-pub(super) fn set_validity(params: &mut CertificateParams, now: Timestamp, lifetime: Duration) {
-    let epoch = date_time_ymd(1970, 1, 1);
-    let since_epoch = now.since(Timestamp::from_millis(0));
-    params.not_before = epoch + since_epoch.saturating_sub(CLOCK_TOLERANCE);
-    params.not_after = epoch + (since_epoch + lifetime);
-}
-
-pub(super) fn common_name(text: &str) -> DistinguishedName {
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, text);
-    name
 }
 
 /// The public key of a request whose signature is good. Nothing else of the request is looked at: names are ours to give.

@@ -12,10 +12,12 @@ pub mod authority;
 pub mod issue;
 pub mod peer;
 pub mod server;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use authority::{LoadTrustError, Trust};
-pub use issue::{CLOCK_TOLERANCE, IssueError, Issued, IssuedServer, Lifetimes, key_of_request};
+pub use issue::{IssueError, Issued, IssuedServer, key_of_request};
 pub use peer::{PeerNameError, peer_name};
-pub use server::{CONTROLLER_TLS_NAME, ServerConfigError};
+pub use server::ServerConfigError;
+pub use terms::{CLOCK_TOLERANCE, CONTROLLER_TLS_NAME, Lifetimes};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use foghorn_types::Timestamp;
+use foghorn_types::{Timestamp, chain};
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -12,9 +12,6 @@ use rustls::{RootCertStore, ServerConfig};
 use tracing::{info, warn};
 
 use super::{IssueError, Trust};
-
-/// A name that every server certificate of the controller carries, whatever it is reached by. Agents verify it on the link.
-pub const CONTROLLER_TLS_NAME: &str = "controller.foghorn.internal";
 
 /// Why there is no TLS configuration.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +97,7 @@ impl RenewingCertificate {
                 key
             }
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "could not renew the controller's certificate");
+                warn!(error = %chain(&error), "could not renew the controller's certificate");
                 present.key.clone()
             }
         }

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{DropImage, Job, job};
-use foghorn_types::{ImageId, StorageNodeId, Timestamp};
+use foghorn_types::{ImageId, StorageNodeId, Timestamp, chain};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{info, warn};
 
 use self::history::{History, Keep};
 use crate::agents::jobs::JobWork;
 use crate::app::sessions::{self, Settle};
+use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 use crate::recorder;
 
@@ -27,57 +28,63 @@ const JOB_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Tidies once a minute until `cancel`.
 pub(crate) async fn run(ctx: Arc<Ctx>, audit_keep: Duration, cancel: CancellationToken) {
-    let mut history = History::new(Keep::default());
-    let mut logs_seen: Option<Instant> = None;
-    let mut tick = tokio::time::interval(PERIOD);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while cancel.run_until_cancelled(tick.tick()).await.is_some() {
-        let round = round(&ctx, audit_keep, &mut history, &mut logs_seen).instrument(info_span!("upkeep_round"));
-        if cancel.run_until_cancelled(round).await.is_none() {
-            return;
+    let rhythm = Rhythm { name: "upkeep", period: PERIOD, wakes: Vec::new() };
+    let background = ctx.background.clone();
+    let upkeep = Upkeep { ctx, audit_keep, history: History::new(Keep::default()), logs_seen: None };
+    background.drive(rhythm, upkeep, cancel).await;
+}
+
+struct Upkeep {
+    ctx: Arc<Ctx>,
+    audit_keep: Duration,
+    history: History,
+    logs_seen: Option<Instant>,
+}
+
+impl Work for Upkeep {
+    async fn round(&mut self, _: Why, report: &mut Report) {
+        let (ctx, now) = (self.ctx.clone(), Timestamp::now());
+        ctx.jobs.give_up(now, JOB_PATIENCE);
+        recorder::handle().run_upkeep();
+        removed(report, "used and expired tokens", forget::tokens(&ctx.state, now).await);
+        removed(report, "old idempotency keys", forget::keys(&ctx.state, now).await);
+        removed(report, "runs of deleted tasks", forget::runs(&ctx.state, now).await);
+        note(report, "close multicast sessions", sessions::settle(&ctx.state, Settle::All).await);
+        let oldest = now - self.audit_keep;
+        removed(report, "old entries of the audit log", forget::audit(&**ctx.state.store(), oldest).await);
+        if self.logs_seen.is_none_or(|seen| seen.elapsed() >= LOGS_PERIOD) {
+            self.logs_seen = Some(Instant::now());
+            removed(report, "old rows of logs", forget::logs(&ctx.state, oldest).await);
         }
+        let last = ctx.state.read_at(|_, revision| revision);
+        note(report, "forget old history", self.history.tidy(&**ctx.state.store(), Instant::now(), last).await);
+        drop_images(&ctx, now, report);
     }
 }
 
-async fn round(ctx: &Ctx, audit_keep: Duration, history: &mut History, logs_seen: &mut Option<Instant>) {
-    let now = Timestamp::now();
-    ctx.jobs.give_up(now, JOB_PATIENCE);
-    recorder::handle().run_upkeep();
-    if let Err(error) = forget::tokens(&ctx.state, now).await {
-        warn!(error = &error as &dyn std::error::Error, "could not remove used and expired tokens");
+fn removed<E: std::error::Error + 'static>(report: &mut Report, what: &str, done: Result<usize, E>) {
+    let done = done.map(|number| report.did(&format!("{what} removed"), number as u64));
+    note(report, &format!("remove {what}"), done);
+}
+
+/// What one part of a round could not do does not keep the others from theirs.
+fn note<E: std::error::Error + 'static>(report: &mut Report, what: &str, done: Result<(), E>) {
+    if let Err(error) = done {
+        warn!(error = %chain(&error), "could not {what}");
+        report.failed(&format!("could not {what}"), &error);
     }
-    if let Err(error) = forget::keys(&ctx.state, now).await {
-        warn!(error = &error as &dyn std::error::Error, "could not remove old idempotency keys");
-    }
-    if let Err(error) = forget::runs(&ctx.state, now).await {
-        warn!(error = &error as &dyn std::error::Error, "could not remove runs of deleted tasks");
-    }
-    if let Err(error) = sessions::settle(&ctx.state, Settle::All).await {
-        warn!(error = &error as &dyn std::error::Error, "could not close multicast sessions");
-    }
-    if let Err(error) = forget::audit(&**ctx.state.store(), now - audit_keep).await {
-        warn!(error = &error as &dyn std::error::Error, "could not remove old entries of the audit log");
-    }
-    if logs_seen.is_none_or(|seen| seen.elapsed() >= LOGS_PERIOD) {
-        *logs_seen = Some(Instant::now());
-        if let Err(error) = forget::logs(&ctx.state, now - audit_keep).await {
-            warn!(error = &error as &dyn std::error::Error, "could not remove old rows of logs");
-        }
-    }
-    let last = ctx.state.read_at(|_, revision| revision);
-    if let Err(error) = history.tidy(&**ctx.state.store(), Instant::now(), last).await {
-        warn!(error = &error as &dyn std::error::Error, "could not forget old history");
-    }
-    drop_images(ctx, now);
 }
 
 /// Tells nodes to forget what no longer belongs to any image and what no task is about to make or use.
-fn drop_images(ctx: &Ctx, now: Timestamp) {
+fn drop_images(ctx: &Ctx, now: Timestamp, report: &mut Report) {
     for (node, image) in orphans(ctx) {
         let job = ctx.jobs.create(node, JobWork::Drop { image }, now);
         let order = Job { job_id: job, work: Some(job::Work::Drop(DropImage { image_id: image.get() })) };
         match ctx.links.send(node, Message::Job(order)) {
-            Ok(()) => info!(%node, %image, "told a node to drop an image"),
+            Ok(()) => {
+                info!(%node, %image, "told a node to drop an image");
+                report.did("images dropped", 1);
+            }
             Err(_) => ctx.jobs.forget(job),
         }
     }

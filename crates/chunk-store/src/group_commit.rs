@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use foghorn_types::{ByteCount, ChunkId};
+use foghorn_types::{ByteCount, ChunkId, chain};
 
 use crate::index::{Entry, Flush};
 use crate::put::{NewChunk, PutError, PutReport};
@@ -171,7 +171,7 @@ impl Store {
         let healed = self.index.reopen().map_err(Into::into);
         if let Err(error) = healed.and_then(|()| recovery::read_tails(&self.packs, &self.index, Torn::Leave)) {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = %chain(&error),
                 "the index could not be opened again; every use fails until it can"
             );
         }

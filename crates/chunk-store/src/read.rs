@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use foghorn_types::{ByteCount, ChunkId};
+use foghorn_types::{ByteCount, ChunkId, chain};
 use tracing::error;
 
 use crate::index::{Entry, Flush, IndexError};
@@ -122,7 +122,7 @@ impl Store {
         });
         if let Err(error) = marked {
             // The damage is found again by the next reader; what matters now is that this one gets an error.
-            error!(chunk = %id, error = &error as &dyn std::error::Error, "could not mark a damaged chunk");
+            error!(chunk = %id, error = %chain(&error), "could not mark a damaged chunk");
         }
     }
 }

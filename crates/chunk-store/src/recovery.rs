@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use foghorn_types::Timestamp;
+use foghorn_types::{Timestamp, chain};
 use tracing::{info, warn};
 
 use crate::index::{Entry, Flush, Index, IndexError};
@@ -31,7 +31,7 @@ pub(crate) fn open_index(path: &Path) -> Result<Index, OpenStoreError> {
     };
     let aside = path.with_extension("damaged");
     warn!(
-        error = &problem as &dyn std::error::Error,
+        error = %chain(&problem),
         "could not open the index of the chunk store; rebuilding it from the packs"
     );
     fs::rename(path, &aside).map_err(|source| OpenStoreError::Io { path: path.to_owned(), source })?;

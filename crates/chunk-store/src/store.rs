@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use foghorn_types::{ByteCount, Timestamp};
+use foghorn_types::{ByteCount, Timestamp, chain};
 use rustix::fs::{FlockOperation, flock};
 use tracing::warn;
 
@@ -143,7 +143,7 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         if let Err(error) = self.index.write(Flush::Now, |_| Ok(())) {
-            warn!(error = &error as &dyn std::error::Error, "the index was not flushed; the next start takes longer");
+            warn!(error = %chain(&error), "the index was not flushed; the next start takes longer");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use foghorn_types::chain;
 use tracing::error;
 
 use crate::pack::{PackDir, PackNumber};
@@ -114,7 +115,7 @@ impl Drop for Group<'_> {
             // The next group overwrites it, and a start cuts it off.
             error!(
                 pack = self.writer.pack,
-                error = &problem as &dyn std::error::Error,
+                error = %chain(&problem),
                 "could not remove a failed write"
             );
         }

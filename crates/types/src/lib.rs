@@ -1,10 +1,11 @@
-//! Ids, units and small value types shared by every part of Foghorn.
+//! Ids, units and small value types shared by every part of Foghorn, and how an error is shown with its causes.
 //!
 //! Pure: no I/O, no clock beyond [`Timestamp::now`], no knowledge of any other crate of ours. Everything here may be
 //! serialised, because ids and units mean the same on every boundary; aggregates live elsewhere and may not.
 
 #![warn(missing_docs)]
 
+mod chain;
 mod chunk_id;
 mod ids;
 mod mac;
@@ -13,6 +14,7 @@ mod role;
 mod timestamp;
 mod units;
 
+pub use chain::{Chain, chain};
 pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError};
 pub use ids::{GroupId, HostId, ImageId, SessionId, SnapinId, StorageGroupId, StorageNodeId, TaskId, TaskTypeId};
 pub use mac::{MacAddress, ParseMacError};

@@ -19,6 +19,7 @@ use foghorn_multicast::{ChunkSet, Report};
 use foghorn_transport::client::{MulticastListener, MulticastMember, MulticastNews};
 use foghorn_transport::multicast::{GroupReceiver, InterfaceChoice, SessionTerms, in_image};
 use foghorn_transport::{AgentConnection, StreamError};
+use foghorn_types::chain;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -27,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 use self::listen::{FromAgent, Listen};
 use super::Queues;
 use super::shared::Shared;
-use crate::link::describe;
 use crate::progress::Path;
 
 /// How long the agent may take to answer a join; it may have to open the session and decode a manifest.
@@ -192,7 +192,7 @@ async fn open(connection: &AgentConnection, terms: &SessionTerms) -> Result<Grou
     let (group, source, specific) = (terms.group, terms.source, terms.source_specific);
     let joining = move || GroupReceiver::join(group, source, specific, &InterfaceChoice::Address(local));
     match tokio::task::spawn_blocking(joining).await {
-        Ok(joined) => joined.map_err(|error| describe(&error)),
+        Ok(joined) => joined.map_err(|error| chain(&error).to_string()),
         Err(_) => Err("the system is shutting down".to_owned()),
     }
 }

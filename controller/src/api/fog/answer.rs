@@ -6,6 +6,7 @@
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use foghorn_types::chain;
 use tracing::error;
 
 use crate::state::Refusal;
@@ -72,7 +73,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         | Refusal::Task(_)
         | Refusal::NothingToCancel(_) => problem(internal, &refusal.to_string()),
         Refusal::Contended | Refusal::Lagging | Refusal::Store(_) => {
-            error!(error = refusal as &dyn std::error::Error, "a change could not be stored");
+            error!(error = %chain(refusal), "a change could not be stored");
             problem(StatusCode::SERVICE_UNAVAILABLE, &refusal.to_string())
         }
     }

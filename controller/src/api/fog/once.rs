@@ -4,6 +4,7 @@
 use axum::body::to_bytes;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use foghorn_types::chain;
 use tracing::{error, warn};
 
 use super::endpoint::Endpoint;
@@ -68,7 +69,7 @@ async fn settle(ctx: &Ctx, ticket: &Ticket, result: Result<Response, Refusal>) -
         Err(refusal @ (Refusal::Store(_) | Refusal::Lagging)) => return Err(refusal),
         refused => {
             if let Err(error) = ticket.release(&ctx.state).await {
-                warn!(error = &error as &dyn std::error::Error, "could not free an idempotency key");
+                warn!(error = %chain(&error), "could not free an idempotency key");
             }
             return refused;
         }
@@ -81,7 +82,7 @@ async fn settle(ctx: &Ctx, ticket: &Ticket, result: Result<Response, Refusal>) -
         let etag = parts.headers.get(header::ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let kept = KeptAnswer { status: parts.status.as_u16(), etag, body: text.to_owned() };
         if let Err(error) = ticket.complete(&ctx.state, kept).await {
-            warn!(error = &error as &dyn std::error::Error, "could not keep the answer of a keyed request");
+            warn!(error = %chain(&error), "could not keep the answer of a keyed request");
         }
     }
     Ok(Response::from_parts(parts, body.into()))
@@ -106,7 +107,7 @@ fn refused(why: &KeyError) -> Response {
         KeyError::Busy => StatusCode::CONFLICT,
         KeyError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
         KeyError::Unreadable(_) | KeyError::Randomness(_) | KeyError::State(_) => {
-            error!(error = why as &dyn std::error::Error, "a keyed request failed");
+            error!(error = %chain(why), "a keyed request failed");
             StatusCode::INTERNAL_SERVER_ERROR
         }
     };

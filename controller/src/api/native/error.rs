@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::Problem;
+use foghorn_types::chain;
 use tracing::warn;
 
 use crate::app::accounts::AccountError;
@@ -39,20 +40,9 @@ impl IntoResponse for Refused {
     }
 }
 
-/// The message with its causes: an operator sees nothing else of them.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
-}
-
 /// Our own failure. The caller learns that it was ours, the log learns what it was.
-fn internal(error: &(dyn std::error::Error + 'static)) -> Refused {
-    warn!(error, "a request failed");
+fn internal(error: &dyn std::error::Error) -> Refused {
+    warn!(error = %chain(error), "a request failed");
     Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the controller could not do this, see its log")
 }
 
@@ -73,7 +63,7 @@ impl From<Refusal> for Refused {
             | Refusal::Ended { .. }
             | Refusal::Task(_) => Self::new(StatusCode::CONFLICT, text),
             refusal if refusal.may_succeed_later() => {
-                warn!(error = refusal as &dyn std::error::Error, "the store could not be written");
+                warn!(error = %chain(refusal), "the store could not be written");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "the state store is not available, try again")
             }
             refusal => internal(refusal),
@@ -90,7 +80,7 @@ impl From<EnrolError> for Refused {
     fn from(error: EnrolError) -> Self {
         match error {
             EnrolError::Token(error) => token(&error, "join_token"),
-            EnrolError::Request(_) => Self::field(StatusCode::BAD_REQUEST, "csr_pem", chain(&error)),
+            EnrolError::Request(_) => Self::field(StatusCode::BAD_REQUEST, "csr_pem", chain(&error).to_string()),
             EnrolError::NodeGone => Self::field(StatusCode::FORBIDDEN, "join_token", error.to_string()),
             EnrolError::Issue(_) => internal(&error),
             EnrolError::State(refusal) => refusal.into(),
@@ -104,7 +94,7 @@ impl From<CheckInError> for Refused {
             CheckInError::Token(error) => token(&error, "boot_token"),
             CheckInError::WrongMac { .. } => Self::field(StatusCode::FORBIDDEN, "mac", error.to_string()),
             CheckInError::Ended { .. } => Self::new(StatusCode::GONE, error.to_string()),
-            CheckInError::Request(_) => Self::field(StatusCode::BAD_REQUEST, "csr_pem", chain(&error)),
+            CheckInError::Request(_) => Self::field(StatusCode::BAD_REQUEST, "csr_pem", chain(&error).to_string()),
             CheckInError::Issue(_) => internal(&error),
             CheckInError::State(refusal) => refusal.into(),
         }

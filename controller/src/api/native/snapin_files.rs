@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::{BASE64, HEXLOWER};
 use foghorn_rest_types::native::SnapinFileStatus;
-use foghorn_types::{Role, SnapinId, StorageNodeId};
+use foghorn_types::{Role, SnapinId, StorageNodeId, chain};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -104,7 +104,7 @@ async fn download(State(ctx): State<Arc<Ctx>>, Path(id): Path<String>) -> Result
 
 impl From<UploadError> for Refused {
     fn from(error: UploadError) -> Self {
-        let text = super::error::chain(&error);
+        let text = chain(&error).to_string();
         match error {
             UploadError::NoSuchSnapin(id) => Self::not_found("snapin", id.get()),
             UploadError::BadName(_) => Self::field(StatusCode::BAD_REQUEST, "name", text),
@@ -122,7 +122,7 @@ impl From<UploadError> for Refused {
 
 impl From<DownloadError> for Refused {
     fn from(error: DownloadError) -> Self {
-        let text = super::error::chain(&error);
+        let text = chain(&error).to_string();
         match error {
             DownloadError::NoSuchSnapin(id) => Self::not_found("snapin", id.get()),
             DownloadError::NoFile(_) => Self::new(StatusCode::NOT_FOUND, text),

@@ -19,6 +19,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use foghorn_types::chain;
 use serde::Deserialize;
 use tracing::error;
 
@@ -106,7 +107,7 @@ async fn send(book: Arc<Book>, headers: &HeaderMap, which: fn(&Documents) -> &Re
     let Rendered { text, etag } = match made {
         Ok(rendered) => rendered,
         Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "the description of the API could not be made");
+            error!(error = %chain(&error), "the description of the API could not be made");
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
     };

@@ -8,7 +8,7 @@ mod replicate;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foghorn_types::{SnapinId, StorageNodeId, Timestamp};
+use foghorn_types::{SnapinId, StorageNodeId, Timestamp, chain};
 use futures_util::{Stream, StreamExt};
 use tracing::{info, warn};
 

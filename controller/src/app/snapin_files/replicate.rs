@@ -7,11 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foghorn_types::{FileId, StorageNodeId};
+use foghorn_types::{FileId, StorageNodeId, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{nodes_of, open};
+use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 use crate::state::Refusal;
 use crate::state::Tables;
@@ -46,28 +47,18 @@ struct Replication {
 
 /// Runs until `cancel`.
 pub async fn run(ctx: Arc<Ctx>, grace: Duration, cancel: CancellationToken) {
-    let (mut tables, mut links) = (ctx.state.changed(), ctx.live.changed());
+    let rhythm = Rhythm {
+        name: "snapin-files",
+        period: TICK,
+        wakes: vec![("tables", ctx.state.changed()), ("links", ctx.live.changed())],
+    };
+    let background = ctx.background.clone();
     let (retry, missing, unnamed) = (HashMap::new(), HashMap::new(), HashMap::new());
-    let mut replication = Replication { ctx, grace, retry, missing, unnamed };
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            _ = tick.tick() => {}
-            Ok(()) = tables.changed() => {}
-            Ok(()) = links.changed() => {}
-        }
-        tables.mark_unchanged();
-        links.mark_unchanged();
-        if cancel.run_until_cancelled(replication.round()).await.is_none() {
-            return;
-        }
-    }
+    background.drive(rhythm, Replication { ctx, grace, retry, missing, unnamed }, cancel).await;
 }
 
-impl Replication {
-    async fn round(&mut self) {
+impl Work for Replication {
+    async fn round(&mut self, _: Why, report: &mut Report) {
         let now = Instant::now();
         let online: HashSet<_> = self.ctx.links.online().into_iter().collect();
         self.forget_lost(&online, now).await;
@@ -75,30 +66,35 @@ impl Replication {
         self.retry.retain(|_, at| *at > now);
         for copy in copies {
             let place = (copy.to, copy.record.file);
-            if !self.retry.contains_key(&place) && !self.make(&copy).await {
+            if !self.retry.contains_key(&place) && !self.make(&copy, report).await {
                 self.retry.insert(place, Instant::now() + RETRY);
             }
         }
         self.drop_unnamed(&online, now);
     }
+}
 
+impl Replication {
     /// Makes a copy and records it. Says whether that is done.
-    async fn make(&self, copy: &Copy) -> bool {
+    async fn make(&self, copy: &Copy, report: &mut Report) -> bool {
         let (record, node) = (&copy.record, copy.to);
         let parts = match open(&self.ctx, record).await {
             Ok(parts) => parts,
             Err(error) => {
-                warn!(snapin = %record.snapin, %node, error = &error as &dyn std::error::Error, "no source for a copy");
+                warn!(snapin = %record.snapin, %node, error = %chain(&error), "no source for a copy");
+                report.failed("no source for a copy", &error);
                 return false;
             }
         };
         let files = &self.ctx.files;
         if let Err(error) = files.store(&self.ctx.links, node, record.file, record.size, parts).await {
-            warn!(snapin = %record.snapin, %node, error = &error as &dyn std::error::Error, "a copy failed");
+            warn!(snapin = %record.snapin, %node, error = %chain(&error), "a copy failed");
+            report.failed("a copy failed", &error);
             return false;
         }
         self.change_nodes(record, |nodes| nodes.push(node)).await;
         info!(snapin = %record.snapin, %node, size = %record.size, "file of a snapin copied");
+        report.did("files copied", 1);
         true
     }
 
@@ -120,7 +116,7 @@ impl Replication {
         });
         if let Err(error) = written.await {
             // The next round finds the same difference.
-            warn!(snapin = %record.snapin, error = &error as &dyn std::error::Error, "holders could not be recorded");
+            warn!(snapin = %record.snapin, error = %chain(&error), "holders could not be recorded");
         }
     }
 
@@ -162,7 +158,7 @@ impl Replication {
                 match self.ctx.files.forget(&self.ctx.links, node, *file) {
                     // Until it reports otherwise it may not have heard; then it is told again.
                     Ok(()) => info!(%node, %file, "told a storage node to forget a file that no snapin names"),
-                    Err(error) => warn!(%node, error = &error as &dyn std::error::Error, "a file was not forgotten"),
+                    Err(error) => warn!(%node, error = %chain(&error), "a file was not forgotten"),
                 }
                 still.insert((node, *file), now);
             }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, mpsc};
 
+use foghorn_types::chain;
 use tokio::sync::{oneshot, watch};
 use tracing::error;
 
@@ -37,7 +38,7 @@ impl Writer {
         while let Ok(first) = inbox.recv() {
             let commands = std::iter::once(first).chain(inbox.try_iter()).take(GROUP).collect();
             if let Err(error) = self.write(commands) {
-                error!(error = &error as &dyn std::error::Error, "a group of transactions could not be written");
+                error!(error = %chain(&error), "a group of transactions could not be written");
             }
         }
     }

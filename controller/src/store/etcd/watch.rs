@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use etcd_client::{Client, EventType, WatchOptions, WatchResponse, WatchStream};
+use foghorn_types::chain;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tracing::{debug, warn};

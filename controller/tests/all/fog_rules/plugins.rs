@@ -226,7 +226,7 @@ async fn a_row_with_state_0_switches_a_plugin_off() {
 async fn the_folder_is_followed() {
     let server = with_host().await;
     let cancel = tokio_util::sync::CancellationToken::new();
-    let follower = tokio::spawn(server.plugins.clone().follow(cancel.clone()));
+    let follower = tokio::spawn(server.plugins.clone().follow(server.ctx.background.clone(), cancel.clone()));
     std::fs::create_dir_all(&server.plugins_folder).unwrap();
     for version in ["one", "two"] {
         let text = format!("fn API_INDIVDATA_MAPPING() {{ this.data.version = \"{version}\"; }}");

@@ -1,5 +1,6 @@
 //! Schedules fire: once, for whom they are meant, and say so when they cannot.
 
+use foghorn_controller::background::Report;
 use foghorn_controller::scheduler::Scheduler;
 use foghorn_controller::state::schedule::Owner;
 use foghorn_controller::state::wake::Wake;
@@ -38,7 +39,8 @@ fn wakes(server: &Server) -> Vec<Vec<u32>> {
 async fn rounds(server: &Server, now: Timestamp) {
     for _ in 0..2 {
         let (mut one, mut other) = (Scheduler::default(), Scheduler::default());
-        tokio::join!(one.round(&server.ctx, now), other.round(&server.ctx, now));
+        let (mut ones, mut others) = (Report::default(), Report::default());
+        tokio::join!(one.round(&server.ctx, now, &mut ones), other.round(&server.ctx, now, &mut others));
     }
 }
 

@@ -113,6 +113,7 @@ impl Server {
             trust: Arc::new(Trust::load_or_create(folder.path()).unwrap()),
             links: Arc::new(Links::default()),
             files: Arc::new(Files::default()),
+            background: Arc::default(),
             uploads: Arc::new(foghorn_controller::uploads::Uploads::new(
                 folder.path().join("uploads"),
                 ByteCount::from_mib(1),
@@ -132,7 +133,7 @@ impl Server {
         };
         let ctx = Arc::new(ctx);
         let (hub, state_of, live) = (ctx.events.clone(), state.clone(), ctx.live.clone());
-        tokio::spawn(events::run(hub, state_of, live, cancel.clone()));
+        tokio::spawn(events::run(hub, state_of, live, ctx.background.clone(), cancel.clone()));
         let router = api::router(ctx.clone());
         Self { state, router, ctx, first, plugins, plugins_folder, cancel, _follower: follower, _folder: folder }
     }

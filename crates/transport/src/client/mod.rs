@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_multicast::{ChunkSet, Report};
-use foghorn_types::{ChunkId, ManifestId};
+use foghorn_types::{ChunkId, ManifestId, chain};
 use quinn::Endpoint;
 use tokio::task::JoinSet;
 use tracing::debug;
@@ -304,7 +304,7 @@ async fn hear_goodbye(link: QuicLink) {
     let mut reader = FrameReader::new(link.clone(), stream);
     match reader.expect(decode_goodbye).await {
         Ok(goodbye) => link.end_and_close(goodbye.into()),
-        Err(error) => debug!(error = &error as &dyn std::error::Error, "the agent's goodbye could not be read"),
+        Err(error) => debug!(error = %chain(&error), "the agent's goodbye could not be read"),
     }
 }
 

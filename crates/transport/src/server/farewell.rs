@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foghorn_types::chain;
 use quinn::{Connection, VarInt};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -108,7 +109,7 @@ impl Farewells {
             };
             match timeout(FAREWELL_PATIENCE, heard).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!(error = &error as &dyn std::error::Error, "could not deliver the goodbye"),
+                Ok(Err(error)) => debug!(error = %chain(&error), "could not deliver the goodbye"),
                 Err(_) => debug!(remote = %connection.remote_address(), "the client did not acknowledge the goodbye"),
             }
             connection.close(code, reason.as_bytes());

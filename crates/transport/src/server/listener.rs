@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foghorn_types::{CertificateName, Digest};
+use foghorn_types::{CertificateName, Digest, chain};
 use quinn::{ConnectionError, Endpoint, ServerConfig, TokioRuntime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -132,7 +132,7 @@ async fn accept_all(endpoint: Endpoint, farewells: Arc<Farewells>, sender: mpsc:
                 // Fails when the listener is gone; the connection then ends with the value.
                 Ok(Ok(incoming)) => drop(sender.send(incoming).await),
                 Ok(Err(error)) => {
-                    warn!(%remote, error = &error as &dyn std::error::Error, "refused a client");
+                    warn!(%remote, error = %chain(&error), "refused a client");
                 }
                 Err(_) => debug!(%remote, "a client did not send its hello in time"),
             }

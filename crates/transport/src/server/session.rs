@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use foghorn_multicast::{IpVersion, Report};
+use foghorn_types::chain;
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -124,7 +125,7 @@ async fn read_streams(link: QuicLink, sender: mpsc::Sender<Request>) {
         let (link, sender, manifests) = (link.clone(), sender.clone(), manifests.clone());
         openings.spawn(async move {
             if let Err(error) = read_opening(link, send, receive, sender, &manifests).await {
-                debug!(error = &error as &dyn std::error::Error, "a stream failed");
+                debug!(error = %chain(&error), "a stream failed");
             }
         });
     }
@@ -186,9 +187,9 @@ async fn read_reports(connection: Connection, sender: mpsc::Sender<Request>) {
             Ok(WireDatagram::Multicast(bytes)) => match Report::decode(&bytes) {
                 // As above.
                 Ok(report) => drop(sender.try_send(Request::MulticastReport(report))),
-                Err(error) => debug!(error = &error as &dyn std::error::Error, "a report could not be read"),
+                Err(error) => debug!(error = %chain(&error), "a report could not be read"),
             },
-            Err(error) => debug!(error = &error as &dyn std::error::Error, "a report could not be read"),
+            Err(error) => debug!(error = %chain(&error), "a report could not be read"),
         }
     }
 }

@@ -1,0 +1,42 @@
+//! What all certificates have in common: names, and the times between which they are good.
+
+use std::time::Duration;
+
+use foghorn_types::Timestamp;
+use rcgen::{CertificateParams, DistinguishedName, DnType, date_time_ymd};
+
+/// A name that every server certificate of the controller carries, whatever it is reached by. Agents verify it on the link.
+pub const CONTROLLER_TLS_NAME: &str = "controller.foghorn.internal";
+
+/// Certificates start this much in the past, for machines whose clock is late.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// How long new certificates live. What a client gets follows from its task instead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lifetimes {
+    /// Agents' certificates. Default 30 days.
+    pub node: Duration,
+    /// The controller's own. Default 30 days.
+    pub server: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+        Self { node: MONTH, server: MONTH }
+    }
+}
+
+/// Sets the times between which a certificate is good. X.509 knows whole seconds: the end is rounded down.
+pub(super) fn set_validity(params: &mut CertificateParams, now: Timestamp, lifetime: Duration) {
+    let epoch = date_time_ymd(1970, 1, 1);
+    let since_epoch = now.since(Timestamp::from_millis(0));
+    params.not_before = epoch + since_epoch.saturating_sub(CLOCK_TOLERANCE);
+    params.not_after = epoch + (since_epoch + lifetime);
+}
+
+pub(super) fn common_name(text: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, text);
+    name
+}
