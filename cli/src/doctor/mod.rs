@@ -3,6 +3,7 @@
 //! Every check gives one [`Finding`]; a check that is not possible because an earlier one failed is
 //! omitted, so that the list shows causes and not consequences.
 
+mod background;
 mod certificate;
 mod clock;
 mod server;
@@ -62,6 +63,7 @@ pub fn run(session: &Session) -> Result<Exit, Failure> {
             if !stop {
                 findings.extend(clock::check(&api));
                 findings.extend(storage::check(&api));
+                findings.extend(background::check(&api));
             }
         }
         Err(failure) => findings.push(Finding::fail("context", failure.in_one_line(), "run `foghorn login` again")),

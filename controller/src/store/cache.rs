@@ -180,7 +180,7 @@ impl<V: View> Follower<V> {
                 }
                 Some(WatchError::Store(error)) => {
                     self.cache.following.store(false, Ordering::Release);
-                    warn!(error = &error as &dyn std::error::Error, "the watch failed; reloading");
+                    warn!(error = %chain(&error), "the watch failed; reloading");
                     tokio::time::sleep(self.backoff.pause()).await;
                 }
                 None => {

@@ -10,6 +10,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod background;
 pub mod fog;
 pub mod multicast;
 pub mod native;

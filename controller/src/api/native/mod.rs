@@ -1,11 +1,13 @@
 //! Foghorn's own routes: enrolment and check-in (no credentials but a token), operations beside the dialects, health.
 
 mod audit;
+mod background;
 mod clients;
 mod error;
 mod health;
 mod input;
 mod multicast;
+mod names;
 mod node_status;
 mod nodes;
 mod schedules;
@@ -35,6 +37,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(health::routes())
         .and(nodes::routes())
         .and(node_status::routes())
+        .and(background::routes())
         .and(clients::routes())
         .and(user_tracking::routes())
         .and(schedules::routes())

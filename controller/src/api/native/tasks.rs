@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::error::Refused;
 use super::input::{Id, Query};
 use super::multicast;
+use super::names::image_name;
 use super::nodes::node_view;
 use crate::agents::live::{Live, TransferProgress};
 use crate::api::routes::{Routes, get};
@@ -106,10 +107,6 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
         finished,
         deadline: run.deadline().to_string(),
     }
-}
-
-pub(super) fn image_name(tables: &Tables, id: ImageId) -> Named<ImageId> {
-    Named { id, name: tables.of::<Image>().get(id.get()).map(|row| row.name.clone()).unwrap_or_default() }
 }
 
 /// The state's public name and the reason of an end that was no success.

@@ -103,7 +103,7 @@ where
         match stored {
             Ok(()) => return record(ctx, id, name, &spooled, node).await,
             Err(error) => {
-                warn!(snapin = %id, %node, error = &error as &dyn std::error::Error, "a node did not take a file");
+                warn!(snapin = %id, %node, error = %chain(&error), "a node did not take a file");
                 failed = Some(error);
             }
         }
@@ -163,7 +163,7 @@ async fn open(ctx: &Ctx, record: &SnapinFile) -> Result<Parts, DownloadError> {
         match ctx.files.fetch(&ctx.links, *node, record.file).await {
             Ok(parts) => return Ok(checked(parts, record)),
             Err(error) => {
-                warn!(snapin = %record.snapin, %node, error = &error as &dyn std::error::Error, "a node did not give a file");
+                warn!(snapin = %record.snapin, %node, error = %chain(&error), "a node did not give a file");
                 failed = Some(error);
             }
         }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use foghorn_types::TaskTypeId;
+use foghorn_types::{TaskTypeId, chain};
 use tracing::{info, warn};
 
 use super::cancel::cancel_each;
@@ -231,7 +231,7 @@ async fn take_back(state: &State, made: &[Made], opened: &Sessions) {
     let tasks: Vec<u32> = made.iter().map(|made| made.task).collect();
     info!(?tasks, "an order of tasks is taken back, because one of its hosts was refused");
     if let Err(refusal) = try_to_take_back(state, made, &tasks, opened).await {
-        warn!(?tasks, error = &refusal as &dyn std::error::Error, "could not take back an order of tasks");
+        warn!(?tasks, error = %chain(&refusal), "could not take back an order of tasks");
     }
 }
 

@@ -77,7 +77,7 @@ impl Watcher {
                     if self.failures >= ATTEMPTS {
                         return Err(error.into());
                     }
-                    debug!(error = &error as &dyn std::error::Error, after = self.at, "restarting the watch");
+                    debug!(error = %chain(&error), after = self.at, "restarting the watch");
                     tokio::time::sleep(self.backoff.pause()).await;
                 }
                 Err(compacted) => return Err(compacted),

@@ -12,8 +12,8 @@ use foghorn_types::{BitRate, ByteCount, ImageId, StorageNodeId};
 
 use crate::agents::casts::{CastPhase, CastReport, ReceiverReport};
 use crate::agents::live::{Live, TransferProgress};
+use crate::api::native::names::image_name;
 use crate::api::native::nodes::node_view;
-use crate::api::native::tasks::image_name;
 use crate::app::multicast;
 use crate::config::MulticastConfig;
 use crate::ctx::Ctx;
