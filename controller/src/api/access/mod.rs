@@ -1,8 +1,9 @@
-//! The door of the REST API: who is calling, and whether they may do what they ask for. Every request of every dialect
-//! passes here before anything else looks at it.
+//! Access control of the REST API: who is calling, and whether they may do what they request. Every
+//! request of every dialect is checked here first.
 //!
-//! What a native route needs is part of its declaration (`super::routes`), and `api::fog::needed` says it for the FOG dialect. A
-//! path that neither knows is for administrators only: closed, not open.
+//! What a native route needs is part of its declaration (`super::routes`), and `api::fog::needed`
+//! says it for the FOG dialect. A path that neither knows is for administrators only: closed, not
+//! open.
 
 mod rule;
 
@@ -24,10 +25,10 @@ use super::auth::{self, AuthError, Principal};
 use crate::ctx::Ctx;
 use crate::state::actor::{self, Actor};
 
-/// Which words a refusal has.
+/// The form of a refusal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dialect {
-    /// FOG's: no words, and a redirect when the API is off.
+    /// That of FOG: no message, and a redirect when the API is off.
     Fog,
     Native,
 }
@@ -45,7 +46,7 @@ pub(super) struct Door {
     pub(super) rules: Arc<Rules>,
 }
 
-/// Lets a request through, with its [`Principal`] among its extensions and on its behalf, or answers it.
+/// Passes a request on, with its [`Principal`] as an extension, or refuses it.
 pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let Door { ctx, rules } = door;
     let dialect = Dialect::of(request.uri().path());
@@ -56,7 +57,7 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
         Ok(caller) => caller,
         Err(error) => return turned_away(dialect, error),
     };
-    // Reading changes nothing, and most requests read.
+    // Reads change nothing, and most requests are reads.
     let actor = (!is_reading(request.method())).then(|| acting(&caller, from, &request));
     request.extensions_mut().insert(caller);
     match actor {
@@ -65,7 +66,7 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
     }
 }
 
-/// The address that a request comes from.
+/// The address of the client.
 pub(super) fn address_of(ctx: &Ctx, request: &Request) -> IpAddr {
     let connection = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|connection| connection.0.ip());
     ctx.doors.address_of(connection, request.headers())
@@ -75,7 +76,7 @@ fn is_reading(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD
 }
 
-/// Longer names of requests are cut off: the log is no place to keep a caller's texts.
+/// Longer request ids are truncated, so that callers cannot store arbitrary texts in the log.
 const LONGEST_NOTE: usize = 200;
 
 fn acting(caller: &Principal, from: IpAddr, request: &Request) -> Actor {

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use axum::http::Method;
 use foghorn_types::Role;
 
-/// What a route needs of its caller.
+/// What a route requires of its caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
-    /// Nothing: the route holds no data, or checks a token of its own.
+    /// Nothing: the route returns no data, or checks a token of its own.
     Nothing,
     /// A user with at least this role.
     Role(Role),

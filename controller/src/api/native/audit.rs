@@ -53,7 +53,8 @@ impl Asked {
         let bad = |field: &str, why: String| Refused::field(StatusCode::BAD_REQUEST, field, why);
         let since = self.since.map(|text| text.parse::<Timestamp>().map_err(|error| bad("since", error.to_string())));
         let before = self.before.map(|text| {
-            Cursor::parse(&text).ok_or_else(|| bad("before", "take it from `next` of an earlier answer".to_owned()))
+            Cursor::parse(&text)
+                .ok_or_else(|| bad("before", "use the value of `next` from an earlier answer".to_owned()))
         });
         let limit = match self.limit.map(|text| text.parse::<usize>()) {
             None => USUAL,

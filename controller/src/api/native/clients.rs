@@ -24,7 +24,8 @@ use crate::ctx::Ctx;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const DAY: u32 = 24 * 60 * 60;
 
-/// A client has no user: it checks in with a one-time token, and asks for its order with the bearer that it got for that.
+/// A client has no user: it checks in with a one-time token, and asks for its order with the bearer
+/// that it got for that.
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new()
         .add(
@@ -88,7 +89,7 @@ async fn order(
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-        .ok_or_else(|| Refused::new(StatusCode::UNAUTHORIZED, "the bearer of a check-in is required"))?;
+        .ok_or_else(|| Refused::new(StatusCode::UNAUTHORIZED, "the bearer token of a check-in is required"))?;
     let until = Instant::now() + Duration::from_secs(query.wait).min(LONGEST_WAIT);
     let (mut tables, mut links) = (ctx.state.changed(), ctx.live.changed());
     loop {
@@ -98,7 +99,7 @@ async fn order(
             let run = tables
                 .runs()
                 .by_session(bearer)
-                .ok_or_else(|| Refused::new(StatusCode::FORBIDDEN, "no check-in has this bearer"))?;
+                .ok_or_else(|| Refused::new(StatusCode::FORBIDDEN, "no check-in has this bearer token"))?;
             match check_in::ended_because(run) {
                 Some(reason) => Err(Refused::new(StatusCode::GONE, format!("the task has ended: {reason}"))),
                 None => Ok(check_in::order(&ctx, tables, run)),

@@ -25,7 +25,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .named("tasks", "schedules", "List scheduled tasks: when they come next and how they went")
                 .gives::<ScheduleList>(200, "In the order of their names."),
         )
-        // What is told counts as told, so this is more than looking.
+        // The answer counts as delivered, so this is more than a read.
         .add(
             get("/foghorn/v1/hosts/{id}/power", power)
                 .needs(Role::Operator)

@@ -1,5 +1,5 @@
-//! Ordering imaging tasks in Foghorn's own words: for a host, for several or for a group, and either all of them get theirs or
-//! none does.
+//! Ordering imaging tasks in Foghorn's own words: for a host, for several or for a group, and
+//! either all of them get theirs or none does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +67,7 @@ fn whom(body: &TaskRequest) -> Result<Whom, Refused> {
     let whom = match (body.host, &body.hosts, body.group) {
         (Some(host), None, None) => Whom::Host(host.get()),
         (None, Some(hosts), None) if hosts.is_empty() || hosts.len() > MOST_HOSTS => {
-            return Err(bad("hosts", format!("must name 1 to {MOST_HOSTS} hosts")));
+            return Err(bad("hosts", format!("must contain 1 to {MOST_HOSTS} hosts")));
         }
         (None, Some(hosts), None) => Whom::Hosts(hosts.iter().map(|host| host.get()).collect()),
         (None, None, Some(group)) => Whom::Group(group.get()),

@@ -44,7 +44,7 @@ async fn report(
 ) -> Result<(StatusCode, Json<UserTrackingStored>), Refused> {
     let username = report.user.trim().to_owned();
     if username.is_empty() || username.chars().count() > 50 {
-        return Err(Refused::field(StatusCode::BAD_REQUEST, "user", "a name has 1 to 50 characters"));
+        return Err(Refused::field(StatusCode::BAD_REQUEST, "user", "a name must have 1 to 50 characters"));
     }
     let at = match &report.time {
         None => Timestamp::now(),

@@ -162,7 +162,7 @@ async fn create(
     let secret = secret(request.password, request.password_hash)?;
     let new = NewAccount { name: request.name, role: request.role, api: request.api.unwrap_or(true), secret };
     let (id, token) = users::create(&ctx.state, new).await?;
-    info!(user = id, "user made");
+    info!(user = id, "user created");
     Ok((StatusCode::CREATED, Json(UserCreated { user: shown(&ctx, id)?, token })))
 }
 
@@ -188,7 +188,7 @@ async fn password(
 ) -> Result<StatusCode, Refused> {
     let secret = secret(request.password, request.password_hash)?;
     if secret == Secret::None {
-        return Err(Refused::field(StatusCode::BAD_REQUEST, "password", "a password or a hash is needed"));
+        return Err(Refused::field(StatusCode::BAD_REQUEST, "password", "a password or a hash is required"));
     }
     users::set_password(&ctx.state, id, secret).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -208,7 +208,7 @@ async fn api(State(ctx): State<Arc<Ctx>>) -> Json<ApiSwitch> {
 
 async fn set_api(State(ctx): State<Arc<Ctx>>, Body(request): Body<ApiSwitch>) -> Result<Json<ApiSwitch>, Refused> {
     accounts::set_api_enabled(&ctx.state, request.enabled).await?;
-    info!(enabled = request.enabled, "API switched");
+    info!(enabled = request.enabled, "API turned on or off");
     Ok(Json(switch(&ctx)))
 }
 

@@ -1,6 +1,8 @@
-//! Where a deploy is served from: the storage group at the place where the host stands, if there is one and it has the image.
+//! The site that serves a deploy: the storage group at the location of the host, if there is one
+//! and it has the image.
 //!
-//! Places are the classes `location` and `locationassociation`, which a plugin declares as FOG's has them.
+//! Locations are the classes `location` and `locationassociation`, which a plugin declares as in
+//! FOG.
 
 use foghorn_types::{ImageId, StorageGroupId};
 

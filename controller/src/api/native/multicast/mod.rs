@@ -1,4 +1,5 @@
-//! Multicast sessions in Foghorn's own words: a row for each receiver, and the switches that FOG has no field for.
+//! Multicast sessions in Foghorn's own words: a row for each receiver, and the switches that FOG
+//! has no field for.
 
 mod terms;
 mod view;
@@ -145,14 +146,14 @@ async fn create(
             let mut seen = HashSet::new();
             let hosts: Vec<u32> = hosts.iter().map(|host| host.get()).filter(|host| seen.insert(*host)).collect();
             if hosts.is_empty() || hosts.len() > MOST_HOSTS {
-                return Err(bad("hosts", format!("must name 1 to {MOST_HOSTS} hosts")));
+                return Err(bad("hosts", format!("must contain 1 to {MOST_HOSTS} hosts")));
             }
             tasks::create_for_hosts(&ctx.state, &hosts, &request, &order).await?
         }
-        (Some(_), Some(_)) => return Err(bad("hosts", "give a group or hosts, not both")),
-        (None, None) => return Err(bad("group", "a group or hosts are needed")),
+        (Some(_), Some(_)) => return Err(bad("hosts", "give either a group or hosts, not both")),
+        (None, None) => return Err(bad("group", "a group or hosts are required")),
     };
-    info!(sessions = ?created.sessions, tasks = created.tasks.len(), "multicast sessions ordered");
+    info!(sessions = ?created.sessions, tasks = created.tasks.len(), "multicast sessions created");
     let tasks = created.tasks.into_iter().filter_map(TaskId::new).collect();
     Ok((StatusCode::CREATED, Json(MulticastCreated { sessions: created.sessions, tasks })))
 }
@@ -167,7 +168,7 @@ async fn edit(
     Body(body): Body<MulticastEdit>,
 ) -> Result<Json<MulticastStatus>, Refused> {
     if body.max_rate_bytes_per_second.is_none() && !body.start_now {
-        return Err(bad("max_rate_bytes_per_second", "there is nothing to change"));
+        return Err(bad("max_rate_bytes_per_second", "no change was given"));
     }
     let now = Timestamp::now();
     sessions::change(&ctx.state, id, |terms| {

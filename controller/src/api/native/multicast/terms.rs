@@ -74,7 +74,7 @@ impl Asked<'_> {
             return Err(bad("start_at", "must be in the next 30 days"));
         }
         if at.is_some() && (self.start_receivers.is_some() || self.max_wait_seconds.is_some()) {
-            return Err(bad("start_at", "a session starts at a time or when receivers are there, not both"));
+            return Err(bad("start_at", "a session can start at a time or with a number of receivers, not both"));
         }
         let max_wait = self.max_wait_seconds.map(|seconds| Duration::from_secs(seconds.into()));
         let max_rate = self.max_rate_bytes_per_second.map(BitRate::from_bytes_per_second);
