@@ -1,4 +1,5 @@
-//! JSON bodies of enrolment and check-in: the few HTTPS calls that agents and clients make before they hold a certificate.
+//! JSON bodies of enrolment and check-in: the few HTTPS calls that agents and clients make before
+//! they hold a certificate.
 //!
 //! They live here and not in `rest-types` because both ends are ours and are released together.
 
@@ -6,20 +7,22 @@ use foghorn_types::{HostId, ImageId, MacAddress, ManifestId, NodeName, StorageNo
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `GET`, no credentials: the certificate authority as PEM. Trusted only after its SHA-256 was compared with the one in a token.
+/// `GET`, no credentials: the certificate authority as PEM. Trusted only after its SHA-256 was
+/// compared with the one in a token.
 pub const CA_PATH: &str = "/foghorn/v1/ca";
 /// `POST` [`EnrolRequest`] → [`EnrolResponse`].
 pub const ENROL_PATH: &str = "/foghorn/v1/agents/enrol";
 /// `POST` [`CheckInRequest`] → [`CheckInResponse`].
 pub const CHECK_IN_PATH: &str = "/foghorn/v1/clients/check-in";
-/// `GET ?wait=SECONDS` with `Authorization: Bearer SESSION` → 200 [`Order`], 204 not yet, 410 [`Problem`] when the task has ended.
+/// `GET ?wait=SECONDS` with `Authorization: Bearer SESSION` → 200 [`Order`], 204 not yet, 410
+/// [`Problem`] when the task has ended.
 pub const ORDER_PATH: &str = "/foghorn/v1/clients/order";
 /// Carries the W3C trace context (<https://www.w3.org/TR/trace-context/>).
 pub const TRACEPARENT: &str = "traceparent";
 
-/// A one-time join or boot token as people and boot scripts pass it on: `PREFIX.SECRET.CA`, where `SECRET` is random and
-/// `CA` is the SHA-256 of the authority's certificate (DER), both base64url without padding. So whoever holds a token also
-/// knows whom to trust.
+/// A one-time join or boot token as people and boot scripts pass it on: `PREFIX.SECRET.CA`, where
+/// `SECRET` is random and `CA` is the SHA-256 of the authority's certificate (DER), both base64url
+/// without padding. So whoever holds a token also knows whom to trust.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenText {
     pub secret: String,
@@ -56,11 +59,11 @@ impl TokenText {
     }
 }
 
-/// An agent that wants to join.
+/// An agent that requests enrolment.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolRequest {
-    /// The whole text of a join token.
+    /// The complete join token.
     pub join_token: String,
     /// PKCS#10 as PEM; only its public key is used, the names are the controller's choice.
     pub csr_pem: String,
@@ -87,7 +90,7 @@ pub struct EnrolResponse {
 pub struct CheckInRequest {
     /// Address of the machine.
     pub mac: MacAddress,
-    /// The whole text of a boot token.
+    /// The complete boot token.
     pub boot_token: String,
     /// PKCS#10 as PEM; only its public key is used.
     pub csr_pem: String,
@@ -98,7 +101,7 @@ pub struct CheckInRequest {
     pub hardware: Option<Hardware>,
 }
 
-/// What a machine is made of, in the words of its firmware and kernel. What is not known is empty.
+/// Hardware of a machine as reported by its firmware and kernel. Unknown values are empty.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hardware {
@@ -118,11 +121,11 @@ pub struct Hardware {
     pub chassis: Part,
     /// The first processor.
     pub cpu: Part,
-    /// Present clock rate in MHz.
+    /// Current clock rate in MHz.
     pub cpu_mhz: String,
     /// Highest clock rate in MHz.
     pub cpu_most_mhz: String,
-    /// Main memory that the kernel has, in KiB.
+    /// Main memory available to the kernel, in KiB.
     pub memory_kib: u64,
     /// The disk that a task would use first.
     pub disk: Part,
@@ -132,19 +135,19 @@ pub struct Hardware {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Part {
-    /// Who made it.
+    /// Manufacturer.
     pub maker: String,
-    /// Product, model or version, whichever names the kind of the part.
+    /// Product, model or version, whichever identifies the kind of the part.
     pub model: String,
     /// Version of hardware or firmware.
     pub version: String,
     /// Serial number.
     pub serial: String,
-    /// Number that the owner gave it.
+    /// Inventory number assigned by the owner.
     pub asset: String,
 }
 
-/// Who the machine is, and its certificate.
+/// The identity of the machine, and its certificate.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CheckInResponse {
     /// Number of the host.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A person or program that may use the API.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UserView {
-    /// Number of the user.
+    /// Id of the user.
     #[schemars(range(min = 1))]
     pub id: u32,
     /// Name to log in with.
@@ -18,17 +18,17 @@ pub struct UserView {
     pub api: bool,
     /// Whether the user has a token.
     pub has_token: bool,
-    /// What is known of the password.
+    /// State of the password.
     pub password: PasswordState,
-    /// When the user was created, RFC 3339 in UTC; empty when it is not known.
+    /// When the user was created, RFC 3339 in UTC; empty when unknown.
     pub created: String,
 }
 
-/// What is known of a user's password.
+/// State of a user's password.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PasswordState {
-    /// No password opens the account; a token may.
+    /// No password: the user can log in only with the token.
     None,
     /// Hashed with argon2id.
     Set,
@@ -51,7 +51,7 @@ pub struct NewUser {
     pub name: String,
     /// What the user may do.
     pub role: Role,
-    /// Whether the token is accepted; yes when absent.
+    /// Whether the token is accepted; default true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<bool>,
     /// A password of at least 8 bytes.
@@ -72,7 +72,7 @@ pub struct UserCreated {
     pub token: String,
 }
 
-/// What is to change; what is absent stays.
+/// What to change; absent members stay as they are.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserEdit {
@@ -107,6 +107,6 @@ pub struct TokenMade {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiSwitch {
-    /// They are.
+    /// Whether they are served.
     pub enabled: bool,
 }

@@ -5,40 +5,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::Rfc3339;
 
-/// A part of the audit log, the newest first.
+/// A part of the audit log, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditPage {
     /// Who changed what.
     pub entries: Vec<AuditEntry>,
-    /// Where to go on, as the parameter `before`; absent at the end of the log.
+    /// Where to continue, for the parameter `before`; absent at the end of the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// One change as somebody asked for it.
+/// One change as it was requested.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditEntry {
     /// When.
     #[schemars(with = "Rfc3339")]
     pub at: String,
-    /// Number of the user.
+    /// Id of the user.
     pub user: u32,
     /// Name of the user.
     pub name: String,
-    /// Address that asked.
+    /// Address of the client.
     pub from: String,
     /// Method of the request.
     pub method: String,
     /// Path of the request.
     pub path: String,
-    /// Name of the request in logs and traces; empty when it had none.
+    /// Id of the request in logs and traces; empty if it had none.
     pub request: String,
-    /// Key of the request, when it had one.
+    /// Idempotency key of the request, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
     /// What was changed.
     pub changes: Vec<AuditChange>,
-    /// Changes beside those that are listed.
+    /// Number of changes that are not listed.
     pub more: u64,
 }
 
@@ -47,11 +47,11 @@ pub struct AuditEntry {
 pub struct AuditChange {
     /// Class of the object.
     pub class: String,
-    /// Number of the object, or the name of a setting; empty for what has neither.
+    /// Id of the object, or the name of a setting; empty for what has neither.
     pub id: String,
     /// What happened to it.
     #[schemars(extend("enum" = ["created", "changed", "deleted"]))]
     pub what: String,
-    /// Names of the fields that changed; for a new object those that are not empty.
+    /// Names of the fields that changed; for a new object, those that are not empty.
     pub fields: Vec<String>,
 }

@@ -7,33 +7,33 @@ use serde::{Deserialize, Serialize};
 use crate::native::Named;
 use crate::schema::Rfc3339;
 
-/// A deploy for every free host of a group, or for the hosts named, with one stream. Hosts with
-/// different images make a session for each image.
+/// A deploy for every free host of a group, or for the given hosts, with one stream. Hosts with
+/// different images get a session for each image.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MulticastRequest {
-    /// What its tasks are called; "Multicast" when absent.
+    /// Name of its tasks; default: "Multicast".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Number of the group; either this or `hosts`.
+    /// Id of the group; either this or `hosts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupId>,
-    /// Numbers of the hosts.
+    /// Ids of the hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<HostId>>,
-    /// Start when so many hosts are there; all of them when absent.
+    /// Start when this number of hosts have checked in; default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub start_receivers: Option<u32>,
-    /// Start then, whoever is there.
+    /// Start at this time, with the hosts that have checked in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Rfc3339>")]
     pub start_at: Option<String>,
-    /// Start so long after the first receiver has come at the latest; the setting's when absent.
+    /// Start at the latest this long after the first host has checked in; default: the setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 86_400))]
     pub max_wait_seconds: Option<u32>,
-    /// On the wire; 0 for no limit, the configured one when absent.
+    /// Maximum rate on the wire; 0 for no limit; default: the configured one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rate_bytes_per_second: Option<u64>,
     /// Wake the hosts first.
@@ -44,24 +44,24 @@ pub struct MulticastRequest {
     pub shutdown: bool,
 }
 
-/// What was ordered.
+/// The created sessions and tasks.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastCreated {
-    /// Numbers of the sessions, one for each image.
+    /// Ids of the sessions, one for each image.
     #[schemars(inner(range(min = 1)))]
     pub sessions: Vec<u32>,
-    /// Numbers of their tasks.
+    /// Ids of their tasks.
     pub tasks: Vec<TaskId>,
 }
 
-/// What is to change; what is absent stays.
+/// What to change; absent members stay as they are.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MulticastEdit {
-    /// On the wire; 0 for no limit.
+    /// Maximum rate on the wire; 0 for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rate_bytes_per_second: Option<u64>,
-    /// Wait for no one any more.
+    /// Start now, without waiting for further hosts.
     #[serde(default)]
     pub start_now: bool,
 }
@@ -69,11 +69,11 @@ pub struct MulticastEdit {
 /// Multicast sessions.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastList {
-    /// The newest first.
+    /// Newest first.
     pub sessions: Vec<MulticastSummary>,
 }
 
-/// How far a multicast session is.
+/// State of a multicast session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MulticastPhase {
@@ -83,9 +83,9 @@ pub enum MulticastPhase {
     Sending,
     /// Second pass: what several receivers lack.
     Repairing,
-    /// Ended well.
+    /// Completed.
     Complete,
-    /// Was ended by somebody.
+    /// Cancelled by a user.
     Cancelled,
 }
 
@@ -112,16 +112,16 @@ impl MulticastPhase {
 /// A multicast session.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastSummary {
-    /// Number of the session.
+    /// Id of the session.
     #[schemars(range(min = 1))]
     pub session: u32,
     /// Name under which hosts join; empty once it was cancelled.
     pub name: String,
-    /// How far it is.
+    /// Its state.
     pub phase: MulticastPhase,
-    /// What it waits for, in words.
+    /// What it waits for, as text.
     pub waiting_for: Option<String>,
-    /// Its image; absent for a session that somebody made without one.
+    /// Its image; absent for a session that was created without one.
     pub image: Option<Named<ImageId>>,
     /// Hosts with a task in it.
     pub receivers: u32,
@@ -129,13 +129,13 @@ pub struct MulticastSummary {
     pub joined: u32,
     /// Of these, those that are complete.
     pub done: u32,
-    /// Of these, those that do not listen to the group now.
+    /// Of these, those that do not currently receive the group.
     pub by_unicast: u32,
-    /// How much is done, of the slowest host that is under way.
+    /// Progress in per cent of the slowest active host.
     pub percent: u8,
-    /// On the wire at present, of all nodes together.
+    /// Current rate on the wire, of all nodes together.
     pub rate_bytes_per_second: ByteCount,
-    /// When it was ordered.
+    /// When it was created.
     #[schemars(with = "Option<Rfc3339>")]
     pub created: Option<String>,
     /// When it completed.
@@ -148,18 +148,18 @@ pub struct MulticastSummary {
 pub struct MulticastStatus {
     /// The session.
     pub summary: MulticastSummary,
-    /// Set for this session; 0 for no limit, absent for the configured one.
+    /// Limit of this session; 0 for no limit, absent for the configured one.
     pub max_rate_bytes_per_second: Option<u64>,
-    /// Starts when so many hosts are there.
+    /// Starts when this number of hosts have checked in.
     pub start_receivers: Option<u32>,
-    /// Starts then.
+    /// Starts at this time.
     #[schemars(with = "Option<Rfc3339>")]
     pub start_at: Option<String>,
-    /// Starts so long after the first host has come at the latest.
+    /// Starts at the latest this long after the first host has checked in.
     pub max_wait_seconds: Option<u64>,
     /// Nodes that send it, each on its own LAN.
     pub senders: Vec<MulticastSender>,
-    /// In the order in which they got their tasks.
+    /// In the order in which their tasks were created.
     pub receivers: Vec<MulticastReceiver>,
 }
 
@@ -168,17 +168,17 @@ pub struct MulticastStatus {
 pub struct MulticastSender {
     /// The node.
     pub node: Named<StorageNodeId>,
-    /// `ADDRESS:PORT` that the stream goes to.
+    /// `ADDRESS:PORT` of the stream.
     pub group: String,
-    /// Interface that it was told to send from; empty for the one with its QUIC address.
+    /// Configured sending interface; empty for the one with its QUIC address.
     pub interface: String,
     /// `waiting`, `sending`, `repairing` or `ended`; absent until it reports.
     pub phase: Option<String>,
-    /// On the wire at present.
+    /// Current rate on the wire.
     pub rate_bytes_per_second: ByteCount,
-    /// Of chunks, sent for the first time.
+    /// Bytes of chunks that were sent for the first time.
     pub payload_bytes: ByteCount,
-    /// All that was sent to the group.
+    /// All bytes that were sent to the group.
     pub wire_bytes: ByteCount,
     /// Part of `wire_bytes`.
     pub parity_bytes: ByteCount,
@@ -192,9 +192,9 @@ pub enum MulticastPath {
     Waiting,
     /// From the stream.
     Multicast,
-    /// By a connection of its own.
+    /// By unicast.
     Unicast,
-    /// Has all of it.
+    /// Complete.
     Done,
     /// Failed or was cancelled.
     Failed,
@@ -217,7 +217,7 @@ impl MulticastPath {
 /// A host of a multicast session.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastReceiver {
-    /// Number of its task.
+    /// Id of its task.
     pub task: TaskId,
     /// The host.
     pub host: Named<HostId>,
@@ -227,23 +227,23 @@ pub struct MulticastReceiver {
     pub path: MulticastPath,
     /// Why it is served by unicast, or has failed.
     pub reason: Option<String>,
-    /// How much is done.
+    /// Progress in per cent.
     pub percent: u8,
-    /// Bytes of the image that are done.
+    /// Bytes of the image that are complete.
     pub bytes_done: ByteCount,
-    /// Bytes of the image to do.
+    /// Total bytes of the image.
     pub bytes_total: ByteCount,
     /// Speed in bytes per second.
     pub rate_bytes_per_second: ByteCount,
-    /// Packets lost of a million, lately.
+    /// Recent packet loss in millionths.
     pub loss_ppm: u32,
     /// Packets repaired by parity.
     pub parity_used: u64,
-    /// Packets that were not ours.
+    /// Packets that do not belong to the session.
     pub forged: u64,
-    /// What limits the speed: network, decompress or disk.
+    /// The bottleneck: network, decompress or disk.
     pub limiting_stage: Option<String>,
-    /// Seconds until the end.
+    /// Estimated seconds until the end.
     pub eta_seconds: Option<u64>,
     /// Whether it would be the next to be moved to unicast.
     pub next_unicast: bool,

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::multicast::MulticastPath;
 use crate::schema::Rfc3339;
 
-/// What a boot token is asked for with.
+/// A request for a boot token.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BootTokenRequest {
-    /// Life of the token in seconds, 1 to 86400; the server's default when absent.
+    /// Lifetime of the token in seconds, 1 to 86400; default: that of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
     pub ttl_seconds: Option<u32>,
@@ -22,27 +22,27 @@ pub struct BootTokenRequest {
 /// A boot token for the active imaging task of a host.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct BootTokenResponse {
-    /// The whole text. Shown once, good for one check-in.
+    /// The complete token. Shown once, valid for one check-in.
     pub token: String,
-    /// Number of the host.
+    /// Id of the host.
     pub host: HostId,
-    /// Number of the task.
+    /// Id of the task.
     pub task: TaskId,
     /// When the token expires.
     #[schemars(with = "Rfc3339")]
     pub expires: String,
 }
 
-/// A storage node that is to join; it is created when there is none with that name.
+/// A storage node that will enrol; it is created if no node has this name.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinTokenRequest {
-    /// Name of the node: one DNS label, kept in lower case.
+    /// Name of the node: one DNS label, stored in lower case.
     pub name: NodeName,
-    /// Group of a node that has to be created; the default group when absent.
+    /// Storage group of a new node; default: the default group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_group: Option<StorageGroupId>,
-    /// Life of the token in seconds, 1 to 604800; the server's default when absent.
+    /// Lifetime of the token in seconds, 1 to 604800; default: that of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub ttl_seconds: Option<u32>,
@@ -51,9 +51,9 @@ pub struct JoinTokenRequest {
 /// A join token for the agent of a storage node.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct JoinTokenResponse {
-    /// The whole text. Shown once, good for one enrolment.
+    /// The complete token. Shown once, valid for one enrolment.
     pub token: String,
-    /// Number of the node.
+    /// Id of the node.
     pub node: StorageNodeId,
     /// Name of the node.
     pub name: NodeName,
@@ -62,7 +62,7 @@ pub struct JoinTokenResponse {
     pub expires: String,
 }
 
-/// Somebody begins or ends using a host, or the host's client has started.
+/// A log-in or log-out of a user on a host, or the start of the host's client.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserTrackingReport {
@@ -71,16 +71,16 @@ pub struct UserTrackingReport {
     /// Name of the user on the host, 1 to 50 characters.
     #[schemars(length(min = 1, max = 50))]
     pub user: String,
-    /// When it happened; now when absent.
+    /// When it happened; default: now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Rfc3339>")]
     pub time: Option<String>,
-    /// More about it; cut off after 250 characters.
+    /// Further details; truncated to 250 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
-/// What a user of a host did.
+/// The action of a user of a host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TrackedAction {
@@ -92,25 +92,25 @@ pub enum TrackedAction {
     Start,
 }
 
-/// Where a report was stored.
+/// The row in which a report was stored.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UserTrackingStored {
-    /// Number of the row in `/fog/usertracking`.
+    /// Id of the row in `/fog/usertracking`.
     #[schemars(range(min = 1))]
     pub id: u32,
 }
 
-/// An object of another class, with its name for people.
+/// An object of another class, with its name.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Named<Id> {
-    /// Number of the object.
+    /// Id of the object.
     pub id: Id,
     /// Name of the object; empty when it no longer exists.
     pub name: String,
 }
 
-/// How far an imaging task is.
+/// State of an imaging task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskPhase {
@@ -118,15 +118,15 @@ pub enum TaskPhase {
     Queued,
     /// Has a storage node and waits for its host.
     Assigned,
-    /// The host is there.
+    /// The host has checked in.
     CheckedIn,
     /// Data is being transferred.
     Running,
-    /// Ended well.
+    /// Completed.
     Complete,
     /// Ended with an error.
     Failed,
-    /// Was ended by somebody.
+    /// Cancelled by a user.
     Cancelled,
 }
 
@@ -141,9 +141,9 @@ impl TaskPhase {
 /// An imaging task.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskStatus {
-    /// Number of the task.
+    /// Id of the task.
     pub task: TaskId,
-    /// How far it is.
+    /// Its state.
     pub state: TaskPhase,
     /// Why it failed or was cancelled.
     pub reason: Option<String>,
@@ -151,22 +151,22 @@ pub struct TaskStatus {
     pub host: Named<HostId>,
     /// Its image.
     pub image: Named<ImageId>,
-    /// Name of the storage node that has the task now.
+    /// Name of the storage node to which the task is assigned.
     pub node: Option<String>,
-    /// How far the transfer is; absent before the first report and after the end.
+    /// Progress of the transfer; absent before the first report and after the end.
     pub progress: Option<TaskProgress>,
-    /// How it takes part in a multicast session; absent for a task that is in no session under way.
+    /// Its part in a multicast session; absent for a task that is not in an active session.
     pub multicast: Option<TaskMulticast>,
     /// When it was created.
     #[schemars(with = "Rfc3339")]
     pub created: String,
-    /// When its transfer began.
+    /// When its transfer started.
     #[schemars(with = "Option<Rfc3339>")]
     pub started: Option<String>,
     /// When it ended.
     #[schemars(with = "Option<Rfc3339>")]
     pub finished: Option<String>,
-    /// When it ends at the latest.
+    /// Deadline.
     #[schemars(with = "Rfc3339")]
     pub deadline: String,
 }
@@ -174,7 +174,7 @@ pub struct TaskStatus {
 /// How a deploy that is part of a multicast session gets its image.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskMulticast {
-    /// Number of the session.
+    /// Id of the session.
     #[schemars(range(min = 1))]
     pub session: u32,
     /// How it gets its image.
@@ -193,19 +193,19 @@ pub struct TaskList {
 /// Progress of a transfer.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskProgress {
-    /// Bytes of the image that are done.
+    /// Bytes of the image that are complete.
     pub bytes_done: ByteCount,
-    /// Bytes of the image to do.
+    /// Total bytes of the image.
     pub bytes_total: ByteCount,
-    /// Bytes that the network carried.
+    /// Bytes sent over the network.
     pub bytes_wire: ByteCount,
     /// Speed in bytes per second.
     pub rate_bytes_per_second: ByteCount,
-    /// Seconds until the end.
+    /// Estimated seconds until the end.
     pub eta_seconds: u64,
-    /// What limits the speed: network, decompress or disk.
+    /// The bottleneck: network, decompress or disk.
     pub limiting_stage: Option<String>,
-    /// Bytes that the disk held already.
+    /// Bytes that were already on the disk.
     pub bytes_reused: ByteCount,
 }
 
@@ -229,33 +229,33 @@ pub struct ImageContent {
     pub used_bytes: ByteCount,
     /// Compressed bytes of all its chunks.
     pub stored_bytes: ByteCount,
-    /// Compressed bytes that only its capture added.
+    /// Compressed bytes that its capture added.
     pub new_bytes: ByteCount,
     /// When it was captured.
     #[schemars(with = "Rfc3339")]
     pub captured: String,
-    /// Storage nodes that hold all of it.
+    /// Storage nodes that hold it completely.
     pub nodes: Vec<Named<StorageNodeId>>,
 }
 
 /// A job of a storage node.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct JobCreated {
-    /// Number of the job.
+    /// Id of the job.
     pub job: u64,
 }
 
-/// A job of a storage node and how far it is.
+/// A job of a storage node and its progress.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct JobStatus {
-    /// Number of the job.
+    /// Id of the job.
     pub job: u64,
     /// The storage node.
     pub node: Named<StorageNodeId>,
-    /// What it does.
+    /// Kind of the job.
     #[schemars(extend("enum" = ["scrub", "verify", "drop"]))]
     pub work: String,
-    /// When it was ordered.
+    /// When it was created.
     #[schemars(with = "Rfc3339")]
     pub created: String,
     /// Whether it has ended.
@@ -264,7 +264,7 @@ pub struct JobStatus {
     pub error: Option<String>,
     /// Chunks checked so far.
     pub chunks_checked: u64,
-    /// Chunks to check.
+    /// Number of chunks to check.
     pub chunks_total: u64,
     /// What was found.
     pub damaged: Vec<DamagedChunk>,
@@ -273,30 +273,31 @@ pub struct JobStatus {
 /// A chunk whose bytes are wrong.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DamagedChunk {
-    /// BLAKE3 that it should have.
+    /// Expected BLAKE3 hash.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub chunk: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
-    /// Images that need it.
+    /// Images that contain it.
     pub images: Vec<Named<ImageId>>,
 }
 
-/// Every storage node as the controller sees it at this moment.
+/// The current state of all storage nodes.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NodeList {
-    /// In the order of their numbers.
+    /// In the order of their ids.
     pub nodes: Vec<NodeStatus>,
 }
 
-/// A storage node as it was last reported.
+/// A storage node as last reported by its agent.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStatus {
-    /// Number of the node.
+    /// Id of the node.
     pub id: StorageNodeId,
     /// Name of the node.
     pub name: String,
-    /// Whether its agent is connected to a controller. The figures below are its last report, 0 before the first.
+    /// Whether its agent is connected to a controller. The figures below are its last report, 0
+    /// before the first.
     pub online: bool,
     /// Size of its file system in bytes.
     pub disk_total_bytes: ByteCount,
@@ -306,7 +307,7 @@ pub struct NodeStatus {
     pub stored_bytes: ByteCount,
     /// Number of chunks that it holds.
     pub chunks: u64,
-    /// Transfers at this moment.
+    /// Number of current transfers.
     pub active_transfers: u32,
 }
 
@@ -317,62 +318,62 @@ pub struct ScheduleList {
     pub schedules: Vec<ScheduleStatus>,
 }
 
-/// A scheduled task: when it comes next and how it went last.
+/// A scheduled task with its next start and last result.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleStatus {
-    /// Number of the scheduled task.
+    /// Id of the scheduled task.
     #[schemars(range(min = 1))]
     pub id: u32,
     /// Its name.
     pub name: String,
-    /// Number of the task type that it creates.
+    /// Id of the task type that it creates.
     pub task_type: u32,
-    /// Whose tasks it creates.
+    /// The target of its tasks.
     pub target: ScheduleTarget,
-    /// Name of that host or group; empty when it is gone.
+    /// Name of that host or group; empty if it was deleted.
     pub target_name: String,
-    /// Whether it is switched on.
+    /// Whether it is active.
     pub active: bool,
-    /// When it comes next; absent when it does not.
+    /// Next start; absent if there is none.
     #[schemars(with = "Option<Rfc3339>")]
     pub next: Option<String>,
-    /// The moment for which it came last.
+    /// The last scheduled time at which it ran.
     #[schemars(with = "Option<Rfc3339>")]
     pub last: Option<String>,
-    /// How that went, in words; empty before the first time.
+    /// Result of that run, as text; empty before the first run.
     pub outcome: String,
 }
 
-/// Whose tasks a schedule creates.
+/// The target of a schedule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 #[schemars(inline)]
 pub enum ScheduleTarget {
     /// One host.
     Host {
-        /// Number of the host.
+        /// Id of the host.
         #[schemars(range(min = 1))]
         id: u32,
     },
     /// The hosts that are in a group at that time.
     Group {
-        /// Number of the group.
+        /// Id of the group.
         #[schemars(range(min = 1))]
         id: u32,
     },
 }
 
-/// What the client of a host is to do now.
+/// The current power actions of a host.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PowerActions {
     /// Each is told once.
     pub actions: Vec<PowerAction>,
 }
 
-/// One thing to do.
+/// One power action.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PowerAction {
-    /// Number of the rule of power management.
+    /// Id of the rule of power management.
     #[schemars(range(min = 1))]
     pub rule: u32,
     /// What to do.
@@ -383,7 +384,7 @@ pub struct PowerAction {
     pub due: String,
 }
 
-/// What a host is to run now.
+/// The next snapin of a host.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "next")]
 pub enum SnapinNext {
@@ -395,14 +396,15 @@ pub enum SnapinNext {
     Nothing,
 }
 
-/// One snapin to run. It is given again until its result was reported, so a host may be restarted in the middle.
+/// One snapin to run. It is given again until its result was reported, so a host may be restarted
+/// in the middle.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct SnapinRun {
-    /// Number of the snapin task.
+    /// Id of the snapin task.
     #[schemars(range(min = 1))]
     pub snapin_task: u32,
-    /// Number of the snapin.
+    /// Id of the snapin.
     #[schemars(range(min = 1))]
     pub snapin: u32,
     /// Name of the snapin.
@@ -425,7 +427,7 @@ pub struct SnapinRun {
     pub reboot: bool,
     /// Whether the host is shut down afterwards.
     pub shutdown: bool,
-    /// SHA-512 of the file in hexadecimal; empty when it is not known.
+    /// SHA-512 of the file in hexadecimal; empty when unknown.
     #[schemars(regex(pattern = "^([0-9A-Fa-f]{128})?$"))]
     pub sha512: String,
     /// Size of the file in bytes.
@@ -448,7 +450,7 @@ pub struct SnapinResult {
 /// The file of a snapin as it is stored.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SnapinFileStatus {
-    /// Number of the snapin.
+    /// Id of the snapin.
     #[schemars(range(min = 1))]
     pub snapin: u32,
     /// Name of the file.

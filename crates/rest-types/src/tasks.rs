@@ -6,26 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::Rfc3339;
 
-/// Imaging tasks for one host, for several, or for every host of a group: exactly one of `host`, `hosts` and `group`. Either all
-/// of the hosts get their task or none does.
+/// Imaging tasks for one host, for several, or for every host of a group: exactly one of `host`,
+/// `hosts` and `group`. Either all of the hosts get their task or none does.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRequest {
     /// What is to be done.
     pub kind: TaskKind,
-    /// Number of the host.
+    /// Id of the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostId>,
-    /// Numbers of the hosts.
+    /// Ids of the hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<HostId>>,
-    /// Number of the group.
+    /// Id of the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupId>,
-    /// Number of the image, which becomes the image of each host; the image that each host has when absent.
+    /// Id of the image, which becomes the image of each host; the image that each host has when
+    /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
-    /// What the tasks are called, with the name of the host after it; "Deploy", "Capture" or "Multicast" when absent.
+    /// What the tasks are called, with the name of the host after it; "Deploy", "Capture" or
+    /// "Multicast" when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Wake the hosts first.
@@ -48,7 +50,8 @@ pub struct TaskRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Rfc3339>")]
     pub start_at: Option<String>,
-    /// With `multicast`: start so long after the first host has come at the latest; the setting's when absent.
+    /// With `multicast`: start so long after the first host has come at the latest; the setting's
+    /// when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 86_400))]
     pub max_wait_seconds: Option<u32>,
@@ -93,7 +96,8 @@ pub enum TaskKind {
 /// The tasks that were created.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TasksCreated {
-    /// One for each host, in the order of the request; for a group in the order of the hosts' numbers.
+    /// One for each host, in the order of the request; for a group in the order of the hosts'
+    /// numbers.
     pub tasks: Vec<TaskCreated>,
     /// Numbers of the multicast sessions, one for each image; empty without `multicast`.
     #[schemars(inner(range(min = 1)))]
@@ -103,10 +107,10 @@ pub struct TasksCreated {
 /// A task that was created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskCreated {
-    /// Number of the task.
+    /// Id of the task.
     pub task: TaskId,
-    /// Number of its host.
+    /// Id of its host.
     pub host: HostId,
-    /// Number of its image.
+    /// Id of its image.
     pub image: ImageId,
 }

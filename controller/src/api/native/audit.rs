@@ -38,13 +38,13 @@ struct Asked {
     class: Option<String>,
     /// Only changes of the object with this number, or of the setting with this name.
     id: Option<String>,
-    /// Only what this user did, by number or name.
+    /// Only changes by this user, by id or name.
     user: Option<String>,
-    /// Only what was done since then, RFC 3339.
+    /// Only changes since this time, RFC 3339.
     since: Option<String>,
-    /// Where to go on: `next` of an earlier answer.
+    /// Where to continue: `next` of an earlier answer.
     before: Option<String>,
-    /// Most entries in the answer, 1 to 1000; 100 when absent.
+    /// Maximum number of entries in the answer, 1 to 1000; default 100.
     limit: Option<String>,
 }
 

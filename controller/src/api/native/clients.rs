@@ -33,7 +33,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .open()
                 .named("enrolment", "check_in", "Check in with a boot token")
                 .takes::<CheckInRequest>()
-                .gives::<CheckInResponse>(200, "The client's certificate and, when there is one already, its order.")
+                .gives::<CheckInResponse>(200, "The client's certificate and, if it already exists, its order.")
                 .refuses(&[403, 404, 410]),
         )
         .add(
@@ -50,7 +50,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
             post("/foghorn/v1/hosts/{id}/boot-token", boot_token)
                 .needs(Role::Operator)
                 .named("hosts", "boot_token", "Make a boot token for the active task of a host")
-                .path::<HostId>("id", "Number of the host.")
+                .path::<HostId>("id", "Id of the host.")
                 .may_take::<BootTokenRequest>()
                 .gives::<BootTokenResponse>(200, "The token, shown once.")
                 .refuses(&[404, 409]),

@@ -26,15 +26,15 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get("/healthz", alive)
                 .open()
-                .named("health", "alive", "Tell whether the process runs")
-                .gives::<Alive>(200, "It does."),
+                .named("health", "alive", "Test whether the process runs")
+                .gives::<Alive>(200, "The process runs."),
         )
         .add(
             get("/readyz", ready)
                 .open()
-                .named("health", "ready", "Tell whether requests can be served")
-                .gives::<Ready>(200, "They can.")
-                .gives::<Ready>(503, "Not now."),
+                .named("health", "ready", "Test whether requests can be served")
+                .gives::<Ready>(200, "Requests can be served.")
+                .gives::<Ready>(503, "Requests cannot be served now."),
         )
         .add(
             get("/metrics", metrics)
@@ -59,7 +59,7 @@ struct Alive {
 struct Ready {
     /// The state store answers.
     store: bool,
-    /// What is in memory follows the store.
+    /// The cache is up to date with the store.
     cache: bool,
 }
 

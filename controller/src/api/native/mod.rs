@@ -1,4 +1,5 @@
-//! Foghorn's own routes: enrolment and check-in (no credentials but a token), operations beside the dialects, health.
+//! Foghorn's own routes: enrolment and check-in (no credentials but a token), operations beside the
+//! dialects, health.
 
 mod audit;
 mod background;
@@ -52,13 +53,14 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(users::routes())
 }
 
-/// What a listener to events may ask for. The handler reads it itself: `class` may be there several times.
+/// What a listener to events may ask for. The handler reads it itself: `class` may be there several
+/// times.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a description only")]
 struct Wish {
-    /// Classes to be told of, with commas between; all when absent.
+    /// Classes to report, separated by commas; default: all.
     class: Option<String>,
-    /// Revision after which changes are told.
+    /// Revision after which changes are reported.
     since: Option<u64>,
 }
 
@@ -68,10 +70,10 @@ fn listen(path: &'static str, id: &'static str) -> Route<Arc<Ctx>> {
         .named("events", id, "Listen to changes of objects and to progress of tasks")
         .about(
             "Events are ready, create, edit, delete, progress and reset; the data of each is a JSON object. The id of an event \
-             is a revision: who comes back with it is told what it has missed.",
+             is a revision: a client that reconnects with it receives what it has missed.",
         )
         .query::<Wish>()
         .shared_parameter("LastEventId")
-        .gives_text(200, "Events, without an end.", "text/event-stream")
+        .gives_text(200, "An endless stream of events.", "text/event-stream")
         .refuses(&[503])
 }

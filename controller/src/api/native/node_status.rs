@@ -16,7 +16,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new().add(
         get("/foghorn/v1/nodes", list)
             .needs(Role::ReadOnly)
-            .named("nodes", "nodes", "List storage nodes as they are now")
+            .named("nodes", "nodes", "List the current state of storage nodes")
             .gives::<NodeList>(200, "In the order of their numbers."),
     )
 }

@@ -48,7 +48,7 @@ fn joining() -> Routes<Arc<Ctx>> {
         .add(
             post("/foghorn/v1/nodes/join-token", join_token)
                 .needs(Role::Administrator)
-                .named("nodes", "join_token", "Make a join token for a storage node")
+                .named("nodes", "join_token", "Create a join token for a storage node")
                 .takes::<JoinTokenRequest>()
                 .gives::<JoinTokenResponse>(200, "The token, shown once.")
                 .refuses(&[404, 409]),
@@ -57,7 +57,7 @@ fn joining() -> Routes<Arc<Ctx>> {
             post("/foghorn/v1/nodes/{id}/revoke", revoke)
                 .needs(Role::Administrator)
                 .named("nodes", "revoke_node", "Revoke the certificate of a node's agent")
-                .path::<StorageNodeId>("id", "Number of the node.")
+                .path::<StorageNodeId>("id", "Id of the node.")
                 .gives_nothing(204, "It is revoked.")
                 .refuses(&[404]),
         )
@@ -72,7 +72,7 @@ fn work() -> Routes<Arc<Ctx>> {
             post("/foghorn/v1/nodes/{id}/scrub", scrub)
                 .needs(Role::Operator)
                 .named("nodes", "scrub_node", "Check every chunk that a node holds")
-                .path::<StorageNodeId>("id", "Number of the node.")
+                .path::<StorageNodeId>("id", "Id of the node.")
                 .gives::<JobCreated>(202, "The job.")
                 .refuses(&[404]),
         )
@@ -80,7 +80,7 @@ fn work() -> Routes<Arc<Ctx>> {
             post("/foghorn/v1/images/{id}/verify", verify)
                 .needs(Role::Operator)
                 .named("images", "verify_image", "Verify an image on a node that holds it")
-                .path::<ImageId>("id", "Number of the image.")
+                .path::<ImageId>("id", "Id of the image.")
                 .gives::<JobCreated>(202, "The job.")
                 .refuses(&[404, 409]),
         )
@@ -88,7 +88,7 @@ fn work() -> Routes<Arc<Ctx>> {
             get("/foghorn/v1/jobs/{id}", job)
                 .needs(Role::ReadOnly)
                 .named("nodes", "job", "Show a job of a storage node")
-                .path::<u64>("id", "Number of the job.")
+                .path::<u64>("id", "Id of the job.")
                 .gives::<JobStatus>(200, "The job.")
                 .refuses(&[404]),
         )

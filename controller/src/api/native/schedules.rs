@@ -22,7 +22,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get("/foghorn/v1/schedules", list)
                 .needs(Role::ReadOnly)
-                .named("tasks", "schedules", "List scheduled tasks: when they come next and how they went")
+                .named("tasks", "schedules", "List scheduled tasks with their next start and last result")
                 .gives::<ScheduleList>(200, "In the order of their names."),
         )
         // The answer counts as delivered, so this is more than a read.
@@ -31,7 +31,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .needs(Role::Operator)
                 .named("hosts", "power", "Take what the client of a host is to do with its power")
                 .about("What is told is not told again: this is for the host's client, or for who stands in for it.")
-                .path::<HostId>("id", "Number of the host.")
+                .path::<HostId>("id", "Id of the host.")
                 .gives::<PowerActions>(200, "What is to be done.")
                 .refuses(&[404, 500, 503]),
         )

@@ -21,8 +21,8 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get("/foghorn/v1/hosts/{id}/snapins/next", next)
                 .needs(Role::Operator)
-                .named("snapins", "next_snapin", "Take the next snapin that a host is to run")
-                .path::<HostId>("id", "Number of the host.")
+                .named("snapins", "next_snapin", "Fetch the next snapin of a host")
+                .path::<HostId>("id", "Id of the host.")
                 .gives::<SnapinNext>(200, "The snapin, or that there is none.")
                 .refuses(&[404, 500, 503]),
         )
@@ -31,8 +31,8 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .needs(Role::Operator)
                 .named("snapins", "snapin_result", "Report how a snapin went on a host")
                 .about("Reporting the same again changes nothing.")
-                .path::<HostId>("id", "Number of the host.")
-                .path::<NonZeroU32>("task", "Number of the snapin task.")
+                .path::<HostId>("id", "Id of the host.")
+                .path::<NonZeroU32>("task", "Id of the snapin task.")
                 .takes::<SnapinResult>()
                 .gives_nothing(204, "It is recorded.")
                 .refuses(&[404]),

@@ -1,4 +1,5 @@
-//! Imaging tasks and the contents of images, in Foghorn's own words: with the reason of a failure, and in bytes.
+//! Imaging tasks and the contents of images, in Foghorn's own words: with the reason of a failure,
+//! and in bytes.
 
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
             get("/foghorn/v1/tasks/{id}", show)
                 .needs(Role::ReadOnly)
                 .named("tasks", "imaging_task", "Show an imaging task with its progress")
-                .path::<TaskId>("id", "Number of the task.")
+                .path::<TaskId>("id", "Id of the task.")
                 .gives::<TaskStatus>(200, "The task.")
                 .refuses(&[404]),
         )
@@ -47,7 +48,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
             get("/foghorn/v1/images/{id}", image)
                 .needs(Role::ReadOnly)
                 .named("images", "image_content", "Show what an image contains and where it is")
-                .path::<ImageId>("id", "Number of the image.")
+                .path::<ImageId>("id", "Id of the image.")
                 .gives::<ImageStatus>(200, "The image.")
                 .refuses(&[404]),
         )
@@ -62,7 +63,7 @@ async fn show(State(ctx): State<Arc<Ctx>>, Id(task): Id<TaskId>) -> Result<Json<
 
 #[derive(Deserialize, JsonSchema)]
 struct Ids {
-    /// At most 1000 ids with commas between; without them, the tasks that have not ended.
+    /// At most 1000 ids separated by commas; default: the tasks that have not ended.
     ids: Option<String>,
 }
 

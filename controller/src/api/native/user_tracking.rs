@@ -20,8 +20,8 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new().add(
         post("/foghorn/v1/hosts/{id}/user-tracking", report)
             .needs(Role::Operator)
-            .named("hosts", "track_user", "Report who uses a host")
-            .path::<HostId>("id", "Number of the host.")
+            .named("hosts", "track_user", "Report log-ins and log-outs on a host")
+            .path::<HostId>("id", "Id of the host.")
             .takes::<UserTrackingReport>()
             .gives::<UserTrackingStored>(201, "It is stored.")
             .refuses(&[404]),

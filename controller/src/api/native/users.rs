@@ -46,7 +46,7 @@ fn users() -> Routes<Arc<Ctx>> {
             get(ONE, show)
                 .needs(Role::Administrator)
                 .named("users", "user", "Show a user")
-                .path::<NonZeroU32>("id", "Number of the user.")
+                .path::<NonZeroU32>("id", "Id of the user.")
                 .gives::<UserView>(200, "The user.")
                 .refuses(&[404]),
         )
@@ -54,7 +54,7 @@ fn users() -> Routes<Arc<Ctx>> {
             patch(ONE, edit)
                 .needs(Role::Administrator)
                 .named("users", "edit_user", "Change a user")
-                .path::<NonZeroU32>("id", "Number of the user.")
+                .path::<NonZeroU32>("id", "Id of the user.")
                 .takes::<UserEdit>()
                 .gives::<UserView>(200, "The user.")
                 .refuses(&[404, 409]),
@@ -63,7 +63,7 @@ fn users() -> Routes<Arc<Ctx>> {
             delete(ONE, remove)
                 .needs(Role::Administrator)
                 .named("users", "remove_user", "Remove a user")
-                .path::<NonZeroU32>("id", "Number of the user.")
+                .path::<NonZeroU32>("id", "Id of the user.")
                 .gives_nothing(204, "The user is removed.")
                 .refuses(&[404, 409]),
         )
@@ -75,7 +75,7 @@ fn credentials() -> Routes<Arc<Ctx>> {
             put("/foghorn/v1/users/{id}/password", password)
                 .needs(Role::Administrator)
                 .named("users", "user_password", "Set the password of a user")
-                .path::<NonZeroU32>("id", "Number of the user.")
+                .path::<NonZeroU32>("id", "Id of the user.")
                 .takes::<PasswordChange>()
                 .gives_nothing(204, "It is set.")
                 .refuses(&[404, 409]),
@@ -84,7 +84,7 @@ fn credentials() -> Routes<Arc<Ctx>> {
             post("/foghorn/v1/users/{id}/token", token)
                 .needs(Role::Administrator)
                 .named("users", "user_token", "Replace the token of a user")
-                .path::<NonZeroU32>("id", "Number of the user.")
+                .path::<NonZeroU32>("id", "Id of the user.")
                 .gives::<TokenMade>(200, "The token, shown once.")
                 .refuses(&[404, 409]),
         )

@@ -1,5 +1,6 @@
-//! JSON Schemas of a class: an object as it is shown by id, embedded, in a list, and what a create, an edit and a filter
-//! take. Every stored field is a text on FOG's wire, so the meaning is in pattern and description.
+//! JSON Schemas of a class: an object as it is shown by id, embedded, in a list, and what a create,
+//! an edit and a filter take. Every stored field is a text on FOG's wire, so the meaning is in
+//! pattern and description.
 
 use serde_json::{Map, Value, json};
 
@@ -15,9 +16,9 @@ pub(super) fn schema_ref(name: &str) -> Value {
 pub(super) fn or_less(class: &str) -> Value {
     let less = json!({
         "type": "object",
-        "description": "What is shown when there is no such object.",
+        "description": "Shown when the object does not exist.",
         "required": ["id"],
-        "properties": {"id": {"type": "string", "pattern": "^[0-9]+$", "description": "The number that was asked for."}},
+        "properties": {"id": {"type": "string", "pattern": "^[0-9]+$", "description": "The requested id."}},
     });
     json!({"anyOf": [schema_ref(class), less]})
 }
@@ -33,7 +34,8 @@ pub(super) fn add(class: &ClassSchema, schemas: &mut Map<String, Value>) {
     schemas.insert(format!("{name}_filter"), filter(class));
 }
 
-/// An object by id: stored fields and computed members. A plugin may add members, so others are allowed.
+/// An object by id: stored fields and computed members. A plugin may add members, so others are
+/// allowed.
 fn shown(class: &ClassSchema) -> Value {
     let mut properties = stored(class);
     for member in class.computed.iter().chain(&class.sometimes).chain(&class.items) {
@@ -54,13 +56,12 @@ fn shown(class: &ClassSchema) -> Value {
 fn plain(class: &ClassSchema) -> Value {
     let mut properties = stored(class);
     for relation in &class.relations {
-        properties
-            .insert(relation.to_string(), json!({"type": "object", "description": "Always without members here."}));
+        properties.insert(relation.to_string(), json!({"type": "object", "description": "Always empty here."}));
     }
     let required: Vec<&String> = properties.keys().collect();
     json!({
         "type": "object",
-        "description": format!("{} As it is embedded in other objects; all fields are empty when there is none.", sentence(&class.about)),
+        "description": format!("{} As embedded in other objects; all fields are empty if there is none.", sentence(&class.about)),
         "required": required,
         "properties": properties,
     })
@@ -96,7 +97,7 @@ fn create(class: &ClassSchema) -> Value {
     json!({
         "type": "object",
         "description": format!(
-            "A new object of class {}. What is null, false, 0, \"0\" or empty counts as not sent; unknown members are \
+            "A new object of class {}. Members that are null, false, 0, \"0\" or empty count as not sent; unknown members are \
              ignored.",
             class.name
         ),
@@ -109,7 +110,7 @@ fn edit(class: &ClassSchema) -> Value {
     json!({
         "type": "object",
         "description": format!(
-            "Changes of an object of class {}: what is absent or null stays as it is; unknown members are ignored.",
+            "Changes of an object of class {}: members that are absent or null stay as they are; unknown members are ignored.",
             class.name
         ),
         "properties": writable(class),
@@ -132,7 +133,7 @@ fn filter(class: &ClassSchema) -> Value {
     json!({
         "type": "object",
         "description": format!(
-            "Which objects of class {}: every field named must fit. A text with % is a pattern, a list means any of its \
+            "Which objects of class {}: every given field must match. A text with % is a pattern, a list means any of its \
              values, an empty value or 0 means empty, null and unknown members are ignored.",
             class.name
         ),
@@ -145,7 +146,8 @@ fn stored(class: &ClassSchema) -> Map<String, Value> {
     fields.map(|field| (field.name.to_string(), text_of(field))).collect()
 }
 
-/// A stored field as an answer shows it. All may be empty, because a missing object is shown with empty fields.
+/// A stored field as an answer shows it. All may be empty, because a missing object is shown with
+/// empty fields.
 fn text_of(field: &FieldSchema) -> Value {
     let mut property = match &field.kind {
         FieldKind::Id | FieldKind::Reference { .. } => json!({"type": "string", "pattern": "^[0-9]*$"}),
@@ -179,9 +181,9 @@ fn described(field: &FieldSchema) -> String {
         }
         FieldKind::Reference { none } if none.is_empty() => text.push_str(" A number of an object; empty for none."),
         FieldKind::Reference { none } => text.push_str(&format!(" A number of an object; {none} for none.")),
-        FieldKind::Flag => text.push_str(" 1 is yes, 0 is no, empty was never said."),
-        FieldKind::Date => text.push_str(" YYYY-MM-DD; 0000-00-00 is never."),
-        FieldKind::Time => text.push_str(" YYYY-MM-DD HH:MM:SS in UTC; 0000-00-00 00:00:00 is never."),
+        FieldKind::Flag => text.push_str(" 1 is yes, 0 is no, empty is not set."),
+        FieldKind::Date => text.push_str(" YYYY-MM-DD; 0000-00-00 means never."),
+        FieldKind::Time => text.push_str(" YYYY-MM-DD HH:MM:SS in UTC; 0000-00-00 00:00:00 means never."),
         FieldKind::Text { .. } | FieldKind::Choice { .. } => {}
     }
     if field.secret {
@@ -200,7 +202,8 @@ pub(super) fn sentence(about: &str) -> String {
     text
 }
 
-/// Stored fields as a client may send them: texts, numbers or booleans, and lists of ids beside them.
+/// Stored fields as a client may send them: texts, numbers or booleans, and lists of ids beside
+/// them.
 fn writable(class: &ClassSchema) -> Map<String, Value> {
     let fields = class.fields.iter().filter(|field| field.kind != FieldKind::Id).map(|field| {
         let mut property = json!({
@@ -209,7 +212,7 @@ fn writable(class: &ClassSchema) -> Map<String, Value> {
         });
         if let FieldKind::Text { max: Some(max) } = field.kind {
             property["description"] =
-                format!("{} At most {max} characters; more are cut off.", described(field)).into();
+                format!("{} At most {max} characters; longer texts are truncated.", described(field)).into();
         }
         (field.name.to_string(), property)
     });

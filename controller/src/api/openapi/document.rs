@@ -49,16 +49,16 @@ Foghorn images fleets of computers. Routes under `/fog` speak FOG's dialect: eve
 
 fn tags(described: &[ClassSchema]) -> Value {
     let own = [
-        ("system", "Whether the API works for the caller."),
+        ("system", "Test of the API."),
         ("health", "For load balancers and Prometheus. No credentials."),
         ("enrolment", "How agents and clients get their certificates."),
-        ("hosts", "Hosts, beside their class."),
-        ("nodes", "Storage nodes as they are at this moment."),
+        ("hosts", "Further routes of hosts."),
+        ("nodes", "Current state of storage nodes."),
         ("tasks", "Imaging tasks with their progress, in bytes."),
-        ("multicast", "Deploys to several hosts with one stream, with a row for each receiver."),
-        ("snapins", "Files of snapins, and hosts that run them."),
+        ("multicast", "Deploys to several hosts with one stream, with one row per receiver."),
+        ("snapins", "Files of snapins, and their execution on hosts."),
         ("events", "Changes and progress, as server-sent events."),
-        ("users", "Users, the API's switch and token, the audit log."),
+        ("users", "Users, the state and token of the API, the audit log."),
         ("images", "Contents of images."),
     ];
     let own = own.iter().map(|(name, about)| json!({"name": name, "description": about}));
@@ -79,7 +79,7 @@ fn security() -> Value {
         },
         "password": {
             "type": "http", "scheme": "basic",
-            "description": "Name and password of a user; the API token is needed beside it.",
+            "description": "Name and password of a user; the API token is also required.",
         },
     })
 }
@@ -97,27 +97,27 @@ fn parameters() -> Value {
         },
         "IfMatch": header(
             "If-Match",
-            "Versions of the object that the change is meant for, as ETag gave them, or *; others are 412.",
+            "Versions of the object that the change applies to, from its ETag, or *; otherwise 412.",
             json!({"type": "string"}),
         ),
         "IfNoneMatch": header(
             "If-None-Match",
-            "Versions that the client has; an answer that is one of them is 304.",
+            "Versions that the client has; if the answer is one of them, 304.",
             json!({"type": "string"}),
         ),
         "IdempotencyKey": header(
             "Idempotency-Key",
-            "For 24 hours the same request under this key is answered as it was the first time, and not carried out again.",
+            "For 24 hours the same request with this key gets the first answer again and is not carried out again.",
             json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
         ),
         "LastEventId": header(
             "Last-Event-ID",
-            "Id of the last event that was heard; it goes before since.",
+            "Id of the last received event; takes precedence over since.",
             json!({"type": "string", "pattern": "^[0-9]*$"}),
         ),
-        "Start": query("start", "Objects to leave out at the beginning.", number()),
-        "Length": query("length", "Most objects in the answer; all when absent.", number()),
-        "OrderBy": query("orderBy", "Stored field to order by; with - before it, backwards.", json!({"type": "string"})),
+        "Start": query("start", "Number of objects to skip.", number()),
+        "Length": query("length", "Maximum number of objects in the answer; default: all.", number()),
+        "OrderBy": query("orderBy", "Stored field to order by; with a leading -, in reverse order.", json!({"type": "string"})),
         "OrderDir": query("orderDir", "Direction of orderBy.", json!({"type": "string", "enum": ["asc", "desc"]})),
     })
 }
@@ -139,44 +139,45 @@ fn responses() -> Value {
             "content": {"application/json": {"schema": classes::schema_ref("fog_error")}},
         })
     };
-    // FOG answers some refusals without a word. Generated clients would read JSON out of nothing if it were declared.
+    // FOG answers some refusals without a word. Generated clients would read JSON out of nothing if
+    // it were declared.
     let maybe = |about: &str| json!({"description": format!("{about} A body, when there is one, is a `fog_error`.")});
     let problem_header = json!({
         "foghorn-problem": {
-            "description": "What the body does not say: which field, and why.",
+            "description": "Details that are not in the body: the field and the reason.",
             "required": false,
             "schema": {"type": "string"},
         },
     });
     let mut all = json!({
         "ApiOff": {
-            "description": "The API is switched off.",
+            "description": "The API is turned off.",
             "headers": {"location": {"description": "FOG's page.", "schema": {"type": "string"}}},
         },
-        "BrokenJson": error("The body is no JSON, or a parameter means nothing; nothing was changed."),
-        "NobodyKnown": {"description": "Neither a user's token nor a password was right. No body."},
+        "BrokenJson": error("The body is not JSON, or a parameter is invalid; nothing was changed."),
+        "NobodyKnown": {"description": "Neither the user token nor the password is valid. No body."},
         "Forbidden": maybe("The API token is missing or wrong (no body), or the user may not do this."),
-        "NotFound": maybe("There is no such object (no body), or what was sent cannot be used."),
+        "NotFound": maybe("The object does not exist (no body), or the request cannot be used."),
         "TooSlow": {"description": "The request took too long.", "content": {"text/plain": {"schema": {"type": "string"}}}},
         "TooLarge": error("The body is larger than 1 MiB."),
         "NotModified": {
-            "description": "It is one of the versions that If-None-Match names. No body.",
+            "description": "The current version is in If-None-Match. No body.",
             "headers": {"etag": {"description": "The version.", "schema": {"type": "string"}}},
         },
-        "Changed": error("The object is not the version that If-Match names; nothing was changed."),
+        "Changed": error("The version of the object is not in If-Match; nothing was changed."),
         "WrongEncoding": {
-            "description": "Content-Encoding names neither gzip nor zstd. No body.",
-            "headers": {"accept-encoding": {"description": "What is understood.", "schema": {"type": "string"}}},
+            "description": "Content-Encoding is neither gzip nor zstd. No body.",
+            "headers": {"accept-encoding": {"description": "Supported encodings.", "schema": {"type": "string"}}},
         },
-        "KeyBusy": error("The same request under this Idempotency-Key is being carried out; Retry-After says when to ask."),
-        "KeyReused": error("The Idempotency-Key was used for another request; nothing was changed."),
-        "TooMany": {"description": "Too many failed log-ins; Retry-After says when to try again."},
+        "KeyBusy": error("The same request with this Idempotency-Key is being carried out; try again after Retry-After."),
+        "KeyReused": error("The Idempotency-Key was used for a different request; nothing was changed."),
+        "TooMany": {"description": "Too many failed log-ins; try again after Retry-After."},
         "MissingField": error("A required field is missing."),
-        "Refused": error("Refused, as FOG refuses: the name is taken, a value is impossible, a task cannot be created."),
+        "Refused": error("Refused, as in FOG: the name is in use, a value is invalid, a task cannot be created."),
         "Unknown": maybe("No such class, route or method (no body), or no such task type."),
         "Unavailable": error("The state store did not answer; the same request may succeed later."),
         "Problem": {
-            "description": "Refused; the field at fault is named.",
+            "description": "Refused; the body names the field.",
             "content": {"application/json": {"schema": classes::schema_ref("Problem")}},
         },
     });

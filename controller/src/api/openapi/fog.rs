@@ -1,4 +1,5 @@
-//! The FOG dialect: every route of every class that has routes, with FOG's aliases as paths of their own.
+//! The FOG dialect: every route of every class that has routes, with FOG's aliases as paths of
+//! their own.
 
 use axum::http::Method;
 use serde_json::{Map, Value, json};
@@ -40,7 +41,7 @@ fn add(paths: &mut Paths, method: &str, path: &str, operation: Operation) {
 pub(super) fn add_system(paths: &mut Paths) {
     for word in ["info", "status"] {
         let operation =
-            Operation::new("system", &format!("system_{word}"), "Tell whether the API works for the caller")
+            Operation::new("system", &format!("system_{word}"), "Test whether the API works for the caller")
                 .gives_nothing(200, "The word `success` and a line feed, sent as application/json, as FOG does.")
                 .may_fail(ALWAYS);
         add(paths, "get", &format!("/fog/system/{word}"), operation);
@@ -56,7 +57,7 @@ pub(super) fn add_search(described: &[ClassSchema], paths: &mut Paths) {
                 "type": "object",
                 "required": ["total"],
                 "properties": {
-                    "total": {"type": "integer", "minimum": 0, "description": "Hits, also those that are not shown."},
+                    "total": {"type": "integer", "minimum": 0, "description": "Number of matches, including those that are not shown."},
                 },
             });
             (class.name.to_string(), json!({"allOf": [total, schema_ref(&format!("{}_objects", class.name))]}))
@@ -67,16 +68,16 @@ pub(super) fn add_search(described: &[ClassSchema], paths: &mut Paths) {
         "required": ["query", "count", "results"],
         "properties": {
             "query": {"type": "string", "description": "The text, decoded."},
-            "count": {"type": "integer", "minimum": 0, "description": "Hits in all classes, also those that are not shown."},
-            "results": {"type": "object", "description": "Hits of each class that has some.", "properties": results},
+            "count": {"type": "integer", "minimum": 0, "description": "Number of matches in all classes, including those that are not shown."},
+            "results": {"type": "object", "description": "Matches of each class that has some.", "properties": results},
         },
     });
     let length = json!({"type": "integer", "minimum": 0, "maximum": 100, "default": 20});
     let search = Operation::new("system", "search_all", "Search in every class")
         .shared("Secrets")
-        .in_path("text", "What to look for.", json!({"type": "string", "minLength": 1}))
-        .in_query("length", "Most hits of each class in the answer.", length)
-        .gives(200, "The hits.", answer)
+        .in_path("text", "Text to search for.", json!({"type": "string", "minLength": 1}))
+        .in_query("length", "Maximum number of matches per class in the answer.", length)
+        .gives(200, "The matches.", answer)
         .may_fail(ALWAYS)
         .may_fail(&[(400, "BrokenJson")]);
     add(paths, "get", "/fog/unisearch/{text}", search.alias("search_all_unisearch"));
@@ -134,7 +135,7 @@ impl Routes<'_> {
         let name = &self.class.name;
         let list = self
             .list("list", &format!("List objects of class {name}"))
-            .about(if self.class.named { "Ordered by name, without case." } else { "Ordered by id." })
+            .about(if self.class.named { "Ordered by name, ignoring case." } else { "Ordered by id." })
             .takes(filter.clone(), false);
         self.put("get", "list", &["", "/list", "/all", "/details"], &list);
         if self.class.current.is_some() {
@@ -144,7 +145,7 @@ impl Routes<'_> {
         let search = self
             .list("search", &format!("Search objects of class {name}"))
             .about("Finds objects with a stored field, or a related object, that contains the text. % and + stand for any text.")
-            .in_path("text", "What to look for; not decoded.", json!({"type": "string", "minLength": 1}));
+            .in_path("text", "Text to search for; not decoded.", json!({"type": "string", "minLength": 1}));
         self.put("get", "search", &["/search/{text}"], &search);
     }
 
@@ -154,7 +155,7 @@ impl Routes<'_> {
             "type": "object",
             "required": ["id", "name"],
             "properties": {
-                "id": {"type": "string", "description": "Number of the object."},
+                "id": {"type": "string", "description": "Id of the object."},
                 "name": {"type": "string", "description": "Name of the object."},
             },
         });
@@ -190,9 +191,9 @@ impl Routes<'_> {
             .may_fail(&[(404, "NotFound")]);
         let get = tagged(get);
         let items: Vec<&str> = self.class.items.iter().map(|item| item.name.as_ref()).chain(["all"]).collect();
-        let item = numbered(self.one("item", &format!("Show one object of class {name} with more of it")))
+        let item = numbered(self.one("item", &format!("Show one object of class {name} with further details")))
             .shared("Secrets")
-            .in_path("item", "What to add, or all of it.", json!({"type": "string", "enum": items}))
+            .in_path("item", "The details to add, or all of them.", json!({"type": "string", "enum": items}))
             .may_fail(&[(404, "NotFound")]);
         let item = tagged(item);
         self.put("get", "get", &["/{id}"], &get);
@@ -222,7 +223,7 @@ impl Routes<'_> {
 
     fn deletes(&mut self) {
         let delete = numbered(self.operation("delete", &format!("Delete an object of class {}", self.class.name)))
-            .gives_nothing(200, "It is gone, and what belonged to it.")
+            .gives_nothing(200, "It was deleted, with everything that belonged to it.")
             .shared("IfMatch")
             .may_fail(&[(404, "NotFound"), (412, "Changed"), (500, "Refused")]);
         self.put("delete", "delete", &["/{id}", "/{id}/delete", "/{id}/remove"], &delete);
@@ -236,7 +237,7 @@ impl Routes<'_> {
                 .takes(schema_ref("task_order"), true)
                 .gives(
                     200,
-                    "The task was created: an empty text or null, as FOG answers.",
+                    "The task was created: an empty string or null, as in FOG.",
                     json!({"type": ["string", "null"]}),
                 )
                 .may_fail(CHANGES)
@@ -246,12 +247,12 @@ impl Routes<'_> {
         if !crate::api::fog::CANCELLED.contains(&name.as_ref()) {
             return;
         }
-        let cancel = numbered(self.operation("cancel", &format!("Cancel what is active of a {name}")))
+        let cancel = numbered(self.operation("cancel", &format!("Cancel the active tasks of a {name}")))
             .gives(200, "Cancelled.", json!({"type": "null"}))
             .may_fail(CHANGES);
         let named = self
-            .operation("cancel_named", &format!("Cancel the active objects of class {name} that the body names"))
-            .about("A body that names nothing cancels nothing and is refused.")
+            .operation("cancel_named", &format!("Cancel the active objects of class {name} that match the body"))
+            .about("An empty body cancels nothing and is refused.")
             .takes(schema_ref(&format!("{name}_filter")), true)
             .gives(200, "Cancelled.", json!({"type": "null"}))
             .may_fail(CHANGES);
@@ -274,7 +275,7 @@ fn paged(operation: Operation) -> Operation {
             json!({
                 "etag": etag(),
                 "x-total-count": {
-                    "description": "How many there are on all pages, when a page was asked for.",
+                    "description": "Number of objects on all pages, when a page was requested.",
                     "schema": {"type": "integer", "minimum": 0},
                 },
                 "link": {
@@ -301,13 +302,13 @@ fn etag() -> Value {
 
 fn replayed() -> Value {
     json!({
-        "description": "Says that this is the answer of an earlier request under the same key.",
+        "description": "Present when this is the answer of an earlier request with the same key.",
         "schema": {"type": "string", "enum": ["true"]},
     })
 }
 
 fn numbered(operation: Operation) -> Operation {
-    operation.in_path("id", "Number of the object.", json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}))
+    operation.in_path("id", "Id of the object.", json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}))
 }
 
 /// The body of `/task`.
@@ -315,18 +316,18 @@ pub(super) fn task_order() -> Value {
     let flag = |about: &str| json!({"type": ["boolean", "string", "number", "null"], "description": about});
     json!({
         "type": "object",
-        "description": "What is to be done. Unknown members are ignored.",
+        "description": "The task. Unknown members are ignored.",
         "properties": {
-            "taskTypeID": {"type": ["integer", "string"], "description": "Number of the task type: 1 deploy, 2 capture, …; see class tasktype."},
-            "taskType": {"type": ["integer", "string"], "description": "The same as taskTypeID, as FOG's documents spell it."},
+            "taskTypeID": {"type": ["integer", "string"], "description": "Id of the task type: 1 deploy, 2 capture, …; see class tasktype."},
+            "taskType": {"type": ["integer", "string"], "description": "The same as taskTypeID, as in FOG's documentation."},
             "taskName": {"type": ["string", "null"], "description": "Name of the task; the name of the host or group is added to it."},
             "shutdown": flag("Shut the machine down at the end."),
-            "debug": flag("Start the machine for debugging; nothing happens by itself."),
+            "debug": flag("Start the machine for debugging; nothing runs automatically."),
             "wol": flag("Wake the machine up first."),
             "passreset": {"type": ["string", "null"], "description": "New password, for a password reset."},
             "deploySnapins": {
                 "type": ["integer", "string", "boolean", "null"],
-                "description": "Number of the snapin to install; true or -1: all that the host has.",
+                "description": "Id of the snapin to install; true or -1: all snapins of the host.",
             },
         },
     })

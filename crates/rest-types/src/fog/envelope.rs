@@ -10,7 +10,7 @@ pub trait FogObject: DeserializeOwned {
     const CLASS: &'static str;
     /// What people call it.
     const NOUN: &'static str;
-    /// Number of the object.
+    /// Id of the object.
     fn number(&self) -> u32;
     /// Empty for classes whose objects have no name.
     fn name(&self) -> &str;

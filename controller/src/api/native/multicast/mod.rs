@@ -45,7 +45,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .needs(Role::ReadOnly)
                 .named("multicast", "multicast_sessions", "List multicast sessions as they are now")
                 .query::<Which>()
-                .gives::<MulticastList>(200, "The newest first."),
+                .gives::<MulticastList>(200, "Newest first."),
         )
         .add(
             post(LIST, create)
@@ -59,7 +59,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
             get(ONE, show)
                 .needs(Role::ReadOnly)
                 .named("multicast", "multicast_session", "Show a multicast session with its receivers")
-                .path::<NonZeroU32>("id", "Number of the session.")
+                .path::<NonZeroU32>("id", "Id of the session.")
                 .gives::<MulticastStatus>(200, "The session.")
                 .refuses(&[404]),
         )
@@ -67,7 +67,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
             patch(ONE, edit)
                 .needs(Role::Operator)
                 .named("multicast", "edit_multicast_session", "Change the rate of a session, or start it now")
-                .path::<NonZeroU32>("id", "Number of the session.")
+                .path::<NonZeroU32>("id", "Id of the session.")
                 .takes::<MulticastEdit>()
                 .gives::<MulticastStatus>(200, "The session.")
                 .refuses(&[404, 409]),
@@ -76,7 +76,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
             delete(ONE, cancel)
                 .needs(Role::Operator)
                 .named("multicast", "cancel_multicast_session", "Cancel a session and its tasks")
-                .path::<NonZeroU32>("id", "Number of the session.")
+                .path::<NonZeroU32>("id", "Id of the session.")
                 .gives_nothing(204, "It has ended.")
                 .refuses(&[404]),
         )
@@ -84,7 +84,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
 
 #[derive(Deserialize, JsonSchema)]
 struct Which {
-    /// Whether those that have ended are shown too.
+    /// Whether ended sessions are included.
     #[serde(default)]
     all: bool,
 }
