@@ -39,7 +39,11 @@ impl Transport {
         };
         let created = order(&site.api, &request)?;
         if created.tasks.len() != hosts.len() {
-            return Err(broken(format!("{} hosts got {} tasks", hosts.len(), created.tasks.len())));
+            return Err(broken(format!(
+                "the server created {1} tasks for {0} hosts",
+                hosts.len(),
+                created.tasks.len()
+            )));
         }
         Ok(created.tasks.into_iter().map(|created| created.task).collect())
     }

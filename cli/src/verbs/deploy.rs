@@ -89,12 +89,13 @@ pub struct MulticastArgs {
     pub max_rate: Option<BitRate>,
 }
 
-/// The hosts are named one by one also where a group was given: those are the hosts that somebody has agreed to.
+/// The hosts are listed one by one also for a group, because these are the hosts that the user has
+/// confirmed.
 fn request(image: &Row<Image>, hosts: &[Row<Host>], args: &MulticastArgs) -> TaskRequest {
     TaskRequest {
         hosts: Some(hosts.iter().map(|host| host.view.id).collect()),
         multicast: args.multicast,
-        // As on a FOG server, a multicast brings the snapins along.
+        // As on a FOG server, a multicast deploy includes the snapins.
         snapins: args.multicast,
         start_receivers: args.start_receivers,
         start_at: args.start_at.map(|at| at.to_string()),

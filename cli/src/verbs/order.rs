@@ -1,4 +1,4 @@
-//! Ordering imaging tasks: one request for all hosts, which get a task each or none at all.
+//! Creates imaging tasks: one request for all hosts, which get a task each or none at all.
 
 use foghorn_rest_types::fog::{Host, Image, Row};
 use foghorn_rest_types::tasks::{TaskKind, TaskRequest, TasksCreated};
@@ -8,7 +8,7 @@ use crate::api::{Api, ApiError};
 use crate::exit::Failure;
 use crate::output::Table;
 
-/// What a task of this kind is called.
+/// Name of this kind of task.
 #[must_use]
 pub fn word(kind: TaskKind) -> &'static str {
     match kind {
@@ -17,7 +17,7 @@ pub fn word(kind: TaskKind) -> &'static str {
     }
 }
 
-/// A request for tasks of this kind with the image. Whom it is for is the caller's business.
+/// A request for tasks of this kind with the image; the caller adds the hosts.
 #[must_use]
 pub fn request(kind: TaskKind, image: &Row<Image>) -> TaskRequest {
     let name = Some(format!("{} {}", word(kind), image.view.name));
@@ -27,12 +27,13 @@ pub fn request(kind: TaskKind, image: &Row<Image>) -> TaskRequest {
 /// Creates the tasks.
 ///
 /// # Errors
-/// As the server answers: [`crate::exit::Exit::Conflict`] when a host has a task already. Then none has been created.
+/// As the server answers: [`crate::exit::Exit::Conflict`] when a host already has a task; then no
+/// task was created.
 pub fn order(api: &Api, request: &TaskRequest) -> Result<TasksCreated, Failure> {
     let created: Result<TasksCreated, ApiError> = api.native("POST", "/foghorn/v1/tasks", Some(request));
     created.map_err(|error| match error {
         busy @ ApiError::Conflict(_) => Failure::from(busy).advise(
-            "no task was created for any host; wait for the one there is, or end it with `foghorn task cancel`",
+            "no task was created for any host; wait for the existing task, or cancel it with `foghorn task cancel`",
         ),
         error => error.into(),
     })
@@ -46,7 +47,10 @@ pub fn order_one(api: &Api, host: &Row<Host>, image: &Row<Image>, kind: TaskKind
     let request = TaskRequest { host: Some(host.view.id), ..request(kind, image) };
     let created = order(api, &request)?;
     let [ordered] = &by_host(&created, std::slice::from_ref(host))[..] else {
-        return Err(Failure::new(crate::exit::Exit::Failed, "the server did not say which task it has created"));
+        return Err(Failure::new(
+            crate::exit::Exit::Failed,
+            "the answer of the server does not contain the created task",
+        ));
     };
     Ok(ordered.clone())
 }
@@ -68,7 +72,7 @@ pub fn by_host(created: &TasksCreated, hosts: &[Row<Host>]) -> Vec<Ordered> {
     created.tasks.iter().filter_map(name).collect()
 }
 
-/// The tasks for people.
+/// The tasks as a table.
 #[must_use]
 pub fn table(ordered: &[Ordered], image: &Row<Image>) -> Table {
     let mut table = Table::new(&["TASK", "HOST", "IMAGE"]);

@@ -38,7 +38,7 @@ fn rules_of(declared: &[Declared]) -> impl Iterator<Item = (Method, &'static str
     declared.iter().map(|route| (route.method.clone(), route.path, route.need))
 }
 
-/// Every native route and what it needs of its caller.
+/// Every native route and what it requires of its caller.
 #[must_use]
 pub fn native_routes() -> Vec<(Method, &'static str, Need)> {
     let (pages, native) = (openapi::routes(), native::routes());

@@ -39,7 +39,7 @@ impl Dialect {
     }
 }
 
-/// What [`admit`] works with.
+/// The inputs of [`admit`].
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) ctx: Arc<Ctx>,

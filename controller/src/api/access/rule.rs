@@ -1,4 +1,4 @@
-//! What each route needs, found by its method and path.
+//! What each route requires, by its method and path.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ pub enum Need {
 /// The rules of all routes.
 #[derive(Clone, Debug)]
 pub(in crate::api) struct Rules {
-    /// By path as the router spells it, then by method.
+    /// By path in the form of the router, then by method.
     native: HashMap<&'static str, Vec<(Method, Need)>>,
     /// The FOG dialect has one route for all paths and decides by the path itself.
     fog: fn(&Method, &str) -> Need,
@@ -35,7 +35,7 @@ impl Rules {
         Self { native: rules, fog }
     }
 
-    /// What a native route needs. Whatever was not declared is for administrators.
+    /// What a native route requires. A route that was not declared is for administrators.
     pub(super) fn native(&self, method: &Method, route: &str) -> Need {
         // axum answers HEAD with the handler of GET.
         let method = if *method == Method::HEAD { &Method::GET } else { method };

@@ -49,7 +49,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             post("/foghorn/v1/hosts/{id}/boot-token", boot_token)
                 .needs(Role::Operator)
-                .named("hosts", "boot_token", "Make a boot token for the active task of a host")
+                .named("hosts", "boot_token", "Create a boot token for the active task of a host")
                 .path::<HostId>("id", "Id of the host.")
                 .may_take::<BootTokenRequest>()
                 .gives::<BootTokenResponse>(200, "The token, shown once.")

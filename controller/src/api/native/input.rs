@@ -1,4 +1,5 @@
-//! What a native request brings: JSON body, ids in the path, parameters of the query. Refused with the field that is at fault.
+//! Inputs of a native request: JSON body, ids in the path, parameters of the query. A refusal names
+//! the field.
 
 use axum::extract::{self, FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
@@ -8,7 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::Refused;
 
-/// Hosts that one request may name.
+/// Maximum number of hosts in one request.
 pub(super) const MOST_HOSTS: usize = 10_000;
 
 /// A JSON body. An empty one is read as `{}`.
@@ -78,7 +79,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// axum says `what failed: parameter: why`.
+/// axum reports `what failed: parameter: why`.
 fn bad_query(text: &str) -> Refused {
     let why = text.split_once(": ").map_or(text, |(_, why)| why);
     match why.split_once(": ") {

@@ -29,8 +29,8 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get("/foghorn/v1/hosts/{id}/power", power)
                 .needs(Role::Operator)
-                .named("hosts", "power", "Take what the client of a host is to do with its power")
-                .about("What is told is not told again: this is for the host's client, or for who stands in for it.")
+                .named("hosts", "power", "Fetch the power actions of a host")
+                .about("Each action is delivered only once, so only the host's client should use this.")
                 .path::<HostId>("id", "Id of the host.")
                 .gives::<PowerActions>(200, "What is to be done.")
                 .refuses(&[404, 500, 503]),

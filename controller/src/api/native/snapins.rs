@@ -29,8 +29,8 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             post("/foghorn/v1/hosts/{id}/snapintasks/{task}/result", result)
                 .needs(Role::Operator)
-                .named("snapins", "snapin_result", "Report how a snapin went on a host")
-                .about("Reporting the same again changes nothing.")
+                .named("snapins", "snapin_result", "Report the result of a snapin on a host")
+                .about("Reporting the same result again has no effect.")
                 .path::<HostId>("id", "Id of the host.")
                 .path::<NonZeroU32>("task", "Id of the snapin task.")
                 .takes::<SnapinResult>()

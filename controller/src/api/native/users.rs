@@ -101,7 +101,7 @@ fn api_as_a_whole() -> Routes<Arc<Ctx>> {
         .add(
             put("/foghorn/v1/api", set_api)
                 .needs(Role::Administrator)
-                .named("users", "set_api", "Switch the dialects of other servers on or off")
+                .named("users", "set_api", "Turn the dialects of other servers on or off")
                 .takes::<ApiSwitch>()
                 .gives::<ApiSwitch>(200, "The switch."),
         )

@@ -16,7 +16,7 @@ const CHANGING: &[(u16, &str)] = &[(500, "Problem"), (503, "Problem")];
 
 const FILE: &str = "application/octet-stream";
 
-/// Adds the operations of these routes to the paths, and the bodies that they name to the schemas.
+/// Adds the operations of these routes to the paths, and their bodies to the schemas.
 pub(super) fn add(declared: &[Declared], paths: &mut Paths, bodies: &mut Map<String, Value>) {
     let mut schemas = Schemas::new();
     for route in declared {

@@ -9,8 +9,8 @@ use crate::api::access::Need;
 pub(super) struct Paths(Map<String, Value>);
 
 impl Paths {
-    /// Adds an operation with what the door of the API asks of its callers. A pair of path and method that is there already is
-    /// a mistake of the program.
+    /// Adds an operation with the requirements of access control. A pair of path and method that
+    /// already exists is a mistake of the program.
     pub(super) fn add(&mut self, method: &str, path: &str, operation: Operation, need: Need) {
         let item = self.0.entry(path).or_insert_with(|| json!({}));
         debug_assert!(item.get(method).is_none(), "{method} {path} is described twice");

@@ -1,5 +1,5 @@
-//! Schemas of bodies, derived from their declarations in `foghorn-rest-types` and `foghorn-proto`: the comments there are the
-//! descriptions here.
+//! Schemas of bodies, derived from their declarations in `foghorn-rest-types` and `foghorn-proto`:
+//! the comments there are the descriptions here.
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::api::routes::SchemaOf;
 
-/// What the bodies of the document are made with. A member that may be missing in a request is always there in an answer, so
-/// the two are described apart.
+/// Generates the schemas of the bodies. A member that may be missing in a request is always present
+/// in an answer, so the two are described apart.
 pub(super) struct Schemas {
     requests: SchemaGenerator,
     answers: SchemaGenerator,
@@ -42,7 +42,8 @@ impl Schemas {
     pub(super) fn finish(mut self) -> Map<String, Value> {
         let mut all = Map::new();
         self.answers.definitions_mut().values_mut().for_each(leave_out_instead_of_null);
-        // What is sent in both directions is described as clients may send it, which is the stricter of the two.
+        // What is sent in both directions is described as clients may send it, which is the
+        // stricter of the two.
         for (name, schema) in
             self.answers.take_definitions(false).into_iter().chain(self.requests.take_definitions(false))
         {
@@ -61,7 +62,7 @@ fn leave_out_instead_of_null(schema: &mut Value) {
     }
 }
 
-/// Takes the alternative `null` from a schema that has one other.
+/// Removes the alternative `null` from a schema that has one other.
 pub(super) fn without_null(schema: &mut Value) {
     if let Some(Value::Array(types)) = schema.get("type")
         && let [only, null] = types.as_slice()
@@ -71,7 +72,7 @@ pub(super) fn without_null(schema: &mut Value) {
     }
 }
 
-/// A schema as readers and generators of clients like it.
+/// A schema in the form that suits readers and client generators.
 fn tidied(mut schema: Value) -> Value {
     tidy(&mut schema);
     schema
@@ -89,7 +90,8 @@ fn tidy(schema: &mut Value) {
             }
             bound_integers(members);
             join_words(members);
-            // "Left out" is what a default of nothing means, and generators stumble over objects as defaults.
+            // "Left out" is what a default of nothing means, and generators stumble over objects as
+            // defaults.
             if members.get("default").is_some_and(|default| !default.is_boolean() && !default.is_number()) {
                 members.remove("default");
             }
@@ -110,8 +112,8 @@ fn bound_integers(members: &mut Map<String, Value>) {
     members.entry("maximum").or_insert(bounds.1.into());
 }
 
-/// An enum of words with comments comes as alternatives. One list of words, with the comments in its description, is the
-/// same, and every generator of clients knows what to do with it.
+/// An enum of words with comments comes as alternatives. One list of words, with the comments in
+/// its description, is the same, and every generator of clients knows what to do with it.
 fn join_words(members: &mut Map<String, Value>) {
     let Some(Value::Array(alternatives)) = members.get("oneOf") else { return };
     let words: Option<Vec<(Vec<Value>, Option<&str>)>> = alternatives.iter().map(words).collect();

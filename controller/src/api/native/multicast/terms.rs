@@ -1,4 +1,4 @@
-//! When a session is to be sent and how fast, as a request says it.
+//! Start conditions and rate of a session in a request.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::api::native::error::Refused;
 use crate::app::sessions::Terms;
 use crate::state::multicast::Start;
 
-/// Receivers that a session can be made to wait for.
+/// Maximum number of receivers that a session can wait for.
 const MOST_RECEIVERS: u32 = 100_000;
 const DAY: u32 = 24 * 60 * 60;
-/// How far ahead a session may be ordered.
+/// How far in the future a session may start.
 const AHEAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The members of a request that are about its session.
+/// The members of a request that concern its session.
 pub(in crate::api::native) struct Asked<'r> {
     start_receivers: Option<u32>,
     start_at: Option<&'r str>,
@@ -60,7 +60,7 @@ impl Asked<'_> {
     }
 
     /// # Errors
-    /// When a member has a value that cannot be, or two of them do not go together.
+    /// When a member has an invalid value, or two of them exclude each other.
     pub(in crate::api::native) fn terms(&self, now: Timestamp) -> Result<Terms, Refused> {
         if self.start_receivers.is_some_and(|count| count == 0 || count > MOST_RECEIVERS) {
             return Err(bad("start_receivers", format!("must be between 1 and {MOST_RECEIVERS}")));
