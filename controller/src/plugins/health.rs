@@ -19,7 +19,7 @@ pub struct Failure {
 }
 
 #[derive(Default)]
-struct Record {
+struct FileHealth {
     in_a_row: u32,
     total: u64,
     last: Option<Failure>,
@@ -29,7 +29,7 @@ struct Record {
 /// Health of one version of a plugin's file.
 #[derive(Default)]
 pub(super) struct Health {
-    record: Mutex<Record>,
+    record: Mutex<FileHealth>,
 }
 
 impl Health {

@@ -25,7 +25,7 @@ pub(super) enum Wanted<'f, C: Class> {
     Fitting(&'f dyn Fn(&Row<C>) -> bool),
 }
 
-enum Order<C: 'static> {
+enum SortOrder<C: 'static> {
     /// By name without case, by id where there is no name.
     List,
     Id,
@@ -49,7 +49,7 @@ impl Key {
     }
 }
 
-impl<C: Class> Order<C> {
+impl<C: Class> SortOrder<C> {
     /// A secret orders rows only for those who see it: the order tells what it is.
     fn of(page: &Page, scene: &Scene<'_>) -> Result<Self, Refusal> {
         match page.order_by.as_deref() {
@@ -81,14 +81,14 @@ pub(super) fn select<'t, C: Class>(
     wanted: &Wanted<'_, C>,
 ) -> Result<Selected<'t, C>, Refusal> {
     let table: &'t Table<C> = scene.tables.of::<C>();
-    let order = Order::<C>::of(page, scene)?;
+    let order = SortOrder::<C>::of(page, scene)?;
     let walk = |skip: usize| match &order {
-        Order::Id => table.by_id(page.descending, skip),
-        Order::List => table.in_order(page.descending, skip),
-        Order::Field { .. } => table.in_order(false, skip),
+        SortOrder::Id => table.by_id(page.descending, skip),
+        SortOrder::List => table.in_order(page.descending, skip),
+        SortOrder::Field { .. } => table.in_order(false, skip),
     };
     let everything = matches!(wanted, Wanted::All) || (matches!(wanted, Wanted::Listed) && table.unlisted() == 0);
-    if everything && !matches!(order, Order::Field { .. }) {
+    if everything && !matches!(order, SortOrder::Field { .. }) {
         return Ok((walk(page.start).take(page.length.unwrap_or(usize::MAX)).collect(), table.len()));
     }
     let rows = walk(0).filter(|row| match wanted {
@@ -97,8 +97,8 @@ pub(super) fn select<'t, C: Class>(
         Wanted::Fitting(fits) => is_listed::<C>(row) && fits(row),
     });
     Ok(match order {
-        Order::Field { .. } => page.cut_by(rows, |row| order.key(row)),
-        Order::List | Order::Id => page.cut(rows),
+        SortOrder::Field { .. } => page.cut_by(rows, |row| order.key(row)),
+        SortOrder::List | SortOrder::Id => page.cut(rows),
     })
 }
 
@@ -108,6 +108,6 @@ pub(super) fn select_from<'t, C: Class>(
     page: &Page,
     rows: impl Iterator<Item = &'t Arc<Row<C>>>,
 ) -> Result<Selected<'t, C>, Refusal> {
-    let order = Order::<C>::of(page, scene)?;
+    let order = SortOrder::<C>::of(page, scene)?;
     Ok(page.cut_by(rows.filter(|row| is_listed::<C>(row)), |row| order.key(row)))
 }
