@@ -22,7 +22,7 @@ pub struct Ctx {
     pub live: Arc<Live>,
     pub trust: Arc<Trust>,
     pub links: Arc<Links>,
-    /// Transfers of files that begin with an order on a link.
+    /// Transfers of files, which start with an order on a link.
     pub files: Arc<Files>,
     pub jobs: Arc<Jobs>,
     pub events: Arc<Hub>,

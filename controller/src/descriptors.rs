@@ -1,13 +1,14 @@
-//! File descriptors: every connection takes one, and systems give a process few unless it asks.
+//! File descriptors: every connection needs one, and the default limit is low.
 
 use foghorn_types::chain;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Descriptors that are not callers': the store, the links of agents, logs.
+/// Descriptors for other purposes than client connections: the store, the links of agents, logs.
 const OWN: u64 = 512;
 
-/// Raises the limit as far as this process may, and says how many callers there is room for when `wanted` may come.
+/// Raises the limit as far as permitted, and returns how many of `wanted` client connections are
+/// possible.
 pub(crate) fn room_for(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -25,7 +26,7 @@ pub(crate) fn room_for(wanted: usize) -> usize {
     room
 }
 
-/// `allowed`: descriptors of the process; none for no limit.
+/// `allowed`: descriptors of the process; `None` for no limit.
 fn callers(wanted: usize, allowed: Option<u64>) -> usize {
     let most = allowed.map_or(usize::MAX, |allowed| {
         let most = allowed.saturating_sub(OWN).max(allowed / 2).max(1);

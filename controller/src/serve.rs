@@ -1,4 +1,5 @@
-//! Listeners: HTTPS for REST, mutual TLS for the agents' link. Slow callers are bounded in time and all callers in number.
+//! Listeners: HTTPS for REST, mutual TLS for the agents' links. The time of slow clients and the
+//! number of all clients are bounded.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,18 +30,21 @@ use crate::link::service::LinkService;
 
 /// A handshake, or the headers of a request, must be complete within this time.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// A peer that is silent for this long is asked whether it still lives …
+/// A peer that is silent for this long gets a keep-alive ping …
 const PING_AFTER: Duration = Duration::from_secs(5);
-/// … and given up when it does not answer by then. Together: a dead agent is noticed within ten seconds.
+/// … and is closed when it does not answer within this time. Together: a dead agent is noticed
+/// within ten seconds.
 const PONG_WITHIN: Duration = Duration::from_secs(4);
-/// Time that requests under way get when the controller stops.
+/// Time that active requests get when the controller stops.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Handshakes of agents at a time. Agents back off, so a fleet that comes back at once only waits a little.
+/// Maximum number of concurrent handshakes of agents. Agents back off, so when all reconnect at
+/// once they wait only briefly.
 const LINK_HANDSHAKES: usize = 256;
-/// Pause after the system refused to accept, usually for want of file descriptors.
+/// Delay after a failed accept, usually because there are no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves REST until `cancel`, then drains. `tls` absent: plain HTTP, which the configuration allows on loopback only.
+/// Serves REST until `cancel`, then drains. `tls` absent: plain HTTP, which the configuration
+/// allows on loopback only.
 pub(crate) async fn rest(
     listener: TcpListener,
     tls: Option<ServerConfig>,
@@ -69,7 +73,7 @@ pub(crate) async fn rest(
                         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                         talk(stream, peer, Some(h2), router, cancel).await;
                     }
-                    Some(Err(error)) => debug!(%peer, error = %chain(&error), "no TLS"),
+                    Some(Err(error)) => debug!(%peer, error = %chain(&error), "TLS handshake failed"),
                 },
             }
         });
@@ -77,12 +81,13 @@ pub(crate) async fn rest(
     drop(listener);
     let drained = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
     if drained.is_err() {
-        warn!("requests were cut off at the end of the shutdown");
+        warn!("requests were aborted at the end of the shutdown");
         connections.shutdown().await;
     }
 }
 
-/// One connection; requests carry where it comes from ([`ConnectInfo`]). Which HTTP it speaks is known from TLS; plain connections speak HTTP/1.1.
+/// One connection; requests contain its remote address ([`ConnectInfo`]). The HTTP version is
+/// negotiated in TLS; plain connections use HTTP/1.1.
 async fn talk<S>(stream: S, peer: SocketAddr, h2: Option<bool>, router: Router, cancel: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -110,7 +115,7 @@ where
         }
     };
     if let Err(error) = result {
-        debug!(error = %chain(&*error), "a connection ended badly");
+        debug!(error = %chain(&*error), "a connection failed");
     }
 }
 
@@ -130,7 +135,7 @@ pub(crate) async fn link(listener: TcpListener, tls: ServerConfig, service: Link
         },
         _ = cancel.run_until_cancelled(accepting) => {
             if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
-                warn!("links were cut off at the end of the shutdown");
+                warn!("links were closed at the end of the shutdown");
             }
         }
     }
@@ -154,7 +159,7 @@ async fn accept_links(
         handshakes.spawn(async move {
             let _place = place;
             match handshake(&acceptor, stream).await {
-                // Whether the server still takes it is the server's business.
+                // The server may already have stopped.
                 Ok(stream) => drop(ready.send(Ok(stream)).await),
                 Err(error) => info!(%peer, error = %chain(&error), "refused a connection on the link"),
             }
@@ -162,7 +167,7 @@ async fn accept_links(
     }
 }
 
-/// The next connection, once there is a place for it. Cancel safe: a place that is not used is given back.
+/// The next connection, once a permit is free. Cancel safe: an unused permit is returned.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
@@ -171,7 +176,7 @@ async fn accept(
     match listener.accept().await {
         Ok((stream, peer)) => {
             if let Err(error) = stream.set_nodelay(true) {
-                debug!(%peer, error = %chain(&error), "could not switch off Nagle's algorithm");
+                debug!(%peer, error = %chain(&error), "could not disable Nagle's algorithm");
             }
             Some((stream, peer, place))
         }

@@ -35,12 +35,13 @@ use crate::trust::{CONTROLLER_TLS_NAME, LoadTrustError, ServerConfigError, Trust
 use crate::uploads::Uploads;
 use crate::{descriptors, dispatch, recorder, scheduler, serve, upkeep};
 
-/// A client certificate never lives longer, whatever the deadline of its task.
+/// Maximum lifetime of a client certificate, whatever the deadline of its task.
 const CLIENT_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
-/// Time for everything to end after the listeners have drained.
+/// Time limit for all tasks to end after the listeners have drained.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// A running controller. Dropping it cancels its tasks without waiting; [`Controller::shutdown`] waits.
+/// A running controller. Dropping it cancels its tasks without waiting; [`Controller::shutdown`]
+/// waits.
 pub struct Controller {
     ctx: Arc<Ctx>,
     rest: SocketAddr,
@@ -59,9 +60,9 @@ pub enum StartError {
     Store(#[from] OpenStoreError),
     #[error("could not load the state")]
     State(#[source] Refusal),
-    #[error("could not make the first user and tokens")]
+    #[error("could not create the first user and its tokens")]
     FirstRun(#[source] AccountError),
-    #[error("there is no certificate authority")]
+    #[error("could not load the certificate authority")]
     Trust(#[from] LoadTrustError),
     #[error("could not set up TLS")]
     Tls(#[from] ServerConfigError),
@@ -73,7 +74,7 @@ impl Controller {
     /// Starts every part. When this returns, both ports are open and the state is loaded.
     ///
     /// # Errors
-    /// See [`StartError`]; nothing keeps running then.
+    /// See [`StartError`]; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let cancel = CancellationToken::new();
         let stop_on_error = cancel.clone().drop_guard();
@@ -94,7 +95,8 @@ impl Controller {
         let rest_tls = if config.rest.plain_http { None } else { Some(trust.rest_config(&names)?) };
         let link_tls = trust.link_config(&names)?;
         let link_address = advertised_link(&config, link.1);
-        // After everything that a wrong setting can make fail: the credentials are shown once, and only if this succeeds.
+        // After everything that can fail because of a wrong setting: the credentials are shown
+        // once, and only if all this succeeds.
         let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
         let hub = Arc::new(Hub::new(state.read_at(|_, revision| revision)));
         let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
@@ -131,31 +133,32 @@ impl Controller {
         Ok(Self { ctx, rest: reachable(rest.1), scheme, first_run, tasks, cancel })
     }
 
-    /// Where this machine reaches the REST API, without a slash at the end.
+    /// URL of the REST API for this machine, without a trailing slash.
     #[must_use]
     pub fn rest_url(&self) -> String {
         format!("{}://{}", self.scheme, self.rest)
     }
 
-    /// `host:port` of the agents' link, as agents are told.
+    /// `host:port` to which agents connect.
     #[must_use]
     pub fn link_address(&self) -> &str {
         &self.ctx.settings.link_address
     }
 
-    /// The authority to verify this controller with.
+    /// The authority that verifies this controller.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         self.ctx.trust.ca_pem()
     }
 
-    /// User and tokens that this start has made; `None` on a store that had some.
+    /// User and tokens created by this start; `None` if the store already had some.
     #[must_use]
     pub fn first_run(&self) -> Option<&FirstRun> {
         self.first_run.as_ref()
     }
 
-    /// A join token for the storage node `name`, which is created in the default group when there is none.
+    /// A join token for the storage node `name`, which is created in the default group if it does
+    /// not exist.
     ///
     /// # Errors
     /// When the store fails.
@@ -164,19 +167,19 @@ impl Controller {
         Ok(enrolment::join_token(&self.ctx, name, None, ttl).await?.text)
     }
 
-    /// What handlers work with, for a process that contains the controller.
+    /// The context of the handlers, for a process that contains the controller.
     #[must_use]
     pub fn ctx(&self) -> &Arc<Ctx> {
         &self.ctx
     }
 
-    /// Stops taking requests, finishes those under way, ends every task.
+    /// Stops accepting requests, finishes the active ones, ends all tasks.
     pub async fn shutdown(self) {
-        info!("controller stops");
+        info!("stopping the controller");
         self.cancel.cancel();
         self.tasks.close();
         if tokio::time::timeout(STOP_WITHIN, self.tasks.wait()).await.is_err() {
-            warn!(tasks = self.tasks.len(), "some tasks did not end in time");
+            warn!(tasks = self.tasks.len(), "some background tasks did not end in time");
         }
     }
 }
@@ -210,7 +213,7 @@ fn engine(config: &Config) -> open::StoreConfig {
     }
 }
 
-/// Owner only: the authority's key and every password hash are in there.
+/// Readable by its owner only: it contains the authority's key and all password hashes.
 fn create_data_dir(path: &std::path::Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -224,7 +227,8 @@ async fn listen(purpose: &'static str, address: SocketAddr) -> Result<(TcpListen
     Ok((listener, bound))
 }
 
-/// What agents are told to dial: the setting, else the address listened on, else the first name that is ours.
+/// The address to which agents connect: the setting, otherwise the listening address, otherwise the
+/// first of the controller's names.
 fn advertised_link(config: &Config, bound: SocketAddr) -> String {
     if let Some(advertise) = &config.link.advertise {
         return advertise.clone();
@@ -235,7 +239,7 @@ fn advertised_link(config: &Config, bound: SocketAddr) -> String {
         _ => {
             if bound.ip().is_unspecified() {
                 warn!(
-                    "agents are told to dial the loopback address: set link.advertise or rest.names for other machines"
+                    "agents are told to connect to the loopback address: set link.advertise or rest.names for other machines"
                 );
             }
             reachable(bound).to_string()
@@ -243,7 +247,7 @@ fn advertised_link(config: &Config, bound: SocketAddr) -> String {
     }
 }
 
-/// An address that this machine can dial: the loopback one for "every address".
+/// An address to which this machine can connect: the loopback one for the unspecified address.
 fn reachable(mut bound: SocketAddr) -> SocketAddr {
     if bound.ip().is_unspecified() {
         bound.set_ip(if bound.is_ipv4() {
@@ -255,7 +259,7 @@ fn reachable(mut bound: SocketAddr) -> SocketAddr {
     bound
 }
 
-/// Every name under which somebody may look for the controller.
+/// All names under which the controller can be reached.
 fn certificate_names(config: &Config) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     names.extend(config.rest.names.iter().cloned());

@@ -1,7 +1,8 @@
-//! Who is calling: the API token of the installation, and a user by token or by password. Everything else is denied.
+//! Authentication: the API token of the installation, and a user by token or by password.
+//! Everything else is denied.
 //!
-//! The order is FOG's: first the API must be on, then the API token, then the user's token, then Basic. Tokens may be sent as
-//! they are or in base64, as FOG's own clients do.
+//! The order is FOG's: first the API must be on, then the API token, then the user's token, then
+//! Basic. Tokens may be sent as they are or in base64, as FOG's clients do.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -28,9 +29,10 @@ use crate::state::value::Flag;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Principal {
     pub user: u32,
-    /// The user's own name.
+    /// The name of the user.
     pub name: String,
-    /// Who shows as the maker of what the caller makes: under token authentication FOG writes `fog` for everybody.
+    /// The name stored as creator of the caller's objects: with token authentication FOG stores
+    /// `fog` for everybody.
     pub created_by: String,
     /// What the caller may do.
     pub role: Role,
@@ -44,18 +46,18 @@ impl Principal {
     }
 }
 
-/// Why a caller was turned away. Says no more than a FOG server does.
+/// Why a caller was refused. Contains no more information than the answer of a FOG server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AuthError {
     #[error("the API is turned off")]
     ApiOff,
     #[error("the API token is missing or wrong")]
     ApiToken,
-    #[error("neither a user token nor a password was right")]
+    #[error("neither the user token nor the password is valid")]
     User,
     #[error("too many failed log-ins, try again later")]
     TooMany {
-        /// Time after which another attempt is looked at.
+        /// Time after which another attempt is accepted.
         wait: Duration,
     },
 }
@@ -75,7 +77,7 @@ impl IntoResponse for AuthError {
     }
 }
 
-/// Whom [`super::access`] has let in. A route that lets in everybody has none.
+/// The caller admitted by [`super::access`]. A route that is open to everybody has none.
 impl<S: Sync> FromRequestParts<S> for Principal {
     type Rejection = AuthError;
 
@@ -84,11 +86,11 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     }
 }
 
-/// Finds out who is calling from the address `from`. `even_when_off`: an administrator may call although the API is off,
-/// because that is how it is switched on again.
+/// Authenticates a caller at the address `from`. `even_when_off`: an administrator may call
+/// although the API is off, because that is how it is turned on again.
 ///
 /// # Errors
-/// [`AuthError`] when nobody may.
+/// [`AuthError`] when the caller is refused.
 pub async fn authenticate(
     ctx: &Ctx,
     headers: &HeaderMap,
@@ -119,8 +121,8 @@ pub async fn authenticate(
     if is_on || caller.is_administrator() { Ok(caller) } else { Err(AuthError::ApiOff) }
 }
 
-/// What a wrong token is answered with. A right one is never held up: 512 random bits cannot be guessed, and many callers
-/// may share an address. What is slowed down is noise.
+/// The error for a wrong token. A valid token is never delayed: 512 random bits cannot be guessed,
+/// and many callers may share an address.
 fn wrong(ctx: &Ctx, from: IpAddr, error: AuthError) -> AuthError {
     match ctx.doors.wait_of_address(from) {
         Some(wait) => AuthError::TooMany { wait },
@@ -131,7 +133,7 @@ fn wrong(ctx: &Ctx, from: IpAddr, error: AuthError) -> AuthError {
     }
 }
 
-/// A token as it was sent, and what it is if it was base64.
+/// A token as it was sent, and decoded from base64 if possible.
 fn candidates(headers: &HeaderMap, name: &str) -> Vec<String> {
     let Some(sent) =
         headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|text| !text.is_empty())
@@ -164,7 +166,7 @@ fn user_by_token(tables: &Tables, sent: &[String]) -> Option<Principal> {
 /// FOG does not ask here whether the user may use the API; the API token has been checked.
 async fn by_password(ctx: &Ctx, from: IpAddr, name: &str, password: Vec<u8>) -> Result<Principal, AuthError> {
     let user = ctx.state.read(|tables| tables.of::<User>().named(name).cloned());
-    // An unknown name costs as much time as a wrong password, so that names cannot be found out.
+    // An unknown name takes as much time as a wrong password, so that names cannot be discovered.
     let hash = user.as_ref().map(|user| user.password_hash.as_str()).filter(|hash| !hash.is_empty());
     let right = Attempt::new(ctx, from, name, password.clone(), hash.unwrap_or(NOBODY)).judge().await?;
     let Some(user) = user.filter(|_| right) else { return Err(AuthError::User) };
@@ -174,14 +176,14 @@ async fn by_password(ctx: &Ctx, from: IpAddr, name: &str, password: Vec<u8>) -> 
         warn!(
             user = user.id,
             error = %chain(&error),
-            "an imported password could not be hashed anew"
+            "could not replace the hash of an imported password"
         );
     }
     let (name, created_by) = (user.name.clone(), user.name.clone());
     Ok(Principal { user: user.id, name, created_by, role: user.role() })
 }
 
-/// A hash that no password has been found for: its 32 bytes are zeros.
+/// A hash without a known password: its 32 bytes are zeros.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5LW5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 fn basic(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
@@ -196,17 +198,18 @@ fn basic(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
     Some((name, decoded[colon + 1..].to_vec()))
 }
 
-/// Passwords that were right, by a hash under a key of this process: a script that sends Basic with every request would
-/// otherwise cost 20 MiB and tens of milliseconds each time. The address is part of the hash, so that somebody else who
-/// guesses the password of a busy user is not let in past the count of failures.
+/// Passwords that were accepted, as keyed hashes: a script that sends Basic credentials with every
+/// request would otherwise cost 20 MiB and tens of milliseconds each time. The address is part of
+/// the hash, so that an attacker who guesses the password of an active user cannot bypass the limit
+/// of failures.
 static RIGHT: LazyLock<Mutex<HashSet<[u8; 32]>>> = LazyLock::new(Mutex::default);
 static RIGHT_KEY: LazyLock<Option<[u8; 32]>> = LazyLock::new(|| {
     let mut key = [0; 32];
     getrandom::fill(&mut key).ok().map(|()| key)
 });
-/// Bounds the memory of [`RIGHT`]; when it is full it starts again.
+/// Bounds the memory of [`RIGHT`]; when it is full, it is cleared.
 const MOST_REMEMBERED: usize = 1024;
-/// Passwords that are checked at the same time, so that guessing them cannot take all memory and cores.
+/// Maximum number of concurrent password checks, so that guessing cannot take all memory and cores.
 static CHECKS: Semaphore = Semaphore::const_new(2);
 
 /// One log-in with a name and a password.
@@ -216,7 +219,7 @@ struct Attempt<'c> {
     name: &'c str,
     password: Vec<u8>,
     hash: String,
-    /// How it is remembered when it is right.
+    /// The key under which it is cached when it is accepted.
     mark: Option<[u8; 32]>,
 }
 
@@ -231,7 +234,7 @@ impl<'c> Attempt<'c> {
         Self { ctx, from, name, password, hash: hash.to_owned(), mark }
     }
 
-    /// Whether it has been right before. An address that has failed too often is not asked about.
+    /// Whether it was accepted before. An address with too many failures is not looked up.
     fn is_remembered(&self) -> Result<bool, AuthError> {
         if let Some(wait) = self.ctx.doors.wait_of_address(self.from) {
             return Err(AuthError::TooMany { wait });
@@ -251,7 +254,7 @@ impl<'c> Attempt<'c> {
             return Ok(true);
         }
         let Ok(_permit) = CHECKS.acquire().await else { return Ok(false) };
-        // Again: those before us in the queue may have failed, or have been the same.
+        // Check again: earlier requests in the queue may have failed, or have been the same.
         if self.is_remembered()? {
             return Ok(true);
         }

@@ -1,4 +1,4 @@
-//! Applies one event to one task: life cycle, store, and only then the world.
+//! Applies one event to one task: first the life cycle, then the store, then the effects.
 
 use foghorn_lifecycle::{Effect, TaskEvent, TransitionError};
 use foghorn_proto::link::CancelSession;
@@ -14,11 +14,11 @@ use crate::state::{Draft, Refusal};
 /// Why a task was not moved. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
-    #[error("there is no imaging task {0}")]
+    #[error("imaging task {0} does not exist")]
     NoSuchTask(TaskId),
     #[error(transparent)]
     Transition(#[from] TransitionError),
-    #[error("could not store what happened to the task")]
+    #[error("could not store a change of the task")]
     State(#[from] Refusal),
 }
 
@@ -29,18 +29,19 @@ pub struct Moved {
     pub effects: Vec<Effect>,
 }
 
-/// Moves a task and does what the move asks for.
+/// Applies an event to a task and performs its effects.
 ///
 /// # Errors
-/// See [`MoveError`]. Losing a race is not an error: the event is applied to what the winner left.
+/// See [`MoveError`]. A concurrent change is not an error: the event is applied to the new state.
 pub async fn apply_event(ctx: &Ctx, task: TaskId, event: TaskEvent) -> Result<Moved, MoveError> {
     apply_event_with(ctx, task, event, |_, _| Ok(())).await
 }
 
-/// Like [`apply_event`]; `with` changes the run and adds to the transaction. It may be called several times.
+/// Like [`apply_event`]; `with` changes the run and adds to the transaction. It may be called
+/// several times.
 ///
 /// # Errors
-/// As [`apply_event`], and whatever `with` refuses.
+/// As [`apply_event`], and the refusals of `with`.
 pub async fn apply_event_with<E: From<MoveError> + From<Refusal>>(
     ctx: &Ctx,
     task: TaskId,
@@ -48,7 +49,7 @@ pub async fn apply_event_with<E: From<MoveError> + From<Refusal>>(
     with: impl FnMut(&mut Run, &mut Draft<'_>) -> Result<(), E>,
 ) -> Result<Moved, E> {
     let span = info_span!("move_task", %task, event = ?event);
-    // Whatever happens to a task belongs to the trace of the request that made it.
+    // Everything that happens to a task belongs to the trace of the request that created it.
     if let Some(parent) = ctx.state.read(|tables| tables.runs().get(&task).and_then(|run| run.traceparent.clone())) {
         foghorn_telemetry::set_parent(&span, &parent);
     }
@@ -79,7 +80,8 @@ async fn move_task<E: From<MoveError> + From<Refusal>>(
     Ok(moved)
 }
 
-/// Does what a move asks for. What cannot be done now is repeated with the node's next link.
+/// Performs the effects of a move. What is not possible now is repeated when the node connects
+/// again.
 fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
     let task = run.task;
     for effect in effects {
@@ -93,7 +95,7 @@ fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
             Effect::RecordNodeFailure { .. } => continue, // part of the transaction
         };
         if let Err(refused) = sent {
-            debug!(%node, %task, error = %chain(&refused), "an order waits for the node's next link");
+            debug!(%node, %task, error = %chain(&refused), "an order is sent when the node connects again");
         }
     }
 }

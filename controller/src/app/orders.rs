@@ -1,4 +1,4 @@
-//! What a node is told to have, built from the tables.
+//! Orders for nodes, built from the tables.
 
 use foghorn_lifecycle::{Outcome, TaskState};
 use foghorn_proto::link::controller_message::Message;
@@ -35,20 +35,21 @@ pub(crate) fn open_session(tables: &Tables, config: &MulticastConfig, run: &Run)
     }
 }
 
-/// Of a deploy that belongs to a session under way.
+/// The terms of a deploy that belongs to an active session.
 fn multicast_order(tables: &Tables, config: &MulticastConfig, run: &Run) -> Option<MulticastOrder> {
     let node = run.node().filter(|_| matches!(run.kind, RunKind::Deploy { .. }))?;
     multicast::order(tables, config, multicast::session_of(tables, run.task)?, node)
 }
 
-/// Everything the node should have: its sessions, and the images it must not forget.
+/// Everything that the node should have: its sessions, and the images that it must not delete.
 #[must_use]
 pub(crate) fn reconcile(tables: &Tables, config: &MulticastConfig, node: StorageNodeId) -> Reconcile {
     let sessions = tables.runs().active().filter(|run| run.node() == Some(node));
     let sessions = sessions.map(|run| open_session(tables, config, run)).collect();
     let contents =
         tables.contents().iter().filter(|content| content.nodes.contains(&node)).map(|c| (c.image, c.manifest));
-    // A deploy goes on with the content it began with, even when a new capture has replaced it.
+    // A deploy continues with the content with which it started, even when a new capture has
+    // replaced it.
     let in_use = tables.runs().active().filter_map(|run| match run.kind {
         RunKind::Deploy { manifest } => Some((run.image, manifest)),
         RunKind::Capture => None,
@@ -63,8 +64,8 @@ pub(crate) fn reconcile(tables: &Tables, config: &MulticastConfig, node: Storage
     Reconcile { sessions, keep }
 }
 
-/// Tells the node what the tables say by now, which is this move or a later one: a check-in that overtakes the assignment
-/// must not be undone by the assignment's order.
+/// Sends the node the current state of the tables, which is this move or a later one: the order of
+/// an assignment must not undo a check-in that overtook it.
 fn tell(
     ctx: &Ctx,
     task: TaskId,
@@ -78,7 +79,7 @@ fn tell(
     })
 }
 
-/// Tells the node to serve a task, if it still has it.
+/// Orders the node to serve a task, if the task is still assigned to it.
 pub(crate) fn tell_open(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<(), SendError> {
     tell(ctx, task, node, |tables, run| Message::Open(open_session(tables, &ctx.settings.multicast, run)))
 }
@@ -93,7 +94,7 @@ fn admit(run: &Run) -> AdmitClient {
     AdmitClient { task_id: run.task.get(), client_fingerprint }
 }
 
-/// Ends the session of a task that was ended by somebody else than its node: over REST, or by its deadline.
+/// Ends the session of a task that was not ended by its node but over REST or by its deadline.
 pub(crate) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
     let reason = ctx.state.read(|tables| match tables.runs().get(&task).map(|run| run.life.state()) {
         Some(TaskState::Finished { outcome: Outcome::Complete, .. }) => None,
@@ -104,11 +105,11 @@ pub(crate) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
     });
     let Some(reason) = reason else { return };
     if let Err(refused) = ctx.links.send(node, Message::Cancel(CancelSession { task_id: task.get(), reason })) {
-        debug!(%node, %task, error = %chain(&refused), "the node learns of the end with its next link");
+        debug!(%node, %task, error = %chain(&refused), "the node is informed of the end when it connects again");
     }
 }
 
-/// Sends every connected node its sessions once more.
+/// Sends every connected node its sessions again.
 pub(crate) fn repeat(ctx: &Ctx) {
     for node in ctx.links.online() {
         let tasks: Vec<TaskId> = ctx

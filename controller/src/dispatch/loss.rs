@@ -1,4 +1,5 @@
-//! Nodes that are gone: each active task of a lost node gets one `nodefailure` row for each time the node goes.
+//! Lost nodes: each active task of a lost node gets one `nodefailure` row each time the node is
+//! lost.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::app::{history, task_outcome};
 use crate::background::Report;
 use crate::ctx::Ctx;
 
-/// What has been recorded, until the node is back.
+/// What has been recorded, until the node is online again.
 #[derive(Default)]
 pub(super) struct Losses {
     recorded: HashSet<(StorageNodeId, TaskId)>,
@@ -20,8 +21,8 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Writes to the history which nodes have gone, and which of those are back. A node that has never called, or is shut
-    /// out, is not missed.
+    /// Writes to the history which nodes were lost, and which of those are online again. A node
+    /// that has never connected, or is revoked, does not count as lost.
     async fn tell(
         &mut self,
         ctx: &Ctx,
@@ -66,8 +67,8 @@ impl Losses {
                     report.did("node failures recorded", 1);
                 }
                 Err(error) => {
-                    warn!(%node, task = %run.task, error = %chain(&error), "could not record a node failure");
-                    report.failed("could not record a node failure", &error);
+                    warn!(%node, task = %run.task, error = %chain(&error), "could not store a node failure");
+                    report.failed("could not store a node failure", &error);
                 }
             }
         }

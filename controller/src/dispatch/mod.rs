@@ -1,8 +1,9 @@
-//! The scheduler: gives tasks to nodes, follows them, and sees to it that every one of them ends.
+//! The dispatcher: assigns tasks to nodes, follows them, and ensures that each of them ends.
 //!
-//! It reconciles. It is told *that* something changed (the tables, a link) and once a second that time has passed; it reads
-//! intent and reality ([`snapshot`]), decides ([`plan`](mod@plan)), and acts ([`crate::app::moves`]): first the store, then the agent. Nothing it
-//! knows is lost with the process.
+//! It reconciles. It is notified *that* something changed (the tables, a link) and also runs once a
+//! second; it reads intent and reality ([`snapshot`]), decides ([`plan`](mod@plan)), and acts
+//! ([`crate::app::moves`]): first the store, then the agent. Nothing it knows is lost with the
+//! process.
 
 mod load;
 mod loss;
@@ -31,9 +32,10 @@ use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::MulticastSession;
 
-/// Time passes, and nobody tells us.
+/// Deadlines expire without a notification.
 const TICK: Duration = Duration::from_secs(1);
-/// Orders are repeated this often, in case one was lost between the store and the agent. Opening a session again is free.
+/// Orders are repeated this often, in case one was lost between the store and the agent. Opening a
+/// session again is free.
 const REPEAT: Duration = Duration::from_secs(30);
 
 /// Drives every task until `cancel`.
@@ -76,9 +78,9 @@ impl Work for Dispatcher {
             debug!(task = %step.task, event = ?step.event, "planned");
             match self.take(step.task, step.event).await {
                 Ok(_) => report.did("tasks moved", 1),
-                // Somebody was faster; the next round sees what they did.
+                // Another controller was faster; the next round sees its change.
                 Err(MoveError::Transition(refused)) => {
-                    debug!(task = %step.task, error = %chain(&refused), "the plan was overtaken")
+                    debug!(task = %step.task, error = %chain(&refused), "the task changed after it was planned")
                 }
                 Err(error) => {
                     warn!(task = %step.task, error = %chain(&error), "could not move the task");
@@ -107,7 +109,7 @@ impl Dispatcher {
         .await
     }
 
-    /// Progress of transfers that have ended serves nobody.
+    /// Removes the progress of transfers that have ended.
     fn forget_ended(&self) {
         let known = self.ctx.live.transfers();
         let ended: Vec<_> = self.ctx.state.read(|tables| {

@@ -1,4 +1,5 @@
-//! Tells agents what has changed about their multicast sessions: hosts that joined or will not come, the rate, the start.
+//! Informs agents of changes to their multicast sessions: hosts that joined or left, the rate, the
+//! start.
 
 use std::collections::HashMap;
 
@@ -9,14 +10,15 @@ use tracing::debug;
 use crate::app::{multicast, orders};
 use crate::ctx::Ctx;
 
-/// What each agent knows of each session.
+/// The last order for each session that was sent to each agent.
 #[derive(Default)]
 pub(super) struct Told {
     orders: HashMap<(StorageNodeId, u32), MulticastOrder>,
 }
 
 impl Told {
-    /// An order that is not what the agent was told goes with one of the session's tasks: the last one counts for all.
+    /// A changed order is sent with one of the session's tasks: the last order applies to all of
+    /// them.
     pub(super) fn round(&mut self, ctx: &Ctx) {
         let present = ctx.state.read(|tables| multicast::present(tables, &ctx.settings.multicast));
         let before = std::mem::take(&mut self.orders);
@@ -24,9 +26,9 @@ impl Told {
             let key = (node, order.session_id);
             if before.get(&key) != Some(&order) {
                 match orders::tell_open(ctx, task, node) {
-                    Ok(()) => debug!(%node, session = order.session_id, "told a node about its session"),
+                    Ok(()) => debug!(%node, session = order.session_id, "sent a node its multicast session"),
                     Err(refused) => {
-                        debug!(%node, session = order.session_id, error = %chain(&refused), "an order waits for the node's next link");
+                        debug!(%node, session = order.session_id, error = %chain(&refused), "an order is sent when the node connects again");
                         continue;
                     }
                 }

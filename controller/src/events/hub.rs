@@ -17,18 +17,18 @@ use crate::background::{Background, Report, Rhythm, Why, Work};
 use crate::state::{State, key};
 use crate::store::{Revision, WatchBatch, WatchError};
 
-/// Transactions that a listener may be behind before it is cut off.
+/// Transactions that a listener may be behind before it is disconnected.
 const BEHIND: usize = 1024;
-/// Listeners at a time.
+/// Maximum number of concurrent listeners.
 pub(crate) const MOST_LISTENERS: usize = 2000;
-/// How often progress is looked at; agents report about as often.
+/// How often progress is checked; agents report about as often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-/// Time in which the tables have to show what the watch has delivered.
+/// Time limit for the tables to contain what the watch has delivered.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 /// Watches that break off are begun again this often at most.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What listeners are sent.
+/// A message to the listeners.
 #[derive(Clone, Debug)]
 pub(crate) enum News {
     Changes(Arc<Batch>),
@@ -48,16 +48,16 @@ pub struct Hub {
     pub(crate) closed: CancellationToken,
 }
 
-/// Where a listener begins.
+/// The starting point of a listener.
 pub(crate) struct Beginning {
     pub(crate) at: Revision,
-    /// What it has missed and can be told; a gap when that is not all.
+    /// The missed changes that are available; a gap when some are missing.
     pub(crate) missed: Result<Vec<Arc<Batch>>, Gap>,
     pub(crate) news: broadcast::Receiver<News>,
 }
 
 impl Hub {
-    /// Tells what comes after `revision`.
+    /// Receives what follows `revision`.
     #[must_use]
     pub fn new(revision: Revision) -> Self {
         let mut history = History::default();
@@ -74,7 +74,8 @@ impl Hub {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins those who listen. Nothing is lost and nothing doubled between what was missed and what comes.
+    /// Adds a listener. No change is lost or duplicated between the missed ones and those that
+    /// follow.
     pub(crate) fn join(&self, since: Option<Revision>) -> Beginning {
         let history = self.history();
         let at = history.at();
@@ -85,7 +86,7 @@ impl Hub {
     fn restart(&self, revision: Revision) {
         let mut history = self.history();
         history.restart(revision);
-        // Nobody listening is no error.
+        // It is not an error that there are no listeners.
         let _listeners = self.news.send(News::Reset(revision));
     }
 
@@ -127,8 +128,8 @@ impl Work for Following {
             self.hub.restart(self.state.read_at(|_, revision| revision));
         }
         let broken = follow(&self.hub, &self.state, &self.live).await;
-        warn!(error = %chain(&broken), "the watch for events broke off");
-        report.failed("the watch for events broke off", &broken);
+        warn!(error = %chain(&broken), "the watch for events failed");
+        report.failed("the watch for events failed", &broken);
     }
 }
 
@@ -162,7 +163,7 @@ async fn follow(hub: &Hub, state: &State, live: &Live) -> Broken {
         };
         match batch {
             Some(Ok(batch)) => {
-                // Who is told of a change finds it when asking for the object.
+                // A listener that is notified of a change must see it when it reads the object.
                 let shows = shown.wait_for(|at| *at >= batch.revision);
                 if !matches!(tokio::time::timeout(SHOWN_WITHIN, shows).await, Ok(Ok(_))) {
                     return Broken::NotShown;
@@ -175,7 +176,7 @@ async fn follow(hub: &Hub, state: &State, live: &Live) -> Broken {
     }
 }
 
-/// Tells what has moved since the last look.
+/// Sends the progress since the last check.
 fn progress(hub: &Hub, live: &Live, told: &mut HashMap<TaskId, TransferProgress>) {
     if hub.news.receiver_count() == 0 {
         told.clear();
@@ -190,7 +191,7 @@ fn progress(hub: &Hub, live: &Live, told: &mut HashMap<TaskId, TransferProgress>
     *told = now;
 }
 
-/// Tells which multicast sessions have reported since the last look.
+/// Sends the multicast sessions with reports since the last check.
 fn casts(hub: &Hub, live: &Live, told: &mut HashMap<(u32, StorageNodeId), CastReport>) {
     if hub.news.receiver_count() == 0 {
         told.clear();

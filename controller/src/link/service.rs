@@ -1,4 +1,4 @@
-//! The gRPC side of the links: who may call, and the calls there are.
+//! The gRPC side of the links: authentication and the calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use crate::state::classes::StorageNode;
 use crate::state::enrolment::{EnrolledNode, Standing};
 use crate::trust::{CLOCK_TOLERANCE, peer_name};
 
-/// An agent that calls about a file says at once about which.
+/// Time limit for the first message of a file transfer.
 const FIRST_PART_WITHIN: Duration = Duration::from_secs(10);
 
-/// The service. Each link is a task of `tasks` and ends with `cancel`.
+/// The gRPC service. Each link is a task of `tasks` and ends with `cancel`.
 pub struct LinkService {
     ctx: Arc<Ctx>,
     tasks: TaskTracker,
@@ -39,18 +39,18 @@ impl LinkService {
         Self { ctx, tasks, cancel }
     }
 
-    /// The node that calls. What it may do follows from the name in its certificate and from nothing it says.
+    /// The calling node. What it may do depends only on the name in its certificate.
     fn caller<T>(&self, request: &Request<T>) -> Result<Arc<EnrolledNode>, Status> {
         let certificates = request.peer_certs().ok_or_else(|| Status::unauthenticated("a certificate is required"))?;
         let leaf = certificates.first().ok_or_else(|| Status::unauthenticated("a certificate is required"))?;
         let name = match peer_name(leaf) {
             Ok(CertificateName::Node(name)) => name,
-            Ok(other) => return Err(refuse(&other.to_string(), "only storage nodes have a link")),
+            Ok(other) => return Err(refuse(&other.to_string(), "only storage nodes may open a link")),
             Err(error) => return Err(refuse("unknown", &error.to_string())),
         };
         let node = self.enrolled(&name)?;
         if is_older_than_enrolment(leaf, &node) {
-            return Err(refuse(name.as_str(), "this certificate is older than the storage node's enrolment"));
+            return Err(refuse(name.as_str(), "this certificate is older than the enrolment of the storage node"));
         }
         Ok(node)
     }
@@ -58,7 +58,7 @@ impl LinkService {
     fn enrolled(&self, name: &NodeName) -> Result<Arc<EnrolledNode>, Status> {
         let node = self.ctx.state.read(|tables| {
             let node = tables.enrolled_nodes().by_name(name)?;
-            // A storage node that was deleted takes its enrolment with it.
+            // The enrolment of a storage node is deleted with the node.
             tables.of::<StorageNode>().get(node.node.get()).map(|_| node.clone())
         });
         match node {
@@ -69,17 +69,18 @@ impl LinkService {
     }
 }
 
-/// Whoever was revoked and has joined again has a new certificate; the old one stays worthless.
+/// A node that was revoked and has joined again has a new certificate; the old one stays invalid.
 fn is_older_than_enrolment(leaf: &[u8], node: &EnrolledNode) -> bool {
     let Standing::Enrolled { at } = node.standing else { return true };
     let Ok((_, certificate)) = x509_parser::parse_x509_certificate(leaf) else { return true };
-    // Certificates begin some minutes early for the sake of late clocks, and X.509 knows whole seconds only.
+    // Certificates start some minutes early because clocks can be slow, and X.509 has a resolution
+    // of seconds.
     let issued = certificate.validity().not_before.timestamp() + CLOCK_TOLERANCE.as_secs().cast_signed();
     issued + 2 < at.as_millis() / 1000
 }
 
 fn refuse(peer: &str, why: &str) -> Status {
-    warn!(peer, why, "refused a caller on the link");
+    warn!(peer, why, "refused a connection on the link");
     Status::permission_denied(why)
 }
 
@@ -101,9 +102,9 @@ impl AgentLink for LinkService {
         let node = self.caller(&request)?;
         let mut inbound = request.into_inner();
         let first = tokio::time::timeout(FIRST_PART_WITHIN, inbound.message()).await;
-        let first = first.map_err(|_| Status::deadline_exceeded("no transfer was named"))??;
+        let first = first.map_err(|_| Status::deadline_exceeded("the transfer id is missing"))??;
         let Some(file_part::Part::TransferId(id)) = first.and_then(|first| first.part) else {
-            return Err(Status::invalid_argument("the first part names the transfer"));
+            return Err(Status::invalid_argument("the first part must contain the transfer id"));
         };
         let (outgoing, parts) = mpsc::channel(PARTS);
         let transfer = self.ctx.files.call(node.node, id, inbound, outgoing)?;
@@ -122,7 +123,7 @@ impl AgentLink for LinkService {
             if error.is_bad_request() {
                 Status::invalid_argument(error.to_string())
             } else {
-                Status::internal("signing failed")
+                Status::internal("could not sign the certificate")
             }
         })?;
         info!(node = %node.name, not_after = %issued.not_after, "renewed a certificate");

@@ -22,20 +22,20 @@ use crate::state::classes::Image;
 use crate::state::content::ImageContent;
 use crate::state::enrolment::EnrolledNode;
 
-/// A caller that does not say hello by then is cut off.
+/// Time limit for the hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
-/// Why a link ended before its agent or we closed it.
+/// Why a link ended before either side closed it.
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
-    #[error("the agent did not say hello in time")]
+    #[error("the agent did not send its hello in time")]
     NoHello,
-    #[error("the agent sent what it may not")]
+    #[error("the agent sent an invalid message")]
     BadMessage(#[from] BadMessage),
-    #[error("the agent's stream broke")]
+    #[error("the agent's stream failed")]
     Broken(#[from] Status),
-    /// The agent keeps what it told us and tells it again on its next link.
-    #[error("what the agent told could not be stored")]
+    /// The agent keeps unacknowledged reports and sends them again on its next link.
+    #[error("could not store what the agent reported")]
     NotStored(#[source] MoveError),
 }
 
@@ -49,13 +49,13 @@ pub(super) async fn run(
 ) {
     let hello = match cancel.run_until_cancelled(hello(&mut inbound)).await {
         None => return,
-        Some(Err(error)) => return warn!(error = %chain(&error), "a link did not come about"),
+        Some(Err(error)) => return warn!(error = %chain(&error), "could not establish a link"),
         Some(Ok(hello)) => hello,
     };
     let id = node.node;
     let live = match describe(&hello) {
         Ok(live) => live,
-        Err(error) => return warn!(error = %chain(&error), "a link did not come about"),
+        Err(error) => return warn!(error = %chain(&error), "could not establish a link"),
     };
     let first = || Order::Reconcile(ctx.state.read(|tables| orders::reconcile(tables, &ctx.settings.multicast, id)));
     let Ok(number) = ctx.links.add(id, outgoing, cancel.clone(), first) else { return };
@@ -97,7 +97,7 @@ fn describe(hello: &link::Hello) -> Result<NodeLive, BadMessage> {
 async fn serve(ctx: &Ctx, node: StorageNodeId, inbound: &mut Streaming<AgentMessage>) -> Result<(), LinkError> {
     while let Some(message) = inbound.message().await? {
         match message.message {
-            None => debug!("a message of a kind this version does not know"),
+            None => debug!("unknown kind of message"),
             Some(Message::Hello(_)) => return Err(BadMessage { field: "hello", why: "comes once" }.into()),
             Some(Message::Status(status)) => {
                 let mut result = Ok(());
@@ -125,13 +125,13 @@ async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgre
             match apply_event(ctx, task, TaskEvent::Progressed { node }).await {
                 Ok(_) => {}
                 Err(MoveError::Transition(refused)) => {
-                    debug!(%task, error = %chain(&refused), "progress came late");
+                    debug!(%task, error = %chain(&refused), "progress arrived late");
                     return Ok(());
                 }
                 Err(error) => return Err(LinkError::NotStored(error)),
             }
         }
-        // Of a session that it no longer has, or that has no client yet.
+        // For a session that it no longer has, or that has no client yet.
         _ => return Ok(()),
     }
     let progress = convert::progress(node, report, Instant::now());
@@ -142,7 +142,7 @@ async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgre
     Ok(())
 }
 
-/// How a multicast session is doing. Its receivers' progress is that of their tasks.
+/// Stores the state of a multicast session. The progress of its receivers is that of their tasks.
 async fn cast(ctx: &Ctx, node: StorageNodeId, report: &link::MulticastReport) -> Result<(), LinkError> {
     let session = report.session_id;
     let cast = convert::cast(report, Instant::now())?;
@@ -150,11 +150,11 @@ async fn cast(ctx: &Ctx, node: StorageNodeId, report: &link::MulticastReport) ->
         .state
         .read(|tables| tables.session_plans().get(&session).is_some_and(|plan| plan.leases.contains_key(&node)));
     if !sends {
-        debug!(session, "a report on a multicast session that this node does not have");
+        debug!(session, "received a report on a multicast session that this node does not have");
         return Ok(());
     }
     for (task, reason) in ctx.live.casts().set(session, node, cast) {
-        warn!(session, %task, reason, "a receiver of a multicast session goes on by unicast");
+        warn!(session, %task, reason, "a receiver of a multicast session continues by unicast");
     }
     for progress in report.receivers.iter().filter_map(|receiver| receiver.progress.as_ref()) {
         progressed(ctx, node, progress).await?;
@@ -162,19 +162,20 @@ async fn cast(ctx: &Ctx, node: StorageNodeId, report: &link::MulticastReport) ->
     Ok(())
 }
 
-/// Stores the end of a session and tells the agent so. Telling it twice does no harm, telling it too early would.
+/// Stores the end of a session and acknowledges it to the agent. A second acknowledgement is
+/// harmless, an early one is not.
 async fn ended(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) -> Result<(), LinkError> {
     match record_end(ctx, node, task, ended).await {
         Ok(()) => {}
-        Err(MoveError::NoSuchTask(_)) => debug!(%task, "the end of a session that nobody remembers"),
+        Err(MoveError::NoSuchTask(_)) => debug!(%task, "received the end of an unknown session"),
         Err(MoveError::Transition(refused)) => {
-            debug!(%task, error = %chain(&refused), "the end of a session that has moved on")
+            debug!(%task, error = %chain(&refused), "received the end of a session that was moved to another node")
         }
         Err(error @ MoveError::State(_)) => return Err(LinkError::NotStored(error)),
     }
     ctx.live.forget_transfer(task);
     if let Err(refused) = ctx.links.send(node, Order::EndedRecorded(EndedRecorded { task_id: task.get() })) {
-        debug!(%task, error = %chain(&refused), "the agent will tell the end again");
+        debug!(%task, error = %chain(&refused), "the agent will report the end again");
     }
     Ok(())
 }
@@ -211,10 +212,11 @@ async fn record_end(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) 
     });
     match result.await {
         Ok(_) => Ok(()),
-        // The node says "complete" where that cannot be. It has nothing more to do, and the task must end all the same.
+        // The node reports "complete" where that is impossible. It has nothing more to do, but the
+        // task must still end.
         Err(MoveError::Transition(foghorn_lifecycle::TransitionError::Illegal { .. })) => {
-            warn!(%task, "a node reported the completion of a task whose client never checked in");
-            let reason = "the storage node reported a completion that cannot be".to_owned();
+            warn!(%task, "a storage node reported the completion of a task whose client never checked in");
+            let reason = "the storage node reported an impossible completion".to_owned();
             apply_event(ctx, task, TaskEvent::Ended { node, outcome: Outcome::Failed { reason, node_at_fault: true } })
                 .await
                 .map(|_| ())

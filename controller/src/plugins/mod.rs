@@ -1,10 +1,11 @@
-//! Plugins: scripts that an installation drops into a folder to add classes, to change answers, and to say which classes have
+//! Plugins: scripts in a folder that add classes, change answers, and determine which classes have
 //! which routes.
 //!
-//! A plugin is one file, `NAME.rhai`. It is compiled when it appears or changes ([`Plugins::follow`]), runs in a sandbox
-//! (`sandbox`) on a thread of its own, and is asked at the six events of a FOG server ([`Event`]). What goes wrong in it is
-//! reported on its `plugin` object and changes nothing else: the answer is then what it would be without the plugin. An answer
-//! that no plugin wants to see costs one atomic load.
+//! A plugin is one file, `NAME.rhai`. It is compiled when it appears or changes
+//! ([`Plugins::follow`]), runs in a sandbox (`sandbox`) on a thread of its own, and is called at
+//! the six events of a FOG server ([`Event`]). Errors in it are reported on its `plugin` object and
+//! have no other effect: the answer is then the same as without the plugin. An answer that no
+//! plugin handles costs one atomic load.
 
 mod convert;
 mod declare;
@@ -42,17 +43,17 @@ use crate::state::classes::Plugin as PluginRow;
 
 /// Wall-clock time of all plugins together for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// Time to compile a plugin and to ask it what it is.
+/// Time limit for compiling a plugin and reading its declaration.
 const LOAD_WITHIN: Duration = Duration::from_secs(10);
-/// Larger answers are not shown to plugins: page them.
+/// Larger answers are not passed to plugins: use paging.
 const MOST_BYTES: usize = 16 << 20;
-/// Answers that plugins look at, at a time.
+/// Maximum number of answers processed by plugins at a time.
 const AT_A_TIME: usize = 4;
-/// Between two looks at the rows of `plugin`, and how many of them there are between two looks at the folder.
+/// Interval between checks of the rows of `plugin`, and number of these per check of the folder.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOKS_PER_READING: u32 = 4;
 
-/// Whether a plugin of the folder is in force.
+/// Whether a plugin of the folder is active.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// It is.
@@ -93,7 +94,7 @@ pub struct Shown {
     pub events: Vec<Event>,
 }
 
-/// What the folder held at the last look.
+/// Contents of the folder at the last check.
 #[derive(Default)]
 struct Known {
     sources: Sources,
@@ -103,7 +104,7 @@ struct Known {
     results: BTreeMap<String, Arc<Result<Arc<Plugin>, Failure>>>,
 }
 
-/// A file of the folder: its name, what became of it, whether its row lets it run.
+/// A file of the folder: its name, its result, whether its row enables it.
 type Found = (String, Arc<Result<Arc<Plugin>, Failure>>, bool);
 
 /// Looks at the rows of `plugin`, and now and then at the folder.
@@ -125,16 +126,16 @@ pub struct Plugins {
     folder: Option<PathBuf>,
     sandbox: Arc<Sandbox>,
     loaded: ArcSwap<Loaded>,
-    /// Every file of the folder with what became of it.
+    /// Every file of the folder with its result.
     found: ArcSwap<Vec<Found>>,
-    /// Some answer is to be shown to a plugin.
+    /// Whether any answers are passed to plugins.
     looks: AtomicBool,
     places: Arc<Semaphore>,
     known: Mutex<Known>,
 }
 
 impl Plugins {
-    /// Nothing is loaded yet; without a folder nothing ever is.
+    /// Nothing is loaded yet; without a folder nothing will be.
     #[must_use]
     pub fn new(state: Arc<State>, folder: Option<PathBuf>) -> Arc<Self> {
         Arc::new(Self {
@@ -149,13 +150,13 @@ impl Plugins {
         })
     }
 
-    /// Keeps up with the folder and with the rows of `plugin` until `cancel`.
+    /// Follows changes of the folder and of the rows of `plugin` until `cancel`.
     pub async fn follow(self: Arc<Self>, background: Arc<Background>, cancel: CancellationToken) {
         let rhythm = Rhythm { name: "plugins", period: LOOK_EVERY, wakes: Vec::new() };
         background.drive(rhythm, Looks { plugins: self, looks: 0 }, cancel).await;
     }
 
-    /// Reads the folder and the rows now, and puts in force what is there.
+    /// Reads the folder and the rows now, and activates the plugins.
     pub async fn reload(&self) {
         self.look(true, &mut Report::default()).await;
     }
@@ -174,11 +175,11 @@ impl Plugins {
                 }
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
-                    warn!(error = %chain(&error), "the plugins stay as they are");
+                    warn!(error = %chain(&error), "keeping the loaded plugins");
                     report.failed("could not read the folder of plugins", &error);
                 }
                 Err(error) => {
-                    warn!(error = %chain(&error), "the folder of plugins was not read");
+                    warn!(error = %chain(&error), "could not read the plugin folder");
                     report.failed("could not read the folder of plugins", &error);
                 }
             }
@@ -191,7 +192,7 @@ impl Plugins {
         }
     }
 
-    /// Compiles what is new or has changed, forgets what is gone.
+    /// Compiles new and changed plugins, and removes deleted ones.
     async fn compile(&self, known: &mut Known, sources: Sources) {
         let mut results = BTreeMap::new();
         for (name, source) in &sources {
@@ -201,16 +202,16 @@ impl Plugins {
                 continue;
             }
             let result = self.load(name, source).await.map(Arc::new).map_err(|error| {
-                warn!(plugin = name, error = %chain(&error), "a plugin cannot be used");
+                warn!(plugin = name, error = %chain(&error), "could not use a plugin");
                 failure(error.to_string())
             });
             if result.is_ok() {
-                info!(plugin = name, "a plugin was loaded");
+                info!(plugin = name, "plugin loaded");
             }
             results.insert(name.clone(), Arc::new(result));
         }
         for name in known.sources.keys().filter(|name| !sources.contains_key(*name)) {
-            info!(plugin = name, "a plugin is gone");
+            info!(plugin = name, "plugin removed");
         }
         (known.sources, known.results) = (sources, results);
     }
@@ -232,7 +233,7 @@ impl Plugins {
         let sandbox = self.sandbox.clone();
         let built = self.apart(Instant::now() + LOAD_WITHIN, move || Loaded::build(&sandbox, usable)).await;
         let Some((loaded, declared, refused)) = built else {
-            warn!("the plugins were not put together within their time; they stay as they are");
+            warn!("combining the plugins took too long; keeping the loaded plugins");
             return;
         };
         let mut found = Vec::with_capacity(known.results.len());
@@ -258,7 +259,8 @@ impl Plugins {
         sandbox::apart(place, deadline, work).await
     }
 
-    /// Plugins whose row has `state` 0. Without a row, and with any other state, a plugin of the folder is on.
+    /// Plugins whose row has `state` 0. Without a row, and with any other state, a plugin of the
+    /// folder is on.
     fn switched_off(&self) -> BTreeSet<String> {
         self.state.read(|tables| {
             let rows = tables.of::<PluginRow>().iter();
@@ -266,13 +268,14 @@ impl Plugins {
         })
     }
 
-    /// Whether some plugin wants to see answers about this class.
+    /// Whether answers about this class are passed to a plugin.
     #[must_use]
     pub fn look_at(&self, class: &str) -> bool {
         self.looks.load(Ordering::Acquire) && self.loaded.load().touched.contains(class)
     }
 
-    /// Lets plugins change an answer. `None` when it stays as it is, also when plugins fail or take too long.
+    /// Lets plugins change an answer. `None` when it stays as it is, also when plugins fail or take
+    /// too long.
     pub async fn rewrite(&self, class: &'static str, answer: Answer, body: Bytes) -> Option<Vec<u8>> {
         let deadline = Instant::now() + ANSWER_WITHIN;
         let (sandbox, loaded) = (self.sandbox.clone(), self.loaded.load_full());
@@ -289,19 +292,19 @@ impl Plugins {
         done.flatten()
     }
 
-    /// Whether plugins leave the class its routes.
+    /// Whether the class has routes according to the plugins.
     #[must_use]
     pub fn is_valid(&self, class: &str) -> bool {
         self.loaded.load().lists.as_ref().is_none_or(|lists| lists.valid.contains(class))
     }
 
-    /// Whether plugins leave the class `task` and `cancel`.
+    /// Whether the class has `task` and `cancel` according to the plugins.
     #[must_use]
     pub fn has_tasks(&self, class: &str) -> bool {
         self.loaded.load().lists.as_ref().is_none_or(|lists| lists.tasking.contains(class))
     }
 
-    /// Whether plugins leave the class `active`.
+    /// Whether the class has `active` according to the plugins.
     #[must_use]
     pub fn has_active(&self, class: &str) -> bool {
         self.loaded.load().lists.as_ref().is_none_or(|lists| lists.active.contains(class))

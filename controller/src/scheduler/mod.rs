@@ -1,7 +1,7 @@
-//! Fires schedules, sends wake-ups, and keeps multicast sessions where their tasks are.
+//! Runs schedules, sends wake-ups, and updates multicast sessions to the state of their tasks.
 //!
-//! Every controller does all of it: what a round does it does under compares (`fire`), so there is no leader to lose.
-//! Deciding is pure ([`crate::app::due`]); time is an argument.
+//! Every controller does all of this: each round works with compares (`fire`), so there is no
+//! leader that could fail. Deciding is pure ([`crate::app::due`]); time is an argument.
 
 mod fire;
 mod send;
@@ -19,7 +19,7 @@ use crate::app::sessions::{self, Settle};
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 
-/// Schedules have minutes; nobody waits longer than this for one.
+/// Period of the rounds; schedules have a resolution of one minute.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Works until `cancel`.
@@ -39,15 +39,15 @@ impl Work for Rounds {
         if why == Why::Period {
             self.scheduler.round(&self.ctx, Timestamp::now(), report).await;
         }
-        // Whoever wakes a host stands before it.
+        // A user who wakes a host is waiting for it.
         if let Err(error) = send::round(&self.ctx.state, &self.ctx.links, Timestamp::now(), report).await {
-            warn!(error = %chain(&error), "could not see to all wake-ups");
-            report.failed("could not see to all wake-ups", &error);
+            warn!(error = %chain(&error), "could not process all wake-ups");
+            report.failed("could not process all wake-ups", &error);
         }
     }
 }
 
-/// What a controller remembers between two rounds.
+/// State of a controller between two rounds.
 #[derive(Default)]
 pub struct Scheduler {
     agenda: Agenda,
@@ -55,7 +55,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Fires everything that is due at `now`.
+    /// Runs everything that is due at `now`.
     pub async fn round(&mut self, ctx: &Ctx, now: Timestamp, report: &mut Report) {
         self.rounds += 1;
         let due = ctx.state.read(|tables| self.agenda.due(tables, now, self.rounds));
@@ -64,14 +64,14 @@ impl Scheduler {
             match fire::fire(&parts, due, now).await {
                 Ok(()) => report.did("schedules fired", 1),
                 Err(error) => {
-                    warn!(schedule = ?due.owner, error = %chain(&error), "could not fire, will try again");
+                    warn!(schedule = ?due.owner, error = %chain(&error), "could not run a schedule, trying again");
                     report.failed("could not fire a schedule", &error);
                 }
             }
         }
         if let Err(error) = sessions::settle(&ctx.state, Settle::Completed).await {
-            warn!(error = %chain(&error), "could not move multicast sessions");
-            report.failed("could not move multicast sessions", &error);
+            warn!(error = %chain(&error), "could not update multicast sessions");
+            report.failed("could not update multicast sessions", &error);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Hands wake-ups to the agents that this controller has, and lets them go after a few seconds.
+//! Sends wake-ups to the agents that are connected to this controller, and deletes them after a few
+//! seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,15 +15,16 @@ use crate::background::Report;
 use crate::state::wake::{LIVES, Wake};
 use crate::state::{Refusal, State, Tables};
 
-/// When no agent at the hosts' site has taken a wake-up by then, every agent there is tries.
+/// When no agent at the hosts' site has accepted a wake-up within this time, it is sent to all
+/// agents.
 const SITE_FIRST: Duration = Duration::from_secs(2);
-/// Addresses in one order to an agent.
+/// Maximum number of MAC addresses in one order to an agent.
 const ADDRESSES_AT_ONCE: usize = 256;
 
-/// One round over the wake-ups that wait.
+/// One round over the pending wake-ups.
 ///
 /// # Errors
-/// When the store cannot be written; the wake-ups still wait then.
+/// When the store cannot be written; the wake-ups are then still pending.
 pub(crate) async fn round(state: &State, links: &Links, now: Timestamp, report: &mut Report) -> Result<(), Refusal> {
     let waiting: Vec<_> = state.read(|tables| tables.wakes().iter().cloned().collect());
     for wake in waiting {
@@ -53,14 +55,14 @@ async fn hand_over(
         let sent = orders.map(|order| links.send(node, Message::Wake(order))).collect::<Result<Vec<()>, _>>();
         match sent {
             Ok(_) => taken.push(node),
-            Err(refused) => debug!(%node, error = %chain(&refused), "an agent did not take a wake-up"),
+            Err(refused) => debug!(%node, error = %chain(&refused), "an agent did not accept a wake-up"),
         }
     }
     if taken.is_empty() {
         return Ok(());
     }
     report.did("wake-ups handed to agents", 1);
-    info!(hosts = wake.hosts.len(), nodes = ?taken, why = wake.why, "agents wake hosts");
+    info!(hosts = wake.hosts.len(), nodes = ?taken, why = wake.why, "sent wake-ups to agents");
     let name = wake.name();
     state
         .write(|draft| {
@@ -73,7 +75,7 @@ async fn hand_over(
         .await
 }
 
-/// What each agent is to send that has not been told yet.
+/// The wake-ups that each agent must send and has not received yet.
 fn orders(
     tables: &Tables,
     wake: &Wake,
@@ -94,7 +96,7 @@ fn orders(
     orders
 }
 
-/// Lets a wake-up go, and says so when nobody took it.
+/// Deletes a wake-up, and logs a warning when no agent accepted it.
 async fn forget(state: &State, wake: &Wake) -> Result<(), Refusal> {
     let name = wake.name();
     let gone = state.write::<_, Refusal>(|draft| {

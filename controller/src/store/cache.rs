@@ -1,8 +1,10 @@
-//! The watch cache: the state of the fleet in memory, kept up to date by a watch. Every read of the controller is served here.
+//! The watch cache: the state of the fleet in memory, kept up to date by a watch. Every read of the
+//! controller is served here.
 //!
-//! A [`View`] is built once from a snapshot and then follows the watch. Whole revisions become visible at once, so a reader
-//! never sees half a transaction. When the watch cannot go on (history compacted away, engine gone), a fresh view is built
-//! beside the old one and swapped in; until then readers see the last good state, and [`WatchCache::is_ready`] says so.
+//! A [`View`] is built once from a snapshot and then follows the watch. Whole revisions become
+//! visible at once, so a reader never sees half a transaction. When the watch cannot go on (history
+//! compacted away, engine gone), a fresh view is built beside the old one and swapped in; until
+//! then readers see the last good state, and [`WatchCache::is_ready`] says so.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
@@ -24,11 +26,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a cache holds: tables and indexes over the entries under one prefix.
 pub trait View: Default + Send + Sync + 'static {
-    /// Takes in one change. Called for every entry of the first snapshot (as [`Change::Put`]) and for every change after it,
-    /// in order. Runs while readers wait: no I/O, no locks.
+    /// Takes in one change. Called for every entry of the first snapshot (as [`Change::Put`]) and
+    /// for every change after it, in order. Runs while readers wait: no I/O, no locks.
     ///
     /// # Errors
-    /// When the record cannot be read. It is logged, counted and skipped, and must leave the view as it was.
+    /// When the record cannot be read. It is logged, counted and skipped, and must leave the view
+    /// as it was.
     fn apply(&mut self, change: &Change) -> Result<(), String>;
 }
 
@@ -46,7 +49,7 @@ struct Shown<V> {
 
 /// The cache has not seen a revision in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the watch cache is at revision {reached} and did not reach {wanted} in time")]
+#[error("the watch cache is at revision {reached} and did not reach revision {wanted} in time")]
 pub struct CacheBehind {
     pub wanted: Revision,
     pub reached: Revision,
@@ -55,8 +58,8 @@ pub struct CacheBehind {
 impl<V: View> WatchCache<V> {
     /// Loads everything under `prefix` and starts the task that follows it until `cancel`.
     ///
-    /// `prefix` should cover every key that this process writes: a revision that touches nothing under it is not noticed
-    /// here, so waiting for one would end in [`CacheBehind`].
+    /// `prefix` should cover every key that this process writes: a revision that touches nothing
+    /// under it is not noticed here, so waiting for one would end in [`CacheBehind`].
     ///
     /// # Errors
     /// When the first snapshot cannot be read. Later failures are retried by the task.
@@ -87,7 +90,8 @@ impl<V: View> WatchCache<V> {
         Ok((cache, task))
     }
 
-    /// Runs `read` on the view and its revision. Holds a read lock meanwhile: take out what is needed and leave.
+    /// Runs `read` on the view and its revision. Holds a read lock meanwhile: take out what is
+    /// needed and leave.
     pub fn read<R>(&self, read: impl FnOnce(&V, Revision) -> R) -> R {
         let shown = self.shown.read().expect("a view that panicked half-way through a change must not be read");
         read(&shown.view, shown.revision)
@@ -117,7 +121,8 @@ impl<V: View> WatchCache<V> {
         self.revision.subscribe()
     }
 
-    /// Whether the view follows the engine now. `false` while the engine cannot be reached: reads still work and are stale.
+    /// Whether the view follows the engine now. `false` while the engine cannot be reached: reads
+    /// still work and are stale.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.following.load(Ordering::Acquire)
@@ -205,7 +210,8 @@ impl<V: View> Follower<V> {
                     at = batch.revision;
                 }
                 Ok(batch) => {
-                    // Both engines promise order. If one ever breaks it, a snapshot is right where replay would not be.
+                    // Both engines promise order. If one ever breaks it, a snapshot is right where
+                    // replay would not be.
                     error!(at, got = batch.revision, "a watch returned an older revision; reloading");
                     return None;
                 }
@@ -217,8 +223,9 @@ impl<V: View> Follower<V> {
 
     /// Swaps in a fresh view; tries until it can.
     ///
-    /// Also after a mere loss of the watch, when following on from the last revision would do: an engine that was put back
-    /// to an older state has a lower revision, and nothing but a snapshot would notice.
+    /// Also after a mere loss of the watch, when following on from the last revision would do: an
+    /// engine that was put back to an older state has a lower revision, and nothing but a snapshot
+    /// would notice.
     async fn reload(&mut self) {
         loop {
             match Shown::load(&*self.store, &self.prefix).await {

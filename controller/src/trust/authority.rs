@@ -17,7 +17,7 @@ use super::terms::{self, Lifetimes};
 
 const CERTIFICATE_FILE: &str = "ca.pem";
 const KEY_FILE: &str = "ca.key";
-/// Long, because replacing an authority means enrolling every agent again.
+/// Long, because every agent must enrol again when the authority is replaced.
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
 /// The certificate authority of one installation.
@@ -29,31 +29,32 @@ pub struct Trust {
     fingerprint: String,
 }
 
-/// Why there is no certificate authority to work with.
+/// Why the certificate authority could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadTrustError {
     #[error("could not read or write {path}", path = path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("{present} is there and {missing} is not: both or neither make a certificate authority", present = present.display(), missing = missing.display())]
+    #[error("{present} exists but {missing} does not: a certificate authority needs both files", present = present.display(), missing = missing.display())]
     Half { present: PathBuf, missing: PathBuf },
-    #[error("{path} does not hold one certificate in PEM", path = path.display())]
+    #[error("{path} does not contain exactly one PEM certificate", path = path.display())]
     Certificate { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("{path} does not hold a private key in PEM (PKCS#8; ECDSA or Ed25519)", path = path.display())]
+    #[error("{path} does not contain a PEM private key (PKCS#8; ECDSA or Ed25519)", path = path.display())]
     Key { path: PathBuf, source: rcgen::Error },
-    #[error("the certificate in {path} may not sign certificates: it is not a certificate authority's", path = path.display())]
+    #[error("the certificate in {path} is not that of a certificate authority: it must not sign certificates", path = path.display())]
     NotAnAuthority { path: PathBuf },
     #[error("the certificate in {path} belongs to another key", path = path.display())]
     ForeignKey { path: PathBuf },
-    #[error("could not make a certificate authority")]
+    #[error("could not create a certificate authority")]
     Create { source: rcgen::Error },
 }
 
 impl Trust {
-    /// The authority in `dir`: `ca.pem` and `ca.key` if they are there (made here before, or given by the operator), and
-    /// otherwise a new one, its key readable by its owner only. Blocking disk work, a few milliseconds, at start.
+    /// The authority in `dir`: `ca.pem` and `ca.key` if they exist (created here before, or
+    /// provided by the operator), and otherwise a new one with a key that only its owner can read.
+    /// Blocks on the disk for a few milliseconds.
     ///
     /// # Errors
-    /// When the files cannot be read or written, or do not make an authority together.
+    /// When the files cannot be read or written, or do not form an authority together.
     pub fn load_or_create(dir: &Path) -> Result<Self, LoadTrustError> {
         let (certificate, key) = (dir.join(CERTIFICATE_FILE), dir.join(KEY_FILE));
         match (certificate.exists(), key.exists()) {
@@ -64,13 +65,13 @@ impl Trust {
         }
     }
 
-    /// Changes how long new certificates live.
+    /// Sets the lifetimes of new certificates.
     #[must_use]
     pub fn with_lifetimes(self, lifetimes: Lifetimes) -> Self {
         Self { lifetimes, ..self }
     }
 
-    /// The authority's certificate as PEM, for everyone to see.
+    /// The authority's certificate as PEM, which is public.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.pem
@@ -82,7 +83,8 @@ impl Trust {
         &self.certificate
     }
 
-    /// SHA-256 of the certificate (DER), base64url without padding: the third part of a join or boot token.
+    /// SHA-256 of the certificate (DER), base64url without padding: the third part of a join or
+    /// boot token.
     #[must_use]
     pub fn ca_fingerprint(&self) -> &str {
         &self.fingerprint
@@ -125,14 +127,14 @@ impl Trust {
             move |source| LoadTrustError::Io { path, source }
         };
         fs::create_dir_all(dir).map_err(at(dir))?;
-        // The key first: a certificate without its key would look like a half-given authority, and so would the reverse,
-        // but of the two only a lone key is worth keeping.
+        // The key first: after a crash, either file alone looks like an incomplete authority,
+        // but only a key without a certificate is still useful.
         write_once(key_path, key.serialize_pem().as_bytes(), 0o600).map_err(at(key_path))?;
         let pem = certificate.pem();
         write_once(certificate_path, pem.as_bytes(), 0o644).map_err(at(certificate_path))?;
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))?;
         let trust = Self::new(Issuer::new(params, key), certificate.into(), pem);
-        info!(path = %certificate_path.display(), fingerprint = trust.fingerprint, "made a certificate authority");
+        info!(path = %certificate_path.display(), fingerprint = trust.fingerprint, "created a certificate authority");
         Ok(trust)
     }
 
@@ -152,7 +154,7 @@ fn authority_params(now: Timestamp) -> CertificateParams {
     params
 }
 
-/// Writes a file that appears whole or not at all, and replaces none.
+/// Writes a new file atomically; never replaces an existing one.
 fn write_once(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let draft = path.with_extension("draft");
     match fs::remove_file(&draft) {
@@ -170,6 +172,6 @@ fn warn_if_others_can_read(key: &Path) {
     if let Ok(metadata) = fs::metadata(key)
         && metadata.permissions().mode() & 0o077 != 0
     {
-        warn!(path = %key.display(), "the authority's private key can be read by others than its owner");
+        warn!(path = %key.display(), "the private key of the certificate authority can be read by other users");
     }
 }

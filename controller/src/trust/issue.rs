@@ -1,4 +1,4 @@
-//! Making certificates. Names, uses and life are decided here and nowhere else.
+//! Issues certificates. Names, usages and lifetimes are determined here and nowhere else.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,19 +19,20 @@ use super::terms::{CONTROLLER_TLS_NAME, common_name, set_validity};
 
 const SERIAL_BYTES: usize = 16;
 
-/// A new certificate. The chain is the leaf alone: whoever verifies it already has the authority.
+/// A new certificate. The chain consists of the leaf only, because verifiers already have the
+/// authority.
 #[derive(Clone, Debug)]
 pub struct Issued {
     pub name: CertificateName,
     pub der: CertificateDer<'static>,
     /// The same as PEM.
     pub chain_pem: String,
-    /// Shown by nobody but its holder after this time.
+    /// The end of its validity.
     pub not_after: Timestamp,
 }
 
 impl Issued {
-    /// BLAKE3 of the certificate (DER), by which an agent knows the client that it is to serve.
+    /// BLAKE3 of the certificate (DER), by which an agent recognises the client that it must serve.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         *blake3::hash(&self.der).as_bytes()
@@ -45,32 +46,32 @@ pub struct IssuedServer {
     pub key: PrivateKeyDer<'static>,
 }
 
-/// Why no certificate was made.
+/// Why no certificate was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    #[error("the certificate request is not readable PKCS#10")]
+    #[error("the certificate request is not valid PKCS#10")]
     Unreadable { source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("the certificate request is not signed with the key it names")]
+    #[error("the certificate request is not signed with its own key")]
     BadSignature { source: x509_parser::error::X509Error },
-    #[error("the certificate request has a key that is not supported: use ECDSA P-256, P-384 or Ed25519")]
+    #[error("the certificate request has an unsupported key type: use ECDSA P-256, P-384 or Ed25519")]
     UnsupportedKey { source: rcgen::Error },
     #[error("{0:?} is neither a DNS name nor an IP address")]
     BadServerName(String),
     #[error("could not sign a certificate")]
     Sign { source: rcgen::Error },
-    #[error("the system gives no random bytes")]
+    #[error("the system provides no random bytes")]
     NoRandomness { source: getrandom::Error },
 }
 
 impl IssueError {
-    /// Whether the request is at fault, and not we.
+    /// Whether the cause is the request and not the controller.
     #[must_use]
     pub fn is_bad_request(&self) -> bool {
         matches!(self, Self::Unreadable { .. } | Self::BadSignature { .. } | Self::UnsupportedKey { .. })
     }
 }
 
-/// What a holder uses its certificate for.
+/// Usage of a certificate.
 #[derive(Clone, Copy)]
 enum Use {
     Serve,
@@ -79,15 +80,16 @@ enum Use {
 }
 
 impl Trust {
-    /// A certificate for the storage node `name` and the key in `csr_pem`. A node serves QUIC and dials the controller.
+    /// A certificate for the storage node `name` and the key in `csr_pem`. A node serves QUIC and
+    /// connects to the controller.
     ///
     /// # Errors
-    /// When the request cannot be read or its signature is wrong, or signing fails.
+    /// When the request cannot be parsed, its signature is invalid, or signing fails.
     pub fn issue_node(&self, name: &NodeName, csr_pem: &str) -> Result<Issued, IssueError> {
         self.issue_node_der(name, &csr_from_pem(csr_pem)?)
     }
 
-    /// As [`Self::issue_node`], for a request in DER, as renewals carry it.
+    /// As [`Self::issue_node`], for a request in DER, as in renewals.
     ///
     /// # Errors
     /// As [`Self::issue_node`].
@@ -111,8 +113,8 @@ impl Trust {
         self.sign(CertificateName::Client { host, task }, Vec::new(), Use::Call, &key, lifetime)
     }
 
-    /// A certificate with a fresh key for the controller, good for `names` (DNS names and IP addresses) and for
-    /// [`CONTROLLER_TLS_NAME`].
+    /// A certificate with a new key for the controller, valid for `names` (DNS names and IP
+    /// addresses) and for [`CONTROLLER_TLS_NAME`].
     ///
     /// # Errors
     /// When a name is neither, or signing fails.
@@ -158,7 +160,8 @@ impl Trust {
     }
 }
 
-/// The public key of a request whose signature is good. Nothing else of the request is looked at: names are ours to give.
+/// The public key of a request with a valid signature. Nothing else of the request is used: the
+/// controller chooses names.
 fn public_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, IssueError> {
     let (rest, request) = X509CertificationRequest::from_der(csr)
         .map_err(|source| IssueError::Unreadable { source: Box::new(source) })?;
@@ -184,7 +187,8 @@ fn csr_from_pem(pem: &str) -> Result<CertificateSigningRequestDer<'static>, Issu
         .map_err(|error| IssueError::Unreadable { source: error.to_string().into() })
 }
 
-/// A DNS name for a certificate. rustls knows best which names its peers can verify.
+/// A DNS name for a certificate. Parsed by rustls, because its peers must be able to verify the
+/// name.
 fn dns_name(name: &str) -> Result<SanType, IssueError> {
     match rustls::pki_types::DnsName::try_from(name) {
         Ok(_) => Ok(SanType::DnsName(ia5(name)?)),

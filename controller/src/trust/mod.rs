@@ -1,12 +1,15 @@
-//! The controller's certificate authority: who is who on the link, on QUIC and on HTTPS.
+//! The controller's certificate authority: it identifies the parties on the link, on QUIC and on
+//! HTTPS.
 //!
-//! What a certificate's holder may do follows from one thing, the URI in its subject alternative names
-//! ([`CertificateName`](foghorn_types::CertificateName)). So names are always ours: of a request only the public key is used,
-//! after its signature has shown that the asker holds the private one.
+//! What a certificate's holder may do follows from one thing, the URI in its subject alternative
+//! names ([`CertificateName`](foghorn_types::CertificateName)). The controller therefore chooses
+//! all names: of a request only the public key is used, after its signature has proved that the
+//! requester has the private key.
 //!
-//! Parts: [`authority`] keeps the key on disk, [`issue`] makes certificates, [`server`] builds the controller's own TLS
-//! configurations whose certificates renew by themselves, [`peer`] reads the name of whoever connected.
-//! Not here: who may ask for a certificate (tokens, revocation), and the agents' and clients' side.
+//! Parts: [`authority`] stores the key on disk, [`issue`] issues certificates, [`server`] builds
+//! the controller's own TLS configurations with automatically renewed certificates, [`peer`] reads
+//! the name of a connected peer. Not here: who may request a certificate (tokens, revocation), and
+//! the side of agents and clients.
 
 pub mod authority;
 pub mod issue;

@@ -1,4 +1,4 @@
-//! TLS configurations of the controller. Their certificate renews by itself.
+//! TLS configurations of the controller. Their certificate is renewed automatically.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tracing::{info, warn};
 
 use super::{IssueError, Trust};
 
-/// Why there is no TLS configuration.
+/// Why a TLS configuration could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerConfigError {
-    #[error("could not make the controller's certificate")]
+    #[error("could not issue the controller's certificate")]
     Issue(#[from] IssueError),
     #[error("could not use the controller's certificate")]
     Tls(#[from] rustls::Error),
@@ -40,8 +40,9 @@ impl Trust {
         Ok(config)
     }
 
-    /// The agents' link: TLS 1.3 and HTTP/2 only, and a certificate of our authority required. Which of its names may do
-    /// what is for the caller to decide, by [`peer_name`](super::peer_name).
+    /// The agents' link: TLS 1.3 and HTTP/2 only, and a certificate of our authority required.
+    /// Which of its names may do what is for the caller to decide, by
+    /// [`peer_name`](super::peer_name).
     ///
     /// # Errors
     /// As [`Self::rest_config`].
@@ -54,7 +55,7 @@ impl Trust {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(RenewingCertificate::new(self.clone(), names)?);
         config.alpn_protocols = vec![b"h2".to_vec()];
-        // A resumed session would not show whether the certificate is still good.
+        // A resumed session would not show whether the certificate is still valid.
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)
@@ -65,8 +66,9 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Issues the next certificate in the first handshake after two thirds of the present one's life. That takes a fraction of
-/// a millisecond; two handshakes at the same moment may both do it, which does no harm.
+/// Issues the next certificate in the first handshake after two thirds of the current one's
+/// lifetime. That takes a fraction of a millisecond; two concurrent handshakes may both do it,
+/// which is harmless.
 struct RenewingCertificate {
     trust: Arc<Trust>,
     names: Vec<String>,

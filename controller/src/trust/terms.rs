@@ -5,13 +5,14 @@ use std::time::Duration;
 use foghorn_types::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, DnType, date_time_ymd};
 
-/// A name that every server certificate of the controller carries, whatever it is reached by. Agents verify it on the link.
+/// A name in every server certificate of the controller, whatever its address. Agents verify it on
+/// the link.
 pub const CONTROLLER_TLS_NAME: &str = "controller.foghorn.internal";
 
-/// Certificates start this much in the past, for machines whose clock is late.
+/// Certificates start this much in the past, for machines whose clock is slow.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// How long new certificates live. What a client gets follows from its task instead.
+/// Lifetimes of new certificates. That of a client's certificate depends on its task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lifetimes {
     /// Agents' certificates. Default 30 days.
@@ -27,7 +28,7 @@ impl Default for Lifetimes {
     }
 }
 
-/// Sets the times between which a certificate is good. X.509 knows whole seconds: the end is rounded down.
+/// Sets the validity of a certificate. X.509 has a resolution of seconds: the end is rounded down.
 pub(super) fn set_validity(params: &mut CertificateParams, now: Timestamp, lifetime: Duration) {
     let epoch = date_time_ymd(1970, 1, 1);
     let since_epoch = now.since(Timestamp::from_millis(0));

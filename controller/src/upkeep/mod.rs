@@ -1,5 +1,5 @@
-//! Periodic work that nobody asks for: records and history that serve nobody any more, images that nodes still keep though
-//! they are gone, jobs that nobody reports on.
+//! Periodic clean-up: records and history that are no longer needed, images that nodes still store
+//! although they were deleted, jobs without reports.
 
 mod forget;
 mod history;
@@ -23,10 +23,10 @@ use crate::recorder;
 const PERIOD: Duration = Duration::from_secs(60);
 /// Old rows of FOG's logs are found by reading all of them.
 const LOGS_PERIOD: Duration = Duration::from_secs(60 * 60);
-/// Agents report on a job every few seconds.
+/// Agents send a report on a job every few seconds.
 const JOB_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Tidies once a minute until `cancel`.
+/// Cleans up once a minute until `cancel`.
 pub(crate) async fn run(ctx: Arc<Ctx>, audit_keep: Duration, cancel: CancellationToken) {
     let rhythm = Rhythm { name: "upkeep", period: PERIOD, wakes: Vec::new() };
     let background = ctx.background.clone();
@@ -75,14 +75,15 @@ fn note<E: std::error::Error + 'static>(report: &mut Report, what: &str, done: R
     }
 }
 
-/// Tells nodes to forget what no longer belongs to any image and what no task is about to make or use.
+/// Orders nodes to delete what no longer belongs to any image and what no task is about to create
+/// or use.
 fn drop_images(ctx: &Ctx, now: Timestamp, report: &mut Report) {
     for (node, image) in orphans(ctx) {
         let job = ctx.jobs.create(node, JobWork::Drop { image }, now);
         let order = Job { job_id: job, work: Some(job::Work::Drop(DropImage { image_id: image.get() })) };
         match ctx.links.send(node, Message::Job(order)) {
             Ok(()) => {
-                info!(%node, %image, "told a node to drop an image");
+                info!(%node, %image, "ordered a node to delete an image");
                 report.did("images dropped", 1);
             }
             Err(_) => ctx.jobs.forget(job),

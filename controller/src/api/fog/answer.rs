@@ -1,7 +1,7 @@
 //! FOG's answers: always `application/json`, often without a body, errors as `{"error": text}`.
 //!
-//! Where FOG answers an error without a word, the answer says what is wrong and with which field. Where FOG has its own
-//! words, they stay, and the header `foghorn-problem` says the rest.
+//! Where FOG answers an error without a word, the answer says what is wrong and with which field.
+//! Where FOG has its own words, they stay, and the header `foghorn-problem` says the rest.
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -73,7 +73,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         | Refusal::Task(_)
         | Refusal::NothingToCancel(_) => problem(internal, &refusal.to_string()),
         Refusal::Contended | Refusal::Lagging | Refusal::Store(_) => {
-            error!(error = %chain(refusal), "a change could not be stored");
+            error!(error = %chain(refusal), "could not store a change");
             problem(StatusCode::SERVICE_UNAVAILABLE, &refusal.to_string())
         }
     }

@@ -1,5 +1,5 @@
-//! `Idempotency-Key` on requests that create something: sent again under the same key, the request is answered again and
-//! not carried out again.
+//! `Idempotency-Key` on requests that create something: sent again under the same key, the request
+//! is answered again and not carried out again.
 
 use axum::body::to_bytes;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -54,7 +54,9 @@ pub(super) async fn carry_out(
         Ok(Begun::Applied { made }) => Ok(replayed(match (route, made) {
             (Route::Task { .. }, _) => tasking::created(incoming)?,
             (_, Some(id)) => show(ctx, endpoint, id, "", incoming),
-            (_, None) => answer::problem(StatusCode::CONFLICT, "it was carried out, and its answer was not kept"),
+            (_, None) => {
+                answer::problem(StatusCode::CONFLICT, "the request was carried out, but its answer was not stored")
+            }
         })),
         Err(KeyError::State(refusal)) => Err(refusal),
         Err(error) => Ok(refused(&error)),
@@ -69,7 +71,7 @@ async fn settle(ctx: &Ctx, ticket: &Ticket, result: Result<Response, Refusal>) -
         Err(refusal @ (Refusal::Store(_) | Refusal::Lagging)) => return Err(refusal),
         refused => {
             if let Err(error) = ticket.release(&ctx.state).await {
-                warn!(error = %chain(&error), "could not free an idempotency key");
+                warn!(error = %chain(&error), "could not release an idempotency key");
             }
             return refused;
         }
@@ -82,7 +84,7 @@ async fn settle(ctx: &Ctx, ticket: &Ticket, result: Result<Response, Refusal>) -
         let etag = parts.headers.get(header::ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let kept = KeptAnswer { status: parts.status.as_u16(), etag, body: text.to_owned() };
         if let Err(error) = ticket.complete(&ctx.state, kept).await {
-            warn!(error = %chain(&error), "could not keep the answer of a keyed request");
+            warn!(error = %chain(&error), "could not store the answer of a request with an idempotency key");
         }
     }
     Ok(Response::from_parts(parts, body.into()))
@@ -107,7 +109,7 @@ fn refused(why: &KeyError) -> Response {
         KeyError::Busy => StatusCode::CONFLICT,
         KeyError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
         KeyError::Unreadable(_) | KeyError::Randomness(_) | KeyError::State(_) => {
-            error!(error = %chain(why), "a keyed request failed");
+            error!(error = %chain(why), "a request with an idempotency key failed");
             StatusCode::INTERNAL_SERVER_ERROR
         }
     };

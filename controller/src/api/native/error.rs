@@ -43,7 +43,7 @@ impl IntoResponse for Refused {
 /// Our own failure. The caller learns that it was ours, the log learns what it was.
 fn internal(error: &dyn std::error::Error) -> Refused {
     warn!(error = %chain(error), "a request failed");
-    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the controller could not do this, see its log")
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the controller could not carry out the request; see its log")
 }
 
 impl From<Refusal> for Refused {
@@ -63,7 +63,7 @@ impl From<Refusal> for Refused {
             | Refusal::Ended { .. }
             | Refusal::Task(_) => Self::new(StatusCode::CONFLICT, text),
             refusal if refusal.may_succeed_later() => {
-                warn!(error = %chain(refusal), "the store could not be written");
+                warn!(error = %chain(refusal), "could not write to the store");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "the state store is not available, try again")
             }
             refusal => internal(refusal),

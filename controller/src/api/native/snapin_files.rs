@@ -23,7 +23,7 @@ use crate::ctx::Ctx;
 use crate::state::snapin_file::SnapinFile;
 use crate::uploads::SpoolError;
 
-/// Bodies of any size, whose time is bounded by silence and not by the clock.
+/// Bodies of any size; the time limit applies to silence, not to the whole transfer.
 pub(super) const PATH: &str = "/foghorn/v1/snapins/{id}/file";
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
@@ -85,7 +85,8 @@ fn view(ctx: &Ctx, file: &SnapinFile, name: String) -> SnapinFileStatus {
     }
 }
 
-/// Streams the file. The length is known, so a stream that is cut off is noticed by whoever reads it.
+/// Streams the file. The length is known, so a stream that is cut off is noticed by whoever reads
+/// it.
 async fn download(State(ctx): State<Arc<Ctx>>, Path(id): Path<String>) -> Result<Response, Refused> {
     let (record, _name, parts) = snapin_files::download(&ctx, snapin(&id)?).await?;
     let mut response = Body::from_stream(parts).into_response();

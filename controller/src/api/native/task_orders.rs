@@ -55,7 +55,7 @@ async fn create(
     };
     let wish = Wish { image: body.image.map(ImageId::get), request: &request, order: &order, glance: &*ctx.live };
     let made = tasks::create_for_all(&ctx.state, &whom, &wish).await.map_err(|error| refused(error, whom.field()))?;
-    info!(kind = ?body.kind, tasks = made.tasks.len(), sessions = ?made.sessions, "imaging tasks ordered");
+    info!(kind = ?body.kind, tasks = made.tasks.len(), sessions = ?made.sessions, "imaging tasks created");
     Ok((StatusCode::CREATED, Json(view(made))))
 }
 
@@ -81,17 +81,17 @@ fn whom(body: &TaskRequest) -> Result<Whom, Refused> {
     Ok(whom)
 }
 
-/// The body in the words of the use case.
+/// The body as the request of the use case.
 fn request(body: &TaskRequest, now: Timestamp) -> Result<Request, Refused> {
     let asked = Asked::from(body);
     if body.kind == TaskKind::Capture {
         let deploys = [("multicast", body.multicast), ("snapins", body.snapins)];
         if let Some((field, _)) = deploys.into_iter().find(|(_, set)| *set) {
-            return Err(bad(field, "belongs to a deploy, and this is a capture"));
+            return Err(bad(field, "is allowed only for a deploy, and this is a capture"));
         }
     }
     if let Some(field) = asked.first().filter(|_| !body.multicast) {
-        return Err(bad(field, "belongs to a multicast: set multicast to true"));
+        return Err(bad(field, "is allowed only for multicast: set multicast to true"));
     }
     let (kind, usual) = match (body.kind, body.multicast) {
         (TaskKind::Capture, _) => (TaskTypeId::CAPTURE, "Capture"),

@@ -1,7 +1,7 @@
-//! Files of snapins: taken in, given out, and kept on every node of the snapin's storage groups.
+//! Snapin files: upload, download, and replication to every node of the snapin's storage groups.
 //!
-//! The bytes are on the nodes, in their chunk stores; the controller passes them on. What it holds of an upload is a file
-//! without a name on its own disk, so nothing is left of it however the upload ends.
+//! The data is on the nodes, in their chunk stores; the controller only forwards it. During an
+//! upload it has a file without a name on its own disk, so nothing is left however the upload ends.
 
 mod replicate;
 
@@ -22,7 +22,7 @@ use crate::state::snapin_file::SnapinFile;
 use crate::state::{Refusal, Tables};
 use crate::uploads::{SpoolError, Spooled};
 
-/// Why an upload was not taken. The snapin keeps the file it had.
+/// Why an upload failed. The snapin keeps its previous file.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     #[error("snapin {0} does not exist")]
@@ -33,26 +33,26 @@ pub enum UploadError {
     NoNode,
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    #[error("no storage node took the file")]
+    #[error("no storage node accepted the file")]
     NotStored(#[source] FileError),
-    #[error("the file is stored, but the snapin could not be changed")]
+    #[error("the file is stored, but could not update the snapin")]
     State(#[from] Refusal),
 }
 
-/// Why a download did not begin.
+/// Why a download could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     #[error("snapin {0} does not exist")]
     NoSuchSnapin(SnapinId),
-    #[error("no file was uploaded for snapin {0}")]
+    #[error("snapin {0} has no file")]
     NoFile(SnapinId),
     #[error("no storage node that holds the file is connected")]
     NoNode,
-    #[error("no storage node could give the file")]
+    #[error("could not get the file from any storage node")]
     NotGiven(#[source] FileError),
 }
 
-/// Names are shown to people and used by hosts as names of files.
+/// Checks a name, which is shown to users and used by hosts as a file name.
 const LONGEST_NAME: usize = 255;
 
 fn check_name(name: &str) -> Result<(), UploadError> {
@@ -60,12 +60,13 @@ fn check_name(name: &str) -> Result<(), UploadError> {
         return Err(UploadError::BadName("must have 1 to 255 bytes"));
     }
     if name == "." || name == ".." || name.contains(['/', '\\']) || name.chars().any(char::is_control) {
-        return Err(UploadError::BadName("must be the name of a file, without a folder"));
+        return Err(UploadError::BadName("must be a file name without a directory"));
     }
     Ok(())
 }
 
-/// Nodes that are to hold the file of a snapin: those of its storage groups, of each group the master first.
+/// Nodes that must hold the file of a snapin: those of its storage groups, with the master of each
+/// group first.
 fn nodes_of(tables: &Tables, snapin: SnapinId) -> Vec<StorageNodeId> {
     let mut found = Vec::new();
     for group in snapin::storage_groups(tables, snapin.get()) {
@@ -77,8 +78,8 @@ fn nodes_of(tables: &Tables, snapin: SnapinId) -> Vec<StorageNodeId> {
     found
 }
 
-/// Takes a file in: the snapin gets its name, hash and size when one node has verified and flushed all of it. The other
-/// nodes follow.
+/// Stores an uploaded file: the snapin gets its name, hash and size when one node has verified and
+/// flushed all of it. The other nodes follow.
 ///
 /// # Errors
 /// See [`UploadError`].
@@ -103,7 +104,7 @@ where
         match stored {
             Ok(()) => return record(ctx, id, name, &spooled, node).await,
             Err(error) => {
-                warn!(snapin = %id, %node, error = %chain(&error), "a node did not take a file");
+                warn!(snapin = %id, %node, error = %chain(&error), "a storage node did not accept a file");
                 failed = Some(error);
             }
         }
@@ -136,12 +137,12 @@ async fn record(
             draft.update(row, &Snapin { file: name.to_owned(), hash: file.sha512.clone(), size, ..Snapin::clone(row) })
         })
         .await?;
-    info!(snapin = %id, name, size = %file.size, %node, "file of a snapin uploaded");
+    info!(snapin = %id, name, size = %file.size, %node, "snapin file uploaded");
     Ok(Arc::new(file))
 }
 
-/// Opens the file of a snapin on a node that holds it. The parts are checked against hash and size as they pass: a stream
-/// that ends without an error was all of it.
+/// Opens the file of a snapin on a node that holds it. The parts are checked against hash and size
+/// as they pass: a stream that ends without an error is complete.
 ///
 /// # Errors
 /// See [`DownloadError`].
@@ -155,7 +156,7 @@ pub async fn download(ctx: &Ctx, id: SnapinId) -> Result<(Arc<SnapinFile>, Strin
     Ok((record, name, parts))
 }
 
-/// The file from the first holder that gives it.
+/// The file from the first holder that can send it.
 async fn open(ctx: &Ctx, record: &SnapinFile) -> Result<Parts, DownloadError> {
     let online = ctx.links.online();
     let mut failed = None;
@@ -163,7 +164,7 @@ async fn open(ctx: &Ctx, record: &SnapinFile) -> Result<Parts, DownloadError> {
         match ctx.files.fetch(&ctx.links, *node, record.file).await {
             Ok(parts) => return Ok(checked(parts, record)),
             Err(error) => {
-                warn!(snapin = %record.snapin, %node, error = %chain(&error), "a node did not give a file");
+                warn!(snapin = %record.snapin, %node, error = %chain(&error), "could not get a file from a storage node");
                 failed = Some(error);
             }
         }
@@ -185,7 +186,7 @@ fn checked(parts: Parts, record: &SnapinFile) -> Parts {
             }
             Some(Err(error)) => Some((Err(error), None)),
             None if (foghorn_types::FileId::from_digest(*hasher.finalize().as_bytes()), len) == expected => None,
-            None => Some((Err(FileError::Source("its content is not what was uploaded".to_owned())), None)),
+            None => Some((Err(FileError::Source("the content differs from the uploaded file".to_owned())), None)),
         }
     })
     .boxed()

@@ -1,7 +1,9 @@
-//! Copies files of snapins to every node that is to hold them, and drops what no snapin names any more.
+//! Copies snapin files to every node that must hold them, and deletes files to which no snapin
+//! refers.
 //!
-//! It reconciles, as the dispatcher does: what should be (records, storage groups) against what is (what nodes report), when
-//! either changes and every few seconds. It acts only on nodes that have their link to this controller.
+//! It reconciles, like the dispatcher: the desired state (records, storage groups) with the actual
+//! state (reports of nodes), when either changes and every few seconds. It acts only on nodes that
+//! are connected to this controller.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,11 +22,12 @@ use crate::state::classes::Snapin;
 use crate::state::snapin_file::SnapinFile;
 use crate::state::value::Flag;
 
-/// Time passes, and nodes report what they hold without anybody being told.
+/// Period of the rounds, because reports of nodes cause no notification.
 const TICK: Duration = Duration::from_secs(5);
-/// Before a copy that failed is tried again.
+/// Delay before a failed copy is tried again.
 const RETRY: Duration = Duration::from_secs(30);
-/// What a node does not report for so long it does not hold, whatever it once said. Longer than the time between reports.
+/// A node that has not reported a file for this long does not hold it. Longer than the time between
+/// reports.
 const MISSING_FOR: Duration = Duration::from_secs(60);
 
 /// One copy to make.
@@ -38,7 +41,7 @@ type Place = (StorageNodeId, FileId);
 
 struct Replication {
     ctx: Arc<Ctx>,
-    /// How long a file that nobody names stays on its nodes.
+    /// How long an unused file stays on its nodes.
     grace: Duration,
     retry: HashMap<Place, Instant>,
     missing: HashMap<Place, Instant>,
@@ -75,30 +78,30 @@ impl Work for Replication {
 }
 
 impl Replication {
-    /// Makes a copy and records it. Says whether that is done.
+    /// Makes a copy and records it. Returns whether this succeeded.
     async fn make(&self, copy: &Copy, report: &mut Report) -> bool {
         let (record, node) = (&copy.record, copy.to);
         let parts = match open(&self.ctx, record).await {
             Ok(parts) => parts,
             Err(error) => {
-                warn!(snapin = %record.snapin, %node, error = %chain(&error), "no source for a copy");
-                report.failed("no source for a copy", &error);
+                warn!(snapin = %record.snapin, %node, error = %chain(&error), "no source for a copy of a snapin file");
+                report.failed("no source for a copy of a snapin file", &error);
                 return false;
             }
         };
         let files = &self.ctx.files;
         if let Err(error) = files.store(&self.ctx.links, node, record.file, record.size, parts).await {
-            warn!(snapin = %record.snapin, %node, error = %chain(&error), "a copy failed");
-            report.failed("a copy failed", &error);
+            warn!(snapin = %record.snapin, %node, error = %chain(&error), "could not copy a snapin file");
+            report.failed("could not copy a snapin file", &error);
             return false;
         }
         self.change_nodes(record, |nodes| nodes.push(node)).await;
-        info!(snapin = %record.snapin, %node, size = %record.size, "file of a snapin copied");
+        info!(snapin = %record.snapin, %node, size = %record.size, "snapin file copied");
         report.did("files copied", 1);
         true
     }
 
-    /// Changes who holds a file, unless the snapin has another file by now.
+    /// Changes the holders of a file, unless the snapin has another file by now.
     async fn change_nodes(&self, record: &SnapinFile, change: impl Fn(&mut Vec<StorageNodeId>)) {
         let written = self.ctx.state.write::<_, Refusal>(|draft| {
             let Some(current) = draft.tables().snapin_files().get(&record.snapin) else { return Ok(()) };
@@ -116,11 +119,11 @@ impl Replication {
         });
         if let Err(error) = written.await {
             // The next round finds the same difference.
-            warn!(snapin = %record.snapin, error = %chain(&error), "holders could not be recorded");
+            warn!(snapin = %record.snapin, error = %chain(&error), "could not store which nodes hold a snapin file");
         }
     }
 
-    /// Takes nodes off the list of holders that no longer report the file: their store was lost or replaced.
+    /// Removes holders that no longer report the file, because their store was lost or replaced.
     async fn forget_lost(&mut self, online: &HashSet<StorageNodeId>, now: Instant) {
         let records: Vec<_> = self.ctx.state.read(|tables| tables.snapin_files().iter().cloned().collect());
         let live = self.ctx.live.nodes();
@@ -136,14 +139,14 @@ impl Replication {
                     still.insert(place, since);
                     continue;
                 }
-                warn!(snapin = %record.snapin, %node, "a storage node has lost the file of a snapin");
+                warn!(snapin = %record.snapin, %node, "a storage node has lost a snapin file");
                 self.change_nodes(&record, |nodes| nodes.retain(|holder| holder != node)).await;
             }
         }
         self.missing = still;
     }
 
-    /// Has nodes forget files that no snapin has named for the grace period.
+    /// Deletes files from nodes to which no snapin has referred for the grace period.
     fn drop_unnamed(&mut self, online: &HashSet<StorageNodeId>, now: Instant) {
         let named: HashSet<FileId> =
             self.ctx.state.read(|tables| tables.snapin_files().iter().map(|record| record.file).collect());
@@ -156,9 +159,11 @@ impl Replication {
                     continue;
                 }
                 match self.ctx.files.forget(&self.ctx.links, node, *file) {
-                    // Until it reports otherwise it may not have heard; then it is told again.
-                    Ok(()) => info!(%node, %file, "told a storage node to forget a file that no snapin names"),
-                    Err(error) => warn!(%node, error = %chain(&error), "a file was not forgotten"),
+                    // The order is repeated until the node no longer reports the file.
+                    Ok(()) => info!(%node, %file, "ordered a storage node to delete an unused snapin file"),
+                    Err(error) => {
+                        warn!(%node, error = %chain(&error), "could not delete a snapin file from a storage node")
+                    }
                 }
                 still.insert((node, *file), now);
             }
@@ -167,7 +172,7 @@ impl Replication {
     }
 }
 
-/// The copies that are missing: to nodes that are here, of files that some node here holds.
+/// The missing copies: to connected nodes, of files that a connected node holds.
 fn plan(tables: &Tables, online: &HashSet<StorageNodeId>) -> Vec<Copy> {
     let mut copies = Vec::new();
     for record in tables.snapin_files().iter() {

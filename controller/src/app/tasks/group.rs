@@ -1,4 +1,4 @@
-//! A task for every host of a group, or for several hosts that are named.
+//! Creates a task for every host of a group, or for several given hosts.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,21 @@ use crate::state::classes::{Group, GroupAssociation, Host, Task};
 use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
-/// Hosts per transaction: an etcd transaction takes 128 compares, and each host needs four with its snapin job, two for its
-/// place in a multicast session, and three more for a task and a job that make room. Snapin tasks are on top of that, as far
-/// as there is room.
+/// Hosts per transaction: an etcd transaction takes 128 compares, and each host needs four with its
+/// snapin job, two for its place in a multicast session, and three more for a task and a job that
+/// make room. Snapin tasks are on top of that, as far as there is room.
 pub(crate) const HOSTS_AT_ONCE: usize = 12;
 
 /// Multicast sessions of one group's tasks, by image: hosts of one group may have several.
 pub(crate) type Sessions = BTreeMap<u32, u32>;
 
-/// What the tasks of a group bring with them.
+/// What is created together with the tasks of a group.
 pub(crate) struct Brought<'b> {
     pub(crate) pending: &'b mut Pending,
     pub(crate) sessions: &'b mut Sessions,
 }
 
-/// Whom tasks that belong together are for.
+/// The hosts of tasks that belong together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum For {
     Group(u32),
@@ -41,8 +41,8 @@ pub struct Created {
     pub sessions: Vec<u32>,
 }
 
-/// Creates a task for each host of the group that is free, and returns the ids. Each host's task is stored whole; a large
-/// group takes several transactions.
+/// Creates a task for each host of the group that is free, and returns the ids. Each host's task is
+/// stored whole; a large group takes several transactions.
 ///
 /// # Errors
 /// [`Refusal`] when the group is empty, none of its hosts is free, or an image cannot be deployed.
@@ -60,8 +60,8 @@ pub async fn create_for_group(state: &State, group: u32, request: &Request, orde
 /// Creates a deploy for each of these hosts, all of which must be free.
 ///
 /// # Errors
-/// [`Refusal`] when one of them does not exist or has work, or its image cannot be deployed; then nothing is stored, unless
-/// that happened while it was.
+/// [`Refusal`] when one of them does not exist or is busy, or its image cannot be deployed; then
+/// nothing is stored, unless this happened while the tasks were being stored.
 pub async fn create_for_hosts(
     state: &State,
     hosts: &[u32],
@@ -146,7 +146,8 @@ fn is_busy(tables: &Tables, host: u32) -> bool {
     tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).any(|task| !Purpose::of_task(task).is_snapin())
 }
 
-/// The hosts that get a task. Everything that can be refused is refused here, before the first is stored.
+/// The hosts that get a task. Everything that can be refused is refused here, before the first is
+/// stored.
 pub(crate) fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Result<Vec<u32>, Refusal> {
     tables.of::<Group>().get(group).ok_or(Refusal::NotFound { class: "group", id: group })?;
     check_type(tables, request.kind)?;
@@ -176,7 +177,7 @@ pub(crate) fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Resu
     Ok(free.into_iter().map(|host| host.id).collect())
 }
 
-/// A host that has gone or found work since it was chosen is left out.
+/// A host that was deleted or got another task since it was chosen is left out.
 fn create_in(
     draft: &mut Draft<'_>,
     target: For,
@@ -198,7 +199,7 @@ fn create_in(
     let purpose = Purpose::of(request.kind);
     let imaging = if purpose.is_imaging() { Some(imaging(tables, host, purpose)?) } else { None };
     make_room(draft, host.id, brought.pending)?;
-    // As on a FOG server, a multicast brings all snapins whatever was asked for.
+    // As on a FOG server, a multicast task includes all snapins, whatever was requested.
     let snapins =
         if request.kind == TaskTypeId::MULTICAST { &Wanted::All } else { request.snapins.for_task(request.kind) };
     brought.pending.bring_for_group(draft, host.id, snapins, order.now)?;
@@ -211,7 +212,8 @@ fn create_in(
     Ok(Some(id))
 }
 
-/// Lets a task take part in the session of its image. The first task of an image opens it, under its own name.
+/// Lets a task take part in the session of its image. The first task of an image opens it, under
+/// its own name.
 pub(super) fn join_session_of_image(
     draft: &mut Draft<'_>,
     sessions: &mut Sessions,
@@ -232,7 +234,8 @@ pub(super) fn join_session_of_image(
     sessions::join(draft, session, task)
 }
 
-/// FOG leaves some fields of a group's tasks empty: who made them, the storage group, and switches unless they image.
+/// FOG leaves some fields of a group's tasks empty: who made them, the storage group, and switches
+/// unless they image.
 fn row(
     tables: &Tables,
     target: &str,

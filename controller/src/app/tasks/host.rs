@@ -13,7 +13,8 @@ use crate::state::scene::Glance;
 use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
-/// Creates a task for a host, with the snapins that come along, and returns its id; none for a wake-up, which leaves no task.
+/// Creates a task for a host with its snapins, and returns its id; none for a wake-up, which
+/// creates no task.
 ///
 /// # Errors
 /// [`Refusal`] when the host or its image does not allow it; then nothing is stored.
@@ -60,7 +61,7 @@ pub(crate) fn create_in(
         return Err(TaskRefusal::HostBusy.into());
     }
     if purpose == Purpose::Wake {
-        // The number is used up on a FOG server too.
+        // The id is used up on a FOG server too.
         draft.next_id::<Task>();
         wake::order(draft, vec![host.id], "asked for", order.now);
         return Ok(None);
@@ -120,7 +121,7 @@ pub(super) fn row(
     }
 }
 
-/// A busy host is told so even when its image has nothing to deploy.
+/// A busy host is reported first, even when its image has no content.
 fn imaging_unless_busy(draft: &Draft<'_>, host: &Row<Host>, purpose: Purpose) -> Result<Imaging, Refusal> {
     match imaging(draft.tables(), host, purpose) {
         Err(Refusal::Task(TaskRefusal::NoContent)) if active_imaging(draft.tables(), host.id).is_some() => {

@@ -1,4 +1,4 @@
-//! Creating and cancelling tasks. What an imaging task then does is the dispatcher's business
+//! Creates and cancels tasks. The dispatcher then runs imaging tasks
 //! ([`crate::state::run`]); its row here and its run are created and cancelled in one transaction.
 
 mod all_or_none;
@@ -32,20 +32,20 @@ use crate::state::run::{Run, RunKind};
 use crate::state::scene::Glance;
 use crate::state::{Draft, Refusal, Row, Tables, TaskRefusal};
 
-/// Who wants a task, and in what circumstances.
+/// The creator of a task, and further circumstances.
 #[derive(Clone, Debug)]
 pub struct Order {
     pub by: String,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
-    /// Time in which an imaging task must end.
+    /// Time within which an imaging task must end.
     pub deadline: Duration,
     pub now: Timestamp,
     /// Is marked in the transaction that stores the task of a host.
     pub ticket: Option<Ticket>,
 }
 
-/// What a task type means to the program. The rows of [`TaskType`] are what people see of it.
+/// The meaning of a task type. The rows of [`TaskType`] are for display.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Purpose {
     Deploy,
@@ -53,7 +53,7 @@ pub(crate) enum Purpose {
     Snapins,
     SingleSnapin,
     Wake,
-    /// The host boots the imaging environment for something else.
+    /// The host boots the imaging environment for another purpose.
     Other,
 }
 
@@ -79,13 +79,13 @@ impl Purpose {
         matches!(self, Self::Deploy | Self::Capture)
     }
 
-    /// Needs no imaging environment: the host goes on with what it does.
+    /// Needs no imaging environment: the host keeps running.
     pub(crate) fn is_snapin(self) -> bool {
         matches!(self, Self::Snapins | Self::SingleSnapin)
     }
 }
 
-/// What an imaging task works with.
+/// The inputs of an imaging task.
 struct Imaging {
     image: ImageId,
     group: StorageGroupId,
@@ -135,23 +135,23 @@ fn insert(
         let run = Run::queued(task_id, imaging.kind, host_id, imaging.image, imaging.group, traceparent, order.now);
         let run = run.due_in(order.deadline);
         draft.replace(&run);
-        // The image may not go while this happens; its deletion looks at runs.
+        // The image must not be deleted at the same time; its deletion checks the runs.
         draft.require_present::<Image>(imaging.image.get());
     }
     draft.require_present::<Host>(host.id);
     draft.insert(task)
 }
 
-/// Cancels every active task of a host that is no imaging task, to make room for another.
+/// Cancels every active task of a host that is not an imaging task, to make room for another.
 fn make_room(draft: &mut Draft<'_>, host: u32, pending: &mut Pending) -> Result<(), Refusal> {
     for task in draft.tables().tasks().by(Task::ACTIVE_BY_HOST, host.into()) {
-        cancel::cancel_in(draft, task, "another task took its place", pending)?;
+        cancel::cancel_in(draft, task, "replaced by another task", pending)?;
     }
     Ok(())
 }
 
-/// The node that a deploy is likely to be served by: online before offline, least load, then by name. The dispatcher
-/// decides again when the host appears.
+/// The node that is likely to serve a deploy: online before offline, least load, then by name. The
+/// dispatcher decides again when the host checks in.
 fn least_loaded<'t>(tables: &'t Tables, glance: &dyn Glance, group: StorageGroupId) -> Option<&'t Row<StorageNode>> {
     let rank = |node: &Row<StorageNode>| {
         let offline = !node.key().is_some_and(|node| glance.node(node).online);
@@ -164,7 +164,7 @@ fn least_loaded<'t>(tables: &'t Tables, glance: &dyn Glance, group: StorageGroup
     })
 }
 
-/// The node that keeps what is captured into a storage group.
+/// The node that receives the captures of a storage group.
 fn master(tables: &Tables, group: StorageGroupId) -> Option<&Row<StorageNode>> {
     let nodes = || tables.storage_nodes().by(StorageNode::BY_GROUP, group.get().into()).filter(|node| node.serves());
     nodes().find(|node| node.is_master.is_yes()).or_else(|| nodes().next()).map(AsRef::as_ref)
@@ -175,7 +175,7 @@ fn check_type(tables: &Tables, kind: TaskTypeId) -> Result<(), Refusal> {
     tables.of::<TaskType>().get(kind.get()).map(drop).ok_or(Refusal::BadTaskType)
 }
 
-/// Name of a task: what the client called it, and whom it is for.
+/// Name of a task: the name given by the client, and the target.
 fn title(name: &str, target: &str) -> String {
     format!("{name} - {target}").trim().to_owned()
 }

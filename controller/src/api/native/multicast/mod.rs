@@ -43,7 +43,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get(LIST, list)
                 .needs(Role::ReadOnly)
-                .named("multicast", "multicast_sessions", "List multicast sessions as they are now")
+                .named("multicast", "multicast_sessions", "List the current state of multicast sessions")
                 .query::<Which>()
                 .gives::<MulticastList>(200, "Newest first."),
         )
