@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use foghorn_types::{ByteCount, FileId, ImageId, ManifestId, StorageNodeId, TaskId};
 use tokio::sync::watch;
 
-use super::casts::Casts;
+use super::session_reports::SessionReports;
 
 /// A storage node as last reported by its agent.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -73,7 +73,7 @@ impl Stage {
 pub struct Live {
     nodes: RwLock<HashMap<StorageNodeId, NodeLive>>,
     transfers: RwLock<HashMap<TaskId, TransferProgress>>,
-    casts: Casts,
+    session_reports: SessionReports,
     changed: watch::Sender<u64>,
 }
 
@@ -82,7 +82,7 @@ impl Default for Live {
         Self {
             nodes: RwLock::default(),
             transfers: RwLock::default(),
-            casts: Casts::default(),
+            session_reports: SessionReports::default(),
             changed: watch::Sender::new(0),
         }
     }
@@ -107,8 +107,8 @@ impl Live {
 
     /// Multicast sessions.
     #[must_use]
-    pub fn casts(&self) -> &Casts {
-        &self.casts
+    pub fn session_reports(&self) -> &SessionReports {
+        &self.session_reports
     }
 
     /// Notified whenever a link is opened or lost, or a transfer appears.

@@ -29,7 +29,7 @@ pub enum Next {
 
 /// The result of a run as reported by the host.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Outcome {
+pub struct SnapinOutcome {
     pub exit_code: i32,
     /// At most 250 characters are kept.
     pub details: String,
@@ -94,7 +94,13 @@ fn advance(draft: &mut Draft<'_>, job: &Row<SnapinJob>, host: u32) -> Result<(),
 /// # Errors
 /// [`Refusal::NotFound`] for a task that does not exist or is another host's, [`Refusal::Invalid`]
 /// for one that was cancelled.
-pub async fn report(state: &State, host: HostId, task: u32, outcome: &Outcome, now: Timestamp) -> Result<(), Refusal> {
+pub async fn report(
+    state: &State,
+    host: HostId,
+    task: u32,
+    outcome: &SnapinOutcome,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     state
         .write(|draft| {
             let tables = draft.tables();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use foghorn_lifecycle::Client;
 use foghorn_types::StorageNodeId;
 
-use super::snapshot::{Link, MulticastView, NodeView, RunView, Snapshot};
+use super::snapshot::{LinkState, MulticastView, NodeView, RunView, Snapshot};
 
 /// Transfers on each node: all of them, and those with a connected client. A multicast session
 /// counts as one transfer, however many hosts receive it.
@@ -86,8 +86,8 @@ impl Load {
         let mut away = false;
         for (id, view) in candidates.iter().filter(|(id, _)| sends(id)) {
             match view.link {
-                Link::Up => return Some(*id),
-                Link::Down { since } => away |= since < grace,
+                LinkState::Up => return Some(*id),
+                LinkState::Down { since } => away |= since < grace,
             }
         }
         // It has the grace period to reconnect, as for tasks that are already assigned to it.
@@ -104,7 +104,7 @@ impl Load {
     /// The node with the fewest transfers that has capacity. A connected client does not wait for
     /// machines that are still switched off, so transfers without a client do not count against it.
     fn least<'a>(&self, candidates: &[Candidate<'a>], client: Client) -> Option<Candidate<'a>> {
-        let up = candidates.iter().filter(|(_, view)| view.link == Link::Up);
+        let up = candidates.iter().filter(|(_, view)| view.link == LinkState::Up);
         let places = up.map(|(id, view)| (self.places.get(id).copied().unwrap_or_default(), *id, *view));
         places
             .filter(|(places, _, view)| match client {

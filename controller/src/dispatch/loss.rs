@@ -7,7 +7,7 @@ use std::time::Duration;
 use foghorn_types::{StorageNodeId, TaskId, Timestamp, chain};
 use tracing::warn;
 
-use super::snapshot::{Link, Snapshot};
+use super::snapshot::{LinkState, Snapshot};
 use crate::app::{history, task_outcome};
 use crate::background::Report;
 use crate::ctx::Ctx;
@@ -34,7 +34,7 @@ impl Losses {
         self.told.retain(|node| snapshot.nodes.contains_key(node));
         for (&node, view) in &snapshot.nodes {
             let gone = lost(node) && known.contains_key(&node) && !view.revoked;
-            if gone == self.told.contains(&node) || (!gone && view.link != Link::Up) {
+            if gone == self.told.contains(&node) || (!gone && view.link != LinkState::Up) {
                 continue;
             }
             match history::node(&ctx.state, node, !gone, Timestamp::now()).await {
@@ -50,8 +50,8 @@ impl Losses {
 
     pub(super) async fn record(&mut self, ctx: &Ctx, snapshot: &Snapshot, grace: Duration, report: &mut Report) {
         let lost = |node| match snapshot.nodes.get(&node).map(|view| view.link) {
-            Some(Link::Down { since }) => since >= grace,
-            Some(Link::Up) | None => false,
+            Some(LinkState::Down { since }) => since >= grace,
+            Some(LinkState::Up) | None => false,
         };
         self.tell(ctx, snapshot, lost, report).await;
         self.recorded.retain(|(node, _)| lost(*node));

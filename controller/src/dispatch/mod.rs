@@ -122,6 +122,6 @@ impl Dispatcher {
             let row = |tables: &Tables| tables.of::<MulticastSession>().get(session).is_some_and(|row| row.is_active());
             self.ctx.state.read(row)
         };
-        self.ctx.live.casts().forget(Instant::now(), active);
+        self.ctx.live.session_reports().forget(Instant::now(), active);
     }
 }

@@ -4,7 +4,7 @@ use foghorn_lifecycle::{Outcome, TaskEvent, TaskKind, TaskState};
 use foghorn_types::{StorageNodeId, TaskId, Timestamp};
 
 use super::load::Load;
-use super::snapshot::{Link, NodeView, RunView, Snapshot};
+use super::snapshot::{LinkState, NodeView, RunView, Snapshot};
 use crate::config::Limits;
 use crate::state::run::RunKind;
 
@@ -75,10 +75,10 @@ fn lost(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits)
     let deploy = run.life.kind() == TaskKind::Deploy;
     match snapshot.nodes.get(&node) {
         Some(view) if !view.revoked => {
-            let gone = matches!(view.link, Link::Down { since } if since >= limits.node_grace);
+            let gone = matches!(view.link, LinkState::Down { since } if since >= limits.node_grace);
             // When no other node can take over, waiting is best: the transfer may still be running
             // despite the broken link.
-            let replaced = || candidates(snapshot, run).any(|(id, other)| id != node && other.link == Link::Up);
+            let replaced = || candidates(snapshot, run).any(|(id, other)| id != node && other.link == LinkState::Up);
             (gone && deploy && replaced()).then_some(TaskEvent::NodeLost { node })
         }
         _ if deploy => Some(TaskEvent::NodeLost { node }),
@@ -90,7 +90,7 @@ fn lost(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits)
 }
 
 fn stalled(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits) -> Option<TaskEvent> {
-    let up = snapshot.nodes.get(&node).is_some_and(|view| view.link == Link::Up);
+    let up = snapshot.nodes.get(&node).is_some_and(|view| view.link == LinkState::Up);
     (up && run.quiet >= limits.stall)
         .then(|| TaskEvent::Stalled { reason: format!("no data was transferred for {} seconds", run.quiet.as_secs()) })
 }

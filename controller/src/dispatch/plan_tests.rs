@@ -34,7 +34,7 @@ fn node(words: &[&str]) -> NodeView {
         revoked: has("revoked"),
         max_clients: after(words, "max").map_or(10, |max| max.parse().unwrap()),
         ipv6: has("ipv6"),
-        link: if has("down") { Link::Down { since: seconds(after(words, "down")) } } else { Link::Up },
+        link: if has("down") { LinkState::Down { since: seconds(after(words, "down")) } } else { LinkState::Up },
         holds: if has("holds") { HashSet::from([(ImageId::new(1).unwrap(), manifest())]) } else { HashSet::new() },
     }
 }

@@ -58,7 +58,7 @@ pub struct NodeView {
     pub revoked: bool,
     /// Maximum number of concurrent transfers.
     pub max_clients: u32,
-    pub link: Link,
+    pub link: LinkState,
     /// Clients reach it by IPv6.
     pub ipv6: bool,
     /// Images that it holds completely, as stored and as reported.
@@ -66,7 +66,7 @@ pub struct NodeView {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Link {
+pub enum LinkState {
     Up,
     Down { since: Duration },
 }
@@ -88,7 +88,7 @@ impl Movement {
         let started = *self.started.get_or_insert(now);
         let known = live.nodes();
         let transfers = live.transfers();
-        let waiting = live.casts().waiting();
+        let waiting = live.session_reports().waiting();
         let (runs, nodes, multicast) = state.read(|tables| {
             let session =
                 |run: &Run| multicast::session_of(tables, run.task).map(|row| row.id).filter(|_| config.enabled);
@@ -167,10 +167,12 @@ fn sessions(tables: &Tables, config: &MulticastConfig) -> MulticastView {
     }
 }
 
-fn link(node: Option<&NodeLive>, started: Instant, now: Instant) -> Link {
+fn link(node: Option<&NodeLive>, started: Instant, now: Instant) -> LinkState {
     match node {
-        Some(node) if node.online => Link::Up,
-        Some(NodeLive { down_since: Some(since), .. }) => Link::Down { since: now.saturating_duration_since(*since) },
-        _ => Link::Down { since: now.saturating_duration_since(started) },
+        Some(node) if node.online => LinkState::Up,
+        Some(NodeLive { down_since: Some(since), .. }) => {
+            LinkState::Down { since: now.saturating_duration_since(*since) }
+        }
+        _ => LinkState::Down { since: now.saturating_duration_since(started) },
     }
 }

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::history::{Batch, Gap, History};
-use crate::agents::casts::CastReport;
 use crate::agents::live::{Live, TransferProgress};
+use crate::agents::session_reports::SessionReport;
 use crate::background::{Background, Report, Rhythm, Why, Work};
 use crate::state::{State, key};
 use crate::store::{Revision, WatchBatch, WatchError};
@@ -34,7 +34,7 @@ pub(crate) enum News {
     Changes(Arc<Batch>),
     Progress(Arc<(TaskId, TransferProgress)>),
     /// A multicast session on one node.
-    Cast(Arc<((u32, StorageNodeId), CastReport)>),
+    Session(Arc<((u32, StorageNodeId), SessionReport)>),
     /// Something was missed, up to this revision.
     Reset(Revision),
 }
@@ -149,7 +149,7 @@ async fn follow(hub: &Hub, state: &State, live: &Live) -> Broken {
     let start = hub.history().at();
     let mut batches = state.store().watch(key::ROOT, start);
     let mut shown = state.changed();
-    let (mut told, mut told_casts) = (HashMap::new(), HashMap::new());
+    let (mut told, mut told_sessions) = (HashMap::new(), HashMap::new());
     let mut tick = tokio::time::interval(PROGRESS_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -157,7 +157,7 @@ async fn follow(hub: &Hub, state: &State, live: &Live) -> Broken {
             batch = batches.next() => batch,
             _ = tick.tick() => {
                 progress(hub, live, &mut told);
-                casts(hub, live, &mut told_casts);
+                session_reports(hub, live, &mut told_sessions);
                 continue;
             }
         };
@@ -192,15 +192,15 @@ fn progress(hub: &Hub, live: &Live, told: &mut HashMap<TaskId, TransferProgress>
 }
 
 /// Sends the multicast sessions with reports since the last check.
-fn casts(hub: &Hub, live: &Live, told: &mut HashMap<(u32, StorageNodeId), CastReport>) {
+fn session_reports(hub: &Hub, live: &Live, told: &mut HashMap<(u32, StorageNodeId), SessionReport>) {
     if hub.news.receiver_count() == 0 {
         told.clear();
         return;
     }
-    let now = live.casts().all();
+    let now = live.session_reports().all();
     for (key, report) in &now {
         if told.get(key) != Some(report) {
-            let _listeners = hub.news.send(News::Cast(Arc::new((*key, report.clone()))));
+            let _listeners = hub.news.send(News::Session(Arc::new((*key, report.clone()))));
         }
     }
     *told = now;

@@ -7,9 +7,9 @@ use foghorn_lifecycle::Outcome;
 use foghorn_proto::link::{self, session_ended};
 use foghorn_types::{ByteCount, ChunkId, Digest, FileId, ImageId, ManifestId, StorageNodeId, TaskId};
 
-use crate::agents::casts::{CastPhase, CastReport, ReceiverReport};
 use crate::agents::jobs::Damage;
 use crate::agents::live::{NodeLive, Stage, TransferProgress};
+use crate::agents::session_reports::{ReceiverReport, SessionPhase, SessionReport};
 
 /// An invalid message.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -87,15 +87,15 @@ pub(super) fn progress(node: StorageNodeId, report: &link::SessionProgress, now:
 const REASON: usize = 500;
 
 /// State of a session, without the progress of its receivers.
-pub(super) fn cast(report: &link::MulticastReport, now: Instant) -> Result<CastReport, BadMessage> {
+pub(super) fn session_report(report: &link::MulticastReport, now: Instant) -> Result<SessionReport, BadMessage> {
     let receivers = report.receivers.iter().map(|receiver| Ok((task(receiver.task_id)?, self::receiver(receiver))));
-    Ok(CastReport {
+    Ok(SessionReport {
         phase: match report.phase() {
             // An unknown phase is treated as sending.
-            link::MulticastPhase::Unspecified | link::MulticastPhase::Sending => CastPhase::Sending,
-            link::MulticastPhase::Waiting => CastPhase::Waiting,
-            link::MulticastPhase::Repairing => CastPhase::Repairing,
-            link::MulticastPhase::Ended => CastPhase::Ended,
+            link::MulticastPhase::Unspecified | link::MulticastPhase::Sending => SessionPhase::Sending,
+            link::MulticastPhase::Waiting => SessionPhase::Waiting,
+            link::MulticastPhase::Repairing => SessionPhase::Repairing,
+            link::MulticastPhase::Ended => SessionPhase::Ended,
         },
         rate: ByteCount::from_bytes(report.rate_bytes_per_second),
         payload: ByteCount::from_bytes(report.payload_bytes),

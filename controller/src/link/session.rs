@@ -110,7 +110,7 @@ async fn serve(ctx: &Ctx, node: StorageNodeId, inbound: &mut Streaming<AgentMess
                 ended(ctx, node, task, convert::ended(message)?).await?;
             }
             Some(Message::Job(report)) => reported(ctx, node, report)?,
-            Some(Message::Multicast(report)) => cast(ctx, node, &report).await?,
+            Some(Message::Multicast(report)) => store_session_report(ctx, node, &report).await?,
         }
     }
     Ok(())
@@ -143,9 +143,9 @@ async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgre
 }
 
 /// Stores the state of a multicast session. The progress of its receivers is that of their tasks.
-async fn cast(ctx: &Ctx, node: StorageNodeId, report: &link::MulticastReport) -> Result<(), LinkError> {
+async fn store_session_report(ctx: &Ctx, node: StorageNodeId, report: &link::MulticastReport) -> Result<(), LinkError> {
     let session = report.session_id;
-    let cast = convert::cast(report, Instant::now())?;
+    let converted = convert::session_report(report, Instant::now())?;
     let sends = ctx
         .state
         .read(|tables| tables.session_plans().get(&session).is_some_and(|plan| plan.leases.contains_key(&node)));
@@ -153,7 +153,7 @@ async fn cast(ctx: &Ctx, node: StorageNodeId, report: &link::MulticastReport) ->
         debug!(session, "received a report on a multicast session that this node does not have");
         return Ok(());
     }
-    for (task, reason) in ctx.live.casts().set(session, node, cast) {
+    for (task, reason) in ctx.live.session_reports().set(session, node, converted) {
         warn!(session, %task, reason, "a receiver of a multicast session continues by unicast");
     }
     for progress in report.receivers.iter().filter_map(|receiver| receiver.progress.as_ref()) {

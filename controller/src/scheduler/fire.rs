@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use crate::app::due::{self, Due};
-use crate::app::tasks::{self, Brought, For, HOSTS_AT_ONCE, Order, Pending, Request};
+use crate::app::tasks::{self, Brought, For, HOSTS_AT_ONCE, Origin, Pending, Request};
 use crate::app::{history, wake};
 use crate::state::class::Body;
 use crate::state::classes::scheduled_task::Target;
@@ -94,16 +94,16 @@ fn task_step(
         return Ok(Step::Overtaken);
     }
     let request = request(row)?;
-    let order = order(row, parts.deadline, now);
+    let origin = origin(row, parts.deadline, now);
     let mut firing = mark.firing.clone().unwrap_or_else(|| Firing::begin(due.at));
     let more = match row.target() {
         Target::Host(host) => {
             let host_row = tables.hosts().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
-            let created = tasks::create_on_host(draft, host_row, &request, &order, parts.glance, pending)?;
+            let created = tasks::create_on_host(draft, host_row, &request, &origin, parts.glance, pending)?;
             firing.tasks += u32::from(created.is_some());
             false
         }
-        Target::Group(group) => group_step(draft, group, &request, &order, &mut firing, pending)?,
+        Target::Group(group) => group_step(draft, group, &request, &origin, &mut firing, pending)?,
     };
     let tasks = firing.tasks;
     if more {
@@ -122,7 +122,7 @@ fn group_step(
     draft: &mut Draft<'_>,
     group: u32,
     request: &Request,
-    order: &Order,
+    origin: &Origin,
     firing: &mut Firing,
     pending: &mut Pending,
 ) -> Result<bool, Refusal> {
@@ -134,13 +134,13 @@ fn group_step(
         Err(refusal) => return Err(refusal),
     };
     if !begun {
-        tasks::wake_group(draft, group, request, order);
+        tasks::wake_group(draft, group, request, origin);
     }
     hosts.retain(|host| *host > firing.after_host);
     hosts.sort_unstable();
     let part: Vec<u32> = hosts.iter().copied().take(HOSTS_AT_ONCE).collect();
     let brought = Brought { pending, sessions: &mut firing.sessions };
-    let created = tasks::create_part(draft, For::Group(group), &part, request, order, brought)?;
+    let created = tasks::create_part(draft, For::Group(group), &part, request, origin, brought)?;
     firing.tasks += u32::try_from(created.len()).unwrap_or(u32::MAX);
     firing.after_host = part.last().copied().unwrap_or(firing.after_host);
     Ok(hosts.len() > part.len())
@@ -174,9 +174,9 @@ fn request(row: &ScheduledTask) -> Result<Request, Refusal> {
     Request::read(&body)
 }
 
-fn order(row: &ScheduledTask, deadline: Duration, now: Timestamp) -> Order {
+fn origin(row: &ScheduledTask, deadline: Duration, now: Timestamp) -> Origin {
     let by = if row.other3.is_empty() { "fog".to_owned() } else { row.other3.clone() };
-    Order { by, traceparent: None, deadline, now, ticket: None }
+    Origin { by, traceparent: None, deadline, now, ticket: None }
 }
 
 /// Wakes a host; an immediate one-time rule is deleted with that.

@@ -17,8 +17,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::Wish;
-use crate::agents::casts::CastReport;
 use crate::agents::live::TransferProgress;
+use crate::agents::session_reports::SessionReport;
 use crate::api::{auth, fog};
 use crate::ctx::Ctx;
 use crate::events::history::{Batch, Change, Kind};
@@ -114,10 +114,10 @@ impl Listener {
                 Heard::News(News::Progress(progress)) if self.wish.wants("task") => {
                     return Some(progress_event(progress.0.get(), &progress.1));
                 }
-                Heard::News(News::Cast(cast)) if self.wish.wants("multicastsession") => {
-                    return Some(cast_event(cast.0, &cast.1));
+                Heard::News(News::Session(report)) if self.wish.wants("multicastsession") => {
+                    return Some(session_event(report.0, &report.1));
                 }
-                Heard::News(News::Progress(_) | News::Cast(_)) => {}
+                Heard::News(News::Progress(_) | News::Session(_)) => {}
                 Heard::News(News::Changes(batch)) => {
                     if batch.touches_access && !self.may_listen().await {
                         return None;
@@ -194,7 +194,7 @@ fn progress_event(task: u32, progress: &TransferProgress) -> Event {
 }
 
 /// A session on one of its nodes; its receivers are tasks, whose progress is sent separately.
-fn cast_event((session, node): (u32, StorageNodeId), report: &CastReport) -> Event {
+fn session_event((session, node): (u32, StorageNodeId), report: &SessionReport) -> Event {
     let by_unicast = report.receivers.values().filter(|receiver| receiver.unicast.is_some()).count();
     let data = json!({
         "class": "multicastsession",

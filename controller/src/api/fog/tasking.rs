@@ -10,7 +10,7 @@ use super::request::Incoming;
 use crate::app::idempotent::Ticket;
 use crate::app::objects;
 use crate::app::sessions::{self, Settle};
-use crate::app::tasks::{self, Order, Request};
+use crate::app::tasks::{self, Origin, Request};
 use crate::ctx::Ctx;
 use crate::state::Refusal;
 use crate::state::class::Class;
@@ -40,7 +40,7 @@ pub(super) async fn create(
     let body = incoming.json()?;
     exists(ctx, class, id)?;
     let request = Request::read(&body)?;
-    let order = Order {
+    let origin = Origin {
         by: incoming.caller.created_by.clone(),
         traceparent: incoming.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
         deadline: ctx.settings.task_deadline,
@@ -48,10 +48,10 @@ pub(super) async fn create(
         ticket: ticket.cloned(),
     };
     if class == "group" {
-        tasks::create_for_group(&ctx.state, id, &request, &order).await?;
+        tasks::create_for_group(&ctx.state, id, &request, &origin).await?;
         return Ok(answer::ok("\"\""));
     }
-    tasks::create_for_host(&ctx.state, id, &request, &order, &*ctx.live).await?;
+    tasks::create_for_host(&ctx.state, id, &request, &origin, &*ctx.live).await?;
     Ok(for_host(&request))
 }
 

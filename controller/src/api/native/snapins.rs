@@ -12,7 +12,7 @@ use foghorn_types::{HostId, Role, Timestamp};
 use super::error::Refused;
 use super::input::{Body, Id};
 use crate::api::routes::{Routes, get, post};
-use crate::app::snapin_run::{self, Next, Outcome};
+use crate::app::snapin_run::{self, Next, SnapinOutcome};
 use crate::ctx::Ctx;
 use crate::state::classes::{Snapin, SnapinTask};
 
@@ -55,7 +55,7 @@ async fn result(
     let bad = |text: &str| Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is not an id"));
     let host: HostId = host.parse().map_err(|_| bad(&host))?;
     let task: u32 = task.parse().map_err(|_| bad(&task))?;
-    let outcome = Outcome { exit_code: body.exit_code, details: body.details };
+    let outcome = SnapinOutcome { exit_code: body.exit_code, details: body.details };
     snapin_run::report(&ctx.state, host, task, &outcome, Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

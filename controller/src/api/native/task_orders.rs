@@ -17,7 +17,7 @@ use super::multicast::Asked;
 use crate::api::auth::Principal;
 use crate::api::routes::{Routes, post};
 use crate::app::sessions::Terms;
-use crate::app::tasks::{self, AllMade, Made, Order, OrderTasksError, Request, Wanted, Whom, Wish};
+use crate::app::tasks::{self, AllMade, Made, OrderTasksError, Origin, Request, Wanted, Whom, Wish};
 use crate::ctx::Ctx;
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
@@ -46,14 +46,14 @@ async fn create(
     let request = request(&body, now)?;
     // The time until the start does not count against the tasks.
     let wait = request.terms.start.at.map_or(Duration::ZERO, |at| at.since(now));
-    let order = Order {
+    let origin = Origin {
         by: caller.name,
         traceparent: headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
         deadline: ctx.settings.task_deadline + wait,
         now,
         ticket: None,
     };
-    let wish = Wish { image: body.image.map(ImageId::get), request: &request, order: &order, glance: &*ctx.live };
+    let wish = Wish { image: body.image.map(ImageId::get), request: &request, origin: &origin, glance: &*ctx.live };
     let made = tasks::create_for_all(&ctx.state, &whom, &wish).await.map_err(|error| refused(error, whom.field()))?;
     info!(kind = ?body.kind, tasks = made.tasks.len(), sessions = ?made.sessions, "imaging tasks created");
     Ok((StatusCode::CREATED, Json(view(made))))

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::cancel::cancel_each;
 use super::group::{Sessions, join_session_of_image};
-use super::{Order, Pending, Purpose, Request, Wanted, active_imaging, host, imaging, insert, make_room};
+use super::{Origin, Pending, Purpose, Request, Wanted, active_imaging, host, imaging, insert, make_room};
 use crate::app::{sessions, wake};
 use crate::state::classes::{Group, GroupAssociation, Host, Image, Task};
 use crate::state::scene::Glance;
@@ -88,7 +88,7 @@ pub struct Wish<'w> {
     /// Becomes the image of each host; `None` for the image that each host has.
     pub image: Option<u32>,
     pub request: &'w Request,
-    pub order: &'w Order,
+    pub origin: &'w Origin,
     pub glance: &'w dyn Glance,
 }
 
@@ -175,7 +175,7 @@ async fn store(state: &State, hosts: &[u32], wish: &Wish<'_>, sessions: &mut Ses
                 (pending, opened) = (Pending::default(), sessions.clone());
                 made = create_part(draft, hosts, wish, &mut pending, &mut opened)?;
             }
-            Ok::<_, OrderTasksError>(pending.settle(draft, wish.order.now)?)
+            Ok::<_, OrderTasksError>(pending.settle(draft, wish.origin.now)?)
         })
         .await;
     let error = result.err();
@@ -196,7 +196,7 @@ fn create_part(
     pending: &mut Pending,
     sessions: &mut Sessions,
 ) -> Result<Vec<Made>, OrderTasksError> {
-    let Wish { request, order, glance, .. } = *wish;
+    let Wish { request, origin, glance, .. } = *wish;
     let (tables, mut made) = (draft.tables(), Vec::with_capacity(hosts.len()));
     // Whoever creates a task for one of the hosts meanwhile is seen when this is drafted again.
     draft.require_no_new::<Task>();
@@ -208,12 +208,12 @@ fn create_part(
             draft.update(row, &host)?;
         }
         make_room(draft, host.id, pending)?;
-        pending.bring_for_group(draft, host.id, snapins, order.now)?;
-        let task = host::row(tables, &host, request, order, glance, Some(&imaging));
+        pending.bring_for_group(draft, host.id, snapins, origin.now)?;
+        let task = host::row(tables, &host, request, origin, glance, Some(&imaging));
         let name = task.name.clone();
-        let task = insert(draft, task, &host, Some(imaging), order)?;
+        let task = insert(draft, task, &host, Some(imaging), origin)?;
         if request.kind == TaskTypeId::MULTICAST {
-            join_session_of_image(draft, sessions, task, &name, host.image, request.terms, order.now)?;
+            join_session_of_image(draft, sessions, task, &name, host.image, request.terms, origin.now)?;
         }
         made.push(Made { task, host: host.id, image: host.image, before: row.image });
     }
@@ -229,9 +229,9 @@ async fn take_back(state: &State, made: &[Made], opened: &Sessions) {
         return;
     }
     let tasks: Vec<u32> = made.iter().map(|made| made.task).collect();
-    info!(?tasks, "an order of tasks is taken back, because one of its hosts was refused");
+    info!(?tasks, "cancelled tasks that were already created, because one of the hosts was refused");
     if let Err(refusal) = try_to_take_back(state, made, &tasks, opened).await {
-        warn!(?tasks, error = %chain(&refusal), "could not take back an order of tasks");
+        warn!(?tasks, error = %chain(&refusal), "could not cancel tasks that were already created");
     }
 }
 

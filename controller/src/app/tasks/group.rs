@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use foghorn_types::{TaskTypeId, Timestamp};
 
-use super::{Imaging, Order, Pending, Purpose, Request, Wanted, check_type, imaging, insert, make_room, master, title};
+use super::{
+    Imaging, Origin, Pending, Purpose, Request, Wanted, check_type, imaging, insert, make_room, master, title,
+};
 use crate::app::sessions::{self, Terms};
 use crate::app::wake;
 use crate::state::classes::task::state;
@@ -46,15 +48,20 @@ pub struct Created {
 ///
 /// # Errors
 /// [`Refusal`] when the group is empty, none of its hosts is free, or an image cannot be deployed.
-pub async fn create_for_group(state: &State, group: u32, request: &Request, order: &Order) -> Result<Created, Refusal> {
+pub async fn create_for_group(
+    state: &State,
+    group: u32,
+    request: &Request,
+    origin: &Origin,
+) -> Result<Created, Refusal> {
     let hosts = state.read(|tables| free_hosts(tables, group, request))?;
     state
         .write::<_, Refusal>(|draft| {
-            wake_group(draft, group, request, order);
+            wake_group(draft, group, request, origin);
             Ok(())
         })
         .await?;
-    create_each(state, For::Group(group), &hosts, request, order).await
+    create_each(state, For::Group(group), &hosts, request, origin).await
 }
 
 /// Creates a deploy for each of these hosts, all of which must be free.
@@ -66,7 +73,7 @@ pub async fn create_for_hosts(
     state: &State,
     hosts: &[u32],
     request: &Request,
-    order: &Order,
+    origin: &Origin,
 ) -> Result<Created, Refusal> {
     state.read(|tables| {
         check_type(tables, request.kind)?;
@@ -80,7 +87,7 @@ pub async fn create_for_hosts(
         }
         Ok(())
     })?;
-    create_each(state, For::Hosts, hosts, request, order).await
+    create_each(state, For::Hosts, hosts, request, origin).await
 }
 
 async fn create_each(
@@ -88,7 +95,7 @@ async fn create_each(
     target: For,
     hosts: &[u32],
     request: &Request,
-    order: &Order,
+    origin: &Origin,
 ) -> Result<Created, Refusal> {
     let (mut created, mut sessions) = (Vec::new(), Sessions::new());
     for part in hosts.chunks(HOSTS_AT_ONCE) {
@@ -98,9 +105,9 @@ async fn create_each(
             if !draft.continues() {
                 pending = Pending::default();
                 let brought = Brought { pending: &mut pending, sessions: &mut sessions };
-                ids = create_part(draft, target, part, request, order, brought)?;
+                ids = create_part(draft, target, part, request, origin, brought)?;
             }
-            pending.settle(draft, order.now)?;
+            pending.settle(draft, origin.now)?;
             Ok((ids, sessions))
         });
         let (ids, opened) = step.await?;
@@ -116,13 +123,13 @@ pub(crate) fn create_part(
     target: For,
     hosts: &[u32],
     request: &Request,
-    order: &Order,
+    origin: &Origin,
     mut brought: Brought<'_>,
 ) -> Result<Vec<u32>, Refusal> {
     let mut created = Vec::with_capacity(hosts.len());
     let mut woken = Vec::new();
     for host in hosts {
-        if let Some(task) = create_in(draft, target, *host, request, order, &mut brought)? {
+        if let Some(task) = create_in(draft, target, *host, request, origin, &mut brought)? {
             created.push(task);
             woken.push(*host);
         }
@@ -134,7 +141,7 @@ pub(crate) fn create_part(
 }
 
 /// Orders all hosts of the group to be woken, when that is what the task is.
-pub(crate) fn wake_group(draft: &mut Draft<'_>, group: u32, request: &Request, order: &Order) {
+pub(crate) fn wake_group(draft: &mut Draft<'_>, group: u32, request: &Request, origin: &Origin) {
     if Purpose::of(request.kind) == Purpose::Wake {
         let members = draft.tables().of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, group.into());
         let hosts = members.map(|member| member.host).collect();
@@ -183,7 +190,7 @@ fn create_in(
     target: For,
     host: u32,
     request: &Request,
-    order: &Order,
+    origin: &Origin,
     brought: &mut Brought<'_>,
 ) -> Result<Option<u32>, Refusal> {
     let tables = draft.tables();
@@ -202,12 +209,12 @@ fn create_in(
     // As on a FOG server, a multicast task includes all snapins, whatever was requested.
     let snapins =
         if request.kind == TaskTypeId::MULTICAST { &Wanted::All } else { request.snapins.for_task(request.kind) };
-    brought.pending.bring_for_group(draft, host.id, snapins, order.now)?;
-    let task = row(tables, target, host, request, order, imaging.as_ref());
+    brought.pending.bring_for_group(draft, host.id, snapins, origin.now)?;
+    let task = row(tables, target, host, request, origin, imaging.as_ref());
     let (name, image) = (task.name.clone(), host.image);
-    let id = insert(draft, task, host, imaging, order)?;
+    let id = insert(draft, task, host, imaging, origin)?;
     if request.kind == TaskTypeId::MULTICAST {
-        join_session_of_image(draft, brought.sessions, id, &name, image, request.terms, order.now)?;
+        join_session_of_image(draft, brought.sessions, id, &name, image, request.terms, origin.now)?;
     }
     Ok(Some(id))
 }
@@ -241,14 +248,14 @@ fn row(
     target: &str,
     host: &Row<Host>,
     request: &Request,
-    order: &Order,
+    origin: &Origin,
     imaging: Option<&Imaging>,
 ) -> Task {
     Task {
         name: title(&request.name, target),
         host: host.id,
         state: state::QUEUED,
-        created_time: order.now.into(),
+        created_time: origin.now.into(),
         is_forced: if imaging.is_some() { Flag::No } else { Flag::Unset },
         kind: Some(request.kind),
         storagenode: imaging.and_then(|imaging| master(tables, imaging.group)).map_or(0, |node| node.id),

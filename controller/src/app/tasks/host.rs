@@ -3,7 +3,7 @@
 use foghorn_types::TaskTypeId;
 
 use super::{
-    Imaging, Order, Pending, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room,
+    Imaging, Origin, Pending, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room,
     master, title,
 };
 use crate::app::{sessions, wake};
@@ -22,7 +22,7 @@ pub async fn create_for_host(
     state: &State,
     host: u32,
     request: &Request,
-    order: &Order,
+    origin: &Origin,
     glance: &dyn Glance,
 ) -> Result<Option<u32>, Refusal> {
     let mut pending = Pending::default();
@@ -32,10 +32,10 @@ pub async fn create_for_host(
             if !draft.continues() {
                 pending = Pending::default();
                 let row = draft.tables().hosts().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
-                created = create_in(draft, row, request, order, glance, &mut pending)?;
-                order.ticket.as_ref().map_or(Ok(()), |ticket| ticket.mark(draft, created))?;
+                created = create_in(draft, row, request, origin, glance, &mut pending)?;
+                origin.ticket.as_ref().map_or(Ok(()), |ticket| ticket.mark(draft, created))?;
             }
-            pending.settle(draft, order.now)?;
+            pending.settle(draft, origin.now)?;
             Ok(created)
         })
         .await
@@ -49,7 +49,7 @@ pub(crate) fn create_in(
     draft: &mut Draft<'_>,
     host: &Row<Host>,
     request: &Request,
-    order: &Order,
+    origin: &Origin,
     glance: &dyn Glance,
     pending: &mut Pending,
 ) -> Result<Option<u32>, Refusal> {
@@ -68,17 +68,17 @@ pub(crate) fn create_in(
     }
     let snapins = request.snapins.for_task(request.kind);
     if let Some(merged) = merge_snapins(draft, host, purpose)? {
-        pending.bring(draft, host.id, snapins, order.now)?;
+        pending.bring(draft, host.id, snapins, origin.now)?;
         return Ok(Some(merged));
     }
     make_room(draft, host.id, pending)?;
-    pending.bring(draft, host.id, snapins, order.now)?;
-    let task = row(tables, host, request, order, glance, imaging.as_ref());
+    pending.bring(draft, host.id, snapins, origin.now)?;
+    let task = row(tables, host, request, origin, glance, imaging.as_ref());
     if request.wake {
         wake::order(draft, vec![host.id], "for its task", order.now);
     }
     let name = task.name.clone();
-    let id = insert(draft, task, host, imaging, order)?;
+    let id = insert(draft, task, host, imaging, origin)?;
     if request.kind == TaskTypeId::MULTICAST {
         let session = match request.session.as_str() {
             "" => sessions::open(draft, &name, host.image, -1, request.terms, order.now)?,
@@ -94,7 +94,7 @@ pub(super) fn row(
     tables: &Tables,
     host: &Host,
     request: &Request,
-    order: &Order,
+    origin: &Origin,
     glance: &dyn Glance,
     imaging: Option<&Imaging>,
 ) -> Task {
@@ -106,8 +106,8 @@ pub(super) fn row(
         name: title(&request.name, &host.name),
         host: host.id,
         state: state::QUEUED,
-        created_time: order.now.into(),
-        created_by: order.by.clone(),
+        created_time: origin.now.into(),
+        created_by: origin.by.clone(),
         is_forced: Flag::No,
         kind: Some(request.kind),
         storagegroup: imaging.map_or(0, |imaging| imaging.group.get()),

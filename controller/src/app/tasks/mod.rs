@@ -32,9 +32,9 @@ use crate::state::run::{Run, RunKind};
 use crate::state::scene::Glance;
 use crate::state::{Draft, Refusal, Row, Tables, TaskRefusal};
 
-/// The creator of a task, and further circumstances.
+/// Where a task comes from: its creator, and the circumstances of the request.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct Origin {
     pub by: String,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
@@ -125,15 +125,15 @@ fn insert(
     mut task: Task,
     host: &Host,
     imaging: Option<Imaging>,
-    order: &Order,
+    origin: &Origin,
 ) -> Result<u32, Refusal> {
     task.id = draft.next_id::<Task>();
     if let Some(imaging) = imaging {
         let ids = TaskId::new(task.id).zip(HostId::new(host.id));
         let (task_id, host_id) = ids.expect("ids of rows start at 1");
-        let traceparent = order.traceparent.clone();
-        let run = Run::queued(task_id, imaging.kind, host_id, imaging.image, imaging.group, traceparent, order.now);
-        let run = run.due_in(order.deadline);
+        let traceparent = origin.traceparent.clone();
+        let run = Run::queued(task_id, imaging.kind, host_id, imaging.image, imaging.group, traceparent, origin.now);
+        let run = run.due_in(origin.deadline);
         draft.replace(&run);
         // The image must not be deleted at the same time; its deletion checks the runs.
         draft.require_present::<Image>(imaging.image.get());

@@ -29,7 +29,7 @@ use super::input::{Body, Id, MOST_HOSTS, Query};
 use crate::api::auth::Principal;
 use crate::api::routes::{Routes, delete, get, patch, post};
 use crate::app::sessions;
-use crate::app::tasks::{self, Order, Request, Wanted};
+use crate::app::tasks::{self, Origin, Request, Wanted};
 use crate::ctx::Ctx;
 use crate::state::class::Class as _;
 use crate::state::classes::MulticastSession;
@@ -133,7 +133,7 @@ async fn create(
     };
     // The time until the start does not count against the tasks.
     let wait = terms.start.at.map_or(Duration::ZERO, |at| at.since(now));
-    let order = Order {
+    let origin = Origin {
         by: caller.name.clone(),
         traceparent: headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
         deadline: ctx.settings.task_deadline + wait,
@@ -141,14 +141,14 @@ async fn create(
         ticket: None,
     };
     let created = match (body.group, body.hosts) {
-        (Some(group), None) => tasks::create_for_group(&ctx.state, group.get(), &request, &order).await?,
+        (Some(group), None) => tasks::create_for_group(&ctx.state, group.get(), &request, &origin).await?,
         (None, Some(hosts)) => {
             let mut seen = HashSet::new();
             let hosts: Vec<u32> = hosts.iter().map(|host| host.get()).filter(|host| seen.insert(*host)).collect();
             if hosts.is_empty() || hosts.len() > MOST_HOSTS {
                 return Err(bad("hosts", format!("must contain 1 to {MOST_HOSTS} hosts")));
             }
-            tasks::create_for_hosts(&ctx.state, &hosts, &request, &order).await?
+            tasks::create_for_hosts(&ctx.state, &hosts, &request, &origin).await?
         }
         (Some(_), Some(_)) => return Err(bad("hosts", "give either a group or hosts, not both")),
         (None, None) => return Err(bad("group", "a group or hosts are required")),

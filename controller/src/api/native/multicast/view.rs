@@ -10,8 +10,8 @@ use foghorn_rest_types::multicast::{
 use foghorn_rest_types::native::{Named, TaskMulticast};
 use foghorn_types::{BitRate, ByteCount, ImageId, StorageNodeId};
 
-use crate::agents::casts::{CastPhase, CastReport, ReceiverReport};
 use crate::agents::live::{Live, TransferProgress};
+use crate::agents::session_reports::{ReceiverReport, SessionPhase, SessionReport};
 use crate::api::native::names::image_name;
 use crate::api::native::nodes::node_view;
 use crate::app::multicast;
@@ -33,7 +33,7 @@ pub(super) struct View<'a> {
 struct Session<'a> {
     row: &'a Row<MulticastSession>,
     runs: Vec<&'a Arc<Run>>,
-    reports: BTreeMap<StorageNodeId, Option<CastReport>>,
+    reports: BTreeMap<StorageNodeId, Option<SessionReport>>,
 }
 
 impl<'a> View<'a> {
@@ -44,7 +44,7 @@ impl<'a> View<'a> {
     fn session(&self, row: &'a Row<MulticastSession>) -> Session<'a> {
         let runs = multicast::tasks_of(self.tables, row.id).filter_map(|task| self.tables.runs().get(&task)).collect();
         let leases = self.tables.session_plans().get(&row.id).into_iter().flat_map(|plan| plan.leases.keys());
-        let reports = leases.map(|node| (*node, self.live.casts().get(row.id, *node))).collect();
+        let reports = leases.map(|node| (*node, self.live.session_reports().get(row.id, *node))).collect();
         Session { row, runs, reports }
     }
 
@@ -124,9 +124,9 @@ impl<'a> View<'a> {
         multicast::order(self.tables, self.config, session.row, node)
     }
 
-    fn sender(&self, session: &Session<'_>, node: StorageNodeId, report: &Option<CastReport>) -> MulticastSender {
+    fn sender(&self, session: &Session<'_>, node: StorageNodeId, report: &Option<SessionReport>) -> MulticastSender {
         let order = self.order(session, node).unwrap_or_default();
-        let figure = |of: fn(&CastReport) -> ByteCount| report.as_ref().map_or(ByteCount::ZERO, of);
+        let figure = |of: fn(&SessionReport) -> ByteCount| report.as_ref().map_or(ByteCount::ZERO, of);
         MulticastSender {
             node: Named { id: node, name: node_view(self.tables, node).name },
             group: order.group,
@@ -173,7 +173,7 @@ impl<'a> View<'a> {
 impl Session<'_> {
     /// What the node of a run reports on this session; of a run that has ended, any node that knows
     /// it.
-    fn report(&self, run: &Run) -> Option<&CastReport> {
+    fn report(&self, run: &Run) -> Option<&SessionReport> {
         let own = run.node().and_then(|node| self.reports.get(&node)).and_then(Option::as_ref);
         own.or_else(|| {
             let mut all = self.reports.values().flatten().filter(|_| run.is_finished());
@@ -195,11 +195,11 @@ fn phase(session: &Session<'_>) -> MulticastPhase {
         _ => {}
     }
     let phases: Vec<_> = session.reports.values().flatten().map(|report| report.phase).collect();
-    if phases.contains(&CastPhase::Sending) {
+    if phases.contains(&SessionPhase::Sending) {
         MulticastPhase::Sending
-    } else if phases.contains(&CastPhase::Repairing) {
+    } else if phases.contains(&SessionPhase::Repairing) {
         MulticastPhase::Repairing
-    } else if session.row.state == state::IN_PROGRESS && !phases.contains(&CastPhase::Waiting) {
+    } else if session.row.state == state::IN_PROGRESS && !phases.contains(&SessionPhase::Waiting) {
         MulticastPhase::Sending
     } else {
         MulticastPhase::Waiting
@@ -207,7 +207,7 @@ fn phase(session: &Session<'_>) -> MulticastPhase {
 }
 
 /// How a host gets its image, and why by unicast or not at all.
-fn path(run: &Run, report: Option<&CastReport>) -> (MulticastPath, Option<String>) {
+fn path(run: &Run, report: Option<&SessionReport>) -> (MulticastPath, Option<String>) {
     let receiver = report.and_then(|report| report.receivers.get(&run.task));
     match run.life.state() {
         TaskState::Finished { outcome: Outcome::Complete, .. } => (MulticastPath::Done, None),
@@ -219,7 +219,7 @@ fn path(run: &Run, report: Option<&CastReport>) -> (MulticastPath, Option<String
         }
         TaskState::CheckedIn { .. } | TaskState::Running { .. } => match receiver {
             Some(ReceiverReport { unicast: Some(reason), .. }) => (MulticastPath::Unicast, Some(reason.clone())),
-            Some(_) if report.is_some_and(|report| report.phase == CastPhase::Waiting) => {
+            Some(_) if report.is_some_and(|report| report.phase == SessionPhase::Waiting) => {
                 (MulticastPath::Waiting, None)
             }
             Some(_) => (MulticastPath::Multicast, None),
@@ -234,7 +234,7 @@ fn path(run: &Run, report: Option<&CastReport>) -> (MulticastPath, Option<String
 /// The session of a task, for those who look at the task.
 pub(in crate::api::native) fn of_task(tables: &Tables, live: &Live, run: &Run) -> Option<TaskMulticast> {
     let session = multicast::session_of(tables, run.task)?;
-    let report = run.node().and_then(|node| live.casts().get(session.id, node));
+    let report = run.node().and_then(|node| live.session_reports().get(session.id, node));
     let (path, reason) = path(run, report.as_ref());
     Some(TaskMulticast { session: session.id, path, reason: reason.filter(|_| path == MulticastPath::Unicast) })
 }

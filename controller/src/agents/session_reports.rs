@@ -12,7 +12,7 @@ const MEMORY: Duration = Duration::from_secs(600);
 
 /// Phase of a session on one node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CastPhase {
+pub enum SessionPhase {
     /// Waiting for receivers or for the start time.
     Waiting,
     Sending,
@@ -21,7 +21,7 @@ pub enum CastPhase {
     Ended,
 }
 
-impl CastPhase {
+impl SessionPhase {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -35,8 +35,8 @@ impl CastPhase {
 
 /// A session on one node.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CastReport {
-    pub phase: CastPhase,
+pub struct SessionReport {
+    pub phase: SessionPhase,
     /// Current rate on the wire, per second.
     pub rate: ByteCount,
     /// Bytes of chunks that were sent for the first time.
@@ -66,19 +66,19 @@ pub struct ReceiverReport {
 
 /// Reports by session and node. Locks are held for a map access.
 #[derive(Default)]
-pub struct Casts {
-    reports: RwLock<HashMap<(u32, StorageNodeId), CastReport>>,
+pub struct SessionReports {
+    reports: RwLock<HashMap<(u32, StorageNodeId), SessionReport>>,
 }
 
-impl Casts {
+impl SessionReports {
     #[must_use]
-    pub fn get(&self, session: u32, node: StorageNodeId) -> Option<CastReport> {
+    pub fn get(&self, session: u32, node: StorageNodeId) -> Option<SessionReport> {
         self.reports.read().unwrap_or_else(PoisonError::into_inner).get(&(session, node)).cloned()
     }
 
     /// All known reports.
     #[must_use]
-    pub fn all(&self) -> HashMap<(u32, StorageNodeId), CastReport> {
+    pub fn all(&self) -> HashMap<(u32, StorageNodeId), SessionReport> {
         self.reports.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -86,11 +86,11 @@ impl Casts {
     #[must_use]
     pub fn waiting(&self) -> HashSet<(u32, StorageNodeId)> {
         let reports = self.reports.read().unwrap_or_else(PoisonError::into_inner);
-        reports.iter().filter(|(_, report)| report.phase == CastPhase::Waiting).map(|(key, _)| *key).collect()
+        reports.iter().filter(|(_, report)| report.phase == SessionPhase::Waiting).map(|(key, _)| *key).collect()
     }
 
     /// Stores a report; returns the receivers that were moved to unicast since the last one.
-    pub(crate) fn set(&self, session: u32, node: StorageNodeId, report: CastReport) -> Vec<(TaskId, String)> {
+    pub(crate) fn set(&self, session: u32, node: StorageNodeId, report: SessionReport) -> Vec<(TaskId, String)> {
         let mut reports = self.reports.write().unwrap_or_else(PoisonError::into_inner);
         let before = reports.get(&(session, node));
         let listened = |task: &TaskId| {
@@ -104,7 +104,7 @@ impl Casts {
 
     /// Removes old reports on sessions for which `active` returns false.
     pub(crate) fn forget(&self, now: Instant, active: impl Fn(u32) -> bool) {
-        let old = |report: &CastReport| now.saturating_duration_since(report.received) >= MEMORY;
+        let old = |report: &SessionReport| now.saturating_duration_since(report.received) >= MEMORY;
         let mut reports = self.reports.write().unwrap_or_else(PoisonError::into_inner);
         reports.retain(|(session, _), report| !old(report) || active(*session));
     }
@@ -114,7 +114,7 @@ impl Casts {
 mod tests {
     use super::*;
 
-    fn report(unicast: Option<&str>, received: Instant) -> CastReport {
+    fn report(unicast: Option<&str>, received: Instant) -> SessionReport {
         let receiver = ReceiverReport {
             unicast: unicast.map(str::to_owned),
             loss_ppm: 0,
@@ -122,8 +122,8 @@ mod tests {
             forged: 0,
             next_unicast: false,
         };
-        CastReport {
-            phase: CastPhase::Waiting,
+        SessionReport {
+            phase: SessionPhase::Waiting,
             rate: ByteCount::ZERO,
             payload: ByteCount::ZERO,
             wire: ByteCount::ZERO,
@@ -135,22 +135,22 @@ mod tests {
 
     #[test]
     fn who_goes_over_to_unicast_is_told_once() {
-        let (casts, node, now) = (Casts::default(), StorageNodeId::new(3).unwrap(), Instant::now());
-        assert!(casts.set(7, node, report(None, now)).is_empty());
-        let moved = casts.set(7, node, report(Some("not heard"), now));
+        let (reports, node, now) = (SessionReports::default(), StorageNodeId::new(3).unwrap(), Instant::now());
+        assert!(reports.set(7, node, report(None, now)).is_empty());
+        let moved = reports.set(7, node, report(Some("not heard"), now));
         assert_eq!(moved, [(TaskId::new(1).unwrap(), "not heard".to_owned())]);
-        assert!(casts.set(7, node, report(Some("not heard"), now)).is_empty());
-        assert_eq!(casts.waiting(), HashSet::from([(7, node)]));
+        assert!(reports.set(7, node, report(Some("not heard"), now)).is_empty());
+        assert_eq!(reports.waiting(), HashSet::from([(7, node)]));
     }
 
     #[test]
     fn a_report_outlives_its_session_for_a_while() {
-        let (casts, node, now) = (Casts::default(), StorageNodeId::new(3).unwrap(), Instant::now());
-        casts.set(7, node, report(None, now));
-        casts.forget(now + MEMORY / 2, |_| false);
-        casts.forget(now + MEMORY, |_| true);
-        assert!(casts.get(7, node).is_some());
-        casts.forget(now + MEMORY, |_| false);
-        assert!(casts.get(7, node).is_none());
+        let (reports, node, now) = (SessionReports::default(), StorageNodeId::new(3).unwrap(), Instant::now());
+        reports.set(7, node, report(None, now));
+        reports.forget(now + MEMORY / 2, |_| false);
+        reports.forget(now + MEMORY, |_| true);
+        assert!(reports.get(7, node).is_some());
+        reports.forget(now + MEMORY, |_| false);
+        assert!(reports.get(7, node).is_none());
     }
 }
