@@ -1,8 +1,9 @@
-//! Work that nobody asks for goes in rounds: one driver for all of them, and what each did last.
+//! Background work runs in rounds: one driver for all of them, which also records what each did
+//! last.
 //!
-//! A round is told *that* something may have changed, never *what*: it looks for itself and does what is missing. So a round
-//! that fails, or panics, costs a delay and no more: it is logged and shown, and the next one comes with the period or with
-//! the next change.
+//! A round is notified *that* something may have changed, never *what*: it reads the state and does
+//! what is missing. A round that fails, or panics, costs only a delay: it is logged and shown, and
+//! the next one runs after the period or with the next change.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -61,7 +62,8 @@ impl Report {
         }
     }
 
-    /// Notes what went wrong; the round may go on with other things. Whoever knows more about it logs it.
+    /// Notes what went wrong; the round may go on with other things. Whoever knows more about it
+    /// logs it.
     pub fn failed(&mut self, what: &str, error: &(dyn Error + 'static)) {
         self.errors.push(format!("{what}: {}", chain(error)));
     }
@@ -141,7 +143,8 @@ impl Background {
         let (began, started) = (Timestamp::now(), Instant::now());
         self.change(name, |status| status.running_since = Some(began));
         let mut report = Report::default();
-        // What the work remembers may be half-way changed by a panic; its next round looks at everything afresh.
+        // What the work remembers may be half-way changed by a panic; its next round looks at
+        // everything afresh.
         if let Err(panic) = AssertUnwindSafe(work.round(why, &mut report)).catch_unwind().await {
             let text = format!("panic: {}", text_of(&*panic));
             error!(work = name, error = text, "a round of background work panicked");

@@ -1,7 +1,8 @@
-//! Records that are stored beside the objects of classes: how they are written and read, and where they are in memory.
+//! Records that are stored beside the objects of classes: how they are written and read, and where
+//! they are in memory.
 //!
-//! A stored record is a JSON object with a version (`v`) and the members of its [`Record::Body`]. A record of another version
-//! is refused instead of being half understood.
+//! A stored record is a JSON object with a version (`v`) and the members of its [`Record::Body`]. A
+//! record of another version is refused instead of being read in part.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -107,7 +108,8 @@ pub(super) fn encode<B: Serialize>(body: &B) -> Bytes {
 /// A text for the log when the record was not written by a version that this program knows.
 pub(super) fn decode<B: DeserializeOwned>(what: &str, value: &[u8]) -> Result<B, String> {
     let unreadable = |error: serde_json::Error| format!("the {what} cannot be read: {error}");
-    // Not with the body: serde reads what is flattened less exactly (numbers as keys of a map, for one).
+    // Not with the body: serde reads what is flattened less exactly (numbers as keys of a map, for
+    // one).
     let VersionOnly { v } = serde_json::from_slice(value).map_err(unreadable)?;
     if v != VERSION {
         return Err(format!("the {what} has version {v}; this program reads version {VERSION}"));
