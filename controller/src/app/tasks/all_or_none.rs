@@ -218,7 +218,7 @@ fn create_part(
         made.push(Made { task, host: host.id, image: host.image, before: row.image });
     }
     if request.wake {
-        wake::order(draft, hosts.to_vec(), "for their tasks", order.now);
+        wake::order(draft, hosts.to_vec(), "for their tasks", origin.now);
     }
     Ok(made)
 }

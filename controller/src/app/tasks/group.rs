@@ -135,7 +135,7 @@ pub(crate) fn create_part(
         }
     }
     if request.wake {
-        wake::order(draft, woken, "for their tasks", order.now);
+        wake::order(draft, woken, "for their tasks", origin.now);
     }
     Ok(created)
 }
@@ -145,7 +145,7 @@ pub(crate) fn wake_group(draft: &mut Draft<'_>, group: u32, request: &Request, o
     if Purpose::of(request.kind) == Purpose::Wake {
         let members = draft.tables().of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, group.into());
         let hosts = members.map(|member| member.host).collect();
-        wake::order(draft, hosts, "asked for", order.now);
+        wake::order(draft, hosts, "asked for", origin.now);
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn create_in(
     if purpose == Purpose::Wake {
         // The id is used up on a FOG server too.
         draft.next_id::<Task>();
-        wake::order(draft, vec![host.id], "asked for", order.now);
+        wake::order(draft, vec![host.id], "asked for", origin.now);
         return Ok(None);
     }
     let snapins = request.snapins.for_task(request.kind);
@@ -75,13 +75,13 @@ pub(crate) fn create_in(
     pending.bring(draft, host.id, snapins, origin.now)?;
     let task = row(tables, host, request, origin, glance, imaging.as_ref());
     if request.wake {
-        wake::order(draft, vec![host.id], "for its task", order.now);
+        wake::order(draft, vec![host.id], "for its task", origin.now);
     }
     let name = task.name.clone();
     let id = insert(draft, task, host, imaging, origin)?;
     if request.kind == TaskTypeId::MULTICAST {
         let session = match request.session.as_str() {
-            "" => sessions::open(draft, &name, host.image, -1, request.terms, order.now)?,
+            "" => sessions::open(draft, &name, host.image, -1, request.terms, origin.now)?,
             name => sessions::named(tables, name, host.image)?,
         };
         sessions::join(draft, session, id)?;
