@@ -1,4 +1,5 @@
-//! What the fuzz targets call, and what must hold whatever they are given. Shared with the replay of the corpus.
+//! What the fuzz targets call, and what must hold whatever they are given. Shared with the replay
+//! of the corpus.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,16 +19,35 @@ pub(crate) struct SparseDisk<'a> {
 
 impl<'a> SparseDisk<'a> {
     pub(crate) fn new(input: &'a [u8]) -> Self {
-        let number = |bytes: &[u8]| u64::from(u32::from_le_bytes(bytes[..4].try_into().expect("four bytes")));
-        let Some((head, records)) = input.split_at_checked(4) else { return Self { size: 0, sectors: HashMap::new() } };
-        let sectors = records.chunks(RECORD).filter(|record| record.len() > 4).map(|r| (number(r), &r[4..])).collect();
-        Self { size: (number(head) & 0x7_ffff) * SECTOR as u64, sectors }
+        let number = |bytes: &[u8]| {
+            u64::from(u32::from_le_bytes(
+                bytes[..4].try_into().expect("four bytes"),
+            ))
+        };
+        let Some((head, records)) = input.split_at_checked(4) else {
+            return Self {
+                size: 0,
+                sectors: HashMap::new(),
+            };
+        };
+        let sectors = records
+            .chunks(RECORD)
+            .filter(|record| record.len() > 4)
+            .map(|r| (number(r), &r[4..]))
+            .collect();
+        Self {
+            size: (number(head) & 0x7_ffff) * SECTOR as u64,
+            sectors,
+        }
     }
 }
 
 impl ReadAt for SparseDisk<'_> {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.size) {
+        if offset
+            .checked_add(buffer.len() as u64)
+            .is_none_or(|end| end > self.size)
+        {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         buffer.fill(0);
@@ -36,7 +56,11 @@ impl ReadAt for SparseDisk<'_> {
         while !rest.is_empty() {
             let within = (at % SECTOR as u64) as usize;
             let (part, after) = rest.split_at_mut((SECTOR - within).min(rest.len()));
-            if let Some(found) = self.sectors.get(&(at / SECTOR as u64)).and_then(|sector| sector.get(within..)) {
+            if let Some(found) = self
+                .sectors
+                .get(&(at / SECTOR as u64))
+                .and_then(|sector| sector.get(within..))
+            {
                 let count = found.len().min(part.len());
                 part[..count].copy_from_slice(&found[..count]);
             }
@@ -51,11 +75,14 @@ impl ReadAt for SparseDisk<'_> {
     }
 }
 
-/// What is read lies inside the disk, in order, and a GPT that was read can be written to the same disk.
+/// What is read lies inside the disk, in order, and a GPT that was read can be written to the same
+/// disk.
 pub(crate) fn gpt_mbr(input: &[u8]) {
     let disk = SparseDisk::new(input);
     for sector_size in [SectorSize::B512, SectorSize::B4096] {
-        let Ok(layout) = read_layout(&disk, sector_size) else { continue };
+        let Ok(layout) = read_layout(&disk, sector_size) else {
+            continue;
+        };
         let mut end = 0;
         for partition in &layout.partitions {
             assert!(partition.range().start >= end && !partition.range().is_empty());
@@ -66,7 +93,13 @@ pub(crate) fn gpt_mbr(input: &[u8]) {
             );
         }
         assert!(end <= disk.size());
-        assert!(layout.raw_areas.iter().chain(&layout.left_out).all(|range| range.end <= disk.size()));
+        assert!(
+            layout
+                .raw_areas
+                .iter()
+                .chain(&layout.left_out)
+                .all(|range| range.end <= disk.size())
+        );
         if let PartitionTable::Gpt(table) = &layout.table {
             render_gpt(table, sector_size, ByteCount::from_bytes(disk.size()))
                 .expect("a table fits where it came from");
@@ -79,10 +112,18 @@ pub(crate) fn volume(input: &[u8]) {
     let disk = SparseDisk::new(input);
     let accepted = read_volume(&disk, DirtyPolicy::Accept);
     if let Ok(volume) = &accepted {
-        assert!(volume.ranges.iter().all(|range| range.end <= disk.size() && !range.is_empty()));
+        assert!(
+            volume
+                .ranges
+                .iter()
+                .all(|range| range.end <= disk.size() && !range.is_empty())
+        );
         assert_eq!(volume.used, volume.ranges.total());
         assert!(
-            volume.ranges.gaps_within(ByteRange::new(0, disk.size().min(512))).is_empty(),
+            volume
+                .ranges
+                .gaps_within(ByteRange::new(0, disk.size().min(512)))
+                .is_empty(),
             "the first sector is free"
         );
     }
@@ -91,7 +132,8 @@ pub(crate) fn volume(input: &[u8]) {
     }
 }
 
-/// What decodes is valid and encodes to the same bytes; also behind a trailer that fits, or a fuzzer would never get there.
+/// What decodes is valid and encodes to the same bytes; also behind a trailer that fits, or a
+/// fuzzer would never get there.
 pub(crate) fn manifest(input: &[u8]) {
     let body = &input[..input.len().saturating_sub(32)];
     let with_trailer = [body, ChunkId::of(body).as_bytes()].concat();

@@ -1,17 +1,19 @@
-//! What the multicast fuzz target calls, and what must hold whatever it is given. Shared with the replay of the corpus.
+//! What the multicast fuzz target calls, and what must hold whatever it is given. Shared with the
+//! replay of the corpus.
 
 use std::time::Duration;
 
 use foghorn_multicast::{
-    Body, ChunkSet, Epoch, KeyMaterial, Opener, Packet, Receiver, ReceiverAction, ReceiverConfig, Report, SessionTag,
-    Suite, Time,
+    Body, ChunkSet, Epoch, KeyMaterial, Opener, Packet, Receiver, ReceiverAction, ReceiverConfig,
+    Report, SessionTag, Suite, Time,
 };
 
 const CHUNKS: u32 = 500;
 const SYMBOL: usize = 32;
 const MEMORY: usize = 64 << 10;
 
-/// No decoder panics; what one accepts survives being sent again; a forged packet is refused; a receiver bears any packets.
+/// No decoder panics; what one accepts survives being sent again; a forged packet is refused; a
+/// receiver bears any packets.
 pub(crate) fn multicast(input: &[u8]) {
     if let Ok(body) = Body::decode(input) {
         let mut again = Vec::new();
@@ -24,23 +26,35 @@ pub(crate) fn multicast(input: &[u8]) {
     if let Ok(set) = ChunkSet::decode(input, CHUNKS) {
         assert_eq!(ChunkSet::decode(&set.encode(), CHUNKS), Ok(set));
     }
-    let key = KeyMaterial { session: SessionTag(1), epoch: Epoch(0), suite: Suite::Aes128Gcm, secret: [1; 32] };
+    let key = KeyMaterial {
+        session: SessionTag(1),
+        epoch: Epoch(0),
+        suite: Suite::Aes128Gcm,
+        secret: [1; 32],
+    };
     assert!(Opener::new(&key).open(&mut input.to_vec()).is_err());
     receive(input);
 }
 
-/// Takes the input for bodies of packets, each after a byte with its length, and gives them to a receiver.
+/// Takes the input for bodies of packets, each after a byte with its length, and gives them to a
+/// receiver.
 fn receive(mut input: &[u8]) {
     let mut now = Time::default();
-    let config = ReceiverConfig { memory: MEMORY, ..ReceiverConfig::new(CHUNKS, SYMBOL) };
-    let mut receiver = Receiver::new(config, ChunkSet::all(CHUNKS), 1, now).expect("the session is a possible one");
+    let config = ReceiverConfig {
+        memory: MEMORY,
+        ..ReceiverConfig::new(CHUNKS, SYMBOL)
+    };
+    let mut receiver = Receiver::new(config, ChunkSet::all(CHUNKS), 1, now)
+        .expect("the session is a possible one");
     let mut sequence = 0;
     while let Some((length, rest)) = input.split_first() {
         let (body, after) = rest.split_at(usize::from(*length).min(rest.len()));
         input = after;
         sequence += 1;
         now = now + Duration::from_millis(u64::from(*length) % 7);
-        let Ok(body) = Body::decode(body) else { continue };
+        let Ok(body) = Body::decode(body) else {
+            continue;
+        };
         receiver.packet(&Packet { sequence, body }, now);
         assert!(receiver.memory() <= MEMORY, "{} bytes", receiver.memory());
         while let Some(chunk) = receiver.take_chunk() {

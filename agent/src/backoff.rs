@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// Exponential back-off with full jitter in its upper half: the n-th wait lies between half of and the whole of
-/// `first * 2^n`, at most `longest`. Four hundred agents that lost the same controller do not come back in one wave.
+/// Exponential back-off with full jitter in its upper half: the n-th wait lies between half of and
+/// the whole of `first * 2^n`, at most `longest`. Four hundred agents that lost the same controller
+/// do not come back in one wave.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -15,12 +16,19 @@ impl Backoff {
     /// Starts at `first` and never waits longer than `longest`.
     #[must_use]
     pub(crate) const fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, failures: 0 }
+        Self {
+            first,
+            longest,
+            failures: 0,
+        }
     }
 
     /// How long to wait before the next attempt. `random` is any number, evenly spread over `u32`.
     pub(crate) fn next(&mut self, random: u32) -> Duration {
-        let ceiling = self.first.saturating_mul(1 << self.failures.min(20)).min(self.longest);
+        let ceiling = self
+            .first
+            .saturating_mul(1 << self.failures.min(20))
+            .min(self.longest);
         self.failures = self.failures.saturating_add(1);
         let half = ceiling / 2;
         half + half.mul_f64(f64::from(random) / f64::from(u32::MAX))
@@ -42,7 +50,11 @@ mod tests {
         let longest: Vec<_> = (0..8).map(|_| backoff.next(u32::MAX).as_millis()).collect();
         assert_eq!(longest, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
         backoff.reset();
-        assert_eq!(backoff.next(0), Duration::from_millis(100), "the shortest wait is half of the first");
+        assert_eq!(
+            backoff.next(0),
+            Duration::from_millis(100),
+            "the shortest wait is half of the first"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What an agent is told before it starts. Read and checked once; everything else trusts [`Config`].
+//! What an agent is told before it starts. Read and checked once; everything else trusts
+//! [`Config`].
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,8 @@ pub struct Config {
     pub join_token: Option<TokenText>,
     /// Address (UDP) on which clients are served. Port 0 takes any free one.
     pub listen: SocketAddr,
-    /// `host:port` that clients should use. `None`: the address that the system uses towards the controller, with the
-    /// port that is listened on.
+    /// `host:port` that clients should use. `None`: the address that the system uses towards the
+    /// controller, with the port that is listened on.
     pub advertise: Option<String>,
     pub limits: Limits,
     pub upkeep: Upkeep,
@@ -36,24 +37,29 @@ pub struct Config {
 /// How hosts are woken.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct WakeConfig {
-    /// Network interfaces through which broadcasts go. `None`: every one but the loopback interface.
+    /// Network interfaces through which broadcasts go. `None`: every one but the loopback
+    /// interface.
     pub interfaces: Option<Vec<String>>,
-    /// Addresses (UDP) that are sent to besides, such as the broadcast addresses of routed subnets.
+    /// Addresses (UDP) that are sent to besides, such as the broadcast addresses of routed
+    /// subnets.
     pub targets: Vec<SocketAddr>,
 }
 
-/// Upper bounds on what clients can make the agent hold. Memory follows from these and not from the number of clients.
+/// Upper bounds on what clients can make the agent hold. Memory follows from these and not from the
+/// number of clients.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at a time, waiting ones included. More are refused.
     pub connections: usize,
-    /// Compressed chunks read from disk and not yet handed to the network, of all deploys together.
+    /// Compressed chunks read from disk and not yet handed to the network, of all deploys
+    /// together.
     pub read_ahead: ByteCount,
     /// Compressed chunks received and not yet durable, of all captures together.
     pub write_behind: ByteCount,
     /// Blocking disk operations at a time.
     pub disk_operations: usize,
-    /// What all multicast sessions together may send, on the wire. `None`: each as fast as its group sustains.
+    /// What all multicast sessions together may send, on the wire. `None`: each as fast as its
+    /// group sustains.
     pub multicast_rate: Option<BitRate>,
     /// A capture fails instead of taking the file system below this.
     pub keep_free: ByteCount,
@@ -62,8 +68,8 @@ pub struct Limits {
 /// Periodic work on the store.
 #[derive(Clone, Debug)]
 pub struct Upkeep {
-    /// How long a chunk that no image needs stays on disk. Also protects the chunks of a capture that is interrupted
-    /// and taken up again.
+    /// How long a chunk that no image needs stays on disk. Also protects the chunks of a capture
+    /// that is interrupted and taken up again.
     pub grace: Duration,
     /// Time between two sweeps.
     pub sweep_every: Duration,
@@ -76,10 +82,11 @@ pub struct Timing {
     pub status_every: Duration,
     /// Between two progress messages of one transfer.
     pub progress_every: Duration,
-    /// How long a client may wait for the controller's word about it. The order and the client travel different ways.
+    /// How long a client may wait for the controller's word about it. The order and the client
+    /// travel different ways.
     pub admission_wait: Duration,
-    /// How long the outcome of a session is remembered after the controller has recorded it, for a client whose
-    /// connection broke just then.
+    /// How long the outcome of a session is remembered after the controller has recorded it, for a
+    /// client whose connection broke just then.
     pub outcome_kept: Duration,
     /// First and longest wait between two attempts to reach the controller.
     pub redial: (Duration, Duration),
@@ -100,7 +107,10 @@ impl Default for Limits {
 
 impl Default for Upkeep {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(24 * 3600), sweep_every: Duration::from_secs(3600) }
+        Self {
+            grace: Duration::from_secs(24 * 3600),
+            sweep_every: Duration::from_secs(3600),
+        }
     }
 }
 
@@ -136,17 +146,21 @@ impl Config {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// When the file cannot be read, is not TOML, has a key that nobody reads, or a value that cannot be used.
+    /// When the file cannot be read, is not TOML, has a key that nobody reads, or a value that
+    /// cannot be used.
     pub fn load(path: &Path) -> Result<Self, LoadConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| LoadConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| LoadConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::from_toml(&text)
     }
 
     /// # Errors
     /// As [`Config::load`], without the reading.
     pub fn from_toml(text: &str) -> Result<Self, LoadConfigError> {
-        let raw: RawConfig = toml::from_str(text).map_err(|source| LoadConfigError::Toml(Box::new(source)))?;
+        let raw: RawConfig =
+            toml::from_str(text).map_err(|source| LoadConfigError::Toml(Box::new(source)))?;
         raw.check()
     }
 }
@@ -154,7 +168,10 @@ impl Config {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadConfigError {
     #[error("could not read the configuration {}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("the configuration is not valid")]
     Toml(#[source] Box<toml::de::Error>),
     #[error("{key}: {why}")]
@@ -210,7 +227,11 @@ struct RawUpkeep {
 impl RawConfig {
     fn check(self) -> Result<Config, LoadConfigError> {
         let mut config = Config::new(self.state_dir);
-        config.controller = self.controller.map(|url| url.parse()).transpose().map_err(LoadConfigError::Controller)?;
+        config.controller = self
+            .controller
+            .map(|url| url.parse())
+            .transpose()
+            .map_err(LoadConfigError::Controller)?;
         config.join_token = self
             .join_token
             .map(|text| TokenText::parse(JOIN_PREFIX, &text))
@@ -231,30 +252,56 @@ impl RawLimits {
     fn check(self) -> Result<Limits, LoadConfigError> {
         let default = Limits::default();
         let mib = |value: Option<u32>, key, least: u32, default| match value {
-            Some(found) if found < least => {
-                Err(LoadConfigError::Value { key, why: format!("{found} is too little, at least {least}") })
-            }
+            Some(found) if found < least => Err(LoadConfigError::Value {
+                key,
+                why: format!("{found} is too little, at least {least}"),
+            }),
             Some(found) => Ok(ByteCount::from_mib(found)),
             None => Ok(default),
         };
         let count = |value: Option<usize>, key, default| match value {
-            Some(0) => Err(LoadConfigError::Value { key, why: "0 would serve nobody".to_owned() }),
+            Some(0) => Err(LoadConfigError::Value {
+                key,
+                why: "0 would serve nobody".to_owned(),
+            }),
             Some(found) => Ok(found),
             None => Ok(default),
         };
         Ok(Limits {
             connections: count(self.connections, "limits.connections", default.connections)?,
-            read_ahead: mib(self.read_ahead_mib, "limits.read_ahead_mib", 4, default.read_ahead)?,
-            write_behind: mib(self.write_behind_mib, "limits.write_behind_mib", 4, default.write_behind)?,
-            disk_operations: count(self.disk_operations, "limits.disk_operations", default.disk_operations)?,
+            read_ahead: mib(
+                self.read_ahead_mib,
+                "limits.read_ahead_mib",
+                4,
+                default.read_ahead,
+            )?,
+            write_behind: mib(
+                self.write_behind_mib,
+                "limits.write_behind_mib",
+                4,
+                default.write_behind,
+            )?,
+            disk_operations: count(
+                self.disk_operations,
+                "limits.disk_operations",
+                default.disk_operations,
+            )?,
             multicast_rate: match self.multicast_mbit {
                 Some(0) => {
                     let why = "0 would send nothing".to_owned();
-                    return Err(LoadConfigError::Value { key: "limits.multicast_mbit", why });
+                    return Err(LoadConfigError::Value {
+                        key: "limits.multicast_mbit",
+                        why,
+                    });
                 }
                 rate => rate.map(BitRate::from_mbit),
             },
-            keep_free: mib(self.keep_free_mib, "limits.keep_free_mib", 0, default.keep_free)?,
+            keep_free: mib(
+                self.keep_free_mib,
+                "limits.keep_free_mib",
+                0,
+                default.keep_free,
+            )?,
         })
     }
 }
@@ -264,11 +311,18 @@ impl RawUpkeep {
         let default = Upkeep::default();
         if self.sweep_every_seconds == Some(0) {
             let why = "0 would sweep without a pause".to_owned();
-            return Err(LoadConfigError::Value { key: "upkeep.sweep_every_seconds", why });
+            return Err(LoadConfigError::Value {
+                key: "upkeep.sweep_every_seconds",
+                why,
+            });
         }
         Ok(Upkeep {
-            grace: self.grace_seconds.map_or(default.grace, Duration::from_secs),
-            sweep_every: self.sweep_every_seconds.map_or(default.sweep_every, Duration::from_secs),
+            grace: self
+                .grace_seconds
+                .map_or(default.grace, Duration::from_secs),
+            sweep_every: self
+                .sweep_every_seconds
+                .map_or(default.sweep_every, Duration::from_secs),
         })
     }
 }
@@ -279,30 +333,48 @@ const WAKE_PORT: u16 = 9;
 impl RawWake {
     fn check(self) -> Result<WakeConfig, LoadConfigError> {
         let mut names = self.interfaces.iter().flatten();
-        if let Some(name) = names.find(|name| name.is_empty() || name.len() > 15 || name.contains('/')) {
+        if let Some(name) =
+            names.find(|name| name.is_empty() || name.len() > 15 || name.contains('/'))
+        {
             let why = format!("{name:?} is not the name of a network interface");
-            return Err(LoadConfigError::Value { key: "wake.interfaces", why });
+            return Err(LoadConfigError::Value {
+                key: "wake.interfaces",
+                why,
+            });
         }
         let target = |text: String| {
-            let whole = text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(|ip| (ip, WAKE_PORT).into()));
+            let whole = text.parse().or_else(|_| {
+                text.parse::<std::net::IpAddr>()
+                    .map(|ip| (ip, WAKE_PORT).into())
+            });
             whole.map_err(|_| LoadConfigError::Value {
                 key: "wake.targets",
                 why: format!("{text:?} is neither an IP address nor ADDRESS:PORT"),
             })
         };
-        let targets = self.targets.into_iter().map(target).collect::<Result<_, _>>()?;
-        Ok(WakeConfig { interfaces: self.interfaces, targets })
+        let targets = self
+            .targets
+            .into_iter()
+            .map(target)
+            .collect::<Result<_, _>>()?;
+        Ok(WakeConfig {
+            interfaces: self.interfaces,
+            targets,
+        })
     }
 }
 
 fn check_advertise(text: String) -> Result<String, LoadConfigError> {
-    let fits = text
-        .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0));
+    let fits = text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
+    });
     if fits {
         Ok(text)
     } else {
-        Err(LoadConfigError::Value { key: "advertise", why: format!("{text:?} is not HOST:PORT") })
+        Err(LoadConfigError::Value {
+            key: "advertise",
+            why: format!("{text:?} is not HOST:PORT"),
+        })
     }
 }
 
@@ -312,13 +384,18 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         let error = Config::from_toml(text).unwrap_err();
-        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let source = std::error::Error::source(&error)
+            .map(ToString::to_string)
+            .unwrap_or_default();
         format!("{error}: {source}")
     }
 
     #[test]
     fn a_small_file_is_enough() {
-        let config = Config::from_toml("state_dir = '/srv/foghorn'\ncontroller = 'https://fog.example:8443'").unwrap();
+        let config = Config::from_toml(
+            "state_dir = '/srv/foghorn'\ncontroller = 'https://fog.example:8443'",
+        )
+        .unwrap();
         assert_eq!(config.listen.port(), DEFAULT_QUIC_PORT);
         assert_eq!(config.limits.read_ahead, ByteCount::from_mib(64));
     }
@@ -333,7 +410,10 @@ mod tests {
             ("advertise = 'fog.example'", "advertise"),
             ("[limits]\nread_ahead_mib = 1", "limits.read_ahead_mib"),
             ("[limits]\nconnections = 0", "limits.connections"),
-            ("[upkeep]\nsweep_every_seconds = 0", "upkeep.sweep_every_seconds"),
+            (
+                "[upkeep]\nsweep_every_seconds = 0",
+                "upkeep.sweep_every_seconds",
+            ),
             ("[upkeep]\ngrace = 5", "grace"),
             ("[wake]\ntargets = ['fog.example']", "wake.targets"),
             ("[wake]\ninterfaces = ['a/b']", "wake.interfaces"),

@@ -51,9 +51,14 @@ impl fmt::Display for ControllerUrl {
 }
 
 fn host_of(authority: &str) -> &str {
-    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    match authority
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
         Some((v6, _)) => v6,
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+        None => authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host),
     }
 }
 
@@ -93,6 +98,9 @@ mod tests {
     #[test]
     fn paths_are_appended() {
         let url: ControllerUrl = "https://fog.example:8443/".parse().unwrap();
-        assert_eq!(url.join("/foghorn/v1/ca"), "https://fog.example:8443/foghorn/v1/ca");
+        assert_eq!(
+            url.join("/foghorn/v1/ca"),
+            "https://fog.example:8443/foghorn/v1/ca"
+        );
     }
 }

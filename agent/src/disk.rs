@@ -1,4 +1,5 @@
-//! The chunk store for async code: every call runs on a blocking thread, and only so many at a time.
+//! The chunk store for async code: every call runs on a blocking thread, and only so many at a
+//! time.
 
 use std::sync::Arc;
 
@@ -9,14 +10,18 @@ use tokio::sync::Semaphore;
 #[derive(Clone)]
 pub(crate) struct Disk {
     store: Arc<Store>,
-    /// More at a time than a disk can use would only make each of them slower, and each holds a buffer.
+    /// More at a time than a disk can use would only make each of them slower, and each holds a
+    /// buffer.
     operations: Arc<Semaphore>,
 }
 
 impl Disk {
     #[must_use]
     pub(crate) fn new(store: Arc<Store>, operations: usize) -> Self {
-        Self { store, operations: Arc::new(Semaphore::new(operations)) }
+        Self {
+            store,
+            operations: Arc::new(Semaphore::new(operations)),
+        }
     }
 
     /// The store itself, for calls that are short or run on a thread of their own.
@@ -26,8 +31,16 @@ impl Disk {
     }
 
     /// Runs `work` on a blocking thread. Work that has begun goes on when the future is dropped.
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Store) -> T + Send + 'static) -> T {
-        let permit = self.operations.clone().acquire_owned().await.expect("the semaphore is never closed");
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> T + Send + 'static,
+    ) -> T {
+        let permit = self
+            .operations
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
         let store = self.store.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;

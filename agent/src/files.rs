@@ -1,5 +1,5 @@
-//! Files that the controller gives, wants or no longer needs: snapins. Each transfer is a call of its own beside the link,
-//! so a long one holds nothing up.
+//! Files that the controller gives, wants or no longer needs: snapins. Each transfer is a call of
+//! its own beside the link, so a long one holds nothing up.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -52,9 +52,19 @@ enum TransferError {
 }
 
 impl Files {
-    pub(crate) fn new(store: Arc<Store>, store_changed: Arc<Notify>, cancel: CancellationToken) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        store_changed: Arc<Notify>,
+        cancel: CancellationToken,
+    ) -> Self {
         let places = Arc::new(Semaphore::new(AT_ONCE));
-        Self { store, store_changed, places, tasks: TaskTracker::new(), cancel }
+        Self {
+            store,
+            store_changed,
+            places,
+            tasks: TaskTracker::new(),
+            cancel,
+        }
     }
 
     /// Starts what the order says; `client` is the link's.
@@ -63,13 +73,16 @@ impl Files {
         let (store, changed) = (self.store.clone(), self.store_changed.clone());
         let (places, cancel) = (self.places.clone(), self.cancel.clone());
         let work = async move {
-            let Ok(_place) = places.acquire_owned().await else { return };
+            let Ok(_place) = places.acquire_owned().await else {
+                return;
+            };
             match transfer(order, client, store).await {
                 Ok(()) => changed.notify_one(),
                 Err(problem) => warn!(error = %chain(&problem), "a file transfer failed"),
             }
         };
-        self.tasks.spawn(async move { cancel.run_until_cancelled(work).await }.instrument(span));
+        self.tasks
+            .spawn(async move { cancel.run_until_cancelled(work).await }.instrument(span));
     }
 
     /// Waits for what is under way. The token must be cancelled already.
@@ -79,7 +92,11 @@ impl Files {
     }
 }
 
-async fn transfer(order: FileOrder, client: AgentLinkClient<Channel>, store: Arc<Store>) -> Result<(), TransferError> {
+async fn transfer(
+    order: FileOrder,
+    client: AgentLinkClient<Channel>,
+    store: Arc<Store>,
+) -> Result<(), TransferError> {
     let digest = order.file_id.try_into().map_err(|_| TransferError::Order)?;
     let file = FileId::from_digest(digest);
     match order.work.ok_or(TransferError::Order)? {
@@ -88,7 +105,9 @@ async fn transfer(order: FileOrder, client: AgentLinkClient<Channel>, store: Arc
         Work::Drop(_) => {
             let dropped = tokio::task::spawn_blocking(move || store.drop_file(file)).await;
             match dropped.map_err(|_| TransferError::Broken)? {
-                Ok(was_there) => info!(%file, was_there, "file dropped; a later sweep removes its chunks"),
+                Ok(was_there) => {
+                    info!(%file, was_there, "file dropped; a later sweep removes its chunks")
+                }
                 Err(problem) => return Err(TransferError::Store(chain(&problem).to_string())),
             }
             Ok(())
@@ -102,23 +121,42 @@ async fn call(
     mut client: AgentLinkClient<Channel>,
 ) -> Result<(mpsc::Sender<FilePart>, Streaming<FilePart>), TransferError> {
     let (sender, receiver) = mpsc::channel(PARTS);
-    sender.try_send(FilePart { part: Some(Part::TransferId(id)) }).expect("the queue is new and empty");
+    sender
+        .try_send(FilePart {
+            part: Some(Part::TransferId(id)),
+        })
+        .expect("the queue is new and empty");
     let answer = client.file(ReceiverStream::new(receiver)).await;
-    let inbound = answer.map_err(|status| TransferError::Call(Box::new(status)))?.into_inner();
+    let inbound = answer
+        .map_err(|status| TransferError::Call(Box::new(status)))?
+        .into_inner();
     Ok((sender, inbound))
 }
 
 fn end(error: String) -> FilePart {
-    FilePart { part: Some(Part::End(FileEnd { error })) }
+    FilePart {
+        part: Some(Part::End(FileEnd { error })),
+    }
 }
 
 /// Stores what the controller sends and tells it how that went.
-async fn take(id: u64, file: FileId, client: AgentLinkClient<Channel>, store: Arc<Store>) -> Result<(), TransferError> {
+async fn take(
+    id: u64,
+    file: FileId,
+    client: AgentLinkClient<Channel>,
+    store: Arc<Store>,
+) -> Result<(), TransferError> {
     let (sender, mut inbound) = call(id, client).await?;
     let (parts, source) = mpsc::channel(PARTS);
     let writing = tokio::task::spawn_blocking(move || {
-        let mut source = Source { parts: source, part: Bytes::new(), ended: false };
-        store.put_file(file, &mut source).map_err(|problem| chain(&problem).to_string())
+        let mut source = Source {
+            parts: source,
+            part: Bytes::new(),
+            ended: false,
+        };
+        store
+            .put_file(file, &mut source)
+            .map_err(|problem| chain(&problem).to_string())
     });
     let received = receive(&mut inbound, &parts).await;
     drop(parts);
@@ -131,18 +169,30 @@ async fn take(id: u64, file: FileId, client: AgentLinkClient<Channel>, store: Ar
             Ok(())
         }
     };
-    let told = sender.send(end(result.as_ref().err().map(ToString::to_string).unwrap_or_default())).await;
+    let told = sender
+        .send(end(result
+            .as_ref()
+            .err()
+            .map(ToString::to_string)
+            .unwrap_or_default()))
+        .await;
     told.map_err(|_| TransferError::Broken)?;
-    // The controller hangs up when it has read the answer; leaving earlier could take it away again.
+    // The controller hangs up when it has read the answer; leaving earlier could take it away
+    // again.
     while let Ok(Some(_)) = inbound.message().await {}
     result
 }
 
 /// Passes parts on until the end, which is passed on too: a source that just stops is not whole.
-async fn receive(inbound: &mut Streaming<FilePart>, parts: &mpsc::Sender<Option<Bytes>>) -> Result<(), TransferError> {
+async fn receive(
+    inbound: &mut Streaming<FilePart>,
+    parts: &mpsc::Sender<Option<Bytes>>,
+) -> Result<(), TransferError> {
     loop {
         let message = tokio::time::timeout(SILENT_WITHIN, inbound.message()).await;
-        let message = message.map_err(|_| TransferError::Broken)?.map_err(|_| TransferError::Broken)?;
+        let message = message
+            .map_err(|_| TransferError::Broken)?
+            .map_err(|_| TransferError::Broken)?;
         match message.and_then(|message| message.part) {
             // When the store has given up it says why itself.
             Some(Part::Data(data)) => {
@@ -161,15 +211,30 @@ async fn receive(inbound: &mut Streaming<FilePart>, parts: &mpsc::Sender<Option<
 }
 
 /// Sends a file to the controller.
-async fn give(id: u64, file: FileId, client: AgentLinkClient<Channel>, store: Arc<Store>) -> Result<(), TransferError> {
+async fn give(
+    id: u64,
+    file: FileId,
+    client: AgentLinkClient<Channel>,
+    store: Arc<Store>,
+) -> Result<(), TransferError> {
     let (sender, mut inbound) = call(id, client).await?;
     let parts = sender.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        let mut take = |part: Bytes| parts.blocking_send(FilePart { part: Some(Part::Data(part.to_vec())) }).is_ok();
-        store.read_file(file, &mut take).map_err(|problem| chain(&problem).to_string())
+        let mut take = |part: Bytes| {
+            parts
+                .blocking_send(FilePart {
+                    part: Some(Part::Data(part.to_vec())),
+                })
+                .is_ok()
+        };
+        store
+            .read_file(file, &mut take)
+            .map_err(|problem| chain(&problem).to_string())
     });
     let result = reading.await.map_err(|_| TransferError::Broken)?;
-    let told = sender.send(end(result.as_ref().err().cloned().unwrap_or_default())).await;
+    let told = sender
+        .send(end(result.as_ref().err().cloned().unwrap_or_default()))
+        .await;
     drop(sender);
     while let Ok(Some(_)) = inbound.message().await {}
     debug!(%file, "file sent");
@@ -180,7 +245,8 @@ async fn give(id: u64, file: FileId, client: AgentLinkClient<Channel>, store: Ar
     }
 }
 
-/// Parts from a queue as something to read. `None` in the queue is the end; a queue that closes before it has lost the rest.
+/// Parts from a queue as something to read. `None` in the queue is the end; a queue that closes
+/// before it has lost the rest.
 struct Source {
     parts: mpsc::Receiver<Option<Bytes>>,
     part: Bytes,

@@ -1,13 +1,14 @@
-//! A storage node of Foghorn: keeps images as chunks, streams them to and from the machines that are being imaged, and
-//! does what the controller orders.
+//! A storage node of Foghorn: keeps images as chunks, streams them to and from the machines that
+//! are being imaged, and does what the controller orders.
 //!
-//! `link` is the one connection to the controller, `sessions` serve clients over QUIC, `jobs` look after the store.
-//! They meet in two places only: orders go from the link to sessions and jobs as plain calls, reports come back through
-//! the outbox. No transfer ever waits for the controller, except for its last word: a client is told "recorded"
-//! when the controller has recorded the end of its task.
+//! `link` is the one connection to the controller, `sessions` serve clients over QUIC, `jobs` look
+//! after the store. They meet in two places only: orders go from the link to sessions and jobs as
+//! plain calls, reports come back through the outbox. No transfer ever waits for the controller,
+//! except for its last word: a client is told "recorded" when the controller has recorded the end
+//! of its task.
 //!
-//! Invariant: the agent decides nothing about tasks. Which client may have which chunks is the controller's word; without
-//! one, nobody gets anything.
+//! Invariant: the agent decides nothing about tasks. Which client may have which chunks is the
+//! controller's word; without one, nobody gets anything.
 
 mod address;
 mod backoff;
@@ -30,7 +31,8 @@ mod wake;
 pub use config::{Config, DEFAULT_QUIC_PORT, Limits, LoadConfigError, Timing, Upkeep, WakeConfig};
 pub use controller_url::{ControllerUrl, ParseControllerUrlError};
 pub use identity::{
-    AuthorityError, CheckCertificateError, EnrolError, LoadIdentityError, NodeIdentity, SaveIdentityError,
+    AuthorityError, CheckCertificateError, EnrolError, LoadIdentityError, NodeIdentity,
+    SaveIdentityError,
 };
 pub use identity::{enrol, fingerprint as authority_fingerprint, load as load_identity};
 pub use start::{Agent, StartError};

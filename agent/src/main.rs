@@ -126,9 +126,16 @@ async fn enrol_only(enrol: Enrol) -> anyhow::Result<()> {
             "{} holds an identity already: to enrol again, remove its folder `identity`",
             enrol.state_dir.display()
         );
-        Ok(foghorn_agent::enrol(&enrol.state_dir, &enrol.controller, &enrol.token)?)
+        Ok(foghorn_agent::enrol(
+            &enrol.state_dir,
+            &enrol.controller,
+            &enrol.token,
+        )?)
     });
     let identity = enrolled.await??;
-    println!("{} enrolled, certificate good until {}", identity.node, identity.expires);
+    println!(
+        "{} enrolled, certificate good until {}",
+        identity.node, identity.expires
+    );
     Ok(())
 }

@@ -1,13 +1,16 @@
 //! Reports that wait to be sent to the controller, over however many links that takes.
 //!
-//! Bounded by what exists and not by how long a link is down: one progress per transfer (the latest), one outcome per
-//! ended session (kept until the controller has recorded it), one report per job (the latest), one status.
+//! Bounded by what exists and not by how long a link is down: one progress per transfer (the
+//! latest), one outcome per ended session (kept until the controller has recorded it), one report
+//! per job (the latest), one status.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foghorn_proto::link::agent_message::Message;
-use foghorn_proto::link::{AgentMessage, JobReport, MulticastReport, NodeStatus, SessionEnded, SessionProgress};
+use foghorn_proto::link::{
+    AgentMessage, JobReport, MulticastReport, NodeStatus, SessionEnded, SessionProgress,
+};
 use foghorn_types::TaskId;
 use tokio::sync::{Notify, watch};
 
@@ -48,12 +51,24 @@ impl Outbox {
     }
 
     /// Reports the end of a session. The receiver turns true when the controller has recorded it.
-    pub(crate) fn session_ended(&self, task: TaskId, message: SessionEnded) -> watch::Receiver<bool> {
+    pub(crate) fn session_ended(
+        &self,
+        task: TaskId,
+        message: SessionEnded,
+    ) -> watch::Receiver<bool> {
         let (recorded, receiver) = watch::channel(false);
         let mut state = self.lock();
-        // The outcome carries the last figures; a progress message after it would be about a session that has ended.
+        // The outcome carries the last figures; a progress message after it would be about a
+        // session that has ended.
         state.progress.remove(&task);
-        state.ended.insert(task, EndedSession { message, sent: false, recorded });
+        state.ended.insert(
+            task,
+            EndedSession {
+                message,
+                sent: false,
+                recorded,
+            },
+        );
         drop(state);
         self.wake.notify_one();
         receiver
@@ -78,10 +93,28 @@ impl Outbox {
     /// Replaces the job's report if the last one has not been sent yet.
     pub(crate) fn job(&self, message: JobReport) {
         let mut state = self.lock();
-        state.jobs.insert(message.job_id, WaitingReport { message, sent: false });
-        while state.jobs.values().filter(|report| report.sent && report.message.done).count() > REPORTS_KEPT {
-            let oldest = state.jobs.iter().find(|(_, report)| report.sent && report.message.done).map(|(id, _)| *id);
-            state.jobs.remove(&oldest.expect("more than none were just counted"));
+        state.jobs.insert(
+            message.job_id,
+            WaitingReport {
+                message,
+                sent: false,
+            },
+        );
+        while state
+            .jobs
+            .values()
+            .filter(|report| report.sent && report.message.done)
+            .count()
+            > REPORTS_KEPT
+        {
+            let oldest = state
+                .jobs
+                .iter()
+                .find(|(_, report)| report.sent && report.message.done)
+                .map(|(id, _)| *id);
+            state
+                .jobs
+                .remove(&oldest.expect("more than none were just counted"));
         }
         drop(state);
         self.wake.notify_one();
@@ -117,7 +150,8 @@ impl Outbox {
         self.lock().ended.keys().copied().collect()
     }
 
-    /// A new link is up: everything that a lost one may have swallowed is due again. Returns the status for the hello.
+    /// A new link is up: everything that a lost one may have swallowed is due again. Returns the
+    /// status for the hello.
     pub(crate) fn begin_link(&self) -> NodeStatus {
         let mut state = self.lock();
         for outcome in state.ended.values_mut() {
@@ -130,13 +164,15 @@ impl Outbox {
         state.status.clone()
     }
 
-    /// The next message: outcomes first, then jobs, progress and status. Cancel-safe: a message is taken only in the
-    /// moment in which it is returned.
+    /// The next message: outcomes first, then jobs, progress and status. Cancel-safe: a message is
+    /// taken only in the moment in which it is returned.
     pub(crate) async fn next(&self) -> AgentMessage {
         loop {
             let woken = self.wake.notified();
             if let Some(message) = self.take() {
-                return AgentMessage { message: Some(message) };
+                return AgentMessage {
+                    message: Some(message),
+                };
             }
             woken.await;
         }
@@ -148,7 +184,12 @@ impl Outbox {
             outcome.sent = true;
             return Some(Message::Ended(outcome.message.clone()));
         }
-        if let Some(id) = state.jobs.iter().find(|(_, report)| !report.sent).map(|(id, _)| *id) {
+        if let Some(id) = state
+            .jobs
+            .iter()
+            .find(|(_, report)| !report.sent)
+            .map(|(id, _)| *id)
+        {
             let report = state.jobs.get_mut(&id)?;
             report.sent = true;
             return Some(Message::Job(report.message.clone()));
@@ -174,23 +215,41 @@ mod tests {
     }
 
     fn drain(outbox: &Outbox) -> Vec<Message> {
-        std::iter::from_fn(|| outbox.next().now_or_never()).map(|message| message.message.unwrap()).collect()
+        std::iter::from_fn(|| outbox.next().now_or_never())
+            .map(|message| message.message.unwrap())
+            .collect()
     }
 
     #[test]
     fn only_the_latest_progress_of_a_transfer_is_sent() {
         let outbox = Outbox::default();
         for bytes_done in 0..1000 {
-            outbox.progress(task(1), SessionProgress { task_id: 1, bytes_done, ..Default::default() });
+            outbox.progress(
+                task(1),
+                SessionProgress {
+                    task_id: 1,
+                    bytes_done,
+                    ..Default::default()
+                },
+            );
         }
         let sent = drain(&outbox);
-        assert!(matches!(sent.as_slice(), [Message::Progress(progress)] if progress.bytes_done == 999), "{sent:?}");
+        assert!(
+            matches!(sent.as_slice(), [Message::Progress(progress)] if progress.bytes_done == 999),
+            "{sent:?}"
+        );
     }
 
     #[test]
     fn an_outcome_is_sent_on_every_link_until_it_is_recorded() {
         let outbox = Outbox::default();
-        let recorded = outbox.session_ended(task(1), SessionEnded { task_id: 1, outcome: None });
+        let recorded = outbox.session_ended(
+            task(1),
+            SessionEnded {
+                task_id: 1,
+                outcome: None,
+            },
+        );
         assert_eq!(drain(&outbox).len(), 1);
         assert_eq!(drain(&outbox).len(), 0, "once per link");
         outbox.begin_link();
@@ -206,9 +265,27 @@ mod tests {
     #[test]
     fn no_progress_follows_an_outcome() {
         let outbox = Outbox::default();
-        outbox.progress(task(1), SessionProgress { task_id: 1, ..Default::default() });
-        outbox.session_ended(task(1), SessionEnded { task_id: 1, outcome: None });
-        outbox.progress(task(1), SessionProgress { task_id: 1, ..Default::default() });
+        outbox.progress(
+            task(1),
+            SessionProgress {
+                task_id: 1,
+                ..Default::default()
+            },
+        );
+        outbox.session_ended(
+            task(1),
+            SessionEnded {
+                task_id: 1,
+                outcome: None,
+            },
+        );
+        outbox.progress(
+            task(1),
+            SessionProgress {
+                task_id: 1,
+                ..Default::default()
+            },
+        );
         assert!(matches!(drain(&outbox).as_slice(), [Message::Ended(_)]));
     }
 
@@ -216,11 +293,18 @@ mod tests {
     fn reports_of_finished_jobs_are_repeated_but_not_for_ever() {
         let outbox = Outbox::default();
         for job_id in 0..200 {
-            outbox.job(JobReport { job_id, done: true, ..Default::default() });
+            outbox.job(JobReport {
+                job_id,
+                done: true,
+                ..Default::default()
+            });
             drain(&outbox);
         }
         outbox.begin_link();
         let repeated = drain(&outbox).len();
-        assert!((REPORTS_KEPT..=REPORTS_KEPT + 1).contains(&repeated), "{repeated} reports");
+        assert!(
+            (REPORTS_KEPT..=REPORTS_KEPT + 1).contains(&repeated),
+            "{repeated} reports"
+        );
     }
 }

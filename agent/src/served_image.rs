@@ -15,7 +15,8 @@ use crate::disk::Disk;
 pub(crate) struct ServedImage {
     pub(crate) encoded: Bytes,
     pub(crate) chunks: DistinctChunks,
-    /// The sweep leaves the chunks alone as long as somebody is served from them, whatever becomes of the image.
+    /// The sweep leaves the chunks alone as long as somebody is served from them, whatever becomes
+    /// of the image.
     _pin: ManifestPin,
 }
 
@@ -28,13 +29,23 @@ pub(crate) enum LoadImageError {
 }
 
 impl ServedImage {
-    fn new(manifest: ManifestId, encoded: Vec<u8>, pin: ManifestPin) -> Result<Self, LoadImageError> {
-        let decoded = Manifest::decode(&encoded).map_err(|source| LoadImageError::Decode(manifest, source))?;
-        Ok(Self { encoded: encoded.into(), chunks: decoded.distinct_chunks(), _pin: pin })
+    fn new(
+        manifest: ManifestId,
+        encoded: Vec<u8>,
+        pin: ManifestPin,
+    ) -> Result<Self, LoadImageError> {
+        let decoded = Manifest::decode(&encoded)
+            .map_err(|source| LoadImageError::Decode(manifest, source))?;
+        Ok(Self {
+            encoded: encoded.into(),
+            chunks: decoded.distinct_chunks(),
+            _pin: pin,
+        })
     }
 }
 
-/// Shares a [`ServedImage`] between the sessions that serve it, and forgets it with the last of them.
+/// Shares a [`ServedImage`] between the sessions that serve it, and forgets it with the last of
+/// them.
 pub(crate) struct ServedImages {
     disk: Disk,
     images: Mutex<HashMap<ManifestId, Weak<ServedImage>>>,
@@ -44,12 +55,19 @@ pub(crate) struct ServedImages {
 
 impl ServedImages {
     pub(crate) fn new(disk: Disk) -> Self {
-        Self { disk, images: Mutex::default(), loading: AsyncMutex::default() }
+        Self {
+            disk,
+            images: Mutex::default(),
+            loading: AsyncMutex::default(),
+        }
     }
 
     /// # Errors
     /// When the node does not hold the manifest, or it is damaged.
-    pub(crate) async fn get(&self, manifest: ManifestId) -> Result<Arc<ServedImage>, LoadImageError> {
+    pub(crate) async fn get(
+        &self,
+        manifest: ManifestId,
+    ) -> Result<Arc<ServedImage>, LoadImageError> {
         let _turn = self.loading.lock().await;
         if let Some(image) = self.present(manifest) {
             return Ok(image);
@@ -57,7 +75,9 @@ impl ServedImages {
         // Before the manifest is read: what is there then stays.
         let pin = self.disk.store().pin_manifest(manifest);
         let load = move |store: &foghorn_chunk_store::Store| {
-            let encoded = store.read_manifest(manifest).map_err(|source| LoadImageError::Read(manifest, source))?;
+            let encoded = store
+                .read_manifest(manifest)
+                .map_err(|source| LoadImageError::Read(manifest, source))?;
             ServedImage::new(manifest, encoded, pin)
         };
         let image = Arc::new(self.disk.run(load).await?);
@@ -68,6 +88,10 @@ impl ServedImages {
     }
 
     fn present(&self, manifest: ManifestId) -> Option<Arc<ServedImage>> {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner).get(&manifest)?.upgrade()
+        self.images
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&manifest)?
+            .upgrade()
     }
 }

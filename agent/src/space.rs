@@ -11,7 +11,9 @@ use foghorn_types::ByteCount;
 /// When the system will not say.
 pub(crate) fn free(path: &Path) -> io::Result<ByteCount> {
     let stat = rustix::fs::statvfs(path)?;
-    Ok(ByteCount::from_bytes(stat.f_bavail.saturating_mul(stat.f_frsize)))
+    Ok(ByteCount::from_bytes(
+        stat.f_bavail.saturating_mul(stat.f_frsize),
+    ))
 }
 
 /// Size of the file system.
@@ -20,5 +22,7 @@ pub(crate) fn free(path: &Path) -> io::Result<ByteCount> {
 /// When the system will not say.
 pub(crate) fn total(path: &Path) -> io::Result<ByteCount> {
     let stat = rustix::fs::statvfs(path)?;
-    Ok(ByteCount::from_bytes(stat.f_blocks.saturating_mul(stat.f_frsize)))
+    Ok(ByteCount::from_bytes(
+        stat.f_blocks.saturating_mul(stat.f_frsize),
+    ))
 }

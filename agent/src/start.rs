@@ -65,7 +65,10 @@ pub enum StartError {
     #[error("this node's certificate and key cannot be used")]
     KeyMaterial(#[from] foghorn_transport::IdentityError),
     #[error("could not open the chunk store in {}", path.display())]
-    Store { path: PathBuf, source: OpenStoreError },
+    Store {
+        path: PathBuf,
+        source: OpenStoreError,
+    },
     #[error("could not listen for clients")]
     Bind(#[from] BindError),
     #[error("could not determine which address clients should use; set `advertise`")]
@@ -75,8 +78,9 @@ pub enum StartError {
 }
 
 impl Agent {
-    /// Starts a node: enrols it if it has no identity yet, opens its store, listens for clients, and dials the
-    /// controller. Returns once clients are listened for; the link may come up later, and comes back by itself.
+    /// Starts a node: enrols it if it has no identity yet, opens its store, listens for clients,
+    /// and dials the controller. Returns once clients are listened for; the link may come up
+    /// later, and comes back by itself.
     ///
     /// # Errors
     /// When the node cannot enrol, or its store or port cannot be had. Nothing is left running.
@@ -87,7 +91,9 @@ impl Agent {
         let listening = listener.local_address().map_err(StartError::LocalAddress)?;
         let advertised = advertise(&config, listening, identity.link_address.clone()).await?;
         info!(node = %identity.node, %listening, advertised, "storage node is up");
-        Ok(Self::assemble(config, identity, store, listener, listening, advertised))
+        Ok(Self::assemble(
+            config, identity, store, listener, listening, advertised,
+        ))
     }
 
     fn assemble(
@@ -101,16 +107,39 @@ impl Agent {
         let node = identity.node.clone();
         let (mut serving, mut reporting) = (TaskGroup::new(), TaskGroup::new());
         let outbox = Arc::new(Outbox::default());
-        let sessions =
-            Sessions::new(store.clone(), outbox.clone(), node.clone(), config.limits.clone(), config.timing.clone());
-        let jobs = Arc::new(Jobs::new(store.clone(), outbox.clone(), serving.cancel.child_token()));
-        let files = Arc::new(Files::new(store.clone(), jobs.store_changed.clone(), serving.cancel.child_token()));
+        let sessions = Sessions::new(
+            store.clone(),
+            outbox.clone(),
+            node.clone(),
+            config.limits.clone(),
+            config.timing.clone(),
+        );
+        let jobs = Arc::new(Jobs::new(
+            store.clone(),
+            outbox.clone(),
+            serving.cancel.child_token(),
+        ));
+        let files = Arc::new(Files::new(
+            store.clone(),
+            jobs.store_changed.clone(),
+            serving.cancel.child_token(),
+        ));
         let identity = watch::Sender::new(Arc::new(identity));
 
         let cancel = serving.cancel.child_token();
-        serving.spawn(sessions::accept_all(sessions.clone(), listener, identity.subscribe(), cancel));
+        serving.spawn(sessions::accept_all(
+            sessions.clone(),
+            listener,
+            identity.subscribe(),
+            cancel,
+        ));
         let cancel = serving.cancel.child_token();
-        serving.spawn(upkeep::run(store.clone(), config.upkeep.clone(), jobs.store_changed.clone(), cancel));
+        serving.spawn(upkeep::run(
+            store.clone(),
+            config.upkeep.clone(),
+            jobs.store_changed.clone(),
+            cancel,
+        ));
 
         let cancel = reporting.cancel.child_token();
         reporting.spawn(sessions::run_ticker(sessions.clone(), cancel));
@@ -138,7 +167,15 @@ impl Agent {
             cancel: reporting.cancel.child_token(),
         };
         reporting.spawn(link.run());
-        Self { node, listening, jobs, files, sessions, serving, reporting }
+        Self {
+            node,
+            listening,
+            jobs,
+            files,
+            sessions,
+            serving,
+            reporting,
+        }
     }
 
     /// The name that the controller gave this node.
@@ -153,15 +190,22 @@ impl Agent {
         self.listening
     }
 
-    /// Stops in an orderly way, within about 20 s: clients are told to come back later (their sessions stay open with the
-    /// controller), what is being written is finished, and the link closes last.
+    /// Stops in an orderly way, within about 20 s: clients are told to come back later (their
+    /// sessions stay open with the controller), what is being written is finished, and the link
+    /// closes last.
     pub async fn shutdown(mut self) {
         self.serving.end().await;
         self.sessions.multicasts.end().await;
-        if tokio::time::timeout(SHUTDOWN_WITHIN, self.jobs.stopped()).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_WITHIN, self.jobs.stopped())
+            .await
+            .is_err()
+        {
             warn!("a job did not stop in time");
         }
-        if tokio::time::timeout(SHUTDOWN_WITHIN, self.files.stopped()).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_WITHIN, self.files.stopped())
+            .await
+            .is_err()
+        {
             warn!("a file transfer did not stop in time");
         }
         self.reporting.end().await;
@@ -171,7 +215,8 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // The tasks are aborted with their sets; jobs run on threads of their own and need to be told.
+        // The tasks are aborted with their sets; jobs run on threads of their own and need to be
+        // told.
         self.serving.cancel.cancel();
         self.reporting.cancel.cancel();
     }
@@ -179,7 +224,10 @@ impl Drop for Agent {
 
 impl TaskGroup {
     fn new() -> Self {
-        Self { cancel: CancellationToken::new(), tasks: JoinSet::new() }
+        Self {
+            cancel: CancellationToken::new(),
+            tasks: JoinSet::new(),
+        }
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
@@ -213,17 +261,29 @@ async fn obtain_identity(config: &Config) -> Result<NodeIdentity, StartError> {
 
 async fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
     let path = config.state_dir.join("chunks");
-    let options = Options { keep_free: config.limits.keep_free, ..Options::default() };
+    let options = Options {
+        keep_free: config.limits.keep_free,
+        ..Options::default()
+    };
     let opened = tokio::task::spawn_blocking(move || {
-        Store::open(&path, options).map(Arc::new).map_err(|source| StartError::Store { path, source })
+        Store::open(&path, options)
+            .map(Arc::new)
+            .map_err(|source| StartError::Store { path, source })
     });
     opened.await.expect("opening the store does not panic")
 }
 
-async fn advertise(config: &Config, listening: SocketAddr, controller: String) -> Result<String, StartError> {
+async fn advertise(
+    config: &Config,
+    listening: SocketAddr,
+    controller: String,
+) -> Result<String, StartError> {
     if let Some(advertise) = &config.advertise {
         return Ok(advertise.clone());
     }
     let found = tokio::task::spawn_blocking(move || address::advertised(listening, &controller));
-    Ok(found.await.expect("looking up a route does not panic")?.to_string())
+    Ok(found
+        .await
+        .expect("looking up a route does not panic")?
+        .to_string())
 }

@@ -42,9 +42,14 @@ impl StatusReporter {
 
     async fn gather(&self) -> Option<NodeStatus> {
         let store = self.store.clone();
-        let gathered = tokio::task::spawn_blocking(move || from_store(&store)).await.ok()?;
+        let gathered = tokio::task::spawn_blocking(move || from_store(&store))
+            .await
+            .ok()?;
         match gathered {
-            Ok(status) => Some(NodeStatus { active_transfers: self.sessions.active_transfers(), ..status }),
+            Ok(status) => Some(NodeStatus {
+                active_transfers: self.sessions.active_transfers(),
+                ..status
+            }),
             Err(problem) => {
                 warn!(error = %chain(problem.as_ref()), "could not gather the status of this node");
                 None
@@ -58,7 +63,10 @@ impl StatusReporter {
         let low = status.disk_free_bytes < self.keep_free.bytes().saturating_mul(4);
         if low && !was_low {
             let free = foghorn_types::ByteCount::from_bytes(status.disk_free_bytes);
-            warn!(%free, "the disk that holds the chunks is nearly full; captures will soon be refused");
+            warn!(
+                %free,
+                "the disk that holds the chunks is nearly full; captures will soon be refused"
+            );
         }
         low
     }
@@ -80,6 +88,10 @@ fn from_store(store: &Store) -> Result<NodeStatus, Box<dyn std::error::Error + S
             })
             .collect(),
         active_transfers: 0,
-        files: store.files()?.into_iter().map(|file| file.as_bytes().to_vec()).collect(),
+        files: store
+            .files()?
+            .into_iter()
+            .map(|file| file.as_bytes().to_vec())
+            .collect(),
     })
 }

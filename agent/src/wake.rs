@@ -1,7 +1,8 @@
-//! Wakes machines over the network: sends the packets that their network cards listen for while the machine is off.
+//! Wakes machines over the network: sends the packets that their network cards listen for while the
+//! machine is off.
 //!
-//! A packet is six bytes of 0xFF and the card's address sixteen times, in a UDP broadcast to port 9 or 7. It is small, nobody
-//! answers it, and a switch may lose it, so it goes out three times.
+//! A packet is six bytes of 0xFF and the card's address sixteen times, in a UDP broadcast to port 9
+//! or 7. It is small, nobody answers it, and a switch may lose it, so it goes out three times.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -44,10 +45,15 @@ impl Waker {
         (Self(sender), Sending { orders, config })
     }
 
-    /// Queues an order without waiting; one that does not fit is dropped, because it would come too late.
+    /// Queues an order without waiting; one that does not fit is dropped, because it would come too
+    /// late.
     pub(crate) fn wake(&self, order: WakeHosts) {
-        let cards: Vec<[u8; 6]> =
-            order.macs.into_iter().take(MOST_CARDS).filter_map(|mac| mac.as_slice().try_into().ok()).collect();
+        let cards: Vec<[u8; 6]> = order
+            .macs
+            .into_iter()
+            .take(MOST_CARDS)
+            .filter_map(|mac| mac.as_slice().try_into().ok())
+            .collect();
         if cards.is_empty() {
             return warn!("an order to wake hosts names no network card");
         }
@@ -61,7 +67,11 @@ impl Sending {
     /// Sends what is ordered until cancelled.
     pub(crate) async fn run(mut self, cancel: CancellationToken) {
         while let Some(Some(cards)) = cancel.run_until_cancelled(self.orders.recv()).await {
-            if cancel.run_until_cancelled(self.send(&cards)).await.is_none() {
+            if cancel
+                .run_until_cancelled(self.send(&cards))
+                .await
+                .is_none()
+            {
                 return;
             }
         }
@@ -70,7 +80,9 @@ impl Sending {
     async fn send(&self, cards: &[[u8; 6]]) {
         let routes = routes(&self.config).await;
         if routes.is_empty() {
-            return warn!("no network interface to wake hosts through; see the setting wake.interfaces");
+            return warn!(
+                "no network interface to wake hosts through; see the setting wake.interfaces"
+            );
         }
         let mut sent = 0_usize;
         for time in 0..TIMES {
@@ -82,7 +94,11 @@ impl Sending {
                     match route.socket.send_to(&packet(*card), route.target).await {
                         Ok(_) => sent += 1,
                         Err(error) => {
-                            debug!(target = %route.target, error = %chain(&error), "could not send a wake-up packet")
+                            debug!(
+                                target = %route.target,
+                                error = %chain(&error),
+                                "could not send a wake-up packet"
+                            )
                         }
                     }
                 }
@@ -106,23 +122,42 @@ struct Route {
 async fn routes(config: &WakeConfig) -> Vec<Route> {
     let interfaces = match &config.interfaces {
         Some(named) => named.clone(),
-        None => tokio::task::spawn_blocking(|| interfaces(Path::new(INTERFACES))).await.unwrap_or_default(),
+        None => tokio::task::spawn_blocking(|| interfaces(Path::new(INTERFACES)))
+            .await
+            .unwrap_or_default(),
     };
     let mut routes = Vec::new();
     for interface in interfaces {
         for port in PORTS {
             match socket(Some(&interface), IpAddr::V4(Ipv4Addr::UNSPECIFIED)).await {
-                Ok(socket) => routes.push(Route { socket, target: (Ipv4Addr::BROADCAST, port).into() }),
-                Err(error) => debug!(interface, error = %chain(&error), "an interface cannot be used to wake hosts"),
+                Ok(socket) => routes.push(Route {
+                    socket,
+                    target: (Ipv4Addr::BROADCAST, port).into(),
+                }),
+                Err(error) => {
+                    debug!(
+                        interface,
+                        error = %chain(&error),
+                        "an interface cannot be used to wake hosts"
+                    )
+                }
             }
         }
     }
     for target in &config.targets {
-        let any: IpAddr =
-            if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+        let any: IpAddr = if target.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            std::net::Ipv6Addr::UNSPECIFIED.into()
+        };
         match socket(None, any).await {
-            Ok(socket) => routes.push(Route { socket, target: *target }),
-            Err(error) => debug!(%target, error = %chain(&error), "a target cannot be used to wake hosts"),
+            Ok(socket) => routes.push(Route {
+                socket,
+                target: *target,
+            }),
+            Err(error) => {
+                debug!(%target, error = %chain(&error), "a target cannot be used to wake hosts")
+            }
         }
     }
     routes
@@ -134,7 +169,8 @@ async fn socket(interface: Option<&str>, any: IpAddr) -> io::Result<UdpSocket> {
         socket.set_broadcast(true)?;
     }
     if let Some(interface) = interface {
-        // A limited broadcast leaves by the interface of the default route unless the socket is tied to another.
+        // A limited broadcast leaves by the interface of the default route unless the socket is
+        // tied to another.
         socket.bind_device(Some(interface.as_bytes()))?;
     }
     Ok(socket)
@@ -142,7 +178,9 @@ async fn socket(interface: Option<&str>, any: IpAddr) -> io::Result<UdpSocket> {
 
 /// Every interface but the loopback one.
 fn interfaces(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut names: Vec<String> = names.filter(|name| name != "lo").collect();
     names.sort_unstable();
@@ -165,7 +203,13 @@ mod tests {
     fn a_packet_names_its_card_sixteen_times() {
         let packet = packet([0, 1, 2, 3, 4, 5]);
         assert_eq!(packet[..6], [0xFF; 6]);
-        assert_eq!(packet[6..].chunks(6).filter(|part| *part == [0, 1, 2, 3, 4, 5]).count(), 16);
+        assert_eq!(
+            packet[6..]
+                .chunks(6)
+                .filter(|part| *part == [0, 1, 2, 3, 4, 5])
+                .count(),
+            16
+        );
     }
 
     #[test]

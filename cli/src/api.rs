@@ -45,37 +45,61 @@ pub enum ApiError {
     #[error("{0}")]
     Invalid(String),
     #[error("the server answered {status} to {request}: {message}")]
-    Server { status: u16, request: String, message: String },
+    Server {
+        status: u16,
+        request: String,
+        message: String,
+    },
     #[error("could not read the answer to {request}")]
-    Answer { request: String, source: Box<dyn std::error::Error + Send + Sync> },
+    Answer {
+        request: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         let (exit, advice) = match &error {
-            ApiError::Authority(_) => (Exit::Usage, Some("log in again with --ca or --ca-fingerprint")),
+            ApiError::Authority(_) => (
+                Exit::Usage,
+                Some("log in again with --ca or --ca-fingerprint"),
+            ),
             ApiError::Unreachable { source, .. } if is_distrust(source) => (
                 Exit::Failed,
-                Some("the server's certificate was not accepted: log in with --ca FILE or --ca-fingerprint SHA"),
+                Some(
+                    "the server's certificate was not accepted: log in with --ca FILE or --ca-fingerprint SHA",
+                ),
             ),
-            ApiError::Unreachable { .. } => {
-                (Exit::Failed, Some("check the address and that the server is running; `foghorn doctor` shows details"))
+            ApiError::Unreachable { .. } => (
+                Exit::Failed,
+                Some(
+                    "check the address and that the server is running; `foghorn doctor` shows details",
+                ),
+            ),
+            ApiError::Credentials { .. } => {
+                (Exit::Refused, Some("run `foghorn login` with valid tokens"))
             }
-            ApiError::Credentials { .. } => (Exit::Refused, Some("run `foghorn login` with valid tokens")),
             ApiError::Forbidden(_) => (Exit::Refused, None),
             ApiError::NotFound(_) => (Exit::NotFound, None),
             ApiError::Conflict(_) => (
                 Exit::Conflict,
-                Some("see `list` and `task list --active` for what exists, then choose another name or wait"),
+                Some(
+                    "see `list` and `task list --active` for what exists, then choose another name or wait",
+                ),
             ),
             ApiError::Invalid(_) => (Exit::Usage, None),
             ApiError::Server { .. } => (Exit::Failed, Some("see the server's log")),
-            ApiError::Answer { .. } => (Exit::Failed, Some("client and server may have different versions")),
+            ApiError::Answer { .. } => (
+                Exit::Failed,
+                Some("client and server may have different versions"),
+            ),
         };
         let failure = Failure::new(exit, error.to_string());
         let failure = match std::error::Error::source(&error) {
             Some(_) => match error {
-                ApiError::Authority(source) | ApiError::Unreachable { source, .. } => failure.caused_by(source),
+                ApiError::Authority(source) | ApiError::Unreachable { source, .. } => {
+                    failure.caused_by(source)
+                }
                 ApiError::Answer { source, .. } => failure.caused_by(source),
                 _ => failure,
             },
@@ -93,7 +117,9 @@ impl Api {
     /// When the authority in the context is not a certificate.
     pub fn new(context: &Context) -> Result<Self, ApiError> {
         let roots = match &context.ca_pem {
-            Some(pem) => RootCerts::Specific(Arc::new(certificates(pem).map_err(ApiError::Authority)?)),
+            Some(pem) => {
+                RootCerts::Specific(Arc::new(certificates(pem).map_err(ApiError::Authority)?))
+            }
             None => RootCerts::WebPki,
         };
         let agent = agent(TlsConfig::builder().root_certs(roots).build());
@@ -119,7 +145,11 @@ impl Api {
     }
 
     /// The list at `path`, filtered by the fields of `filter` as in FOG: a GET with a body.
-    pub fn list_at<T: FogObject>(&self, path: &str, filter: Option<Value>) -> Result<Vec<Row<T>>, ApiError> {
+    pub fn list_at<T: FogObject>(
+        &self,
+        path: &str,
+        filter: Option<Value>,
+    ) -> Result<Vec<Row<T>>, ApiError> {
         let body = self.value("GET", path, filter.as_ref())?;
         read_list(body).map_err(|source| unreadable("GET", path, source))
     }
@@ -128,7 +158,9 @@ impl Api {
     pub fn one<T: FogObject>(&self, number: u32) -> Result<Option<Row<T>>, ApiError> {
         let path = format!("/fog/{}/{number}", T::CLASS);
         match self.value("GET", &path, None::<&Value>) {
-            Ok(body) => read_one(body).map(Some).map_err(|source| unreadable("GET", &path, source)),
+            Ok(body) => read_one(body)
+                .map(Some)
+                .map_err(|source| unreadable("GET", &path, source)),
             Err(ApiError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -142,14 +174,23 @@ impl Api {
     }
 
     /// Changes the fields that are in `body`.
-    pub fn edit<T: FogObject>(&self, number: u32, body: &impl Serialize) -> Result<Row<T>, ApiError> {
+    pub fn edit<T: FogObject>(
+        &self,
+        number: u32,
+        body: &impl Serialize,
+    ) -> Result<Row<T>, ApiError> {
         let path = format!("/fog/{}/{number}/edit", T::CLASS);
         let stored = self.value("PUT", &path, Some(body))?;
         read_one(stored).map_err(|source| unreadable("PUT", &path, source))
     }
 
     pub fn delete<T: FogObject>(&self, number: u32) -> Result<(), ApiError> {
-        self.text("DELETE", &format!("/fog/{}/{number}/delete", T::CLASS), None::<&Value>).map(drop)
+        self.text(
+            "DELETE",
+            &format!("/fog/{}/{number}/delete", T::CLASS),
+            None::<&Value>,
+        )
+        .map(drop)
     }
 
     /// A request to a native route with a typed answer.
@@ -168,7 +209,12 @@ impl Api {
     }
 
     /// The answer as JSON; an empty one is `null`.
-    pub fn value(&self, method: &'static str, path: &str, body: Option<&impl Serialize>) -> Result<Value, ApiError> {
+    pub fn value(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Value, ApiError> {
         let text = self.text(method, path, body)?;
         if text.trim().is_empty() {
             return Ok(Value::Null);
@@ -177,8 +223,16 @@ impl Api {
     }
 
     /// The answer as text. Everything but 2xx is an error.
-    pub fn text(&self, method: &'static str, path: &str, body: Option<&impl Serialize>) -> Result<String, ApiError> {
-        let unreachable = |source| ApiError::Unreachable { server: self.base.clone(), source };
+    pub fn text(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<String, ApiError> {
+        let unreachable = |source| ApiError::Unreachable {
+            server: self.base.clone(),
+            source,
+        };
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -186,34 +240,65 @@ impl Api {
             .header("fog-user-token", &self.user_token)
             .header("content-type", "application/json");
         let bytes = match body {
-            Some(body) => serde_json::to_vec(body).map_err(|source| unreadable(method, path, source))?,
+            Some(body) => {
+                serde_json::to_vec(body).map_err(|source| unreadable(method, path, source))?
+            }
             None => Vec::new(),
         };
-        let request = request.body(bytes).map_err(|error| unreachable(error.into()))?;
+        let request = request
+            .body(bytes)
+            .map_err(|error| unreachable(error.into()))?;
         let mut response = if body.is_some() {
-            self.agent.run(self.agent.configure_request(request).allow_non_standard_methods(true).build())
+            self.agent.run(
+                self.agent
+                    .configure_request(request)
+                    .allow_non_standard_methods(true)
+                    .build(),
+            )
         } else {
             let (parts, _) = request.into_parts();
             self.agent.run(ureq::http::Request::from_parts(parts, ()))
         }
         .map_err(unreachable)?;
         let status = response.status().as_u16();
-        let text = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_string().map_err(unreachable)?;
-        if (200..300).contains(&status) { Ok(text) } else { Err(self.refusal(status, method, path, &text)) }
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(LARGEST_ANSWER)
+            .read_to_string()
+            .map_err(unreachable)?;
+        if (200..300).contains(&status) {
+            Ok(text)
+        } else {
+            Err(self.refusal(status, method, path, &text))
+        }
     }
 
     /// The time of the server's clock, as an HTTP date.
     pub fn date(&self) -> Result<Option<String>, ApiError> {
-        let unreachable = |source| ApiError::Unreachable { server: self.base.clone(), source };
-        let response = self.agent.get(format!("{}/healthz", self.base)).call().map_err(unreachable)?;
-        Ok(response.headers().get("date").and_then(|date| date.to_str().ok()).map(str::to_owned))
+        let unreachable = |source| ApiError::Unreachable {
+            server: self.base.clone(),
+            source,
+        };
+        let response = self
+            .agent
+            .get(format!("{}/healthz", self.base))
+            .call()
+            .map_err(unreachable)?;
+        Ok(response
+            .headers()
+            .get("date")
+            .and_then(|date| date.to_str().ok())
+            .map(str::to_owned))
     }
 
     fn refusal(&self, status: u16, method: &str, path: &str, body: &str) -> ApiError {
-        let said = serde_json::from_str::<ErrorBody>(body).ok().map(|body| match body.field {
-            Some(field) => format!("{field}: {}", body.error),
-            None => body.error,
-        });
+        let said = serde_json::from_str::<ErrorBody>(body)
+            .ok()
+            .map(|body| match body.field {
+                Some(field) => format!("{field}: {}", body.error),
+                None => body.error,
+            });
         let request = format!("{method} {path}");
         classify(status, said, &request, &self.base)
     }
@@ -224,7 +309,9 @@ impl Api {
 fn is_distrust(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
-        ureq::Error::Io(error) => error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+        ureq::Error::Io(error) => error
+            .get_ref()
+            .is_some_and(|inner| inner.is::<rustls::Error>()),
         _ => false,
     }
 }
@@ -247,19 +334,36 @@ fn classify(status: u16, said: Option<String>, request: &str, server: &str) -> A
         403 if lower.contains("needs the role") || lower.contains("turned off") => {
             ApiError::Forbidden(format!("the server refused {request}: {message}"))
         }
-        302 => ApiError::Forbidden("the API is turned off: `foghorn api on` turns it on".to_owned()),
+        302 => {
+            ApiError::Forbidden("the API is turned off: `foghorn api on` turns it on".to_owned())
+        }
         429 => ApiError::Forbidden(format!("the server refused {request}: {message}")),
-        401 | 403 => ApiError::Credentials { server: server.to_owned() },
+        401 | 403 => ApiError::Credentials {
+            server: server.to_owned(),
+        },
         404 => ApiError::NotFound(format!("the server does not know {request}: {message}")),
         409 => ApiError::Conflict(format!("the server refused {request}: {message}")),
         500 if taken => ApiError::Conflict(format!("the server refused {request}: {message}")),
-        400 | 413 | 417 | 422 => ApiError::Invalid(format!("the server refused {request}: {message}")),
-        _ => ApiError::Server { status, request: request.to_owned(), message },
+        400 | 413 | 417 | 422 => {
+            ApiError::Invalid(format!("the server refused {request}: {message}"))
+        }
+        _ => ApiError::Server {
+            status,
+            request: request.to_owned(),
+            message,
+        },
     }
 }
 
-fn unreadable(method: &str, path: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ApiError {
-    ApiError::Answer { request: format!("{method} {path}"), source: source.into() }
+fn unreadable(
+    method: &str,
+    path: &str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> ApiError {
+    ApiError::Answer {
+        request: format!("{method} {path}"),
+        source: source.into(),
+    }
 }
 
 /// An HTTP agent with a time limit for every request.
@@ -284,7 +388,11 @@ pub(crate) fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, ureq:
             found.push(certificate);
         }
     }
-    if found.is_empty() { Err(ureq::Error::Tls("the text has no certificate")) } else { Ok(found) }
+    if found.is_empty() {
+        Err(ureq::Error::Tls("the text has no certificate"))
+    } else {
+        Ok(found)
+    }
 }
 
 #[cfg(test)]
@@ -292,21 +400,39 @@ mod tests {
     use super::*;
 
     fn exit_of(status: u16, said: Option<&str>) -> Exit {
-        Failure::from(classify(status, said.map(str::to_owned), "GET /fog/host", "https://fog")).exit()
+        Failure::from(classify(
+            status,
+            said.map(str::to_owned),
+            "GET /fog/host",
+            "https://fog",
+        ))
+        .exit()
     }
 
     #[test]
     fn every_answer_has_its_exit_code() {
         assert_eq!(exit_of(401, None), Exit::Refused);
         assert_eq!(exit_of(403, None), Exit::Refused);
-        assert_eq!(exit_of(403, Some("this needs the role operator, and anna has read-only")), Exit::Refused);
+        assert_eq!(
+            exit_of(
+                403,
+                Some("this needs the role operator, and anna has read-only")
+            ),
+            Exit::Refused
+        );
         assert_eq!(exit_of(429, Some("too many failed log-ins")), Exit::Refused);
         assert_eq!(exit_of(302, None), Exit::Refused);
         assert_eq!(exit_of(404, None), Exit::NotFound);
         assert_eq!(exit_of(409, Some("no active task")), Exit::Conflict);
-        assert_eq!(exit_of(417, Some("Required database field is empty")), Exit::Usage);
+        assert_eq!(
+            exit_of(417, Some("Required database field is empty")),
+            Exit::Usage
+        );
         assert_eq!(exit_of(500, Some("Already created")), Exit::Conflict);
-        assert_eq!(exit_of(500, Some("Host is already a member of an active task")), Exit::Conflict);
+        assert_eq!(
+            exit_of(500, Some("Host is already a member of an active task")),
+            Exit::Conflict
+        );
         assert_eq!(exit_of(500, None), Exit::Failed);
         assert_eq!(exit_of(503, None), Exit::Failed);
     }

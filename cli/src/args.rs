@@ -65,19 +65,34 @@ pub enum Verb {
     )]
     Login(LoginArgs),
     /// Contexts: the servers with stored logins
-    #[command(subcommand, after_help = "Example:\n  foghorn context use branch-office")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn context use branch-office"
+    )]
     Context(ContextCommand),
     /// Hosts: the machines that are imaged
-    #[command(subcommand, after_help = "Example:\n  foghorn host create lab-pc01 --mac 00:1a:2b:3c:4d:01")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn host create lab-pc01 --mac 00:1a:2b:3c:4d:01"
+    )]
     Host(HostCommand),
     /// Images: create, capture, deploy, verify
-    #[command(subcommand, after_help = "Example:\n  foghorn image deploy win11 --host lab-pc01 --wait")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn image deploy win11 --host lab-pc01 --wait"
+    )]
     Image(ImageCommand),
     /// Groups of hosts
-    #[command(subcommand, after_help = "Example:\n  foghorn group create lab --host lab-pc01")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn group create lab --host lab-pc01"
+    )]
     Group(GroupCommand),
     /// Snapins: programs that hosts run, and their files
-    #[command(subcommand, after_help = "Example:\n  foghorn snapin upload 3 ./7z2409-x64.msi")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn snapin upload 3 ./7z2409-x64.msi"
+    )]
     Snapin(SnapinCommand),
     /// Storage nodes: where images are stored
     #[command(subcommand, after_help = "Example:\n  foghorn node join-token north")]
@@ -89,7 +104,10 @@ pub enum Verb {
     #[command(subcommand, after_help = "Example:\n  foghorn session watch 7")]
     Session(SessionCommand),
     /// Users of the API: roles, passwords, tokens
-    #[command(subcommand, after_help = "Example:\n  foghorn user add anna --role operator")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  foghorn user add anna --role operator"
+    )]
     User(UserCommand),
     /// The REST API as a whole: turn it on or off, replace its token
     #[command(subcommand, after_help = "Example:\n  foghorn api status")]
@@ -110,7 +128,9 @@ pub enum Verb {
     #[command(after_help = "Example:\n  foghorn doctor")]
     Doctor,
     /// Run a complete site in one process: controller, embedded store and one storage node
-    #[command(after_help = "Example:\n  foghorn serve --state-dir /var/lib/foghorn --listen 10.0.0.2:8443")]
+    #[command(
+        after_help = "Example:\n  foghorn serve --state-dir /var/lib/foghorn --listen 10.0.0.2:8443"
+    )]
     Serve(ServeArgs),
     /// Capture a disk and deploy it to three others on this machine, with all real components, and
     /// check the result
@@ -129,10 +149,16 @@ mod tests {
 
     fn without_example(command: &clap::Command, path: &str, found: &mut Vec<String>) {
         let path = format!("{path} {}", command.get_name());
-        if !command.get_after_help().is_some_and(|help| help.to_string().contains("Example")) {
+        if !command
+            .get_after_help()
+            .is_some_and(|help| help.to_string().contains("Example"))
+        {
             found.push(path.clone());
         }
-        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        for sub in command
+            .get_subcommands()
+            .filter(|sub| sub.get_name() != "help")
+        {
             without_example(sub, &path, found);
         }
     }
@@ -147,27 +173,70 @@ mod tests {
 
     #[test]
     fn exit_codes_are_in_the_long_help() {
-        assert!(Cli::command().render_long_help().to_string().contains(EXIT_CODES));
+        assert!(
+            Cli::command()
+                .render_long_help()
+                .to_string()
+                .contains(EXIT_CODES)
+        );
     }
 
     #[test]
     fn a_deploy_needs_a_target() {
         assert!(Cli::try_parse_from(["foghorn", "image", "deploy", "win11"]).is_err());
-        assert!(Cli::try_parse_from(["foghorn", "image", "deploy", "win11", "--host", "a", "--group", "b"]).is_ok());
         assert!(
-            Cli::try_parse_from(["foghorn", "image", "deploy", "win11", "--host", "a", "--timeout", "3m"]).is_err()
+            Cli::try_parse_from([
+                "foghorn", "image", "deploy", "win11", "--host", "a", "--group", "b"
+            ])
+            .is_ok()
+        );
+        assert!(
+            Cli::try_parse_from([
+                "foghorn",
+                "image",
+                "deploy",
+                "win11",
+                "--host",
+                "a",
+                "--timeout",
+                "3m"
+            ])
+            .is_err()
         );
     }
 
     #[test]
     fn the_terms_of_a_session_need_a_multicast_and_one_start() {
         let parse = |rest: &[&str]| {
-            Cli::try_parse_from(["foghorn", "image", "deploy", "win11", "--group", "lab"].iter().chain(rest)).is_ok()
+            Cli::try_parse_from(
+                ["foghorn", "image", "deploy", "win11", "--group", "lab"]
+                    .iter()
+                    .chain(rest),
+            )
+            .is_ok()
         };
-        assert!(parse(&["--multicast", "--start-receivers", "20", "--max-wait", "5m", "--max-rate", "500m"]));
-        assert!(parse(&["--multicast", "--start-at", "2030-01-31T20:00:00Z"]));
+        assert!(parse(&[
+            "--multicast",
+            "--start-receivers",
+            "20",
+            "--max-wait",
+            "5m",
+            "--max-rate",
+            "500m"
+        ]));
+        assert!(parse(&[
+            "--multicast",
+            "--start-at",
+            "2030-01-31T20:00:00Z"
+        ]));
         assert!(!parse(&["--max-rate", "500m"]));
         assert!(!parse(&["--multicast", "--max-rate", "fast"]));
-        assert!(!parse(&["--multicast", "--start-receivers", "20", "--start-at", "2030-01-31T20:00:00Z"]));
+        assert!(!parse(&[
+            "--multicast",
+            "--start-receivers",
+            "20",
+            "--start-at",
+            "2030-01-31T20:00:00Z"
+        ]));
     }
 }

@@ -27,7 +27,11 @@ pub fn confirm(yes: bool, losses: &[String], question: &str) -> Result<(), Failu
     let _ = io::stderr().flush();
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
-    if read.is_ok() && is_yes(&answer) { Ok(()) } else { Err(Failure::new(Exit::Refused, "nothing was changed")) }
+    if read.is_ok() && is_yes(&answer) {
+        Ok(())
+    } else {
+        Err(Failure::new(Exit::Refused, "nothing was changed"))
+    }
 }
 
 fn is_yes(answer: &str) -> bool {

@@ -10,13 +10,31 @@ use crate::exit::{Exit, Failure};
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ConnectionArgs {
     /// Context to use instead of the current one
-    #[arg(long, global = true, env = "FOGHORN_CONTEXT", value_name = "NAME", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "FOGHORN_CONTEXT",
+        value_name = "NAME",
+        help_heading = "Connection"
+    )]
     pub context: Option<String>,
     /// URL of the server, such as `https://fog.example.org:8443`
-    #[arg(long, global = true, env = "FOGHORN_SERVER", value_name = "URL", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "FOGHORN_SERVER",
+        value_name = "URL",
+        help_heading = "Connection"
+    )]
     pub server: Option<String>,
     /// Certificate authority of the server, as a PEM file
-    #[arg(long, global = true, env = "FOGHORN_CA", value_name = "FILE", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "FOGHORN_CA",
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
     pub ca: Option<PathBuf>,
     /// API token of the server
     #[arg(
@@ -44,10 +62,13 @@ impl From<ContextError> for Failure {
     fn from(error: ContextError) -> Self {
         let advice = match &error {
             ContextError::TooOpen { path } => Some(format!("chmod 600 {}", path.display())),
-            ContextError::Parse { .. } => Some("correct the file, or remove it and log in again".to_owned()),
+            ContextError::Parse { .. } => {
+                Some("correct the file, or remove it and log in again".to_owned())
+            }
             _ => None,
         };
-        let failure = Failure::new(Exit::Failed, "could not use the stored contexts").caused_by(error);
+        let failure =
+            Failure::new(Exit::Failed, "could not use the stored contexts").caused_by(error);
         match advice {
             Some(advice) => failure.advise(advice),
             None => failure,
@@ -62,9 +83,13 @@ impl ConnectionArgs {
     /// When no server is set or a token is missing.
     pub fn resolve(&self) -> Result<Context, Failure> {
         let stored = self.stored()?;
-        let server = self.server.clone().or_else(|| stored.as_ref().map(|context| context.server.clone()));
+        let server = self
+            .server
+            .clone()
+            .or_else(|| stored.as_ref().map(|context| context.server.clone()));
         let server = server.ok_or_else(|| {
-            Failure::usage("no server is set").advise("run `foghorn login --server URL`, or set FOGHORN_SERVER")
+            Failure::usage("no server is set")
+                .advise("run `foghorn login --server URL`, or set FOGHORN_SERVER")
         })?;
         let server = normal_url(&server)?;
         // Tokens and authority belong to one server: those of the context are not sent to another
@@ -81,8 +106,16 @@ impl ConnectionArgs {
             })
         };
         Ok(Context {
-            api_token: token(&self.api_token, stored.as_ref().map(|context| context.api_token.clone()), "API")?,
-            user_token: token(&self.user_token, stored.as_ref().map(|context| context.user_token.clone()), "user")?,
+            api_token: token(
+                &self.api_token,
+                stored.as_ref().map(|context| context.api_token.clone()),
+                "API",
+            )?,
+            user_token: token(
+                &self.user_token,
+                stored.as_ref().map(|context| context.user_token.clone()),
+                "user",
+            )?,
             ca_pem,
             server,
         })
@@ -98,7 +131,11 @@ impl ConnectionArgs {
 
     fn stored(&self) -> Result<Option<Context>, Failure> {
         // When everything is given, neither a file nor a home directory is needed.
-        if self.context.is_none() && self.server.is_some() && self.api_token.is_some() && self.user_token.is_some() {
+        if self.context.is_none()
+            && self.server.is_some()
+            && self.api_token.is_some()
+            && self.user_token.is_some()
+        {
             return Ok(None);
         }
         let contexts = Contexts::load(&default_path()?)?;
@@ -116,27 +153,38 @@ impl ConnectionArgs {
 /// Reads a PEM file with at least one certificate.
 pub(crate) fn read_ca(path: &std::path::Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format!("could not read the certificate authority {}", path.display())).caused_by(error)
+        Failure::usage(format!(
+            "could not read the certificate authority {}",
+            path.display()
+        ))
+        .caused_by(error)
     })?;
-    ureq::tls::Certificate::from_pem(text.as_bytes())
-        .map_err(|error| Failure::usage(format!("{} contains no PEM certificate", path.display())).caused_by(error))?;
+    ureq::tls::Certificate::from_pem(text.as_bytes()).map_err(|error| {
+        Failure::usage(format!("{} contains no PEM certificate", path.display())).caused_by(error)
+    })?;
     Ok(text)
 }
 
 /// The base URL of a server: a scheme, a host and a port, nothing after them.
 pub(crate) fn normal_url(text: &str) -> Result<String, Failure> {
-    let refuse =
-        |why| Failure::usage(format!("{text:?} is not a valid server URL: {why}")).advise("give https://HOST:PORT");
+    let refuse = |why| {
+        Failure::usage(format!("{text:?} is not a valid server URL: {why}"))
+            .advise("give https://HOST:PORT")
+    };
     let trimmed = text.trim().trim_end_matches('/');
     let rest = trimmed
         .strip_prefix("https://")
         .or_else(|| trimmed.strip_prefix("http://"))
         .ok_or_else(|| refuse("it does not start with https://"))?;
     if rest.is_empty() || rest.contains(['/', '?', '#', '@', ' ']) {
-        return Err(refuse("only a host and a port are allowed after the scheme"));
+        return Err(refuse(
+            "only a host and a port are allowed after the scheme",
+        ));
     }
     if trimmed.starts_with("http://") && !is_loopback(rest) {
-        return Err(refuse("plain http would expose the tokens to the network; it is allowed for this machine only"));
+        return Err(refuse(
+            "plain http would expose the tokens to the network; it is allowed for this machine only",
+        ));
     }
     Ok(trimmed.to_owned())
 }
@@ -146,11 +194,19 @@ fn is_loopback(authority: &str) -> bool {
     if let Ok(address) = authority.parse::<std::net::SocketAddr>() {
         return address.ip().is_loopback();
     }
-    let bare = match authority.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    let bare = match authority
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
         Some(bare) => bare,
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+        None => authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host),
     };
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    bare == "localhost"
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -159,8 +215,16 @@ mod tests {
 
     #[test]
     fn a_server_is_a_scheme_and_an_authority() {
-        assert_eq!(normal_url(" https://fog:8443/ ").unwrap(), "https://fog:8443");
-        for loopback in ["http://127.0.0.1:80", "http://localhost", "http://[::1]:8443", "http://[::1]"] {
+        assert_eq!(
+            normal_url(" https://fog:8443/ ").unwrap(),
+            "https://fog:8443"
+        );
+        for loopback in [
+            "http://127.0.0.1:80",
+            "http://localhost",
+            "http://[::1]:8443",
+            "http://[::1]",
+        ] {
             assert!(normal_url(loopback).is_ok(), "{loopback}");
         }
         for bad in [
@@ -185,6 +249,9 @@ mod tests {
             ..Default::default()
         };
         let context = args.resolve().unwrap();
-        assert_eq!((context.server.as_str(), context.api_token.as_str()), ("https://fog", "a"));
+        assert_eq!(
+            (context.server.as_str(), context.api_token.as_str()),
+            ("https://fog", "a")
+        );
     }
 }

@@ -37,16 +37,27 @@ pub struct Contexts {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
-    #[error("could not determine the path of the context file: neither XDG_CONFIG_HOME nor HOME is set")]
+    #[error(
+        "could not determine the path of the context file: neither XDG_CONFIG_HOME nor HOME is set"
+    )]
     NoHome,
     #[error("could not read the context file {}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("the context file {} is invalid", path.display())]
-    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    Parse {
+        path: PathBuf,
+        source: Box<toml::de::Error>,
+    },
     #[error("the context file {} can be read by other users, but it contains tokens", path.display())]
     TooOpen { path: PathBuf },
     #[error("could not write the context file {}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
+    Write {
+        path: PathBuf,
+        source: std::io::Error,
+    },
 }
 
 /// Where the file is: `$FOGHORN_CONTEXTS`, else `foghorn/contexts.toml` in the XDG configuration
@@ -55,12 +66,18 @@ pub enum ContextError {
 /// # Errors
 /// When the environment contains neither variable.
 pub fn default_path() -> Result<PathBuf, ContextError> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     if let Some(path) = set("FOGHORN_CONTEXTS") {
         return Ok(path);
     }
     let folder = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
-    folder.map(|folder| folder.join("foghorn/contexts.toml")).ok_or(ContextError::NoHome)
+    folder
+        .map(|folder| folder.join("foghorn/contexts.toml"))
+        .ok_or(ContextError::NoHome)
 }
 
 impl Contexts {
@@ -71,17 +88,32 @@ impl Contexts {
     pub fn load(path: &Path) -> Result<Self, ContextError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(source) => return Err(ContextError::Read { path: path.to_owned(), source }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(source) => {
+                return Err(ContextError::Read {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
         };
         let mode = std::fs::metadata(path)
-            .map_err(|source| ContextError::Read { path: path.to_owned(), source })?
+            .map_err(|source| ContextError::Read {
+                path: path.to_owned(),
+                source,
+            })?
             .permissions()
             .mode();
         if mode & 0o077 != 0 {
-            return Err(ContextError::TooOpen { path: path.to_owned() });
+            return Err(ContextError::TooOpen {
+                path: path.to_owned(),
+            });
         }
-        toml::from_str(&text).map_err(|source| ContextError::Parse { path: path.to_owned(), source: Box::new(source) })
+        toml::from_str(&text).map_err(|source| ContextError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
     }
 
     /// Replaces the file atomically: after a crash there is either the old or the new one.
@@ -89,13 +121,18 @@ impl Contexts {
     /// # Errors
     /// When the folder or the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), ContextError> {
-        let failed = |source| ContextError::Write { path: path.to_owned(), source };
-        let text = toml::to_string_pretty(self).map_err(|error| failed(std::io::Error::other(error)))?;
+        let failed = |source| ContextError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        let text =
+            toml::to_string_pretty(self).map_err(|error| failed(std::io::Error::other(error)))?;
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
         let next = path.with_extension(format!("new-{}", std::process::id()));
-        let written = write_private(&next, text.as_bytes()).and_then(|()| std::fs::rename(&next, path));
+        let written =
+            write_private(&next, text.as_bytes()).and_then(|()| std::fs::rename(&next, path));
         written.map_err(|source| {
             // Best effort: the error that matters is the one returned below.
             let _ = std::fs::remove_file(&next);
@@ -106,7 +143,11 @@ impl Contexts {
 
 /// Writes a new file that only its owner can read.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -122,7 +163,10 @@ mod tests {
             api_token: "a".into(),
             user_token: "u".into(),
         };
-        Contexts { current: Some("lab".into()), contexts: [("lab".to_owned(), context)].into() }
+        Contexts {
+            current: Some("lab".into()),
+            contexts: [("lab".to_owned(), context)].into(),
+        }
     }
 
     #[test]
@@ -133,7 +177,10 @@ mod tests {
         sample().save(&path).unwrap();
         sample().save(&path).unwrap();
         assert_eq!(Contexts::load(&path).unwrap(), sample());
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 
     #[test]
@@ -142,9 +189,15 @@ mod tests {
         let path = folder.path().join("contexts.toml");
         sample().save(&path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(Contexts::load(&path), Err(ContextError::TooOpen { .. })));
+        assert!(matches!(
+            Contexts::load(&path),
+            Err(ContextError::TooOpen { .. })
+        ));
         std::fs::write(&path, "surprise = 1\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(matches!(Contexts::load(&path), Err(ContextError::Parse { .. })));
+        assert!(matches!(
+            Contexts::load(&path),
+            Err(ContextError::Parse { .. })
+        ));
     }
 }

@@ -43,7 +43,12 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), advice: None, source: None }
+        Self {
+            exit,
+            what: what.into(),
+            advice: None,
+            source: None,
+        }
     }
 
     /// A wrong or ambiguous argument.
@@ -118,7 +123,10 @@ mod tests {
         let failure = Failure::new(Exit::Failed, "could not read /x")
             .caused_by(std::io::Error::other("disk on fire"))
             .advise("look at the disk");
-        assert_eq!(failure.to_string(), "could not read /x\n  because: disk on fire\n  to do: look at the disk");
+        assert_eq!(
+            failure.to_string(),
+            "could not read /x\n  because: disk on fire\n  to do: look at the disk"
+        );
         assert_eq!(failure.in_one_line(), "could not read /x: disk on fire");
         assert_eq!(failure.exit() as u8, 1);
     }

@@ -18,9 +18,9 @@ enum Reference<'a> {
 fn parse(text: &str) -> Result<Reference<'_>, Failure> {
     let number = |digits: &str| digits.parse::<u32>().ok().filter(|number| *number > 0);
     if let Some(digits) = text.strip_prefix("id:") {
-        return number(digits)
-            .map(Reference::Number)
-            .ok_or_else(|| Failure::usage(format!("{digits:?} is not an id: ids are numbers from 1")));
+        return number(digits).map(Reference::Number).ok_or_else(|| {
+            Failure::usage(format!("{digits:?} is not an id: ids are numbers from 1"))
+        });
     }
     if let Some(name) = text.strip_prefix("name:") {
         return Ok(Reference::Name(name));
@@ -44,7 +44,11 @@ pub fn find<T: FogObject>(api: &Api, text: &str) -> Result<Row<T>, Failure> {
         Reference::Name(name) => by_name(api, name)?,
         Reference::Either(number, name) => {
             let mut found: Vec<Row<T>> = api.one(number)?.into_iter().collect();
-            found.extend(by_name(api, name)?.into_iter().filter(|row: &Row<T>| row.view.number() != number));
+            found.extend(
+                by_name(api, name)?
+                    .into_iter()
+                    .filter(|row: &Row<T>| row.view.number() != number),
+            );
             found
         }
     };
@@ -56,7 +60,10 @@ fn by_name<T: FogObject>(api: &Api, name: &str) -> Result<Vec<Row<T>>, Failure> 
     // here.
     let filter = (!name.contains('%')).then(|| json!({ "name": name }));
     let rows = api.list_at::<T>(&format!("/fog/{}", T::CLASS), filter)?;
-    Ok(rows.into_iter().filter(|row| row.view.name().to_lowercase() == name.to_lowercase()).collect())
+    Ok(rows
+        .into_iter()
+        .filter(|row| row.view.name().to_lowercase() == name.to_lowercase())
+        .collect())
 }
 
 fn only<T: FogObject>(mut found: Vec<Row<T>>, text: &str) -> Result<Row<T>, Failure> {
@@ -65,14 +72,20 @@ fn only<T: FogObject>(mut found: Vec<Row<T>>, text: &str) -> Result<Row<T>, Fail
         0 => {
             // The command is the last word of the class: `node` for storage nodes.
             let command = T::NOUN.rsplit(' ').next().unwrap_or(T::NOUN);
-            Err(Failure::new(Exit::NotFound, format!("there is no {} {text:?}", T::NOUN))
-                .advise(format!("`foghorn {command} list` shows the existing ones")))
+            Err(
+                Failure::new(Exit::NotFound, format!("there is no {} {text:?}", T::NOUN))
+                    .advise(format!("`foghorn {command} list` shows the existing ones")),
+            )
         }
         _ => {
-            let seen: Vec<String> =
-                found.iter().map(|row| format!("{} ({})", row.view.name(), row.view.number())).collect();
-            Err(Failure::usage(format!("{text:?} matches several: {}", seen.join(", ")))
-                .advise("use id:NUMBER or name:NAME"))
+            let seen: Vec<String> = found
+                .iter()
+                .map(|row| format!("{} ({})", row.view.name(), row.view.number()))
+                .collect();
+            Err(
+                Failure::usage(format!("{text:?} matches several: {}", seen.join(", ")))
+                    .advise("use id:NUMBER or name:NAME"),
+            )
         }
     }
 }
@@ -97,9 +110,16 @@ mod tests {
 
     #[test]
     fn none_and_two_are_told_apart() {
-        let row = |id: &str| read_one::<Group>(json!({"id": id, "name": "lab", "hostcount": 0})).unwrap();
-        assert_eq!(only::<Group>(vec![], "lab").unwrap_err().exit(), Exit::NotFound);
-        assert_eq!(only(vec![row("1"), row("2")], "lab").unwrap_err().exit(), Exit::Usage);
+        let row =
+            |id: &str| read_one::<Group>(json!({"id": id, "name": "lab", "hostcount": 0})).unwrap();
+        assert_eq!(
+            only::<Group>(vec![], "lab").unwrap_err().exit(),
+            Exit::NotFound
+        );
+        assert_eq!(
+            only(vec![row("1"), row("2")], "lab").unwrap_err().exit(),
+            Exit::Usage
+        );
         assert_eq!(only(vec![row("2")], "lab").unwrap().view.number(), 2);
     }
 }

@@ -11,7 +11,9 @@ use ureq::tls::Certificate;
 pub struct Fingerprint([u8; 32]);
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is not a SHA-256: expected 64 hexadecimal digits (colons allowed) or 43 characters of base64url")]
+#[error(
+    "{0:?} is not a SHA-256: expected 64 hexadecimal digits (colons allowed) or 43 characters of base64url"
+)]
 pub struct ParseFingerprintError(String);
 
 impl Fingerprint {
@@ -37,7 +39,9 @@ impl FromStr for Fingerprint {
             data_encoding::BASE64URL_NOPAD.decode(plain.as_bytes())
         };
         let bytes = decoded.ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or_else(|| ParseFingerprintError(text.to_owned()))
+        bytes
+            .map(Self)
+            .ok_or_else(|| ParseFingerprintError(text.to_owned()))
     }
 }
 
@@ -60,8 +64,12 @@ mod tests {
     #[test]
     fn three_spellings_are_one_fingerprint() {
         let hex = "00ff".repeat(16);
-        let colons =
-            hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect::<Vec<_>>().join(":");
+        let colons = hex
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| std::str::from_utf8(pair).unwrap())
+            .collect::<Vec<_>>()
+            .join(":");
         let fingerprint: Fingerprint = hex.parse().unwrap();
         assert_eq!(colons.to_uppercase().parse(), Ok(fingerprint));
         assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));

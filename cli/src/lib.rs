@@ -33,8 +33,14 @@ use verbs::Session;
 /// # Errors
 /// With the exit code and the message for it.
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
-    let output = Output { format: cli.output, quiet: cli.quiet };
-    let session = Session { connection: cli.connection, output };
+    let output = Output {
+        format: cli.output,
+        quiet: cli.quiet,
+    };
+    let session = Session {
+        connection: cli.connection,
+        output,
+    };
     match cli.verb {
         Verb::Login(args) => verbs::login::run(&args, &session),
         Verb::Context(command) => verbs::context::run(command, &session),

@@ -46,14 +46,21 @@ pub struct Table {
 impl Table {
     #[must_use]
     pub fn new(headings: &[&'static str]) -> Self {
-        Self { headings: headings.to_vec(), rows: Vec::new() }
+        Self {
+            headings: headings.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; the first cell is the id that `--quiet` prints.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         // A line break or a control character in a name must not start a second row or move the
         // cursor.
-        let clean = |cell: String| cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let clean = |cell: String| {
+            cell.chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect()
+        };
         self.rows.push(cells.into_iter().map(clean).collect());
     }
 
@@ -61,13 +68,22 @@ impl Table {
     #[must_use]
     pub fn render(&self) -> String {
         let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-            cells.chain([self.headings[column].chars().count()]).max().unwrap_or(0)
+            let cells = self
+                .rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count());
+            cells
+                .chain([self.headings[column].chars().count()])
+                .max()
+                .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
         let line = |cells: &mut dyn Iterator<Item = &str>| {
-            let padded: Vec<String> =
-                cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+            let padded: Vec<String> = cells
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}", width = *width))
+                .collect();
             format!("{}\n", padded.join("  ").trim_end())
         };
         let mut text = line(&mut self.headings.iter().copied());
@@ -78,7 +94,11 @@ impl Table {
     }
 
     fn first_column(&self) -> String {
-        self.rows.iter().filter_map(|row| row.first()).map(|cell| format!("{cell}\n")).collect()
+        self.rows
+            .iter()
+            .filter_map(|row| row.first())
+            .map(|cell| format!("{cell}\n"))
+            .collect()
     }
 }
 
@@ -140,9 +160,9 @@ impl Output {
         };
         match self.format {
             Format::Yaml => serde_yaml_ng::to_string(value).map_err(|error| broken(error.into())),
-            Format::Json | Format::Table => {
-                serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(|error| broken(error.into()))
-            }
+            Format::Json | Format::Table => serde_json::to_string_pretty(value)
+                .map(|text| text + "\n")
+                .map_err(|error| broken(error.into())),
         }
     }
 }
@@ -152,7 +172,11 @@ fn cell(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         // FOG's zero date means "never", and its icons are for its own pages.
-        Value::String(text) if text.is_empty() || text.starts_with("0000-00-00") || text.starts_with('<') => None,
+        Value::String(text)
+            if text.is_empty() || text.starts_with("0000-00-00") || text.starts_with('<') =>
+        {
+            None
+        }
         Value::String(text) => Some(text.clone()),
         Value::Array(items) => {
             let words: Vec<String> = items.iter().filter_map(cell).collect();
@@ -197,7 +221,10 @@ mod tests {
         let mut table = Table::new(&["ID", "NAME", "STATE"]);
         table.row(["1".into(), "lab-pc01".into(), String::new()]);
         table.row(["12".into(), "ü\nx".into(), "ok".into()]);
-        assert_eq!(table.render(), "ID  NAME      STATE\n1   lab-pc01\n12  ü x       ok\n");
+        assert_eq!(
+            table.render(),
+            "ID  NAME      STATE\n1   lab-pc01\n12  ü x       ok\n"
+        );
         assert_eq!(table.first_column(), "1\n12\n");
     }
 
@@ -205,7 +232,10 @@ mod tests {
     fn cells_leave_out_what_says_nothing() {
         assert_eq!(cell(&json!("")), None);
         assert_eq!(cell(&json!("0000-00-00 00:00:00")), None);
-        assert_eq!(cell(&json!({"id": "3", "name": "win11"})).as_deref(), Some("win11"));
+        assert_eq!(
+            cell(&json!({"id": "3", "name": "win11"})).as_deref(),
+            Some("win11")
+        );
         assert_eq!(cell(&json!({"id": ""})), None);
         assert_eq!(cell(&json!(["a", "b"])).as_deref(), Some("a, b"));
     }

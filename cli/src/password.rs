@@ -33,25 +33,40 @@ impl PasswordArgs {
             return line(io::stdin().lock());
         }
         if !io::stdin().is_terminal() {
-            return Err(Failure::new(Exit::Refused, "the password cannot be read, because there is no terminal")
-                .advise("use --password-stdin or --password-file FILE"));
+            return Err(Failure::new(
+                Exit::Refused,
+                "the password cannot be read, because there is no terminal",
+            )
+            .advise("use --password-stdin or --password-file FILE"));
         }
         let (first, second) = (ask("Password: ")?, ask("Again: ")?);
-        if first == second { Ok(first) } else { Err(Failure::usage("the two passwords are different")) }
+        if first == second {
+            Ok(first)
+        } else {
+            Err(Failure::usage("the two passwords are different"))
+        }
     }
 }
 
 fn from_file(path: &Path) -> Result<String, Failure> {
-    let unreadable = |error| Failure::usage(format!("could not read {}", path.display())).caused_by(error);
-    line(io::BufReader::new(std::fs::File::open(path).map_err(unreadable)?))
+    let unreadable =
+        |error| Failure::usage(format!("could not read {}", path.display())).caused_by(error);
+    line(io::BufReader::new(
+        std::fs::File::open(path).map_err(unreadable)?,
+    ))
 }
 
 /// The first line without its line ending.
 fn line(mut from: impl io::BufRead) -> Result<String, Failure> {
     let mut text = String::new();
-    from.read_line(&mut text).map_err(|error| Failure::usage("could not read the password").caused_by(error))?;
+    from.read_line(&mut text)
+        .map_err(|error| Failure::usage("could not read the password").caused_by(error))?;
     let password = text.trim_end_matches(['\n', '\r']);
-    if password.is_empty() { Err(Failure::usage("the password is missing")) } else { Ok(password.to_owned()) }
+    if password.is_empty() {
+        Err(Failure::usage("the password is missing"))
+    } else {
+        Ok(password.to_owned())
+    }
 }
 
 fn ask(prompt: &str) -> Result<String, Failure> {
@@ -70,7 +85,8 @@ struct Quiet(Termios);
 impl Quiet {
     fn begin() -> Result<Self, Failure> {
         let failed = |error: rustix::io::Errno| {
-            Failure::new(Exit::Failed, "could not disable the echo of the terminal").caused_by(io::Error::from(error))
+            Failure::new(Exit::Failed, "could not disable the echo of the terminal")
+                .caused_by(io::Error::from(error))
         };
         let before = tcgetattr(io::stdin()).map_err(failed)?;
         let mut quiet = before.clone();

@@ -76,9 +76,16 @@ struct Plan {
 impl Plan {
     fn new(args: ServeArgs) -> Result<Self, Failure> {
         let ip = args.listen.ip();
-        let link = args.link_listen.unwrap_or_else(|| SocketAddr::new(ip, 8444));
-        let quic = args.quic_listen.unwrap_or_else(|| SocketAddr::new(ip, 7472));
-        let host = args.advertise.clone().unwrap_or_else(|| public_host(ip).to_string());
+        let link = args
+            .link_listen
+            .unwrap_or_else(|| SocketAddr::new(ip, 8444));
+        let quic = args
+            .quic_listen
+            .unwrap_or_else(|| SocketAddr::new(ip, 7472));
+        let host = args
+            .advertise
+            .clone()
+            .unwrap_or_else(|| public_host(ip).to_string());
 
         let mut controller = foghorn_controller::Config::local(args.state_dir.join("controller"));
         controller.rest.listen = args.listen;
@@ -92,19 +99,30 @@ impl Plan {
         let mut agent = foghorn_agent::Config::new(args.state_dir.join("agent"));
         agent.listen = quic;
         agent.advertise = advertised_quic(&args.advertise, &host, quic)?;
-        Ok(Self { controller, agent, host, first_run_file: args.first_run_file })
+        Ok(Self {
+            controller,
+            agent,
+            host,
+            first_run_file: args.first_run_file,
+        })
     }
 }
 
 /// The address for clients. The agent would use the one that reaches the controller, which is
 /// loopback here.
-fn advertised_quic(asked: &Option<String>, host: &str, quic: SocketAddr) -> Result<Option<String>, Failure> {
+fn advertised_quic(
+    asked: &Option<String>,
+    host: &str,
+    quic: SocketAddr,
+) -> Result<Option<String>, Failure> {
     if asked.is_none() && !quic.ip().is_unspecified() {
         return Ok(None);
     }
     if quic.port() == 0 {
-        return Err(Failure::usage("--quic-listen needs a port number when the address is advertised")
-            .advise("give a port number, or listen on one address without --advertise"));
+        return Err(Failure::usage(
+            "--quic-listen needs a port number when the address is advertised",
+        )
+        .advise("give a port number, or listen on one address without --advertise"));
     }
     Ok(Some(authority(host, quic.port())))
 }
@@ -125,8 +143,8 @@ pub fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let failed = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::new(Exit::Failed, what.to_owned()).caused_by(error)
     };
-    let _telemetry =
-        foghorn_telemetry::init("foghorn", None).map_err(|error| failed("could not set up logging", error.into()))?;
+    let _telemetry = foghorn_telemetry::init("foghorn", None)
+        .map_err(|error| failed("could not set up logging", error.into()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -139,7 +157,8 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
         Failure::new(Exit::Failed, what.to_owned()).caused_by(error)
     };
     // Before anything starts, so that a signal during the start is not lost.
-    let mut stop = Stop::new().map_err(|error| failed("could not install signal handlers", error.into()))?;
+    let mut stop =
+        Stop::new().map_err(|error| failed("could not install signal handlers", error.into()))?;
     create_private(&plan.agent.state_dir)
         .map_err(|error| failed("could not create the state directory", error.into()))?;
     let controller = Controller::start(plan.controller)
@@ -169,7 +188,10 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-async fn start_agent(controller: &Controller, mut config: foghorn_agent::Config) -> Result<Agent, Failure> {
+async fn start_agent(
+    controller: &Controller,
+    mut config: foghorn_agent::Config,
+) -> Result<Agent, Failure> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::new(Exit::Failed, "could not start the storage node").caused_by(error)
     };
@@ -179,11 +201,18 @@ async fn start_agent(controller: &Controller, mut config: foghorn_agent::Config)
         .map_err(|error| failed(error.into()))?
         .map_err(|error| failed(error.into()))?;
     if enrolled.is_none() {
-        let name: NodeName = NODE.parse().expect("the name is a constant and a DNS label");
-        let token = controller.join_token_for(&name).await.map_err(|error| failed(error.into()))?;
+        let name: NodeName = NODE
+            .parse()
+            .expect("the name is a constant and a DNS label");
+        let token = controller
+            .join_token_for(&name)
+            .await
+            .map_err(|error| failed(error.into()))?;
         join(&mut config, &controller.rest_url(), &token).map_err(failed)?;
     }
-    Agent::start(config).await.map_err(|error| failed(error.into()))
+    Agent::start(config)
+        .await
+        .map_err(|error| failed(error.into()))
 }
 
 /// Sets the address and token for the enrolment through the agent's own configuration parser,
@@ -199,7 +228,11 @@ fn join(
         controller: &'a str,
         join_token: &'a str,
     }
-    let text = toml::to_string(&Joining { state_dir: &config.state_dir, controller: url, join_token: token })?;
+    let text = toml::to_string(&Joining {
+        state_dir: &config.state_dir,
+        controller: url,
+        join_token: token,
+    })?;
     let read = foghorn_agent::Config::from_toml(&text)?;
     (config.controller, config.join_token) = (read.controller, read.join_token);
     Ok(())
@@ -208,13 +241,19 @@ fn join(
 /// The directory contains keys, so other users must not read it.
 fn create_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
 }
 
 /// `rest_url` is how this machine reaches itself; other machines need `host`.
 fn public_url(rest_url: &str, host: &str) -> String {
     let scheme = rest_url.split("://").next().unwrap_or("https");
-    match rest_url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()) {
+    match rest_url
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok())
+    {
         Some(port) => format!("{scheme}://{}", authority(host, port)),
         None => rest_url.to_owned(),
     }
@@ -223,9 +262,17 @@ fn public_url(rest_url: &str, host: &str) -> String {
 /// Prints the URL of the site and, on the first start, the tokens.
 fn announce(controller: &Controller, url: &str, file: Option<&Path>) -> Result<(), Failure> {
     let authorities = certificates(controller.ca_pem()).map_err(|error| {
-        Failure::new(Exit::Failed, "could not read the certificate of the authority").caused_by(error)
+        Failure::new(
+            Exit::Failed,
+            "could not read the certificate of the authority",
+        )
+        .caused_by(error)
     })?;
-    let fingerprint = authorities.first().map(Fingerprint::of).map(|print| print.to_string()).unwrap_or_default();
+    let fingerprint = authorities
+        .first()
+        .map(Fingerprint::of)
+        .map(|print| print.to_string())
+        .unwrap_or_default();
     print(&format!(
         "Foghorn is running at {url}\nLog in with: foghorn login --server {url} --ca-fingerprint {fingerprint}\n"
     ))?;
@@ -258,9 +305,14 @@ fn write_first_run(path: &Path, content: &FirstRunFile) -> Result<(), Failure> {
         .and_then(|bytes| write_private(&next, &bytes))
         .and_then(|()| fs::rename(&next, path));
     written.map_err(|error| {
-        Failure::new(Exit::Failed, format!("could not write the tokens to {}", path.display()))
-            .caused_by(error)
-            .advise("the tokens are lost: remove the state directory and start again with a writable file")
+        Failure::new(
+            Exit::Failed,
+            format!("could not write the tokens to {}", path.display()),
+        )
+        .caused_by(error)
+        .advise(
+            "the tokens are lost: remove the state directory and start again with a writable file",
+        )
     })
 }
 
@@ -272,7 +324,10 @@ struct Stop {
 
 impl Stop {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn asked(&mut self) {
@@ -303,19 +358,40 @@ mod tests {
     #[test]
     fn clients_are_told_an_address_that_they_can_reach() {
         let open = plan(&["--advertise", "fog.example.org"]).unwrap();
-        assert_eq!(open.agent.advertise.as_deref(), Some("fog.example.org:7472"));
-        assert_eq!(open.controller.link.advertise.as_deref(), Some("fog.example.org:8444"));
+        assert_eq!(
+            open.agent.advertise.as_deref(),
+            Some("fog.example.org:7472")
+        );
+        assert_eq!(
+            open.controller.link.advertise.as_deref(),
+            Some("fog.example.org:8444")
+        );
         assert_eq!(open.controller.rest.names, ["fog.example.org"]);
 
         let one = plan(&["--listen", "10.0.0.2:443"]).unwrap();
-        assert_eq!((one.host.as_str(), one.agent.listen.to_string().as_str()), ("10.0.0.2", "10.0.0.2:7472"));
-        assert_eq!(one.agent.advertise, None, "the address that is listened on is told");
-        assert!(plan(&["--quic-listen", "0.0.0.0:0"]).is_err(), "nobody could be told the port");
+        assert_eq!(
+            (one.host.as_str(), one.agent.listen.to_string().as_str()),
+            ("10.0.0.2", "10.0.0.2:7472")
+        );
+        assert_eq!(
+            one.agent.advertise, None,
+            "the address that is listened on is told"
+        );
+        assert!(
+            plan(&["--quic-listen", "0.0.0.0:0"]).is_err(),
+            "nobody could be told the port"
+        );
     }
 
     #[test]
     fn the_url_for_others_keeps_the_port() {
-        assert_eq!(public_url("https://127.0.0.1:8443", "fog"), "https://fog:8443");
-        assert_eq!(public_url("https://127.0.0.1:8443", "fd00::2"), "https://[fd00::2]:8443");
+        assert_eq!(
+            public_url("https://127.0.0.1:8443", "fog"),
+            "https://fog:8443"
+        );
+        assert_eq!(
+            public_url("https://127.0.0.1:8443", "fd00::2"),
+            "https://[fd00::2]:8443"
+        );
     }
 }

@@ -14,7 +14,8 @@ use crate::interface::{FindMacError, mac_towards};
 
 /// Images the disk of this machine.
 ///
-/// Exit codes: 0 done, 1 failed, 2 usage, 4 no task, 5 refused (token, target disk, dirty file system), 6 cancelled.
+/// Exit codes: 0 done, 1 failed, 2 usage, 4 no task, 5 refused (token, target disk, dirty file
+/// system), 6 cancelled.
 #[derive(Parser, Debug)]
 #[command(name = "foghorn-client", version)]
 pub struct Cli {
@@ -28,20 +29,27 @@ pub enum Command {
     Run(RunArgs),
 }
 
-/// What is not given here or in the environment is taken from the kernel command line (foghorn.controller=,
-/// foghorn.token=, foghorn.mac=, foghorn.disk=).
+/// What is not given here or in the environment is taken from the kernel command line
+/// (foghorn.controller=, foghorn.token=, foghorn.mac=, foghorn.disk=).
 #[derive(Args, Debug, Default)]
 pub struct RunArgs {
     /// Address of the controller, such as <https://foghorn.example:8443>.
     #[arg(long, env = "FOGHORN_CONTROLLER", value_name = "URL")]
     pub controller: Option<String>,
-    /// MAC address that the host is known by. Default: that of the interface towards the controller.
+    /// MAC address that the host is known by. Default: that of the interface towards the
+    /// controller.
     #[arg(long, env = "FOGHORN_MAC")]
     pub mac: Option<String>,
     /// One-time boot token (fhb1.…).
-    #[arg(long, env = "FOGHORN_BOOT_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "FOGHORN_BOOT_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
     pub token: Option<String>,
-    /// Which disk: path:/dev/… (or just the path), serial:…, wwn:…, size:>=N,<=N, only. Default: the host's own rule.
+    /// Which disk: path:/dev/… (or just the path), serial:…, wwn:…, size:>=N,<=N, only. Default:
+    /// the host's own rule.
     #[arg(long, env = "FOGHORN_DISK", value_name = "RULE")]
     pub disk: Option<String>,
     /// Where to remember what was written, so that an interrupted deploy finds it faster.
@@ -50,10 +58,12 @@ pub struct RunArgs {
     /// Capture a disk that is in use, or a file system that was not cleanly unmounted.
     #[arg(long)]
     pub accept_dirty: bool,
-    /// Do not wait: exit with 4 when there is no order yet, with 1 when the controller does not answer.
+    /// Do not wait: exit with 4 when there is no order yet, with 1 when the controller does not
+    /// answer.
     #[arg(long)]
     pub once: bool,
-    /// Bytes per sector when the disk is a regular file: 512 or 4096. Default: the image's on deploy, 512 on capture.
+    /// Bytes per sector when the disk is a regular file: 512 or 4096. Default: the image's on
+    /// deploy, 512 on capture.
     #[arg(long, value_name = "BYTES")]
     pub sector_size: Option<u64>,
     /// Write a summary of the run as JSON.
@@ -102,7 +112,8 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// Fills in what the kernel command line says, and checks everything. May resolve the controller's name.
+    /// Fills in what the kernel command line says, and checks everything. May resolve the
+    /// controller's name.
     ///
     /// # Errors
     /// The first setting that is missing or wrong.
@@ -111,12 +122,22 @@ impl RunConfig {
     }
 
     fn with_boot(args: RunArgs, boot: BootSettings) -> Result<Self, ConfigError> {
-        let controller = args.controller.or(boot.controller).ok_or(ConfigError::NoController)?;
+        let controller = args
+            .controller
+            .or(boot.controller)
+            .ok_or(ConfigError::NoController)?;
         let token = args.token.or(boot.token).ok_or(ConfigError::NoToken)?;
         let token = TokenText::parse(BOOT_PREFIX, &token).map_err(ConfigError::Token)?;
-        let disk = args.disk.or(boot.disk).map(|rule| rule.parse()).transpose().map_err(ConfigError::Disk)?;
+        let disk = args
+            .disk
+            .or(boot.disk)
+            .map(|rule| rule.parse())
+            .transpose()
+            .map_err(ConfigError::Disk)?;
         let file_sectors = match args.sector_size {
-            Some(bytes) => FileSectors::Given(SectorSize::try_from(bytes).map_err(ConfigError::SectorSize)?),
+            Some(bytes) => {
+                FileSectors::Given(SectorSize::try_from(bytes).map_err(ConfigError::SectorSize)?)
+            }
             None => FileSectors::Unknown,
         };
         let mac: MacAddress = match args.mac.or(boot.mac) {
@@ -127,7 +148,12 @@ impl RunConfig {
             }
         };
         Ok(Self {
-            check_in: CheckIn { controller, token, mac, once: args.once },
+            check_in: CheckIn {
+                controller,
+                token,
+                mac,
+                once: args.once,
+            },
             disk,
             state_dir: args.state_dir,
             accept_dirty: args.accept_dirty,
@@ -144,7 +170,11 @@ mod tests {
     use super::*;
 
     fn args() -> RunArgs {
-        RunArgs { controller: Some("https://c".into()), mac: Some("aa:bb:cc:00:01:02".into()), ..RunArgs::default() }
+        RunArgs {
+            controller: Some("https://c".into()),
+            mac: Some("aa:bb:cc:00:01:02".into()),
+            ..RunArgs::default()
+        }
     }
 
     #[test]
@@ -160,18 +190,55 @@ mod tests {
             ..BootSettings::default()
         };
         let config = RunConfig::with_boot(args(), boot).unwrap();
-        assert_eq!((config.check_in.controller.as_str(), config.check_in.token.secret.as_str()), ("https://c", "a"));
+        assert_eq!(
+            (
+                config.check_in.controller.as_str(),
+                config.check_in.token.secret.as_str()
+            ),
+            ("https://c", "a")
+        );
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        let with = |args| RunConfig::with_boot(args, BootSettings::default()).unwrap_err().to_string();
+        let with = |args| {
+            RunConfig::with_boot(args, BootSettings::default())
+                .unwrap_err()
+                .to_string()
+        };
         assert!(with(RunArgs::default()).contains("--controller"));
         assert!(with(args()).contains("--token"));
         let token = || Some("fhb1.a.b".to_owned());
-        assert!(with(RunArgs { token: Some("fhj1.a.b".into()), ..args() }).contains("--token"));
-        assert!(with(RunArgs { token: token(), disk: Some("sda".into()), ..args() }).contains("--disk"));
-        assert!(with(RunArgs { token: token(), mac: Some("x".into()), ..args() }).contains("--mac"));
-        assert!(with(RunArgs { token: token(), sector_size: Some(520), ..args() }).contains("--sector-size"));
+        assert!(
+            with(RunArgs {
+                token: Some("fhj1.a.b".into()),
+                ..args()
+            })
+            .contains("--token")
+        );
+        assert!(
+            with(RunArgs {
+                token: token(),
+                disk: Some("sda".into()),
+                ..args()
+            })
+            .contains("--disk")
+        );
+        assert!(
+            with(RunArgs {
+                token: token(),
+                mac: Some("x".into()),
+                ..args()
+            })
+            .contains("--mac")
+        );
+        assert!(
+            with(RunArgs {
+                token: token(),
+                sector_size: Some(520),
+                ..args()
+            })
+            .contains("--sector-size")
+        );
     }
 }

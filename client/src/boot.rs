@@ -1,5 +1,5 @@
-//! What the boot script said on the kernel command line: `foghorn.controller=`, `foghorn.token=`, `foghorn.mac=`,
-//! `foghorn.disk=`.
+//! What the boot script said on the kernel command line: `foghorn.controller=`, `foghorn.token=`,
+//! `foghorn.mac=`, `foghorn.disk=`.
 
 /// Settings of one boot, each absent when not given.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -20,7 +20,10 @@ impl BootSettings {
     fn parse(line: &str) -> Self {
         let mut found = Self::default();
         for word in line.split_whitespace() {
-            let Some((key, value)) = word.strip_prefix("foghorn.").and_then(|word| word.split_once('=')) else {
+            let Some((key, value)) = word
+                .strip_prefix("foghorn.")
+                .and_then(|word| word.split_once('='))
+            else {
                 continue;
             };
             let value = Some(value.trim_matches('"').to_owned());

@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use foghorn_image::CHUNK_SIZE;
 
-/// Hands out buffers of one chunk each, and makes whoever wants one too many wait until one comes back.
+/// Hands out buffers of one chunk each, and makes whoever wants one too many wait until one comes
+/// back.
 #[derive(Clone, Debug)]
 pub struct BufferPool {
     shared: Arc<Shared>,
@@ -26,7 +27,8 @@ struct PoolState {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, PoolState> {
-        // The state is valid after every statement that changes it, so a panic elsewhere does no harm to it.
+        // The state is valid after every statement that changes it, so a panic elsewhere does no
+        // harm to it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -34,11 +36,20 @@ impl Shared {
 impl BufferPool {
     #[must_use]
     pub fn new(buffers: usize) -> Self {
-        let state = Mutex::new(PoolState { free: Vec::new(), unmade: buffers });
-        Self { shared: Arc::new(Shared { state, returned: Condvar::new() }) }
+        let state = Mutex::new(PoolState {
+            free: Vec::new(),
+            unmade: buffers,
+        });
+        Self {
+            shared: Arc::new(Shared {
+                state,
+                returned: Condvar::new(),
+            }),
+        }
     }
 
-    /// A buffer of `length` bytes (at most one chunk) with arbitrary contents. Blocks until one is free.
+    /// A buffer of `length` bytes (at most one chunk) with arbitrary contents. Blocks until one is
+    /// free.
     #[must_use]
     pub fn take(&self, length: usize) -> ChunkBuffer {
         let mut state = self.shared.state();
@@ -50,10 +61,18 @@ impl BufferPool {
                 state.unmade -= 1;
                 break vec![0; CHUNK_SIZE as usize];
             }
-            state = self.shared.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .shared
+                .returned
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         };
         drop(state);
-        ChunkBuffer { bytes, length: length.min(CHUNK_SIZE as usize), pool: self.shared.clone() }
+        ChunkBuffer {
+            bytes,
+            length: length.min(CHUNK_SIZE as usize),
+            pool: self.shared.clone(),
+        }
     }
 }
 

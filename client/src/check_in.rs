@@ -1,7 +1,8 @@
 //! Check-in: the boot token buys a short-lived certificate and, as soon as there is one, the order.
 //!
-//! Blocking; run it on a thread of its own. The controller is known by the fingerprint in the token, so nothing has to be
-//! installed on the machine. Plain HTTP is taken only to loopback addresses.
+//! Blocking; run it on a thread of its own. The controller is known by the fingerprint in the
+//! token, so nothing has to be installed on the machine. Plain HTTP is taken only to loopback
+//! addresses.
 
 mod connect;
 
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64_MIME, BASE64URL_NOPAD};
 use foghorn_proto::http::{
-    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, ORDER_PATH, Order, Problem, TokenText,
+    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, ORDER_PATH, Order,
+    Problem, TokenText,
 };
 use foghorn_transport::{Identity, IdentityError};
 use foghorn_types::{HostId, MacAddress, chain};
@@ -42,13 +44,20 @@ pub enum CheckInError {
     #[error("{0} is not a loopback address: plain http is refused, use https")]
     PlainHttp(String),
     #[error("could not reach {url}")]
-    Send { url: String, source: Box<ureq::Error> },
+    Send {
+        url: String,
+        source: Box<ureq::Error>,
+    },
     #[error("{url} sent no certificate authority")]
     NoAuthority { url: String },
     #[error(
         "the certificate authority of {url} is {found}, but the token names {expected}: this is another controller, or somebody intercepts the connection"
     )]
-    OtherAuthority { url: String, expected: String, found: String },
+    OtherAuthority {
+        url: String,
+        expected: String,
+        found: String,
+    },
     #[error("could not make a key")]
     MakeKey(#[source] rcgen::Error),
     #[error("the controller refused ({status}): {reason}")]
@@ -75,7 +84,8 @@ pub struct CheckIn {
     pub controller: String,
     pub token: TokenText,
     pub mac: MacAddress,
-    /// Give up with [`CheckInError::NoTask`] when the order is not there at once, instead of waiting for it.
+    /// Give up with [`CheckInError::NoTask`] when the order is not there at once, instead of
+    /// waiting for it.
     pub once: bool,
 }
 
@@ -91,13 +101,16 @@ pub struct CheckedIn {
 /// Checks in and waits for the order. `stop` ends the waiting between two exchanges.
 ///
 /// # Errors
-/// The controller cannot be reached or is not the one that the token names, refuses the token, or has no task.
+/// The controller cannot be reached or is not the one that the token names, refuses the token, or
+/// has no task.
 pub fn check_in(with: &CheckIn, stop: &CancellationToken) -> Result<CheckedIn, CheckInError> {
     let base = base_url(&with.controller)?;
     let patience = if with.once { Duration::ZERO } else { PATIENCE };
     let authority = retry(patience, stop, || fetch_authority(&base, &with.token))?;
     let key = rcgen::KeyPair::generate().map_err(CheckInError::MakeKey)?;
-    let request = rcgen::CertificateParams::default().serialize_request(&key).map_err(CheckInError::MakeKey)?;
+    let request = rcgen::CertificateParams::default()
+        .serialize_request(&key)
+        .map_err(CheckInError::MakeKey)?;
     let body = CheckInRequest {
         mac: with.mac,
         boot_token: with.token.to_text(BOOT_PREFIX),
@@ -105,9 +118,16 @@ pub fn check_in(with: &CheckIn, stop: &CancellationToken) -> Result<CheckedIn, C
         software: SOFTWARE.to_owned(),
         hardware: Some(hardware::read(Path::new("/"))),
     };
-    let root = Certificate::from_pem(authority.as_bytes())
-        .map_err(|source| CheckInError::Send { url: base.clone(), source: Box::new(source) })?;
-    let agent = http(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build());
+    let root =
+        Certificate::from_pem(authority.as_bytes()).map_err(|source| CheckInError::Send {
+            url: base.clone(),
+            source: Box::new(source),
+        })?;
+    let agent = http(
+        TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&[root]))
+            .build(),
+    );
     let answer = retry(patience, stop, || send_check_in(&agent, &base, &body))?;
     let identity = Identity::from_pem(&authority, &answer.chain_pem, &key.serialize_pem())?;
     tracing::info!(host = %answer.host, task = %answer.task, name = answer.host_name, "checked in");
@@ -115,7 +135,12 @@ pub fn check_in(with: &CheckIn, stop: &CancellationToken) -> Result<CheckedIn, C
         Some(order) => order,
         None => wait_for_order(&agent, &base, &answer.session, with.once, stop)?,
     };
-    Ok(CheckedIn { host: answer.host, host_name: answer.host_name, identity, order })
+    Ok(CheckedIn {
+        host: answer.host,
+        host_name: answer.host_name,
+        identity,
+        order,
+    })
 }
 
 fn retry<T>(
@@ -131,7 +156,10 @@ fn retry<T>(
         }
         match attempt() {
             Err(error) if error.is_transient() && begun.elapsed() < patience => {
-                tracing::warn!(error = %chain(&error), "the controller does not answer; trying again");
+                tracing::warn!(
+                    error = %chain(&error),
+                    "the controller does not answer; trying again"
+                );
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
@@ -147,7 +175,8 @@ fn base_url(controller: &str) -> Result<String, CheckInError> {
     let host = uri.host().ok_or_else(refuse)?.trim_matches(['[', ']']);
     match uri.scheme_str() {
         Some("https") => {}
-        Some("http") if host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) => {}
+        Some("http")
+            if host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) => {}
         Some("http") => return Err(CheckInError::PlainHttp(controller.to_owned())),
         _ => return Err(refuse()),
     }
@@ -158,14 +187,18 @@ fn base_url(controller: &str) -> Result<String, CheckInError> {
 pub(crate) fn controller_address(controller: &str) -> Option<Ipv4Addr> {
     let uri: Uri = controller.trim().parse().ok()?;
     let host = uri.host()?;
-    (host, uri.port_u16().unwrap_or(443)).to_socket_addrs().ok()?.find_map(|address| match address.ip() {
-        IpAddr::V4(ip) => Some(ip),
-        IpAddr::V6(_) => None,
-    })
+    (host, uri.port_u16().unwrap_or(443))
+        .to_socket_addrs()
+        .ok()?
+        .find_map(|address| match address.ip() {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        })
 }
 
-/// Asks without verifying, which is safe: the answer is trusted for its hash alone, and only the certificate that has the
-/// hash is passed on. Whoever sits in between could have put another authority behind it.
+/// Asks without verifying, which is safe: the answer is trusted for its hash alone, and only the
+/// certificate that has the hash is passed on. Whoever sits in between could have put another
+/// authority behind it.
 fn fetch_authority(base: &str, token: &TokenText) -> Result<String, CheckInError> {
     let url = format!("{base}{CA_PATH}");
     let agent = http(TlsConfig::builder().disable_verification(true).build());
@@ -173,31 +206,46 @@ fn fetch_authority(base: &str, token: &TokenText) -> Result<String, CheckInError
     if status != 200 {
         return Err(answer_error(status, &pem));
     }
-    let der =
-        CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CheckInError::NoAuthority { url: url.clone() })?;
+    let der = CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|_| CheckInError::NoAuthority { url: url.clone() })?;
     let found = fingerprint(&der);
     if found != token.ca_fingerprint {
-        return Err(CheckInError::OtherAuthority { url, expected: token.ca_fingerprint.clone(), found });
+        return Err(CheckInError::OtherAuthority {
+            url,
+            expected: token.ca_fingerprint.clone(),
+            found,
+        });
     }
     Ok(one_certificate(&der))
 }
 
 fn one_certificate(der: &[u8]) -> String {
-    format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n", BASE64_MIME.encode(der).replace('\r', ""))
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n",
+        BASE64_MIME.encode(der).replace('\r', "")
+    )
 }
 
 /// SHA-256 as tokens spell it. The TLS library's own, reached through a cipher suite that uses it.
 fn fingerprint(der: &[u8]) -> String {
-    let suite = TLS13_AES_128_GCM_SHA256.tls13().expect("a TLS 1.3 suite is one");
+    let suite = TLS13_AES_128_GCM_SHA256
+        .tls13()
+        .expect("a TLS 1.3 suite is one");
     BASE64URL_NOPAD.encode(suite.common.hash_provider.hash(der).as_ref())
 }
 
-fn send_check_in(agent: &ureq::Agent, base: &str, body: &CheckInRequest) -> Result<CheckInResponse, CheckInError> {
+fn send_check_in(
+    agent: &ureq::Agent,
+    base: &str,
+    body: &CheckInRequest,
+) -> Result<CheckInResponse, CheckInError> {
     let url = format!("{base}{CHECK_IN_PATH}");
     let (status, text) = exchange(&url, || agent.post(&url).send_json(body))?;
     match status {
         200..=299 => parse(&url, &text),
-        404 | 410 => Err(CheckInError::NoTask { reason: problem(&text) }),
+        404 | 410 => Err(CheckInError::NoTask {
+            reason: problem(&text),
+        }),
         _ => Err(answer_error(status, &text)),
     }
 }
@@ -214,15 +262,31 @@ fn wait_for_order(
     loop {
         let patience = if once { Duration::ZERO } else { PATIENCE };
         let (status, text) = retry(patience, stop, || {
-            let answer =
-                exchange(&url, || agent.get(&url).header("authorization", format!("Bearer {session}")).call())?;
-            if answer.0 >= 500 { Err(answer_error(answer.0, &answer.1)) } else { Ok(answer) }
+            let answer = exchange(&url, || {
+                agent
+                    .get(&url)
+                    .header("authorization", format!("Bearer {session}"))
+                    .call()
+            })?;
+            if answer.0 >= 500 {
+                Err(answer_error(answer.0, &answer.1))
+            } else {
+                Ok(answer)
+            }
         })?;
         match status {
             200 => return parse(&url, &text),
-            204 if once => return Err(CheckInError::NoTask { reason: "it still waits for a storage node".to_owned() }),
+            204 if once => {
+                return Err(CheckInError::NoTask {
+                    reason: "it still waits for a storage node".to_owned(),
+                });
+            }
             204 => tracing::info!("the task waits for a storage node"),
-            404 | 410 => return Err(CheckInError::NoTask { reason: problem(&text) }),
+            404 | 410 => {
+                return Err(CheckInError::NoTask {
+                    reason: problem(&text),
+                });
+            }
             _ => return Err(answer_error(status, &text)),
         }
     }
@@ -232,15 +296,25 @@ fn exchange(
     url: &str,
     send: impl FnOnce() -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<(u16, String), CheckInError> {
-    let failed = |source| CheckInError::Send { url: url.to_owned(), source: Box::new(source) };
+    let failed = |source| CheckInError::Send {
+        url: url.to_owned(),
+        source: Box::new(source),
+    };
     let mut answer = send().map_err(failed)?;
-    let text = answer.body_mut().with_config().limit(ANSWER_LIMIT).read_to_string().map_err(failed)?;
+    let text = answer
+        .body_mut()
+        .with_config()
+        .limit(ANSWER_LIMIT)
+        .read_to_string()
+        .map_err(failed)?;
     Ok((answer.status().as_u16(), text))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(url: &str, text: &str) -> Result<T, CheckInError> {
-    serde_json::from_str(text)
-        .map_err(|error| CheckInError::Failed { status: 200, reason: format!("{url} answered nonsense: {error}") })
+    serde_json::from_str(text).map_err(|error| CheckInError::Failed {
+        status: 200,
+        reason: format!("{url} answered nonsense: {error}"),
+    })
 }
 
 fn answer_error(status: u16, text: &str) -> CheckInError {
@@ -274,19 +348,35 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_loopback_only() {
-        assert_eq!(base_url("https://c.example:8443/").unwrap(), "https://c.example:8443");
-        for text in ["http://127.0.0.1:80", "http://localhost:1", "http://[::1]:9"] {
+        assert_eq!(
+            base_url("https://c.example:8443/").unwrap(),
+            "https://c.example:8443"
+        );
+        for text in [
+            "http://127.0.0.1:80",
+            "http://localhost:1",
+            "http://[::1]:9",
+        ] {
             assert!(base_url(text).is_ok(), "{text}");
         }
-        assert!(matches!(base_url("http://10.0.0.1"), Err(CheckInError::PlainHttp(_))));
-        assert!(matches!(base_url("http://127.0.0.1.example"), Err(CheckInError::PlainHttp(_))));
+        assert!(matches!(
+            base_url("http://10.0.0.1"),
+            Err(CheckInError::PlainHttp(_))
+        ));
+        assert!(matches!(
+            base_url("http://127.0.0.1.example"),
+            Err(CheckInError::PlainHttp(_))
+        ));
         assert!(matches!(base_url("ftp://x"), Err(CheckInError::Url(_))));
         assert!(matches!(base_url("c.example"), Err(CheckInError::Url(_))));
     }
 
     #[test]
     fn the_fingerprint_is_sha_256() {
-        assert_eq!(fingerprint(b"abc"), "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0");
+        assert_eq!(
+            fingerprint(b"abc"),
+            "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"
+        );
     }
 
     #[test]
@@ -294,9 +384,14 @@ mod tests {
         let mut tries = 0;
         let result: Result<(), _> = retry(PATIENCE, &CancellationToken::new(), || {
             tries += 1;
-            Err(answer_error(if tries < 2 { 503 } else { 403 }, r#"{"error":"used"}"#))
+            Err(answer_error(
+                if tries < 2 { 503 } else { 403 },
+                r#"{"error":"used"}"#,
+            ))
         });
-        assert!(matches!(result, Err(CheckInError::Refused { status: 403, reason }) if reason == "used"));
+        assert!(
+            matches!(result, Err(CheckInError::Refused { status: 403, reason }) if reason == "used")
+        );
         assert_eq!(tries, 2);
     }
 }

@@ -14,7 +14,11 @@ use crate::report::stage_name;
 /// Shows the progress of a transfer until `over` is cancelled, then a summary line.
 pub(crate) async fn show(what: &'static str, progress: Arc<Progress>, over: CancellationToken) {
     let bar = std::io::stderr().is_terminal().then(new_bar);
-    let period = if bar.is_some() { Duration::from_millis(200) } else { Duration::from_secs(1) };
+    let period = if bar.is_some() {
+        Duration::from_millis(200)
+    } else {
+        Duration::from_secs(1)
+    };
     loop {
         tokio::select! {
             biased;
@@ -26,7 +30,11 @@ pub(crate) async fn show(what: &'static str, progress: Arc<Progress>, over: Canc
             Some(bar) => {
                 bar.set_length(snapshot.total.bytes());
                 bar.set_position(snapshot.done.bytes());
-                bar.set_message(format!("{} {}", path_name(snapshot.path), snapshot.limiting.map_or("", stage_name)));
+                bar.set_message(format!(
+                    "{} {}",
+                    path_name(snapshot.path),
+                    snapshot.limiting.map_or("", stage_name)
+                ));
             }
             None => line(&status(what, &snapshot)),
         }
@@ -37,14 +45,22 @@ pub(crate) async fn show(what: &'static str, progress: Arc<Progress>, over: Canc
 }
 
 fn new_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}");
+    let style = ProgressStyle::with_template(
+        "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}",
+    );
     let bar = ProgressBar::no_length();
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+    style
+        .map(|style| bar.clone().with_style(style))
+        .unwrap_or(bar)
 }
 
 fn status(what: &str, snapshot: &Snapshot) -> String {
-    let percent = (snapshot.done.bytes() * 100).checked_div(snapshot.total.bytes()).unwrap_or(0);
-    let limit = snapshot.limiting.map_or(String::new(), |stage| format!(", limited by {}", stage_name(stage)));
+    let percent = (snapshot.done.bytes() * 100)
+        .checked_div(snapshot.total.bytes())
+        .unwrap_or(0);
+    let limit = snapshot.limiting.map_or(String::new(), |stage| {
+        format!(", limited by {}", stage_name(stage))
+    });
     format!(
         "{what}: {percent} % ({} of {}), {} over the network by {}{limit}",
         snapshot.done,

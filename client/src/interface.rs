@@ -1,4 +1,5 @@
-//! Which network interface reaches the controller, for its MAC address. IPv4 only: with IPv6, give `--mac`.
+//! Which network interface reaches the controller, for its MAC address. IPv4 only: with IPv6, give
+//! `--mac`.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -10,7 +11,10 @@ pub(crate) enum FindMacError {
     #[error("no route to {0}")]
     NoRoute(Ipv4Addr),
     #[error("several interfaces lead to {address}: {}", interfaces.join(", "))]
-    Ambiguous { address: Ipv4Addr, interfaces: Vec<String> },
+    Ambiguous {
+        address: Ipv4Addr,
+        interfaces: Vec<String>,
+    },
     #[error("could not read the routes of this machine")]
     Routes(#[source] std::io::Error),
     #[error("interface {0} has no MAC address of its own")]
@@ -27,23 +31,31 @@ pub(crate) fn mac_towards(address: Ipv4Addr) -> Result<MacAddress, FindMacError>
             .ok()
             .and_then(|text| text.trim().parse().ok())
             .ok_or_else(|| FindMacError::NoMac(one.clone())),
-        _ => Err(FindMacError::Ambiguous { address, interfaces }),
+        _ => Err(FindMacError::Ambiguous {
+            address,
+            interfaces,
+        }),
     }
 }
 
-/// Interfaces of the most specific routes with the lowest metric. Addresses in `/proc/net/route` are hexadecimal in the
-/// byte order of the machine, which is little-endian wherever this runs.
+/// Interfaces of the most specific routes with the lowest metric. Addresses in `/proc/net/route`
+/// are hexadecimal in the byte order of the machine, which is little-endian wherever this runs.
 fn best_interfaces(routes: &str, address: Ipv4Addr) -> Vec<String> {
     let address = u32::from_le_bytes(address.octets());
     let mut best: Option<(u32, std::cmp::Reverse<u32>)> = None;
     let mut interfaces: Vec<String> = Vec::new();
     for line in routes.lines().skip(1) {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let [interface, destination, _, flags, _, _, metric, mask, ..] = fields[..] else { continue };
+        let [interface, destination, _, flags, _, _, metric, mask, ..] = fields[..] else {
+            continue;
+        };
         let hex = |text| u32::from_str_radix(text, 16).ok();
-        let (Some(destination), Some(flags), Some(mask), Ok(metric)) =
-            (hex(destination), hex(flags), hex(mask), metric.parse::<u32>())
-        else {
+        let (Some(destination), Some(flags), Some(mask), Ok(metric)) = (
+            hex(destination),
+            hex(flags),
+            hex(mask),
+            metric.parse::<u32>(),
+        ) else {
             continue;
         };
         let up = flags & 1 == 1;
@@ -75,9 +87,15 @@ mod tests {
 
     #[test]
     fn the_most_specific_route_wins_and_a_tie_is_ambiguous() {
-        assert_eq!(best_interfaces(ROUTES, Ipv4Addr::new(192, 168, 0, 7)), ["eth0"]);
+        assert_eq!(
+            best_interfaces(ROUTES, Ipv4Addr::new(192, 168, 0, 7)),
+            ["eth0"]
+        );
         assert_eq!(best_interfaces(ROUTES, Ipv4Addr::new(8, 8, 8, 8)), ["eth0"]);
-        assert_eq!(best_interfaces(ROUTES, Ipv4Addr::new(10, 1, 2, 3)), ["eth2", "eth3"]);
+        assert_eq!(
+            best_interfaces(ROUTES, Ipv4Addr::new(10, 1, 2, 3)),
+            ["eth2", "eth3"]
+        );
         assert!(best_interfaces("header\n", Ipv4Addr::LOCALHOST).is_empty());
     }
 }

@@ -1,8 +1,9 @@
-//! The client: runs on the machine that is imaged, checks in with the controller, and then captures or deploys its disk
-//! through an agent.
+//! The client: runs on the machine that is imaged, checks in with the controller, and then captures
+//! or deploys its disk through an agent.
 //!
-//! The parts: [`check_in`] buys a certificate for the boot token and learns the order; [`disk`] chooses and opens the disk;
-//! [`capture`] and [`deploy`] are the two pipelines; [`link`] keeps a session with an agent alive; [`run`] joins them.
+//! The parts: [`check_in`] buys a certificate for the boot token and learns the order; [`disk`]
+//! chooses and opens the disk; [`capture`] and [`deploy`] are the two pipelines; [`link`] keeps a
+//! session with an agent alive; [`run`] joins them.
 
 pub mod args;
 mod boot;

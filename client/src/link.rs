@@ -1,10 +1,13 @@
-//! The session with an agent, across lost connections: which agent, when to try again, when to give up.
+//! The session with an agent, across lost connections: which agent, when to try again, when to give
+//! up.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foghorn_transport::client::{ConnectError, FinishError, StoreManifestError};
-use foghorn_transport::{AgentConnection, ClientOutcome, ClientProgress, Hello, Identity, SessionKind, Source};
+use foghorn_transport::{
+    AgentConnection, ClientOutcome, ClientProgress, Hello, Identity, SessionKind, Source,
+};
 use foghorn_types::chain;
 use tokio_util::sync::CancellationToken;
 
@@ -20,13 +23,19 @@ pub enum LinkError {
     #[error("stopped while looking for an agent")]
     Stopped,
     #[error("no agent could be reached for {} s", patience.as_secs())]
-    GaveUp { patience: Duration, source: ConnectError },
+    GaveUp {
+        patience: Duration,
+        source: ConnectError,
+    },
     #[error("agents have accepted and lost connections for {} s", patience.as_secs())]
     Unsteady { patience: Duration },
     #[error("no agent serves this task")]
     Refused(#[source] ConnectError),
     #[error("the agent has a different order for this task: {found:?} instead of {expected:?}")]
-    OtherOrder { expected: SessionKind, found: SessionKind },
+    OtherOrder {
+        expected: SessionKind,
+        found: SessionKind,
+    },
     #[error("the controller did not confirm the end of the task")]
     Finish(#[source] FinishError),
     #[error("the agent lost the image at the end of the task and did not accept it again")]
@@ -61,7 +70,15 @@ impl TaskLink {
     /// Connects nothing yet. `stop` ends waiting for an agent.
     #[must_use]
     pub fn new(config: LinkConfig, stop: CancellationToken) -> Self {
-        Self { config, at: 0, connection: None, connected_at: None, unsteady: None, last_report: None, stop }
+        Self {
+            config,
+            at: 0,
+            connection: None,
+            connected_at: None,
+            unsteady: None,
+            last_report: None,
+            stop,
+        }
     }
 
     #[must_use]
@@ -69,10 +86,12 @@ impl TaskLink {
         self.config.sources.len()
     }
 
-    /// The connection, made now if there is none: each source in turn, with growing pauses, until patience ends.
+    /// The connection, made now if there is none: each source in turn, with growing pauses, until
+    /// patience ends.
     ///
     /// # Errors
-    /// When no source can be reached in time, every source refuses for good, or the transfer was stopped.
+    /// When no source can be reached in time, every source refuses for good, or the transfer was
+    /// stopped.
     pub async fn connection(&mut self) -> Result<&AgentConnection, LinkError> {
         if self.connection.is_none() {
             self.connection = Some(self.connect().await?);
@@ -102,7 +121,10 @@ impl TaskLink {
     }
 
     fn note_end(&mut self) {
-        let lasted = self.connected_at.take().map_or(Duration::ZERO, |at| at.elapsed());
+        let lasted = self
+            .connected_at
+            .take()
+            .map_or(Duration::ZERO, |at| at.elapsed());
         self.unsteady = match self.unsteady {
             _ if lasted >= STEADY => None,
             None => Some((Instant::now(), 1)),
@@ -126,12 +148,14 @@ impl TaskLink {
             if since.elapsed() >= patience {
                 return Err(LinkError::Unsteady { patience });
             }
-            self.pause((FIRST_PAUSE * 2u32.saturating_pow(times.min(10) - 1)).min(LONGEST_PAUSE)).await?;
+            self.pause((FIRST_PAUSE * 2u32.saturating_pow(times.min(10) - 1)).min(LONGEST_PAUSE))
+                .await?;
         }
         let mut refusals = 0;
         loop {
             let source = &self.config.sources[self.at];
-            let attempt = AgentConnection::connect(source, &self.config.identity, self.config.hello.clone());
+            let attempt =
+                AgentConnection::connect(source, &self.config.identity, self.config.hello.clone());
             let attempt = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(LinkError::Stopped),
@@ -144,13 +168,24 @@ impl TaskLink {
                 }
                 Err(error) => error,
             };
-            tracing::warn!(address = source.address, error = %chain(&error), "could not connect to the agent");
-            refusals = if error.is_transient() { 0 } else { refusals + 1 };
+            tracing::warn!(
+                address = source.address,
+                error = %chain(&error),
+                "could not connect to the agent"
+            );
+            refusals = if error.is_transient() {
+                0
+            } else {
+                refusals + 1
+            };
             if refusals >= self.config.sources.len() {
                 return Err(LinkError::Refused(error));
             }
             if begun.elapsed() >= patience {
-                return Err(LinkError::GaveUp { patience, source: error });
+                return Err(LinkError::GaveUp {
+                    patience,
+                    source: error,
+                });
             }
             self.at = (self.at + 1) % self.config.sources.len();
             self.pause(pause).await?;
@@ -160,11 +195,15 @@ impl TaskLink {
 
     fn accept(&self, connection: AgentConnection) -> Result<AgentConnection, LinkError> {
         let (expected, found) = (self.config.kind, connection.kind());
-        if found == expected { Ok(connection) } else { Err(LinkError::OtherOrder { expected, found }) }
+        if found == expected {
+            Ok(connection)
+        } else {
+            Err(LinkError::OtherOrder { expected, found })
+        }
     }
 
-    /// Tells how the task ended and waits until the controller has recorded it; tries again on a new connection when the
-    /// old one is lost before the answer.
+    /// Tells how the task ended and waits until the controller has recorded it; tries again on a
+    /// new connection when the old one is lost before the answer.
     ///
     /// # Errors
     /// When no agent could pass it on within the patience.
@@ -172,8 +211,9 @@ impl TaskLink {
         self.conclude(outcome, None).await
     }
 
-    /// As [`finish`](Self::finish) for a capture that is complete. On a new connection the manifest is stored once more
-    /// before: an agent that was restarted does not remember whose it was, and would not believe that it is complete.
+    /// As [`finish`](Self::finish) for a capture that is complete. On a new connection the manifest
+    /// is stored once more before: an agent that was restarted does not remember whose it was,
+    /// and would not believe that it is complete.
     ///
     /// # Errors
     /// When no agent could pass it on within the patience, or one will not have the manifest.
@@ -181,11 +221,17 @@ impl TaskLink {
         self.conclude(ClientOutcome::Complete, Some(manifest)).await
     }
 
-    async fn conclude(&mut self, outcome: ClientOutcome, manifest: Option<Bytes>) -> Result<(), LinkError> {
+    async fn conclude(
+        &mut self,
+        outcome: ClientOutcome,
+        manifest: Option<Bytes>,
+    ) -> Result<(), LinkError> {
         loop {
             let is_new = self.connection.is_none();
             self.connection().await?;
-            let Some(connection) = self.connection.take() else { continue };
+            let Some(connection) = self.connection.take() else {
+                continue;
+            };
             if let Some(manifest) = manifest.as_ref().filter(|_| is_new) {
                 match connection.store_manifest(manifest.clone()).await {
                     Ok(_) => {}
@@ -203,7 +249,10 @@ impl TaskLink {
             match connection.finish(outcome.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.0.is_transient() => {
-                    tracing::warn!(error = %chain(&error), "the end of the task is not confirmed yet");
+                    tracing::warn!(
+                        error = %chain(&error),
+                        "the end of the task is not confirmed yet"
+                    );
                     self.note_end();
                 }
                 Err(error) => return Err(LinkError::Finish(error)),

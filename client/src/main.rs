@@ -16,7 +16,10 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return complain(Exit::Usage, &error),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return complain(Exit::Failed, &error),
     };
@@ -42,8 +45,10 @@ fn complain(exit: Exit, error: &dyn std::error::Error) -> ExitCode {
 }
 
 async fn stop_on_signal(stop: CancellationToken) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         tracing::warn!("could not install signal handlers; a signal will end the process at once");
         return;
     };

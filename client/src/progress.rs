@@ -1,4 +1,5 @@
-//! How far a transfer is and where it spends its time: counters that every stage adds to, read once a second.
+//! How far a transfer is and where it spends its time: counters that every stage adds to, read once
+//! a second.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -116,18 +117,27 @@ impl Progress {
     }
 
     pub fn set_path(&self, path: Path) {
-        let index = PATHS.iter().position(|known| *known == path).unwrap_or_default();
+        let index = PATHS
+            .iter()
+            .position(|known| *known == path)
+            .unwrap_or_default();
         self.path.store(index as u8, Ordering::Relaxed);
     }
 
     /// Why there is no multicast although the agent offers it, in words for people.
     pub fn set_unicast_reason(&self, reason: String) {
-        *self.unicast_reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        *self
+            .unicast_reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
 
     #[must_use]
     pub fn unicast_reason(&self) -> Option<String> {
-        self.unicast_reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.unicast_reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Bytes that were written to the disk.
@@ -136,7 +146,10 @@ impl Progress {
     }
 
     pub fn set_limiting(&self, stage: Stage) {
-        let index = STAGES.iter().position(|known| *known == stage).map_or(UNKNOWN, |index| index as u8);
+        let index = STAGES
+            .iter()
+            .position(|known| *known == stage)
+            .map_or(UNKNOWN, |index| index as u8);
         self.limiting.store(index, Ordering::Relaxed);
     }
 
@@ -167,9 +180,14 @@ impl Progress {
             reused: read(&self.reused),
             wire: read(&self.wire),
             multicast: read(&self.multicast),
-            path: PATHS.get(usize::from(self.path.load(Ordering::Relaxed))).copied().unwrap_or_default(),
+            path: PATHS
+                .get(usize::from(self.path.load(Ordering::Relaxed)))
+                .copied()
+                .unwrap_or_default(),
             written: read(&self.written),
-            limiting: STAGES.get(usize::from(self.limiting.load(Ordering::Relaxed))).copied(),
+            limiting: STAGES
+                .get(usize::from(self.limiting.load(Ordering::Relaxed)))
+                .copied(),
         }
     }
 
@@ -224,8 +242,8 @@ pub struct QueueFill {
     pub last: f64,
 }
 
-/// The stage that holds the others up: the last one whose own queue is at least half full, else the first, which cannot
-/// fill the queue behind it. `order` names the stages from first to last.
+/// The stage that holds the others up: the last one whose own queue is at least half full, else the
+/// first, which cannot fill the queue behind it. `order` names the stages from first to last.
 #[must_use]
 pub fn limiting_stage<S: Copy>(order: [S; 3], fill: QueueFill) -> S {
     if fill.last >= 0.5 {
@@ -244,9 +262,36 @@ mod tests {
     #[test]
     fn a_full_queue_blames_the_stage_behind_it() {
         let deploy = [Stage::Network, Stage::Compression, Stage::Disk];
-        assert_eq!(limiting_stage(deploy, QueueFill { second: 0.0, last: 0.1 }), Stage::Network);
-        assert_eq!(limiting_stage(deploy, QueueFill { second: 0.9, last: 0.1 }), Stage::Compression);
-        assert_eq!(limiting_stage(deploy, QueueFill { second: 1.0, last: 1.0 }), Stage::Disk);
+        assert_eq!(
+            limiting_stage(
+                deploy,
+                QueueFill {
+                    second: 0.0,
+                    last: 0.1
+                }
+            ),
+            Stage::Network
+        );
+        assert_eq!(
+            limiting_stage(
+                deploy,
+                QueueFill {
+                    second: 0.9,
+                    last: 0.1
+                }
+            ),
+            Stage::Compression
+        );
+        assert_eq!(
+            limiting_stage(
+                deploy,
+                QueueFill {
+                    second: 1.0,
+                    last: 1.0
+                }
+            ),
+            Stage::Disk
+        );
     }
 
     #[test]
@@ -257,8 +302,19 @@ mod tests {
         progress.add_done(1 << 20);
         progress.timed(Work::Write, || std::hint::black_box(0));
         let snapshot = progress.snapshot();
-        assert_eq!((snapshot.done, snapshot.reused), (ByteCount::from_mib(2), ByteCount::from_mib(1)));
-        assert_eq!(progress.busy_seconds().0.keys().copied().collect::<Vec<_>>(), ["write"]);
+        assert_eq!(
+            (snapshot.done, snapshot.reused),
+            (ByteCount::from_mib(2), ByteCount::from_mib(1))
+        );
+        assert_eq!(
+            progress
+                .busy_seconds()
+                .0
+                .keys()
+                .copied()
+                .collect::<Vec<_>>(),
+            ["write"]
+        );
         assert_eq!(snapshot.limiting, None);
     }
 }

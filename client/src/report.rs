@@ -1,4 +1,5 @@
-//! The summary of a run, for scripts and benchmarks: one JSON file, written whether the run succeeded or not.
+//! The summary of a run, for scripts and benchmarks: one JSON file, written whether the run
+//! succeeded or not.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +10,8 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::progress::{BusySeconds, Progress};
 
-/// What `--report` writes. Bytes are plain bytes of the disk, except `bytes_wire`, which are compressed.
+/// What `--report` writes. Bytes are plain bytes of the disk, except `bytes_wire`, which are
+/// compressed.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct RunReport {
     /// `deploy`, `capture`, or absent when the client never learnt its task.
@@ -72,7 +74,10 @@ impl RunReport {
     /// # Errors
     /// The file system's.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        std::fs::write(path, serde_json::to_vec_pretty(self).map_err(io::Error::other)?)
+        std::fs::write(
+            path,
+            serde_json::to_vec_pretty(self).map_err(io::Error::other)?,
+        )
     }
 }
 
@@ -87,8 +92,15 @@ pub(crate) fn stage_name(stage: foghorn_transport::Stage) -> &'static str {
 /// `VmHWM` of `/proc/self/status`, which is in KiB.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib << 10)
 }
 
 #[cfg(test)]
@@ -100,9 +112,15 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let progress = Progress::default();
         progress.add_wire(7);
-        RunReport::new(Some("deploy"), Exit::Done, None, &progress).write(file.path()).unwrap();
-        let read: serde_json::Value = serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
-        assert_eq!((&read["outcome"], &read["bytes_wire"]), (&"done".into(), &7.into()));
+        RunReport::new(Some("deploy"), Exit::Done, None, &progress)
+            .write(file.path())
+            .unwrap();
+        let read: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(file.path()).unwrap()).unwrap();
+        assert_eq!(
+            (&read["outcome"], &read["bytes_wire"]),
+            (&"done".into(), &7.into())
+        );
         assert!(read["peak_memory_bytes"].as_u64().unwrap() > 1 << 20);
     }
 }

@@ -53,14 +53,22 @@ impl RunError {
         match self {
             Self::CheckIn(CheckInError::NoTask { .. }) => Exit::NoTask,
             Self::CheckIn(
-                CheckInError::Refused { .. } | CheckInError::OtherAuthority { .. } | CheckInError::PlainHttp(_),
+                CheckInError::Refused { .. }
+                | CheckInError::OtherAuthority { .. }
+                | CheckInError::PlainHttp(_),
             ) => Exit::Refused,
             Self::CheckIn(CheckInError::Url(_)) => Exit::Usage,
             Self::CheckIn(CheckInError::Stopped) => Exit::Cancelled,
             Self::Rule(_) | Self::ChooseDisk(_) => Exit::Refused,
-            Self::OpenDisk(OpenDiskError::InUse { .. } | OpenDiskError::SectorSize { .. }) => Exit::Refused,
-            Self::Deploy(DeployError::Cancelled { .. } | DeployError::Link(LinkError::Stopped)) => Exit::Cancelled,
-            Self::Capture(CaptureError::Cancelled { .. } | CaptureError::Link(LinkError::Stopped)) => Exit::Cancelled,
+            Self::OpenDisk(OpenDiskError::InUse { .. } | OpenDiskError::SectorSize { .. }) => {
+                Exit::Refused
+            }
+            Self::Deploy(DeployError::Cancelled { .. } | DeployError::Link(LinkError::Stopped)) => {
+                Exit::Cancelled
+            }
+            Self::Capture(
+                CaptureError::Cancelled { .. } | CaptureError::Link(LinkError::Stopped),
+            ) => Exit::Cancelled,
             Self::Deploy(error) if error.is_refusal() => Exit::Refused,
             Self::Capture(error) if error.is_refusal() => Exit::Refused,
             _ => Exit::Failed,
@@ -68,8 +76,8 @@ impl RunError {
     }
 }
 
-/// Does the task of this machine. Prints progress and the outcome to standard error, writes the report if one is wanted.
-/// `stop` ends it promptly.
+/// Does the task of this machine. Prints progress and the outcome to standard error, writes the
+/// report if one is wanted. `stop` ends it promptly.
 pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
     let mut progress = Arc::new(Progress::default());
     let mut task = None;
@@ -78,28 +86,43 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
         progress = Arc::new(Progress::default());
         let order = &checked_in.order;
         task = Some(what(order.kind));
-        let span = tracing::info_span!("run", host = %checked_in.host, task = %order.task, image = %order.image);
+        let span = tracing::info_span!("run", host = %checked_in.host, task = %order.task,
+            image = %order.image);
         if let Some(traceparent) = &order.traceparent {
             foghorn_telemetry::set_parent(&span, traceparent);
         }
-        carry_out(&config, &checked_in, progress.clone(), stop).instrument(span).await
+        carry_out(&config, &checked_in, progress.clone(), stop)
+            .instrument(span)
+            .await
     }
     .await;
     let exit = result.as_ref().err().map_or(Exit::Done, RunError::exit);
     match &result {
-        Ok(()) => display::line(&display::summary(task.unwrap_or_default(), &progress.snapshot())),
+        Ok(()) => display::line(&display::summary(
+            task.unwrap_or_default(),
+            &progress.snapshot(),
+        )),
         Err(error) => display::line(&format!("foghorn-client: {}", chain(error))),
     }
     if let Some(path) = &config.report {
-        let error = result.as_ref().err().map(|error| error as &(dyn std::error::Error + 'static));
+        let error = result
+            .as_ref()
+            .err()
+            .map(|error| error as &(dyn std::error::Error + 'static));
         if let Err(error) = RunReport::new(task, exit, error, &progress).write(path) {
-            display::line(&format!("foghorn-client: could not write {}: {error}", path.display()));
+            display::line(&format!(
+                "foghorn-client: could not write {}: {error}",
+                path.display()
+            ));
         }
     }
     exit
 }
 
-async fn wait_for_order(config: &RunConfig, stop: &CancellationToken) -> Result<CheckedIn, RunError> {
+async fn wait_for_order(
+    config: &RunConfig,
+    stop: &CancellationToken,
+) -> Result<CheckedIn, RunError> {
     let (with, stop_waiting) = (config.check_in.clone(), stop.clone());
     let waiting = tokio::task::spawn_blocking(move || check_in(&with, &stop_waiting));
     tokio::select! {
@@ -123,16 +146,31 @@ async fn carry_out(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let order = &checked_in.order;
-    display::line(&format!("{} of image {} on {}", what(order.kind), order.image_name, checked_in.host_name));
+    display::line(&format!(
+        "{} of image {} on {}",
+        what(order.kind),
+        order.image_name,
+        checked_in.host_name
+    ));
     let mut link = new_link(checked_in, stop.clone())?;
     let over = CancellationToken::new();
-    let showing = tokio::spawn(display::show(what(order.kind), progress.clone(), over.clone()));
+    let showing = tokio::spawn(display::show(
+        what(order.kind),
+        progress.clone(),
+        over.clone(),
+    ));
     let result = transfer(config, order, &mut link, progress, stop).await;
     over.cancel();
     showing.await.map_err(RunError::Panicked)?;
     match result {
-        Ok(None) => link.finish(ClientOutcome::Complete).await.map_err(RunError::Finish),
-        Ok(Some(manifest)) => link.finish_capture(manifest).await.map_err(RunError::Finish),
+        Ok(None) => link
+            .finish(ClientOutcome::Complete)
+            .await
+            .map_err(RunError::Finish),
+        Ok(Some(manifest)) => link
+            .finish_capture(manifest)
+            .await
+            .map_err(RunError::Finish),
         Err(error) => {
             tell_failure(&mut link, &error, order.task).await;
             Err(error)
@@ -145,10 +183,14 @@ async fn tell_failure(link: &mut TaskLink, error: &RunError, task: TaskId) {
     if error.exit() == Exit::Cancelled && !link.is_connected() {
         return;
     }
-    let told = link.finish(ClientOutcome::Failed { reason: chain(error).to_string() });
+    let told = link.finish(ClientOutcome::Failed {
+        reason: chain(error).to_string(),
+    });
     match tokio::time::timeout(std::time::Duration::from_secs(20), told).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%task, error = %chain(&error), "could not report the failure"),
+        Ok(Err(error)) => {
+            tracing::warn!(%task, error = %chain(&error), "could not report the failure")
+        }
         Err(_) => tracing::warn!(%task, "could not report the failure in time"),
     }
 }
@@ -158,7 +200,10 @@ fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink,
     let sources: Vec<Source> = order
         .sources
         .iter()
-        .map(|source| Source { address: source.address.clone(), server_name: source.server_name.clone() })
+        .map(|source| Source {
+            address: source.address.clone(),
+            server_name: source.server_name.clone(),
+        })
         .collect();
     if sources.is_empty() {
         return Err(RunError::NoSource);
@@ -173,7 +218,16 @@ fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink,
         traceparent: foghorn_telemetry::current_traceparent().unwrap_or_default(),
     };
     let identity = checked_in.identity.clone();
-    Ok(TaskLink::new(LinkConfig { sources, identity, hello, kind, patience: DEFAULT_PATIENCE }, stop))
+    Ok(TaskLink::new(
+        LinkConfig {
+            sources,
+            identity,
+            hello,
+            kind,
+            patience: DEFAULT_PATIENCE,
+        },
+        stop,
+    ))
 }
 
 /// Does the work; returns the encoded manifest of a capture.
@@ -186,7 +240,11 @@ async fn transfer(
 ) -> Result<Option<Bytes>, RunError> {
     let rule = match &config.disk {
         Some(rule) => Some(rule.clone()),
-        None => order.disk_rule.as_deref().map(str::parse::<DiskRule>).transpose()?,
+        None => order
+            .disk_rule
+            .as_deref()
+            .map(str::parse::<DiskRule>)
+            .transpose()?,
     };
     let access = match order.kind {
         OrderKind::Deploy { .. } => Access::Write,
@@ -196,18 +254,29 @@ async fn transfer(
     let file_sectors = config.file_sectors;
     let disk = tokio::task::spawn_blocking(move || -> Result<Disk, RunError> {
         let seen = linux::scan(rule.as_ref())?;
-        Ok(Disk::open(choose(rule.as_ref(), &seen)?, access, file_sectors)?)
+        Ok(Disk::open(
+            choose(rule.as_ref(), &seen)?,
+            access,
+            file_sectors,
+        )?)
     })
     .await
     .map_err(RunError::Panicked)??;
     match order.kind {
         OrderKind::Deploy { manifest } => {
-            let options = DeployOptions { manifest, state_dir: config.state_dir.clone() };
+            let options = DeployOptions {
+                manifest,
+                state_dir: config.state_dir.clone(),
+            };
             deploy(disk, link, &options, progress, stop).await?;
             Ok(None)
         }
         OrderKind::Capture => {
-            let policy = if config.accept_dirty { DirtyPolicy::Accept } else { DirtyPolicy::Refuse };
+            let policy = if config.accept_dirty {
+                DirtyPolicy::Accept
+            } else {
+                DirtyPolicy::Refuse
+            };
             let captured = capture(disk, link, policy, progress, stop).await?;
             tracing::info!(manifest = %captured.manifest, "captured");
             Ok(Some(captured.encoded))

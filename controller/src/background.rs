@@ -71,7 +71,13 @@ impl Report {
     /// `None` when nothing went wrong.
     fn error(&self) -> Option<String> {
         let more = self.errors.len().saturating_sub(MOST_ERRORS);
-        let text = self.errors.iter().take(MOST_ERRORS).map(String::as_str).collect::<Vec<_>>().join("; ");
+        let text = self
+            .errors
+            .iter()
+            .take(MOST_ERRORS)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("; ");
         match (self.errors.is_empty(), more) {
             (true, _) => None,
             (false, 0) => Some(text),
@@ -131,8 +137,13 @@ impl Background {
                 name = changed(&mut rhythm.wakes) => Why::Change(name),
             };
             // What changes from here on is for the next round.
-            rhythm.wakes.iter_mut().for_each(|(_, wake)| wake.mark_unchanged());
-            let round = self.round(rhythm.name, &mut work, why).instrument(info_span!("round", work = rhythm.name));
+            rhythm
+                .wakes
+                .iter_mut()
+                .for_each(|(_, wake)| wake.mark_unchanged());
+            let round = self
+                .round(rhythm.name, &mut work, why)
+                .instrument(info_span!("round", work = rhythm.name));
             if cancel.run_until_cancelled(round).await.is_none() {
                 return;
             }
@@ -145,13 +156,26 @@ impl Background {
         let mut report = Report::default();
         // What the work remembers may be half-way changed by a panic; its next round looks at
         // everything afresh.
-        if let Err(panic) = AssertUnwindSafe(work.round(why, &mut report)).catch_unwind().await {
+        if let Err(panic) = AssertUnwindSafe(work.round(why, &mut report))
+            .catch_unwind()
+            .await
+        {
             let text = format!("panic: {}", text_of(&*panic));
-            error!(work = name, error = text, "a round of background work panicked");
+            error!(
+                work = name,
+                error = text,
+                "a round of background work panicked"
+            );
             report.errors.push(text);
         }
         let error = report.error();
-        let round = Round { began, took: started.elapsed(), why, did: report.did, error };
+        let round = Round {
+            began,
+            took: started.elapsed(),
+            why,
+            did: report.did,
+            error,
+        };
         measure(name, &round);
         self.change(name, |status| {
             status.running_since = None;
@@ -206,13 +230,20 @@ async fn changed(wakes: &mut [(&'static str, watch::Receiver<u64>)]) -> &'static
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
 }
 
 fn measure(name: &'static str, round: &Round) {
-    let outcome = if round.error.is_some() { "failed" } else { "ok" };
-    metrics::counter!("foghorn_background_rounds_total", "work" => name, "outcome" => outcome).increment(1);
-    metrics::histogram!("foghorn_background_round_duration_seconds", "work" => name).record(round.took.as_secs_f64());
+    let outcome = if round.error.is_some() {
+        "failed"
+    } else {
+        "ok"
+    };
+    metrics::counter!("foghorn_background_rounds_total", "work" => name, "outcome" => outcome)
+        .increment(1);
+    metrics::histogram!("foghorn_background_round_duration_seconds", "work" => name)
+        .record(round.took.as_secs_f64());
     let ended = round.began.as_millis() as f64 / 1000.0 + round.took.as_secs_f64();
     metrics::gauge!("foghorn_background_last_round_timestamp_seconds", "work" => name).set(ended);
 }
@@ -236,7 +267,9 @@ mod tests {
             self.begun.send(why).unwrap();
             match self.words.pop() {
                 Some("panic") => panic!("the table is gone"),
-                Some("fail") => report.failed("could not tidy", &std::io::Error::other("disk full")),
+                Some("fail") => {
+                    report.failed("could not tidy", &std::io::Error::other("disk full"))
+                }
                 Some("hang") => std::future::pending().await,
                 _ => report.did("rows tidied", 2),
             }
@@ -255,11 +288,24 @@ mod tests {
         let (begin, begun) = mpsc::unbounded_channel();
         let (change, changes) = watch::channel(0);
         let (background, cancel) = (Arc::new(Background::default()), CancellationToken::new());
-        let rhythm = Rhythm { name: "tidying", period: Duration::from_secs(60), wakes: vec![("tables", changes)] };
-        let script = Script { words: words.iter().rev().copied().collect(), begun: begin };
+        let rhythm = Rhythm {
+            name: "tidying",
+            period: Duration::from_secs(60),
+            wakes: vec![("tables", changes)],
+        };
+        let script = Script {
+            words: words.iter().rev().copied().collect(),
+            begun: begin,
+        };
         let (driver, stop) = (background.clone(), cancel.clone());
         let task = tokio::spawn(async move { driver.drive(rhythm, script, stop).await });
-        Running { background, begun, change, cancel, task }
+        Running {
+            background,
+            begun,
+            change,
+            cancel,
+            task,
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -272,8 +318,14 @@ mod tests {
         assert_eq!((status.rounds, status.failures), (3, 2));
         assert!(status.running_since.is_some(), "the fourth is under way");
         let last = status.last.unwrap();
-        assert_eq!((last.did, last.error), (BTreeMap::from([("rows tidied".to_owned(), 2)]), None));
-        assert_eq!(status.last_failure.unwrap().error.unwrap(), "could not tidy: disk full");
+        assert_eq!(
+            (last.did, last.error),
+            (BTreeMap::from([("rows tidied".to_owned(), 2)]), None)
+        );
+        assert_eq!(
+            status.last_failure.unwrap().error.unwrap(),
+            "could not tidy: disk full"
+        );
         running.cancel.cancel();
         running.task.await.unwrap();
     }
@@ -285,7 +337,10 @@ mod tests {
             running.begun.recv().await;
         }
         let status = running.background.status().remove("tidying").unwrap();
-        assert_eq!(status.last.unwrap().error.unwrap(), "panic: the table is gone");
+        assert_eq!(
+            status.last.unwrap().error.unwrap(),
+            "panic: the table is gone"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -297,7 +352,10 @@ mod tests {
         drop(running.change);
         let started = tokio::time::Instant::now();
         assert_eq!(running.begun.recv().await, Some(Why::Period));
-        assert!(started.elapsed() > Duration::from_secs(50), "only time has passed");
+        assert!(
+            started.elapsed() > Duration::from_secs(50),
+            "only time has passed"
+        );
     }
 
     #[test]
@@ -305,6 +363,10 @@ mod tests {
         let mut report = Report::default();
         assert_eq!(report.error(), None);
         (0..10).for_each(|number| report.failed(&number.to_string(), &std::fmt::Error));
-        assert!(report.error().unwrap().ends_with("; and 2 more"), "{:?}", report.error());
+        assert!(
+            report.error().unwrap().ends_with("; and 2 more"),
+            "{:?}",
+            report.error()
+        );
     }
 }

@@ -11,7 +11,10 @@ const OWN: u64 = 512;
 /// possible.
 pub(crate) fn room_for(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     let allowed = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(error) => {
@@ -21,7 +24,10 @@ pub(crate) fn room_for(wanted: usize) -> usize {
     };
     let room = callers(wanted, allowed);
     if room < wanted {
-        warn!(wanted, room, "the limit of open files allows fewer connections than rest.max_connections");
+        warn!(
+            wanted,
+            room, "the limit of open files allows fewer connections than rest.max_connections"
+        );
     }
     room
 }

@@ -1,7 +1,9 @@
-//! Foghorn's controller: REST, the state of the fleet, the certificate authority, the scheduler, and the agents' links.
+//! Foghorn's controller: REST, the state of the fleet, the certificate authority, the scheduler,
+//! and the agents' links.
 //!
-//! [`Controller::start`] builds the parts in one process and owns their tasks; [`Controller::shutdown`] drains them. The
-//! controller works with every agent offline, and never touches the bytes of an image.
+//! [`Controller::start`] builds the parts in one process and owns their tasks;
+//! [`Controller::shutdown`] drains them. The controller works with every agent offline, and never
+//! touches the bytes of an image.
 
 pub mod agents;
 pub mod api;

@@ -11,7 +11,11 @@ use foghorn_controller::{Config, Controller};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
-#[command(name = "foghorn-controller", version, about = "The controller of a Foghorn fleet")]
+#[command(
+    name = "foghorn-controller",
+    version,
+    about = "The controller of a Foghorn fleet"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -81,7 +85,10 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let file = config.first_run_file.clone();
     let controller = Controller::start(config).await?;
     if let Some(first) = controller.first_run() {
@@ -105,7 +112,9 @@ async fn first_run(mut config: Config) -> anyhow::Result<()> {
     let controller = Controller::start(config).await?;
     match controller.first_run() {
         Some(first) => hand_out(first, file.as_deref())?,
-        None => anyhow::bail!("the first user and its tokens already exist; they were shown when they were created"),
+        None => anyhow::bail!(
+            "the first user and its tokens already exist; they were shown when they were created"
+        ),
     }
     controller.shutdown().await;
     Ok(())
@@ -128,7 +137,12 @@ fn hand_out(first: &FirstRun, file: Option<&Path>) -> anyhow::Result<()> {
                 .create_new(true)
                 .mode(0o600)
                 .open(path)
-                .with_context(|| format!("could not write the first credentials to {}", path.display()))?;
+                .with_context(|| {
+                    format!(
+                        "could not write the first credentials to {}",
+                        path.display()
+                    )
+                })?;
             writeln!(file, "{text}")?;
             file.sync_all()?;
         }

@@ -61,25 +61,35 @@ pub(crate) async fn rest(
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &places) => accepted,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
+        let Some((stream, peer, place)) = accepted else {
+            continue;
+        };
         let (acceptor, router, cancel) = (acceptor.clone(), router.clone(), cancel.clone());
         connections.spawn(async move {
             let _place = place;
             match acceptor {
                 None => talk(stream, peer, None, router, cancel).await,
-                Some(acceptor) => match cancel.run_until_cancelled(handshake(&acceptor, stream)).await {
+                Some(acceptor) => match cancel
+                    .run_until_cancelled(handshake(&acceptor, stream))
+                    .await
+                {
                     None => {}
                     Some(Ok(stream)) => {
                         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                         talk(stream, peer, Some(h2), router, cancel).await;
                     }
-                    Some(Err(error)) => debug!(%peer, error = %chain(&error), "TLS handshake failed"),
+                    Some(Err(error)) => {
+                        debug!(%peer, error = %chain(&error), "TLS handshake failed")
+                    }
                 },
             }
         });
     }
     drop(listener);
-    let drained = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+    let drained = tokio::time::timeout(DRAIN, async {
+        while connections.join_next().await.is_some() {}
+    })
+    .await;
     if drained.is_err() {
         warn!("requests were aborted at the end of the shutdown");
         connections.shutdown().await;
@@ -88,24 +98,37 @@ pub(crate) async fn rest(
 
 /// One connection; requests contain its remote address ([`ConnectInfo`]). The HTTP version is
 /// negotiated in TLS; plain connections use HTTP/1.1.
-async fn talk<S>(stream: S, peer: SocketAddr, h2: Option<bool>, router: Router, cancel: CancellationToken)
-where
+async fn talk<S>(
+    stream: S,
+    peer: SocketAddr,
+    h2: Option<bool>,
+    router: Router,
+    cancel: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_WITHIN);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_WITHIN);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(PONG_WITHIN)
         .max_concurrent_streams(128);
-    let builder = if h2 == Some(true) { builder.http2_only() } else { builder.http1_only() };
+    let builder = if h2 == Some(true) {
+        builder.http2_only()
+    } else {
+        builder.http1_only()
+    };
     let service = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection =
+        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,
@@ -120,13 +143,21 @@ where
 }
 
 /// Serves the agents' link until `cancel`.
-pub(crate) async fn link(listener: TcpListener, tls: ServerConfig, service: LinkService, cancel: CancellationToken) {
+pub(crate) async fn link(
+    listener: TcpListener,
+    tls: ServerConfig,
+    service: LinkService,
+    cancel: CancellationToken,
+) {
     let (ready, connections) = mpsc::channel(16);
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING_AFTER))
         .http2_keepalive_timeout(Some(PONG_WITHIN))
         .add_service(AgentLinkServer::new(service))
-        .serve_with_incoming_shutdown(ReceiverStream::new(connections), cancel.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(
+            ReceiverStream::new(connections),
+            cancel.clone().cancelled_owned(),
+        );
     tokio::pin!(server);
     let accepting = accept_links(listener, TlsAcceptor::from(Arc::new(tls)), ready);
     tokio::select! {
@@ -154,14 +185,18 @@ async fn accept_links(
             Some(_) = handshakes.join_next() => continue,
             accepted = accept(&listener, &places) => accepted,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
+        let Some((stream, peer, place)) = accepted else {
+            continue;
+        };
         let (acceptor, ready) = (acceptor.clone(), ready.clone());
         handshakes.spawn(async move {
             let _place = place;
             match handshake(&acceptor, stream).await {
                 // The server may already have stopped.
                 Ok(stream) => drop(ready.send(Ok(stream)).await),
-                Err(error) => info!(%peer, error = %chain(&error), "refused a connection on the link"),
+                Err(error) => {
+                    info!(%peer, error = %chain(&error), "refused a connection on the link")
+                }
             }
         });
     }
@@ -188,8 +223,16 @@ async fn accept(
     }
 }
 
-async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+async fn handshake(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+) -> std::io::Result<TlsStream<TcpStream>> {
     tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream))
         .await
-        .unwrap_or_else(|_| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the handshake took too long")))
+        .unwrap_or_else(|_| {
+            Err(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                "the handshake took too long",
+            ))
+        })
 }

@@ -55,7 +55,10 @@ pub struct Controller {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("could not create the data directory {path}", path = path.display())]
-    DataDir { path: PathBuf, source: std::io::Error },
+    DataDir {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("could not open the state store")]
     Store(#[from] OpenStoreError),
     #[error("could not load the state")]
@@ -67,7 +70,11 @@ pub enum StartError {
     #[error("could not set up TLS")]
     Tls(#[from] ServerConfigError),
     #[error("could not listen on {address} ({purpose})")]
-    Listen { purpose: &'static str, address: SocketAddr, source: std::io::Error },
+    Listen {
+        purpose: &'static str,
+        address: SocketAddr,
+        source: std::io::Error,
+    },
 }
 
 impl Controller {
@@ -82,17 +89,25 @@ impl Controller {
         create_data_dir(&config.data_dir)?;
         let tasks = TaskTracker::new();
         let store = Arc::new(MeasuredStore::new(open::open(&engine(&config)).await?));
-        let (state, follower) = State::start(store, cancel.child_token()).await.map_err(StartError::State)?;
+        let (state, follower) = State::start(store, cancel.child_token())
+            .await
+            .map_err(StartError::State)?;
         tasks.spawn(async move {
             if let Err(error) = follower.await {
                 warn!(error = %chain(&error), "the watch cache ended");
             }
         });
-        let trust = Arc::new(Trust::load_or_create(&config.data_dir.join("ca"))?.with_lifetimes(config.lifetimes));
+        let trust = Arc::new(
+            Trust::load_or_create(&config.data_dir.join("ca"))?.with_lifetimes(config.lifetimes),
+        );
         let rest = listen("REST", config.rest.listen).await?;
         let link = listen("agents", config.link.listen).await?;
         let names = certificate_names(&config);
-        let rest_tls = if config.rest.plain_http { None } else { Some(trust.rest_config(&names)?) };
+        let rest_tls = if config.rest.plain_http {
+            None
+        } else {
+            Some(trust.rest_config(&names)?)
+        };
         let link_tls = trust.link_config(&names)?;
         let link_address = advertised_link(&config, link.1);
         // After everything that can fail because of a wrong setting: the credentials are shown
@@ -111,26 +126,68 @@ impl Controller {
             files: Arc::new(Files::default()),
             jobs: Arc::new(Jobs::new(Timestamp::now())),
             events: hub,
-            uploads: Arc::new(Uploads::new(config.data_dir.join("uploads"), config.snapins.largest_file)),
+            uploads: Arc::new(Uploads::new(
+                config.data_dir.join("uploads"),
+                config.snapins.largest_file,
+            )),
             settings: settings(&config, link_address),
             doors: Doors::new(&config.login),
         });
 
-        tasks.spawn(dispatch::run(ctx.clone(), config.limits, cancel.child_token()));
+        tasks.spawn(dispatch::run(
+            ctx.clone(),
+            config.limits,
+            cancel.child_token(),
+        ));
         tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
-        tasks.spawn(ctx.plugins.clone().follow(ctx.background.clone(), cancel.child_token()));
-        tasks.spawn(upkeep::run(ctx.clone(), config.audit_keep, cancel.child_token()));
+        tasks.spawn(
+            ctx.plugins
+                .clone()
+                .follow(ctx.background.clone(), cancel.child_token()),
+        );
+        tasks.spawn(upkeep::run(
+            ctx.clone(),
+            config.audit_keep,
+            cancel.child_token(),
+        ));
         let (hub, state, live) = (ctx.events.clone(), ctx.state.clone(), ctx.live.clone());
-        tasks.spawn(events::run(hub, state, live, ctx.background.clone(), cancel.child_token()));
-        tasks.spawn(snapin_files::run(ctx.clone(), config.snapins.file_grace, cancel.child_token()));
+        tasks.spawn(events::run(
+            hub,
+            state,
+            live,
+            ctx.background.clone(),
+            cancel.child_token(),
+        ));
+        tasks.spawn(snapin_files::run(
+            ctx.clone(),
+            config.snapins.file_grace,
+            cancel.child_token(),
+        ));
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));
         let callers = descriptors::room_for(config.rest.max_connections);
-        tasks.spawn(serve::rest(rest.0, rest_tls, router(&ctx), callers, cancel.child_token()));
-        let scheme = if config.rest.plain_http { "http" } else { "https" };
+        tasks.spawn(serve::rest(
+            rest.0,
+            rest_tls,
+            router(&ctx),
+            callers,
+            cancel.child_token(),
+        ));
+        let scheme = if config.rest.plain_http {
+            "http"
+        } else {
+            "https"
+        };
         info!(rest = %rest.1, link = %link.1, scheme, "controller started");
         stop_on_error.disarm();
-        Ok(Self { ctx, rest: reachable(rest.1), scheme, first_run, tasks, cancel })
+        Ok(Self {
+            ctx,
+            rest: reachable(rest.1),
+            scheme,
+            first_run,
+            tasks,
+            cancel,
+        })
     }
 
     /// URL of the REST API for this machine, without a trailing slash.
@@ -164,7 +221,9 @@ impl Controller {
     /// When the store fails.
     pub async fn join_token_for(&self, name: &NodeName) -> Result<String, Refusal> {
         let ttl = self.ctx.settings.join_token_ttl;
-        Ok(enrolment::join_token(&self.ctx, name, None, ttl).await?.text)
+        Ok(enrolment::join_token(&self.ctx, name, None, ttl)
+            .await?
+            .text)
     }
 
     /// The context of the handlers, for a process that contains the controller.
@@ -178,8 +237,14 @@ impl Controller {
         info!("stopping the controller");
         self.cancel.cancel();
         self.tasks.close();
-        if tokio::time::timeout(STOP_WITHIN, self.tasks.wait()).await.is_err() {
-            warn!(tasks = self.tasks.len(), "some background tasks did not end in time");
+        if tokio::time::timeout(STOP_WITHIN, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                tasks = self.tasks.len(),
+                "some background tasks did not end in time"
+            );
         }
     }
 }
@@ -208,7 +273,9 @@ fn settings(config: &Config, link_address: String) -> Settings {
 
 fn engine(config: &Config) -> open::StoreConfig {
     match &config.store {
-        StoreConfig::Embedded => open::StoreConfig::Embedded { path: config.data_dir.join("store.redb") },
+        StoreConfig::Embedded => open::StoreConfig::Embedded {
+            path: config.data_dir.join("store.redb"),
+        },
         StoreConfig::Etcd(options) => open::StoreConfig::Etcd(options.clone()),
     }
 }
@@ -216,12 +283,25 @@ fn engine(config: &Config) -> open::StoreConfig {
 /// Readable by its owner only: it contains the authority's key and all password hashes.
 fn create_data_dir(path: &std::path::Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| StartError::DataDir { path: path.to_owned(), source })
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|source| StartError::DataDir {
+        path: path.to_owned(),
+        source,
+    })
 }
 
-async fn listen(purpose: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let fail = |source| StartError::Listen { purpose, address, source };
+async fn listen(
+    purpose: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fail = |source| StartError::Listen {
+        purpose,
+        address,
+        source,
+    };
     let listener = TcpListener::bind(address).await.map_err(fail)?;
     let bound = listener.local_addr().map_err(fail)?;
     Ok((listener, bound))
@@ -234,7 +314,9 @@ fn advertised_link(config: &Config, bound: SocketAddr) -> String {
         return advertise.clone();
     }
     match config.rest.names.first() {
-        Some(name) if bound.ip().is_unspecified() && name.contains(':') => format!("[{name}]:{}", bound.port()),
+        Some(name) if bound.ip().is_unspecified() && name.contains(':') => {
+            format!("[{name}]:{}", bound.port())
+        }
         Some(name) if bound.ip().is_unspecified() => format!("{name}:{}", bound.port()),
         _ => {
             if bound.ip().is_unspecified() {
@@ -261,10 +343,19 @@ fn reachable(mut bound: SocketAddr) -> SocketAddr {
 
 /// All names under which the controller can be reached.
 fn certificate_names(config: &Config) -> Vec<String> {
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
     names.extend(config.rest.names.iter().cloned());
     let listened = [config.rest.listen, config.link.listen].map(|address| address.ip());
-    names.extend(listened.iter().filter(|ip| !ip.is_unspecified()).map(ToString::to_string));
+    names.extend(
+        listened
+            .iter()
+            .filter(|ip| !ip.is_unspecified())
+            .map(ToString::to_string),
+    );
     names.extend(
         config
             .link

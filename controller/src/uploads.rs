@@ -58,7 +58,11 @@ impl Uploads {
     /// `folder` is created with the first upload; `limit` is the maximum size of a file.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, limit: ByteCount) -> Self {
-        Self { folder: folder.into(), limit, places: Semaphore::new(AT_ONCE) }
+        Self {
+            folder: folder.into(),
+            limit,
+            places: Semaphore::new(AT_ONCE),
+        }
     }
 
     /// Receives a complete body.
@@ -67,10 +71,17 @@ impl Uploads {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
     {
         let place = self.places.try_acquire().map_err(|_| SpoolError::Busy)?;
-        let failed = |source| SpoolError::Disk { path: self.folder.clone(), source };
+        let failed = |source| SpoolError::Disk {
+            path: self.folder.clone(),
+            source,
+        };
         let folder = self.folder.clone();
         let opened = tokio::task::spawn_blocking(move || nameless(&folder)).await;
-        let content = Arc::new(opened.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)?);
+        let content = Arc::new(
+            opened
+                .map_err(|error| failed(io::Error::other(error)))?
+                .map_err(failed)?,
+        );
         let (mut sha, mut blake, mut size) = (Context::new(&SHA512), blake3::Hasher::new(), 0_u64);
         loop {
             let next = tokio::time::timeout(SILENT_WITHIN, body.next()).await;
@@ -86,7 +97,9 @@ impl Uploads {
             blake.update(&part);
             let file = content.clone();
             let written = tokio::task::spawn_blocking(move || (&*file).write_all(&part)).await;
-            written.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)?;
+            written
+                .map_err(|error| failed(io::Error::other(error)))?
+                .map_err(failed)?;
         }
         Ok(Spooled {
             content,
@@ -123,11 +136,19 @@ impl Spooled<'_> {
 /// handle, however this process ends.
 fn nameless(folder: &Path) -> io::Result<File> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
     let mut name = [0; 16];
     getrandom::fill(&mut name).map_err(io::Error::other)?;
     let path = folder.join(format!("{}.upload", HEXLOWER.encode(&name)));
-    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file)
 }
@@ -149,8 +170,13 @@ fn read_part(file: &File, at: u64) -> io::Result<Bytes> {
 mod tests {
     use super::*;
 
-    fn body(parts: &[&'static [u8]]) -> impl Stream<Item = Result<Bytes, io::Error>> + Unpin + use<> {
-        let parts: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part))).collect();
+    fn body(
+        parts: &[&'static [u8]],
+    ) -> impl Stream<Item = Result<Bytes, io::Error>> + Unpin + use<> {
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|part| Ok(Bytes::from_static(part)))
+            .collect();
         stream::iter(parts)
     }
 
@@ -159,17 +185,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let uploads = Uploads::new(folder.path().join("spool"), ByteCount::from_bytes(8));
         let spooled = uploads.take_in(body(&[b"abc", b"def"])).await.unwrap();
-        assert_eq!((spooled.size.bytes(), spooled.file), (6, FileId::of(b"abcdef")));
-        assert!(spooled.sha512.starts_with("e32ef19623e8ed9d267f657a81944b3d"), "{}", spooled.sha512);
+        assert_eq!(
+            (spooled.size.bytes(), spooled.file),
+            (6, FileId::of(b"abcdef"))
+        );
+        assert!(
+            spooled
+                .sha512
+                .starts_with("e32ef19623e8ed9d267f657a81944b3d"),
+            "{}",
+            spooled.sha512
+        );
         for _ in 0..2 {
             let parts: Vec<_> = spooled.parts().map(Result::unwrap).collect().await;
             assert_eq!(parts.concat(), b"abcdef");
         }
-        assert_eq!(std::fs::read_dir(folder.path().join("spool")).unwrap().count(), 0);
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("spool"))
+                .unwrap()
+                .count(),
+            0
+        );
         let large = uploads.take_in(body(&[b"abcde", b"fghi"])).await;
         assert!(matches!(large, Err(SpoolError::TooLarge { .. })));
         let broken = stream::iter([Ok(Bytes::from_static(b"a")), Err(io::Error::other("gone"))]);
-        assert!(matches!(uploads.take_in(broken).await, Err(SpoolError::BrokenBody)));
+        assert!(matches!(
+            uploads.take_in(broken).await,
+            Err(SpoolError::BrokenBody)
+        ));
     }
 
     #[tokio::test]
@@ -180,7 +223,10 @@ mod tests {
         for _ in 0..AT_ONCE {
             held.push(uploads.take_in(body(&[b"x"])).await.unwrap());
         }
-        assert!(matches!(uploads.take_in(body(&[b"x"])).await, Err(SpoolError::Busy)));
+        assert!(matches!(
+            uploads.take_in(body(&[b"x"])).await,
+            Err(SpoolError::Busy)
+        ));
         held.pop();
         assert!(uploads.take_in(body(&[b"x"])).await.is_ok());
     }

@@ -1,6 +1,7 @@
 #![no_main]
 
-use foghorn_transport::wire::{decode_agent_message, decode_client_message, decode_datagram, decode_goodbye, decode_hello};
+use foghorn_transport::wire::{decode_agent_message, decode_client_message, decode_datagram,
+    decode_goodbye, decode_hello};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let _ = decode_client_message(data);

@@ -47,7 +47,10 @@ impl TokenText {
         let refuse = ParseTokenError { expected: prefix };
         match text.trim().split('.').collect::<Vec<_>>().as_slice() {
             [found, secret, ca] if *found == prefix && !secret.is_empty() && !ca.is_empty() => {
-                Ok(Self { secret: (*secret).to_owned(), ca_fingerprint: (*ca).to_owned() })
+                Ok(Self {
+                    secret: (*secret).to_owned(),
+                    ca_fingerprint: (*ca).to_owned(),
+                })
             }
             _ => Err(refuse),
         }
@@ -222,7 +225,10 @@ mod tests {
 
     #[test]
     fn a_token_is_refused_under_another_prefix() {
-        let token = TokenText { secret: "s3cret".into(), ca_fingerprint: "abc".into() };
+        let token = TokenText {
+            secret: "s3cret".into(),
+            ca_fingerprint: "abc".into(),
+        };
         let text = token.to_text(JOIN_PREFIX);
         assert_eq!(TokenText::parse(JOIN_PREFIX, &text).unwrap(), token);
         assert!(TokenText::parse(BOOT_PREFIX, &text).is_err());

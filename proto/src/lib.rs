@@ -1,5 +1,5 @@
-//! Messages between controller and agents, generated from `foghorn/link.proto`, and their conversions to and from the
-//! types of the domain.
+//! Messages between controller and agents, generated from `foghorn/link.proto`, and their
+//! conversions to and from the types of the domain.
 
 /// The generated code: wire shapes only, nothing in it has been checked.
 #[allow(unreachable_pub, clippy::all, clippy::pedantic)]

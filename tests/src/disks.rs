@@ -50,7 +50,10 @@ pub fn write_tree(folder: &Path, seed: u64, bytes: u64, count: u32) -> Result<()
         fs::create_dir_all(&place)?;
         let mut contents = vec![0; each];
         if number % 2 == 0 {
-            fill_random(&mut contents, seed.wrapping_mul(1_000_003) + u64::from(number));
+            fill_random(
+                &mut contents,
+                seed.wrapping_mul(1_000_003) + u64::from(number),
+            );
         } else {
             for (line, chunk) in contents.chunks_mut(64).enumerate() {
                 let text = format!(
@@ -80,7 +83,13 @@ pub fn fill_random(buffer: &mut [u8], seed: u64) {
 
 /// A GPT disk of `size` bytes with one partition per entry (`Kind`, MiB); each file system holds a
 /// tree made from `seed`.
-pub fn make_gpt(path: &Path, size: u64, sector: u64, parts: &[(Kind, u64)], seed: u64) -> Result<Disk> {
+pub fn make_gpt(
+    path: &Path,
+    size: u64,
+    sector: u64,
+    parts: &[(Kind, u64)],
+    seed: u64,
+) -> Result<Disk> {
     File::create(path)?.set_len(size)?;
     let scratch = tempfile::tempdir_in(path.parent().context("a disk lies in a folder")?)?;
     let mut partitions = Vec::new();
@@ -88,13 +97,29 @@ pub fn make_gpt(path: &Path, size: u64, sector: u64, parts: &[(Kind, u64)], seed
     for (number, (kind, mib)) in (1..).zip(parts) {
         let size = mib * MIB;
         let image = scratch.path().join(format!("p{number}"));
-        make_volume(&image, *kind, size, sector, start, seed + u64::from(number), scratch.path())?;
+        make_volume(
+            &image,
+            *kind,
+            size,
+            sector,
+            start,
+            seed + u64::from(number),
+            scratch.path(),
+        )?;
         copy_sparse(&image, path, start)?;
-        partitions.push(Made { number, kind: *kind, start, size });
+        partitions.push(Made {
+            number,
+            kind: *kind,
+            start,
+            size,
+        });
         start += size;
     }
     write_gpt(path, sector, &partitions)?;
-    Ok(Disk { path: path.to_owned(), partitions })
+    Ok(Disk {
+        path: path.to_owned(),
+        partitions,
+    })
 }
 
 /// A GPT disk of `size` bytes with `volume` as its one partition.
@@ -109,7 +134,12 @@ pub fn wrap_in_gpt(path: &Path, size: u64, volume: &Path, partition: &Made) -> R
 fn write_gpt(path: &Path, sector: u64, partitions: &[Made]) -> Result<()> {
     let mut keys = String::from("g\n");
     for part in partitions {
-        keys += &format!("n\n{}\n{}\n{}\n", part.number, part.start / sector, (part.start + part.size) / sector - 1);
+        keys += &format!(
+            "n\n{}\n{}\n{}\n",
+            part.number,
+            part.start / sector,
+            (part.start + part.size) / sector - 1
+        );
     }
     keys += "w\n";
     let mut child = std::process::Command::new(find("fdisk")?)
@@ -119,24 +149,72 @@ fn write_gpt(path: &Path, sector: u64, partitions: &[Made]) -> Result<()> {
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()?;
-    child.stdin.take().context("fdisk reads keys")?.write_all(keys.as_bytes())?;
-    ensure!(child.wait()?.success(), "fdisk could not write the partition table of {}", path.display());
+    child
+        .stdin
+        .take()
+        .context("fdisk reads keys")?
+        .write_all(keys.as_bytes())?;
+    ensure!(
+        child.wait()?.success(),
+        "fdisk could not write the partition table of {}",
+        path.display()
+    );
     Ok(())
 }
 
-fn make_volume(image: &Path, kind: Kind, size: u64, sector: u64, start: u64, seed: u64, scratch: &Path) -> Result<()> {
+fn make_volume(
+    image: &Path,
+    kind: Kind,
+    size: u64,
+    sector: u64,
+    start: u64,
+    seed: u64,
+    scratch: &Path,
+) -> Result<()> {
     File::create(image)?.set_len(size)?;
     let tree = scratch.join(format!("tree{seed}"));
     let text = image.to_str().context("temporary paths are text")?;
     match kind {
         Kind::Ext4 => {
             write_tree(&tree, seed, size / 3, 40)?;
-            run("mke2fs", ["-q", "-F", "-t", "ext4", "-d", tree.to_str().context("text")?, text])?;
+            run(
+                "mke2fs",
+                [
+                    "-q",
+                    "-F",
+                    "-t",
+                    "ext4",
+                    "-d",
+                    tree.to_str().context("text")?,
+                    text,
+                ],
+            )?;
         }
         Kind::Fat => {
             write_tree(&tree, seed, size / 4, 12)?;
-            run("mkfs.fat", ["-F", "32", "-S", &sector.to_string(), "-h", &(start / sector).to_string(), text])?;
-            run("mcopy", ["-s", "-Q", "-i", text, tree.to_str().context("text")?, "::files"])?;
+            run(
+                "mkfs.fat",
+                [
+                    "-F",
+                    "32",
+                    "-S",
+                    &sector.to_string(),
+                    "-h",
+                    &(start / sector).to_string(),
+                    text,
+                ],
+            )?;
+            run(
+                "mcopy",
+                [
+                    "-s",
+                    "-Q",
+                    "-i",
+                    text,
+                    tree.to_str().context("text")?,
+                    "::files",
+                ],
+            )?;
         }
         Kind::Ntfs => {
             write_tree(&tree, seed, size / 4, 8)?;
@@ -158,7 +236,16 @@ fn make_volume(image: &Path, kind: Kind, size: u64, sector: u64, start: u64, see
                 ],
             )?;
             for (number, file) in files(&tree)?.iter().enumerate() {
-                run("ntfscp", ["-q", "-f", text, file.to_str().context("text")?, &format!("f{number}")])?;
+                run(
+                    "ntfscp",
+                    [
+                        "-q",
+                        "-f",
+                        text,
+                        file.to_str().context("text")?,
+                        &format!("f{number}"),
+                    ],
+                )?;
             }
         }
         Kind::Raw => {
@@ -196,7 +283,9 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(place) = open.pop() {
-        for entry in fs::read_dir(&place).with_context(|| format!("could not list {}", place.display()))? {
+        for entry in
+            fs::read_dir(&place).with_context(|| format!("could not list {}", place.display()))?
+        {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 open.push(entry.path());
@@ -220,16 +309,34 @@ pub fn hash_files(disk: &Path, partitions: &[Made]) -> Result<BTreeMap<String, S
         fs::create_dir(&out)?;
         match part.kind {
             Kind::Ext4 => {
-                run("debugfs", ["-R", &format!("rdump / {}", out.display()), text])?;
+                run(
+                    "debugfs",
+                    ["-R", &format!("rdump / {}", out.display()), text],
+                )?;
             }
             Kind::Fat => {
-                run("mcopy", ["-s", "-Q", "-n", "-i", text, "::files", out.to_str().context("text")?])?;
+                run(
+                    "mcopy",
+                    [
+                        "-s",
+                        "-Q",
+                        "-n",
+                        "-i",
+                        text,
+                        "::files",
+                        out.to_str().context("text")?,
+                    ],
+                )?;
             }
             Kind::Ntfs => {
                 for number in 0.. {
                     let read = run_any("ntfscat", ["-f", text, &format!("f{number}")])?;
                     if !read.status.success() {
-                        ensure!(number > 0, "ntfscat found no files on partition {}", part.number);
+                        ensure!(
+                            number > 0,
+                            "ntfscat found no files on partition {}",
+                            part.number
+                        );
                         break;
                     }
                     fs::write(out.join(format!("f{number}")), read.stdout)?;
@@ -241,7 +348,10 @@ pub fn hash_files(disk: &Path, partitions: &[Made]) -> Result<BTreeMap<String, S
         }
         for file in files(&out)? {
             let hash = blake3::hash(&fs::read(&file)?).to_hex().to_string();
-            hashes.insert(format!("{}/{}", part.number, file.strip_prefix(&out)?.display()), hash);
+            hashes.insert(
+                format!("{}/{}", part.number, file.strip_prefix(&out)?.display()),
+                hash,
+            );
         }
     }
     Ok(hashes)
@@ -251,7 +361,11 @@ pub fn hash_files(disk: &Path, partitions: &[Made]) -> Result<BTreeMap<String, S
 pub fn check(disk: &Path, sector: u64, partitions: &[Made]) -> Result<()> {
     if sector == 512 {
         let verdict = run("sgdisk", ["-v", disk.to_str().context("text")?])?;
-        ensure!(verdict.contains("No problems found"), "sgdisk -v {}:\n{verdict}", disk.display());
+        ensure!(
+            verdict.contains("No problems found"),
+            "sgdisk -v {}:\n{verdict}",
+            disk.display()
+        );
     }
     for part in partitions {
         let scratch = tempfile::tempdir_in(disk.parent().context("a disk lies in a folder")?)?;
@@ -330,7 +444,12 @@ mod tests {
             &folder.path().join("disk"),
             200 * MIB,
             512,
-            &[(Kind::Fat, 40), (Kind::Ext4, 64), (Kind::Ntfs, 32), (Kind::Raw, 8)],
+            &[
+                (Kind::Fat, 40),
+                (Kind::Ext4, 64),
+                (Kind::Ntfs, 32),
+                (Kind::Raw, 8),
+            ],
             1,
         )
         .unwrap();

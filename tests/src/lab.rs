@@ -33,8 +33,14 @@ impl Lab {
     /// # Errors
     /// Without root, iproute2 or nftables.
     pub fn up(name: &str, clients: usize, rate: &str) -> Result<Self> {
-        ensure!(rustix::process::geteuid().is_root(), "only root can create network namespaces");
-        let lab = Self { name: name.to_owned(), clients };
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "only root can create network namespaces"
+        );
+        let lab = Self {
+            name: name.to_owned(),
+            clients,
+        };
         lab.run(&["down"])?;
         lab.run(&["up", &clients.to_string(), rate])?;
         Ok(lab)
@@ -113,7 +119,9 @@ impl Lab {
     pub fn bytes_sent(&self) -> Result<u64> {
         let output = self.netlab(&["bytes"]).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
-        text.trim().parse().with_context(|| format!("could not parse the output of netlab bytes: {text:?}"))
+        text.trim()
+            .parse()
+            .with_context(|| format!("could not parse the output of netlab bytes: {text:?}"))
     }
 
     fn netlab(&self, words: &[&str]) -> Command {
@@ -124,9 +132,16 @@ impl Lab {
     }
 
     fn run(&self, words: &[&str]) -> Result<()> {
-        let output = self.netlab(words).output().context("could not run netlab")?;
+        let output = self
+            .netlab(words)
+            .output()
+            .context("could not run netlab")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "netlab {} failed: {said}", words.join(" "));
+        ensure!(
+            output.status.success(),
+            "netlab {} failed: {said}",
+            words.join(" ")
+        );
         Ok(())
     }
 }

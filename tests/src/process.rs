@@ -26,7 +26,11 @@ impl Process {
             .stderr(out)
             .spawn()
             .with_context(|| format!("could not start {name}"))?;
-        Ok(Self { name: name.to_owned(), child, log })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
     }
 
     #[must_use]
@@ -36,7 +40,9 @@ impl Process {
 
     /// Kills the process without a clean shutdown, as a power failure would.
     pub fn kill(&mut self) -> Result<()> {
-        self.child.kill().with_context(|| format!("could not kill {}", self.name))?;
+        self.child
+            .kill()
+            .with_context(|| format!("could not kill {}", self.name))?;
         self.child.wait()?;
         Ok(())
     }
@@ -58,7 +64,11 @@ impl Process {
             }
             if Instant::now() > deadline {
                 self.kill()?;
-                bail!("{} did not end within {within:?}:\n{}", self.name, self.log());
+                bail!(
+                    "{} did not end within {within:?}:\n{}",
+                    self.name,
+                    self.log()
+                );
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -92,7 +102,11 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
         if std::thread::panicking() {
-            eprintln!("==== log of {} ====\n{}", self.name, tail(&self.log(), 8000));
+            eprintln!(
+                "==== log of {} ====\n{}",
+                self.name,
+                tail(&self.log(), 8000)
+            );
         }
     }
 }
@@ -106,7 +120,11 @@ fn tail(text: &str, most: usize) -> &str {
 }
 
 /// Waits until `condition` returns a value; the error names what was waited for.
-pub fn until<T>(what: &str, within: Duration, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(
+    what: &str,
+    within: Duration,
+    mut condition: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let deadline = Instant::now() + within;
     loop {
         if let Some(value) = condition().with_context(|| format!("while waiting for {what}"))? {
@@ -121,10 +139,14 @@ pub fn until<T>(what: &str, within: Duration, mut condition: impl FnMut() -> Res
 
 /// A loopback TCP port that was free just now.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
+        .local_addr()?
+        .port())
 }
 
 /// A loopback UDP port that was free just now.
 pub fn free_udp_port() -> Result<u16> {
-    Ok(std::net::UdpSocket::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    Ok(std::net::UdpSocket::bind(("127.0.0.1", 0))?
+        .local_addr()?
+        .port())
 }

@@ -23,7 +23,13 @@ pub struct Answer {
 impl Answer {
     /// The JSON of a successful answer; anything else is an error that shows the answer.
     pub fn ok(self) -> Result<Value> {
-        ensure!((200..300).contains(&self.status), "{} was answered {}: {}", self.request, self.status, self.body);
+        ensure!(
+            (200..300).contains(&self.status),
+            "{} was answered {}: {}",
+            self.request,
+            self.status,
+            self.body
+        );
         if self.body.is_empty() {
             return Ok(Value::Null);
         }
@@ -44,7 +50,9 @@ fn agent(tls: TlsConfig) -> ureq::Agent {
 impl Rest {
     pub fn new(url: &str, ca_pem: &str, api_token: &str, user_token: &str) -> Result<Self> {
         let root = Certificate::from_pem(ca_pem.as_bytes())?;
-        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&[root]))
+            .build();
         Ok(Self {
             url: url.to_owned(),
             ca_pem: ca_pem.to_owned(),
@@ -58,7 +66,11 @@ impl Rest {
     /// itself.
     pub fn fetch_ca(url: &str) -> Result<String> {
         let tls = TlsConfig::builder().disable_verification(true).build();
-        Ok(agent(tls).get(format!("{url}/foghorn/v1/ca")).call()?.body_mut().read_to_string()?)
+        Ok(agent(tls)
+            .get(format!("{url}/foghorn/v1/ca"))
+            .call()?
+            .body_mut()
+            .read_to_string()?)
     }
 
     pub fn get(&self, path: &str) -> Result<Answer> {
@@ -95,14 +107,21 @@ impl Rest {
             ("fog-user-token", self.user_token.as_str()),
             ("content-type", "application/json"),
         ];
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        for (name, value) in
-            usual.iter().filter(|(name, _)| headers.iter().all(|(other, _)| other != name)).chain(headers)
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url));
+        for (name, value) in usual
+            .iter()
+            .filter(|(name, _)| headers.iter().all(|(other, _)| other != name))
+            .chain(headers)
         {
             request = request.header(*name, *value);
         }
         let request = request.body(body.unwrap_or_default())?;
-        let mut response = self.agent.run(request).with_context(|| format!("{method} {path}"))?;
+        let mut response = self
+            .agent
+            .run(request)
+            .with_context(|| format!("{method} {path}"))?;
         Ok(Answer {
             status: response.status().as_u16(),
             body: response.body_mut().read_to_string()?,

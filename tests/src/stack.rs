@@ -91,14 +91,24 @@ impl Stack {
 
     pub fn controller_only(engine: Engine, options: &Options) -> Result<Self> {
         let place = options.folder.clone().unwrap_or_else(std::env::temp_dir);
-        let folder = tempfile::Builder::new().prefix("foghorn-e2e-").tempdir_in(place)?;
+        let folder = tempfile::Builder::new()
+            .prefix("foghorn-e2e-")
+            .tempdir_in(place)?;
         let address = options.address.clone();
-        let ports = Ports { rest: free_port()?, link: free_port()? };
+        let ports = Ports {
+            rest: free_port()?,
+            link: free_port()?,
+        };
         let (etcd, store) = match engine {
             Engine::Embedded => (None, String::new()),
             Engine::Etcd => {
                 let (process, port) = start_etcd(folder.path())?;
-                (Some(process), format!("[store]\nengine = \"etcd\"\nendpoints = [\"http://127.0.0.1:{port}\"]\n"))
+                (
+                    Some(process),
+                    format!(
+                        "[store]\nengine = \"etcd\"\nendpoints = [\"http://127.0.0.1:{port}\"]\n"
+                    ),
+                )
             }
         };
         let first_run = folder.path().join("first-run.json");
@@ -116,19 +126,40 @@ impl Stack {
         let controller = start_controller(folder.path())?;
         let scheme = if options.plain_http { "http" } else { "https" };
         let url = format!("{scheme}://{address}:{}", ports.rest);
-        let ca = until("the first answer of the controller", PATIENCE, || Ok(Rest::fetch_ca(&url).ok()))?;
-        let secrets: Value = until("the first-run file", PATIENCE, || {
-            Ok(fs::read(&first_run).ok().and_then(|text| serde_json::from_slice(&text).ok()))
+        let ca = until("the first answer of the controller", PATIENCE, || {
+            Ok(Rest::fetch_ca(&url).ok())
         })?;
-        let rest = Rest::new(&url, &ca, text(&secrets, "api_token")?, text(&secrets, "user_token")?)?;
-        let stack = Self { rest, controller, agents: vec![], etcd, ports, address, folder };
+        let secrets: Value = until("the first-run file", PATIENCE, || {
+            Ok(fs::read(&first_run)
+                .ok()
+                .and_then(|text| serde_json::from_slice(&text).ok()))
+        })?;
+        let rest = Rest::new(
+            &url,
+            &ca,
+            text(&secrets, "api_token")?,
+            text(&secrets, "user_token")?,
+        )?;
+        let stack = Self {
+            rest,
+            controller,
+            agents: vec![],
+            etcd,
+            ports,
+            address,
+            folder,
+        };
         stack.wait_ready()?;
         Ok(stack)
     }
 
     pub fn wait_ready(&self) -> Result<()> {
         until("the controller to become ready", PATIENCE, || {
-            Ok(self.rest.get("/readyz").is_ok_and(|answer| answer.status == 200).then_some(()))
+            Ok(self
+                .rest
+                .get("/readyz")
+                .is_ok_and(|answer| answer.status == 200)
+                .then_some(()))
         })
     }
 
@@ -157,8 +188,17 @@ impl Stack {
         self.start_new_agent(name, free_udp_port()?, wrap, extra)
     }
 
-    fn start_new_agent(&mut self, name: &str, port: u16, wrap: Vec<String>, extra: &str) -> Result<()> {
-        let token = self.rest.post("/foghorn/v1/nodes/join-token", &json!({ "name": name }))?.ok()?;
+    fn start_new_agent(
+        &mut self,
+        name: &str,
+        port: u16,
+        wrap: Vec<String>,
+        extra: &str,
+    ) -> Result<()> {
+        let token = self
+            .rest
+            .post("/foghorn/v1/nodes/join-token", &json!({ "name": name }))?
+            .ok()?;
         let state = self.folder().join(format!("agent-{name}"));
         let config = self.folder().join(format!("agent-{name}.toml"));
         fs::write(
@@ -171,20 +211,36 @@ impl Stack {
             ),
         )?;
         let process = start_agent(self.folder(), name, &config, &wrap)?;
-        self.agents.push(Agent { name: name.to_owned(), process, state, config, wrap });
+        self.agents.push(Agent {
+            name: name.to_owned(),
+            process,
+            state,
+            config,
+            wrap,
+        });
         self.wait_online(name)
     }
 
     /// Waits until the FOG row of the node shows that it is online.
     pub fn wait_online(&self, name: &str) -> Result<()> {
-        until(&format!("storage node {name} to be online"), PATIENCE, || {
-            let nodes = self.rest.get("/fog/storagenode")?.ok()?;
-            let rows = nodes["storagenodes"].as_array().cloned().unwrap_or_default();
-            let found = rows.iter().any(|row| {
-                row["name"].as_str().is_some_and(|text| text.eq_ignore_ascii_case(name)) && row["online"] == json!(true)
-            });
-            Ok(found.then_some(()))
-        })
+        until(
+            &format!("storage node {name} to be online"),
+            PATIENCE,
+            || {
+                let nodes = self.rest.get("/fog/storagenode")?.ok()?;
+                let rows = nodes["storagenodes"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default();
+                let found = rows.iter().any(|row| {
+                    row["name"]
+                        .as_str()
+                        .is_some_and(|text| text.eq_ignore_ascii_case(name))
+                        && row["online"] == json!(true)
+                });
+                Ok(found.then_some(()))
+            },
+        )
     }
 
     /// Starts the controller again after it was killed or stopped, on the same ports and state.
@@ -207,23 +263,37 @@ impl Stack {
 
     /// Creates a host over REST; returns its id.
     pub fn create_host(&self, name: &str, mac: &str) -> Result<u32> {
-        id(&self.rest.post("/fog/host/create", &json!({ "name": name, "macs": [mac] }))?.ok()?)
+        id(&self
+            .rest
+            .post("/fog/host/create", &json!({ "name": name, "macs": [mac] }))?
+            .ok()?)
     }
 
     /// Creates an enabled image over REST; returns its id.
     pub fn create_image(&self, name: &str) -> Result<u32> {
-        let body = json!({ "name": name, "path": name, "imageTypeID": 1, "imagePartitionTypeID": 1, "osID": 50, "isEnabled": "1" });
+        let body = json!({ "name": name, "path": name, "imageTypeID": 1, "imagePartitionTypeID": 1,
+            "osID": 50, "isEnabled": "1" });
         id(&self.rest.post("/fog/image/create", &body)?.ok()?)
     }
 
     pub fn assign(&self, host: u32, image: u32) -> Result<()> {
-        self.rest.put(&format!("/fog/host/{host}/edit"), &json!({ "imageID": image }))?.ok()?;
+        self.rest
+            .put(
+                &format!("/fog/host/{host}/edit"),
+                &json!({ "imageID": image }),
+            )?
+            .ok()?;
         Ok(())
     }
 
     /// Creates a task of FOG's type for the host and returns its id.
     pub fn order(&self, host: u32, task_type: u32) -> Result<u32> {
-        self.rest.post(&format!("/fog/host/{host}/task"), &json!({ "taskTypeID": task_type }))?.ok()?;
+        self.rest
+            .post(
+                &format!("/fog/host/{host}/task"),
+                &json!({ "taskTypeID": task_type }),
+            )?
+            .ok()?;
         let active = self.rest.get("/fog/task/active")?.ok()?;
         let rows = active["tasks"].as_array().context("a task list")?;
         let row = rows
@@ -234,7 +304,10 @@ impl Stack {
     }
 
     pub fn boot_token(&self, host: u32) -> Result<String> {
-        let answer = self.rest.post(&format!("/foghorn/v1/hosts/{host}/boot-token"), &json!({}))?.ok()?;
+        let answer = self
+            .rest
+            .post(&format!("/foghorn/v1/hosts/{host}/boot-token"), &json!({}))?
+            .ok()?;
         Ok(text(&answer, "token")?.to_owned())
     }
 
@@ -246,13 +319,28 @@ impl Stack {
 
     pub fn client_command_with(&self, token: &str, mac: &str, disk: &Path) -> Result<Command> {
         let mut command = Command::new(foghorn("foghorn-client")?);
-        command.args(["run", "--controller", &self.rest.url, "--mac", mac, "--token", token]).arg("--disk").arg(disk);
+        command
+            .args([
+                "run",
+                "--controller",
+                &self.rest.url,
+                "--mac",
+                mac,
+                "--token",
+                token,
+            ])
+            .arg("--disk")
+            .arg(disk);
         Ok(command)
     }
 
     /// Starts the client of a host's active task.
     pub fn start_client(&self, name: &str, host: u32, mac: &str, disk: &Path) -> Result<Process> {
-        Process::start(self.folder(), name, &mut self.client_command(host, mac, disk)?)
+        Process::start(
+            self.folder(),
+            name,
+            &mut self.client_command(host, mac, disk)?,
+        )
     }
 
     /// State, reason and progress of a task.
@@ -264,7 +352,8 @@ impl Stack {
     pub fn wait_task(&self, task: u32) -> Result<Value> {
         until(&format!("the end of task {task}"), PATIENCE, || {
             let status = self.task(task)?;
-            let ended = ["complete", "failed", "cancelled"].contains(&status["state"].as_str().unwrap_or_default());
+            let ended = ["complete", "failed", "cancelled"]
+                .contains(&status["state"].as_str().unwrap_or_default());
             Ok(ended.then_some(status))
         })
     }
@@ -293,7 +382,10 @@ impl Stack {
             .max_by_key(|file| fs::metadata(file).map_or(0, |data| data.len()))
             .context("no pack on the node")?;
         let middle = fs::metadata(largest)?.len() / 2;
-        let file = fs::OpenOptions::new().read(true).write(true).open(largest)?;
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(largest)?;
         let mut byte = [0];
         file.read_exact_at(&mut byte, middle)?;
         file.write_all_at(&[byte[0] ^ 0x10], middle)?;
@@ -302,12 +394,19 @@ impl Stack {
 
     /// Captures `disk` of a new host into a new image and waits for the end; returns (host, image).
     pub fn capture(&self, name: &str, mac: &str, disk: &Path) -> Result<(u32, u32)> {
-        let (host, image) = (self.create_host(name, mac)?, self.create_image(&format!("{name}-image"))?);
+        let (host, image) = (
+            self.create_host(name, mac)?,
+            self.create_image(&format!("{name}-image"))?,
+        );
         self.assign(host, image)?;
         let task = self.order(host, 2)?;
         let mut client = self.start_client(&format!("client-{name}"), host, mac, disk)?;
         let status = client.wait(PATIENCE)?;
-        ensure!(status.success(), "the capture client ended with {status}:\n{}", client.log());
+        ensure!(
+            status.success(),
+            "the capture client ended with {status}:\n{}",
+            client.log()
+        );
         let ended = self.wait_task(task)?;
         ensure!(ended["state"] == "complete", "the capture ended as {ended}");
         Ok((host, image))
@@ -320,7 +419,11 @@ impl Stack {
         let task = self.order(host, 1)?;
         let mut client = self.start_client(&format!("client-{name}"), host, mac, disk)?;
         let status = client.wait(PATIENCE)?;
-        ensure!(status.success(), "the deploy client ended with {status}:\n{}", client.log());
+        ensure!(
+            status.success(),
+            "the deploy client ended with {status}:\n{}",
+            client.log()
+        );
         let ended = self.wait_task(task)?;
         ensure!(ended["state"] == "complete", "the deploy ended as {ended}");
         Ok(host)
@@ -329,7 +432,10 @@ impl Stack {
 
 fn start_controller(folder: &Path) -> Result<Process> {
     let mut command = Command::new(foghorn("foghorn-controller")?);
-    command.arg("run").arg("--config").arg(folder.join("controller.toml"));
+    command
+        .arg("run")
+        .arg("--config")
+        .arg(folder.join("controller.toml"));
     Process::start(folder, "controller", &mut command)
 }
 
@@ -356,16 +462,30 @@ pub fn start_etcd(folder: &Path) -> Result<(Process, u16)> {
     command
         .args(["--name", "foghorn", "--log-level", "warn", "--data-dir"])
         .arg(folder.join("etcd"))
-        .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
-        .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
+        .args([
+            "--listen-client-urls",
+            &url,
+            "--advertise-client-urls",
+            &url,
+        ])
+        .args([
+            "--listen-peer-urls",
+            &peer_url,
+            "--initial-advertise-peer-urls",
+            &peer_url,
+        ])
         .args(["--initial-cluster", &format!("foghorn={peer_url}")]);
     let process = Process::start(folder, "etcd", &mut command)?;
-    until("etcd's port", PATIENCE, || Ok(std::net::TcpStream::connect(("127.0.0.1", client)).ok()))?;
+    until("etcd's port", PATIENCE, || {
+        Ok(std::net::TcpStream::connect(("127.0.0.1", client)).ok())
+    })?;
     Ok((process, client))
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> Result<&'a str> {
-    value[field].as_str().with_context(|| format!("{value} has no string {field:?}"))
+    value[field]
+        .as_str()
+        .with_context(|| format!("{value} has no string {field:?}"))
 }
 
 /// FOG returns ids as strings.

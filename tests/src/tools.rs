@@ -43,13 +43,21 @@ pub fn find(program: &str) -> Result<PathBuf> {
         .map(|folder| folder.join(program))
         .find(|candidate| candidate.is_file())
         .with_context(|| {
-            let package = PACKAGES.iter().find(|(name, _)| *name == program).map_or("?", |(_, package)| package);
-            format!("{program} is not installed: `make setup` installs it (Debian package {package})")
+            let package = PACKAGES
+                .iter()
+                .find(|(name, _)| *name == program)
+                .map_or("?", |(_, package)| package);
+            format!(
+                "{program} is not installed: `make setup` installs it (Debian package {package})"
+            )
         })
 }
 
 /// Runs a tool to its end; an exit status other than 0 is an error with the output.
-pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Result<String> {
+pub fn run<S: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<String> {
     let output = run_any(program, arguments)?;
     if !output.status.success() {
         bail!(
@@ -63,7 +71,10 @@ pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S
 }
 
 /// Runs a tool to its end, whatever its exit status.
-pub fn run_any<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
+pub fn run_any<S: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<Output> {
     Command::new(find(program)?)
         .args(arguments)
         .stdin(Stdio::null())
@@ -73,19 +84,25 @@ pub fn run_any<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item
 
 /// The path of a program of this workspace, in the folder of the test program.
 pub fn foghorn(program: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("could not determine the path of the test program")?;
+    let own =
+        std::env::current_exe().context("could not determine the path of the test program")?;
     own.ancestors().map(|folder| folder.join(program)).find(|candidate| candidate.is_file()).with_context(|| {
-        format!("{program} is not built: `cargo build --workspace --bins` with the same profile builds it")
+        format!(
+            "{program} is not built: `cargo build --workspace --bins` with the same profile builds it"
+        )
     })
 }
 
 /// A Python program that `make test` installs beside the build's own files.
 pub fn python(program: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("could not determine the path of the test program")?;
+    let own =
+        std::env::current_exe().context("could not determine the path of the test program")?;
     own.ancestors()
         .map(|folder| folder.join("tools/venv/bin").join(program))
         .find(|candidate| candidate.exists())
         .with_context(|| {
-            format!("{program} is not installed: `make test` installs it, from tests/python/requirements.txt")
+            format!(
+                "{program} is not installed: `make test` installs it, from tests/python/requirements.txt"
+            )
         })
 }

@@ -19,23 +19,31 @@ pub enum AuthorityError {
 /// SHA-256 of a certificate (DER) as tokens spell it: base64url without padding.
 #[must_use]
 pub fn fingerprint(der: &[u8]) -> String {
-    // The TLS library's own SHA-256, reached through a cipher suite that uses it: no second implementation for one hash.
-    let suite = TLS13_AES_128_GCM_SHA256.tls13().expect("a TLS 1.3 suite is one");
+    // The TLS library's own SHA-256, reached through a cipher suite that uses it: no second
+    // implementation for one hash.
+    let suite = TLS13_AES_128_GCM_SHA256
+        .tls13()
+        .expect("a TLS 1.3 suite is one");
     BASE64URL_NOPAD.encode(suite.common.hash_provider.hash(der).as_ref())
 }
 
-/// The certificate that `pem` begins with, if it has the fingerprint `expected`; nothing else of `pem` may be trusted,
-/// because whoever sits in between could have put another authority behind it.
+/// The certificate that `pem` begins with, if it has the fingerprint `expected`; nothing else of
+/// `pem` may be trusted, because whoever sits in between could have put another authority behind
+/// it.
 ///
 /// # Errors
 /// When it holds no certificate, or another one.
 pub(super) fn check(pem: &str, expected: &str) -> Result<String, AuthorityError> {
-    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|_| AuthorityError::NoPem)?;
+    let (_, block) =
+        x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|_| AuthorityError::NoPem)?;
     let found = fingerprint(&block.contents);
     if found == expected {
         Ok(chain_to_pem(&[block.contents]))
     } else {
-        Err(AuthorityError::Other { expected: expected.to_owned(), found })
+        Err(AuthorityError::Other {
+            expected: expected.to_owned(),
+            found,
+        })
     }
 }
 
@@ -45,16 +53,24 @@ mod tests {
 
     #[test]
     fn the_hash_is_sha_256() {
-        assert_eq!(fingerprint(b"abc"), "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0");
+        assert_eq!(
+            fingerprint(b"abc"),
+            "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"
+        );
     }
 
     #[test]
     fn another_authority_is_refused() {
         let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        let certificate = rcgen::CertificateParams::default()
+            .self_signed(&key)
+            .unwrap();
         let own = fingerprint(certificate.der());
         assert!(check(&certificate.pem(), &own).is_ok());
-        assert!(matches!(check(&certificate.pem(), "other"), Err(AuthorityError::Other { .. })));
+        assert!(matches!(
+            check(&certificate.pem(), "other"),
+            Err(AuthorityError::Other { .. })
+        ));
         assert!(matches!(check("no pem", &own), Err(AuthorityError::NoPem)));
     }
 
@@ -62,16 +78,28 @@ mod tests {
     fn nothing_that_comes_with_the_authority_is_trusted() {
         let make = || {
             let key = rcgen::KeyPair::generate().unwrap();
-            rcgen::CertificateParams::default().self_signed(&key).unwrap()
+            rcgen::CertificateParams::default()
+                .self_signed(&key)
+                .unwrap()
         };
         let (own, stranger) = (make(), make());
-        // Readers that look for a certificate skip a block with another label, so that would be the stranger's chance, too.
+        // Readers that look for a certificate skip a block with another label, so that would be the
+        // stranger's chance, too.
         let disguised = own.pem().replace("CERTIFICATE", "SOMETHING");
         for first in [own.pem(), disguised] {
-            let kept = check(&format!("{first}{}", stranger.pem()), &fingerprint(own.der())).unwrap();
-            let kept: Vec<_> = x509_parser::pem::Pem::iter_from_buffer(kept.as_bytes()).map(Result::unwrap).collect();
+            let kept = check(
+                &format!("{first}{}", stranger.pem()),
+                &fingerprint(own.der()),
+            )
+            .unwrap();
+            let kept: Vec<_> = x509_parser::pem::Pem::iter_from_buffer(kept.as_bytes())
+                .map(Result::unwrap)
+                .collect();
             assert_eq!(kept.len(), 1);
-            assert_eq!((kept[0].label.as_str(), &kept[0].contents[..]), ("CERTIFICATE", &own.der()[..]));
+            assert_eq!(
+                (kept[0].label.as_str(), &kept[0].contents[..]),
+                ("CERTIFICATE", &own.der()[..])
+            );
         }
     }
 }

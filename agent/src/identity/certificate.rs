@@ -17,7 +17,8 @@ pub enum CheckCertificateError {
     Expired(Timestamp),
 }
 
-/// A new key and a request that only proves its possession: the names in a certificate are the controller's choice.
+/// A new key and a request that only proves its possession: the names in a certificate are the
+/// controller's choice.
 pub(super) fn new_request() -> Result<(KeyPair, CertificateSigningRequest), rcgen::Error> {
     let key = KeyPair::generate()?;
     let request = CertificateParams::default().serialize_request(&key)?;
@@ -31,27 +32,41 @@ pub(super) fn check(
     node: &NodeName,
     now: Timestamp,
 ) -> Result<Timestamp, CheckCertificateError> {
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| CheckCertificateError::Unreadable)?;
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|_| CheckCertificateError::Unreadable)?;
     if certificate.public_key().subject_public_key.data.as_ref() != key.der_bytes() {
         return Err(CheckCertificateError::OtherKey);
     }
     let expected = CertificateName::Node(node.clone());
     let names = certificate.subject_alternative_name().ok().flatten();
-    let uris = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
-        _ => None,
-    });
+    let uris = names
+        .iter()
+        .flat_map(|names| &names.value.general_names)
+        .filter_map(|name| match name {
+            GeneralName::URI(uri) => Some(*uri),
+            _ => None,
+        });
     if !uris.into_iter().eq([expected.to_string().as_str()]) {
         return Err(CheckCertificateError::OtherName { expected });
     }
-    let expires = Timestamp::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1000));
-    if expires <= now { Err(CheckCertificateError::Expired(expires)) } else { Ok(expires) }
+    let expires = Timestamp::from_millis(
+        certificate
+            .validity()
+            .not_after
+            .timestamp()
+            .saturating_mul(1000),
+    );
+    if expires <= now {
+        Err(CheckCertificateError::Expired(expires))
+    } else {
+        Ok(expires)
+    }
 }
 
 /// The leaf of a PEM chain as DER.
 pub(super) fn leaf_of(chain_pem: &str) -> Result<Vec<u8>, CheckCertificateError> {
-    let (_, block) =
-        x509_parser::pem::parse_x509_pem(chain_pem.as_bytes()).map_err(|_| CheckCertificateError::Unreadable)?;
+    let (_, block) = x509_parser::pem::parse_x509_pem(chain_pem.as_bytes())
+        .map_err(|_| CheckCertificateError::Unreadable)?;
     Ok(block.contents)
 }
 
@@ -61,9 +76,15 @@ pub(super) fn chain_to_pem(chain: &[Vec<u8>]) -> String {
         .iter()
         .map(|der| {
             let body = data_encoding::BASE64.encode(der);
-            let lines: Vec<&str> =
-                body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("base64 is ASCII")).collect();
-            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+            let lines: Vec<&str> = body
+                .as_bytes()
+                .chunks(64)
+                .map(|line| std::str::from_utf8(line).expect("base64 is ASCII"))
+                .collect();
+            format!(
+                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                lines.join("\n")
+            )
         })
         .collect()
 }

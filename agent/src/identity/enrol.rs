@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use foghorn_proto::http::{CA_PATH, ENROL_PATH, EnrolRequest, EnrolResponse, JOIN_PREFIX, Problem, TokenText};
+use foghorn_proto::http::{
+    CA_PATH, ENROL_PATH, EnrolRequest, EnrolResponse, JOIN_PREFIX, Problem, TokenText,
+};
 use foghorn_types::Timestamp;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
@@ -21,13 +23,21 @@ const ANSWER_LIMIT: u64 = 256 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolError {
     #[error("could not fetch the certificate authority from {url}")]
-    FetchAuthority { url: String, source: Box<ureq::Error> },
+    FetchAuthority {
+        url: String,
+        source: Box<ureq::Error>,
+    },
     #[error("{url} cannot be trusted")]
     Authority { url: String, source: AuthorityError },
     #[error("could not make a key")]
     MakeKey(#[source] rcgen::Error),
-    #[error("could not send the join token to {url}; if it was received, it is used up and another one is needed")]
-    Send { url: String, source: Box<ureq::Error> },
+    #[error(
+        "could not send the join token to {url}; if it was received, it is used up and another one is needed"
+    )]
+    Send {
+        url: String,
+        source: Box<ureq::Error>,
+    },
     #[error("the controller refused to enrol this node ({status}): {reason}")]
     Refused { status: u16, reason: String },
     #[error("the controller's certificate for this node cannot be used")]
@@ -36,18 +46,32 @@ pub enum EnrolError {
     Save(#[source] SaveIdentityError),
 }
 
-/// Makes a key, buys a certificate for `token`, and keeps both in `state_dir`. Blocking, at most some 40 s.
+/// Makes a key, buys a certificate for `token`, and keeps both in `state_dir`. Blocking, at most
+/// some 40 s.
 ///
 /// # Errors
-/// When the controller cannot be reached, is not the one that the token names, or refuses the token.
-pub fn enrol(state_dir: &Path, controller: &ControllerUrl, token: &TokenText) -> Result<NodeIdentity, EnrolError> {
+/// When the controller cannot be reached, is not the one that the token names, or refuses the
+/// token.
+pub fn enrol(
+    state_dir: &Path,
+    controller: &ControllerUrl,
+    token: &TokenText,
+) -> Result<NodeIdentity, EnrolError> {
     let ca_pem = fetch_authority(controller, token)?;
     let (key, request) = certificate::new_request().map_err(EnrolError::MakeKey)?;
     let csr_pem = request.pem().map_err(EnrolError::MakeKey)?;
-    let answer = send_request(controller, &ca_pem, &EnrolRequest { join_token: token.to_text(JOIN_PREFIX), csr_pem })?;
+    let answer = send_request(
+        controller,
+        &ca_pem,
+        &EnrolRequest {
+            join_token: token.to_text(JOIN_PREFIX),
+            csr_pem,
+        },
+    )?;
     let received = Timestamp::now();
     let leaf = certificate::leaf_of(&answer.chain_pem).map_err(EnrolError::Certificate)?;
-    let expires = certificate::check(&leaf, &key, &answer.node, received).map_err(EnrolError::Certificate)?;
+    let expires =
+        certificate::check(&leaf, &key, &answer.node, received).map_err(EnrolError::Certificate)?;
     let identity = NodeIdentity {
         node: answer.node,
         node_id: answer.node_id,
@@ -63,20 +87,44 @@ pub fn enrol(state_dir: &Path, controller: &ControllerUrl, token: &TokenText) ->
     Ok(identity)
 }
 
-/// Asks without verifying, which is safe: of the answer, only the certificate that has the token's hash is kept.
+/// Asks without verifying, which is safe: of the answer, only the certificate that has the token's
+/// hash is kept.
 fn fetch_authority(controller: &ControllerUrl, token: &TokenText) -> Result<String, EnrolError> {
     let url = controller.join(CA_PATH);
     let agent = http(TlsConfig::builder().disable_verification(true).build());
-    let read = || agent.get(&url).call()?.body_mut().with_config().limit(ANSWER_LIMIT).read_to_string();
-    let pem = read().map_err(|source| EnrolError::FetchAuthority { url: url.clone(), source: Box::new(source) })?;
-    authority::check(&pem, &token.ca_fingerprint).map_err(|source| EnrolError::Authority { url, source })
+    let read = || {
+        agent
+            .get(&url)
+            .call()?
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_LIMIT)
+            .read_to_string()
+    };
+    let pem = read().map_err(|source| EnrolError::FetchAuthority {
+        url: url.clone(),
+        source: Box::new(source),
+    })?;
+    authority::check(&pem, &token.ca_fingerprint)
+        .map_err(|source| EnrolError::Authority { url, source })
 }
 
-fn send_request(controller: &ControllerUrl, ca_pem: &str, request: &EnrolRequest) -> Result<EnrolResponse, EnrolError> {
+fn send_request(
+    controller: &ControllerUrl,
+    ca_pem: &str,
+    request: &EnrolRequest,
+) -> Result<EnrolResponse, EnrolError> {
     let url = controller.join(ENROL_PATH);
-    let failed = |source| EnrolError::Send { url: url.clone(), source: Box::new(source) };
+    let failed = |source| EnrolError::Send {
+        url: url.clone(),
+        source: Box::new(source),
+    };
     let root = Certificate::from_pem(ca_pem.as_bytes()).map_err(failed)?;
-    let agent = http(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build());
+    let agent = http(
+        TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&[root]))
+            .build(),
+    );
     let mut answer = agent.post(&url).send_json(request).map_err(failed)?;
     let status = answer.status();
     let body = answer.body_mut().with_config().limit(ANSWER_LIMIT);
@@ -85,7 +133,10 @@ fn send_request(controller: &ControllerUrl, ca_pem: &str, request: &EnrolRequest
     }
     let text = body.read_to_string().map_err(failed)?;
     let reason = serde_json::from_str::<Problem>(&text).map_or(text, |problem| problem.error);
-    Err(EnrolError::Refused { status: status.as_u16(), reason })
+    Err(EnrolError::Refused {
+        status: status.as_u16(),
+        reason,
+    })
 }
 
 fn http(tls: TlsConfig) -> ureq::Agent {

@@ -15,7 +15,10 @@ pub enum LoadIdentityError {
     #[error("could not read the identity {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("the identity {} does not have the form that this version writes", path.display())]
-    Parse { path: PathBuf, source: serde_json::Error },
+    Parse {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +28,8 @@ pub struct SaveIdentityError {
     source: io::Error,
 }
 
-/// The stored form; apart from [`NodeIdentity`] so that the program can change and old files still load.
+/// The stored form; apart from [`NodeIdentity`] so that the program can change and old files still
+/// load.
 #[derive(Serialize, Deserialize)]
 struct StoredIdentity {
     version: u32,
@@ -52,7 +56,9 @@ fn token_place(state_dir: &Path) -> PathBuf {
 
 /// The hash of the join token that was last tried; `None` when nobody remembers.
 pub(super) fn last_token(state_dir: &Path) -> Option<String> {
-    fs::read_to_string(token_place(state_dir)).ok().map(|text| text.trim().to_owned())
+    fs::read_to_string(token_place(state_dir))
+        .ok()
+        .map(|text| text.trim().to_owned())
 }
 
 /// # Errors
@@ -76,7 +82,9 @@ pub fn load(state_dir: &Path) -> Result<Option<NodeIdentity>, LoadIdentityError>
     let record: StoredIdentity = serde_json::from_str(&text)
         .and_then(|record: StoredIdentity| match record.version {
             VERSION => Ok(record),
-            other => Err(serde::de::Error::custom(format!("version {other} is unknown"))),
+            other => Err(serde::de::Error::custom(format!(
+                "version {other} is unknown"
+            ))),
         })
         .map_err(|source| LoadIdentityError::Parse { path, source })?;
     Ok(Some(NodeIdentity {
@@ -119,14 +127,22 @@ fn render(identity: &NodeIdentity) -> Vec<u8> {
 
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().expect("the file lies in a folder of ours");
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
     let draft = path.with_extension("new");
-    // A draft left by a crash may have been made under other circumstances; start from nothing, so that the mode holds.
+    // A draft left by a crash may have been made under other circumstances; start from nothing, so
+    // that the mode holds.
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
@@ -156,10 +172,17 @@ mod tests {
         };
         save(folder.path(), &identity).unwrap();
         identity.key_pem = "another key".into();
-        fs::write(place(folder.path()).with_extension("new"), "left by a crash").unwrap();
+        fs::write(
+            place(folder.path()).with_extension("new"),
+            "left by a crash",
+        )
+        .unwrap();
         save(folder.path(), &identity).unwrap();
         assert_eq!(load(folder.path()).unwrap(), Some(identity));
-        let mode = fs::metadata(place(folder.path())).unwrap().permissions().mode();
+        let mode = fs::metadata(place(folder.path()))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -168,6 +191,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("identity")).unwrap();
         fs::write(place(folder.path()), "{\"version\":1").unwrap();
-        assert!(matches!(load(folder.path()), Err(LoadIdentityError::Parse { .. })));
+        assert!(matches!(
+            load(folder.path()),
+            Err(LoadIdentityError::Parse { .. })
+        ));
     }
 }

@@ -1,8 +1,9 @@
 //! Who this node is: its name, its key, its certificate and the authority it trusts.
 //!
-//! A key is made on the node and never leaves it. [`enrol`] buys the first certificate with a join token; [`renew`]
-//! makes each later one, with a new key, long before the present one expires. [`file`](self::file) keeps all of it in
-//! one file, so that key and certificate cannot come apart in a crash.
+//! A key is made on the node and never leaves it. [`enrol`] buys the first certificate with a join
+//! token; [`renew`] makes each later one, with a new key, long before the present one expires.
+//! [`file`](self::file) keeps all of it in one file, so that key and certificate cannot come apart
+//! in a crash.
 
 mod authority;
 mod certificate;
@@ -36,15 +37,15 @@ pub struct NodeIdentity {
     pub link_address: String,
     /// Name that the controller's certificate carries there.
     pub link_server_name: String,
-    /// When this node received the certificate, by its own clock. The certificate's own beginning lies earlier, to
-    /// forgive clocks, and would make a short-lived one look old at birth.
+    /// When this node received the certificate, by its own clock. The certificate's own beginning
+    /// lies earlier, to forgive clocks, and would make a short-lived one look old at birth.
     pub received: Timestamp,
     pub expires: Timestamp,
 }
 
 impl NodeIdentity {
-    /// When two thirds of the lifetime have passed: late enough not to be busy with it, early enough to survive days
-    /// without a controller.
+    /// When two thirds of the lifetime have passed: late enough not to be busy with it, early
+    /// enough to survive days without a controller.
     #[must_use]
     pub fn renew_at(&self) -> Timestamp {
         let lifetime = self.expires.since(self.received);
@@ -55,7 +56,9 @@ impl NodeIdentity {
     ///
     /// # Errors
     /// When it is not PEM, which only a damaged file explains.
-    pub fn for_transport(&self) -> Result<foghorn_transport::Identity, foghorn_transport::IdentityError> {
+    pub fn for_transport(
+        &self,
+    ) -> Result<foghorn_transport::Identity, foghorn_transport::IdentityError> {
         foghorn_transport::Identity::from_pem(&self.ca_pem, &self.chain_pem, &self.key_pem)
     }
 }

@@ -1,7 +1,9 @@
-//! Which identity a start uses: the one that is kept, or a new one where somebody has given a token that was not tried yet.
+//! Which identity a start uses: the one that is kept, or a new one where somebody has given a token
+//! that was not tried yet.
 //!
-//! A node that was revoked, or whose certificate has expired, looks like any other to itself. What tells is the token: whoever
-//! gives a new one wants the node to join anew. So the token that was last tried is remembered, as a hash.
+//! A node that was revoked, or whose certificate has expired, looks like any other to itself. What
+//! tells is the token: whoever gives a new one wants the node to join anew. So the token that was
+//! last tried is remembered, as a hash.
 
 use std::path::Path;
 
@@ -25,9 +27,11 @@ pub(crate) enum ObtainError {
     Enrol(#[from] EnrolError),
 }
 
-/// The identity in `state_dir`, or one bought with the token of `offer`. Blocking, at most some 40 s.
+/// The identity in `state_dir`, or one bought with the token of `offer`. Blocking, at most some 40
+/// s.
 ///
-/// A token that does not work does not stop a node whose certificate is still good: the node continues with that one.
+/// A token that does not work does not stop a node whose certificate is still good: the node
+/// continues with that one.
 ///
 /// # Errors
 /// When there is no usable identity and none can be obtained.
@@ -38,12 +42,19 @@ pub(crate) fn obtain(
 ) -> Result<NodeIdentity, ObtainError> {
     let kept = file::load(state_dir)?;
     let hash = |token: &TokenText| blake3::hash(token.secret.as_bytes()).to_hex().to_string();
-    let offer = offer
-        .filter(|(_, token)| kept.is_none() || file::last_token(state_dir).as_deref() != Some(hash(token).as_str()));
-    let Some((controller, token)) = offer else { return kept.ok_or(ObtainError::NotEnrolled) };
+    let offer = offer.filter(|(_, token)| {
+        kept.is_none() || file::last_token(state_dir).as_deref() != Some(hash(token).as_str())
+    });
+    let Some((controller, token)) = offer else {
+        return kept.ok_or(ObtainError::NotEnrolled);
+    };
     match (enrol(state_dir, controller, token), kept) {
         (Ok(identity), _) => {
-            info!(node = %identity.node, expires = %identity.expires, "enrolled with the controller");
+            info!(
+                node = %identity.node,
+                expires = %identity.expires,
+                "enrolled with the controller"
+            );
             remember(state_dir, &hash(token));
             Ok(identity)
         }
@@ -52,7 +63,13 @@ pub(crate) fn obtain(
                 error = %chain(&error),
                 "the join token did not work; continuing with the identity that this node has"
             );
-            if matches!(error, EnrolError::Refused { status: 400..=499, .. }) {
+            if matches!(
+                error,
+                EnrolError::Refused {
+                    status: 400..=499,
+                    ..
+                }
+            ) {
                 remember(state_dir, &hash(token));
             }
             Ok(kept)

@@ -32,7 +32,10 @@ impl Renewal {
     /// When the system gives no randomness.
     pub(crate) fn start() -> Result<Self, RenewError> {
         let (key, request) = certificate::new_request().map_err(RenewError::MakeKey)?;
-        Ok(Self { key, csr_der: request.der().to_vec() })
+        Ok(Self {
+            key,
+            csr_der: request.der().to_vec(),
+        })
     }
 
     /// What to send to the authority: PKCS#10, DER.
@@ -52,8 +55,11 @@ impl Renewal {
         chain_der: &[Vec<u8>],
     ) -> Result<NodeIdentity, RenewError> {
         let received = Timestamp::now();
-        let leaf = chain_der.first().ok_or(RenewError::Certificate(CheckCertificateError::Unreadable))?;
-        let expires = certificate::check(leaf, &self.key, &present.node, received).map_err(RenewError::Certificate)?;
+        let leaf = chain_der
+            .first()
+            .ok_or(RenewError::Certificate(CheckCertificateError::Unreadable))?;
+        let expires = certificate::check(leaf, &self.key, &present.node, received)
+            .map_err(RenewError::Certificate)?;
         let identity = NodeIdentity {
             chain_pem: certificate::chain_to_pem(chain_der),
             key_pem: self.key.serialize_pem(),

@@ -13,7 +13,8 @@ use super::Work;
 
 /// Between two reports of a running job.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// Damaged chunks named in one report: gRPC messages are limited to 4 MiB, and a node with more than this has lost its disk.
+/// Damaged chunks named in one report: gRPC messages are limited to 4 MiB, and a node with more
+/// than this has lost its disk.
 const NAMED: usize = 10_000;
 
 /// Does `work` and gives its last report. Blocking; ends soon after `cancel` is.
@@ -29,15 +30,26 @@ pub(super) fn perform(
         if last.elapsed() >= REPORT_EVERY {
             last = Instant::now();
             let (chunks_checked, chunks_total) = (progress.checked, progress.total);
-            report(JobReport { job_id, chunks_checked, chunks_total, ..Default::default() });
+            report(JobReport {
+                job_id,
+                chunks_checked,
+                chunks_total,
+                ..Default::default()
+            });
         }
-        if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if cancel.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
     let checked = match work {
         Work::Scrub => store.scrub(&mut progress),
         Work::Verify(manifest) => store.verify_manifest(manifest, &mut progress),
         Work::Drop(image) => {
-            let dropped = store.drop_image(image).map_err(|problem| chain(&problem).to_string());
+            let dropped = store
+                .drop_image(image)
+                .map_err(|problem| chain(&problem).to_string());
             return finished(
                 job_id,
                 dropped.map(|was_there| {
@@ -47,19 +59,38 @@ pub(super) fn perform(
             );
         }
     };
-    finished(job_id, checked.map_err(|problem| chain(&problem).to_string()).and_then(to_report))
+    finished(
+        job_id,
+        checked
+            .map_err(|problem| chain(&problem).to_string())
+            .and_then(to_report),
+    )
 }
 
 fn finished(job_id: u64, result: Result<JobReport, String>) -> JobReport {
     match result {
-        Ok(report) => JobReport { job_id, done: true, ..report },
-        Err(error) => JobReport { job_id, done: true, error, ..Default::default() },
+        Ok(report) => JobReport {
+            job_id,
+            done: true,
+            ..report
+        },
+        Err(error) => JobReport {
+            job_id,
+            done: true,
+            error,
+            ..Default::default()
+        },
     }
 }
 
 fn to_report(found: ScrubReport) -> Result<JobReport, String> {
     for damaged in &found.damaged {
-        error!(chunk = %damaged.id, error = %damaged.problem, images = ?damaged.images, "a stored chunk is damaged");
+        error!(
+            chunk = %damaged.id,
+            error = %damaged.problem,
+            images = ?damaged.images,
+            "a stored chunk is damaged"
+        );
     }
     if found.stopped {
         return Err("the node was stopped before the job was finished".to_owned());
@@ -76,6 +107,10 @@ fn to_wire(damaged: DamagedChunk) -> WireDamagedChunk {
     WireDamagedChunk {
         chunk_id: damaged.id.as_bytes().to_vec(),
         problem: damaged.problem.to_string(),
-        images: damaged.images.into_iter().map(foghorn_types::ImageId::get).collect(),
+        images: damaged
+            .images
+            .into_iter()
+            .map(foghorn_types::ImageId::get)
+            .collect(),
     }
 }

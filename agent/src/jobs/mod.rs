@@ -1,5 +1,5 @@
-//! Work on the node's own store, outside any session: what the controller orders ([`Jobs`]) and what comes round by
-//! itself ([`upkeep`]).
+//! Work on the node's own store, outside any session: what the controller orders ([`Jobs`]) and
+//! what comes round by itself ([`upkeep`]).
 
 mod check;
 pub(crate) mod upkeep;
@@ -21,7 +21,8 @@ use crate::outbox::Outbox;
 /// Jobs that may wait for their turn.
 const WAITING: usize = 64;
 
-/// Runs what the controller orders, one job at a time, so that checking never takes the disk from clients altogether.
+/// Runs what the controller orders, one job at a time, so that checking never takes the disk from
+/// clients altogether.
 pub(crate) struct Jobs {
     store: Arc<Store>,
     outbox: Arc<Outbox>,
@@ -30,7 +31,8 @@ pub(crate) struct Jobs {
     turn: Arc<Semaphore>,
     /// Accepted and not finished. An order that comes twice is done once.
     known: Arc<Mutex<BTreeSet<u64>>>,
-    /// Woken when the store holds something else than before, so that the controller hears of it soon.
+    /// Woken when the store holds something else than before, so that the controller hears of it
+    /// soon.
     pub store_changed: Arc<Notify>,
 }
 
@@ -61,7 +63,12 @@ impl Jobs {
         let job_id = job.job_id;
         let refuse = |error: &str| {
             warn!(job = job_id, error, "refused a job");
-            self.outbox.job(JobReport { job_id, done: true, error: error.to_owned(), ..Default::default() });
+            self.outbox.job(JobReport {
+                job_id,
+                done: true,
+                error: error.to_owned(),
+                ..Default::default()
+            });
         };
         let work = match check_work(job) {
             Ok(work) => work,
@@ -83,8 +90,13 @@ impl Jobs {
     }
 
     fn run(&self, job_id: u64, work: Work) -> impl Future<Output = ()> + use<> {
-        let (store, outbox, cancel) = (self.store.clone(), self.outbox.clone(), self.cancel.clone());
-        let (turn, known, changed) = (self.turn.clone(), self.known.clone(), self.store_changed.clone());
+        let (store, outbox, cancel) =
+            (self.store.clone(), self.outbox.clone(), self.cancel.clone());
+        let (turn, known, changed) = (
+            self.turn.clone(),
+            self.known.clone(),
+            self.store_changed.clone(),
+        );
         async move {
             let permit = tokio::select! {
                 permit = turn.acquire_owned() => permit.expect("the semaphore is never closed"),
@@ -93,7 +105,9 @@ impl Jobs {
             let reporter = outbox.clone();
             let done = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                check::perform(&store, work, job_id, &cancel, &|report| reporter.job(report))
+                check::perform(&store, work, job_id, &cancel, &|report| {
+                    reporter.job(report)
+                })
             });
             let report = done.await.unwrap_or_else(|_| JobReport {
                 job_id,
@@ -101,27 +115,43 @@ impl Jobs {
                 error: "the job broke off on this node".to_owned(),
                 ..Default::default()
             });
-            info!(checked = report.chunks_checked, damaged = report.damaged.len(), error = report.error, "job done");
-            known.lock().unwrap_or_else(PoisonError::into_inner).remove(&job_id);
+            info!(
+                checked = report.chunks_checked,
+                damaged = report.damaged.len(),
+                error = report.error,
+                "job done"
+            );
+            known
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&job_id);
             outbox.job(report);
             changed.notify_one();
         }
     }
 
-    /// Says in the log which images are here that the controller does not know. They stay: deletion is an order of its
-    /// own.
+    /// Says in the log which images are here that the controller does not know. They stay: deletion
+    /// is an order of its own.
     pub(crate) fn compare(&self, keep: &[StoredManifest]) {
         let known: BTreeSet<u32> = keep.iter().map(|stored| stored.image_id).collect();
         let held = match self.store.manifests() {
             Ok(held) => held,
             Err(problem) => return warn!(error = %chain(&problem), "could not list the images"),
         };
-        for (image, manifest) in held.into_iter().filter(|(image, _)| !known.contains(&image.get())) {
-            warn!(%image, manifest = %format!("{manifest:#}"), "this node stores an image that the controller does not know");
+        for (image, manifest) in held
+            .into_iter()
+            .filter(|(image, _)| !known.contains(&image.get()))
+        {
+            warn!(
+                %image,
+                manifest = %format!("{manifest:#}"),
+                "this node stores an image that the controller does not know"
+            );
         }
     }
 
-    /// Lets running jobs stop at the next chunk and waits for them. The token must be cancelled already.
+    /// Lets running jobs stop at the next chunk and waits for them. The token must be cancelled
+    /// already.
     pub(crate) async fn stopped(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -132,12 +162,14 @@ fn check_work(job: Job) -> Result<Work, &'static str> {
     match job.work {
         Some(WireWork::Scrub(_)) => Ok(Work::Scrub),
         Some(WireWork::Verify(VerifyImage { manifest_id, .. })) => {
-            let digest = manifest_id.try_into().map_err(|_| "the manifest id does not have 32 bytes")?;
+            let digest = manifest_id
+                .try_into()
+                .map_err(|_| "the manifest id does not have 32 bytes")?;
             Ok(Work::Verify(ManifestId::from_digest(digest)))
         }
-        Some(WireWork::Drop(DropImage { image_id })) => {
-            ImageId::new(image_id).map(Work::Drop).ok_or("0 is not an image id")
-        }
+        Some(WireWork::Drop(DropImage { image_id })) => ImageId::new(image_id)
+            .map(Work::Drop)
+            .ok_or("0 is not an image id"),
         None => Err("this version of the agent does not know this kind of job"),
     }
 }

@@ -1,7 +1,8 @@
-//! The one connection to the controller: the agent connects, reports what it is doing, and takes orders.
+//! The one connection to the controller: the agent connects, reports what it is doing, and takes
+//! orders.
 //!
-//! A link comes and goes; what it serves does not. Nothing here is awaited by a transfer, and everything that must reach
-//! the controller waits in the [`Outbox`] until it has.
+//! A link comes and goes; what it serves does not. Nothing here is awaited by a transfer, and
+//! everything that must reach the controller waits in the [`Outbox`] until it has.
 
 mod dial;
 
@@ -11,7 +12,9 @@ use std::time::Duration;
 
 use foghorn_proto::link::agent_link_client::AgentLinkClient;
 use foghorn_proto::link::controller_message::Message as FromController;
-use foghorn_proto::link::{AgentMessage, ControllerMessage, Hello, RenewCertificateRequest, agent_message};
+use foghorn_proto::link::{
+    AgentMessage, ControllerMessage, Hello, RenewCertificateRequest, agent_message,
+};
 use foghorn_types::{Timestamp, chain};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -32,9 +35,11 @@ use crate::wake::Waker;
 /// Name and version, as the controller sees it.
 const SOFTWARE: &str = concat!("foghorn-agent ", env!("CARGO_PKG_VERSION"));
 
-/// Messages on their way into the socket. Everything else stays in the outbox, where it can still be replaced.
+/// Messages on their way into the socket. Everything else stays in the outbox, where it can still
+/// be replaced.
 const IN_FLIGHT: usize = 16;
-/// A controller that takes longer to accept a link, or to renew a certificate, is considered unreachable.
+/// A controller that takes longer to accept a link, or to renew a certificate, is considered
+/// unreachable.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// After a link that lasted this long, the next failure starts from the shortest wait.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
@@ -59,7 +64,10 @@ pub(crate) struct ControllerLink {
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
     #[error("could not reach the controller at {address}")]
-    Dial { address: String, source: dial::DialError },
+    Dial {
+        address: String,
+        source: dial::DialError,
+    },
     #[error("the controller did not accept the link")]
     Open(#[source] Box<Status>),
     #[error("the controller did not answer in time")]
@@ -130,37 +138,67 @@ impl ControllerLink {
             opened = self.open(&identity) => opened?,
             () = self.cancel.cancelled() => return Ok(LinkEnd::Cancelled),
         };
-        info!(controller = identity.link_address, "link to the controller is up");
+        info!(
+            controller = identity.link_address,
+            "link to the controller is up"
+        );
         self.drive(opened, identity).await
     }
 
     async fn open(&self, identity: &NodeIdentity) -> Result<OpenLink, LinkError> {
         let channel = dial::dial(identity)
             .await
-            .map_err(|source| LinkError::Dial { address: identity.link_address.clone(), source })?;
+            .map_err(|source| LinkError::Dial {
+                address: identity.link_address.clone(),
+                source,
+            })?;
         let mut client = AgentLinkClient::new(channel);
         let (sender, receiver) = mpsc::channel(IN_FLIGHT);
-        sender.try_send(self.hello()).expect("the queue is new and empty");
+        sender
+            .try_send(self.hello())
+            .expect("the queue is new and empty");
         let answer = timeout(ANSWER_WITHIN, client.link(ReceiverStream::new(receiver))).await;
-        let inbound =
-            answer.map_err(|_| LinkError::Silent)?.map_err(|status| LinkError::Open(Box::new(status)))?.into_inner();
-        Ok(OpenLink { client, sender, inbound })
+        let inbound = answer
+            .map_err(|_| LinkError::Silent)?
+            .map_err(|status| LinkError::Open(Box::new(status)))?
+            .into_inner();
+        Ok(OpenLink {
+            client,
+            sender,
+            inbound,
+        })
     }
 
     fn hello(&self) -> AgentMessage {
         let status = self.outbox.begin_link();
-        let mut sessions: Vec<u32> = self.sessions.open_tasks().into_iter().map(foghorn_types::TaskId::get).collect();
-        sessions.extend(self.outbox.unrecorded().into_iter().map(foghorn_types::TaskId::get));
+        let mut sessions: Vec<u32> = self
+            .sessions
+            .open_tasks()
+            .into_iter()
+            .map(foghorn_types::TaskId::get)
+            .collect();
+        sessions.extend(
+            self.outbox
+                .unrecorded()
+                .into_iter()
+                .map(foghorn_types::TaskId::get),
+        );
         let hello = Hello {
             software: SOFTWARE.to_owned(),
             quic_address: self.quic_address.clone(),
             sessions,
             status: Some(status),
         };
-        AgentMessage { message: Some(agent_message::Message::Hello(hello)) }
+        AgentMessage {
+            message: Some(agent_message::Message::Hello(hello)),
+        }
     }
 
-    async fn drive(&self, mut open: OpenLink, identity: Arc<NodeIdentity>) -> Result<LinkEnd, LinkError> {
+    async fn drive(
+        &self,
+        mut open: OpenLink,
+        identity: Arc<NodeIdentity>,
+    ) -> Result<LinkEnd, LinkError> {
         let mut renew_at = Instant::now() + identity.renew_at().since(Timestamp::now());
         let mut renewal = tokio::task::JoinSet::new();
         loop {
@@ -180,7 +218,11 @@ impl ControllerLink {
                 Event::Sent(true) => {}
                 Event::Sent(false) => return Err(LinkError::Closed),
                 Event::RenewalDue => {
-                    renewal.spawn(renew(open.client.clone(), identity.clone(), self.state_dir.clone()));
+                    renewal.spawn(renew(
+                        open.client.clone(),
+                        identity.clone(),
+                        self.state_dir.clone(),
+                    ));
                 }
                 Event::Renewed(Ok(renewed)) => {
                     info!(expires = %renewed.expires, "certificate renewed");
@@ -188,17 +230,25 @@ impl ControllerLink {
                     return Ok(LinkEnd::Renewed);
                 }
                 Event::Renewed(Err(problem)) => {
-                    error!(error = %chain(&problem), expires = %identity.expires, "could not renew the certificate");
+                    error!(
+                        error = %chain(&problem),
+                        expires = %identity.expires,
+                        "could not renew the certificate"
+                    );
                     renew_at = Instant::now() + RENEW_AGAIN;
                 }
             }
         }
     }
 
-    /// Moves one message from the outbox into the socket's queue; false when the link no longer takes any. Cancel-safe.
+    /// Moves one message from the outbox into the socket's queue; false when the link no longer
+    /// takes any. Cancel-safe.
     async fn send_next(&self, sender: &mpsc::Sender<AgentMessage>) -> bool {
-        let Ok(place) = sender.reserve().await else { return false };
-        // The place comes first: what has left the outbox could no longer be replaced by something newer.
+        let Ok(place) = sender.reserve().await else {
+            return false;
+        };
+        // The place comes first: what has left the outbox could no longer be replaced by something
+        // newer.
         place.send(self.outbox.next().await);
         true
     }
@@ -212,7 +262,9 @@ impl ControllerLink {
             Some(FromController::Open(order)) => self.sessions.open(order),
             Some(FromController::Admit(admit)) => self.sessions.admit(admit),
             Some(FromController::Cancel(cancel)) => self.sessions.cancel(cancel),
-            Some(FromController::EndedRecorded(recorded)) => self.sessions.recorded(recorded.task_id),
+            Some(FromController::EndedRecorded(recorded)) => {
+                self.sessions.recorded(recorded.task_id)
+            }
             Some(FromController::Job(job)) => self.jobs.start(job),
             Some(FromController::Wake(order)) => self.waker.wake(order),
             Some(FromController::File(order)) => self.files.obey(order, client.clone()),
@@ -234,10 +286,15 @@ async fn renew(
     state_dir: PathBuf,
 ) -> Result<NodeIdentity, RenewCallError> {
     let renewal = Renewal::start()?;
-    let request = RenewCertificateRequest { csr_der: renewal.csr_der().to_vec() };
+    let request = RenewCertificateRequest {
+        csr_der: renewal.csr_der().to_vec(),
+    };
     let answer = timeout(ANSWER_WITHIN, client.renew_certificate(request)).await;
-    let chain = answer.map_err(|_| RenewCallError::Silent)?.map_err(|status| RenewCallError::Call(Box::new(status)))?;
+    let chain = answer
+        .map_err(|_| RenewCallError::Silent)?
+        .map_err(|status| RenewCallError::Call(Box::new(status)))?;
     let chain = chain.into_inner().chain_der;
-    let finished = tokio::task::spawn_blocking(move || renewal.finish(&state_dir, &present, &chain)).await;
+    let finished =
+        tokio::task::spawn_blocking(move || renewal.finish(&state_dir, &present, &chain)).await;
     Ok(finished.map_err(|_| RenewCallError::Silent)??)
 }

@@ -22,8 +22,14 @@ pub(super) struct Burst {
 }
 
 impl Burst {
-    /// Seals a packet; sends when the burst is full. False when the session has used up its packet numbers.
-    pub(super) fn push(&mut self, packet: &Packet<'_>, sealer: &mut Sealer, socket: &GroupSender) -> bool {
+    /// Seals a packet; sends when the burst is full. False when the session has used up its packet
+    /// numbers.
+    pub(super) fn push(
+        &mut self,
+        packet: &Packet<'_>,
+        sealer: &mut Sealer,
+        socket: &GroupSender,
+    ) -> bool {
         let start = self.bytes.len();
         let length = match sealer.seal(packet, &mut self.bytes) {
             Ok(length) => length,
@@ -54,7 +60,9 @@ impl Burst {
         match socket.send(&self.bytes, self.size) {
             Ok(sent) => {
                 if sent.dropped > 0 && self.refused == 0 {
-                    warn!("the kernel drops packets: the rate is higher than the interface can send");
+                    warn!(
+                        "the kernel drops packets: the rate is higher than the interface can send"
+                    );
                 }
                 self.refused += sent.dropped;
                 self.failing_since = None;
@@ -71,6 +79,7 @@ impl Burst {
 
     /// Whether the network has not worked for a while.
     pub(super) fn is_broken(&self) -> bool {
-        self.failing_since.is_some_and(|since| since.elapsed() > BROKEN_AFTER)
+        self.failing_since
+            .is_some_and(|since| since.elapsed() > BROKEN_AFTER)
     }
 }

@@ -1,4 +1,5 @@
-//! Commands to the thread of a session, messages from it to members, and the handle of a running session.
+//! Commands to the thread of a session, messages from it to members, and the handle of a running
+//! session.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -6,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foghorn_multicast::{
-    ChunkSet, JoinError, KeyMaterial, Phase, ReceiverId, Report, SenderStatus, SessionChunk, Unavailable,
+    ChunkSet, JoinError, KeyMaterial, Phase, ReceiverId, Report, SenderStatus, SessionChunk,
+    Unavailable,
 };
 use foghorn_transport::multicast::SessionTerms;
 use foghorn_types::BitRate;
@@ -70,8 +72,13 @@ pub(super) enum Command {
 pub(super) enum News {
     Key(KeyMaterial),
     Fetch(ChunkSet),
-    Demoted { reason: String, rest: Option<Duration> },
-    Over { reason: String },
+    Demoted {
+        reason: String,
+        rest: Option<Duration>,
+    },
+    Over {
+        reason: String,
+    },
 }
 
 /// The state of a session.
@@ -93,14 +100,21 @@ pub(super) struct SessionHandle {
 }
 
 impl SessionHandle {
-    /// `over` ends the session's thread when it is cancelled, and is cancelled by the thread when the session is over.
+    /// `over` ends the session's thread when it is cancelled, and is cancelled by the thread when
+    /// the session is over.
     pub(super) fn new(
         commands: SyncSender<Command>,
         status: watch::Receiver<SessionStatus>,
         over: CancellationToken,
         chunks: u32,
     ) -> Self {
-        Self { commands, status, over, outside: OutsideRate::default(), chunks }
+        Self {
+            commands,
+            status,
+            over,
+            outside: OutsideRate::default(),
+            chunks,
+        }
     }
 
     /// Sends a command that may get lost.
@@ -120,14 +134,19 @@ impl SessionHandle {
 
     /// Whether it sends, and so needs its part of the budget.
     pub(super) fn is_busy(&self) -> bool {
-        matches!(self.status.borrow().sender.phase, Phase::Sending | Phase::Settling)
+        matches!(
+            self.status.borrow().sender.phase,
+            Phase::Sending | Phase::Settling
+        )
     }
 
-    /// Whether `bytes` may go to a client of this session now, and if not, how long that will take at least.
+    /// Whether `bytes` may go to a client of this session now, and if not, how long that will take
+    /// at least.
     pub(super) fn may_fetch(&self, receiver: ReceiverId, bytes: u64) -> Result<(), Duration> {
         let status = self.status.borrow();
         if status.sender.phase == Phase::Sending && status.unicast.contains_key(&receiver) {
-            self.outside.ask(bytes, status.sender.rate, Instant::now())?;
+            self.outside
+                .ask(bytes, status.sender.rate, Instant::now())?;
             self.try_tell(Command::Beside { bytes });
         }
         Ok(())

@@ -3,7 +3,9 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use foghorn_multicast::{Epoch, JoinError, KeyMaterial, Phase, ReceiverId, Sealer, Sender, SenderAction, Time};
+use foghorn_multicast::{
+    Epoch, JoinError, KeyMaterial, Phase, ReceiverId, Sealer, Sender, SenderAction, Time,
+};
 use foghorn_transport::multicast::{GroupSender, SessionTerms, session_rate};
 use foghorn_types::{Timestamp, chain};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,14 +26,15 @@ const COMMANDS_AT_ONCE: usize = 256;
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// How long a new key is given to reach the members before packets are sealed with it.
 const KEY_TRAVELS: Duration = Duration::from_millis(100);
-/// How long a member may take to hear the group before the start does not wait for it any more. A member that has heard
-/// nothing after 2 s leaves.
+/// How long a member may take to hear the group before the start does not wait for it any more. A
+/// member that has heard nothing after 2 s leaves.
 const PREFLIGHT: Duration = Duration::from_millis(2500);
 /// A session that has started and has no members is kept for so long.
 const LINGER: Duration = Duration::from_secs(5);
 /// When a member that fell silent may come back.
 const SILENCE_REST: Duration = Duration::from_secs(1);
-/// When a member that was too slow may come back; the sender refuses it for longer when that happens again.
+/// When a member that was too slow may come back; the sender refuses it for longer when that
+/// happens again.
 const SLOW_REST: Duration = Duration::from_secs(10);
 
 /// See the module page.
@@ -56,7 +59,10 @@ pub(super) struct Drive {
 }
 
 impl Drive {
-    #[expect(clippy::too_many_arguments, reason = "called once, with all that a session is made of")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, with all that a session is made of"
+    )]
     pub(super) fn new(
         sender: Sender,
         socket: GroupSender,
@@ -117,9 +123,11 @@ impl Drive {
         Time::from_micros(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// Performs all actions that are due and returns when to look again. `None`: the session cannot continue.
+    /// Performs all actions that are due and returns when to look again. `None`: the session cannot
+    /// continue.
     fn act(&mut self) -> Option<Time> {
-        // The clock is not asked for every packet: this ends when what the time allows has been sent.
+        // The clock is not asked for every packet: this ends when what the time allows has been
+        // sent.
         let now = self.now();
         loop {
             match self.sender.poll(now) {
@@ -133,7 +141,13 @@ impl Drive {
                 SenderAction::Demote { receiver, reason } => {
                     info!(task = receiver.0, %reason, "a receiver continues by unicast");
                     let rest = (!reason.is_fault()).then_some(SLOW_REST);
-                    self.members.dismiss(receiver, News::Demoted { reason: reason.to_string(), rest });
+                    self.members.dismiss(
+                        receiver,
+                        News::Demoted {
+                            reason: reason.to_string(),
+                            rest,
+                        },
+                    );
                     if reason.is_fault() {
                         self.sender.expel(receiver);
                     }
@@ -141,9 +155,18 @@ impl Drive {
                     self.show();
                 }
                 SenderAction::Drop { receiver } => {
-                    info!(task = receiver.0, "a receiver stopped reporting; the others continue without it");
+                    info!(
+                        task = receiver.0,
+                        "a receiver stopped reporting; the others continue without it"
+                    );
                     let reason = "the receiver sent no report for a second".to_owned();
-                    self.members.dismiss(receiver, News::Demoted { reason, rest: Some(SILENCE_REST) });
+                    self.members.dismiss(
+                        receiver,
+                        News::Demoted {
+                            reason,
+                            rest: Some(SILENCE_REST),
+                        },
+                    );
                 }
                 SenderAction::Unicast { receiver, chunks } => {
                     debug!(
@@ -154,7 +177,8 @@ impl Drive {
                     self.members.tell(receiver, News::Fetch(chunks));
                 }
                 SenderAction::Finished { receiver } => {
-                    let reason = "the session sends nothing more that the receiver lacks".to_owned();
+                    let reason =
+                        "the session sends nothing more that the receiver lacks".to_owned();
                     self.members.dismiss(receiver, News::Over { reason });
                 }
                 SenderAction::RotateKey => self.make_key(),
@@ -165,7 +189,10 @@ impl Drive {
     }
 
     fn make_key(&mut self) {
-        let epoch = self.next_key.as_ref().map_or(self.terms.key.epoch, |(_, key)| key.epoch);
+        let epoch = self
+            .next_key
+            .as_ref()
+            .map_or(self.terms.key.epoch, |(_, key)| key.epoch);
         match new_key(self.terms.key.session, Epoch(epoch.0.wrapping_add(1))) {
             Ok(key) => {
                 self.members.hand_out(&key);
@@ -180,14 +207,22 @@ impl Drive {
 
     /// Handles what the sender does not know about: the start, a key that is due, the status.
     fn look_after(&mut self) {
-        if let Some((_, key)) = self.next_key.take_if(|(since, _)| since.elapsed() >= KEY_TRAVELS) {
+        if let Some((_, key)) = self
+            .next_key
+            .take_if(|(since, _)| since.elapsed() >= KEY_TRAVELS)
+        {
             self.sealer.rotate(&key);
             self.terms.key = key;
         }
         if self.status.borrow().sender.phase == Phase::Waiting
             && self.start.is_due(self.members.arrived(), Timestamp::now())
         {
-            let all_hear = self.sender.status().receivers.iter().all(|receiver| receiver.hears);
+            let all_hear = self
+                .sender
+                .status()
+                .receivers
+                .iter()
+                .all(|receiver| receiver.hears);
             if all_hear || self.members.had(PREFLIGHT) {
                 info!(receivers = self.members.arrived(), "sending started");
                 self.sender.start(self.now());
@@ -235,7 +270,9 @@ impl Drive {
             Err(RecvTimeoutError::Disconnected) => return self.cancel.cancel(),
         }
         for _ in 0..COMMANDS_AT_ONCE {
-            let Ok(command) = self.inbox.try_recv() else { return };
+            let Ok(command) = self.inbox.try_recv() else {
+                return;
+            };
             self.obey(command);
         }
     }
@@ -243,18 +280,32 @@ impl Drive {
     fn obey(&mut self, command: Command) {
         let now = self.now();
         match command {
-            Command::Join { receiver, membership, wants, news, answer } => {
+            Command::Join {
+                receiver,
+                membership,
+                wants,
+                news,
+                answer,
+            } => {
                 let joined = self.sender.join(receiver, wants, now);
                 self.joined(receiver, membership, news, joined, answer);
             }
             Command::Want { receiver, chunks } => self.sender.want(receiver, &chunks),
             Command::Have { receiver, chunks } => self.sender.have(receiver, &chunks),
-            Command::Report { receiver, report, carried } => {
+            Command::Report {
+                receiver,
+                report,
+                carried,
+            } => {
                 self.sender.beside(self.members.carried(receiver, carried));
                 self.sender.report(receiver, &report, now);
             }
             Command::Beside { bytes } => self.sender.beside(bytes),
-            Command::Leave { receiver, membership, reason } => {
+            Command::Leave {
+                receiver,
+                membership,
+                reason,
+            } => {
                 if let Some(reason) = &reason {
                     warn!(task = receiver.0, reason, "a receiver continues by unicast");
                 }
@@ -264,7 +315,10 @@ impl Drive {
             }
             Command::Expel { receiver } => {
                 if self.members.has_had_key(receiver) {
-                    info!(task = receiver.0, "a receiver was expelled; the others get a new key");
+                    info!(
+                        task = receiver.0,
+                        "a receiver was expelled; the others get a new key"
+                    );
                     self.make_key();
                 }
             }

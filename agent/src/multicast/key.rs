@@ -11,5 +11,10 @@ pub(crate) struct MakeKeyError(getrandom::Error);
 pub(super) fn new_key(session: SessionTag, epoch: Epoch) -> Result<KeyMaterial, MakeKeyError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(MakeKeyError)?;
-    Ok(KeyMaterial { session, epoch, suite: Suite::for_this_processor(), secret })
+    Ok(KeyMaterial {
+        session,
+        epoch,
+        suite: Suite::for_this_processor(),
+        secret,
+    })
 }

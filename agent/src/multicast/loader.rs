@@ -19,7 +19,8 @@ use crate::served_image::ServedImage;
 /// Reads at a time: as many as hide a disk's latency.
 const READS: usize = 4;
 
-/// Answers each number with its chunk until the session is over. `image` keeps the chunks from the sweep meanwhile.
+/// Answers each number with its chunk until the session is over. `image` keeps the chunks from the
+/// sweep meanwhile.
 pub(super) async fn load(
     disk: Disk,
     image: Arc<ServedImage>,
@@ -28,8 +29,8 @@ pub(super) async fn load(
     cancel: CancellationToken,
 ) {
     let answering = async {
-        // Receivers verify every chunk, so hashing it here as well would only cost time. What they reject is asked for again,
-        // and then it matters whether it is damaged here.
+        // Receivers verify every chunk, so hashing it here as well would only cost time. What they
+        // reject is asked for again, and then it matters whether it is damaged here.
         let mut read_before = ChunkSet::new();
         let reads = ReceiverStream::new(numbers)
             .map(|number| read(&disk, &image, number, !read_before.insert(number)))
@@ -46,12 +47,28 @@ pub(super) async fn load(
 
 async fn read(disk: &Disk, image: &ServedImage, number: SessionChunk, verify: bool) -> Command {
     let Some(id) = image.chunks.id(in_image(number)) else {
-        return Command::Chunk { number, bytes: Err(Unavailable) };
+        return Command::Chunk {
+            number,
+            bytes: Err(Unavailable),
+        };
     };
-    let bytes = match disk.run(move |store| if verify { store.read(id) } else { store.read_unverified(id) }).await {
+    let bytes = match disk
+        .run(move |store| {
+            if verify {
+                store.read(id)
+            } else {
+                store.read_unverified(id)
+            }
+        })
+        .await
+    {
         Ok(chunk) => Ok(chunk.compressed),
         Err(problem) => {
-            error!(chunk = %id, error = %chain(&problem), "a chunk of a multicast session cannot be read");
+            error!(
+                chunk = %id,
+                error = %chain(&problem),
+                "a chunk of a multicast session cannot be read"
+            );
             Err(Unavailable)
         }
     };

@@ -35,7 +35,11 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let (receiver, membership) = (self.receiver, self.number);
         // If it finds no room, the sender notices by the silence.
-        self.handle.try_tell(Command::Leave { receiver, membership, reason: self.reason.take() });
+        self.handle.try_tell(Command::Leave {
+            receiver,
+            membership,
+            reason: self.reason.take(),
+        });
     }
 }
 
@@ -53,25 +57,48 @@ impl Multicasts {
             Ok(handle) => handle,
             Err(problem) => {
                 let reason = chain(&problem).to_string();
-                warn!(session = %terms.session, reason, "could not open the multicast session; the client continues by unicast");
+                warn!(
+                    session = %terms.session,
+                    reason,
+                    "could not open the multicast session; the client continues by unicast"
+                );
                 return lane.notices.refuse(&reason).await;
             }
         };
         if lane.chunks != handle.chunks {
-            let reason = format!("the image has {} distinct chunks, not {}", handle.chunks, lane.chunks);
+            let reason = format!(
+                "the image has {} distinct chunks, not {}",
+                handle.chunks, lane.chunks
+            );
             return lane.notices.refuse(&reason).await;
         }
         let receiver = ReceiverId(task.get());
         let number = MEMBERSHIPS.fetch_add(1, Ordering::Relaxed);
-        let mut membership = Membership { handle: handle.clone(), receiver, number, reason: None };
+        let mut membership = Membership {
+            handle: handle.clone(),
+            receiver,
+            number,
+            reason: None,
+        };
         let (news, mut news_in) = mpsc::channel(NEWS);
         let (answer, answered) = oneshot::channel();
         let wants = std::mem::take(&mut lane.wants);
-        handle.tell(Command::Join { receiver, membership: number, wants, news, answer }).await;
+        handle
+            .tell(Command::Join {
+                receiver,
+                membership: number,
+                wants,
+                news,
+                answer,
+            })
+            .await;
         match answered.await {
             Ok(Ok(terms)) => lane.notices.joined(&terms).await?,
             Ok(Err(JoinError::TooSoon { wait })) => {
-                return lane.notices.demoted("the receiver was too slow before", Some(wait)).await;
+                return lane
+                    .notices
+                    .demoted("the receiver was too slow before", Some(wait))
+                    .await;
             }
             Ok(Err(refused)) => return lane.notices.refuse(&refused.to_string()).await,
             Err(_) => return lane.notices.over("the session has ended").await,
@@ -90,8 +117,10 @@ async fn converse(
     loop {
         tokio::select! {
             request = requests.next() => match request.transpose()? {
-                Some(MemberRequest::Have(chunks)) => drop(handle.tell(Command::Have { receiver, chunks }).await),
-                Some(MemberRequest::Want(chunks)) => drop(handle.tell(Command::Want { receiver, chunks }).await),
+                Some(MemberRequest::Have(chunks)) => drop(handle.tell(Command::Have { receiver,
+                    chunks }).await),
+                Some(MemberRequest::Want(chunks)) => drop(handle.tell(Command::Want { receiver,
+                    chunks }).await),
                 Some(MemberRequest::Leave { reason }) => {
                     membership.reason = Some(reason);
                     return Ok(());
@@ -103,7 +132,8 @@ async fn converse(
                 Some(News::Fetch(chunks)) => notices.fetch(&chunks).await?,
                 Some(News::Demoted { reason, rest }) => return notices.demoted(&reason, rest).await,
                 Some(News::Over { reason }) => return notices.over(&reason).await,
-                None => return notices.demoted("the receiver did not read its messages", Some(Duration::from_secs(1))).await,
+                None => return notices.demoted("the receiver did not read its messages",
+                    Some(Duration::from_secs(1))).await,
             },
         }
     }

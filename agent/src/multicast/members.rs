@@ -1,4 +1,5 @@
-//! The members of a session as its thread knows them: how to reach each, which have arrived, and which continued by unicast.
+//! The members of a session as its thread knows them: how to reach each, which have arrived, and
+//! which continued by unicast.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -28,7 +29,14 @@ pub(super) struct Members {
 
 impl Members {
     pub(super) fn join(&mut self, receiver: ReceiverId, membership: u64, news: mpsc::Sender<News>) {
-        self.members.insert(receiver, Member { membership, news, carried: None });
+        self.members.insert(
+            receiver,
+            Member {
+                membership,
+                news,
+                carried: None,
+            },
+        );
         self.arrived.insert(receiver);
         self.done.remove(&receiver);
         self.unicast.remove(&receiver);
@@ -36,8 +44,16 @@ impl Members {
     }
 
     /// Takes out the receiver if this is still its membership; says whether it was.
-    pub(super) fn leave(&mut self, receiver: ReceiverId, membership: u64, reason: Option<String>) -> bool {
-        let present = self.members.get(&receiver).is_some_and(|member| member.membership == membership);
+    pub(super) fn leave(
+        &mut self,
+        receiver: ReceiverId,
+        membership: u64,
+        reason: Option<String>,
+    ) -> bool {
+        let present = self
+            .members
+            .get(&receiver)
+            .is_some_and(|member| member.membership == membership);
         if present {
             self.members.remove(&receiver);
             self.unicast.extend(reason.map(|reason| (receiver, reason)));
@@ -45,9 +61,12 @@ impl Members {
         present
     }
 
-    /// Tells the receiver; one that does not listen is taken out, and its connection sees the end of the news.
+    /// Tells the receiver; one that does not listen is taken out, and its connection sees the end
+    /// of the news.
     pub(super) fn tell(&mut self, receiver: ReceiverId, news: News) {
-        let Some(member) = self.members.get(&receiver) else { return };
+        let Some(member) = self.members.get(&receiver) else {
+            return;
+        };
         if member.news.try_send(news).is_err() {
             self.members.remove(&receiver);
         }
@@ -64,10 +83,16 @@ impl Members {
         self.members.remove(&receiver);
     }
 
-    /// Its connection has carried so many bytes to the receiver by now; says how many since the last time.
+    /// Its connection has carried so many bytes to the receiver by now; says how many since the
+    /// last time.
     pub(super) fn carried(&mut self, receiver: ReceiverId, total: u64) -> u64 {
-        let Some(member) = self.members.get_mut(&receiver) else { return 0 };
-        member.carried.replace(total).map_or(0, |before| total.saturating_sub(before))
+        let Some(member) = self.members.get_mut(&receiver) else {
+            return 0;
+        };
+        member
+            .carried
+            .replace(total)
+            .map_or(0, |before| total.saturating_sub(before))
     }
 
     pub(super) fn has_had_key(&self, receiver: ReceiverId) -> bool {
@@ -84,7 +109,9 @@ impl Members {
     pub(super) fn end(&mut self, reason: &str) {
         for member in std::mem::take(&mut self.members).into_values() {
             // Full or gone: the end of the news says the same.
-            let _ = member.news.try_send(News::Over { reason: reason.to_owned() });
+            let _ = member.news.try_send(News::Over {
+                reason: reason.to_owned(),
+            });
         }
     }
 
@@ -92,8 +119,8 @@ impl Members {
         self.members.is_empty()
     }
 
-    /// Receivers that have come so far, also those that have left. Those that are done do not count: the order does not wait
-    /// for them either.
+    /// Receivers that have come so far, also those that have left. Those that are done do not
+    /// count: the order does not wait for them either.
     pub(super) fn arrived(&self) -> usize {
         self.arrived.len() - self.done.len()
     }

@@ -1,8 +1,9 @@
 //! Multicast sessions: images that are sent once to many clients.
 //!
-//! A session comes to life when the first client with its order joins, runs on a thread of its own (`drive`) around the
-//! sender of `foghorn-multicast`, and ends when nobody listens any more or no order names it. Clients keep their QUIC
-//! connection: it carries the key, reports and, whenever multicast does not work out, the chunks.
+//! A session comes to life when the first client with its order joins, runs on a thread of its own
+//! (`drive`) around the sender of `foghorn-multicast`, and ends when nobody listens any more or no
+//! order names it. Clients keep their QUIC connection: it carries the key, reports and, whenever
+//! multicast does not work out, the chunks.
 
 mod burst;
 mod control;
@@ -44,7 +45,8 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// Who waits for the end of a stream looks so often whether it has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// No chunk waits longer than this for a stream: even with very many clients outside it, none should look as if it had stopped.
+/// No chunk waits longer than this for a stream: even with very many clients outside it, none
+/// should look as if it had stopped.
 const GIVE_WAY: Duration = Duration::from_secs(60);
 
 /// The sessions of a node.
@@ -53,7 +55,8 @@ pub(crate) struct Multicasts {
     /// What all sessions together may send; `None`: no bound.
     budget: Option<BitRate>,
     sessions: Mutex<BTreeMap<SessionId, RunningSession>>,
-    /// Ordered sessions that have begun to send. When one is opened again, its receivers do not wait for those that are done.
+    /// Ordered sessions that have begun to send. When one is opened again, its receivers do not
+    /// wait for those that are done.
     started: Mutex<BTreeSet<SessionId>>,
     /// One is opened at a time, so that clients that come together find the same one.
     opening: AsyncMutex<()>,
@@ -91,11 +94,15 @@ impl Multicasts {
     }
 
     fn present(&self, session: SessionId) -> Option<Arc<SessionHandle>> {
-        self.sessions().get(&session).filter(|open| !open.handle.is_over()).map(|open| open.handle.clone())
+        self.sessions()
+            .get(&session)
+            .filter(|open| !open.handle.is_over())
+            .map(|open| open.handle.clone())
     }
 
-    /// The session of an order, opened now if there is none. `local` is this node's address on the connection of the client
-    /// that joins, which chooses the interface where the order does not.
+    /// The session of an order, opened now if there is none. `local` is this node's address on the
+    /// connection of the client that joins, which chooses the interface where the order does
+    /// not.
     async fn session(
         &self,
         terms: &MulticastTerms,
@@ -120,45 +127,68 @@ impl Multicasts {
         };
         let handle = Arc::new(opening.open(self.disk.clone(), &self.tasks).await?);
         info!(session = %terms.session, group = %terms.group, "multicast session opened");
-        self.sessions().insert(terms.session, RunningSession { terms: terms.clone(), handle: handle.clone(), bound });
+        self.sessions().insert(
+            terms.session,
+            RunningSession {
+                terms: terms.clone(),
+                handle: handle.clone(),
+                bound,
+            },
+        );
         Ok(handle)
     }
 
     /// The terms, with nothing to wait for if the session has begun before.
     fn terms_now(&self, terms: &MulticastTerms) -> MulticastTerms {
-        let start = if self.started().contains(&terms.session) { StartRule::default() } else { terms.start };
-        MulticastTerms { start, ..terms.clone() }
+        let start = if self.started().contains(&terms.session) {
+            StartRule::default()
+        } else {
+            terms.start
+        };
+        MulticastTerms {
+            start,
+            ..terms.clone()
+        }
     }
 
-    /// Waits until `bytes` may go to this client beside the stream of its session. At once while it is in the session, or when
-    /// nothing is being sent.
+    /// Waits until `bytes` may go to this client beside the stream of its session. At once while it
+    /// is in the session, or when nothing is being sent.
     pub(crate) async fn give_way(&self, session: SessionId, task: TaskId, bytes: u64) {
         let began = Instant::now();
         while began.elapsed() < GIVE_WAY
             && let Some(handle) = self.present(session)
         {
-            let Err(wait) = handle.may_fetch(ReceiverId(task.get()), bytes) else { return };
+            let Err(wait) = handle.may_fetch(ReceiverId(task.get()), bytes) else {
+                return;
+            };
             tokio::time::sleep(wait.min(LOOK_AGAIN)).await;
         }
     }
 
-    /// A client's report on how the session arrives, and how many bytes its connection has carried to it, headers included.
-    /// Lost when the session is busy; the next one says more.
+    /// A client's report on how the session arrives, and how many bytes its connection has carried
+    /// to it, headers included. Lost when the session is busy; the next one says more.
     pub(crate) fn report(&self, session: SessionId, task: TaskId, report: Report, carried: u64) {
         if let Some(handle) = self.present(session) {
-            handle.try_tell(Command::Report { receiver: ReceiverId(task.get()), report, carried });
+            handle.try_tell(Command::Report {
+                receiver: ReceiverId(task.get()),
+                report,
+                carried,
+            });
         }
     }
 
     /// A client's task was taken from it: if it ever had the key, the others get another one.
     pub(crate) fn expel(&self, session: SessionId, task: TaskId) {
         if let Some(handle) = self.present(session) {
-            handle.try_tell(Command::Expel { receiver: ReceiverId(task.get()) });
+            handle.try_tell(Command::Expel {
+                receiver: ReceiverId(task.get()),
+            });
         }
     }
 
-    /// Once a second: ends sessions that no order names, takes over changed orders, shares out the budget. Returns how the
-    /// sessions do. `ordered` are the orders' terms, `progress` is how far their tasks are.
+    /// Once a second: ends sessions that no order names, takes over changed orders, shares out the
+    /// budget. Returns how the sessions do. `ordered` are the orders' terms, `progress` is how
+    /// far their tasks are.
     pub(crate) fn tick(
         &self,
         ordered: &[MulticastTerms],
@@ -168,7 +198,12 @@ impl Multicasts {
         let mut sessions = self.sessions();
         {
             let mut started = self.started();
-            started.extend(sessions.iter().filter(|(_, open)| open.handle.has_started()).map(|(session, _)| *session));
+            started.extend(
+                sessions
+                    .iter()
+                    .filter(|(_, open)| open.handle.has_started())
+                    .map(|(session, _)| *session),
+            );
             started.retain(|session| wanted.contains(session));
         }
         sessions.retain(|session, open| {
@@ -179,24 +214,39 @@ impl Multicasts {
             }
             keep
         });
-        let busy = sessions.values().filter(|open| open.handle.is_busy()).count().max(1);
+        let busy = sessions
+            .values()
+            .filter(|open| open.handle.is_busy())
+            .count()
+            .max(1);
         for terms in ordered {
-            let Some(open) = sessions.get_mut(&terms.session) else { continue };
+            let Some(open) = sessions.get_mut(&terms.session) else {
+                continue;
+            };
             let terms = self.terms_now(terms);
             let bound = bound(terms.max_rate, self.budget, busy);
             if open.bound != bound || open.terms.start != terms.start {
-                open.handle.try_tell(Command::Settings { max_rate: bound, start: terms.start });
+                open.handle.try_tell(Command::Settings {
+                    max_rate: bound,
+                    start: terms.start,
+                });
                 (open.bound, open.terms) = (bound, terms);
             }
         }
-        sessions.iter().map(|(session, open)| report::of(*session, &open.handle.status(), progress)).collect()
+        sessions
+            .iter()
+            .map(|(session, open)| report::of(*session, &open.handle.status(), progress))
+            .collect()
     }
 
     /// Ends all sessions and waits until their threads are gone.
     pub(crate) async fn end(&self) {
         self.cancel.cancel();
         self.tasks.close();
-        if tokio::time::timeout(END_WITHIN, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(END_WITHIN, self.tasks.wait())
+            .await
+            .is_err()
+        {
             warn!("a multicast session did not end in time");
         }
     }
@@ -208,7 +258,8 @@ impl Drop for Multicasts {
     }
 }
 
-/// What a session may send: its own bound, and its part of the node's budget when so many sessions are busy.
+/// What a session may send: its own bound, and its part of the node's budget when so many sessions
+/// are busy.
 fn bound(own: Option<BitRate>, budget: Option<BitRate>, busy: usize) -> Option<BitRate> {
     match (own, budget.map(|all| all.shared_by(busy as u64))) {
         (Some(own), Some(part)) => Some(own.min(part)),

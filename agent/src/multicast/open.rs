@@ -5,8 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use foghorn_multicast::{Epoch, InvalidConfig, IpVersion, Sender, SenderConfig, SessionTag, Time, symbol_size_for};
-use foghorn_transport::multicast::{GroupSender, InterfaceChoice, OpenSenderError, SessionTerms, session_rate};
+use foghorn_multicast::{
+    Epoch, InvalidConfig, IpVersion, Sender, SenderConfig, SessionTag, Time, symbol_size_for,
+};
+use foghorn_transport::multicast::{
+    GroupSender, InterfaceChoice, OpenSenderError, SessionTerms, session_rate,
+};
 use foghorn_types::BitRate;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +26,8 @@ use crate::served_image::ServedImage;
 
 /// Commands that may wait for the thread; it looks after every burst of packets.
 const COMMANDS: usize = 1024;
-/// Receivers of one session may sit behind any Ethernet, so packets are not larger than that carries everywhere.
+/// Receivers of one session may sit behind any Ethernet, so packets are not larger than that
+/// carries everywhere.
 const LARGEST_MTU: usize = 1500;
 
 /// A session could not be opened; its clients continue by unicast.
@@ -32,9 +37,13 @@ pub(crate) enum OpenSessionError {
     Group(#[from] OpenSenderError),
     #[error("the multicast session cannot be opened as ordered")]
     Config(#[from] InvalidConfig),
-    #[error("the order names no interface, and this node's address on the client's connection is not known")]
+    #[error(
+        "the order names no interface, and this node's address on the client's connection is not known"
+    )]
     NoInterface,
-    #[error("the MTU of the interface is {0} bytes, which is too small for the packets of a session")]
+    #[error(
+        "the MTU of the interface is {0} bytes, which is too small for the packets of a session"
+    )]
     Mtu(usize),
     #[error("could not make a key for the multicast session")]
     Key(#[from] MakeKeyError),
@@ -55,8 +64,18 @@ pub(super) struct Opening {
 
 impl Opening {
     /// Opens the group and starts the thread and the loader under `tasks`.
-    pub(super) async fn open(self, disk: Disk, tasks: &TaskTracker) -> Result<SessionHandle, OpenSessionError> {
-        let Self { terms, image, local, max_rate, cancel } = self;
+    pub(super) async fn open(
+        self,
+        disk: Disk,
+        tasks: &TaskTracker,
+    ) -> Result<SessionHandle, OpenSessionError> {
+        let Self {
+            terms,
+            image,
+            local,
+            max_rate,
+            cancel,
+        } = self;
         let interface = match (&terms.interface, local) {
             (Some(named), _) => named.clone(),
             (None, Some(local)) => InterfaceChoice::Address(local.to_canonical()),
@@ -64,10 +83,15 @@ impl Opening {
         };
         let (group, ttl) = (terms.group, terms.ttl);
         // Reads tables of the kernel.
-        let opened = tokio::task::spawn_blocking(move || GroupSender::open(group, &interface, ttl, true));
+        let opened =
+            tokio::task::spawn_blocking(move || GroupSender::open(group, &interface, ttl, true));
         let socket = opened.await.map_err(|_| OpenSessionError::ShuttingDown)??;
         let count = image.chunks.count();
-        let ip = if group.is_ipv4() { IpVersion::V4 } else { IpVersion::V6 };
+        let ip = if group.is_ipv4() {
+            IpVersion::V4
+        } else {
+            IpVersion::V6
+        };
         let mtu = socket.mtu().min(LARGEST_MTU);
         let symbol_size = symbol_size_for(mtu, ip).ok_or(OpenSessionError::Mtu(mtu))?;
         let mut config = SenderConfig::new(count, symbol_size, ip);
@@ -84,11 +108,28 @@ impl Opening {
         };
         let (commands, inbox) = sync_channel(COMMANDS);
         let (wanted, numbers) = mpsc::channel(COMMANDS);
-        let status = SessionStatus { sender: sender.status(), unicast: BTreeMap::new() };
+        let status = SessionStatus {
+            sender: sender.status(),
+            unicast: BTreeMap::new(),
+        };
         let (status_sender, status) = watch::channel(status);
-        tasks.spawn(loader::load(disk, image, numbers, commands.clone(), cancel.clone()));
-        let drive =
-            Drive::new(sender, socket, session_terms, terms.start, inbox, wanted, status_sender, cancel.clone());
+        tasks.spawn(loader::load(
+            disk,
+            image,
+            numbers,
+            commands.clone(),
+            cancel.clone(),
+        ));
+        let drive = Drive::new(
+            sender,
+            socket,
+            session_terms,
+            terms.start,
+            inbox,
+            wanted,
+            status_sender,
+            cancel.clone(),
+        );
         let span = tracing::info_span!("multicast", session = %terms.session, group = %group);
         tasks.spawn_blocking(move || span.in_scope(|| drive.run()));
         Ok(SessionHandle::new(commands, status, cancel, count))

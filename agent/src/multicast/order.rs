@@ -50,13 +50,16 @@ impl TryFrom<MulticastOrder> for MulticastTerms {
         let time = |millis| Some(Timestamp::from_millis(millis)).filter(|_| millis > 0);
         Ok(Self {
             session: SessionId::new(wire.session_id).ok_or(CheckMulticastError::Session)?,
-            group: group.filter(usable).ok_or(CheckMulticastError::Group(wire.group))?,
+            group: group
+                .filter(usable)
+                .ok_or(CheckMulticastError::Group(wire.group))?,
             interface: match wire.interface.as_str() {
                 "" => None,
                 named => Some(named.parse()?),
             },
             max_rate: rate(wire.max_rate_bytes_per_second),
-            floor: rate(wire.floor_bytes_per_second).map_or(DEFAULT_FLOOR, |floor| Floor::Rate(session_rate(floor))),
+            floor: rate(wire.floor_bytes_per_second)
+                .map_or(DEFAULT_FLOOR, |floor| Floor::Rate(session_rate(floor))),
             ttl: u8::try_from(wire.ttl.max(1)).map_err(|_| CheckMulticastError::Ttl(wire.ttl))?,
             source_specific: wire.source_specific,
             start: StartRule {
@@ -73,25 +76,66 @@ mod tests {
     use super::*;
 
     fn order() -> MulticastOrder {
-        MulticastOrder { session_id: 3, group: "239.255.1.7:49152".to_owned(), ..Default::default() }
+        MulticastOrder {
+            session_id: 3,
+            group: "239.255.1.7:49152".to_owned(),
+            ..Default::default()
+        }
     }
 
     #[test]
     fn what_is_left_out_has_its_default() {
         let terms = MulticastTerms::try_from(order()).unwrap();
-        assert_eq!((terms.ttl, terms.max_rate, terms.interface, terms.floor), (1, None, None, DEFAULT_FLOOR));
-        let v6 = MulticastOrder { group: "[ff18::7]:49152".to_owned(), ttl: 8, ..order() };
+        assert_eq!(
+            (terms.ttl, terms.max_rate, terms.interface, terms.floor),
+            (1, None, None, DEFAULT_FLOOR)
+        );
+        let v6 = MulticastOrder {
+            group: "[ff18::7]:49152".to_owned(),
+            ttl: 8,
+            ..order()
+        };
         assert_eq!(MulticastTerms::try_from(v6).unwrap().ttl, 8);
     }
 
     #[test]
     fn each_bad_field_is_named() {
         for (bad, field) in [
-            (MulticastOrder { session_id: 0, ..order() }, "session_id"),
-            (MulticastOrder { group: "10.0.0.1:5".to_owned(), ..order() }, "group"),
-            (MulticastOrder { group: "239.1.1.1:0".to_owned(), ..order() }, "group"),
-            (MulticastOrder { interface: "a name that is too long".to_owned(), ..order() }, "interface"),
-            (MulticastOrder { ttl: 256, ..order() }, "ttl"),
+            (
+                MulticastOrder {
+                    session_id: 0,
+                    ..order()
+                },
+                "session_id",
+            ),
+            (
+                MulticastOrder {
+                    group: "10.0.0.1:5".to_owned(),
+                    ..order()
+                },
+                "group",
+            ),
+            (
+                MulticastOrder {
+                    group: "239.1.1.1:0".to_owned(),
+                    ..order()
+                },
+                "group",
+            ),
+            (
+                MulticastOrder {
+                    interface: "a name that is too long".to_owned(),
+                    ..order()
+                },
+                "interface",
+            ),
+            (
+                MulticastOrder {
+                    ttl: 256,
+                    ..order()
+                },
+                "ttl",
+            ),
         ] {
             let error = MulticastTerms::try_from(bad).unwrap_err().to_string();
             assert!(error.starts_with(field), "{error}");

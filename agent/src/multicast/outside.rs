@@ -1,6 +1,7 @@
-//! How much clients outside a session may fetch from its node while it sends: little, so that a slow one does not slow down
-//! the others. Everything is theirs once the stream has ended, and all in all they lose next to nothing:
-//! whoever takes half a hundredth now and the whole line afterwards is done about when two that share it from the start are.
+//! How much clients outside a session may fetch from its node while it sends: little, so that a
+//! slow one does not slow down the others. Everything is theirs once the stream has ended, and all
+//! in all they lose next to nothing: whoever takes half a hundredth now and the whole line
+//! afterwards is done about when two that share it from the start are.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,8 +21,8 @@ pub(super) struct OutsideRate {
 }
 
 impl OutsideRate {
-    /// Lets `bytes` through if nothing is owed at `now`, beside a stream of `stream`; otherwise says how long to wait before
-    /// asking again.
+    /// Lets `bytes` through if nothing is owed at `now`, beside a stream of `stream`; otherwise
+    /// says how long to wait before asking again.
     pub(super) fn ask(&self, bytes: u64, stream: Rate, now: Instant) -> Result<(), Duration> {
         let rate = stream.share_ppm(SHARE_PPM).max(LEAST);
         let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);

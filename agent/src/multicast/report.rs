@@ -21,12 +21,19 @@ pub(super) fn of(
         Phase::Sending | Phase::Settling => MulticastPhase::Repairing,
         Phase::Over => MulticastPhase::Ended,
     };
-    let of_task = |receiver: ReceiverId| TaskId::new(receiver.0).and_then(|task| progress.get(&task)).cloned();
-    let listening = sender
-        .receivers
+    let of_task = |receiver: ReceiverId| {
+        TaskId::new(receiver.0)
+            .and_then(|task| progress.get(&task))
+            .cloned()
+    };
+    let listening = sender.receivers.iter().map(|receiver| MulticastReceiver {
+        progress: of_task(receiver.receiver),
+        ..listener(receiver)
+    });
+    let left = status
+        .unicast
         .iter()
-        .map(|receiver| MulticastReceiver { progress: of_task(receiver.receiver), ..listener(receiver) });
-    let left = status.unicast.iter().filter(|(receiver, _)| !sender.receivers.iter().any(|r| r.receiver == **receiver));
+        .filter(|(receiver, _)| !sender.receivers.iter().any(|r| r.receiver == **receiver));
     let by_unicast = left.map(|(receiver, reason)| MulticastReceiver {
         task_id: receiver.0,
         unicast: true,

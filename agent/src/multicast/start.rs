@@ -36,10 +36,22 @@ mod tests {
     #[test]
     fn each_condition_starts_it() {
         let none = StartRule::default();
-        assert!(!due(none, 0, 0) && due(none, 1, 0), "nothing to wait for but somebody");
-        let three = StartRule { receivers: 3, latest: Some(Timestamp::from_millis(100)), ..none };
-        assert!(!due(three, 2, 99) && due(three, 3, 0) && due(three, 1, 100) && !due(three, 0, 100));
-        let at = StartRule { at: Some(Timestamp::from_millis(50)), ..none };
+        assert!(
+            !due(none, 0, 0) && due(none, 1, 0),
+            "nothing to wait for but somebody"
+        );
+        let three = StartRule {
+            receivers: 3,
+            latest: Some(Timestamp::from_millis(100)),
+            ..none
+        };
+        assert!(
+            !due(three, 2, 99) && due(three, 3, 0) && due(three, 1, 100) && !due(three, 0, 100)
+        );
+        let at = StartRule {
+            at: Some(Timestamp::from_millis(50)),
+            ..none
+        };
         assert!(!due(at, 9, 49) && due(at, 1, 50));
         let both = StartRule { receivers: 2, ..at };
         assert!(due(both, 2, 0) && due(both, 1, 50));

@@ -1,4 +1,5 @@
-//! Meeting clients: who they are was proved by the transport; whether anything was ordered for them is decided here.
+//! Meeting clients: who they are was proved by the transport; whether anything was ordered for them
+//! is decided here.
 
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use super::Sessions;
 use super::table::{Admission, Refusal};
 use crate::identity::NodeIdentity;
 
-/// Takes clients until cancelled, then tells those that are left to come back later. `identity` is followed: a renewed
-/// certificate is shown to new clients and leaves the present ones alone.
+/// Takes clients until cancelled, then tells those that are left to come back later. `identity` is
+/// followed: a renewed certificate is shown to new clients and leaves the present ones alone.
 pub(crate) async fn accept_all(
     sessions: Arc<Sessions>,
     mut listener: Listener,
@@ -33,8 +34,13 @@ pub(crate) async fn accept_all(
             Some(_) = clients.join_next() => {}
             incoming = listener.accept() => match incoming {
                 Some(incoming) if clients.len() >= sessions.limits.connections => {
-                    warn!(peer = %incoming.peer, limit = sessions.limits.connections, "refused a client: too many connections");
-                    incoming.refuse(RefusalCode::Busy, "this node already serves as many clients as it is allowed to");
+                    warn!(
+                        peer = %incoming.peer,
+                        limit = sessions.limits.connections,
+                        "refused a client: too many connections"
+                    );
+                    incoming.refuse(RefusalCode::Busy,
+                        "this node already serves as many clients as it is allowed to");
                 }
                 Some(incoming) => {
                     clients.spawn(meet(sessions.clone(), incoming, cancel.child_token()));
@@ -43,7 +49,8 @@ pub(crate) async fn accept_all(
             },
         }
     }
-    // Each client's task sees the same token and ends by itself; closing tells clients that did not get that far.
+    // Each client's task sees the same token and ends by itself; closing tells clients that did not
+    // get that far.
     while clients.join_next().await.is_some() {}
     listener.close().await;
 }
@@ -54,7 +61,10 @@ fn show(listener: &Listener, identity: &NodeIdentity) {
         Err(problem) => Err(problem),
     };
     if let Err(problem) = rotated {
-        error!(error = %chain(&problem), "could not switch to the new certificate; clients still see the old one");
+        error!(
+            error = %chain(&problem),
+            "could not switch to the new certificate; clients still see the old one"
+        );
     }
 }
 
@@ -62,20 +72,33 @@ async fn meet(sessions: Arc<Sessions>, incoming: Incoming, cancel: CancellationT
     match sessions.admission(&incoming, &cancel).await {
         Ok(admission) => {
             let order = &admission.order;
-            let span = info_span!("session", task = %order.task, host = %order.host, image = %order.image, node = %sessions.node);
+            let span = info_span!("session", task = %order.task, host = %order.host,
+                image = %order.image, node = %sessions.node);
             // The order's context comes from the controller; the client's own word is second best.
-            let parent = order.traceparent.as_deref().unwrap_or(&incoming.hello.traceparent);
+            let parent = order
+                .traceparent
+                .as_deref()
+                .unwrap_or(&incoming.hello.traceparent);
             foghorn_telemetry::set_parent(&span, parent);
-            super::serve::serve(sessions, admission, incoming, cancel).instrument(span).await;
+            super::serve::serve(sessions, admission, incoming, cancel)
+                .instrument(span)
+                .await;
         }
         Err(refusal) => refuse(incoming, &refusal),
     }
 }
 
 fn refuse(incoming: Incoming, refusal: &Refusal) {
-    warn!(peer = %incoming.peer, task = %incoming.hello.task, remote = %incoming.remote_address(), error = %chain(&refusal), "refused a client");
+    warn!(
+        peer = %incoming.peer,
+        task = %incoming.hello.task,
+        remote = %incoming.remote_address(),
+        error = %chain(&refusal),
+        "refused a client"
+    );
     let code = match refusal {
-        // The controller's word may be late by more than we could wait, such as while the link is down.
+        // The controller's word may be late by more than we could wait, such as while the link is
+        // down.
         Refusal::NotOrdered(_) | Refusal::NobodyAdmitted(_) => RefusalCode::NotReady,
         _ => RefusalCode::NotOrdered,
     };
@@ -84,13 +107,22 @@ fn refuse(incoming: Incoming, refusal: &Refusal) {
 
 impl Sessions {
     /// The order and the client travel different ways: one that is early waits a little.
-    async fn admission(&self, incoming: &Incoming, cancel: &CancellationToken) -> Result<Admission, Refusal> {
+    async fn admission(
+        &self,
+        incoming: &Incoming,
+        cancel: &CancellationToken,
+    ) -> Result<Admission, Refusal> {
         let until = Instant::now() + self.timing.admission_wait;
         let mut changed = self.changed.subscribe();
         loop {
             let answer = {
                 let mut table = self.table();
-                table.connect(&incoming.peer, &incoming.fingerprint, incoming.hello.task, Timestamp::now())
+                table.connect(
+                    &incoming.peer,
+                    &incoming.fingerprint,
+                    incoming.hello.task,
+                    Timestamp::now(),
+                )
             };
             match answer {
                 Err(refusal) if refusal.may_be_early() && incoming.is_connected() => {

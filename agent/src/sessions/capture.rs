@@ -1,5 +1,5 @@
-//! Captures: chunks come in, become durable in batches, and are acknowledged only then; at the end a manifest makes an
-//! image of them.
+//! Captures: chunks come in, become durable in batches, and are acknowledged only then; at the end
+//! a manifest makes an image of them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,9 @@ use foghorn_chunk_store::{CaptureGuard, NewChunk, PutError};
 use foghorn_image::{DecodeManifestError, Manifest};
 use foghorn_proto::link::CapturedImage;
 use foghorn_transport::StreamError;
-use foghorn_transport::server::{AckSender, SentChunk, SentChunks, StoreLane, StoreManifestReply, WhichAreStoredReply};
+use foghorn_transport::server::{
+    AckSender, SentChunk, SentChunks, StoreLane, StoreManifestReply, WhichAreStoredReply,
+};
 use foghorn_types::{ChunkId, ImageId, ManifestId, TaskId, chain};
 use futures_util::{Stream, StreamExt, pin_mut, stream};
 use tokio::sync::mpsc;
@@ -19,7 +21,8 @@ use super::budget::{Hold, SessionBudget};
 use super::order::SessionOrder;
 use super::progress::Meter;
 
-/// Chunks received and waiting for the next batch of a lane. While one batch is written the next one gathers here.
+/// Chunks received and waiting for the next batch of a lane. While one batch is written the next
+/// one gathers here.
 const GATHER: usize = 16;
 /// Batches of one lane under way: one is being verified while the one before is being flushed.
 const BATCHES: usize = 2;
@@ -57,7 +60,14 @@ impl Capture {
     pub(super) fn new(sessions: Arc<Sessions>, order: &SessionOrder, meter: Arc<Meter>) -> Self {
         let budget = sessions.write_behind.for_session();
         let guard = sessions.capture_guard(order.task);
-        Self { sessions, task: order.task, image: order.image, meter, budget, guard }
+        Self {
+            sessions,
+            task: order.task,
+            image: order.image,
+            meter,
+            budget,
+            guard,
+        }
     }
 
     pub(super) async fn which_are_stored(
@@ -79,14 +89,20 @@ impl Capture {
     pub(super) async fn serve_lane(self, lane: StoreLane) -> Result<(), StreamError> {
         let StoreLane { chunks, mut acks } = lane;
         let (sender, receiver) = mpsc::channel(GATHER);
-        let (received, acknowledged) =
-            tokio::join!(self.receive(chunks, sender), self.store_batches(receiver, &mut acks));
+        let (received, acknowledged) = tokio::join!(
+            self.receive(chunks, sender),
+            self.store_batches(receiver, &mut acks)
+        );
         received.and(acknowledged)?;
         acks.finish();
         Ok(())
     }
 
-    async fn receive(&self, mut chunks: SentChunks, queue: mpsc::Sender<Received>) -> Result<(), StreamError> {
+    async fn receive(
+        &self,
+        mut chunks: SentChunks,
+        queue: mpsc::Sender<Received>,
+    ) -> Result<(), StreamError> {
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk?;
             self.meter.add_wire(chunk.compressed.len() as u64);
@@ -99,8 +115,14 @@ impl Capture {
         Ok(())
     }
 
-    async fn store_batches(&self, queue: mpsc::Receiver<Received>, acks: &mut AckSender) -> Result<(), StreamError> {
-        let stored = batches(queue).map(|batch| self.store(batch)).buffered(BATCHES);
+    async fn store_batches(
+        &self,
+        queue: mpsc::Receiver<Received>,
+        acks: &mut AckSender,
+    ) -> Result<(), StreamError> {
+        let stored = batches(queue)
+            .map(|batch| self.store(batch))
+            .buffered(BATCHES);
         pin_mut!(stored);
         while let Some((ids, result)) = stored.next().await {
             match result {
@@ -110,7 +132,8 @@ impl Capture {
                     for id in ids {
                         acks.refused(id, &reason).await?;
                     }
-                    self.sessions.fail(self.task, reason.clone(), is_the_nodes(&problem));
+                    self.sessions
+                        .fail(self.task, reason.clone(), is_the_nodes(&problem));
                     return Err(StreamError::Refused { reason });
                 }
             }
@@ -124,26 +147,45 @@ impl Capture {
         let guard = self.guard.clone();
         let stored = self.sessions.disk.run(move |_| {
             // The holds stay in `batch`, that is, until the chunks are on disk.
-            let chunks: Vec<NewChunk> = batch.iter().map(|received| to_new(&received.chunk)).collect();
+            let chunks: Vec<NewChunk> = batch
+                .iter()
+                .map(|received| to_new(&received.chunk))
+                .collect();
             guard.put_batch(&chunks)
         });
-        let result = stored.await.map(|report| self.meter.add_new_stored(report.new_bytes.bytes()));
+        let result = stored
+            .await
+            .map(|report| self.meter.add_new_stored(report.new_bytes.bytes()));
         (ids, result)
     }
 
     /// Makes the image: valid, complete, and on disk, or not at all.
-    pub(super) async fn store_manifest(self, encoded: Bytes, reply: StoreManifestReply) -> Result<(), StreamError> {
+    pub(super) async fn store_manifest(
+        self,
+        encoded: Bytes,
+        reply: StoreManifestReply,
+    ) -> Result<(), StreamError> {
         if let Some(known) = self.stored_before_the_end() {
-            // The client has not heard of the end. By now the image may be something else again, so nothing is changed.
+            // The client has not heard of the end. By now the image may be something else again, so
+            // nothing is changed.
             return if known == ManifestId::of(&encoded) {
                 reply.stored(known).await
             } else {
                 reply.refuse("the task has ended").await
             };
         }
-        let turn = self.sessions.manifest_turn.acquire().await.expect("the semaphore is never closed");
+        let turn = self
+            .sessions
+            .manifest_turn
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         let image = self.image;
-        let stored = self.sessions.disk.run(move |store| store_manifest(store, image, &encoded)).await;
+        let stored = self
+            .sessions
+            .disk
+            .run(move |store| store_manifest(store, image, &encoded))
+            .await;
         drop(turn);
         match stored {
             Ok((id, mut captured)) => {
@@ -167,7 +209,9 @@ impl Capture {
     /// The image of a session that is complete.
     fn stored_before_the_end(&self) -> Option<ManifestId> {
         let mut table = self.sessions.table();
-        table.ended(self.task).filter(|ended| ended.problem.is_none())?;
+        table
+            .ended(self.task)
+            .filter(|ended| ended.problem.is_none())?;
         let captured = table.facts(self.task)?.captured.as_ref()?;
         super::order::manifest_id(&captured.manifest_id).ok()
     }
@@ -197,7 +241,9 @@ fn store_manifest(
 ) -> Result<(ManifestId, CapturedImage), StoreManifestError> {
     let manifest = Manifest::decode(encoded)?;
     let id = store.put_manifest(image, encoded)?;
-    let stored = store.stored_size(manifest.distinct_chunks().ids()).map_err(StoreManifestError::Measure)?;
+    let stored = store
+        .stored_size(manifest.distinct_chunks().ids())
+        .map_err(StoreManifestError::Measure)?;
     let summary = manifest.summary();
     let captured = CapturedImage {
         manifest_id: id.as_bytes().to_vec(),
@@ -218,5 +264,9 @@ fn batches(queue: mpsc::Receiver<Received>) -> impl Stream<Item = Vec<Received>>
 }
 
 fn to_new(chunk: &SentChunk) -> NewChunk {
-    NewChunk { id: chunk.id, plain_len: chunk.plain_len, compressed: chunk.compressed.clone() }
+    NewChunk {
+        id: chunk.id,
+        plain_len: chunk.plain_len,
+        compressed: chunk.compressed.clone(),
+    }
 }

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use foghorn_chunk_store::{ReadChunkError, StoredChunk};
 use foghorn_transport::StreamError;
-use foghorn_transport::server::{ChunkSender, FetchLane, ManifestReply, MulticastLane, WantedChunks};
+use foghorn_transport::server::{
+    ChunkSender, FetchLane, ManifestReply, MulticastLane, WantedChunks,
+};
 use foghorn_types::{ChunkId, SessionId, TaskId, chain};
 use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
 use tracing::{error, warn};
@@ -19,7 +21,8 @@ use super::progress::Meter;
 use crate::multicast::MulticastTerms;
 use crate::served_image::ServedImage;
 
-/// Chunks of one lane that are read before they are needed. Four hide a disk's latency; more would only sit in memory.
+/// Chunks of one lane that are read before they are needed. Four hide a disk's latency; more would
+/// only sit in memory.
 const READ_AHEAD: usize = 4;
 /// Room that is taken before the size of a chunk is known: the most it can have.
 const LARGEST_CHUNK: usize = (1 << 20) + (8 << 10);
@@ -54,7 +57,14 @@ impl Deploy {
     ) -> Self {
         let budget = sessions.read_ahead.for_session();
         let multicast = order.multicast.as_ref().map(|terms| terms.session);
-        Self { sessions, task: order.task, multicast, image, meter, budget }
+        Self {
+            sessions,
+            task: order.task,
+            multicast,
+            image,
+            meter,
+            budget,
+        }
     }
 
     pub(super) async fn send_manifest(self, reply: ManifestReply) -> Result<(), StreamError> {
@@ -70,9 +80,15 @@ impl Deploy {
         local: Option<IpAddr>,
     ) -> Result<(), StreamError> {
         let Some(terms) = terms else {
-            return lane.notices.refuse("this task has no multicast session").await;
+            return lane
+                .notices
+                .refuse("this task has no multicast session")
+                .await;
         };
-        self.sessions.multicasts.serve(lane, &terms, &self.image, self.task, local).await
+        self.sessions
+            .multicasts
+            .serve(lane, &terms, &self.image, self.task, local)
+            .await
     }
 
     /// Sends what the client asks for, in its order, reading a little ahead.
@@ -91,7 +107,9 @@ impl Deploy {
         loop {
             let disk_busy = asked.load(Ordering::Relaxed) > sent;
             let started = Instant::now();
-            let Some(reading) = reads.next().await else { break };
+            let Some(reading) = reads.next().await else {
+                break;
+            };
             if disk_busy {
                 self.meter.add_disk_wait(started.elapsed());
             }
@@ -116,19 +134,28 @@ impl Deploy {
     async fn read(&self, id: ChunkId) -> Result<Reading, StreamError> {
         let hold = self.budget.hold(LARGEST_CHUNK).await;
         let chunk = self.sessions.disk.run(move |store| store.read(id)).await;
-        Ok(Reading { id, chunk, _hold: hold })
+        Ok(Reading {
+            id,
+            chunk,
+            _hold: hold,
+        })
     }
 
-    /// Sends it when its turn has come: those who are outside their multicast session leave the line to those in it.
+    /// Sends it when its turn has come: those who are outside their multicast session leave the
+    /// line to those in it.
     async fn send(&self, lane: &mut ChunkSender, reading: Reading) -> Result<(), StreamError> {
         match reading.chunk {
             Ok(chunk) => {
                 let bytes = chunk.compressed.len() as u64;
                 if let Some(session) = self.multicast {
-                    self.sessions.multicasts.give_way(session, self.task, bytes).await;
+                    self.sessions
+                        .multicasts
+                        .give_way(session, self.task, bytes)
+                        .await;
                 }
                 self.meter.add_wire(bytes);
-                lane.send(reading.id, chunk.plain_len, chunk.compressed).await
+                lane.send(reading.id, chunk.plain_len, chunk.compressed)
+                    .await
             }
             Err(problem) => {
                 let problem = chain(&problem).to_string();

@@ -1,8 +1,9 @@
 //! Sessions: transfers that the controller ordered this node to perform for clients.
 //!
-//! [`table`] decides which client may use which session; [`accept`] takes connections; [`deploy`] and [`capture`] move the bytes;
-//! [`outcome`] says how it ended. A session outlives its connections: a client may come back, the link to the controller
-//! may be down, and nothing is lost but time.
+//! [`table`] decides which client may use which session; [`accept`] takes connections; [`deploy`]
+//! and [`capture`] move the bytes; [`outcome`] says how it ended. A session outlives its
+//! connections: a client may come back, the link to the controller may be down, and nothing is lost
+//! but time.
 
 mod accept;
 mod budget;
@@ -101,7 +102,10 @@ impl Sessions {
 
     /// The controller's complete list: sessions that are not in it end, the others open.
     pub(crate) fn reconcile(&self, orders: Vec<OpenSession>) {
-        let wanted: BTreeSet<TaskId> = orders.iter().filter_map(|order| TaskId::new(order.task_id)).collect();
+        let wanted: BTreeSet<TaskId> = orders
+            .iter()
+            .filter_map(|order| TaskId::new(order.task_id))
+            .collect();
         for task in self.table().keep_only(&wanted) {
             warn!(%task, "the controller no longer wants this session; ending it");
         }
@@ -123,7 +127,8 @@ impl Sessions {
     }
 
     fn open_checked(&self, order: SessionOrder) {
-        // It has ended here and the controller has yet to hear so: it will, and then it will not want this any more.
+        // It has ended here and the controller has yet to hear so: it will, and then it will not
+        // want this any more.
         if self.outbox.has_unrecorded(order.task) {
             return;
         }
@@ -136,40 +141,62 @@ impl Sessions {
 
     fn reject(&self, task: TaskId, problem: &CheckOrderError) {
         warn!(%task, error = %chain(&problem), "the controller sent an order that is not valid");
-        let outcome = SessionOutcome::Failed { reason: problem.to_string(), node_at_fault: false };
-        self.outbox.session_ended(task, outcome.to_message(task, None));
+        let outcome = SessionOutcome::Failed {
+            reason: problem.to_string(),
+            node_at_fault: false,
+        };
+        self.outbox
+            .session_ended(task, outcome.to_message(task, None));
     }
 
     /// The client that has checked in for a task.
     pub(crate) fn admit(&self, admit: AdmitClient) {
-        match (TaskId::new(admit.task_id), order::fingerprint(&admit.client_fingerprint)) {
+        match (
+            TaskId::new(admit.task_id),
+            order::fingerprint(&admit.client_fingerprint),
+        ) {
             (Some(task), Ok(fingerprint)) => {
                 let known = self.table().admit_certificate(task, fingerprint);
                 debug!(%task, known, "client admitted");
                 self.changed.send_replace(());
             }
             (_, fingerprint) => {
-                warn!(task = admit.task_id, ?fingerprint, "the controller sent an admission that is not valid")
+                warn!(
+                    task = admit.task_id,
+                    ?fingerprint,
+                    "the controller sent an admission that is not valid"
+                )
             }
         }
     }
 
     /// Ends a session on the controller's word.
     pub(crate) fn cancel(&self, cancel: CancelSession) {
-        let Some(task) = TaskId::new(cancel.task_id) else { return };
+        let Some(task) = TaskId::new(cancel.task_id) else {
+            return;
+        };
         let reason = cancel.reason;
         // A client that is connected is expelled by its connection, after it has left.
         let away = {
             let table = self.table();
             let connected = table.running().iter().any(|(running, _)| *running == task);
             let order = table.open_orders().find(|order| order.task == task);
-            order.and_then(|order| order.multicast.as_ref()).filter(|_| !connected).map(|terms| terms.session)
+            order
+                .and_then(|order| order.multicast.as_ref())
+                .filter(|_| !connected)
+                .map(|terms| terms.session)
         };
         if let Some(session) = away {
             self.multicasts.expel(session, task);
         }
         if self
-            .end(task, SessionOutcome::Cancelled { reason: reason.clone() }, Some(Stop::Cancelled { reason }))
+            .end(
+                task,
+                SessionOutcome::Cancelled {
+                    reason: reason.clone(),
+                },
+                Some(Stop::Cancelled { reason }),
+            )
             .is_none()
         {
             debug!(%task, "there is no such session to cancel");
@@ -185,15 +212,27 @@ impl Sessions {
         }
     }
 
-    /// Ends an open session, closing its connection when `stop` says so, and reports it. `None` when there is no open
-    /// session of this task; otherwise a receiver that turns true when the controller has recorded the end.
-    fn end(&self, task: TaskId, outcome: SessionOutcome, stop: Option<Stop>) -> Option<watch::Receiver<bool>> {
+    /// Ends an open session, closing its connection when `stop` says so, and reports it. `None`
+    /// when there is no open session of this task; otherwise a receiver that turns true when
+    /// the controller has recorded the end.
+    fn end(
+        &self,
+        task: TaskId,
+        outcome: SessionOutcome,
+        stop: Option<Stop>,
+    ) -> Option<watch::Receiver<bool>> {
         let now = Timestamp::now();
         let mut table = self.table();
         let meter = table.meter(task).filter(|_| table.ended(task).is_none())?;
         let last = meter.report(task, std::time::Instant::now(), self.timing.progress_every);
-        let recorded = self.outbox.session_ended(task, outcome.to_message(task, Some(last)));
-        let ended = table::Ended { problem: outcome.problem(), recorded: recorded.clone(), at: now };
+        let recorded = self
+            .outbox
+            .session_ended(task, outcome.to_message(task, Some(last)));
+        let ended = table::Ended {
+            problem: outcome.problem(),
+            recorded: recorded.clone(),
+            at: now,
+        };
         table.end(task, ended, stop);
         drop(table);
         outcome.log(task);

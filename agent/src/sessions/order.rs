@@ -46,7 +46,9 @@ impl TryFrom<OpenSession> for SessionOrder {
 
     fn try_from(wire: OpenSession) -> Result<Self, Self::Error> {
         let kind = match wire.kind() {
-            WireKind::Deploy => OrderKind::Deploy { manifest: manifest_id(&wire.manifest_id)? },
+            WireKind::Deploy => OrderKind::Deploy {
+                manifest: manifest_id(&wire.manifest_id)?,
+            },
             WireKind::Capture => OrderKind::Capture,
             WireKind::Unspecified => return Err(CheckOrderError::Kind),
         };
@@ -61,7 +63,9 @@ impl TryFrom<OpenSession> for SessionOrder {
                 [] => None,
                 bytes => Some(fingerprint(bytes)?),
             },
-            multicast: wire.multicast.and_then(|order| multicast(order, wire.task_id)),
+            multicast: wire
+                .multicast
+                .and_then(|order| multicast(order, wire.task_id)),
         })
     }
 }
@@ -70,9 +74,10 @@ impl TryFrom<OpenSession> for SessionOrder {
 fn multicast(wire: MulticastOrder, task: u32) -> Option<MulticastTerms> {
     let checked = MulticastTerms::try_from(wire);
     checked
-        .inspect_err(
-            |problem| warn!(task, error = %chain(&problem), "the multicast part of an order is not valid and is ignored"),
-        )
+        .inspect_err(|problem| {
+            warn!(task, error = %chain(&problem),
+                "the multicast part of an order is not valid and is ignored")
+        })
         .ok()
 }
 
@@ -87,7 +92,10 @@ pub(super) fn fingerprint(bytes: &[u8]) -> Result<Fingerprint, CheckOrderError> 
 }
 
 fn digest(what: &'static str, bytes: &[u8]) -> Result<[u8; 32], CheckOrderError> {
-    bytes.try_into().map_err(|_| CheckOrderError::Digest { what, found: bytes.len() })
+    bytes.try_into().map_err(|_| CheckOrderError::Digest {
+        what,
+        found: bytes.len(),
+    })
 }
 
 #[cfg(test)]
@@ -96,16 +104,36 @@ mod tests {
 
     #[test]
     fn incomplete_orders_are_refused() {
-        let good =
-            OpenSession { task_id: 1, kind: WireKind::Capture.into(), host_id: 2, image_id: 3, ..Default::default() };
+        let good = OpenSession {
+            task_id: 1,
+            kind: WireKind::Capture.into(),
+            host_id: 2,
+            image_id: 3,
+            ..Default::default()
+        };
         assert!(SessionOrder::try_from(good.clone()).is_ok());
         for bad in [
-            OpenSession { task_id: 0, ..good.clone() },
-            OpenSession { kind: 9, ..good.clone() },
-            OpenSession { kind: WireKind::Deploy.into(), ..good.clone() },
-            OpenSession { client_fingerprint: vec![1; 31], ..good.clone() },
+            OpenSession {
+                task_id: 0,
+                ..good.clone()
+            },
+            OpenSession {
+                kind: 9,
+                ..good.clone()
+            },
+            OpenSession {
+                kind: WireKind::Deploy.into(),
+                ..good.clone()
+            },
+            OpenSession {
+                client_fingerprint: vec![1; 31],
+                ..good.clone()
+            },
         ] {
-            assert!(SessionOrder::try_from(bad.clone()).is_err(), "{bad:?} was taken");
+            assert!(
+                SessionOrder::try_from(bad.clone()).is_err(),
+                "{bad:?} was taken"
+            );
         }
     }
 }

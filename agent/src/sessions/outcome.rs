@@ -1,7 +1,9 @@
 //! How a session ended, as a type of ours and as a message to the controller.
 
 use foghorn_proto::link::session_ended::Outcome as WireOutcome;
-use foghorn_proto::link::{Cancelled, CapturedImage, Completed, Failed, SessionEnded, SessionProgress};
+use foghorn_proto::link::{
+    Cancelled, CapturedImage, Completed, Failed, SessionEnded, SessionProgress,
+};
 use foghorn_types::TaskId;
 use tracing::{info, warn};
 
@@ -22,14 +24,27 @@ pub(super) enum SessionOutcome {
 impl SessionOutcome {
     pub(super) fn to_message(&self, task: TaskId, last: Option<SessionProgress>) -> SessionEnded {
         let outcome = match self.clone() {
-            Self::Complete(captured) => WireOutcome::Completed(Completed { r#final: last, captured }),
-            Self::Failed { reason, node_at_fault } => WireOutcome::Failed(Failed { reason, node_at_fault }),
+            Self::Complete(captured) => WireOutcome::Completed(Completed {
+                r#final: last,
+                captured,
+            }),
+            Self::Failed {
+                reason,
+                node_at_fault,
+            } => WireOutcome::Failed(Failed {
+                reason,
+                node_at_fault,
+            }),
             Self::Cancelled { reason } => WireOutcome::Cancelled(Cancelled { reason }),
         };
-        SessionEnded { task_id: task.get(), outcome: Some(outcome) }
+        SessionEnded {
+            task_id: task.get(),
+            outcome: Some(outcome),
+        }
     }
 
-    /// Why a client that comes back is not served; `None` for a complete session, whose client may ask again.
+    /// Why a client that comes back is not served; `None` for a complete session, whose client may
+    /// ask again.
     pub(super) fn problem(&self) -> Option<String> {
         match self {
             Self::Complete(_) => None,
@@ -41,7 +56,10 @@ impl SessionOutcome {
     pub(super) fn log(&self, task: TaskId) {
         match self {
             Self::Complete(_) => info!(%task, "session complete"),
-            Self::Failed { reason, node_at_fault } => warn!(%task, reason, node_at_fault, "session failed"),
+            Self::Failed {
+                reason,
+                node_at_fault,
+            } => warn!(%task, reason, node_at_fault, "session failed"),
             Self::Cancelled { reason } => info!(%task, reason, "session cancelled"),
         }
     }

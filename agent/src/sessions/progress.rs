@@ -59,13 +59,22 @@ impl Meter {
         self.touched.store(true, Ordering::Relaxed);
     }
 
-    /// The progress message, or `None` when nothing has moved since the last one was made. To be called once per
-    /// `period`.
-    pub(super) fn tick(&self, task: TaskId, now: Instant, period: Duration) -> Option<SessionProgress> {
+    /// The progress message, or `None` when nothing has moved since the last one was made. To be
+    /// called once per `period`.
+    pub(super) fn tick(
+        &self,
+        task: TaskId,
+        now: Instant,
+        period: Duration,
+    ) -> Option<SessionProgress> {
         let moved = self.touched.swap(false, Ordering::Relaxed);
         let progress = self.report(task, now, period);
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&progress);
-        // A transfer that has stopped is reported until its rate has fallen to nothing, then no more.
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&progress);
+        // A transfer that has stopped is reported until its rate has fallen to nothing, then no
+        // more.
         (moved || progress.rate_bytes_per_second > 0).then_some(progress)
     }
 
@@ -82,7 +91,11 @@ impl Meter {
         let rate = window.rate().bytes_per_second();
         drop(window);
         let waited = Duration::from_micros(self.disk_wait_micros.swap(0, Ordering::Relaxed));
-        let limiting = if waited * 2 > period { Stage::Disk } else { client.limiting };
+        let limiting = if waited * 2 > period {
+            Stage::Disk
+        } else {
+            client.limiting
+        };
         let left = client.bytes_total.saturating_sub(client.bytes_done);
         SessionProgress {
             task_id: task.get(),
@@ -90,7 +103,9 @@ impl Meter {
             bytes_total: client.bytes_total,
             bytes_wire: self.wire.load(Ordering::Relaxed),
             rate_bytes_per_second: rate,
-            eta_seconds: left.checked_div(rate).map_or(0, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
+            eta_seconds: left
+                .checked_div(rate)
+                .map_or(0, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
             limiting_stage: limiting.into(),
             bytes_reused: client.bytes_reused,
         }
@@ -105,18 +120,24 @@ struct RateWindow {
 
 impl RateWindow {
     fn note(&mut self, now: Instant, bytes: u64) {
-        // A client that starts again counts from the beginning; a rate across the break would mean nothing.
+        // A client that starts again counts from the beginning; a rate across the break would mean
+        // nothing.
         if self.points.back().is_some_and(|(_, last)| bytes < *last) {
             self.points.clear();
         }
         self.points.push_back((now, bytes));
-        while self.points.get(1).is_some_and(|(second, _)| now.saturating_duration_since(*second) >= WINDOW) {
+        while self
+            .points
+            .get(1)
+            .is_some_and(|(second, _)| now.saturating_duration_since(*second) >= WINDOW)
+        {
             self.points.pop_front();
         }
     }
 
     fn rate(&self) -> BitRate {
-        let (Some((start, first)), Some((end, last))) = (self.points.front(), self.points.back()) else {
+        let (Some((start, first)), Some((end, last))) = (self.points.front(), self.points.back())
+        else {
             return BitRate::default();
         };
         BitRate::average(last - first, end.saturating_duration_since(*start)).unwrap_or_default()
@@ -134,7 +155,12 @@ mod tests {
     }
 
     fn says(meter: &Meter, bytes_done: u64) {
-        meter.client_says(ClientReport { bytes_done, bytes_total: 1000, bytes_reused: 0, limiting: Stage::Network });
+        meter.client_says(ClientReport {
+            bytes_done,
+            bytes_total: 1000,
+            bytes_reused: 0,
+            limiting: Stage::Network,
+        });
     }
 
     #[test]
@@ -159,7 +185,10 @@ mod tests {
             .filter_map(|second| meter.tick(task(), start + SECOND * second, SECOND))
             .map(|progress| progress.rate_bytes_per_second)
             .collect();
-        assert!(rates.len() < 10 && rates.is_sorted_by(|a, b| a >= b), "{rates:?}");
+        assert!(
+            rates.len() < 10 && rates.is_sorted_by(|a, b| a >= b),
+            "{rates:?}"
+        );
     }
 
     #[test]
@@ -167,9 +196,18 @@ mod tests {
         let (meter, start) = (Meter::default(), Instant::now());
         says(&meter, 1);
         meter.add_disk_wait(SECOND * 3 / 4);
-        assert_eq!(meter.tick(task(), start, SECOND).unwrap().limiting_stage(), Stage::Disk);
+        assert_eq!(
+            meter.tick(task(), start, SECOND).unwrap().limiting_stage(),
+            Stage::Disk
+        );
         says(&meter, 2);
-        assert_eq!(meter.tick(task(), start + SECOND, SECOND).unwrap().limiting_stage(), Stage::Network);
+        assert_eq!(
+            meter
+                .tick(task(), start + SECOND, SECOND)
+                .unwrap()
+                .limiting_stage(),
+            Stage::Network
+        );
     }
 
     #[test]
@@ -178,6 +216,12 @@ mod tests {
         says(&meter, 900);
         meter.tick(task(), start, SECOND);
         says(&meter, 10);
-        assert_eq!(meter.tick(task(), start + SECOND, SECOND).unwrap().rate_bytes_per_second, 0);
+        assert_eq!(
+            meter
+                .tick(task(), start + SECOND, SECOND)
+                .unwrap()
+                .rate_bytes_per_second,
+            0
+        );
     }
 }

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use foghorn_proto::link::Stage as WireStage;
-use foghorn_transport::{ClientOutcome, ClientProgress, EndReason, Incoming, RefusalCode, Request, Session, Stage};
+use foghorn_transport::{
+    ClientOutcome, ClientProgress, EndReason, Incoming, RefusalCode, Request, Session, Stage,
+};
 use foghorn_transport::{SessionKind, StreamError};
 use foghorn_types::chain;
 use tokio::sync::watch;
@@ -55,7 +57,12 @@ pub(super) async fn serve(
     incoming: Incoming,
     cancel: CancellationToken,
 ) {
-    let Admission { order, meter, number, stop } = admission;
+    let Admission {
+        order,
+        meter,
+        number,
+        stop,
+    } = admission;
     let (task, remote) = (order.task, incoming.remote_address());
     let Some(work) = prepare(&sessions, &order, &meter, &incoming).await else {
         incoming.refuse(RefusalCode::NotOrdered, "this node does not hold the image");
@@ -75,11 +82,22 @@ pub(super) async fn serve(
             info!(%remote, software, "client connected");
             let tasks = JoinSet::new();
             let local = session.local_ip();
-            let connection = Connection { sessions: sessions.clone(), order, meter, work, local, tasks };
+            let connection = Connection {
+                sessions: sessions.clone(),
+                order,
+                meter,
+                work,
+                local,
+                tasks,
+            };
             connection.run(session, stop, cancel).await;
         }
         Err(problem) => {
-            debug!(%remote, error = %chain(&problem), "the client disconnected before it was accepted")
+            debug!(
+                %remote,
+                error = %chain(&problem),
+                "the client disconnected before it was accepted"
+            )
         }
     }
     sessions.table().disconnected(task, number);
@@ -92,9 +110,18 @@ async fn prepare(
     incoming: &Incoming,
 ) -> Option<Work> {
     match order.kind {
-        OrderKind::Capture => Some(Work::Capture(Capture::new(sessions.clone(), order, meter.clone()))),
+        OrderKind::Capture => Some(Work::Capture(Capture::new(
+            sessions.clone(),
+            order,
+            meter.clone(),
+        ))),
         OrderKind::Deploy { manifest } => match sessions.images.get(manifest).await {
-            Ok(image) => Some(Work::Deploy(Deploy::new(sessions.clone(), order, image, meter.clone()))),
+            Ok(image) => Some(Work::Deploy(Deploy::new(
+                sessions.clone(),
+                order,
+                image,
+                meter.clone(),
+            ))),
             Err(problem) => {
                 warn!(peer = %incoming.peer, error = %chain(&problem), "could not serve the image");
                 sessions.fail(order.task, chain(&problem).to_string(), true);
@@ -105,7 +132,12 @@ async fn prepare(
 }
 
 impl Connection {
-    async fn run(mut self, mut session: Session, mut stop: watch::Receiver<Option<Stop>>, cancel: CancellationToken) {
+    async fn run(
+        mut self,
+        mut session: Session,
+        mut stop: watch::Receiver<Option<Stop>>,
+        cancel: CancellationToken,
+    ) {
         let left = loop {
             tokio::select! {
                 biased;
@@ -124,8 +156,12 @@ impl Connection {
         };
         let mut expelled = false;
         match left {
-            ConnectionEnd::ByClient(EndReason::Closed) => debug!("the client closed the connection"),
-            ConnectionEnd::ByClient(reason) => info!(%reason, "the client's connection was lost; it may reconnect"),
+            ConnectionEnd::ByClient(EndReason::Closed) => {
+                debug!("the client closed the connection")
+            }
+            ConnectionEnd::ByClient(reason) => {
+                info!(%reason, "the client's connection was lost; it may reconnect")
+            }
             ConnectionEnd::Stopped(Stop::Cancelled { reason }) => {
                 expelled = true;
                 session.cancel(&reason);
@@ -134,11 +170,15 @@ impl Connection {
             ConnectionEnd::Stopped(Stop::Interrupted { reason }) => session.interrupt(&reason),
             ConnectionEnd::ShuttingDown => session.interrupt("the node is shutting down"),
         }
-        // Chunks that were received may still become durable, but nobody waits for the answer any more.
+        // Chunks that were received may still become durable, but nobody waits for the answer any
+        // more.
         self.tasks.shutdown().await;
-        // Now it has left its multicast session, if it was in one; so the key that it knows must become useless.
+        // Now it has left its multicast session, if it was in one; so the key that it knows must
+        // become useless.
         if let (true, Some(terms)) = (expelled, &self.order.multicast) {
-            self.sessions.multicasts.expel(terms.session, self.order.task);
+            self.sessions
+                .multicasts
+                .expel(terms.session, self.order.task);
         }
     }
 
@@ -149,23 +189,37 @@ impl Connection {
         }
         if let Request::MulticastReport(report) = request {
             if let Some(terms) = &self.order.multicast {
-                self.sessions.multicasts.report(terms.session, self.order.task, report, session.carried());
+                self.sessions.multicasts.report(
+                    terms.session,
+                    self.order.task,
+                    report,
+                    session.carried(),
+                );
             }
             return;
         }
-        // Ten times the lanes for the small questions; a client that has more open at a time is not ours.
+        // Ten times the lanes for the small questions; a client that has more open at a time is not
+        // ours.
         if self.tasks.len() >= LANES * 10 {
             warn!("the client makes too many requests at a time; dropping one");
             return;
         }
-        let answer = answer(self.sessions.clone(), self.order.clone(), self.work.clone(), self.local, request);
+        let answer = answer(
+            self.sessions.clone(),
+            self.order.clone(),
+            self.work.clone(),
+            self.local,
+            request,
+        );
         self.tasks.spawn(answer.in_current_span());
     }
 }
 
 /// Waits for the table's word that this connection must close.
 async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
-    let forgotten = Stop::Interrupted { reason: "the session has ended".to_owned() };
+    let forgotten = Stop::Interrupted {
+        reason: "the session has ended".to_owned(),
+    };
     match stop.wait_for(Option::is_some).await {
         Ok(stop) => stop.clone().unwrap_or(forgotten),
         Err(_) => forgotten,
@@ -183,12 +237,22 @@ async fn answer(
         (Request::Finished(outcome, reply), _) => finish(&sessions, &order, outcome, reply).await,
         (Request::FetchManifest(reply), Work::Deploy(deploy)) => deploy.send_manifest(reply).await,
         (Request::Fetch(lane), Work::Deploy(deploy)) => deploy.serve_lane(lane).await,
-        (Request::WhichAreStored(ids, reply), Work::Capture(capture)) => capture.which_are_stored(ids, reply).await,
+        (Request::WhichAreStored(ids, reply), Work::Capture(capture)) => {
+            capture.which_are_stored(ids, reply).await
+        }
         (Request::Store(lane), Work::Capture(capture)) => capture.serve_lane(lane).await,
-        (Request::StoreManifest(bytes, reply), Work::Capture(capture)) => capture.store_manifest(bytes, reply).await,
-        (Request::FetchManifest(reply), Work::Capture(_)) => reply.refuse("a capture has no manifest yet").await,
-        (Request::WhichAreStored(_, reply), Work::Deploy(_)) => reply.refuse("a deploy stores nothing").await,
-        (Request::StoreManifest(_, reply), Work::Deploy(_)) => reply.refuse("a deploy stores nothing").await,
+        (Request::StoreManifest(bytes, reply), Work::Capture(capture)) => {
+            capture.store_manifest(bytes, reply).await
+        }
+        (Request::FetchManifest(reply), Work::Capture(_)) => {
+            reply.refuse("a capture has no manifest yet").await
+        }
+        (Request::WhichAreStored(_, reply), Work::Deploy(_)) => {
+            reply.refuse("a deploy stores nothing").await
+        }
+        (Request::StoreManifest(_, reply), Work::Deploy(_)) => {
+            reply.refuse("a deploy stores nothing").await
+        }
         // Dropping a lane unanswered resets it, which is all that can be said on one.
         (Request::Fetch(_), Work::Capture(_)) | (Request::Store(_), Work::Deploy(_)) => {
             warn!("the client opened a stream that does not match its session");
@@ -198,7 +262,9 @@ async fn answer(
             deploy.join_multicast(lane, order.multicast, local).await
         }
         (Request::JoinMulticast(lane), Work::Capture(_)) => {
-            lane.notices.refuse("a capture is not sent to a group").await
+            lane.notices
+                .refuse("a capture is not sent to a group")
+                .await
         }
         (Request::Progress(_) | Request::MulticastReport(_), _) => Ok(()),
     }
@@ -215,8 +281,8 @@ async fn finish(
         Ok(recorded) => recorded,
         Err(reason) => return reply.refuse(&reason).await,
     };
-    // Fails only when the outcome was replaced by another before it was sent; resetting the stream makes the client ask
-    // again.
+    // Fails only when the outcome was replaced by another before it was sent; resetting the stream
+    // makes the client ask again.
     let known = recorded.wait_for(|recorded| *recorded).await.is_ok();
     if !known {
         return Ok(());
@@ -229,7 +295,11 @@ impl Sessions {
     ///
     /// # Errors
     /// What to tell a client whose word cannot be taken.
-    fn finish(&self, order: &SessionOrder, said: ClientOutcome) -> Result<watch::Receiver<bool>, String> {
+    fn finish(
+        &self,
+        order: &SessionOrder,
+        said: ClientOutcome,
+    ) -> Result<watch::Receiver<bool>, String> {
         let task = order.task;
         let (captured, unavailable) = {
             let mut table = self.table();
@@ -240,14 +310,25 @@ impl Sessions {
             (ClientOutcome::Complete, OrderKind::Deploy { .. }) => SessionOutcome::Complete(None),
             (ClientOutcome::Complete, OrderKind::Capture) => match captured {
                 Some(captured) => SessionOutcome::Complete(Some(captured)),
-                None => return Err("a capture is complete when its manifest is stored, and it is not".to_owned()),
+                None => {
+                    return Err(
+                        "a capture is complete when its manifest is stored, and it is not"
+                            .to_owned(),
+                    );
+                }
             },
             (ClientOutcome::Failed { reason }, _) => match unavailable {
                 Some(problem) => {
                     let reason = format!("node {}: {problem}; the client: {reason}", self.node);
-                    SessionOutcome::Failed { reason, node_at_fault: true }
+                    SessionOutcome::Failed {
+                        reason,
+                        node_at_fault: true,
+                    }
                 }
-                None => SessionOutcome::Failed { reason, node_at_fault: false },
+                None => SessionOutcome::Failed {
+                    reason,
+                    node_at_fault: false,
+                },
             },
         };
         // Not stopped: the connection stays until the client has its answer.
@@ -255,18 +336,32 @@ impl Sessions {
         if let Some(recorded) = self.end(task, outcome, None) {
             return Ok(recorded);
         }
-        // It came back after its connection broke in just the wrong moment; the same word gets the same answer.
+        // It came back after its connection broke in just the wrong moment; the same word gets the
+        // same answer.
         match self.table().ended(task) {
             Some(ended) if ended.problem.is_none() == complete => Ok(ended.recorded),
-            Some(ended) => Err(format!("the task has ended: {}", ended.problem.unwrap_or("complete".to_owned()))),
+            Some(ended) => Err(format!(
+                "the task has ended: {}",
+                ended.problem.unwrap_or("complete".to_owned())
+            )),
             None => Err("the session has ended".to_owned()),
         }
     }
 
-    /// Ends the session for a reason of this node's own or because its client broke the rules; the client is told.
+    /// Ends the session for a reason of this node's own or because its client broke the rules; the
+    /// client is told.
     pub(super) fn fail(&self, task: foghorn_types::TaskId, reason: String, node_at_fault: bool) {
-        let stop = Stop::Failed { reason: reason.clone() };
-        self.end(task, SessionOutcome::Failed { reason, node_at_fault }, Some(stop));
+        let stop = Stop::Failed {
+            reason: reason.clone(),
+        };
+        self.end(
+            task,
+            SessionOutcome::Failed {
+                reason,
+                node_at_fault,
+            },
+            Some(stop),
+        );
     }
 }
 

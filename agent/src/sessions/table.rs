@@ -1,4 +1,5 @@
-//! The sessions that the controller ordered, and who may use them. Pure: no sockets, tasks or clocks.
+//! The sessions that the controller ordered, and who may use them. Pure: no sockets, tasks or
+//! clocks.
 //!
 //! ```text
 //! (absent) ──open──▶ Open ──end──▶ Ended ──recorded, then a while──▶ (absent)
@@ -54,7 +55,10 @@ impl Refusal {
     /// Whether a word from the controller that is still under way could change the answer.
     #[must_use]
     pub(super) fn may_be_early(&self) -> bool {
-        matches!(self, Self::NotOrdered(_) | Self::NobodyAdmitted(_) | Self::Replaced(_))
+        matches!(
+            self,
+            Self::NotOrdered(_) | Self::NobodyAdmitted(_) | Self::Replaced(_)
+        )
     }
 }
 
@@ -102,7 +106,10 @@ pub(super) struct Admission {
 
 impl std::fmt::Debug for Admission {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admission").field("order", &self.order).field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("Admission")
+            .field("order", &self.order)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,13 +120,14 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Makes the session exist. One that is open keeps running; its admission and deadline follow the order. Returns
-    /// whether the session is new.
+    /// Makes the session exist. One that is open keeps running; its admission and deadline follow
+    /// the order. Returns whether the session is new.
     pub(super) fn open(&mut self, order: SessionOrder) -> bool {
         self.share(order.multicast.as_ref());
         if let Some(entry) = self.entries.get_mut(&order.task) {
-            let same =
-                entry.order.kind == order.kind && entry.order.host == order.host && entry.order.image == order.image;
+            let same = entry.order.kind == order.kind
+                && entry.order.host == order.host
+                && entry.order.image == order.image;
             if same && entry.ended.is_none() {
                 entry.order.deadline = order.deadline;
                 entry.order.multicast = order.multicast;
@@ -128,9 +136,17 @@ impl Table {
                 }
                 return false;
             }
-            entry.stop(Stop::Cancelled { reason: "the task was ordered again".to_owned() });
+            entry.stop(Stop::Cancelled {
+                reason: "the task was ordered again".to_owned(),
+            });
         }
-        let entry = Entry { order, meter: Arc::default(), connection: None, facts: Facts::default(), ended: None };
+        let entry = Entry {
+            order,
+            meter: Arc::default(),
+            connection: None,
+            facts: Facts::default(),
+            ended: None,
+        };
         self.entries.insert(entry.order.task, entry);
         true
     }
@@ -138,20 +154,35 @@ impl Table {
     /// What is new about a multicast session comes with one of its tasks and holds for all of them.
     fn share(&mut self, terms: Option<&MulticastTerms>) {
         let Some(terms) = terms else { return };
-        let others = self.entries.values_mut().filter_map(|entry| entry.order.multicast.as_mut());
-        others.filter(|other| other.session == terms.session).for_each(|other| other.clone_from(terms));
+        let others = self
+            .entries
+            .values_mut()
+            .filter_map(|entry| entry.order.multicast.as_mut());
+        others
+            .filter(|other| other.session == terms.session)
+            .for_each(|other| other.clone_from(terms));
     }
 
-    /// From now on this certificate, and no other, is the task's client. Returns whether there is such a session.
+    /// From now on this certificate, and no other, is the task's client. Returns whether there is
+    /// such a session.
     pub(super) fn admit_certificate(&mut self, task: TaskId, fingerprint: Fingerprint) -> bool {
-        let open = self.entries.get_mut(&task).filter(|entry| entry.ended.is_none());
+        let open = self
+            .entries
+            .get_mut(&task)
+            .filter(|entry| entry.ended.is_none());
         open.map(|entry| entry.admit(fingerprint)).is_some()
     }
 
-    /// Closes the session's connection, if it has one, and remembers how it ended. Returns false when there is no open
-    /// session of the task.
+    /// Closes the session's connection, if it has one, and remembers how it ended. Returns false
+    /// when there is no open session of the task.
     pub(super) fn end(&mut self, task: TaskId, ended: Ended, stop: Option<Stop>) -> bool {
-        let Some(entry) = self.entries.get_mut(&task).filter(|entry| entry.ended.is_none()) else { return false };
+        let Some(entry) = self
+            .entries
+            .get_mut(&task)
+            .filter(|entry| entry.ended.is_none())
+        else {
+            return false;
+        };
         if let Some(stop) = stop {
             entry.stop(stop);
         }
@@ -160,7 +191,8 @@ impl Table {
         true
     }
 
-    /// Drops every open session whose task is not in `wanted`, closing its connection. Returns their tasks.
+    /// Drops every open session whose task is not in `wanted`, closing its connection. Returns
+    /// their tasks.
     pub(super) fn keep_only(&mut self, wanted: &BTreeSet<TaskId>) -> Vec<TaskId> {
         let unwanted: Vec<TaskId> = self
             .entries
@@ -170,14 +202,16 @@ impl Table {
             .collect();
         for task in &unwanted {
             if let Some(entry) = self.entries.remove(task) {
-                entry.stop(Stop::Cancelled { reason: "the controller no longer wants this task".to_owned() });
+                entry.stop(Stop::Cancelled {
+                    reason: "the controller no longer wants this task".to_owned(),
+                });
             }
         }
         unwanted
     }
 
-    /// Decides whether the holder of a verified certificate is served, and gives it the session: an earlier connection
-    /// of the same client closes.
+    /// Decides whether the holder of a verified certificate is served, and gives it the session: an
+    /// earlier connection of the same client closes.
     ///
     /// # Errors
     /// The reason to tell the client.
@@ -188,11 +222,19 @@ impl Table {
         asked: TaskId,
         now: Timestamp,
     ) -> Result<Admission, Refusal> {
-        let CertificateName::Client { host, task } = *peer else { return Err(Refusal::NotAClient(peer.clone())) };
+        let CertificateName::Client { host, task } = *peer else {
+            return Err(Refusal::NotAClient(peer.clone()));
+        };
         if task != asked {
-            return Err(Refusal::OtherTask { certificate: task, asked });
+            return Err(Refusal::OtherTask {
+                certificate: task,
+                asked,
+            });
         }
-        let entry = self.entries.get_mut(&task).ok_or(Refusal::NotOrdered(task))?;
+        let entry = self
+            .entries
+            .get_mut(&task)
+            .ok_or(Refusal::NotOrdered(task))?;
         if entry.order.host != host {
             return Err(Refusal::OtherHost { task, found: host });
         }
@@ -201,16 +243,30 @@ impl Table {
             Some(admitted) if admitted != fingerprint => return Err(Refusal::Replaced(task)),
             Some(_) => {}
         }
-        if let Some(Ended { problem: Some(how), .. }) = &entry.ended {
-            return Err(Refusal::Ended { task, how: how.clone() });
+        if let Some(Ended {
+            problem: Some(how), ..
+        }) = &entry.ended
+        {
+            return Err(Refusal::Ended {
+                task,
+                how: how.clone(),
+            });
         }
         if now > entry.order.deadline {
-            return Err(Refusal::Late { task, deadline: entry.order.deadline });
+            return Err(Refusal::Late {
+                task,
+                deadline: entry.order.deadline,
+            });
         }
-        entry.stop(Stop::Interrupted { reason: "the client has connected again".to_owned() });
+        entry.stop(Stop::Interrupted {
+            reason: "the client has connected again".to_owned(),
+        });
         let (stop, receiver) = watch::channel(None);
         self.next_connection += 1;
-        entry.connection = Some(Connection { number: self.next_connection, stop });
+        entry.connection = Some(Connection {
+            number: self.next_connection,
+            stop,
+        });
         Ok(Admission {
             order: entry.order.clone(),
             meter: entry.meter.clone(),
@@ -222,7 +278,10 @@ impl Table {
     /// The connection is closed; if it is still the session's, the session waits for the next one.
     pub(super) fn disconnected(&mut self, task: TaskId, number: u64) {
         if let Some(entry) = self.entries.get_mut(&task)
-            && entry.connection.as_ref().is_some_and(|connection| connection.number == number)
+            && entry
+                .connection
+                .as_ref()
+                .is_some_and(|connection| connection.number == number)
         {
             entry.connection = None;
         }
@@ -238,17 +297,27 @@ impl Table {
 
     /// Open sessions past their deadline.
     pub(super) fn late(&self, now: Timestamp) -> Vec<TaskId> {
-        self.open_orders().filter(|order| now > order.deadline).map(|order| order.task).collect()
+        self.open_orders()
+            .filter(|order| now > order.deadline)
+            .map(|order| order.task)
+            .collect()
     }
 
     pub(super) fn open_orders(&self) -> impl Iterator<Item = &SessionOrder> {
-        self.entries.values().filter(|entry| entry.ended.is_none()).map(|entry| &entry.order)
+        self.entries
+            .values()
+            .filter(|entry| entry.ended.is_none())
+            .map(|entry| &entry.order)
     }
 
     /// Counters of the open sessions that have a client.
     pub(super) fn running(&self) -> Vec<(TaskId, Arc<Meter>)> {
         let running = |entry: &&Entry| entry.ended.is_none() && entry.connection.is_some();
-        self.entries.values().filter(running).map(|entry| (entry.order.task, entry.meter.clone())).collect()
+        self.entries
+            .values()
+            .filter(running)
+            .map(|entry| (entry.order.task, entry.meter.clone()))
+            .collect()
     }
 
     pub(super) fn facts(&mut self, task: TaskId) -> Option<&mut Facts> {
@@ -260,14 +329,22 @@ impl Table {
     }
 
     pub(super) fn ended(&self, task: TaskId) -> Option<Ended> {
-        self.entries.get(&task).and_then(|entry| entry.ended.clone())
+        self.entries
+            .get(&task)
+            .and_then(|entry| entry.ended.clone())
     }
 }
 
 impl Entry {
     fn admit(&mut self, fingerprint: Fingerprint) {
-        if self.order.admitted.is_some_and(|admitted| admitted != fingerprint) {
-            self.stop(Stop::Cancelled { reason: "another certificate was admitted to the task".to_owned() });
+        if self
+            .order
+            .admitted
+            .is_some_and(|admitted| admitted != fingerprint)
+        {
+            self.stop(Stop::Cancelled {
+                reason: "another certificate was admitted to the task".to_owned(),
+            });
         }
         self.order.admitted = Some(fingerprint);
     }
@@ -311,13 +388,19 @@ mod tests {
     }
 
     fn client(host: u32, number: u32) -> CertificateName {
-        CertificateName::Client { host: HostId::new(host).unwrap(), task: task(number) }
+        CertificateName::Client {
+            host: HostId::new(host).unwrap(),
+            task: task(number),
+        }
     }
 
     fn table() -> Table {
         let mut table = Table::default();
         table.open(order(1));
-        table.open(SessionOrder { admitted: None, ..order(2) });
+        table.open(SessionOrder {
+            admitted: None,
+            ..order(2)
+        });
         table
     }
 
@@ -325,16 +408,26 @@ mod tests {
     fn the_last_order_of_a_multicast_session_counts_for_all_its_tasks() {
         let part = |number, session_id, start_receivers| {
             let group = "239.255.1.7:49152".to_owned();
-            let wire = MulticastOrder { session_id, group, start_receivers, ..MulticastOrder::default() };
-            SessionOrder { multicast: Some(wire.try_into().unwrap()), ..order(number) }
+            let wire = MulticastOrder {
+                session_id,
+                group,
+                start_receivers,
+                ..MulticastOrder::default()
+            };
+            SessionOrder {
+                multicast: Some(wire.try_into().unwrap()),
+                ..order(number)
+            }
         };
         let mut table = Table::default();
         table.open(part(1, 7, 1));
         table.open(part(2, 8, 5));
         table.open(part(3, 7, 2));
         table.open(order(4));
-        let awaited: Vec<_> =
-            table.open_orders().map(|order| order.multicast.as_ref().map(|m| m.start.receivers)).collect();
+        let awaited: Vec<_> = table
+            .open_orders()
+            .map(|order| order.multicast.as_ref().map(|m| m.start.receivers))
+            .collect();
         assert_eq!(awaited, [Some(2), Some(5), Some(2), None]);
     }
 
@@ -342,39 +435,98 @@ mod tests {
     fn each_wrong_client_is_told_why() {
         let node = CertificateName::Node("north".parse::<NodeName>().unwrap());
         let refused = |peer: &CertificateName, fingerprint, asked, now| {
-            table().connect(peer, &[fingerprint; 32], task(asked), Timestamp::from_millis(now)).unwrap_err()
+            table()
+                .connect(
+                    peer,
+                    &[fingerprint; 32],
+                    task(asked),
+                    Timestamp::from_millis(now),
+                )
+                .unwrap_err()
         };
         assert!(matches!(refused(&node, 1, 1, 0), Refusal::NotAClient(_)));
-        assert!(matches!(refused(&CertificateName::Controller, 1, 1, 0), Refusal::NotAClient(_)));
-        assert!(matches!(refused(&client(7, 2), 1, 1, 0), Refusal::OtherTask { .. }));
-        assert!(matches!(refused(&client(7, 9), 1, 9, 0), Refusal::NotOrdered(_)));
-        assert!(matches!(refused(&client(8, 1), 1, 1, 0), Refusal::OtherHost { .. }));
-        assert!(matches!(refused(&client(7, 2), 1, 2, 0), Refusal::NobodyAdmitted(_)));
-        assert!(matches!(refused(&client(7, 1), 2, 1, 0), Refusal::Replaced(_)));
-        assert!(matches!(refused(&client(7, 1), 1, 1, 2_001), Refusal::Late { .. }));
-        assert!(table().connect(&client(7, 1), &[1; 32], task(1), NOW).is_ok());
+        assert!(matches!(
+            refused(&CertificateName::Controller, 1, 1, 0),
+            Refusal::NotAClient(_)
+        ));
+        assert!(matches!(
+            refused(&client(7, 2), 1, 1, 0),
+            Refusal::OtherTask { .. }
+        ));
+        assert!(matches!(
+            refused(&client(7, 9), 1, 9, 0),
+            Refusal::NotOrdered(_)
+        ));
+        assert!(matches!(
+            refused(&client(8, 1), 1, 1, 0),
+            Refusal::OtherHost { .. }
+        ));
+        assert!(matches!(
+            refused(&client(7, 2), 1, 2, 0),
+            Refusal::NobodyAdmitted(_)
+        ));
+        assert!(matches!(
+            refused(&client(7, 1), 2, 1, 0),
+            Refusal::Replaced(_)
+        ));
+        assert!(matches!(
+            refused(&client(7, 1), 1, 1, 2_001),
+            Refusal::Late { .. }
+        ));
+        assert!(
+            table()
+                .connect(&client(7, 1), &[1; 32], task(1), NOW)
+                .is_ok()
+        );
     }
 
     #[test]
     fn a_client_that_connects_anew_takes_the_session_over() {
         let mut table = table();
-        let first = table.connect(&client(7, 1), &[1; 32], task(1), NOW).unwrap();
-        let second = table.connect(&client(7, 1), &[1; 32], task(1), NOW).unwrap();
-        assert!(matches!(*first.stop.borrow(), Some(Stop::Interrupted { .. })));
+        let first = table
+            .connect(&client(7, 1), &[1; 32], task(1), NOW)
+            .unwrap();
+        let second = table
+            .connect(&client(7, 1), &[1; 32], task(1), NOW)
+            .unwrap();
+        assert!(matches!(
+            *first.stop.borrow(),
+            Some(Stop::Interrupted { .. })
+        ));
         table.disconnected(task(1), first.number);
-        assert_eq!(table.running().len(), 1, "the end of the first says nothing about the second");
+        assert_eq!(
+            table.running().len(),
+            1,
+            "the end of the first says nothing about the second"
+        );
         assert_eq!(*second.stop.borrow(), None);
     }
 
     #[test]
     fn opening_again_disturbs_nothing_unless_the_client_is_another() {
         let mut table = table();
-        let running = table.connect(&client(7, 1), &[1; 32], task(1), NOW).unwrap();
-        assert!(!table.open(SessionOrder { deadline: Timestamp::from_millis(9_000), admitted: None, ..order(1) }));
+        let running = table
+            .connect(&client(7, 1), &[1; 32], task(1), NOW)
+            .unwrap();
+        assert!(!table.open(SessionOrder {
+            deadline: Timestamp::from_millis(9_000),
+            admitted: None,
+            ..order(1)
+        }));
         assert_eq!(*running.stop.borrow(), None);
-        assert!(!table.open(SessionOrder { admitted: Some([2; 32]), ..order(1) }));
-        assert!(matches!(*running.stop.borrow(), Some(Stop::Cancelled { .. })));
-        assert!(table.connect(&client(7, 1), &[1; 32], task(1), NOW).is_err());
+        assert!(!table.open(SessionOrder {
+            admitted: Some([2; 32]),
+            ..order(1)
+        }));
+        assert!(matches!(
+            *running.stop.borrow(),
+            Some(Stop::Cancelled { .. })
+        ));
+        assert!(
+            table
+                .connect(&client(7, 1), &[1; 32], task(1), NOW)
+                .is_err()
+        );
         assert!(table.connect(&client(7, 1), &[2; 32], task(1), NOW).is_ok());
     }
 
@@ -382,7 +534,15 @@ mod tests {
     fn reconciling_drops_what_is_not_wanted_and_keeps_the_ended() {
         let mut table = table();
         let (_recorded, receiver) = watch::channel(false);
-        table.end(task(2), Ended { problem: None, recorded: receiver, at: NOW }, None);
+        table.end(
+            task(2),
+            Ended {
+                problem: None,
+                recorded: receiver,
+                at: NOW,
+            },
+            None,
+        );
         assert_eq!(table.keep_only(&BTreeSet::new()), [task(1)]);
         assert!(table.ended(task(2)).is_some());
     }
@@ -391,9 +551,20 @@ mod tests {
     fn an_ended_session_is_forgotten_once_recorded_and_old() {
         let mut table = table();
         let (recorded, receiver) = watch::channel(false);
-        table.end(task(1), Ended { problem: None, recorded: receiver, at: NOW }, None);
+        table.end(
+            task(1),
+            Ended {
+                problem: None,
+                recorded: receiver,
+                at: NOW,
+            },
+            None,
+        );
         table.forget(Timestamp::from_millis(5_000));
-        assert!(table.connect(&client(7, 1), &[1; 32], task(1), NOW).is_ok(), "it may still ask for its answer");
+        assert!(
+            table.connect(&client(7, 1), &[1; 32], task(1), NOW).is_ok(),
+            "it may still ask for its answer"
+        );
         recorded.send(true).unwrap();
         table.forget(Timestamp::from_millis(999));
         assert!(table.ended(task(1)).is_some());

@@ -33,15 +33,21 @@ impl Sessions {
                 self.outbox.progress(task, moved);
             }
         }
-        let ordered: Vec<MulticastTerms> =
-            self.table().open_orders().filter_map(|order| order.multicast.clone()).collect();
+        let ordered: Vec<MulticastTerms> = self
+            .table()
+            .open_orders()
+            .filter_map(|order| order.multicast.clone())
+            .collect();
         for report in self.multicasts.tick(&ordered, &progress) {
             self.outbox.multicast(report);
         }
         let late = self.table().late(wall);
         for task in late {
             let reason = "the deadline of the task has passed".to_owned();
-            let outcome = SessionOutcome::Failed { reason: reason.clone(), node_at_fault: false };
+            let outcome = SessionOutcome::Failed {
+                reason: reason.clone(),
+                node_at_fault: false,
+            };
             self.end(task, outcome, Some(Stop::Failed { reason }));
         }
         self.table().forget(wall - self.timing.outcome_kept);

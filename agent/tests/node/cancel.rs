@@ -5,11 +5,18 @@ use foghorn_transport::EndReason;
 use foghorn_transport::client::ConnectError;
 
 use crate::support::Node;
-use crate::support::client::{capture_image, connect_as, fetch_chunks, start_capture, start_deploy};
+use crate::support::client::{
+    capture_image, connect_as, fetch_chunks, start_capture, start_deploy,
+};
 use crate::support::image::Image;
 
 async fn cancel(node: &Node, task_id: u32) {
-    node.controller.send(Message::Cancel(CancelSession { task_id, reason: "the operator said so".into() })).await;
+    node.controller
+        .send(Message::Cancel(CancelSession {
+            task_id,
+            reason: "the operator said so".into(),
+        }))
+        .await;
 }
 
 #[tokio::test]
@@ -21,13 +28,23 @@ async fn a_cancelled_deploy_stops_in_mid_transfer() {
     fetch_chunks(&connection, &image.ids()).await.unwrap();
     let endless = async { while fetch_chunks(&connection, &image.ids()).await.is_ok() {} };
     tokio::join!(endless, cancel(&node, 2));
-    assert_eq!(connection.ended().await, EndReason::Cancelled { reason: "the operator said so".to_owned() });
-    let Outcome::Cancelled(cancelled) = node.controller.ended(2).await else { panic!("not reported as cancelled") };
+    assert_eq!(
+        connection.ended().await,
+        EndReason::Cancelled {
+            reason: "the operator said so".to_owned()
+        }
+    );
+    let Outcome::Cancelled(cancelled) = node.controller.ended(2).await else {
+        panic!("not reported as cancelled")
+    };
     assert_eq!(cancelled.reason, "the operator said so");
     let Err(ConnectError::Refused { code, reason }) = connect_as(&node, &issued, 2).await else {
         panic!("not refused")
     };
-    assert!(!code.is_transient() && reason.contains("the operator said so"), "{code:?} {reason}");
+    assert!(
+        !code.is_transient() && reason.contains("the operator said so"),
+        "{code:?} {reason}"
+    );
     node.agent.shutdown().await;
 }
 
@@ -42,6 +59,11 @@ async fn a_session_that_the_controller_forgot_ends_with_the_next_link() {
     node.controller.come_back();
     node.controller.wait_for_links(links + 1).await;
     assert!(matches!(dropped.ended().await, EndReason::Cancelled { .. }));
-    assert_eq!(kept.which_are_stored(&Image::new(0..1).ids()).await.unwrap(), [false]);
+    assert_eq!(
+        kept.which_are_stored(&Image::new(0..1).ids())
+            .await
+            .unwrap(),
+        [false]
+    );
     node.agent.shutdown().await;
 }

@@ -17,23 +17,34 @@ fn damage(state_dir: &Path, chunk: &Chunk) {
     for entry in std::fs::read_dir(state_dir.join("chunks/packs")).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
-        let Some(start) = bytes.windows(64).position(|window| window == &chunk.compressed[1000..1064]) else {
+        let Some(start) = bytes
+            .windows(64)
+            .position(|window| window == &chunk.compressed[1000..1064])
+        else {
             continue;
         };
         let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-        file.write_all_at(&[bytes[start] ^ 1], start as u64).unwrap();
+        file.write_all_at(&[bytes[start] ^ 1], start as u64)
+            .unwrap();
         return;
     }
     panic!("the chunk is nowhere");
 }
 
 async fn job(node: &Node, job_id: u64, work: Work) -> JobReport {
-    node.controller.send(ToAgent::Job(Job { job_id, work: Some(work) })).await;
+    node.controller
+        .send(ToAgent::Job(Job {
+            job_id,
+            work: Some(work),
+        }))
+        .await;
     let pick = |message: &Message| match message {
         Message::Job(report) if report.job_id == job_id && report.done => Some(report.clone()),
         _ => None,
     };
-    node.controller.wait_for("the job's last report", pick).await
+    node.controller
+        .wait_for("the job's last report", pick)
+        .await
 }
 
 #[tokio::test]
@@ -44,11 +55,21 @@ async fn a_damaged_chunk_is_named_to_the_client_and_to_the_controller() {
     damage(node.folder.path(), &image.chunks[2]);
     let name = image.chunks[2].id.to_string();
     let (connection, _) = start_deploy(&node, 2, image.manifest).await;
-    let told = fetch_chunks(&connection, &image.ids()).await.expect_err("a damaged chunk was served");
+    let told = fetch_chunks(&connection, &image.ids())
+        .await
+        .expect_err("a damaged chunk was served");
     assert!(told.contains(&name) && told.contains("damaged"), "{told}");
-    connection.finish(ClientOutcome::Failed { reason: told }).await.unwrap();
-    let Outcome::Failed(failed) = node.controller.ended(2).await else { panic!("not failed") };
-    assert!(failed.reason.contains(&name) && failed.node_at_fault, "{failed:?}");
+    connection
+        .finish(ClientOutcome::Failed { reason: told })
+        .await
+        .unwrap();
+    let Outcome::Failed(failed) = node.controller.ended(2).await else {
+        panic!("not failed")
+    };
+    assert!(
+        failed.reason.contains(&name) && failed.node_at_fault,
+        "{failed:?}"
+    );
     node.agent.shutdown().await;
 }
 
@@ -58,14 +79,30 @@ async fn jobs_find_damage_and_drop_images() {
     let image = Image::new(0..4);
     capture_image(&node, 1, &image).await;
     let clean = job(&node, 1, Work::Scrub(Scrub {})).await;
-    assert_eq!((clean.error.as_str(), clean.chunks_checked, clean.damaged.len()), ("", 4, 0));
+    assert_eq!(
+        (
+            clean.error.as_str(),
+            clean.chunks_checked,
+            clean.damaged.len()
+        ),
+        ("", 4, 0)
+    );
 
     damage(node.folder.path(), &image.chunks[1]);
-    let verify = VerifyImage { image_id: 101, manifest_id: image.manifest.as_bytes().to_vec() };
+    let verify = VerifyImage {
+        image_id: 101,
+        manifest_id: image.manifest.as_bytes().to_vec(),
+    };
     let found = job(&node, 2, Work::Verify(verify)).await;
-    let damaged: Vec<_> =
-        found.damaged.iter().map(|damaged| (damaged.chunk_id.clone(), damaged.images.clone())).collect();
-    assert_eq!(damaged, [(image.chunks[1].id.as_bytes().to_vec(), vec![101])]);
+    let damaged: Vec<_> = found
+        .damaged
+        .iter()
+        .map(|damaged| (damaged.chunk_id.clone(), damaged.images.clone()))
+        .collect();
+    assert_eq!(
+        damaged,
+        [(image.chunks[1].id.as_bytes().to_vec(), vec![101])]
+    );
 
     let dropped = job(&node, 3, Work::Drop(DropImage { image_id: 101 })).await;
     assert_eq!(dropped.error, "");
@@ -73,6 +110,8 @@ async fn jobs_find_damage_and_drop_images() {
         Message::Status(status) if status.chunks == 4 && status.manifests.is_empty() => Some(()),
         _ => None,
     };
-    node.controller.wait_for("a status without the image", gone).await;
+    node.controller
+        .wait_for("a status without the image", gone)
+        .await;
     node.agent.shutdown().await;
 }

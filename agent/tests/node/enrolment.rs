@@ -14,7 +14,10 @@ async fn start_error(adjust: impl FnOnce(&mut foghorn_agent::Config)) -> StartEr
     let mut config = config(&controller, &folder);
     adjust(&mut config);
     let error = Agent::start(config).await.err().expect("the agent started");
-    assert!(!folder.path().join("identity/identity.json").exists(), "a refused node keeps no identity");
+    assert!(
+        !folder.path().join("identity/identity.json").exists(),
+        "a refused node keeps no identity"
+    );
     error
 }
 
@@ -23,15 +26,20 @@ async fn a_node_enrols_once_and_keeps_its_key_to_itself() {
     let node = Node::start().await;
     assert_eq!(node.agent.node().as_str(), "north-1");
     let file = node.folder.path().join("identity/identity.json");
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let before = std::fs::read_to_string(&file).unwrap();
     // The token is used up in spirit: a restart must not need it.
     let node = node.restart().await;
     assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
-    let hello = node.controller.wait_for("a hello", |message| match message {
-        Message::Hello(hello) => Some(hello.clone()),
-        _ => None,
-    });
+    let hello = node
+        .controller
+        .wait_for("a hello", |message| match message {
+            Message::Hello(hello) => Some(hello.clone()),
+            _ => None,
+        });
     let hello = hello.await;
     assert!(hello.software.starts_with("foghorn-agent "));
     assert!(hello.quic_address.starts_with("127.0.0.1:"));
@@ -43,24 +51,41 @@ async fn a_controller_that_is_not_the_tokens_gets_no_token() {
     let error = start_error(|config| {
         config.join_token.as_mut().unwrap().ca_fingerprint = "somebody-elses".into();
     });
-    assert!(matches!(error.await, StartError::Enrol(EnrolError::Authority { .. })));
+    assert!(matches!(
+        error.await,
+        StartError::Enrol(EnrolError::Authority { .. })
+    ));
 }
 
 #[tokio::test]
 async fn a_used_token_is_refused_with_the_controllers_reason() {
-    let error = start_error(|config| config.join_token.as_mut().unwrap().secret = "second".into()).await;
-    let StartError::Enrol(EnrolError::Refused { status: 403, reason }) = error else { panic!("{error:?}") };
+    let error =
+        start_error(|config| config.join_token.as_mut().unwrap().secret = "second".into()).await;
+    let StartError::Enrol(EnrolError::Refused {
+        status: 403,
+        reason,
+    }) = error
+    else {
+        panic!("{error:?}")
+    };
     assert_eq!(reason, "this token was used already");
 }
 
 #[tokio::test]
 async fn a_node_without_identity_or_token_says_what_it_needs() {
-    assert!(matches!(start_error(|config| config.join_token = None).await, StartError::NotEnrolled));
+    assert!(matches!(
+        start_error(|config| config.join_token = None).await,
+        StartError::NotEnrolled
+    ));
 }
 
 #[tokio::test]
 async fn a_new_token_gives_a_node_a_new_identity_and_a_bad_one_takes_none() {
-    let Node { agent, controller, folder } = Node::start().await;
+    let Node {
+        agent,
+        controller,
+        folder,
+    } = Node::start().await;
     agent.shutdown().await;
     let file = folder.path().join("identity/identity.json");
     let read = || std::fs::read_to_string(&file).unwrap();
@@ -74,19 +99,33 @@ async fn a_new_token_gives_a_node_a_new_identity_and_a_bad_one_takes_none() {
     let first = read();
     start_with(ANOTHER).await.unwrap();
     let second = read();
-    assert_ne!(first, second, "whoever gives a new token wants a new identity");
+    assert_ne!(
+        first, second,
+        "whoever gives a new token wants a new identity"
+    );
     start_with(ANOTHER).await.unwrap();
     assert_eq!(read(), second, "a restart with the same token uses it once");
     start_with("refused").await.unwrap();
-    assert_eq!(read(), second, "a token that does not work stops no node that is well");
+    assert_eq!(
+        read(),
+        second,
+        "a token that does not work stops no node that is well"
+    );
 
     let mut expired: serde_json::Value = serde_json::from_str(&second).unwrap();
     expired["expires"] = 1.into();
     std::fs::write(&file, expired.to_string()).unwrap();
     let error = start_with("refused again").await.unwrap_err();
-    assert!(matches!(error, StartError::Enrol(EnrolError::Refused { .. })), "{error:?}");
+    assert!(
+        matches!(error, StartError::Enrol(EnrolError::Refused { .. })),
+        "{error:?}"
+    );
     start_with(&format!("{ANOTHER}-2")).await.unwrap();
-    assert_ne!(read(), expired.to_string(), "an expired node joins again by a token alone");
+    assert_ne!(
+        read(),
+        expired.to_string(),
+        "an expired node joins again by a token alone"
+    );
 }
 
 #[tokio::test]
@@ -100,21 +139,29 @@ async fn a_certificate_renews_itself_without_disturbing_a_transfer() {
     crate::support::client::capture_image(&node, 1, &image).await;
     let (connection, issued) = start_deploy(&node, 2, image.manifest).await;
     fetch_chunks(&connection, &image.ids()).await.unwrap();
-    let before = std::fs::read_to_string(node.folder.path().join("identity/identity.json")).unwrap();
+    let before =
+        std::fs::read_to_string(node.folder.path().join("identity/identity.json")).unwrap();
 
     // Two renewals: the second shows that a renewed certificate can renew.
     node.controller.wait_for_links(3).await;
     let shown = node.controller.shown_certificates();
-    assert!(shown[0] != shown[1] && shown[1] != shown[2], "each link shows its own certificate");
+    assert!(
+        shown[0] != shown[1] && shown[1] != shown[2],
+        "each link shows its own certificate"
+    );
     let after = std::fs::read_to_string(node.folder.path().join("identity/identity.json")).unwrap();
-    let key = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["key_pem"].clone();
+    let key =
+        |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["key_pem"].clone();
     assert_ne!(key(&before), key(&after), "a renewal makes a new key");
 
-    fetch_chunks(&connection, &image.ids()).await.expect("the old connection lives on");
+    fetch_chunks(&connection, &image.ids())
+        .await
+        .expect("the old connection lives on");
     // By now the first certificate has expired; a new client must see a later one.
-    eventually("the listener to show a certificate that is valid", async || {
-        connect_as(&node, &issued, 2).await.ok().map(drop)
-    })
+    eventually(
+        "the listener to show a certificate that is valid",
+        async || connect_as(&node, &issued, 2).await.ok().map(drop),
+    )
     .await;
     node.agent.shutdown().await;
 }

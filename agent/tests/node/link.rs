@@ -15,10 +15,13 @@ async fn a_transfer_outlives_the_link_and_its_end_is_told_later() {
     fetch_chunks(&connection, &image.ids()[..4]).await.unwrap();
     let links = node.controller.links();
     node.controller.go_away();
-    fetch_chunks(&connection, &image.ids()[4..]).await.expect("nothing of this needs the controller");
+    fetch_chunks(&connection, &image.ids()[4..])
+        .await
+        .expect("nothing of this needs the controller");
     let finish = connection.finish(ClientOutcome::Complete);
     let back = async {
-        // Long enough for several attempts to dial; the client must not hear "recorded" before it is true.
+        // Long enough for several attempts to dial; the client must not hear "recorded" before it
+        // is true.
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         let told = node
             .controller
@@ -30,7 +33,10 @@ async fn a_transfer_outlives_the_link_and_its_end_is_told_later() {
     };
     let (finished, ()) = tokio::join!(finish, back);
     finished.expect("the end was recorded after all");
-    assert!(matches!(node.controller.ended(2).await, Outcome::Completed(_)));
+    assert!(matches!(
+        node.controller.ended(2).await,
+        Outcome::Completed(_)
+    ));
     assert!(node.controller.links() > links);
     node.agent.shutdown().await;
 }
@@ -47,8 +53,11 @@ async fn an_unrecorded_end_is_repeated_on_every_link_and_survives_the_client() {
         _ = finish => panic!("recorded, says the agent, and it is not"),
         _ = node.controller.ended(2) => {}
     }
-    // The client is gone (its connection was dropped with the future) and comes back for its answer.
-    let again = connect_as(&node, &issued, 2).await.expect("it may ask again");
+    // The client is gone (its connection was dropped with the future) and comes back for its
+    // answer.
+    let again = connect_as(&node, &issued, 2)
+        .await
+        .expect("it may ask again");
     let links = node.controller.links();
     node.controller.go_away();
     node.controller.come_back();
@@ -72,10 +81,12 @@ async fn the_status_names_the_images_that_are_here() {
     let node = Node::start().await;
     let image = Image::new(0..2);
     capture_image(&node, 1, &image).await;
-    let status = node.controller.wait_for("a status with the image", |message| match message {
-        Message::Status(status) if status.manifests.len() == 1 => Some(status.clone()),
-        _ => None,
-    });
+    let status = node
+        .controller
+        .wait_for("a status with the image", |message| match message {
+            Message::Status(status) if status.manifests.len() == 1 => Some(status.clone()),
+            _ => None,
+        });
     let status = status.await;
     assert_eq!((status.manifests[0].image_id, status.chunks), (101, 2));
     assert_eq!(status.manifests[0].manifest_id, image.manifest.as_bytes());

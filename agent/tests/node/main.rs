@@ -1,6 +1,7 @@
 //! A real agent, driven over the wire: enrolment, link, sessions and jobs.
 
-// Helpers of tests are tests, which clippy.toml cannot see; and nothing here is reached from elsewhere.
+// Helpers of tests are tests, which clippy.toml cannot see; and nothing here is reached from
+// elsewhere.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod support;

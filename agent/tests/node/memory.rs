@@ -33,9 +33,19 @@ impl Drop for Process {
 impl Process {
     fn start(controller: &Controller, state_dir: &Path) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_foghorn-agent"))
-            .args(["run", "--listen", "127.0.0.1:0", "--controller", controller.url(), "--state-dir"])
+            .args([
+                "run",
+                "--listen",
+                "127.0.0.1:0",
+                "--controller",
+                controller.url(),
+                "--state-dir",
+            ])
             .arg(state_dir)
-            .env("FOGHORN_AGENT_JOIN_TOKEN", controller.join_token().to_text(JOIN_PREFIX))
+            .env(
+                "FOGHORN_AGENT_JOIN_TOKEN",
+                controller.join_token().to_text(JOIN_PREFIX),
+            )
             .env("FOGHORN_LOG", "warn")
             .stdin(Stdio::null())
             .spawn();
@@ -44,7 +54,10 @@ impl Process {
 
     fn peak_mib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 }
@@ -57,22 +70,35 @@ async fn address(controller: &Controller) -> String {
     hello.await
 }
 
-async fn client(controller: &Controller, address: &str, task: u32, image: Option<&Image>) -> AgentConnection {
+async fn client(
+    controller: &Controller,
+    address: &str,
+    task: u32,
+    image: Option<&Image>,
+) -> AgentConnection {
     let issued = controller.authority.client(task + 10, task);
     let order = match image {
         Some(image) => deploy(task, image.manifest, issued.fingerprint),
         None => capture(task, issued.fingerprint),
     };
     controller.order(order).await;
-    connect_at(address, &controller.authority.pem, &issued, task).await.unwrap()
+    connect_at(address, &controller.authority.pem, &issued, task)
+        .await
+        .unwrap()
 }
 
 /// One capture on two lanes, to its end.
 async fn capture_all(connection: AgentConnection, image: std::sync::Arc<Image>) {
     let (first, second) = image.chunks.split_at(image.chunks.len() / 2);
-    let (first, second) = tokio::join!(store_chunks(&connection, first), store_chunks(&connection, second));
+    let (first, second) = tokio::join!(
+        store_chunks(&connection, first),
+        store_chunks(&connection, second)
+    );
     first.and(second).unwrap();
-    connection.store_manifest(image.encoded.clone()).await.unwrap();
+    connection
+        .store_manifest(image.encoded.clone())
+        .await
+        .unwrap();
     connection.finish(ClientOutcome::Complete).await.unwrap();
 }
 
@@ -80,7 +106,10 @@ async fn capture_all(connection: AgentConnection, image: std::sync::Arc<Image>) 
 async fn deploy_all(connection: AgentConnection, image: std::sync::Arc<Image>) {
     let ids = image.ids();
     let (first, second) = ids.split_at(ids.len() / 2);
-    let (first, second) = tokio::join!(fetch_chunks(&connection, first), fetch_chunks(&connection, second));
+    let (first, second) = tokio::join!(
+        fetch_chunks(&connection, first),
+        fetch_chunks(&connection, second)
+    );
     first.and(second).unwrap();
     connection.finish(ClientOutcome::Complete).await.unwrap();
 }
@@ -98,7 +127,10 @@ async fn eight_clients_at_once_stay_within_the_limit() {
     let started = Instant::now();
     let mut running = JoinSet::new();
     for (task, image) in (1..).zip(&images) {
-        running.spawn(capture_all(client(&controller, &address, task, None).await, image.clone()));
+        running.spawn(capture_all(
+            client(&controller, &address, task, None).await,
+            image.clone(),
+        ));
     }
     running.join_all().await;
     let (captured, capture_peak) = (started.elapsed(), agent.peak_mib());
@@ -106,9 +138,13 @@ async fn eight_clients_at_once_stay_within_the_limit() {
     let started = Instant::now();
     let mut running = JoinSet::new();
     for (task, image) in (101..).zip(&images) {
-        running.spawn(deploy_all(client(&controller, &address, task, Some(image)).await, image.clone()));
+        running.spawn(deploy_all(
+            client(&controller, &address, task, Some(image)).await,
+            image.clone(),
+        ));
     }
-    // Two more that ask for everything and read nothing: they must cost the others nothing but their share of memory.
+    // Two more that ask for everything and read nothing: they must cost the others nothing but
+    // their share of memory.
     let mut idle = Vec::new();
     for task in [201, 202] {
         let connection = client(&controller, &address, task, Some(&images[0])).await;
@@ -124,7 +160,11 @@ async fn eight_clients_at_once_stay_within_the_limit() {
     assert!(peak <= LIMIT_MIB, "the agent took {peak} MiB at its peak");
 
     let pick = |message: &Message| {
-        matches!(message, Message::Status(status) if status.chunks == u64::from(CLIENTS) * CHUNKS).then_some(())
+        matches!(message, Message::Status(status) if status.chunks == u64::from(CLIENTS) * CHUNKS)
+            .then_some(())
     };
-    eventually("a status that counts every chunk", async || controller.received().iter().find_map(pick)).await;
+    eventually("a status that counts every chunk", async || {
+        controller.received().iter().find_map(pick)
+    })
+    .await;
 }

@@ -17,12 +17,17 @@ async fn every_card_is_called_three_times() {
     let target = card.local_addr().unwrap();
     let controller = Controller::start(Duration::from_secs(3600)).await;
     let node = Node::start_with(controller, |config| {
-        config.wake = WakeConfig { interfaces: Some(vec![]), targets: vec![target] };
+        config.wake = WakeConfig {
+            interfaces: Some(vec![]),
+            targets: vec![target],
+        };
     })
     .await;
     let macs = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
     // What is no address is passed over.
-    let order = WakeHosts { macs: [macs[0].to_vec(), vec![1, 2], macs[1].to_vec()].into() };
+    let order = WakeHosts {
+        macs: [macs[0].to_vec(), vec![1, 2], macs[1].to_vec()].into(),
+    };
     node.controller.send(Message::Wake(order)).await;
 
     let mut called: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
@@ -36,7 +41,9 @@ async fn every_card_is_called_three_times() {
             *called.entry(mac).or_default() += 1;
         }
     };
-    tokio::time::timeout(PATIENCE, all).await.expect("every packet came");
+    tokio::time::timeout(PATIENCE, all)
+        .await
+        .expect("every packet came");
     let expected = macs.iter().map(|mac| (mac.to_vec(), 3)).collect();
     assert_eq!(called, expected);
     node.agent.shutdown().await;

@@ -33,17 +33,30 @@ impl Api {
         mut content: impl Read,
     ) -> Result<T, ApiError> {
         let path = path_of(snapin);
-        let unreachable = |source| ApiError::Unreachable { server: self.base.clone(), source };
-        let request = self.agent.put(format!("{}{path}", self.base)).query("name", name);
+        let unreachable = |source| ApiError::Unreachable {
+            server: self.base.clone(),
+            source,
+        };
+        let request = self
+            .agent
+            .put(format!("{}{path}", self.base))
+            .query("name", name);
         let request = request
             .header("fog-api-token", &self.api_token)
             .header("fog-user-token", &self.user_token)
             .header("content-type", "application/octet-stream")
             .header("content-length", len.to_string());
         let request = request.config().timeout_global(None).build();
-        let mut response = request.send(SendBody::from_reader(&mut content)).map_err(unreachable)?;
+        let mut response = request
+            .send(SendBody::from_reader(&mut content))
+            .map_err(unreachable)?;
         let status = response.status().as_u16();
-        let text = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_string().map_err(unreachable)?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(LARGEST_ANSWER)
+            .read_to_string()
+            .map_err(unreachable)?;
         if !(200..300).contains(&status) {
             return Err(self.refusal(status, "PUT", &path, &text));
         }
@@ -56,19 +69,44 @@ impl Api {
     /// See [`ApiError`].
     pub fn snapin_file(&self, snapin: u32) -> Result<FileContent, ApiError> {
         let path = path_of(snapin);
-        let unreachable = |source| ApiError::Unreachable { server: self.base.clone(), source };
+        let unreachable = |source| ApiError::Unreachable {
+            server: self.base.clone(),
+            source,
+        };
         let request = self.agent.get(format!("{}{path}", self.base));
-        let request = request.header("fog-api-token", &self.api_token).header("fog-user-token", &self.user_token);
-        let mut response = request.config().timeout_global(None).build().call().map_err(unreachable)?;
+        let request = request
+            .header("fog-api-token", &self.api_token)
+            .header("fog-user-token", &self.user_token);
+        let mut response = request
+            .config()
+            .timeout_global(None)
+            .build()
+            .call()
+            .map_err(unreachable)?;
         let status = response.status().as_u16();
         if status != 200 {
             let text = response.body_mut().read_to_string().map_err(unreachable)?;
             return Err(self.refusal(status, "GET", &path, &text));
         }
-        let header =
-            |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let len = header("content-length").parse::<u64>().map_err(|source| unreadable("GET", &path, source))?;
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let len = header("content-length")
+            .parse::<u64>()
+            .map_err(|source| unreadable("GET", &path, source))?;
         let sha512 = header("etag").trim_matches('"').to_owned();
-        Ok(FileContent { len, sha512, body: response.into_body().into_with_config().limit(u64::MAX).reader() })
+        Ok(FileContent {
+            len,
+            sha512,
+            body: response
+                .into_body()
+                .into_with_config()
+                .limit(u64::MAX)
+                .reader(),
+        })
     }
 }

@@ -15,9 +15,15 @@ pub(super) enum CheckError {
     #[error(transparent)]
     Tool(#[from] ToolError),
     #[error("could not write to {}", path.display())]
-    Folder { path: PathBuf, source: std::io::Error },
+    Folder {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("could not read the partition table of {}", path.display())]
-    Table { path: PathBuf, source: serde_json::Error },
+    Table {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
     #[error("sgdisk reports problems on {}: {said}", path.display())]
     NotContent { path: PathBuf, said: String },
     #[error("{} differs from the captured disk: {what}", path.display())]
@@ -60,20 +66,34 @@ fn usual_sector() -> u64 {
 impl Survey {
     /// Number of files that were hashed.
     pub(super) fn files(&self) -> usize {
-        self.partitions.iter().map(|(_, listing)| listing.lines().count()).sum()
+        self.partitions
+            .iter()
+            .map(|(_, listing)| listing.lines().count())
+            .sum()
     }
 
     /// # Errors
     /// Reports the partition and the first file that differ.
     pub(super) fn same_as(&self, captured: &Self, disk: &Path) -> Result<(), CheckError> {
-        let different = |what| CheckError::Different { path: disk.to_owned(), what };
+        let different = |what| CheckError::Different {
+            path: disk.to_owned(),
+            what,
+        };
         if self.partitions.len() != captured.partitions.len() {
-            let what = format!("{} partitions instead of {}", self.partitions.len(), captured.partitions.len());
+            let what = format!(
+                "{} partitions instead of {}",
+                self.partitions.len(),
+                captured.partitions.len()
+            );
             return Err(different(what));
         }
-        for (number, (ours, theirs)) in self.partitions.iter().zip(&captured.partitions).enumerate() {
+        for (number, (ours, theirs)) in self.partitions.iter().zip(&captured.partitions).enumerate()
+        {
             if ours != theirs {
-                let line = theirs.1.lines().find(|line| !ours.1.lines().any(|other| other == *line));
+                let line = theirs
+                    .1
+                    .lines()
+                    .find(|line| !ours.1.lines().any(|other| other == *line));
                 let what = line.unwrap_or("an additional file, or a different file system");
                 return Err(different(format!("partition {}: {what}", number + 1)));
             }
@@ -89,12 +109,18 @@ impl Survey {
 pub(super) fn survey(disk: &Path, work: &Path) -> Result<Survey, CheckError> {
     let dump = run("sfdisk", ["--json", path_text(disk)])?;
     let table = serde_json::from_slice::<Dump>(&dump)
-        .map_err(|source| CheckError::Table { path: disk.to_owned(), source })?
+        .map_err(|source| CheckError::Table {
+            path: disk.to_owned(),
+            source,
+        })?
         .partitiontable;
     if table.label == "gpt" {
         let said = String::from_utf8_lossy(&run("sgdisk", ["-v", path_text(disk)])?).into_owned();
         if !said.contains("No problems found") {
-            return Err(CheckError::NotContent { path: disk.to_owned(), said: said.trim().to_owned() });
+            return Err(CheckError::NotContent {
+                path: disk.to_owned(),
+                said: said.trim().to_owned(),
+            });
         }
     }
     let mut partitions = Vec::new();
@@ -104,7 +130,10 @@ pub(super) fn survey(disk: &Path, work: &Path) -> Result<Survey, CheckError> {
         let folder = tempfile::Builder::new()
             .prefix("part-")
             .tempdir_in(work)
-            .map_err(|source| CheckError::Folder { path: work.to_owned(), source })?;
+            .map_err(|source| CheckError::Folder {
+                path: work.to_owned(),
+                source,
+            })?;
         let image = folder.path().join("image");
         run(
             "dd",
@@ -126,20 +155,45 @@ pub(super) fn survey(disk: &Path, work: &Path) -> Result<Survey, CheckError> {
 
 fn survey_partition(image: &Path, folder: &Path) -> Result<(String, String), CheckError> {
     // blkid's exit status 2 means that it does not recognise the contents.
-    let kind = run_any("blkid", ["-p", "-o", "value", "-s", "TYPE", path_text(image)])?.stdout;
+    let kind = run_any(
+        "blkid",
+        ["-p", "-o", "value", "-s", "TYPE", path_text(image)],
+    )?
+    .stdout;
     let kind = String::from_utf8_lossy(&kind).trim().to_owned();
     let files = folder.join("files");
-    fs::create_dir(&files).map_err(|source| CheckError::Folder { path: files.clone(), source })?;
+    fs::create_dir(&files).map_err(|source| CheckError::Folder {
+        path: files.clone(),
+        source,
+    })?;
     match kind.as_str() {
         "ext2" | "ext3" | "ext4" => {
             run("e2fsck", ["-f", "-n", path_text(image)])?;
-            run("debugfs", ["-R", &format!("rdump / {}", path_text(&files)), path_text(image)])?;
+            run(
+                "debugfs",
+                [
+                    "-R",
+                    &format!("rdump / {}", path_text(&files)),
+                    path_text(image),
+                ],
+            )?;
         }
         "vfat" => {
             run("fsck.fat", ["-n", path_text(image)])?;
             // An empty file system makes mcopy fail for want of a match, which the listing will
             // show as empty.
-            run_any("mcopy", ["-s", "-n", "-Q", "-i", path_text(image), "::*", path_text(&files)])?;
+            run_any(
+                "mcopy",
+                [
+                    "-s",
+                    "-n",
+                    "-Q",
+                    "-i",
+                    path_text(image),
+                    "::*",
+                    path_text(&files),
+                ],
+            )?;
         }
         "ntfs" => {
             run("ntfsfix", ["-n", path_text(image)])?;
@@ -162,10 +216,16 @@ fn hash_files(files: &Path) -> Result<String, CheckError> {
 
 fn hash_ntfs(image: &Path, files: &Path) -> Result<String, CheckError> {
     let listing = run("ntfsls", ["-R", "-F", "-p", "/", path_text(image)])?;
-    for (number, path) in ntfs_files(&String::from_utf8_lossy(&listing)).iter().enumerate() {
+    for (number, path) in ntfs_files(&String::from_utf8_lossy(&listing))
+        .iter()
+        .enumerate()
+    {
         let content = run("ntfscat", [path_text(image), path.as_str()])?;
         let place = files.join(format!("{number:06}"));
-        fs::write(&place, content).map_err(|source| CheckError::Folder { path: place, source })?;
+        fs::write(&place, content).map_err(|source| CheckError::Folder {
+            path: place,
+            source,
+        })?;
     }
     hash_files(files)
 }
@@ -176,7 +236,10 @@ fn ntfs_files(listing: &str) -> Vec<String> {
     let mut folder = "/".to_owned();
     let mut files = Vec::new();
     for line in listing.lines().filter(|line| !line.is_empty()) {
-        match line.strip_suffix(':').filter(|heading| heading.starts_with('/')) {
+        match line
+            .strip_suffix(':')
+            .filter(|heading| heading.starts_with('/'))
+        {
             Some(heading) => folder = format!("{}/", heading.trim_end_matches('/')),
             None if line.ends_with('/') => {}
             None => files.push(format!("{folder}{line}")),
@@ -202,28 +265,65 @@ mod tests {
         let disk = super::super::disk::make(folder.path(), 4 << 20).unwrap();
         let captured = survey(&disk, folder.path()).unwrap();
         assert_eq!(
-            captured.partitions.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(),
+            captured
+                .partitions
+                .iter()
+                .map(|(kind, _)| kind.as_str())
+                .collect::<Vec<_>>(),
             ["vfat", "ext4", "ntfs"]
         );
         assert!(captured.files() > 20, "{}", captured.files());
-        survey(&disk, folder.path()).unwrap().same_as(&captured, &disk).unwrap();
+        survey(&disk, folder.path())
+            .unwrap()
+            .same_as(&captured, &disk)
+            .unwrap();
 
         let other = folder.path().join("other");
         fs::write(&other, "not what was captured").unwrap();
         let esp = format!("{}@@1M", path_text(&disk));
-        run("mcopy", ["-o", "-i", &esp, path_text(&other), "::/EFI/BOOT/FILE000.BIN"]).unwrap();
-        let error = survey(&disk, folder.path()).unwrap().same_as(&captured, &disk).unwrap_err().to_string();
+        run(
+            "mcopy",
+            [
+                "-o",
+                "-i",
+                &esp,
+                path_text(&other),
+                "::/EFI/BOOT/FILE000.BIN",
+            ],
+        )
+        .unwrap();
+        let error = survey(&disk, folder.path())
+            .unwrap()
+            .same_as(&captured, &disk)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("FILE000.BIN"), "{error}");
     }
 
     #[test]
     fn a_changed_file_is_named() {
-        let survey = |listing: &str| Survey { partitions: vec![("ext4".to_owned(), listing.to_owned())] };
+        let survey = |listing: &str| Survey {
+            partitions: vec![("ext4".to_owned(), listing.to_owned())],
+        };
         let captured = survey("11  ./a\n22  ./b\n");
         assert_eq!(captured.files(), 2);
-        assert!(survey("11  ./a\n22  ./b\n").same_as(&captured, Path::new("d")).is_ok());
-        let error = survey("11  ./a\n23  ./b\n").same_as(&captured, Path::new("d")).unwrap_err().to_string();
-        assert!(error.contains("partition 1") && error.contains("./b"), "{error}");
-        assert!(Survey { partitions: vec![] }.same_as(&captured, Path::new("d")).is_err());
+        assert!(
+            survey("11  ./a\n22  ./b\n")
+                .same_as(&captured, Path::new("d"))
+                .is_ok()
+        );
+        let error = survey("11  ./a\n23  ./b\n")
+            .same_as(&captured, Path::new("d"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("partition 1") && error.contains("./b"),
+            "{error}"
+        );
+        assert!(
+            Survey { partitions: vec![] }
+                .same_as(&captured, Path::new("d"))
+                .is_err()
+        );
     }
 }

@@ -12,13 +12,27 @@ const GRACE: Duration = Duration::from_secs(25);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChildError {
     #[error("could not start {name}")]
-    Start { name: String, source: std::io::Error },
+    Start {
+        name: String,
+        source: std::io::Error,
+    },
     #[error("could not query the state of {name}")]
-    Ask { name: String, source: std::io::Error },
+    Ask {
+        name: String,
+        source: std::io::Error,
+    },
     #[error("{name} ended early ({status}); its last output:\n{said}")]
-    Ended { name: String, status: ExitStatus, said: String },
+    Ended {
+        name: String,
+        status: ExitStatus,
+        said: String,
+    },
     #[error("{name} was not ready within {} s; its last output:\n{said}", within.as_secs())]
-    NotReady { name: String, within: Duration, said: String },
+    NotReady {
+        name: String,
+        within: Duration,
+        said: String,
+    },
 }
 
 /// A child process and the file with its output.
@@ -31,8 +45,15 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts `command`; its output is written to `NAME.log` in `folder`.
-    pub(super) fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self, ChildError> {
-        let failed = |source| ChildError::Start { name: name.to_owned(), source };
+    pub(super) fn start(
+        name: &str,
+        mut command: Command,
+        folder: &Path,
+    ) -> Result<Self, ChildError> {
+        let failed = |source| ChildError::Start {
+            name: name.to_owned(),
+            source,
+        };
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).map_err(failed)?;
         let child = command
@@ -41,7 +62,11 @@ impl Running {
             .stderr(file)
             .spawn()
             .map_err(failed)?;
-        Ok(Self { name: name.to_owned(), log, child })
+        Ok(Self {
+            name: name.to_owned(),
+            log,
+            child,
+        })
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -50,7 +75,10 @@ impl Running {
 
     /// Its exit status, once it has ended.
     pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>, ChildError> {
-        self.child.try_wait().map_err(|source| ChildError::Ask { name: self.name.clone(), source })
+        self.child.try_wait().map_err(|source| ChildError::Ask {
+            name: self.name.clone(),
+            source,
+        })
     }
 
     /// # Errors
@@ -59,7 +87,11 @@ impl Running {
         match self.ended()? {
             None => Ok(false),
             Some(status) if status.success() => Ok(true),
-            Some(status) => Err(ChildError::Ended { name: self.name.clone(), status, said: self.last_output() }),
+            Some(status) => Err(ChildError::Ended {
+                name: self.name.clone(),
+                status,
+                said: self.last_output(),
+            }),
         }
     }
 
@@ -75,10 +107,18 @@ impl Running {
                 return Ok(value);
             }
             if let Some(status) = self.ended()? {
-                return Err(ChildError::Ended { name: self.name.clone(), status, said: self.last_output() });
+                return Err(ChildError::Ended {
+                    name: self.name.clone(),
+                    status,
+                    said: self.last_output(),
+                });
             }
             if started.elapsed() > within || super::interrupt::asked() {
-                return Err(ChildError::NotReady { name: self.name.clone(), within, said: self.last_output() });
+                return Err(ChildError::NotReady {
+                    name: self.name.clone(),
+                    within,
+                    said: self.last_output(),
+                });
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -102,7 +142,9 @@ impl Drop for Running {
             return;
         }
         // With the `kill` program, because the standard library can only send SIGKILL.
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let asked = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
         let started = Instant::now();
         while asked.as_ref().is_ok_and(ExitStatus::success) && started.elapsed() < GRACE {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -134,7 +176,10 @@ mod tests {
         let mut loud = Command::new("sh");
         loud.args(["-c", "echo no disk here; exit 4"]);
         let mut loud = Running::start("loud", loud, folder.path()).unwrap();
-        let error = loud.wait_until(Duration::from_secs(10), || None::<()>).unwrap_err().to_string();
+        let error = loud
+            .wait_until(Duration::from_secs(10), || None::<()>)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no disk here"), "{error}");
     }
 }

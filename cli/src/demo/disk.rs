@@ -22,21 +22,34 @@ pub(super) enum MakeDiskError {
     #[error(transparent)]
     Tool(#[from] ToolError),
     #[error("could not {doing} {}", path.display())]
-    File { doing: &'static str, path: PathBuf, source: std::io::Error },
+    File {
+        doing: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("this machine has too few files under /usr to fill a disk")]
     NoFiles,
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> MakeDiskError {
     let path = path.to_owned();
-    move |source| MakeDiskError::File { doing, path, source }
+    move |source| MakeDiskError::File {
+        doing,
+        path,
+        source,
+    }
 }
 
 /// Creates `folder/golden.img` with about `content` bytes of real files on its ext4 file system.
 pub(super) fn make(folder: &Path, content: u64) -> Result<PathBuf, MakeDiskError> {
     let stage = folder.join("files");
     let taken = stage_files(Path::new("/usr"), &stage.join("ext4"), content, usize::MAX)?;
-    stage_files(Path::new("/usr/share"), &stage.join("ntfs"), NTFS_CONTENT, 60)?;
+    stage_files(
+        Path::new("/usr/share"),
+        &stage.join("ntfs"),
+        NTFS_CONTENT,
+        60,
+    )?;
     stage_files(Path::new("/usr/lib"), &stage.join("esp"), ESP_CONTENT, 40)?;
     let root = (taken * 3 / 2 + 64 * MIB).next_multiple_of(MIB);
 
@@ -96,7 +109,10 @@ fn make_esp(folder: &Path, files: &Path) -> Result<PathBuf, MakeDiskError> {
     run("mkfs.fat", ["-F", "32", "-n", "ESP", path_text(&image)])?;
     run("mmd", ["-i", path_text(&image), "::/EFI", "::/EFI/BOOT"])?;
     for file in list(files)? {
-        run("mcopy", ["-i", path_text(&image), path_text(&file), "::/EFI/BOOT/"])?;
+        run(
+            "mcopy",
+            ["-i", path_text(&image), path_text(&file), "::/EFI/BOOT/"],
+        )?;
     }
     Ok(image)
 }
@@ -104,7 +120,20 @@ fn make_esp(folder: &Path, files: &Path) -> Result<PathBuf, MakeDiskError> {
 fn make_ext4(folder: &Path, files: &Path, size: u64) -> Result<PathBuf, MakeDiskError> {
     let image = folder.join("ext4.part");
     set_len(&image, size)?;
-    run("mke2fs", ["-q", "-F", "-t", "ext4", "-L", "root", "-d", path_text(files), path_text(&image)])?;
+    run(
+        "mke2fs",
+        [
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-L",
+            "root",
+            "-d",
+            path_text(files),
+            path_text(&image),
+        ],
+    )?;
     Ok(image)
 }
 
@@ -112,17 +141,42 @@ fn make_ntfs(folder: &Path, files: &Path) -> Result<PathBuf, MakeDiskError> {
     let image = folder.join("ntfs.part");
     set_len(&image, NTFS)?;
     // The geometry is given because a file has none.
-    run("mkfs.ntfs", ["-q", "-Q", "-F", "-L", "data", "-p", "2048", "-H", "255", "-S", "63", path_text(&image)])?;
+    run(
+        "mkfs.ntfs",
+        [
+            "-q",
+            "-Q",
+            "-F",
+            "-L",
+            "data",
+            "-p",
+            "2048",
+            "-H",
+            "255",
+            "-S",
+            "63",
+            path_text(&image),
+        ],
+    )?;
     for file in list(files)? {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         run("ntfscp", ["-q", path_text(&image), path_text(&file), &name])?;
     }
     Ok(image)
 }
 
 pub(super) fn set_len(path: &Path, size: u64) -> Result<(), MakeDiskError> {
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path);
-    file.and_then(|file| file.set_len(size)).map_err(failed("make", path))
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path);
+    file.and_then(|file| file.set_len(size))
+        .map_err(failed("make", path))
 }
 
 /// Copies regular files from `from` until `bytes` or `count` is reached, in the order of their
@@ -136,7 +190,9 @@ fn stage_files(from: &Path, to: &Path, bytes: u64, count: usize) -> Result<u64, 
     while let Some(Reverse(folder)) = folders.pop() {
         // Files that this user may not read are skipped: any files are suitable.
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let Ok(kind) = entry.file_type() else { continue };
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
             let path = entry.path();
             if kind.is_dir() {
                 folders.push(Reverse(path));
@@ -164,7 +220,11 @@ fn stage_files(from: &Path, to: &Path, bytes: u64, count: usize) -> Result<u64, 
             }
         }
     }
-    if taken == 0 { Err(MakeDiskError::NoFiles) } else { Ok(taken) }
+    if taken == 0 {
+        Err(MakeDiskError::NoFiles)
+    } else {
+        Ok(taken)
+    }
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, MakeDiskError> {

@@ -27,7 +27,11 @@ pub(super) fn table(content: &ImageContent, transfers: &[Transfer]) -> String {
     let mut speeds = Table::new(&["TRANSFER", "SECONDS", "MB/S"]);
     for transfer in transfers {
         let rate = rate(content.used_bytes, transfer.took);
-        speeds.row([transfer.what.clone(), format!("{:.2}", transfer.took.as_secs_f64()), format!("{rate:.1}")]);
+        speeds.row([
+            transfer.what.clone(),
+            format!("{:.2}", transfer.took.as_secs_f64()),
+            format!("{rate:.1}"),
+        ]);
     }
     format!("{}\n{}", sizes.render(), speeds.render())
 }
@@ -54,7 +58,13 @@ mod tests {
             captured: String::new(),
             nodes: vec![],
         };
-        let text = table(&content, &[Transfer { what: "capture".into(), took: Duration::from_secs(2) }]);
+        let text = table(
+            &content,
+            &[Transfer {
+                what: "capture".into(),
+                took: Duration::from_secs(2),
+            }],
+        );
         assert!(text.contains("1.00 GiB") && text.contains("2.00"), "{text}");
         assert!(text.contains("268.4"), "{text}");
     }

@@ -9,10 +9,15 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// Starts to listen for the signals, on a thread that ends with the process.
 pub(super) fn watch() -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
     };
     let wait = move || {
         runtime.block_on(async {
@@ -23,7 +28,10 @@ pub(super) fn watch() -> std::io::Result<()> {
         });
         ASKED.store(true, Ordering::Relaxed);
     };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(wait)
+        .map(drop)
 }
 
 /// Whether one of the signals was received.

@@ -71,20 +71,40 @@ struct Machine {
 pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let deadline = Instant::now() + args.timeout;
     interrupt::watch().map_err(broken)?;
-    tools::check().map_err(|error| broken(error).advise("run `make setup`, which installs them"))?;
+    tools::check()
+        .map_err(|error| broken(error).advise("run `make setup`, which installs them"))?;
     let parent = args.work_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let work = tempfile::Builder::new().prefix("foghorn-demo-").tempdir_in(parent).map_err(broken)?;
-    if work.path().to_str().is_none_or(|path| path.contains(|c: char| c.is_whitespace())) {
-        return Err(Failure::usage("the path of the work folder must be plain text without spaces"));
+    let work = tempfile::Builder::new()
+        .prefix("foghorn-demo-")
+        .tempdir_in(parent)
+        .map_err(broken)?;
+    if work
+        .path()
+        .to_str()
+        .is_none_or(|path| path.contains(|c: char| c.is_whitespace()))
+    {
+        return Err(Failure::usage(
+            "the path of the work folder must be plain text without spaces",
+        ));
     }
 
     // `make demo DISK=` means that no disk is given.
-    let golden = match args.disk.as_ref().filter(|disk| !disk.as_os_str().is_empty()) {
+    let golden = match args
+        .disk
+        .as_ref()
+        .filter(|disk| !disk.as_os_str().is_empty())
+    {
         Some(disk) => disk.canonicalize().map_err(|error| {
-            Failure::new(Exit::NotFound, format!("could not open the disk {}", disk.display())).caused_by(error)
+            Failure::new(
+                Exit::NotFound,
+                format!("could not open the disk {}", disk.display()),
+            )
+            .caused_by(error)
         })?,
         None => {
-            step("creating a disk: GPT, EFI system partition, ext4 and NTFS with files of this machine");
+            step(
+                "creating a disk: GPT, EFI system partition, ext4 and NTFS with files of this machine",
+            );
             disk::make(work.path(), args.content << 20).map_err(broken)?
         }
     };
@@ -93,15 +113,26 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let site = Site::start(work.path())?;
     let image = site.create_image("demo")?;
     let mut transfers = vec![capture(&site, &image, &golden, work.path(), deadline)?];
-    let transport = if args.unicast { Transport::Unicast } else { Transport::Multicast };
+    let transport = if args.unicast {
+        Transport::Unicast
+    } else {
+        Transport::Multicast
+    };
     let machines = deploy(&site, &image, &golden, work.path(), transport, deadline)?;
     let verified = verify(&machines, &captured, work.path())?;
     for machine in &machines {
         let took = machine.took.unwrap_or_default();
-        transfers.push(Transfer { what: format!("deploy to {}", machine.host.view.name), took });
+        transfers.push(Transfer {
+            what: format!("deploy to {}", machine.host.view.name),
+            took,
+        });
     }
-    let status: ImageStatus = site.api.get(&format!("/foghorn/v1/images/{}", image.view.id))?;
-    let content = status.content.ok_or_else(|| broken("the image has no content after its capture"))?;
+    let status: ImageStatus = site
+        .api
+        .get(&format!("/foghorn/v1/images/{}", image.view.id))?;
+    let content = status
+        .content
+        .ok_or_else(|| broken("the image has no content after its capture"))?;
     print(&figures::table(&content, &transfers))?;
     if args.keep {
         keep(site, work)?;
@@ -109,7 +140,10 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
         drop(site);
         work.close().map_err(broken)?;
     }
-    print(&format!("demo: captured 1, deployed {}, verified {verified}\n", machines.len()))?;
+    print(&format!(
+        "demo: captured 1, deployed {}, verified {verified}\n",
+        machines.len()
+    ))?;
     Ok(Exit::Ok)
 }
 
@@ -118,7 +152,9 @@ fn step(text: &str) {
 }
 
 fn machine_address(number: usize) -> Result<foghorn_types::MacAddress, Failure> {
-    format!("52:54:00:f0:90:{number:02x}").parse().map_err(broken)
+    format!("52:54:00:f0:90:{number:02x}")
+        .parse()
+        .map_err(broken)
 }
 
 /// A host of the demo, identified by a number.
@@ -127,10 +163,23 @@ fn host(site: &Site, number: usize) -> Result<Row<Host>, Failure> {
 }
 
 /// Starts the client of a host that has a task.
-fn start(site: &Site, host: Row<Host>, task: TaskId, disk: &Path, work: &Path) -> Result<Machine, Failure> {
+fn start(
+    site: &Site,
+    host: Row<Host>,
+    task: TaskId,
+    disk: &Path,
+    work: &Path,
+) -> Result<Machine, Failure> {
     let started = Instant::now();
     let client = site.start_client(&host, disk, work)?;
-    Ok(Machine { host, task, client, disk: disk.to_owned(), started, took: None })
+    Ok(Machine {
+        host,
+        task,
+        client,
+        disk: disk.to_owned(),
+        started,
+        took: None,
+    })
 }
 
 fn capture(
@@ -145,7 +194,10 @@ fn capture(
     let task = order_one(&site.api, &host, image, TaskKind::Capture)?.task;
     let mut machines = [start(site, host, task, golden, work)?];
     watch(site, &mut machines, deadline)?;
-    Ok(Transfer { what: "capture".to_owned(), took: machines[0].took.unwrap_or_default() })
+    Ok(Transfer {
+        what: "capture".to_owned(),
+        took: machines[0].took.unwrap_or_default(),
+    })
 }
 
 /// Three machines at once: a disk of the same size, one that is a GiB larger, and one with a size
@@ -158,10 +210,14 @@ fn deploy(
     transport: Transport,
     deadline: Instant,
 ) -> Result<Vec<Machine>, Failure> {
-    step(&format!("deploying it to three machines at once, by {transport}"));
+    step(&format!(
+        "deploying it to three machines at once, by {transport}"
+    ));
     let size = disk_size(golden)?;
     let more = [0, 1 << 30, 241_117 * 512];
-    let hosts: Vec<Row<Host>> = (1..=more.len()).map(|number| host(site, number)).collect::<Result<_, _>>()?;
+    let hosts: Vec<Row<Host>> = (1..=more.len())
+        .map(|number| host(site, number))
+        .collect::<Result<_, _>>()?;
     let tasks = transport.order(site, image, &hosts)?;
     let mut machines = Vec::new();
     for (at, ((host, task), more)) in hosts.into_iter().zip(tasks).zip(more).enumerate() {
@@ -186,7 +242,10 @@ fn disk_size(disk: &Path) -> Result<u64, Failure> {
 
 /// Waits until every client has succeeded and the server reports the same for every task.
 fn watch(site: &Site, machines: &mut [Machine], deadline: Instant) -> Result<(), Failure> {
-    let mut display = Display::new(Output { format: Format::Table, quiet: false });
+    let mut display = Display::new(Output {
+        format: Format::Table,
+        quiet: false,
+    });
     let tasks: Vec<TaskId> = machines.iter().map(|machine| machine.task).collect();
     let mut asked: Option<Instant> = None;
     loop {
@@ -200,13 +259,21 @@ fn watch(site: &Site, machines: &mut [Machine], deadline: Instant) -> Result<(),
             asked = Some(Instant::now());
             let statuses = status_of(&site.api, &tasks)?;
             display.show(&statuses);
-            if let Some(bad) =
-                statuses.iter().find(|status| status.state.is_finished() && status.state != TaskPhase::Complete)
+            if let Some(bad) = statuses
+                .iter()
+                .find(|status| status.state.is_finished() && status.state != TaskPhase::Complete)
             {
                 let reason = bad.reason.as_deref().unwrap_or("no reason was given");
-                return Err(broken(format!("the task of {} ended: {reason}", bad.host.name)));
+                return Err(broken(format!(
+                    "the task of {} ended: {reason}",
+                    bad.host.name
+                )));
             }
-            if clients_done && statuses.iter().all(|status| status.state == TaskPhase::Complete) {
+            if clients_done
+                && statuses
+                    .iter()
+                    .all(|status| status.state == TaskPhase::Complete)
+            {
                 display.end();
                 return Ok(());
             }
@@ -222,11 +289,17 @@ fn watch(site: &Site, machines: &mut [Machine], deadline: Instant) -> Result<(),
 }
 
 fn verify(machines: &[Machine], captured: &Survey, work: &Path) -> Result<usize, Failure> {
-    step("checking the disks with sgdisk, e2fsck, ntfsfix and fsck.fat, and the hash of every file");
+    step(
+        "checking the disks with sgdisk, e2fsck, ntfsfix and fsck.fat, and the hash of every file",
+    );
     for machine in machines {
         let found = survey(&machine.disk, work).map_err(broken)?;
         found.same_as(captured, &machine.disk).map_err(broken)?;
-        eprintln!("{}: {} files have the same hashes as on the captured disk", machine.host.view.name, found.files());
+        eprintln!(
+            "{}: {} files have the same hashes as on the captured disk",
+            machine.host.view.name,
+            found.files()
+        );
     }
     Ok(machines.len())
 }

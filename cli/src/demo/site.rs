@@ -29,7 +29,12 @@ impl Site {
         let first_run = work.join("first-run.json");
         let mut command = Command::new(own_program("foghorn")?);
         command.arg("serve");
-        command.args(["--state-dir", path_text(&work.join("site")), "--first-run-file", path_text(&first_run)]);
+        command.args([
+            "--state-dir",
+            path_text(&work.join("site")),
+            "--first-run-file",
+            path_text(&first_run),
+        ]);
         for flag in ["--listen", "--link-listen", "--quic-listen"] {
             command.args([flag, "127.0.0.1:0"]);
         }
@@ -47,7 +52,11 @@ impl Site {
             user_token: credentials.user_token.clone(),
         };
         let api = Api::new(&context)?;
-        Ok(Self { server, credentials, api })
+        Ok(Self {
+            server,
+            credentials,
+            api,
+        })
     }
 
     pub(super) fn create_image(&self, name: &str) -> Result<Row<Image>, Failure> {
@@ -55,18 +64,38 @@ impl Site {
     }
 
     pub(super) fn create_host(&self, name: &str, mac: MacAddress) -> Result<Row<Host>, Failure> {
-        let body = HostBody { name: Some(name.to_owned()), macs: Some(vec![mac]), ..HostBody::default() };
+        let body = HostBody {
+            name: Some(name.to_owned()),
+            macs: Some(vec![mac]),
+            ..HostBody::default()
+        };
         Ok(self.api.create(&body)?)
     }
 
     /// A real client on `disk`, as a machine would start it after booting from the network.
-    pub(super) fn start_client(&self, host: &Row<Host>, disk: &Path, work: &Path) -> Result<Running, Failure> {
+    pub(super) fn start_client(
+        &self,
+        host: &Row<Host>,
+        disk: &Path,
+        work: &Path,
+    ) -> Result<Running, Failure> {
         let name = &host.view.name;
         let path = format!("/foghorn/v1/hosts/{}/boot-token", host.view.id);
-        let token: BootTokenResponse = self.api.native("POST", &path, Some(&BootTokenRequest::default()))?;
-        let mac = host.view.macs.first().ok_or_else(|| broken("the server stored the host without its MAC address"))?;
+        let token: BootTokenResponse =
+            self.api
+                .native("POST", &path, Some(&BootTokenRequest::default()))?;
+        let mac = host
+            .view
+            .macs
+            .first()
+            .ok_or_else(|| broken("the server stored the host without its MAC address"))?;
         let mut command = Command::new(own_program("foghorn-client")?);
-        command.arg("run").args(["--controller", &self.credentials.url, "--mac", &mac.to_string()]);
+        command.arg("run").args([
+            "--controller",
+            &self.credentials.url,
+            "--mac",
+            &mac.to_string(),
+        ]);
         command.args(["--disk", &format!("path:{}", path_text(disk))]);
         command.args(["--report", path_text(&work.join(format!("{name}.json")))]);
         // In the environment, because every user of the machine can read a command line.
@@ -85,8 +114,14 @@ pub(super) fn own_program(name: &str) -> Result<std::path::PathBuf, Failure> {
     if program.is_file() {
         return Ok(program);
     }
-    Err(Failure::new(Exit::Failed, format!("{name} is not in {}", here.parent().unwrap_or(&here).display()))
-        .advise("build it as well: cargo build --release -p foghorn-cli -p foghorn-client"))
+    Err(Failure::new(
+        Exit::Failed,
+        format!(
+            "{name} is not in {}",
+            here.parent().unwrap_or(&here).display()
+        ),
+    )
+    .advise("build it as well: cargo build --release -p foghorn-cli -p foghorn-client"))
 }
 
 pub(super) fn broken(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {

@@ -31,7 +31,12 @@ impl fmt::Display for Transport {
 
 impl Transport {
     /// Creates the deploy tasks, one for each host, in the order of the hosts.
-    pub(super) fn order(self, site: &Site, image: &Row<Image>, hosts: &[Row<Host>]) -> Result<Vec<TaskId>, Failure> {
+    pub(super) fn order(
+        self,
+        site: &Site,
+        image: &Row<Image>,
+        hosts: &[Row<Host>],
+    ) -> Result<Vec<TaskId>, Failure> {
         let request = TaskRequest {
             hosts: Some(hosts.iter().map(|host| host.view.id).collect()),
             multicast: self == Self::Multicast,
@@ -45,7 +50,11 @@ impl Transport {
                 created.tasks.len()
             )));
         }
-        Ok(created.tasks.into_iter().map(|created| created.task).collect())
+        Ok(created
+            .tasks
+            .into_iter()
+            .map(|created| created.task)
+            .collect())
     }
 
     /// Whether a completed task was sent in this way. On one machine nothing is between sender and
@@ -57,8 +66,13 @@ impl Transport {
         let status: TaskStatus = site.api.get(&format!("/foghorn/v1/tasks/{task}"))?;
         match status.multicast {
             Some(how) if how.path == MulticastPath::Unicast => {
-                let why = how.reason.unwrap_or_else(|| "no reason was given".to_owned());
-                Err(broken(format!("the task of {} was served by unicast: {why}", status.host.name)))
+                let why = how
+                    .reason
+                    .unwrap_or_else(|| "no reason was given".to_owned());
+                Err(broken(format!(
+                    "the task of {} was served by unicast: {why}",
+                    status.host.name
+                )))
             }
             _ => Ok(()),
         }

@@ -12,7 +12,11 @@ pub(super) fn check(api: &Api) -> Vec<Finding> {
         Ok(list) => judge(&list.work),
         // A server of an earlier version.
         Err(ApiError::NotFound(_)) => Vec::new(),
-        Err(error) => vec![Finding::warn(CHECK, error.to_string(), "look at the server's log")],
+        Err(error) => vec![Finding::warn(
+            CHECK,
+            error.to_string(),
+            "look at the server's log",
+        )],
     }
 }
 
@@ -20,15 +24,25 @@ pub(super) fn check(api: &Api) -> Vec<Finding> {
 fn judge(work: &[BackgroundWork]) -> Vec<Finding> {
     let failed: Vec<Finding> = work.iter().filter_map(failing).collect();
     if failed.is_empty() {
-        return vec![Finding::ok(CHECK, format!("{} kinds of work go on without errors", work.len()))];
+        return vec![Finding::ok(
+            CHECK,
+            format!("{} kinds of work go on without errors", work.len()),
+        )];
     }
     failed
 }
 
 fn failing(work: &BackgroundWork) -> Option<Finding> {
     let error = work.last.as_ref()?.error.as_ref()?;
-    let found = format!("{}: {error} ({} of {} rounds failed)", work.name, work.failures, work.rounds);
-    Some(Finding::warn(CHECK, found, "look at the server's log; the next round tries again by itself"))
+    let found = format!(
+        "{}: {error} ({} of {} rounds failed)",
+        work.name, work.failures, work.rounds
+    );
+    Some(Finding::warn(
+        CHECK,
+        found,
+        "look at the server's log; the next round tries again by itself",
+    ))
 }
 
 #[cfg(test)]
@@ -50,7 +64,13 @@ mod tests {
             running_since: None,
             rounds: 7,
             failures: u64::from(error.is_some()),
-            last: Some(BackgroundRound { began, seconds: 0.1, reason, did: BTreeMap::new(), error }),
+            last: Some(BackgroundRound {
+                began,
+                seconds: 0.1,
+                reason,
+                did: BTreeMap::new(),
+                error,
+            }),
             last_failure: None,
         }
     }
@@ -58,8 +78,14 @@ mod tests {
     #[test]
     fn work_whose_last_round_failed_is_named() {
         let findings = judge(&[work("dispatch", None), work("upkeep", Some("disk full"))]);
-        let lines: Vec<_> = findings.iter().map(|finding| (finding.verdict, finding.found.as_str())).collect();
-        assert_eq!(lines, [(Verdict::Warn, "upkeep: disk full (1 of 7 rounds failed)")]);
+        let lines: Vec<_> = findings
+            .iter()
+            .map(|finding| (finding.verdict, finding.found.as_str()))
+            .collect();
+        assert_eq!(
+            lines,
+            [(Verdict::Warn, "upkeep: disk full (1 of 7 rounds failed)")]
+        );
         assert_eq!(judge(&[work("dispatch", None)])[0].verdict, Verdict::Ok);
     }
 }

@@ -25,18 +25,35 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub(super) fn check(context: &Context) -> Vec<Finding> {
     let Some(authority) = context.server.strip_prefix("https://") else {
         let todo = "plain HTTP is allowed on this machine only; use https:// from other machines";
-        return vec![Finding::warn("tls", "the connection is not encrypted", todo)];
+        return vec![Finding::warn(
+            "tls",
+            "the connection is not encrypted",
+            todo,
+        )];
     };
     let Some(pem) = &context.ca_pem else {
-        return vec![Finding::ok("tls", "no authority is pinned; the public authorities are used")];
+        return vec![Finding::ok(
+            "tls",
+            "no authority is pinned; the public authorities are used",
+        )];
     };
     let now = Timestamp::now();
     let mut findings = match end_of_authority(pem) {
-        Ok(end) => vec![judge("authority", end, now, "replace the authority and enrol nodes again")],
-        Err(error) => vec![Finding::fail("authority", error.to_string(), "log in again with --ca or --ca-fingerprint")],
+        Ok(end) => vec![judge(
+            "authority",
+            end,
+            now,
+            "replace the authority and enrol nodes again",
+        )],
+        Err(error) => vec![Finding::fail(
+            "authority",
+            error.to_string(),
+            "log in again with --ca or --ca-fingerprint",
+        )],
     };
     findings.push(match end_of_server(authority, pem) {
-        Ok(end) => judge("certificate", end, now, "see the controller's log: it should have renewed the certificate"),
+        Ok(end) => judge("certificate", end, now,
+            "see the controller's log: it should have renewed the certificate"),
         Err(error) => Finding::fail(
             "certificate",
             error.to_string(),
@@ -60,13 +77,20 @@ fn judge(check: &'static str, end: Timestamp, now: Timestamp, todo: &str) -> Fin
 
 fn end_of(der: &[u8]) -> Result<Timestamp, Cause> {
     let (_, certificate) = X509Certificate::from_der(der)?;
-    Ok(Timestamp::from_second(certificate.validity().not_after.timestamp())?)
+    Ok(Timestamp::from_second(
+        certificate.validity().not_after.timestamp(),
+    )?)
 }
 
 fn end_of_authority(pem: &str) -> Result<Timestamp, Cause> {
     let all = certificates(pem)?;
-    let ends = all.iter().map(|certificate| end_of(certificate.der())).collect::<Result<Vec<_>, _>>()?;
-    ends.into_iter().min().ok_or_else(|| "the context has no certificate authority".into())
+    let ends = all
+        .iter()
+        .map(|certificate| end_of(certificate.der()))
+        .collect::<Result<Vec<_>, _>>()?;
+    ends.into_iter()
+        .min()
+        .ok_or_else(|| "the context has no certificate authority".into())
 }
 
 /// Performs the same handshake as every other command and examines the server's certificate.
@@ -83,7 +107,10 @@ fn end_of_server(authority: &str, pem: &str) -> Result<Timestamp, Cause> {
     let (host, port) = split(authority);
     let name = ServerName::try_from(host.to_owned())?;
     let mut connection = ClientConnection::new(Arc::new(config), name)?;
-    let address = (host, port).to_socket_addrs()?.next().ok_or("could not resolve the name")?;
+    let address = (host, port)
+        .to_socket_addrs()?
+        .next()
+        .ok_or("could not resolve the name")?;
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
@@ -91,8 +118,10 @@ fn end_of_server(authority: &str, pem: &str) -> Result<Timestamp, Cause> {
         connection.complete_io(&mut socket)?;
     }
     socket.flush()?;
-    let leaf =
-        connection.peer_certificates().and_then(|chain| chain.first()).ok_or("the server sent no certificate")?;
+    let leaf = connection
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .ok_or("the server sent no certificate")?;
     end_of(leaf)
 }
 

@@ -12,7 +12,11 @@ const TOO_MUCH: SignedDuration = SignedDuration::from_mins(4);
 pub(super) fn check(api: &Api) -> Vec<Finding> {
     match api.date() {
         Ok(Some(date)) => vec![judge(&date, Timestamp::now())],
-        Ok(None) => vec![Finding::warn("clock", "the server's answers have no date", "compare the clocks yourself")],
+        Ok(None) => vec![Finding::warn(
+            "clock",
+            "the server's answers have no date",
+            "compare the clocks yourself",
+        )],
         Err(error) => vec![Finding::warn("clock", error.to_string(), "try again")],
     }
 }

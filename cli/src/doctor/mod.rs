@@ -36,15 +36,30 @@ pub struct Finding {
 
 impl Finding {
     fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, found: found.into(), todo: None }
+        Self {
+            check,
+            verdict: Verdict::Ok,
+            found: found.into(),
+            todo: None,
+        }
     }
 
     fn warn(check: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Warn, found: found.into(), todo: Some(todo.into()) }
+        Self {
+            check,
+            verdict: Verdict::Warn,
+            found: found.into(),
+            todo: Some(todo.into()),
+        }
     }
 
     fn fail(check: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Fail, found: found.into(), todo: Some(todo.into()) }
+        Self {
+            check,
+            verdict: Verdict::Fail,
+            found: found.into(),
+            todo: Some(todo.into()),
+        }
     }
 }
 
@@ -58,7 +73,9 @@ pub fn run(session: &Session) -> Result<Exit, Failure> {
     match session.api() {
         Ok(api) => {
             let reachable = server::check(&api);
-            let stop = reachable.iter().any(|finding| finding.verdict == Verdict::Fail);
+            let stop = reachable
+                .iter()
+                .any(|finding| finding.verdict == Verdict::Fail);
             findings.extend(reachable);
             if !stop {
                 findings.extend(clock::check(&api));
@@ -66,10 +83,16 @@ pub fn run(session: &Session) -> Result<Exit, Failure> {
                 findings.extend(background::check(&api));
             }
         }
-        Err(failure) => findings.push(Finding::fail("context", failure.in_one_line(), "run `foghorn login` again")),
+        Err(failure) => findings.push(Finding::fail(
+            "context",
+            failure.in_one_line(),
+            "run `foghorn login` again",
+        )),
     }
     show(session, &findings)?;
-    let failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
+    let failed = findings
+        .iter()
+        .any(|finding| finding.verdict == Verdict::Fail);
     Ok(if failed { Exit::Failed } else { Exit::Ok })
 }
 
@@ -92,8 +115,16 @@ fn line(finding: &Finding, colour: bool) -> String {
         Verdict::Warn => ("warn", 33),
         Verdict::Fail => ("fail", 31),
     };
-    let word = if colour { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() };
-    let todo = finding.todo.as_ref().map(|todo| format!("\n                     to do: {todo}")).unwrap_or_default();
+    let word = if colour {
+        format!("\x1b[{code}m{word}\x1b[0m")
+    } else {
+        word.to_owned()
+    };
+    let todo = finding
+        .todo
+        .as_ref()
+        .map(|todo| format!("\n                     to do: {todo}"))
+        .unwrap_or_default();
     format!("{word}  {:<14} {}{todo}\n", finding.check, finding.found)
 }
 
@@ -103,8 +134,14 @@ mod tests {
 
     #[test]
     fn a_line_says_what_to_do_when_something_is_wrong() {
-        assert_eq!(line(&Finding::ok("tokens", "accepted"), false), "ok    tokens         accepted\n");
+        assert_eq!(
+            line(&Finding::ok("tokens", "accepted"), false),
+            "ok    tokens         accepted\n"
+        );
         let text = line(&Finding::fail("store", "not ready", "check etcd"), true);
-        assert!(text.starts_with("\x1b[31mfail\x1b[0m  store") && text.ends_with("to do: check etcd\n"), "{text}");
+        assert!(
+            text.starts_with("\x1b[31mfail\x1b[0m  store") && text.ends_with("to do: check etcd\n"),
+            "{text}"
+        );
     }
 }

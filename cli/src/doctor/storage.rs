@@ -13,9 +13,19 @@ const ALMOST_NOTHING: u64 = 2;
 pub(super) fn check(api: &Api) -> Vec<Finding> {
     let nodes = match api.list::<StorageNode>() {
         Ok(nodes) => nodes,
-        Err(error) => return vec![Finding::fail("nodes", error.to_string(), "see the server's log")],
+        Err(error) => {
+            return vec![Finding::fail(
+                "nodes",
+                error.to_string(),
+                "see the server's log",
+            )];
+        }
     };
-    let enabled: Vec<&StorageNode> = nodes.iter().map(|row| &row.view).filter(|node| node.enabled).collect();
+    let enabled: Vec<&StorageNode> = nodes
+        .iter()
+        .map(|row| &row.view)
+        .filter(|node| node.enabled)
+        .collect();
     let mut findings = vec![online(&enabled)];
     match api.get::<NodeList>("/foghorn/v1/nodes") {
         Ok(list) => findings.extend(list.nodes.iter().filter(|node| node.online).map(space)),
@@ -24,29 +34,57 @@ pub(super) fn check(api: &Api) -> Vec<Finding> {
             "this server does not report the free space of its nodes",
             "check their disks yourself",
         )),
-        Err(error) => findings.push(Finding::warn("space", error.to_string(), "see the server's log")),
+        Err(error) => findings.push(Finding::warn(
+            "space",
+            error.to_string(),
+            "see the server's log",
+        )),
     }
     findings
 }
 
 fn online(enabled: &[&StorageNode]) -> Finding {
-    let away: Vec<&str> = enabled.iter().filter(|node| !node.online).map(|node| node.name.as_str()).collect();
+    let away: Vec<&str> = enabled
+        .iter()
+        .filter(|node| !node.online)
+        .map(|node| node.name.as_str())
+        .collect();
     let there = enabled.len() - away.len();
-    let todo = "start foghorn-agent there and see its log; `foghorn node join-token NAME` adds a new node";
+    let todo =
+        "start foghorn-agent there and see its log; `foghorn node join-token NAME` adds a new node";
     match (there, away.as_slice()) {
-        (0, _) => Finding::fail("nodes", "no storage node is online: nothing can be captured or deployed", todo),
+        (0, _) => Finding::fail(
+            "nodes",
+            "no storage node is online: nothing can be captured or deployed",
+            todo,
+        ),
         (_, []) => Finding::ok("nodes", format!("{there} online")),
-        (_, away) => Finding::warn("nodes", format!("{there} online, offline: {}", away.join(", ")), todo),
+        (_, away) => Finding::warn(
+            "nodes",
+            format!("{there} online, offline: {}", away.join(", ")),
+            todo,
+        ),
     }
 }
 
 fn space(node: &NodeStatus) -> Finding {
     let (free, total) = (node.disk_free_bytes, node.disk_total_bytes);
-    let share = free.bytes().saturating_mul(100).checked_div(total.bytes()).unwrap_or(0);
-    let found = format!("{}: {free} of {total} free, {} in images", node.name, node.stored_bytes);
+    let share = free
+        .bytes()
+        .saturating_mul(100)
+        .checked_div(total.bytes())
+        .unwrap_or(0);
+    let found = format!(
+        "{}: {free} of {total} free, {} in images",
+        node.name, node.stored_bytes
+    );
     let todo = "delete images that are no longer needed, or give the node a larger disk";
     match share {
-        _ if total.bytes() == 0 => Finding::warn("space", format!("{}: not reported yet", node.name), "try again"),
+        _ if total.bytes() == 0 => Finding::warn(
+            "space",
+            format!("{}: not reported yet", node.name),
+            "try again",
+        ),
         0..=ALMOST_NOTHING => Finding::fail("space", found, todo),
         share if share <= LITTLE => Finding::warn("space", found, todo),
         _ => Finding::ok("space", found),
@@ -75,7 +113,10 @@ mod tests {
             })
             .verdict
         };
-        assert_eq!([verdict(500), verdict(80), verdict(10)], [Verdict::Ok, Verdict::Warn, Verdict::Fail]);
+        assert_eq!(
+            [verdict(500), verdict(80), verdict(10)],
+            [Verdict::Ok, Verdict::Warn, Verdict::Fail]
+        );
     }
 
     #[test]

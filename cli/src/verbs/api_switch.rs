@@ -47,11 +47,19 @@ pub fn run(command: ApiCommand, session: &Session) -> Result<Exit, Failure> {
         ApiCommand::Status => api.get::<ApiSwitch>(API)?,
         ApiCommand::On => switch(true)?,
         ApiCommand::Off { yes } => {
-            confirm(yes, &["every program that uses /fog is refused".to_owned()], "Turn the API off?")?;
+            confirm(
+                yes,
+                &["every program that uses /fog is refused".to_owned()],
+                "Turn the API off?",
+            )?;
             switch(false)?
         }
         ApiCommand::TokenReset { yes } => {
-            confirm(yes, &["every program that has the API token is refused".to_owned()], "Replace the API token?")?;
+            confirm(
+                yes,
+                &["every program that has the API token is refused".to_owned()],
+                "Replace the API token?",
+            )?;
             let made: TokenMade = api.native("POST", &format!("{API}/token"), None::<&Value>)?;
             let kept = keep(session, &made.token);
             output.say(match kept {
@@ -76,7 +84,9 @@ fn keep(session: &Session, token: &str) -> Result<bool, Failure> {
     let used = session.connection.resolve()?;
     // A script that gives everything by the environment may have no home; then there is no context
     // either.
-    let Ok(path) = default_path() else { return Ok(false) };
+    let Ok(path) = default_path() else {
+        return Ok(false);
+    };
     let mut contexts = Contexts::load(&path)?;
     let mut found = false;
     for context in contexts.contexts.values_mut() {

@@ -54,7 +54,13 @@ pub fn run(args: &AuditArgs, session: &Session) -> Result<Exit, Failure> {
             changes.push(format!("and {} more", entry.more));
         }
         let request = format!("{} {}", entry.method, entry.path);
-        table.row([entry.at.clone(), entry.name.clone(), entry.from.clone(), request, changes.join("; ")]);
+        table.row([
+            entry.at.clone(),
+            entry.name.clone(),
+            entry.from.clone(),
+            request,
+            changes.join("; "),
+        ]);
     }
     session.output.show(&table, &entries)?;
     Ok(Exit::Ok)
@@ -81,7 +87,15 @@ fn path(args: &AuditArgs, limit: usize, before: Option<&str>, now: Timestamp) ->
 /// Percent-encodes characters that are not allowed in a query.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 fn describe(change: &AuditChange) -> String {
@@ -108,7 +122,9 @@ mod tests {
         let now = Timestamp::from_millis(60_000);
         let path = path(&args, 5, None, now);
         assert!(
-            path.starts_with("/foghorn/v1/audit?limit=5&class=host&user=a%20b%26c&since=1970-01-01T00:00:00"),
+            path.starts_with(
+                "/foghorn/v1/audit?limit=5&class=host&user=a%20b%26c&since=1970-01-01T00:00:00"
+            ),
             "{path}"
         );
     }

@@ -35,7 +35,10 @@ pub fn run(args: CaptureArgs, session: &Session) -> Result<Exit, Failure> {
     let ordered = order_one(&api, &host, &image, TaskKind::Capture)?;
     let task = ordered.task;
     if args.wait {
-        output.say(&format!("task {task}: capture of host {} into image {}", host.view.name, image.view.name));
+        output.say(&format!(
+            "task {task}: capture of host {} into image {}",
+            host.view.name, image.view.name
+        ));
         return wait_for(&api, output, &[task], args.timeout);
     }
     output.show(&table(&[ordered], &image), &status_of(&api, &[task])?)?;

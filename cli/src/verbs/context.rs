@@ -26,14 +26,19 @@ pub enum ContextCommand {
 pub fn run(command: ContextCommand, session: &Session) -> Result<Exit, Failure> {
     let path = default_path()?;
     let mut contexts = Contexts::load(&path)?;
-    let unknown = |name: &str| Failure::new(Exit::NotFound, format!("there is no context {name:?}"));
+    let unknown =
+        |name: &str| Failure::new(Exit::NotFound, format!("there is no context {name:?}"));
     match command {
         ContextCommand::List => {
             let mut table = Table::new(&["NAME", "CURRENT", "SERVER"]);
             let mut values = Vec::new();
             for (name, context) in &contexts.contexts {
                 let current = contexts.current.as_ref() == Some(name);
-                table.row([name.clone(), if current { "yes" } else { "" }.to_owned(), context.server.clone()]);
+                table.row([
+                    name.clone(),
+                    if current { "yes" } else { "" }.to_owned(),
+                    context.server.clone(),
+                ]);
                 // Never the tokens: a list ends up in tickets and chats.
                 values.push(json!({ "name": name, "current": current, "server": context.server }));
             }
@@ -47,7 +52,10 @@ pub fn run(command: ContextCommand, session: &Session) -> Result<Exit, Failure> 
             contexts.save(&path)?;
         }
         ContextCommand::Delete { name } => {
-            contexts.contexts.remove(&name).ok_or_else(|| unknown(&name))?;
+            contexts
+                .contexts
+                .remove(&name)
+                .ok_or_else(|| unknown(&name))?;
             contexts.current = contexts.current.filter(|current| *current != name);
             contexts.save(&path)?;
         }

@@ -45,8 +45,14 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     let image = find::<Image>(&api, &args.image)?;
     if image::content_of(&api, &image)?.content.is_none() {
-        return Err(Failure::new(Exit::Refused, format!("image {} has no content", image.view.name))
-            .advise(format!("capture it first: foghorn image capture {} --host HOST", image.view.name)));
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("image {} has no content", image.view.name),
+        )
+        .advise(format!(
+            "capture it first: foghorn image capture {} --host HOST",
+            image.view.name
+        )));
     }
     let hosts = targets(&api, &args)?;
     let losses: Vec<String> = hosts.iter().map(|host| loss(&host.view)).collect();
@@ -55,13 +61,18 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
 
     let created = order(&api, &request(&image, &hosts, &args.multicast))?;
     for session in &created.sessions {
-        output.say(&format!("multicast session {session}: follow it with `foghorn session watch {session}`"));
+        output.say(&format!(
+            "multicast session {session}: follow it with `foghorn session watch {session}`"
+        ));
     }
     let ordered = by_host(&created, &hosts);
     let tasks: Vec<TaskId> = ordered.iter().map(|ordered| ordered.task).collect();
     if args.wait {
         for Ordered { task, host } in &ordered {
-            output.say(&format!("task {task}: deploy of image {} to host {host}", image.view.name));
+            output.say(&format!(
+                "task {task}: deploy of image {} to host {host}",
+                image.view.name
+            ));
         }
         return wait_for(&api, output, &tasks, args.timeout);
     }
@@ -99,7 +110,9 @@ fn request(image: &Row<Image>, hosts: &[Row<Host>], args: &MulticastArgs) -> Tas
         snapins: args.multicast,
         start_receivers: args.start_receivers,
         start_at: args.start_at.map(|at| at.to_string()),
-        max_wait_seconds: args.max_wait.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)),
+        max_wait_seconds: args
+            .max_wait
+            .map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)),
         max_rate_bytes_per_second: args.max_rate.map(BitRate::bytes_per_second),
         ..order::request(TaskKind::Deploy, image)
     }
@@ -116,8 +129,14 @@ fn targets(api: &Api, args: &DeployArgs) -> Result<Vec<Row<Host>>, Failure> {
         let found = find::<Group>(api, name)?;
         let members = group::members(api, found.view.id)?;
         if members.is_empty() {
-            return Err(Failure::new(Exit::NotFound, format!("group {} has no hosts", found.view.name))
-                .advise(format!("foghorn group edit {} --add-host HOST", found.view.name)));
+            return Err(Failure::new(
+                Exit::NotFound,
+                format!("group {} has no hosts", found.view.name),
+            )
+            .advise(format!(
+                "foghorn group edit {} --add-host HOST",
+                found.view.name
+            )));
         }
         hosts.extend(members.into_iter().map(|row| (row.view.id, row)));
     }
@@ -126,12 +145,19 @@ fn targets(api: &Api, args: &DeployArgs) -> Result<Vec<Row<Host>>, Failure> {
 
 /// What the user must know about this host before confirming.
 fn loss(host: &Host) -> String {
-    let mac = host.macs.first().map(ToString::to_string).unwrap_or_default();
+    let mac = host
+        .macs
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let disk = match &host.disk_rule {
         Some(rule) => format!("the disk selected by {rule}"),
         None => "the disk that is given to its client (the host has no disk rule)".to_owned(),
     };
-    format!("host {} ({mac}): everything on {disk} is replaced", host.name)
+    format!(
+        "host {} ({mac}): everything on {disk} is replaced",
+        host.name
+    )
 }
 
 #[cfg(test)]
@@ -144,7 +170,8 @@ mod tests {
     #[test]
     fn the_loss_names_host_address_and_disk() {
         let host = |rule: &str| {
-            let body = json!({"id": "1", "name": "pc1", "macs": ["aa:bb:cc:00:00:01"], "kernelDevice": rule});
+            let body = json!({"id": "1", "name": "pc1", "macs": ["aa:bb:cc:00:00:01"],
+                "kernelDevice": rule});
             loss(&read_one::<Host>(body).unwrap().view)
         };
         assert_eq!(

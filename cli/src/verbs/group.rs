@@ -33,7 +33,9 @@ pub enum GroupCommand {
         host: Vec<String>,
     },
     /// Change a group; options that are not given stay as they are
-    #[command(after_help = "Example:\n  foghorn group edit lab --add-host lab-pc03 --remove-host lab-pc01")]
+    #[command(
+        after_help = "Example:\n  foghorn group edit lab --add-host lab-pc03 --remove-host lab-pc01"
+    )]
     Edit {
         group: String,
         #[arg(long)]
@@ -64,9 +66,19 @@ pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     match command {
         GroupCommand::List => {
-            show_rows(output, &api.list::<Group>()?, &["ID", "NAME", "HOSTS", "DESCRIPTION"], |group| {
-                vec![group.id.to_string(), group.name.clone(), group.hosts.to_string(), group.description.clone()]
-            })?;
+            show_rows(
+                output,
+                &api.list::<Group>()?,
+                &["ID", "NAME", "HOSTS", "DESCRIPTION"],
+                |group| {
+                    vec![
+                        group.id.to_string(),
+                        group.name.clone(),
+                        group.hosts.to_string(),
+                        group.description.clone(),
+                    ]
+                },
+            )?;
         }
         GroupCommand::Show { group } => {
             let mut row = find::<Group>(&api, &group)?;
@@ -78,17 +90,36 @@ pub fn run(command: GroupCommand, session: &Session) -> Result<Exit, Failure> {
             }
             show_row(output, &row)?;
         }
-        GroupCommand::Create { name, description, host } => {
+        GroupCommand::Create {
+            name,
+            description,
+            host,
+        } => {
             let hosts = ids(&api, &host)?.into_iter().collect();
-            let body = GroupBody { name: Some(name), description, hosts: Some(hosts) };
+            let body = GroupBody {
+                name: Some(name),
+                description,
+                hosts: Some(hosts),
+            };
             show_row(output, &api.create::<Group>(&body)?)?;
         }
-        GroupCommand::Edit { group, name, description, add_host, remove_host } => {
+        GroupCommand::Edit {
+            group,
+            name,
+            description,
+            add_host,
+            remove_host,
+        } => {
             let row = find::<Group>(&api, &group)?;
             let hosts = changed_members(&api, row.view.id, &add_host, &remove_host)?;
-            let body = GroupBody { name, description, hosts };
+            let body = GroupBody {
+                name,
+                description,
+                hosts,
+            };
             if body == GroupBody::default() {
-                return Err(Failure::usage("no change was given").advise("`foghorn help group edit` lists the options"));
+                return Err(Failure::usage("no change was given")
+                    .advise("`foghorn help group edit` lists the options"));
             }
             show_row(output, &api.edit::<Group>(row.view.id.get(), &body)?)?;
         }
@@ -121,11 +152,18 @@ pub fn members(api: &Api, group: GroupId) -> Result<Vec<Row<Host>>, Failure> {
 fn member_ids(api: &Api, group: GroupId) -> Result<BTreeSet<HostId>, Failure> {
     let filter = json!({ "groupID": group });
     let rows = api.list_at::<GroupAssociation>("/fog/groupassociation", Some(filter))?;
-    Ok(rows.into_iter().filter(|row| row.view.group == group).map(|row| row.view.host).collect())
+    Ok(rows
+        .into_iter()
+        .filter(|row| row.view.group == group)
+        .map(|row| row.view.host)
+        .collect())
 }
 
 fn ids(api: &Api, names: &[String]) -> Result<BTreeSet<HostId>, Failure> {
-    names.iter().map(|name| find::<Host>(api, name).map(|row| row.view.id)).collect()
+    names
+        .iter()
+        .map(|name| find::<Host>(api, name).map(|row| row.view.id))
+        .collect()
 }
 
 /// The complete new set, because an edit replaces it; `None` when it does not change.

@@ -32,7 +32,9 @@ pub enum HostCommand {
         settings: HostSettings,
     },
     /// Change a host; options that are not given stay as they are
-    #[command(after_help = "Example:\n  foghorn host edit lab-pc01 --image win11 --disk size:>=200G")]
+    #[command(
+        after_help = "Example:\n  foghorn host edit lab-pc01 --image win11 --disk size:>=200G"
+    )]
     Edit {
         host: String,
         #[arg(long)]
@@ -82,7 +84,12 @@ impl HostSettings {
             Some(name) => Some(find::<Image>(&session.api()?, name)?.view.id),
             None => None,
         };
-        Ok(HostBody { description: self.description, image, disk_rule: self.disk, ..HostBody::default() })
+        Ok(HostBody {
+            description: self.description,
+            image,
+            disk_rule: self.disk,
+            ..HostBody::default()
+        })
     }
 }
 
@@ -105,15 +112,33 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
             })?;
         }
         HostCommand::Show { host } => show_row(output, &find::<Host>(&api, &host)?)?,
-        HostCommand::Create { name, mac, settings } => {
-            let body = HostBody { name: Some(name), macs: Some(mac), ..settings.body(session)? };
+        HostCommand::Create {
+            name,
+            mac,
+            settings,
+        } => {
+            let body = HostBody {
+                name: Some(name),
+                macs: Some(mac),
+                ..settings.body(session)?
+            };
             show_row(output, &api.create::<Host>(&body)?)?;
         }
-        HostCommand::Edit { host, name, mac, settings } => {
+        HostCommand::Edit {
+            host,
+            name,
+            mac,
+            settings,
+        } => {
             let macs = (!mac.is_empty()).then_some(mac);
-            let body = HostBody { name, macs, ..settings.body(session)? };
+            let body = HostBody {
+                name,
+                macs,
+                ..settings.body(session)?
+            };
             if body == HostBody::default() {
-                return Err(Failure::usage("no change was given").advise("`foghorn help host edit` lists the options"));
+                return Err(Failure::usage("no change was given")
+                    .advise("`foghorn help host edit` lists the options"));
             }
             let row = find::<Host>(&api, &host)?;
             show_row(output, &api.edit::<Host>(row.view.id.get(), &body)?)?;
@@ -131,11 +156,16 @@ pub fn run(command: HostCommand, session: &Session) -> Result<Exit, Failure> {
             let row = find::<Host>(&api, &host)?;
             let path = format!("/foghorn/v1/hosts/{}/boot-token", row.view.id);
             let request = BootTokenRequest { ttl_seconds: ttl };
-            let answer: BootTokenResponse = api.native("POST", &path, Some(&request)).map_err(|error| match error {
-                conflict @ ApiError::Conflict(_) => Failure::from(conflict)
-                    .advise("create a task first: `foghorn image capture` or `foghorn image deploy`"),
-                error => error.into(),
-            })?;
+            let answer: BootTokenResponse =
+                api.native("POST", &path, Some(&request))
+                    .map_err(|error| {
+                        match error {
+                    conflict @ ApiError::Conflict(_) => Failure::from(conflict).advise(
+                        "create a task first: `foghorn image capture` or `foghorn image deploy`",
+                    ),
+                    error => error.into(),
+                }
+                    })?;
             output.show_value(&answer.token, &answer)?;
         }
     }

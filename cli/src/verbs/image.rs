@@ -25,7 +25,9 @@ pub enum ImageCommand {
     #[command(after_help = "Example:\n  foghorn image show win11 -o yaml")]
     Show { image: String },
     /// Create an image; it has no content until it is captured
-    #[command(after_help = "Example:\n  foghorn image create win11 --description 'Windows 11 24H2, lab software'")]
+    #[command(
+        after_help = "Example:\n  foghorn image create win11 --description 'Windows 11 24H2, lab software'"
+    )]
     Create {
         name: String,
         #[command(flatten)]
@@ -103,7 +105,14 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     match command {
         ImageCommand::List => {
-            let headings = ["ID", "NAME", "ENABLED", "PROTECTED", "STORAGE GROUP", "DEPLOYED"];
+            let headings = [
+                "ID",
+                "NAME",
+                "ENABLED",
+                "PROTECTED",
+                "STORAGE GROUP",
+                "DEPLOYED",
+            ];
             show_rows(output, &api.list::<Image>()?, &headings, |image| {
                 let flag = |set: bool| if set { "yes" } else { "no" }.to_owned();
                 vec![
@@ -118,12 +127,23 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
         }
         ImageCommand::Show { image } => show(&api, session, &find(&api, &image)?)?,
         ImageCommand::Create { name, settings } => {
-            show_row(output, &api.create::<Image>(&settings.over(ImageBody::new(&name)))?)?;
+            show_row(
+                output,
+                &api.create::<Image>(&settings.over(ImageBody::new(&name)))?,
+            )?;
         }
-        ImageCommand::Edit { image, name, settings } => {
-            let body = settings.over(ImageBody { name, ..ImageBody::default() });
+        ImageCommand::Edit {
+            image,
+            name,
+            settings,
+        } => {
+            let body = settings.over(ImageBody {
+                name,
+                ..ImageBody::default()
+            });
             if body == ImageBody::default() {
-                return Err(Failure::usage("no change was given").advise("`foghorn help image edit` lists the options"));
+                return Err(Failure::usage("no change was given")
+                    .advise("`foghorn help image edit` lists the options"));
             }
             let row = find::<Image>(&api, &image)?;
             show_row(output, &api.edit::<Image>(row.view.number(), &body)?)?;
@@ -134,7 +154,11 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
         }
         ImageCommand::Capture(args) => return capture::run(args, session),
         ImageCommand::Deploy(args) => return deploy::run(args, session),
-        ImageCommand::Verify { image, wait, timeout } => {
+        ImageCommand::Verify {
+            image,
+            wait,
+            timeout,
+        } => {
             let row = find::<Image>(&api, &image)?;
             let path = format!("/foghorn/v1/images/{}/verify", row.view.id);
             let created: JobCreated = api.native("POST", &path, None::<&Value>)?;
@@ -157,8 +181,14 @@ fn refuse_protected(api: &Api, images: &[String]) -> Result<(), Failure> {
     for image in images {
         let row = find::<Image>(api, image)?;
         if row.view.protected {
-            return Err(Failure::new(Exit::Refused, format!("image {} is protected", row.view.name))
-                .advise(format!("run this first: foghorn image edit id:{} --protected false", row.view.id)));
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("image {} is protected", row.view.name),
+            )
+            .advise(format!(
+                "run this first: foghorn image edit id:{} --protected false",
+                row.view.id
+            )));
         }
     }
     Ok(())
@@ -181,10 +211,17 @@ fn show(api: &Api, session: &Session, row: &Row<Image>) -> Result<(), Failure> {
     }
     let mut shown = row.raw.clone();
     if let (Some(content), Some(fields)) = (content_of(api, row)?.content, shown.as_object_mut()) {
-        let nodes: Vec<&str> = content.nodes.iter().map(|node| node.name.as_str()).collect();
+        let nodes: Vec<&str> = content
+            .nodes
+            .iter()
+            .map(|node| node.name.as_str())
+            .collect();
         fields.insert("content".into(), json!(content.manifest.to_string()));
         fields.insert("captured".into(), json!(content.captured));
-        fields.insert("size of disk".into(), json!(content.logical_bytes.to_string()));
+        fields.insert(
+            "size of disk".into(),
+            json!(content.logical_bytes.to_string()),
+        );
         fields.insert("used".into(), json!(content.used_bytes.to_string()));
         fields.insert("stored".into(), json!(content.stored_bytes.to_string()));
         fields.insert("on nodes".into(), json!(nodes));

@@ -37,14 +37,20 @@ pub fn follow(
                 heard = Instant::now();
                 if checked.replace(status.chunks_checked) != Some(status.chunks_checked) {
                     let (done, total) = (status.chunks_checked, status.chunks_total);
-                    output.say(&format!("{} on {}: {done} of {total} chunks", status.work, status.node.name));
+                    output.say(&format!(
+                        "{} on {}: {done} of {total} chunks",
+                        status.work, status.node.name
+                    ));
                 }
             }
             Err(ApiError::Unreachable { .. }) if heard.elapsed() < PATIENCE => {}
             Err(error) => return Err(error.into()),
         }
         if timeout.is_some_and(|limit| started.elapsed() >= limit) {
-            return Err(Failure::new(Exit::Failed, format!("the timeout expired before job {} ended", created.job)));
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("the timeout expired before job {} ended", created.job),
+            ));
         }
         std::thread::sleep(ROUND);
     }
@@ -54,13 +60,24 @@ fn conclude(output: Output, status: &JobStatus) -> Result<Exit, Failure> {
     if let Some(error) = &status.error {
         return Err(Failure::new(
             Exit::Failed,
-            format!("could not run the {} on {}: {error}", status.work, status.node.name),
+            format!(
+                "could not run the {} on {}: {error}",
+                status.work, status.node.name
+            ),
         ));
     }
     let mut table = Table::new(&["CHUNK", "PROBLEM", "IMAGES"]);
     for chunk in &status.damaged {
-        let images: Vec<&str> = chunk.images.iter().map(|image| image.name.as_str()).collect();
-        table.row([chunk.chunk.clone(), chunk.problem.clone(), images.join(", ")]);
+        let images: Vec<&str> = chunk
+            .images
+            .iter()
+            .map(|image| image.name.as_str())
+            .collect();
+        table.row([
+            chunk.chunk.clone(),
+            chunk.problem.clone(),
+            images.join(", "),
+        ]);
     }
     output.say(&format!(
         "{} on {}: {} chunks read, {} damaged",
@@ -76,6 +93,7 @@ fn conclude(output: Output, status: &JobStatus) -> Result<Exit, Failure> {
     if status.damaged.is_empty() {
         return Ok(Exit::Ok);
     }
-    Err(Failure::new(Exit::Failed, format!("{} chunks on {} are damaged", status.damaged.len(), status.node.name))
+    Err(Failure::new(Exit::Failed, format!("{} chunks on {} are damaged", status.damaged.len(),
+        status.node.name))
         .advise("capture the images again, or deploy them from another storage node; then check the node's disk"))
 }

@@ -32,7 +32,8 @@ pub struct LoginArgs {
 pub fn run(args: &LoginArgs, session: &Session) -> Result<Exit, Failure> {
     let flags = &session.connection;
     let server = flags.server.as_deref().ok_or_else(|| {
-        Failure::usage("--server is missing").advise("for example: foghorn login --server https://fog.example.org:8443")
+        Failure::usage("--server is missing")
+            .advise("for example: foghorn login --server https://fog.example.org:8443")
     })?;
     let server = normal_url(server)?;
     let ca_pem = match (&flags.ca, args.ca_fingerprint) {
@@ -50,8 +51,14 @@ pub fn run(args: &LoginArgs, session: &Session) -> Result<Exit, Failure> {
 
     let path = default_path()?;
     let mut contexts = Contexts::load(&path)?;
-    let name = args.name.clone().unwrap_or_else(|| host_of(&context.server).to_owned());
-    session.output.say(&format!("logged in to {} as context {name}", context.server));
+    let name = args
+        .name
+        .clone()
+        .unwrap_or_else(|| host_of(&context.server).to_owned());
+    session.output.say(&format!(
+        "logged in to {} as context {name}",
+        context.server
+    ));
     contexts.contexts.insert(name.clone(), context);
     contexts.current = Some(name);
     contexts.save(&path)?;
@@ -62,10 +69,21 @@ pub fn run(args: &LoginArgs, session: &Session) -> Result<Exit, Failure> {
 /// fingerprint matches.
 fn fetch_authority(server: &str, expected: Fingerprint) -> Result<String, Failure> {
     let blind = agent(TlsConfig::builder().disable_verification(true).build());
-    let unreachable = |source| ApiError::Unreachable { server: server.to_owned(), source };
-    let mut response = blind.get(format!("{server}{CA_PATH}")).call().map_err(unreachable)?;
+    let unreachable = |source| ApiError::Unreachable {
+        server: server.to_owned(),
+        source,
+    };
+    let mut response = blind
+        .get(format!("{server}{CA_PATH}"))
+        .call()
+        .map_err(unreachable)?;
     let status = response.status().as_u16();
-    let pem = response.body_mut().with_config().limit(1 << 20).read_to_string().map_err(unreachable)?;
+    let pem = response
+        .body_mut()
+        .with_config()
+        .limit(1 << 20)
+        .read_to_string()
+        .map_err(unreachable)?;
     if status != 200 {
         return Err(Failure::new(
             Exit::Failed,
@@ -80,7 +98,9 @@ fn fetch_authority(server: &str, expected: Fingerprint) -> Result<String, Failur
         Some(certificate) => Ok(to_pem(certificate.der())),
         None => Err(Failure::new(
             Exit::Refused,
-            format!("the certificate authority of {server} does not have the fingerprint {expected}"),
+            format!(
+                "the certificate authority of {server} does not have the fingerprint {expected}"
+            ),
         )
         .advise("compare the fingerprint with the one that the server printed; the connection may be intercepted")),
     }
@@ -91,9 +111,14 @@ fn to_pem(der: &[u8]) -> String {
     let lines: Vec<&str> = text
         .as_bytes()
         .chunks(64)
-        .map(|line| std::str::from_utf8(line).expect("base64 is ASCII, so every cut is between characters"))
+        .map(|line| {
+            std::str::from_utf8(line).expect("base64 is ASCII, so every cut is between characters")
+        })
         .collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        lines.join("\n")
+    )
 }
 
 /// A token from the flag, or one line of standard input, because other users can see tokens on a

@@ -100,14 +100,31 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         NodeCommand::List => list(session)?,
         NodeCommand::Show { node } => show_row(output, &find::<StorageNode>(&api, &node)?)?,
-        NodeCommand::Create { name, ip, storage_group } => {
+        NodeCommand::Create {
+            name,
+            ip,
+            storage_group,
+        } => {
             let body = StorageNodeBody::new(name.as_str(), &ip.to_string(), storage_group);
             show_row(output, &api.create::<StorageNode>(&body)?)?;
         }
-        NodeCommand::Edit { node, description, max_clients, enabled, master } => {
-            let body = StorageNodeBody { description, max_clients, enabled, master, ..StorageNodeBody::default() };
+        NodeCommand::Edit {
+            node,
+            description,
+            max_clients,
+            enabled,
+            master,
+        } => {
+            let body = StorageNodeBody {
+                description,
+                max_clients,
+                enabled,
+                master,
+                ..StorageNodeBody::default()
+            };
             if body == StorageNodeBody::default() {
-                return Err(Failure::usage("no change was given").advise("`foghorn help node edit` lists the options"));
+                return Err(Failure::usage("no change was given")
+                    .advise("`foghorn help node edit` lists the options"));
             }
             let row = find::<StorageNode>(&api, &node)?;
             show_row(output, &api.edit::<StorageNode>(row.view.id.get(), &body)?)?;
@@ -120,9 +137,18 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
                 ))
             });
         }
-        NodeCommand::JoinToken { name, storage_group, ttl } => {
-            let request = JoinTokenRequest { name, storage_group, ttl_seconds: ttl };
-            let answer: JoinTokenResponse = api.native("POST", "/foghorn/v1/nodes/join-token", Some(&request))?;
+        NodeCommand::JoinToken {
+            name,
+            storage_group,
+            ttl,
+        } => {
+            let request = JoinTokenRequest {
+                name,
+                storage_group,
+                ttl_seconds: ttl,
+            };
+            let answer: JoinTokenResponse =
+                api.native("POST", "/foghorn/v1/nodes/join-token", Some(&request))?;
             output.show_value(&answer.token, &answer)?;
         }
         NodeCommand::Revoke { node, yes } => {
@@ -133,10 +159,20 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
                  and until then images that only it holds cannot be deployed"
             );
             confirm(yes, &[loss], "Revoke?")?;
-            api.text("POST", &format!("/foghorn/v1/nodes/{}/revoke", row.view.id), None::<&Value>)?;
-            output.say(&format!("revoked {name}; `foghorn node join-token {name}` admits it again"));
+            api.text(
+                "POST",
+                &format!("/foghorn/v1/nodes/{}/revoke", row.view.id),
+                None::<&Value>,
+            )?;
+            output.say(&format!(
+                "revoked {name}; `foghorn node join-token {name}` admits it again"
+            ));
         }
-        NodeCommand::Scrub { node, wait, timeout } => {
+        NodeCommand::Scrub {
+            node,
+            wait,
+            timeout,
+        } => {
             let row = find::<StorageNode>(&api, &node)?;
             let path = format!("/foghorn/v1/nodes/{}/scrub", row.view.id);
             let created: JobCreated = api.native("POST", &path, None::<&Value>)?;
@@ -150,13 +186,27 @@ fn list(session: &Session) -> Result<(), Failure> {
     let api = session.api()?;
     let rows = api.list::<StorageNode>()?;
     // The objects of the API do not contain the free space; the table does.
-    let live =
-        if session.output.is_for_people() { api.get::<NodeList>("/foghorn/v1/nodes")?.nodes } else { Vec::new() };
-    let room = |id: StorageNodeId| {
-        let node = live.iter().find(|node| node.id == id).filter(|node| node.disk_total_bytes.bytes() > 0);
-        node.map(|node| format!("{} of {}", gib(node.disk_free_bytes), gib(node.disk_total_bytes)))
+    let live = if session.output.is_for_people() {
+        api.get::<NodeList>("/foghorn/v1/nodes")?.nodes
+    } else {
+        Vec::new()
     };
-    let headings = ["ID", "NAME", "GROUP", "MASTER", "ENABLED", "ONLINE", "FREE", "CLIENTS", "IP"];
+    let room = |id: StorageNodeId| {
+        let node = live
+            .iter()
+            .find(|node| node.id == id)
+            .filter(|node| node.disk_total_bytes.bytes() > 0);
+        node.map(|node| {
+            format!(
+                "{} of {}",
+                gib(node.disk_free_bytes),
+                gib(node.disk_total_bytes)
+            )
+        })
+    };
+    let headings = [
+        "ID", "NAME", "GROUP", "MASTER", "ENABLED", "ONLINE", "FREE", "CLIENTS", "IP",
+    ];
     show_rows(session.output, &rows, &headings, |node| {
         let flag = |set: bool| if set { "yes" } else { "no" }.to_owned();
         vec![

@@ -48,8 +48,15 @@ pub fn delete_all<T: FogObject>(
     yes: bool,
     loss: impl Fn(&Row<T>) -> Result<String, Failure>,
 ) -> Result<Exit, Failure> {
-    let rows = names.iter().map(|name| find::<T>(api, name)).collect::<Result<Vec<_>, _>>()?;
-    let losses = if yes { Vec::new() } else { rows.iter().map(loss).collect::<Result<Vec<_>, _>>()? };
+    let rows = names
+        .iter()
+        .map(|name| find::<T>(api, name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let losses = if yes {
+        Vec::new()
+    } else {
+        rows.iter().map(loss).collect::<Result<Vec<_>, _>>()?
+    };
     confirm(yes, &losses, "Delete?")?;
     let mut failures = Vec::new();
     for row in &rows {

@@ -21,7 +21,11 @@ pub fn word(kind: TaskKind) -> &'static str {
 #[must_use]
 pub fn request(kind: TaskKind, image: &Row<Image>) -> TaskRequest {
     let name = Some(format!("{} {}", word(kind), image.view.name));
-    TaskRequest { image: Some(image.view.id), name, ..TaskRequest::new(kind) }
+    TaskRequest {
+        image: Some(image.view.id),
+        name,
+        ..TaskRequest::new(kind)
+    }
 }
 
 /// Creates the tasks.
@@ -30,7 +34,8 @@ pub fn request(kind: TaskKind, image: &Row<Image>) -> TaskRequest {
 /// As the server answers: [`crate::exit::Exit::Conflict`] when a host already has a task; then no
 /// task was created.
 pub fn order(api: &Api, request: &TaskRequest) -> Result<TasksCreated, Failure> {
-    let created: Result<TasksCreated, ApiError> = api.native("POST", "/foghorn/v1/tasks", Some(request));
+    let created: Result<TasksCreated, ApiError> =
+        api.native("POST", "/foghorn/v1/tasks", Some(request));
     created.map_err(|error| match error {
         busy @ ApiError::Conflict(_) => Failure::from(busy).advise(
             "no task was created for any host; wait for the existing task, or cancel it with `foghorn task cancel`",
@@ -43,8 +48,16 @@ pub fn order(api: &Api, request: &TaskRequest) -> Result<TasksCreated, Failure> 
 ///
 /// # Errors
 /// As [`order`].
-pub fn order_one(api: &Api, host: &Row<Host>, image: &Row<Image>, kind: TaskKind) -> Result<Ordered, Failure> {
-    let request = TaskRequest { host: Some(host.view.id), ..request(kind, image) };
+pub fn order_one(
+    api: &Api,
+    host: &Row<Host>,
+    image: &Row<Image>,
+    kind: TaskKind,
+) -> Result<Ordered, Failure> {
+    let request = TaskRequest {
+        host: Some(host.view.id),
+        ..request(kind, image)
+    };
     let created = order(api, &request)?;
     let [ordered] = &by_host(&created, std::slice::from_ref(host))[..] else {
         return Err(Failure::new(
@@ -67,7 +80,10 @@ pub struct Ordered {
 pub fn by_host(created: &TasksCreated, hosts: &[Row<Host>]) -> Vec<Ordered> {
     let name = |task: &foghorn_rest_types::tasks::TaskCreated| {
         let host = hosts.iter().find(|host| host.view.id == task.host)?;
-        Some(Ordered { task: task.task, host: host.view.name.clone() })
+        Some(Ordered {
+            task: task.task,
+            host: host.view.name.clone(),
+        })
     };
     created.tasks.iter().filter_map(name).collect()
 }
@@ -77,7 +93,11 @@ pub fn by_host(created: &TasksCreated, hosts: &[Row<Host>]) -> Vec<Ordered> {
 pub fn table(ordered: &[Ordered], image: &Row<Image>) -> Table {
     let mut table = Table::new(&["TASK", "HOST", "IMAGE"]);
     for ordered in ordered {
-        table.row([ordered.task.to_string(), ordered.host.clone(), image.view.name.clone()]);
+        table.row([
+            ordered.task.to_string(),
+            ordered.host.clone(),
+            image.view.name.clone(),
+        ]);
     }
     table
 }

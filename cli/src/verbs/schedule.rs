@@ -56,11 +56,17 @@ fn some(text: &str) -> Option<&str> {
 /// When a name does not exist, or as the server answers.
 pub fn wake(names: &[String], session: &Session) -> Result<Exit, Failure> {
     let api = session.api()?;
-    let hosts = names.iter().map(|name| find::<Host>(&api, name)).collect::<Result<Vec<_>, _>>()?;
+    let hosts = names
+        .iter()
+        .map(|name| find::<Host>(&api, name))
+        .collect::<Result<Vec<_>, _>>()?;
     for host in &hosts {
         let path = format!("/fog/host/{}/task", host.view.number());
         api.text("POST", &path, Some(&json!({"taskTypeID": WAKE})))?;
-        session.output.say(&format!("sent a wake-up for {} to the agents", host.view.name()));
+        session.output.say(&format!(
+            "sent a wake-up for {} to the agents",
+            host.view.name()
+        ));
     }
     Ok(Exit::Ok)
 }

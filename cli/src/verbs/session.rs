@@ -77,21 +77,48 @@ pub fn run(command: SessionCommand, session: &Session) -> Result<Exit, Failure> 
                 output.show(&receivers(&status), &status)?;
                 return Ok(Exit::Ok);
             }
-            print(&format!("{}\n{}", heading(&status), receivers(&status).render()))?;
+            print(&format!(
+                "{}\n{}",
+                heading(&status),
+                receivers(&status).render()
+            ))?;
         }
-        SessionCommand::Watch { session: id, timeout } => return session_watch::watch(&api, output, id, timeout),
+        SessionCommand::Watch {
+            session: id,
+            timeout,
+        } => return session_watch::watch(&api, output, id, timeout),
         SessionCommand::Start { session: id } => {
-            edit(&api, id, &MulticastEdit { start_now: true, ..MulticastEdit::default() })?;
-            output.say(&format!("session {id} starts with the hosts that have checked in"));
+            edit(
+                &api,
+                id,
+                &MulticastEdit {
+                    start_now: true,
+                    ..MulticastEdit::default()
+                },
+            )?;
+            output.say(&format!(
+                "session {id} starts with the hosts that have checked in"
+            ));
         }
         SessionCommand::Rate { session: id, rate } => {
             let max_rate_bytes_per_second = Some(rate.bytes_per_second());
-            edit(&api, id, &MulticastEdit { max_rate_bytes_per_second, ..MulticastEdit::default() })?;
-            output.say(&format!("the maximum rate of session {id} is {}", limit(rate.bytes_per_second())));
+            edit(
+                &api,
+                id,
+                &MulticastEdit {
+                    max_rate_bytes_per_second,
+                    ..MulticastEdit::default()
+                },
+            )?;
+            output.say(&format!(
+                "the maximum rate of session {id} is {}",
+                limit(rate.bytes_per_second())
+            ));
         }
         SessionCommand::Join { session: id, hosts } => join(&api, session, id, &hosts)?,
         SessionCommand::Cancel { session: id } => {
-            api.text("DELETE", &format!("{SESSIONS}/{id}"), None::<&Value>).map_err(|error| known(id, error))?;
+            api.text("DELETE", &format!("{SESSIONS}/{id}"), None::<&Value>)
+                .map_err(|error| known(id, error))?;
             output.say(&format!("cancelled session {id}"));
         }
     }
@@ -110,8 +137,11 @@ pub(super) fn ask(api: &Api, session: u32) -> Result<MulticastStatus, ApiError> 
 /// The error of the server, with advice when the session does not exist.
 pub(super) fn known(session: u32, error: ApiError) -> Failure {
     match error {
-        ApiError::NotFound(_) => Failure::new(Exit::NotFound, format!("there is no multicast session {session}"))
-            .advise("`foghorn session list --all` shows the existing ones"),
+        ApiError::NotFound(_) => Failure::new(
+            Exit::NotFound,
+            format!("there is no multicast session {session}"),
+        )
+        .advise("`foghorn session list --all` shows the existing ones"),
         error => error.into(),
     }
 }
@@ -123,7 +153,17 @@ fn edit(api: &Api, session: u32, body: &MulticastEdit) -> Result<MulticastStatus
 
 fn list(api: &Api, session: &Session, all: bool) -> Result<(), Failure> {
     let list: MulticastList = api.get(&format!("{SESSIONS}?all={all}"))?;
-    let mut table = Table::new(&["ID", "NAME", "IMAGE", "STATE", "HOSTS", "DONE", "UNICAST", "MB/S", "WAITING FOR"]);
+    let mut table = Table::new(&[
+        "ID",
+        "NAME",
+        "IMAGE",
+        "STATE",
+        "HOSTS",
+        "DONE",
+        "UNICAST",
+        "MB/S",
+        "WAITING FOR",
+    ]);
     for one in &list.sessions {
         table.row([
             one.session.to_string(),
@@ -146,14 +186,27 @@ fn join(api: &Api, session: &Session, id: u32, names: &[String]) -> Result<(), F
     if summary.phase.is_finished() {
         return Err(Failure::new(
             Exit::Conflict,
-            format!("multicast session {id} has already ended as {}", summary.phase.as_str()),
+            format!(
+                "multicast session {id} has already ended as {}",
+                summary.phase.as_str()
+            ),
         ));
     }
-    let hosts = names.iter().map(|name| find::<Host>(api, name)).collect::<Result<Vec<_>, _>>()?;
+    let hosts = names
+        .iter()
+        .map(|name| find::<Host>(api, name))
+        .collect::<Result<Vec<_>, _>>()?;
     for host in &hosts {
-        let body = json!({"taskTypeID": MULTICAST, "taskName": "Join", "sessionjoin": summary.name});
-        api.text("POST", &format!("/fog/host/{}/task", host.view.number()), Some(&body))?;
-        session.output.say(&format!("{} joins session {id}", host.view.name()));
+        let body =
+            json!({"taskTypeID": MULTICAST, "taskName": "Join", "sessionjoin": summary.name});
+        api.text(
+            "POST",
+            &format!("/fog/host/{}/task", host.view.number()),
+            Some(&body),
+        )?;
+        session
+            .output
+            .say(&format!("{} joins session {id}", host.view.name()));
     }
     Ok(())
 }
@@ -177,7 +230,10 @@ pub(super) fn heading(status: &MulticastStatus) -> String {
 
 /// A session in one line.
 pub(super) fn summary_line(summary: &MulticastSummary) -> String {
-    let image = summary.image.as_ref().map_or("no image", |image| &image.name);
+    let image = summary
+        .image
+        .as_ref()
+        .map_or("no image", |image| &image.name);
     let mut text = format!(
         "session {} ({image}): {}, {} of {} hosts checked in, {} done, {} by unicast, {} %",
         summary.session,
@@ -194,7 +250,18 @@ pub(super) fn summary_line(summary: &MulticastSummary) -> String {
     text
 }
 
-const COLUMNS: [&str; 10] = ["TASK", "HOST", "STAGE", "DONE", "MB/S", "LOSS", "PARITY", "LIMITED BY", "LEFT", "REMARK"];
+const COLUMNS: [&str; 10] = [
+    "TASK",
+    "HOST",
+    "STAGE",
+    "DONE",
+    "MB/S",
+    "LOSS",
+    "PARITY",
+    "LIMITED BY",
+    "LEFT",
+    "REMARK",
+];
 
 /// One row for each receiver.
 pub(super) fn receivers(status: &MulticastStatus) -> Table {
@@ -227,7 +294,12 @@ fn cells(receiver: &MulticastReceiver) -> [String; 10] {
 
 /// A receiver in one line, for logs.
 pub(super) fn receiver_line(receiver: &MulticastReceiver) -> String {
-    let mut text = format!("{}: {} {} %", receiver.host.name, receiver.path.as_str(), receiver.percent);
+    let mut text = format!(
+        "{}: {} {} %",
+        receiver.host.name,
+        receiver.path.as_str(),
+        receiver.percent
+    );
     if receiver.bytes_total.bytes() > 0 {
         text.push_str(&format!(
             ", {} MB/s, loss {:.1} %, parity {}",
@@ -256,7 +328,11 @@ fn megabytes(rate: ByteCount) -> String {
 }
 
 fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / whole as f64
+    }
 }
 
 /// A rate as text; 0 is no limit.
@@ -278,7 +354,10 @@ mod tests {
     fn receiver() -> MulticastReceiver {
         MulticastReceiver {
             task: TaskId::new(4).unwrap(),
-            host: Named { id: HostId::new(1).unwrap(), name: "pc1".into() },
+            host: Named {
+                id: HostId::new(1).unwrap(),
+                name: "pc1".into(),
+            },
             node: Some("north".into()),
             path: MulticastPath::Multicast,
             reason: None,
@@ -310,7 +389,10 @@ mod tests {
             reason,
             ..receiver()
         };
-        assert_eq!(receiver_line(&deaf), "pc1: unicast 50 % (the group was not heard within 2 s)");
+        assert_eq!(
+            receiver_line(&deaf),
+            "pc1: unicast 50 % (the group was not heard within 2 s)"
+        );
         assert_eq!(
             cells(&deaf),
             [
@@ -335,7 +417,10 @@ mod tests {
             name: "lab".into(),
             phase: MulticastPhase::Waiting,
             waiting_for: Some("receivers: 1 of 3 have checked in".into()),
-            image: Some(Named { id: ImageId::new(2).unwrap(), name: "win11".into() }),
+            image: Some(Named {
+                id: ImageId::new(2).unwrap(),
+                name: "win11".into(),
+            }),
             receivers: 3,
             joined: 1,
             done: 0,

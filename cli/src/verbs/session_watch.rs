@@ -21,7 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When the timeout expires, the session does not exist, or the server stays unreachable.
-pub(super) fn watch(api: &Api, output: Output, session: u32, timeout: Option<Duration>) -> Result<Exit, Failure> {
+pub(super) fn watch(
+    api: &Api,
+    output: Output,
+    session: u32,
+    timeout: Option<Duration>,
+) -> Result<Exit, Failure> {
     let started = Instant::now();
     let (mut display, mut heard) = (Display::new(output), started);
     loop {
@@ -34,12 +39,14 @@ pub(super) fn watch(api: &Api, output: Output, session: u32, timeout: Option<Dur
                     return conclude(output, &status);
                 }
             }
-            Err(ApiError::Unreachable { .. } | ApiError::Server { .. }) if heard.elapsed() < PATIENCE => {}
+            Err(ApiError::Unreachable { .. } | ApiError::Server { .. })
+                if heard.elapsed() < PATIENCE => {}
             Err(error) => return Err(known(session, error)),
         }
         if timeout.is_some_and(|limit| started.elapsed() >= limit) {
             display.end();
-            return Err(Failure::new(Exit::Failed, format!("the timeout expired before session {session} ended"))
+            return Err(Failure::new(Exit::Failed,
+                format!("the timeout expired before session {session} ended"))
                 .advise(format!(
                     "the session continues: watch it with `foghorn session watch {session}`, or cancel it"
                 )));
@@ -52,7 +59,8 @@ pub(super) fn watch(api: &Api, output: Output, session: u32, timeout: Option<Dur
 fn has_ended(status: &MulticastStatus) -> bool {
     let ended = |path: MulticastPath| matches!(path, MulticastPath::Done | MulticastPath::Failed);
     status.summary.phase.is_finished()
-        || (!status.receivers.is_empty() && status.receivers.iter().all(|receiver| ended(receiver.path)))
+        || (!status.receivers.is_empty()
+            && status.receivers.iter().all(|receiver| ended(receiver.path)))
 }
 
 fn conclude(output: Output, status: &MulticastStatus) -> Result<Exit, Failure> {
@@ -60,7 +68,11 @@ fn conclude(output: Output, status: &MulticastStatus) -> Result<Exit, Failure> {
     if status.receivers.is_empty() {
         return Ok(Exit::Failed);
     }
-    let done = status.receivers.iter().filter(|receiver| receiver.path == MulticastPath::Done).count();
+    let done = status
+        .receivers
+        .iter()
+        .filter(|receiver| receiver.path == MulticastPath::Done)
+        .count();
     Ok(of_many(done, status.receivers.len() - done))
 }
 
@@ -81,7 +93,10 @@ impl Display {
             Self::Silent
         } else if is_decorated() && output.format == Format::Table {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-            Self::Table { all, lines: Vec::new() }
+            Self::Table {
+                all,
+                lines: Vec::new(),
+            }
         } else {
             Self::Lines(HashMap::new())
         }
@@ -92,7 +107,10 @@ impl Display {
             Self::Silent => {}
             Self::Lines(last) => {
                 let session = (0, summary_line(&status.summary));
-                let receivers = status.receivers.iter().map(|receiver| (receiver.task.get(), receiver_line(receiver)));
+                let receivers = status
+                    .receivers
+                    .iter()
+                    .map(|receiver| (receiver.task.get(), receiver_line(receiver)));
                 for (key, text) in std::iter::once(session).chain(receivers) {
                     if last.get(&key) != Some(&text) {
                         eprintln!("{text}");
@@ -124,6 +142,7 @@ impl Display {
 
 /// A line that is truncated at the width of the terminal.
 fn new_line() -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(1).with_style(style)
 }

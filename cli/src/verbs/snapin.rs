@@ -52,49 +52,84 @@ fn local(what: &str, path: &Path, error: io::Error) -> Failure {
 
 fn upload(session: &Session, id: u32, path: &Path, name: Option<String>) -> Result<Exit, Failure> {
     let file = File::open(path).map_err(|error| local("read", path, error))?;
-    let len = file.metadata().map_err(|error| local("read", path, error))?.len();
-    let own = || path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = name.or_else(own).ok_or_else(|| Failure::new(Exit::Usage, "the file has no name: use --name"))?;
+    let len = file
+        .metadata()
+        .map_err(|error| local("read", path, error))?
+        .len();
+    let own = || {
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    };
+    let name = name
+        .or_else(own)
+        .ok_or_else(|| Failure::new(Exit::Usage, "the file has no name: use --name"))?;
     let bar = progress(session.output, len);
     let stored: SnapinFileStatus = session.api()?.upload(id, &name, len, bar.wrap_read(file))?;
     bar.finish_and_clear();
     let nodes: Vec<&str> = stored.nodes.iter().map(|node| node.name.as_str()).collect();
-    session.output.say(&format!("{} bytes on {}", stored.size_bytes, nodes.join(", ")));
+    session.output.say(&format!(
+        "{} bytes on {}",
+        stored.size_bytes,
+        nodes.join(", ")
+    ));
     session.output.show_value(&stored.sha512, &stored)?;
     Ok(Exit::Ok)
 }
 
 fn download(session: &Session, id: u32, path: &Path) -> Result<Exit, Failure> {
     let mut content = session.api()?.snapin_file(id)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     // Under its name only when it is whole and right.
-    let mut partial = tempfile::NamedTempFile::new_in(folder).map_err(|error| local("write to", folder, error))?;
+    let mut partial = tempfile::NamedTempFile::new_in(folder)
+        .map_err(|error| local("write to", folder, error))?;
     let bar = progress(session.output, content.len);
     let mut hasher = Context::new(&SHA512);
     let mut buffer = vec![0; 1 << 16];
     let mut len = 0;
     loop {
         let read = content.body.read(&mut buffer).map_err(|error| {
-            Failure::new(Exit::Failed, format!("the download ended after {len} bytes")).caused_by(error)
+            Failure::new(
+                Exit::Failed,
+                format!("the download ended after {len} bytes"),
+            )
+            .caused_by(error)
         })?;
         if read == 0 {
             break;
         }
         hasher.update(&buffer[..read]);
-        partial.write_all(&buffer[..read]).map_err(|error| local("write", path, error))?;
+        partial
+            .write_all(&buffer[..read])
+            .map_err(|error| local("write", path, error))?;
         len += read as u64;
         bar.inc(read as u64);
     }
     bar.finish_and_clear();
     let found = HEXLOWER.encode(hasher.finish().as_ref());
     if len != content.len || found != content.sha512 {
-        let text = format!("the downloaded data is not the file of snapin {id}: {len} bytes with SHA-512 {found}");
-        return Err(Failure::new(Exit::Failed, text).advise("try again; if this error persists, upload the file again"));
+        let text = format!(
+            "the downloaded data is not the file of snapin {id}: {len} bytes with SHA-512 {found}"
+        );
+        return Err(Failure::new(Exit::Failed, text)
+            .advise("try again; if this error persists, upload the file again"));
     }
-    partial.as_file().sync_all().map_err(|error| local("write", path, error))?;
-    partial.persist_noclobber(path).map_err(|error| local("write", path, error.error))?;
-    session.output.say(&format!("{len} bytes in {}", path.display()));
-    session.output.show_value(&found, &serde_json::json!({ "file": path, "sha512": found, "size_bytes": len }))?;
+    partial
+        .as_file()
+        .sync_all()
+        .map_err(|error| local("write", path, error))?;
+    partial
+        .persist_noclobber(path)
+        .map_err(|error| local("write", path, error.error))?;
+    session
+        .output
+        .say(&format!("{len} bytes in {}", path.display()));
+    session.output.show_value(
+        &found,
+        &serde_json::json!({ "file": path, "sha512": found, "size_bytes": len }),
+    )?;
     Ok(Exit::Ok)
 }
 
@@ -103,6 +138,8 @@ fn progress(output: Output, len: u64) -> ProgressBar {
     if output.quiet || output.format != Format::Table {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left");
+    let style = ProgressStyle::with_template(
+        "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+    );
     ProgressBar::new(len).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -50,7 +50,11 @@ pub fn run(command: TaskCommand, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     match command {
         TaskCommand::List { active } => {
-            let path = if active { "/fog/task/active" } else { "/fog/task" };
+            let path = if active {
+                "/fog/task/active"
+            } else {
+                "/fog/task"
+            };
             let mut rows = api.list_at::<Task>(path, None)?;
             let mut phases = HashMap::new();
             if output.is_for_people() {
@@ -58,16 +62,27 @@ pub fn run(command: TaskCommand, session: &Session) -> Result<Exit, Failure> {
                 rows.sort_by_key(|row| row.view.id);
                 phases = phases_of(&api, &rows)?;
             }
-            show_rows(output, &rows, &["ID", "TYPE", "HOST", "STATE", "DONE", "CREATED"], |task| {
-                vec![
-                    task.id.to_string(),
-                    task.type_name().map_or_else(|| task.kind.to_string(), str::to_owned),
-                    dash(task.host_name()),
-                    phases.get(&task.id).map_or(task.state.as_str(), |phase| wait::phase(*phase)).to_owned(),
-                    task.percent.as_ref().map_or_else(|| "-".to_owned(), |percent| format!("{percent} %")),
-                    task.created.clone(),
-                ]
-            })?;
+            show_rows(
+                output,
+                &rows,
+                &["ID", "TYPE", "HOST", "STATE", "DONE", "CREATED"],
+                |task| {
+                    vec![
+                        task.id.to_string(),
+                        task.type_name()
+                            .map_or_else(|| task.kind.to_string(), str::to_owned),
+                        dash(task.host_name()),
+                        phases
+                            .get(&task.id)
+                            .map_or(task.state.as_str(), |phase| wait::phase(*phase))
+                            .to_owned(),
+                        task.percent
+                            .as_ref()
+                            .map_or_else(|| "-".to_owned(), |percent| format!("{percent} %")),
+                        task.created.clone(),
+                    ]
+                },
+            )?;
             Ok(Exit::Ok)
         }
         TaskCommand::Show { task } => show(&api, session, task),
@@ -79,9 +94,16 @@ pub fn run(command: TaskCommand, session: &Session) -> Result<Exit, Failure> {
 /// State of imaging tasks. FOG has no states "failed" and "assigned": there a failed task is a
 /// cancelled one.
 fn phases_of(api: &Api, rows: &[Row<Task>]) -> Result<HashMap<TaskId, TaskPhase>, Failure> {
-    let imaging: Vec<TaskId> = rows.iter().filter(|row| row.view.is_imaging()).map(|row| row.view.id).collect();
+    let imaging: Vec<TaskId> = rows
+        .iter()
+        .filter(|row| row.view.is_imaging())
+        .map(|row| row.view.id)
+        .collect();
     match wait::status_of(api, &imaging) {
-        Ok(statuses) => Ok(statuses.into_iter().map(|status| (status.task, status.state)).collect()),
+        Ok(statuses) => Ok(statuses
+            .into_iter()
+            .map(|status| (status.task, status.state))
+            .collect()),
         // A server of FOG's own kind has no such route.
         Err(ApiError::NotFound(_)) => Ok(HashMap::new()),
         Err(error) => Err(error.into()),
@@ -99,8 +121,9 @@ fn show(api: &Api, session: &Session, task: TaskId) -> Result<Exit, Failure> {
     if session.output.is_for_people() && row.view.is_imaging() {
         match api.get::<TaskStatus>(&format!("/foghorn/v1/tasks/{task}")) {
             Ok(status) => {
-                let value = serde_json::to_value(&status)
-                    .map_err(|error| Failure::new(Exit::Failed, "could not show the task").caused_by(error))?;
+                let value = serde_json::to_value(&status).map_err(|error| {
+                    Failure::new(Exit::Failed, "could not show the task").caused_by(error)
+                })?;
                 session.output.show_object(&task.to_string(), &value)?;
                 session.output.say(&wait::line(&status));
                 return Ok(Exit::Ok);
@@ -120,12 +143,20 @@ fn cancel(api: &Api, session: &Session, tasks: &[TaskId]) -> Result<Exit, Failur
     for task in tasks {
         let row = api.one::<Task>(task.get())?.ok_or_else(|| unknown(*task))?;
         if !row.view.state.is_active() {
-            let what = format!("task {} has already ended as {}", row.view.number(), row.view.state.as_str());
+            let what = format!(
+                "task {} has already ended as {}",
+                row.view.number(),
+                row.view.state.as_str()
+            );
             return Err(Failure::new(Exit::Conflict, what));
         }
     }
     for task in tasks {
-        api.text("DELETE", &format!("/fog/task/{task}/cancel"), None::<&Value>)?;
+        api.text(
+            "DELETE",
+            &format!("/fog/task/{task}/cancel"),
+            None::<&Value>,
+        )?;
         session.output.say(&format!("cancelled task {task}"));
     }
     Ok(Exit::Ok)

@@ -90,14 +90,37 @@ pub fn run(command: UserCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
         UserCommand::List => list(&api, output)?,
         UserCommand::Show { user } => show(output, &find(&api, &user)?)?,
-        UserCommand::Add { name, role, no_password, no_api, password } => {
-            let password = if no_password { None } else { Some(password.read()?) };
-            let request = NewUser { name, role, api: Some(!no_api), password, password_hash: None };
+        UserCommand::Add {
+            name,
+            role,
+            no_password,
+            no_api,
+            password,
+        } => {
+            let password = if no_password {
+                None
+            } else {
+                Some(password.read()?)
+            };
+            let request = NewUser {
+                name,
+                role,
+                api: Some(!no_api),
+                password,
+                password_hash: None,
+            };
             let made: UserCreated = api.native("POST", USERS, Some(&request))?;
-            output.say(&format!("user {} has the id {}; its token is shown once:", made.user.name, made.user.id));
+            output.say(&format!(
+                "user {} has the id {}; its token is shown once:",
+                made.user.name, made.user.id
+            ));
             output.show_value(&made.token, &made)?;
         }
-        UserCommand::Edit { user, role, api: switch } => {
+        UserCommand::Edit {
+            user,
+            role,
+            api: switch,
+        } => {
             let request = UserEdit { role, api: switch };
             if request == UserEdit::default() {
                 return Err(Failure::usage("no change was given").advise("use --role or --api"));
@@ -107,7 +130,10 @@ pub fn run(command: UserCommand, session: &Session) -> Result<Exit, Failure> {
         }
         UserCommand::Password { user, password } => {
             let path = format!("{USERS}/{}/password", find(&api, &user)?.id);
-            let request = PasswordChange { password: Some(password.read()?), password_hash: None };
+            let request = PasswordChange {
+                password: Some(password.read()?),
+                password_hash: None,
+            };
             api.text("PUT", &path, Some(&request))?;
             output.say(&format!("set the password of {user}"));
         }
@@ -166,16 +192,29 @@ fn find(api: &Api, text: &str) -> Result<UserView, Failure> {
     let mut found: Vec<UserView> = users.into_iter().filter(fits).collect();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(Failure::new(Exit::NotFound, format!("there is no user {text:?}"))
-            .advise("`foghorn user list` shows the existing ones")),
-        _ => Err(Failure::usage(format!("{text:?} matches several users")).advise("use id:NUMBER or name:NAME")),
+        0 => Err(
+            Failure::new(Exit::NotFound, format!("there is no user {text:?}"))
+                .advise("`foghorn user list` shows the existing ones"),
+        ),
+        _ => Err(Failure::usage(format!("{text:?} matches several users"))
+            .advise("use id:NUMBER or name:NAME")),
     }
 }
 
 fn remove(api: &Api, output: Output, names: &[String], yes: bool) -> Result<Exit, Failure> {
-    let users = names.iter().map(|name| find(api, name)).collect::<Result<Vec<_>, _>>()?;
-    let losses: Vec<String> =
-        users.iter().map(|user| format!("user {}: token and password are refused from then on", user.name)).collect();
+    let users = names
+        .iter()
+        .map(|name| find(api, name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let losses: Vec<String> = users
+        .iter()
+        .map(|user| {
+            format!(
+                "user {}: token and password are refused from then on",
+                user.name
+            )
+        })
+        .collect();
     confirm(yes, &losses, "Remove?")?;
     each(&users, |user| {
         api.text("DELETE", &format!("{USERS}/{}", user.id), None::<&Value>)?;
@@ -185,37 +224,63 @@ fn remove(api: &Api, output: Output, names: &[String], yes: bool) -> Result<Exit
 }
 
 fn import(api: &Api, output: Output, file: &std::path::Path, role: Role) -> Result<Exit, Failure> {
-    let text =
-        if file.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
-    let unreadable = |error| Failure::usage(format!("could not read {}", file.display())).caused_by(error);
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let unreadable =
+        |error| Failure::usage(format!("could not read {}", file.display())).caused_by(error);
     let users = parse_import(&text.map_err(unreadable)?)?;
     each(&users, |(name, hash)| {
         let (name, password_hash) = (name.clone(), Some(hash.clone()));
-        let request = NewUser { name, role, api: Some(false), password: None, password_hash };
+        let request = NewUser {
+            name,
+            role,
+            api: Some(false),
+            password: None,
+            password_hash,
+        };
         let made: UserCreated = api.native("POST", USERS, Some(&request))?;
-        output.say(&format!("imported user {} with the id {}", made.user.name, made.user.id));
+        output.say(&format!(
+            "imported user {} with the id {}",
+            made.user.name, made.user.id
+        ));
         Ok(())
     })
 }
 
 /// Every line must be valid before the first user is created.
 fn parse_import(text: &str) -> Result<Vec<(String, String)>, Failure> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     lines
         .map(|(number, line)| match line.trim().split_once(':') {
-            Some((name, hash)) if !name.is_empty() && hash.starts_with("$2") => Ok((name.to_owned(), hash.to_owned())),
-            _ => Err(Failure::usage(format!("line {} is not NAME:HASH with a bcrypt hash", number + 1))),
+            Some((name, hash)) if !name.is_empty() && hash.starts_with("$2") => {
+                Ok((name.to_owned(), hash.to_owned()))
+            }
+            _ => Err(Failure::usage(format!(
+                "line {} is not NAME:HASH with a bcrypt hash",
+                number + 1
+            ))),
         })
         .collect()
 }
 
 /// Does `work` for each, prints what failed, and returns the combined result.
 fn each<T>(things: &[T], work: impl Fn(&T) -> Result<(), Failure>) -> Result<Exit, Failure> {
-    let mut failures: Vec<Failure> = things.iter().filter_map(|thing| work(thing).err()).collect();
+    let mut failures: Vec<Failure> = things
+        .iter()
+        .filter_map(|thing| work(thing).err())
+        .collect();
     if things.len() == 1 && failures.len() == 1 {
         return Err(failures.remove(0));
     }
-    failures.iter().for_each(|failure| eprintln!("error: {failure}"));
+    failures
+        .iter()
+        .for_each(|failure| eprintln!("error: {failure}"));
     Ok(of_many(things.len() - failures.len(), failures.len()))
 }
 
@@ -226,7 +291,13 @@ mod tests {
     #[test]
     fn an_import_is_names_and_hashes() {
         let users = parse_import("# from FOG\nfog:$2y$10$abc\n\n anna:$2a$11$def \n").unwrap();
-        assert_eq!(users, [("fog".into(), "$2y$10$abc".into()), ("anna".into(), "$2a$11$def".into())]);
+        assert_eq!(
+            users,
+            [
+                ("fog".into(), "$2y$10$abc".into()),
+                ("anna".into(), "$2a$11$def".into())
+            ]
+        );
         for bad in ["fog", "fog:secret", ":$2y$10$abc"] {
             assert_eq!(parse_import(bad).unwrap_err().exit(), Exit::Usage, "{bad}");
         }

@@ -30,8 +30,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         Some((at, 'h')) => (&text[..at], 3600),
         _ => (text, 1),
     };
-    let number: u64 = digits.trim().parse().map_err(|_| format!("{text:?} is not a duration: use 90s, 30m or 2h"))?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| format!("{text:?} is too long"))
+    let number: u64 = digits
+        .trim()
+        .parse()
+        .map_err(|_| format!("{text:?} is not a duration: use 90s, 30m or 2h"))?;
+    number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("{text:?} is too long"))
 }
 
 /// The current state of each of `tasks`, in their order.
@@ -43,7 +49,10 @@ pub fn status_of(api: &Api, tasks: &[TaskId]) -> Result<Vec<TaskStatus>, ApiErro
     // Bounded requests: a group of hundreds must not make a URL that a proxy refuses.
     for part in tasks.chunks(100) {
         let ids: Vec<String> = part.iter().map(TaskId::to_string).collect();
-        found.extend(api.get::<TaskList>(&format!("/foghorn/v1/tasks?ids={}", ids.join(",")))?.tasks);
+        found.extend(
+            api.get::<TaskList>(&format!("/foghorn/v1/tasks?ids={}", ids.join(",")))?
+                .tasks,
+        );
     }
     Ok(found)
 }
@@ -52,7 +61,12 @@ pub fn status_of(api: &Api, tasks: &[TaskId]) -> Result<Vec<TaskStatus>, ApiErro
 ///
 /// # Errors
 /// When the timeout expires, a task does not exist, or the server stays unreachable.
-pub fn wait_for(api: &Api, output: Output, tasks: &[TaskId], timeout: Option<Duration>) -> Result<Exit, Failure> {
+pub fn wait_for(
+    api: &Api,
+    output: Output,
+    tasks: &[TaskId],
+    timeout: Option<Duration>,
+) -> Result<Exit, Failure> {
     let started = Instant::now();
     let mut display = Display::new(output);
     let mut heard = started;
@@ -60,7 +74,10 @@ pub fn wait_for(api: &Api, output: Output, tasks: &[TaskId], timeout: Option<Dur
         match status_of(api, tasks) {
             Ok(statuses) => {
                 heard = Instant::now();
-                if let Some(missing) = tasks.iter().find(|task| !statuses.iter().any(|status| status.task == **task)) {
+                if let Some(missing) = tasks
+                    .iter()
+                    .find(|task| !statuses.iter().any(|status| status.task == **task))
+                {
                     return Err(Failure::new(
                         Exit::NotFound,
                         format!("task {missing} is not an imaging task, or no longer exists"),
@@ -72,7 +89,9 @@ pub fn wait_for(api: &Api, output: Output, tasks: &[TaskId], timeout: Option<Dur
                     return conclude(output, &statuses);
                 }
             }
-            Err(error @ (ApiError::Unreachable { .. } | ApiError::Server { .. })) if heard.elapsed() < PATIENCE => {
+            Err(error @ (ApiError::Unreachable { .. } | ApiError::Server { .. }))
+                if heard.elapsed() < PATIENCE =>
+            {
                 display.note(&format!("{error}; trying again"));
             }
             Err(error) => return Err(error.into()),
@@ -80,7 +99,8 @@ pub fn wait_for(api: &Api, output: Output, tasks: &[TaskId], timeout: Option<Dur
         if timeout.is_some_and(|limit| started.elapsed() >= limit) {
             display.end();
             let ids: Vec<String> = tasks.iter().map(TaskId::to_string).collect();
-            return Err(Failure::new(Exit::Failed, "the timeout expired before all tasks ended").advise(format!(
+            return Err(Failure::new(Exit::Failed,
+                "the timeout expired before all tasks ended").advise(format!(
                 "the tasks continue: wait again with `foghorn task wait {}`, or cancel them",
                 ids.join(" ")
             )));
@@ -102,7 +122,10 @@ fn conclude(output: Output, statuses: &[TaskStatus]) -> Result<Exit, Failure> {
         ]);
     }
     output.show(&table, &statuses)?;
-    let worked = statuses.iter().filter(|status| status.state == TaskPhase::Complete).count();
+    let worked = statuses
+        .iter()
+        .filter(|status| status.state == TaskPhase::Complete)
+        .count();
     Ok(of_many(worked, statuses.len() - worked))
 }
 
@@ -125,7 +148,11 @@ pub fn phase(phase: TaskPhase) -> &'static str {
 pub fn line(status: &TaskStatus) -> String {
     let mut text = format!("{}: {}", status.host.name, phase(status.state));
     // Before the first figures there is nothing to tell.
-    if let Some(progress) = status.progress.as_ref().filter(|progress| progress.bytes_total.bytes() > 0) {
+    if let Some(progress) = status
+        .progress
+        .as_ref()
+        .filter(|progress| progress.bytes_total.bytes() > 0)
+    {
         let (done, total) = (progress.bytes_done.bytes(), progress.bytes_total.bytes());
         text.push_str(&format!(
             " {:.1} %, {} of {}, {:.1} MB/s",
@@ -139,8 +166,15 @@ pub fn line(status: &TaskStatus) -> String {
         }
         text.push_str(&format!(", {} left", clock(progress.eta_seconds)));
     }
-    if let Some(multicast) = status.multicast.as_ref().filter(|multicast| multicast.path == MulticastPath::Unicast) {
-        text.push_str(&format!(", by unicast: {}", multicast.reason.as_deref().unwrap_or("no reason given")));
+    if let Some(multicast) = status
+        .multicast
+        .as_ref()
+        .filter(|multicast| multicast.path == MulticastPath::Unicast)
+    {
+        text.push_str(&format!(
+            ", by unicast: {}",
+            multicast.reason.as_deref().unwrap_or("no reason given")
+        ));
     }
     if let Some(reason) = &status.reason {
         text.push_str(&format!(" ({reason})"));
@@ -149,7 +183,11 @@ pub fn line(status: &TaskStatus) -> String {
 }
 
 fn share(done: u64, total: u64) -> f64 {
-    if total == 0 { 0.0 } else { (done as f64 * 100.0 / total as f64).min(100.0) }
+    if total == 0 {
+        0.0
+    } else {
+        (done as f64 * 100.0 / total as f64).min(100.0)
+    }
 }
 
 /// A remaining time as text.
@@ -179,7 +217,10 @@ impl Display {
         }
         if is_decorated() && output.format == Format::Table {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-            return Self::Bars { all, bars: HashMap::new() };
+            return Self::Bars {
+                all,
+                bars: HashMap::new(),
+            };
         }
         Self::Lines(HashMap::new())
     }
@@ -198,7 +239,9 @@ impl Display {
             }
             Self::Bars { all, bars } => {
                 for status in statuses {
-                    let bar = bars.entry(status.task).or_insert_with(|| all.add(new_bar()));
+                    let bar = bars
+                        .entry(status.task)
+                        .or_insert_with(|| all.add(new_bar()));
                     if let Some(progress) = &status.progress {
                         bar.set_length(progress.bytes_total.bytes().max(1));
                         bar.set_position(progress.bytes_done.bytes());
@@ -232,7 +275,8 @@ impl Display {
 }
 
 fn new_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:20} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("{bar:20} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(1).with_style(style)
 }
 
@@ -248,8 +292,14 @@ mod tests {
             task: TaskId::new(4).unwrap(),
             state,
             reason: None,
-            host: Named { id: HostId::new(1).unwrap(), name: "pc1".into() },
-            image: Named { id: ImageId::new(2).unwrap(), name: "win11".into() },
+            host: Named {
+                id: HostId::new(1).unwrap(),
+                name: "pc1".into(),
+            },
+            image: Named {
+                id: ImageId::new(2).unwrap(),
+                name: "win11".into(),
+            },
             node: None,
             progress,
             multicast: None,
@@ -275,12 +325,24 @@ mod tests {
             line(&status(TaskPhase::Running, Some(progress))),
             "pc1: running 50.0 %, 512 MiB of 1.00 GiB, 110.0 MB/s, limited by network, 1:15 min left"
         );
-        let failed = TaskStatus { reason: Some("disk full".into()), ..status(TaskPhase::Failed, None) };
+        let failed = TaskStatus {
+            reason: Some("disk full".into()),
+            ..status(TaskPhase::Failed, None)
+        };
         assert_eq!(line(&failed), "pc1: failed (disk full)");
-        let multicast =
-            TaskMulticast { session: 7, path: MulticastPath::Unicast, reason: Some("the group was not heard".into()) };
-        let deaf = TaskStatus { multicast: Some(multicast), ..status(TaskPhase::Running, None) };
-        assert_eq!(line(&deaf), "pc1: running, by unicast: the group was not heard");
+        let multicast = TaskMulticast {
+            session: 7,
+            path: MulticastPath::Unicast,
+            reason: Some("the group was not heard".into()),
+        };
+        let deaf = TaskStatus {
+            multicast: Some(multicast),
+            ..status(TaskPhase::Running, None)
+        };
+        assert_eq!(
+            line(&deaf),
+            "pc1: running, by unicast: the group was not heard"
+        );
         assert_eq!(share(0, 0), 0.0);
     }
 

@@ -1,4 +1,5 @@
-//! The third stage: asks the agent which chunks it has, many at a time and several questions ahead of the answers.
+//! The third stage: asks the agent which chunks it has, many at a time and several questions ahead
+//! of the answers.
 
 use std::collections::VecDeque;
 
@@ -12,7 +13,8 @@ use tokio::sync::mpsc;
 use super::board::Shared;
 use super::read::Hashed;
 
-/// Chunks per question at most. They wait in memory for the answer, so batches × questions bounds memory.
+/// Chunks per question at most. They wait in memory for the answer, so batches × questions bounds
+/// memory.
 const BATCH: usize = 16;
 /// Questions that may be unanswered, so that the round trip costs nothing.
 const QUESTIONS: usize = 3;
@@ -36,10 +38,16 @@ enum Step {
 
 impl Asker {
     pub(super) fn new(hashed: mpsc::Receiver<Hashed>, compress: mpsc::Sender<Hashed>) -> Self {
-        Self { hashed, unanswered: VecDeque::new(), wanted: VecDeque::new(), compress: Some(compress) }
+        Self {
+            hashed,
+            unanswered: VecDeque::new(),
+            wanted: VecDeque::new(),
+            compress: Some(compress),
+        }
     }
 
-    /// Runs until every chunk was asked about. May be dropped at any await and run again on another connection.
+    /// Runs until every chunk was asked about. May be dropped at any await and run again on another
+    /// connection.
     pub(super) async fn run(
         &mut self,
         shared: &Shared,
@@ -49,7 +57,8 @@ impl Asker {
             let ids: Vec<ChunkId> = batch.iter().map(|chunk| chunk.id).collect();
             async move { connection.which_are_stored(&ids).await }
         };
-        let mut questions: FuturesOrdered<_> = self.unanswered.iter().map(|batch| ask(batch)).collect();
+        let mut questions: FuturesOrdered<_> =
+            self.unanswered.iter().map(|batch| ask(batch)).collect();
         let mut more = self.compress.is_some();
         loop {
             self.pass_on().await;
@@ -57,7 +66,10 @@ impl Asker {
                 self.compress = None;
                 return Ok(());
             }
-            match self.step(more && questions.len() < QUESTIONS, &mut questions).await {
+            match self
+                .step(more && questions.len() < QUESTIONS, &mut questions)
+                .await
+            {
                 Step::Batch(batch) => {
                     questions.push_back(ask(&batch));
                     self.unanswered.push_back(batch);
@@ -83,7 +95,13 @@ impl Asker {
     }
 
     fn sort_out(&mut self, shared: &Shared, stored: &[bool]) {
-        for (chunk, &stored) in self.unanswered.pop_front().unwrap_or_default().into_iter().zip(stored) {
+        for (chunk, &stored) in self
+            .unanswered
+            .pop_front()
+            .unwrap_or_default()
+            .into_iter()
+            .zip(stored)
+        {
             if stored {
                 shared.progress.add_reused(shared.used(chunk.slot));
             } else {
@@ -93,10 +111,15 @@ impl Asker {
     }
 
     async fn pass_on(&mut self) {
-        let Some(compress) = &self.compress else { return };
+        let Some(compress) = &self.compress else {
+            return;
+        };
         while !self.wanted.is_empty() {
-            // A place first, then the chunk: so nothing is lost when this is dropped while it waits.
-            let Ok(place) = compress.reserve().await else { return };
+            // A place first, then the chunk: so nothing is lost when this is dropped while it
+            // waits.
+            let Ok(place) = compress.reserve().await else {
+                return;
+            };
             if let Some(chunk) = self.wanted.pop_front() {
                 place.send(chunk);
             }

@@ -41,8 +41,19 @@ impl Shared {
         progress: Arc<Progress>,
         stop: CancellationToken,
     ) -> Self {
-        let contents = Mutex::new(Contents { by_slot: vec![None; chunks.len()], seen: HashSet::new() });
-        Self { disk, geometry, chunks, progress, stop, contents, failure: Mutex::new(None) }
+        let contents = Mutex::new(Contents {
+            by_slot: vec![None; chunks.len()],
+            seen: HashSet::new(),
+        });
+        Self {
+            disk,
+            geometry,
+            chunks,
+            progress,
+            stop,
+            contents,
+            failure: Mutex::new(None),
+        }
     }
 
     pub(super) fn length(&self, slot: Slot) -> usize {
@@ -78,18 +89,28 @@ impl Shared {
             .iter()
             .zip(&contents.by_slot)
             .map(|((index, used), content)| {
-                content.map(|content| ChunkEntry { index: *index, used: used.clone(), content })
+                content.map(|content| ChunkEntry {
+                    index: *index,
+                    used: used.clone(),
+                    content,
+                })
             })
             .collect()
     }
 
     /// Ends the capture. The first failure is the one that is reported.
     pub(super) fn fail(&self, error: CaptureError) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
         self.stop.cancel();
     }
 
     pub(super) fn take_failure(&self) -> Option<CaptureError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }

@@ -1,11 +1,13 @@
-//! Reads a disk into an image: a survey, then bounded stages on their own threads, then the manifest.
+//! Reads a disk into an image: a survey, then bounded stages on their own threads, then the
+//! manifest.
 //!
 //! ```text
 //! disk ─ read ─▶ hash (workers) ─▶ ask what is stored ─▶ compress (workers) ─▶ send (lanes) ══▶ agent
 //! ```
 //!
-//! A chunk that the agent has, or that this disk holds twice, ends at its hash: it is neither compressed nor sent. So a
-//! second capture of a disk that changed little runs as fast as the disk can be read and hashed.
+//! A chunk that the agent has, or that this disk holds twice, ends at its hash: it is neither
+//! compressed nor sent. So a second capture of a disk that changed little runs as fast as the disk
+//! can be read and hashed.
 
 mod ask;
 mod board;
@@ -66,7 +68,13 @@ impl CaptureError {
     /// Whether the disk was refused for what is on it, before anything was sent.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Survey(SurveyDiskError::Volume { source: ReadVolumeError::Dirty { .. }, .. }))
+        matches!(
+            self,
+            Self::Survey(SurveyDiskError::Volume {
+                source: ReadVolumeError::Dirty { .. },
+                ..
+            })
+        )
     }
 }
 
@@ -79,12 +87,12 @@ pub struct Captured {
     pub summary: ManifestSummary,
 }
 
-/// Captures the disk. When this returns `Ok`, every chunk and the manifest are durable at the agent. Telling it that the
-/// task is done is the caller's.
+/// Captures the disk. When this returns `Ok`, every chunk and the manifest are durable at the
+/// agent. Telling it that the task is done is the caller's.
 ///
 /// # Errors
-/// The disk cannot be understood or read, a file system is dirty, the agent cannot take the image, or the task was
-/// cancelled.
+/// The disk cannot be understood or read, a file system is dirty, the agent cannot take the image,
+/// or the task was cancelled.
 pub async fn capture(
     disk: Disk,
     link: &mut TaskLink,
@@ -93,7 +101,10 @@ pub async fn capture(
     stop: CancellationToken,
 ) -> Result<Captured, CaptureError> {
     let disk = Arc::new(disk);
-    let geometry = DiskGeometry { size: disk.disk_size(), sector_size: disk.sector_size() };
+    let geometry = DiskGeometry {
+        size: disk.disk_size(),
+        sector_size: disk.sector_size(),
+    };
     let surveyed = tokio::task::spawn_blocking({
         let disk = disk.clone();
         move || survey_disk(&*disk, geometry.sector_size, policy)
@@ -103,26 +114,51 @@ pub async fn capture(
         tracing::warn!(note = ?note, "note about the layout of the disk");
     }
     for area in &contents.left_out {
-        tracing::info!(start = area.start, end = area.end, "not captured: belongs to no partition");
+        tracing::info!(
+            start = area.start,
+            end = area.end,
+            "not captured: belongs to no partition"
+        );
     }
     let chunks = used_chunks(geometry, &contents.used).collect();
-    let shared = Arc::new(Shared::new(disk, geometry, chunks, progress, stop.child_token()));
-    let total = (0..shared.chunks.len() as u32).map(|slot| shared.used(slot)).sum();
+    let shared = Arc::new(Shared::new(
+        disk,
+        geometry,
+        chunks,
+        progress,
+        stop.child_token(),
+    ));
+    let total = (0..shared.chunks.len() as u32)
+        .map(|slot| shared.used(slot))
+        .sum();
     shared.progress.set_total(ByteCount::from_bytes(total));
-    run_stages(&shared, link).await.map_err(|error| shared.take_failure().unwrap_or(error))?;
+    run_stages(&shared, link)
+        .await
+        .map_err(|error| shared.take_failure().unwrap_or(error))?;
 
     let chunks = shared.entries().ok_or_else(stopped)?;
-    let manifest = Manifest { geometry, table: contents.table, file_systems: contents.file_systems, chunks };
+    let manifest = Manifest {
+        geometry,
+        table: contents.table,
+        file_systems: contents.file_systems,
+        chunks,
+    };
     let summary = manifest.summary();
     let encoded = Bytes::from(manifest.encode());
     drop(manifest);
     let manifest = store_manifest(link, encoded.clone(), &shared.stop).await?;
     link.report(shared.progress.snapshot().into());
-    Ok(Captured { manifest, encoded, summary })
+    Ok(Captured {
+        manifest,
+        encoded,
+        summary,
+    })
 }
 
 fn stopped() -> CaptureError {
-    CaptureError::Cancelled { reason: "stopped".to_owned() }
+    CaptureError::Cancelled {
+        reason: "stopped".to_owned(),
+    }
 }
 
 async fn store_manifest(
@@ -139,12 +175,14 @@ async fn store_manifest(
         };
         match stored {
             Ok(id) => return Ok(id),
-            Err(StoreManifestError::Stream(error)) => lost(link, error).map_err(|refusal| match refusal {
-                CaptureError::Protocol(reason) => {
-                    CaptureError::StoreManifest(StoreManifestError::Stream(StreamError::Refused { reason }))
-                }
-                other => other,
-            })?,
+            Err(StoreManifestError::Stream(error)) => {
+                lost(link, error).map_err(|refusal| match refusal {
+                    CaptureError::Protocol(reason) => CaptureError::StoreManifest(
+                        StoreManifestError::Stream(StreamError::Refused { reason }),
+                    ),
+                    other => other,
+                })?
+            }
             Err(error) => return Err(CaptureError::StoreManifest(error)),
         }
     }
@@ -185,8 +223,11 @@ impl Drop for CloseWhenDone {
 }
 
 fn start_threads(shared: &Arc<Shared>, threads: &mut JoinSet<()>) -> Stages {
-    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(8);
-    // Every holder of a buffer, each with its most: three queues, the reader, both kinds of workers, the open questions.
+    let workers = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(8);
+    // Every holder of a buffer, each with its most: three queues, the reader, both kinds of
+    // workers, the open questions.
     let pool = BufferPool::new(3 * QUEUE + 1 + 2 * workers + ask::HELD);
     let (read_out, hash_in) = mpsc::channel(QUEUE);
     let (hash_out, hashed) = mpsc::channel(QUEUE);
@@ -195,17 +236,30 @@ fn start_threads(shared: &Arc<Shared>, threads: &mut JoinSet<()>) -> Stages {
     let runtime = tokio::runtime::Handle::current();
     let for_reader = shared.clone();
     threads.spawn_blocking(move || read::read_disk(&for_reader, &pool, &read_out));
-    let (hash_in, compress_in) = (Arc::new(Mutex::new(hash_in)), Arc::new(Mutex::new(compress_in)));
+    let (hash_in, compress_in) = (
+        Arc::new(Mutex::new(hash_in)),
+        Arc::new(Mutex::new(compress_in)),
+    );
     let closer = Arc::new(CloseWhenDone(outbox.clone()));
     for _ in 0..workers {
         let (shared_here, hash_in, hash_out) = (shared.clone(), hash_in.clone(), hash_out.clone());
         threads.spawn_blocking(move || read::hash_chunks(&shared_here, &hash_in, &hash_out));
-        let (shared, compress_in, closer, runtime) =
-            (shared.clone(), compress_in.clone(), closer.clone(), runtime.clone());
-        threads.spawn_blocking(move || outbox::compress_chunks(&shared, &compress_in, &closer.0, &runtime));
+        let (shared, compress_in, closer, runtime) = (
+            shared.clone(),
+            compress_in.clone(),
+            closer.clone(),
+            runtime.clone(),
+        );
+        threads.spawn_blocking(move || {
+            outbox::compress_chunks(&shared, &compress_in, &closer.0, &runtime)
+        });
     }
     let weak = compress.downgrade();
-    Stages { asker: Asker::new(hashed, compress), outbox, compress: weak }
+    Stages {
+        asker: Asker::new(hashed, compress),
+        outbox,
+        compress: weak,
+    }
 }
 
 /// Why a connection is not used any longer.
@@ -216,7 +270,11 @@ enum TurnEnd {
 }
 
 /// Keeps a connection to some agent until every chunk is durable.
-async fn drive(shared: &Arc<Shared>, link: &mut TaskLink, stages: &mut Stages) -> Result<(), CaptureError> {
+async fn drive(
+    shared: &Arc<Shared>,
+    link: &mut TaskLink,
+    stages: &mut Stages,
+) -> Result<(), CaptureError> {
     loop {
         let connection = tokio::select! {
             biased;
@@ -226,24 +284,38 @@ async fn drive(shared: &Arc<Shared>, link: &mut TaskLink, stages: &mut Stages) -
         match take_turn(shared, connection, stages).await {
             Ok(()) if shared.stop.is_cancelled() => return Err(stopped()),
             Ok(()) if stages.outbox.is_empty() => return Ok(()),
-            // A lane ended well, yet something is unacknowledged: the agent lost count, so send that again.
+            // A lane ended well, yet something is unacknowledged: the agent lost count, so send
+            // that again.
             Ok(()) => {}
             Err(TurnEnd::Stopped) => return Err(stopped()),
             Err(TurnEnd::Lane(LaneEnd::Refused { id, reason })) => {
                 return Err(CaptureError::ChunkRefused { id, reason });
             }
-            Err(TurnEnd::Asking(WhichAreStoredError(error)) | TurnEnd::Lane(LaneEnd::Lost(error))) => {
-                lost(link, error)?
-            }
+            Err(
+                TurnEnd::Asking(WhichAreStoredError(error)) | TurnEnd::Lane(LaneEnd::Lost(error)),
+            ) => lost(link, error)?,
         }
         stages.outbox.take_back();
     }
 }
 
-async fn take_turn(shared: &Shared, connection: &AgentConnection, stages: &mut Stages) -> Result<(), TurnEnd> {
-    let Stages { asker, outbox, compress } = stages;
+async fn take_turn(
+    shared: &Shared,
+    connection: &AgentConnection,
+    stages: &mut Stages,
+) -> Result<(), TurnEnd> {
+    let Stages {
+        asker,
+        outbox,
+        compress,
+    } = stages;
     let asking = async { asker.run(shared, connection).await.map_err(TurnEnd::Asking) };
-    let lane = || async { outbox.run_lane(shared, connection).await.map_err(TurnEnd::Lane) };
+    let lane = || async {
+        outbox
+            .run_lane(shared, connection)
+            .await
+            .map_err(TurnEnd::Lane)
+    };
     let all = async { tokio::try_join!(asking, lane(), lane()).map(drop) };
     tokio::pin!(all);
     loop {
@@ -253,9 +325,11 @@ async fn take_turn(shared: &Shared, connection: &AgentConnection, stages: &mut S
             ended = &mut all => return ended,
             reason = connection.ended() => return Err(TurnEnd::Lane(LaneEnd::Lost(StreamError::Ended(reason)))),
             () = tokio::time::sleep(TICK) => {
-                let waiting = compress.upgrade().map_or(0.0, |queue| 1.0 - queue.capacity() as f64 / queue.max_capacity() as f64);
+                let waiting = compress.upgrade().map_or(0.0,
+                    |queue| 1.0 - queue.capacity() as f64 / queue.max_capacity() as f64);
                 let fill = QueueFill { second: waiting, last: outbox.fill() };
-                shared.progress.set_limiting(limiting_stage([Stage::Disk, Stage::Compression, Stage::Network], fill));
+                shared.progress.set_limiting(limiting_stage([Stage::Disk, Stage::Compression,
+                    Stage::Network], fill));
                 connection.report(shared.progress.snapshot().into());
             }
         }
@@ -265,10 +339,17 @@ async fn take_turn(shared: &Shared, connection: &AgentConnection, stages: &mut S
 /// What a lost connection means: continue with another agent, or fail.
 fn lost(link: &mut TaskLink, error: StreamError) -> Result<(), CaptureError> {
     match error {
-        StreamError::Ended(EndReason::Cancelled { reason }) => Err(CaptureError::Cancelled { reason }),
-        StreamError::Ended(EndReason::Failed { reason }) => Err(CaptureError::EndedByAgent { reason }),
+        StreamError::Ended(EndReason::Cancelled { reason }) => {
+            Err(CaptureError::Cancelled { reason })
+        }
+        StreamError::Ended(EndReason::Failed { reason }) => {
+            Err(CaptureError::EndedByAgent { reason })
+        }
         error if error.is_transient() => {
-            tracing::warn!(error = %chain(&error), "lost the connection to the agent; connecting again");
+            tracing::warn!(
+                error = %chain(&error),
+                "lost the connection to the agent; connecting again"
+            );
             link.move_on();
             Ok(())
         }

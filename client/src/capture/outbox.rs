@@ -18,7 +18,8 @@ use crate::progress::Work;
 
 /// zstd level on the wire and at rest: fast enough for one core to fill a gigabit link.
 const LEVEL: i32 = 1;
-/// Compressed bytes that wait to be sent or acknowledged. Large, because an agent flushes its disk once per batch.
+/// Compressed bytes that wait to be sent or acknowledged. Large, because an agent flushes its disk
+/// once per batch.
 const WINDOW: usize = 48 << 20;
 /// Compressed bytes per permit of the window.
 const PERMIT: usize = 1 << 10;
@@ -87,7 +88,8 @@ impl Outbox {
         self.changes.send_replace(());
     }
 
-    /// The next chunk to send, which then counts as unacknowledged. `None` when all were handed out and no more come.
+    /// The next chunk to send, which then counts as unacknowledged. `None` when all were handed out
+    /// and no more come.
     async fn next(&self, changes: &mut watch::Receiver<()>) -> Option<(ChunkId, u32, Bytes)> {
         loop {
             changes.mark_unchanged();
@@ -117,7 +119,11 @@ impl Outbox {
     }
 
     /// Sends chunks on one lane until all are sent, and waits until those it sent are durable.
-    pub(super) async fn run_lane(&self, shared: &Shared, connection: &AgentConnection) -> Result<(), LaneEnd> {
+    pub(super) async fn run_lane(
+        &self,
+        shared: &Shared,
+        connection: &AgentConnection,
+    ) -> Result<(), LaneEnd> {
         let (sender, acks) = connection.store_lane().await.map_err(LaneEnd::Lost)?;
         tokio::try_join!(self.feed(shared, sender), self.drain(shared, acks)).map(drop)
     }
@@ -127,7 +133,10 @@ impl Outbox {
         while let Some((id, plain_len, compressed)) = self.next(&mut changes).await {
             let begun = Instant::now();
             let bytes = compressed.len() as u64;
-            sender.send(id, plain_len, compressed).await.map_err(LaneEnd::Lost)?;
+            sender
+                .send(id, plain_len, compressed)
+                .await
+                .map_err(LaneEnd::Lost)?;
             shared.progress.add_busy(Work::Network, begun.elapsed());
             shared.progress.add_wire(bytes);
         }
@@ -163,19 +172,26 @@ pub(super) fn compress_chunks(
         Ok(compressor) => compressor,
         Err(source) => return shared.fail(CaptureError::Compress { source }),
     };
-    let mut scratch = Vec::with_capacity(zstd::zstd_safe::compress_bound(foghorn_image::CHUNK_SIZE as usize));
+    let mut scratch = Vec::with_capacity(zstd::zstd_safe::compress_bound(
+        foghorn_image::CHUNK_SIZE as usize,
+    ));
     loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let next = queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv();
         let Some(chunk) = next else { return };
         if shared.stop.is_cancelled() {
             return;
         }
-        let packed =
-            shared.progress.timed(Work::Compress, || compressor.compress_to_buffer(&chunk.bytes, &mut scratch));
+        let packed = shared.progress.timed(Work::Compress, || {
+            compressor.compress_to_buffer(&chunk.bytes, &mut scratch)
+        });
         if let Err(source) = packed {
             return shared.fail(CaptureError::Compress { source });
         }
-        // Copied, so that what waits in the window takes the memory it is counted with and not the room it might have needed.
+        // Copied, so that what waits in the window takes the memory it is counted with and not the
+        // room it might have needed.
         let compressed = Bytes::copy_from_slice(&scratch);
         let plain_len = chunk.bytes.len() as u32;
         let (id, used) = (chunk.id, shared.used(chunk.slot));
@@ -188,6 +204,14 @@ pub(super) fn compress_chunks(
             }
         });
         let Some(room) = room else { return };
-        outbox.push(id, Packed { used, plain_len, compressed, _room: room });
+        outbox.push(
+            id,
+            Packed {
+                used,
+                plain_len,
+                compressed,
+                _room: room,
+            },
+        );
     }
 }

@@ -12,7 +12,8 @@ use crate::deploy::is_zero;
 use crate::disk::DiskError;
 use crate::progress::Work;
 
-/// How far ahead of the reader the kernel is asked to read. Two chunks keep a fast disk busy, eight a slow one with seeks.
+/// How far ahead of the reader the kernel is asked to read. Two chunks keep a fast disk busy, eight
+/// a slow one with seeks.
 const READ_AHEAD: usize = 8;
 
 /// Unused gaps up to this size are read along: one large read is cheaper than two small ones.
@@ -38,7 +39,10 @@ pub(super) fn read_disk(shared: &Shared, pool: &BufferPool, queue: &mpsc::Sender
             return;
         }
         if let Some((ahead, _)) = shared.chunks.get(slot + READ_AHEAD) {
-            shared.disk.will_need(DiskGeometry::chunk_offset(*ahead).bytes(), foghorn_image::CHUNK_SIZE);
+            shared.disk.will_need(
+                DiskGeometry::chunk_offset(*ahead).bytes(),
+                foghorn_image::CHUNK_SIZE,
+            );
         }
         let slot = slot as Slot;
         let base = DiskGeometry::chunk_offset(shared.chunks[slot as usize].0).bytes();
@@ -48,7 +52,10 @@ pub(super) fn read_disk(shared: &Shared, pool: &BufferPool, queue: &mpsc::Sender
             continue;
         }
         let mut bytes = pool.take(length);
-        match shared.progress.timed(Work::Read, || read_chunk(shared, slot, base, &mut bytes)) {
+        match shared
+            .progress
+            .timed(Work::Read, || read_chunk(shared, slot, base, &mut bytes))
+        {
             Ok(()) => {
                 if queue.blocking_send(Plain { slot, bytes }).is_err() {
                     return;
@@ -59,7 +66,12 @@ pub(super) fn read_disk(shared: &Shared, pool: &BufferPool, queue: &mpsc::Sender
     }
 }
 
-fn read_chunk(shared: &Shared, slot: Slot, base: u64, bytes: &mut ChunkBuffer) -> Result<(), DiskError> {
+fn read_chunk(
+    shared: &Shared,
+    slot: Slot,
+    base: u64,
+    bytes: &mut ChunkBuffer,
+) -> Result<(), DiskError> {
     let used = &shared.chunks[slot as usize].1;
     let mut pending: Option<std::ops::Range<usize>> = None;
     let mut spans = Vec::new();
@@ -70,16 +82,28 @@ fn read_chunk(shared: &Shared, slot: Slot, base: u64, bytes: &mut ChunkBuffer) -
         }
     }
     for span in spans.into_iter().chain(pending) {
-        shared.disk.read_at(base + span.start as u64, &mut bytes[span])?;
+        shared
+            .disk
+            .read_at(base + span.start as u64, &mut bytes[span])?;
     }
     Ok(())
 }
 
-/// Runs on several threads: masks, finds zeroes, hashes, and drops what this capture has met before.
-pub(super) fn hash_chunks(shared: &Shared, queue: &Mutex<mpsc::Receiver<Plain>>, out: &mpsc::Sender<Hashed>) {
+/// Runs on several threads: masks, finds zeroes, hashes, and drops what this capture has met
+/// before.
+pub(super) fn hash_chunks(
+    shared: &Shared,
+    queue: &Mutex<mpsc::Receiver<Plain>>,
+    out: &mpsc::Sender<Hashed>,
+) {
     loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        let Some(Plain { slot, mut bytes }) = next else { return };
+        let next = queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv();
+        let Some(Plain { slot, mut bytes }) = next else {
+            return;
+        };
         if shared.stop.is_cancelled() {
             return;
         }

@@ -1,18 +1,23 @@
 //! Opening a TCP connection on a network that loses packets.
 //!
-//! When the first packet of a connection or the answer to it is lost, Linux tries again after a whole second (RFC 6298, 2.1),
-//! and with eight machines at 5 % loss one of them is hit more often than not: the others would wait for it. A LAN answers
-//! within milliseconds, so we try again sooner, each time waiting twice as long, and thus also reach a controller that is
-//! far away. Only the TCP handshake is hurried: the kernel answers it even when the controller is busy. TLS takes its time.
+//! When the first packet of a connection or the answer to it is lost, Linux tries again after a
+//! whole second (RFC 6298, 2.1), and with eight machines at 5 % loss one of them is hit more often
+//! than not: the others would wait for it. A LAN answers within milliseconds, so we try again
+//! sooner, each time waiting twice as long, and thus also reach a controller that is far away. Only
+//! the TCP handshake is hurried: the kernel answers it even when the controller is busy. TLS takes
+//! its time.
 //!
-//! `ureq::unversioned` may change with any version of ureq, which is why the workspace pins one exactly.
+//! `ureq::unversioned` may change with any version of ureq, which is why the workspace pins one
+//! exactly.
 
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::time::Duration as UreqDuration;
-use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector};
+use ureq::unversioned::transport::{
+    ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector,
+};
 use ureq::{Agent, Error};
 
 /// How long the first attempt may take.
@@ -32,7 +37,11 @@ struct RetryingConnector(TcpConnector);
 impl Connector<()> for RetryingConnector {
     type Out = <TcpConnector as Connector<()>>::Out;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, Error> {
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, Error> {
         let (began, mut patience) = (Instant::now(), FIRST);
         loop {
             let left = details.timeout.after.saturating_sub(began.elapsed());
@@ -45,7 +54,10 @@ impl Connector<()> for RetryingConnector {
                 request_level: details.request_level,
                 resolver: details.resolver,
                 now: (details.current_time)(),
-                timeout: NextTimeout { after, ..details.timeout },
+                timeout: NextTimeout {
+                    after,
+                    ..details.timeout
+                },
                 current_time: details.current_time.clone(),
                 run_connector: details.run_connector.clone(),
                 register_shutdown: details.register_shutdown.clone(),
@@ -64,17 +76,28 @@ mod tests {
 
     use super::*;
 
-    /// A backlog of nothing takes one connection; the kernel then drops further attempts, as a lossy network does.
+    /// A backlog of nothing takes one connection; the kernel then drops further attempts, as a
+    /// lossy network does.
     fn deaf() -> (TcpListener, u16, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
         let port = listener.local_addr().unwrap().port();
-        (listener, port, TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap())
+        (
+            listener,
+            port,
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap(),
+        )
     }
 
     fn get(port: u16, limit: Duration) -> Result<(), Error> {
-        let config = Agent::config_builder().timeout_global(Some(limit)).proxy(None).build();
-        agent(config).get(format!("http://127.0.0.1:{port}/")).call().map(drop)
+        let config = Agent::config_builder()
+            .timeout_global(Some(limit))
+            .proxy(None)
+            .build();
+        agent(config)
+            .get(format!("http://127.0.0.1:{port}/"))
+            .call()
+            .map(drop)
     }
 
     #[test]
@@ -91,7 +114,10 @@ mod tests {
         get(port, Duration::from_secs(20)).unwrap();
         let answered = answering.join().unwrap();
         drop(filling);
-        assert!(answered < Duration::from_millis(900), "the kernel alone takes a second: {answered:?}");
+        assert!(
+            answered < Duration::from_millis(900),
+            "the kernel alone takes a second: {answered:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The state of every chunk of a deploy, and which stage handles it next. Pure: scanner, network and writer call it, and
-//! nothing waits here.
+//! The state of every chunk of a deploy, and which stage handles it next. Pure: scanner, network
+//! and writer call it, and nothing waits here.
 //!
 //! ```text
 //! Unknown ──claim_scan──▶ Scanning ──hit──▶ Right (found at another place only: Arrived)
@@ -10,7 +10,8 @@
 //!                └──────────────────────streamed──────────────────▲
 //! ```
 //!
-//! While a multicast session is joined, what is missing is left to it: lanes get only what was released.
+//! While a multicast session is joined, what is missing is left to it: lanes get only what was
+//! released.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -38,7 +39,8 @@ enum ChunkState {
 #[derive(Debug)]
 pub struct Board {
     states: Vec<ChunkState>,
-    /// To be scanned before anything else: the sample, then what a resume bitmap names. From the back.
+    /// To be scanned before anything else: the sample, then what a resume bitmap names. From the
+    /// back.
     scan_first: Vec<ChunkNumber>,
     front: usize,
     far: usize,
@@ -76,14 +78,21 @@ pub enum StreamNews {
 }
 
 impl Board {
-    /// `marked` are chunks that an earlier run says it wrote: scanned first, believed only when they hash right.
+    /// `marked` are chunks that an earlier run says it wrote: scanned first, believed only when
+    /// they hash right.
     #[must_use]
     pub fn new(chunks: usize, marked: impl Iterator<Item = ChunkNumber>, scanners: usize) -> Self {
         let sample = chunks.min(SAMPLE);
-        let mut scan_first: Vec<ChunkNumber> = marked.filter(|number| number.index() < chunks).collect();
+        let mut scan_first: Vec<ChunkNumber> =
+            marked.filter(|number| number.index() < chunks).collect();
         scan_first.reverse();
-        // Spread over the whole, and without the very first chunk, which belongs to the boot loader and is often wiped.
-        scan_first.extend((0..sample).map(|n| numbered((2 * n + 1) * chunks / (2 * sample))).rev());
+        // Spread over the whole, and without the very first chunk, which belongs to the boot loader
+        // and is often wiped.
+        scan_first.extend(
+            (0..sample)
+                .map(|n| numbered((2 * n + 1) * chunks / (2 * sample)))
+                .rev(),
+        );
         Self {
             states: vec![ChunkState::Unknown; chunks],
             scan_first,
@@ -113,8 +122,15 @@ impl Board {
         let hits = self.recent.iter().filter(|&&hit| hit).count();
         decide(&Evidence {
             sample_left: self.sample_left,
-            hit_ratio: if self.recent.is_empty() { 0.0 } else { hits as f64 / self.recent.len() as f64 },
-            scan_rate: BitRate::average(self.scan_bytes.saturating_mul(self.scanners), self.scan_time),
+            hit_ratio: if self.recent.is_empty() {
+                0.0
+            } else {
+                hits as f64 / self.recent.len() as f64
+            },
+            scan_rate: BitRate::average(
+                self.scan_bytes.saturating_mul(self.scanners),
+                self.scan_time,
+            ),
             fetch_rate: self.fetch_rate,
         })
     }
@@ -176,7 +192,12 @@ impl Board {
         let mut claimed = Vec::new();
         let decision = self.decision();
         while claimed.len() < most {
-            let Some(number) = self.claim_missing().or_else(|| self.claim_unknown(decision)) else { break };
+            let Some(number) = self
+                .claim_missing()
+                .or_else(|| self.claim_unknown(decision))
+            else {
+                break;
+            };
             self.states[number.index()] = ChunkState::Fetching;
             claimed.push(number);
         }
@@ -185,7 +206,11 @@ impl Board {
 
     /// What is missing and, while a session is joined, not left to it.
     fn claim_missing(&mut self) -> Option<ChunkNumber> {
-        let queue = if self.stream.joined { &mut self.stream.released } else { &mut self.missing };
+        let queue = if self.stream.joined {
+            &mut self.stream.released
+        } else {
+            &mut self.missing
+        };
         // A session may have brought some of them in the meantime.
         while let Some(number) = queue.pop_front() {
             if self.states[number.index()] == ChunkState::Missing {
@@ -206,16 +231,25 @@ impl Board {
 
     /// A multicast session is to be joined: from now on what is missing is left to it.
     pub fn stream_begins(&mut self) {
-        self.stream = Stream { joined: true, ..Stream::default() };
+        self.stream = Stream {
+            joined: true,
+            ..Stream::default()
+        };
     }
 
-    /// What the session is to bring: what is missing, and what nobody has looked at unless the disk seems to hold most of
-    /// it. What is found missing later is told by [`take_stream_news`](Self::take_stream_news).
+    /// What the session is to bring: what is missing, and what nobody has looked at unless the disk
+    /// seems to hold most of it. What is found missing later is told by
+    /// [`take_stream_news`](Self::take_stream_news).
     pub fn stream_wants(&mut self) -> ChunkSet {
         (self.stream.news, self.stream.missed) = (Vec::new(), ChunkSet::new());
         let unknown = self.decision() != Decision::Scan;
-        let wanted = |state: &ChunkState| *state == ChunkState::Missing || (unknown && *state == ChunkState::Unknown);
-        let numbers = (0..).map(ChunkNumber::new).zip(&self.states).filter(|(_, state)| wanted(state));
+        let wanted = |state: &ChunkState| {
+            *state == ChunkState::Missing || (unknown && *state == ChunkState::Unknown)
+        };
+        let numbers = (0..)
+            .map(ChunkNumber::new)
+            .zip(&self.states)
+            .filter(|(_, state)| wanted(state));
         numbers.map(|(number, _)| in_session(number)).collect()
     }
 
@@ -230,14 +264,17 @@ impl Board {
     /// These will not come by multicast.
     pub fn released(&mut self, numbers: impl IntoIterator<Item = ChunkNumber>) {
         for number in numbers {
-            if matches!(self.states.get(number.index()), Some(ChunkState::Missing | ChunkState::Unknown)) {
+            if matches!(
+                self.states.get(number.index()),
+                Some(ChunkState::Missing | ChunkState::Unknown)
+            ) {
                 self.give_to_lanes(number);
             }
         }
     }
 
-    /// A chunk came by multicast. Whether it is taken: not when it came otherwise before. `None`: a scanner is looking for
-    /// it at this moment.
+    /// A chunk came by multicast. Whether it is taken: not when it came otherwise before. `None`: a
+    /// scanner is looking for it at this moment.
     pub fn streamed(&mut self, number: ChunkNumber) -> Option<bool> {
         match self.states.get(number.index())? {
             ChunkState::Scanning => None,
@@ -251,7 +288,10 @@ impl Board {
 
     /// What became of chunks since this was asked last, and what was found missing besides.
     pub fn take_stream_news(&mut self) -> (Vec<StreamNews>, ChunkSet) {
-        (std::mem::take(&mut self.stream.news), std::mem::take(&mut self.stream.missed))
+        (
+            std::mem::take(&mut self.stream.news),
+            std::mem::take(&mut self.stream.missed),
+        )
     }
 
     fn turned_right(&mut self, number: ChunkNumber) {
@@ -266,7 +306,8 @@ impl Board {
         if self.stream.joined {
             return None;
         }
-        // What an earlier run wrote is most likely there: it waits for the scanner whatever the policy says.
+        // What an earlier run wrote is most likely there: it waits for the scanner whatever the
+        // policy says.
         if !self.scan_first.is_empty() {
             return None;
         }
@@ -308,9 +349,13 @@ impl Board {
         expected
     }
 
-    /// What arrived was not what its id says. Returns how often that has happened to this chunk; it is to be fetched again.
+    /// What arrived was not what its id says. Returns how often that has happened to this chunk; it
+    /// is to be fetched again.
     pub fn bad(&mut self, number: ChunkNumber) -> u32 {
-        if matches!(self.states[number.index()], ChunkState::Arrived | ChunkState::Fetching) {
+        if matches!(
+            self.states[number.index()],
+            ChunkState::Arrived | ChunkState::Fetching
+        ) {
             self.give_to_lanes(number);
             if self.stream.joined {
                 self.stream.news.push(StreamNews::Bad(number));
@@ -338,10 +383,13 @@ impl Board {
         self.states[number.index()] == ChunkState::Right
     }
 
-    /// Whether there are chunks that nobody fetches yet and that are missing, or are to be fetched without a look at the disk.
+    /// Whether there are chunks that nobody fetches yet and that are missing, or are to be fetched
+    /// without a look at the disk.
     #[must_use]
     pub fn lacks_something(&self) -> bool {
-        let unseen = self.front < self.far && self.scan_first.is_empty() && self.decision() != Decision::Scan;
+        let unseen = self.front < self.far
+            && self.scan_first.is_empty()
+            && self.decision() != Decision::Scan;
         unseen || !self.missing.is_empty()
     }
 
@@ -382,7 +430,12 @@ mod tests {
     fn a_previous_version_is_scanned_whole_and_only_misses_are_fetched() {
         let mut board = Board::new(1000, std::iter::empty(), 1);
         while let Some(number) = board.claim_scan() {
-            board.scanned(number, number.get() % 20 != 3, 1 << 20, Duration::from_millis(3));
+            board.scanned(
+                number,
+                number.get() % 20 != 3,
+                1 << 20,
+                Duration::from_millis(3),
+            );
         }
         assert_eq!(board.claim_fetch(2000).len(), 50);
     }
@@ -410,7 +463,10 @@ mod tests {
         }
         board.stream_begins();
         assert_eq!(board.stream_wants().len(), 100);
-        assert!(board.claim_fetch(100).is_empty(), "all is left to the session");
+        assert!(
+            board.claim_fetch(100).is_empty(),
+            "all is left to the session"
+        );
         board.released([7, 8].map(n));
         assert_eq!(board.claim_fetch(100), [7, 8].map(n));
         assert_eq!(board.streamed(n(8)), Some(true), "the session was faster");
@@ -438,7 +494,10 @@ mod tests {
         board.stream_ends();
         let known = board.claim_fetch(SAMPLE).len();
         assert_eq!(known, SAMPLE, "what was found missing");
-        assert!(board.lacks_something(), "the rest, which nobody has looked at");
+        assert!(
+            board.lacks_something(),
+            "the rest, which nobody has looked at"
+        );
         board.claim_fetch(1000);
         assert!(!board.lacks_something());
     }
@@ -451,7 +510,10 @@ mod tests {
             board.scanned(number, true, 1 << 20, Duration::from_millis(1));
         }
         board.stream_begins();
-        assert!(board.stream_wants().is_empty(), "the disk seems to hold it all");
+        assert!(
+            board.stream_wants().is_empty(),
+            "the disk seems to hold it all"
+        );
         let looked = board.claim_scan().unwrap();
         board.scanned(looked, false, 1 << 20, Duration::from_millis(1));
         let (news, missed) = board.take_stream_news();
@@ -461,7 +523,8 @@ mod tests {
     proptest! {
         /// Whatever happens in whatever order, every chunk ends up right exactly once.
         #[test]
-        fn every_chunk_becomes_right(chunks in 0usize..200, on_disk in any::<u64>(), steps in prop::collection::vec(0u8..5, 0..400)) {
+        fn every_chunk_becomes_right(chunks in 0usize..200, on_disk in any::<u64>(),
+            steps in prop::collection::vec(0u8..5, 0..400)) {
             let mut board = Board::new(chunks, std::iter::empty(), 1);
             let mut scanning = Vec::new();
             let mut fetching: Vec<ChunkNumber> = Vec::new();
@@ -473,7 +536,8 @@ mod tests {
                     0 => scanning.extend(board.claim_scan()),
                     1 => if let Some(number) = scanning.pop() {
                         let hit = on_disk >> (number.get() % 64) & 1 == 1;
-                        if hit { prop_assert!(!std::mem::replace(&mut written[number.index()], true)); }
+                        if hit { prop_assert!(!std::mem::replace(&mut written[number.index()],
+                            true)); }
                         board.scanned(number, hit, 1, Duration::from_nanos(1));
                     },
                     2 => board.gave_back(fetching.drain(..)),

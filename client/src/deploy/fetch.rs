@@ -1,4 +1,5 @@
-//! The first stage: chunks are asked for on several lanes of one connection, a window of them at a time.
+//! The first stage: chunks are asked for on several lanes of one connection, a window of them at a
+//! time.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -15,8 +16,8 @@ use crate::progress::Work;
 /// Lanes per connection: enough that a lane that waits for the verifier does not idle the network.
 pub(super) const LANES: usize = 4;
 
-/// Chunks that one lane may be owed. With all lanes this is at most 32 MiB asked for, of which QUIC's windows let a
-/// part be on its way.
+/// Chunks that one lane may be owed. With all lanes this is at most 32 MiB asked for, of which
+/// QUIC's windows let a part be on its way.
 const WINDOW: usize = 8;
 
 /// Chunks after which the arrival rate means something.
@@ -42,13 +43,18 @@ struct Owed<'a> {
 impl Drop for Owed<'_> {
     fn drop(&mut self) {
         if !self.numbers.is_empty() {
-            self.shared.update(|board| board.gave_back(self.numbers.drain(..)));
+            self.shared
+                .update(|board| board.gave_back(self.numbers.drain(..)));
         }
     }
 }
 
 /// Fetches on one connection until everything is right or the connection is of no more use.
-pub(super) async fn fetch(shared: &Shared, connection: &AgentConnection, verify: &mpsc::Sender<Arrived>) -> FetchEnd {
+pub(super) async fn fetch(
+    shared: &Shared,
+    connection: &AgentConnection,
+    verify: &mpsc::Sender<Arrived>,
+) -> FetchEnd {
     let lane = || run_lane(shared, connection, verify);
     match tokio::try_join!(lane(), lane(), lane(), lane()) {
         Ok(_) => FetchEnd::Over,
@@ -63,7 +69,10 @@ async fn run_lane(
 ) -> Result<(), FetchEnd> {
     let mut changes = shared.watch();
     let (mut requests, mut chunks) = connection.fetch_lane().await.map_err(FetchEnd::Lost)?;
-    let mut owed = Owed { shared, numbers: VecDeque::new() };
+    let mut owed = Owed {
+        shared,
+        numbers: VecDeque::new(),
+    };
     loop {
         if shared.stop.is_cancelled() || shared.board().complete() {
             return Ok(());
@@ -79,13 +88,19 @@ async fn run_lane(
             _ = changes.changed() => continue,
             () = shared.stop.cancelled() => return Ok(()),
         };
-        shared.progress.add_busy(Work::Network, waiting_since.elapsed());
+        shared
+            .progress
+            .add_busy(Work::Network, waiting_since.elapsed());
         let answer = answer.ok_or(FetchEnd::Disorder)?.map_err(FetchEnd::Lost)?;
         take(shared, answer, &mut owed, verify).await?;
     }
 }
 
-async fn ask(shared: &Shared, requests: &mut FetchRequests, owed: &mut Owed<'_>) -> Result<(), FetchEnd> {
+async fn ask(
+    shared: &Shared,
+    requests: &mut FetchRequests,
+    owed: &mut Owed<'_>,
+) -> Result<(), FetchEnd> {
     let room = WINDOW - owed.numbers.len();
     // Asking for every single chunk would double the messages; half a window keeps the agent busy.
     if room < WINDOW / 2 {
@@ -95,7 +110,10 @@ async fn ask(shared: &Shared, requests: &mut FetchRequests, owed: &mut Owed<'_>)
     if claimed.is_empty() {
         return Ok(());
     }
-    let ids: Vec<_> = claimed.iter().map(|&number| shared.plan.id(number)).collect();
+    let ids: Vec<_> = claimed
+        .iter()
+        .map(|&number| shared.plan.id(number))
+        .collect();
     owed.numbers.extend(claimed);
     requests.request(&ids).await.map_err(FetchEnd::Lost)
 }
@@ -110,22 +128,36 @@ async fn take(
         Fetched::Chunk(chunk) => chunk.id,
         Fetched::Unavailable { id, .. } => *id,
     };
-    let number = *owed.numbers.front().filter(|&&number| shared.plan.id(number) == id).ok_or(FetchEnd::Disorder)?;
+    let number = *owed
+        .numbers
+        .front()
+        .filter(|&&number| shared.plan.id(number) == id)
+        .ok_or(FetchEnd::Disorder)?;
     match answer {
         Fetched::Unavailable { reason, .. } => {
             owed.numbers.pop_front();
-            shared.refuse(number, &format!("the agent does not have the chunk ({reason})"));
+            shared.refuse(
+                number,
+                &format!("the agent does not have the chunk ({reason})"),
+            );
         }
         Fetched::Chunk(chunk) => {
             shared.progress.add_wire(chunk.compressed.len() as u64);
-            // A place first: as long as this waits, the chunk is owed. A lane that is dropped here, because another one
-            // has lost the connection, gives it back, and it is fetched anew.
-            // Closed only when the deploy has ended, which the next round notices.
-            let Ok(place) = verify.reserve().await else { return Ok(()) };
+            // A place first: as long as this waits, the chunk is owed. A lane that is dropped here,
+            // because another one has lost the connection, gives it back, and it is
+            // fetched anew. Closed only when the deploy has ended, which the next round
+            // notices.
+            let Ok(place) = verify.reserve().await else {
+                return Ok(());
+            };
             owed.numbers.pop_front();
             if shared.board().arrived(number) {
                 shared.count_arrival(u64::from(chunk.plain_len), LANES as u32, RATE_AFTER);
-                place.send(Arrived { number, plain_len: chunk.plain_len, compressed: chunk.compressed });
+                place.send(Arrived {
+                    number,
+                    plain_len: chunk.plain_len,
+                    compressed: chunk.compressed,
+                });
             }
         }
     }
@@ -137,7 +169,9 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use foghorn_image::{ChunkContent, ChunkEntry, DiskGeometry, Manifest, PartitionTable, UsedMask};
+    use foghorn_image::{
+        ChunkContent, ChunkEntry, DiskGeometry, Manifest, PartitionTable, UsedMask,
+    };
     use foghorn_transport::client::FetchedChunk;
     use foghorn_types::{ByteCount, ChunkId, ChunkIndex, SectorSize};
     use futures_util::FutureExt as _;
@@ -153,16 +187,43 @@ mod tests {
     fn one_chunk(file: &tempfile::NamedTempFile) -> Shared {
         let size = ByteCount::from_mib(1);
         let content = ChunkContent::Data(ChunkId::of(b"it"));
-        let chunks = vec![ChunkEntry { index: ChunkIndex::new(0), used: UsedMask::Whole, content }];
-        let geometry = DiskGeometry { size, sector_size: SectorSize::B512 };
-        let plan = Plan::new(Manifest { geometry, table: PartitionTable::None, file_systems: Vec::new(), chunks });
+        let chunks = vec![ChunkEntry {
+            index: ChunkIndex::new(0),
+            used: UsedMask::Whole,
+            content,
+        }];
+        let geometry = DiskGeometry {
+            size,
+            sector_size: SectorSize::B512,
+        };
+        let plan = Plan::new(Manifest {
+            geometry,
+            table: PartitionTable::None,
+            file_systems: Vec::new(),
+            chunks,
+        });
         let (path, kind) = (file.path().to_owned(), DiskKind::File);
-        let seen = SeenDisk { path, kind, size, sector_size: None, model: None, serial: None, wwn: None };
+        let seen = SeenDisk {
+            path,
+            kind,
+            size,
+            sector_size: None,
+            model: None,
+            serial: None,
+            wwn: None,
+        };
         let disk = Disk::open(&seen, Access::Write, FileSectors::Unknown).unwrap();
         let mut board = Board::new(1, std::iter::empty(), 1);
         assert_eq!(board.claim_scan(), Some(ChunkNumber::new(0)));
         board.scanned(ChunkNumber::new(0), false, 0, std::time::Duration::ZERO);
-        Shared::new(plan, board, Arc::new(disk), Arc::new(Progress::default()), CancellationToken::new(), 1)
+        Shared::new(
+            plan,
+            board,
+            Arc::new(disk),
+            Arc::new(Progress::default()),
+            CancellationToken::new(),
+            1,
+        )
     }
 
     #[test]
@@ -170,11 +231,29 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let shared = one_chunk(&file);
         let (verify, _full) = mpsc::channel(1);
-        verify.try_send(Arrived { number: ChunkNumber::new(0), plain_len: 0, compressed: Bytes::new() }).unwrap();
-        let mut owed = Owed { shared: &shared, numbers: shared.board().claim_fetch(1).into() };
+        verify
+            .try_send(Arrived {
+                number: ChunkNumber::new(0),
+                plain_len: 0,
+                compressed: Bytes::new(),
+            })
+            .unwrap();
+        let mut owed = Owed {
+            shared: &shared,
+            numbers: shared.board().claim_fetch(1).into(),
+        };
         let id = ChunkId::of(b"it");
-        let answer = Fetched::Chunk(FetchedChunk { id, plain_len: 2, compressed: Bytes::from_static(b"it") });
-        assert!(take(&shared, answer, &mut owed, &verify).now_or_never().is_none(), "it has to wait");
+        let answer = Fetched::Chunk(FetchedChunk {
+            id,
+            plain_len: 2,
+            compressed: Bytes::from_static(b"it"),
+        });
+        assert!(
+            take(&shared, answer, &mut owed, &verify)
+                .now_or_never()
+                .is_none(),
+            "it has to wait"
+        );
         drop(owed);
         assert_eq!(shared.board().claim_fetch(1), [ChunkNumber::new(0)]);
     }

@@ -1,4 +1,5 @@
-//! Puts an image on a disk: three overlapping stages with bounded queues between them, and a scanner beside them.
+//! Puts an image on a disk: three overlapping stages with bounded queues between them, and a
+//! scanner beside them.
 //!
 //! ```text
 //! agent ══ fetch (lanes) ══▶ verify (workers) ══▶ write (one thread) ──▶ disk
@@ -6,8 +7,9 @@
 //!            └── board: who fetches what ── scan (threads): what is right already
 //! ```
 //!
-//! The order of things on the disk is what keeps it honest: tables are wiped before the first write, data is verified
-//! before it is written, and tables come back only after everything else is flushed.
+//! The order of things on the disk is what keeps it honest: tables are wiped before the first
+//! write, data is verified before it is written, and tables come back only after everything else is
+//! flushed.
 
 pub mod board;
 mod fetch;
@@ -63,7 +65,11 @@ pub enum DeployError {
     #[error("the agent ended the task as failed: {reason}")]
     EndedByAgent { reason: String },
     #[error("{path} has {have} bytes, but the image needs {need}", path = path.display(), have = have.bytes(), need = need.bytes())]
-    TooSmall { path: PathBuf, have: ByteCount, need: ByteCount },
+    TooSmall {
+        path: PathBuf,
+        have: ByteCount,
+        need: ByteCount,
+    },
     #[error("{path} has sectors of {have} bytes, but the image needs sectors of {need}", path = path.display())]
     OtherSectors { path: PathBuf, have: u64, need: u64 },
     #[error("the partition table does not fit the disk")]
@@ -92,7 +98,10 @@ impl DeployError {
     /// Whether the target disk was refused before anything was written to it.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::TooSmall { .. } | Self::OtherSectors { .. } | Self::Table(_))
+        matches!(
+            self,
+            Self::TooSmall { .. } | Self::OtherSectors { .. } | Self::Table(_)
+        )
     }
 }
 
@@ -100,17 +109,20 @@ impl DeployError {
 #[derive(Clone, Debug)]
 pub struct DeployOptions {
     pub manifest: ManifestId,
-    /// Where the resume bitmap is kept; without one, an interrupted deploy is found again by scanning alone.
+    /// Where the resume bitmap is kept; without one, an interrupted deploy is found again by
+    /// scanning alone.
     pub state_dir: Option<PathBuf>,
 }
 
-/// Brings the disk to the state that the manifest describes. When this returns `Ok`, every used byte was verified, written
-/// (or found by hash) and flushed, and the tables were read back. Telling the agent is the caller's.
+/// Brings the disk to the state that the manifest describes. When this returns `Ok`, every used
+/// byte was verified, written (or found by hash) and flushed, and the tables were read back.
+/// Telling the agent is the caller's.
 ///
 /// `stop` ends it promptly; the disk then stays without a table.
 ///
 /// # Errors
-/// The disk is unsuitable (nothing was written), the image cannot be had, the disk failed, or the task was cancelled.
+/// The disk is unsuitable (nothing was written), the image cannot be had, the disk failed, or the
+/// task was cancelled.
 pub async fn deploy(
     mut disk: Disk,
     link: &mut TaskLink,
@@ -127,7 +139,10 @@ pub async fn deploy(
     progress.set_total(plan.used_total());
 
     let empty = WrittenBitmap::new(options.manifest, disk.identity(), plan.count());
-    let resume = options.state_dir.as_deref().map(|dir| ResumeFile::new(dir, disk.identity()));
+    let resume = options
+        .state_dir
+        .as_deref()
+        .map(|dir| ResumeFile::new(dir, disk.identity()));
     let earlier = resume.as_ref().and_then(|file| file.load(&empty));
     if let Some(earlier) = &earlier {
         tracing::info!(
@@ -135,10 +150,24 @@ pub async fn deploy(
             "an earlier run wrote some of the chunks; they are checked first"
         );
     }
-    let board = Board::new(plan.count() as usize, earlier.iter().flat_map(WrittenBitmap::marked), SCANNERS);
-    let shared = Arc::new(Shared::new(plan, board, disk, progress, stop.child_token(), link.source_count()));
+    let board = Board::new(
+        plan.count() as usize,
+        earlier.iter().flat_map(WrittenBitmap::marked),
+        SCANNERS,
+    );
+    let shared = Arc::new(Shared::new(
+        plan,
+        board,
+        disk,
+        progress,
+        stop.child_token(),
+        link.source_count(),
+    ));
 
-    blocking(&shared, |shared| Ok(table::wipe(&shared.disk, shared.plan.manifest())?)).await?;
+    blocking(&shared, |shared| {
+        Ok(table::wipe(&shared.disk, shared.plan.manifest())?)
+    })
+    .await?;
     let resume = resume.map(|file| (file, empty));
     let ended = run_stages(&shared, link, resume.clone()).await;
     if let Err(error) = ended {
@@ -146,7 +175,11 @@ pub async fn deploy(
         return Err(shared.take_failure().unwrap_or(error));
     }
     blocking(&shared, move |shared| {
-        let boot_chunk = shared.boot_chunk.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let boot_chunk = shared
+            .boot_chunk
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         table::complete(&shared.disk, &shared.plan, &pieces, boot_chunk.as_deref())
     })
     .await?;
@@ -157,7 +190,10 @@ pub async fn deploy(
     Ok(())
 }
 
-async fn fetch_manifest(link: &mut TaskLink, stop: &CancellationToken) -> Result<Manifest, DeployError> {
+async fn fetch_manifest(
+    link: &mut TaskLink,
+    stop: &CancellationToken,
+) -> Result<Manifest, DeployError> {
     loop {
         let connection = link.connection().await?;
         let fetched = tokio::select! {
@@ -169,7 +205,10 @@ async fn fetch_manifest(link: &mut TaskLink, stop: &CancellationToken) -> Result
             Ok(bytes) => return Ok(Manifest::decode(&bytes)?),
             Err(FetchManifestError::Stream(error @ StreamError::Ended(_))) => lost(link, error)?,
             Err(error) if error.is_transient() => {
-                tracing::warn!(error = %chain(&error), "could not fetch the manifest; trying again");
+                tracing::warn!(
+                    error = %chain(&error),
+                    "could not fetch the manifest; trying again"
+                );
                 link.move_on();
             }
             Err(error) => return Err(error.into()),
@@ -180,12 +219,23 @@ async fn fetch_manifest(link: &mut TaskLink, stop: &CancellationToken) -> Result
 fn check_target(disk: &Disk, manifest: &Manifest) -> Result<(), DeployError> {
     let (have, need) = (disk.disk_size(), manifest.minimum_disk());
     if have < need {
-        return Err(DeployError::TooSmall { path: disk.path().to_owned(), have, need });
+        return Err(DeployError::TooSmall {
+            path: disk.path().to_owned(),
+            have,
+            need,
+        });
     }
-    let (have, need) = (disk.sector_size().bytes(), manifest.geometry.sector_size.bytes());
+    let (have, need) = (
+        disk.sector_size().bytes(),
+        manifest.geometry.sector_size.bytes(),
+    );
     // Tables count in sectors; a file system directly on the disk does not.
     if have != need && manifest.table != PartitionTable::None {
-        return Err(DeployError::OtherSectors { path: disk.path().to_owned(), have, need });
+        return Err(DeployError::OtherSectors {
+            path: disk.path().to_owned(),
+            have,
+            need,
+        });
     }
     Ok(())
 }
@@ -195,7 +245,9 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Shared) -> Result<T, DeployError> + Send + 'static,
 ) -> Result<T, DeployError> {
     let shared = shared.clone();
-    tokio::task::spawn_blocking(move || work(&shared)).await.map_err(DeployError::Panicked)?
+    tokio::task::spawn_blocking(move || work(&shared))
+        .await
+        .map_err(DeployError::Panicked)?
 }
 
 /// The ends of the queues that the network side holds; the threads end when all are dropped.
@@ -209,8 +261,14 @@ struct Queues {
 impl Queues {
     fn fill(&self) -> QueueFill {
         let fill = |free: usize, all: usize| 1.0 - free as f64 / all as f64;
-        let last = self.write.upgrade().map_or(0.0, |write| fill(write.capacity(), write.max_capacity()));
-        QueueFill { second: fill(self.verify.capacity(), self.verify.max_capacity()), last }
+        let last = self
+            .write
+            .upgrade()
+            .map_or(0.0, |write| fill(write.capacity(), write.max_capacity()));
+        QueueFill {
+            second: fill(self.verify.capacity(), self.verify.max_capacity()),
+            last,
+        }
     }
 }
 
@@ -222,7 +280,9 @@ async fn run_stages(
     let mut threads = JoinSet::new();
     let queues = start_threads(shared, &mut threads);
     let saver_stop = shared.stop.child_token();
-    let saver = resume.map(|(file, empty)| tokio::spawn(save_bitmap(shared.clone(), file, empty, saver_stop.clone())));
+    let saver = resume.map(|(file, empty)| {
+        tokio::spawn(save_bitmap(shared.clone(), file, empty, saver_stop.clone()))
+    });
 
     let ended = drive(shared, link, &queues).await;
     if ended.is_err() {
@@ -243,20 +303,26 @@ async fn run_stages(
     ended?;
     match (shared.take_failure(), panicked) {
         (Some(error), _) | (None, Some(error)) => Err(error),
-        (None, None) if shared.stop.is_cancelled() => Err(DeployError::Cancelled { reason: "stopped".to_owned() }),
+        (None, None) if shared.stop.is_cancelled() => Err(DeployError::Cancelled {
+            reason: "stopped".to_owned(),
+        }),
         (None, None) => Ok(()),
     }
 }
 
 fn start_threads(shared: &Arc<Shared>, threads: &mut JoinSet<()>) -> Queues {
-    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(8);
-    // Every holder of a buffer, each with its most: the queue, the writer, the workers, two per scanner, the zeroer.
+    let workers = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(8);
+    // Every holder of a buffer, each with its most: the queue, the writer, the workers, two per
+    // scanner, the zeroer.
     let pool = BufferPool::new(QUEUE + 1 + workers + 2 * SCANNERS + 1);
     let (verify, arrived) = mpsc::channel::<Arrived>(QUEUE);
     let (write, verified) = mpsc::channel::<Verified>(QUEUE);
     let arrived = Arc::new(Mutex::new(arrived));
     for _ in 0..workers {
-        let (shared, arrived, pool, write) = (shared.clone(), arrived.clone(), pool.clone(), write.clone());
+        let (shared, arrived, pool, write) =
+            (shared.clone(), arrived.clone(), pool.clone(), write.clone());
         threads.spawn_blocking(move || verify::verify_chunks(&shared, &arrived, &pool, &write));
     }
     for _ in 0..SCANNERS {
@@ -268,11 +334,18 @@ fn start_threads(shared: &Arc<Shared>, threads: &mut JoinSet<()>) -> Queues {
     let weak = write.downgrade();
     let for_writer = shared.clone();
     threads.spawn_blocking(move || write::write_chunks(&for_writer, verified));
-    Queues { verify, write: weak }
+    Queues {
+        verify,
+        write: weak,
+    }
 }
 
 /// Keeps a connection to some agent and fetches on it until every chunk is right.
-async fn drive(shared: &Arc<Shared>, link: &mut TaskLink, queues: &Queues) -> Result<(), DeployError> {
+async fn drive(
+    shared: &Arc<Shared>,
+    link: &mut TaskLink,
+    queues: &Queues,
+) -> Result<(), DeployError> {
     loop {
         if shared.board().complete() {
             return Ok(());
@@ -284,7 +357,12 @@ async fn drive(shared: &Arc<Shared>, link: &mut TaskLink, queues: &Queues) -> Re
                 connection = link.connection() => connection?,
             };
             let fetching = fetch(shared, connection, &queues.verify);
-            let hearing = multicast::hear(shared, connection, queues, multicast::expect(shared, connection));
+            let hearing = multicast::hear(
+                shared,
+                connection,
+                queues,
+                multicast::expect(shared, connection),
+            );
             tokio::pin!(fetching, hearing);
             loop {
                 tokio::select! {
@@ -309,7 +387,9 @@ async fn drive(shared: &Arc<Shared>, link: &mut TaskLink, queues: &Queues) -> Re
                 link.move_on();
             }
             FetchEnd::Disorder => {
-                return Err(DeployError::Protocol("the agent sent a chunk that was not requested".to_owned()));
+                return Err(DeployError::Protocol(
+                    "the agent sent a chunk that was not requested".to_owned(),
+                ));
             }
             FetchEnd::Lost(error) => lost(link, error)?,
         }
@@ -317,16 +397,25 @@ async fn drive(shared: &Arc<Shared>, link: &mut TaskLink, queues: &Queues) -> Re
 }
 
 fn stopped() -> DeployError {
-    DeployError::Cancelled { reason: "stopped".to_owned() }
+    DeployError::Cancelled {
+        reason: "stopped".to_owned(),
+    }
 }
 
 /// What a lost connection means: continue with another agent, or fail.
 fn lost(link: &mut TaskLink, error: StreamError) -> Result<(), DeployError> {
     match error {
-        StreamError::Ended(EndReason::Cancelled { reason }) => Err(DeployError::Cancelled { reason }),
-        StreamError::Ended(EndReason::Failed { reason }) => Err(DeployError::EndedByAgent { reason }),
+        StreamError::Ended(EndReason::Cancelled { reason }) => {
+            Err(DeployError::Cancelled { reason })
+        }
+        StreamError::Ended(EndReason::Failed { reason }) => {
+            Err(DeployError::EndedByAgent { reason })
+        }
         error if error.is_transient() => {
-            tracing::warn!(error = %chain(&error), "lost the connection to the agent; connecting again");
+            tracing::warn!(
+                error = %chain(&error),
+                "lost the connection to the agent; connecting again"
+            );
             link.move_on();
             Ok(())
         }
@@ -334,8 +423,14 @@ fn lost(link: &mut TaskLink, error: StreamError) -> Result<(), DeployError> {
     }
 }
 
-/// Once a second: what is right is flushed, then the bitmap that says so is saved. A last time at the end.
-async fn save_bitmap(shared: Arc<Shared>, file: ResumeFile, empty: WrittenBitmap, stop: CancellationToken) {
+/// Once a second: what is right is flushed, then the bitmap that says so is saved. A last time at
+/// the end.
+async fn save_bitmap(
+    shared: Arc<Shared>,
+    file: ResumeFile,
+    empty: WrittenBitmap,
+    stop: CancellationToken,
+) {
     let mut over = false;
     while !over {
         tokio::select! {
@@ -346,7 +441,11 @@ async fn save_bitmap(shared: Arc<Shared>, file: ResumeFile, empty: WrittenBitmap
         let saved = blocking(&shared, move |shared| {
             {
                 let board = shared.board();
-                shared.plan.numbers().filter(|&number| board.is_right(number)).for_each(|number| bitmap.mark(number));
+                shared
+                    .plan
+                    .numbers()
+                    .filter(|&number| board.is_right(number))
+                    .for_each(|number| bitmap.mark(number));
             }
             shared.disk.flush()?;
             if let Err(error) = file.save(&bitmap) {

@@ -1,6 +1,8 @@
 //! The result that a deploy has to reach, indexed for lookup. Pure.
 
-use foghorn_image::{ChunkContent, ChunkEntry, DiskGeometry, DistinctChunks, Manifest, PartitionTable};
+use foghorn_image::{
+    ChunkContent, ChunkEntry, DiskGeometry, DistinctChunks, Manifest, PartitionTable,
+};
 use foghorn_types::{ByteCount, ChunkId, ChunkNumber};
 
 /// A manifest, with its distinct chunks and the places of each.
@@ -8,7 +10,8 @@ use foghorn_types::{ByteCount, ChunkId, ChunkNumber};
 pub struct Plan {
     manifest: Manifest,
     chunks: DistinctChunks,
-    /// Places of chunk `n` are `places[first_place[n]..first_place[n + 1]]`; flat, because nearly every chunk has one.
+    /// Places of chunk `n` are `places[first_place[n]..first_place[n + 1]]`; flat, because nearly
+    /// every chunk has one.
     first_place: Vec<u32>,
     places: Vec<u32>,
 }
@@ -43,7 +46,12 @@ impl Plan {
                 *slot += 1;
             }
         }
-        Self { manifest, chunks, first_place, places }
+        Self {
+            manifest,
+            chunks,
+            first_place,
+            places,
+        }
     }
 
     #[must_use]
@@ -73,14 +81,19 @@ impl Plan {
 
     /// Where a chunk goes, in disk order. Never empty.
     pub fn places(&self, number: ChunkNumber) -> impl Iterator<Item = &ChunkEntry> {
-        let range = self.first_place[number.index()] as usize..self.first_place[number.index() + 1] as usize;
-        self.places[range].iter().map(|&place| &self.manifest.chunks[place as usize])
+        let range = self.first_place[number.index()] as usize
+            ..self.first_place[number.index() + 1] as usize;
+        self.places[range]
+            .iter()
+            .map(|&place| &self.manifest.chunks[place as usize])
     }
 
     /// Length of a chunk in bytes: 1 MiB, less only at the end of the disk.
     #[must_use]
     pub fn length(&self, number: ChunkNumber) -> usize {
-        self.places(number).next().map_or(0, |entry| self.entry_length(entry))
+        self.places(number)
+            .next()
+            .map_or(0, |entry| self.entry_length(entry))
     }
 
     #[must_use]
@@ -97,23 +110,36 @@ impl Plan {
     /// Used bytes at all places of a chunk.
     #[must_use]
     pub fn used(&self, number: ChunkNumber) -> u64 {
-        self.places(number).map(|entry| self.entry_used(entry)).sum()
+        self.places(number)
+            .map(|entry| self.entry_used(entry))
+            .sum()
     }
 
     /// Entries that are in use and all zero.
     pub fn zero_entries(&self) -> impl Iterator<Item = &ChunkEntry> {
-        self.manifest.chunks.iter().filter(|entry| entry.content == ChunkContent::Zero)
+        self.manifest
+            .chunks
+            .iter()
+            .filter(|entry| entry.content == ChunkContent::Zero)
     }
 
     /// Bytes of the disk that must be right in the end.
     #[must_use]
     pub fn used_total(&self) -> ByteCount {
-        ByteCount::from_bytes(self.manifest.chunks.iter().map(|entry| self.entry_used(entry)).sum())
+        ByteCount::from_bytes(
+            self.manifest
+                .chunks
+                .iter()
+                .map(|entry| self.entry_used(entry))
+                .sum(),
+        )
     }
 
-    /// Whether this entry is what firmware and kernels look at first, and is therefore written last.
+    /// Whether this entry is what firmware and kernels look at first, and is therefore written
+    /// last.
     ///
-    /// Of a GPT disk that is the table, which is in no chunk; of every other disk the chunk with the boot sector.
+    /// Of a GPT disk that is the table, which is in no chunk; of every other disk the chunk with
+    /// the boot sector.
     #[must_use]
     pub fn is_boot_entry(&self, entry: &ChunkEntry) -> bool {
         entry.index.get() == 0 && !matches!(self.manifest.table, PartitionTable::Gpt(_))
@@ -135,11 +161,21 @@ mod tests {
 
     #[test]
     fn a_chunk_at_two_places_is_one_with_two_places() {
-        let entry = |index, used, content| ChunkEntry { index: ChunkIndex::new(index), used, content };
+        let entry = |index, used, content| ChunkEntry {
+            index: ChunkIndex::new(index),
+            used,
+            content,
+        };
         let (a, b) = (ChunkId::of(b"a"), ChunkId::of(b"b"));
-        let half = UsedMask::Ranges(vec![SectorRange { start: 8, end: 1024 }]);
+        let half = UsedMask::Ranges(vec![SectorRange {
+            start: 8,
+            end: 1024,
+        }]);
         let plan = Plan::new(Manifest {
-            geometry: DiskGeometry { size: ByteCount::from_bytes((4 << 20) + 4096), sector_size: SectorSize::B512 },
+            geometry: DiskGeometry {
+                size: ByteCount::from_bytes((4 << 20) + 4096),
+                sector_size: SectorSize::B512,
+            },
             table: PartitionTable::Mbr,
             file_systems: vec![],
             chunks: vec![
@@ -153,11 +189,23 @@ mod tests {
         let [first, second] = [0, 1].map(ChunkNumber::new);
         assert_eq!((plan.count(), plan.id(first), plan.id(second)), (2, b, a));
         let as_agents_number = plan.manifest().distinct_chunks();
-        assert!(plan.numbers().all(|number| as_agents_number.id(number) == Some(plan.id(number))));
-        assert_eq!(plan.places(first).map(|e| e.index.get()).collect::<Vec<_>>(), [0, 3]);
+        assert!(
+            plan.numbers()
+                .all(|number| as_agents_number.id(number) == Some(plan.id(number)))
+        );
+        assert_eq!(
+            plan.places(first)
+                .map(|e| e.index.get())
+                .collect::<Vec<_>>(),
+            [0, 3]
+        );
         assert_eq!(plan.used(first), (1 << 20) + 1016 * 512);
         assert_eq!(plan.used_total().bytes(), 1016 * 512 + (3 << 20) + 4096);
-        assert!(plan.places(first).next().is_some_and(|e| plan.is_boot_entry(e)));
+        assert!(
+            plan.places(first)
+                .next()
+                .is_some_and(|e| plan.is_boot_entry(e))
+        );
         assert_eq!(plan.zero_entries().count(), 2);
     }
 }

@@ -1,8 +1,8 @@
 //! Whether a chunk that may already be on the disk is looked for there or fetched at once. Pure.
 //!
-//! Reading and hashing the target saves network only where it hits, and costs disk time everywhere. So a few chunks
-//! spread over the disk are looked at first: when none of them is right, the disk is blank or foreign and is not read
-//! further. Otherwise the measured hit ratio and rates decide.
+//! Reading and hashing the target saves network only where it hits, and costs disk time everywhere.
+//! So a few chunks spread over the disk are looked at first: when none of them is right, the disk
+//! is blank or foreign and is not read further. Otherwise the measured hit ratio and rates decide.
 
 use foghorn_types::BitRate;
 
@@ -52,11 +52,20 @@ pub fn decide(evidence: &Evidence) -> Decision {
     let fetch_rate = as_float(evidence.fetch_rate.unwrap_or(ASSUMED_FETCH_RATE));
     // An unmeasured scanner has met holes only, which cost nothing.
     let scan_rate = evidence.scan_rate.map_or(f64::INFINITY, as_float);
-    // A chunk that is scanned in 1/scan_rate saves hit_ratio/fetch_rate of network time. Where most is right, what is
-    // spared belongs to everybody on the network, so the disk may be up to four times slower.
+    // A chunk that is scanned in 1/scan_rate saves hit_ratio/fetch_rate of network time. Where most
+    // is right, what is spared belongs to everybody on the network, so the disk may be up to
+    // four times slower.
     let advantage = scan_rate * evidence.hit_ratio / fetch_rate;
-    let needed = if evidence.hit_ratio >= MOSTLY_RIGHT { 0.25 } else { 1.0 };
-    if advantage >= needed { Decision::Scan } else { Decision::Share }
+    let needed = if evidence.hit_ratio >= MOSTLY_RIGHT {
+        0.25
+    } else {
+        1.0
+    };
+    if advantage >= needed {
+        Decision::Scan
+    } else {
+        Decision::Share
+    }
 }
 
 #[cfg(test)]
@@ -76,19 +85,46 @@ mod tests {
 
     #[test]
     fn the_cases_that_matter() {
-        assert_eq!(decided(0.0, 500.0, 118.0), Decision::Fetch, "blank or foreign disk");
-        assert_eq!(decided(0.95, 500.0, 118.0), Decision::Scan, "previous version on a fast disk");
-        assert_eq!(decided(0.95, 150.0, 400.0), Decision::Scan, "previous version, disk somewhat slower");
-        assert_eq!(decided(0.95, 80.0, 1100.0), Decision::Share, "old disk on a very fast network");
+        assert_eq!(
+            decided(0.0, 500.0, 118.0),
+            Decision::Fetch,
+            "blank or foreign disk"
+        );
+        assert_eq!(
+            decided(0.95, 500.0, 118.0),
+            Decision::Scan,
+            "previous version on a fast disk"
+        );
+        assert_eq!(
+            decided(0.95, 150.0, 400.0),
+            Decision::Scan,
+            "previous version, disk somewhat slower"
+        );
+        assert_eq!(
+            decided(0.95, 80.0, 1100.0),
+            Decision::Share,
+            "old disk on a very fast network"
+        );
         assert_eq!(decided(0.1, 300.0, 118.0), Decision::Share, "few hits");
-        assert_eq!(decide(&Evidence { sample_left: 1, ..Evidence::default() }), Decision::Scan, "sample first");
+        assert_eq!(
+            decide(&Evidence {
+                sample_left: 1,
+                ..Evidence::default()
+            }),
+            Decision::Scan,
+            "sample first"
+        );
     }
 
     proptest! {
         #[test]
-        fn more_hits_never_lead_away_from_the_disk(low in 0.0..1.0f64, more in 0.0..1.0f64, scan in 1.0..5000.0f64, fetch in 1.0..5000.0f64) {
-            let rank = |decision| match decision { Decision::Fetch => 0, Decision::Share => 1, Decision::Scan => 2 };
-            prop_assert!(rank(decided((low + more).min(1.0), scan, fetch)) >= rank(decided(low, scan, fetch)));
+        fn more_hits_never_lead_away_from_the_disk(low in 0.0..1.0f64, more in 0.0..1.0f64,
+            scan in 1.0..5000.0f64, fetch in 1.0..5000.0f64) {
+            let rank = |decision| match decision { Decision::Fetch => 0, Decision::Share => 1,
+                Decision::Scan => 2 };
+            prop_assert!(
+                rank(decided((low + more).min(1.0), scan, fetch)) >= rank(decided(low, scan, fetch))
+            );
         }
     }
 }

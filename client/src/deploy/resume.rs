@@ -1,7 +1,8 @@
-//! The bitmap of chunks that were durably written, so that a restarted client knows where to look first.
+//! The bitmap of chunks that were durably written, so that a restarted client knows where to look
+//! first.
 //!
-//! It is a hint: a marked chunk is read and hashed before it counts. So a bitmap that is stale, foreign or torn costs
-//! time at worst, and anything wrong with it only means that there is none.
+//! It is a hint: a marked chunk is read and hashed before it counts. So a bitmap that is stale,
+//! foreign or torn costs time at worst, and anything wrong with it only means that there is none.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,7 +28,12 @@ impl WrittenBitmap {
     #[must_use]
     pub fn new(manifest: ManifestId, target_identity: &str, chunks: u32) -> Self {
         let target = *blake3::hash(target_identity.as_bytes()).as_bytes();
-        Self { manifest, target, chunks, bits: vec![0; bitmap_len(chunks)] }
+        Self {
+            manifest,
+            target,
+            chunks,
+            bits: vec![0; bitmap_len(chunks)],
+        }
     }
 
     pub fn mark(&mut self, number: ChunkNumber) {
@@ -36,7 +42,8 @@ impl WrittenBitmap {
 
     /// Marked chunks, ascending.
     pub fn marked(&self) -> impl Iterator<Item = ChunkNumber> + '_ {
-        let is_marked = |number: &ChunkNumber| self.bits[number.index() / 8] >> (number.get() % 8) & 1 == 1;
+        let is_marked =
+            |number: &ChunkNumber| self.bits[number.index() / 8] >> (number.get() % 8) & 1 == 1;
         (0..self.chunks).map(ChunkNumber::new).filter(is_marked)
     }
 
@@ -95,7 +102,9 @@ impl ResumeFile {
     #[must_use]
     pub fn new(state_dir: &Path, target_identity: &str) -> Self {
         let name = blake3::hash(target_identity.as_bytes()).to_hex();
-        Self { path: state_dir.join(format!("resume-{}.bitmap", &name[..16])) }
+        Self {
+            path: state_dir.join(format!("resume-{}.bitmap", &name[..16])),
+        }
     }
 
     /// The bitmap of an earlier run, if it is about the same image and disk as `like`.
@@ -123,7 +132,11 @@ impl ResumeFile {
     pub fn remove(&self) {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.path.display(), error = %chain(&error), "could not remove the resume bitmap");
+                tracing::warn!(
+                    path = %self.path.display(),
+                    error = %chain(&error),
+                    "could not remove the resume bitmap"
+                );
             }
             _ => {}
         }
@@ -144,18 +157,28 @@ mod tests {
         bitmap.mark(ChunkNumber::new(3));
         file.save(&bitmap).unwrap();
         assert_eq!(
-            file.load(&WrittenBitmap::new(ManifestId::of(b"m"), "disk-a", 20)).unwrap().marked().collect::<Vec<_>>(),
+            file.load(&WrittenBitmap::new(ManifestId::of(b"m"), "disk-a", 20))
+                .unwrap()
+                .marked()
+                .collect::<Vec<_>>(),
             [ChunkNumber::new(3)]
         );
-        assert!(file.load(&WrittenBitmap::new(ManifestId::of(b"n"), "disk-a", 20)).is_none());
-        assert!(file.load(&WrittenBitmap::new(ManifestId::of(b"m"), "disk-b", 20)).is_none());
+        assert!(
+            file.load(&WrittenBitmap::new(ManifestId::of(b"n"), "disk-a", 20))
+                .is_none()
+        );
+        assert!(
+            file.load(&WrittenBitmap::new(ManifestId::of(b"m"), "disk-b", 20))
+                .is_none()
+        );
         file.remove();
         assert!(file.load(&bitmap).is_none());
     }
 
     proptest! {
         #[test]
-        fn round_trips_and_any_flip_is_noticed(chunks in 0u32..300, marks in prop::collection::vec(any::<u32>(), 0..50), flip in any::<(usize, u8)>()) {
+        fn round_trips_and_any_flip_is_noticed(chunks in 0u32..300,
+            marks in prop::collection::vec(any::<u32>(), 0..50), flip in any::<(usize, u8)>()) {
             let mut bitmap = WrittenBitmap::new(ManifestId::of(b"m"), "d", chunks);
             if chunks > 0 { for mark in marks { bitmap.mark(ChunkNumber::new(mark % chunks)); } }
             let mut bytes = bitmap.encode();

@@ -1,7 +1,7 @@
 //! Looks for chunks that the target holds already, and makes zero what must be zero.
 //!
-//! Runs beside the network, on its own threads. Nothing is believed unread: a chunk counts as right when the bytes at its
-//! place, with the unused ones masked out, hash to its id.
+//! Runs beside the network, on its own threads. Nothing is believed unread: a chunk counts as right
+//! when the bytes at its place, with the unused ones masked out, hash to its id.
 
 use std::time::{Duration, Instant};
 
@@ -26,20 +26,27 @@ struct Look {
     time: Duration,
 }
 
-/// Runs on its own thread until the board has nothing left to scan. `writer` takes chunks that were found at one of
-/// their places and are missing at another.
+/// Runs on its own thread until the board has nothing left to scan. `writer` takes chunks that were
+/// found at one of their places and are missing at another.
 pub(super) fn scan_chunks(shared: &Shared, pool: &BufferPool, writer: &mpsc::Sender<Verified>) {
     while !shared.stop.is_cancelled() {
-        let Some(number) = shared.update(super::board::Board::claim_scan) else { return };
+        let Some(number) = shared.update(super::board::Board::claim_scan) else {
+            return;
+        };
         match look(shared, pool, number) {
             Ok(look) => {
                 if settle(shared, writer, number, look).is_err() {
                     return;
                 }
             }
-            // A target that cannot be read here may still be writable: fetch and write, and let the write decide.
+            // A target that cannot be read here may still be writable: fetch and write, and let the
+            // write decide.
             Err(error) => {
-                tracing::warn!(offset = error.offset.bytes(), error = %error.source, "could not read the target; fetching instead");
+                tracing::warn!(
+                    offset = error.offset.bytes(),
+                    error = %error.source,
+                    "could not read the target; fetching instead"
+                );
                 shared.update(|board| board.scanned(number, false, 0, Duration::ZERO));
             }
         }
@@ -49,10 +56,16 @@ pub(super) fn scan_chunks(shared: &Shared, pool: &BufferPool, writer: &mpsc::Sen
 fn look(shared: &Shared, pool: &BufferPool, number: ChunkNumber) -> Result<Look, DiskError> {
     let (plan, disk) = (&shared.plan, &shared.disk);
     let length = plan.length(number);
-    let mut result = Look { right: Vec::new(), found: None, bytes: 0, time: Duration::ZERO };
+    let mut result = Look {
+        right: Vec::new(),
+        found: None,
+        bytes: 0,
+        time: Duration::ZERO,
+    };
     let begun = Instant::now();
     for entry in plan.places(number) {
-        // Data is never all zero, so a hole is a miss without reading. The boot sector was wiped, so it is one too.
+        // Data is never all zero, so a hole is a miss without reading. The boot sector was wiped,
+        // so it is one too.
         if plan.is_boot_entry(entry) || disk.is_hole(entry_offset(entry), length as u64) {
             result.right.push(false);
             continue;
@@ -75,7 +88,12 @@ fn look(shared: &Shared, pool: &BufferPool, number: ChunkNumber) -> Result<Look,
 }
 
 /// Tells the board. `Err` when the writer is gone, which is the end of the deploy.
-fn settle(shared: &Shared, writer: &mpsc::Sender<Verified>, number: ChunkNumber, look: Look) -> Result<(), ()> {
+fn settle(
+    shared: &Shared,
+    writer: &mpsc::Sender<Verified>,
+    number: ChunkNumber,
+    look: Look,
+) -> Result<(), ()> {
     let (bytes, time) = (look.bytes, look.time);
     let everywhere = look.right.iter().all(|&right| right);
     for (entry, &right) in shared.plan.places(number).zip(&look.right) {
@@ -86,7 +104,13 @@ fn settle(shared: &Shared, writer: &mpsc::Sender<Verified>, number: ChunkNumber,
     match look.found {
         Some(plain) if !everywhere => {
             shared.update(|board| board.found_somewhere(number, bytes, time));
-            writer.blocking_send(Verified { number, plain, already_right: look.right }).map_err(drop)
+            writer
+                .blocking_send(Verified {
+                    number,
+                    plain,
+                    already_right: look.right,
+                })
+                .map_err(drop)
         }
         found => {
             shared.update(|board| board.scanned(number, found.is_some(), bytes, time));
@@ -95,7 +119,8 @@ fn settle(shared: &Shared, writer: &mpsc::Sender<Verified>, number: ChunkNumber,
     }
 }
 
-/// Makes every entry that is in use and all zero read as zero. What is zero already is only read, or known to be a hole.
+/// Makes every entry that is in use and all zero read as zero. What is zero already is only read,
+/// or known to be a hole.
 pub(super) fn make_zeroes(shared: &Shared, pool: &BufferPool) {
     for entry in shared.plan.zero_entries() {
         if shared.stop.is_cancelled() {
@@ -117,11 +142,15 @@ fn make_zero(shared: &Shared, pool: &BufferPool, entry: &ChunkEntry) -> Result<(
             continue;
         }
         let mut buffer = pool.take(used.len());
-        let zero = shared.progress.timed(Work::Scan, || disk.read_at(at, &mut buffer).is_ok() && is_zero(&buffer));
+        let zero = shared.progress.timed(Work::Scan, || {
+            disk.read_at(at, &mut buffer).is_ok() && is_zero(&buffer)
+        });
         if zero {
             shared.progress.add_reused(bytes);
         } else {
-            shared.progress.timed(Work::Write, || disk.zero(at, bytes))?;
+            shared
+                .progress
+                .timed(Work::Write, || disk.zero(at, bytes))?;
             shared.progress.add_written(bytes);
             shared.progress.add_done(bytes);
         }

@@ -1,4 +1,5 @@
-//! What the threads and lanes of one deploy share: the board, the first failure, and a way to notice changes.
+//! What the threads and lanes of one deploy share: the board, the first failure, and a way to
+//! notice changes.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +19,11 @@ pub(super) struct Shared {
     pub(super) plan: Plan,
     pub(super) disk: Arc<Disk>,
     pub(super) progress: Arc<Progress>,
-    /// Cancelled when the deploy ends early, for whatever reason; every loop looks at it between two chunks.
+    /// Cancelled when the deploy ends early, for whatever reason; every loop looks at it between
+    /// two chunks.
     pub(super) stop: CancellationToken,
-    /// Contents of the chunk that is written last, once they are known; see [`Plan::is_boot_entry`].
+    /// Contents of the chunk that is written last, once they are known; see
+    /// [`Plan::is_boot_entry`].
     pub(super) boot_chunk: Mutex<Option<Vec<u8>>>,
     board: Mutex<Board>,
     sources: usize,
@@ -73,7 +76,8 @@ impl Shared {
         self.changes.subscribe()
     }
 
-    /// Ends the deploy. The first failure is the one that is reported; the others are its consequences.
+    /// Ends the deploy. The first failure is the one that is reported; the others are its
+    /// consequences.
     pub(super) fn fail(&self, error: DeployError) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert(error);
@@ -83,17 +87,23 @@ impl Shared {
     }
 
     pub(super) fn take_failure(&self) -> Option<DeployError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
-    /// What came for this chunk is not it. It is asked for once more, from every other source there is too; then the
-    /// deploy fails and names it. Nothing of it is ever written.
+    /// What came for this chunk is not it. It is asked for once more, from every other source there
+    /// is too; then the deploy fails and names it. Nothing of it is ever written.
     pub(super) fn refuse(&self, number: ChunkNumber, problem: &str) {
         let id = self.plan.id(number);
         let times = self.update(|board| board.bad(number));
         tracing::warn!(chunk = %id, error = problem, times, "a chunk did not arrive intact");
         if times as usize > self.sources {
-            self.fail(DeployError::Chunk { id, problem: problem.to_owned() });
+            self.fail(DeployError::Chunk {
+                id,
+                problem: problem.to_owned(),
+            });
         } else if self.sources > 1 {
             self.distrusted.store(true, Ordering::Relaxed);
         }
@@ -108,7 +118,8 @@ impl Shared {
         self.distrusted.store(false, Ordering::Relaxed);
     }
 
-    /// Keeps the board's idea of the network's speed up to date: bytes over the time that lanes waited for them.
+    /// Keeps the board's idea of the network's speed up to date: bytes over the time that lanes
+    /// waited for them.
     pub(super) fn count_arrival(&self, plain_bytes: u64, lanes: u32, rate_after: u64) {
         let chunks = self.arrived_chunks.fetch_add(1, Ordering::Relaxed) + 1;
         let bytes = self.arrived_bytes.fetch_add(plain_bytes, Ordering::Relaxed) + plain_bytes;

@@ -1,4 +1,5 @@
-//! The middle stage: chunks from the network are decompressed and hashed, and are passed on only when the hash is their id.
+//! The middle stage: chunks from the network are decompressed and hashed, and are passed on only
+//! when the hash is their id.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -31,15 +32,24 @@ pub(super) fn verify_chunks(
     };
     loop {
         // One worker waits in the queue, the others for the lock: the order does not matter.
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let next = queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv();
         let Some(arrived) = next else { return };
         if shared.stop.is_cancelled() {
             return;
         }
-        let checked = shared.progress.timed(Work::Verify, || check(shared, pool, &mut decompressor, &arrived));
+        let checked = shared.progress.timed(Work::Verify, || {
+            check(shared, pool, &mut decompressor, &arrived)
+        });
         match checked {
             Ok(plain) => {
-                let verified = Verified { number: arrived.number, plain, already_right: Vec::new() };
+                let verified = Verified {
+                    number: arrived.number,
+                    plain,
+                    already_right: Vec::new(),
+                };
                 if writer.blocking_send(verified).is_err() {
                     return;
                 }
@@ -57,7 +67,10 @@ fn check(
 ) -> Result<ChunkBuffer, String> {
     let length = shared.plan.length(arrived.number);
     if arrived.plain_len as usize != length {
-        return Err(format!("{} bytes were announced, but the chunk has {length}", arrived.plain_len));
+        return Err(format!(
+            "{} bytes were announced, but the chunk has {length}",
+            arrived.plain_len
+        ));
     }
     let mut plain = pool.take(length);
     // The buffer is as long as the chunk, so nothing that is sent can make it grow.
@@ -68,5 +81,9 @@ fn check(
         return Err(format!("it holds {found} bytes instead of {length}"));
     }
     let hashed = ChunkId::of(&plain);
-    if hashed == shared.plan.id(arrived.number) { Ok(plain) } else { Err(format!("its bytes hash to {hashed}")) }
+    if hashed == shared.plan.id(arrived.number) {
+        Ok(plain)
+    } else {
+        Err(format!("its bytes hash to {hashed}"))
+    }
 }

@@ -33,7 +33,9 @@ pub(super) fn write_chunks(shared: &Shared, mut queue: mpsc::Receiver<Verified>)
         if shared.stop.is_cancelled() {
             return;
         }
-        let written = shared.progress.timed(Work::Write, || write_everywhere(shared, &verified));
+        let written = shared
+            .progress
+            .timed(Work::Write, || write_everywhere(shared, &verified));
         match written {
             Ok(()) => shared.update(|board| board.written(verified.number)),
             Err(error) => return shared.fail(error.into()),
@@ -47,7 +49,10 @@ fn write_everywhere(shared: &Shared, verified: &Verified) -> Result<(), DiskErro
             continue;
         }
         if shared.plan.is_boot_entry(entry) {
-            *shared.boot_chunk.lock().unwrap_or_else(PoisonError::into_inner) = Some(verified.plain.to_vec());
+            *shared
+                .boot_chunk
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(verified.plain.to_vec());
         } else {
             let written = write_entry(&shared.disk, entry, &verified.plain)?;
             shared.progress.add_written(written);
@@ -57,7 +62,8 @@ fn write_everywhere(shared: &Shared, verified: &Verified) -> Result<(), DiskErro
     Ok(())
 }
 
-/// Writes the used bytes of one entry, leaving holes where zeroes belong and the disk has a hole. Returns the bytes written.
+/// Writes the used bytes of one entry, leaving holes where zeroes belong and the disk has a hole.
+/// Returns the bytes written.
 pub(super) fn write_entry(disk: &Disk, entry: &ChunkEntry, plain: &[u8]) -> Result<u64, DiskError> {
     let base = entry_offset(entry);
     let mut written = 0;
@@ -84,7 +90,8 @@ struct Run {
     zero: bool,
 }
 
-/// Splits a range into runs of zero steps and of steps with data, on steps of [`ZERO_STEP`] from the start of the chunk.
+/// Splits a range into runs of zero steps and of steps with data, on steps of [`ZERO_STEP`] from
+/// the start of the chunk.
 fn runs(plain: &[u8], range: Range<usize>) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut at = range.start;
@@ -93,17 +100,24 @@ fn runs(plain: &[u8], range: Range<usize>) -> Vec<Run> {
         let zero = is_zero(&plain[at..end]);
         match runs.last_mut() {
             Some(last) if last.zero == zero => last.range.end = end,
-            _ => runs.push(Run { range: at..end, zero }),
+            _ => runs.push(Run {
+                range: at..end,
+                zero,
+            }),
         }
         at = end;
     }
     runs
 }
 
-/// Whether every byte is zero. Compares in words, which the compiler turns into vector instructions.
+/// Whether every byte is zero. Compares in words, which the compiler turns into vector
+/// instructions.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<64>();
-    words.iter().all(|word| word.iter().fold(0, |all, byte| all | byte) == 0) && rest.iter().all(|&byte| byte == 0)
+    words
+        .iter()
+        .all(|word| word.iter().fold(0, |all, byte| all | byte) == 0)
+        && rest.iter().all(|&byte| byte == 0)
 }
 
 #[cfg(test)]
@@ -130,7 +144,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn zero_means_every_byte(length in 0usize..300, at in any::<prop::sample::Index>(), value in 0u8..2) {
+        fn zero_means_every_byte(length in 0usize..300, at in any::<prop::sample::Index>(),
+            value in 0u8..2) {
             let mut bytes = vec![0; length];
             if length > 0 { bytes[at.index(length)] = value; }
             prop_assert_eq!(is_zero(&bytes), bytes.iter().all(|&b| b == 0));

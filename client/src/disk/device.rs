@@ -1,4 +1,5 @@
-//! An open disk (block device or regular file): positioned reads and writes, zeroing, knowledge of holes.
+//! An open disk (block device or regular file): positioned reads and writes, zeroing, knowledge of
+//! holes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -58,7 +59,8 @@ pub enum FileSectors {
     Unknown,
 }
 
-/// An open disk. Cheap operations are positioned and take `&self`; the threads of a transfer share it.
+/// An open disk. Cheap operations are positioned and take `&self`; the threads of a transfer share
+/// it.
 #[derive(Debug)]
 pub struct Disk {
     file: File,
@@ -74,19 +76,37 @@ impl Disk {
     /// Opens a disk that was seen. `file_sectors` holds for regular files.
     ///
     /// # Errors
-    /// When the disk is in use (unless [`Access::ReadInUse`]), cannot be opened, or has unusual sectors.
-    pub fn open(seen: &SeenDisk, access: Access, file_sectors: FileSectors) -> Result<Self, OpenDiskError> {
+    /// When the disk is in use (unless [`Access::ReadInUse`]), cannot be opened, or has unusual
+    /// sectors.
+    pub fn open(
+        seen: &SeenDisk,
+        access: Access,
+        file_sectors: FileSectors,
+    ) -> Result<Self, OpenDiskError> {
         let path = seen.path.clone();
         let block_device = seen.kind != DiskKind::File;
         let write = access == Access::Write;
         if access != Access::ReadInUse {
-            let users = linux::users_of(&path).map_err(|source| OpenDiskError::Users { path: path.clone(), source })?;
+            let users = linux::users_of(&path).map_err(|source| OpenDiskError::Users {
+                path: path.clone(),
+                source,
+            })?;
             if !users.is_empty() {
-                return Err(OpenDiskError::InUse { path, users: users.join(", ") });
+                return Err(OpenDiskError::InUse {
+                    path,
+                    users: users.join(", "),
+                });
             }
         }
-        let open = |source| OpenDiskError::Open { path: path.clone(), source };
-        let flags = if write && block_device { OFlags::EXCL } else { OFlags::empty() };
+        let open = |source| OpenDiskError::Open {
+            path: path.clone(),
+            source,
+        };
+        let flags = if write && block_device {
+            OFlags::EXCL
+        } else {
+            OFlags::empty()
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(write)
@@ -97,7 +117,8 @@ impl Disk {
         let size = ByteCount::from_bytes(file.seek(SeekFrom::End(0)).map_err(open)?);
         let sector_size = if block_device {
             let bytes = rustix::fs::ioctl_blksszget(&file).map_err(|errno| open(errno.into()))?;
-            SectorSize::try_from(u64::from(bytes)).map_err(|_| OpenDiskError::SectorSize { path: path.clone() })?
+            SectorSize::try_from(u64::from(bytes))
+                .map_err(|_| OpenDiskError::SectorSize { path: path.clone() })?
         } else {
             match file_sectors {
                 FileSectors::Given(size) => size,
@@ -112,7 +133,15 @@ impl Disk {
             seen.wwn.as_deref().unwrap_or("-"),
             size.bytes()
         );
-        Ok(Self { file, path, kind: seen.kind, size, sector_size, sector_size_is_free, identity })
+        Ok(Self {
+            file,
+            path,
+            kind: seen.kind,
+            size,
+            sector_size,
+            sector_size_is_free,
+            identity,
+        })
     }
 
     #[must_use]
@@ -130,7 +159,8 @@ impl Disk {
         self.sector_size
     }
 
-    /// Takes the image's sector size for a regular file for which none was given; changes nothing else.
+    /// Takes the image's sector size for a regular file for which none was given; changes nothing
+    /// else.
     pub fn adopt_sector_size(&mut self, of_image: SectorSize) {
         if self.sector_size_is_free {
             self.sector_size = of_image;
@@ -148,23 +178,45 @@ impl Disk {
         &self.identity
     }
 
-    fn failed(&self, what: &'static str, offset: u64, length: u64) -> impl FnOnce(io::Error) -> DiskError + use<> {
+    fn failed(
+        &self,
+        what: &'static str,
+        offset: u64,
+        length: u64,
+    ) -> impl FnOnce(io::Error) -> DiskError + use<> {
         let path = self.path.clone();
-        move |source| DiskError { what, path, offset: ByteOffset::from_bytes(offset), length, source }
+        move |source| DiskError {
+            what,
+            path,
+            offset: ByteOffset::from_bytes(offset),
+            length,
+            source,
+        }
     }
 
     /// # Errors
     /// The disk's, naming the place.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
-        FileExt::read_exact_at(&self.file, buffer, offset).map_err(self.failed("read", offset, buffer.len() as u64))
+        FileExt::read_exact_at(&self.file, buffer, offset).map_err(self.failed(
+            "read",
+            offset,
+            buffer.len() as u64,
+        ))
     }
 
     /// # Errors
-    /// The disk's, naming the place. Refuses to write beyond the end, which would make a regular file grow.
+    /// The disk's, naming the place. Refuses to write beyond the end, which would make a regular
+    /// file grow.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         let failed = self.failed("write", offset, bytes.len() as u64);
-        if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > self.size.bytes()) {
-            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "beyond the end of the disk")));
+        if offset
+            .checked_add(bytes.len() as u64)
+            .is_none_or(|end| end > self.size.bytes())
+        {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "beyond the end of the disk",
+            )));
         }
         self.file.write_all_at(bytes, offset).map_err(failed)
     }
@@ -177,8 +229,19 @@ impl Disk {
         if self.is_hole(offset, length) {
             return Ok(());
         }
-        let cheap = if self.is_block_device() { FallocateFlags::ZERO_RANGE } else { FallocateFlags::PUNCH_HOLE };
-        if rustix::fs::fallocate(&self.file, cheap | FallocateFlags::KEEP_SIZE, offset, length).is_ok() {
+        let cheap = if self.is_block_device() {
+            FallocateFlags::ZERO_RANGE
+        } else {
+            FallocateFlags::PUNCH_HOLE
+        };
+        if rustix::fs::fallocate(
+            &self.file,
+            cheap | FallocateFlags::KEEP_SIZE,
+            offset,
+            length,
+        )
+        .is_ok()
+        {
             return Ok(());
         }
         // Not every file system punches, and devices want whole sectors: plain writes always work.
@@ -191,13 +254,16 @@ impl Disk {
         Ok(())
     }
 
-    /// Whether the range is known to hold no data, that is, reads as zero without being read. Block devices never know.
+    /// Whether the range is known to hold no data, that is, reads as zero without being read. Block
+    /// devices never know.
     #[must_use]
     pub fn is_hole(&self, offset: u64, length: u64) -> bool {
-        self.next_data(offset).is_some_and(|data| data >= offset.saturating_add(length))
+        self.next_data(offset)
+            .is_some_and(|data| data >= offset.saturating_add(length))
     }
 
-    /// First byte at or after `offset` that may hold data, `u64::MAX` when there is none, `None` when holes are not known.
+    /// First byte at or after `offset` that may hold data, `u64::MAX` when there is none, `None`
+    /// when holes are not known.
     fn next_data(&self, offset: u64) -> Option<u64> {
         if self.is_block_device() {
             return None;
@@ -211,7 +277,12 @@ impl Disk {
 
     /// Tells the kernel that this range is read soon. Only a hint, so failure does not matter.
     pub fn will_need(&self, offset: u64, length: u64) {
-        let _ = rustix::fs::fadvise(&self.file, offset, std::num::NonZeroU64::new(length), Advice::WillNeed);
+        let _ = rustix::fs::fadvise(
+            &self.file,
+            offset,
+            std::num::NonZeroU64::new(length),
+            Advice::WillNeed,
+        );
     }
 
     /// Durably writes what was written so far.
@@ -219,10 +290,13 @@ impl Disk {
     /// # Errors
     /// The disk's. After a failed flush nothing is known about what was written before.
     pub fn flush(&self) -> Result<(), DiskError> {
-        self.file.sync_data().map_err(self.failed("flush", 0, self.size.bytes()))
+        self.file
+            .sync_data()
+            .map_err(self.failed("flush", 0, self.size.bytes()))
     }
 
-    /// Lets go of what the kernel remembers of these bytes, so that the next read comes from the disk itself. Only a hint.
+    /// Lets go of what the kernel remembers of these bytes, so that the next read comes from the
+    /// disk itself. Only a hint.
     pub fn forget(&self, offset: u64, length: usize) {
         let length = std::num::NonZeroU64::new(length as u64);
         let _ = rustix::fs::fadvise(&self.file, offset, length, rustix::fs::Advice::DontNeed);
@@ -233,7 +307,11 @@ impl Disk {
     /// # Errors
     /// The kernel's, `EBUSY` mostly.
     pub fn reread_partition_table(&self) -> io::Result<()> {
-        if self.is_block_device() { ioctl::reread_partition_table(&self.file) } else { Ok(()) }
+        if self.is_block_device() {
+            ioctl::reread_partition_table(&self.file)
+        } else {
+            Ok(())
+        }
     }
 }
 

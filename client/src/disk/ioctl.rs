@@ -14,8 +14,10 @@ const BLKRRPART: ioctl::Opcode = ioctl::opcode::none(0x12, 95);
 /// # Errors
 /// The kernel's: `EBUSY` when a partition of the old table is in use.
 pub(super) fn reread_partition_table(disk: &File) -> io::Result<()> {
-    // SAFETY: BLKRRPART takes no argument and touches no memory of ours; on anything but a block device it fails with ENOTTY.
+    // SAFETY: BLKRRPART takes no argument and touches no memory of ours; on anything but a block
+    // device it fails with ENOTTY.
     let request = unsafe { ioctl::NoArg::<BLKRRPART>::new() };
-    // SAFETY: the opcode matches the request's type, as above, and the descriptor is borrowed from an open file.
+    // SAFETY: the opcode matches the request's type, as above, and the descriptor is borrowed from
+    // an open file.
     unsafe { ioctl::ioctl(disk, request) }.map_err(io::Error::from)
 }

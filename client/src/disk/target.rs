@@ -1,6 +1,8 @@
-//! Which disk is meant. Pure: a rule and the disks that were seen go in, one disk or a refusal that lists them comes out.
+//! Which disk is meant. Pure: a rule and the disks that were seen go in, one disk or a refusal that
+//! lists them comes out.
 //!
-//! Imaging the wrong disk destroys data, so nothing here guesses: no rule, no match and two matches are all refusals.
+//! Imaging the wrong disk destroys data, so nothing here guesses: no rule, no match and two matches
+//! are all refusals.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,8 @@ use foghorn_types::{ByteCount, SectorSize};
 pub enum DiskKind {
     /// A real drive.
     Drive,
-    /// Loop, RAM, optical and stacked (device mapper, md) devices: only an explicit path picks them.
+    /// Loop, RAM, optical and stacked (device mapper, md) devices: only an explicit path picks
+    /// them.
     Virtual,
     /// A regular file: only an explicit path picks it.
     File,
@@ -58,14 +61,19 @@ pub enum DiskRule {
     /// `wwn:TEXT`, likewise; a leading `0x`, `naa.`, `eui.` or `nvme.` does not matter.
     Wwn(String),
     /// `size:>=N`, `size:<=N` or both with a comma; N in bytes or with K, M, G, T (1024) behind.
-    Size { at_least: ByteCount, at_most: ByteCount },
+    Size {
+        at_least: ByteCount,
+        at_most: ByteCount,
+    },
     /// `only`: the one drive of the machine.
     Only,
 }
 
 /// A text that is not a rule.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{text:?} is not a disk rule ({why}): use path:/dev/…, serial:…, wwn:…, size:>=N,<=N or only")]
+#[error(
+    "{text:?} is not a disk rule ({why}): use path:/dev/…, serial:…, wwn:…, size:>=N,<=N or only"
+)]
 pub struct ParseDiskRuleError {
     text: String,
     why: &'static str,
@@ -75,7 +83,10 @@ impl FromStr for DiskRule {
     type Err = ParseDiskRuleError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = |why| ParseDiskRuleError { text: text.to_owned(), why };
+        let refuse = |why| ParseDiskRuleError {
+            text: text.to_owned(),
+            why,
+        };
         let text = text.trim();
         if text == "only" {
             return Ok(Self::Only);
@@ -83,7 +94,9 @@ impl FromStr for DiskRule {
         if text.starts_with('/') {
             return Ok(Self::Path(PathBuf::from(text)));
         }
-        let (what, value) = text.split_once(':').ok_or_else(|| refuse("no such word, and a path starts with /"))?;
+        let (what, value) = text
+            .split_once(':')
+            .ok_or_else(|| refuse("no such word, and a path starts with /"))?;
         if value.trim().is_empty() {
             return Err(refuse("nothing after the colon"));
         }
@@ -104,7 +117,9 @@ impl fmt::Display for DiskRule {
             Self::Path(path) => write!(f, "path:{}", path.display()),
             Self::Serial(serial) => write!(f, "serial:{serial}"),
             Self::Wwn(wwn) => write!(f, "wwn:{wwn}"),
-            Self::Size { at_least, at_most } => write!(f, "size:>={},<={}", at_least.bytes(), at_most.bytes()),
+            Self::Size { at_least, at_most } => {
+                write!(f, "size:>={},<={}", at_least.bytes(), at_most.bytes())
+            }
             Self::Only => f.write_str("only"),
         }
     }
@@ -113,7 +128,10 @@ impl fmt::Display for DiskRule {
 fn parse_size_rule(text: &str) -> Result<DiskRule, &'static str> {
     let (mut at_least, mut at_most) = (None, None);
     for bound in text.split(',') {
-        let (slot, number) = match (bound.trim().strip_prefix(">="), bound.trim().strip_prefix("<=")) {
+        let (slot, number) = match (
+            bound.trim().strip_prefix(">="),
+            bound.trim().strip_prefix("<="),
+        ) {
             (Some(number), _) => (&mut at_least, number),
             (_, Some(number)) => (&mut at_most, number),
             _ => return Err("a bound starts with >= or <="),
@@ -122,8 +140,15 @@ fn parse_size_rule(text: &str) -> Result<DiskRule, &'static str> {
             return Err("the same bound twice");
         }
     }
-    let (at_least, at_most) = (at_least.unwrap_or(ByteCount::ZERO), at_most.unwrap_or(ByteCount::from_bytes(u64::MAX)));
-    if at_least > at_most { Err("no size lies between the bounds") } else { Ok(DiskRule::Size { at_least, at_most }) }
+    let (at_least, at_most) = (
+        at_least.unwrap_or(ByteCount::ZERO),
+        at_most.unwrap_or(ByteCount::from_bytes(u64::MAX)),
+    );
+    if at_least > at_most {
+        Err("no size lies between the bounds")
+    } else {
+        Ok(DiskRule::Size { at_least, at_most })
+    }
 }
 
 fn parse_bytes(text: &str) -> Result<ByteCount, &'static str> {
@@ -135,41 +160,69 @@ fn parse_bytes(text: &str) -> Result<ByteCount, &'static str> {
         Some(b'T' | b't') => (&text[..text.len() - 1], 40),
         _ => (text, 0),
     };
-    let number: u64 = digits.parse().map_err(|_| "a size is a whole number, maybe with K, M, G or T behind")?;
-    number.checked_mul(1 << shift).map(ByteCount::from_bytes).ok_or("the size is too large")
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "a size is a whole number, maybe with K, M, G or T behind")?;
+    number
+        .checked_mul(1 << shift)
+        .map(ByteCount::from_bytes)
+        .ok_or("the size is too large")
 }
 
-/// Why no disk was chosen. Every message lists the disks that were seen, because whoever reads it cannot see the machine.
+/// Why no disk was chosen. Every message lists the disks that were seen, because whoever reads it
+/// cannot see the machine.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ChooseDiskError {
     #[error("no disk rule is set for this host; disks found: {}", list(seen))]
     NoRule { seen: Vec<SeenDisk> },
     #[error("no disk matches {rule}; disks found: {}", list(seen))]
     NoMatch { rule: DiskRule, seen: Vec<SeenDisk> },
-    #[error("{count} disks match {rule}, but exactly one must; disks found: {}", list(seen))]
-    Ambiguous { rule: DiskRule, count: usize, seen: Vec<SeenDisk> },
+    #[error(
+        "{count} disks match {rule}, but exactly one must; disks found: {}",
+        list(seen)
+    )]
+    Ambiguous {
+        rule: DiskRule,
+        count: usize,
+        seen: Vec<SeenDisk>,
+    },
 }
 
 fn list(seen: &[SeenDisk]) -> String {
     if seen.is_empty() {
         return "no disk at all".to_owned();
     }
-    seen.iter().map(SeenDisk::to_string).collect::<Vec<_>>().join("; ")
+    seen.iter()
+        .map(SeenDisk::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// The one disk that fits the rule.
 ///
 /// # Errors
 /// When there is no rule, or not exactly one disk fits.
-pub fn choose<'a>(rule: Option<&DiskRule>, seen: &'a [SeenDisk]) -> Result<&'a SeenDisk, ChooseDiskError> {
+pub fn choose<'a>(
+    rule: Option<&DiskRule>,
+    seen: &'a [SeenDisk],
+) -> Result<&'a SeenDisk, ChooseDiskError> {
     let Some(rule) = rule else {
-        return Err(ChooseDiskError::NoRule { seen: seen.to_vec() });
+        return Err(ChooseDiskError::NoRule {
+            seen: seen.to_vec(),
+        });
     };
     let fitting: Vec<&SeenDisk> = seen.iter().filter(|disk| fits(rule, disk)).collect();
     match fitting.as_slice() {
         [one] => Ok(one),
-        [] => Err(ChooseDiskError::NoMatch { rule: rule.clone(), seen: seen.to_vec() }),
-        more => Err(ChooseDiskError::Ambiguous { rule: rule.clone(), count: more.len(), seen: seen.to_vec() }),
+        [] => Err(ChooseDiskError::NoMatch {
+            rule: rule.clone(),
+            seen: seen.to_vec(),
+        }),
+        more => Err(ChooseDiskError::Ambiguous {
+            rule: rule.clone(),
+            count: more.len(),
+            seen: seen.to_vec(),
+        }),
     }
 }
 
@@ -177,20 +230,27 @@ fn fits(rule: &DiskRule, disk: &SeenDisk) -> bool {
     let drive = disk.kind == DiskKind::Drive;
     match rule {
         DiskRule::Path(path) => disk.path == *path,
-        DiskRule::Serial(serial) => {
-            disk.serial.as_deref().is_some_and(|found| found.trim().eq_ignore_ascii_case(serial))
+        DiskRule::Serial(serial) => disk
+            .serial
+            .as_deref()
+            .is_some_and(|found| found.trim().eq_ignore_ascii_case(serial)),
+        DiskRule::Wwn(wwn) => disk
+            .wwn
+            .as_deref()
+            .is_some_and(|found| bare_wwn(found).eq_ignore_ascii_case(bare_wwn(wwn))),
+        DiskRule::Size { at_least, at_most } => {
+            drive && (*at_least..=*at_most).contains(&disk.size)
         }
-        DiskRule::Wwn(wwn) => {
-            disk.wwn.as_deref().is_some_and(|found| bare_wwn(found).eq_ignore_ascii_case(bare_wwn(wwn)))
-        }
-        DiskRule::Size { at_least, at_most } => drive && (*at_least..=*at_most).contains(&disk.size),
         DiskRule::Only => drive,
     }
 }
 
 fn bare_wwn(text: &str) -> &str {
     let text = text.trim();
-    ["0x", "0X", "naa.", "eui.", "nvme."].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text)
+    ["0x", "0X", "naa.", "eui.", "nvme."]
+        .iter()
+        .find_map(|prefix| text.strip_prefix(prefix))
+        .unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -240,13 +300,29 @@ mod tests {
 
     #[test]
     fn none_two_or_no_rule_are_refused_with_the_list() {
-        assert!(matches!(chosen("only"), Err(ChooseDiskError::Ambiguous { count: 2, .. })));
-        assert!(matches!(chosen("size:<=2G"), Err(ChooseDiskError::NoMatch { .. })), "a loop device is not a drive");
+        assert!(matches!(
+            chosen("only"),
+            Err(ChooseDiskError::Ambiguous { count: 2, .. })
+        ));
+        assert!(
+            matches!(chosen("size:<=2G"), Err(ChooseDiskError::NoMatch { .. })),
+            "a loop device is not a drive"
+        );
         let message = chosen("serial:nope").unwrap_err().to_string();
-        for part in ["/dev/nvme0n1", "/dev/sda", "Model X", "W4X", "0x5000c500", "256 GiB"] {
+        for part in [
+            "/dev/nvme0n1",
+            "/dev/sda",
+            "Model X",
+            "W4X",
+            "0x5000c500",
+            "256 GiB",
+        ] {
             assert!(message.contains(part), "{part} is missing in {message}");
         }
-        assert!(matches!(choose(None, &machine()), Err(ChooseDiskError::NoRule { .. })));
+        assert!(matches!(
+            choose(None, &machine()),
+            Err(ChooseDiskError::NoRule { .. })
+        ));
         assert!(choose(Some(&DiskRule::Only), &machine()[..1]).is_ok());
     }
 
@@ -271,7 +347,8 @@ mod tests {
     proptest! {
         #[test]
         fn shown_rules_read_back(low in 0..u64::MAX / 2, extra in 0..u64::MAX / 2) {
-            let rule = DiskRule::Size { at_least: ByteCount::from_bytes(low), at_most: ByteCount::from_bytes(low + extra) };
+            let rule = DiskRule::Size { at_least: ByteCount::from_bytes(low),
+                at_most: ByteCount::from_bytes(low + extra) };
             prop_assert_eq!(rule.to_string().parse::<DiskRule>().unwrap(), rule);
         }
 

@@ -6,8 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use data_encoding::BASE64URL_NOPAD;
 use foghorn_client::check_in::{CheckIn, CheckInError, CheckedIn, check_in};
-use foghorn_proto::http::{CA_PATH, CHECK_IN_PATH, CheckInRequest, ORDER_PATH, OrderKind, TokenText};
-use rcgen::{BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair};
+use foghorn_proto::http::{
+    CA_PATH, CHECK_IN_PATH, CheckInRequest, ORDER_PATH, OrderKind, TokenText,
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
+};
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use tokio_util::sync::CancellationToken;
 
@@ -30,8 +34,16 @@ fn start_with(check_in_status: u16, not_yet: usize, behind: &str) -> Controller 
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let certificate = params.self_signed(&key).unwrap();
-    let hash = TLS13_AES_128_GCM_SHA256.tls13().unwrap().common.hash_provider.hash(certificate.der());
-    let token = TokenText { secret: "s".into(), ca_fingerprint: BASE64URL_NOPAD.encode(hash.as_ref()) };
+    let hash = TLS13_AES_128_GCM_SHA256
+        .tls13()
+        .unwrap()
+        .common
+        .hash_provider
+        .hash(certificate.der());
+    let token = TokenText {
+        secret: "s".into(),
+        ca_fingerprint: BASE64URL_NOPAD.encode(hash.as_ref()),
+    };
     let (ca_pem, issuer) = (certificate.pem() + behind, Issuer::new(params, key));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -45,9 +57,10 @@ fn start_with(check_in_status: u16, not_yet: usize, behind: &str) -> Controller 
             seen.lock().unwrap().push(line.clone());
             let (status, body) = match line.split(' ').nth(1).unwrap().split('?').next().unwrap() {
                 CA_PATH => (200, ca_pem.clone()),
-                CHECK_IN_PATH if check_in_status != 200 => {
-                    (check_in_status, r#"{"error":"token is used up"}"#.to_owned())
-                }
+                CHECK_IN_PATH if check_in_status != 200 => (
+                    check_in_status,
+                    r#"{"error":"token is used up"}"#.to_owned(),
+                ),
                 CHECK_IN_PATH => (200, checked_in(&issuer, &body)),
                 ORDER_PATH if not_yet > 0 => {
                     not_yet -= 1;
@@ -56,11 +69,20 @@ fn start_with(check_in_status: u16, not_yet: usize, behind: &str) -> Controller 
                 ORDER_PATH => (200, ORDER.to_owned()),
                 other => panic!("{other}"),
             };
-            let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+            let head = format!(
+                "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            stream
+                .write_all(format!("{head}{body}").as_bytes())
+                .unwrap();
         }
     });
-    Controller { url, token, requests }
+    Controller {
+        url,
+        token,
+        requests,
+    }
 }
 
 fn read_request(stream: &TcpStream) -> (String, Vec<u8>) {
@@ -87,13 +109,23 @@ fn checked_in(issuer: &Issuer<'_, KeyPair>, body: &[u8]) -> String {
     assert_eq!(request.boot_token.split('.').next(), Some("fhb1"));
     let csr = CertificateSigningRequestParams::from_pem(&request.csr_pem).unwrap();
     let chain_pem = csr.signed_by(issuer).unwrap().pem();
-    serde_json::json!({"host":7,"host_name":"pc","task":42,"chain_pem":chain_pem,"session":"bearer","order":null})
-        .to_string()
+    serde_json::json!(
+        {"host":7,"host_name":"pc","task":42,"chain_pem":chain_pem,"session":"bearer","order":null}
+    )
+    .to_string()
 }
 
 fn run(controller: &Controller, token: TokenText, once: bool) -> Result<CheckedIn, CheckInError> {
     let mac = "aa:bb:cc:00:01:02".parse().unwrap();
-    check_in(&CheckIn { controller: controller.url.clone(), token, mac, once }, &CancellationToken::new())
+    check_in(
+        &CheckIn {
+            controller: controller.url.clone(),
+            token,
+            mac,
+            once,
+        },
+        &CancellationToken::new(),
+    )
 }
 
 #[test]
@@ -102,24 +134,39 @@ fn a_token_buys_a_certificate_and_the_order_is_waited_for() {
     let checked_in = run(&controller, controller.token.clone(), false).unwrap();
     assert_eq!(checked_in.order.kind, OrderKind::Capture);
     assert_eq!(checked_in.identity.chain.len(), 1);
-    assert_eq!(controller.requests.lock().unwrap().len(), 5, "authority, check-in, three questions");
+    assert_eq!(
+        controller.requests.lock().unwrap().len(),
+        5,
+        "authority, check-in, three questions"
+    );
 }
 
 #[test]
 fn another_authority_gets_no_token() {
     let controller = start(200, 0);
-    let token = TokenText { ca_fingerprint: "A".repeat(43), ..controller.token.clone() };
-    assert!(matches!(run(&controller, token, false), Err(CheckInError::OtherAuthority { .. })));
+    let token = TokenText {
+        ca_fingerprint: "A".repeat(43),
+        ..controller.token.clone()
+    };
+    assert!(matches!(
+        run(&controller, token, false),
+        Err(CheckInError::OtherAuthority { .. })
+    ));
     assert_eq!(controller.requests.lock().unwrap().len(), 1);
 }
 
 #[test]
 fn an_authority_that_was_put_beside_the_right_one_is_not_trusted() {
-    let stranger = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let stranger = CertificateParams::default()
+        .self_signed(&KeyPair::generate().unwrap())
+        .unwrap();
     let controller = start_with(200, 0, &stranger.pem());
     let checked_in = run(&controller, controller.token.clone(), false).unwrap();
     let trusted = checked_in.identity.ca;
-    assert!(!trusted.contains(stranger.der()), "agents of a stranger would be believed");
+    assert!(
+        !trusted.contains(stranger.der()),
+        "agents of a stranger would be believed"
+    );
     assert_eq!(trusted.len(), 1);
 }
 
@@ -127,9 +174,18 @@ fn an_authority_that_was_put_beside_the_right_one_is_not_trusted() {
 fn refusals_and_missing_tasks_are_told_apart() {
     let controller = start(403, 0);
     let refused = run(&controller, controller.token.clone(), false);
-    assert!(matches!(refused, Err(CheckInError::Refused { status: 403, reason }) if reason == "token is used up"));
+    assert!(matches!(
+        refused,
+        Err(CheckInError::Refused { status: 403, reason }) if reason == "token is used up"
+    ));
     let controller = start(410, 0);
-    assert!(matches!(run(&controller, controller.token.clone(), false), Err(CheckInError::NoTask { .. })));
+    assert!(matches!(
+        run(&controller, controller.token.clone(), false),
+        Err(CheckInError::NoTask { .. })
+    ));
     let controller = start(200, 9);
-    assert!(matches!(run(&controller, controller.token.clone(), true), Err(CheckInError::NoTask { .. })));
+    assert!(matches!(
+        run(&controller, controller.token.clone(), true),
+        Err(CheckInError::NoTask { .. })
+    ));
 }

@@ -12,7 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::file_part::Part;
-use foghorn_proto::link::{DropFile, FileEnd, FileOrder, FilePart, SendFile, StoreFile, file_order};
+use foghorn_proto::link::{
+    DropFile, FileEnd, FileOrder, FilePart, SendFile, StoreFile, file_order,
+};
 use foghorn_types::{ByteCount, FileId, StorageNodeId};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
@@ -61,7 +63,10 @@ struct Waiting {
 
 enum What {
     /// The agent stores the file and reports the result.
-    Store { parts: Parts, done: oneshot::Sender<Result<(), FileError>> },
+    Store {
+        parts: Parts,
+        done: oneshot::Sender<Result<(), FileError>>,
+    },
     /// The agent sends the file.
     Send { parts: mpsc::Sender<Incoming> },
 }
@@ -89,7 +94,15 @@ impl Files {
         let (done, mut answer) = oneshot::channel();
         let id = self.wait_for(node, What::Store { parts, done });
         let _entry = Entry { files: self, id };
-        order(links, node, id, file, file_order::Work::Store(StoreFile { size_bytes: size.bytes() }))?;
+        order(
+            links,
+            node,
+            id,
+            file,
+            file_order::Work::Store(StoreFile {
+                size_bytes: size.bytes(),
+            }),
+        )?;
         match tokio::time::timeout(CALL_BACK_WITHIN, &mut answer).await {
             Ok(answer) => answer.map_err(|_| FileError::Broken)?,
             Err(_) if self.is_waiting(id) => Err(FileError::NoCall),
@@ -102,14 +115,23 @@ impl Files {
     ///
     /// # Errors
     /// See [`FileError`].
-    pub(crate) async fn fetch(&self, links: &Links, node: StorageNodeId, file: FileId) -> Result<Parts, FileError> {
+    pub(crate) async fn fetch(
+        &self,
+        links: &Links,
+        node: StorageNodeId,
+        file: FileId,
+    ) -> Result<Parts, FileError> {
         let (sender, mut receiver) = mpsc::channel(PARTS);
         let id = self.wait_for(node, What::Send { parts: sender });
         let _entry = Entry { files: self, id };
         order(links, node, id, file, file_order::Work::Send(SendFile {}))?;
-        let first = tokio::time::timeout(CALL_BACK_WITHIN, receiver.recv()).await.map_err(|_| FileError::NoCall)?;
+        let first = tokio::time::timeout(CALL_BACK_WITHIN, receiver.recv())
+            .await
+            .map_err(|_| FileError::NoCall)?;
         match first {
-            Some(Incoming::Data(bytes)) => Ok(stream::once(async { Ok(bytes) }).chain(rest(receiver)).boxed()),
+            Some(Incoming::Data(bytes)) => Ok(stream::once(async { Ok(bytes) })
+                .chain(rest(receiver))
+                .boxed()),
             Some(Incoming::End) => Ok(stream::empty().boxed()),
             Some(Incoming::Failed(error)) => Err(error),
             None => Err(FileError::Broken),
@@ -120,7 +142,12 @@ impl Files {
     ///
     /// # Errors
     /// When the order cannot be sent to the node.
-    pub(crate) fn forget(&self, links: &Links, node: StorageNodeId, file: FileId) -> Result<(), FileError> {
+    pub(crate) fn forget(
+        &self,
+        links: &Links,
+        node: StorageNodeId,
+        file: FileId,
+    ) -> Result<(), FileError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         order(links, node, id, file, file_order::Work::Drop(DropFile {}))
     }
@@ -138,7 +165,9 @@ impl Files {
         if waiting.get(&id).is_none_or(|entry| entry.node != node) {
             return Err(Status::not_found("no such transfer"));
         }
-        let entry = waiting.remove(&id).ok_or_else(|| Status::not_found("no such transfer"))?;
+        let entry = waiting
+            .remove(&id)
+            .ok_or_else(|| Status::not_found("no such transfer"))?;
         Ok(async move {
             match entry.what {
                 What::Store { parts, done } => {
@@ -184,7 +213,11 @@ fn order(
     file: FileId,
     work: file_order::Work,
 ) -> Result<(), FileError> {
-    let order = FileOrder { transfer_id, file_id: file.as_bytes().to_vec(), work: Some(work) };
+    let order = FileOrder {
+        transfer_id,
+        file_id: file.as_bytes().to_vec(),
+        work: Some(work),
+    };
     Ok(links.send(node, Message::File(order))?)
 }
 
@@ -203,22 +236,32 @@ async fn give(
                 break;
             }
         };
-        let sent = tokio::time::timeout(SILENT_WITHIN, outgoing.send(Ok(FilePart { part: Some(part) }))).await;
+        let sent = tokio::time::timeout(
+            SILENT_WITHIN,
+            outgoing.send(Ok(FilePart { part: Some(part) })),
+        )
+        .await;
         // An agent that ends the call early reports the reason on its own stream.
         if !sent.is_ok_and(|sent| sent.is_ok()) {
             break;
         }
     }
     let error = failed.as_ref().map(ToString::to_string).unwrap_or_default();
-    let end = FilePart { part: Some(Part::End(FileEnd { error })) };
+    let end = FilePart {
+        part: Some(Part::End(FileEnd { error })),
+    };
     let _answered_anyway = tokio::time::timeout(SILENT_WITHIN, outgoing.send(Ok(end))).await;
     let answer = tokio::time::timeout(SILENT_WITHIN, inbound.message()).await;
     if let Some(error) = failed {
         return Err(error);
     }
     match answer {
-        Ok(Ok(Some(FilePart { part: Some(Part::End(end)) }))) if end.error.is_empty() => Ok(()),
-        Ok(Ok(Some(FilePart { part: Some(Part::End(end)) }))) => Err(FileError::Node(end.error)),
+        Ok(Ok(Some(FilePart {
+            part: Some(Part::End(end)),
+        }))) if end.error.is_empty() => Ok(()),
+        Ok(Ok(Some(FilePart {
+            part: Some(Part::End(end)),
+        }))) => Err(FileError::Node(end.error)),
         _ => Err(FileError::Broken),
     }
 }
@@ -232,11 +275,15 @@ async fn take(
     loop {
         let message = tokio::time::timeout(SILENT_WITHIN, inbound.message()).await;
         let (item, last) = match message {
-            Ok(Ok(Some(FilePart { part: Some(Part::Data(data)) }))) => (Incoming::Data(Bytes::from(data)), false),
-            Ok(Ok(Some(FilePart { part: Some(Part::End(end)) }))) if end.error.is_empty() => (Incoming::End, true),
-            Ok(Ok(Some(FilePart { part: Some(Part::End(end)) }))) => {
-                (Incoming::Failed(FileError::Node(end.error)), true)
-            }
+            Ok(Ok(Some(FilePart {
+                part: Some(Part::Data(data)),
+            }))) => (Incoming::Data(Bytes::from(data)), false),
+            Ok(Ok(Some(FilePart {
+                part: Some(Part::End(end)),
+            }))) if end.error.is_empty() => (Incoming::End, true),
+            Ok(Ok(Some(FilePart {
+                part: Some(Part::End(end)),
+            }))) => (Incoming::Failed(FileError::Node(end.error)), true),
             _ => (Incoming::Failed(FileError::Broken), true),
         };
         if parts.send(item).await.is_err() || last {
@@ -246,7 +293,9 @@ async fn take(
 }
 
 /// The parts after the first one. A sender that disappears without an end is an error, not an end.
-fn rest(receiver: mpsc::Receiver<Incoming>) -> impl Stream<Item = Result<Bytes, FileError>> + Send + 'static {
+fn rest(
+    receiver: mpsc::Receiver<Incoming>,
+) -> impl Stream<Item = Result<Bytes, FileError>> + Send + 'static {
     stream::unfold(Some(receiver), |receiver| async {
         let mut receiver = receiver?;
         match receiver.recv().await {

@@ -56,7 +56,12 @@ impl Jobs {
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         let next = u64::try_from(now.as_millis()).unwrap_or(1);
-        Self { jobs: Mutex::new(Inner { next, jobs: BTreeMap::new() }) }
+        Self {
+            jobs: Mutex::new(Inner {
+                next,
+                jobs: BTreeMap::new(),
+            }),
+        }
     }
 
     pub fn create(&self, node: StorageNodeId, work: JobWork, now: Timestamp) -> u64 {
@@ -94,14 +99,24 @@ impl Jobs {
 
     /// Stores a report; reports about jobs of other nodes are ignored.
     pub(crate) fn update(&self, node: StorageNodeId, job: u64, change: impl FnOnce(&mut JobState)) {
-        if let Some(state) = self.lock().jobs.get_mut(&job).filter(|state| state.node == node) {
+        if let Some(state) = self
+            .lock()
+            .jobs
+            .get_mut(&job)
+            .filter(|state| state.node == node)
+        {
             change(state);
         }
     }
 
     /// Ends jobs without reports for some time: the agent was restarted and no longer knows them.
     pub(crate) fn give_up(&self, now: Timestamp, patience: Duration) {
-        for state in self.lock().jobs.values_mut().filter(|state| !state.done && now.since(state.reported) > patience) {
+        for state in self
+            .lock()
+            .jobs
+            .values_mut()
+            .filter(|state| !state.done && now.since(state.reported) > patience)
+        {
             state.done = true;
             state.error = Some("the storage node stopped sending reports on this job".to_owned());
         }

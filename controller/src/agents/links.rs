@@ -53,8 +53,19 @@ impl Links {
     ) -> Result<u64, SendError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut links = self.lock();
-        outgoing.try_send(Ok(ControllerMessage { message: Some(first()) })).map_err(|_| SendError::Offline)?;
-        if let Some(older) = links.insert(node, Link { number, outgoing, cancel }) {
+        outgoing
+            .try_send(Ok(ControllerMessage {
+                message: Some(first()),
+            }))
+            .map_err(|_| SendError::Offline)?;
+        if let Some(older) = links.insert(
+            node,
+            Link {
+                number,
+                outgoing,
+                cancel,
+            },
+        ) {
             older.cancel.cancel();
         }
         Ok(number)
@@ -91,8 +102,12 @@ impl Links {
     ) -> Result<(), SendError> {
         let links = self.lock();
         let link = links.get(&node).ok_or(SendError::Offline)?;
-        let Some(message) = build() else { return Ok(()) };
-        match link.outgoing.try_send(Ok(ControllerMessage { message: Some(message) })) {
+        let Some(message) = build() else {
+            return Ok(());
+        };
+        match link.outgoing.try_send(Ok(ControllerMessage {
+            message: Some(message),
+        })) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(SendError::Offline),
             Err(mpsc::error::TrySendError::Full(_)) => {
@@ -125,7 +140,10 @@ mod tests {
     use foghorn_proto::link::CancelSession;
 
     fn order() -> Message {
-        Message::Cancel(CancelSession { task_id: 1, reason: String::new() })
+        Message::Cancel(CancelSession {
+            task_id: 1,
+            reason: String::new(),
+        })
     }
 
     #[test]

@@ -91,18 +91,29 @@ impl Default for Live {
 impl Live {
     #[must_use]
     pub fn node(&self, node: StorageNodeId) -> Option<NodeLive> {
-        self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+        self.nodes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&node)
+            .cloned()
     }
 
     /// All nodes that have sent a report since the controller started.
     #[must_use]
     pub fn nodes(&self) -> HashMap<StorageNodeId, NodeLive> {
-        self.nodes.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.nodes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     #[must_use]
     pub fn progress(&self, task: TaskId) -> Option<TransferProgress> {
-        self.transfers.read().unwrap_or_else(PoisonError::into_inner).get(&task).cloned()
+        self.transfers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&task)
+            .cloned()
     }
 
     /// Multicast sessions.
@@ -124,13 +135,21 @@ impl Live {
 
     /// Replaces the state of a node.
     pub(crate) fn set_node(&self, node: StorageNodeId, live: NodeLive) {
-        self.nodes.write().unwrap_or_else(PoisonError::into_inner).insert(node, live);
+        self.nodes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(node, live);
         self.touch();
     }
 
     /// Changes the state of a known node.
     pub(crate) fn update_node(&self, node: StorageNodeId, change: impl FnOnce(&mut NodeLive)) {
-        if let Some(live) = self.nodes.write().unwrap_or_else(PoisonError::into_inner).get_mut(&node) {
+        if let Some(live) = self
+            .nodes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_mut(&node)
+        {
             change(live);
         }
     }
@@ -146,12 +165,21 @@ impl Live {
 
     /// Stores a report; returns whether it is the first of this transfer on this node.
     pub(crate) fn set_progress(&self, task: TaskId, mut progress: TransferProgress) -> bool {
-        let mut transfers = self.transfers.write().unwrap_or_else(PoisonError::into_inner);
-        let before = transfers.get(&task).filter(|before| before.node == progress.node);
+        let mut transfers = self
+            .transfers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = transfers
+            .get(&task)
+            .filter(|before| before.node == progress.node);
         let first = before.is_none();
         if let Some(before) = before
             && (before.bytes_done, before.bytes_wire, before.bytes_reused)
-                == (progress.bytes_done, progress.bytes_wire, progress.bytes_reused)
+                == (
+                    progress.bytes_done,
+                    progress.bytes_wire,
+                    progress.bytes_reused,
+                )
         {
             progress.moved_at = before.moved_at;
         }
@@ -169,11 +197,17 @@ impl Live {
     }
 
     pub(crate) fn forget_transfer(&self, task: TaskId) {
-        self.transfers.write().unwrap_or_else(PoisonError::into_inner).remove(&task);
+        self.transfers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&task);
     }
 
     /// All known transfers.
     pub(crate) fn transfers(&self) -> HashMap<TaskId, TransferProgress> {
-        self.transfers.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.transfers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

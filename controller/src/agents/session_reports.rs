@@ -73,31 +73,51 @@ pub struct SessionReports {
 impl SessionReports {
     #[must_use]
     pub fn get(&self, session: u32, node: StorageNodeId) -> Option<SessionReport> {
-        self.reports.read().unwrap_or_else(PoisonError::into_inner).get(&(session, node)).cloned()
+        self.reports
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&(session, node))
+            .cloned()
     }
 
     /// All known reports.
     #[must_use]
     pub fn all(&self) -> HashMap<(u32, StorageNodeId), SessionReport> {
-        self.reports.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.reports
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Sessions that wait for their start, with the nodes on which they wait.
     #[must_use]
     pub fn waiting(&self) -> HashSet<(u32, StorageNodeId)> {
         let reports = self.reports.read().unwrap_or_else(PoisonError::into_inner);
-        reports.iter().filter(|(_, report)| report.phase == SessionPhase::Waiting).map(|(key, _)| *key).collect()
+        reports
+            .iter()
+            .filter(|(_, report)| report.phase == SessionPhase::Waiting)
+            .map(|(key, _)| *key)
+            .collect()
     }
 
     /// Stores a report; returns the receivers that were moved to unicast since the last one.
-    pub(crate) fn set(&self, session: u32, node: StorageNodeId, report: SessionReport) -> Vec<(TaskId, String)> {
+    pub(crate) fn set(
+        &self,
+        session: u32,
+        node: StorageNodeId,
+        report: SessionReport,
+    ) -> Vec<(TaskId, String)> {
         let mut reports = self.reports.write().unwrap_or_else(PoisonError::into_inner);
         let before = reports.get(&(session, node));
         let listened = |task: &TaskId| {
-            before.and_then(|before| before.receivers.get(task)).is_none_or(|receiver| receiver.unicast.is_none())
+            before
+                .and_then(|before| before.receivers.get(task))
+                .is_none_or(|receiver| receiver.unicast.is_none())
         };
         let moved = report.receivers.iter().filter(|(task, _)| listened(task));
-        let moved = moved.filter_map(|(task, receiver)| Some((*task, receiver.unicast.clone()?))).collect();
+        let moved = moved
+            .filter_map(|(task, receiver)| Some((*task, receiver.unicast.clone()?)))
+            .collect();
         reports.insert((session, node), report);
         moved
     }
@@ -135,17 +155,29 @@ mod tests {
 
     #[test]
     fn who_goes_over_to_unicast_is_told_once() {
-        let (reports, node, now) = (SessionReports::default(), StorageNodeId::new(3).unwrap(), Instant::now());
+        let (reports, node, now) = (
+            SessionReports::default(),
+            StorageNodeId::new(3).unwrap(),
+            Instant::now(),
+        );
         assert!(reports.set(7, node, report(None, now)).is_empty());
         let moved = reports.set(7, node, report(Some("not heard"), now));
         assert_eq!(moved, [(TaskId::new(1).unwrap(), "not heard".to_owned())]);
-        assert!(reports.set(7, node, report(Some("not heard"), now)).is_empty());
+        assert!(
+            reports
+                .set(7, node, report(Some("not heard"), now))
+                .is_empty()
+        );
         assert_eq!(reports.waiting(), HashSet::from([(7, node)]));
     }
 
     #[test]
     fn a_report_outlives_its_session_for_a_while() {
-        let (reports, node, now) = (SessionReports::default(), StorageNodeId::new(3).unwrap(), Instant::now());
+        let (reports, node, now) = (
+            SessionReports::default(),
+            StorageNodeId::new(3).unwrap(),
+            Instant::now(),
+        );
         reports.set(7, node, report(None, now));
         reports.forget(now + MEMORY / 2, |_| false);
         reports.forget(now + MEMORY, |_| true);

@@ -64,11 +64,18 @@ pub enum AuthError {
 
 impl IntoResponse for AuthError {
     fn into_response(self) -> Response {
-        let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let json = (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         match self {
             Self::ApiOff => {
                 let page = (header::CONTENT_TYPE, "text/html; charset=UTF-8");
-                (StatusCode::FOUND, [page, (header::LOCATION, "/fog/management/index.php")]).into_response()
+                (
+                    StatusCode::FOUND,
+                    [page, (header::LOCATION, "/fog/management/index.php")],
+                )
+                    .into_response()
             }
             Self::ApiToken => (StatusCode::FORBIDDEN, [json]).into_response(),
             Self::User => (StatusCode::UNAUTHORIZED, [json]).into_response(),
@@ -82,7 +89,11 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     type Rejection = AuthError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, AuthError> {
-        parts.extensions.get::<Self>().cloned().ok_or(AuthError::User)
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or(AuthError::User)
     }
 }
 
@@ -105,7 +116,11 @@ pub async fn authenticate(
         }
         let sent = candidates(headers, "fog-api-token");
         if !sent.iter().any(|token| hash_is(token, &api.token_hash)) {
-            return Err(if sent.is_empty() { AuthError::ApiToken } else { wrong(ctx, from, AuthError::ApiToken) });
+            return Err(if sent.is_empty() {
+                AuthError::ApiToken
+            } else {
+                wrong(ctx, from, AuthError::ApiToken)
+            });
         }
         Ok((user_by_token(tables, &tokens), api.enabled))
     });
@@ -118,7 +133,11 @@ pub async fn authenticate(
             None => return Err(wrong(ctx, from, AuthError::User)),
         },
     };
-    if is_on || caller.is_administrator() { Ok(caller) } else { Err(AuthError::ApiOff) }
+    if is_on || caller.is_administrator() {
+        Ok(caller)
+    } else {
+        Err(AuthError::ApiOff)
+    }
 }
 
 /// The error for a wrong token. A valid token is never delayed: 512 random bits cannot be guessed,
@@ -135,13 +154,21 @@ fn wrong(ctx: &Ctx, from: IpAddr, error: AuthError) -> AuthError {
 
 /// A token as it was sent, and decoded from base64 if possible.
 fn candidates(headers: &HeaderMap, name: &str) -> Vec<String> {
-    let Some(sent) =
-        headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|text| !text.is_empty())
+    let Some(sent) = headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
     else {
         return Vec::new();
     };
-    let decoded = BASE64.decode(sent.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    std::iter::once(sent.to_owned()).chain(decoded.filter(|text| !text.is_empty())).collect()
+    let decoded = BASE64
+        .decode(sent.as_bytes())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    std::iter::once(sent.to_owned())
+        .chain(decoded.filter(|text| !text.is_empty()))
+        .collect()
 }
 
 /// Whether the token has this hash; hashes are compared in constant time.
@@ -153,7 +180,9 @@ fn user_by_token(tables: &Tables, sent: &[String]) -> Option<Principal> {
     let users = tables.of::<User>();
     sent.iter().find_map(|token| {
         let key = token_key(&accounts::hash_token(token))?;
-        let user = users.by(User::BY_TOKEN, key).find(|user| hash_is(token, &user.token_hash))?;
+        let user = users
+            .by(User::BY_TOKEN, key)
+            .find(|user| hash_is(token, &user.token_hash))?;
         (user.api == Flag::Yes).then(|| Principal {
             user: user.id,
             name: user.name.clone(),
@@ -164,12 +193,26 @@ fn user_by_token(tables: &Tables, sent: &[String]) -> Option<Principal> {
 }
 
 /// FOG does not ask here whether the user may use the API; the API token has been checked.
-async fn by_password(ctx: &Ctx, from: IpAddr, name: &str, password: Vec<u8>) -> Result<Principal, AuthError> {
-    let user = ctx.state.read(|tables| tables.of::<User>().named(name).cloned());
+async fn by_password(
+    ctx: &Ctx,
+    from: IpAddr,
+    name: &str,
+    password: Vec<u8>,
+) -> Result<Principal, AuthError> {
+    let user = ctx
+        .state
+        .read(|tables| tables.of::<User>().named(name).cloned());
     // An unknown name takes as much time as a wrong password, so that names cannot be discovered.
-    let hash = user.as_ref().map(|user| user.password_hash.as_str()).filter(|hash| !hash.is_empty());
-    let right = Attempt::new(ctx, from, name, password.clone(), hash.unwrap_or(NOBODY)).judge().await?;
-    let Some(user) = user.filter(|_| right) else { return Err(AuthError::User) };
+    let hash = user
+        .as_ref()
+        .map(|user| user.password_hash.as_str())
+        .filter(|hash| !hash.is_empty());
+    let right = Attempt::new(ctx, from, name, password.clone(), hash.unwrap_or(NOBODY))
+        .judge()
+        .await?;
+    let Some(user) = user.filter(|_| right) else {
+        return Err(AuthError::User);
+    };
     if passwords::is_imported(&user.password_hash)
         && let Err(error) = users::rehash(&ctx.state, &user, password).await
     {
@@ -180,11 +223,17 @@ async fn by_password(ctx: &Ctx, from: IpAddr, name: &str, password: Vec<u8>) -> 
         );
     }
     let (name, created_by) = (user.name.clone(), user.name.clone());
-    Ok(Principal { user: user.id, name, created_by, role: user.role() })
+    Ok(Principal {
+        user: user.id,
+        name,
+        created_by,
+        role: user.role(),
+    })
 }
 
 /// A hash without a known password: its 32 bytes are zeros.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5LW5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5LW5vYm9keQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 fn basic(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
     let sent = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
@@ -228,10 +277,20 @@ impl<'c> Attempt<'c> {
         let mark = RIGHT_KEY.as_ref().map(|key| {
             let mut hasher = blake3::Hasher::new_keyed(key);
             hasher.update(from.to_string().as_bytes()).update(b" ");
-            hasher.update(&(hash.len() as u64).to_le_bytes()).update(hash.as_bytes()).update(&password);
+            hasher
+                .update(&(hash.len() as u64).to_le_bytes())
+                .update(hash.as_bytes())
+                .update(&password);
             *hasher.finalize().as_bytes()
         });
-        Self { ctx, from, name, password, hash: hash.to_owned(), mark }
+        Self {
+            ctx,
+            from,
+            name,
+            password,
+            hash: hash.to_owned(),
+            mark,
+        }
     }
 
     /// Whether it was accepted before. An address with too many failures is not looked up.
@@ -253,16 +312,27 @@ impl<'c> Attempt<'c> {
         if self.is_remembered()? {
             return Ok(true);
         }
-        let Ok(_permit) = CHECKS.acquire().await else { return Ok(false) };
+        let Ok(_permit) = CHECKS.acquire().await else {
+            return Ok(false);
+        };
         // Check again: earlier requests in the queue may have failed, or have been the same.
         if self.is_remembered()? {
             return Ok(true);
         }
-        let Self { ctx, from, name, password, hash, mark } = self;
-        let checked = tokio::task::spawn_blocking(move || passwords::matches(&password, &hash)).await;
+        let Self {
+            ctx,
+            from,
+            name,
+            password,
+            hash,
+            mark,
+        } = self;
+        let checked =
+            tokio::task::spawn_blocking(move || passwords::matches(&password, &hash)).await;
         if !checked.unwrap_or(false) {
             if let Some(line) = ctx.doors.failed_login(name, from)
-                && let Err(error) = history::write(&ctx.state, &line, &from.to_string(), Timestamp::now()).await
+                && let Err(error) =
+                    history::write(&ctx.state, &line, &from.to_string(), Timestamp::now()).await
             {
                 warn!(error = %chain(&error), "could not write to the history");
             }
@@ -297,7 +367,12 @@ mod tests {
     #[test]
     fn a_password_may_contain_a_colon() {
         let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, format!("Basic {}", BASE64.encode(b"fog:a:b")).parse().unwrap());
+        headers.insert(
+            header::AUTHORIZATION,
+            format!("Basic {}", BASE64.encode(b"fog:a:b"))
+                .parse()
+                .unwrap(),
+        );
         assert_eq!(basic(&headers), Some(("fog".to_owned(), b"a:b".to_vec())));
     }
 

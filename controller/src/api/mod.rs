@@ -24,23 +24,37 @@ use crate::ctx::Ctx;
 pub fn router(ctx: Arc<Ctx>) -> Router {
     let (native, declared) = native::routes().into_parts();
     let (pages, declared_pages) = openapi::routes().into_parts();
-    let rules = Rules::new(rules_of(&declared).chain(rules_of(&declared_pages)), fog::needed);
+    let rules = Rules::new(
+        rules_of(&declared).chain(rules_of(&declared_pages)),
+        fog::needed,
+    );
     let book = Arc::new(openapi::Book::new(ctx.clone(), declared));
     let routes = Router::new()
-        .merge(native.layer(DefaultBodyLimit::max(native::BODY_LIMIT)).with_state(ctx.clone()))
+        .merge(
+            native
+                .layer(DefaultBodyLimit::max(native::BODY_LIMIT))
+                .with_state(ctx.clone()),
+        )
         .merge(pages.with_state(book))
         .merge(fog::router(ctx.clone()));
-    let door = Door { ctx, rules: Arc::new(rules) };
+    let door = Door {
+        ctx,
+        rules: Arc::new(rules),
+    };
     edge::wrap(routes.layer(from_fn_with_state(door, access::admit)))
 }
 
 fn rules_of(declared: &[Declared]) -> impl Iterator<Item = (Method, &'static str, Need)> {
-    declared.iter().map(|route| (route.method.clone(), route.path, route.need))
+    declared
+        .iter()
+        .map(|route| (route.method.clone(), route.path, route.need))
 }
 
 /// Every native route and what it requires of its caller.
 #[must_use]
 pub fn native_routes() -> Vec<(Method, &'static str, Need)> {
     let (pages, native) = (openapi::routes(), native::routes());
-    rules_of(pages.declared()).chain(rules_of(native.declared())).collect()
+    rules_of(pages.declared())
+        .chain(rules_of(native.declared()))
+        .collect()
 }

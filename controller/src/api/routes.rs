@@ -1,10 +1,11 @@
-//! A native route is declared once: method, path, handler, who may call it, and what the description of the API says of it.
-//! axum's router, the rules of the door ([`super::access`]) and the operations of the description ([`super::openapi`]) are all
-//! made from these declarations.
+//! A native route is declared once: method, path, handler, who may call it, and what the
+//! description of the API says of it. axum's router, the rules of the door ([`super::access`]) and
+//! the operations of the description ([`super::openapi`]) are all made from these declarations.
 //!
-//! A declaration is built in steps, one type for each: what [`get`] and its siblings return cannot be served before
-//! [`Unguarded::needs`] or [`Unguarded::open`] has said who may call it, and [`Unnamed::named`] what it does. So a route that
-//! somebody forgot to close, or to describe, does not compile.
+//! A declaration is built in steps, one type for each: what [`get`] and its siblings return cannot
+//! be served before [`Unguarded::needs`] or [`Unguarded::open`] has said who may call it, and
+//! [`Unnamed::named`] what it does. So a route that somebody forgot to close, or to describe, does
+//! not compile.
 
 use axum::Router;
 use axum::handler::Handler;
@@ -23,7 +24,10 @@ pub(super) struct Routes<S = ()> {
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub(super) fn new() -> Self {
-        Self { router: Router::new(), declared: Vec::new() }
+        Self {
+            router: Router::new(),
+            declared: Vec::new(),
+        }
     }
 
     /// Adds a route.
@@ -165,10 +169,25 @@ impl<S> Unguarded<S> {
 }
 
 impl<S> Unnamed<S> {
-    /// `tag` is the chapter of the description, `id` the name of the operation in generated clients.
-    pub(super) fn named(self, tag: &'static str, id: &'static str, summary: &'static str) -> Route<S> {
+    /// `tag` is the chapter of the description, `id` the name of the operation in generated
+    /// clients.
+    pub(super) fn named(
+        self,
+        tag: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> Route<S> {
         let (parameters, answers) = (Vec::new(), Vec::new());
-        self.route(Some(Described { tag, id, summary, about: None, alias_of: None, parameters, takes: None, answers }))
+        self.route(Some(Described {
+            tag,
+            id,
+            summary,
+            about: None,
+            alias_of: None,
+            parameters,
+            takes: None,
+            answers,
+        }))
     }
 
     /// A page for people, or the description itself.
@@ -177,8 +196,23 @@ impl<S> Unnamed<S> {
     }
 
     fn route(self, operation: Option<Described>) -> Route<S> {
-        let Self(Unguarded { method, path, serve }, need) = self;
-        Route { serve, declared: Declared { method, path, need, operation } }
+        let Self(
+            Unguarded {
+                method,
+                path,
+                serve,
+            },
+            need,
+        ) = self;
+        Route {
+            serve,
+            declared: Declared {
+                method,
+                path,
+                need,
+                operation,
+            },
+        }
     }
 }
 
@@ -206,14 +240,21 @@ impl<S> Route<S> {
 
     /// A parameter in the path, which is read as a `T`.
     pub(super) fn path<T: JsonSchema>(self, name: &'static str, about: &'static str) -> Self {
-        self.with(|operation| operation.parameters.push(Parameter::Path { name, about, schema: schema_of::<T>() }))
-            .refuses(&[400])
+        self.with(|operation| {
+            operation.parameters.push(Parameter::Path {
+                name,
+                about,
+                schema: schema_of::<T>(),
+            })
+        })
+        .refuses(&[400])
     }
 
     /// Parameters in the query: the members of `T`, with their comments.
     pub(super) fn query<T: JsonSchema>(self) -> Self {
         // Not a reference to a named schema: the members are looked at one by one.
-        self.with(|operation| operation.parameters.push(Parameter::Query(T::json_schema))).refuses(&[400])
+        self.with(|operation| operation.parameters.push(Parameter::Query(T::json_schema)))
+            .refuses(&[400])
     }
 
     /// One of the description's shared parameters.
@@ -223,12 +264,18 @@ impl<S> Route<S> {
 
     /// A JSON body.
     pub(super) fn takes<T: JsonSchema>(self) -> Self {
-        self.body(Takes::Json { schema: schema_of::<T>(), required: true })
+        self.body(Takes::Json {
+            schema: schema_of::<T>(),
+            required: true,
+        })
     }
 
     /// A JSON body that may be left out.
     pub(super) fn may_take<T: JsonSchema>(self) -> Self {
-        self.body(Takes::Json { schema: schema_of::<T>(), required: false })
+        self.body(Takes::Json {
+            schema: schema_of::<T>(),
+            required: false,
+        })
     }
 
     /// A body of any bytes.
@@ -237,7 +284,8 @@ impl<S> Route<S> {
     }
 
     fn body(self, takes: Takes) -> Self {
-        self.with(|operation| operation.takes = Some(takes)).refuses(&[400, 413])
+        self.with(|operation| operation.takes = Some(takes))
+            .refuses(&[400, 413])
     }
 
     fn answers(self, status: u16, answer: Answer) -> Self {
@@ -246,10 +294,21 @@ impl<S> Route<S> {
 
     /// An answer with JSON.
     pub(super) fn gives<T: JsonSchema>(self, status: u16, about: &'static str) -> Self {
-        self.answers(status, Answer::Json { about, schema: schema_of::<T>() })
+        self.answers(
+            status,
+            Answer::Json {
+                about,
+                schema: schema_of::<T>(),
+            },
+        )
     }
 
-    pub(super) fn gives_text(self, status: u16, about: &'static str, media_type: &'static str) -> Self {
+    pub(super) fn gives_text(
+        self,
+        status: u16,
+        about: &'static str,
+        media_type: &'static str,
+    ) -> Self {
         self.answers(status, Answer::Text { about, media_type })
     }
 
@@ -262,9 +321,14 @@ impl<S> Route<S> {
         self.answers(status, Answer::Nothing { about })
     }
 
-    /// Refusals beside those that follow from the rest: 401, 403 and 429 of a route that needs a role, 400 and 413 of one that
-    /// takes a body, 400 of one with parameters, 500 and 503 of one that may change something.
+    /// Refusals beside those that follow from the rest: 401, 403 and 429 of a route that needs a
+    /// role, 400 and 413 of one that takes a body, 400 of one with parameters, 500 and 503 of
+    /// one that may change something.
     pub(super) fn refuses(self, statuses: &[u16]) -> Self {
-        self.with(|operation| operation.answers.extend(statuses.iter().map(|status| (*status, Answer::Problem))))
+        self.with(|operation| {
+            operation
+                .answers
+                .extend(statuses.iter().map(|status| (*status, Answer::Problem)))
+        })
     }
 }

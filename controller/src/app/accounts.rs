@@ -55,7 +55,12 @@ pub async fn first_run(state: &State) -> Result<Option<FirstRun>, AccountError> 
         return Ok(None);
     }
     let password = random(12).map(|bytes| BASE64URL_NOPAD.encode(&bytes))?;
-    let first = FirstRun { api_token: token()?, user: "fog".to_owned(), user_token: token()?, password };
+    let first = FirstRun {
+        api_token: token()?,
+        user: "fog".to_owned(),
+        user_token: token()?,
+        password,
+    };
     let user = prepare(NewUser {
         name: first.user.clone(),
         password: first.password.clone(),
@@ -64,7 +69,11 @@ pub async fn first_run(state: &State) -> Result<Option<FirstRun>, AccountError> 
         kind: 0,
     })
     .await?;
-    let settings = ApiSettings { enabled: true, token_hash: hash_token(&first.api_token), modified: 0 };
+    let settings = ApiSettings {
+        enabled: true,
+        token_hash: hash_token(&first.api_token),
+        modified: 0,
+    };
     let made = state
         .write::<_, Refusal>(|draft| {
             if draft.tables().api().is_some() {
@@ -115,11 +124,23 @@ async fn change_api(state: &State, change: impl Fn(&mut ApiSettings)) -> Result<
 }
 
 async fn prepare(new: NewUser) -> Result<User, AccountError> {
-    let NewUser { name, password, token, api, kind } = new;
+    let NewUser {
+        name,
+        password,
+        token,
+        api,
+        kind,
+    } = new;
     let hashed = tokio::task::spawn_blocking(move || passwords::hash(password.as_bytes()));
-    let password_hash =
-        hashed.await.map_err(|error| AccountError::Hash(error.to_string()))?.map_err(AccountError::Hash)?;
-    let token_hash = if token.is_empty() { String::new() } else { hash_token(&token) };
+    let password_hash = hashed
+        .await
+        .map_err(|error| AccountError::Hash(error.to_string()))?
+        .map_err(AccountError::Hash)?;
+    let token_hash = if token.is_empty() {
+        String::new()
+    } else {
+        hash_token(&token)
+    };
     Ok(User {
         id: 0,
         name,

@@ -52,7 +52,12 @@ impl Cursor {
     }
 
     fn time(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.get(..16).and_then(|digits| digits.parse().ok()).unwrap_or(0))
+        Timestamp::from_millis(
+            self.0
+                .get(..16)
+                .and_then(|digits| digits.parse().ok())
+                .unwrap_or(0),
+        )
     }
 }
 
@@ -66,8 +71,14 @@ pub type Found = (Vec<AuditEntry>, Option<Cursor>);
 pub async fn search(store: &dyn Store, query: &Query, now: Timestamp) -> Result<Found, StoreError> {
     let floor_time = query.since.unwrap_or_default();
     // The clock of another controller may be ahead.
-    let mut upper_time = query.before.as_ref().map_or(now + Duration::from_secs(3600), Cursor::time);
-    let mut to = query.before.as_ref().map_or_else(|| key_at(upper_time), |cursor| format!("{PREFIX}{}", cursor.0));
+    let mut upper_time = query
+        .before
+        .as_ref()
+        .map_or(now + Duration::from_secs(3600), Cursor::time);
+    let mut to = query.before.as_ref().map_or_else(
+        || key_at(upper_time),
+        |cursor| format!("{PREFIX}{}", cursor.0),
+    );
     let (mut found, mut seen, mut stretch) = (Vec::new(), 0, FIRST_STRETCH);
     loop {
         let lower_time = (upper_time - stretch).max(floor_time);
@@ -80,10 +91,16 @@ pub async fn search(store: &dyn Store, query: &Query, now: Timestamp) -> Result<
                 match audit::decode(&entry) {
                     Ok(decoded) if query.fits(&decoded) => found.push(decoded),
                     Ok(_) => {}
-                    Err(error) => warn!(key = entry.key, error, "could not read an entry of the audit log"),
+                    Err(error) => warn!(
+                        key = entry.key,
+                        error, "could not read an entry of the audit log"
+                    ),
                 }
                 if found.len() >= query.limit || seen >= MOST_SEEN {
-                    return Ok((found, entry.key.strip_prefix(PREFIX).and_then(Cursor::parse)));
+                    return Ok((
+                        found,
+                        entry.key.strip_prefix(PREFIX).and_then(Cursor::parse),
+                    ));
                 }
                 to = entry.key;
             }
@@ -100,13 +117,18 @@ pub async fn search(store: &dyn Store, query: &Query, now: Timestamp) -> Result<
 
 impl Query {
     fn fits(&self, entry: &AuditEntry) -> bool {
-        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
-        let by = self
-            .user
-            .as_ref()
-            .is_none_or(|user| user.to_lowercase() == entry.name.to_lowercase() || *user == entry.user.to_string());
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == found)
+        };
+        let by = self.user.as_ref().is_none_or(|user| {
+            user.to_lowercase() == entry.name.to_lowercase() || *user == entry.user.to_string()
+        });
         let any = self.class.is_none() && self.id.is_none();
-        by && (any || entry.changes.iter().any(|change| is(&self.class, &change.class) && is(&self.id, &change.id)))
+        by && (any
+            || entry
+                .changes
+                .iter()
+                .any(|change| is(&self.class, &change.class) && is(&self.id, &change.id)))
     }
 }
 
@@ -118,7 +140,13 @@ mod tests {
     fn a_cursor_is_a_place_and_nothing_else() {
         let cursor = Cursor::parse("0001790000000000-00ff00ff00ff00ff").unwrap();
         assert_eq!(cursor.time(), Timestamp::from_millis(1_790_000_000_000));
-        for bad in ["", "-", "0001790000000000", "x001790000000000-00ff00ff00ff00ff", "../../obj/user/1-0"] {
+        for bad in [
+            "",
+            "-",
+            "0001790000000000",
+            "x001790000000000-00ff00ff00ff00ff",
+            "../../obj/user/1-0",
+        ] {
             assert_eq!(Cursor::parse(bad), None, "{bad}");
         }
     }

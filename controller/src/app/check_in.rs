@@ -60,7 +60,11 @@ pub enum CheckInError {
 ///
 /// # Errors
 /// See [`BootTokenError`].
-pub async fn boot_token(ctx: &Ctx, host: HostId, ttl: Duration) -> Result<BootToken, BootTokenError> {
+pub async fn boot_token(
+    ctx: &Ctx,
+    host: HostId,
+    ttl: Duration,
+) -> Result<BootToken, BootTokenError> {
     let secret = one_time::secret();
     let made = ctx.state.write(|draft| {
         let tables = draft.tables();
@@ -71,13 +75,24 @@ pub async fn boot_token(ctx: &Ctx, host: HostId, ttl: Duration) -> Result<BootTo
             return Err(BootTokenError::NoTask(host));
         };
         let expires = (Timestamp::now() + ttl).min(run.deadline());
-        let token = OneTimeToken::new(&secret, Purpose::Boot { host, task: run.task }, expires);
+        let token = OneTimeToken::new(
+            &secret,
+            Purpose::Boot {
+                host,
+                task: run.task,
+            },
+            expires,
+        );
         draft.replace(&token);
         Ok((run.task, expires))
     });
     let (task, expires) = made.await?;
     info!(%host, %task, %expires, "boot token created");
-    Ok(BootToken { text: one_time::text(&ctx.trust, BOOT_PREFIX, secret), task, expires })
+    Ok(BootToken {
+        text: one_time::text(&ctx.trust, BOOT_PREFIX, secret),
+        task,
+        expires,
+    })
 }
 
 /// Redeems a boot token and returns a certificate and, if a node is already assigned, the order.
@@ -86,25 +101,48 @@ pub async fn boot_token(ctx: &Ctx, host: HostId, ttl: Duration) -> Result<BootTo
 /// See [`CheckInError`]; the token is used up only by a success. The answer to a success may be
 /// lost: the same token with the same key gets another answer within a minute, with a new
 /// certificate that replaces the first.
-pub async fn check_in(ctx: &Ctx, request: &CheckInRequest) -> Result<CheckInResponse, CheckInError> {
+pub async fn check_in(
+    ctx: &Ctx,
+    request: &CheckInRequest,
+) -> Result<CheckInResponse, CheckInError> {
     let key = key_of_request(&request.csr_pem).map_err(CheckInError::Request)?;
     let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, Some(&key))?;
-    let Purpose::Boot { host, task } = token.purpose else { return Err(TokenError::Unknown.into()) };
+    let Purpose::Boot { host, task } = token.purpose else {
+        return Err(TokenError::Unknown.into());
+    };
     let run = ctx.state.read(|tables| {
-        let mut rows = tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_MAC, mac_key(request.mac));
+        let mut rows = tables
+            .of::<MacAddressAssociation>()
+            .by(MacAddressAssociation::BY_MAC, mac_key(request.mac));
         if !rows.any(|row| row.host == host.get() && !row.pending.is_yes()) {
             return Err(CheckInError::WrongMac { mac: request.mac });
         }
-        tables.runs().get(&task).cloned().ok_or_else(|| CheckInError::Ended { reason: "it was deleted".to_owned() })
+        tables
+            .runs()
+            .get(&task)
+            .cloned()
+            .ok_or_else(|| CheckInError::Ended {
+                reason: "it was deleted".to_owned(),
+            })
     })?;
     let now = Timestamp::now();
-    let lifetime = run.deadline().since(now).min(ctx.settings.client_certificate_lifetime);
+    let lifetime = run
+        .deadline()
+        .since(now)
+        .min(ctx.settings.client_certificate_lifetime);
     if let Some(reason) = ended_because(&run) {
         return Err(CheckInError::Ended { reason });
     }
-    let issued = ctx.trust.issue_client(host, task, &request.csr_pem, lifetime).map_err(|error| {
-        if error.is_bad_request() { CheckInError::Request(error) } else { CheckInError::Issue(error) }
-    })?;
+    let issued = ctx
+        .trust
+        .issue_client(host, task, &request.csr_pem, lifetime)
+        .map_err(|error| {
+            if error.is_bad_request() {
+                CheckInError::Request(error)
+            } else {
+                CheckInError::Issue(error)
+            }
+        })?;
 
     let session = one_time::secret();
     let moved = apply_event_with(ctx, task, TaskEvent::ClientCheckedIn, |run, draft| {
@@ -121,20 +159,37 @@ pub async fn check_in(ctx: &Ctx, request: &CheckInRequest) -> Result<CheckInResp
     ctx.live.forget_transfer(task);
     let (host_name, order) = ctx.state.read(|tables| {
         (
-            tables.of::<Host>().get(host.get()).map(|row| row.name.clone()).unwrap_or_default(),
+            tables
+                .of::<Host>()
+                .get(host.get())
+                .map(|row| row.name.clone())
+                .unwrap_or_default(),
             order(ctx, tables, &moved.run),
         )
     });
-    Ok(CheckInResponse { host, host_name, task, chain_pem: issued.chain_pem, session, order })
+    Ok(CheckInResponse {
+        host,
+        host_name,
+        task,
+        chain_pem: issued.chain_pem,
+        session,
+        order,
+    })
 }
 
 impl From<MoveError> for CheckInError {
     fn from(error: MoveError) -> Self {
         match error {
             MoveError::State(refusal) => refusal.into(),
-            MoveError::NoSuchTask(_) => Self::Ended { reason: "it was deleted".to_owned() },
-            MoveError::Transition(TransitionError::AlreadyEnded) => Self::Ended { reason: "just now".to_owned() },
-            MoveError::Transition(other) => Self::Ended { reason: other.to_string() },
+            MoveError::NoSuchTask(_) => Self::Ended {
+                reason: "it was deleted".to_owned(),
+            },
+            MoveError::Transition(TransitionError::AlreadyEnded) => Self::Ended {
+                reason: "just now".to_owned(),
+            },
+            MoveError::Transition(other) => Self::Ended {
+                reason: other.to_string(),
+            },
         }
     }
 }
@@ -143,10 +198,14 @@ impl From<MoveError> for CheckInError {
 #[must_use]
 pub fn ended_because(run: &Run) -> Option<String> {
     match run.life.state() {
-        TaskState::Finished { outcome: Outcome::Complete, .. } => Some("it is complete".to_owned()),
-        TaskState::Finished { outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason }, .. } => {
-            Some(reason.clone())
-        }
+        TaskState::Finished {
+            outcome: Outcome::Complete,
+            ..
+        } => Some("it is complete".to_owned()),
+        TaskState::Finished {
+            outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason },
+            ..
+        } => Some(reason.clone()),
         _ => None,
     }
 }
@@ -157,8 +216,11 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     let node = run.node()?;
     let address = ctx.live.node(node).filter(|live| live.online)?.quic_address;
     let name: &NodeName = &tables.enrolled_nodes().get(&node)?.name;
-    let disk_rule =
-        tables.of::<Host>().get(run.host.get()).map(|row| row.kernel_device.clone()).filter(|rule| !rule.is_empty());
+    let disk_rule = tables
+        .of::<Host>()
+        .get(run.host.get())
+        .map(|row| row.kernel_device.clone())
+        .filter(|rule| !rule.is_empty());
     Some(Order {
         task: run.task,
         kind: match run.kind {
@@ -166,8 +228,15 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
             RunKind::Capture => OrderKind::Capture,
         },
         image: run.image,
-        image_name: tables.of::<Image>().get(run.image.get()).map(|row| row.name.clone()).unwrap_or_default(),
-        sources: vec![Source { address, server_name: name.tls_name() }],
+        image_name: tables
+            .of::<Image>()
+            .get(run.image.get())
+            .map(|row| row.name.clone())
+            .unwrap_or_default(),
+        sources: vec![Source {
+            address,
+            server_name: name.tls_name(),
+        }],
         disk_rule,
         traceparent: run.traceparent.clone(),
     })

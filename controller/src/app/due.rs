@@ -55,12 +55,18 @@ impl Timing<'_> {
             Self::Once(_) => (next, ONCE_LATE),
             // Only the last of several missed runs counts.
             Self::Calendar(fields) => {
-                let latest = Rule::parse(*fields).ok().and_then(|rule| rule.latest(now, zone));
+                let latest = Rule::parse(*fields)
+                    .ok()
+                    .and_then(|rule| rule.latest(now, zone));
                 (latest.unwrap_or(next).max(next), CALENDAR_LATE)
             }
             Self::AtOnce => (next, CALENDAR_LATE),
         };
-        Due { owner, at, missed: now.since(at) > patience }
+        Due {
+            owner,
+            at,
+            missed: now.since(at) > patience,
+        }
     }
 }
 
@@ -68,29 +74,53 @@ fn of_task(row: &ScheduledTask) -> Option<Timing<'_>> {
     if !row.is_active() {
         return None;
     }
-    if row.by_calendar() { Some(Timing::Calendar(row.calendar())) } else { row.moment().map(Timing::Once) }
+    if row.by_calendar() {
+        Some(Timing::Calendar(row.calendar()))
+    } else {
+        row.moment().map(Timing::Once)
+    }
 }
 
 fn of_rule(row: &PowerManagement) -> Timing<'_> {
-    if row.on_demand.is_yes() { Timing::AtOnce } else { Timing::Calendar(row.calendar()) }
+    if row.on_demand.is_yes() {
+        Timing::AtOnce
+    } else {
+        Timing::Calendar(row.calendar())
+    }
 }
 
 /// What is due for one scheduled task.
-pub(crate) fn task_due(row: &ScheduledTask, mark: &Mark, now: Timestamp, zone: &TimeZone) -> Option<Due> {
+pub(crate) fn task_due(
+    row: &ScheduledTask,
+    mark: &Mark,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Option<Due> {
     if let Some(firing) = &mark.firing {
         // A controller stopped in the middle of this run.
-        return Some(Due { owner: mark.owner, at: firing.due, missed: false });
+        return Some(Due {
+            owner: mark.owner,
+            at: firing.due,
+            missed: false,
+        });
     }
     came(of_task(row)?, mark, now, zone)
 }
 
 /// What is due for one rule of power management.
-pub(crate) fn rule_due(row: &PowerManagement, mark: &Mark, now: Timestamp, zone: &TimeZone) -> Option<Due> {
+pub(crate) fn rule_due(
+    row: &PowerManagement,
+    mark: &Mark,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Option<Due> {
     came(of_rule(row), mark, now, zone)
 }
 
 fn came(timing: Timing<'_>, mark: &Mark, now: Timestamp, zone: &TimeZone) -> Option<Due> {
-    let next = timing.next(mark.through, zone).filter(|next| *next <= now)?;
+    let next = timing
+        .next(mark.through, zone)
+        .filter(|next| *next <= now)?;
     Some(timing.due(mark.owner, next, now, zone))
 }
 
@@ -130,7 +160,10 @@ impl Agenda {
                 due.extend(task_due(row, &mark, now, &zone));
             }
         }
-        for row in tables.of::<PowerManagement>().by(PowerManagement::WAKING, 0) {
+        for row in tables
+            .of::<PowerManagement>()
+            .by(PowerManagement::WAKING, 0)
+        {
             let mark = mark(tables, Owner::Power(row.id));
             let find = || of_rule(row).next(mark.through, &zone);
             if self.has_come(row.modified(), &mark, now, round, find) {
@@ -149,12 +182,25 @@ impl Agenda {
         round: u64,
         find: impl FnOnce() -> Option<Timestamp>,
     ) -> bool {
-        let fresh = self.known.get(&mark.owner).is_some_and(|known| (known.row, known.mark) == (row, mark.modified));
+        let fresh = self
+            .known
+            .get(&mark.owner)
+            .is_some_and(|known| (known.row, known.mark) == (row, mark.modified));
         if !fresh {
             let next = find();
-            self.known.insert(mark.owner, Known { row, mark: mark.modified, next, seen: round });
+            self.known.insert(
+                mark.owner,
+                Known {
+                    row,
+                    mark: mark.modified,
+                    next,
+                    seen: round,
+                },
+            );
         }
-        let Some(known) = self.known.get_mut(&mark.owner) else { return false };
+        let Some(known) = self.known.get_mut(&mark.owner) else {
+            return false;
+        };
         known.seen = round;
         known.next.is_some_and(|next| next <= now)
     }
@@ -225,16 +271,28 @@ mod tests {
         };
         let due_at = |now: i64, through: i64| {
             let mark = Mark::new(Owner::Task(1), Timestamp::from_millis(through * 1000));
-            task_due(&row, &mark, Timestamp::from_millis(now * 1000), &TimeZone::UTC).map(|due| due.missed)
+            task_due(
+                &row,
+                &mark,
+                Timestamp::from_millis(now * 1000),
+                &TimeZone::UTC,
+            )
+            .map(|due| due.missed)
         };
         assert_eq!(due_at(999_999, 0), None);
         assert_eq!(due_at(1_000_000, 0), Some(false));
         assert_eq!(due_at(1_000_000 + 86_400, 0), Some(false));
         assert_eq!(due_at(1_000_000 + 86_401, 0), Some(true));
         assert_eq!(due_at(1_000_001, 1_000_000), None, "it has been dealt with");
-        let off = ScheduledTask { is_active: "0".to_owned(), ..row.clone() };
+        let off = ScheduledTask {
+            is_active: "0".to_owned(),
+            ..row.clone()
+        };
         let mark = Mark::new(Owner::Task(1), Timestamp::from_millis(0));
-        assert_eq!(task_due(&off, &mark, at("2026-01-01T00:00:00Z"), &TimeZone::UTC), None);
+        assert_eq!(
+            task_due(&off, &mark, at("2026-01-01T00:00:00Z"), &TimeZone::UTC),
+            None
+        );
     }
 
     #[test]
@@ -244,23 +302,51 @@ mod tests {
         // 2027-03-28: 02:00 becomes 03:00, so half past two does not exist; it comes when the clock
         // has moved.
         assert_eq!(
-            fires(&nightly, "2027-03-26T12:00:00Z", "2027-03-29T12:00:00Z", &berlin),
-            ["2027-03-27T01:30:00Z", "2027-03-28T01:00:00Z", "2027-03-29T00:30:00Z"]
+            fires(
+                &nightly,
+                "2027-03-26T12:00:00Z",
+                "2027-03-29T12:00:00Z",
+                &berlin
+            ),
+            [
+                "2027-03-27T01:30:00Z",
+                "2027-03-28T01:00:00Z",
+                "2027-03-29T00:30:00Z"
+            ]
         );
         // 2027-10-31: 03:00 becomes 02:00, so half past two comes twice; the first one counts.
         assert_eq!(
-            fires(&nightly, "2027-10-30T12:00:00Z", "2027-11-01T12:00:00Z", &berlin),
+            fires(
+                &nightly,
+                "2027-10-30T12:00:00Z",
+                "2027-11-01T12:00:00Z",
+                &berlin
+            ),
             ["2027-10-31T00:30:00Z", "2027-11-01T01:30:00Z"]
         );
         // Every half hour goes on through both hours.
         let often = calendar(["*/30", "*", "*", "*", "*"]);
-        assert_eq!(fires(&often, "2027-10-30T23:59:00Z", "2027-10-31T02:01:00Z", &berlin).len(), 5);
+        assert_eq!(
+            fires(
+                &often,
+                "2027-10-30T23:59:00Z",
+                "2027-10-31T02:01:00Z",
+                &berlin
+            )
+            .len(),
+            5
+        );
     }
 
     #[test]
     fn both_days_must_fit() {
         let friday_13th = calendar(["00", "12", "13", "*", "5"]);
-        let fired = fires(&friday_13th, "2026-01-01T00:00:00Z", "2026-04-01T00:00:00Z", &TimeZone::UTC);
+        let fired = fires(
+            &friday_13th,
+            "2026-01-01T00:00:00Z",
+            "2026-04-01T00:00:00Z",
+            &TimeZone::UTC,
+        );
         assert_eq!(fired, ["2026-02-13T12:00:00Z", "2026-03-13T12:00:00Z"]);
     }
 
@@ -271,7 +357,10 @@ mod tests {
         let due = task_due(&row, &mark, at("2026-05-03T12:07:00Z"), &TimeZone::UTC).unwrap();
         assert_eq!((due.at, due.missed), (at("2026-05-03T12:00:00Z"), false));
         let after = Mark::new(Owner::Task(1), due.at);
-        assert_eq!(task_due(&row, &after, at("2026-05-03T12:07:00Z"), &TimeZone::UTC), None);
+        assert_eq!(
+            task_due(&row, &after, at("2026-05-03T12:07:00Z"), &TimeZone::UTC),
+            None
+        );
         let nightly = calendar(["30", "2", "*", "*", "*"]);
         let late = task_due(&nightly, &mark, at("2026-05-03T09:00:00Z"), &TimeZone::UTC).unwrap();
         assert_eq!((late.at, late.missed), (at("2026-05-03T02:30:00Z"), true));
@@ -280,7 +369,9 @@ mod tests {
     #[test]
     fn a_firing_that_was_cut_off_goes_on() {
         let mut mark = Mark::new(Owner::Task(1), at("2026-05-01T00:00:00Z"));
-        mark.firing = Some(crate::state::schedule::Firing::begin(at("2026-05-01T02:30:00Z")));
+        mark.firing = Some(crate::state::schedule::Firing::begin(at(
+            "2026-05-01T02:30:00Z",
+        )));
         let row = calendar(["30", "2", "*", "*", "*"]);
         let due = task_due(&row, &mark, at("2026-05-02T00:00:00Z"), &TimeZone::UTC).unwrap();
         assert_eq!((due.at, due.missed), (at("2026-05-01T02:30:00Z"), false));
@@ -288,7 +379,11 @@ mod tests {
 
     #[test]
     fn on_demand_is_due_whatever_the_calendar_says() {
-        let rule = PowerManagement { id: 1, on_demand: Flag::Yes, ..PowerManagement::default() };
+        let rule = PowerManagement {
+            id: 1,
+            on_demand: Flag::Yes,
+            ..PowerManagement::default()
+        };
         let mark = Mark::new(Owner::Power(1), at("2026-05-01T00:00:00Z"));
         assert!(rule_due(&rule, &mark, at("2026-05-01T00:00:02Z"), &TimeZone::UTC).is_some());
         assert!(rule_due(&rule, &mark, at("2026-05-01T00:00:00Z"), &TimeZone::UTC).is_none());
@@ -302,7 +397,9 @@ mod tests {
             for (place, text) in texts.into_iter().enumerate() {
                 fields[place] = (names[place], text);
             }
-            Rule::parse(Fields(fields)).map(drop).map_err(|bad| bad.field)
+            Rule::parse(Fields(fields))
+                .map(drop)
+                .map_err(|bad| bad.field)
         };
         assert_eq!(parse(["0", "3", "*", "*", "0"]), Ok(()));
         assert_eq!(parse(["0", "3", "*", "*", "7"]), Ok(()));

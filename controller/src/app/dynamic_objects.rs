@@ -22,14 +22,19 @@ pub async fn create(
     body: &Body,
     ticket: Option<&Ticket>,
 ) -> Result<u32, Refusal> {
-    let sent: Body =
-        body.iter().filter(|(_, value)| !is_falsy(value)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let sent: Body = body
+        .iter()
+        .filter(|(_, value)| !is_falsy(value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     let declared = state.declared();
     let mut made = None;
     state
         .write_in_steps(|draft| {
             let id = match made.filter(|_| draft.continues()) {
-                Some(id) if draft.tables().dynamic().get(class.name, id).is_none() => return Ok(id),
+                Some(id) if draft.tables().dynamic().get(class.name, id).is_none() => {
+                    return Ok(id);
+                }
                 Some(id) => id,
                 None => {
                     let id = change::create(draft, &class, &sent)?;
@@ -63,7 +68,9 @@ pub async fn edit(
                     return Ok(());
                 }
             } else {
-                if let (Some(check), Some(row)) = (check, draft.tables().dynamic().get(class.name, id)) {
+                if let (Some(check), Some(row)) =
+                    (check, draft.tables().dynamic().get(class.name, id))
+                {
                     check(draft.tables(), row)?;
                 }
                 change::edit(draft, &class, id, body)?;
@@ -86,11 +93,21 @@ pub async fn delete(
     state
         .write_in_steps(|draft| {
             let Some(row) = draft.tables().dynamic().get(class.name, id) else {
-                return if draft.continues() { Ok(()) } else { Err(Refusal::NotFound { class: class.name, id }) };
+                return if draft.continues() {
+                    Ok(())
+                } else {
+                    Err(Refusal::NotFound {
+                        class: class.name,
+                        id,
+                    })
+                };
             };
             if let Some(check) = check.filter(|_| !draft.continues()) {
                 check(draft.tables(), row)?;
-                draft.require(Compare::ModifiedAt(key::object(class.name, id), row.modified()));
+                draft.require(Compare::ModifiedAt(
+                    key::object(class.name, id),
+                    row.modified(),
+                ));
             }
             change::delete(draft, class.name, row).map(drop)
         })

@@ -55,25 +55,51 @@ pub async fn join_token(
             Some(row) => row.id,
             None => new_node(draft, name, group)?,
         };
-        let node = StorageNodeId::new(node).ok_or(Refusal::NotFound { class: "storagenode", id: 0 })?;
-        let token = OneTimeToken::new(&secret, Purpose::Join { node, name: name.clone() }, expires);
+        let node = StorageNodeId::new(node).ok_or(Refusal::NotFound {
+            class: "storagenode",
+            id: 0,
+        })?;
+        let token = OneTimeToken::new(
+            &secret,
+            Purpose::Join {
+                node,
+                name: name.clone(),
+            },
+            expires,
+        );
         draft.replace(&token);
         Ok(node)
     });
     let node = node.await?;
     info!(%node, %name, %expires, "join token created");
-    Ok(JoinToken { text: one_time::text(&ctx.trust, JOIN_PREFIX, secret), node, expires })
+    Ok(JoinToken {
+        text: one_time::text(&ctx.trust, JOIN_PREFIX, secret),
+        node,
+        expires,
+    })
 }
 
-fn new_node(draft: &mut Draft<'_>, name: &NodeName, group: Option<StorageGroupId>) -> Result<u32, Refusal> {
+fn new_node(
+    draft: &mut Draft<'_>,
+    name: &NodeName,
+    group: Option<StorageGroupId>,
+) -> Result<u32, Refusal> {
     let groups = draft.tables().of::<StorageGroup>();
     let group = match group {
-        Some(id) => groups.get(id.get()).ok_or(Refusal::NotFound { class: "storagegroup", id: id.get() })?,
-        None => groups.iter().next().ok_or(Refusal::Missing { field: "storage_group" })?,
+        Some(id) => groups.get(id.get()).ok_or(Refusal::NotFound {
+            class: "storagegroup",
+            id: id.get(),
+        })?,
+        None => groups.iter().next().ok_or(Refusal::Missing {
+            field: "storage_group",
+        })?,
     };
     // A group cannot store anything until it has a master.
-    let master =
-        !draft.tables().of::<StorageNode>().iter().any(|row| row.storagegroup == group.id && row.is_master.is_yes());
+    let master = !draft
+        .tables()
+        .of::<StorageNode>()
+        .iter()
+        .any(|row| row.storagegroup == group.id && row.is_master.is_yes());
     draft.unchanged(group);
     draft.insert(StorageNode {
         name: name.to_string(),
@@ -94,12 +120,20 @@ const MAX_CLIENTS: i64 = 10;
 /// See [`EnrolError`]; the token is used up only by a success.
 pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, EnrolError> {
     let token = one_time::find(ctx, JOIN_PREFIX, &request.join_token, None)?;
-    let Purpose::Join { node, name } = &token.purpose else { return Err(TokenError::Unknown.into()) };
+    let Purpose::Join { node, name } = &token.purpose else {
+        return Err(TokenError::Unknown.into());
+    };
     let (node, name) = (*node, name.clone());
     let issued = ctx
         .trust
         .issue_node(&name, &request.csr_pem)
-        .map_err(|error| if error.is_bad_request() { EnrolError::Request(error) } else { EnrolError::Issue(error) })?;
+        .map_err(|error| {
+            if error.is_bad_request() {
+                EnrolError::Request(error)
+            } else {
+                EnrolError::Issue(error)
+            }
+        })?;
     let outcome = ctx.state.write(|draft| {
         let now = Timestamp::now();
         let Some(row) = draft.tables().of::<StorageNode>().get(node.get()) else {
@@ -107,8 +141,17 @@ pub async fn enrol(ctx: &Ctx, request: &EnrolRequest) -> Result<EnrolResponse, E
         };
         one_time::spend(draft, &token, now, None)?;
         draft.unchanged(row);
-        let modified = draft.tables().enrolled_nodes().get(&node).map_or(0, |known| known.modified);
-        let enrolled = EnrolledNode { node, name: name.clone(), standing: Standing::Enrolled { at: now }, modified };
+        let modified = draft
+            .tables()
+            .enrolled_nodes()
+            .get(&node)
+            .map_or(0, |known| known.modified);
+        let enrolled = EnrolledNode {
+            node,
+            name: name.clone(),
+            standing: Standing::Enrolled { at: now },
+            modified,
+        };
         draft.replace(&enrolled);
         Ok(())
     });
@@ -134,17 +177,31 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
             let tables = draft.tables();
             let known = tables.enrolled_nodes().get(&node).cloned();
             if known.is_none() && tables.storage_nodes().get(node.get()).is_none() {
-                return Err(Refusal::NotFound { class: "storagenode", id: node.get() });
+                return Err(Refusal::NotFound {
+                    class: "storagenode",
+                    id: node.get(),
+                });
             }
             // An unused token would admit the node again.
-            let tokens: Vec<OneTimeToken> =
-                tables.tokens().unused_of(node).map(|token| OneTimeToken::clone(token)).collect();
+            let tokens: Vec<OneTimeToken> = tables
+                .tokens()
+                .unused_of(node)
+                .map(|token| OneTimeToken::clone(token))
+                .collect();
             for token in tokens {
-                draft.replace(&OneTimeToken { used: Some(Timestamp::now()), ..token });
+                draft.replace(&OneTimeToken {
+                    used: Some(Timestamp::now()),
+                    ..token
+                });
             }
             if let Some(known) = known {
-                let standing = Standing::Revoked { at: Timestamp::now() };
-                draft.replace(&EnrolledNode { standing, ..EnrolledNode::clone(&known) });
+                let standing = Standing::Revoked {
+                    at: Timestamp::now(),
+                };
+                draft.replace(&EnrolledNode {
+                    standing,
+                    ..EnrolledNode::clone(&known)
+                });
             }
             Ok(())
         })

@@ -9,13 +9,25 @@ use crate::state::scene::{Glance, NodeGlance, ProgressGlance};
 
 impl Glance for Live {
     fn node(&self, node: StorageNodeId) -> NodeGlance {
-        NodeGlance { online: Live::node(self, node).is_some_and(|node| node.online) }
+        NodeGlance {
+            online: Live::node(self, node).is_some_and(|node| node.online),
+        }
     }
 
     fn progress(&self, task: TaskId) -> Option<ProgressGlance> {
         let progress = Live::progress(self, task)?;
-        let (done, total, rate) = (progress.bytes_done.bytes(), progress.bytes_total.bytes(), progress.rate.bytes());
-        let percent = u8::try_from(done.saturating_mul(100).checked_div(total).unwrap_or(0).min(100)).unwrap_or(100);
+        let (done, total, rate) = (
+            progress.bytes_done.bytes(),
+            progress.bytes_total.bytes(),
+            progress.rate.bytes(),
+        );
+        let percent = u8::try_from(
+            done.saturating_mul(100)
+                .checked_div(total)
+                .unwrap_or(0)
+                .min(100),
+        )
+        .unwrap_or(100);
         // What has passed is not reported; at this speed it would have taken as long.
         let elapsed = Duration::from_secs(done.checked_div(rate).unwrap_or(0));
         let age = Instant::now().saturating_duration_since(progress.moved_at);
@@ -33,5 +45,10 @@ impl Glance for Live {
 /// `HH:MM:SS`.
 fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }

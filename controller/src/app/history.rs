@@ -18,7 +18,12 @@ const LONGEST: usize = 255;
 ///
 /// # Errors
 /// When it cannot be drafted.
-pub(crate) fn note(draft: &mut Draft<'_>, info: &str, from: &str, now: Timestamp) -> Result<(), Refusal> {
+pub(crate) fn note(
+    draft: &mut Draft<'_>,
+    info: &str,
+    from: &str,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let line = History {
         info: info.chars().take(LONGEST).collect(),
         created_by: SYSTEM.to_owned(),
@@ -26,14 +31,23 @@ pub(crate) fn note(draft: &mut Draft<'_>, info: &str, from: &str, now: Timestamp
         ip: from.to_owned(),
         ..History::default()
     };
-    if draft.merges_into(&line).is_some() { Ok(()) } else { draft.insert(line).map(|_| ()) }
+    if draft.merges_into(&line).is_some() {
+        Ok(())
+    } else {
+        draft.insert(line).map(|_| ())
+    }
 }
 
 /// Stores a line on its own.
 ///
 /// # Errors
 /// When it cannot be stored.
-pub(crate) async fn write(state: &State, info: &str, from: &str, now: Timestamp) -> Result<(), Refusal> {
+pub(crate) async fn write(
+    state: &State,
+    info: &str,
+    from: &str,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     state.write(|draft| note(draft, info, from, now)).await
 }
 
@@ -42,20 +56,34 @@ pub(crate) async fn write(state: &State, info: &str, from: &str, now: Timestamp)
 /// # Errors
 /// As [`note`].
 pub(super) fn ended(draft: &mut Draft<'_>, run: &Run, now: Timestamp) -> Result<(), Refusal> {
-    let TaskState::Finished { outcome, .. } = run.life.state() else { return Ok(()) };
+    let TaskState::Finished { outcome, .. } = run.life.state() else {
+        return Ok(());
+    };
     let tables = draft.tables();
-    let host = tables.of::<Host>().get(run.host.get()).map_or("a deleted host", |row| row.name.as_str());
-    let image = tables.of::<Image>().get(run.image.get()).map_or("a deleted image", |row| row.name.as_str());
+    let host = tables
+        .of::<Host>()
+        .get(run.host.get())
+        .map_or("a deleted host", |row| row.name.as_str());
+    let image = tables
+        .of::<Image>()
+        .get(run.image.get())
+        .map_or("a deleted image", |row| row.name.as_str());
     let (kind, task) = (run.life.kind(), run.task);
     let what = match kind {
         TaskKind::Deploy => format!("deploy of {image} to {host}"),
         TaskKind::Capture => format!("capture of {image} from {host}"),
     };
     let line = match (outcome, kind) {
-        (Outcome::Complete, TaskKind::Deploy) => format!("Task {task}: {image} was deployed to {host}"),
-        (Outcome::Complete, TaskKind::Capture) => format!("Task {task}: {image} was captured from {host}"),
+        (Outcome::Complete, TaskKind::Deploy) => {
+            format!("Task {task}: {image} was deployed to {host}")
+        }
+        (Outcome::Complete, TaskKind::Capture) => {
+            format!("Task {task}: {image} was captured from {host}")
+        }
         (Outcome::Failed { reason, .. }, _) => format!("Task {task}: {what} failed: {reason}"),
-        (Outcome::Cancelled { reason }, _) => format!("Task {task}: {what} was cancelled: {reason}"),
+        (Outcome::Cancelled { reason }, _) => {
+            format!("Task {task}: {what} was cancelled: {reason}")
+        }
     };
     note(draft, &line, "", now)
 }
@@ -64,16 +92,26 @@ pub(super) fn ended(draft: &mut Draft<'_>, run: &Run, now: Timestamp) -> Result<
 ///
 /// # Errors
 /// As [`note`].
-pub(crate) fn not_fired(draft: &mut Draft<'_>, owner: Owner, why: &str, now: Timestamp) -> Result<(), Refusal> {
+pub(crate) fn not_fired(
+    draft: &mut Draft<'_>,
+    owner: Owner,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let tables = draft.tables();
     let what = match owner {
         Owner::Task(id) => {
-            let name = tables.of::<ScheduledTask>().get(id).map_or("", |row| row.name.as_str());
+            let name = tables
+                .of::<ScheduledTask>()
+                .get(id)
+                .map_or("", |row| row.name.as_str());
             format!("Scheduled task {name} ({id})")
         }
         Owner::Power(id) => {
             let rule = tables.of::<PowerManagement>().get(id);
-            let host = rule.and_then(|row| tables.of::<Host>().get(row.host)).map_or("", |row| row.name.as_str());
+            let host = rule
+                .and_then(|row| tables.of::<Host>().get(row.host))
+                .map_or("", |row| row.name.as_str());
             format!("Power management of {host} (rule {id})")
         }
     };
@@ -84,9 +122,29 @@ pub(crate) fn not_fired(draft: &mut Draft<'_>, owner: Owner, why: &str, now: Tim
 ///
 /// # Errors
 /// When it cannot be stored.
-pub(crate) async fn node(state: &State, node: StorageNodeId, is_back: bool, now: Timestamp) -> Result<(), Refusal> {
-    let name = state.read(|tables| tables.of::<StorageNode>().get(node.get()).map(|row| row.name.clone()));
+pub(crate) async fn node(
+    state: &State,
+    node: StorageNodeId,
+    is_back: bool,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let name = state.read(|tables| {
+        tables
+            .of::<StorageNode>()
+            .get(node.get())
+            .map(|row| row.name.clone())
+    });
     let Some(name) = name else { return Ok(()) };
-    let what = if is_back { "answers again" } else { "has stopped answering" };
-    write(state, &format!("Storage node {name} ({node}) {what}"), "", now).await
+    let what = if is_back {
+        "answers again"
+    } else {
+        "has stopped answering"
+    };
+    write(
+        state,
+        &format!("Storage node {name} ({node}) {what}"),
+        "",
+        now,
+    )
+    .await
 }

@@ -50,7 +50,9 @@ pub enum KeyError {
     OtherRequest,
     #[error("Idempotency-Key: the same request is being carried out")]
     Busy,
-    #[error("Idempotency-Key: the limit of {MOST_KEYS} stored keys is reached; keys are removed after a day")]
+    #[error(
+        "Idempotency-Key: the limit of {MOST_KEYS} stored keys is reached; keys are removed after a day"
+    )]
     TooMany,
     #[error("Idempotency-Key: could not read the stored answer: {0}")]
     Unreadable(String),
@@ -72,10 +74,18 @@ enum Seen {
 ///
 /// # Errors
 /// [`KeyError`]; then the request must not be carried out.
-pub async fn begin(state: &State, user: u32, name: &str, fingerprint: &str) -> Result<Begun, KeyError> {
+pub async fn begin(
+    state: &State,
+    user: u32,
+    name: &str,
+    fingerprint: &str,
+) -> Result<Begun, KeyError> {
     let mut random = [0; 12];
     getrandom::fill(&mut random).map_err(KeyError::Randomness)?;
-    let ticket = Ticket { place: Keyed::place(user, name), attempt: data_encoding::HEXLOWER.encode(&random) };
+    let ticket = Ticket {
+        place: Keyed::place(user, name),
+        attempt: data_encoding::HEXLOWER.encode(&random),
+    };
     let deadline = Instant::now() + PATIENCE;
     let mut changed = state.changed();
     loop {
@@ -88,7 +98,10 @@ pub async fn begin(state: &State, user: u32, name: &str, fingerprint: &str) -> R
                 }
             }
             Seen::Busy(applied) => {
-                if tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
+                if tokio::time::timeout_at(deadline, changed.changed())
+                    .await
+                    .is_err()
+                {
                     return applied.map_or(Err(KeyError::Busy), |made| Ok(Begun::Applied { made }));
                 }
             }
@@ -101,7 +114,9 @@ async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen
         .write(|draft| {
             let now = Timestamp::now();
             let keyed = draft.tables().keyed();
-            let known = keyed.get(&ticket.place).filter(|known| now.since(known.at) < MEMORY);
+            let known = keyed
+                .get(&ticket.place)
+                .filter(|known| now.since(known.at) < MEMORY);
             if let Some(known) = known {
                 if known.fingerprint != fingerprint {
                     return Err(KeyError::OtherRequest);
@@ -132,15 +147,26 @@ async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen
 
 /// The answer in the store; `None` when the key was removed in the meantime.
 async fn kept(state: &State, place: &str) -> Result<Option<Begun>, KeyError> {
-    let entry = state.store().get(place).await.map_err(|error: StoreError| Refusal::from(error))?;
+    let entry = state
+        .store()
+        .get(place)
+        .await
+        .map_err(|error: StoreError| Refusal::from(error))?;
     let Some(entry) = entry else { return Ok(None) };
     let answer = answer_in(&entry.value).map_err(KeyError::Unreadable)?;
-    Ok(Some(answer.map_or(Begun::Applied { made: None }, Begun::Done)))
+    Ok(Some(
+        answer.map_or(Begun::Applied { made: None }, Begun::Done),
+    ))
 }
 
 impl Ticket {
     fn record<'t>(&self, draft: &Draft<'t>) -> Option<&'t Keyed> {
-        draft.tables().keyed().get(&self.place).map(AsRef::as_ref).filter(|keyed| keyed.attempt == self.attempt)
+        draft
+            .tables()
+            .keyed()
+            .get(&self.place)
+            .map(AsRef::as_ref)
+            .filter(|keyed| keyed.attempt == self.attempt)
     }
 
     /// Marks the key in the transaction that carries out the request.
@@ -150,7 +176,10 @@ impl Ticket {
     pub fn mark(&self, draft: &mut Draft<'_>, made: Option<u32>) -> Result<(), Refusal> {
         let claimed = self.record(draft).ok_or(Refusal::Contended)?;
         let until = Timestamp::now() + CLAIM;
-        let applied = Keyed { phase: Phase::Applied { until, made }, ..claimed.clone() };
+        let applied = Keyed {
+            phase: Phase::Applied { until, made },
+            ..claimed.clone()
+        };
         draft.replace(&applied);
         Ok(())
     }
@@ -162,8 +191,14 @@ impl Ticket {
     pub async fn complete(&self, state: &State, answer: KeptAnswer) -> Result<(), Refusal> {
         state
             .write(|draft| {
-                let Some(mine) = self.record(draft) else { return Ok(()) };
-                draft.replace(&Keyed { phase: Phase::Done, answer: Some(answer.clone()), ..mine.clone() });
+                let Some(mine) = self.record(draft) else {
+                    return Ok(());
+                };
+                draft.replace(&Keyed {
+                    phase: Phase::Done,
+                    answer: Some(answer.clone()),
+                    ..mine.clone()
+                });
                 Ok(())
             })
             .await
@@ -176,7 +211,9 @@ impl Ticket {
     pub async fn release(&self, state: &State) -> Result<(), Refusal> {
         state
             .write(|draft| {
-                let claimed = self.record(draft).filter(|mine| matches!(mine.phase, Phase::Claimed { .. }));
+                let claimed = self
+                    .record(draft)
+                    .filter(|mine| matches!(mine.phase, Phase::Claimed { .. }));
                 let Some(mine) = claimed else { return Ok(()) };
                 draft.discard(mine);
                 Ok(())

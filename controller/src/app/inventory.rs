@@ -30,18 +30,37 @@ const CASES: [(&str, &str); 12] = [
 ///
 /// # Errors
 /// When a row cannot be drafted.
-pub(super) fn record(draft: &mut Draft<'_>, host: HostId, hardware: &Hardware, now: Timestamp) -> Result<(), Refusal> {
-    let row = draft.tables().of::<Inventory>().by(Inventory::BY_HOST, host.get().into()).next();
+pub(super) fn record(
+    draft: &mut Draft<'_>,
+    host: HostId,
+    hardware: &Hardware,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let row = draft
+        .tables()
+        .of::<Inventory>()
+        .by(Inventory::BY_HOST, host.get().into())
+        .next();
     let before = row.map_or_else(
-        || Inventory { host: host.get(), created_time: now.into(), ..Inventory::default() },
+        || Inventory {
+            host: host.get(),
+            created_time: now.into(),
+            ..Inventory::default()
+        },
         |row| Inventory::clone(row),
     );
     let mut after = before.clone();
-    for (name, value) in told(hardware).into_iter().filter(|(_, value)| !value.is_empty()) {
+    for (name, value) in told(hardware)
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+    {
         if let Some(field) = Inventory::FIELDS.iter().find(|field| field.name == name) {
             field
                 .read(&mut after, &value)
-                .map_err(|error| Refusal::Invalid { field: "hardware", why: error.to_string() })?;
+                .map_err(|error| Refusal::Invalid {
+                    field: "hardware",
+                    why: error.to_string(),
+                })?;
         }
     }
     match row {
@@ -53,9 +72,25 @@ pub(super) fn record(draft: &mut Draft<'_>, host: HostId, hardware: &Hardware, n
 
 /// FOG's fields and their values.
 fn told(hardware: &Hardware) -> Vec<(&'static str, String)> {
-    let Hardware { system, bios, board, chassis, cpu, disk, .. } = hardware;
-    let mhz = |number: &str| if number.is_empty() { String::new() } else { format!("{number} MHz") };
-    let case = CASES.iter().find(|(number, _)| *number == hardware.chassis_type);
+    let Hardware {
+        system,
+        bios,
+        board,
+        chassis,
+        cpu,
+        disk,
+        ..
+    } = hardware;
+    let mhz = |number: &str| {
+        if number.is_empty() {
+            String::new()
+        } else {
+            format!("{number} MHz")
+        }
+    };
+    let case = CASES
+        .iter()
+        .find(|(number, _)| *number == hardware.chassis_type);
     let case = case.map_or(hardware.chassis_type.as_str(), |(_, name)| name);
     let fields = [
         ("sysman", &system.maker),
@@ -81,8 +116,18 @@ fn told(hardware: &Hardware) -> Vec<(&'static str, String)> {
         ("caseserial", &chassis.serial),
         ("caseasset", &chassis.asset),
     ];
-    let mut told: Vec<_> = fields.into_iter().map(|(name, value)| (name, value.clone())).collect();
-    told.push(("systype", if case.is_empty() { String::new() } else { format!("Type: {case}") }));
+    let mut told: Vec<_> = fields
+        .into_iter()
+        .map(|(name, value)| (name, value.clone()))
+        .collect();
+    told.push((
+        "systype",
+        if case.is_empty() {
+            String::new()
+        } else {
+            format!("Type: {case}")
+        },
+    ));
     told.push(("cpucurrent", mhz(&hardware.cpu_mhz)));
     told.push(("cpumax", mhz(&hardware.cpu_most_mhz)));
     told.push((

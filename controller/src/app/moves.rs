@@ -50,7 +50,12 @@ pub async fn apply_event_with<E: From<MoveError> + From<Refusal>>(
 ) -> Result<Moved, E> {
     let span = info_span!("move_task", %task, event = ?event);
     // Everything that happens to a task belongs to the trace of the request that created it.
-    if let Some(parent) = ctx.state.read(|tables| tables.runs().get(&task).and_then(|run| run.traceparent.clone())) {
+    if let Some(parent) = ctx.state.read(|tables| {
+        tables
+            .runs()
+            .get(&task)
+            .and_then(|run| run.traceparent.clone())
+    }) {
         foghorn_telemetry::set_parent(&span, &parent);
     }
     move_task(ctx, task, event, with).instrument(span).await
@@ -64,15 +69,26 @@ async fn move_task<E: From<MoveError> + From<Refusal>>(
 ) -> Result<Moved, E> {
     let now = Timestamp::now();
     let moved = ctx.state.write::<_, E>(|draft| {
-        let before = draft.tables().runs().get(&task).cloned().ok_or(MoveError::NoSuchTask(task))?;
+        let before = draft
+            .tables()
+            .runs()
+            .get(&task)
+            .cloned()
+            .ok_or(MoveError::NoSuchTask(task))?;
         let mut after = Run::clone(&before);
-        let effects = after.life.apply(now, event.clone()).map_err(MoveError::Transition)?;
+        let effects = after
+            .life
+            .apply(now, event.clone())
+            .map_err(MoveError::Transition)?;
         with(&mut after, draft)?;
         if after != *before {
             draft.replace(&after);
             task_outcome::follow(draft, &before, &after, &effects, now)?;
         }
-        Ok(Moved { run: after, effects })
+        Ok(Moved {
+            run: after,
+            effects,
+        })
     });
     let moved = moved.await?;
     info!(%task, state = ?moved.run.life.state(), "task moved");
@@ -89,13 +105,21 @@ fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
             Effect::OpenSession { node } => (*node, orders::tell_open(ctx, task, *node)),
             Effect::AdmitClient { node } => (*node, orders::tell_admit(ctx, task, *node)),
             Effect::CloseSession { node, reason } => {
-                let cancel = CancelSession { task_id: task.get(), reason: reason.clone() };
+                let cancel = CancelSession {
+                    task_id: task.get(),
+                    reason: reason.clone(),
+                };
                 (*node, ctx.links.send(*node, Message::Cancel(cancel)))
             }
             Effect::RecordNodeFailure { .. } => continue, // part of the transaction
         };
         if let Err(refused) = sent {
-            debug!(%node, %task, error = %chain(&refused), "an order is sent when the node connects again");
+            debug!(
+                %node,
+                %task,
+                error = %chain(&refused),
+                "an order is sent when the node connects again"
+            );
         }
     }
 }

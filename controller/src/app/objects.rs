@@ -20,9 +20,17 @@ pub type Check<'c, R> = dyn Fn(&Tables, &R) -> Result<(), Refusal> + Send + Sync
 /// # Errors
 /// [`Refusal`]; then nothing is stored, unless the store fails in the middle of a large create: the
 /// object is stored first, and an edit with the same body does the rest.
-pub async fn create<C: Rules>(state: &State, body: &Body, by: &str, ticket: Option<&Ticket>) -> Result<u32, Refusal> {
-    let sent: Body =
-        body.iter().filter(|(_, value)| !is_falsy(value)).map(|(name, value)| (name.clone(), value.clone())).collect();
+pub async fn create<C: Rules>(
+    state: &State,
+    body: &Body,
+    by: &str,
+    ticket: Option<&Ticket>,
+) -> Result<u32, Refusal> {
+    let sent: Body = body
+        .iter()
+        .filter(|(_, value)| !is_falsy(value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     let declared = state.declared();
     let mut made = None;
     let result = state
@@ -80,7 +88,10 @@ fn create_in<C: Rules>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u
             return Err(Refusal::Missing { field: field.name });
         }
         if field.show(&object).is_empty() {
-            return Err(Refusal::Unusable { field: field.name, why: "must not be blank".to_owned() });
+            return Err(Refusal::Unusable {
+                field: field.name,
+                why: "must not be blank".to_owned(),
+            });
         }
     }
     stamp(&mut object, sent, by)?;
@@ -97,9 +108,18 @@ fn create_in<C: Rules>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u
 
 /// A name that is in use is reported before all other errors.
 fn refuse_taken<C: Class>(draft: &Draft<'_>, object: &C) -> Result<(), Refusal> {
-    for unique in object.uniques().into_iter().filter(|unique| unique.clash == Clash::Refuse) {
+    for unique in object
+        .uniques()
+        .into_iter()
+        .filter(|unique| unique.clash == Clash::Refuse)
+    {
         if let Some(owner) = draft.tables().of::<C>().owner(unique.field, &unique.value) {
-            return Err(Refusal::Taken { class: C::NAME, field: unique.field, value: unique.value, owner });
+            return Err(Refusal::Taken {
+                class: C::NAME,
+                field: unique.field,
+                value: unique.value,
+                owner,
+            });
         }
     }
     Ok(())
@@ -107,13 +127,30 @@ fn refuse_taken<C: Class>(draft: &Draft<'_>, object: &C) -> Result<(), Refusal> 
 
 /// A create whose unique value another row has replaces that row instead; what was not sent is as
 /// in a new row.
-fn merge<C: Rules>(draft: &mut Draft<'_>, owner: u32, mut object: C, sent: &Body) -> Result<u32, Refusal> {
-    let row = draft.tables().of::<C>().get(owner).ok_or(Refusal::NotFound { class: C::NAME, id: owner })?;
+fn merge<C: Rules>(
+    draft: &mut Draft<'_>,
+    owner: u32,
+    mut object: C,
+    sent: &Body,
+) -> Result<u32, Refusal> {
+    let row = draft
+        .tables()
+        .of::<C>()
+        .get(owner)
+        .ok_or(Refusal::NotFound {
+            class: C::NAME,
+            id: owner,
+        })?;
     object.set_id(owner);
     C::on_write(draft, &mut object, Write::Edit(row), sent)?;
-    let same = C::FIELDS.iter().all(|field| field.show(&object) == field.show(row));
+    let same = C::FIELDS
+        .iter()
+        .all(|field| field.show(&object) == field.show(row));
     if same {
-        return Err(Refusal::Unchanged { class: C::NAME, owner });
+        return Err(Refusal::Unchanged {
+            class: C::NAME,
+            owner,
+        });
     }
     draft.update(row, &object)?;
     C::spread(draft, owner, false, sent)?;
@@ -132,8 +169,11 @@ pub async fn edit<C: Rules>(
     by: &str,
     check: Option<&Check<'_, Row<C>>>,
 ) -> Result<(), Refusal> {
-    let sent: Body =
-        body.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let sent: Body = body
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     let declared = state.declared();
     state
         .write_in_steps(|draft| {
@@ -145,7 +185,9 @@ pub async fn edit<C: Rules>(
                     check.map_or(Ok(()), |check| check(draft.tables(), row))?;
                     edit_in(draft, row, &sent)?;
                 }
-                None if check.is_none() && answers_any::<C>(id) => create_at::<C>(draft, id, &sent, by)?,
+                None if check.is_none() && answers_any::<C>(id) => {
+                    create_at::<C>(draft, id, &sent, by)?
+                }
                 None => return Err(Refusal::NotFound { class: C::NAME, id }),
             }
             dynamic::change::spread(draft, &declared, C::NAME, id, &sent)
@@ -160,7 +202,12 @@ fn answers_any<C: Class>(id: u32) -> bool {
 }
 
 /// What an edit of an id without a row does in a class with [`Class::ANY_ID`].
-fn create_at<C: Rules>(draft: &mut Draft<'_>, id: u32, sent: &Body, by: &str) -> Result<(), Refusal> {
+fn create_at<C: Rules>(
+    draft: &mut Draft<'_>,
+    id: u32,
+    sent: &Body,
+    by: &str,
+) -> Result<(), Refusal> {
     let mut object = C::default();
     set_fields(&mut object, sent)?;
     stamp(&mut object, sent, by)?;
@@ -181,7 +228,10 @@ fn edit_in<C: Rules>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result
     if C::NAMED && sent.contains_key("name") {
         refuse_own_name(draft, row, object.name())?;
     }
-    if draft.merges_into(&object).is_some_and(|owner| owner != row.id()) {
+    if draft
+        .merges_into(&object)
+        .is_some_and(|owner| owner != row.id())
+    {
         // FOG's database rejects such an edit and FOG does not notice: the row does not change and
         // the answer shows it.
         return Ok(());
@@ -193,9 +243,19 @@ fn edit_in<C: Rules>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result
 
 /// FOG refuses a name that exists, even the row's own, unless it is its own in lower case.
 fn refuse_own_name<C: Class>(draft: &Draft<'_>, row: &Row<C>, name: &str) -> Result<(), Refusal> {
-    match draft.tables().of::<C>().named(name).filter(|_| !name.is_empty()) {
+    match draft
+        .tables()
+        .of::<C>()
+        .named(name)
+        .filter(|_| !name.is_empty())
+    {
         Some(owner) if owner.id() != row.id() || name != row.name().to_lowercase() => {
-            Err(Refusal::Taken { class: C::NAME, field: "name", value: name.to_owned(), owner: owner.id() })
+            Err(Refusal::Taken {
+                class: C::NAME,
+                field: "name",
+                value: name.to_owned(),
+                owner: owner.id(),
+            })
         }
         _ => Ok(()),
     }
@@ -206,13 +266,21 @@ fn refuse_own_name<C: Class>(draft: &Draft<'_>, row: &Row<C>, name: &str) -> Res
 /// # Errors
 /// [`Refusal`]; then nothing is deleted, unless a large delete is refused or fails in its middle:
 /// the object goes last, so the same delete does the rest.
-pub async fn delete<C: Rules>(state: &State, id: u32, check: Option<&Check<'_, Row<C>>>) -> Result<(), Refusal> {
+pub async fn delete<C: Rules>(
+    state: &State,
+    id: u32,
+    check: Option<&Check<'_, Row<C>>>,
+) -> Result<(), Refusal> {
     state
         .write_in_steps(|draft| {
             let Some(row) = draft.tables().of::<C>().get(id) else {
                 // A concurrent delete of the same object ended first.
                 let fine = draft.continues() || answers_any::<C>(id);
-                return if fine { Ok(()) } else { Err(Refusal::NotFound { class: C::NAME, id }) };
+                return if fine {
+                    Ok(())
+                } else {
+                    Err(Refusal::NotFound { class: C::NAME, id })
+                };
             };
             if let Some(check) = check.filter(|_| !draft.continues()) {
                 check(draft.tables(), row)?;
@@ -231,13 +299,22 @@ pub async fn delete<C: Rules>(state: &State, id: u32, check: Option<&Check<'_, R
 
 fn set_fields<C: Class>(object: &mut C, sent: &Body) -> Result<(), Refusal> {
     for field in C::FIELDS {
-        let Some(value) = sent.get(field.name) else { continue };
-        let invalid = |why: String| Refusal::Invalid { field: field.name, why };
+        let Some(value) = sent.get(field.name) else {
+            continue;
+        };
+        let invalid = |why: String| Refusal::Invalid {
+            field: field.name,
+            why,
+        };
         if field.is_time() && value.is_number() && !is_falsy(value) {
-            return Err(invalid("a time must have the form YYYY-MM-DD HH:MM:SS".to_owned()));
+            return Err(invalid(
+                "a time must have the form YYYY-MM-DD HH:MM:SS".to_owned(),
+            ));
         }
         if let Some(text) = scalar(value).map_err(|error| invalid(error.to_string()))? {
-            field.read(object, &text).map_err(|error| invalid(error.to_string()))?;
+            field
+                .read(object, &text)
+                .map_err(|error| invalid(error.to_string()))?;
         }
     }
     Ok(())
@@ -245,14 +322,25 @@ fn set_fields<C: Class>(object: &mut C, sent: &Body) -> Result<(), Refusal> {
 
 /// Sets creator and creation time, for classes with such fields, unless the client has set them.
 fn stamp<C: Class>(object: &mut C, sent: &Body, by: &str) -> Result<(), Refusal> {
-    for (name, value) in [("createdBy", by.to_owned()), ("createdTime", Timestamp::now().to_fog())] {
-        let Some(field) = C::FIELDS.iter().find(|field| field.name == name) else { continue };
+    for (name, value) in [
+        ("createdBy", by.to_owned()),
+        ("createdTime", Timestamp::now().to_fog()),
+    ] {
+        let Some(field) = C::FIELDS.iter().find(|field| field.name == name) else {
+            continue;
+        };
         match sent.get(name).map(Value::to_string) {
-            None => {
-                field.read(object, &value).map_err(|error| Refusal::Invalid { field: name, why: error.to_string() })?
-            }
+            None => field
+                .read(object, &value)
+                .map_err(|error| Refusal::Invalid {
+                    field: name,
+                    why: error.to_string(),
+                })?,
             Some(sent) if field.is_time() && field.show(object) == crate::state::value::NEVER => {
-                return Err(Refusal::Unusable { field: name, why: format!("{sent} is not a time") });
+                return Err(Refusal::Unusable {
+                    field: name,
+                    why: format!("{sent} is not a time"),
+                });
             }
             Some(_) => {}
         }

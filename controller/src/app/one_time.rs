@@ -37,7 +37,11 @@ pub(crate) fn secret() -> String {
 
 /// The whole text of a token.
 pub(crate) fn text(trust: &Trust, prefix: &'static str, secret: String) -> String {
-    TokenText { secret, ca_fingerprint: trust.ca_fingerprint().to_owned() }.to_text(prefix)
+    TokenText {
+        secret,
+        ca_fingerprint: trust.ca_fingerprint().to_owned(),
+    }
+    .to_text(prefix)
 }
 
 /// Time within which the holder of the same key is answered again, because the first answer may
@@ -57,7 +61,10 @@ pub(crate) fn find(
     if parsed.ca_fingerprint != ctx.trust.ca_fingerprint() {
         return Err(TokenError::OtherAuthority);
     }
-    let token = ctx.state.read(|tables| tables.tokens().find(&parsed.secret).cloned()).ok_or(TokenError::Unknown)?;
+    let token = ctx
+        .state
+        .read(|tables| tables.tokens().find(&parsed.secret).cloned())
+        .ok_or(TokenError::Unknown)?;
     check(&token, Timestamp::now(), key)?;
     Ok(token)
 }
@@ -70,21 +77,34 @@ pub(crate) fn spend(
     now: Timestamp,
     key: Option<&str>,
 ) -> Result<(), TokenError> {
-    let current = draft.tables().tokens().get(&token.id()).ok_or(TokenError::Unknown)?;
+    let current = draft
+        .tables()
+        .tokens()
+        .get(&token.id())
+        .ok_or(TokenError::Unknown)?;
     check(current, now, key)?;
     // The first use counts: repeating the request does not extend the time limit.
     let used = Some(current.used.unwrap_or(now));
     let used_by = key.map(str::to_owned);
-    draft.replace(&OneTimeToken { used, used_by, ..OneTimeToken::clone(current) });
+    draft.replace(&OneTimeToken {
+        used,
+        used_by,
+        ..OneTimeToken::clone(current)
+    });
     Ok(())
 }
 
 fn check(token: &OneTimeToken, now: Timestamp, key: Option<&str>) -> Result<(), TokenError> {
     if let Some(used) = token.used {
-        let again = key.is_some() && token.used_by.as_deref() == key && now.since(used) <= REPEAT_WITHIN;
+        let again =
+            key.is_some() && token.used_by.as_deref() == key && now.since(used) <= REPEAT_WITHIN;
         return if again { Ok(()) } else { Err(TokenError::Used) };
     }
-    if token.expires <= now { Err(TokenError::Expired) } else { Ok(()) }
+    if token.expires <= now {
+        Err(TokenError::Expired)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -96,17 +116,37 @@ mod tests {
 
     #[test]
     fn a_used_token_is_good_for_its_key_and_for_a_minute_only() {
-        let purpose = Purpose::Boot { host: HostId::new(1).unwrap(), task: TaskId::new(1).unwrap() };
+        let purpose = Purpose::Boot {
+            host: HostId::new(1).unwrap(),
+            task: TaskId::new(1).unwrap(),
+        };
         let start = Timestamp::from_millis(1_000_000);
         let fresh = OneTimeToken::new("secret", purpose, start + Duration::from_secs(10));
-        let used = OneTimeToken { used: Some(start), used_by: Some("mine".to_owned()), ..fresh.clone() };
+        let used = OneTimeToken {
+            used: Some(start),
+            used_by: Some("mine".to_owned()),
+            ..fresh.clone()
+        };
         assert_eq!(check(&fresh, start, Some("mine")), Ok(()));
-        assert_eq!(check(&fresh, start + Duration::from_secs(10), Some("mine")), Err(TokenError::Expired));
+        assert_eq!(
+            check(&fresh, start + Duration::from_secs(10), Some("mine")),
+            Err(TokenError::Expired)
+        );
         assert_eq!(check(&used, start + REPEAT_WITHIN, Some("mine")), Ok(()));
         for (later, key) in [(61, Some("mine")), (1, Some("other")), (1, None)] {
-            assert_eq!(check(&used, start + Duration::from_secs(later), key), Err(TokenError::Used));
+            assert_eq!(
+                check(&used, start + Duration::from_secs(later), key),
+                Err(TokenError::Used)
+            );
         }
-        let by_nobody = OneTimeToken { used_by: None, ..used };
-        assert_eq!(check(&by_nobody, start, None), Err(TokenError::Used), "a join token is good once");
+        let by_nobody = OneTimeToken {
+            used_by: None,
+            ..used
+        };
+        assert_eq!(
+            check(&by_nobody, start, None),
+            Err(TokenError::Used),
+            "a join token is good once"
+        );
     }
 }

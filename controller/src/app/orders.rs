@@ -30,24 +30,46 @@ pub(crate) fn open_session(tables: &Tables, config: &MulticastConfig, run: &Run)
         manifest_id,
         deadline_unix_ms: run.deadline().as_millis(),
         traceparent: run.traceparent.clone().unwrap_or_default(),
-        client_fingerprint: run.client_fingerprint.map(|print| print.to_vec()).unwrap_or_default(),
+        client_fingerprint: run
+            .client_fingerprint
+            .map(|print| print.to_vec())
+            .unwrap_or_default(),
         multicast: multicast_order(tables, config, run),
     }
 }
 
 /// The terms of a deploy that belongs to an active session.
 fn multicast_order(tables: &Tables, config: &MulticastConfig, run: &Run) -> Option<MulticastOrder> {
-    let node = run.node().filter(|_| matches!(run.kind, RunKind::Deploy { .. }))?;
-    multicast::order(tables, config, multicast::session_of(tables, run.task)?, node)
+    let node = run
+        .node()
+        .filter(|_| matches!(run.kind, RunKind::Deploy { .. }))?;
+    multicast::order(
+        tables,
+        config,
+        multicast::session_of(tables, run.task)?,
+        node,
+    )
 }
 
 /// Everything that the node should have: its sessions, and the images that it must not delete.
 #[must_use]
-pub(crate) fn reconcile(tables: &Tables, config: &MulticastConfig, node: StorageNodeId) -> Reconcile {
-    let sessions = tables.runs().active().filter(|run| run.node() == Some(node));
-    let sessions = sessions.map(|run| open_session(tables, config, run)).collect();
-    let contents =
-        tables.contents().iter().filter(|content| content.nodes.contains(&node)).map(|c| (c.image, c.manifest));
+pub(crate) fn reconcile(
+    tables: &Tables,
+    config: &MulticastConfig,
+    node: StorageNodeId,
+) -> Reconcile {
+    let sessions = tables
+        .runs()
+        .active()
+        .filter(|run| run.node() == Some(node));
+    let sessions = sessions
+        .map(|run| open_session(tables, config, run))
+        .collect();
+    let contents = tables
+        .contents()
+        .iter()
+        .filter(|content| content.nodes.contains(&node))
+        .map(|c| (c.image, c.manifest));
     // A deploy continues with the content with which it started, even when a new capture has
     // replaced it.
     let in_use = tables.runs().active().filter_map(|run| match run.kind {
@@ -59,7 +81,10 @@ pub(crate) fn reconcile(tables: &Tables, config: &MulticastConfig, node: Storage
     keep.dedup();
     let keep = keep
         .into_iter()
-        .map(|(image, id)| StoredManifest { image_id: image.get(), manifest_id: id.as_bytes().to_vec() })
+        .map(|(image, id)| StoredManifest {
+            image_id: image.get(),
+            manifest_id: id.as_bytes().to_vec(),
+        })
         .collect();
     Reconcile { sessions, keep }
 }
@@ -74,14 +99,20 @@ fn tell(
 ) -> Result<(), SendError> {
     ctx.links.send_with(node, || {
         ctx.state.read(|tables| {
-            tables.runs().get(&task).filter(|run| run.node() == Some(node)).map(|run| order(tables, run))
+            tables
+                .runs()
+                .get(&task)
+                .filter(|run| run.node() == Some(node))
+                .map(|run| order(tables, run))
         })
     })
 }
 
 /// Orders the node to serve a task, if the task is still assigned to it.
 pub(crate) fn tell_open(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<(), SendError> {
-    tell(ctx, task, node, |tables, run| Message::Open(open_session(tables, &ctx.settings.multicast, run)))
+    tell(ctx, task, node, |tables, run| {
+        Message::Open(open_session(tables, &ctx.settings.multicast, run))
+    })
 }
 
 /// Tells the node which client it may serve for a task, if it still has it.
@@ -90,31 +121,60 @@ pub(crate) fn tell_admit(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result
 }
 
 fn admit(run: &Run) -> AdmitClient {
-    let client_fingerprint = run.client_fingerprint.map(|print| print.to_vec()).unwrap_or_default();
-    AdmitClient { task_id: run.task.get(), client_fingerprint }
+    let client_fingerprint = run
+        .client_fingerprint
+        .map(|print| print.to_vec())
+        .unwrap_or_default();
+    AdmitClient {
+        task_id: run.task.get(),
+        client_fingerprint,
+    }
 }
 
 /// Ends the session of a task that was not ended by its node but over REST or by its deadline.
 pub(crate) fn cancel_ended(ctx: &Ctx, task: TaskId, node: StorageNodeId) {
-    let reason = ctx.state.read(|tables| match tables.runs().get(&task).map(|run| run.life.state()) {
-        Some(TaskState::Finished { outcome: Outcome::Complete, .. }) => None,
-        Some(TaskState::Finished {
-            outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason }, ..
-        }) => Some(reason.clone()),
-        _ => Some("the task was deleted".to_owned()),
-    });
+    let reason =
+        ctx.state.read(
+            |tables| match tables.runs().get(&task).map(|run| run.life.state()) {
+                Some(TaskState::Finished {
+                    outcome: Outcome::Complete,
+                    ..
+                }) => None,
+                Some(TaskState::Finished {
+                    outcome: Outcome::Failed { reason, .. } | Outcome::Cancelled { reason },
+                    ..
+                }) => Some(reason.clone()),
+                _ => Some("the task was deleted".to_owned()),
+            },
+        );
     let Some(reason) = reason else { return };
-    if let Err(refused) = ctx.links.send(node, Message::Cancel(CancelSession { task_id: task.get(), reason })) {
-        debug!(%node, %task, error = %chain(&refused), "the node is informed of the end when it connects again");
+    if let Err(refused) = ctx.links.send(
+        node,
+        Message::Cancel(CancelSession {
+            task_id: task.get(),
+            reason,
+        }),
+    ) {
+        debug!(
+            %node,
+            %task,
+            error = %chain(&refused),
+            "the node is informed of the end when it connects again"
+        );
     }
 }
 
 /// Sends every connected node its sessions again.
 pub(crate) fn repeat(ctx: &Ctx) {
     for node in ctx.links.online() {
-        let tasks: Vec<TaskId> = ctx
-            .state
-            .read(|tables| tables.runs().active().filter(|run| run.node() == Some(node)).map(|run| run.task).collect());
+        let tasks: Vec<TaskId> = ctx.state.read(|tables| {
+            tables
+                .runs()
+                .active()
+                .filter(|run| run.node() == Some(node))
+                .map(|run| run.task)
+                .collect()
+        });
         for task in tasks {
             if let Err(refused) = tell_open(ctx, task, node) {
                 debug!(%node, %task, error = %chain(&refused), "could not repeat an order");

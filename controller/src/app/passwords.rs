@@ -11,7 +11,10 @@ const MOST_BCRYPT_COST: u32 = 15;
 /// # Errors
 /// A message when the password is too long to be hashed.
 pub(crate) fn hash(password: &[u8]) -> Result<String, String> {
-    Argon2::default().hash_password(password).map(|hash| hash.to_string()).map_err(|error| error.to_string())
+    Argon2::default()
+        .hash_password(password)
+        .map(|hash| hash.to_string())
+        .map_err(|error| error.to_string())
 }
 
 /// Whether the password matches the hash. As slow as hashing it, or slower for an imported hash.
@@ -20,7 +23,8 @@ pub fn matches(password: &[u8], hash: &str) -> bool {
     if is_imported(hash) {
         return bcrypt::verify(password, hash).unwrap_or(false);
     }
-    PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
+    PasswordHash::new(hash)
+        .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
 }
 
 /// Whether a hash was imported from another server and must be replaced when the password is known.
@@ -34,12 +38,20 @@ pub fn is_imported(hash: &str) -> bool {
 /// # Errors
 /// A message with the reason.
 pub(crate) fn check_import(hash: &str) -> Result<(), String> {
-    if !["$2y$", "$2a$", "$2b$"].iter().any(|start| hash.starts_with(start)) {
+    if !["$2y$", "$2a$", "$2b$"]
+        .iter()
+        .any(|start| hash.starts_with(start))
+    {
         return Err("only bcrypt hashes ($2y$, $2a$, $2b$) can be imported".to_owned());
     }
-    let parts: bcrypt::HashParts = hash.parse().map_err(|error| format!("it is not a bcrypt hash: {error}"))?;
+    let parts: bcrypt::HashParts = hash
+        .parse()
+        .map_err(|error| format!("it is not a bcrypt hash: {error}"))?;
     if parts.get_cost() > MOST_BCRYPT_COST {
-        return Err(format!("its cost is {}, at most {MOST_BCRYPT_COST} is accepted", parts.get_cost()));
+        return Err(format!(
+            "its cost is {}, at most {MOST_BCRYPT_COST} is accepted",
+            parts.get_cost()
+        ));
     }
     Ok(())
 }
@@ -57,15 +69,22 @@ mod tests {
         assert!(matches(b"rasmuslerdorf", PHP) && !matches(b"rasmus", PHP));
         for version in ["$2a$", "$2b$"] {
             let same = PHP.replace("$2y$", version);
-            assert!(check_import(&same).is_ok() && matches(b"rasmuslerdorf", &same), "{version}");
+            assert!(
+                check_import(&same).is_ok() && matches(b"rasmuslerdorf", &same),
+                "{version}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_bcrypt_hash_is_not_imported() {
-        for bad in
-            ["", "secret", "$2y$10$short", "$1$abc", "$2y$31$.vGA1O9wmRjrwAVXD98HNOgsNpDczlqm3Jq7KnEd1rVAGv3Fykk1a"]
-        {
+        for bad in [
+            "",
+            "secret",
+            "$2y$10$short",
+            "$1$abc",
+            "$2y$31$.vGA1O9wmRjrwAVXD98HNOgsNpDczlqm3Jq7KnEd1rVAGv3Fykk1a",
+        ] {
             assert!(check_import(bad).is_err(), "{bad:?}");
         }
     }
@@ -74,6 +93,10 @@ mod tests {
     fn our_own_hashes_are_salted_and_checked() {
         let (one, two) = (hash(b"pass word").unwrap(), hash(b"pass word").unwrap());
         assert_ne!(one, two);
-        assert!(matches(b"pass word", &one) && !matches(b"password", &one) && !matches(b"pass word", ""));
+        assert!(
+            matches(b"pass word", &one)
+                && !matches(b"password", &one)
+                && !matches(b"pass word", "")
+        );
     }
 }

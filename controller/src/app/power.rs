@@ -35,10 +35,18 @@ pub async fn take(state: &State, host: HostId, now: Timestamp) -> Result<Vec<Act
         .write(|draft| {
             let tables = draft.tables();
             let id = host.get();
-            tables.hosts().get(id).ok_or(Refusal::NotFound { class: "host", id })?;
-            let rules = tables.of::<PowerManagement>().by(PowerManagement::BY_HOST, id.into());
+            tables
+                .hosts()
+                .get(id)
+                .ok_or(Refusal::NotFound { class: "host", id })?;
+            let rules = tables
+                .of::<PowerManagement>()
+                .by(PowerManagement::BY_HOST, id.into());
             let mut actions = Vec::new();
-            for rule in rules.filter(|rule| !rule.wakes() && !rule.action.is_empty()).take(RULES_AT_ONCE) {
+            for rule in rules
+                .filter(|rule| !rule.wakes() && !rule.action.is_empty())
+                .take(RULES_AT_ONCE)
+            {
                 actions.extend(told(draft, rule, now));
             }
             Ok(actions)
@@ -51,10 +59,22 @@ fn told(draft: &mut Draft<'_>, rule: &Row<PowerManagement>, now: Timestamp) -> O
     if rule.on_demand.is_yes() {
         draft.forget::<Mark>(&mark.owner);
         draft.delete(rule);
-        return Some(Action { rule: rule.id, action: rule.action.clone(), due: mark.through });
+        return Some(Action {
+            rule: rule.id,
+            action: rule.action.clone(),
+            due: mark.through,
+        });
     }
     let due = due::rule_due(rule, &mark, now, &zone::of(draft.tables()))?;
     draft.unchanged(rule);
-    draft.replace(&Mark { through: due.at, outcome: "told".to_owned(), ..mark });
-    (now.since(due.at) <= LATE).then(|| Action { rule: rule.id, action: rule.action.clone(), due: due.at })
+    draft.replace(&Mark {
+        through: due.at,
+        outcome: "told".to_owned(),
+        ..mark
+    });
+    (now.since(due.at) <= LATE).then(|| Action {
+        rule: rule.id,
+        action: rule.action.clone(),
+        due: due.at,
+    })
 }

@@ -7,7 +7,9 @@ use foghorn_types::{BitRate, Timestamp};
 
 use super::{multicast, tasks};
 use crate::state::classes::task::state;
-use crate::state::classes::{Image, MulticastSession, MulticastSessionAssociation, Service, StorageNode, Task};
+use crate::state::classes::{
+    Image, MulticastSession, MulticastSessionAssociation, Service, StorageNode, Task,
+};
 use crate::state::multicast::{SessionPlan, Start};
 use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
@@ -42,7 +44,8 @@ pub(super) fn open(
 ) -> Result<u32, Refusal> {
     let tables = draft.tables();
     let row = tables.images().get(image).ok_or(TaskRefusal::NoImage)?;
-    let group = crate::state::rules::image::storage_group(tables, row.id).map_or(0, |group| group.id);
+    let group =
+        crate::state::rules::image::storage_group(tables, row.id).map_or(0, |group| group.id);
     let session = MulticastSession {
         name: name.to_owned(),
         port: take_port(draft)?,
@@ -58,7 +61,11 @@ pub(super) fn open(
     draft.require_present::<Image>(image);
     let id = draft.insert(session)?;
     if terms != Terms::default() {
-        let plan = SessionPlan { start: terms.start, max_rate: terms.max_rate, ..SessionPlan::new(id) };
+        let plan = SessionPlan {
+            start: terms.start,
+            max_rate: terms.max_rate,
+            ..SessionPlan::new(id)
+        };
         draft.replace(&plan);
     }
     Ok(id)
@@ -68,19 +75,35 @@ pub(super) fn open(
 ///
 /// # Errors
 /// [`Refusal::NotFound`], [`Refusal::Ended`], or an error of the store.
-pub async fn change(state: &State, session: u32, change: impl Fn(&mut Terms)) -> Result<(), Refusal> {
+pub async fn change(
+    state: &State,
+    session: u32,
+    change: impl Fn(&mut Terms),
+) -> Result<(), Refusal> {
     state
         .write(|draft| {
             let tables = draft.tables();
             let row = tables.of::<MulticastSession>().get(session);
-            let row = row.ok_or(Refusal::NotFound { class: "multicastsession", id: session })?;
+            let row = row.ok_or(Refusal::NotFound {
+                class: "multicastsession",
+                id: session,
+            })?;
             if !row.is_active() {
-                return Err(Refusal::Ended { class: "multicastsession", id: session });
+                return Err(Refusal::Ended {
+                    class: "multicastsession",
+                    id: session,
+                });
             }
             let plan = tables.session_plans().get(&session);
-            let mut plan = plan.map_or_else(|| SessionPlan::new(session), |plan| SessionPlan::clone(plan));
+            let mut plan = plan.map_or_else(
+                || SessionPlan::new(session),
+                |plan| SessionPlan::clone(plan),
+            );
             draft.unchanged(row);
-            let mut terms = Terms { start: plan.start, max_rate: plan.max_rate };
+            let mut terms = Terms {
+                start: plan.start,
+                max_rate: plan.max_rate,
+            };
             change(&mut terms);
             (plan.start, plan.max_rate) = (terms.start, terms.max_rate);
             draft.replace(&plan);
@@ -94,7 +117,13 @@ pub async fn change(state: &State, session: u32, change: impl Fn(&mut Terms)) ->
 /// # Errors
 /// When the row cannot be drafted.
 pub(super) fn join(draft: &mut Draft<'_>, session: u32, task: u32) -> Result<(), Refusal> {
-    draft.insert(MulticastSessionAssociation { id: 0, session, task }).map(drop)
+    draft
+        .insert(MulticastSessionAssociation {
+            id: 0,
+            session,
+            task,
+        })
+        .map(drop)
 }
 
 /// The session that a host asks to join by its name.
@@ -103,13 +132,21 @@ pub(super) fn join(draft: &mut Draft<'_>, session: u32, task: u32) -> Result<(),
 /// When there is no active one, or it sends another image.
 pub(super) fn named(tables: &Tables, name: &str, image: u32) -> Result<u32, Refusal> {
     let field = "sessionjoin";
-    let active = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0);
-    let session = active.rev().find(|session| session.name.eq_ignore_ascii_case(name.trim()));
+    let active = tables
+        .of::<MulticastSession>()
+        .by(MulticastSession::ACTIVE, 0);
+    let session = active
+        .rev()
+        .find(|session| session.name.eq_ignore_ascii_case(name.trim()));
     match session {
-        None => Err(Refusal::Invalid { field, why: format!("there is no active multicast session {name:?}") }),
-        Some(session) if session.image != image => {
-            Err(Refusal::Invalid { field, why: format!("multicast session {name:?} sends another image") })
-        }
+        None => Err(Refusal::Invalid {
+            field,
+            why: format!("there is no active multicast session {name:?}"),
+        }),
+        Some(session) if session.image != image => Err(Refusal::Invalid {
+            field,
+            why: format!("multicast session {name:?} sends another image"),
+        }),
         Some(session) => Ok(session.id),
     }
 }
@@ -119,16 +156,36 @@ pub(super) fn named(tables: &Tables, name: &str, image: u32) -> Result<u32, Refu
 fn take_port(draft: &mut Draft<'_>) -> Result<i64, Refusal> {
     let tables = draft.tables();
     let next = LOWEST_PORT + getrandom::u32().unwrap_or_default() % PORTS * 2;
-    let Some(row) = tables.of::<Service>().named(STARTING_PORT) else { return Ok(next.into()) };
-    draft.update(row, &Service { value: next.to_string(), ..Service::clone(row) })?;
-    let set = row.value.trim().parse::<u16>().ok().filter(|port| *port != 0);
+    let Some(row) = tables.of::<Service>().named(STARTING_PORT) else {
+        return Ok(next.into());
+    };
+    draft.update(
+        row,
+        &Service {
+            value: next.to_string(),
+            ..Service::clone(row)
+        },
+    )?;
+    let set = row
+        .value
+        .trim()
+        .parse::<u16>()
+        .ok()
+        .filter(|port| *port != 0);
     Ok(set.map_or(next.into(), i64::from))
 }
 
 /// The interface of the node that is likely to send.
 fn interface(tables: &Tables, group: u32) -> String {
-    let nodes = || tables.storage_nodes().by(StorageNode::BY_GROUP, group.into()).filter(|node| node.serves());
-    let node = nodes().find(|node| node.is_master.is_yes()).or_else(|| nodes().next());
+    let nodes = || {
+        tables
+            .storage_nodes()
+            .by(StorageNode::BY_GROUP, group.into())
+            .filter(|node| node.serves())
+    };
+    let node = nodes()
+        .find(|node| node.is_master.is_yes())
+        .or_else(|| nodes().next());
     node.map(|node| node.interface.clone()).unwrap_or_default()
 }
 
@@ -139,18 +196,30 @@ fn interface(tables: &Tables, group: u32) -> String {
 pub async fn cancel(state: &State, session: u32) -> Result<(), Refusal> {
     let tasks = state.read(|tables| {
         let row = tables.of::<MulticastSession>().get(session);
-        let row = row.ok_or(Refusal::NotFound { class: "multicastsession", id: session })?;
-        Ok::<_, Refusal>(if row.is_active() { tasks_of(tables, session) } else { Vec::new() })
+        let row = row.ok_or(Refusal::NotFound {
+            class: "multicastsession",
+            id: session,
+        })?;
+        Ok::<_, Refusal>(if row.is_active() {
+            tasks_of(tables, session)
+        } else {
+            Vec::new()
+        })
     })?;
     tasks::cancel_each(state, &tasks).await?;
     state
-        .write(|draft| match draft.tables().of::<MulticastSession>().get(session) {
-            Some(row) if row.is_active() => {
-                multicast::free(draft, session);
-                draft.update(row, &ended(draft.tables(), row, state::CANCELLED, Timestamp::now()))
-            }
-            _ => Ok(()),
-        })
+        .write(
+            |draft| match draft.tables().of::<MulticastSession>().get(session) {
+                Some(row) if row.is_active() => {
+                    multicast::free(draft, session);
+                    draft.update(
+                        row,
+                        &ended(draft.tables(), row, state::CANCELLED, Timestamp::now()),
+                    )
+                }
+                _ => Ok(()),
+            },
+        )
         .await
 }
 
@@ -158,10 +227,18 @@ pub async fn cancel(state: &State, session: u32) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn cancel_active(state: &State, chosen: impl Fn(&Row<MulticastSession>) -> bool) -> Result<(), Refusal> {
+pub async fn cancel_active(
+    state: &State,
+    chosen: impl Fn(&Row<MulticastSession>) -> bool,
+) -> Result<(), Refusal> {
     let pick = |tables: &Tables| -> Vec<u32> {
-        let active = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0);
-        active.filter(|session| chosen(session)).map(|session| session.id).collect()
+        let active = tables
+            .of::<MulticastSession>()
+            .by(MulticastSession::ACTIVE, 0);
+        active
+            .filter(|session| chosen(session))
+            .map(|session| session.id)
+            .collect()
     };
     for session in state.read(pick) {
         match cancel(state, session).await {
@@ -188,14 +265,21 @@ pub enum Settle {
 /// When the store fails.
 pub async fn settle(state: &State, which: Settle) -> Result<(), Refusal> {
     let moved: Vec<u32> = state.read(|tables| {
-        let active = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0);
-        active.filter(|row| settled(tables, row, which, Timestamp::now()).is_some()).map(|row| row.id).collect()
+        let active = tables
+            .of::<MulticastSession>()
+            .by(MulticastSession::ACTIVE, 0);
+        active
+            .filter(|row| settled(tables, row, which, Timestamp::now()).is_some())
+            .map(|row| row.id)
+            .collect()
     });
     for session in moved {
         state
             .write(|draft| {
                 let tables = draft.tables();
-                let Some(row) = tables.of::<MulticastSession>().get(session) else { return Ok(()) };
+                let Some(row) = tables.of::<MulticastSession>().get(session) else {
+                    return Ok(());
+                };
                 match settled(tables, row, which, Timestamp::now()) {
                     Some(settled) => {
                         if !settled.is_active() {
@@ -213,20 +297,36 @@ pub async fn settle(state: &State, which: Settle) -> Result<(), Refusal> {
 
 fn tasks_of(tables: &Tables, session: u32) -> Vec<u32> {
     let members = tables.of::<MulticastSessionAssociation>();
-    members.by(MulticastSessionAssociation::BY_SESSION, session.into()).map(|member| member.task).collect()
+    members
+        .by(MulticastSessionAssociation::BY_SESSION, session.into())
+        .map(|member| member.task)
+        .collect()
 }
 
 /// The session in the state that follows from its tasks; `None` when it is already in this state,
 /// or has no tasks because a client created it.
-fn settled(tables: &Tables, row: &Row<MulticastSession>, which: Settle, now: Timestamp) -> Option<MulticastSession> {
+fn settled(
+    tables: &Tables,
+    row: &Row<MulticastSession>,
+    which: Settle,
+    now: Timestamp,
+) -> Option<MulticastSession> {
     let members = tasks_of(tables, row.id);
     if members.is_empty() || !row.is_active() {
         return None;
     }
-    let tasks: Vec<&Row<Task>> = members.iter().filter_map(|id| tables.tasks().get(*id)).map(AsRef::as_ref).collect();
+    let tasks: Vec<&Row<Task>> = members
+        .iter()
+        .filter_map(|id| tables.tasks().get(*id))
+        .map(AsRef::as_ref)
+        .collect();
     if tasks.iter().any(|task| task.is_active()) {
-        let begun = tasks.iter().any(|task| task.state == state::IN_PROGRESS) && row.state != state::IN_PROGRESS;
-        return begun.then(|| MulticastSession { state: state::IN_PROGRESS, ..MulticastSession::clone(row) });
+        let begun = tasks.iter().any(|task| task.state == state::IN_PROGRESS)
+            && row.state != state::IN_PROGRESS;
+        return begun.then(|| MulticastSession {
+            state: state::IN_PROGRESS,
+            ..MulticastSession::clone(row)
+        });
     }
     let complete = tasks.iter().any(|task| task.state == state::COMPLETE);
     match (complete, which) {
@@ -237,12 +337,28 @@ fn settled(tables: &Tables, row: &Row<MulticastSession>, which: Settle, now: Tim
 }
 
 /// A cancelled session releases its name, as on a FOG server.
-fn ended(tables: &Tables, row: &Row<MulticastSession>, end: u32, now: Timestamp) -> MulticastSession {
+fn ended(
+    tables: &Tables,
+    row: &Row<MulticastSession>,
+    end: u32,
+    now: Timestamp,
+) -> MulticastSession {
     let clients = row.joined(tables).unwrap_or(row.clients);
-    let session = MulticastSession { state: end, clients, ..MulticastSession::clone(row) };
+    let session = MulticastSession {
+        state: end,
+        clients,
+        ..MulticastSession::clone(row)
+    };
     if end == state::COMPLETE {
-        MulticastSession { percent: 100, completetime: now.into(), ..session }
+        MulticastSession {
+            percent: 100,
+            completetime: now.into(),
+            ..session
+        }
     } else {
-        MulticastSession { name: String::new(), ..session }
+        MulticastSession {
+            name: String::new(),
+            ..session
+        }
     }
 }

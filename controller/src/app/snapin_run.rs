@@ -51,7 +51,10 @@ pub async fn next(state: &State, host: HostId, now: Timestamp) -> Result<Next, R
 /// `None`: something was put aside or ended, and there may be more.
 fn next_in(draft: &mut Draft<'_>, host: u32, now: Timestamp) -> Result<Option<Next>, Refusal> {
     let tables = draft.tables();
-    tables.of::<Host>().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
+    tables.of::<Host>().get(host).ok_or(Refusal::NotFound {
+        class: "host",
+        id: host,
+    })?;
     if is_imaging(tables, host) {
         return Ok(Some(Next::Later));
     }
@@ -66,10 +69,20 @@ fn next_in(draft: &mut Draft<'_>, host: u32, now: Timestamp) -> Result<Option<Ne
         Some(_) => None,
     };
     if let Some(details) = problem {
-        draft.update(task, &SnapinTask { details: details.to_owned(), ..task.cancelled(now) })?;
+        draft.update(
+            task,
+            &SnapinTask {
+                details: details.to_owned(),
+                ..task.cancelled(now)
+            },
+        )?;
         return Ok(None);
     }
-    let taken = SnapinTask { state: task_state::IN_PROGRESS, checkin: now.into(), ..SnapinTask::clone(task) };
+    let taken = SnapinTask {
+        state: task_state::IN_PROGRESS,
+        checkin: now.into(),
+        ..SnapinTask::clone(task)
+    };
     if task.state != taken.state {
         draft.update(task, &taken)?;
         advance(draft, job, host)?;
@@ -81,10 +94,24 @@ fn next_in(draft: &mut Draft<'_>, host: u32, now: Timestamp) -> Result<Option<Ne
 /// The job and the task that brought it are under way.
 fn advance(draft: &mut Draft<'_>, job: &Row<SnapinJob>, host: u32) -> Result<(), Refusal> {
     if job.state != task_state::IN_PROGRESS {
-        draft.update(job, &SnapinJob { state: task_state::IN_PROGRESS, ..SnapinJob::clone(job) })?;
+        draft.update(
+            job,
+            &SnapinJob {
+                state: task_state::IN_PROGRESS,
+                ..SnapinJob::clone(job)
+            },
+        )?;
     }
-    for task in snapin_tasks_of(draft.tables(), host).filter(|task| task.state != task_state::IN_PROGRESS) {
-        draft.update(task, &Task { state: task_state::IN_PROGRESS, ..Task::clone(task) })?;
+    for task in
+        snapin_tasks_of(draft.tables(), host).filter(|task| task.state != task_state::IN_PROGRESS)
+    {
+        draft.update(
+            task,
+            &Task {
+                state: task_state::IN_PROGRESS,
+                ..Task::clone(task)
+            },
+        )?;
     }
     Ok(())
 }
@@ -104,9 +131,15 @@ pub async fn report(
     state
         .write(|draft| {
             let tables = draft.tables();
-            let missing = || Refusal::NotFound { class: SNAPIN_TASK, id: task };
+            let missing = || Refusal::NotFound {
+                class: SNAPIN_TASK,
+                id: task,
+            };
             let row = tables.of::<SnapinTask>().get(task).ok_or_else(missing)?;
-            let job = tables.of::<SnapinJob>().get(row.job).filter(|job| job.host == host.get());
+            let job = tables
+                .of::<SnapinJob>()
+                .get(row.job)
+                .filter(|job| job.host == host.get());
             job.ok_or_else(missing)?;
             if row.state == task_state::COMPLETE {
                 return Ok(());
@@ -132,24 +165,39 @@ const SNAPIN_TASK: &str = "snapintask";
 
 /// Whether snapins must wait for an imaging task.
 fn is_imaging(tables: &Tables, host: u32) -> bool {
-    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).any(|task| Purpose::of_task(task).is_imaging())
+    tables
+        .tasks()
+        .by(Task::ACTIVE_BY_HOST, host.into())
+        .any(|task| Purpose::of_task(task).is_imaging())
 }
 
 fn active_jobs(tables: &Tables, host: u32) -> impl Iterator<Item = &Row<SnapinJob>> {
-    tables.of::<SnapinJob>().by(SnapinJob::ACTIVE_BY_HOST, host.into()).map(AsRef::as_ref)
+    tables
+        .of::<SnapinJob>()
+        .by(SnapinJob::ACTIVE_BY_HOST, host.into())
+        .map(AsRef::as_ref)
 }
 
 /// Active tasks of a host that are for snapins alone.
 fn snapin_tasks_of(tables: &Tables, host: u32) -> impl Iterator<Item = &Row<Task>> {
     let active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.into());
-    active.filter(|task| Purpose::of_task(task).is_snapin()).map(AsRef::as_ref)
+    active
+        .filter(|task| Purpose::of_task(task).is_snapin())
+        .map(AsRef::as_ref)
 }
 
 /// What a host has not run yet, with the job: jobs and tasks in the order in which they were made.
-fn open_tasks(tables: &Tables, host: u32) -> impl Iterator<Item = (&Row<SnapinJob>, &Row<SnapinTask>)> {
+fn open_tasks(
+    tables: &Tables,
+    host: u32,
+) -> impl Iterator<Item = (&Row<SnapinJob>, &Row<SnapinTask>)> {
     active_jobs(tables, host).flat_map(|job| {
-        let tasks = tables.of::<SnapinTask>().by(SnapinTask::BY_JOB, job.id.into());
-        tasks.filter(|task| task.is_active()).map(move |task| (job, task.as_ref()))
+        let tasks = tables
+            .of::<SnapinTask>()
+            .by(SnapinTask::BY_JOB, job.id.into());
+        tasks
+            .filter(|task| task.is_active())
+            .map(move |task| (job, task.as_ref()))
     })
 }
 
@@ -159,16 +207,26 @@ fn settle(draft: &mut Draft<'_>, host: u32, done: Option<u32>) -> Result<(), Ref
     let tables = draft.tables();
     let (mut open, mut any_complete, mut jobs) = (false, false, 0);
     for job in active_jobs(tables, host).take(JOBS_AT_ONCE) {
-        let tasks = || tables.of::<SnapinTask>().by(SnapinTask::BY_JOB, job.id.into());
+        let tasks = || {
+            tables
+                .of::<SnapinTask>()
+                .by(SnapinTask::BY_JOB, job.id.into())
+        };
         if tasks().any(|task| task.is_active() && Some(task.id) != done) {
             open = true;
             continue;
         }
-        let complete =
-            tasks().next().is_none() || tasks().any(|task| task.state == task_state::COMPLETE || Some(task.id) == done);
+        let complete = tasks().next().is_none()
+            || tasks().any(|task| task.state == task_state::COMPLETE || Some(task.id) == done);
         any_complete |= complete;
         jobs += 1;
-        draft.update(job, &SnapinJob { state: ended(complete), ..SnapinJob::clone(job) })?;
+        draft.update(
+            job,
+            &SnapinJob {
+                state: ended(complete),
+                ..SnapinJob::clone(job)
+            },
+        )?;
     }
     if open || active_jobs(tables, host).nth(JOBS_AT_ONCE).is_some() {
         return Ok(());
@@ -176,11 +234,21 @@ fn settle(draft: &mut Draft<'_>, host: u32, done: Option<u32>) -> Result<(), Ref
     for task in snapin_tasks_of(tables, host) {
         // A task without any job had nothing to do and is complete.
         let state = ended(any_complete || jobs == 0);
-        draft.update(task, &Task { state, ..Task::clone(task) })?;
+        draft.update(
+            task,
+            &Task {
+                state,
+                ..Task::clone(task)
+            },
+        )?;
     }
     Ok(())
 }
 
 fn ended(complete: bool) -> u32 {
-    if complete { task_state::COMPLETE } else { task_state::CANCELLED }
+    if complete {
+        task_state::COMPLETE
+    } else {
+        task_state::CANCELLED
+    }
 }

@@ -17,11 +17,23 @@ use crate::state::{Draft, Refusal, State};
 #[must_use]
 pub fn fog_state(state: &TaskState) -> u32 {
     match state {
-        TaskState::Queued { client: Client::Awaited } | TaskState::Assigned { .. } => 1,
-        TaskState::Queued { client: Client::CheckedIn } | TaskState::CheckedIn { .. } => 2,
+        TaskState::Queued {
+            client: Client::Awaited,
+        }
+        | TaskState::Assigned { .. } => 1,
+        TaskState::Queued {
+            client: Client::CheckedIn,
+        }
+        | TaskState::CheckedIn { .. } => 2,
         TaskState::Running { .. } => 3,
-        TaskState::Finished { outcome: Outcome::Complete, .. } => 4,
-        TaskState::Finished { outcome: Outcome::Failed { .. } | Outcome::Cancelled { .. }, .. } => 5,
+        TaskState::Finished {
+            outcome: Outcome::Complete,
+            ..
+        } => 4,
+        TaskState::Finished {
+            outcome: Outcome::Failed { .. } | Outcome::Cancelled { .. },
+            ..
+        } => 5,
     }
 }
 
@@ -73,11 +85,24 @@ pub(crate) async fn record_node_failure(
 }
 
 fn is_complete(run: &Run) -> bool {
-    matches!(run.life.state(), TaskState::Finished { outcome: Outcome::Complete, .. })
+    matches!(
+        run.life.state(),
+        TaskState::Finished {
+            outcome: Outcome::Complete,
+            ..
+        }
+    )
 }
 
-fn move_row(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) -> Result<(), Refusal> {
-    let Some(row) = draft.tables().of::<Task>().get(after.task.get()) else { return Ok(()) };
+fn move_row(
+    draft: &mut Draft<'_>,
+    before: &Run,
+    after: &Run,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let Some(row) = draft.tables().of::<Task>().get(after.task.get()) else {
+        return Ok(());
+    };
     let mut task = Task::clone(row);
     task.state = fog_state(after.life.state());
     if after.is_finished() && !is_complete(after) && row.is_active() {
@@ -100,12 +125,19 @@ fn move_row(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) ->
 }
 
 /// A line for each change of the state that FOG knows.
-fn log_state(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) -> Result<(), Refusal> {
+fn log_state(
+    draft: &mut Draft<'_>,
+    before: &Run,
+    after: &Run,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let state = fog_state(after.life.state());
     if state == fog_state(before.life.state()) {
         return Ok(());
     }
-    let Some(row) = draft.tables().of::<Task>().get(after.task.get()) else { return Ok(()) };
+    let Some(row) = draft.tables().of::<Task>().get(after.task.get()) else {
+        return Ok(());
+    };
     let log = TaskLog {
         task: after.task.to_string(),
         created_by: row.created_by.clone(),
@@ -116,7 +148,12 @@ fn log_state(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) -
     draft.insert(log).map(|_| ())
 }
 
-fn node_failure(draft: &mut Draft<'_>, run: &Run, node: StorageNodeId, now: Timestamp) -> Result<(), Refusal> {
+fn node_failure(
+    draft: &mut Draft<'_>,
+    run: &Run,
+    node: StorageNodeId,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let tables = draft.tables();
     let failure = NodeFailure {
         storagenode: node.get(),
@@ -135,13 +172,28 @@ fn node_failure(draft: &mut Draft<'_>, run: &Run, node: StorageNodeId, now: Time
         (row.storagenode, row.task, row.host) == (failure.storagenode, failure.task, failure.host)
     };
     match tables.of::<NodeFailure>().iter().find(same) {
-        Some(row) => draft.update(row, &NodeFailure { id: row.id, ..failure }),
+        Some(row) => draft.update(
+            row,
+            &NodeFailure {
+                id: row.id,
+                ..failure
+            },
+        ),
         None => draft.insert(failure).map(|_| ()),
     }
 }
 
-fn log_imaging(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp) -> Result<(), Refusal> {
-    let finish = if is_complete(after) { now.into() } else { Default::default() };
+fn log_imaging(
+    draft: &mut Draft<'_>,
+    before: &Run,
+    after: &Run,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let finish = if is_complete(after) {
+        now.into()
+    } else {
+        Default::default()
+    };
     let kind = match after.life.kind() {
         TaskKind::Deploy => "down",
         TaskKind::Capture => "up",
@@ -152,17 +204,38 @@ fn log_imaging(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp)
             host: after.host.get(),
             start: now.into(),
             finish,
-            image: tables.of::<Image>().get(after.image.get()).map(|row| row.name.clone()).unwrap_or_default(),
+            image: tables
+                .of::<Image>()
+                .get(after.image.get())
+                .map(|row| row.name.clone())
+                .unwrap_or_default(),
             kind: kind.to_owned(),
-            created_by: tables.of::<Task>().get(after.task.get()).map(|row| row.created_by.clone()).unwrap_or_default(),
+            created_by: tables
+                .of::<Task>()
+                .get(after.task.get())
+                .map(|row| row.created_by.clone())
+                .unwrap_or_default(),
             ..ImagingLog::default()
         };
         draft.insert(log)?;
     } else if is_complete(after) && !before.is_finished() {
         // The log of a failed task stays open, because an end would be wrong.
-        let open = |row: &&std::sync::Arc<crate::state::Row<ImagingLog>>| row.finish.0.is_none() && row.kind == kind;
-        if let Some(row) = tables.of::<ImagingLog>().by(ImagingLog::BY_HOST, after.host.get().into()).rev().find(open) {
-            draft.update(row, &ImagingLog { finish, ..ImagingLog::clone(row) })?;
+        let open = |row: &&std::sync::Arc<crate::state::Row<ImagingLog>>| {
+            row.finish.0.is_none() && row.kind == kind
+        };
+        if let Some(row) = tables
+            .of::<ImagingLog>()
+            .by(ImagingLog::BY_HOST, after.host.get().into())
+            .rev()
+            .find(open)
+        {
+            draft.update(
+                row,
+                &ImagingLog {
+                    finish,
+                    ..ImagingLog::clone(row)
+                },
+            )?;
         }
     }
     Ok(())
@@ -170,10 +243,22 @@ fn log_imaging(draft: &mut Draft<'_>, before: &Run, after: &Run, now: Timestamp)
 
 fn mark_deployed(draft: &mut Draft<'_>, run: &Run, now: Timestamp) -> Result<(), Refusal> {
     if let Some(row) = draft.tables().of::<Host>().get(run.host.get()) {
-        draft.update(row, &Host { deployed: now.into(), ..Host::clone(row) })?;
+        draft.update(
+            row,
+            &Host {
+                deployed: now.into(),
+                ..Host::clone(row)
+            },
+        )?;
     }
     if let Some(row) = draft.tables().of::<Image>().get(run.image.get()) {
-        draft.update(row, &Image { deployed: now.into(), ..Image::clone(row) })?;
+        draft.update(
+            row,
+            &Image {
+                deployed: now.into(),
+                ..Image::clone(row)
+            },
+        )?;
     }
     Ok(())
 }
@@ -195,7 +280,10 @@ mod tests {
         let now = Timestamp::now();
         let mut after = before.clone();
         let effects = after.life.apply(now, event).unwrap();
-        state.write(|draft| follow(draft, before, &after, &effects, now)).await.unwrap();
+        state
+            .write(|draft| follow(draft, before, &after, &effects, now))
+            .await
+            .unwrap();
         after
     }
 
@@ -203,27 +291,55 @@ mod tests {
     async fn only_a_task_that_completed_closes_its_log() {
         let folder = tempfile::tempdir().unwrap();
         let cancel = CancellationToken::new();
-        let store = Arc::new(EmbeddedStore::open(&folder.path().join("state.redb")).await.unwrap());
+        let store = Arc::new(
+            EmbeddedStore::open(&folder.path().join("state.redb"))
+                .await
+                .unwrap(),
+        );
         let (state, _follower) = State::start(store, cancel.clone()).await.unwrap();
         let node = StorageNodeId::new(1).unwrap();
         let ends = [
-            TaskEvent::Cancelled { reason: "asked".to_owned() },
-            TaskEvent::Ended { node, outcome: Outcome::Failed { reason: "disk".to_owned(), node_at_fault: false } },
-            TaskEvent::Ended { node, outcome: Outcome::Complete },
+            TaskEvent::Cancelled {
+                reason: "asked".to_owned(),
+            },
+            TaskEvent::Ended {
+                node,
+                outcome: Outcome::Failed {
+                    reason: "disk".to_owned(),
+                    node_at_fault: false,
+                },
+            },
+            TaskEvent::Ended {
+                node,
+                outcome: Outcome::Complete,
+            },
         ];
         for (end, number) in ends.into_iter().zip(1..) {
             let (task, host) = (TaskId::new(number).unwrap(), HostId::new(number).unwrap());
             let (image, group) = (ImageId::new(1).unwrap(), StorageGroupId::new(1).unwrap());
-            let mut run = Run::queued(task, RunKind::Capture, host, image, group, None, Timestamp::now());
-            for event in [TaskEvent::Assigned { node }, TaskEvent::ClientCheckedIn, TaskEvent::Progressed { node }, end]
-            {
+            let mut run = Run::queued(
+                task,
+                RunKind::Capture,
+                host,
+                image,
+                group,
+                None,
+                Timestamp::now(),
+            );
+            for event in [
+                TaskEvent::Assigned { node },
+                TaskEvent::ClientCheckedIn,
+                TaskEvent::Progressed { node },
+                end,
+            ] {
                 run = moved(&state, &run, event).await;
             }
             assert!(run.is_finished());
         }
         let logs: Vec<_> = state.read(|tables| {
-            let row =
-                |log: &Arc<crate::state::Row<ImagingLog>>| (log.host, log.start.0.is_some(), log.finish.0.is_some());
+            let row = |log: &Arc<crate::state::Row<ImagingLog>>| {
+                (log.host, log.start.0.is_some(), log.finish.0.is_some())
+            };
             tables.of::<ImagingLog>().iter().map(row).collect()
         });
         assert_eq!(logs, [(1, true, false), (2, true, false), (3, true, true)]);

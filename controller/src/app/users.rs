@@ -59,7 +59,12 @@ pub async fn create(state: &State, new: NewAccount) -> Result<(u32, String), Acc
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::Invalid`] when no administrator with a token would be left.
-pub async fn edit(state: &State, id: u32, role: Option<Role>, api: Option<bool>) -> Result<(), Refusal> {
+pub async fn edit(
+    state: &State,
+    id: u32,
+    role: Option<Role>,
+    api: Option<bool>,
+) -> Result<(), Refusal> {
     state
         .write(|draft| {
             let row = find(draft, id)?;
@@ -105,12 +110,20 @@ pub async fn remove(state: &State, id: u32) -> Result<(), Refusal> {
 /// [`Refusal::NotFound`], [`Refusal::Invalid`] for a password that is too short, what the store
 /// cannot do.
 pub async fn set_password(state: &State, id: u32, secret: Secret) -> Result<(), AccountError> {
-    state.read(|tables| tables.of::<User>().get(id).map(drop)).ok_or(Refusal::NotFound { class: "user", id })?;
+    state
+        .read(|tables| tables.of::<User>().get(id).map(drop))
+        .ok_or(Refusal::NotFound { class: "user", id })?;
     let password_hash = hashed(secret).await?;
     state
         .write(|draft| {
             let row = find(draft, id)?;
-            draft.update(row, &User { password_hash: password_hash.clone(), ..User::clone(row) })
+            draft.update(
+                row,
+                &User {
+                    password_hash: password_hash.clone(),
+                    ..User::clone(row)
+                },
+            )
         })
         .await?;
     Ok(())
@@ -125,7 +138,13 @@ pub async fn reset_token(state: &State, id: u32) -> Result<String, AccountError>
     state
         .write(|draft| {
             let row = find(draft, id)?;
-            draft.update(row, &User { token_hash: hash_token(&token), ..User::clone(row) })
+            draft.update(
+                row,
+                &User {
+                    token_hash: hash_token(&token),
+                    ..User::clone(row)
+                },
+            )
         })
         .await?;
     Ok(token)
@@ -136,13 +155,21 @@ pub async fn reset_token(state: &State, id: u32) -> Result<String, AccountError>
 ///
 /// # Errors
 /// What the hash or the store cannot do.
-pub(crate) async fn rehash(state: &State, user: &Row<User>, password: Vec<u8>) -> Result<(), AccountError> {
+pub(crate) async fn rehash(
+    state: &State,
+    user: &Row<User>,
+    password: Vec<u8>,
+) -> Result<(), AccountError> {
     let password_hash = blocking(move || passwords::hash(&password)).await?;
     state
         .write(|draft| match draft.tables().of::<User>().get(user.id) {
-            Some(row) if row.password_hash == user.password_hash => {
-                draft.update(row, &User { password_hash: password_hash.clone(), ..User::clone(row) })
-            }
+            Some(row) if row.password_hash == user.password_hash => draft.update(
+                row,
+                &User {
+                    password_hash: password_hash.clone(),
+                    ..User::clone(row)
+                },
+            ),
             _ => Ok(()),
         })
         .await?;
@@ -151,7 +178,8 @@ pub(crate) async fn rehash(state: &State, user: &Row<User>, password: Vec<u8>) -
 
 fn find<'t>(draft: &Draft<'t>, id: u32) -> Result<&'t Row<User>, Refusal> {
     let row = draft.tables().of::<User>().get(id);
-    row.map(AsRef::as_ref).ok_or(Refusal::NotFound { class: "user", id })
+    row.map(AsRef::as_ref)
+        .ok_or(Refusal::NotFound { class: "user", id })
 }
 
 /// FOG's type of a user with this role.
@@ -167,7 +195,11 @@ fn rules(user: &User) -> bool {
 /// Refuses a change that would leave no administrator. A compare on the remaining one ensures that
 /// two administrators cannot remove each other at the same time.
 fn require_another(draft: &mut Draft<'_>, id: u32, field: &'static str) -> Result<(), Refusal> {
-    let another = draft.tables().of::<User>().iter().find(|user| user.id != id && rules(user));
+    let another = draft
+        .tables()
+        .of::<User>()
+        .iter()
+        .find(|user| user.id != id && rules(user));
     let another = another.ok_or_else(|| Refusal::Invalid {
         field,
         why: "this user is the last administrator whose token is accepted".to_owned(),
@@ -180,7 +212,8 @@ fn check_name(name: &str) -> Result<(), Refusal> {
     let why = if name.is_empty() || name.chars().count() > LONGEST_NAME {
         format!("a name must have 1 to {LONGEST_NAME} characters")
     } else if name.trim() != name || name.contains(':') || name.chars().any(char::is_control) {
-        "a name must not contain a colon, control characters, or leading or trailing spaces".to_owned()
+        "a name must not contain a colon, control characters, or leading or trailing spaces"
+            .to_owned()
     } else {
         return Ok(());
     };
@@ -191,20 +224,32 @@ async fn hashed(secret: Secret) -> Result<String, AccountError> {
     match secret {
         Secret::None => Ok(String::new()),
         Secret::Imported(hash) => {
-            passwords::check_import(&hash).map_err(|why| Refusal::Invalid { field: "password_hash", why })?;
+            passwords::check_import(&hash).map_err(|why| Refusal::Invalid {
+                field: "password_hash",
+                why,
+            })?;
             Ok(hash)
         }
         Secret::Password(password) => {
             if !(SHORTEST_PASSWORD..=LONGEST_PASSWORD).contains(&password.len()) {
-                let why = format!("a password must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} bytes");
-                return Err(Refusal::Invalid { field: "password", why }.into());
+                let why =
+                    format!("a password must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} bytes");
+                return Err(Refusal::Invalid {
+                    field: "password",
+                    why,
+                }
+                .into());
             }
             blocking(move || passwords::hash(password.as_bytes())).await
         }
     }
 }
 
-async fn blocking(hash: impl FnOnce() -> Result<String, String> + Send + 'static) -> Result<String, AccountError> {
-    let hashed = tokio::task::spawn_blocking(hash).await.map_err(|error| AccountError::Hash(error.to_string()))?;
+async fn blocking(
+    hash: impl FnOnce() -> Result<String, String> + Send + 'static,
+) -> Result<String, AccountError> {
+    let hashed = tokio::task::spawn_blocking(hash)
+        .await
+        .map_err(|error| AccountError::Hash(error.to_string()))?;
     hashed.map_err(AccountError::Hash)
 }

@@ -19,8 +19,11 @@ pub(crate) fn order(draft: &mut Draft<'_>, hosts: Vec<u32>, why: &str, now: Time
 /// MAC addresses of a host, without those that wait for approval or must be ignored.
 #[must_use]
 pub(crate) fn addresses(tables: &Tables, host: u32) -> Vec<MacAddress> {
-    let rows = tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, host.into());
-    let ignored = |row: &MacAddressAssociation| row.client_ignore.is_yes() && row.image_ignore.is_yes();
+    let rows = tables
+        .of::<MacAddressAssociation>()
+        .by(MacAddressAssociation::BY_HOST, host.into());
+    let ignored =
+        |row: &MacAddressAssociation| row.client_ignore.is_yes() && row.image_ignore.is_yes();
     let usable = rows.filter(|row| !row.pending.is_yes() && !ignored(row));
     usable.filter_map(|row| row.address()).collect()
 }
@@ -30,7 +33,14 @@ pub(crate) fn addresses(tables: &Tables, host: u32) -> Vec<MacAddress> {
 #[must_use]
 pub(crate) fn nodes_near(tables: &Tables, host: u32) -> BTreeSet<StorageNodeId> {
     let image = tables.hosts().get(host).map_or(0, |host| host.image);
-    let Some(group) = image::storage_group(tables, image) else { return BTreeSet::new() };
-    let nodes = tables.storage_nodes().by(StorageNode::BY_GROUP, group.id.into());
-    nodes.filter(|node| node.serves()).filter_map(|node| node.key()).collect()
+    let Some(group) = image::storage_group(tables, image) else {
+        return BTreeSet::new();
+    };
+    let nodes = tables
+        .storage_nodes()
+        .by(StorageNode::BY_GROUP, group.id.into());
+    nodes
+        .filter(|node| node.serves())
+        .filter_map(|node| node.key())
+        .collect()
 }

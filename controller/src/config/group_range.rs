@@ -44,10 +44,14 @@ impl GroupRange {
             return Err(GroupRangeError::NotMulticast(first));
         }
         let room = match first {
-            IpAddr::V4(v4) => u128::from(u32::from(Ipv4Addr::new(239, 255, 255, 255)) - u32::from(v4)) + 1,
+            IpAddr::V4(v4) => {
+                u128::from(u32::from(Ipv4Addr::new(239, 255, 255, 255)) - u32::from(v4)) + 1
+            }
             IpAddr::V6(v6) => (u128::MAX - u128::from(v6)).saturating_add(1),
         };
-        let count = count.clamp(1, MOST).min(u32::try_from(room).unwrap_or(MOST));
+        let count = count
+            .clamp(1, MOST)
+            .min(u32::try_from(room).unwrap_or(MOST));
         Ok(Self { first, count })
     }
 
@@ -71,7 +75,11 @@ impl GroupRange {
     /// How many of its groups are free.
     #[must_use]
     pub fn free(&self, used: &HashSet<IpAddr>) -> usize {
-        self.len() - used.iter().filter(|address| self.contains(**address)).count()
+        self.len()
+            - used
+                .iter()
+                .filter(|address| self.contains(**address))
+                .count()
     }
 
     /// A free group. The search starts at `start`, so that a released address is not immediately
@@ -85,7 +93,9 @@ impl GroupRange {
 
     fn contains(&self, address: IpAddr) -> bool {
         let offset = match (self.first, address) {
-            (IpAddr::V4(first), IpAddr::V4(one)) => u32::from(one).checked_sub(u32::from(first)).map(u128::from),
+            (IpAddr::V4(first), IpAddr::V4(one)) => {
+                u32::from(one).checked_sub(u32::from(first)).map(u128::from)
+            }
             (IpAddr::V6(first), IpAddr::V6(one)) => u128::from(one).checked_sub(u128::from(first)),
             _ => None,
         };
@@ -107,13 +117,18 @@ impl FromStr for GroupRange {
     fn from_str(text: &str) -> Result<Self, GroupRangeError> {
         let refuse = || GroupRangeError::NotARange(text.to_owned());
         let (address, prefix) = match text.trim().split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix.parse::<u32>().map_err(|_| refuse())?)),
+            Some((address, prefix)) => {
+                (address, Some(prefix.parse::<u32>().map_err(|_| refuse())?))
+            }
             None => (text.trim(), None),
         };
         let first: IpAddr = address.parse().map_err(|_| refuse())?;
         let bits = if first.is_ipv4() { 32 } else { 128 };
-        let host =
-            bits - prefix.filter(|prefix| *prefix <= bits).or(prefix.is_none().then_some(bits)).ok_or_else(refuse)?;
+        let host = bits
+            - prefix
+                .filter(|prefix| *prefix <= bits)
+                .or(prefix.is_none().then_some(bits))
+                .ok_or_else(refuse)?;
         let begin: IpAddr = match first {
             IpAddr::V4(v4) => Ipv4Addr::from(cleared(u32::from(v4).into(), host) as u32).into(),
             IpAddr::V6(v6) => Ipv6Addr::from(cleared(v6.into(), host)).into(),
@@ -127,7 +142,10 @@ impl FromStr for GroupRange {
 
 /// The number without its last `bits` bits.
 fn cleared(number: u128, bits: u32) -> u128 {
-    number.checked_shr(bits).and_then(|rest| rest.checked_shl(bits)).unwrap_or(0)
+    number
+        .checked_shr(bits)
+        .and_then(|rest| rest.checked_shl(bits))
+        .unwrap_or(0)
 }
 
 impl fmt::Display for GroupRange {
@@ -146,18 +164,36 @@ mod tests {
 
     #[test]
     fn ranges_are_written_as_prefixes() {
-        assert_eq!(range("239.255.64.0/18").to_string(), "239.255.64.0 to 239.255.127.255");
+        assert_eq!(
+            range("239.255.64.0/18").to_string(),
+            "239.255.64.0 to 239.255.127.255"
+        );
         assert_eq!(range("239.1.2.3").to_string(), "239.1.2.3 to 239.1.2.3");
-        assert_eq!(range("ff18::4648:0/112").to_string(), "ff18::4648:0 to ff18::4648:ffff");
+        assert_eq!(
+            range("ff18::4648:0/112").to_string(),
+            "ff18::4648:0 to ff18::4648:ffff"
+        );
         assert_eq!(range("ff18::/16").len(), 65_536, "more serve nobody");
-        assert_eq!(GroupRange::starting_at("239.255.255.254".parse().unwrap(), 64).unwrap().len(), 2);
+        assert_eq!(
+            GroupRange::starting_at("239.255.255.254".parse().unwrap(), 64)
+                .unwrap()
+                .len(),
+            2
+        );
     }
 
     #[test]
     fn what_is_no_range_is_refused() {
-        for text in
-            ["", "group", "239.255.0.0/33", "239.255.64.1/18", "10.0.0.0/8", "224.0.0.0/28", "fe80::/64", "ff01::/112"]
-        {
+        for text in [
+            "",
+            "group",
+            "239.255.0.0/33",
+            "239.255.64.1/18",
+            "10.0.0.0/8",
+            "224.0.0.0/28",
+            "fe80::/64",
+            "ff01::/112",
+        ] {
             assert!(text.parse::<GroupRange>().is_err(), "{text:?}");
         }
     }

@@ -21,7 +21,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { task_deadline: DEFAULT_DEADLINE, node_grace: Duration::from_secs(15), stall: Duration::from_secs(600) }
+        Self {
+            task_deadline: DEFAULT_DEADLINE,
+            node_grace: Duration::from_secs(15),
+            stall: Duration::from_secs(600),
+        }
     }
 }
 
@@ -37,8 +41,16 @@ impl RawLimits {
     pub(super) fn check(self) -> Result<Limits, ConfigError> {
         let default = Limits::default();
         Ok(Limits {
-            task_deadline: seconds("limits.task_deadline_seconds", self.task_deadline_seconds, default.task_deadline)?,
-            node_grace: seconds("limits.node_grace_seconds", self.node_grace_seconds, default.node_grace)?,
+            task_deadline: seconds(
+                "limits.task_deadline_seconds",
+                self.task_deadline_seconds,
+                default.task_deadline,
+            )?,
+            node_grace: seconds(
+                "limits.node_grace_seconds",
+                self.node_grace_seconds,
+                default.node_grace,
+            )?,
             stall: seconds("limits.stall_seconds", self.stall_seconds, default.stall)?,
         })
     }

@@ -30,8 +30,14 @@ pub struct LoginConfig {
 impl Default for LoginConfig {
     fn default() -> Self {
         Self {
-            per_name: Allowance { burst: 10, refill: Duration::from_secs(30) },
-            per_address: Allowance { burst: 60, refill: Duration::from_secs(5) },
+            per_name: Allowance {
+                burst: 10,
+                refill: Duration::from_secs(30),
+            },
+            per_address: Allowance {
+                burst: 60,
+                refill: Duration::from_secs(5),
+            },
             trusted_proxies: Vec::new(),
         }
     }
@@ -50,14 +56,23 @@ pub(super) struct RawLogin {
 
 impl RawLogin {
     pub(super) fn check(self) -> Result<LoginConfig, ConfigError> {
-        let allowance =
-            |burst: (&'static str, Option<u32>), refill: (&'static str, Option<u64>), default: Allowance| {
-                let burst = match burst {
-                    (key, Some(0)) => return Err(ConfigError::Value { key, why: "must be at least 1".to_owned() }),
-                    (_, burst) => burst.unwrap_or(default.burst),
-                };
-                Ok(Allowance { burst, refill: seconds(refill.0, refill.1, default.refill)? })
+        let allowance = |burst: (&'static str, Option<u32>),
+                         refill: (&'static str, Option<u64>),
+                         default: Allowance| {
+            let burst = match burst {
+                (key, Some(0)) => {
+                    return Err(ConfigError::Value {
+                        key,
+                        why: "must be at least 1".to_owned(),
+                    });
+                }
+                (_, burst) => burst.unwrap_or(default.burst),
             };
+            Ok(Allowance {
+                burst,
+                refill: seconds(refill.0, refill.1, default.refill)?,
+            })
+        };
         let default = LoginConfig::default();
         Ok(LoginConfig {
             per_name: allowance(
@@ -70,7 +85,11 @@ impl RawLogin {
                 ("login.address_refill_seconds", self.address_refill_seconds),
                 default.per_address,
             )?,
-            trusted_proxies: self.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
+            trusted_proxies: self
+                .trusted_proxies
+                .iter()
+                .map(IpAddr::to_canonical)
+                .collect(),
         })
     }
 }

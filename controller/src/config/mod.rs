@@ -94,7 +94,10 @@ pub struct SnapinConfig {
 
 impl Default for SnapinConfig {
     fn default() -> Self {
-        Self { largest_file: ByteCount::from_mib(4096), file_grace: Duration::from_secs(60 * 60) }
+        Self {
+            largest_file: ByteCount::from_mib(4096),
+            file_grace: Duration::from_secs(60 * 60),
+        }
     }
 }
 
@@ -102,9 +105,15 @@ impl Default for SnapinConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("could not read the configuration {path}", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("the configuration {path} is not valid", path = path.display())]
-    Parse { path: PathBuf, source: toml::de::Error },
+    Parse {
+        path: PathBuf,
+        source: toml::de::Error,
+    },
     #[error("configuration key `{key}`: {why}")]
     Value { key: &'static str, why: String },
 }
@@ -118,8 +127,16 @@ impl Config {
         Self {
             data_dir: data_dir.into(),
             store: StoreConfig::Embedded,
-            rest: RestConfig { listen, names: vec![], plain_http: false, max_connections: MAX_CONNECTIONS },
-            link: LinkConfig { listen, advertise: None },
+            rest: RestConfig {
+                listen,
+                names: vec![],
+                plain_http: false,
+                max_connections: MAX_CONNECTIONS,
+            },
+            link: LinkConfig {
+                listen,
+                advertise: None,
+            },
             limits: Limits::default(),
             tokens: TokenConfig::default(),
             lifetimes: Lifetimes::default(),
@@ -136,16 +153,23 @@ impl Config {
     /// When the file cannot be read, has an unknown key, or has an invalid value. The message names
     /// the key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let raw: Raw = toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let raw: Raw = toml::from_str(&text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source,
+        })?;
         raw.check()
     }
 
     /// The plugin folder.
     #[must_use]
     pub fn plugins_folder(&self) -> PathBuf {
-        self.plugins_dir.clone().unwrap_or_else(|| self.data_dir.join("plugins"))
+        self.plugins_dir
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("plugins"))
     }
 
     /// Checks that depend on both file and flags: to be called once everything is merged.
@@ -154,9 +178,14 @@ impl Config {
     /// [`ConfigError::Value`] with the key at fault.
     pub fn checked(self) -> Result<Self, ConfigError> {
         if self.rest.plain_http && !self.rest.listen.ip().is_loopback() {
-            let why =
-                format!("plain HTTP is allowed on loopback addresses only, and {} is not one", self.rest.listen.ip());
-            return Err(ConfigError::Value { key: "rest.plain_http", why });
+            let why = format!(
+                "plain HTTP is allowed on loopback addresses only, and {} is not one",
+                self.rest.listen.ip()
+            );
+            return Err(ConfigError::Value {
+                key: "rest.plain_http",
+                why,
+            });
         }
         Ok(self)
     }
@@ -164,7 +193,10 @@ impl Config {
 
 impl Default for TokenConfig {
     fn default() -> Self {
-        Self { boot_ttl: Duration::from_secs(15 * 60), join_ttl: Duration::from_secs(24 * 60 * 60) }
+        Self {
+            boot_ttl: Duration::from_secs(15 * 60),
+            join_ttl: Duration::from_secs(24 * 60 * 60),
+        }
     }
 }
 
@@ -260,11 +292,21 @@ impl RawSnapins {
             Some(mib) if (1..=1 << 24).contains(&mib) => ByteCount::from_mib(mib),
             Some(_) => {
                 let why = "must be between 1 and 16777216".to_owned();
-                return Err(ConfigError::Value { key: "snapins.largest_file_mib", why });
+                return Err(ConfigError::Value {
+                    key: "snapins.largest_file_mib",
+                    why,
+                });
             }
         };
-        let file_grace = seconds("snapins.file_grace_seconds", self.file_grace_seconds, default.file_grace)?;
-        Ok(SnapinConfig { largest_file, file_grace })
+        let file_grace = seconds(
+            "snapins.file_grace_seconds",
+            self.file_grace_seconds,
+            default.file_grace,
+        )?;
+        Ok(SnapinConfig {
+            largest_file,
+            file_grace,
+        })
     }
 }
 
@@ -284,7 +326,10 @@ struct RawAudit {
 impl RawAudit {
     fn check(&self) -> Result<Duration, ConfigError> {
         match self.keep_days {
-            Some(0) => Err(ConfigError::Value { key: "audit.keep_days", why: "must be at least 1".to_owned() }),
+            Some(0) => Err(ConfigError::Value {
+                key: "audit.keep_days",
+                why: "must be at least 1".to_owned(),
+            }),
             days => Ok(DAY * days.unwrap_or(AUDIT_DAYS)),
         }
     }
@@ -318,11 +363,23 @@ impl Raw {
             },
             limits: self.limits.check()?,
             tokens: TokenConfig {
-                boot_ttl: seconds("tokens.boot_seconds", self.tokens.boot_seconds, tokens.boot_ttl)?,
-                join_ttl: seconds("tokens.join_seconds", self.tokens.join_seconds, tokens.join_ttl)?,
+                boot_ttl: seconds(
+                    "tokens.boot_seconds",
+                    self.tokens.boot_seconds,
+                    tokens.boot_ttl,
+                )?,
+                join_ttl: seconds(
+                    "tokens.join_seconds",
+                    self.tokens.join_seconds,
+                    tokens.join_ttl,
+                )?,
             },
             lifetimes: Lifetimes {
-                node: seconds("trust.node_certificate_seconds", self.trust.node_certificate_seconds, lifetimes.node)?,
+                node: seconds(
+                    "trust.node_certificate_seconds",
+                    self.trust.node_certificate_seconds,
+                    lifetimes.node,
+                )?,
                 server: seconds(
                     "trust.server_certificate_seconds",
                     self.trust.server_certificate_seconds,
@@ -342,40 +399,64 @@ impl Raw {
 
 impl RawStore {
     fn check(self) -> Result<StoreConfig, ConfigError> {
-        let wrong = |why: &str| ConfigError::Value { key: "store.endpoints", why: why.to_owned() };
+        let wrong = |why: &str| ConfigError::Value {
+            key: "store.endpoints",
+            why: why.to_owned(),
+        };
         match self.engine {
             None | Some(Engine::Embedded) if !self.endpoints.is_empty() => {
                 Err(wrong("allowed only with the etcd engine"))
             }
             None | Some(Engine::Embedded) => Ok(StoreConfig::Embedded),
-            Some(Engine::Etcd) if self.endpoints.is_empty() => Err(wrong("the etcd engine requires at least one")),
-            Some(Engine::Etcd) => {
-                Ok(StoreConfig::Etcd(EtcdOptions { endpoints: self.endpoints, tls: self.tls, login: self.login }))
+            Some(Engine::Etcd) if self.endpoints.is_empty() => {
+                Err(wrong("the etcd engine requires at least one"))
             }
+            Some(Engine::Etcd) => Ok(StoreConfig::Etcd(EtcdOptions {
+                endpoints: self.endpoints,
+                tls: self.tls,
+                login: self.login,
+            })),
         }
     }
 }
 
 fn at_least_one(key: &'static str, number: usize) -> Result<usize, ConfigError> {
-    if number == 0 { Err(ConfigError::Value { key, why: "must be at least 1".to_owned() }) } else { Ok(number) }
+    if number == 0 {
+        Err(ConfigError::Value {
+            key,
+            why: "must be at least 1".to_owned(),
+        })
+    } else {
+        Ok(number)
+    }
 }
 
-fn seconds(key: &'static str, value: Option<u64>, default: Duration) -> Result<Duration, ConfigError> {
+fn seconds(
+    key: &'static str,
+    value: Option<u64>,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
     match value {
         None => Ok(default),
-        Some(0) => Err(ConfigError::Value { key, why: "must be at least 1".to_owned() }),
+        Some(0) => Err(ConfigError::Value {
+            key,
+            why: "must be at least 1".to_owned(),
+        }),
         Some(seconds) => Ok(Duration::from_secs(seconds)),
     }
 }
 
 fn host_and_port(text: String) -> Result<String, ConfigError> {
-    let good = text
-        .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0));
+    let good = text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
+    });
     if good {
         Ok(text)
     } else {
-        Err(ConfigError::Value { key: "link.advertise", why: format!("{text:?} is not HOST:PORT") })
+        Err(ConfigError::Value {
+            key: "link.advertise",
+            why: format!("{text:?} is not HOST:PORT"),
+        })
     }
 }
 
@@ -390,7 +471,9 @@ mod tests {
         match Config::load(&path) {
             Ok(_) => "taken".to_owned(),
             Err(error @ ConfigError::Value { .. }) => error.to_string(),
-            Err(error) => std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default(),
+            Err(error) => std::error::Error::source(&error)
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         }
     }
 
@@ -399,17 +482,44 @@ mod tests {
         for (text, key) in [
             ("data_dir = '/x'\nspeed = 1", "speed"),
             ("data_dir = '/x'\n[rest]\nlisten = 'here'", "listen"),
-            ("data_dir = '/x'\n[rest]\nplain_http = true", "rest.plain_http"),
-            ("data_dir = '/x'\n[store]\nengine = 'etcd'", "store.endpoints"),
-            ("data_dir = '/x'\n[limits]\nstall_seconds = 0", "limits.stall_seconds"),
-            ("data_dir = '/x'\n[login]\nfailures_per_name = 0", "login.failures_per_name"),
-            ("data_dir = '/x'\n[login]\ntrusted_proxies = ['proxy']", "trusted_proxies"),
+            (
+                "data_dir = '/x'\n[rest]\nplain_http = true",
+                "rest.plain_http",
+            ),
+            (
+                "data_dir = '/x'\n[store]\nengine = 'etcd'",
+                "store.endpoints",
+            ),
+            (
+                "data_dir = '/x'\n[limits]\nstall_seconds = 0",
+                "limits.stall_seconds",
+            ),
+            (
+                "data_dir = '/x'\n[login]\nfailures_per_name = 0",
+                "login.failures_per_name",
+            ),
+            (
+                "data_dir = '/x'\n[login]\ntrusted_proxies = ['proxy']",
+                "trusted_proxies",
+            ),
             ("data_dir = '/x'\n[audit]\nkeep_days = 0", "audit.keep_days"),
-            ("data_dir = '/x'\n[link]\nadvertise = 'nowhere'", "link.advertise"),
-            ("data_dir = '/x'\n[multicast]\nrange_v4 = '10.0.0.0/8'", "multicast.range_v4"),
-            ("data_dir = '/x'\n[multicast]\nrange_v4 = 'ff18::/112'", "multicast.range_v4"),
+            (
+                "data_dir = '/x'\n[link]\nadvertise = 'nowhere'",
+                "link.advertise",
+            ),
+            (
+                "data_dir = '/x'\n[multicast]\nrange_v4 = '10.0.0.0/8'",
+                "multicast.range_v4",
+            ),
+            (
+                "data_dir = '/x'\n[multicast]\nrange_v4 = 'ff18::/112'",
+                "multicast.range_v4",
+            ),
             ("data_dir = '/x'\n[multicast]\nttl = 0", "multicast.ttl"),
-            ("data_dir = '/x'\n[multicast]\nmax_rate = 'fast'", "multicast.max_rate"),
+            (
+                "data_dir = '/x'\n[multicast]\nmax_rate = 'fast'",
+                "multicast.max_rate",
+            ),
             ("", "data_dir"),
         ] {
             let complaint = complaint(text);
@@ -420,6 +530,9 @@ mod tests {
     #[test]
     fn a_short_file_is_enough() {
         assert_eq!(complaint("data_dir = '/x'"), "taken");
-        assert_eq!(complaint("data_dir = '/x'\n[rest]\nlisten = '127.0.0.1:80'\nplain_http = true"), "taken");
+        assert_eq!(
+            complaint("data_dir = '/x'\n[rest]\nlisten = '127.0.0.1:80'\nplain_http = true"),
+            "taken"
+        );
     }
 }

@@ -8,8 +8,8 @@ use super::{ConfigError, GroupRange};
 /// How multicast sessions are sent, unless the session or its storage node has its own settings.
 #[derive(Clone, Debug)]
 pub struct MulticastConfig {
-    /// Whether multicast is used; otherwise the tasks of a session are deployed by unicast. Default
-    /// true.
+    /// Whether multicast is used; otherwise the tasks of a session are deployed by unicast.
+    /// Default true.
     pub enabled: bool,
     /// Groups for nodes that clients reach by IPv4. Default 239.255.64.0/18.
     pub range_v4: GroupRange,
@@ -29,8 +29,12 @@ impl Default for MulticastConfig {
     fn default() -> Self {
         Self {
             enabled: true,
-            range_v4: "239.255.64.0/18".parse().expect("a range of the local scope"),
-            range_v6: "ff18::4648:0/112".parse().expect("a range of the organisation's scope"),
+            range_v4: "239.255.64.0/18"
+                .parse()
+                .expect("a range of the local scope"),
+            range_v6: "ff18::4648:0/112"
+                .parse()
+                .expect("a range of the organisation's scope"),
             ttl: 1,
             source_specific: false,
             max_rate: None,
@@ -56,7 +60,10 @@ impl RawMulticast {
     pub(super) fn check(self) -> Result<MulticastConfig, ConfigError> {
         let default = MulticastConfig::default();
         if self.ttl == Some(0) {
-            return Err(ConfigError::Value { key: "multicast.ttl", why: "must be at least 1".to_owned() });
+            return Err(ConfigError::Value {
+                key: "multicast.ttl",
+                why: "must be at least 1".to_owned(),
+            });
         }
         Ok(MulticastConfig {
             enabled: self.enabled.unwrap_or(default.enabled),
@@ -70,18 +77,31 @@ impl RawMulticast {
     }
 }
 
-fn range(key: &'static str, text: Option<String>, default: GroupRange) -> Result<GroupRange, ConfigError> {
+fn range(
+    key: &'static str,
+    text: Option<String>,
+    default: GroupRange,
+) -> Result<GroupRange, ConfigError> {
     let Some(text) = text else { return Ok(default) };
-    let range: GroupRange = text.parse().map_err(|error| ConfigError::Value { key, why: format!("{error}") })?;
+    let range: GroupRange = text.parse().map_err(|error| ConfigError::Value {
+        key,
+        why: format!("{error}"),
+    })?;
     if range.is_ipv6() == default.is_ipv6() {
         Ok(range)
     } else {
-        Err(ConfigError::Value { key, why: format!("{text:?} is a range of the other IP version") })
+        Err(ConfigError::Value {
+            key,
+            why: format!("{text:?} is a range of the other IP version"),
+        })
     }
 }
 
 fn rate(key: &'static str, text: Option<String>) -> Result<Option<BitRate>, ConfigError> {
     let rate = text.map(|text| text.parse::<BitRate>()).transpose();
-    let rate = rate.map_err(|error| ConfigError::Value { key, why: error.to_string() })?;
+    let rate = rate.map_err(|error| ConfigError::Value {
+        key,
+        why: error.to_string(),
+    })?;
     Ok(rate.filter(|rate| rate.bits_per_second() > 0))
 }

@@ -28,9 +28,14 @@ type Candidate<'a> = (StorageNodeId, &'a NodeView);
 
 impl Load {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
-        let mut load = Self { places: BTreeMap::new(), seated: BTreeMap::new(), multicast: snapshot.multicast.clone() };
+        let mut load = Self {
+            places: BTreeMap::new(),
+            seated: BTreeMap::new(),
+            multicast: snapshot.multicast.clone(),
+        };
         for run in &snapshot.runs {
-            if let (Some(node), Some(client)) = (run.life.state().node(), run.life.state().client()) {
+            if let (Some(node), Some(client)) = (run.life.state().node(), run.life.state().client())
+            {
                 load.add(node, client, run.session);
             }
         }
@@ -91,21 +96,33 @@ impl Load {
             }
         }
         // It has the grace period to reconnect, as for tasks that are already assigned to it.
-        if away || (nodes.is_none() && self.multicast.sessions.len() >= self.multicast.max_sessions) {
+        if away || (nodes.is_none() && self.multicast.sessions.len() >= self.multicast.max_sessions)
+        {
             return None;
         }
         let (node, view) = self.least(candidates, client)?;
-        let free = if view.ipv6 { &mut self.multicast.free_v6 } else { &mut self.multicast.free_v4 };
+        let free = if view.ipv6 {
+            &mut self.multicast.free_v6
+        } else {
+            &mut self.multicast.free_v4
+        };
         *free = free.checked_sub(1)?;
-        self.multicast.sessions.entry(session).or_default().insert(node);
+        self.multicast
+            .sessions
+            .entry(session)
+            .or_default()
+            .insert(node);
         Some(node)
     }
 
     /// The node with the fewest transfers that has capacity. A connected client does not wait for
     /// machines that are still switched off, so transfers without a client do not count against it.
     fn least<'a>(&self, candidates: &[Candidate<'a>], client: Client) -> Option<Candidate<'a>> {
-        let up = candidates.iter().filter(|(_, view)| view.link == LinkState::Up);
-        let places = up.map(|(id, view)| (self.places.get(id).copied().unwrap_or_default(), *id, *view));
+        let up = candidates
+            .iter()
+            .filter(|(_, view)| view.link == LinkState::Up);
+        let places =
+            up.map(|(id, view)| (self.places.get(id).copied().unwrap_or_default(), *id, *view));
         places
             .filter(|(places, _, view)| match client {
                 Client::Awaited => places.all < view.max_clients,

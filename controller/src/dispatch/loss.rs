@@ -48,7 +48,13 @@ impl Losses {
         }
     }
 
-    pub(super) async fn record(&mut self, ctx: &Ctx, snapshot: &Snapshot, grace: Duration, report: &mut Report) {
+    pub(super) async fn record(
+        &mut self,
+        ctx: &Ctx,
+        snapshot: &Snapshot,
+        grace: Duration,
+        report: &mut Report,
+    ) {
         let lost = |node| match snapshot.nodes.get(&node).map(|view| view.link) {
             Some(LinkState::Down { since }) => since >= grace,
             Some(LinkState::Up) | None => false,
@@ -56,18 +62,27 @@ impl Losses {
         self.tell(ctx, snapshot, lost, report).await;
         self.recorded.retain(|(node, _)| lost(*node));
         for run in &snapshot.runs {
-            let Some(node) = run.life.state().node().filter(|node| lost(*node)) else { continue };
+            let Some(node) = run.life.state().node().filter(|node| lost(*node)) else {
+                continue;
+            };
             if self.recorded.contains(&(node, run.task)) {
                 continue;
             }
             warn!(%node, task = %run.task, "the storage node of a task stopped answering");
-            match task_outcome::record_node_failure(&ctx.state, run.task, node, Timestamp::now()).await {
+            match task_outcome::record_node_failure(&ctx.state, run.task, node, Timestamp::now())
+                .await
+            {
                 Ok(()) => {
                     self.recorded.insert((node, run.task));
                     report.did("node failures recorded", 1);
                 }
                 Err(error) => {
-                    warn!(%node, task = %run.task, error = %chain(&error), "could not store a node failure");
+                    warn!(
+                        %node,
+                        task = %run.task,
+                        error = %chain(&error),
+                        "could not store a node failure"
+                    );
                     report.failed("could not store a node failure", &error);
                 }
             }

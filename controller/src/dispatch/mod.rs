@@ -43,7 +43,10 @@ pub async fn run(ctx: Arc<Ctx>, limits: Limits, cancel: CancellationToken) {
     let rhythm = Rhythm {
         name: "dispatch",
         period: TICK,
-        wakes: vec![("tables", ctx.state.changed()), ("links", ctx.live.changed())],
+        wakes: vec![
+            ("tables", ctx.state.changed()),
+            ("links", ctx.live.changed()),
+        ],
     };
     let background = ctx.background.clone();
     let dispatcher = Dispatcher {
@@ -69,18 +72,29 @@ struct Dispatcher {
 impl Work for Dispatcher {
     async fn round(&mut self, _: Why, report: &mut Report) {
         let (now, instant) = (Timestamp::now(), Instant::now());
-        let snapshot = self.movement.snapshot(&self.ctx.state, &self.ctx.live, &self.ctx.settings.multicast, instant);
+        let snapshot = self.movement.snapshot(
+            &self.ctx.state,
+            &self.ctx.live,
+            &self.ctx.settings.multicast,
+            instant,
+        );
         for (task, node) in self.movement.take_left() {
             orders::cancel_ended(&self.ctx, task, node);
         }
-        self.losses.record(&self.ctx, &snapshot, self.limits.node_grace, report).await;
+        self.losses
+            .record(&self.ctx, &snapshot, self.limits.node_grace, report)
+            .await;
         for step in plan::plan(&snapshot, self.limits, now) {
             debug!(task = %step.task, event = ?step.event, "planned");
             match self.take(step.task, step.event).await {
                 Ok(_) => report.did("tasks moved", 1),
                 // Another controller was faster; the next round sees its change.
                 Err(MoveError::Transition(refused)) => {
-                    debug!(task = %step.task, error = %chain(&refused), "the task changed after it was planned")
+                    debug!(
+                        task = %step.task,
+                        error = %chain(&refused),
+                        "the task changed after it was planned"
+                    )
                 }
                 Err(error) => {
                     warn!(task = %step.task, error = %chain(&error), "could not move the task");
@@ -100,8 +114,14 @@ impl Work for Dispatcher {
 impl Dispatcher {
     /// With a node, the first task of a multicast session gets the group that this node sends to.
     async fn take(&self, task: TaskId, event: TaskEvent) -> Result<Moved, MoveError> {
-        let TaskEvent::Assigned { node } = event else { return apply_event(&self.ctx, task, event).await };
-        let ipv6 = self.ctx.live.node(node).is_some_and(|live| multicast::is_ipv6(&live.quic_address));
+        let TaskEvent::Assigned { node } = event else {
+            return apply_event(&self.ctx, task, event).await;
+        };
+        let ipv6 = self
+            .ctx
+            .live
+            .node(node)
+            .is_some_and(|live| multicast::is_ipv6(&live.quic_address));
         apply_event_with(&self.ctx, task, event, |_, draft| {
             multicast::lease(draft, &self.ctx.settings.multicast, task, node, ipv6)?;
             Ok(())
@@ -113,15 +133,27 @@ impl Dispatcher {
     fn forget_ended(&self) {
         let known = self.ctx.live.transfers();
         let ended: Vec<_> = self.ctx.state.read(|tables| {
-            known.keys().copied().filter(|task| tables.runs().get(task).is_none_or(|run| run.is_finished())).collect()
+            known
+                .keys()
+                .copied()
+                .filter(|task| tables.runs().get(task).is_none_or(|run| run.is_finished()))
+                .collect()
         });
         for task in ended {
             self.ctx.live.forget_transfer(task);
         }
         let active = |session| {
-            let row = |tables: &Tables| tables.of::<MulticastSession>().get(session).is_some_and(|row| row.is_active());
+            let row = |tables: &Tables| {
+                tables
+                    .of::<MulticastSession>()
+                    .get(session)
+                    .is_some_and(|row| row.is_active())
+            };
             self.ctx.state.read(row)
         };
-        self.ctx.live.session_reports().forget(Instant::now(), active);
+        self.ctx
+            .live
+            .session_reports()
+            .forget(Instant::now(), active);
     }
 }

@@ -22,7 +22,12 @@ pub fn plan(snapshot: &Snapshot, limits: Limits, now: Timestamp) -> Vec<Move> {
     snapshot
         .runs
         .iter()
-        .filter_map(|run| Some(Move { task: run.task, event: next_event(snapshot, run, &mut load, limits, now)? }))
+        .filter_map(|run| {
+            Some(Move {
+                task: run.task,
+                event: next_event(snapshot, run, &mut load, limits, now)?,
+            })
+        })
         .collect()
 }
 
@@ -58,41 +63,78 @@ fn candidates<'a>(
     snapshot: &'a Snapshot,
     run: &'a RunView,
 ) -> Box<dyn Iterator<Item = (StorageNodeId, &'a NodeView)> + 'a> {
-    let usable = snapshot.nodes.iter().map(|(id, view)| (*id, view)).filter(|(id, view)| {
-        view.group == run.storage_group && view.enabled && !view.revoked && !run.life.has_failed_at(*id)
-    });
+    let usable = snapshot
+        .nodes
+        .iter()
+        .map(|(id, view)| (*id, view))
+        .filter(|(id, view)| {
+            view.group == run.storage_group
+                && view.enabled
+                && !view.revoked
+                && !run.life.has_failed_at(*id)
+        });
     match run.kind {
         RunKind::Deploy { manifest } => {
             Box::new(usable.filter(move |(_, view)| view.holds.contains(&(run.image, manifest))))
         }
         // Images are captured to one node: the master of the group, or its oldest node if it has no
         // master.
-        RunKind::Capture => Box::new(usable.min_by_key(|(id, view)| (!view.master, *id)).into_iter()),
+        RunKind::Capture => Box::new(
+            usable
+                .min_by_key(|(id, view)| (!view.master, *id))
+                .into_iter(),
+        ),
     }
 }
 
-fn lost(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits) -> Option<TaskEvent> {
+fn lost(
+    snapshot: &Snapshot,
+    run: &RunView,
+    node: StorageNodeId,
+    limits: Limits,
+) -> Option<TaskEvent> {
     let deploy = run.life.kind() == TaskKind::Deploy;
     match snapshot.nodes.get(&node) {
         Some(view) if !view.revoked => {
             let gone = matches!(view.link, LinkState::Down { since } if since >= limits.node_grace);
             // When no other node can take over, waiting is best: the transfer may still be running
             // despite the broken link.
-            let replaced = || candidates(snapshot, run).any(|(id, other)| id != node && other.link == LinkState::Up);
+            let replaced = || {
+                candidates(snapshot, run)
+                    .any(|(id, other)| id != node && other.link == LinkState::Up)
+            };
             (gone && deploy && replaced()).then_some(TaskEvent::NodeLost { node })
         }
         _ if deploy => Some(TaskEvent::NodeLost { node }),
         _ => {
             let reason = "the storage node was deleted".to_owned();
-            Some(TaskEvent::Ended { node, outcome: Outcome::Failed { reason, node_at_fault: true } })
+            Some(TaskEvent::Ended {
+                node,
+                outcome: Outcome::Failed {
+                    reason,
+                    node_at_fault: true,
+                },
+            })
         }
     }
 }
 
-fn stalled(snapshot: &Snapshot, run: &RunView, node: StorageNodeId, limits: Limits) -> Option<TaskEvent> {
-    let up = snapshot.nodes.get(&node).is_some_and(|view| view.link == LinkState::Up);
-    (up && run.quiet >= limits.stall)
-        .then(|| TaskEvent::Stalled { reason: format!("no data was transferred for {} seconds", run.quiet.as_secs()) })
+fn stalled(
+    snapshot: &Snapshot,
+    run: &RunView,
+    node: StorageNodeId,
+    limits: Limits,
+) -> Option<TaskEvent> {
+    let up = snapshot
+        .nodes
+        .get(&node)
+        .is_some_and(|view| view.link == LinkState::Up);
+    (up && run.quiet >= limits.stall).then(|| TaskEvent::Stalled {
+        reason: format!(
+            "no data was transferred for {} seconds",
+            run.quiet.as_secs()
+        ),
+    })
 }
 
 #[cfg(test)]

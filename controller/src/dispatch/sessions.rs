@@ -20,15 +20,28 @@ impl Told {
     /// A changed order is sent with one of the session's tasks: the last order applies to all of
     /// them.
     pub(super) fn round(&mut self, ctx: &Ctx) {
-        let present = ctx.state.read(|tables| multicast::present(tables, &ctx.settings.multicast));
+        let present = ctx
+            .state
+            .read(|tables| multicast::present(tables, &ctx.settings.multicast));
         let before = std::mem::take(&mut self.orders);
         for (node, task, order) in present {
             let key = (node, order.session_id);
             if before.get(&key) != Some(&order) {
                 match orders::tell_open(ctx, task, node) {
-                    Ok(()) => debug!(%node, session = order.session_id, "sent a node its multicast session"),
+                    Ok(()) => {
+                        debug!(
+                            %node,
+                            session = order.session_id,
+                            "sent a node its multicast session"
+                        )
+                    }
                     Err(refused) => {
-                        debug!(%node, session = order.session_id, error = %chain(&refused), "an order is sent when the node connects again");
+                        debug!(
+                            %node,
+                            session = order.session_id,
+                            error = %chain(&refused),
+                            "an order is sent when the node connects again"
+                        );
                         continue;
                     }
                 }

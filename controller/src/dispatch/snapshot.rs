@@ -77,22 +77,36 @@ pub(super) struct Movement {
     seen: HashMap<TaskId, (Task, Instant)>,
     /// Tasks that have ended since they were last asked for, with the node that had them.
     left: Vec<(TaskId, StorageNodeId)>,
-    /// Nodes that have not connected since this controller started count as lost from this time on.
+    /// Nodes that have not connected since this controller started count as lost from this time
+    /// on.
     started: Option<Instant>,
 }
 
 impl Movement {
     /// Reads the current state. Nodes that have not connected since this process started count as
     /// down since then: they get the grace period to reconnect.
-    pub(super) fn snapshot(&mut self, state: &State, live: &Live, config: &MulticastConfig, now: Instant) -> Snapshot {
+    pub(super) fn snapshot(
+        &mut self,
+        state: &State,
+        live: &Live,
+        config: &MulticastConfig,
+        now: Instant,
+    ) -> Snapshot {
         let started = *self.started.get_or_insert(now);
         let known = live.nodes();
         let transfers = live.transfers();
         let waiting = live.session_reports().waiting();
         let (runs, nodes, multicast) = state.read(|tables| {
-            let session =
-                |run: &Run| multicast::session_of(tables, run.task).map(|row| row.id).filter(|_| config.enabled);
-            let runs: Vec<_> = tables.runs().active().map(|run| (run.clone(), session(run))).collect();
+            let session = |run: &Run| {
+                multicast::session_of(tables, run.task)
+                    .map(|row| row.id)
+                    .filter(|_| config.enabled)
+            };
+            let runs: Vec<_> = tables
+                .runs()
+                .active()
+                .map(|run| (run.clone(), session(run)))
+                .collect();
             let nodes = tables.of::<StorageNode>().iter().filter_map(|row| {
                 let id = StorageNodeId::new(row.id)?;
                 let seen = known.get(&id);
@@ -102,12 +116,18 @@ impl Movement {
                     .filter(|content| content.nodes.contains(&id))
                     .map(|c| (c.image, c.manifest))
                     .collect();
-                holds.extend(seen.into_iter().flat_map(|node| node.manifests.iter().copied()));
+                holds.extend(
+                    seen.into_iter()
+                        .flat_map(|node| node.manifests.iter().copied()),
+                );
                 let view = NodeView {
                     group: StorageGroupId::new(row.storagegroup)?,
                     master: row.is_master.is_yes(),
                     enabled: row.is_enabled.is_yes(),
-                    revoked: tables.enrolled_nodes().get(&id).is_none_or(|node| node.is_revoked()),
+                    revoked: tables
+                        .enrolled_nodes()
+                        .get(&id)
+                        .is_none_or(|node| node.is_revoked()),
                     max_clients: u32::try_from(row.max_clients).unwrap_or(0),
                     link: link(seen, started, now),
                     ipv6: seen.is_some_and(|node| multicast::is_ipv6(&node.quic_address)),
@@ -115,20 +135,40 @@ impl Movement {
                 };
                 Some((id, view))
             });
-            (runs, nodes.collect::<BTreeMap<_, _>>(), sessions(tables, config))
+            (
+                runs,
+                nodes.collect::<BTreeMap<_, _>>(),
+                sessions(tables, config),
+            )
         });
         let active: HashSet<_> = runs.iter().map(|(run, _)| run.task).collect();
         for (task, (life, _)) in self.seen.extract_if(|task, _| !active.contains(task)) {
-            self.left.extend(life.state().node().map(|node| (task, node)));
+            self.left
+                .extend(life.state().node().map(|node| (task, node)));
         }
         // No progress is expected while a session waits for its start.
-        let waits = |run: &Run, session: Option<u32>| session.zip(run.node()).is_some_and(|key| waiting.contains(&key));
+        let waits = |run: &Run, session: Option<u32>| {
+            session
+                .zip(run.node())
+                .is_some_and(|key| waiting.contains(&key))
+        };
         let moved = |run: &Run, session| {
             let moved = transfers.get(&run.task).map(|transfer| transfer.moved_at);
-            if waits(run, session) { Some(now) } else { moved }
+            if waits(run, session) {
+                Some(now)
+            } else {
+                moved
+            }
         };
-        let runs = runs.iter().map(|(run, session)| self.view(run, *session, moved(run, *session), now)).collect();
-        Snapshot { runs, nodes, multicast }
+        let runs = runs
+            .iter()
+            .map(|(run, session)| self.view(run, *session, moved(run, *session), now))
+            .collect();
+        Snapshot {
+            runs,
+            nodes,
+            multicast,
+        }
     }
 
     /// Tasks that have ended since the last call, with the node that had them until then.
@@ -136,8 +176,17 @@ impl Movement {
         std::mem::take(&mut self.left)
     }
 
-    fn view(&mut self, run: &Run, session: Option<u32>, moved: Option<Instant>, now: Instant) -> RunView {
-        let seen = self.seen.entry(run.task).or_insert_with(|| (run.life.clone(), now));
+    fn view(
+        &mut self,
+        run: &Run,
+        session: Option<u32>,
+        moved: Option<Instant>,
+        now: Instant,
+    ) -> RunView {
+        let seen = self
+            .seen
+            .entry(run.task)
+            .or_insert_with(|| (run.life.clone(), now));
         if seen.0 != run.life {
             *seen = (run.life.clone(), now);
         }
@@ -157,10 +206,20 @@ impl Movement {
 fn sessions(tables: &Tables, config: &MulticastConfig) -> MulticastView {
     let rules = multicast::Rules::new(tables, config);
     let used = tables.session_plans().used();
-    let active = |session: u32| tables.of::<MulticastSession>().get(session).is_some_and(|row| row.is_active());
-    let plans = tables.session_plans().iter().filter(|plan| !plan.leases.is_empty() && active(plan.session));
+    let active = |session: u32| {
+        tables
+            .of::<MulticastSession>()
+            .get(session)
+            .is_some_and(|row| row.is_active())
+    };
+    let plans = tables
+        .session_plans()
+        .iter()
+        .filter(|plan| !plan.leases.is_empty() && active(plan.session));
     MulticastView {
-        sessions: plans.map(|plan| (plan.session, plan.leases.keys().copied().collect())).collect(),
+        sessions: plans
+            .map(|plan| (plan.session, plan.leases.keys().copied().collect()))
+            .collect(),
         max_sessions: rules.max_sessions(),
         free_v4: rules.range(false).free(&used),
         free_v6: rules.range(true).free(&used),
@@ -170,9 +229,14 @@ fn sessions(tables: &Tables, config: &MulticastConfig) -> MulticastView {
 fn link(node: Option<&NodeLive>, started: Instant, now: Instant) -> LinkState {
     match node {
         Some(node) if node.online => LinkState::Up,
-        Some(NodeLive { down_since: Some(since), .. }) => {
-            LinkState::Down { since: now.saturating_duration_since(*since) }
-        }
-        _ => LinkState::Down { since: now.saturating_duration_since(started) },
+        Some(NodeLive {
+            down_since: Some(since),
+            ..
+        }) => LinkState::Down {
+            since: now.saturating_duration_since(*since),
+        },
+        _ => LinkState::Down {
+            since: now.saturating_duration_since(started),
+        },
     }
 }

@@ -56,19 +56,32 @@ impl Batch {
         let mut changes = Vec::new();
         for change in &batch.changes {
             match key::parse(change.key()) {
-                Ok(Place::Setting { .. } | Place::Object { class: "user", .. }) => touches_access = true,
+                Ok(Place::Setting { .. } | Place::Object { class: "user", .. }) => {
+                    touches_access = true
+                }
                 Ok(Place::Object { class, id }) => {
                     let kind = match change {
-                        store::Change::Put(entry) if entry.created == entry.modified => Kind::Create,
+                        store::Change::Put(entry) if entry.created == entry.modified => {
+                            Kind::Create
+                        }
                         store::Change::Put(_) => Kind::Edit,
                         store::Change::Delete { .. } => Kind::Delete,
                     };
-                    changes.push(Change { class: class.to_owned(), id, kind, shown: OnceLock::new() });
+                    changes.push(Change {
+                        class: class.to_owned(),
+                        id,
+                        kind,
+                        shown: OnceLock::new(),
+                    });
                 }
                 _ => {}
             }
         }
-        Self { revision: batch.revision, changes, touches_access }
+        Self {
+            revision: batch.revision,
+            changes,
+            touches_access,
+        }
     }
 }
 
@@ -90,7 +103,11 @@ pub(crate) struct Gap;
 impl History {
     /// Starts again: nothing up to `revision` is known.
     pub(crate) fn restart(&mut self, revision: Revision) {
-        *self = Self { from: revision, at: revision, ..Self::default() };
+        *self = Self {
+            from: revision,
+            at: revision,
+            ..Self::default()
+        };
     }
 
     pub(crate) fn at(&self) -> Revision {
@@ -121,7 +138,12 @@ impl History {
         if since < self.from || since > self.at {
             return Err(Gap);
         }
-        Ok(self.batches.iter().filter(|batch| batch.revision > since).cloned().collect())
+        Ok(self
+            .batches
+            .iter()
+            .filter(|batch| batch.revision > since)
+            .cloned()
+            .collect())
     }
 }
 
@@ -131,9 +153,18 @@ mod tests {
     use crate::store::Entry;
 
     fn batch(revision: Revision, objects: usize) -> Arc<Batch> {
-        let change = |id| Change { class: "host".to_owned(), id, kind: Kind::Edit, shown: OnceLock::new() };
+        let change = |id| Change {
+            class: "host".to_owned(),
+            id,
+            kind: Kind::Edit,
+            shown: OnceLock::new(),
+        };
         let changes = (0..u32::try_from(objects).unwrap()).map(change).collect();
-        Arc::new(Batch { revision, changes, touches_access: false })
+        Arc::new(Batch {
+            revision,
+            changes,
+            touches_access: false,
+        })
     }
 
     #[test]
@@ -147,10 +178,17 @@ mod tests {
         }
         history.push(batch(61, 0));
         assert_eq!(history.at(), 61);
-        assert_eq!(history.after(62).unwrap_err(), Gap, "a revision of the future");
+        assert_eq!(
+            history.after(62).unwrap_err(),
+            Gap,
+            "a revision of the future"
+        );
         assert_eq!(history.after(19).unwrap_err(), Gap, "forgotten");
         let rest = history.after(20).unwrap();
-        assert_eq!((rest.len(), rest[0].revision, rest[39].revision), (40, 21, 60));
+        assert_eq!(
+            (rest.len(), rest[0].revision, rest[39].revision),
+            (40, 21, 60)
+        );
         assert_eq!(history.after(59).unwrap().len(), 1);
     }
 
@@ -158,20 +196,39 @@ mod tests {
     fn objects_are_told_and_users_are_not() {
         let put = |key: &str, created, modified| {
             let value = bytes::Bytes::new();
-            store::Change::Put(Entry { key: key.to_owned(), value, created, modified })
+            store::Change::Put(Entry {
+                key: key.to_owned(),
+                value,
+                created,
+                modified,
+            })
         };
         let batch = Batch::of(&WatchBatch {
             revision: 9,
             changes: vec![
                 put("/foghorn/v1/obj/group/0000000001", 3, 9),
                 put("/foghorn/v1/obj/host/0000000007", 9, 9),
-                store::Change::Delete { key: "/foghorn/v1/obj/image/0000000002".to_owned(), revision: 9 },
+                store::Change::Delete {
+                    key: "/foghorn/v1/obj/image/0000000002".to_owned(),
+                    revision: 9,
+                },
                 put("/foghorn/v1/obj/user/0000000001", 1, 9),
                 put("/foghorn/v1/uniq/host/name/A", 9, 9),
             ],
         });
-        let told: Vec<_> = batch.changes.iter().map(|change| (change.class.as_str(), change.id, change.kind)).collect();
-        assert_eq!(told, [("group", 1, Kind::Edit), ("host", 7, Kind::Create), ("image", 2, Kind::Delete)]);
+        let told: Vec<_> = batch
+            .changes
+            .iter()
+            .map(|change| (change.class.as_str(), change.id, change.kind))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("group", 1, Kind::Edit),
+                ("host", 7, Kind::Create),
+                ("image", 2, Kind::Delete)
+            ]
+        );
         assert!(batch.touches_access);
     }
 }

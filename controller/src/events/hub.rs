@@ -80,7 +80,11 @@ impl Hub {
         let history = self.history();
         let at = history.at();
         let missed = since.map_or_else(|| Ok(Vec::new()), |since| history.after(since));
-        Beginning { at, missed, news: self.news.subscribe() }
+        Beginning {
+            at,
+            missed,
+            news: self.news.subscribe(),
+        }
     }
 
     fn restart(&self, revision: Revision) {
@@ -109,8 +113,23 @@ pub async fn run(
     cancel: CancellationToken,
 ) {
     let _close = hub.closed.clone().drop_guard();
-    let rhythm = Rhythm { name: "events", period: PAUSE, wakes: Vec::new() };
-    background.drive(rhythm, Following { hub, state, live, broken: false }, cancel).await;
+    let rhythm = Rhythm {
+        name: "events",
+        period: PAUSE,
+        wakes: Vec::new(),
+    };
+    background
+        .drive(
+            rhythm,
+            Following {
+                hub,
+                state,
+                live,
+                broken: false,
+            },
+            cancel,
+        )
+        .await;
 }
 
 /// One round is one watch of the store: it lasts until that breaks off.
@@ -185,14 +204,20 @@ fn progress(hub: &Hub, live: &Live, told: &mut HashMap<TaskId, TransferProgress>
     let now = live.transfers();
     for (task, progress) in &now {
         if told.get(task) != Some(progress) {
-            let _listeners = hub.news.send(News::Progress(Arc::new((*task, progress.clone()))));
+            let _listeners = hub
+                .news
+                .send(News::Progress(Arc::new((*task, progress.clone()))));
         }
     }
     *told = now;
 }
 
 /// Sends the multicast sessions with reports since the last check.
-fn session_reports(hub: &Hub, live: &Live, told: &mut HashMap<(u32, StorageNodeId), SessionReport>) {
+fn session_reports(
+    hub: &Hub,
+    live: &Live,
+    told: &mut HashMap<(u32, StorageNodeId), SessionReport>,
+) {
     if hub.news.receiver_count() == 0 {
         told.clear();
         return;
@@ -200,7 +225,9 @@ fn session_reports(hub: &Hub, live: &Live, told: &mut HashMap<(u32, StorageNodeI
     let now = live.session_reports().all();
     for (key, report) in &now {
         if told.get(key) != Some(report) {
-            let _listeners = hub.news.send(News::Session(Arc::new((*key, report.clone()))));
+            let _listeners = hub
+                .news
+                .send(News::Session(Arc::new((*key, report.clone()))));
         }
     }
     *told = now;

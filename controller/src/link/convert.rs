@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use foghorn_lifecycle::Outcome;
 use foghorn_proto::link::{self, session_ended};
-use foghorn_types::{ByteCount, ChunkId, Digest, FileId, ImageId, ManifestId, StorageNodeId, TaskId};
+use foghorn_types::{
+    ByteCount, ChunkId, Digest, FileId, ImageId, ManifestId, StorageNodeId, TaskId,
+};
 
 use crate::agents::jobs::Damage;
 use crate::agents::live::{NodeLive, Stage, TransferProgress};
@@ -37,25 +39,48 @@ pub(crate) struct Ended {
 }
 
 pub(super) fn task(id: u32) -> Result<TaskId, BadMessage> {
-    TaskId::new(id).ok_or(BadMessage { field: "task_id", why: "0 is not a task id" })
+    TaskId::new(id).ok_or(BadMessage {
+        field: "task_id",
+        why: "0 is not a task id",
+    })
 }
 
 pub(super) fn manifest(bytes: &[u8]) -> Result<ManifestId, BadMessage> {
-    let digest = Digest::try_from(bytes).map_err(|_| BadMessage { field: "manifest_id", why: "must have 32 bytes" })?;
+    let digest = Digest::try_from(bytes).map_err(|_| BadMessage {
+        field: "manifest_id",
+        why: "must have 32 bytes",
+    })?;
     Ok(ManifestId::from_digest(digest))
 }
 
 /// Stores a status in the state of the node.
-pub(super) fn apply_status(live: &mut NodeLive, status: &link::NodeStatus) -> Result<(), BadMessage> {
-    let image = |id| ImageId::new(id).ok_or(BadMessage { field: "image_id", why: "0 is not an image id" });
-    let manifests = status.manifests.iter().map(|stored| Ok((image(stored.image_id)?, manifest(&stored.manifest_id)?)));
+pub(super) fn apply_status(
+    live: &mut NodeLive,
+    status: &link::NodeStatus,
+) -> Result<(), BadMessage> {
+    let image = |id| {
+        ImageId::new(id).ok_or(BadMessage {
+            field: "image_id",
+            why: "0 is not an image id",
+        })
+    };
+    let manifests = status
+        .manifests
+        .iter()
+        .map(|stored| Ok((image(stored.image_id)?, manifest(&stored.manifest_id)?)));
     live.manifests = manifests.collect::<Result<_, BadMessage>>()?;
     let file = |bytes: &Vec<u8>| {
-        let digest =
-            Digest::try_from(&bytes[..]).map_err(|_| BadMessage { field: "files", why: "must have 32 bytes each" });
+        let digest = Digest::try_from(&bytes[..]).map_err(|_| BadMessage {
+            field: "files",
+            why: "must have 32 bytes each",
+        });
         digest.map(FileId::from_digest)
     };
-    live.files = status.files.iter().map(file).collect::<Result<_, BadMessage>>()?;
+    live.files = status
+        .files
+        .iter()
+        .map(file)
+        .collect::<Result<_, BadMessage>>()?;
     live.disk_total = ByteCount::from_bytes(status.disk_total_bytes);
     live.disk_free = ByteCount::from_bytes(status.disk_free_bytes);
     live.stored_bytes = ByteCount::from_bytes(status.stored_bytes);
@@ -64,7 +89,11 @@ pub(super) fn apply_status(live: &mut NodeLive, status: &link::NodeStatus) -> Re
     Ok(())
 }
 
-pub(super) fn progress(node: StorageNodeId, report: &link::SessionProgress, now: Instant) -> TransferProgress {
+pub(super) fn progress(
+    node: StorageNodeId,
+    report: &link::SessionProgress,
+    now: Instant,
+) -> TransferProgress {
     TransferProgress {
         node,
         bytes_done: ByteCount::from_bytes(report.bytes_done),
@@ -87,12 +116,20 @@ pub(super) fn progress(node: StorageNodeId, report: &link::SessionProgress, now:
 const REASON: usize = 500;
 
 /// State of a session, without the progress of its receivers.
-pub(super) fn session_report(report: &link::MulticastReport, now: Instant) -> Result<SessionReport, BadMessage> {
-    let receivers = report.receivers.iter().map(|receiver| Ok((task(receiver.task_id)?, self::receiver(receiver))));
+pub(super) fn session_report(
+    report: &link::MulticastReport,
+    now: Instant,
+) -> Result<SessionReport, BadMessage> {
+    let receivers = report
+        .receivers
+        .iter()
+        .map(|receiver| Ok((task(receiver.task_id)?, self::receiver(receiver))));
     Ok(SessionReport {
         phase: match report.phase() {
             // An unknown phase is treated as sending.
-            link::MulticastPhase::Unspecified | link::MulticastPhase::Sending => SessionPhase::Sending,
+            link::MulticastPhase::Unspecified | link::MulticastPhase::Sending => {
+                SessionPhase::Sending
+            }
             link::MulticastPhase::Waiting => SessionPhase::Waiting,
             link::MulticastPhase::Repairing => SessionPhase::Repairing,
             link::MulticastPhase::Ended => SessionPhase::Ended,
@@ -108,7 +145,9 @@ pub(super) fn session_report(report: &link::MulticastReport, now: Instant) -> Re
 
 fn receiver(receiver: &link::MulticastReceiver) -> ReceiverReport {
     ReceiverReport {
-        unicast: receiver.unicast.then(|| receiver.unicast_reason.chars().take(REASON).collect()),
+        unicast: receiver
+            .unicast
+            .then(|| receiver.unicast_reason.chars().take(REASON).collect()),
         loss_ppm: receiver.loss_ppm.min(1_000_000),
         parity_used: receiver.parity_used,
         forged: receiver.forged,
@@ -117,18 +156,31 @@ fn receiver(receiver: &link::MulticastReceiver) -> ReceiverReport {
 }
 
 pub(super) fn ended(message: link::SessionEnded) -> Result<Ended, BadMessage> {
-    let outcome = message.outcome.ok_or(BadMessage { field: "outcome", why: "is missing" })?;
+    let outcome = message.outcome.ok_or(BadMessage {
+        field: "outcome",
+        why: "is missing",
+    })?;
     Ok(match outcome {
-        session_ended::Outcome::Completed(done) => {
-            Ended { outcome: Outcome::Complete, captured: done.captured.map(captured).transpose()? }
-        }
+        session_ended::Outcome::Completed(done) => Ended {
+            outcome: Outcome::Complete,
+            captured: done.captured.map(captured).transpose()?,
+        },
         session_ended::Outcome::Failed(failed) => {
-            let outcome = Outcome::Failed { reason: failed.reason, node_at_fault: failed.node_at_fault };
-            Ended { outcome, captured: None }
+            let outcome = Outcome::Failed {
+                reason: failed.reason,
+                node_at_fault: failed.node_at_fault,
+            };
+            Ended {
+                outcome,
+                captured: None,
+            }
         }
-        session_ended::Outcome::Cancelled(cancelled) => {
-            Ended { outcome: Outcome::Cancelled { reason: cancelled.reason }, captured: None }
-        }
+        session_ended::Outcome::Cancelled(cancelled) => Ended {
+            outcome: Outcome::Cancelled {
+                reason: cancelled.reason,
+            },
+            captured: None,
+        },
     })
 }
 
@@ -143,10 +195,16 @@ fn captured(image: link::CapturedImage) -> Result<Captured, BadMessage> {
 }
 
 pub(super) fn damage(chunk: link::DamagedChunk) -> Result<Damage, BadMessage> {
-    let digest = Digest::try_from(chunk.chunk_id.as_slice())
-        .map_err(|_| BadMessage { field: "chunk_id", why: "must have 32 bytes" })?;
+    let digest = Digest::try_from(chunk.chunk_id.as_slice()).map_err(|_| BadMessage {
+        field: "chunk_id",
+        why: "must have 32 bytes",
+    })?;
     let images = chunk.images.into_iter().filter_map(ImageId::new).collect();
-    Ok(Damage { chunk: ChunkId::from_digest(digest), problem: chunk.problem, images })
+    Ok(Damage {
+        chunk: ChunkId::from_digest(digest),
+        problem: chunk.problem,
+        images,
+    })
 }
 
 #[cfg(test)]
@@ -157,8 +215,20 @@ mod tests {
     fn what_no_agent_would_send_is_refused() {
         assert_eq!(task(0).unwrap_err().field, "task_id");
         assert!(manifest(&[1; 31]).is_err());
-        assert_eq!(ended(link::SessionEnded { task_id: 1, outcome: None }).unwrap_err().field, "outcome");
-        let short = link::DamagedChunk { chunk_id: vec![0; 5], problem: String::new(), images: vec![] };
+        assert_eq!(
+            ended(link::SessionEnded {
+                task_id: 1,
+                outcome: None
+            })
+            .unwrap_err()
+            .field,
+            "outcome"
+        );
+        let short = link::DamagedChunk {
+            chunk_id: vec![0; 5],
+            problem: String::new(),
+            images: vec![],
+        };
         assert!(damage(short).is_err());
     }
 
@@ -171,9 +241,18 @@ mod tests {
             stored_bytes: 3,
             new_bytes: 4,
         };
-        let done = link::Completed { r#final: None, captured: Some(image) };
-        let message = link::SessionEnded { task_id: 1, outcome: Some(session_ended::Outcome::Completed(done)) };
+        let done = link::Completed {
+            r#final: None,
+            captured: Some(image),
+        };
+        let message = link::SessionEnded {
+            task_id: 1,
+            outcome: Some(session_ended::Outcome::Completed(done)),
+        };
         let captured = ended(message).unwrap().captured.unwrap();
-        assert_eq!((captured.manifest, captured.new_bytes.bytes()), (ManifestId::from_digest([3; 32]), 4));
+        assert_eq!(
+            (captured.manifest, captured.new_bytes.bytes()),
+            (ManifestId::from_digest([3; 32]), 4)
+        );
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use foghorn_proto::link::agent_link_server::AgentLink;
 use foghorn_proto::link::{
-    AgentMessage, ControllerMessage, FilePart, RenewCertificateRequest, RenewCertificateResponse, file_part,
+    AgentMessage, ControllerMessage, FilePart, RenewCertificateRequest, RenewCertificateResponse,
+    file_part,
 };
 use foghorn_types::{CertificateName, NodeName, chain};
 use tokio::sync::mpsc;
@@ -41,16 +42,28 @@ impl LinkService {
 
     /// The calling node. What it may do depends only on the name in its certificate.
     fn caller<T>(&self, request: &Request<T>) -> Result<Arc<EnrolledNode>, Status> {
-        let certificates = request.peer_certs().ok_or_else(|| Status::unauthenticated("a certificate is required"))?;
-        let leaf = certificates.first().ok_or_else(|| Status::unauthenticated("a certificate is required"))?;
+        let certificates = request
+            .peer_certs()
+            .ok_or_else(|| Status::unauthenticated("a certificate is required"))?;
+        let leaf = certificates
+            .first()
+            .ok_or_else(|| Status::unauthenticated("a certificate is required"))?;
         let name = match peer_name(leaf) {
             Ok(CertificateName::Node(name)) => name,
-            Ok(other) => return Err(refuse(&other.to_string(), "only storage nodes may open a link")),
+            Ok(other) => {
+                return Err(refuse(
+                    &other.to_string(),
+                    "only storage nodes may open a link",
+                ));
+            }
             Err(error) => return Err(refuse("unknown", &error.to_string())),
         };
         let node = self.enrolled(&name)?;
         if is_older_than_enrolment(leaf, &node) {
-            return Err(refuse(name.as_str(), "this certificate is older than the enrolment of the storage node"));
+            return Err(refuse(
+                name.as_str(),
+                "this certificate is older than the enrolment of the storage node",
+            ));
         }
         Ok(node)
     }
@@ -59,10 +72,15 @@ impl LinkService {
         let node = self.ctx.state.read(|tables| {
             let node = tables.enrolled_nodes().by_name(name)?;
             // The enrolment of a storage node is deleted with the node.
-            tables.of::<StorageNode>().get(node.node.get()).map(|_| node.clone())
+            tables
+                .of::<StorageNode>()
+                .get(node.node.get())
+                .map(|_| node.clone())
         });
         match node {
-            Some(node) if node.is_revoked() => Err(refuse(name.as_str(), "this storage node was revoked")),
+            Some(node) if node.is_revoked() => {
+                Err(refuse(name.as_str(), "this storage node was revoked"))
+            }
             Some(node) => Ok(node),
             None => Err(refuse(name.as_str(), "this storage node is not enrolled")),
         }
@@ -71,11 +89,16 @@ impl LinkService {
 
 /// A node that was revoked and has joined again has a new certificate; the old one stays invalid.
 fn is_older_than_enrolment(leaf: &[u8], node: &EnrolledNode) -> bool {
-    let Standing::Enrolled { at } = node.standing else { return true };
-    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(leaf) else { return true };
+    let Standing::Enrolled { at } = node.standing else {
+        return true;
+    };
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(leaf) else {
+        return true;
+    };
     // Certificates start some minutes early because clocks can be slow, and X.509 has a resolution
     // of seconds.
-    let issued = certificate.validity().not_before.timestamp() + CLOCK_TOLERANCE.as_secs().cast_signed();
+    let issued =
+        certificate.validity().not_before.timestamp() + CLOCK_TOLERANCE.as_secs().cast_signed();
     issued + 2 < at.as_millis() / 1000
 }
 
@@ -89,27 +112,46 @@ impl AgentLink for LinkService {
     type LinkStream = ReceiverStream<Result<ControllerMessage, Status>>;
     type FileStream = ReceiverStream<Result<FilePart, Status>>;
 
-    async fn link(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::LinkStream>, Status> {
+    async fn link(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::LinkStream>, Status> {
         let node = self.caller(&request)?;
         let (outgoing, orders) = mpsc::channel(QUEUE);
         let span = info_span!("link", node = %node.name, node_id = %node.node);
-        let session = session::run(self.ctx.clone(), node, request.into_inner(), outgoing, self.cancel.child_token());
+        let session = session::run(
+            self.ctx.clone(),
+            node,
+            request.into_inner(),
+            outgoing,
+            self.cancel.child_token(),
+        );
         self.tasks.spawn(session.instrument(span));
         Ok(Response::new(ReceiverStream::new(orders)))
     }
 
-    async fn file(&self, request: Request<Streaming<FilePart>>) -> Result<Response<Self::FileStream>, Status> {
+    async fn file(
+        &self,
+        request: Request<Streaming<FilePart>>,
+    ) -> Result<Response<Self::FileStream>, Status> {
         let node = self.caller(&request)?;
         let mut inbound = request.into_inner();
         let first = tokio::time::timeout(FIRST_PART_WITHIN, inbound.message()).await;
-        let first = first.map_err(|_| Status::deadline_exceeded("the transfer id is missing"))??;
+        let first =
+            first.map_err(|_| Status::deadline_exceeded("the transfer id is missing"))??;
         let Some(file_part::Part::TransferId(id)) = first.and_then(|first| first.part) else {
-            return Err(Status::invalid_argument("the first part must contain the transfer id"));
+            return Err(Status::invalid_argument(
+                "the first part must contain the transfer id",
+            ));
         };
         let (outgoing, parts) = mpsc::channel(PARTS);
         let transfer = self.ctx.files.call(node.node, id, inbound, outgoing)?;
-        let (cancel, span) = (self.cancel.child_token(), info_span!("file", node = %node.name, transfer = id));
-        self.tasks.spawn(async move { cancel.run_until_cancelled(transfer).await }.instrument(span));
+        let (cancel, span) = (
+            self.cancel.child_token(),
+            info_span!("file", node = %node.name, transfer = id),
+        );
+        self.tasks
+            .spawn(async move { cancel.run_until_cancelled(transfer).await }.instrument(span));
         Ok(Response::new(ReceiverStream::new(parts)))
     }
 
@@ -118,15 +160,21 @@ impl AgentLink for LinkService {
         request: Request<RenewCertificateRequest>,
     ) -> Result<Response<RenewCertificateResponse>, Status> {
         let node = self.caller(&request)?;
-        let issued = self.ctx.trust.issue_node_der(&node.name, &request.get_ref().csr_der).map_err(|error| {
-            warn!(node = %node.name, error = %chain(&error), "could not renew a certificate");
-            if error.is_bad_request() {
-                Status::invalid_argument(error.to_string())
-            } else {
-                Status::internal("could not sign the certificate")
-            }
-        })?;
+        let issued = self
+            .ctx
+            .trust
+            .issue_node_der(&node.name, &request.get_ref().csr_der)
+            .map_err(|error| {
+                warn!(node = %node.name, error = %chain(&error), "could not renew a certificate");
+                if error.is_bad_request() {
+                    Status::invalid_argument(error.to_string())
+                } else {
+                    Status::internal("could not sign the certificate")
+                }
+            })?;
         info!(node = %node.name, not_after = %issued.not_after, "renewed a certificate");
-        Ok(Response::new(RenewCertificateResponse { chain_der: vec![issued.der.to_vec()] }))
+        Ok(Response::new(RenewCertificateResponse {
+            chain_der: vec![issued.der.to_vec()],
+        }))
     }
 }

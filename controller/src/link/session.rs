@@ -57,12 +57,26 @@ pub(super) async fn run(
         Ok(live) => live,
         Err(error) => return warn!(error = %chain(&error), "could not establish a link"),
     };
-    let first = || Order::Reconcile(ctx.state.read(|tables| orders::reconcile(tables, &ctx.settings.multicast, id)));
-    let Ok(number) = ctx.links.add(id, outgoing, cancel.clone(), first) else { return };
-    info!(software = hello.software, quic = hello.quic_address, sessions = hello.sessions.len(), "agent connected");
+    let first = || {
+        Order::Reconcile(
+            ctx.state
+                .read(|tables| orders::reconcile(tables, &ctx.settings.multicast, id)),
+        )
+    };
+    let Ok(number) = ctx.links.add(id, outgoing, cancel.clone(), first) else {
+        return;
+    };
+    info!(
+        software = hello.software,
+        quic = hello.quic_address,
+        sessions = hello.sessions.len(),
+        "agent connected"
+    );
     ctx.live.set_node(id, live);
 
-    let ended = cancel.run_until_cancelled(serve(&ctx, id, &mut inbound)).await;
+    let ended = cancel
+        .run_until_cancelled(serve(&ctx, id, &mut inbound))
+        .await;
     match ended {
         None => info!("link closed by this side"),
         Some(Ok(())) => info!("agent disconnected"),
@@ -74,7 +88,9 @@ pub(super) async fn run(
 }
 
 async fn hello(inbound: &mut Streaming<AgentMessage>) -> Result<link::Hello, LinkError> {
-    let first = tokio::time::timeout(HELLO_WITHIN, inbound.message()).await.map_err(|_| LinkError::NoHello)??;
+    let first = tokio::time::timeout(HELLO_WITHIN, inbound.message())
+        .await
+        .map_err(|_| LinkError::NoHello)??;
     match first.and_then(|message| message.message) {
         Some(Message::Hello(hello)) => Ok(hello),
         _ => Err(LinkError::NoHello),
@@ -94,14 +110,25 @@ fn describe(hello: &link::Hello) -> Result<NodeLive, BadMessage> {
     Ok(live)
 }
 
-async fn serve(ctx: &Ctx, node: StorageNodeId, inbound: &mut Streaming<AgentMessage>) -> Result<(), LinkError> {
+async fn serve(
+    ctx: &Ctx,
+    node: StorageNodeId,
+    inbound: &mut Streaming<AgentMessage>,
+) -> Result<(), LinkError> {
     while let Some(message) = inbound.message().await? {
         match message.message {
             None => debug!("unknown kind of message"),
-            Some(Message::Hello(_)) => return Err(BadMessage { field: "hello", why: "comes once" }.into()),
+            Some(Message::Hello(_)) => {
+                return Err(BadMessage {
+                    field: "hello",
+                    why: "comes once",
+                }
+                .into());
+            }
             Some(Message::Status(status)) => {
                 let mut result = Ok(());
-                ctx.live.update_node(node, |live| result = convert::apply_status(live, &status));
+                ctx.live
+                    .update_node(node, |live| result = convert::apply_status(live, &status));
                 result?;
             }
             Some(Message::Progress(report)) => progressed(ctx, node, &report).await?,
@@ -116,9 +143,15 @@ async fn serve(ctx: &Ctx, node: StorageNodeId, inbound: &mut Streaming<AgentMess
     Ok(())
 }
 
-async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgress) -> Result<(), LinkError> {
+async fn progressed(
+    ctx: &Ctx,
+    node: StorageNodeId,
+    report: &link::SessionProgress,
+) -> Result<(), LinkError> {
     let task = convert::task(report.task_id)?;
-    let state = ctx.state.read(|tables| tables.runs().get(&task).map(|run| run.life.state().clone()));
+    let state = ctx
+        .state
+        .read(|tables| tables.runs().get(&task).map(|run| run.life.state().clone()));
     match state {
         Some(TaskState::Running { node: own }) if own == node => {}
         Some(TaskState::CheckedIn { node: own }) if own == node => {
@@ -135,7 +168,8 @@ async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgre
         _ => return Ok(()),
     }
     let progress = convert::progress(node, report, Instant::now());
-    metrics::counter!("foghorn_transfer_wire_bytes_total").increment(ctx.live.wire_growth(task, &progress));
+    metrics::counter!("foghorn_transfer_wire_bytes_total")
+        .increment(ctx.live.wire_growth(task, &progress));
     if ctx.live.set_progress(task, progress) {
         ctx.live.touch();
     }
@@ -143,20 +177,34 @@ async fn progressed(ctx: &Ctx, node: StorageNodeId, report: &link::SessionProgre
 }
 
 /// Stores the state of a multicast session. The progress of its receivers is that of their tasks.
-async fn store_session_report(ctx: &Ctx, node: StorageNodeId, report: &link::MulticastReport) -> Result<(), LinkError> {
+async fn store_session_report(
+    ctx: &Ctx,
+    node: StorageNodeId,
+    report: &link::MulticastReport,
+) -> Result<(), LinkError> {
     let session = report.session_id;
     let converted = convert::session_report(report, Instant::now())?;
-    let sends = ctx
-        .state
-        .read(|tables| tables.session_plans().get(&session).is_some_and(|plan| plan.leases.contains_key(&node)));
+    let sends = ctx.state.read(|tables| {
+        tables
+            .session_plans()
+            .get(&session)
+            .is_some_and(|plan| plan.leases.contains_key(&node))
+    });
     if !sends {
-        debug!(session, "received a report on a multicast session that this node does not have");
+        debug!(
+            session,
+            "received a report on a multicast session that this node does not have"
+        );
         return Ok(());
     }
     for (task, reason) in ctx.live.session_reports().set(session, node, converted) {
         warn!(session, %task, reason, "a receiver of a multicast session continues by unicast");
     }
-    for progress in report.receivers.iter().filter_map(|receiver| receiver.progress.as_ref()) {
+    for progress in report
+        .receivers
+        .iter()
+        .filter_map(|receiver| receiver.progress.as_ref())
+    {
         progressed(ctx, node, progress).await?;
     }
     Ok(())
@@ -164,69 +212,130 @@ async fn store_session_report(ctx: &Ctx, node: StorageNodeId, report: &link::Mul
 
 /// Stores the end of a session and acknowledges it to the agent. A second acknowledgement is
 /// harmless, an early one is not.
-async fn ended(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) -> Result<(), LinkError> {
+async fn ended(
+    ctx: &Ctx,
+    node: StorageNodeId,
+    task: TaskId,
+    ended: Ended,
+) -> Result<(), LinkError> {
     match record_end(ctx, node, task, ended).await {
         Ok(()) => {}
         Err(MoveError::NoSuchTask(_)) => debug!(%task, "received the end of an unknown session"),
         Err(MoveError::Transition(refused)) => {
-            debug!(%task, error = %chain(&refused), "received the end of a session that was moved to another node")
+            debug!(
+                %task,
+                error = %chain(&refused),
+                "received the end of a session that was moved to another node"
+            )
         }
         Err(error @ MoveError::State(_)) => return Err(LinkError::NotStored(error)),
     }
     ctx.live.forget_transfer(task);
-    if let Err(refused) = ctx.links.send(node, Order::EndedRecorded(EndedRecorded { task_id: task.get() })) {
+    if let Err(refused) = ctx.links.send(
+        node,
+        Order::EndedRecorded(EndedRecorded {
+            task_id: task.get(),
+        }),
+    ) {
         debug!(%task, error = %chain(&refused), "the agent will report the end again");
     }
     Ok(())
 }
 
-async fn record_end(ctx: &Ctx, node: StorageNodeId, task: TaskId, ended: Ended) -> Result<(), MoveError> {
-    let capture = ctx.state.read(|tables| tables.runs().get(&task).map(|run| run.life.kind()))
+async fn record_end(
+    ctx: &Ctx,
+    node: StorageNodeId,
+    task: TaskId,
+    ended: Ended,
+) -> Result<(), MoveError> {
+    let capture = ctx
+        .state
+        .read(|tables| tables.runs().get(&task).map(|run| run.life.kind()))
         == Some(foghorn_lifecycle::TaskKind::Capture);
     let (outcome, captured) = match (ended.outcome, ended.captured) {
         (Outcome::Complete, None) if capture => {
-            let reason = "the storage node reported a finished capture without its content".to_owned();
-            (Outcome::Failed { reason, node_at_fault: true }, None)
+            let reason =
+                "the storage node reported a finished capture without its content".to_owned();
+            (
+                Outcome::Failed {
+                    reason,
+                    node_at_fault: true,
+                },
+                None,
+            )
         }
         (outcome, captured) => (outcome, captured.filter(|_| capture)),
     };
-    let result = apply_event_with(ctx, task, TaskEvent::Ended { node, outcome }, |run, draft| {
-        let Some(captured) = &captured else { return Ok(()) };
-        let Some(row) = draft.tables().of::<Image>().get(run.image.get()) else { return Ok(()) };
-        let content = ImageContent {
-            image: run.image,
-            manifest: captured.manifest,
-            logical_bytes: captured.logical_bytes,
-            used_bytes: captured.used_bytes,
-            stored_bytes: captured.stored_bytes,
-            new_bytes: captured.new_bytes,
-            captured_at: Timestamp::now(),
-            nodes: vec![node],
-            modified: 0,
-        };
-        draft.store(&content);
-        let srvsize = i64::try_from(captured.stored_bytes.bytes()).unwrap_or(i64::MAX);
-        let size = format!("{}:", captured.logical_bytes.bytes());
-        draft.update(row, &Image { size, srvsize, ..Image::clone(row) })?;
-        Ok(())
-    });
+    let result = apply_event_with(
+        ctx,
+        task,
+        TaskEvent::Ended { node, outcome },
+        |run, draft| {
+            let Some(captured) = &captured else {
+                return Ok(());
+            };
+            let Some(row) = draft.tables().of::<Image>().get(run.image.get()) else {
+                return Ok(());
+            };
+            let content = ImageContent {
+                image: run.image,
+                manifest: captured.manifest,
+                logical_bytes: captured.logical_bytes,
+                used_bytes: captured.used_bytes,
+                stored_bytes: captured.stored_bytes,
+                new_bytes: captured.new_bytes,
+                captured_at: Timestamp::now(),
+                nodes: vec![node],
+                modified: 0,
+            };
+            draft.store(&content);
+            let srvsize = i64::try_from(captured.stored_bytes.bytes()).unwrap_or(i64::MAX);
+            let size = format!("{}:", captured.logical_bytes.bytes());
+            draft.update(
+                row,
+                &Image {
+                    size,
+                    srvsize,
+                    ..Image::clone(row)
+                },
+            )?;
+            Ok(())
+        },
+    );
     match result.await {
         Ok(_) => Ok(()),
         // The node reports "complete" where that is impossible. It has nothing more to do, but the
         // task must still end.
         Err(MoveError::Transition(foghorn_lifecycle::TransitionError::Illegal { .. })) => {
-            warn!(%task, "a storage node reported the completion of a task whose client never checked in");
+            warn!(
+                %task,
+                "a storage node reported the completion of a task whose client never checked in"
+            );
             let reason = "the storage node reported an impossible completion".to_owned();
-            apply_event(ctx, task, TaskEvent::Ended { node, outcome: Outcome::Failed { reason, node_at_fault: true } })
-                .await
-                .map(|_| ())
+            apply_event(
+                ctx,
+                task,
+                TaskEvent::Ended {
+                    node,
+                    outcome: Outcome::Failed {
+                        reason,
+                        node_at_fault: true,
+                    },
+                },
+            )
+            .await
+            .map(|_| ())
         }
         Err(error) => Err(error),
     }
 }
 
 fn reported(ctx: &Ctx, node: StorageNodeId, report: link::JobReport) -> Result<(), LinkError> {
-    let damaged = report.damaged.into_iter().map(convert::damage).collect::<Result<Vec<_>, _>>()?;
+    let damaged = report
+        .damaged
+        .into_iter()
+        .map(convert::damage)
+        .collect::<Result<Vec<_>, _>>()?;
     if report.done {
         info!(
             job = report.job_id,

@@ -77,7 +77,10 @@ impl Doors {
     pub(crate) fn failed_from(&self, from: IpAddr) {
         metrics::counter!("foghorn_failed_logins_total").increment(1);
         if lock(&self.addresses).fail(&source(from), Instant::now()) {
-            warn!(%from, "too many failed log-ins from one address, further ones are refused for a while");
+            warn!(
+                %from,
+                "too many failed log-ins from one address, further ones are refused for a while"
+            );
         }
     }
 
@@ -97,10 +100,14 @@ impl Doors {
         self.failed_from(from);
         if lock(&self.names).fail(&key(name), Instant::now()) {
             let name: String = name.chars().take(40).collect();
-            warn!(name, %from, "too many failed log-ins with one name, further ones are refused for a while");
-            return self
-                .may_tell(key(&name), Instant::now())
-                .then(|| format!("Too many failed log-ins as {name}: further ones are refused for a while"));
+            warn!(
+                name,
+                %from,
+                "too many failed log-ins with one name, further ones are refused for a while"
+            );
+            return self.may_tell(key(&name), Instant::now()).then(|| {
+                format!("Too many failed log-ins as {name}: further ones are refused for a while")
+            });
         }
         None
     }
@@ -115,7 +122,9 @@ mod tests {
         let (doors, start) = (Doors::default(), Instant::now());
         assert!(doors.may_tell(key("anna"), start));
         assert!(!doors.may_tell(key("ANNA"), start + TELL_EVERY / 2));
-        let others = (0..100).filter(|number| doors.may_tell(key(&format!("name {number}")), start)).count();
+        let others = (0..100)
+            .filter(|number| doors.may_tell(key(&format!("name {number}")), start))
+            .count();
         assert_eq!(others, MOST_TOLD - 1);
         assert!(doors.may_tell(key("anna"), start + TELL_EVERY));
     }

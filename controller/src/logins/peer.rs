@@ -5,15 +5,25 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::http::HeaderMap;
 
 /// The address of the client. `0.0.0.0` for a caller in this process, which has none.
-pub(super) fn address(connection: Option<IpAddr>, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
-    connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| behind(peer.to_canonical(), headers, proxies))
+pub(super) fn address(
+    connection: Option<IpAddr>,
+    headers: &HeaderMap,
+    proxies: &[IpAddr],
+) -> IpAddr {
+    connection.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| {
+        behind(peer.to_canonical(), headers, proxies)
+    })
 }
 
 /// The last address of `X-Forwarded-For` that is not a trusted proxy. Earlier addresses cannot be
 /// trusted.
 fn behind(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
     let mut address = peer;
-    let lists: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    let lists: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
     for told in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
         if !proxies.contains(&address) {
             break;
@@ -37,9 +47,16 @@ mod tests {
         headers.append("x-forwarded-for", "9.9.9.9, 10.1.1.1".parse().unwrap());
         headers.append("x-forwarded-for", "10.0.0.3".parse().unwrap());
         let proxies = [ip("10.0.0.2"), ip("10.0.0.3")];
-        assert_eq!(behind(ip("10.0.0.9"), &headers, &proxies), ip("10.0.0.9"), "a stranger says what it likes");
+        assert_eq!(
+            behind(ip("10.0.0.9"), &headers, &proxies),
+            ip("10.0.0.9"),
+            "a stranger says what it likes"
+        );
         assert_eq!(behind(ip("10.0.0.2"), &headers, &proxies), ip("10.1.1.1"));
         assert_eq!(behind(ip("10.0.0.2"), &headers, &[]), ip("10.0.0.2"));
-        assert_eq!(behind(ip("10.0.0.2"), &HeaderMap::new(), &proxies), ip("10.0.0.2"));
+        assert_eq!(
+            behind(ip("10.0.0.2"), &HeaderMap::new(), &proxies),
+            ip("10.0.0.2")
+        );
     }
 }

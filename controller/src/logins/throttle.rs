@@ -33,11 +33,16 @@ pub(super) struct Buckets<K> {
 impl<K: Hash + Eq + Clone> Buckets<K> {
     #[must_use]
     pub(super) fn new(allowance: Allowance) -> Self {
-        Self { allowance, most: MOST_BUCKETS, buckets: HashMap::new() }
+        Self {
+            allowance,
+            most: MOST_BUCKETS,
+            buckets: HashMap::new(),
+        }
     }
 
     fn now(&self, bucket: Bucket, now: Instant) -> f64 {
-        let refilled = now.saturating_duration_since(bucket.at).as_secs_f64() / self.allowance.refill.as_secs_f64();
+        let refilled = now.saturating_duration_since(bucket.at).as_secs_f64()
+            / self.allowance.refill.as_secs_f64();
         (bucket.left + refilled).min(self.allowance.burst.into())
     }
 
@@ -50,20 +55,32 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
 
     /// Counts a failure. Returns whether it was the last one allowed.
     pub(super) fn fail(&mut self, key: &K, now: Instant) -> bool {
-        let full = Bucket { left: self.allowance.burst.into(), at: now };
+        let full = Bucket {
+            left: self.allowance.burst.into(),
+            at: now,
+        };
         let left = self.now(self.buckets.get(key).copied().unwrap_or(full), now);
         if !self.buckets.contains_key(key) && self.buckets.len() >= self.most {
             self.make_room(now);
         }
         let after = (left - 1.0).max(0.0);
-        self.buckets.insert(key.clone(), Bucket { left: after, at: now });
+        self.buckets.insert(
+            key.clone(),
+            Bucket {
+                left: after,
+                at: now,
+            },
+        );
         left >= 1.0 && after < 1.0
     }
 
     fn make_room(&mut self, now: Instant) {
         let full = f64::from(self.allowance.burst);
-        let mut levels: Vec<(K, f64)> =
-            self.buckets.iter().map(|(key, bucket)| (key.clone(), self.now(*bucket, now))).collect();
+        let mut levels: Vec<(K, f64)> = self
+            .buckets
+            .iter()
+            .map(|(key, bucket)| (key.clone(), self.now(*bucket, now)))
+            .collect();
         levels.sort_by(|a, b| b.1.total_cmp(&a.1));
         // Removing several buckets at a time keeps the average cost low.
         let surplus = self.most / 8 + 1;
@@ -92,24 +109,36 @@ pub(super) fn source(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const ALLOWED: Allowance = Allowance { burst: 3, refill: Duration::from_secs(10) };
+    const ALLOWED: Allowance = Allowance {
+        burst: 3,
+        refill: Duration::from_secs(10),
+    };
 
     #[test]
     fn a_burst_then_one_at_a_time() {
         let (mut buckets, start) = (Buckets::new(ALLOWED), Instant::now());
-        assert_eq!([(); 3].map(|()| buckets.fail(&"anna", start)), [false, false, true]);
+        assert_eq!(
+            [(); 3].map(|()| buckets.fail(&"anna", start)),
+            [false, false, true]
+        );
         assert_eq!(buckets.wait(&"anna", start), Some(Duration::from_secs(10)));
         assert_eq!(buckets.wait(&"berta", start), None, "others go on");
         let later = start + Duration::from_secs(10);
         assert_eq!(buckets.wait(&"anna", later), None);
         assert!(buckets.fail(&"anna", later));
-        assert_eq!(buckets.wait(&"anna", later + Duration::from_secs(9)), Some(Duration::from_secs(1)));
+        assert_eq!(
+            buckets.wait(&"anna", later + Duration::from_secs(9)),
+            Some(Duration::from_secs(1))
+        );
         assert_eq!(buckets.wait(&"anna", later + Duration::from_secs(30)), None);
     }
 
     #[test]
     fn memory_is_bounded_and_those_who_failed_most_stay() {
-        let mut buckets = Buckets { most: 64, ..Buckets::new(ALLOWED) };
+        let mut buckets = Buckets {
+            most: 64,
+            ..Buckets::new(ALLOWED)
+        };
         let start = Instant::now();
         for _ in 0..3 {
             buckets.fail(&0, start);

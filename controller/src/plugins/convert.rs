@@ -28,9 +28,11 @@ pub(super) fn to_dynamic(value: &Value) -> Dynamic {
         },
         Value::String(text) => text.as_str().into(),
         Value::Array(items) => items.iter().map(to_dynamic).collect::<rhai::Array>().into(),
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value))).collect::<Map>().into()
-        }
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), to_dynamic(value)))
+            .collect::<Map>()
+            .into(),
     }
 }
 
@@ -56,16 +58,23 @@ fn to_json_at(value: Dynamic, before: Option<&Value>, depth: usize) -> Result<Va
         return Ok(Value::Number(number.into()));
     }
     if let Ok(number) = value.as_float() {
-        return Number::from_f64(number).map(Value::Number).ok_or(NotJson::NotFinite);
+        return Number::from_f64(number)
+            .map(Value::Number)
+            .ok_or(NotJson::NotFinite);
     }
     if let Ok(letter) = value.as_char() {
         return Ok(Value::String(letter.to_string()));
     }
     if value.is_string() {
-        return value.into_string().map(Value::String).map_err(|kind| NotJson::Type(kind.to_owned()));
+        return value
+            .into_string()
+            .map(Value::String)
+            .map_err(|kind| NotJson::Type(kind.to_owned()));
     }
     if value.is_array() {
-        let items = value.into_array().map_err(|kind| NotJson::Type(kind.to_owned()))?;
+        let items = value
+            .into_array()
+            .map_err(|kind| NotJson::Type(kind.to_owned()))?;
         let old = before.and_then(Value::as_array);
         let item = |(place, item)| to_json_at(item, old.and_then(|old| old.get(place)), depth + 1);
         return items.into_iter().enumerate().map(item).collect();
@@ -92,7 +101,8 @@ mod tests {
 
     #[test]
     fn values_come_back_as_they_went_and_in_their_order() {
-        let value = json!({"z": "1", "a": [1, 2.5, null, true, {"y": "ä", "b": "\u{1F600}"}], "m": {}});
+        let value =
+            json!({"z": "1", "a": [1, 2.5, null, true, {"y": "ä", "b": "\u{1F600}"}], "m": {}});
         let back = to_json(to_dynamic(&value), Some(&value)).unwrap();
         assert_eq!(back.to_string(), value.to_string());
     }
@@ -100,7 +110,10 @@ mod tests {
     #[test]
     fn what_is_no_json_is_refused() {
         assert_eq!(to_json(f64::NAN.into(), None), Err(NotJson::NotFinite));
-        assert!(matches!(to_json(Dynamic::from(1_u8), None), Err(NotJson::Type(_))));
+        assert!(matches!(
+            to_json(Dynamic::from(1_u8), None),
+            Err(NotJson::Type(_))
+        ));
         let deep = (0..40).fold(Dynamic::from(1_i64), |inner, _| vec![inner].into());
         assert_eq!(to_json(deep, None), Err(NotJson::TooDeep));
     }

@@ -42,7 +42,10 @@ pub(super) enum DeclareError {
 }
 
 fn wrong(place: impl Into<String>, why: impl Into<String>) -> DeclareError {
-    DeclareError::Wrong { place: place.into(), why: why.into() }
+    DeclareError::Wrong {
+        place: place.into(),
+        why: why.into(),
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -124,54 +127,104 @@ pub(super) fn read(plugin: &str, value: Value) -> Result<Declaration, DeclareErr
         return Err(wrong("name", format!("the file is called {plugin}.rhai")));
     }
     if raw.classes.len() > MOST_CLASSES || raw.members.len() > MOST_MEMBERS {
-        return Err(wrong("classes", format!("at most {MOST_CLASSES} classes and {MOST_MEMBERS} members")));
+        return Err(wrong(
+            "classes",
+            format!("at most {MOST_CLASSES} classes and {MOST_MEMBERS} members"),
+        ));
     }
     let classes: Vec<ClassSpec> = std::mem::take(&mut raw.classes)
         .into_iter()
         .map(|class| self::class(plugin, class))
         .collect::<Result<_, _>>()?;
-    let members =
-        std::mem::take(&mut raw.members).into_iter().map(|raw| member(&classes, raw)).collect::<Result<_, _>>()?;
-    let RawPlugin { description, version, icon, hooks, .. } = raw;
-    Ok(Declaration { description, version, icon, hooks, classes, members })
+    let members = std::mem::take(&mut raw.members)
+        .into_iter()
+        .map(|raw| member(&classes, raw))
+        .collect::<Result<_, _>>()?;
+    let RawPlugin {
+        description,
+        version,
+        icon,
+        hooks,
+        ..
+    } = raw;
+    Ok(Declaration {
+        description,
+        version,
+        icon,
+        hooks,
+        classes,
+        members,
+    })
 }
 
 fn class(plugin: &str, raw: RawClass) -> Result<ClassSpec, DeclareError> {
     let place = format!("class {:?}", raw.name);
     if !is_class_name(&raw.name) {
-        return Err(wrong(place, "a name must have up to 48 characters of a-z and 0-9 and start with a letter"));
+        return Err(wrong(
+            place,
+            "a name must have up to 48 characters of a-z and 0-9 and start with a letter",
+        ));
     }
     if raw.fields.len() > MOST_FIELDS {
         return Err(wrong(place, format!("at most {MOST_FIELDS} fields")));
     }
-    let mut uniques: Vec<Vec<String>> =
-        raw.fields.iter().filter(|field| field.unique).map(|field| vec![field.name.clone()]).collect();
+    let mut uniques: Vec<Vec<String>> = raw
+        .fields
+        .iter()
+        .filter(|field| field.unique)
+        .map(|field| vec![field.name.clone()])
+        .collect();
     uniques.extend(raw.unique);
     let mut fields = Vec::with_capacity(raw.fields.len());
     for field in raw.fields {
-        if fields.iter().any(|known: &FieldSpec| known.name == field.name) {
-            return Err(wrong(place, format!("two fields have the name {:?}", field.name)));
+        if fields
+            .iter()
+            .any(|known: &FieldSpec| known.name == field.name)
+        {
+            return Err(wrong(
+                place,
+                format!("two fields have the name {:?}", field.name),
+            ));
         }
         let is_unique = uniques.iter().flatten().any(|name| *name == field.name);
         fields.push(self::field(&place, field, is_unique)?);
     }
-    let references = fields.iter().filter(|field| matches!(field.kind, Kind::Reference { .. })).count();
+    let references = fields
+        .iter()
+        .filter(|field| matches!(field.kind, Kind::Reference { .. }))
+        .count();
     if references > MOST_REFERENCES || uniques.len() > MOST_UNIQUES {
-        return Err(wrong(place, format!("at most {MOST_REFERENCES} references and {MOST_UNIQUES} unique sets")));
+        return Err(wrong(
+            place,
+            format!("at most {MOST_REFERENCES} references and {MOST_UNIQUES} unique sets"),
+        ));
     }
     let known = |name: &str| {
         let field = fields.iter().find(|field| field.name == name);
-        field.map(|field| field.name).ok_or_else(|| wrong(place.clone(), format!("there is no field {name:?}")))
+        field
+            .map(|field| field.name)
+            .ok_or_else(|| wrong(place.clone(), format!("there is no field {name:?}")))
     };
     let uniques = uniques
         .iter()
         .map(|set| {
-            if set.is_empty() { Err(wrong(place.clone(), "an empty set cannot be unique")) } else { Ok(set) }?;
+            if set.is_empty() {
+                Err(wrong(place.clone(), "an empty set cannot be unique"))
+            } else {
+                Ok(set)
+            }?;
             set.iter().map(|name| known(name)).collect()
         })
         .collect::<Result<_, _>>()?;
     let active = raw.active.as_deref().map(known).transpose()?;
-    Ok(ClassSpec { name: word(&raw.name)?, about: raw.about, plugin: plugin.to_owned(), fields, uniques, active })
+    Ok(ClassSpec {
+        name: word(&raw.name)?,
+        about: raw.about,
+        plugin: plugin.to_owned(),
+        fields,
+        uniques,
+        active,
+    })
 }
 
 fn field(class: &str, raw: RawField, is_unique: bool) -> Result<FieldSpec, DeclareError> {
@@ -183,17 +236,27 @@ fn field(class: &str, raw: RawField, is_unique: bool) -> Result<FieldSpec, Decla
         ));
     }
     if raw.class.is_some() != (raw.kind == RawKind::Reference) {
-        return Err(wrong(place, "`class` is required for references and not allowed for other fields"));
+        return Err(wrong(
+            place,
+            "`class` is required for references and not allowed for other fields",
+        ));
     }
     if (raw.min.is_some() && raw.kind != RawKind::Number)
         || (raw.max.is_some() && !matches!(raw.kind, RawKind::Number | RawKind::Text))
         || (raw.when_gone.is_some() && raw.kind != RawKind::Reference)
     {
-        return Err(wrong(place, "`min` is for numbers, `max` for numbers and texts, `when_gone` for references"));
+        return Err(wrong(
+            place,
+            "`min` is for numbers, `max` for numbers and texts, `when_gone` for references",
+        ));
     }
     let kind = match raw.kind {
         RawKind::Text => {
-            let most = if is_unique || raw.name == "name" { SHORT } else { LONG };
+            let most = if is_unique || raw.name == "name" {
+                SHORT
+            } else {
+                LONG
+            };
             let max = raw.max.map_or(Some(most), |max| usize::try_from(max).ok());
             match max {
                 Some(max) if (1..=most).contains(&max) => Kind::Text { max },
@@ -201,7 +264,10 @@ fn field(class: &str, raw: RawField, is_unique: bool) -> Result<FieldSpec, Decla
             }
         }
         RawKind::Number => {
-            let (min, max) = (raw.min.unwrap_or(i64::from(i32::MIN)), raw.max.unwrap_or(i64::from(i32::MAX)));
+            let (min, max) = (
+                raw.min.unwrap_or(i64::from(i32::MIN)),
+                raw.max.unwrap_or(i64::from(i32::MAX)),
+            );
             if min > max {
                 return Err(wrong(place, "`min` is above `max`"));
             }
@@ -217,27 +283,49 @@ fn field(class: &str, raw: RawField, is_unique: bool) -> Result<FieldSpec, Decla
             },
         },
     };
-    Ok(FieldSpec { name: word(&raw.name)?, kind, required: raw.required, about: raw.about })
+    Ok(FieldSpec {
+        name: word(&raw.name)?,
+        kind,
+        required: raw.required,
+        about: raw.about,
+    })
 }
 
 fn member(classes: &[ClassSpec], raw: RawMember) -> Result<MemberSpec, DeclareError> {
     let place = format!("member {:?} of {:?}", raw.name, raw.of);
     let through = classes.iter().find(|class| class.name == raw.through);
-    let through =
-        through.ok_or_else(|| wrong(place.clone(), format!("`through`: the plugin has no class {:?}", raw.through)))?;
-    let reference = |role: &str, name: &str| match through.field(name).map(|field| (field.name, field.kind)) {
-        Some((name, Kind::Reference { class, .. })) => Ok((name, class)),
-        _ => Err(wrong(place.clone(), format!("`{role}`: {name:?} is not a reference of {}", through.name))),
-    };
+    let through = through.ok_or_else(|| {
+        wrong(
+            place.clone(),
+            format!("`through`: the plugin has no class {:?}", raw.through),
+        )
+    })?;
+    let reference =
+        |role: &str, name: &str| match through.field(name).map(|field| (field.name, field.kind)) {
+            Some((name, Kind::Reference { class, .. })) => Ok((name, class)),
+            _ => Err(wrong(
+                place.clone(),
+                format!("`{role}`: {name:?} is not a reference of {}", through.name),
+            )),
+        };
     let ((own, owner), (other, _)) = (reference("own", &raw.own)?, reference("other", &raw.other)?);
     if owner != raw.of {
         return Err(wrong(place, format!("`own`: {own} refers to {owner}")));
     }
-    let clashes = classes.iter().any(|class| class.name == raw.of && class.field(&raw.name).is_some());
+    let clashes = classes
+        .iter()
+        .any(|class| class.name == raw.of && class.field(&raw.name).is_some());
     if !is_field_name(&raw.name) || clashes {
         return Err(wrong(place, "the name is in use or invalid"));
     }
-    Ok(MemberSpec { of: owner, name: word(&raw.name)?, through: through.name, own, other, about: raw.about })
+    Ok(MemberSpec {
+        of: owner,
+        name: word(&raw.name)?,
+        through: through.name,
+        own,
+        other,
+        about: raw.about,
+    })
 }
 
 fn is_class_name(name: &str) -> bool {
@@ -247,7 +335,10 @@ fn is_class_name(name: &str) -> bool {
 
 fn is_field_name(name: &str) -> bool {
     let rest = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    name != "id" && name.len() <= 64 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(rest)
+    name != "id"
+        && name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(rest)
 }
 
 #[cfg(test)]
@@ -270,15 +361,38 @@ mod tests {
             (json!({"name": "q"}), "name"),
             (json!({"colour": 1}), "colour"),
             (json!({"hooks": {"API_NONSENSE": []}}), "API_NONSENSE"),
-            (json!({"classes": [{"name": "Thing", "fields": []}]}), "Thing"),
+            (
+                json!({"classes": [{"name": "Thing", "fields": []}]}),
+                "Thing",
+            ),
             (class_with(json!({"name": "id", "type": "text"})), "\"id\""),
             (class_with(json!({"name": "a", "type": "blob"})), "blob"),
-            (class_with(json!({"name": "a", "type": "text", "class": "host"})), "\"a\""),
-            (class_with(json!({"name": "a", "type": "reference"})), "\"a\""),
-            (class_with(json!({"name": "a", "type": "text", "unique": true, "max": 256})), "`max`"),
-            (class_with(json!({"name": "a", "type": "number", "min": 2, "max": 1})), "`min`"),
-            (json!({"classes": [{"name": "thing", "fields": [], "active": "on"}]}), "\"on\""),
-            (json!({"members": [{"of": "host", "name": "x", "through": "y", "own": "a", "other": "b"}]}), "through"),
+            (
+                class_with(json!({"name": "a", "type": "text", "class": "host"})),
+                "\"a\"",
+            ),
+            (
+                class_with(json!({"name": "a", "type": "reference"})),
+                "\"a\"",
+            ),
+            (
+                class_with(json!({"name": "a", "type": "text", "unique": true, "max": 256})),
+                "`max`",
+            ),
+            (
+                class_with(json!({"name": "a", "type": "number", "min": 2, "max": 1})),
+                "`min`",
+            ),
+            (
+                json!({"classes": [{"name": "thing", "fields": [], "active": "on"}]}),
+                "\"on\"",
+            ),
+            (
+                json!(
+                    {"members": [{"of": "host", "name": "x", "through": "y", "own": "a", "other": "b"}]}
+                ),
+                "through",
+            ),
         ] {
             let complaint = complaint(value.clone());
             assert!(complaint.contains(word), "{value}: {complaint}");
@@ -288,6 +402,11 @@ mod tests {
     #[test]
     fn little_is_enough() {
         assert_eq!(complaint(json!({})), "taken");
-        assert_eq!(complaint(class_with(json!({"name": "a", "type": "reference", "class": "host"}))), "taken");
+        assert_eq!(
+            complaint(class_with(
+                json!({"name": "a", "type": "reference", "class": "host"})
+            )),
+            "taken"
+        );
     }
 }

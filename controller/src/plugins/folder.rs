@@ -26,7 +26,10 @@ pub(super) struct FolderError {
 /// # Errors
 /// [`FolderError`]; a single file that cannot be read is in the answer.
 pub(super) fn read(path: &Path) -> Result<Sources, FolderError> {
-    let fail = |source| FolderError { path: path.to_owned(), source };
+    let fail = |source| FolderError {
+        path: path.to_owned(),
+        source,
+    };
     let entries = match std::fs::read_dir(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Sources::new()),
         entries => entries.map_err(fail)?,
@@ -35,14 +38,25 @@ pub(super) fn read(path: &Path) -> Result<Sources, FolderError> {
     for entry in entries {
         let entry = entry.map_err(fail)?;
         let file = entry.file_name();
-        let Some(name) = file.to_str().and_then(|file| file.strip_suffix(ENDING)) else { continue };
+        let Some(name) = file.to_str().and_then(|file| file.strip_suffix(ENDING)) else {
+            continue;
+        };
         if name.starts_with('.') {
             continue;
         }
-        sources.insert(name.to_owned(), if is_name(name) { text(&entry.path()) } else { Err(bad_name(name)) });
+        sources.insert(
+            name.to_owned(),
+            if is_name(name) {
+                text(&entry.path())
+            } else {
+                Err(bad_name(name))
+            },
+        );
     }
     for (_, source) in sources.iter_mut().skip(MOST_PLUGINS) {
-        *source = Err(format!("only the first {MOST_PLUGINS} plugins of the folder are loaded"));
+        *source = Err(format!(
+            "only the first {MOST_PLUGINS} plugins of the folder are loaded"
+        ));
     }
     Ok(sources)
 }
@@ -67,7 +81,9 @@ fn text(path: &Path) -> Result<String, String> {
         Ok(text)
     };
     match open() {
-        Ok(text) if text.len() as u64 > MOST_BYTES => Err(format!("it has more than {MOST_BYTES} bytes")),
+        Ok(text) if text.len() as u64 > MOST_BYTES => {
+            Err(format!("it has more than {MOST_BYTES} bytes"))
+        }
         Ok(text) => Ok(text),
         Err(error) => Err(format!("could not read it: {error}")),
     }

@@ -34,14 +34,21 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn failed(&self, plugin: &str, event: &'static str, what: &str) {
-        metrics::counter!("foghorn_plugin_failures_total", "plugin" => plugin.to_owned(), "event" => event)
-            .increment(1);
+        metrics::counter!(
+            "foghorn_plugin_failures_total",
+            "plugin" => plugin.to_owned(),
+            "event" => event
+        )
+        .increment(1);
         let what: String = format!("{event}: {what}").chars().take(500).collect();
         let (loud, suspended) = {
             let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
             record.in_a_row += 1;
             record.total += 1;
-            record.last = Some(Failure { what: what.clone(), at: Timestamp::now() });
+            record.last = Some(Failure {
+                what: what.clone(),
+                at: Timestamp::now(),
+            });
             let loud = record.logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE);
             if loud {
                 record.logged = Some(Instant::now());
@@ -49,19 +56,32 @@ impl Health {
             (loud, record.in_a_row == MOST_FAILURES)
         };
         if loud {
-            warn!(plugin, what, "a plugin failed; the answer was sent without it");
+            warn!(
+                plugin,
+                what, "a plugin failed; the answer was sent without it"
+            );
         }
         if suspended {
-            info!(plugin, "a plugin failed too often and is not called again until its file changes");
+            info!(
+                plugin,
+                "a plugin failed too often and is not called again until its file changes"
+            );
         }
     }
 
     pub(super) fn succeeded(&self) {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).in_a_row = 0;
+        self.record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .in_a_row = 0;
     }
 
     pub(super) fn is_suspended(&self) -> bool {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).in_a_row >= MOST_FAILURES
+        self.record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .in_a_row
+            >= MOST_FAILURES
     }
 
     pub(super) fn last(&self) -> (u64, Option<Failure>) {

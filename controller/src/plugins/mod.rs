@@ -116,7 +116,9 @@ struct Looks {
 impl Work for Looks {
     async fn round(&mut self, _: Why, report: &mut Report) {
         self.looks = self.looks.wrapping_add(1);
-        self.plugins.look(self.looks.is_multiple_of(LOOKS_PER_READING), report).await;
+        self.plugins
+            .look(self.looks.is_multiple_of(LOOKS_PER_READING), report)
+            .await;
     }
 }
 
@@ -152,8 +154,21 @@ impl Plugins {
 
     /// Follows changes of the folder and of the rows of `plugin` until `cancel`.
     pub async fn follow(self: Arc<Self>, background: Arc<Background>, cancel: CancellationToken) {
-        let rhythm = Rhythm { name: "plugins", period: LOOK_EVERY, wakes: Vec::new() };
-        background.drive(rhythm, Looks { plugins: self, looks: 0 }, cancel).await;
+        let rhythm = Rhythm {
+            name: "plugins",
+            period: LOOK_EVERY,
+            wakes: Vec::new(),
+        };
+        background
+            .drive(
+                rhythm,
+                Looks {
+                    plugins: self,
+                    looks: 0,
+                },
+                cancel,
+            )
+            .await;
     }
 
     /// Reads the folder and the rows now, and activates the plugins.
@@ -201,16 +216,24 @@ impl Plugins {
                 results.insert(name.clone(), result.clone());
                 continue;
             }
-            let result = self.load(name, source).await.map(Arc::new).map_err(|error| {
-                warn!(plugin = name, error = %chain(&error), "could not use a plugin");
-                failure(error.to_string())
-            });
+            let result = self
+                .load(name, source)
+                .await
+                .map(Arc::new)
+                .map_err(|error| {
+                    warn!(plugin = name, error = %chain(&error), "could not use a plugin");
+                    failure(error.to_string())
+                });
             if result.is_ok() {
                 info!(plugin = name, "plugin loaded");
             }
             results.insert(name.clone(), Arc::new(result));
         }
-        for name in known.sources.keys().filter(|name| !sources.contains_key(*name)) {
+        for name in known
+            .sources
+            .keys()
+            .filter(|name| !sources.contains_key(*name))
+        {
             info!(plugin = name, "plugin removed");
         }
         (known.sources, known.results) = (sources, results);
@@ -220,7 +243,9 @@ impl Plugins {
         let source = source.clone().map_err(LoadError::File)?;
         let (sandbox, name) = (self.sandbox.clone(), name.to_owned());
         let work = move || Plugin::load(&sandbox, &name, &source);
-        self.apart(Instant::now() + LOAD_WITHIN, work).await.unwrap_or(Err(LoadError::TooLong))
+        self.apart(Instant::now() + LOAD_WITHIN, work)
+            .await
+            .unwrap_or(Err(LoadError::TooLong))
     }
 
     async fn put_in_force(&self, known: &mut Known) {
@@ -231,7 +256,11 @@ impl Plugins {
             .filter_map(|(_, result)| result.as_ref().as_ref().ok().cloned())
             .collect();
         let sandbox = self.sandbox.clone();
-        let built = self.apart(Instant::now() + LOAD_WITHIN, move || Loaded::build(&sandbox, usable)).await;
+        let built = self
+            .apart(Instant::now() + LOAD_WITHIN, move || {
+                Loaded::build(&sandbox, usable)
+            })
+            .await;
         let Some((loaded, declared, refused)) = built else {
             warn!("combining the plugins took too long; keeping the loaded plugins");
             return;
@@ -245,7 +274,8 @@ impl Plugins {
             found.push((name.clone(), result, known.off.contains(name)));
         }
         self.state.declare(declared);
-        self.looks.store(!loaded.touched.is_empty(), Ordering::Release);
+        self.looks
+            .store(!loaded.touched.is_empty(), Ordering::Release);
         self.loaded.store(Arc::new(loaded));
         self.found.store(Arc::new(found));
     }
@@ -255,7 +285,10 @@ impl Plugins {
         deadline: Instant,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Option<R> {
-        let place = tokio::time::timeout_at(deadline, self.places.clone().acquire_owned()).await.ok()?.ok()?;
+        let place = tokio::time::timeout_at(deadline, self.places.clone().acquire_owned())
+            .await
+            .ok()?
+            .ok()?;
         sandbox::apart(place, deadline, work).await
     }
 
@@ -264,7 +297,9 @@ impl Plugins {
     fn switched_off(&self) -> BTreeSet<String> {
         self.state.read(|tables| {
             let rows = tables.of::<PluginRow>().iter();
-            rows.filter(|row| row.state == "0").map(|row| row.name.to_lowercase()).collect()
+            rows.filter(|row| row.state == "0")
+                .map(|row| row.name.to_lowercase())
+                .collect()
         })
     }
 
@@ -276,11 +311,17 @@ impl Plugins {
 
     /// Lets plugins change an answer. `None` when it stays as it is, also when plugins fail or take
     /// too long.
-    pub async fn rewrite(&self, class: &'static str, answer: Answer, body: Bytes) -> Option<Vec<u8>> {
+    pub async fn rewrite(
+        &self,
+        class: &'static str,
+        answer: Answer,
+        body: Bytes,
+    ) -> Option<Vec<u8>> {
         let deadline = Instant::now() + ANSWER_WITHIN;
         let (sandbox, loaded) = (self.sandbox.clone(), self.loaded.load_full());
         if body.len() > MOST_BYTES {
-            metrics::counter!("foghorn_plugin_answers_skipped_total", "why" => "large").increment(1);
+            metrics::counter!("foghorn_plugin_answers_skipped_total", "why" => "large")
+                .increment(1);
             return None;
         }
         let until = deadline.into_std();
@@ -295,43 +336,70 @@ impl Plugins {
     /// Whether the class has routes according to the plugins.
     #[must_use]
     pub fn is_valid(&self, class: &str) -> bool {
-        self.loaded.load().lists.as_ref().is_none_or(|lists| lists.valid.contains(class))
+        self.loaded
+            .load()
+            .lists
+            .as_ref()
+            .is_none_or(|lists| lists.valid.contains(class))
     }
 
     /// Whether the class has `task` and `cancel` according to the plugins.
     #[must_use]
     pub fn has_tasks(&self, class: &str) -> bool {
-        self.loaded.load().lists.as_ref().is_none_or(|lists| lists.tasking.contains(class))
+        self.loaded
+            .load()
+            .lists
+            .as_ref()
+            .is_none_or(|lists| lists.tasking.contains(class))
     }
 
     /// Whether the class has `active` according to the plugins.
     #[must_use]
     pub fn has_active(&self, class: &str) -> bool {
-        self.loaded.load().lists.as_ref().is_none_or(|lists| lists.active.contains(class))
+        self.loaded
+            .load()
+            .lists
+            .as_ref()
+            .is_none_or(|lists| lists.active.contains(class))
     }
 
     /// Every plugin of the folder, by name.
     #[must_use]
     pub fn shown(&self) -> Vec<Shown> {
-        self.found.load().iter().map(|(name, result, off)| shown(name, result, *off)).collect()
+        self.found
+            .load()
+            .iter()
+            .map(|(name, result, off)| shown(name, result, *off))
+            .collect()
     }
 
     /// The plugin of the folder with this name, without regard to case.
     #[must_use]
     pub fn shown_one(&self, name: &str) -> Option<Shown> {
         let found = self.found.load();
-        let (name, result, off) = found.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name))?;
+        let (name, result, off) = found
+            .iter()
+            .find(|(known, ..)| known.eq_ignore_ascii_case(name))?;
         Some(shown(name, result, *off))
     }
 }
 
 fn suspended(known: &Known) -> BTreeSet<String> {
-    let working = known.results.values().filter_map(|result| result.as_ref().as_ref().ok());
-    working.filter(|plugin| plugin.health.is_suspended()).map(|plugin| plugin.name.clone()).collect()
+    let working = known
+        .results
+        .values()
+        .filter_map(|result| result.as_ref().as_ref().ok());
+    working
+        .filter(|plugin| plugin.health.is_suspended())
+        .map(|plugin| plugin.name.clone())
+        .collect()
 }
 
 fn failure(what: String) -> Failure {
-    Failure { what, at: foghorn_types::Timestamp::now() }
+    Failure {
+        what,
+        at: foghorn_types::Timestamp::now(),
+    }
 }
 
 fn shown(name: &str, result: &Result<Arc<Plugin>, Failure>, off: bool) -> Shown {

@@ -36,10 +36,18 @@ pub(super) fn rewrite(
     let mut value: Value = serde_json::from_slice(body).ok()?;
     let mut changed = false;
     for plugin in &loaded.plugins {
-        if plugin.events.is_disjoint(&[Event::Getter, Event::MassData, Event::IndivData].into()) {
+        if plugin
+            .events
+            .is_disjoint(&[Event::Getter, Event::MassData, Event::IndivData].into())
+        {
             continue;
         }
-        let mut round = Round { sandbox, plugin, deadline, asked: false };
+        let mut round = Round {
+            sandbox,
+            plugin,
+            deadline,
+            asked: false,
+        };
         let mut candidate = value.clone();
         match round.answer(class, answer, &mut candidate) {
             Ok(()) if !round.asked => {}
@@ -48,7 +56,11 @@ pub(super) fn rewrite(
                 value = candidate;
                 changed = true;
             }
-            Err((event, error)) => plugin.health.failed(&plugin.name, event.name(), &error.to_string()),
+            Err((event, error)) => {
+                plugin
+                    .health
+                    .failed(&plugin.name, event.name(), &error.to_string())
+            }
         }
     }
     changed.then(|| serde_json::to_vec(&value).expect("a tree of JSON values can be written"))
@@ -73,13 +85,28 @@ impl Round<'_> {
             }
             Answer::List => {
                 let list = format!("{class}s");
-                for row in value.get_mut(&list).and_then(Value::as_array_mut).into_iter().flatten() {
+                for row in value
+                    .get_mut(&list)
+                    .and_then(Value::as_array_mut)
+                    .into_iter()
+                    .flatten()
+                {
                     self.get(class, row, 0)?;
                 }
                 self.ask(Event::MassData, Size::List, class, value)?;
-                if value.get(&list).and_then(Value::as_array).is_none_or(|rows| !rows.iter().all(Value::is_object)) {
+                if value
+                    .get(&list)
+                    .and_then(Value::as_array)
+                    .is_none_or(|rows| !rows.iter().all(Value::is_object))
+                {
                     let wanted = "map with the list of objects";
-                    return Err((Event::MassData, CallError::WrongType { variable: "data", wanted }));
+                    return Err((
+                        Event::MassData,
+                        CallError::WrongType {
+                            variable: "data",
+                            wanted,
+                        },
+                    ));
                 }
                 Ok(())
             }
@@ -94,7 +121,9 @@ impl Round<'_> {
         for (member, inner) in embedded(class) {
             // An object that does not exist is shown with empty members, or with none.
             let there = |value: &&mut Value| {
-                value.get("id").is_some_and(|id| id.as_str().is_none_or(|id| !id.is_empty() && id != "0"))
+                value
+                    .get("id")
+                    .is_some_and(|id| id.as_str().is_none_or(|id| !id.is_empty() && id != "0"))
             };
             if let Some(object) = value.get_mut(member).filter(there) {
                 self.get(inner, object, depth + 1)?;
@@ -103,7 +132,13 @@ impl Round<'_> {
         self.ask(Event::Getter, Size::One, class, value)
     }
 
-    fn ask(&mut self, event: Event, size: Size, class: &str, value: &mut Value) -> Result<(), Failed> {
+    fn ask(
+        &mut self,
+        event: Event,
+        size: Size,
+        class: &str,
+        value: &mut Value,
+    ) -> Result<(), Failed> {
         if !self.plugin.is_asked(event, class) {
             return Ok(());
         }
@@ -111,17 +146,35 @@ impl Round<'_> {
         let mut beside = Map::new();
         beside.insert("classname".into(), class.into());
         match event {
-            Event::MassData => {
-                beside.insert("classman".into(), [("class".into(), class.into())].into_iter().collect::<Map>().into())
-            }
+            Event::MassData => beside.insert(
+                "classman".into(),
+                [("class".into(), class.into())]
+                    .into_iter()
+                    .collect::<Map>()
+                    .into(),
+            ),
             _ => beside.insert("class".into(), convert::to_dynamic(value)),
         };
         let after = self
             .sandbox
-            .change(size, &self.plugin.ast, event.name(), "data", value, beside, self.deadline)
+            .change(
+                size,
+                &self.plugin.ast,
+                event.name(),
+                "data",
+                value,
+                beside,
+                self.deadline,
+            )
             .map_err(|error| (event, error))?;
         if !after.is_object() {
-            return Err((event, CallError::WrongType { variable: "data", wanted: "map" }));
+            return Err((
+                event,
+                CallError::WrongType {
+                    variable: "data",
+                    wanted: "map",
+                },
+            ));
         }
         *value = after;
         Ok(())

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhai::packages::{
-    ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,
-    BasicStringPackage, LogicPackage, MoreStringPackage, Package,
+    ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
+    BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
 use rhai::{AST, Array, CallFnOptions, Dynamic, Engine, EvalAltResult, INT, Map, Scope};
 use serde_json::Value;
@@ -64,9 +64,15 @@ pub(super) enum CallError {
     #[error("it took longer than {} ms", .0.as_millis())]
     TooLong(Duration),
     #[error("`{variable}` must be a {wanted} afterwards")]
-    WrongType { variable: &'static str, wanted: &'static str },
+    WrongType {
+        variable: &'static str,
+        wanted: &'static str,
+    },
     #[error("`{variable}`: {source}")]
-    NotJson { variable: &'static str, source: NotJson },
+    NotJson {
+        variable: &'static str,
+        source: NotJson,
+    },
 }
 
 thread_local! {
@@ -83,7 +89,10 @@ pub(super) struct Sandbox {
 impl Sandbox {
     /// Scripts may read rows of plugins' classes in `state`.
     pub(super) fn new(state: &Arc<State>) -> Self {
-        Self { one: engine(state, Size::One), list: engine(state, Size::List) }
+        Self {
+            one: engine(state, Size::One),
+            list: engine(state, Size::List),
+        }
     }
 
     /// # Errors
@@ -98,8 +107,17 @@ impl Sandbox {
     /// [`CallError`].
     pub(super) fn ask(&self, ast: &AST, function: &str) -> Result<Value, CallError> {
         let mut this = Dynamic::UNIT;
-        let value = self.call(Size::One, ast, function, &mut this, Instant::now() + Size::One.time())?;
-        convert::to_json(value, None).map_err(|source| CallError::NotJson { variable: "the result", source })
+        let value = self.call(
+            Size::One,
+            ast,
+            function,
+            &mut this,
+            Instant::now() + Size::One.time(),
+        )?;
+        convert::to_json(value, None).map_err(|source| CallError::NotJson {
+            variable: "the result",
+            source,
+        })
     }
 
     /// Calls a function that changes the member `variable` of `this`; `before` is its value, the
@@ -107,7 +125,10 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`CallError`].
-    #[expect(clippy::too_many_arguments, reason = "what a script may see, each named")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a script may see, each named"
+    )]
     pub(super) fn change(
         &self,
         size: Size,
@@ -122,10 +143,14 @@ impl Sandbox {
         this.insert(variable.into(), convert::to_dynamic(before));
         let mut this = Dynamic::from_map(this);
         let _returned = self.call(size, ast, function, &mut this, deadline)?;
-        let missing = || CallError::WrongType { variable: "this", wanted: "map" };
+        let missing = || CallError::WrongType {
+            variable: "this",
+            wanted: "map",
+        };
         let mut this: Map = this.try_cast().ok_or_else(missing)?;
         let after = this.remove(variable).unwrap_or(Dynamic::UNIT);
-        convert::to_json(after, Some(before)).map_err(|source| CallError::NotJson { variable, source })
+        convert::to_json(after, Some(before))
+            .map_err(|source| CallError::NotJson { variable, source })
     }
 
     fn call(
@@ -143,7 +168,8 @@ impl Sandbox {
         let started = Instant::now();
         DEADLINE.set(Some(deadline.min(started + size.time())));
         let options = CallFnOptions::new().eval_ast(false).bind_this_ptr(this);
-        let result = engine.call_fn_with_options::<Dynamic>(options, &mut Scope::new(), ast, function, ());
+        let result =
+            engine.call_fn_with_options::<Dynamic>(options, &mut Scope::new(), ast, function, ());
         DEADLINE.set(None);
         result.map_err(|error| match *error {
             EvalAltResult::ErrorTerminated(..) => CallError::TooLong(started.elapsed()),
@@ -178,18 +204,28 @@ fn engine(state: &Arc<State>, size: Size) -> Engine {
         .on_print(|_| {})
         .on_debug(|_, _, _| {})
         .on_progress(|operations| {
-            let late = operations % 8 == 0 && DEADLINE.get().is_some_and(|deadline| Instant::now() >= deadline);
+            let late = operations % 8 == 0
+                && DEADLINE
+                    .get()
+                    .is_some_and(|deadline| Instant::now() >= deadline);
             late.then_some(Dynamic::UNIT)
         });
     let looked = state.clone();
-    engine.register_fn("find", move |class: &str, field: &str, value: Dynamic| -> Array {
-        rows(&looked, class, |table| table.by(field, &value.to_string()))
-    });
+    engine.register_fn(
+        "find",
+        move |class: &str, field: &str, value: Dynamic| -> Array {
+            rows(&looked, class, |table| table.by(field, &value.to_string()))
+        },
+    );
     let looked = state.clone();
     engine.register_fn("object", move |class: &str, id: Dynamic| -> Dynamic {
-        let id = id.as_int().unwrap_or_else(|_| id.to_string().parse::<INT>().unwrap_or(0));
+        let id = id
+            .as_int()
+            .unwrap_or_else(|_| id.to_string().parse::<INT>().unwrap_or(0));
         let id = u32::try_from(id).unwrap_or(0);
-        rows(&looked, class, |table| table.get(id).into_iter().collect()).pop().unwrap_or(Dynamic::UNIT)
+        rows(&looked, class, |table| table.get(id).into_iter().collect())
+            .pop()
+            .unwrap_or(Dynamic::UNIT)
     });
     engine
 }
@@ -197,17 +233,28 @@ fn engine(state: &Arc<State>, size: Size) -> Engine {
 /// Rows of a plugin's class as maps of texts.
 fn rows<F>(state: &State, class: &str, choose: F) -> Array
 where
-    F: for<'t> FnOnce(&'t crate::state::dynamic::DynamicTable) -> Vec<&'t Arc<crate::state::dynamic::DynamicRow>>,
+    F: for<'t> FnOnce(
+        &'t crate::state::dynamic::DynamicTable,
+    ) -> Vec<&'t Arc<crate::state::dynamic::DynamicRow>>,
 {
     let declared = state.declared();
-    let Some(class) = declared.class(class) else { return Array::new() };
+    let Some(class) = declared.class(class) else {
+        return Array::new();
+    };
     let names = || std::iter::once("id").chain(class.fields.iter().map(|field| field.name));
     state.read(|tables| {
-        let Some(table) = tables.dynamic().table(class.name) else { return Array::new() };
+        let Some(table) = tables.dynamic().table(class.name) else {
+            return Array::new();
+        };
         choose(table)
             .into_iter()
             .take(MOST_FOUND)
-            .map(|row| names().map(|name| (name.into(), row.show(class, name).into())).collect::<Map>().into())
+            .map(|row| {
+                names()
+                    .map(|name| (name.into(), row.show(class, name).into()))
+                    .collect::<Map>()
+                    .into()
+            })
             .collect()
     })
 }
@@ -225,6 +272,10 @@ pub(super) async fn apart<R: Send + 'static>(
         let _answered = done.send(work());
         drop(permit);
     };
-    std::thread::Builder::new().name("plugin".to_owned()).stack_size(STACK_BYTES).spawn(run).ok()?;
+    std::thread::Builder::new()
+        .name("plugin".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(run)
+        .ok()?;
     tokio::time::timeout_at(deadline, result).await.ok()?.ok()
 }

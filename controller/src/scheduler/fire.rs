@@ -42,7 +42,13 @@ enum Step {
 /// When the store cannot be written; the schedule is then still due.
 pub(crate) async fn fire(parts: &Parts<'_>, due: Due, now: Timestamp) -> Result<(), Refusal> {
     if due.missed {
-        return give_up(parts, due, now, "missed: no controller was running at that time").await;
+        return give_up(
+            parts,
+            due,
+            now,
+            "missed: no controller was running at that time",
+        )
+        .await;
     }
     let fired = match due.owner {
         Owner::Task(id) => fire_task(parts, id, due, now).await,
@@ -88,7 +94,9 @@ fn task_step(
     pending: &mut Pending,
 ) -> Result<Step, Refusal> {
     let tables = draft.tables();
-    let Some(row) = tables.of::<ScheduledTask>().get(id) else { return Ok(Step::Overtaken) };
+    let Some(row) = tables.of::<ScheduledTask>().get(id) else {
+        return Ok(Step::Overtaken);
+    };
     let mark = due::mark(tables, Owner::Task(id));
     if due::task_due(row, &mark, now, &zone::of(tables)).is_none_or(|still| still.at != due.at) {
         return Ok(Step::Overtaken);
@@ -98,8 +106,12 @@ fn task_step(
     let mut firing = mark.firing.clone().unwrap_or_else(|| Firing::begin(due.at));
     let more = match row.target() {
         Target::Host(host) => {
-            let host_row = tables.hosts().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
-            let created = tasks::create_on_host(draft, host_row, &request, &origin, parts.glance, pending)?;
+            let host_row = tables.hosts().get(host).ok_or(Refusal::NotFound {
+                class: "host",
+                id: host,
+            })?;
+            let created =
+                tasks::create_on_host(draft, host_row, &request, &origin, parts.glance, pending)?;
             firing.tasks += u32::from(created.is_some());
             false
         }
@@ -108,11 +120,20 @@ fn task_step(
     let tasks = firing.tasks;
     if more {
         draft.unchanged(row);
-        draft.replace(&Mark { firing: Some(firing), ..mark });
+        draft.replace(&Mark {
+            firing: Some(firing),
+            ..mark
+        });
         return Ok(Step::More);
     }
     let outcome = format!("tasks created: {tasks}");
-    draft.replace(&Mark { through: due.at, firing: None, last: Some(firing), outcome, ..mark });
+    draft.replace(&Mark {
+        through: due.at,
+        firing: None,
+        last: Some(firing),
+        outcome,
+        ..mark
+    });
     retire(draft, row)?;
     Ok(Step::Done { tasks })
 }
@@ -139,7 +160,10 @@ fn group_step(
     hosts.retain(|host| *host > firing.after_host);
     hosts.sort_unstable();
     let part: Vec<u32> = hosts.iter().copied().take(HOSTS_AT_ONCE).collect();
-    let brought = Brought { pending, sessions: &mut firing.sessions };
+    let brought = Brought {
+        pending,
+        sessions: &mut firing.sessions,
+    };
     let created = tasks::create_part(draft, For::Group(group), &part, request, origin, brought)?;
     firing.tasks += u32::try_from(created.len()).unwrap_or(u32::MAX);
     firing.after_host = part.last().copied().unwrap_or(firing.after_host);
@@ -152,7 +176,13 @@ fn retire(draft: &mut Draft<'_>, row: &Row<ScheduledTask>) -> Result<(), Refusal
         draft.unchanged(row);
         return Ok(());
     }
-    draft.update(row, &ScheduledTask { is_active: "0".to_owned(), ..ScheduledTask::clone(row) })
+    draft.update(
+        row,
+        &ScheduledTask {
+            is_active: "0".to_owned(),
+            ..ScheduledTask::clone(row)
+        },
+    )
 }
 
 /// The row as the request that it stands for.
@@ -175,8 +205,18 @@ fn request(row: &ScheduledTask) -> Result<Request, Refusal> {
 }
 
 fn origin(row: &ScheduledTask, deadline: Duration, now: Timestamp) -> Origin {
-    let by = if row.other3.is_empty() { "fog".to_owned() } else { row.other3.clone() };
-    Origin { by, traceparent: None, deadline, now, ticket: None }
+    let by = if row.other3.is_empty() {
+        "fog".to_owned()
+    } else {
+        row.other3.clone()
+    };
+    Origin {
+        by,
+        traceparent: None,
+        deadline,
+        now,
+        ticket: None,
+    }
 }
 
 /// Wakes a host; an immediate one-time rule is deleted with that.
@@ -184,9 +224,13 @@ async fn fire_rule(state: &State, id: u32, due: Due, now: Timestamp) -> Result<(
     state
         .write(|draft| {
             let tables = draft.tables();
-            let Some(row) = tables.of::<PowerManagement>().get(id) else { return Ok(()) };
+            let Some(row) = tables.of::<PowerManagement>().get(id) else {
+                return Ok(());
+            };
             let mark = due::mark(tables, Owner::Power(id));
-            if due::rule_due(row, &mark, now, &zone::of(tables)).is_none_or(|still| still.at != due.at) {
+            if due::rule_due(row, &mark, now, &zone::of(tables))
+                .is_none_or(|still| still.at != due.at)
+            {
                 return Ok(());
             }
             wake::order(draft, vec![row.host], "power management", now);
@@ -195,7 +239,11 @@ async fn fire_rule(state: &State, id: u32, due: Due, now: Timestamp) -> Result<(
                 draft.delete(row);
             } else {
                 draft.unchanged(row);
-                draft.replace(&Mark { through: due.at, outcome: "woken".to_owned(), ..mark });
+                draft.replace(&Mark {
+                    through: due.at,
+                    outcome: "woken".to_owned(),
+                    ..mark
+                });
             }
             Ok(())
         })
@@ -223,7 +271,13 @@ async fn give_up(parts: &Parts<'_>, due: Due, now: Timestamp, why: &str) -> Resu
             return Ok(false);
         }
         let last = Some(Firing::begin(due.at));
-        draft.replace(&Mark { through: due.at, firing: None, last, outcome: why.to_owned(), ..mark });
+        draft.replace(&Mark {
+            through: due.at,
+            firing: None,
+            last,
+            outcome: why.to_owned(),
+            ..mark
+        });
         history::not_fired(draft, due.owner, why, now)?;
         Ok(true)
     });

@@ -24,9 +24,22 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Works until `cancel`.
 pub(crate) async fn run(ctx: Arc<Ctx>, cancel: CancellationToken) {
-    let rhythm = Rhythm { name: "schedules", period: TICK, wakes: vec![("tables", ctx.state.changed())] };
+    let rhythm = Rhythm {
+        name: "schedules",
+        period: TICK,
+        wakes: vec![("tables", ctx.state.changed())],
+    };
     let background = ctx.background.clone();
-    background.drive(rhythm, Rounds { ctx, scheduler: Scheduler::default() }, cancel).await;
+    background
+        .drive(
+            rhythm,
+            Rounds {
+                ctx,
+                scheduler: Scheduler::default(),
+            },
+            cancel,
+        )
+        .await;
 }
 
 struct Rounds {
@@ -37,10 +50,14 @@ struct Rounds {
 impl Work for Rounds {
     async fn round(&mut self, why: Why, report: &mut Report) {
         if why == Why::Period {
-            self.scheduler.round(&self.ctx, Timestamp::now(), report).await;
+            self.scheduler
+                .round(&self.ctx, Timestamp::now(), report)
+                .await;
         }
         // A user who wakes a host is waiting for it.
-        if let Err(error) = send::round(&self.ctx.state, &self.ctx.links, Timestamp::now(), report).await {
+        if let Err(error) =
+            send::round(&self.ctx.state, &self.ctx.links, Timestamp::now(), report).await
+        {
             warn!(error = %chain(&error), "could not process all wake-ups");
             report.failed("could not process all wake-ups", &error);
         }
@@ -58,13 +75,23 @@ impl Scheduler {
     /// Runs everything that is due at `now`.
     pub async fn round(&mut self, ctx: &Ctx, now: Timestamp, report: &mut Report) {
         self.rounds += 1;
-        let due = ctx.state.read(|tables| self.agenda.due(tables, now, self.rounds));
-        let parts = Parts { state: &ctx.state, glance: &*ctx.live, deadline: ctx.settings.task_deadline };
+        let due = ctx
+            .state
+            .read(|tables| self.agenda.due(tables, now, self.rounds));
+        let parts = Parts {
+            state: &ctx.state,
+            glance: &*ctx.live,
+            deadline: ctx.settings.task_deadline,
+        };
         for due in due {
             match fire::fire(&parts, due, now).await {
                 Ok(()) => report.did("schedules fired", 1),
                 Err(error) => {
-                    warn!(schedule = ?due.owner, error = %chain(&error), "could not run a schedule, trying again");
+                    warn!(
+                        schedule = ?due.owner,
+                        error = %chain(&error),
+                        "could not run a schedule, trying again"
+                    );
                     report.failed("could not fire a schedule", &error);
                 }
             }

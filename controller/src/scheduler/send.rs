@@ -25,7 +25,12 @@ const ADDRESSES_AT_ONCE: usize = 256;
 ///
 /// # Errors
 /// When the store cannot be written; the wake-ups are then still pending.
-pub(crate) async fn round(state: &State, links: &Links, now: Timestamp, report: &mut Report) -> Result<(), Refusal> {
+pub(crate) async fn round(
+    state: &State,
+    links: &Links,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<(), Refusal> {
     let waiting: Vec<_> = state.read(|tables| tables.wakes().iter().cloned().collect());
     for wake in waiting {
         if now.since(wake.at) >= LIVES {
@@ -49,13 +54,17 @@ async fn hand_over(
     let orders = state.read(|tables| orders(tables, wake, &online, anywhere));
     let mut taken = Vec::new();
     for (node, macs) in orders {
-        let orders = macs
-            .chunks(ADDRESSES_AT_ONCE)
-            .map(|part| WakeHosts { macs: part.iter().map(|mac| mac.octets().to_vec()).collect() });
-        let sent = orders.map(|order| links.send(node, Message::Wake(order))).collect::<Result<Vec<()>, _>>();
+        let orders = macs.chunks(ADDRESSES_AT_ONCE).map(|part| WakeHosts {
+            macs: part.iter().map(|mac| mac.octets().to_vec()).collect(),
+        });
+        let sent = orders
+            .map(|order| links.send(node, Message::Wake(order)))
+            .collect::<Result<Vec<()>, _>>();
         match sent {
             Ok(_) => taken.push(node),
-            Err(refused) => debug!(%node, error = %chain(&refused), "an agent did not accept a wake-up"),
+            Err(refused) => {
+                debug!(%node, error = %chain(&refused), "an agent did not accept a wake-up")
+            }
         }
     }
     if taken.is_empty() {
@@ -66,10 +75,20 @@ async fn hand_over(
     let name = wake.name();
     state
         .write(|draft| {
-            let Some(wake) = draft.tables().wakes().get(name) else { return Ok(()) };
+            let Some(wake) = draft.tables().wakes().get(name) else {
+                return Ok(());
+            };
             let mut taken_by = wake.taken_by.clone();
-            taken_by.extend(taken.iter().map(|node| node.get()).filter(|node| !wake.taken_by.contains(node)));
-            draft.replace(&Wake { taken_by, ..Wake::clone(wake) });
+            taken_by.extend(
+                taken
+                    .iter()
+                    .map(|node| node.get())
+                    .filter(|node| !wake.taken_by.contains(node)),
+            );
+            draft.replace(&Wake {
+                taken_by,
+                ..Wake::clone(wake)
+            });
             Ok(())
         })
         .await
@@ -100,7 +119,9 @@ fn orders(
 async fn forget(state: &State, wake: &Wake) -> Result<(), Refusal> {
     let name = wake.name();
     let gone = state.write::<_, Refusal>(|draft| {
-        let Some(wake) = draft.tables().wakes().get(name) else { return Ok(None) };
+        let Some(wake) = draft.tables().wakes().get(name) else {
+            return Ok(None);
+        };
         draft.discard(&**wake);
         Ok(Some(wake.taken_by.is_empty()))
     });

@@ -1,7 +1,8 @@
 //! On whose behalf the present task changes the state.
 //!
-//! It is set once, where a request is let in, and read once, where a transaction is made: nothing between the two passes it
-//! on, so no path to the store can forget the audit log. What runs outside a request has no actor; it is the system itself.
+//! It is set once, where a request is let in, and read once, where a transaction is made: nothing
+//! between the two passes it on, so no path to the store can forget the audit log. What runs
+//! outside a request has no actor; it is the system itself.
 
 use std::net::IpAddr;
 use std::sync::Arc;

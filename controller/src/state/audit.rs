@@ -1,8 +1,9 @@
 //! The audit log: one entry for each transaction that somebody asked for, stored with it.
 //!
-//! Entries lie under a prefix of their own, outside the range that the tables follow: a log of years costs neither memory
-//! nor time at a start. It is the one thing that is read from the engine, in pages. Keys begin with the time, so that a part
-//! of the log is a range, and end with random bits, so that no two writers want the same key.
+//! Entries lie under a prefix of their own, outside the range that the tables follow: a log of
+//! years costs neither memory nor time at a start. It is the one thing that is read from the
+//! engine, in pages. Keys begin with the time, so that a part of the log is a range, and end with
+//! random bits, so that no two writers want the same key.
 
 use std::collections::HashMap;
 
@@ -65,7 +66,10 @@ pub enum What {
     Deleted,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
 fn is_zero(number: &usize) -> bool {
     *number == 0
 }
@@ -86,14 +90,20 @@ impl Notes {
     /// Notes how an object differs from what it was, or from an empty one when it is new.
     pub(crate) fn changed<C: Class>(&mut self, key: &str, before: &C, after: &C) {
         if self.wanted {
-            let differs = |field: &&Field<C>| !field.is_id() && field.show(before) != field.show(after);
-            let fields = C::FIELDS.iter().filter(differs).map(|field| field.name).collect();
+            let differs =
+                |field: &&Field<C>| !field.is_id() && field.show(before) != field.show(after);
+            let fields = C::FIELDS
+                .iter()
+                .filter(differs)
+                .map(|field| field.name)
+                .collect();
             self.fields.insert(key.to_owned(), fields);
         }
     }
 }
 
-/// The operation that stores the entry for a transaction of these operations; `None` when none of them is worth one.
+/// The operation that stores the entry for a transaction of these operations; `None` when none of
+/// them is worth one.
 pub(crate) fn put_op<'o>(
     actor: &Actor,
     ops: impl Iterator<Item = &'o Op>,
@@ -103,8 +113,14 @@ pub(crate) fn put_op<'o>(
 ) -> Option<Op> {
     let (mut changes, mut more) = (Vec::new(), 0);
     for op in ops {
-        let Some(change) = change(op, notes, tables) else { continue };
-        if changes.len() < MOST_CHANGES { changes.push(change) } else { more += 1 }
+        let Some(change) = change(op, notes, tables) else {
+            continue;
+        };
+        if changes.len() < MOST_CHANGES {
+            changes.push(change)
+        } else {
+            more += 1
+        }
     }
     if changes.is_empty() {
         return None;
@@ -123,7 +139,10 @@ pub(crate) fn put_op<'o>(
         more,
     };
     let value = serde_json::to_vec(&entry).expect("texts and numbers can be written as JSON");
-    Some(Op::Put { key: new_key(now), value: Bytes::from(value) })
+    Some(Op::Put {
+        key: new_key(now),
+        value: Bytes::from(value),
+    })
 }
 
 fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {
@@ -133,29 +152,51 @@ fn change(op: &Op, notes: &Notes, tables: &Tables) -> Option<AuditChange> {
     };
     let what = if put { What::Changed } else { What::Deleted };
     let plain = |class: &str, id: &str| {
-        Some(AuditChange { class: class.to_owned(), id: id.to_owned(), what, fields: Vec::new() })
+        Some(AuditChange {
+            class: class.to_owned(),
+            id: id.to_owned(),
+            what,
+            fields: Vec::new(),
+        })
     };
     match key::parse(key).ok()? {
         Place::Object { class, id } => Some(AuditChange {
             class: class.to_owned(),
             id: id.to_string(),
-            what: if put && !tables.has_object(class, id) { What::Created } else { what },
-            fields: notes.fields.get(key).into_iter().flatten().map(ToString::to_string).collect(),
+            what: if put && !tables.has_object(class, id) {
+                What::Created
+            } else {
+                what
+            },
+            fields: notes
+                .fields
+                .get(key)
+                .into_iter()
+                .flatten()
+                .map(ToString::to_string)
+                .collect(),
         }),
         Place::Setting { name } => plain("setting", name),
         // The key of a token is its hash, which says nothing to anybody.
         Place::Other("token") => plain("token", ""),
-        Place::Other(kind @ ("node" | "content")) => {
-            plain(kind, key.rsplit('/').next().unwrap_or_default().trim_start_matches('0'))
-        }
+        Place::Other(kind @ ("node" | "content")) => plain(
+            kind,
+            key.rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches('0'),
+        ),
         // Guards, counters and runs go with the objects that are listed.
-        Place::Unique | Place::Sequence { .. } | Place::Announcement { .. } | Place::Other(_) => None,
+        Place::Unique | Place::Sequence { .. } | Place::Announcement { .. } | Place::Other(_) => {
+            None
+        }
     }
 }
 
 fn new_key(now: Timestamp) -> String {
     let mut random = [0_u8; 8];
-    // Without random bits two entries of one millisecond might meet; the store would refuse the second, which is tried again.
+    // Without random bits two entries of one millisecond might meet; the store would refuse the
+    // second, which is tried again.
     let _best_effort = getrandom::fill(&mut random);
     format!("{}-{:016x}", key_at(now), u64::from_le_bytes(random))
 }
@@ -169,9 +210,13 @@ pub fn key_at(time: Timestamp) -> String {
 /// # Errors
 /// A text for the log when the record was not written by a version we know.
 pub fn decode(entry: &Entry) -> Result<AuditEntry, String> {
-    let decoded: AuditEntry = serde_json::from_slice(&entry.value).map_err(|error| error.to_string())?;
+    let decoded: AuditEntry =
+        serde_json::from_slice(&entry.value).map_err(|error| error.to_string())?;
     if decoded.v != VERSION {
-        return Err(format!("an audit entry of version {}, this program reads {VERSION}", decoded.v));
+        return Err(format!(
+            "an audit entry of version {}, this program reads {VERSION}",
+            decoded.v
+        ));
     }
     Ok(decoded)
 }

@@ -22,13 +22,21 @@ impl Unique {
     /// Like [`Unique::name`], for a class whose rows need no name.
     #[must_use]
     pub fn name_unless_empty(name: &str) -> Vec<Self> {
-        if name.trim().is_empty() { Vec::new() } else { vec![Self::name(name)] }
+        if name.trim().is_empty() {
+            Vec::new()
+        } else {
+            vec![Self::name(name)]
+        }
     }
 
     /// A name: compared without case and surrounding blanks, never shared.
     #[must_use]
     pub fn name(name: &str) -> Self {
-        Self { field: "name", value: super::value::fold(name), clash: Clash::Refuse }
+        Self {
+            field: "name",
+            value: super::value::fold(name),
+            clash: Clash::Refuse,
+        }
     }
 }
 
@@ -36,7 +44,8 @@ impl Unique {
 pub enum Clash {
     /// It is refused.
     Refuse,
-    /// The existing row takes the new values; FOG does so for associations and for what a host has one of.
+    /// The existing row takes the new values; FOG does so for associations and for what a host has
+    /// one of.
     Merge,
 }
 
@@ -75,7 +84,8 @@ pub enum Shape {
     Plain(&'static str),
     /// An object of the named class as it is when asked for by id.
     Full(&'static str),
-    /// The same; of one that is gone little more than its id; no member at all where another member stands for it.
+    /// The same; of one that is gone little more than its id; no member at all where another member
+    /// stands for it.
     Sometimes(&'static str),
 }
 
@@ -101,8 +111,8 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     const COMPUTED: &'static [Computed] = &[];
     /// What [`super::rules::Rules::item`] can add, for the API's description.
     const ITEMS: &'static [Computed] = &[];
-    /// What a create and an edit take beside the stored fields (`Rules::on_write`, `Rules::spread`), for the API's
-    /// description.
+    /// What a create and an edit take beside the stored fields (`Rules::on_write`,
+    /// `Rules::spread`), for the API's description.
     const ACCEPTS: &'static [Computed] = &[];
     /// Names of embedded objects, which a plain (embedded) rendering shows as `{}`.
     const RELATIONS: &'static [&'static str] = &[];
@@ -110,11 +120,13 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     const NAMED: bool = false;
     /// Where the rows are that its `active` route shows; absent for a class without such a route.
     const CURRENT: Option<Current> = None;
-    /// Present for a class of which every id but 0 is answered as if it existed: FOG takes an object for valid when its
-    /// required fields are there, and such a class has none. A get of an id without a row then shows the id and the fields
-    /// named here, an edit stores a row under that id, a delete has nothing to do and says so with success.
+    /// Present for a class of which every id but 0 is answered as if it existed: FOG takes an
+    /// object for valid when its required fields are there, and such a class has none. A get of
+    /// an id without a row then shows the id and the fields named here, an edit stores a row
+    /// under that id, a delete has nothing to do and says so with success.
     const ANY_ID: Option<&'static [&'static str]> = None;
-    /// Whether making an object matters to changes of others, which then use [`super::draft::Draft::require_no_new`].
+    /// Whether making an object matters to changes of others, which then use
+    /// [`super::draft::Draft::require_no_new`].
     const ANNOUNCED: bool = false;
     /// Number of secondary indexes.
     const INDEXES: usize = 0;

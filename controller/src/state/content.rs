@@ -1,4 +1,5 @@
-//! What an image contains: one record per image that has been captured, written when the capture completes.
+//! What an image contains: one record per image that has been captured, written when the capture
+//! completes.
 
 use foghorn_types::{ByteCount, ImageId, ManifestId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};

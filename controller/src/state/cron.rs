@@ -40,7 +40,10 @@ impl Rule {
             check(field, text)?;
             let mut alone = ["*"; 5];
             alone[place] = text;
-            parse(&alone.join(" ")).map_err(|error| BadRule { field, why: format!("{text:?}: {error}") })?;
+            parse(&alone.join(" ")).map_err(|error| BadRule {
+                field,
+                why: format!("{text:?}: {error}"),
+            })?;
             whole.push(text);
         }
         let day = fields.0[2].0;
@@ -54,19 +57,32 @@ impl Rule {
 
     /// The first time after `time`; `None` when there is none in the years that calendars reach.
     pub(crate) fn after(&self, time: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        self.0.find_next_occurrence(&zoned(time, zone)?, false).ok().map(|next| instant(&next))
+        self.0
+            .find_next_occurrence(&zoned(time, zone)?, false)
+            .ok()
+            .map(|next| instant(&next))
     }
 
     /// The last time up to and including `time`.
     pub(crate) fn latest(&self, time: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        self.0.find_previous_occurrence(&zoned(time, zone)?, true).ok().map(|last| instant(&last))
+        self.0
+            .find_previous_occurrence(&zoned(time, zone)?, true)
+            .ok()
+            .map(|last| instant(&last))
     }
 }
 
 fn check(field: &'static str, text: &str) -> Result<(), BadRule> {
-    let refuse = |why: &str| Err(BadRule { field, why: why.to_owned() });
+    let refuse = |why: &str| {
+        Err(BadRule {
+            field,
+            why: why.to_owned(),
+        })
+    };
     if text.is_empty() {
-        return refuse("is required; * means every value. A 0 counts as not sent when an object is created: write 00");
+        return refuse(
+            "is required; * means every value. A 0 counts as not sent when an object is created: write 00",
+        );
     }
     if text.len() > LONGEST_FIELD {
         return refuse("is too long");
@@ -80,7 +96,11 @@ fn check(field: &'static str, text: &str) -> Result<(), BadRule> {
 }
 
 fn parse(pattern: &str) -> Result<Cron, croner::errors::CronError> {
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).dom_and_dow(true).build();
+    let parser = CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .year(Year::Disallowed)
+        .dom_and_dow(true)
+        .build();
     parser.parse(pattern)
 }
 

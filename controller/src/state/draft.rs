@@ -1,7 +1,8 @@
-//! A change of the state under construction: objects, their guards, their ids, gathered into one transaction.
+//! A change of the state under construction: objects, their guards, their ids, gathered into one
+//! transaction.
 //!
-//! A draft is made from what the cache shows. Whatever it relied on becomes a compare, so a draft that was overtaken is
-//! not applied but made again from newer state ([`super::State::write`]).
+//! A draft is made from what the cache shows. Whatever it relied on becomes a compare, so a draft
+//! that was overtaken is not applied but made again from newer state ([`super::State::write`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use super::shelf::Record;
 use super::tables::Tables;
 use crate::store::{Compare, MAX_OPS, MAX_TXN_BYTES, Op, Txn};
 
-/// Operations, and compares, that related rows may take up in one draft. The rest of a transaction is for the object itself,
-/// its guards and the counters of ids.
+/// Operations, and compares, that related rows may take up in one draft. The rest of a transaction
+/// is for the object itself, its guards and the counters of ids.
 const STEP_OPS: usize = MAX_OPS - 16;
 /// Bytes of related rows in one draft.
 const STEP_BYTES: usize = MAX_TXN_BYTES / 2;
@@ -60,8 +61,9 @@ impl<'t> Draft<'t> {
         }
     }
 
-    /// Whether related rows that need `ops` operations or compares and `bytes` still fit. When they don't, they are counted
-    /// as postponed, nothing that is asked for later fits either, and [`super::State::write_in_steps`] drafts again.
+    /// Whether related rows that need `ops` operations or compares and `bytes` still fit. When they
+    /// don't, they are counted as postponed, nothing that is asked for later fits either, and
+    /// [`super::State::write_in_steps`] drafts again.
     pub fn has_room(&mut self, ops: usize, bytes: usize) -> bool {
         let used = self.ops.len().max(self.compares.len());
         // The first one always fits: a change whose every step does something comes to an end.
@@ -123,7 +125,8 @@ impl<'t> Draft<'t> {
         self.put_sequence(C::NAME, end);
     }
 
-    /// Moves the last id that belongs to anybody; the draft is worth nothing if somebody else does meanwhile.
+    /// Moves the last id that belongs to anybody; the draft is worth nothing if somebody else does
+    /// meanwhile.
     fn put_sequence(&mut self, class: &str, end: u32) {
         let key = key::sequence(class);
         let compare = match self.tables.sequence(class) {
@@ -161,7 +164,8 @@ impl<'t> Draft<'t> {
         let key = key::object(C::NAME, id);
         self.guard(None, &object)?;
         self.notes.changed(&key, &C::default(), &object);
-        self.compares.insert(key.clone(), Compare::Absent(key.clone()));
+        self.compares
+            .insert(key.clone(), Compare::Absent(key.clone()));
         self.put(key, record::encode(&object));
         if C::ANNOUNCED {
             self.announce(C::NAME, id);
@@ -193,26 +197,36 @@ impl<'t> Draft<'t> {
     /// The draft is worth nothing if this row changes meanwhile.
     pub fn unchanged<C: Class>(&mut self, row: &Row<C>) {
         let key = key::object(C::NAME, row.id());
-        self.compares.insert(key.clone(), Compare::ModifiedAt(key, row.modified()));
+        self.compares
+            .insert(key.clone(), Compare::ModifiedAt(key, row.modified()));
     }
 
     /// The draft is worth nothing if this object is deleted meanwhile.
     pub fn require_present<C: Class>(&mut self, id: u32) {
         let key = key::object(C::NAME, id);
-        self.compares.entry(key.clone()).or_insert(Compare::Present(key));
+        self.compares
+            .entry(key.clone())
+            .or_insert(Compare::Present(key));
     }
 
-    /// The draft is worth nothing if an object of class `C` is created meanwhile. The class has to be
-    /// [`Class::ANNOUNCED`]; the compiler checks it.
+    /// The draft is worth nothing if an object of class `C` is created meanwhile. The class has to
+    /// be [`Class::ANNOUNCED`]; the compiler checks it.
     pub fn require_no_new<C: Class>(&mut self) {
-        const { assert!(C::ANNOUNCED, "a class whose new objects matter to others says so: ANNOUNCED") };
+        const {
+            assert!(
+                C::ANNOUNCED,
+                "a class whose new objects matter to others says so: ANNOUNCED"
+            )
+        };
         self.require_unannounced(C::NAME);
     }
 
     /// Adds a compare about a key that is not an object's.
     pub fn require(&mut self, compare: Compare) {
         let key = match &compare {
-            Compare::Absent(key) | Compare::Present(key) | Compare::ModifiedAt(key, _) => key.clone(),
+            Compare::Absent(key) | Compare::Present(key) | Compare::ModifiedAt(key, _) => {
+                key.clone()
+            }
         };
         self.compares.insert(key, compare);
     }
@@ -235,7 +249,8 @@ impl<'t> Draft<'t> {
         self.operate(R::delete_op(id));
     }
 
-    /// Stores a record in place of the one that it was made from. The draft is worth nothing if that changes meanwhile.
+    /// Stores a record in place of the one that it was made from. The draft is worth nothing if
+    /// that changes meanwhile.
     pub fn replace<R: Record>(&mut self, record: &R) {
         self.require(R::unchanged(record));
         self.operate(R::put_op(record));
@@ -284,13 +299,20 @@ impl<'t> Draft<'t> {
         }
         for unique in after {
             let owner = self.tables.of::<C>().owner(unique.field, &unique.value);
-            self.claim(C::NAME, unique.field, unique.field, &unique.value, object.id(), owner)?;
+            self.claim(
+                C::NAME,
+                unique.field,
+                unique.field,
+                &unique.value,
+                object.id(),
+                owner,
+            )?;
         }
         Ok(())
     }
 
-    /// Takes a unique value for the object `id`. `complaint` is the field that a refusal names, `owner` who has the value
-    /// according to the tables.
+    /// Takes a unique value for the object `id`. `complaint` is the field that a refusal names,
+    /// `owner` who has the value according to the tables.
     pub(super) fn claim(
         &mut self,
         class: &'static str,
@@ -305,13 +327,19 @@ impl<'t> Draft<'t> {
         match self.taken.get(&guard).copied().or(owner.filter(|_| !freed)) {
             Some(owner) if owner == id => return Ok(()),
             Some(owner) => {
-                return Err(Refusal::Taken { class, field: complaint, value: value.to_owned(), owner });
+                return Err(Refusal::Taken {
+                    class,
+                    field: complaint,
+                    value: value.to_owned(),
+                    owner,
+                });
             }
             None => {}
         }
         // A guard that this draft frees is covered by the compare of the row that owned it.
         if !self.ops.contains_key(&guard) {
-            self.compares.insert(guard.clone(), Compare::Absent(guard.clone()));
+            self.compares
+                .insert(guard.clone(), Compare::Absent(guard.clone()));
         }
         self.taken.insert(guard.clone(), id);
         self.put(guard, Bytes::from(id.to_string()));
@@ -333,20 +361,36 @@ impl<'t> Draft<'t> {
             .find_map(|unique| table.owner(unique.field, &unique.value))
     }
 
-    /// The transaction, with an entry in the audit log when somebody asked for it, and the ids to be told what became of it.
+    /// The transaction, with an entry in the audit log when somebody asked for it, and the ids to
+    /// be told what became of it.
     pub(crate) fn into_parts(mut self, actor: Option<&Actor>) -> (Txn, IdLoan) {
         // What changes nothing is no entry either.
         if !self.ops.is_empty()
             && let Some(actor) = actor
-            && let Some(op) = audit::put_op(actor, self.ops.values(), &self.notes, self.tables, Timestamp::now())
+            && let Some(op) = audit::put_op(
+                actor,
+                self.ops.values(),
+                &self.notes,
+                self.tables,
+                Timestamp::now(),
+            )
         {
             self.operate(op);
         }
-        (Txn { compares: self.compares.into_values().collect(), ops: self.ops.into_values().collect() }, self.ids)
+        (
+            Txn {
+                compares: self.compares.into_values().collect(),
+                ops: self.ops.into_values().collect(),
+            },
+            self.ids,
+        )
     }
 }
 
 /// Ids in the store start above what a first run stored; for use by that first run only.
 pub(crate) fn sequence_op(class: &str, last: u32) -> Op {
-    Op::Put { key: key::sequence(class), value: Bytes::from(last.to_string()) }
+    Op::Put {
+        key: key::sequence(class),
+        value: Bytes::from(last.to_string()),
+    }
 }

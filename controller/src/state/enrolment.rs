@@ -1,7 +1,8 @@
-//! Who may join: one-time tokens for agents and clients, and the nodes that have joined or been shut out.
+//! Who may join: one-time tokens for agents and clients, and the nodes that have joined or been
+//! shut out.
 //!
-//! A token is stored under the BLAKE3 of its secret, never itself. A used or expired one is kept for a while, so that a
-//! replay is told from a token that never existed.
+//! A token is stored under the BLAKE3 of its secret, never itself. A used or expired one is kept
+//! for a while, so that a replay is told from a token that never existed.
 
 use std::sync::Arc;
 
@@ -33,7 +34,8 @@ pub struct OneTimeToken {
     pub purpose: Purpose,
     pub expires: Timestamp,
     pub used: Option<Timestamp>,
-    /// BLAKE3 of the public key for which a boot token was used. Its holder may ask once more: the answer may be lost.
+    /// BLAKE3 of the public key for which a boot token was used. Its holder may ask once more: the
+    /// answer may be lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_by: Option<String>,
     /// The store's revision of this record; 0 for one that was never stored.
@@ -52,7 +54,14 @@ impl OneTimeToken {
     #[must_use]
     pub fn new(secret: &str, purpose: Purpose, expires: Timestamp) -> Self {
         let hash = *blake3::hash(secret.as_bytes()).as_bytes();
-        Self { hash, purpose, expires, used: None, used_by: None, modified: 0 }
+        Self {
+            hash,
+            purpose,
+            expires,
+            used: None,
+            used_by: None,
+            modified: 0,
+        }
     }
 }
 
@@ -78,10 +87,17 @@ impl Record for OneTimeToken {
     }
 
     fn id_in(key: &str) -> Option<TokenId> {
-        let hash = |hex: &str| blake3::Hash::from_hex(hex).ok().map(|hash| *hash.as_bytes());
+        let hash = |hex: &str| {
+            blake3::Hash::from_hex(hex)
+                .ok()
+                .map(|hash| *hash.as_bytes())
+        };
         match key.strip_prefix(JOIN_PREFIX) {
             Some(hex) => hash(hex).map(TokenId::Join),
-            None => key.strip_prefix(BOOT_PREFIX).and_then(hash).map(TokenId::Boot),
+            None => key
+                .strip_prefix(BOOT_PREFIX)
+                .and_then(hash)
+                .map(TokenId::Boot),
         }
     }
 
@@ -95,29 +111,37 @@ impl Record for OneTimeToken {
 
     fn from_body(id: TokenId, body: Self, modified: Revision) -> Self {
         let (TokenId::Join(hash) | TokenId::Boot(hash)) = id;
-        Self { hash, modified, ..body }
+        Self {
+            hash,
+            modified,
+            ..body
+        }
     }
 }
 
 /// Tokens stay until upkeep removes them.
 impl Shelf<OneTimeToken> {
-    /// The token with this secret. Looked up by hash, so the time it takes says nothing about stored secrets.
+    /// The token with this secret. Looked up by hash, so the time it takes says nothing about
+    /// stored secrets.
     #[must_use]
     pub fn find(&self, secret: &str) -> Option<&Arc<OneTimeToken>> {
         let hash = *blake3::hash(secret.as_bytes()).as_bytes();
-        self.get(&TokenId::Join(hash)).or_else(|| self.get(&TokenId::Boot(hash)))
+        self.get(&TokenId::Join(hash))
+            .or_else(|| self.get(&TokenId::Boot(hash)))
     }
 
     /// Join tokens of this node that nobody has used.
     pub fn unused_of(&self, node: StorageNodeId) -> impl Iterator<Item = &Arc<OneTimeToken>> {
         self.iter().filter(move |token| {
-            token.used.is_none() && matches!(&token.purpose, Purpose::Join { node: named, .. } if *named == node)
+            token.used.is_none()
+                && matches!(&token.purpose, Purpose::Join { node: named, .. } if *named == node)
         })
     }
 
     /// Tokens that were used or had expired before this time.
     pub fn spent(&self, before: Timestamp) -> impl Iterator<Item = &Arc<OneTimeToken>> {
-        self.iter().filter(move |token| token.used.unwrap_or(token.expires).min(token.expires) < before)
+        self.iter()
+            .filter(move |token| token.used.unwrap_or(token.expires).min(token.expires) < before)
     }
 }
 
@@ -183,11 +207,13 @@ impl Record for EnrolledNode {
 
 /// Nodes stay, revoked or not, as long as their storage node exists.
 impl Shelf<EnrolledNode> {
-    /// The node that bears this name. A name may have been used before, by a storage node that is gone: the last to join
-    /// or to be revoked under it counts.
+    /// The node that bears this name. A name may have been used before, by a storage node that is
+    /// gone: the last to join or to be revoked under it counts.
     #[must_use]
     pub fn by_name(&self, name: &NodeName) -> Option<&Arc<EnrolledNode>> {
-        self.iter().filter(|node| node.name == *name).max_by_key(|node| node.modified)
+        self.iter()
+            .filter(|node| node.name == *name)
+            .max_by_key(|node| node.modified)
     }
 }
 
@@ -197,21 +223,36 @@ mod tests {
     use crate::store::{Change, Entry, Op};
 
     fn stored(op: Op) -> Change {
-        let Op::Put { key, value, .. } = op else { panic!("not a put") };
-        Change::Put(Entry { key, value, created: 7, modified: 7 })
+        let Op::Put { key, value, .. } = op else {
+            panic!("not a put")
+        };
+        Change::Put(Entry {
+            key,
+            value,
+            created: 7,
+            modified: 7,
+        })
     }
 
     #[test]
     fn a_token_is_found_by_its_secret_only() {
-        let purpose = Purpose::Boot { host: HostId::new(1).unwrap(), task: TaskId::new(2).unwrap() };
+        let purpose = Purpose::Boot {
+            host: HostId::new(1).unwrap(),
+            task: TaskId::new(2).unwrap(),
+        };
         let token = OneTimeToken::new("s3cret", purpose, Timestamp::from_millis(10));
         let mut tokens = Shelf::<OneTimeToken>::default();
         let change = stored(token.put_op());
         tokens.apply(&change).unwrap();
         assert_eq!(tokens.find("s3cret").unwrap().modified, 7);
         assert!(tokens.find("other").is_none());
-        let Change::Put(entry) = &change else { panic!() };
-        assert!(!entry.key.contains("s3cret") && !String::from_utf8_lossy(&entry.value).contains("s3cret"));
+        let Change::Put(entry) = &change else {
+            panic!()
+        };
+        assert!(
+            !entry.key.contains("s3cret")
+                && !String::from_utf8_lossy(&entry.value).contains("s3cret")
+        );
         assert_eq!(tokens.spent(Timestamp::from_millis(10)).count(), 0);
         assert_eq!(tokens.spent(Timestamp::from_millis(11)).count(), 1);
     }
@@ -223,7 +264,9 @@ mod tests {
         let node = EnrolledNode {
             node: id,
             name: name.clone(),
-            standing: Standing::Revoked { at: Timestamp::default() },
+            standing: Standing::Revoked {
+                at: Timestamp::default(),
+            },
             modified: 7,
         };
         let mut nodes = Shelf::<EnrolledNode>::default();

@@ -126,26 +126,69 @@ impl<C> Field<C> {
         get: fn(&C) -> &String,
         get_mut: fn(&mut C) -> &mut String,
     ) -> Self {
-        Self::new(name, Access::Choice { words, get, get_mut })
+        Self::new(
+            name,
+            Access::Choice {
+                words,
+                get,
+                get_mut,
+            },
+        )
     }
 
-    pub(crate) const fn number(name: &'static str, get: fn(&C) -> &i64, get_mut: fn(&mut C) -> &mut i64) -> Self {
-        Self::new(name, Access::Number { min: INT_MIN, max: INT_MAX, digits: 1, get, get_mut })
+    pub(crate) const fn number(
+        name: &'static str,
+        get: fn(&C) -> &i64,
+        get_mut: fn(&mut C) -> &mut i64,
+    ) -> Self {
+        Self::new(
+            name,
+            Access::Number {
+                min: INT_MIN,
+                max: INT_MAX,
+                digits: 1,
+                get,
+                get_mut,
+            },
+        )
     }
 
-    pub(crate) const fn reference(name: &'static str, get: fn(&C) -> u32, set: fn(&mut C, u32)) -> Self {
-        Self::new(name, Access::Reference { get, set, none: "0" })
+    pub(crate) const fn reference(
+        name: &'static str,
+        get: fn(&C) -> u32,
+        set: fn(&mut C, u32),
+    ) -> Self {
+        Self::new(
+            name,
+            Access::Reference {
+                get,
+                set,
+                none: "0",
+            },
+        )
     }
 
-    pub(crate) const fn flag(name: &'static str, get: fn(&C) -> &Flag, get_mut: fn(&mut C) -> &mut Flag) -> Self {
+    pub(crate) const fn flag(
+        name: &'static str,
+        get: fn(&C) -> &Flag,
+        get_mut: fn(&mut C) -> &mut Flag,
+    ) -> Self {
         Self::new(name, Access::Flag { get, get_mut })
     }
 
-    pub(crate) const fn time(name: &'static str, get: fn(&C) -> &FogTime, get_mut: fn(&mut C) -> &mut FogTime) -> Self {
+    pub(crate) const fn time(
+        name: &'static str,
+        get: fn(&C) -> &FogTime,
+        get_mut: fn(&mut C) -> &mut FogTime,
+    ) -> Self {
         Self::new(name, Access::Time { get, get_mut })
     }
 
-    pub(crate) const fn date(name: &'static str, get: fn(&C) -> &FogDate, get_mut: fn(&mut C) -> &mut FogDate) -> Self {
+    pub(crate) const fn date(
+        name: &'static str,
+        get: fn(&C) -> &FogDate,
+        get_mut: fn(&mut C) -> &mut FogDate,
+    ) -> Self {
         Self::new(name, Access::Date { get, get_mut })
     }
 
@@ -182,7 +225,10 @@ impl<C> Field<C> {
 
     /// Bounds and least width of a number.
     pub(crate) const fn within(mut self, lowest: i64, highest: i64, width: usize) -> Self {
-        if let Access::Number { min, max, digits, .. } = &mut self.access {
+        if let Access::Number {
+            min, max, digits, ..
+        } = &mut self.access
+        {
             *min = lowest;
             *max = highest;
             *digits = width;
@@ -205,7 +251,10 @@ impl<C> Field<C> {
 
     /// Numbers and references: compared as numbers by filters.
     pub(crate) const fn is_number(&self) -> bool {
-        matches!(self.access, Access::Id { .. } | Access::Number { .. } | Access::Reference { .. })
+        matches!(
+            self.access,
+            Access::Id { .. } | Access::Number { .. } | Access::Reference { .. }
+        )
     }
 
     pub(crate) const fn is_time(&self) -> bool {
@@ -244,15 +293,26 @@ impl<C> Field<C> {
     pub(crate) fn read(&self, object: &mut C, text: &str) -> Result<(), BadReference> {
         match &self.access {
             Access::Id { .. } => {}
-            Access::Text { max, get_mut, .. } => *get_mut(object) = text.chars().take(*max).collect(),
-            Access::Choice { words, get_mut, .. } => {
-                *get_mut(object) =
-                    words.iter().find(|word| **word == text).map_or_else(String::new, |word| (*word).to_owned());
+            Access::Text { max, get_mut, .. } => {
+                *get_mut(object) = text.chars().take(*max).collect()
             }
-            Access::Number { min, max, get_mut, .. } => *get_mut(object) = leading_number(text).clamp(*min, *max),
+            Access::Choice { words, get_mut, .. } => {
+                *get_mut(object) = words
+                    .iter()
+                    .find(|word| **word == text)
+                    .map_or_else(String::new, |word| (*word).to_owned());
+            }
+            Access::Number {
+                min, max, get_mut, ..
+            } => *get_mut(object) = leading_number(text).clamp(*min, *max),
             Access::Reference { set, .. } => {
                 let number = leading_number(text);
-                set(object, u32::try_from(number).map_err(|_| BadReference { found: text.to_owned() })?);
+                set(
+                    object,
+                    u32::try_from(number).map_err(|_| BadReference {
+                        found: text.to_owned(),
+                    })?,
+                );
             }
             Access::Flag { get_mut, .. } => *get_mut(object) = Flag::read(text),
             Access::Time { get_mut, .. } => *get_mut(object) = FogTime::read(text),

@@ -1,12 +1,15 @@
-//! Ids without contention: a controller reserves a block of them in the store and gives them out from memory.
+//! Ids without contention: a controller reserves a block of them in the store and gives them out
+//! from memory.
 //!
-//! The store keeps, for each class, the last id that belongs to anybody (`key::sequence`). A draft that finds no id in memory
-//! takes the next block together with its own change, under a compare on that number, so blocks of several controllers never
-//! overlap and no id is given twice. While a block lasts, creates have nothing in common and do not conflict.
+//! The store keeps, for each class, the last id that belongs to anybody (`key::sequence`). A draft
+//! that finds no id in memory takes the next block together with its own change, under a compare on
+//! that number, so blocks of several controllers never overlap and no id is given twice. While a
+//! block lasts, creates have nothing in common and do not conflict.
 //!
-//! A block begins with one id and doubles as long as ids are wanted quickly. So whoever creates a host now and then finds
-//! ids without gaps, also over restarts; a controller that is killed in the middle of a large import loses the rest of one
-//! block. An id goes back only when it is certain that it was not stored.
+//! A block begins with one id and doubles as long as ids are wanted quickly. So whoever creates a
+//! host now and then finds ids without gaps, also over restarts; a controller that is killed in the
+//! middle of a large import loses the rest of one block. An id goes back only when it is certain
+//! that it was not stored.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,8 +49,9 @@ struct Block {
     skipped: u32,
 }
 
-/// The ids that one draft has taken, and those it reserves. It has to be told what became of the draft; without a word,
-/// as when its caller has gone away in the middle of a commit, its ids are used up.
+/// The ids that one draft has taken, and those it reserves. It has to be told what became of the
+/// draft; without a word, as when its caller has gone away in the middle of a commit, its ids are
+/// used up.
 pub(crate) struct IdLoan {
     pools: Arc<IdPools>,
     taken: Vec<(&'static str, u32)>,
@@ -67,7 +71,11 @@ pub(crate) enum Given {
 
 impl IdPools {
     pub(crate) fn loan(self: &Arc<Self>) -> IdLoan {
-        IdLoan { pools: self.clone(), taken: Vec::new(), blocks: HashMap::new() }
+        IdLoan {
+            pools: self.clone(),
+            taken: Vec::new(),
+            blocks: HashMap::new(),
+        }
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut HashMap<&'static str, Pool>) -> R) -> R {
@@ -75,7 +83,8 @@ impl IdPools {
         act(&mut self.pools.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// `last` is the store's number: a store that was put back to an older state has forgotten our blocks, and so must we.
+    /// `last` is the store's number: a store that was put back to an older state has forgotten our
+    /// blocks, and so must we.
     fn take(&self, class: &'static str, last: u32, tables: &Tables) -> Option<u32> {
         self.with(|pools| {
             let pool = pools.get_mut(class)?;
@@ -83,7 +92,8 @@ impl IdPools {
                 pools.remove(class);
                 return None;
             }
-            // A client may have stored an object under an id of ours that was still free (`IdLoan::skip`).
+            // A client may have stored an object under an id of ours that was still free
+            // (`IdLoan::skip`).
             while let Some(id) = pool.free.pop_first() {
                 if !tables.contains(class, id) {
                     return Some(id);
@@ -112,7 +122,8 @@ impl IdPools {
             });
             pool.free.retain(|free| *free > block.skipped);
             pool.free.extend(block.next..=block.end);
-            (pool.end, pool.size, pool.reserved_at) = (pool.end.max(block.end), size, Instant::now());
+            (pool.end, pool.size, pool.reserved_at) =
+                (pool.end.max(block.end), size, Instant::now());
         });
     }
 }
@@ -130,19 +141,31 @@ impl IdLoan {
         let pools = &self.pools;
         let block = self.blocks.entry(class).or_insert_with(|| {
             let size = pools.block_size(class);
-            Block { next: last + 1, end: last + size, size, skipped: 0 }
+            Block {
+                next: last + 1,
+                end: last + size,
+                size,
+                skipped: 0,
+            }
         });
         let id = block.next;
         block.next += 1;
-        // A draft that wants more takes just these: default rows, which come by the hundred, leave no gap.
+        // A draft that wants more takes just these: default rows, which come by the hundred, leave
+        // no gap.
         block.end = block.end.max(id);
         Given::FromBlock { id, end: block.end }
     }
 
-    /// No later id of the class will be `id` or less, as far as this controller gives them out. Returns the store's number.
+    /// No later id of the class will be `id` or less, as far as this controller gives them out.
+    /// Returns the store's number.
     pub(crate) fn skip(&mut self, class: &'static str, id: u32, tables: &Tables) -> u32 {
         let last = tables.sequence(class).map_or(0, |sequence| sequence.last);
-        let block = self.blocks.entry(class).or_insert(Block { next: last + 1, end: last, size: 0, skipped: 0 });
+        let block = self.blocks.entry(class).or_insert(Block {
+            next: last + 1,
+            end: last,
+            size: 0,
+            skipped: 0,
+        });
         block.next = block.next.max(id + 1);
         block.end = block.end.max(id);
         block.skipped = block.skipped.max(id);

@@ -1,5 +1,5 @@
-//! Writes JSON text straight into a buffer. Rows keep their stored fields rendered, so that an answer is mostly copying;
-//! a tree of values would be built only to be flattened again.
+//! Writes JSON text straight into a buffer. Rows keep their stored fields rendered, so that an
+//! answer is mostly copying; a tree of values would be built only to be flattened again.
 
 /// An object under construction: comma and braces are its business.
 pub struct JsonObject<'o> {
@@ -60,13 +60,18 @@ impl<'o> JsonObject<'o> {
     /// A number that is written without a fraction when it has none.
     pub fn number(&mut self, name: &str, value: f64) {
         self.key(name);
-        let text = if value.is_finite() { value.to_string() } else { "0".to_owned() };
+        let text = if value.is_finite() {
+            value.to_string()
+        } else {
+            "0".to_owned()
+        };
         self.out.extend_from_slice(text.as_bytes());
     }
 
     pub fn boolean(&mut self, name: &str, value: bool) {
         self.key(name);
-        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+        self.out
+            .extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     pub fn texts(&mut self, name: &str, values: impl IntoIterator<Item = impl AsRef<str>>) {
@@ -105,7 +110,10 @@ impl<'o> JsonObject<'o> {
 /// A JSON string.
 pub fn string(out: &mut Vec<u8>, text: &str) {
     // Nearly every text has nothing to escape and is copied as it is.
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+    if text
+        .bytes()
+        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+    {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');

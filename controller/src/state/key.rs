@@ -78,7 +78,10 @@ pub fn parse(key: &str) -> Result<Place<'_>, String> {
     Ok(match kind {
         "obj" => {
             let (class, id) = rest.split_once('/').ok_or_else(refuse)?;
-            Place::Object { class, id: id.parse().map_err(|_| refuse())? }
+            Place::Object {
+                class,
+                id: id.parse().map_err(|_| refuse())?,
+            }
         }
         "uniq" => Place::Unique,
         "seq" => Place::Sequence { class: rest },
@@ -94,10 +97,19 @@ mod tests {
 
     #[test]
     fn keys_come_apart_as_they_were_made() {
-        assert_eq!(parse(&object("host", 7)), Ok(Place::Object { class: "host", id: 7 }));
+        assert_eq!(
+            parse(&object("host", 7)),
+            Ok(Place::Object {
+                class: "host",
+                id: 7
+            })
+        );
         assert_eq!(parse(&unique("host", "name", "A/B")), Ok(Place::Unique));
         assert_eq!(parse(&sequence("os")), Ok(Place::Sequence { class: "os" }));
-        assert_eq!(parse(&announcement("task")), Ok(Place::Announcement { class: "task" }));
+        assert_eq!(
+            parse(&announcement("task")),
+            Ok(Place::Announcement { class: "task" })
+        );
         assert_eq!(parse("/foghorn/v1/run/1"), Ok(Place::Other("run")));
         assert!(parse("/other/x").is_err() && parse("/foghorn/v1/obj/host/x").is_err());
     }

@@ -1,7 +1,9 @@
-//! Requests that were sent with an idempotency key: what was asked under a key, and how far it has come.
+//! Requests that were sent with an idempotency key: what was asked under a key, and how far it has
+//! come.
 //!
-//! The answer of a finished request is in its record but not in memory: it is needed once in a great while, and a day of
-//! keys would keep as many answers. [`crate::app::idempotent`] reads it from the engine when a request is sent again.
+//! The answer of a finished request is in its record but not in memory: it is needed once in a
+//! great while, and a day of keys would keep as many answers. [`crate::app::idempotent`] reads it
+//! from the engine when a request is sent again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -62,10 +64,14 @@ pub struct Keyed {
 }
 
 impl Keyed {
-    /// The key in the store of what `user` calls `name`. Names are hashed: they may be long, and they are somebody's.
+    /// The key in the store of what `user` calls `name`. Names are hashed: they may be long, and
+    /// they are somebody's.
     #[must_use]
     pub fn place(user: u32, name: &str) -> String {
-        format!("{PREFIX}{user:010}/{}", blake3::hash(name.as_bytes()).to_hex())
+        format!(
+            "{PREFIX}{user:010}/{}",
+            blake3::hash(name.as_bytes()).to_hex()
+        )
     }
 }
 
@@ -96,7 +102,11 @@ impl Record for Keyed {
     }
 
     fn from_body(place: String, body: Self, modified: Revision) -> Self {
-        Self { place, modified, ..body }
+        Self {
+            place,
+            modified,
+            ..body
+        }
     }
 }
 
@@ -132,7 +142,11 @@ impl Index<Keyed> for ByTime {
 impl Shelf<Keyed> {
     /// Keys that were first used before this time, oldest first.
     pub fn used_before(&self, before: Timestamp) -> impl Iterator<Item = &Arc<Keyed>> {
-        let old = self.index().0.iter().take_while(move |(at, _)| *at < before);
+        let old = self
+            .index()
+            .0
+            .iter()
+            .take_while(move |(at, _)| *at < before);
         old.filter_map(|(_, place)| self.get(place))
     }
 }
@@ -143,8 +157,19 @@ mod tests {
     use crate::store::{Change, Entry, Op};
 
     fn put(keyed: &Keyed, answer: Option<KeptAnswer>) -> Change {
-        let Op::Put { key, value, .. } = Keyed { answer, ..keyed.clone() }.put_op() else { panic!("a put") };
-        Change::Put(Entry { key, value, created: 1, modified: 5 })
+        let Op::Put { key, value, .. } = Keyed {
+            answer,
+            ..keyed.clone()
+        }
+        .put_op() else {
+            panic!("a put")
+        };
+        Change::Put(Entry {
+            key,
+            value,
+            created: 1,
+            modified: 5,
+        })
     }
 
     #[test]
@@ -159,18 +184,41 @@ mod tests {
             modified: 5,
         };
         let mut all = Shelf::<Keyed>::default();
-        let answer = KeptAnswer { status: 200, etag: None, body: "{}".to_owned() };
+        let answer = KeptAnswer {
+            status: 200,
+            etag: None,
+            body: "{}".to_owned(),
+        };
         let (old, new) = (keyed("old", 10), keyed("new", 20));
         let change = put(&old, Some(answer.clone()));
         all.apply(&change).unwrap();
         all.apply(&put(&new, None)).unwrap();
-        let Change::Put(entry) = &change else { panic!("a put") };
+        let Change::Put(entry) = &change else {
+            panic!("a put")
+        };
         assert_eq!(answer_in(&entry.value), Ok(Some(answer)));
-        assert_eq!(all.get(&old.place).map(|found| Keyed::clone(found)), Some(old.clone()));
+        assert_eq!(
+            all.get(&old.place).map(|found| Keyed::clone(found)),
+            Some(old.clone())
+        );
         let before = |time| all.used_before(Timestamp::from_millis(time)).count();
         assert_eq!((before(10), before(11), before(21)), (0, 1, 2));
-        all.apply(&Change::Delete { key: old.place.clone(), revision: 6 }).unwrap();
-        assert_eq!((all.len(), all.used_before(Timestamp::from_millis(21)).count()), (1, 1));
-        assert_ne!(Keyed::place(1, "x"), Keyed::place(2, "x"), "users do not share keys");
+        all.apply(&Change::Delete {
+            key: old.place.clone(),
+            revision: 6,
+        })
+        .unwrap();
+        assert_eq!(
+            (
+                all.len(),
+                all.used_before(Timestamp::from_millis(21)).count()
+            ),
+            (1, 1)
+        );
+        assert_ne!(
+            Keyed::place(1, "x"),
+            Keyed::place(2, "x"),
+            "users do not share keys"
+        );
     }
 }

@@ -85,7 +85,9 @@ pub struct State {
 pub enum CommitError {
     #[error("could not store the transaction")]
     Store(#[from] StoreError),
-    #[error("the transaction was stored at revision {0}, but the cache of this controller did not reach it in time")]
+    #[error(
+        "the transaction was stored at revision {0}, but the cache of this controller did not reach it in time"
+    )]
     Lagging(Revision),
 }
 
@@ -109,7 +111,12 @@ impl State {
         cancel: CancellationToken,
     ) -> Result<(Arc<Self>, JoinHandle<()>), Refusal> {
         let (cache, task) = WatchCache::start(store.clone(), key::ROOT, cancel).await?;
-        let state = Arc::new(Self { store, cache, ids: Arc::default(), declared: ArcSwap::default() });
+        let state = Arc::new(Self {
+            store,
+            cache,
+            ids: Arc::default(),
+            declared: ArcSwap::default(),
+        });
         for step in seed::steps() {
             state.write_in_steps(&step).await?;
         }
@@ -135,7 +142,10 @@ impl State {
         let outcome = self.store.commit(txn).await?;
         if let TxnOutcome::Committed(revision) = outcome {
             let deadline = Instant::now() + SHOWN_WITHIN;
-            self.cache.wait_for(revision, deadline).await.map_err(|_| CommitError::Lagging(revision))?;
+            self.cache
+                .wait_for(revision, deadline)
+                .await
+                .map_err(|_| CommitError::Lagging(revision))?;
         }
         Ok(outcome)
     }
@@ -146,7 +156,10 @@ impl State {
     /// # Errors
     /// What `change` refuses, what the store cannot do, [`Refusal::Contended`] when others were
     /// faster every time.
-    pub async fn write<R, E: From<Refusal>>(&self, change: impl FnMut(&mut Draft<'_>) -> Result<R, E>) -> Result<R, E> {
+    pub async fn write<R, E: From<Refusal>>(
+        &self,
+        change: impl FnMut(&mut Draft<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
         self.write_step(0, change).await.map(|(result, _)| result)
     }
 
@@ -174,7 +187,11 @@ impl State {
             }
             left = self.write_step(step, &mut change).await?.1;
         }
-        if left == 0 { Ok(result) } else { Err(Refusal::Contended.into()) }
+        if left == 0 {
+            Ok(result)
+        } else {
+            Err(Refusal::Contended.into())
+        }
     }
 
     /// One step and what it postponed.
@@ -201,7 +218,8 @@ impl State {
                     ids.give_back();
                     // The one who was faster is not in our tables yet, or came while we were
                     // drafting.
-                    let _either_is_fine = tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;
+                    let _either_is_fine =
+                        tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;
                 }
                 // It may have been stored: its ids must not come again.
                 Err(error) => return Err(Refusal::from(error).into()),

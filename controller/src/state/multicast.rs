@@ -1,9 +1,10 @@
-//! What a multicast session needs beside its row, which speaks FOG's words: when it starts, how fast it may be, and which
-//! group each storage node that serves it sends to.
+//! What a multicast session needs beside its row, which speaks FOG's words: when it starts, how
+//! fast it may be, and which group each storage node that serves it sends to.
 //!
-//! A group is leased by being in the record of a session that has not ended. There is nothing else to give back: the record
-//! goes with the session, whoever crashes meanwhile. So that no group is leased twice, whoever leases one also writes
-//! [`Turn`], and relies on nobody else having written it since.
+//! A group is leased by being in the record of a session that has not ended. There is nothing else
+//! to give back: the record goes with the session, whoever crashes meanwhile. So that no group is
+//! leased twice, whoever leases one also writes [`Turn`], and relies on nobody else having written
+//! it since.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -42,7 +43,11 @@ pub struct SessionPlan {
     #[serde(default)]
     pub start: Start,
     /// On the wire; `None` when nobody has set one for this session.
-    #[serde(rename = "max_rate_bits", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "max_rate_bits",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub max_rate: Option<BitRate>,
     /// Where each node sends to.
     #[serde(default)]
@@ -56,7 +61,13 @@ impl SessionPlan {
     /// A plan in which everything follows from the tasks and the settings.
     #[must_use]
     pub fn new(session: u32) -> Self {
-        Self { session, start: Start::default(), max_rate: None, leases: BTreeMap::new(), modified: 0 }
+        Self {
+            session,
+            start: Start::default(),
+            max_rate: None,
+            leases: BTreeMap::new(),
+            modified: 0,
+        }
     }
 }
 
@@ -95,7 +106,10 @@ impl Shelf<SessionPlan> {
     /// Groups that some session has.
     #[must_use]
     pub fn used(&self) -> HashSet<IpAddr> {
-        self.iter().flat_map(|plan| plan.leases.values()).map(SocketAddr::ip).collect()
+        self.iter()
+            .flat_map(|plan| plan.leases.values())
+            .map(SocketAddr::ip)
+            .collect()
     }
 }
 
@@ -128,6 +142,9 @@ impl Turn {
     /// Makes worthless every other lease that was drafted from the same tables.
     #[must_use]
     pub fn take_op(session: u32) -> Op {
-        Op::Put { key: TURN.to_owned(), value: Bytes::from(session.to_string()) }
+        Op::Put {
+            key: TURN.to_owned(),
+            value: Bytes::from(session.to_string()),
+        }
     }
 }

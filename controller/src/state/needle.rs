@@ -47,10 +47,15 @@ impl Needle {
     #[must_use]
     pub fn new(text: &str) -> Self {
         let folded = fold(text);
-        let parts = folded.split([' ', '+', '%']).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        let parts = folded
+            .split([' ', '+', '%'])
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect();
         let separators = [':', '-', '.', '%', '+', ' '];
         let digits: String = folded.chars().filter(|c| !separators.contains(c)).collect();
-        let address = (!digits.is_empty() && digits.chars().all(|c| c.is_ascii_hexdigit())).then_some(digits);
+        let address =
+            (!digits.is_empty() && digits.chars().all(|c| c.is_ascii_hexdigit())).then_some(digits);
         Self { parts, address }
     }
 
@@ -62,7 +67,9 @@ impl Needle {
     /// The longest of the texts that must occur, folded; none when there are only wildcards.
     pub(crate) fn longest_text(&self) -> Option<&str> {
         let texts = self.parts.iter().flat_map(|part| part.split(ANY_CHARACTER));
-        texts.filter(|text| !text.is_empty()).max_by_key(|text| text.len())
+        texts
+            .filter(|text| !text.is_empty())
+            .max_by_key(|text| text.len())
     }
 
     /// Whether it is one text without wildcards.
@@ -91,8 +98,14 @@ impl Needle {
     /// Like [`Needle::hits`] for a network address, whose separators count for nothing.
     #[must_use]
     pub fn hits_address(&self, mac: &str) -> bool {
-        let Some(wanted) = &self.address else { return false };
-        let digits: String = mac.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_uppercase();
+        let Some(wanted) = &self.address else {
+            return false;
+        };
+        let digits: String = mac
+            .chars()
+            .filter(char::is_ascii_hexdigit)
+            .collect::<String>()
+            .to_uppercase();
         digits.contains(wanted.as_str())
     }
 }
@@ -102,10 +115,18 @@ impl Needle {
 pub fn is_like(text: &str, pattern: &str) -> bool {
     let (text, pattern) = (fold(text), fold(pattern));
     let mut parts: Vec<&str> = pattern.split('%').collect();
-    let (Some(last), first) = (parts.pop(), parts.first().copied()) else { return false };
-    let Some(first) = first else { return text == last };
-    let Some(rest) = text.strip_prefix(first) else { return false };
-    let Some(middle) = rest.strip_suffix(last) else { return false };
+    let (Some(last), first) = (parts.pop(), parts.first().copied()) else {
+        return false;
+    };
+    let Some(first) = first else {
+        return text == last;
+    };
+    let Some(rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let Some(middle) = rest.strip_suffix(last) else {
+        return false;
+    };
     in_order(middle, parts.into_iter().skip(1))
 }
 
@@ -126,7 +147,9 @@ mod tests {
     fn an_underscore_is_one_character() {
         let hits = |needle: &str, text: &str| Needle::new(needle).hits(text);
         assert!(hits("fog_api", "FOG-API") && hits("b_ro", "Büro 1") && hits("____", "büro"));
-        assert!(!hits("fog_api", "FOG my API") && !hits("fog_api", "fogapi") && !hits("pc_", "lab-pc"));
+        assert!(
+            !hits("fog_api", "FOG my API") && !hits("fog_api", "fogapi") && !hits("pc_", "lab-pc")
+        );
         assert!(hits("l_b+p_", "lab-pc01") && !hits("_b%lab", "lab-b"));
         assert_eq!(Needle::new("a_bcd%ef").longest_text(), Some("BCD"));
         assert!(Needle::new("__").longest_text().is_none() && !Needle::new("__").fits_everything());

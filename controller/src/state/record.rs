@@ -1,7 +1,8 @@
 //! The stored form of an object: `{"v":1,"f":{field: value}}`.
 //!
-//! Values are the texts that [`Field::show`] gives, empty ones left out. It is a format of its own: what REST shows may
-//! change without the records changing, and a record of a newer version is refused instead of being half understood.
+//! Values are the texts that [`Field::show`] gives, empty ones left out. It is a format of its own:
+//! what REST shows may change without the records changing, and a record of a newer version is
+//! refused instead of being half understood.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -90,17 +91,19 @@ pub(crate) fn encode<C: Class>(object: &C) -> Bytes {
         .map(|field| (field.name, field.show(object)))
         .filter(|(_, value)| !value.is_empty())
         .collect();
-    let text = serde_json::to_vec(&ObjectRecord { v: VERSION, f }).expect("a map of texts can be written as JSON");
+    let text = serde_json::to_vec(&ObjectRecord { v: VERSION, f })
+        .expect("a map of texts can be written as JSON");
     Bytes::from(text)
 }
 
 /// # Errors
 /// A text for the log when the record was not written by a version we know.
 pub(crate) fn decode<C: Class>(id: u32, value: &[u8]) -> Result<C, String> {
-    let record: Stored<'_> = serde_json::from_slice(value).map_err(|error| match serde_json::from_slice(value) {
-        Ok(VersionOnly { v }) if v != VERSION => other_version::<C>(id, v),
-        _ => format!("{} {id}: {error}", C::NAME),
-    })?;
+    let record: Stored<'_> =
+        serde_json::from_slice(value).map_err(|error| match serde_json::from_slice(value) {
+            Ok(VersionOnly { v }) if v != VERSION => other_version::<C>(id, v),
+            _ => format!("{} {id}: {error}", C::NAME),
+        })?;
     if record.v != VERSION {
         return Err(other_version::<C>(id, record.v));
     }
@@ -108,7 +111,9 @@ pub(crate) fn decode<C: Class>(id: u32, value: &[u8]) -> Result<C, String> {
     for (Text(name), Text(text)) in &record.f.0 {
         // A field that this version does not know stays unread.
         if let Some(field) = C::FIELDS.iter().find(|field| field.name == name) {
-            field.read(&mut object, text).map_err(|error| format!("{} {id}, {}: {error}", C::NAME, field.name))?;
+            field
+                .read(&mut object, text)
+                .map_err(|error| format!("{} {id}, {}: {error}", C::NAME, field.name))?;
         }
     }
     object.set_id(id);
@@ -116,5 +121,8 @@ pub(crate) fn decode<C: Class>(id: u32, value: &[u8]) -> Result<C, String> {
 }
 
 fn other_version<C: Class>(id: u32, version: u32) -> String {
-    format!("{} {id} has a record of version {version}, this program reads {VERSION}", C::NAME)
+    format!(
+        "{} {id} has a record of version {version}, this program reads {VERSION}",
+        C::NAME
+    )
 }

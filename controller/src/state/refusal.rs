@@ -11,7 +11,12 @@ pub enum Refusal {
     #[error("{field} is required")]
     Missing { field: &'static str },
     #[error("{field}: {value:?} belongs to {class} {owner} already")]
-    Taken { class: &'static str, field: &'static str, value: String, owner: u32 },
+    Taken {
+        class: &'static str,
+        field: &'static str,
+        value: String,
+        owner: u32,
+    },
     #[error("{field}: {why}")]
     Invalid { field: &'static str, why: String },
     /// An object as it would be after the change cannot be used for anything; FOG stores such
@@ -22,7 +27,11 @@ pub enum Refusal {
     #[error("an equal {class} exists already: {owner}")]
     Unchanged { class: &'static str, owner: u32 },
     #[error("{class} {id} is in use by task {task}")]
-    InUse { class: &'static str, id: u32, task: u32 },
+    InUse {
+        class: &'static str,
+        id: u32,
+        task: u32,
+    },
     #[error("{class} {id} is protected: set \"protected\" to 0 before deleting it")]
     Protected { class: &'static str, id: u32 },
     /// What has ended is not changed any more.
@@ -77,6 +86,9 @@ impl Refusal {
     /// Whether the same request may succeed later without anything else being changed.
     #[must_use]
     pub fn may_succeed_later(&self) -> bool {
-        matches!(self, Self::Contended | Self::Lagging | Self::Store(StoreError::Unavailable { .. }))
+        matches!(
+            self,
+            Self::Contended | Self::Lagging | Self::Store(StoreError::Unavailable { .. })
+        )
     }
 }

@@ -6,9 +6,14 @@ use super::rules::Rules;
 use super::scene::Scene;
 
 impl JsonObject<'_> {
-    /// An embedded object with its stored fields, whose own relations are `{}`; all empty when it is missing.
+    /// An embedded object with its stored fields, whose own relations are `{}`; all empty when it
+    /// is missing.
     pub fn plain<C: Rules>(&mut self, name: &str, row: Option<&Row<C>>, scene: &Scene<'_>) {
-        self.embedded(name, row, scene, |object| C::RELATIONS.iter().for_each(|relation| object.nothing(relation)));
+        self.embedded(name, row, scene, |object| {
+            C::RELATIONS
+                .iter()
+                .for_each(|relation| object.nothing(relation))
+        });
     }
 
     /// An embedded object as it is when asked for by id.
@@ -49,11 +54,16 @@ pub fn render<C: Rules>(row: Option<&Row<C>>, scene: &Scene<'_>, out: &mut Vec<u
 
 /// Every class, and an object of it that is not there, as answers show it.
 #[cfg(test)]
-pub(crate) fn every_missing(scene: &Scene<'_>) -> Vec<(super::schema::ClassSchema, serde_json::Value)> {
+pub(crate) fn every_missing(
+    scene: &Scene<'_>,
+) -> Vec<(super::schema::ClassSchema, serde_json::Value)> {
     fn missing<C: Rules>(scene: &Scene<'_>) -> (super::schema::ClassSchema, serde_json::Value) {
         let mut out = Vec::new();
         render::<C>(None, scene, &mut out);
-        (super::schema::ClassSchema::of::<C>(), serde_json::from_slice(&out).expect("a rendering is JSON"))
+        (
+            super::schema::ClassSchema::of::<C>(),
+            serde_json::from_slice(&out).expect("a rendering is JSON"),
+        )
     }
     macro_rules! each {
         ($($class:ident,)*) => { vec![$(missing::<super::classes::$class>(scene),)*] };

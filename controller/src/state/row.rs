@@ -6,7 +6,8 @@ use super::class::Class;
 use super::json::{JsonObject, string};
 use crate::store::Revision;
 
-/// One row in the cache: the typed object, the revision it has, and its stored fields as JSON, rendered once.
+/// One row in the cache: the typed object, the revision it has, and its stored fields as JSON,
+/// rendered once.
 pub struct Row<C: Class> {
     object: C,
     modified: Revision,
@@ -18,9 +19,16 @@ pub struct Row<C: Class> {
 impl<C: Class> Row<C> {
     pub(crate) fn new(object: C, modified: Revision) -> Self {
         let shown = stored_fields(&object, false);
-        let has_secrets = C::FIELDS.iter().any(|field| field.hides(&object) && !field.show(&object).is_empty());
+        let has_secrets = C::FIELDS
+            .iter()
+            .any(|field| field.hides(&object) && !field.show(&object).is_empty());
         let revealed = has_secrets.then(|| stored_fields(&object, true));
-        Self { object, modified, shown, revealed }
+        Self {
+            object,
+            modified,
+            shown,
+            revealed,
+        }
     }
 
     /// Revision of the last change, for compares.
@@ -68,7 +76,9 @@ pub(crate) fn stored_fields<C: Class>(object: &C, secrets: bool) -> Box<str> {
             string(&mut out, &field.show(object));
         }
     }
-    String::from_utf8(out).expect("names and values are UTF-8 and JSON escapes are ASCII").into_boxed_str()
+    String::from_utf8(out)
+        .expect("names and values are UTF-8 and JSON escapes are ASCII")
+        .into_boxed_str()
 }
 
 /// The stored fields of an object that is missing: all empty.
@@ -78,5 +88,7 @@ pub(crate) fn no_fields<C: Class>() -> Box<str> {
     for field in C::FIELDS.iter().filter(|field| !field.shadowed) {
         object.text(field.name, "");
     }
-    String::from_utf8(out).expect("names are UTF-8").into_boxed_str()
+    String::from_utf8(out)
+        .expect("names are UTF-8")
+        .into_boxed_str()
 }

@@ -1,13 +1,17 @@
-//! What an imaging task is doing: one record per task beside the task's row, moved by the dispatcher alone.
+//! What an imaging task is doing: one record per task beside the task's row, moved by the
+//! dispatcher alone.
 //!
-//! The row speaks FOG's words (five states); the run keeps the whole truth: node, reason, client, deadline.
+//! The row speaks FOG's words (five states); the run keeps the whole truth: node, reason, client,
+//! deadline.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_lifecycle::{Client, NodeFault, Outcome, Parts, Task, TaskEvent, TaskKind, TaskState};
-use foghorn_types::{Digest, HostId, ImageId, ManifestId, StorageGroupId, StorageNodeId, TaskId, Timestamp};
+use foghorn_types::{
+    Digest, HostId, ImageId, ManifestId, StorageGroupId, StorageNodeId, TaskId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 use super::shelf::{Index, Record, Shelf, number_in, numbered};
@@ -87,7 +91,10 @@ impl Run {
     /// The same run with another time limit, counted from its creation.
     #[must_use]
     pub fn due_in(mut self, limit: Duration) -> Self {
-        let parts = Parts { deadline: self.created + limit, ..self.life.parts().clone() };
+        let parts = Parts {
+            deadline: self.created + limit,
+            ..self.life.parts().clone()
+        };
         self.life = Task::from_parts(parts);
         self
     }
@@ -107,11 +114,19 @@ impl Run {
         self.life.state().node()
     }
 
-    /// The run after a cancellation, or `None` when it has already ended. Store it under [`Record::unchanged`] of the original.
+    /// The run after a cancellation, or `None` when it has already ended. Store it under
+    /// [`Record::unchanged`] of the original.
     #[must_use]
     pub fn cancelled(&self, now: Timestamp, reason: &str) -> Option<Self> {
         let mut next = self.clone();
-        next.life.apply(now, TaskEvent::Cancelled { reason: reason.to_owned() }).ok()?;
+        next.life
+            .apply(
+                now,
+                TaskEvent::Cancelled {
+                    reason: reason.to_owned(),
+                },
+            )
+            .ok()?;
         Some(next)
     }
 }
@@ -166,10 +181,15 @@ impl Index<Run> for Sessions {
 }
 
 impl Shelf<Run> {
-    /// The run whose client holds this bearer. Looked up by hash, so the time it takes says nothing about stored ones.
+    /// The run whose client holds this bearer. Looked up by hash, so the time it takes says nothing
+    /// about stored ones.
     #[must_use]
     pub fn by_session(&self, bearer: &str) -> Option<&Arc<Run>> {
-        self.get(self.index().0.get(blake3::hash(bearer.as_bytes()).as_bytes())?)
+        self.get(
+            self.index()
+                .0
+                .get(blake3::hash(bearer.as_bytes()).as_bytes())?,
+        )
     }
 
     /// Runs that have not ended.
@@ -179,7 +199,9 @@ impl Shelf<Run> {
 
     /// Runs that ended before this time.
     pub fn ended_before(&self, time: Timestamp) -> impl Iterator<Item = &Arc<Run>> {
-        self.iter().filter(move |run| matches!(run.life.state(), TaskState::Finished { at, .. } if *at < time))
+        self.iter().filter(
+            move |run| matches!(run.life.state(), TaskState::Finished { at, .. } if *at < time),
+        )
     }
 
     /// Whether a run that has not ended reads or writes this image.
@@ -213,25 +235,51 @@ pub struct RunBody {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 enum StoredState {
-    Queued { checked_in: bool },
-    Assigned { node: StorageNodeId },
-    CheckedIn { node: StorageNodeId },
-    Running { node: StorageNodeId },
-    Complete { at: Timestamp },
-    Failed { reason: String, node_at_fault: bool, at: Timestamp },
-    Cancelled { reason: String, at: Timestamp },
+    Queued {
+        checked_in: bool,
+    },
+    Assigned {
+        node: StorageNodeId,
+    },
+    CheckedIn {
+        node: StorageNodeId,
+    },
+    Running {
+        node: StorageNodeId,
+    },
+    Complete {
+        at: Timestamp,
+    },
+    Failed {
+        reason: String,
+        node_at_fault: bool,
+        at: Timestamp,
+    },
+    Cancelled {
+        reason: String,
+        at: Timestamp,
+    },
 }
 
 impl From<&TaskState> for StoredState {
     fn from(state: &TaskState) -> Self {
         match state.clone() {
-            TaskState::Queued { client } => Self::Queued { checked_in: client == Client::CheckedIn },
+            TaskState::Queued { client } => Self::Queued {
+                checked_in: client == Client::CheckedIn,
+            },
             TaskState::Assigned { node } => Self::Assigned { node },
             TaskState::CheckedIn { node } => Self::CheckedIn { node },
             TaskState::Running { node } => Self::Running { node },
             TaskState::Finished { outcome, at } => match outcome {
                 Outcome::Complete => Self::Complete { at },
-                Outcome::Failed { reason, node_at_fault } => Self::Failed { reason, node_at_fault, at },
+                Outcome::Failed {
+                    reason,
+                    node_at_fault,
+                } => Self::Failed {
+                    reason,
+                    node_at_fault,
+                    at,
+                },
                 Outcome::Cancelled { reason } => Self::Cancelled { reason, at },
             },
         }
@@ -241,17 +289,35 @@ impl From<&TaskState> for StoredState {
 impl From<StoredState> for TaskState {
     fn from(record: StoredState) -> Self {
         match record {
-            StoredState::Queued { checked_in } => {
-                Self::Queued { client: if checked_in { Client::CheckedIn } else { Client::Awaited } }
-            }
+            StoredState::Queued { checked_in } => Self::Queued {
+                client: if checked_in {
+                    Client::CheckedIn
+                } else {
+                    Client::Awaited
+                },
+            },
             StoredState::Assigned { node } => Self::Assigned { node },
             StoredState::CheckedIn { node } => Self::CheckedIn { node },
             StoredState::Running { node } => Self::Running { node },
-            StoredState::Complete { at } => Self::Finished { outcome: Outcome::Complete, at },
-            StoredState::Failed { reason, node_at_fault, at } => {
-                Self::Finished { outcome: Outcome::Failed { reason, node_at_fault }, at }
-            }
-            StoredState::Cancelled { reason, at } => Self::Finished { outcome: Outcome::Cancelled { reason }, at },
+            StoredState::Complete { at } => Self::Finished {
+                outcome: Outcome::Complete,
+                at,
+            },
+            StoredState::Failed {
+                reason,
+                node_at_fault,
+                at,
+            } => Self::Finished {
+                outcome: Outcome::Failed {
+                    reason,
+                    node_at_fault,
+                },
+                at,
+            },
+            StoredState::Cancelled { reason, at } => Self::Finished {
+                outcome: Outcome::Cancelled { reason },
+                at,
+            },
         }
     }
 }
@@ -270,7 +336,11 @@ impl From<&Run> for RunBody {
             started: parts.started,
             state: (&parts.state).into(),
             former: parts.former.clone(),
-            faults: parts.faults.iter().map(|fault| (fault.node, fault.reason.clone())).collect(),
+            faults: parts
+                .faults
+                .iter()
+                .map(|fault| (fault.node, fault.reason.clone()))
+                .collect(),
             traceparent: run.traceparent.clone(),
             client_fingerprint: run.client_fingerprint,
             client_session: run.client_session,
@@ -286,7 +356,11 @@ impl RunBody {
             deadline: self.deadline,
             started: self.started,
             former: self.former,
-            faults: self.faults.into_iter().map(|(node, reason)| NodeFault { node, reason }).collect(),
+            faults: self
+                .faults
+                .into_iter()
+                .map(|(node, reason)| NodeFault { node, reason })
+                .collect(),
         });
         Run {
             task: self.task,
@@ -310,29 +384,45 @@ mod tests {
     use crate::state::shelf::{decode, encode};
 
     fn read_back(run: &Run) -> Run {
-        Run::from_body(run.task, decode(Run::WHAT, &encode(&run.to_body())).unwrap(), run.modified)
+        Run::from_body(
+            run.task,
+            decode(Run::WHAT, &encode(&run.to_body())).unwrap(),
+            run.modified,
+        )
     }
 
     #[test]
     fn a_run_survives_storage_in_every_state() {
         let now = Timestamp::from_millis(5);
         let node = StorageNodeId::new(3).unwrap();
-        let kind = RunKind::Deploy { manifest: ManifestId::of(b"m") };
+        let kind = RunKind::Deploy {
+            manifest: ManifestId::of(b"m"),
+        };
         let ids = (
             TaskId::new(1).unwrap(),
             HostId::new(2).unwrap(),
             ImageId::new(4).unwrap(),
             StorageGroupId::new(1).unwrap(),
         );
-        let mut run = Run::queued(ids.0, kind, ids.1, ids.2, ids.3, Some("00-ab-cd-01".into()), now)
-            .due_in(Duration::from_secs(9));
+        let mut run = Run::queued(
+            ids.0,
+            kind,
+            ids.1,
+            ids.2,
+            ids.3,
+            Some("00-ab-cd-01".into()),
+            now,
+        )
+        .due_in(Duration::from_secs(9));
         run.client_fingerprint = Some([7; 32]);
         for event in [
             TaskEvent::Assigned { node },
             TaskEvent::ClientCheckedIn,
             TaskEvent::Progressed { node },
             TaskEvent::NodeLost { node },
-            TaskEvent::Cancelled { reason: "asked".into() },
+            TaskEvent::Cancelled {
+                reason: "asked".into(),
+            },
         ] {
             assert_eq!(read_back(&run), run);
             run.life.apply(now, event).unwrap();

@@ -1,4 +1,5 @@
-//! What a rendering looks at: the stored state, what agents report at this moment, and who is looking.
+//! What a rendering looks at: the stored state, what agents report at this moment, and who is
+//! looking.
 
 use std::net::IpAddr;
 

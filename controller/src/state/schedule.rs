@@ -1,7 +1,9 @@
-//! What has become of a schedule: one record beside each scheduled task and each rule of power management.
+//! What has become of a schedule: one record beside each scheduled task and each rule of power
+//! management.
 //!
-//! FOG's rows say when something is to happen; this says up to when that has been dealt with. A firing moves the mark in the
-//! transaction that creates the tasks, so it happens once however many controllers see that it is due.
+//! FOG's rows say when something is to happen; this says up to when that has been dealt with. A
+//! firing moves the mark in the transaction that creates the tasks, so it happens once however many
+//! controllers see that it is due.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +69,12 @@ pub struct Firing {
 impl Firing {
     #[must_use]
     pub fn begin(due: Timestamp) -> Self {
-        Self { due, after_host: 0, tasks: 0, sessions: BTreeMap::new() }
+        Self {
+            due,
+            after_host: 0,
+            tasks: 0,
+            sessions: BTreeMap::new(),
+        }
     }
 }
 
@@ -75,7 +82,14 @@ impl Mark {
     /// A mark of a schedule that has never fired.
     #[must_use]
     pub fn new(owner: Owner, through: Timestamp) -> Self {
-        Self { owner, through, firing: None, last: None, outcome: String::new(), modified: 0 }
+        Self {
+            owner,
+            through,
+            firing: None,
+            last: None,
+            outcome: String::new(),
+            modified: 0,
+        }
     }
 }
 
@@ -97,7 +111,9 @@ impl Record for Mark {
     }
 
     fn id_in(key: &str) -> Option<Owner> {
-        number_in(TASK_PREFIX, key).map(Owner::Task).or_else(|| number_in(POWER_PREFIX, key).map(Owner::Power))
+        number_in(TASK_PREFIX, key)
+            .map(Owner::Task)
+            .or_else(|| number_in(POWER_PREFIX, key).map(Owner::Power))
     }
 
     fn modified(&self) -> Revision {
@@ -109,6 +125,10 @@ impl Record for Mark {
     }
 
     fn from_body(owner: Owner, body: Self, modified: Revision) -> Self {
-        Self { owner, modified, ..body }
+        Self {
+            owner,
+            modified,
+            ..body
+        }
     }
 }

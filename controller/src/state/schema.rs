@@ -1,4 +1,5 @@
-//! A class as plain data: what its declaration says, without its type. The API's description is made of these.
+//! A class as plain data: what its declaration says, without its type. The API's description is
+//! made of these.
 
 use std::borrow::Cow;
 
@@ -89,20 +90,32 @@ pub struct MemberSchema {
 
 impl From<&Computed> for MemberSchema {
     fn from(member: &Computed) -> Self {
-        Self { name: member.name.into(), about: member.about.into(), shape: member.shape }
+        Self {
+            name: member.name.into(),
+            about: member.about.into(),
+            shape: member.shape,
+        }
     }
 }
 
 impl From<&MemberSpec> for MemberSchema {
     fn from(member: &MemberSpec) -> Self {
-        Self { name: member.name.into(), about: member.about.clone().into(), shape: Shape::Ids(member.other) }
+        Self {
+            name: member.name.into(),
+            about: member.about.clone().into(),
+            shape: Shape::Ids(member.other),
+        }
     }
 }
 
 fn kind_of(kind: Kind) -> FieldKind {
     match kind {
         Kind::Text { max } => FieldKind::Text { max: Some(max) },
-        Kind::Number { min, max } => FieldKind::Number { min, max, digits: 1 },
+        Kind::Number { min, max } => FieldKind::Number {
+            min,
+            max,
+            digits: 1,
+        },
         Kind::Flag => FieldKind::Flag,
         Kind::Time => FieldKind::Time,
         Kind::Reference { .. } => FieldKind::Reference { none: "0".into() },
@@ -134,7 +147,10 @@ impl ClassSchema {
             about: class.about.clone().into(),
             aliases: Vec::new(),
             fields: std::iter::once(id).chain(fields).collect(),
-            computed: declared.members_of(class.name).map(MemberSchema::from).collect(),
+            computed: declared
+                .members_of(class.name)
+                .map(MemberSchema::from)
+                .collect(),
             sometimes: Vec::new(),
             items: Vec::new(),
             accepts: Vec::new(),
@@ -178,10 +194,22 @@ fn field<C>(field: &Field<C>) -> FieldSchema {
         Access::Id { .. } => FieldKind::Id,
         // What is made of the text to show it may be longer.
         Access::Text { .. } if field.displayed.is_some() => FieldKind::Text { max: None },
-        Access::Text { max, .. } => FieldKind::Text { max: (*max != usize::MAX).then_some(*max) },
-        Access::Choice { words, .. } => FieldKind::Choice { words: words.iter().map(|word| (*word).into()).collect() },
-        Access::Number { min, max, digits, .. } => FieldKind::Number { min: *min, max: *max, digits: *digits },
-        Access::Reference { none, .. } => FieldKind::Reference { none: (*none).into() },
+        Access::Text { max, .. } => FieldKind::Text {
+            max: (*max != usize::MAX).then_some(*max),
+        },
+        Access::Choice { words, .. } => FieldKind::Choice {
+            words: words.iter().map(|word| (*word).into()).collect(),
+        },
+        Access::Number {
+            min, max, digits, ..
+        } => FieldKind::Number {
+            min: *min,
+            max: *max,
+            digits: *digits,
+        },
+        Access::Reference { none, .. } => FieldKind::Reference {
+            none: (*none).into(),
+        },
         Access::Flag { .. } => FieldKind::Flag,
         Access::Time { .. } => FieldKind::Time,
         Access::Date { .. } => FieldKind::Date,

@@ -1,4 +1,5 @@
-//! What a search finds in a class: rows one of whose stored fields, or one of whose related objects, contains the needle.
+//! What a search finds in a class: rows one of whose stored fields, or one of whose related
+//! objects, contains the needle.
 
 use std::sync::Arc;
 
@@ -17,7 +18,12 @@ pub fn rows<'t, C: Rules>(scene: &Scene<'t>, needle: &Needle) -> Vec<&'t Arc<Row
     let mut found: Vec<u32> = table.hits(needle).map(|row| row.id()).collect();
     match C::found_through(scene, needle) {
         Some(related) => found.extend(related),
-        None => found.extend(table.iter().filter(|row| C::found_by_relation(row, scene, needle)).map(|row| row.id())),
+        None => found.extend(
+            table
+                .iter()
+                .filter(|row| C::found_by_relation(row, scene, needle))
+                .map(|row| row.id()),
+        ),
     }
     found.sort_unstable();
     found.dedup();

@@ -1,8 +1,9 @@
 //! The texts of all rows of a table in one piece of memory, ready to be searched.
 //!
-//! A search looks for a substring in every stored field of every row. Row by row that is a hundred thousand little texts that
-//! have to be found in memory and folded; here it is one scan, at the speed of memory, over texts that were folded when they
-//! were stored. The scan gives candidates; where a needle has several parts the caller looks at the fields again.
+//! A search looks for a substring in every stored field of every row. Row by row that is a hundred
+//! thousand little texts that have to be found in memory and folded; here it is one scan, at the
+//! speed of memory, over texts that were folded when they were stored. The scan gives candidates;
+//! where a needle has several parts the caller looks at the fields again.
 
 use std::collections::HashMap;
 
@@ -10,14 +11,16 @@ use memchr::memmem::Finder;
 
 /// Between two fields. A needle with this in it may find too much here, never too little.
 const BORDER: u8 = 0x1f;
-/// Room of replaced and deleted rows is given back when it is more than this, and more than what is in use.
+/// Room of replaced and deleted rows is given back when it is more than this, and more than what is
+/// in use.
 const LEAST_WASTE: usize = 64 << 10;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct SearchText {
     text: Vec<u8>,
-    /// Where the texts begin, ascending, and whose they are; 0 for a row that was replaced or deleted.
+    /// Where the texts begin, ascending, and whose they are; 0 for a row that was replaced or
+    /// deleted.
     starts: Vec<(usize, u32)>,
     /// Where in `starts` a row is.
     places: HashMap<u32, usize>,
@@ -53,7 +56,9 @@ impl SearchText {
     }
 
     pub(crate) fn remove(&mut self, id: u32) {
-        let Some(place) = self.places.remove(&id) else { return };
+        let Some(place) = self.places.remove(&id) else {
+            return;
+        };
         self.wasted += self.end(place) - self.starts[place].0;
         self.starts[place].1 = 0;
         if self.wasted > LEAST_WASTE && self.wasted > self.text.len() / 2 {
@@ -83,17 +88,25 @@ impl SearchText {
     }
 
     fn end(&self, place: usize) -> usize {
-        self.starts.get(place + 1).map_or(self.text.len(), |(start, _)| *start)
+        self.starts
+            .get(place + 1)
+            .map_or(self.text.len(), |(start, _)| *start)
     }
 
     /// Moves what is in use together.
     fn tidy(&mut self) {
         let mut tidy = Self::default();
         tidy.text.reserve(self.text.len() - self.wasted);
-        for (place, (start, id)) in self.starts.iter().enumerate().filter(|(_, (_, id))| *id != 0) {
+        for (place, (start, id)) in self
+            .starts
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, id))| *id != 0)
+        {
             tidy.places.insert(*id, tidy.starts.len());
             tidy.starts.push((tidy.text.len(), *id));
-            tidy.text.extend_from_slice(&self.text[*start..self.end(place)]);
+            tidy.text
+                .extend_from_slice(&self.text[*start..self.end(place)]);
         }
         *self = tidy;
     }
@@ -113,7 +126,11 @@ mod tests {
 
     #[test]
     fn finds_rows_whatever_the_case_and_never_across_fields() {
-        let text = with(&[(1, &["lab-pc01", "", "büro"]), (2, &["lab-pc02", "pc01 was here"]), (3, &["ab", "cd"])]);
+        let text = with(&[
+            (1, &["lab-pc01", "", "büro"]),
+            (2, &["lab-pc02", "pc01 was here"]),
+            (3, &["ab", "cd"]),
+        ]);
         assert_eq!(text.find("PC01"), [1, 2]);
         assert_eq!(text.find("BÜRO"), [1]);
         assert_eq!(text.find("LAB"), [1, 2]);
@@ -137,7 +154,11 @@ mod tests {
             text.put(7, [format!("{long}{round}")].iter());
             text.put(round + 10, ["kept"].iter());
         }
-        assert!(text.text.len() < 2 * LEAST_WASTE + 20_000, "{}", text.text.len());
+        assert!(
+            text.text.len() < 2 * LEAST_WASTE + 20_000,
+            "{}",
+            text.text.len()
+        );
         assert_eq!(text.find("X999"), [7]);
         assert!(text.find("X998").is_empty());
         assert_eq!(text.find("KEPT").len(), 1000);

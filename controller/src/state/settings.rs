@@ -20,7 +20,11 @@ pub struct ApiSettings {
 /// The API is on, and no token is right.
 impl Default for ApiSettings {
     fn default() -> Self {
-        Self { enabled: true, token_hash: String::new(), modified: 0 }
+        Self {
+            enabled: true,
+            token_hash: String::new(),
+            modified: 0,
+        }
     }
 }
 

@@ -45,12 +45,17 @@ pub trait Record: Sized + Send + Sync + 'static {
     /// Stores the record, whatever is there.
     #[must_use]
     fn put_op(&self) -> Op {
-        Op::Put { key: self.key(), value: encode(&self.to_body()) }
+        Op::Put {
+            key: self.key(),
+            value: encode(&self.to_body()),
+        }
     }
 
     #[must_use]
     fn delete_op(id: &Self::Id) -> Op {
-        Op::Delete { key: Self::key_of(id) }
+        Op::Delete {
+            key: Self::key_of(id),
+        }
     }
 
     /// Holds as long as nobody else has changed the record since it was read.
@@ -112,7 +117,9 @@ pub(super) fn decode<B: DeserializeOwned>(what: &str, value: &[u8]) -> Result<B,
     // one).
     let VersionOnly { v } = serde_json::from_slice(value).map_err(unreadable)?;
     if v != VERSION {
-        return Err(format!("the {what} has version {v}; this program reads version {VERSION}"));
+        return Err(format!(
+            "the {what} has version {v}; this program reads version {VERSION}"
+        ));
     }
     serde_json::from_slice(value).map_err(unreadable)
 }
@@ -125,7 +132,10 @@ pub struct Shelf<R: Record> {
 
 impl<R: Record> Default for Shelf<R> {
     fn default() -> Self {
-        Self { records: BTreeMap::new(), index: R::Index::default() }
+        Self {
+            records: BTreeMap::new(),
+            index: R::Index::default(),
+        }
     }
 }
 
@@ -136,9 +146,11 @@ impl<R: Record> Shelf<R> {
         let key = change.key();
         let id = R::id_in(key).ok_or_else(|| format!("{key:?} is not the key of a {}", R::WHAT))?;
         let new = match change {
-            Change::Put(entry) => {
-                Some(Arc::new(R::from_body(id.clone(), decode(R::WHAT, &entry.value)?, entry.modified)))
-            }
+            Change::Put(entry) => Some(Arc::new(R::from_body(
+                id.clone(),
+                decode(R::WHAT, &entry.value)?,
+                entry.modified,
+            ))),
             Change::Delete { .. } => None,
         };
         if let Some(old) = self.records.remove(&id) {

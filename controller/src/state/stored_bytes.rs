@@ -33,17 +33,26 @@ const STORED: &[(&str, &str)] = &[
         "/foghorn/v1/wake/000000000000009-00000000000000ff",
         r#"{"v":1,"hosts":[1,2],"why":"by hand","at":9,"taken_by":[3]}"#,
     ),
-    ("/foghorn/v1/wake/000000000000010-00000000000000ff", r#"{"v":1,"hosts":[1],"why":"by hand","at":10}"#),
+    (
+        "/foghorn/v1/wake/000000000000010-00000000000000ff",
+        r#"{"v":1,"hosts":[1],"why":"by hand","at":10}"#,
+    ),
     (
         "/foghorn/v1/multicast/session/0000000007",
         r#"{"v":1,"session":7,"start":{"receivers":3,"at":5,"max_wait":{"secs":60,"nanos":0}},"max_rate_bits":800000000,"leases":{"2":"239.255.64.1:63100","12":"[ff18::1]:63100"}}"#,
     ),
-    ("/foghorn/v1/multicast/session/0000000008", r#"{"v":1,"session":8,"start":{},"leases":{}}"#),
+    (
+        "/foghorn/v1/multicast/session/0000000008",
+        r#"{"v":1,"session":8,"start":{},"leases":{}}"#,
+    ),
     (
         "/foghorn/v1/schedule/task/0000000009",
         r#"{"v":1,"through":5,"firing":{"due":9,"after_host":3,"tasks":2,"sessions":{"4":7}},"last":{"due":8,"after_host":0,"tasks":1},"outcome":"tasks created: 1"}"#,
     ),
-    ("/foghorn/v1/schedule/power/0000000009", r#"{"v":1,"through":5}"#),
+    (
+        "/foghorn/v1/schedule/power/0000000009",
+        r#"{"v":1,"through":5}"#,
+    ),
     (
         "/foghorn/v1/token/boot/HASH",
         r#"{"v":1,"purpose":{"for":"boot","host":1,"task":2},"expires":10,"used":7,"used_by":"key"}"#,
@@ -52,13 +61,22 @@ const STORED: &[(&str, &str)] = &[
         "/foghorn/v1/token/join/HASH",
         r#"{"v":1,"purpose":{"for":"join","node":1,"name":"north"},"expires":10,"used":null}"#,
     ),
-    ("/foghorn/v1/node/0000000001", r#"{"v":1,"node":1,"name":"north","standing":{"is":"enrolled","at":6}}"#),
-    ("/foghorn/v1/node/0000000002", r#"{"v":1,"node":2,"name":"south","standing":{"is":"revoked","at":6}}"#),
+    (
+        "/foghorn/v1/node/0000000001",
+        r#"{"v":1,"node":1,"name":"north","standing":{"is":"enrolled","at":6}}"#,
+    ),
+    (
+        "/foghorn/v1/node/0000000002",
+        r#"{"v":1,"node":2,"name":"south","standing":{"is":"revoked","at":6}}"#,
+    ),
     (
         "/foghorn/v1/idem/0000000001/HASH",
         r#"{"v":1,"fingerprint":"f","attempt":"a","at":9,"phase":{"is":"applied","until":10,"made":3}}"#,
     ),
-    ("/foghorn/v1/setting/api", r#"{"v":1,"enabled":false,"token_hash":"HASH"}"#),
+    (
+        "/foghorn/v1/setting/api",
+        r#"{"v":1,"enabled":false,"token_hash":"HASH"}"#,
+    ),
 ];
 
 fn hash() -> blake3::Hash {
@@ -67,11 +85,18 @@ fn hash() -> blake3::Hash {
 
 fn filled(text: &str) -> String {
     let digest = serde_json::to_string(hash().as_bytes()).unwrap();
-    text.replace("MANIFEST", &"ab".repeat(32)).replace("DIGEST", &digest).replace("HASH", &hash().to_hex())
+    text.replace("MANIFEST", &"ab".repeat(32))
+        .replace("DIGEST", &digest)
+        .replace("HASH", &hash().to_hex())
 }
 
 fn change(key: &str, value: &str) -> Change {
-    Change::Put(Entry { key: key.to_owned(), value: value.to_owned().into(), created: 1, modified: 5 })
+    Change::Put(Entry {
+        key: key.to_owned(),
+        value: value.to_owned().into(),
+        created: 1,
+        modified: 5,
+    })
 }
 
 /// Each record is found where it belongs, and stored again it is the same text under the same key.
@@ -90,8 +115,20 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     let owners = [Owner::Task(9), Owner::Power(9)];
     ops.extend(owners.map(|owner| tables.marks().get(&owner).unwrap().put_op()));
     ops.extend(tables.tokens().iter().map(|record| record.put_op()));
-    ops.extend([1, 2].map(|id| tables.enrolled_nodes().get(&StorageNodeId::new(id).unwrap()).unwrap().put_op()));
-    ops.push(tables.keyed().get(&filled("/foghorn/v1/idem/0000000001/HASH")).unwrap().put_op());
+    ops.extend([1, 2].map(|id| {
+        tables
+            .enrolled_nodes()
+            .get(&StorageNodeId::new(id).unwrap())
+            .unwrap()
+            .put_op()
+    }));
+    ops.push(
+        tables
+            .keyed()
+            .get(&filled("/foghorn/v1/idem/0000000001/HASH"))
+            .unwrap()
+            .put_op(),
+    );
     ops.push(tables.api().unwrap().put_op());
     let mut written: Vec<(String, String)> = ops
         .into_iter()
@@ -101,7 +138,10 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
         })
         .collect();
     written.sort();
-    let mut expected: Vec<_> = STORED.iter().map(|(key, value)| (filled(key), filled(value))).collect();
+    let mut expected: Vec<_> = STORED
+        .iter()
+        .map(|(key, value)| (filled(key), filled(value)))
+        .collect();
     expected.sort();
     assert_eq!(written, expected);
 }
@@ -113,11 +153,28 @@ fn ids_and_revisions_come_from_the_entry() {
         tables.apply(&change(&filled(key), &filled(value))).unwrap();
     }
     let run = tables.runs().get(&TaskId::new(3).unwrap()).unwrap();
-    assert_eq!((run.host, run.image, run.modified), (HostId::new(2).unwrap(), ImageId::new(4).unwrap(), 5));
-    assert_eq!(tables.marks().get(&Owner::Power(9)).unwrap().owner, Owner::Power(9));
+    assert_eq!(
+        (run.host, run.image, run.modified),
+        (HostId::new(2).unwrap(), ImageId::new(4).unwrap(), 5)
+    );
+    assert_eq!(
+        tables.marks().get(&Owner::Power(9)).unwrap().owner,
+        Owner::Power(9)
+    );
     let north = "north".parse().unwrap();
-    assert_eq!(tables.enrolled_nodes().by_name(&north).map(|node| EnrolledNode::clone(node).modified), Some(5));
-    tables.apply(&Change::Delete { key: run.key(), revision: 6 }).unwrap();
+    assert_eq!(
+        tables
+            .enrolled_nodes()
+            .by_name(&north)
+            .map(|node| EnrolledNode::clone(node).modified),
+        Some(5)
+    );
+    tables
+        .apply(&Change::Delete {
+            key: run.key(),
+            revision: 6,
+        })
+        .unwrap();
     assert_eq!(tables.runs().iter().count(), 1);
 }
 
@@ -125,13 +182,16 @@ fn ids_and_revisions_come_from_the_entry() {
 fn the_answer_of_a_finished_request_stays_in_the_store() {
     let place = Keyed::place(1, "x");
     let answer = json!({ "status": 201, "etag": "\"5\"", "body": "{}" });
-    let value =
-        format!(r#"{{"v":1,"fingerprint":"f","attempt":"a","at":9,"phase":{{"is":"done"}},"answer":{answer}}}"#);
+    let value = format!(
+        r#"{{"v":1,"fingerprint":"f","attempt":"a","at":9,"phase":{{"is":"done"}},"answer":{answer}}}"#
+    );
     let mut tables = Tables::default();
     tables.apply(&change(&place, &value)).unwrap();
     assert_eq!(tables.keyed().get(&place).unwrap().answer, None);
     assert_eq!(
-        answer_in(value.as_bytes()).unwrap().map(|answer| (answer.status, answer.body)),
+        answer_in(value.as_bytes())
+            .unwrap()
+            .map(|answer| (answer.status, answer.body)),
         Some((201, "{}".into()))
     );
 }
@@ -143,7 +203,17 @@ fn a_record_of_another_version_is_refused_and_changes_nothing() {
         let (key, value) = (filled(key), filled(value));
         tables.apply(&change(&key, &value)).unwrap();
         let refused = tables.apply(&change(&key, r#"{"v":9}"#)).unwrap_err();
-        assert!(refused.contains("version 9") && refused.contains("version 1"), "{refused}");
+        assert!(
+            refused.contains("version 9") && refused.contains("version 1"),
+            "{refused}"
+        );
     }
-    assert_eq!((tables.runs().len(), tables.contents().len(), tables.tokens().len()), (2, 1, 2));
+    assert_eq!(
+        (
+            tables.runs().len(),
+            tables.contents().len(),
+            tables.tokens().len()
+        ),
+        (2, 1, 2)
+    );
 }

@@ -36,7 +36,10 @@ const HIDDEN: &[u8] = b"_API_";
 #[must_use]
 pub fn is_listed_name(name: &str) -> bool {
     let name = name.trim().as_bytes();
-    name.len() <= HIDDEN.len() || !name[1..].windows(HIDDEN.len()).any(|part| part.eq_ignore_ascii_case(HIDDEN))
+    name.len() <= HIDDEN.len()
+        || !name[1..]
+            .windows(HIDDEN.len())
+            .any(|part| part.eq_ignore_ascii_case(HIDDEN))
 }
 
 /// Whether lists and searches show the row.
@@ -91,7 +94,11 @@ impl<C: Class> Table<C> {
     }
 
     /// Rows in the order of lists, or backwards, without the first `skip`, which are not looked at.
-    pub fn in_order(&self, backwards: bool, skip: usize) -> Box<dyn Iterator<Item = &Arc<Row<C>>> + '_> {
+    pub fn in_order(
+        &self,
+        backwards: bool,
+        skip: usize,
+    ) -> Box<dyn Iterator<Item = &Arc<Row<C>>> + '_> {
         if !C::NAMED {
             return self.by_id(backwards, skip);
         }
@@ -105,8 +112,16 @@ impl<C: Class> Table<C> {
     }
 
     /// Rows by id, or backwards, without the first `skip`.
-    pub fn by_id(&self, backwards: bool, skip: usize) -> Box<dyn Iterator<Item = &Arc<Row<C>>> + '_> {
-        if backwards { Box::new(self.rows.values().rev().skip(skip)) } else { Box::new(self.rows.values().skip(skip)) }
+    pub fn by_id(
+        &self,
+        backwards: bool,
+        skip: usize,
+    ) -> Box<dyn Iterator<Item = &Arc<Row<C>>> + '_> {
+        if backwards {
+            Box::new(self.rows.values().rev().skip(skip))
+        } else {
+            Box::new(self.rows.values().skip(skip))
+        }
     }
 
     /// How many rows lists leave out ([`is_listed`]).
@@ -128,25 +143,41 @@ impl<C: Class> Table<C> {
     /// How many rows have `key` in index `number`.
     #[must_use]
     pub fn count_by(&self, number: usize, key: u64) -> usize {
-        self.indexes.get(number).and_then(|index| index.get(&key)).map_or(0, BTreeSet::len)
+        self.indexes
+            .get(number)
+            .and_then(|index| index.get(&key))
+            .map_or(0, BTreeSet::len)
     }
 
-    /// The rows of which a stored field contains the needle, in no particular order. Secrets are not searched.
-    pub(crate) fn hits<'t, 'n>(&'t self, needle: &'n Needle) -> impl Iterator<Item = &'t Arc<Row<C>>> + use<'t, 'n, C> {
+    /// The rows of which a stored field contains the needle, in no particular order. Secrets are
+    /// not searched.
+    pub(crate) fn hits<'t, 'n>(
+        &'t self,
+        needle: &'n Needle,
+    ) -> impl Iterator<Item = &'t Arc<Row<C>>> + use<'t, 'n, C> {
         let candidates = match needle.longest_text() {
             Some(text) => self.texts.find(text),
             None => self.rows.keys().copied().collect(),
         };
-        candidates.into_iter().filter_map(|id| self.get(id)).filter(move |row| {
-            // A plain text that is somewhere in the row's texts is in one of its fields.
-            needle.is_plain()
-                || C::FIELDS.iter().filter(|field| !field.hides(row)).any(|field| needle.hits(&field.show(row)))
-        })
+        candidates
+            .into_iter()
+            .filter_map(|id| self.get(id))
+            .filter(move |row| {
+                // A plain text that is somewhere in the row's texts is in one of its fields.
+                needle.is_plain()
+                    || C::FIELDS
+                        .iter()
+                        .filter(|field| !field.hides(row))
+                        .any(|field| needle.hits(&field.show(row)))
+            })
     }
 
     /// The rows whose [`Class::search_key`] contains `part`, which is folded and not empty.
     pub(crate) fn holding_key(&self, part: &str) -> impl Iterator<Item = &Arc<Row<C>>> {
-        self.keys.find(part).into_iter().filter_map(|id| self.rows.get(&id))
+        self.keys
+            .find(part)
+            .into_iter()
+            .filter_map(|id| self.rows.get(&id))
     }
 
     /// The stored fields of an object that is missing, as members of a JSON object without braces.
@@ -159,7 +190,11 @@ impl<C: Class> Table<C> {
     pub fn named(&self, name: &str) -> Option<&Arc<Row<C>>> {
         let name = fold(name);
         let (found, id) = self.by_name.range((name.clone(), 0)..).next()?;
-        if *found == name { self.rows.get(id) } else { None }
+        if *found == name {
+            self.rows.get(id)
+        } else {
+            None
+        }
     }
 
     /// Who owns a unique value.
@@ -183,7 +218,13 @@ impl<C: Class> Table<C> {
             }
         }
         self.unlisted += usize::from(!is_listed(&object));
-        self.texts.put(id, C::FIELDS.iter().filter(|field| !field.hides(&object)).map(|field| field.show(&object)));
+        self.texts.put(
+            id,
+            C::FIELDS
+                .iter()
+                .filter(|field| !field.hides(&object))
+                .map(|field| field.show(&object)),
+        );
         if let Some(key) = object.search_key() {
             self.keys.put(id, std::iter::once(key));
         }
@@ -191,7 +232,9 @@ impl<C: Class> Table<C> {
     }
 
     fn remove(&mut self, id: u32) {
-        let Some(row) = self.rows.remove(&id) else { return };
+        let Some(row) = self.rows.remove(&id) else {
+            return;
+        };
         self.unlisted -= usize::from(!is_listed::<C>(&row));
         self.texts.remove(id);
         self.keys.remove(id);
@@ -204,7 +247,9 @@ impl<C: Class> Table<C> {
             }
         }
         for (number, index) in self.indexes.iter_mut().enumerate() {
-            let Some(key) = row.index_key(number) else { continue };
+            let Some(key) = row.index_key(number) else {
+                continue;
+            };
             if let Some(ids) = index.get_mut(&key) {
                 ids.remove(&id);
                 if ids.is_empty() {

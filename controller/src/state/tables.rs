@@ -1,4 +1,5 @@
-//! The whole state in memory: one [`Table`] per class, and what the modules beside it keep. Built by the watch cache.
+//! The whole state in memory: one [`Table`] per class, and what the modules beside it keep. Built
+//! by the watch cache.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -22,9 +23,14 @@ use super::wake::Wake;
 use crate::store::cache::View;
 use crate::store::{Change, Revision};
 
-/// Where the table of each class is; asked several times for every row of a list, so it is not looked up by name.
+/// Where the table of each class is; asked several times for every row of a list, so it is not
+/// looked up by name.
 static PLACES: LazyLock<Vec<(TypeId, usize)>> = LazyLock::new(|| {
-    let mut places: Vec<_> = CLASSES.iter().enumerate().map(|(place, class)| (class.kind(), place)).collect();
+    let mut places: Vec<_> = CLASSES
+        .iter()
+        .enumerate()
+        .map(|(place, class)| (class.kind(), place))
+        .collect();
     places.sort_unstable();
     places
 });
@@ -89,7 +95,10 @@ impl Tables {
     pub fn of<C: Class>(&self) -> &Table<C> {
         let found = PLACES.binary_search_by_key(&TypeId::of::<C>(), |(class, _)| *class);
         let place = PLACES[found.expect("every class is in CLASSES")].1;
-        self.tables[place].as_any().downcast_ref().expect("the place of a class holds its table")
+        self.tables[place]
+            .as_any()
+            .downcast_ref()
+            .expect("the place of a class holds its table")
     }
 
     #[must_use]
@@ -132,7 +141,11 @@ impl Tables {
     pub fn name_of(&self, class: &str, id: u32) -> &str {
         match CLASSES.iter().position(|known| known.name() == class) {
             Some(place) => self.tables[place].name_of(id),
-            None => self.dynamic.get(class, id).and_then(|row| row.get("name")).unwrap_or_default(),
+            None => self
+                .dynamic
+                .get(class, id)
+                .and_then(|row| row.get("name"))
+                .unwrap_or_default(),
         }
     }
 
@@ -241,8 +254,16 @@ impl Tables {
         match change {
             Change::Put(entry) => {
                 let text = std::str::from_utf8(&entry.value).map_err(|error| error.to_string())?;
-                let last = text.parse().map_err(|_| format!("the last id of {class} is {text:?}"))?;
-                self.sequences.insert(class.to_owned(), Sequence { last, modified: entry.modified });
+                let last = text
+                    .parse()
+                    .map_err(|_| format!("the last id of {class} is {text:?}"))?;
+                self.sequences.insert(
+                    class.to_owned(),
+                    Sequence {
+                        last,
+                        modified: entry.modified,
+                    },
+                );
             }
             Change::Delete { .. } => {
                 self.sequences.remove(class);
@@ -269,7 +290,9 @@ impl View for Tables {
                 self.apply_announcement(class, change);
                 Ok(())
             }
-            Place::Setting { name: ApiSettings::NAME } => self.api.apply(change),
+            Place::Setting {
+                name: ApiSettings::NAME,
+            } => self.api.apply(change),
             Place::Setting { .. } => Ok(()),
             // Guards exist for compares; the tables know the same from the rows themselves.
             Place::Unique => Ok(()),

@@ -1,7 +1,8 @@
 //! The values that FOG's fields have, and how loosely typed JSON becomes one of them.
 //!
-//! On FOG's wire every stored field is a string. A client may send a number or a boolean where a string is meant, so
-//! there is one reading of JSON scalars ([`scalar`]) and each type says what it makes of the text.
+//! On FOG's wire every stored field is a string. A client may send a number or a boolean where a
+//! string is meant, so there is one reading of JSON scalars ([`scalar`]) and each type says what it
+//! makes of the text.
 
 use std::borrow::Cow;
 
@@ -32,7 +33,8 @@ impl Flag {
         }
     }
 
-    /// Reads what a client sent. FOG's database takes `2` for the second of the two values, so it is a yes.
+    /// Reads what a client sent. FOG's database takes `2` for the second of the two values, so it
+    /// is a yes.
     #[must_use]
     pub fn read(text: &str) -> Self {
         match text {
@@ -59,18 +61,27 @@ pub const NEVER: &str = "0000-00-00 00:00:00";
 impl FogTime {
     #[must_use]
     pub fn text(self) -> Cow<'static, str> {
-        self.0.map_or(Cow::Borrowed(NEVER), |time| Cow::Owned(time.to_fog()))
+        self.0
+            .map_or(Cow::Borrowed(NEVER), |time| Cow::Owned(time.to_fog()))
     }
 
-    /// Reads `YYYY-MM-DD`, `YYYY-MM-DD HH:MM:SS` and the same with `T` and a zone of `Z`. Anything else is "never".
+    /// Reads `YYYY-MM-DD`, `YYYY-MM-DD HH:MM:SS` and the same with `T` and a zone of `Z`. Anything
+    /// else is "never".
     #[must_use]
     pub fn read(text: &str) -> Self {
         let plain = text.trim().trim_end_matches('Z');
         let time = plain
             .parse::<jiff::civil::DateTime>()
-            .or_else(|_| plain.parse::<jiff::civil::Date>().map(|date| date.at(0, 0, 0, 0)))
+            .or_else(|_| {
+                plain
+                    .parse::<jiff::civil::Date>()
+                    .map(|date| date.at(0, 0, 0, 0))
+            })
             .and_then(|civil| civil.to_zoned(jiff::tz::TimeZone::UTC));
-        Self(time.ok().map(|zoned| Timestamp::from_millis(zoned.timestamp().as_millisecond())))
+        Self(
+            time.ok()
+                .map(|zoned| Timestamp::from_millis(zoned.timestamp().as_millisecond())),
+        )
     }
 }
 
@@ -90,15 +101,17 @@ pub const NO_DAY: &str = "0000-00-00";
 impl FogDate {
     #[must_use]
     pub fn text(self) -> Cow<'static, str> {
-        self.0.map_or(Cow::Borrowed(NO_DAY), |day| Cow::Owned(day.to_string()))
+        self.0
+            .map_or(Cow::Borrowed(NO_DAY), |day| Cow::Owned(day.to_string()))
     }
 
     /// Reads `YYYY-MM-DD`, alone or before a time of day. Anything else is "none".
     #[must_use]
     pub fn read(text: &str) -> Self {
         let plain = text.trim().trim_end_matches('Z');
-        let day =
-            plain.parse::<jiff::civil::Date>().or_else(|_| plain.parse::<jiff::civil::DateTime>().map(|at| at.date()));
+        let day = plain
+            .parse::<jiff::civil::Date>()
+            .or_else(|_| plain.parse::<jiff::civil::DateTime>().map(|at| at.date()));
         Self(day.ok())
     }
 }
@@ -150,10 +163,15 @@ pub fn leading_number(text: &str) -> i64 {
         .map_or(text.len(), |(place, _)| place);
     let number = &text[..end];
     // Most are whole and must not lose digits in a float.
-    number.parse::<i64>().unwrap_or_else(|_| number.parse::<f64>().map_or(0, |float| float.round() as i64))
+    number.parse::<i64>().unwrap_or_else(|_| {
+        number
+            .parse::<f64>()
+            .map_or(0, |float| float.round() as i64)
+    })
 }
 
-/// The ids in a value that is a list of them, or one of them. What is no id (0, negative, text) is left out.
+/// The ids in a value that is a list of them, or one of them. What is no id (0, negative, text) is
+/// left out.
 #[must_use]
 pub fn ids(value: &Value) -> Vec<u32> {
     let one = |value: &Value| {
@@ -197,9 +215,12 @@ mod tests {
 
     #[test]
     fn days_are_read_with_and_without_a_time() {
-        for (text, expected) in
-            [("2026-01-05", "2026-01-05"), ("2026-01-05 08:30:00", "2026-01-05"), ("soon", NO_DAY), (NO_DAY, NO_DAY)]
-        {
+        for (text, expected) in [
+            ("2026-01-05", "2026-01-05"),
+            ("2026-01-05 08:30:00", "2026-01-05"),
+            ("soon", NO_DAY),
+            (NO_DAY, NO_DAY),
+        ] {
             assert_eq!(FogDate::read(text).text(), expected, "{text:?}");
         }
     }

@@ -1,7 +1,8 @@
 //! Wake-ups that wait to be sent: which hosts, since when, and which storage nodes have taken them.
 //!
-//! An agent is linked to one controller of several, and the one that is asked to wake a host need not be that one. So the
-//! order is stored, every controller hands it to the agents it has, and it goes after a few seconds.
+//! An agent is linked to one controller of several, and the one that is asked to wake a host need
+//! not be that one. So the order is stored, every controller hands it to the agents it has, and it
+//! goes after a few seconds.
 
 use std::time::Duration;
 
@@ -40,7 +41,14 @@ impl Wake {
     pub fn new(hosts: Vec<u32>, why: String, at: Timestamp) -> Self {
         let random = getrandom::u64().unwrap_or_default();
         let key = format!("{PREFIX}{:015}-{random:016x}", at.as_millis());
-        Self { key, hosts, why, at, taken_by: Vec::new(), modified: 0 }
+        Self {
+            key,
+            hosts,
+            why,
+            at,
+            taken_by: Vec::new(),
+            modified: 0,
+        }
     }
 
     /// Names it among all wake-ups.
@@ -77,6 +85,10 @@ impl Record for Wake {
     }
 
     fn from_body(key: String, body: Self, modified: Revision) -> Self {
-        Self { key, modified, ..body }
+        Self {
+            key,
+            modified,
+            ..body
+        }
     }
 }

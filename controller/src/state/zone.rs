@@ -24,6 +24,9 @@ mod tests {
     #[test]
     fn unknown_zones_are_utc() {
         assert_eq!(named("Europe/Berlin").iana_name(), Some("Europe/Berlin"));
-        assert_eq!([named(""), named(" UTC "), named("Mars/Base")], [TimeZone::UTC, TimeZone::UTC, TimeZone::UTC]);
+        assert_eq!(
+            [named(""), named(" UTC "), named("Mars/Base")],
+            [TimeZone::UTC, TimeZone::UTC, TimeZone::UTC]
+        );
     }
 }

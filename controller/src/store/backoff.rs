@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// Doubles from a first pause up to a longest one.
 ///
-/// No random part: what waits here are a handful of controllers and each follows its own engine, so there is no herd to
-/// break up, and a test that counts attempts stays exact.
+/// No random part: what waits here are a handful of controllers and each follows its own engine, so
+/// there is no herd to break up, and a test that counts attempts stays exact.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -16,7 +16,11 @@ pub struct Backoff {
 impl Backoff {
     #[must_use]
     pub fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, next: first }
+        Self {
+            first,
+            longest,
+            next: first,
+        }
     }
 
     /// How long to pause before the attempt that comes now.

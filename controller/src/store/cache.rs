@@ -93,7 +93,10 @@ impl<V: View> WatchCache<V> {
     /// Runs `read` on the view and its revision. Holds a read lock meanwhile: take out what is
     /// needed and leave.
     pub fn read<R>(&self, read: impl FnOnce(&V, Revision) -> R) -> R {
-        let shown = self.shown.read().expect("a view that panicked half-way through a change must not be read");
+        let shown = self
+            .shown
+            .read()
+            .expect("a view that panicked half-way through a change must not be read");
         read(&shown.view, shown.revision)
     }
 
@@ -111,7 +114,10 @@ impl<V: View> WatchCache<V> {
         let mut seen = self.revision.subscribe();
         match tokio::time::timeout_at(deadline, seen.wait_for(|seen| *seen >= revision)).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(CacheBehind { wanted: revision, reached: self.revision() }),
+            _ => Err(CacheBehind {
+                wanted: revision,
+                reached: self.revision(),
+            }),
         }
     }
 
@@ -130,7 +136,10 @@ impl<V: View> WatchCache<V> {
 
     fn show(&self, batch: &WatchBatch) {
         {
-            let mut shown = self.shown.write().expect("only the follower writes, and it ends when it panics");
+            let mut shown = self
+                .shown
+                .write()
+                .expect("only the follower writes, and it ends when it panics");
             shown.take_in(&batch.changes);
             shown.revision = batch.revision;
         }
@@ -140,7 +149,10 @@ impl<V: View> WatchCache<V> {
     fn swap(&self, fresh: Shown<V>) {
         let revision = fresh.revision;
         let old = {
-            let mut shown = self.shown.write().expect("only the follower writes, and it ends when it panics");
+            let mut shown = self
+                .shown
+                .write()
+                .expect("only the follower writes, and it ends when it panics");
             std::mem::replace(&mut *shown, fresh)
         };
         self.revision.send_replace(revision);
@@ -151,7 +163,10 @@ impl<V: View> WatchCache<V> {
 impl<V: View> Shown<V> {
     async fn load(store: &dyn Store, prefix: &str) -> Result<Self, StoreError> {
         let Snapshot { revision, entries } = store.list(prefix).await?;
-        let mut fresh = Self { view: V::default(), revision };
+        let mut fresh = Self {
+            view: V::default(),
+            revision,
+        };
         for entry in entries {
             fresh.take_in(&[Change::Put(entry)]);
         }
@@ -162,7 +177,11 @@ impl<V: View> Shown<V> {
         for change in changes {
             if let Err(why) = self.view.apply(change) {
                 metrics::counter!("foghorn_cache_skipped_records_total").increment(1);
-                error!(key = change.key(), error = why, "skipped a record that cannot be read");
+                error!(
+                    key = change.key(),
+                    error = why,
+                    "skipped a record that cannot be read"
+                );
             }
         }
     }
@@ -181,7 +200,11 @@ impl<V: View> Follower<V> {
         loop {
             match self.follow().await {
                 Some(WatchError::Compacted { compacted }) => {
-                    info!(compacted, at = self.cache.revision(), "the history was compacted; reloading");
+                    info!(
+                        compacted,
+                        at = self.cache.revision(),
+                        "the history was compacted; reloading"
+                    );
                 }
                 Some(WatchError::Store(error)) => {
                     self.cache.following.store(false, Ordering::Release);
@@ -212,7 +235,11 @@ impl<V: View> Follower<V> {
                 Ok(batch) => {
                     // Both engines promise order. If one ever breaks it, a snapshot is right where
                     // replay would not be.
-                    error!(at, got = batch.revision, "a watch returned an older revision; reloading");
+                    error!(
+                        at,
+                        got = batch.revision,
+                        "a watch returned an older revision; reloading"
+                    );
                     return None;
                 }
                 Err(error) => return Some(error),

@@ -24,7 +24,12 @@ impl Compare {
 
 /// Refuses transactions that could never be applied.
 pub(super) fn check_txn(txn: &Txn) -> Result<(), StoreError> {
-    let refuse = |why: String| Err(StoreError::Invalid { doing: "commit a transaction", why });
+    let refuse = |why: String| {
+        Err(StoreError::Invalid {
+            doing: "commit a transaction",
+            why,
+        })
+    };
     if txn.ops.len() > MAX_OPS || txn.compares.len() > MAX_OPS {
         return refuse(format!(
             "{} operations and {} compares, but at most {MAX_OPS} of each are allowed",
@@ -32,16 +37,25 @@ pub(super) fn check_txn(txn: &Txn) -> Result<(), StoreError> {
             txn.compares.len()
         ));
     }
-    if txn.ops.iter().map(Op::key).chain(txn.compares.iter().map(Compare::key)).any(str::is_empty) {
+    if txn
+        .ops
+        .iter()
+        .map(Op::key)
+        .chain(txn.compares.iter().map(Compare::key))
+        .any(str::is_empty)
+    {
         return refuse("a key is empty".to_owned());
     }
     let mut named = HashSet::with_capacity(txn.ops.len());
     if let Some(twice) = txn.ops.iter().map(Op::key).find(|key| !named.insert(*key)) {
         return refuse(format!("key {twice:?} is in two operations"));
     }
-    let bytes = txn.ops.iter().map(op_bytes).sum::<usize>() + txn.compares.iter().map(|c| c.key().len()).sum::<usize>();
+    let bytes = txn.ops.iter().map(op_bytes).sum::<usize>()
+        + txn.compares.iter().map(|c| c.key().len()).sum::<usize>();
     if bytes > MAX_TXN_BYTES {
-        return refuse(format!("{bytes} bytes of keys and values, but at most {MAX_TXN_BYTES} are allowed"));
+        return refuse(format!(
+            "{bytes} bytes of keys and values, but at most {MAX_TXN_BYTES} are allowed"
+        ));
     }
     Ok(())
 }

@@ -6,7 +6,9 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use super::{Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
+use super::{
+    Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError,
+};
 
 /// An engine whose commits are timed.
 pub(crate) struct MeasuredStore {
@@ -53,7 +55,11 @@ impl Store for MeasuredStore {
         })
     }
 
-    fn watch(&self, prefix: &str, after: Revision) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
+    fn watch(
+        &self,
+        prefix: &str,
+        after: Revision,
+    ) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
         self.engine.watch(prefix, after)
     }
 

@@ -1,12 +1,14 @@
-//! Where the state of the fleet is kept: ordered keys with revisions, transactions with compares, watch.
+//! Where the state of the fleet is kept: ordered keys with revisions, transactions with compares,
+//! watch.
 //!
-//! Two engines stand behind one trait: [`etcd`] for installations that outgrow one machine, [`embedded`] (redb) for one
-//! box. A conformance suite runs the same generated histories on both. Nothing but [`cache`] reads from an engine in
-//! normal operation: every reader uses the watch cache.
+//! Two engines stand behind one trait: [`etcd`] for installations that outgrow one machine,
+//! [`embedded`] (redb) for one box. A conformance suite runs the same generated histories on both.
+//! Nothing but [`cache`] reads from an engine in normal operation: every reader uses the watch
+//! cache.
 //!
 //! The vocabulary and the guarantees are etcd's (<https://etcd.io/docs/v3.5/learning/api/>): one global revision that every
-//! committed transaction raises by one, an entry remembers the revisions at which it was created and last modified, a watch
-//! delivers every change after a revision exactly once and in order.
+//! committed transaction raises by one, an entry remembers the revisions at which it was created
+//! and last modified, a watch delivers every change after a revision exactly once and in order.
 
 pub mod backoff;
 pub mod cache;
@@ -32,11 +34,12 @@ pub struct Entry {
     pub modified: Revision,
 }
 
-/// Most operations, and most compares, in one transaction: etcd's default (`--max-txn-ops`), held by both engines so that
-/// what works on one works on the other.
+/// Most operations, and most compares, in one transaction: etcd's default (`--max-txn-ops`), held
+/// by both engines so that what works on one works on the other.
 pub const MAX_OPS: usize = 128;
 
-/// Most bytes of keys and values in one transaction. etcd refuses requests above 1.5 MiB; the rest is room for framing.
+/// Most bytes of keys and values in one transaction. etcd refuses requests above 1.5 MiB; the rest
+/// is room for framing.
 pub const MAX_TXN_BYTES: usize = 1 << 20;
 
 /// What must hold for a transaction to be applied.
@@ -63,10 +66,12 @@ pub enum Op {
     },
 }
 
-/// All or nothing: every compare holds and every operation is applied at one new revision, or nothing is changed.
+/// All or nothing: every compare holds and every operation is applied at one new revision, or
+/// nothing is changed.
 ///
-/// At most [`MAX_OPS`] operations, [`MAX_OPS`] compares and [`MAX_TXN_BYTES`] of keys and values: larger work is cut into steps
-/// that each leave a valid state. A transaction that changes nothing raises no revision; it answers with the present one.
+/// At most [`MAX_OPS`] operations, [`MAX_OPS`] compares and [`MAX_TXN_BYTES`] of keys and values:
+/// larger work is cut into steps that each leave a valid state. A transaction that changes nothing
+/// raises no revision; it answers with the present one.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Txn {
     pub compares: Vec<Compare>,
@@ -123,9 +128,13 @@ pub struct Snapshot {
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The engine cannot be reached or has failed; trying again may help. Whether a transaction took place is unknown.
+    /// The engine cannot be reached or has failed; trying again may help. Whether a transaction
+    /// took place is unknown.
     #[error("the state store is not available while trying to {doing}")]
-    Unavailable { doing: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    Unavailable {
+        doing: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The transaction itself is wrong (a key named twice, too large); trying again will not help.
     #[error("the state store refused to {doing}: {why}")]
     Invalid { doing: &'static str, why: String },
@@ -149,8 +158,8 @@ pub trait Store: Send + Sync + 'static {
     /// Every entry whose key starts with `prefix`, at one revision, linearizable.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>>;
 
-    /// At most `limit` entries with `from` ≤ key < `to`, linearizable; the last ones first when `backwards`. For what the
-    /// watch cache does not keep.
+    /// At most `limit` entries with `from` ≤ key < `to`, linearizable; the last ones first when
+    /// `backwards`. For what the watch cache does not keep.
     fn range<'a>(
         &'a self,
         from: &'a str,
@@ -163,7 +172,11 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>>;
 
     /// Every change under `prefix` with a revision greater than `after`, in order, without end.
-    fn watch(&self, prefix: &str, after: Revision) -> BoxStream<'static, Result<WatchBatch, WatchError>>;
+    fn watch(
+        &self,
+        prefix: &str,
+        after: Revision,
+    ) -> BoxStream<'static, Result<WatchBatch, WatchError>>;
 
     /// Forgets history up to and including `revision`. Current entries are not touched.
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use foghorn_types::Timestamp;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tracing::{info, warn};
@@ -37,7 +40,10 @@ pub enum LoadTrustError {
     #[error("{present} exists but {missing} does not: a certificate authority needs both files", present = present.display(), missing = missing.display())]
     Half { present: PathBuf, missing: PathBuf },
     #[error("{path} does not contain exactly one PEM certificate", path = path.display())]
-    Certificate { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    Certificate {
+        path: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("{path} does not contain a PEM private key (PKCS#8; ECDSA or Ed25519)", path = path.display())]
     Key { path: PathBuf, source: rcgen::Error },
     #[error("the certificate in {path} is not that of a certificate authority: it must not sign certificates", path = path.display())]
@@ -60,8 +66,14 @@ impl Trust {
         match (certificate.exists(), key.exists()) {
             (true, true) => Self::load(&certificate, &key),
             (false, false) => Self::create(dir, &certificate, &key),
-            (true, false) => Err(LoadTrustError::Half { present: certificate, missing: key }),
-            (false, true) => Err(LoadTrustError::Half { present: key, missing: certificate }),
+            (true, false) => Err(LoadTrustError::Half {
+                present: certificate,
+                missing: key,
+            }),
+            (false, true) => Err(LoadTrustError::Half {
+                present: key,
+                missing: certificate,
+            }),
         }
     }
 
@@ -92,32 +104,51 @@ impl Trust {
 
     fn load(certificate_path: &Path, key_path: &Path) -> Result<Self, LoadTrustError> {
         let read = |path: &Path| {
-            fs::read_to_string(path).map_err(|source| LoadTrustError::Io { path: path.to_owned(), source })
+            fs::read_to_string(path).map_err(|source| LoadTrustError::Io {
+                path: path.to_owned(),
+                source,
+            })
         };
         let pem = read(certificate_path)?;
         warn_if_others_can_read(key_path);
-        let key = KeyPair::from_pem(&read(key_path)?)
-            .map_err(|source| LoadTrustError::Key { path: key_path.to_owned(), source })?;
-        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| LoadTrustError::Certificate {
-            path: certificate_path.to_owned(),
+        let key = KeyPair::from_pem(&read(key_path)?).map_err(|source| LoadTrustError::Key {
+            path: key_path.to_owned(),
             source,
-        };
+        })?;
+        let unreadable =
+            |source: Box<dyn std::error::Error + Send + Sync>| LoadTrustError::Certificate {
+                path: certificate_path.to_owned(),
+                source,
+            };
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
             .map_err(|source| unreadable(format!("{source:?}").into()))?;
-        let (_, parsed) =
-            x509_parser::parse_x509_certificate(&certificate).map_err(|source| unreadable(Box::new(source)))?;
-        let usage_fits = parsed.key_usage().ok().flatten().is_none_or(|usage| usage.value.key_cert_sign());
+        let (_, parsed) = x509_parser::parse_x509_certificate(&certificate)
+            .map_err(|source| unreadable(Box::new(source)))?;
+        let usage_fits = parsed
+            .key_usage()
+            .ok()
+            .flatten()
+            .is_none_or(|usage| usage.value.key_cert_sign());
         if !parsed.is_ca() || !usage_fits {
-            return Err(LoadTrustError::NotAnAuthority { path: certificate_path.to_owned() });
+            return Err(LoadTrustError::NotAnAuthority {
+                path: certificate_path.to_owned(),
+            });
         }
         if parsed.public_key().raw != key.subject_public_key_info() {
-            return Err(LoadTrustError::ForeignKey { path: certificate_path.to_owned() });
+            return Err(LoadTrustError::ForeignKey {
+                path: certificate_path.to_owned(),
+            });
         }
-        let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|source| unreadable(Box::new(source)))?;
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)
+            .map_err(|source| unreadable(Box::new(source)))?;
         Ok(Self::new(issuer, certificate, pem))
     }
 
-    fn create(dir: &Path, certificate_path: &Path, key_path: &Path) -> Result<Self, LoadTrustError> {
+    fn create(
+        dir: &Path,
+        certificate_path: &Path,
+        key_path: &Path,
+    ) -> Result<Self, LoadTrustError> {
         let refuse = |source| LoadTrustError::Create { source };
         let key = KeyPair::generate().map_err(refuse)?;
         let params = authority_params(Timestamp::now());
@@ -132,24 +163,47 @@ impl Trust {
         write_once(key_path, key.serialize_pem().as_bytes(), 0o600).map_err(at(key_path))?;
         let pem = certificate.pem();
         write_once(certificate_path, pem.as_bytes(), 0o644).map_err(at(certificate_path))?;
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))?;
+        File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(at(dir))?;
         let trust = Self::new(Issuer::new(params, key), certificate.into(), pem);
-        info!(path = %certificate_path.display(), fingerprint = trust.fingerprint, "created a certificate authority");
+        info!(
+            path = %certificate_path.display(),
+            fingerprint = trust.fingerprint,
+            "created a certificate authority"
+        );
         Ok(trust)
     }
 
-    fn new(issuer: Issuer<'static, KeyPair>, certificate: CertificateDer<'static>, pem: String) -> Self {
-        let fingerprint = BASE64URL_NOPAD.encode(ring::digest::digest(&ring::digest::SHA256, &certificate).as_ref());
-        Self { issuer, lifetimes: Lifetimes::default(), certificate, pem, fingerprint }
+    fn new(
+        issuer: Issuer<'static, KeyPair>,
+        certificate: CertificateDer<'static>,
+        pem: String,
+    ) -> Self {
+        let fingerprint = BASE64URL_NOPAD
+            .encode(ring::digest::digest(&ring::digest::SHA256, &certificate).as_ref());
+        Self {
+            issuer,
+            lifetimes: Lifetimes::default(),
+            certificate,
+            pem,
+            fingerprint,
+        }
     }
 }
 
 fn authority_params(now: Timestamp) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = terms::common_name("Foghorn certificate authority");
-    params.distinguished_name.push(DnType::OrganizationName, "Foghorn");
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, "Foghorn");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)); // It signs leaves and no further authorities.
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
     terms::set_validity(&mut params, now, AUTHORITY_LIFETIME);
     params
 }
@@ -161,7 +215,11 @@ fn write_once(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::hard_link(&draft, path)?;
@@ -172,6 +230,9 @@ fn warn_if_others_can_read(key: &Path) {
     if let Ok(metadata) = fs::metadata(key)
         && metadata.permissions().mode() & 0o077 != 0
     {
-        warn!(path = %key.display(), "the private key of the certificate authority can be read by other users");
+        warn!(
+            path = %key.display(),
+            "the private key of the certificate authority can be read by other users"
+        );
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use foghorn_types::{CertificateName, HostId, NodeName, TaskId, Timestamp};
 use rcgen::string::Ia5String;
 use rcgen::{
-    CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
-    SubjectPublicKeyInfo,
+    CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData,
+    SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
@@ -50,10 +50,16 @@ pub struct IssuedServer {
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     #[error("the certificate request is not valid PKCS#10")]
-    Unreadable { source: Box<dyn std::error::Error + Send + Sync> },
+    Unreadable {
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("the certificate request is not signed with its own key")]
-    BadSignature { source: x509_parser::error::X509Error },
-    #[error("the certificate request has an unsupported key type: use ECDSA P-256, P-384 or Ed25519")]
+    BadSignature {
+        source: x509_parser::error::X509Error,
+    },
+    #[error(
+        "the certificate request has an unsupported key type: use ECDSA P-256, P-384 or Ed25519"
+    )]
     UnsupportedKey { source: rcgen::Error },
     #[error("{0:?} is neither a DNS name nor an IP address")]
     BadServerName(String),
@@ -67,7 +73,10 @@ impl IssueError {
     /// Whether the cause is the request and not the controller.
     #[must_use]
     pub fn is_bad_request(&self) -> bool {
-        matches!(self, Self::Unreadable { .. } | Self::BadSignature { .. } | Self::UnsupportedKey { .. })
+        matches!(
+            self,
+            Self::Unreadable { .. } | Self::BadSignature { .. } | Self::UnsupportedKey { .. }
+        )
     }
 }
 
@@ -95,7 +104,13 @@ impl Trust {
     /// As [`Self::issue_node`].
     pub fn issue_node_der(&self, name: &NodeName, csr: &[u8]) -> Result<Issued, IssueError> {
         let names = vec![dns_name(&name.tls_name())?];
-        self.sign(CertificateName::Node(name.clone()), names, Use::Both, &public_key(csr)?, self.lifetimes.node)
+        self.sign(
+            CertificateName::Node(name.clone()),
+            names,
+            Use::Both,
+            &public_key(csr)?,
+            self.lifetimes.node,
+        )
     }
 
     /// A certificate for one client, for one host and one task, for `lifetime`.
@@ -110,7 +125,13 @@ impl Trust {
         lifetime: Duration,
     ) -> Result<Issued, IssueError> {
         let key = public_key(&csr_from_pem(csr_pem)?)?;
-        self.sign(CertificateName::Client { host, task }, Vec::new(), Use::Call, &key, lifetime)
+        self.sign(
+            CertificateName::Client { host, task },
+            Vec::new(),
+            Use::Call,
+            &key,
+            lifetime,
+        )
     }
 
     /// A certificate with a new key for the controller, valid for `names` (DNS names and IP
@@ -127,8 +148,17 @@ impl Trust {
             });
         }
         let key = KeyPair::generate().map_err(|source| IssueError::Sign { source })?;
-        let certificate = self.sign(CertificateName::Controller, sans, Use::Serve, &key, self.lifetimes.server)?;
-        Ok(IssuedServer { certificate, key: key.into() })
+        let certificate = self.sign(
+            CertificateName::Controller,
+            sans,
+            Use::Serve,
+            &key,
+            self.lifetimes.server,
+        )?;
+        Ok(IssuedServer {
+            certificate,
+            key: key.into(),
+        })
     }
 
     fn sign(
@@ -150,25 +180,41 @@ impl Trust {
         params.extended_key_usages = match uses {
             Use::Serve => vec![ExtendedKeyUsagePurpose::ServerAuth],
             Use::Call => vec![ExtendedKeyUsagePurpose::ClientAuth],
-            Use::Both => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+            Use::Both => vec![
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ],
         };
         params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(random_serial()?);
         set_validity(&mut params, now, lifetime);
-        let certificate = params.signed_by(key, &self.issuer).map_err(|source| IssueError::Sign { source })?;
-        Ok(Issued { name, chain_pem: certificate.pem(), der: certificate.into(), not_after: now + lifetime })
+        let certificate = params
+            .signed_by(key, &self.issuer)
+            .map_err(|source| IssueError::Sign { source })?;
+        Ok(Issued {
+            name,
+            chain_pem: certificate.pem(),
+            der: certificate.into(),
+            not_after: now + lifetime,
+        })
     }
 }
 
 /// The public key of a request with a valid signature. Nothing else of the request is used: the
 /// controller chooses names.
 fn public_key(csr: &[u8]) -> Result<SubjectPublicKeyInfo, IssueError> {
-    let (rest, request) = X509CertificationRequest::from_der(csr)
-        .map_err(|source| IssueError::Unreadable { source: Box::new(source) })?;
+    let (rest, request) =
+        X509CertificationRequest::from_der(csr).map_err(|source| IssueError::Unreadable {
+            source: Box::new(source),
+        })?;
     if !rest.is_empty() {
-        return Err(IssueError::Unreadable { source: "bytes after the end of the request".into() });
+        return Err(IssueError::Unreadable {
+            source: "bytes after the end of the request".into(),
+        });
     }
-    request.verify_signature().map_err(|source| IssueError::BadSignature { source })?;
+    request
+        .verify_signature()
+        .map_err(|source| IssueError::BadSignature { source })?;
     SubjectPublicKeyInfo::from_der(request.certification_request_info.subject_pki.raw)
         .map_err(|source| IssueError::UnsupportedKey { source })
 }
@@ -183,8 +229,11 @@ pub fn key_of_request(csr_pem: &str) -> Result<String, IssueError> {
 }
 
 fn csr_from_pem(pem: &str) -> Result<CertificateSigningRequestDer<'static>, IssueError> {
-    CertificateSigningRequestDer::from_pem_slice(pem.as_bytes())
-        .map_err(|error| IssueError::Unreadable { source: error.to_string().into() })
+    CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).map_err(|error| {
+        IssueError::Unreadable {
+            source: error.to_string().into(),
+        }
+    })
 }
 
 /// A DNS name for a certificate. Parsed by rustls, because its peers must be able to verify the

@@ -7,7 +7,9 @@ use x509_parser::extensions::GeneralName;
 #[derive(Debug, thiserror::Error)]
 pub enum PeerNameError {
     #[error("could not parse the certificate")]
-    Unreadable { source: x509_parser::error::X509Error },
+    Unreadable {
+        source: x509_parser::error::X509Error,
+    },
     #[error("the certificate has {0} URI names but must have exactly one")]
     NotOneName(usize),
     #[error("the name in the certificate is not a Foghorn name")]
@@ -21,15 +23,24 @@ pub enum PeerNameError {
 /// When the certificate does not contain exactly one URI, or the URI is not a Foghorn name.
 pub fn peer_name(certificate: &[u8]) -> Result<CertificateName, PeerNameError> {
     let unreadable = |source| PeerNameError::Unreadable { source };
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|error| unreadable(error.into()))?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
+        .map_err(|error| unreadable(error.into()))?;
     let names = parsed.subject_alternative_name().map_err(unreadable)?;
     let uris: Vec<&str> = names
         .iter()
         .flat_map(|names| &names.value.general_names)
-        .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None })
+        .filter_map(|name| {
+            if let GeneralName::URI(uri) = name {
+                Some(*uri)
+            } else {
+                None
+            }
+        })
         .collect();
     match uris.as_slice() {
-        [uri] => uri.parse().map_err(|source| PeerNameError::Foreign { source }),
+        [uri] => uri
+            .parse()
+            .map_err(|source| PeerNameError::Foreign { source }),
         _ => Err(PeerNameError::NotOneName(uris.len())),
     }
 }

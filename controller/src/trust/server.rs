@@ -31,7 +31,10 @@ impl Trust {
     ///
     /// # Errors
     /// When a name is neither, or signing fails.
-    pub fn rest_config(self: &Arc<Self>, names: &[String]) -> Result<ServerConfig, ServerConfigError> {
+    pub fn rest_config(
+        self: &Arc<Self>,
+        names: &[String],
+    ) -> Result<ServerConfig, ServerConfigError> {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
@@ -46,10 +49,14 @@ impl Trust {
     ///
     /// # Errors
     /// As [`Self::rest_config`].
-    pub fn link_config(self: &Arc<Self>, names: &[String]) -> Result<ServerConfig, ServerConfigError> {
+    pub fn link_config(
+        self: &Arc<Self>,
+        names: &[String],
+    ) -> Result<ServerConfig, ServerConfigError> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca_der().clone())?;
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build()?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build()?;
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
@@ -83,7 +90,11 @@ struct Present {
 impl RenewingCertificate {
     fn new(trust: Arc<Trust>, names: &[String]) -> Result<Arc<Self>, ServerConfigError> {
         let present = Present::issue(&trust, names)?;
-        Ok(Arc::new(Self { trust, names: names.to_vec(), present: ArcSwap::from_pointee(present) }))
+        Ok(Arc::new(Self {
+            trust,
+            names: names.to_vec(),
+            present: ArcSwap::from_pointee(present),
+        }))
     }
 
     fn at(&self, now: Timestamp) -> Arc<CertifiedKey> {
@@ -112,7 +123,10 @@ impl Present {
         let now = Timestamp::now();
         let life: Duration = issued.certificate.not_after.since(now);
         let key = CertifiedKey::from_der(vec![issued.certificate.der], issued.key, &provider())?;
-        Ok(Self { key: Arc::new(key), renew_at: now + life * 2 / 3 })
+        Ok(Self {
+            key: Arc::new(key),
+            renew_at: now + life * 2 / 3,
+        })
     }
 }
 
@@ -124,6 +138,8 @@ impl ResolvesServerCert for RenewingCertificate {
 
 impl std::fmt::Debug for RenewingCertificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RenewingCertificate").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("RenewingCertificate")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }

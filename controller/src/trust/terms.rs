@@ -24,7 +24,10 @@ pub struct Lifetimes {
 impl Default for Lifetimes {
     fn default() -> Self {
         const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
-        Self { node: MONTH, server: MONTH }
+        Self {
+            node: MONTH,
+            server: MONTH,
+        }
     }
 }
 

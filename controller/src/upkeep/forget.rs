@@ -26,7 +26,13 @@ const BATCHES: usize = 50;
 /// Removes used and expired tokens.
 pub(super) async fn tokens(state: &State, now: Timestamp) -> Result<usize, Refusal> {
     let removed = in_batches(state, |draft| {
-        let spent: Vec<_> = draft.tables().tokens().spent(now - TOKEN_MEMORY).take(BATCH).cloned().collect();
+        let spent: Vec<_> = draft
+            .tables()
+            .tokens()
+            .spent(now - TOKEN_MEMORY)
+            .take(BATCH)
+            .cloned()
+            .collect();
         for token in &spent {
             draft.discard(&**token);
         }
@@ -42,7 +48,13 @@ pub(super) async fn tokens(state: &State, now: Timestamp) -> Result<usize, Refus
 /// Removes idempotency keys that were first used a day ago.
 pub(super) async fn keys(state: &State, now: Timestamp) -> Result<usize, Refusal> {
     let removed = in_batches(state, |draft| {
-        let old: Vec<_> = draft.tables().keyed().used_before(now - idempotent::MEMORY).take(BATCH).cloned().collect();
+        let old: Vec<_> = draft
+            .tables()
+            .keyed()
+            .used_before(now - idempotent::MEMORY)
+            .take(BATCH)
+            .cloned()
+            .collect();
         for keyed in &old {
             draft.discard(&**keyed);
         }
@@ -61,7 +73,10 @@ pub(super) async fn runs(state: &State, now: Timestamp) -> Result<usize, Refusal
     let removed = in_batches(state, |draft| {
         let tables = draft.tables();
         let tasks = tables.tasks();
-        let gone = tables.runs().ended_before(now - RUN_MEMORY).filter(|run| tasks.get(run.task.get()).is_none());
+        let gone = tables
+            .runs()
+            .ended_before(now - RUN_MEMORY)
+            .filter(|run| tasks.get(run.task.get()).is_none());
         let gone: Vec<_> = gone.take(BATCH).cloned().collect();
         for run in &gone {
             draft.discard(&**run);
@@ -79,12 +94,22 @@ pub(super) async fn runs(state: &State, now: Timestamp) -> Result<usize, Refusal
 pub(super) async fn audit(store: &dyn Store, before: Timestamp) -> Result<usize, StoreError> {
     let mut removed = 0;
     for _ in 0..BATCHES {
-        let old = store.range(audit::PREFIX, &audit::key_at(before), BATCH, false).await?;
-        let ops: Vec<Op> = old.into_iter().map(|entry| Op::Delete { key: entry.key }).collect();
+        let old = store
+            .range(audit::PREFIX, &audit::key_at(before), BATCH, false)
+            .await?;
+        let ops: Vec<Op> = old
+            .into_iter()
+            .map(|entry| Op::Delete { key: entry.key })
+            .collect();
         let some = ops.len();
         if some > 0 {
             // Another controller may remove the same ones: deleting twice has no effect.
-            store.commit(Txn { compares: Vec::new(), ops }).await?;
+            store
+                .commit(Txn {
+                    compares: Vec::new(),
+                    ops,
+                })
+                .await?;
         }
         removed += some;
         if some < BATCH {
@@ -104,15 +129,26 @@ pub(super) async fn logs(state: &State, before: Timestamp) -> Result<usize, Refu
         + old::<TaskLog>(state, before, |row| row.created_time).await?
         + old::<UserTracking>(state, before, |row| row.at).await?;
     if removed > 0 {
-        debug!(removed, "removed old rows of the history, the task log and the user tracking");
+        debug!(
+            removed,
+            "removed old rows of the history, the task log and the user tracking"
+        );
     }
     Ok(removed)
 }
 
-async fn old<C: Class>(state: &State, before: Timestamp, time: fn(&C) -> FogTime) -> Result<usize, Refusal> {
+async fn old<C: Class>(
+    state: &State,
+    before: Timestamp,
+    time: fn(&C) -> FogTime,
+) -> Result<usize, Refusal> {
     in_batches(state, |draft| {
         // A row may have a unique value, whose guard is deleted with another operation.
-        let old = draft.tables().of::<C>().iter().filter(|row| time(row).0.is_some_and(|time| time < before));
+        let old = draft
+            .tables()
+            .of::<C>()
+            .iter()
+            .filter(|row| time(row).0.is_some_and(|time| time < before));
         let old: Vec<_> = old.take(BATCH / 2).collect();
         old.iter().for_each(|row| draft.delete(row));
         old.len() * 2
@@ -122,10 +158,15 @@ async fn old<C: Class>(state: &State, before: Timestamp, time: fn(&C) -> FogTime
 }
 
 /// Repeats `draft` until it finds less than a batch.
-async fn in_batches(state: &State, mut draft: impl FnMut(&mut Draft<'_>) -> usize) -> Result<usize, Refusal> {
+async fn in_batches(
+    state: &State,
+    mut draft: impl FnMut(&mut Draft<'_>) -> usize,
+) -> Result<usize, Refusal> {
     let mut removed = 0;
     for _ in 0..BATCHES {
-        let some = state.write::<_, Refusal>(|changes| Ok(draft(changes))).await?;
+        let some = state
+            .write::<_, Refusal>(|changes| Ok(draft(changes)))
+            .await?;
         removed += some;
         if some < BATCH {
             break;
@@ -149,7 +190,11 @@ mod tests {
     use crate::store::embedded::EmbeddedStore;
 
     async fn state(folder: &tempfile::TempDir, cancel: &CancellationToken) -> Arc<State> {
-        let store = Arc::new(EmbeddedStore::open(&folder.path().join("state.redb")).await.unwrap());
+        let store = Arc::new(
+            EmbeddedStore::open(&folder.path().join("state.redb"))
+                .await
+                .unwrap(),
+        );
         State::start(store, cancel.clone()).await.unwrap().0
     }
 
@@ -169,23 +214,41 @@ mod tests {
         let cancel = CancellationToken::new();
         let state = state(&folder, &cancel).await;
         let now = Timestamp::now();
-        let purpose = Purpose::Boot { host: HostId::new(1).unwrap(), task: TaskId::new(1).unwrap() };
+        let purpose = Purpose::Boot {
+            host: HostId::new(1).unwrap(),
+            task: TaskId::new(1).unwrap(),
+        };
         let token = |name: &str, expires| OneTimeToken::new(name, purpose.clone(), expires);
-        let (hour, minute, day) = (TOKEN_MEMORY, Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
+        let (hour, minute, day) = (
+            TOKEN_MEMORY,
+            Duration::from_secs(60),
+            Duration::from_secs(24 * 60 * 60),
+        );
         let kept = [
             token("good", now + day),
             token("expired now", now - minute),
-            OneTimeToken { used: Some(now - minute), ..token("used now", now + day) },
+            OneTimeToken {
+                used: Some(now - minute),
+                ..token("used now", now + day)
+            },
         ];
-        let long_used = OneTimeToken { used: Some(now - hour - minute), ..token("used long ago", now + day) };
+        let long_used = OneTimeToken {
+            used: Some(now - hour - minute),
+            ..token("used long ago", now + day)
+        };
         let mut ops: Vec<_> = kept.iter().map(OneTimeToken::put_op).collect();
         ops.push(long_used.put_op());
         // A wave of hosts that never booted.
-        ops.extend((0..249).map(|number| token(&format!("wave {number}"), now - hour - minute).put_op()));
+        ops.extend(
+            (0..249).map(|number| token(&format!("wave {number}"), now - hour - minute).put_op()),
+        );
         put(&state, ops).await;
         assert_eq!(tokens(&state, now).await.unwrap(), 250);
         for name in ["good", "expired now", "used now"] {
-            assert!(state.read(|tables| tables.tokens().find(name).is_some()), "{name}");
+            assert!(
+                state.read(|tables| tables.tokens().find(name).is_some()),
+                "{name}"
+            );
         }
         assert!(state.read(|tables| tables.tokens().find("used long ago").is_none()));
         assert_eq!(tokens(&state, now).await.unwrap(), 0);
@@ -214,21 +277,43 @@ mod tests {
             state.write::<_, Refusal>(write).await.unwrap();
         }
         let rows = |draft: &mut Draft<'_>| {
-            draft.insert(History { info: "new".to_owned(), created_time: now.into(), ..History::default() })?;
-            draft.insert(History { info: "undated".to_owned(), ..History::default() })?;
+            draft.insert(History {
+                info: "new".to_owned(),
+                created_time: now.into(),
+                ..History::default()
+            })?;
+            draft.insert(History {
+                info: "undated".to_owned(),
+                ..History::default()
+            })?;
             for time in [now, limit - Duration::from_secs(1)] {
-                draft.insert(TaskLog { created_time: time.into(), ..TaskLog::default() })?;
-                draft.insert(UserTracking { at: time.into(), ..UserTracking::default() })?;
+                draft.insert(TaskLog {
+                    created_time: time.into(),
+                    ..TaskLog::default()
+                })?;
+                draft.insert(UserTracking {
+                    at: time.into(),
+                    ..UserTracking::default()
+                })?;
             }
             Ok(())
         };
         state.write::<_, Refusal>(rows).await.unwrap();
         assert_eq!(logs(&state, limit).await.unwrap(), 77);
-        let left: Vec<String> =
-            state.read(|tables| tables.of::<History>().iter().map(|row| row.info.clone()).collect());
+        let left: Vec<String> = state.read(|tables| {
+            tables
+                .of::<History>()
+                .iter()
+                .map(|row| row.info.clone())
+                .collect()
+        });
         assert_eq!(left, ["new", "undated"]);
-        let counts =
-            state.read(|tables| (tables.of::<TaskLog>().iter().count(), tables.of::<UserTracking>().iter().count()));
+        let counts = state.read(|tables| {
+            (
+                tables.of::<TaskLog>().iter().count(),
+                tables.of::<UserTracking>().iter().count(),
+            )
+        });
         assert_eq!(counts, (1, 1));
         assert_eq!(logs(&state, limit).await.unwrap(), 0);
         cancel.cancel();
@@ -251,7 +336,9 @@ mod tests {
             modified: 0,
         };
         let hour = Duration::from_secs(60 * 60);
-        let mut ops: Vec<_> = (0..150).map(|number| keyed(&number.to_string(), now - 25 * hour).put_op()).collect();
+        let mut ops: Vec<_> = (0..150)
+            .map(|number| keyed(&number.to_string(), now - 25 * hour).put_op())
+            .collect();
         ops.push(keyed("kept", now - 23 * hour).put_op());
         put(&state, ops).await;
         assert_eq!(keys(&state, now).await.unwrap(), 150);
@@ -270,16 +357,41 @@ mod tests {
         let queued = |task| {
             let (host, image) = (HostId::new(1).unwrap(), ImageId::new(1).unwrap());
             let group = StorageGroupId::new(1).unwrap();
-            Run::queued(TaskId::new(task).unwrap(), RunKind::Capture, host, image, group, None, long_ago)
+            Run::queued(
+                TaskId::new(task).unwrap(),
+                RunKind::Capture,
+                host,
+                image,
+                group,
+                None,
+                long_ago,
+            )
         };
         let ended = |task, at| queued(task).cancelled(at, "asked").unwrap();
-        let ops = [ended(1, long_ago), ended(2, long_ago), ended(3, now), queued(4)];
+        let ops = [
+            ended(1, long_ago),
+            ended(2, long_ago),
+            ended(3, now),
+            queued(4),
+        ];
         put(&state, ops.iter().map(Run::put_op).collect()).await;
-        let task = Task { id: 2, state: 5, ..Task::default() };
-        state.write(|draft| draft.insert(task.clone())).await.unwrap();
+        let task = Task {
+            id: 2,
+            state: 5,
+            ..Task::default()
+        };
+        state
+            .write(|draft| draft.insert(task.clone()))
+            .await
+            .unwrap();
         assert_eq!(runs(&state, now).await.unwrap(), 1);
-        let left: Vec<u32> = state.read(|tables| tables.runs().iter().map(|run| run.task.get()).collect());
-        assert_eq!(left, [2, 3, 4], "its task is there; it ended just now; it has not ended");
+        let left: Vec<u32> =
+            state.read(|tables| tables.runs().iter().map(|run| run.task.get()).collect());
+        assert_eq!(
+            left,
+            [2, 3, 4],
+            "its task is there; it ended just now; it has not ended"
+        );
         cancel.cancel();
     }
 }

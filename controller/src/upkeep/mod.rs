@@ -28,9 +28,18 @@ const JOB_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Cleans up once a minute until `cancel`.
 pub(crate) async fn run(ctx: Arc<Ctx>, audit_keep: Duration, cancel: CancellationToken) {
-    let rhythm = Rhythm { name: "upkeep", period: PERIOD, wakes: Vec::new() };
+    let rhythm = Rhythm {
+        name: "upkeep",
+        period: PERIOD,
+        wakes: Vec::new(),
+    };
     let background = ctx.background.clone();
-    let upkeep = Upkeep { ctx, audit_keep, history: History::new(Keep::default()), logs_seen: None };
+    let upkeep = Upkeep {
+        ctx,
+        audit_keep,
+        history: History::new(Keep::default()),
+        logs_seen: None,
+    };
     background.drive(rhythm, upkeep, cancel).await;
 }
 
@@ -46,23 +55,60 @@ impl Work for Upkeep {
         let (ctx, now) = (self.ctx.clone(), Timestamp::now());
         ctx.jobs.give_up(now, JOB_PATIENCE);
         recorder::handle().run_upkeep();
-        removed(report, "used and expired tokens", forget::tokens(&ctx.state, now).await);
-        removed(report, "old idempotency keys", forget::keys(&ctx.state, now).await);
-        removed(report, "runs of deleted tasks", forget::runs(&ctx.state, now).await);
-        note(report, "close multicast sessions", sessions::settle(&ctx.state, Settle::All).await);
+        removed(
+            report,
+            "used and expired tokens",
+            forget::tokens(&ctx.state, now).await,
+        );
+        removed(
+            report,
+            "old idempotency keys",
+            forget::keys(&ctx.state, now).await,
+        );
+        removed(
+            report,
+            "runs of deleted tasks",
+            forget::runs(&ctx.state, now).await,
+        );
+        note(
+            report,
+            "close multicast sessions",
+            sessions::settle(&ctx.state, Settle::All).await,
+        );
         let oldest = now - self.audit_keep;
-        removed(report, "old entries of the audit log", forget::audit(&**ctx.state.store(), oldest).await);
-        if self.logs_seen.is_none_or(|seen| seen.elapsed() >= LOGS_PERIOD) {
+        removed(
+            report,
+            "old entries of the audit log",
+            forget::audit(&**ctx.state.store(), oldest).await,
+        );
+        if self
+            .logs_seen
+            .is_none_or(|seen| seen.elapsed() >= LOGS_PERIOD)
+        {
             self.logs_seen = Some(Instant::now());
-            removed(report, "old rows of logs", forget::logs(&ctx.state, oldest).await);
+            removed(
+                report,
+                "old rows of logs",
+                forget::logs(&ctx.state, oldest).await,
+            );
         }
         let last = ctx.state.read_at(|_, revision| revision);
-        note(report, "forget old history", self.history.tidy(&**ctx.state.store(), Instant::now(), last).await);
+        note(
+            report,
+            "forget old history",
+            self.history
+                .tidy(&**ctx.state.store(), Instant::now(), last)
+                .await,
+        );
         drop_images(&ctx, now, report);
     }
 }
 
-fn removed<E: std::error::Error + 'static>(report: &mut Report, what: &str, done: Result<usize, E>) {
+fn removed<E: std::error::Error + 'static>(
+    report: &mut Report,
+    what: &str,
+    done: Result<usize, E>,
+) {
     let done = done.map(|number| report.did(&format!("{what} removed"), number as u64));
     note(report, &format!("remove {what}"), done);
 }
@@ -80,7 +126,12 @@ fn note<E: std::error::Error + 'static>(report: &mut Report, what: &str, done: R
 fn drop_images(ctx: &Ctx, now: Timestamp, report: &mut Report) {
     for (node, image) in orphans(ctx) {
         let job = ctx.jobs.create(node, JobWork::Drop { image }, now);
-        let order = Job { job_id: job, work: Some(job::Work::Drop(DropImage { image_id: image.get() })) };
+        let order = Job {
+            job_id: job,
+            work: Some(job::Work::Drop(DropImage {
+                image_id: image.get(),
+            })),
+        };
         match ctx.links.send(node, Message::Job(order)) {
             Ok(()) => {
                 info!(%node, %image, "ordered a node to delete an image");
@@ -94,7 +145,9 @@ fn drop_images(ctx: &Ctx, now: Timestamp, report: &mut Report) {
 fn orphans(ctx: &Ctx) -> Vec<(StorageNodeId, ImageId)> {
     let nodes = ctx.live.nodes();
     ctx.state.read(|tables| {
-        let gone = |image: &ImageId| tables.contents().get(image).is_none() && !tables.runs().uses_image(*image);
+        let gone = |image: &ImageId| {
+            tables.contents().get(image).is_none() && !tables.runs().uses_image(*image)
+        };
         let mut orphans: Vec<_> = nodes
             .iter()
             .filter(|(_, live)| live.online)

@@ -1,4 +1,5 @@
-//! A real engine of each kind, in a temporary directory, that can be stopped and started again on the same data.
+//! A real engine of each kind, in a temporary directory, that can be stopped and started again on
+//! the same data.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -37,12 +38,21 @@ impl Engine {
             Kind::Embedded => (None, open_embedded(dir.path()).await),
             Kind::Etcd => {
                 let etcd = Etcd::start(dir.path());
-                let options = EtcdOptions { endpoints: vec![etcd.endpoint()], tls: None, login: None };
+                let options = EtcdOptions {
+                    endpoints: vec![etcd.endpoint()],
+                    tls: None,
+                    login: None,
+                };
                 let store = Arc::new(EtcdStore::connect(&options).await.unwrap());
                 (Some(etcd), store)
             }
         };
-        let engine = Self { kind, store: Some(store), etcd, dir };
+        let engine = Self {
+            kind,
+            store: Some(store),
+            etcd,
+            dir,
+        };
         engine.answers().await;
         engine
     }
@@ -51,7 +61,8 @@ impl Engine {
         self.store.clone().expect("not restarting")
     }
 
-    /// The embedded file is closed and opened; etcd's process is killed and started, while the client stays the same.
+    /// The embedded file is closed and opened; etcd's process is killed and started, while the
+    /// client stays the same.
     pub(crate) async fn restart(&mut self) {
         match self.kind {
             Kind::Embedded => {
@@ -68,7 +79,15 @@ impl Engine {
     /// A client of its own to the same etcd.
     pub(crate) async fn another_client(&self) -> Arc<dyn Store> {
         let endpoint = self.etcd.as_ref().expect("this engine is etcd").endpoint();
-        Arc::new(EtcdStore::connect(&EtcdOptions { endpoints: vec![endpoint], tls: None, login: None }).await.unwrap())
+        Arc::new(
+            EtcdStore::connect(&EtcdOptions {
+                endpoints: vec![endpoint],
+                tls: None,
+                login: None,
+            })
+            .await
+            .unwrap(),
+        )
     }
 
     pub(crate) fn stop_etcd(&mut self) {
@@ -84,14 +103,24 @@ impl Engine {
     pub(crate) fn signal_etcd(&self, signal: &str) {
         let etcd = self.etcd.as_ref().expect("this engine is etcd");
         let pid = etcd.process.as_ref().expect("it runs").id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits until the engine answers.
     async fn answers(&self) {
         let start = Instant::now();
         while let Err(error) = self.store().get("/nothing").await {
-            assert!(start.elapsed() < PATIENCE, "{:?} does not answer: {error:?}", self.kind);
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{:?} does not answer: {error:?}",
+                self.kind
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -123,15 +152,25 @@ impl Etcd {
 
     /// Takes only clients with a certificate of the authority in `ca`.
     pub(crate) fn start_with_tls(dir: &Path, certificate: &Path, key: &Path, ca: &Path) -> Self {
-        let files = [("cert-file", certificate), ("key-file", key), ("trusted-ca-file", ca)];
-        let mut arguments: Vec<_> = files.iter().map(|(name, path)| format!("--{name}={}", path.display())).collect();
+        let files = [
+            ("cert-file", certificate),
+            ("key-file", key),
+            ("trusted-ca-file", ca),
+        ];
+        let mut arguments: Vec<_> = files
+            .iter()
+            .map(|(name, path)| format!("--{name}={}", path.display()))
+            .collect();
         arguments.push("--client-cert-auth".to_owned());
         Self::start_with(dir, "https", arguments)
     }
 
     fn start_with(dir: &Path, scheme: &str, mut arguments: Vec<String>) -> Self {
         let (client_port, peer_port) = free_ports();
-        let (client, peer) = (format!("{scheme}://127.0.0.1:{client_port}"), format!("http://127.0.0.1:{peer_port}"));
+        let (client, peer) = (
+            format!("{scheme}://127.0.0.1:{client_port}"),
+            format!("http://127.0.0.1:{peer_port}"),
+        );
         let data = dir.join("etcd").display().to_string();
         let common = [
             ("name", "one"),
@@ -146,17 +185,30 @@ impl Etcd {
             ("logger", "zap"),
             ("log-level", "error"),
         ];
-        arguments.extend(common.iter().map(|(name, value)| format!("--{name}={value}")));
-        let mut etcd = Self { process: None, arguments, endpoint: client };
+        arguments.extend(
+            common
+                .iter()
+                .map(|(name, value)| format!("--{name}={value}")),
+        );
+        let mut etcd = Self {
+            process: None,
+            arguments,
+            endpoint: client,
+        };
         etcd.run();
         etcd
     }
 
     fn run(&mut self) {
         let mut etcd = Command::new("etcd");
-        etcd.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        etcd.args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let process = etcd.spawn().unwrap_or_else(|error| {
-            panic!("could not start `etcd`, which this suite needs (Debian: apt install etcd-server): {error}")
+            panic!(
+                "could not start `etcd`, which this suite needs (Debian: apt install etcd-server): {error}"
+            )
         });
         self.process = Some(process);
     }
@@ -183,5 +235,8 @@ impl Drop for Etcd {
 fn free_ports() -> (u16, u16) {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (a, b) = (bind(), bind());
-    (a.local_addr().unwrap().port(), b.local_addr().unwrap().port())
+    (
+        a.local_addr().unwrap().port(),
+        b.local_addr().unwrap().port(),
+    )
 }

@@ -1,4 +1,5 @@
-//! Files beside images: snapins and the like, stored as chunks. `files/ID.file` lists the chunks of one; the sweep keeps them.
+//! Files beside images: snapins and the like, stored as chunks. `files/ID.file` lists the chunks of
+//! one; the sweep keeps them.
 
 use std::fs;
 use std::io::{self, Read};
@@ -96,7 +97,10 @@ impl FileRecord {
         let (len, ids) = body.strip_prefix(MAGIC)?.split_first_chunk::<8>()?;
         let (ids, rest) = ids.as_chunks::<DIGEST>();
         let chunks = ids.iter().map(|id| ChunkId::from_digest(*id)).collect();
-        rest.is_empty().then_some(Self { len: ByteCount::from_bytes(u64::from_le_bytes(*len)), chunks })
+        rest.is_empty().then_some(Self {
+            len: ByteCount::from_bytes(u64::from_le_bytes(*len)),
+            chunks,
+        })
     }
 }
 
@@ -109,12 +113,17 @@ impl Store {
         self.files_dir().join(format!("{id}.file"))
     }
 
-    /// Stores what `source` gives as the file `id`, durably, and returns its size. A file that is here already is stored
-    /// again, which heals damaged chunks and costs no space.
+    /// Stores what `source` gives as the file `id`, durably, and returns its size. A file that is
+    /// here already is stored again, which heals damaged chunks and costs no space.
     ///
     /// # Errors
-    /// When the content is not what `id` says, the source or the disk fails; see [`PutFileError::Chunk`] for a full disk.
-    pub fn put_file(self: &Arc<Self>, id: FileId, source: &mut dyn Read) -> Result<ByteCount, PutFileError> {
+    /// When the content is not what `id` says, the source or the disk fails; see
+    /// [`PutFileError::Chunk`] for a full disk.
+    pub fn put_file(
+        self: &Arc<Self>,
+        id: FileId,
+        source: &mut dyn Read,
+    ) -> Result<ByteCount, PutFileError> {
         // Chunks that were put for it stay until the record names them.
         let guard = self.capture_guard();
         let (mut hasher, mut len, mut chunks) = (blake3::Hasher::new(), 0, Vec::new());
@@ -137,24 +146,41 @@ impl Store {
         guard.put_batch(&batch)?;
         let found = FileId::from_digest(*hasher.finalize().as_bytes());
         if found != id {
-            return Err(PutFileError::WrongContent { expected: id, found });
+            return Err(PutFileError::WrongContent {
+                expected: id,
+                found,
+            });
         }
-        let record = FileRecord { len: ByteCount::from_bytes(len), chunks };
+        let record = FileRecord {
+            len: ByteCount::from_bytes(len),
+            chunks,
+        };
         let path = self.file_path(id);
-        let _references = self.references.lock().unwrap_or_else(PoisonError::into_inner);
+        let _references = self
+            .references
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let write = || {
             fs::create_dir_all(self.files_dir())?;
             write_durably(&path, &record.encode())
         };
-        write().map_err(|source| PutFileError::Io { path: path.clone(), source })?;
+        write().map_err(|source| PutFileError::Io {
+            path: path.clone(),
+            source,
+        })?;
         Ok(record.len)
     }
 
-    /// Gives the parts of a file in their order to `take`, each verified; stops when `take` says `false`.
+    /// Gives the parts of a file in their order to `take`, each verified; stops when `take` says
+    /// `false`.
     ///
     /// # Errors
     /// See [`ReadFileError`]; what was given until then was right.
-    pub fn read_file(&self, id: FileId, take: &mut dyn FnMut(Bytes) -> bool) -> Result<ByteCount, ReadFileError> {
+    pub fn read_file(
+        &self,
+        id: FileId,
+        take: &mut dyn FnMut(Bytes) -> bool,
+    ) -> Result<ByteCount, ReadFileError> {
         let record = self.file_record(id)?;
         for chunk in &record.chunks {
             let stored = self.read(*chunk)?;
@@ -185,7 +211,10 @@ impl Store {
     /// When the directory cannot be read.
     pub fn files(&self) -> Result<Vec<FileId>, FileDirError> {
         let dir = self.files_dir();
-        let failed = |source| FileDirError { path: dir.clone(), source };
+        let failed = |source| FileDirError {
+            path: dir.clone(),
+            source,
+        };
         let entries = match fs::read_dir(&dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -194,7 +223,10 @@ impl Store {
         let mut files = Vec::new();
         for entry in entries {
             let name = entry.map_err(failed)?.file_name();
-            files.extend(name.to_str().and_then(|name| name.strip_suffix(".file")?.parse::<FileId>().ok()));
+            files.extend(
+                name.to_str()
+                    .and_then(|name| name.strip_suffix(".file")?.parse::<FileId>().ok()),
+            );
         }
         files.sort_unstable();
         Ok(files)
@@ -205,7 +237,10 @@ impl Store {
     /// # Errors
     /// When the file system fails.
     pub fn drop_file(&self, id: FileId) -> Result<bool, FileDirError> {
-        let _references = self.references.lock().unwrap_or_else(PoisonError::into_inner);
+        let _references = self
+            .references
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let path = self.file_path(id);
         match fs::remove_file(&path).and_then(|()| sync_dir(&self.files_dir())) {
             Ok(()) => Ok(true),
@@ -214,9 +249,13 @@ impl Store {
         }
     }
 
-    /// Every chunk that a file needs. A damaged record is an error: nobody knows which chunks it needs.
+    /// Every chunk that a file needs. A damaged record is an error: nobody knows which chunks it
+    /// needs.
     pub(crate) fn chunks_of_files(&self) -> Result<Vec<ChunkId>, ReadFileError> {
-        let files = self.files().map_err(|error| ReadFileError::Io { path: error.path, source: error.source })?;
+        let files = self.files().map_err(|error| ReadFileError::Io {
+            path: error.path,
+            source: error.source,
+        })?;
         let mut chunks = Vec::new();
         for id in files {
             chunks.extend(self.file_record(id)?.chunks);
@@ -235,7 +274,11 @@ fn next_part(source: &mut dyn Read) -> io::Result<Vec<u8>> {
 fn compressed(plain: &[u8]) -> io::Result<NewChunk> {
     let compressed = Bytes::from(zstd::bulk::compress(plain, LEVEL)?);
     let plain_len = u32::try_from(plain.len()).expect("a part is at most 1 MiB");
-    Ok(NewChunk { id: ChunkId::of(plain), plain_len, compressed })
+    Ok(NewChunk {
+        id: ChunkId::of(plain),
+        plain_len,
+        compressed,
+    })
 }
 
 #[cfg(test)]
@@ -257,17 +300,27 @@ mod tests {
     #[test]
     fn a_file_outlives_sweeps_until_it_is_dropped() {
         let folder = tempfile::tempdir().expect("a folder");
-        let plain: Vec<u8> = (0..3_000_000_u32).map(|n| n.wrapping_mul(n).to_le_bytes()[1]).collect();
+        let plain: Vec<u8> = (0..3_000_000_u32)
+            .map(|n| n.wrapping_mul(n).to_le_bytes()[1])
+            .collect();
         let id = FileId::of(&plain);
         {
             let store = Arc::new(Store::open(folder.path(), Options::default()).expect("a store"));
-            assert_eq!(store.put_file(id, &mut plain.as_slice()).expect("stored").bytes(), 3_000_000);
+            assert_eq!(
+                store
+                    .put_file(id, &mut plain.as_slice())
+                    .expect("stored")
+                    .bytes(),
+                3_000_000
+            );
         }
         let store = Arc::new(Store::open(folder.path(), Options::default()).expect("a store"));
         store.sweep(Duration::ZERO).expect("swept");
         assert_eq!(read(&store, id).expect("it is there"), plain);
         assert_eq!(store.files().expect("listed"), [id]);
-        assert!(store.drop_file(id).expect("dropped") && !store.drop_file(id).expect("nothing to drop"));
+        assert!(
+            store.drop_file(id).expect("dropped") && !store.drop_file(id).expect("nothing to drop")
+        );
         assert!(matches!(read(&store, id), Err(ReadFileError::NotFound(_))));
         store.sweep(Duration::ZERO).expect("swept");
         assert_eq!(store.stats().expect("figures").chunks, 0);
@@ -279,17 +332,27 @@ mod tests {
         let store = Arc::new(Store::open(folder.path(), Options::default()).expect("a store"));
         let id = FileId::of(b"right");
         let refused = store.put_file(id, &mut b"wrong".as_slice());
-        assert!(matches!(refused, Err(PutFileError::WrongContent { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(PutFileError::WrongContent { .. })),
+            "{refused:?}"
+        );
         assert!(store.files().expect("listed").is_empty());
-        store.put_file(id, &mut b"right".as_slice()).expect("stored");
+        store
+            .put_file(id, &mut b"right".as_slice())
+            .expect("stored");
         let empty = FileId::of(b"");
-        store.put_file(empty, &mut b"".as_slice()).expect("an empty file is one, too");
+        store
+            .put_file(empty, &mut b"".as_slice())
+            .expect("an empty file is one, too");
         assert_eq!(read(&store, empty).expect("it is there"), b"");
         let path = store.file_path(id);
         let mut bytes = fs::read(&path).expect("the record");
         bytes[20] ^= 1;
         fs::write(&path, bytes).expect("damaged");
         assert!(matches!(read(&store, id), Err(ReadFileError::Damaged(_))));
-        assert!(store.sweep(Duration::ZERO).is_err(), "a sweep that does not know what is needed");
+        assert!(
+            store.sweep(Duration::ZERO).is_err(),
+            "a sweep that does not know what is needed"
+        );
     }
 }

@@ -13,7 +13,8 @@ use crate::recovery::{self, Torn};
 use crate::store::Store;
 use crate::writer::Writer;
 
-/// Index entries are flushed after this many bytes of packs: it bounds what a start after a crash has to read.
+/// Index entries are flushed after this many bytes of packs: it bounds what a start after a crash
+/// has to read.
 const FLUSH_AFTER: u64 = 64 << 20;
 
 /// Batches that wait for the writer.
@@ -38,14 +39,27 @@ struct Plan<'a> {
 
 impl Store {
     pub(crate) fn commit_verified(&self, chunks: Vec<NewChunk>) -> Result<PutReport, PutError> {
-        let ticket = Arc::new(Ticket { chunks, done: OnceLock::new() });
-        self.commits.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(ticket.clone());
+        let ticket = Arc::new(Ticket {
+            chunks,
+            done: OnceLock::new(),
+        });
+        self.commits
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(ticket.clone());
         let mut writer = self.lock_writer();
         // Whoever held the writer before may have written for us.
         if let Some(done) = ticket.done.get() {
             return done.clone();
         }
-        let group = std::mem::take(&mut *self.commits.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let group = std::mem::take(
+            &mut *self
+                .commits
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         match self.commit_group(&mut writer, &group) {
             Ok(reports) => {
                 for (ticket, report) in group.iter().zip(reports) {
@@ -58,27 +72,45 @@ impl Store {
                 }
             }
         }
-        ticket.done.get().expect("the ticket was in the group, because nobody had taken it").clone()
+        ticket
+            .done
+            .get()
+            .expect("the ticket was in the group, because nobody had taken it")
+            .clone()
     }
 
-    /// The writer. A panic of an earlier holder left at most bytes behind the pack's end, which the next append overwrites.
+    /// The writer. A panic of an earlier holder left at most bytes behind the pack's end, which the
+    /// next append overwrites.
     pub(crate) fn lock_writer(&self) -> std::sync::MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn commit_group(&self, writer: &mut Writer, group: &[Arc<Ticket>]) -> Result<Vec<PutReport>, PutError> {
+    fn commit_group(
+        &self,
+        writer: &mut Writer,
+        group: &[Arc<Ticket>],
+    ) -> Result<Vec<PutReport>, PutError> {
         let plan = self.plan(group)?;
         let records: Vec<(RecordHeader, &[u8])> = plan
             .new
             .iter()
-            .map(|chunk| (RecordHeader::new(chunk.id, chunk.plain_len, &chunk.compressed), &chunk.compressed[..]))
+            .map(|chunk| {
+                (
+                    RecordHeader::new(chunk.id, chunk.plain_len, &chunk.compressed),
+                    &chunk.compressed[..],
+                )
+            })
             .collect();
         self.append(writer, &records, &plan.present, self.options.keep_free)?;
         Ok(plan.reports)
     }
 
     fn plan<'a>(&self, group: &'a [Arc<Ticket>]) -> Result<Plan<'a>, PutError> {
-        let mut plan = Plan { new: Vec::new(), present: Vec::new(), reports: Vec::with_capacity(group.len()) };
+        let mut plan = Plan {
+            new: Vec::new(),
+            present: Vec::new(),
+            reports: Vec::with_capacity(group.len()),
+        };
         let mut seen = HashSet::new();
         self.index.read(|index| {
             for ticket in group {
@@ -103,8 +135,9 @@ impl Store {
         Ok(plan)
     }
 
-    /// Appends verified records and enters them into the index; `touch` are chunks that stay where they are but were asked
-    /// for again. All of it or nothing, and nothing when less than `keep_free` would stay free.
+    /// Appends verified records and enters them into the index; `touch` are chunks that stay where
+    /// they are but were asked for again. All of it or nothing, and nothing when less than
+    /// `keep_free` would stay free.
     pub(crate) fn append(
         &self,
         writer: &mut Writer,
@@ -112,21 +145,41 @@ impl Store {
         touch: &[ChunkId],
         keep_free: ByteCount,
     ) -> Result<(), PutError> {
-        self.check_space(records.iter().map(|(header, _)| record_len(header.stored_len)).sum(), keep_free)?;
-        let mut flush = if writer.unflushed() >= FLUSH_AFTER { Flush::Now } else { Flush::Later };
+        self.check_space(
+            records
+                .iter()
+                .map(|(header, _)| record_len(header.stored_len))
+                .sum(),
+            keep_free,
+        )?;
+        let mut flush = if writer.unflushed() >= FLUSH_AFTER {
+            Flush::Now
+        } else {
+            Flush::Later
+        };
         if writer.roll(self.options.pack_size.bytes()) {
             self.index.write(Flush::Now, |_| Ok(()))?;
             flush = Flush::Now;
         }
         let pack = writer.pack();
-        let failed = |source| PutError::Io { path: self.packs.path_of(pack), source: Arc::new(source) };
+        let failed = |source| PutError::Io {
+            path: self.packs.path_of(pack),
+            source: Arc::new(source),
+        };
         let touched = self.now();
         let mut group = writer.begin(&self.packs).map_err(failed)?;
         let mut entries = Vec::with_capacity(records.len());
         for (header, stored) in records {
             let offset = group.append(header, stored).map_err(failed)?;
             let (stored_len, plain_len) = (header.stored_len, header.plain_len);
-            let entry = Entry { pack: group.pack(), offset, stored_len, plain_len, touched, damaged: false };
+            let entry = Entry {
+                pack: group.pack(),
+                offset,
+                stored_len,
+                plain_len,
+                touched,
+                damaged: false,
+            };
             entries.push((header.id, entry));
         }
         if !records.is_empty() {
@@ -156,20 +209,29 @@ impl Store {
     }
 
     fn check_space(&self, wanted: u64, keep_free: ByteCount) -> Result<(), PutError> {
-        let failed = |source: io::Error| PutError::Io { path: self.path().to_owned(), source: Arc::new(source) };
+        let failed = |source: io::Error| PutError::Io {
+            path: self.path().to_owned(),
+            source: Arc::new(source),
+        };
         let space = rustix::fs::statvfs(self.path()).map_err(|error| failed(error.into()))?;
         let free = ByteCount::from_bytes(space.f_bavail.saturating_mul(space.f_frsize));
         if free.bytes() < wanted.saturating_add(keep_free.bytes()) {
-            return Err(PutError::Full { path: self.path().to_owned(), free, keep_free });
+            return Err(PutError::Full {
+                path: self.path().to_owned(),
+                free,
+                keep_free,
+            });
         }
         Ok(())
     }
 
-    /// redb does nothing more after a failed write until it is opened again. What it had not flushed is in the packs. The
-    /// caller holds the writer and has cut off what failed.
+    /// redb does nothing more after a failed write until it is opened again. What it had not
+    /// flushed is in the packs. The caller holds the writer and has cut off what failed.
     pub(crate) fn heal_index(&self) {
         let healed = self.index.reopen().map_err(Into::into);
-        if let Err(error) = healed.and_then(|()| recovery::read_tails(&self.packs, &self.index, Torn::Leave)) {
+        if let Err(error) =
+            healed.and_then(|()| recovery::read_tails(&self.packs, &self.index, Torn::Leave))
+        {
             tracing::error!(
                 error = %chain(&error),
                 "the index could not be opened again; every use fails until it can"

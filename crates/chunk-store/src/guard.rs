@@ -40,8 +40,8 @@ impl Guards {
     }
 }
 
-/// A running capture: chunks that it put, or was told are here, stay at least until it is dropped. The image's manifest
-/// must be put before that.
+/// A running capture: chunks that it put, or was told are here, stay at least until it is dropped.
+/// The image's manifest must be put before that.
 #[derive(Debug)]
 pub struct CaptureGuard {
     store: Arc<Store>,
@@ -65,14 +65,21 @@ impl Store {
         held.next += 1;
         held.captures.insert(number, began);
         drop(held);
-        CaptureGuard { store: self.clone(), number, began }
+        CaptureGuard {
+            store: self.clone(),
+            number,
+            began,
+        }
     }
 
     /// Keeps a manifest and its chunks until the pin is dropped.
     #[must_use]
     pub fn pin_manifest(self: &Arc<Self>, manifest: ManifestId) -> ManifestPin {
         *self.guards.held().manifests.entry(manifest).or_default() += 1;
-        ManifestPin { store: self.clone(), manifest }
+        ManifestPin {
+            store: self.clone(),
+            manifest,
+        }
     }
 }
 
@@ -83,7 +90,8 @@ impl CaptureGuard {
     /// When the index cannot be read or written.
     pub fn contains(&self, ids: &[ChunkId]) -> Result<Vec<bool>, IndexError> {
         let touched = self.store.now();
-        // One transaction, so that no sweep comes between the answer and the touch that protects it.
+        // One transaction, so that no sweep comes between the answer and the touch that protects
+        // it.
         self.store.index.write(Flush::Later, |index| {
             ids.iter()
                 .map(|id| match index.get(id)? {

@@ -1,13 +1,13 @@
-//! Where each chunk is: redb, with a small cache. Most commits are not flushed by themselves, because a pack's tail is
-//! read again at start; see `recovery`.
+//! Where each chunk is: redb, with a small cache. Most commits are not flushed by themselves,
+//! because a pack's tail is read again at start; see `recovery`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use foghorn_types::{ChunkId, Timestamp};
 use redb::{
-    Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, WriteTransaction,
+    Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, TableDefinition, WriteTransaction,
 };
 
 use crate::pack::PackNumber;
@@ -64,7 +64,9 @@ impl Entry {
     }
 
     fn decode(bytes: &[u8; ENTRY_LEN]) -> Self {
-        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let word = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         Self {
             pack: word(0),
@@ -104,20 +106,31 @@ pub(crate) struct Index {
 impl Index {
     /// Opens the index, or makes an empty one.
     pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
-        Ok(Self { path: path.to_owned(), database: RwLock::new(open_database(path)?) })
+        Ok(Self {
+            path: path.to_owned(),
+            database: RwLock::new(open_database(path)?),
+        })
     }
 
-    /// Throws away all commits that were not flushed, and with them the state in which redb refuses to work after a
-    /// failed write. The caller reads the tails of the packs again.
+    /// Throws away all commits that were not flushed, and with them the state in which redb refuses
+    /// to work after a failed write. The caller reads the tails of the packs again.
     pub(crate) fn reopen(&self) -> Result<(), IndexError> {
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         // redb allows a file to be open once; the old one must go first.
-        *database = redb::Builder::new().create_with_backend(redb::backends::InMemoryBackend::new()).map_err(failed)?;
+        *database = redb::Builder::new()
+            .create_with_backend(redb::backends::InMemoryBackend::new())
+            .map_err(failed)?;
         *database = open_database(&self.path)?;
         Ok(())
     }
 
-    pub(crate) fn read<T>(&self, work: impl FnOnce(&Reading) -> Result<T, IndexError>) -> Result<T, IndexError> {
+    pub(crate) fn read<T>(
+        &self,
+        work: impl FnOnce(&Reading) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let transaction = database.begin_read().map_err(failed)?;
         work(&Reading::new(&transaction)?)
@@ -132,9 +145,12 @@ impl Index {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = database.begin_write().map_err(failed)?;
         match flush {
-            // Saves what a repair after a crash would otherwise have to find out by walking over everything.
+            // Saves what a repair after a crash would otherwise have to find out by walking over
+            // everything.
             Flush::Now => transaction.set_quick_repair(true),
-            Flush::Later => transaction.set_durability(Durability::None).map_err(failed)?,
+            Flush::Later => transaction
+                .set_durability(Durability::None)
+                .map_err(failed)?,
         }
         let value = {
             let mut writing = Writing::new(&transaction)?;
@@ -148,7 +164,10 @@ impl Index {
 }
 
 fn open_database(path: &Path) -> Result<Database, IndexError> {
-    let database = redb::Builder::new().set_cache_size(CACHE).create(path).map_err(failed)?;
+    let database = redb::Builder::new()
+        .set_cache_size(CACHE)
+        .create(path)
+        .map_err(failed)?;
     let transaction: WriteTransaction = database.begin_write().map_err(failed)?;
     transaction.open_table(CHUNKS).map_err(failed)?;
     transaction.open_table(PACKS).map_err(failed)?;
@@ -174,7 +193,11 @@ impl Reading {
     }
 
     pub(crate) fn get(&self, id: &ChunkId) -> Result<Option<Entry>, IndexError> {
-        Ok(self.chunks.get(id.as_bytes()).map_err(failed)?.map(|found| Entry::decode(found.value())))
+        Ok(self
+            .chunks
+            .get(id.as_bytes())
+            .map_err(failed)?
+            .map(|found| Entry::decode(found.value())))
     }
 
     pub(crate) fn count(&self) -> Result<u64, IndexError> {
@@ -182,24 +205,44 @@ impl Reading {
     }
 
     pub(crate) fn live_bytes(&self) -> Result<u64, IndexError> {
-        Ok(self.figures.get(LIVE_BYTES).map_err(failed)?.map_or(0, |found| found.value()))
+        Ok(self
+            .figures
+            .get(LIVE_BYTES)
+            .map_err(failed)?
+            .map_or(0, |found| found.value()))
     }
 
     /// Bytes of a pack that the index knows.
     pub(crate) fn known_len(&self, pack: PackNumber) -> Result<u64, IndexError> {
-        Ok(self.packs.get(pack).map_err(failed)?.map_or(0, |found| found.value()))
+        Ok(self
+            .packs
+            .get(pack)
+            .map_err(failed)?
+            .map_or(0, |found| found.value()))
     }
 
     /// Up to `limit` chunks in order of their ids, from the first one after `after`.
-    pub(crate) fn page(&self, after: Option<ChunkId>, limit: usize) -> Result<Vec<(ChunkId, Entry)>, IndexError> {
+    pub(crate) fn page(
+        &self,
+        after: Option<ChunkId>,
+        limit: usize,
+    ) -> Result<Vec<(ChunkId, Entry)>, IndexError> {
         use std::ops::Bound::{Excluded, Unbounded};
-        let from = after.as_ref().map_or(Unbounded, |id| Excluded(id.as_bytes()));
-        let range = self.chunks.range::<&[u8; 32]>((from, Unbounded)).map_err(failed)?;
+        let from = after
+            .as_ref()
+            .map_or(Unbounded, |id| Excluded(id.as_bytes()));
+        let range = self
+            .chunks
+            .range::<&[u8; 32]>((from, Unbounded))
+            .map_err(failed)?;
         range
             .take(limit)
             .map(|found| {
                 let (id, entry) = found.map_err(failed)?;
-                Ok((ChunkId::from_digest(*id.value()), Entry::decode(entry.value())))
+                Ok((
+                    ChunkId::from_digest(*id.value()),
+                    Entry::decode(entry.value()),
+                ))
             })
             .collect()
     }
@@ -216,7 +259,10 @@ pub(crate) struct Writing<'a> {
 impl<'a> Writing<'a> {
     fn new(transaction: &'a WriteTransaction) -> Result<Self, IndexError> {
         let figures = transaction.open_table(FIGURES).map_err(failed)?;
-        let live_bytes = figures.get(LIVE_BYTES).map_err(failed)?.map_or(0, |found| found.value());
+        let live_bytes = figures
+            .get(LIVE_BYTES)
+            .map_err(failed)?
+            .map_or(0, |found| found.value());
         Ok(Self {
             chunks: transaction.open_table(CHUNKS).map_err(failed)?,
             packs: transaction.open_table(PACKS).map_err(failed)?,
@@ -226,11 +272,18 @@ impl<'a> Writing<'a> {
     }
 
     pub(crate) fn get(&self, id: &ChunkId) -> Result<Option<Entry>, IndexError> {
-        Ok(self.chunks.get(id.as_bytes()).map_err(failed)?.map(|found| Entry::decode(found.value())))
+        Ok(self
+            .chunks
+            .get(id.as_bytes())
+            .map_err(failed)?
+            .map(|found| Entry::decode(found.value())))
     }
 
     pub(crate) fn insert(&mut self, id: &ChunkId, entry: &Entry) -> Result<(), IndexError> {
-        let old = self.chunks.insert(id.as_bytes(), &entry.encode()).map_err(failed)?;
+        let old = self
+            .chunks
+            .insert(id.as_bytes(), &entry.encode())
+            .map_err(failed)?;
         let old_len = old.map_or(0, |old| Entry::decode(old.value()).record_len());
         self.live_bytes = (self.live_bytes + entry.record_len()).saturating_sub(old_len);
         Ok(())
@@ -254,7 +307,9 @@ impl<'a> Writing<'a> {
     }
 
     fn save_live_bytes(&mut self) -> Result<(), IndexError> {
-        self.figures.insert(LIVE_BYTES, self.live_bytes).map_err(failed)?;
+        self.figures
+            .insert(LIVE_BYTES, self.live_bytes)
+            .map_err(failed)?;
         Ok(())
     }
 }

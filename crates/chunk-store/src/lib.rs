@@ -1,15 +1,18 @@
 //! A content-addressed store of chunks on a disk, and of the manifests that make images of them.
 //!
-//! Chunks lie zstd-compressed in append-only pack files, so that a whole batch becomes durable with one flush; an index
-//! (redb) says where. Packs describe themselves: the index can be lost and is then rebuilt by reading them, and because
-//! whatever lies behind the indexed part of a pack is read again at start, the packs alone are the log that an
-//! acknowledgement rests on. Why: `docs/decisions/0002-packs.md`.
+//! Chunks lie zstd-compressed in append-only pack files, so that a whole batch becomes durable with
+//! one flush; an index (redb) says where. Packs describe themselves: the index can be lost and is
+//! then rebuilt by reading them, and because whatever lies behind the indexed part of a pack is
+//! read again at start, the packs alone are the log that an acknowledgement rests on. Why:
+//! `docs/decisions/0002-packs.md`.
 //!
 //! Invariants:
-//! * what a put returned for is whole and on stable storage, whatever happens to the process or the power afterwards;
-//! * a chunk in the store had the hash that its id says when it came in; damage since then is found by
-//!   [`Store::scrub`] or by reading, named, and healed by putting the chunk again;
-//! * no chunk goes away while an image, a file beside images, or a capture that has put it or was told that it is here, needs it.
+//! * what a put returned for is whole and on stable storage, whatever happens to the process or the
+//!   power afterwards;
+//! * a chunk in the store had the hash that its id says when it came in; damage since then is found
+//!   by [`Store::scrub`] or by reading, named, and healed by putting the chunk again;
+//! * no chunk goes away while an image, a file beside images, or a capture that has put it or was
+//!   told that it is here, needs it.
 //!
 //! Everything blocks; async callers use threads made for blocking. One process per directory.
 

@@ -1,4 +1,5 @@
-//! Manifests and the images that they are: `manifests/ID.manifest`, and `images/NUMBER` with the id of its manifest.
+//! Manifests and the images that they are: `manifests/ID.manifest`, and `images/NUMBER` with the id
+//! of its manifest.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -66,7 +67,10 @@ pub(crate) struct ManifestDir {
 
 impl ManifestDir {
     pub(crate) fn open(store: &Path) -> io::Result<Self> {
-        let this = Self { manifests: store.join("manifests"), images: store.join("images") };
+        let this = Self {
+            manifests: store.join("manifests"),
+            images: store.join("images"),
+        };
         for dir in [&this.manifests, &this.images] {
             fs::create_dir_all(dir)?;
             for entry in fs::read_dir(dir)? {
@@ -90,7 +94,10 @@ impl ManifestDir {
         for entry in fs::read_dir(&self.manifests)? {
             let entry = entry?;
             let name = entry.file_name();
-            let id = name.to_str().and_then(|name| name.strip_suffix(".manifest")).and_then(|stem| stem.parse().ok());
+            let id = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".manifest"))
+                .and_then(|stem| stem.parse().ok());
             if let Some(id) = id {
                 found.push((id, entry.metadata()?.modified()?));
             }
@@ -107,8 +114,9 @@ impl ManifestDir {
         &self.manifests
     }
 
-    /// Lets the grace of a manifest begin now, because its image is about to name it no longer: how long ago it was
-    /// written says nothing about that. A manifest that is not there needs none.
+    /// Lets the grace of a manifest begin now, because its image is about to name it no longer: how
+    /// long ago it was written says nothing about that. A manifest that is not there needs
+    /// none.
     fn begin_grace(&self, image: &Path) -> io::Result<()> {
         let id = match fs::read_to_string(image) {
             Ok(text) => text.parse().ok(),
@@ -117,7 +125,9 @@ impl ManifestDir {
         };
         let Some(id) = id else { return Ok(()) };
         match File::open(self.path_of(&id)) {
-            Ok(file) => file.set_modified(SystemTime::now()).and_then(|()| file.sync_all()),
+            Ok(file) => file
+                .set_modified(SystemTime::now())
+                .and_then(|()| file.sync_all()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
@@ -126,10 +136,14 @@ impl ManifestDir {
 
 /// Replaces a file by `bytes`, at once and durably.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), PutManifestError> {
-    write_durably(path, bytes).map_err(|source| PutManifestError::Io { path: path.to_owned(), source })
+    write_durably(path, bytes).map_err(|source| PutManifestError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
-/// Replaces a file in a directory of the store by `bytes`: it is the old one or the new one, never anything between.
+/// Replaces a file in a directory of the store by `bytes`: it is the old one or the new one, never
+/// anything between.
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
@@ -143,18 +157,31 @@ impl Store {
     /// Makes `manifest` the contents of an image, durably, instead of what the image was before.
     ///
     /// # Errors
-    /// When the bytes are not a manifest, one of its chunks is not here (or damaged), or the file system fails.
-    pub fn put_manifest(&self, image: ImageId, manifest: &[u8]) -> Result<ManifestId, PutManifestError> {
+    /// When the bytes are not a manifest, one of its chunks is not here (or damaged), or the file
+    /// system fails.
+    pub fn put_manifest(
+        &self,
+        image: ImageId,
+        manifest: &[u8],
+    ) -> Result<ManifestId, PutManifestError> {
         let chunks = data_chunks(&Manifest::decode(manifest)?);
         let id = ManifestId::of(manifest);
         // No sweep may judge the chunks between the look at them and the manifest that keeps them.
-        let _references = self.references.lock().unwrap_or_else(PoisonError::into_inner);
+        let _references = self
+            .references
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let present = self.contains(&chunks)?;
         if let Some((missing, _)) = chunks.iter().zip(present).find(|(_, present)| !present) {
             return Err(PutManifestError::MissingChunk(*missing));
         }
         let named = self.manifests.images.join(image.to_string());
-        self.manifests.begin_grace(&named).map_err(|source| PutManifestError::Io { path: named.clone(), source })?;
+        self.manifests
+            .begin_grace(&named)
+            .map_err(|source| PutManifestError::Io {
+                path: named.clone(),
+                source,
+            })?;
         replace(&self.manifests.path_of(&id), manifest)?;
         replace(&named, id.to_string().as_bytes())?;
         Ok(id)
@@ -170,7 +197,11 @@ impl Store {
             io::ErrorKind::NotFound => ReadManifestError::NotFound(id),
             _ => ReadManifestError::Io { path, source },
         })?;
-        if ManifestId::of(&bytes) == id { Ok(bytes) } else { Err(ReadManifestError::Damaged(id)) }
+        if ManifestId::of(&bytes) == id {
+            Ok(bytes)
+        } else {
+            Err(ReadManifestError::Damaged(id))
+        }
     }
 
     /// The images that are here and what they are, ascending by image.
@@ -186,7 +217,11 @@ impl Store {
         let mut images = Vec::new();
         for entry in fs::read_dir(dir).map_err(failed(dir))? {
             let entry = entry.map_err(failed(dir))?;
-            let Some(image) = entry.file_name().to_str().and_then(|name| name.parse::<ImageId>().ok()) else {
+            let Some(image) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<ImageId>().ok())
+            else {
                 continue;
             };
             let path = entry.path();
@@ -196,21 +231,32 @@ impl Store {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(&path)(error)),
             };
-            images.push((image, text.parse().map_err(|_| ListManifestsError::Damaged { path })?));
+            images.push((
+                image,
+                text.parse()
+                    .map_err(|_| ListManifestsError::Damaged { path })?,
+            ));
         }
         images.sort_unstable();
         Ok(images)
     }
 
-    /// Forgets an image. Its manifest and the chunks that no other image needs go with the first sweep after their grace,
-    /// which begins now. Returns whether there was one.
+    /// Forgets an image. Its manifest and the chunks that no other image needs go with the first
+    /// sweep after their grace, which begins now. Returns whether there was one.
     ///
     /// # Errors
     /// When the file system fails.
     pub fn drop_image(&self, image: ImageId) -> Result<bool, DropImageError> {
-        let _references = self.references.lock().unwrap_or_else(PoisonError::into_inner);
+        let _references = self
+            .references
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let path = self.manifests.images.join(image.to_string());
-        let removed = match self.manifests.begin_grace(&path).and_then(|()| fs::remove_file(&path)) {
+        let removed = match self
+            .manifests
+            .begin_grace(&path)
+            .and_then(|()| fs::remove_file(&path))
+        {
             Ok(()) => sync_dir(&self.manifests.images).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),

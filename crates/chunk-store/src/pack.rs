@@ -1,4 +1,5 @@
-//! Pack files: where they are, appending to the last one, reading records, and finding records in damaged ones.
+//! Pack files: where they are, appending to the last one, reading records, and finding records in
+//! damaged ones.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -39,8 +40,10 @@ impl PackDir {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let name = entry?.file_name();
-            let number: Option<PackNumber> =
-                name.to_str().and_then(|name| name.strip_suffix(".pack")).and_then(|stem| stem.parse().ok());
+            let number: Option<PackNumber> = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".pack"))
+                .and_then(|stem| stem.parse().ok());
             numbers.extend(number);
         }
         numbers.sort_unstable();
@@ -51,7 +54,12 @@ impl PackDir {
     pub(crate) fn open_for_append(&self, pack: PackNumber) -> io::Result<File> {
         let path = self.path_of(pack);
         let is_new = !path.exists();
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         if is_new {
             sync_dir(&self.path)?;
         }
@@ -150,7 +158,12 @@ pub(crate) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(file: &'a File, from: u64, end: u64, depth: ScanDepth) -> Self {
-        Self { file, position: from, end, depth }
+        Self {
+            file,
+            position: from,
+            end,
+            depth,
+        }
     }
 
     /// The next record, or `None` at the end of the pack.
@@ -180,13 +193,16 @@ impl<'a> Scan<'a> {
         }
         let mut head = [0; HEADER_LEN];
         self.file.read_exact_at(&mut head, offset)?;
-        let Some(header) = RecordHeader::decode(head) else { return Ok(None) };
+        let Some(header) = RecordHeader::decode(head) else {
+            return Ok(None);
+        };
         if offset + header.record_len() > self.end {
             return Ok(None);
         }
         if depth == ScanDepth::Contents {
             let mut stored = vec![0; header.stored_len as usize];
-            self.file.read_exact_at(&mut stored, offset + HEADER_LEN as u64)?;
+            self.file
+                .read_exact_at(&mut stored, offset + HEADER_LEN as u64)?;
             return Ok(header.matches(&stored).then_some(header));
         }
         Ok(Some(header))
@@ -195,9 +211,13 @@ impl<'a> Scan<'a> {
     fn find_magic(&self, mut from: u64) -> io::Result<Option<u64>> {
         let mut window = vec![0; 256 << 10];
         while from + MAGIC.len() as u64 <= self.end {
-            let len = usize::try_from(self.end - from).map_or(window.len(), |left| left.min(window.len()));
+            let len = usize::try_from(self.end - from)
+                .map_or(window.len(), |left| left.min(window.len()));
             self.file.read_exact_at(&mut window[..len], from)?;
-            if let Some(at) = window[..len].windows(MAGIC.len()).position(|bytes| bytes == MAGIC) {
+            if let Some(at) = window[..len]
+                .windows(MAGIC.len())
+                .position(|bytes| bytes == MAGIC)
+            {
                 return Ok(Some(from + at as u64));
             }
             // The last bytes may be the first ones of a magic that the next window completes.

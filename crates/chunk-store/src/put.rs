@@ -41,9 +41,16 @@ pub enum PutError {
     #[error("chunk {id} cannot be stored: {problem}")]
     Invalid { id: ChunkId, problem: ChunkProblem },
     #[error("the disk with {path} is full: {free} free, {keep_free} must stay free", path = path.display())]
-    Full { path: PathBuf, free: ByteCount, keep_free: ByteCount },
+    Full {
+        path: PathBuf,
+        free: ByteCount,
+        keep_free: ByteCount,
+    },
     #[error("could not write to {path}", path = path.display())]
-    Io { path: PathBuf, source: Arc<io::Error> },
+    Io {
+        path: PathBuf,
+        source: Arc<io::Error>,
+    },
     #[error("could not add chunks to the index")]
     Index(#[source] Arc<IndexError>),
 }
@@ -68,23 +75,32 @@ impl From<IndexError> for PutError {
 }
 
 pub(crate) fn means_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 impl Store {
-    /// Stores a batch, all of it or nothing. When it returns, the chunks survive a loss of power. Chunks that are there
-    /// already are not stored again; one that was found damaged is, and is healed by it.
+    /// Stores a batch, all of it or nothing. When it returns, the chunks survive a loss of power.
+    /// Chunks that are there already are not stored again; one that was found damaged is, and
+    /// is healed by it.
     ///
-    /// Batches of threads that come together share one flush. Costs one BLAKE3 and one decompression per byte.
+    /// Batches of threads that come together share one flush. Costs one BLAKE3 and one
+    /// decompression per byte.
     ///
     /// # Errors
-    /// When a chunk is not what its id says, the disk is full ([`PutError::is_full`]), or the file system fails.
+    /// When a chunk is not what its id says, the disk is full ([`PutError::is_full`]), or the file
+    /// system fails.
     pub fn put_batch(&self, chunks: &[NewChunk]) -> Result<PutReport, PutError> {
         let mut verifier = Verifier::new();
         for chunk in chunks {
             verifier
                 .verify(chunk.id, chunk.plain_len, &chunk.compressed)
-                .map_err(|problem| PutError::Invalid { id: chunk.id, problem })?;
+                .map_err(|problem| PutError::Invalid {
+                    id: chunk.id,
+                    problem,
+                })?;
         }
         if chunks.is_empty() {
             return Ok(PutReport::default());

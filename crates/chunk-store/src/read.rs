@@ -12,7 +12,8 @@ use crate::pack::{PackNumber, RecordFault, ScanDepth, read_record};
 use crate::problem::ChunkProblem;
 use crate::store::Store;
 
-/// A chunk as it is stored. Its checksum was right; whoever writes it to a disk verifies it against its id.
+/// A chunk as it is stored. Its checksum was right; whoever writes it to a disk verifies it against
+/// its id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredChunk {
     /// Bytes after decompression, at most 1 MiB.
@@ -28,45 +29,67 @@ pub enum ReadChunkError {
     #[error("chunk {0} is not in the store")]
     NotFound(ChunkId),
     #[error("chunk {id} is damaged in pack {pack}: {problem}")]
-    Damaged { id: ChunkId, pack: u32, problem: ChunkProblem },
+    Damaged {
+        id: ChunkId,
+        pack: u32,
+        problem: ChunkProblem,
+    },
     #[error("could not read chunk {id} from {path}", path = path.display())]
-    Io { id: ChunkId, path: PathBuf, source: io::Error },
+    Io {
+        id: ChunkId,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("could not look up a chunk")]
     Index(#[from] IndexError),
 }
 
-/// Lookups before a record that is not where the index says counts as damaged: a sweep may move it meanwhile.
+/// Lookups before a record that is not where the index says counts as damaged: a sweep may move it
+/// meanwhile.
 const LOOKUPS: usize = 3;
 
 impl Store {
     /// Which of these chunks are here and not known to be damaged, in the order asked.
     ///
-    /// A sweep may remove them right afterwards; a capture asks its [`CaptureGuard`](crate::CaptureGuard).
+    /// A sweep may remove them right afterwards; a capture asks its
+    /// [`CaptureGuard`](crate::CaptureGuard).
     ///
     /// # Errors
     /// When the index cannot be read.
     pub fn contains(&self, ids: &[ChunkId]) -> Result<Vec<bool>, IndexError> {
-        self.index.read(|index| ids.iter().map(|id| Ok(index.get(id)?.is_some_and(|entry| !entry.damaged))).collect())
+        self.index.read(|index| {
+            ids.iter()
+                .map(|id| Ok(index.get(id)?.is_some_and(|entry| !entry.damaged)))
+                .collect()
+        })
     }
 
-    /// Reads one chunk and checks that its bytes are those that were written (one BLAKE3 of the compressed bytes). A
-    /// chunk found damaged is marked, so that [`contains`](Self::contains) denies it and a new put heals it.
+    /// Reads one chunk and checks that its bytes are those that were written (one BLAKE3 of the
+    /// compressed bytes). A chunk found damaged is marked, so that [`contains`](Self::contains)
+    /// denies it and a new put heals it.
     ///
     /// # Errors
     /// See [`ReadChunkError`].
     pub fn read(&self, id: ChunkId) -> Result<StoredChunk, ReadChunkError> {
         let (entry, stored) = self.fetch(id, ScanDepth::Contents)?;
-        Ok(StoredChunk { plain_len: entry.plain_len, compressed: stored.into() })
+        Ok(StoredChunk {
+            plain_len: entry.plain_len,
+            compressed: stored.into(),
+        })
     }
 
-    /// As [`read`](Self::read), but takes the record's word for its bytes. For a sender whose receivers all verify what they
-    /// get, and that reads what they reject once more, with `read`.
+    /// As [`read`](Self::read), but takes the record's word for its bytes. For a sender whose
+    /// receivers all verify what they get, and that reads what they reject once more, with
+    /// `read`.
     ///
     /// # Errors
     /// See [`ReadChunkError`].
     pub fn read_unverified(&self, id: ChunkId) -> Result<StoredChunk, ReadChunkError> {
         let (entry, stored) = self.fetch(id, ScanDepth::Headers)?;
-        Ok(StoredChunk { plain_len: entry.plain_len, compressed: stored.into() })
+        Ok(StoredChunk {
+            plain_len: entry.plain_len,
+            compressed: stored.into(),
+        })
     }
 
     /// Compressed bytes that these chunks take, those that are not here counting nothing.
@@ -75,27 +98,51 @@ impl Store {
     /// When the index cannot be read.
     pub fn stored_size(&self, ids: &[ChunkId]) -> Result<ByteCount, ReadChunkError> {
         let bytes = self.index.read(|index| {
-            ids.iter().try_fold(0, |sum, id| Ok(sum + index.get(id)?.map_or(0, |entry| u64::from(entry.stored_len))))
+            ids.iter().try_fold(0, |sum, id| {
+                Ok(sum
+                    + index
+                        .get(id)?
+                        .map_or(0, |entry| u64::from(entry.stored_len)))
+            })
         })?;
         Ok(ByteCount::from_bytes(bytes))
     }
 
-    pub(crate) fn fetch(&self, id: ChunkId, depth: ScanDepth) -> Result<(Entry, Vec<u8>), ReadChunkError> {
+    pub(crate) fn fetch(
+        &self,
+        id: ChunkId,
+        depth: ScanDepth,
+    ) -> Result<(Entry, Vec<u8>), ReadChunkError> {
         let mut tried = None;
         for _ in 0..LOOKUPS {
-            let entry = self.index.read(|index| index.get(&id))?.ok_or(ReadChunkError::NotFound(id))?;
+            let entry = self
+                .index
+                .read(|index| index.get(&id))?
+                .ok_or(ReadChunkError::NotFound(id))?;
             if entry.damaged {
-                return Err(ReadChunkError::Damaged { id, pack: entry.pack, problem: ChunkProblem::Known });
+                return Err(ReadChunkError::Damaged {
+                    id,
+                    pack: entry.pack,
+                    problem: ChunkProblem::Known,
+                });
             }
             match self.read_entry(id, &entry, depth) {
                 Ok(stored) => return Ok((entry, stored)),
                 Err(RecordFault::Io(source)) => {
-                    return Err(ReadChunkError::Io { id, path: self.packs.path_of(entry.pack), source });
+                    return Err(ReadChunkError::Io {
+                        id,
+                        path: self.packs.path_of(entry.pack),
+                        source,
+                    });
                 }
                 // Not there twice in the same place: nobody is moving it.
                 Err(RecordFault::Damaged(problem)) if tried == Some((entry.pack, entry.offset)) => {
                     self.mark_damaged(id, entry.pack, entry.offset);
-                    return Err(ReadChunkError::Damaged { id, pack: entry.pack, problem });
+                    return Err(ReadChunkError::Damaged {
+                        id,
+                        pack: entry.pack,
+                        problem,
+                    });
                 }
                 Err(RecordFault::Damaged(_)) => tried = Some((entry.pack, entry.offset)),
             }
@@ -103,25 +150,45 @@ impl Store {
         Err(ReadChunkError::NotFound(id))
     }
 
-    fn read_entry(&self, id: ChunkId, entry: &Entry, depth: ScanDepth) -> Result<Vec<u8>, RecordFault> {
-        let file = self.packs.open_for_read(entry.pack).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => RecordFault::Damaged(ChunkProblem::Gone),
-            _ => RecordFault::Io(error),
-        })?;
+    fn read_entry(
+        &self,
+        id: ChunkId,
+        entry: &Entry,
+        depth: ScanDepth,
+    ) -> Result<Vec<u8>, RecordFault> {
+        let file = self
+            .packs
+            .open_for_read(entry.pack)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => RecordFault::Damaged(ChunkProblem::Gone),
+                _ => RecordFault::Io(error),
+            })?;
         let (header, stored) = read_record(&file, entry.offset, entry.stored_len, depth)?;
         let is_it = header.id == id && header.plain_len == entry.plain_len;
-        if is_it { Ok(stored) } else { Err(RecordFault::Damaged(ChunkProblem::Header)) }
+        if is_it {
+            Ok(stored)
+        } else {
+            Err(RecordFault::Damaged(ChunkProblem::Header))
+        }
     }
 
-    /// Remembers that the record at this place is damaged, unless the chunk is somewhere else by now.
+    /// Remembers that the record at this place is damaged, unless the chunk is somewhere else by
+    /// now.
     pub(crate) fn mark_damaged(&self, id: ChunkId, pack: PackNumber, offset: u64) {
         error!(chunk = %id, pack, offset, "a stored chunk is damaged");
         let marked = self.index.write(Flush::Now, |index| match index.get(&id)? {
-            Some(entry) if entry.is_at(pack, offset) => index.insert(&id, &Entry { damaged: true, ..entry }),
+            Some(entry) if entry.is_at(pack, offset) => index.insert(
+                &id,
+                &Entry {
+                    damaged: true,
+                    ..entry
+                },
+            ),
             _ => Ok(()),
         });
         if let Err(error) = marked {
-            // The damage is found again by the next reader; what matters now is that this one gets an error.
+            // The damage is found again by the next reader; what matters now is that this one gets
+            // an error.
             error!(chunk = %id, error = %chain(&error), "could not mark a damaged chunk");
         }
     }

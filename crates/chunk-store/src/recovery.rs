@@ -1,4 +1,5 @@
-//! Bringing index and packs together at start: whatever lies behind the indexed part of a pack is read and taken in.
+//! Bringing index and packs together at start: whatever lies behind the indexed part of a pack is
+//! read and taken in.
 
 use std::fs;
 use std::io;
@@ -23,7 +24,8 @@ pub(crate) enum Torn {
     Leave,
 }
 
-/// Opens the index; one that cannot be opened is put aside and a new one begun, to be filled from the packs.
+/// Opens the index; one that cannot be opened is put aside and a new one begun, to be filled from
+/// the packs.
 pub(crate) fn open_index(path: &Path) -> Result<Index, OpenStoreError> {
     let problem = match Index::open(path) {
         Ok(index) => return Ok(index),
@@ -34,13 +36,21 @@ pub(crate) fn open_index(path: &Path) -> Result<Index, OpenStoreError> {
         error = %chain(&problem),
         "could not open the index of the chunk store; rebuilding it from the packs"
     );
-    fs::rename(path, &aside).map_err(|source| OpenStoreError::Io { path: path.to_owned(), source })?;
+    fs::rename(path, &aside).map_err(|source| OpenStoreError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     Ok(Index::open(path)?)
 }
 
 /// Takes all records into the index that it does not know yet.
 pub(crate) fn read_tails(packs: &PackDir, index: &Index, torn: Torn) -> Result<(), OpenStoreError> {
-    let failed = |pack| move |source| OpenStoreError::Io { path: packs.path_of(pack), source };
+    let failed = |pack| {
+        move |source| OpenStoreError::Io {
+            path: packs.path_of(pack),
+            source,
+        }
+    };
     let numbers = packs.list().map_err(failed(0))?;
     for &pack in &numbers {
         let is_last = numbers.last() == Some(&pack);
@@ -52,14 +62,32 @@ pub(crate) fn read_tails(packs: &PackDir, index: &Index, torn: Torn) -> Result<(
         if len <= known {
             continue;
         }
-        // A pack that was complete long ago needs no look at each byte; one that was being written does.
-        let depth = if is_last || known > 0 { ScanDepth::Contents } else { ScanDepth::Headers };
-        let tail = Tail { packs, index, pack, known, len, depth };
+        // A pack that was complete long ago needs no look at each byte; one that was being written
+        // does.
+        let depth = if is_last || known > 0 {
+            ScanDepth::Contents
+        } else {
+            ScanDepth::Headers
+        };
+        let tail = Tail {
+            packs,
+            index,
+            pack,
+            known,
+            len,
+            depth,
+        };
         let end = tail.read()?;
         if end < len && is_last && torn == Torn::Cut {
-            warn!(pack, bytes = len - end, "cut off the end of a pack that was being written");
+            warn!(
+                pack,
+                bytes = len - end,
+                "cut off the end of a pack that was being written"
+            );
             let file = packs.open_for_append(pack).map_err(failed(pack))?;
-            file.set_len(end).and_then(|()| file.sync_all()).map_err(failed(pack))?;
+            file.set_len(end)
+                .and_then(|()| file.sync_all())
+                .map_err(failed(pack))?;
         }
     }
     Ok(())
@@ -78,7 +106,10 @@ struct Tail<'a> {
 impl Tail<'_> {
     /// Returns where the last whole record ends.
     fn read(&self) -> Result<u64, OpenStoreError> {
-        let failed = |source: io::Error| OpenStoreError::Io { path: self.packs.path_of(self.pack), source };
+        let failed = |source: io::Error| OpenStoreError::Io {
+            path: self.packs.path_of(self.pack),
+            source,
+        };
         let file = self.packs.open_for_read(self.pack).map_err(failed)?;
         // What was acknowledged is flushed; what is taken in here for the first time must be, too.
         file.sync_all().map_err(failed)?;
@@ -87,7 +118,9 @@ impl Tail<'_> {
         loop {
             let mut batch = Vec::with_capacity(BATCH);
             while batch.len() < BATCH {
-                let Some(found) = scan.next().map_err(failed)? else { break };
+                let Some(found) = scan.next().map_err(failed)? else {
+                    break;
+                };
                 batch.push(found);
             }
             let Some(last) = batch.last() else { break };
@@ -95,7 +128,11 @@ impl Tail<'_> {
             count += batch.len();
             self.take_in(&batch, end)?;
         }
-        info!(pack = self.pack, chunks = count, "added chunks of a pack to the index");
+        info!(
+            pack = self.pack,
+            chunks = count,
+            "added chunks of a pack to the index"
+        );
         Ok(end)
     }
 

@@ -64,13 +64,17 @@ pub enum ScrubError {
 const SLICE: usize = 1 << 18;
 
 impl Store {
-    /// Reads, decompresses and hashes every chunk, in the order of the disk. Damaged ones are reported and marked, so that
-    /// [`contains`](Self::contains) denies them and a new put heals them. `progress` is called after each chunk and may
-    /// stop the scrub. The store works on meanwhile.
+    /// Reads, decompresses and hashes every chunk, in the order of the disk. Damaged ones are
+    /// reported and marked, so that [`contains`](Self::contains) denies them and a new put
+    /// heals them. `progress` is called after each chunk and may stop the scrub. The store
+    /// works on meanwhile.
     ///
     /// # Errors
     /// When the index or the manifests cannot be read. Damaged chunks are not an error.
-    pub fn scrub(&self, progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>) -> Result<ScrubReport, ScrubError> {
+    pub fn scrub(
+        &self,
+        progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
+    ) -> Result<ScrubReport, ScrubError> {
         let mut round = Round::new(self, self.index.read(|index| index.count())?, progress);
         let mut after = None;
         loop {
@@ -78,14 +82,18 @@ impl Store {
             let Some((last, _)) = slice.last() else { break };
             after = Some(*last);
             slice.sort_unstable_by_key(|(_, entry)| (entry.pack, entry.offset));
-            if round.check_all(slice.into_iter().map(|(id, entry)| (id, Some(entry)))).is_break() {
+            if round
+                .check_all(slice.into_iter().map(|(id, entry)| (id, Some(entry))))
+                .is_break()
+            {
                 break;
             }
         }
         round.finish()
     }
 
-    /// As [`scrub`](Self::scrub), for the chunks of one manifest; chunks that are not here are reported, too.
+    /// As [`scrub`](Self::scrub), for the chunks of one manifest; chunks that are not here are
+    /// reported, too.
     ///
     /// # Errors
     /// When the manifest is not here or damaged, or the index cannot be read.
@@ -95,9 +103,13 @@ impl Store {
         progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
     ) -> Result<ScrubReport, ScrubError> {
         let encoded = self.read_manifest(manifest)?;
-        let decoded = Manifest::decode(&encoded).map_err(|source| ScrubError::Decode(manifest, source))?;
+        let decoded =
+            Manifest::decode(&encoded).map_err(|source| ScrubError::Decode(manifest, source))?;
         let mut chunks = self.index.read(|index| {
-            data_chunks(&decoded).into_iter().map(|id| Ok((id, index.get(&id)?))).collect::<Result<Vec<_>, _>>()
+            data_chunks(&decoded)
+                .into_iter()
+                .map(|id| Ok((id, index.get(&id)?)))
+                .collect::<Result<Vec<_>, _>>()
         })?;
         chunks.sort_unstable_by_key(|(_, entry)| entry.map(|entry| (entry.pack, entry.offset)));
         let mut round = Round::new(self, chunks.len() as u64, progress);
@@ -115,19 +127,41 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(store: &'a Store, total: u64, progress: &'a mut dyn FnMut(ScrubProgress) -> ControlFlow<()>) -> Self {
-        Self { store, verifier: Verifier::new(), report: ScrubReport { total, ..ScrubReport::default() }, progress }
+    fn new(
+        store: &'a Store,
+        total: u64,
+        progress: &'a mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
+    ) -> Self {
+        Self {
+            store,
+            verifier: Verifier::new(),
+            report: ScrubReport {
+                total,
+                ..ScrubReport::default()
+            },
+            progress,
+        }
     }
 
-    fn check_all(&mut self, chunks: impl Iterator<Item = (ChunkId, Option<Entry>)>) -> ControlFlow<()> {
+    fn check_all(
+        &mut self,
+        chunks: impl Iterator<Item = (ChunkId, Option<Entry>)>,
+    ) -> ControlFlow<()> {
         for (id, entry) in chunks {
             if let Some(problem) = self.check(id, entry) {
-                self.report.damaged.push(DamagedChunk { id, problem, images: Vec::new() });
+                self.report.damaged.push(DamagedChunk {
+                    id,
+                    problem,
+                    images: Vec::new(),
+                });
             }
             self.report.checked += 1;
             // Chunks may have come since they were counted.
             self.report.total = self.report.total.max(self.report.checked);
-            let now = ScrubProgress { checked: self.report.checked, total: self.report.total };
+            let now = ScrubProgress {
+                checked: self.report.checked,
+                total: self.report.total,
+            };
             if (self.progress)(now).is_break() {
                 self.report.stopped = true;
                 return ControlFlow::Break(());
@@ -147,8 +181,11 @@ impl<'a> Round<'a> {
             // Swept since it was listed: nothing needs it.
             Err(ReadChunkError::NotFound(_)) if listed.is_some() => None,
             Err(ReadChunkError::NotFound(_)) => Some(ChunkProblem::Missing),
-            // Reported, but not marked: a cable that was out for a minute must not condemn the chunk for good.
-            Err(ReadChunkError::Io { .. } | ReadChunkError::Index(_)) => Some(ChunkProblem::Unreadable),
+            // Reported, but not marked: a cable that was out for a minute must not condemn the
+            // chunk for good.
+            Err(ReadChunkError::Io { .. } | ReadChunkError::Index(_)) => {
+                Some(ChunkProblem::Unreadable)
+            }
         }
     }
 
@@ -167,7 +204,8 @@ impl<'a> Round<'a> {
                 Err(ReadManifestError::NotFound(_)) => continue,
                 Err(other) => return Err(other.into()),
             };
-            let manifest = Manifest::decode(&encoded).map_err(|source| ScrubError::Decode(id, source))?;
+            let manifest =
+                Manifest::decode(&encoded).map_err(|source| ScrubError::Decode(id, source))?;
             let chunks = data_chunks(&manifest);
             for damaged in &mut self.report.damaged {
                 if chunks.binary_search(&damaged.id).is_ok() {

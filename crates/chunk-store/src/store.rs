@@ -24,14 +24,17 @@ use crate::writer::Writer;
 pub struct Options {
     /// A pack that has reached this size is closed and a new one begun. Default 256 MiB.
     pub pack_size: ByteCount,
-    /// Puts are refused when less than this would stay free on the file system, so that index and manifests can still be
-    /// written. Default 64 MiB.
+    /// Puts are refused when less than this would stay free on the file system, so that index and
+    /// manifests can still be written. Default 64 MiB.
     pub keep_free: ByteCount,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { pack_size: ByteCount::from_mib(256), keep_free: ByteCount::from_mib(64) }
+        Self {
+            pack_size: ByteCount::from_mib(256),
+            keep_free: ByteCount::from_mib(64),
+        }
     }
 }
 
@@ -58,7 +61,8 @@ pub struct Stats {
     pub pack_bytes: ByteCount,
 }
 
-/// A content-addressed store in one directory. All methods may be called from any number of threads.
+/// A content-addressed store in one directory. All methods may be called from any number of
+/// threads.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
@@ -70,7 +74,8 @@ pub struct Store {
     pub(crate) commits: GroupCommit,
     pub(crate) manifests: ManifestDir,
     pub(crate) guards: Guards,
-    /// Held while chunks are judged by the manifests that there are: by a sweep, and by whoever adds or drops one.
+    /// Held while chunks are judged by the manifests that there are: by a sweep, and by whoever
+    /// adds or drops one.
     pub(crate) references: Mutex<()>,
     clock: AtomicI64,
     /// Locked as long as the store is open.
@@ -78,15 +83,24 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in `path`, creating it if there is none, and brings back what a crash left behind.
+    /// Opens the store in `path`, creating it if there is none, and brings back what a crash left
+    /// behind.
     ///
     /// # Errors
-    /// When another process has it open, or the file system fails. A lost or damaged index is rebuilt.
+    /// When another process has it open, or the file system fails. A lost or damaged index is
+    /// rebuilt.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenStoreError> {
         let path = path.as_ref().to_owned();
-        let failed = |source| OpenStoreError::Io { path: path.clone(), source };
+        let failed = |source| OpenStoreError::Io {
+            path: path.clone(),
+            source,
+        };
         // Whole disks of machines lie here, with everybody's passwords.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(failed)?;
         let lock = File::create(path.join("lock")).map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
             rustix::io::Errno::WOULDBLOCK => OpenStoreError::InUse { path: path.clone() },
@@ -122,18 +136,27 @@ impl Store {
     /// # Errors
     /// When the index or the directory of packs cannot be read.
     pub fn stats(&self) -> Result<Stats, OpenStoreError> {
-        let failed = |source| OpenStoreError::Io { path: self.packs.path().to_owned(), source };
-        let (chunks, live) = self.index.read(|index| Ok((index.count()?, index.live_bytes()?)))?;
+        let failed = |source| OpenStoreError::Io {
+            path: self.packs.path().to_owned(),
+            source,
+        };
+        let (chunks, live) = self
+            .index
+            .read(|index| Ok((index.count()?, index.live_bytes()?)))?;
         let mut pack_bytes = 0;
         for pack in self.packs.list().map_err(failed)? {
             // A sweep may have removed it in the meantime.
             pack_bytes += self.packs.len_of(pack).unwrap_or(0);
         }
-        Ok(Stats { chunks, stored_bytes: ByteCount::from_bytes(live), pack_bytes: ByteCount::from_bytes(pack_bytes) })
+        Ok(Stats {
+            chunks,
+            stored_bytes: ByteCount::from_bytes(live),
+            pack_bytes: ByteCount::from_bytes(pack_bytes),
+        })
     }
 
-    /// Time that never goes back while the store is open: a clock that is set back must not make a chunk that was just
-    /// put look old.
+    /// Time that never goes back while the store is open: a clock that is set back must not make a
+    /// chunk that was just put look old.
     pub(crate) fn now(&self) -> Timestamp {
         let now = Timestamp::now().as_millis();
         Timestamp::from_millis(self.clock.fetch_max(now, Ordering::Relaxed).max(now))

@@ -1,7 +1,8 @@
-//! Mark and sweep: chunks that no image and no file needs go, and packs that hold mostly such chunks are written anew without them.
+//! Mark and sweep: chunks that no image and no file needs go, and packs that hold mostly such
+//! chunks are written anew without them.
 //!
-//! Every step leaves a store that is whole: entries go before the bytes they point to, copies are flushed and indexed before
-//! the originals are removed.
+//! Every step leaves a store that is whole: entries go before the bytes they point to, copies are
+//! flushed and indexed before the originals are removed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -30,7 +31,8 @@ pub struct SweepReport {
     pub removed_chunks: u64,
     /// Packs that were deleted or rewritten.
     pub removed_packs: u64,
-    /// Packs of which the chunks still needed were copied into the newest one; part of `removed_packs`.
+    /// Packs of which the chunks still needed were copied into the newest one; part of
+    /// `removed_packs`.
     pub rewritten_packs: u64,
     /// By which the packs became smaller, all in all.
     pub freed: ByteCount,
@@ -62,8 +64,8 @@ const BATCH: usize = 4096;
 /// Bytes of chunks that are copied with one flush.
 const COPY_BATCH: u64 = 8 << 20;
 
-/// The first 8 bytes of every chunk that is needed: 8 MB for a million. Two chunks that share them are kept if one is
-/// needed, which does no harm and happens once in 2^44 or so.
+/// The first 8 bytes of every chunk that is needed: 8 MB for a million. Two chunks that share them
+/// are kept if one is needed, which does no harm and happens once in 2^44 or so.
 struct Marked(Vec<u64>);
 
 impl Marked {
@@ -77,16 +79,20 @@ fn prefix(id: &ChunkId) -> u64 {
 }
 
 impl Store {
-    /// Removes what no image needs: manifests that no image has named for `grace`, and chunks without a manifest, if nobody
-    /// has put or asked for them for `grace` and no [`CaptureGuard`](crate::CaptureGuard) or [`ManifestPin`](crate::ManifestPin) keeps
-    /// them. The store works on meanwhile; images cannot be added or dropped while chunks are judged.
+    /// Removes what no image needs: manifests that no image has named for `grace`, and chunks
+    /// without a manifest, if nobody has put or asked for them for `grace` and no
+    /// [`CaptureGuard`](crate::CaptureGuard) or [`ManifestPin`](crate::ManifestPin) keeps them.
+    /// The store works on meanwhile; images cannot be added or dropped while chunks are judged.
     ///
     /// # Errors
     /// See [`SweepError`].
     pub fn sweep(&self, grace: Duration) -> Result<SweepReport, SweepError> {
         let mut report = SweepReport::default();
         {
-            let _references = self.references.lock().unwrap_or_else(PoisonError::into_inner);
+            let _references = self
+                .references
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let marked = self.mark(grace, &mut report)?;
             self.remove_unmarked(&marked, grace, &mut report)?;
         }
@@ -96,18 +102,24 @@ impl Store {
     }
 
     fn mark(&self, grace: Duration, report: &mut SweepReport) -> Result<Marked, SweepError> {
-        let failed = |source| SweepError::Io { path: self.manifests.path().to_owned(), source };
+        let failed = |source| SweepError::Io {
+            path: self.manifests.path().to_owned(),
+            source,
+        };
         let named: HashSet<ManifestId> = self.manifests()?.into_iter().map(|(_, id)| id).collect();
         let mut marked = Vec::new();
         for (id, written) in self.manifests.list().map_err(failed)? {
-            let age = SystemTime::now().duration_since(written).unwrap_or_default();
+            let age = SystemTime::now()
+                .duration_since(written)
+                .unwrap_or_default();
             if !named.contains(&id) && !self.guards.is_pinned(&id) && age >= grace {
                 self.manifests.remove(&id).map_err(failed)?;
                 report.removed_manifests += 1;
                 continue;
             }
             let encoded = self.read_manifest(id)?;
-            let manifest = Manifest::decode(&encoded).map_err(|source| SweepError::Decode(id, source))?;
+            let manifest =
+                Manifest::decode(&encoded).map_err(|source| SweepError::Decode(id, source))?;
             marked.extend(data_chunks(&manifest).iter().map(prefix));
             marked.sort_unstable();
             marked.dedup();
@@ -118,13 +130,24 @@ impl Store {
         Ok(Marked(marked))
     }
 
-    fn remove_unmarked(&self, marked: &Marked, grace: Duration, report: &mut SweepReport) -> Result<(), SweepError> {
+    fn remove_unmarked(
+        &self,
+        marked: &Marked,
+        grace: Duration,
+        report: &mut SweepReport,
+    ) -> Result<(), SweepError> {
         let mut after = None;
         loop {
             let page = self.index.read(|index| index.page(after, BATCH))?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
             after = Some(*last);
-            let unmarked: Vec<ChunkId> = page.into_iter().map(|(id, _)| id).filter(|id| !marked.has(id)).collect();
+            let unmarked: Vec<ChunkId> = page
+                .into_iter()
+                .map(|(id, _)| id)
+                .filter(|id| !marked.has(id))
+                .collect();
             if !unmarked.is_empty() {
                 report.removed_chunks += self.remove_old(&unmarked, grace)?;
             }
@@ -149,8 +172,14 @@ impl Store {
 
     /// Chunks touched before this may go.
     fn cutoff(&self, grace: Duration) -> Timestamp {
-        let cutoff = if grace.is_zero() { self.now() + Duration::from_millis(1) } else { self.now() - grace };
-        self.guards.oldest_capture().map_or(cutoff, |began| began.min(cutoff))
+        let cutoff = if grace.is_zero() {
+            self.now() + Duration::from_millis(1)
+        } else {
+            self.now() - grace
+        };
+        self.guards
+            .oldest_capture()
+            .map_or(cutoff, |began| began.min(cutoff))
     }
 
     fn clean_packs(&self, report: &mut SweepReport) -> Result<(), SweepError> {
@@ -160,19 +189,29 @@ impl Store {
         let open = self.lock_writer().pack();
         let live = self.live_bytes_by_pack()?;
         for (needed, pack, len) in self.wasteful_packs(open, &live)? {
-            let copied = match if needed == 0 { Ok(Some(0)) } else { self.copy_out(pack, len) } {
+            let copied = match if needed == 0 {
+                Ok(Some(0))
+            } else {
+                self.copy_out(pack, len)
+            } {
                 Ok(Some(copied)) => copied,
                 Ok(None) => continue,
                 Err(SweepError::Rewrite(full)) if full.is_full() => {
-                    warn!(pack, "there is no room to rewrite packs; the next sweep tries again");
+                    warn!(
+                        pack,
+                        "there is no room to rewrite packs; the next sweep tries again"
+                    );
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             };
             // Copies must be found at their new places after a crash, before the old ones go.
             self.index.write(Flush::Now, |_| Ok(()))?;
-            self.packs.remove(pack).map_err(|error| self.pack_failed(Some(pack), error))?;
-            self.index.write(Flush::Later, |index| index.forget_pack(pack))?;
+            self.packs
+                .remove(pack)
+                .map_err(|error| self.pack_failed(Some(pack), error))?;
+            self.index
+                .write(Flush::Later, |index| index.forget_pack(pack))?;
             report.removed_packs += 1;
             report.rewritten_packs += u64::from(copied > 0);
             report.freed += ByteCount::from_bytes(len.saturating_sub(copied));
@@ -180,17 +219,23 @@ impl Store {
         Ok(())
     }
 
-    /// Closed packs of which at most half is needed: bytes needed, number, length. Those that free most for the least room
-    /// come first, because the disk may be full.
+    /// Closed packs of which at most half is needed: bytes needed, number, length. Those that free
+    /// most for the least room come first, because the disk may be full.
     fn wasteful_packs(
         &self,
         open: PackNumber,
         live: &BTreeMap<PackNumber, u64>,
     ) -> Result<Vec<(u64, PackNumber, u64)>, SweepError> {
-        let numbers = self.packs.list().map_err(|error| self.pack_failed(None, error))?;
+        let numbers = self
+            .packs
+            .list()
+            .map_err(|error| self.pack_failed(None, error))?;
         let mut wasteful = Vec::new();
         for pack in numbers.into_iter().take_while(|pack| *pack < open) {
-            let len = self.packs.len_of(pack).map_err(|error| self.pack_failed(Some(pack), error))?;
+            let len = self
+                .packs
+                .len_of(pack)
+                .map_err(|error| self.pack_failed(Some(pack), error))?;
             let needed = live.get(&pack).copied().unwrap_or(0);
             if needed <= len / 2 {
                 wasteful.push((needed, pack, len));
@@ -205,7 +250,9 @@ impl Store {
         let mut after = None;
         loop {
             let page = self.index.read(|index| index.page(after, BATCH))?;
-            let Some((last, _)) = page.last() else { return Ok(live) };
+            let Some((last, _)) = page.last() else {
+                return Ok(live);
+            };
             after = Some(*last);
             for (_, entry) in page {
                 *live.entry(entry.pack).or_default() += entry.record_len();
@@ -213,21 +260,41 @@ impl Store {
         }
     }
 
-    /// Copies the chunks of a pack that are still needed into the newest one. Returns the bytes copied, or `None` when a
-    /// chunk is damaged: then the pack stays, for whoever wants to save something from it.
+    /// Copies the chunks of a pack that are still needed into the newest one. Returns the bytes
+    /// copied, or `None` when a chunk is damaged: then the pack stays, for whoever wants to
+    /// save something from it.
     fn copy_out(&self, pack: PackNumber, len: u64) -> Result<Option<u64>, SweepError> {
-        let file = self.packs.open_for_read(pack).map_err(|error| self.pack_failed(Some(pack), error))?;
+        let file = self
+            .packs
+            .open_for_read(pack)
+            .map_err(|error| self.pack_failed(Some(pack), error))?;
         let mut scan = Scan::new(&file, 0, len, ScanDepth::Headers);
         let mut copied = 0;
         loop {
             let (mut batch, mut bytes) = (Vec::new(), 0);
             while bytes < COPY_BATCH {
-                let Some(found) = scan.next().map_err(|error| self.pack_failed(Some(pack), error))? else { break };
-                if self.index.read(|index| index.get(&found.header.id))?.is_some_and(|e| e.is_at(pack, found.offset)) {
-                    let Ok((header, stored)) =
-                        read_record(&file, found.offset, found.header.stored_len, ScanDepth::Contents)
-                    else {
-                        warn!(pack, chunk = %found.header.id, "a pack with a damaged chunk is not cleaned");
+                let Some(found) = scan
+                    .next()
+                    .map_err(|error| self.pack_failed(Some(pack), error))?
+                else {
+                    break;
+                };
+                if self
+                    .index
+                    .read(|index| index.get(&found.header.id))?
+                    .is_some_and(|e| e.is_at(pack, found.offset))
+                {
+                    let Ok((header, stored)) = read_record(
+                        &file,
+                        found.offset,
+                        found.header.stored_len,
+                        ScanDepth::Contents,
+                    ) else {
+                        warn!(
+                            pack,
+                            chunk = %found.header.id,
+                            "a pack with a damaged chunk is not cleaned"
+                        );
                         return Ok(None);
                     };
                     bytes += header.record_len();
@@ -243,12 +310,19 @@ impl Store {
         Ok((!left).then_some(copied))
     }
 
-    fn copy(&self, pack: PackNumber, batch: &[(Found, RecordHeader, Vec<u8>)]) -> Result<u64, SweepError> {
+    fn copy(
+        &self,
+        pack: PackNumber,
+        batch: &[(Found, RecordHeader, Vec<u8>)],
+    ) -> Result<u64, SweepError> {
         let mut writer = self.lock_writer();
         let records: Vec<(RecordHeader, &[u8])> = self.index.read(|index| {
             let mut still = Vec::with_capacity(batch.len());
             for (found, header, stored) in batch {
-                if index.get(&header.id)?.is_some_and(|entry| entry.is_at(pack, found.offset) && !entry.damaged) {
+                if index
+                    .get(&header.id)?
+                    .is_some_and(|entry| entry.is_at(pack, found.offset) && !entry.damaged)
+                {
                     still.push((*header, &stored[..]));
                 }
             }
@@ -261,7 +335,10 @@ impl Store {
     }
 
     fn pack_failed(&self, pack: Option<PackNumber>, source: io::Error) -> SweepError {
-        let path = pack.map_or_else(|| self.packs.path().to_owned(), |pack| self.packs.path_of(pack));
+        let path = pack.map_or_else(
+            || self.packs.path().to_owned(),
+            |pack| self.packs.path_of(pack),
+        );
         SweepError::Io { path, source }
     }
 }

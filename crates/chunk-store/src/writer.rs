@@ -26,7 +26,12 @@ impl Writer {
     pub(crate) fn open(packs: &PackDir) -> io::Result<Self> {
         let last = packs.list()?.last().copied();
         let len = last.map_or(Ok(0), |pack| packs.len_of(pack))?;
-        Ok(Self { pack: last.unwrap_or(1), file: None, len, unflushed: 0 })
+        Ok(Self {
+            pack: last.unwrap_or(1),
+            file: None,
+            len,
+            unflushed: 0,
+        })
     }
 
     pub(crate) fn pack(&self) -> PackNumber {
@@ -41,12 +46,17 @@ impl Writer {
         self.unflushed = 0;
     }
 
-    /// Begins a new pack if this one has reached `pack_size`. Returns whether it did; the index must be flushed before the
-    /// next append then, so that only the last pack ever has a tail.
+    /// Begins a new pack if this one has reached `pack_size`. Returns whether it did; the index
+    /// must be flushed before the next append then, so that only the last pack ever has a tail.
     pub(crate) fn roll(&mut self, pack_size: u64) -> bool {
         let full = self.len >= pack_size;
         if full {
-            *self = Self { pack: self.pack + 1, file: None, len: 0, unflushed: self.unflushed };
+            *self = Self {
+                pack: self.pack + 1,
+                file: None,
+                len: 0,
+                unflushed: self.unflushed,
+            };
         }
         full
     }
@@ -59,7 +69,11 @@ impl Writer {
         };
         self.file = Some(file);
         let end = self.len;
-        Ok(Group { writer: self, end, kept: false })
+        Ok(Group {
+            writer: self,
+            end,
+            kept: false,
+        })
     }
 
     fn file(&self) -> &File {
@@ -67,7 +81,8 @@ impl Writer {
     }
 }
 
-/// Records that were appended but are not part of the pack until [`keep`](Self::keep); dropped before, they are cut off.
+/// Records that were appended but are not part of the pack until [`keep`](Self::keep); dropped
+/// before, they are cut off.
 #[derive(Debug)]
 pub(crate) struct Group<'a> {
     writer: &'a mut Writer,

@@ -1,12 +1,15 @@
-//! What is on a disk: its partition table, its partitions, and which bytes of each file system are in use.
+//! What is on a disk: its partition table, its partitions, and which bytes of each file system are
+//! in use.
 //!
-//! Everything is read through [`ReadAt`], so a disk, an image file and a few bytes of a fuzzer are the same thing here.
-//! Nothing is written: [`render_gpt`] returns the bytes that a restored table has on a disk of another size.
+//! Everything is read through [`ReadAt`], so a disk, an image file and a few bytes of a fuzzer are
+//! the same thing here. Nothing is written: [`render_gpt`] returns the bytes that a restored table
+//! has on a disk of another size.
 //!
-//! The readers know where data is, not what it says: they read bitmaps and allocation tables, never directories (one
-//! exception: a hibernation file on NTFS). What they do not recognise is [`FileSystemKind::Raw`](foghorn_image::FileSystemKind),
-//! in use from the first byte to the last. Damaged metadata is an error, never a guess, and never a panic; memory is
-//! bounded by what the disk really holds.
+//! The readers know where data is, not what it says: they read bitmaps and allocation tables, never
+//! directories (one exception: a hibernation file on NTFS). What they do not recognise is
+//! [`FileSystemKind::Raw`](foghorn_image::FileSystemKind), in use from the first byte to the last.
+//! Damaged metadata is an error, never a guess, and never a panic; memory is bounded by what the
+//! disk really holds.
 
 #![warn(missing_docs)]
 
@@ -16,7 +19,9 @@ mod render;
 mod survey;
 mod volume;
 
-pub use layout::{Layout, LayoutNote, MAX_RAW_GAP, Partition, ReadGptCopyError, ReadLayoutError, read_layout};
+pub use layout::{
+    Layout, LayoutNote, MAX_RAW_GAP, Partition, ReadGptCopyError, ReadLayoutError, read_layout,
+};
 pub use read_at::{ReadAt, Window};
 pub use render::{RenderGptError, render_gpt};
 pub use survey::{DiskContents, SurveyDiskError, survey_disk};

@@ -1,11 +1,15 @@
 //! Reading at a place, without a cursor.
 
-#[expect(clippy::disallowed_types, reason = "reads a file that others have opened")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "reads a file that others have opened"
+)]
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
-/// Something with a size that can be read anywhere: a disk, an image file, bytes in memory, a part of one of these.
+/// Something with a size that can be read anywhere: a disk, an image file, bytes in memory, a part
+/// of one of these.
 pub trait ReadAt {
     /// Fills `buffer` with the bytes from `offset` on.
     ///
@@ -17,7 +21,10 @@ pub trait ReadAt {
     fn size(&self) -> u64;
 }
 
-#[expect(clippy::disallowed_types, reason = "reads a file that others have opened")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "reads a file that others have opened"
+)]
 impl ReadAt for File {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         FileExt::read_exact_at(self, buffer, offset)
@@ -83,7 +90,9 @@ impl<R: ReadAt> Window<R> {
 
 impl<R: ReadAt> ReadAt for Window<R> {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let end = offset.checked_add(buffer.len() as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let end = offset
+            .checked_add(buffer.len() as u64)
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         if end > self.size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -106,8 +115,14 @@ mod tests {
         let mut bytes = [0; 4];
         window.read_exact_at(16, &mut bytes).unwrap();
         assert_eq!(bytes, [26, 27, 28, 29]);
-        assert_eq!(window.read_exact_at(17, &mut bytes).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            window.read_exact_at(17, &mut bytes).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
         assert_eq!(Window::new(&disk, 90, 20).size(), 10);
-        assert_eq!(disk.read_exact_at(u64::MAX, &mut bytes).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            disk.read_exact_at(u64::MAX, &mut bytes).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
     }
 }

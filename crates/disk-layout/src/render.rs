@@ -27,11 +27,13 @@ pub enum RenderGptError {
     Write(#[from] io::Error),
 }
 
-/// What to write, and where, to give a disk of `disk_size` this table: the protective MBR with its boot code and the
-/// primary table at the start, the backup at the end, positions and checksums for this size.
+/// What to write, and where, to give a disk of `disk_size` this table: the protective MBR with its
+/// boot code and the primary table at the start, the backup at the end, positions and checksums for
+/// this size.
 ///
-/// On a disk of the size and table it was read from, the result is what is there already. Every piece is a whole number of
-/// sectors. Write the backup first: a table is then on the disk at every moment.
+/// On a disk of the size and table it was read from, the result is what is there already. Every
+/// piece is a whole number of sectors. Write the backup first: a table is then on the disk at every
+/// moment.
 ///
 /// # Errors
 ///
@@ -47,13 +49,23 @@ pub fn render_gpt(
     let slots = table.entry_slots;
     let entries = all_slots(table)?;
     if table.first_usable_lba < 2 + array_sectors {
-        return Err(RenderGptError::FirstUsable { first_usable: table.first_usable_lba });
+        return Err(RenderGptError::FirstUsable {
+            first_usable: table.first_usable_lba,
+        });
     }
-    let last_used = table.entries.iter().map(|entry| entry.last_lba).max().unwrap_or(table.first_usable_lba);
+    let last_used = table
+        .entries
+        .iter()
+        .map(|entry| entry.last_lba)
+        .max()
+        .unwrap_or(table.first_usable_lba);
     let needed = last_used.saturating_add(array_sectors + 2);
     if needed > sectors {
         let needed = needed.saturating_mul(sector);
-        return Err(RenderGptError::DiskTooSmall { needed, size: disk_size.bytes() });
+        return Err(RenderGptError::DiskTooSmall {
+            needed,
+            size: disk_size.bytes(),
+        });
     }
     let last_lba = sectors - 1;
     let mut primary = GPTHeader {
@@ -80,9 +92,15 @@ pub fn render_gpt(
     let mut front = Piece::new(0, (2 + array_sectors) * sector, sectors * sector);
     write_mbr(&mut front, table, sector)?;
     primary.write_into(&mut front, sector, &entries)?;
-    let mut end = Piece::new(backup.partition_entry_lba * sector, (array_sectors + 1) * sector, sectors * sector);
+    let mut end = Piece::new(
+        backup.partition_entry_lba * sector,
+        (array_sectors + 1) * sector,
+        sectors * sector,
+    );
     backup.write_into(&mut end, sector, &entries)?;
-    Ok([front, end].map(|piece| (ByteOffset::from_bytes(piece.start), piece.bytes)).into())
+    Ok([front, end]
+        .map(|piece| (ByteOffset::from_bytes(piece.start), piece.bytes))
+        .into())
 }
 
 fn all_slots(table: &GptTable) -> Result<Vec<GPTPartitionEntry>, RenderGptError> {
@@ -92,8 +110,14 @@ fn all_slots(table: &GptTable) -> Result<Vec<GPTPartitionEntry>, RenderGptError>
     }
     let mut entries = vec![GPTPartitionEntry::empty(); slots as usize];
     for entry in &table.entries {
-        let slot = entry.number.checked_sub(1).and_then(|slot| entries.get_mut(slot as usize));
-        *slot.ok_or(RenderGptError::Slots { slots, number: entry.number })? = entry_bytes(entry)?;
+        let slot = entry
+            .number
+            .checked_sub(1)
+            .and_then(|slot| entries.get_mut(slot as usize));
+        *slot.ok_or(RenderGptError::Slots {
+            slots,
+            number: entry.number,
+        })? = entry_bytes(entry)?;
     }
     Ok(entries)
 }
@@ -107,12 +131,14 @@ fn write_mbr(front: &mut Piece, table: &GptTable, sector: u64) -> Result<(), Ren
         GPT::write_protective_mbr_into(front, sector)?;
     }
     if table.protective_end_chs {
-        front.bytes[PROTECTIVE_END_CHS_AT..][..3].copy_from_slice(&end_chs(front.disk_size / sector - 1));
+        front.bytes[PROTECTIVE_END_CHS_AT..][..3]
+            .copy_from_slice(&end_chs(front.disk_size / sector - 1));
     }
     Ok(())
 }
 
-/// A part of the disk in memory that is written as if it were the whole disk, which is how gptman writes.
+/// A part of the disk in memory that is written as if it were the whole disk, which is how gptman
+/// writes.
 struct Piece {
     start: u64,
     bytes: Vec<u8>,
@@ -122,13 +148,21 @@ struct Piece {
 
 impl Piece {
     fn new(start: u64, length: u64, disk_size: u64) -> Self {
-        Self { start, bytes: vec![0; length as usize], disk_size, at: start }
+        Self {
+            start,
+            bytes: vec![0; length as usize],
+            disk_size,
+            at: start,
+        }
     }
 }
 
 impl Write for Piece {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let from = self.at.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
+        let from = self
+            .at
+            .checked_sub(self.start)
+            .and_then(|from| usize::try_from(from).ok());
         let place = from.and_then(|from| self.bytes.get_mut(from..from.checked_add(data.len())?));
         place.ok_or(io::ErrorKind::WriteZero)?.copy_from_slice(data);
         self.at += data.len() as u64;

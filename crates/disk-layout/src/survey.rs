@@ -29,27 +29,42 @@ pub enum SurveyDiskError {
     #[error("could not read the partition table")]
     Layout(#[from] ReadLayoutError),
     #[error("could not read partition {number}", number = partition.number)]
-    Volume { partition: Partition, source: ReadVolumeError },
+    Volume {
+        partition: Partition,
+        source: ReadVolumeError,
+    },
 }
 
 /// Reads the partition table and the bitmaps of every file system.
 ///
 /// # Errors
 ///
-/// When the table or one of the file systems cannot be read or believed, or one was not cleanly unmounted and `dirty`
-/// says to refuse that.
+/// When the table or one of the file systems cannot be read or believed, or one was not cleanly
+/// unmounted and `dirty` says to refuse that.
 pub fn survey_disk(
     disk: &dyn ReadAt,
     sector_size: SectorSize,
     dirty: DirtyPolicy,
 ) -> Result<DiskContents, SurveyDiskError> {
-    let Layout { table, partitions, raw_areas, left_out, notes } = read_layout(disk, sector_size)?;
+    let Layout {
+        table,
+        partitions,
+        raw_areas,
+        left_out,
+        notes,
+    } = read_layout(disk, sector_size)?;
     let mut file_systems = Vec::with_capacity(partitions.len());
     let mut used: Vec<ByteRange> = raw_areas.iter().copied().collect();
     for partition in partitions {
         let window = Window::new(disk, partition.start.bytes(), partition.size.bytes());
-        let volume = read_volume(&window, dirty).map_err(|source| SurveyDiskError::Volume { partition, source })?;
-        used.extend(volume.ranges.iter().map(|range| range.shifted(partition.start.bytes())));
+        let volume = read_volume(&window, dirty)
+            .map_err(|source| SurveyDiskError::Volume { partition, source })?;
+        used.extend(
+            volume
+                .ranges
+                .iter()
+                .map(|range| range.shifted(partition.start.bytes())),
+        );
         file_systems.push(FileSystem {
             partition: partition.number,
             start: partition.start,
@@ -58,5 +73,11 @@ pub fn survey_disk(
             used: volume.used,
         });
     }
-    Ok(DiskContents { table, file_systems, used: used.into_iter().collect(), left_out, notes })
+    Ok(DiskContents {
+        table,
+        file_systems,
+        used: used.into_iter().collect(),
+        left_out,
+        notes,
+    })
 }

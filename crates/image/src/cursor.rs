@@ -4,7 +4,8 @@ use std::io::Write;
 
 use crate::codec::DecodeManifestError;
 
-/// Appends `value` as LEB128: seven bits per byte, lowest first, the top bit set on all but the last byte.
+/// Appends `value` as LEB128: seven bits per byte, lowest first, the top bit set on all but the
+/// last byte.
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -17,7 +18,8 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 pub(crate) fn put_section(out: &mut Vec<u8>, tag: u8, contents: &[u8]) {
     out.push(tag);
     put_varint(out, contents.len() as u64);
-    out.write_all(contents).expect("writing to a Vec cannot fail");
+    out.write_all(contents)
+        .expect("writing to a Vec cannot fail");
 }
 
 /// What is left of an encoded manifest or of one section.
@@ -34,7 +36,10 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn malformed(&self, what: &'static str) -> DecodeManifestError {
-        DecodeManifestError::Malformed { section: self.section, what }
+        DecodeManifestError::Malformed {
+            section: self.section,
+            what,
+        }
     }
 
     pub(crate) const fn remaining(&self) -> usize {
@@ -42,7 +47,10 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], DecodeManifestError> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(self.malformed("ends too early"))?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(count)
+            .ok_or(self.malformed("ends too early"))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -56,7 +64,8 @@ impl<'a> Cursor<'a> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    /// A varint in its shortest form; a longer spelling is an error, so that equal manifests have equal bytes.
+    /// A varint in its shortest form; a longer spelling is an error, so that equal manifests have
+    /// equal bytes.
     pub(crate) fn varint(&mut self) -> Result<u64, DecodeManifestError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -68,7 +77,11 @@ impl<'a> Cursor<'a> {
             value |= bits << shift;
             if byte < 0x80 {
                 let shortest = byte != 0 || shift == 0;
-                return if shortest { Ok(value) } else { Err(self.malformed("number not in its shortest form")) };
+                return if shortest {
+                    Ok(value)
+                } else {
+                    Err(self.malformed("number not in its shortest form"))
+                };
             }
         }
         Err(self.malformed("number too large"))
@@ -80,8 +93,8 @@ impl<'a> Cursor<'a> {
         T::try_from(value).map_err(|_| self.malformed("number too large"))
     }
 
-    /// A count of items of at least `least` bytes each, refused when the rest cannot hold them: memory that is reserved
-    /// for the items stays in proportion to the input.
+    /// A count of items of at least `least` bytes each, refused when the rest cannot hold them:
+    /// memory that is reserved for the items stays in proportion to the input.
     pub(crate) fn count(&mut self, least: usize) -> Result<usize, DecodeManifestError> {
         let count: usize = self.number()?;
         if count > self.remaining() / least {
@@ -91,15 +104,26 @@ impl<'a> Cursor<'a> {
     }
 
     /// The contents of the next section, which must have this tag.
-    pub(crate) fn section(&mut self, tag: u8, name: &'static str) -> Result<Cursor<'a>, DecodeManifestError> {
+    pub(crate) fn section(
+        &mut self,
+        tag: u8,
+        name: &'static str,
+    ) -> Result<Cursor<'a>, DecodeManifestError> {
         if self.byte()? != tag {
-            return Err(DecodeManifestError::Malformed { section: name, what: "is not where it belongs" });
+            return Err(DecodeManifestError::Malformed {
+                section: name,
+                what: "is not where it belongs",
+            });
         }
         let len: usize = self.number()?;
         Ok(Cursor::new(self.bytes(len)?, name))
     }
 
     pub(crate) fn finish(&self) -> Result<(), DecodeManifestError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.malformed("has bytes left over")) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(self.malformed("has bytes left over"))
+        }
     }
 }

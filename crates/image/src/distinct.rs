@@ -1,11 +1,13 @@
-//! The numbering of an image's chunks. The agent that sends a multicast session and every client that hears it derive
-//! it from the manifest, here and nowhere else, so both mean the same chunk by a number.
+//! The numbering of an image's chunks. The agent that sends a multicast session and every client
+//! that hears it derive it from the manifest, here and nowhere else, so both mean the same chunk by
+//! a number.
 
 use foghorn_types::{ChunkId, ChunkNumber};
 
 use crate::manifest::{ChunkContent, Manifest};
 
-/// The distinct data chunks of an image, numbered from 0 in the order in which a disk first needs them.
+/// The distinct data chunks of an image, numbered from 0 in the order in which a disk first needs
+/// them.
 ///
 /// Takes 36 bytes per chunk.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,7 +64,10 @@ impl DistinctChunks {
     /// The number of a chunk; `None` when the image does not have it.
     #[must_use]
     pub fn number(&self, id: &ChunkId) -> Option<ChunkNumber> {
-        self.by_id.binary_search_by_key(id, |number| self.ids[number.index()]).ok().map(|at| self.by_id[at])
+        self.by_id
+            .binary_search_by_key(id, |number| self.ids[number.index()])
+            .ok()
+            .map(|at| self.by_id[at])
     }
 
     /// The ids in the order of their numbers.
@@ -80,10 +85,15 @@ mod tests {
     fn chunks_are_numbered_by_where_they_come_first() {
         let [a, b, c] = [b"a", b"b", b"c"].map(|bytes| ChunkId::of(bytes));
         for order in [[a, b, c], [c, b, a], [b, c, a]] {
-            let chunks = DistinctChunks::in_order([order[0], order[1], order[0], order[2], order[1]].into_iter());
+            let chunks = DistinctChunks::in_order(
+                [order[0], order[1], order[0], order[2], order[1]].into_iter(),
+            );
             assert_eq!(chunks.ids(), order);
             for (number, id) in (0..).map(ChunkNumber::new).zip(order) {
-                assert_eq!((chunks.id(number), chunks.number(&id)), (Some(id), Some(number)));
+                assert_eq!(
+                    (chunks.id(number), chunks.number(&id)),
+                    (Some(id), Some(number))
+                );
             }
             assert_eq!((chunks.count(), chunks.id(ChunkNumber::new(3))), (3, None));
             assert_eq!(chunks.number(&ChunkId::of(b"another")), None);

@@ -2,7 +2,8 @@
 
 use foghorn_types::{ByteCount, ByteOffset, ChunkIndex, SectorSize};
 
-/// Bytes of disk that one chunk covers. Chunks are aligned to it, so equal data at equal alignment has equal chunks.
+/// Bytes of disk that one chunk covers. Chunks are aligned to it, so equal data at equal alignment
+/// has equal chunks.
 pub const CHUNK_SIZE: u64 = 1 << 20;
 
 /// Size and sector size of the captured disk.
@@ -24,7 +25,10 @@ impl DiskGeometry {
     /// Bytes of the disk that the chunk covers: 1 MiB, less at the end of the disk, 0 beyond it.
     #[must_use]
     pub const fn chunk_len(&self, index: ChunkIndex) -> usize {
-        let rest = self.size.bytes().saturating_sub(Self::chunk_offset(index).bytes());
+        let rest = self
+            .size
+            .bytes()
+            .saturating_sub(Self::chunk_offset(index).bytes());
         (if rest < CHUNK_SIZE { rest } else { CHUNK_SIZE }) as usize
     }
 }
@@ -35,7 +39,10 @@ mod tests {
 
     #[test]
     fn only_the_last_chunk_is_short() {
-        let disk = DiskGeometry { size: ByteCount::from_bytes(2 * CHUNK_SIZE + 512), sector_size: SectorSize::B512 };
+        let disk = DiskGeometry {
+            size: ByteCount::from_bytes(2 * CHUNK_SIZE + 512),
+            sector_size: SectorSize::B512,
+        };
         let lengths: Vec<usize> = (0..4).map(|i| disk.chunk_len(ChunkIndex::new(i))).collect();
         assert_eq!(lengths, [1 << 20, 1 << 20, 512, 0]);
     }

@@ -1,9 +1,9 @@
-//! What an image is: a [`Manifest`] that says, for every used 1 MiB chunk of a captured disk, which bytes of it were in
-//! use and what they were.
+//! What an image is: a [`Manifest`] that says, for every used 1 MiB chunk of a captured disk, which
+//! bytes of it were in use and what they were.
 //!
 //! Pure: no sockets, files, clocks or async. The encoded form is ours, versioned, and described in
-//! `docs/protocol/manifest.md`; an encoded manifest is named by its BLAKE3 hash, so two captures of the same state of a
-//! disk have the same [`ManifestId`](foghorn_types::ManifestId).
+//! `docs/protocol/manifest.md`; an encoded manifest is named by its BLAKE3 hash, so two captures of
+//! the same state of a disk have the same [`ManifestId`](foghorn_types::ManifestId).
 
 #![warn(missing_docs)]
 
@@ -20,7 +20,9 @@ mod validate;
 pub use codec::{DecodeManifestError, FORMAT_VERSION};
 pub use distinct::DistinctChunks;
 pub use geometry::{CHUNK_SIZE, DiskGeometry};
-pub use manifest::{ChunkContent, ChunkEntry, FileSystem, FileSystemKind, Manifest, ManifestSummary};
+pub use manifest::{
+    ChunkContent, ChunkEntry, FileSystem, FileSystemKind, Manifest, ManifestSummary,
+};
 pub use mask::{MASK_UNIT, SectorRange, UsedChunks, UsedMask, used_chunks};
 pub use ranges::{ByteRange, ByteRanges};
 pub use table::{GPT_ENTRY_SIZE, GptEntry, GptTable, MAX_GPT_SLOTS, PartitionTable};

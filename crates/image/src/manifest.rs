@@ -8,7 +8,8 @@ use crate::geometry::DiskGeometry;
 use crate::mask::UsedMask;
 use crate::table::PartitionTable;
 
-/// What kind of file system (or lack of one) a partition held, which decides how its used blocks were found.
+/// What kind of file system (or lack of one) a partition held, which decides how its used blocks
+/// were found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileSystemKind {
     /// ext2, ext3, ext4.
@@ -39,10 +40,11 @@ pub struct FileSystem {
 /// What the used bytes of a chunk are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChunkContent {
-    /// In use, and all zero: nothing is stored or sent, but a deploy must make those bytes read as zero.
+    /// In use, and all zero: nothing is stored or sent, but a deploy must make those bytes read as
+    /// zero.
     Zero,
-    /// BLAKE3 of the chunk's plain bytes: the full extent of the chunk (1 MiB, less only at the end of the disk) with
-    /// every byte outside the used mask replaced by zero.
+    /// BLAKE3 of the chunk's plain bytes: the full extent of the chunk (1 MiB, less only at the end
+    /// of the disk) with every byte outside the used mask replaced by zero.
     Data(ChunkId),
 }
 
@@ -117,20 +119,32 @@ impl Manifest {
         summary
     }
 
-    /// The smallest disk, in whole sectors, that can hold this image: up to the last byte that a partition or a used
-    /// sector needs, and for GPT room for the backup table behind it.
+    /// The smallest disk, in whole sectors, that can hold this image: up to the last byte that a
+    /// partition or a used sector needs, and for GPT room for the backup table behind it.
     #[must_use]
     pub fn minimum_disk(&self) -> ByteCount {
         let sector = self.geometry.sector_size.bytes();
-        let volumes = self.file_systems.iter().map(|fs| fs.start.bytes().saturating_add(fs.size.bytes()));
+        let volumes = self
+            .file_systems
+            .iter()
+            .map(|fs| fs.start.bytes().saturating_add(fs.size.bytes()));
         let chunks = self.chunks.last().and_then(|chunk| {
-            let last = chunk.used.byte_ranges(self.geometry.chunk_len(chunk.index)).last()?;
+            let last = chunk
+                .used
+                .byte_ranges(self.geometry.chunk_len(chunk.index))
+                .last()?;
             Some(DiskGeometry::chunk_offset(chunk.index).bytes() + last.end as u64)
         });
         let mut end = volumes.chain(chunks).max().unwrap_or(0);
         if let PartitionTable::Gpt(table) = &self.table {
-            let entries = table.entries.iter().map(|entry| entry.last_lba.saturating_add(1).saturating_mul(sector));
-            let last = entries.chain([end, table.first_usable_lba.saturating_mul(sector)]).max().unwrap_or(0);
+            let entries = table
+                .entries
+                .iter()
+                .map(|entry| entry.last_lba.saturating_add(1).saturating_mul(sector));
+            let last = entries
+                .chain([end, table.first_usable_lba.saturating_mul(sector)])
+                .max()
+                .unwrap_or(0);
             end = last.saturating_add(table.backup_size(self.geometry.sector_size).bytes());
         }
         ByteCount::from_bytes(end.div_ceil(sector).saturating_mul(sector))

@@ -24,7 +24,8 @@ pub struct SectorRange {
 pub enum UsedMask {
     /// Every byte of the chunk.
     Whole,
-    /// Ascending, not empty, not touching each other, and not the whole chunk (that is [`UsedMask::Whole`]).
+    /// Ascending, not empty, not touching each other, and not the whole chunk (that is
+    /// [`UsedMask::Whole`]).
     Ranges(Vec<SectorRange>),
 }
 
@@ -41,9 +42,13 @@ impl UsedMask {
             Self::Ranges(ranges) => (None, ranges),
         };
         let unit = MASK_UNIT as usize;
-        let parts =
-            ranges.iter().map(move |r| (usize::from(r.start) * unit).min(len)..(usize::from(r.end) * unit).min(len));
-        whole.into_iter().chain(parts).filter(|range| !range.is_empty())
+        let parts = ranges.iter().map(move |r| {
+            (usize::from(r.start) * unit).min(len)..(usize::from(r.end) * unit).min(len)
+        });
+        whole
+            .into_iter()
+            .chain(parts)
+            .filter(|range| !range.is_empty())
     }
 
     /// Whether the byte at `offset` of the chunk is in use.
@@ -65,8 +70,9 @@ impl UsedMask {
         self.byte_ranges(len).map(|range| range.len() as u64).sum()
     }
 
-    /// Zeroes what is not in use, so that what an unused sector happened to hold changes no [`ChunkId`](foghorn_types::ChunkId)
-    /// and leaves no machine. `chunk` is the full extent of the chunk.
+    /// Zeroes what is not in use, so that what an unused sector happened to hold changes no
+    /// [`ChunkId`](foghorn_types::ChunkId) and leaves no machine. `chunk` is the full extent of
+    /// the chunk.
     pub fn mask_out(&self, chunk: &mut [u8]) {
         let Self::Ranges(ranges) = self else { return };
         let len = chunk.len();
@@ -82,10 +88,15 @@ impl UsedMask {
 
 /// The chunks of a disk that have used bytes, in order, for the used bytes of the disk.
 ///
-/// Ranges are rounded outward to 512 bytes; what lies beyond the end of the disk, or beyond the last chunk that a
-/// [`ChunkIndex`] can name, is left out. Nothing but the chunk at hand is held in memory.
+/// Ranges are rounded outward to 512 bytes; what lies beyond the end of the disk, or beyond the
+/// last chunk that a [`ChunkIndex`] can name, is left out. Nothing but the chunk at hand is held in
+/// memory.
 pub fn used_chunks(geometry: DiskGeometry, used: &ByteRanges) -> UsedChunks<'_> {
-    UsedChunks { geometry, ranges: used.iter(), current: None }
+    UsedChunks {
+        geometry,
+        ranges: used.iter(),
+        current: None,
+    }
 }
 
 /// See [`used_chunks`].
@@ -98,12 +109,14 @@ pub struct UsedChunks<'a> {
 }
 
 impl UsedChunks<'_> {
-    /// The next units that are used, without consuming them. Empty ranges and ranges behind the disk are skipped.
+    /// The next units that are used, without consuming them. Empty ranges and ranges behind the
+    /// disk are skipped.
     fn peek(&mut self) -> Option<Range<u64>> {
         let end_of_disk = self.geometry.size.bytes().div_ceil(MASK_UNIT);
         while self.current.as_ref().is_none_or(Range::is_empty) {
             let range = self.ranges.next()?;
-            self.current = Some(range.start / MASK_UNIT..range.end.div_ceil(MASK_UNIT).min(end_of_disk));
+            self.current =
+                Some(range.start / MASK_UNIT..range.end.div_ceil(MASK_UNIT).min(end_of_disk));
         }
         self.current.clone()
     }
@@ -119,7 +132,8 @@ impl Iterator for UsedChunks<'_> {
         let mut parts: Vec<SectorRange> = Vec::new();
         while let Some(range) = self.peek().filter(|range| range.start < base + UNITS) {
             let end = range.end.min(base + UNITS);
-            // Rounding outward can make neighbours overlap by one unit, also across the start of this chunk.
+            // Rounding outward can make neighbours overlap by one unit, also across the start of
+            // this chunk.
             let (start, stop) = ((range.start.max(base) - base) as u16, (end - base) as u16);
             self.current = Some(end..range.end);
             match parts.last_mut() {
@@ -128,8 +142,17 @@ impl Iterator for UsedChunks<'_> {
             }
         }
         let all = units(self.geometry.chunk_len(index));
-        let whole = parts.first().is_some_and(|first| first.start == 0 && first.end == all);
-        Some((index, if whole { UsedMask::Whole } else { UsedMask::Ranges(parts) }))
+        let whole = parts
+            .first()
+            .is_some_and(|first| first.start == 0 && first.end == all);
+        Some((
+            index,
+            if whole {
+                UsedMask::Whole
+            } else {
+                UsedMask::Ranges(parts)
+            },
+        ))
     }
 }
 
@@ -142,24 +165,40 @@ mod tests {
     use crate::ranges::ByteRange;
 
     fn disk(size: u64) -> DiskGeometry {
-        DiskGeometry { size: ByteCount::from_bytes(size), sector_size: SectorSize::B512 }
+        DiskGeometry {
+            size: ByteCount::from_bytes(size),
+            sector_size: SectorSize::B512,
+        }
     }
 
     #[test]
     fn ranges_round_outward_and_whole_chunks_are_named_so() {
-        let used = [(100, 700), (1500, 1501), (CHUNK_SIZE, 3 * CHUNK_SIZE + 1)].map(|(a, b)| ByteRange::new(a, b));
-        let chunks: Vec<_> = used_chunks(disk(4 * CHUNK_SIZE), &used.into_iter().collect()).collect();
+        let used = [(100, 700), (1500, 1501), (CHUNK_SIZE, 3 * CHUNK_SIZE + 1)]
+            .map(|(a, b)| ByteRange::new(a, b));
+        let chunks: Vec<_> =
+            used_chunks(disk(4 * CHUNK_SIZE), &used.into_iter().collect()).collect();
         let ranges = |list: &[(u16, u16)]| {
-            UsedMask::Ranges(list.iter().map(|&(start, end)| SectorRange { start, end }).collect())
+            UsedMask::Ranges(
+                list.iter()
+                    .map(|&(start, end)| SectorRange { start, end })
+                    .collect(),
+            )
         };
-        let masks = [ranges(&[(0, 3)]), UsedMask::Whole, UsedMask::Whole, ranges(&[(0, 1)])];
+        let masks = [
+            ranges(&[(0, 3)]),
+            UsedMask::Whole,
+            UsedMask::Whole,
+            ranges(&[(0, 1)]),
+        ];
         let expected: Vec<_> = (0..4).map(ChunkIndex::new).zip(masks).collect();
         assert_eq!(chunks, expected);
     }
 
     #[test]
     fn a_short_last_chunk_can_be_whole() {
-        let used: ByteRanges = [ByteRange::new(CHUNK_SIZE, CHUNK_SIZE + 4096)].into_iter().collect();
+        let used: ByteRanges = [ByteRange::new(CHUNK_SIZE, CHUNK_SIZE + 4096)]
+            .into_iter()
+            .collect();
         let chunks: Vec<_> = used_chunks(disk(CHUNK_SIZE + 1000), &used).collect();
         assert_eq!(chunks, [(ChunkIndex::new(1), UsedMask::Whole)]);
     }
@@ -172,7 +211,8 @@ mod tests {
             size in 1..5 * CHUNK_SIZE,
             list in proptest::collection::vec((0..6 * CHUNK_SIZE, 0..300_000_u64), 0..20),
         ) {
-            let used: ByteRanges = list.iter().map(|&(start, len)| ByteRange::new(start, start + len)).collect();
+            let used: ByteRanges = list.iter().map(|&(start, len)| ByteRange::new(start,
+                start + len)).collect();
             let mut expected = vec![false; size as usize];
             for range in &used {
                 let (start, end) = (range.start / 512 * 512, range.end.div_ceil(512) * 512);
@@ -194,7 +234,10 @@ mod tests {
                     prop_assert_eq!(mask.contains(at), bytes[at] == 1);
                     prop_assert_eq!(mask.contains(at), found[base + at]);
                 }
-                prop_assert_eq!(bytes.iter().map(|&b| u64::from(b)).sum::<u64>(), mask.used_bytes(len));
+                prop_assert_eq!(
+                    bytes.iter().map(|&b| u64::from(b)).sum::<u64>(),
+                    mask.used_bytes(len)
+                );
             }
             prop_assert!(found == expected);
         }

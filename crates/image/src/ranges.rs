@@ -33,7 +33,10 @@ impl ByteRange {
     /// The same run, `by` bytes further on: from a place in a partition to a place on the disk.
     #[must_use]
     pub const fn shifted(self, by: u64) -> Self {
-        Self { start: self.start.saturating_add(by), end: self.end.saturating_add(by) }
+        Self {
+            start: self.start.saturating_add(by),
+            end: self.end.saturating_add(by),
+        }
     }
 }
 
@@ -71,8 +74,8 @@ impl ByteRanges {
         self.0.iter().map(ByteRange::size).sum()
     }
 
-    /// Adds a run. Constant time when it starts at or after the start of the last one, as a reader of bitmaps produces
-    /// them; otherwise the whole set is sorted again.
+    /// Adds a run. Constant time when it starts at or after the start of the last one, as a reader
+    /// of bitmaps produces them; otherwise the whole set is sorted again.
     pub fn push(&mut self, range: ByteRange) {
         if range.is_empty() {
             return;
@@ -135,22 +138,40 @@ mod tests {
     use super::*;
 
     fn set(ranges: &[(u64, u64)]) -> ByteRanges {
-        ranges.iter().map(|&(start, end)| ByteRange::new(start, end)).collect()
+        ranges
+            .iter()
+            .map(|&(start, end)| ByteRange::new(start, end))
+            .collect()
     }
 
     #[test]
     fn a_set_is_sorted_and_merged_whatever_goes_in() {
-        assert_eq!(set(&[(9, 12), (3, 3), (0, 2), (2, 4), (10, 11)]), set(&[(0, 4), (9, 12)]));
+        assert_eq!(
+            set(&[(9, 12), (3, 3), (0, 2), (2, 4), (10, 11)]),
+            set(&[(0, 4), (9, 12)])
+        );
         let mut pushed = set(&[(5, 6), (8, 9)]);
         pushed.push(ByteRange::new(0, 5));
-        assert_eq!(pushed.as_slice(), [ByteRange::new(0, 6), ByteRange::new(8, 9)]);
+        assert_eq!(
+            pushed.as_slice(),
+            [ByteRange::new(0, 6), ByteRange::new(8, 9)]
+        );
         assert_eq!(pushed.total().bytes(), 7);
     }
 
     #[test]
     fn gaps_are_what_the_set_leaves_of_a_run() {
-        assert_eq!(set(&[(0, 4), (9, 12), (20, 30)]).gaps_within(ByteRange::new(2, 25)), set(&[(4, 9), (12, 20)]));
-        assert_eq!(set(&[(30, 40)]).gaps_within(ByteRange::new(0, 20)), set(&[(0, 20)]));
-        assert_eq!(set(&[(0, 40)]).gaps_within(ByteRange::new(10, 20)), ByteRanges::new());
+        assert_eq!(
+            set(&[(0, 4), (9, 12), (20, 30)]).gaps_within(ByteRange::new(2, 25)),
+            set(&[(4, 9), (12, 20)])
+        );
+        assert_eq!(
+            set(&[(30, 40)]).gaps_within(ByteRange::new(0, 20)),
+            set(&[(0, 20)])
+        );
+        assert_eq!(
+            set(&[(0, 40)]).gaps_within(ByteRange::new(10, 20)),
+            ByteRanges::new()
+        );
     }
 }

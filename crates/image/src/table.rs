@@ -2,17 +2,19 @@
 
 use foghorn_types::{ByteCount, SectorSize};
 
-/// Bytes of one GPT entry. The specification allows larger ones; no tool makes them and Foghorn refuses them.
+/// Bytes of one GPT entry. The specification allows larger ones; no tool makes them and Foghorn
+/// refuses them.
 pub const GPT_ENTRY_SIZE: u64 = 128;
 
-/// Most entry slots that a GPT may have here. Windows makes 128; the specification names no limit, memory does.
+/// Most entry slots that a GPT may have here. Windows makes 128; the specification names no limit,
+/// memory does.
 pub const MAX_GPT_SLOTS: u32 = 4096;
 
 /// How the disk was divided.
 ///
-/// Of a GPT disk the table itself is kept here and *not* in the chunks, because both copies hold positions that depend on
-/// the size of the disk. Of an MBR disk the boot sector and every extended boot record are ordinary used sectors, because
-/// nothing in them depends on the size of the disk.
+/// Of a GPT disk the table itself is kept here and *not* in the chunks, because both copies hold
+/// positions that depend on the size of the disk. Of an MBR disk the boot sector and every extended
+/// boot record are ordinary used sectors, because nothing in them depends on the size of the disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PartitionTable {
     /// A file system, or something unknown, directly on the disk.
@@ -28,12 +30,15 @@ pub enum PartitionTable {
 pub struct GptTable {
     /// The first 440 bytes of sector 0: boot code for BIOS machines.
     pub boot_code: Box<[u8; 440]>,
-    /// Bytes 440 to 445 of sector 0: the disk signature and two reserved bytes. Zero on nearly all GPT disks.
+    /// Bytes 440 to 445 of sector 0: the disk signature and two reserved bytes. Zero on nearly all
+    /// GPT disks.
     pub mbr_signature: [u8; 6],
-    /// Whether the protective entry of sector 0 is marked active, without which some BIOSes do not boot from the disk.
+    /// Whether the protective entry of sector 0 is marked active, without which some BIOSes do not
+    /// boot from the disk.
     pub protective_active: bool,
-    /// Whether the protective entry gives its end as cylinder, head and sector too, as the specification wants where the
-    /// disk is small enough (8 GB); some tools always leave it at the largest value.
+    /// Whether the protective entry gives its end as cylinder, head and sector too, as the
+    /// specification wants where the disk is small enough (8 GB); some tools always leave it
+    /// at the largest value.
     pub protective_end_chs: bool,
     /// As on disk (mixed endian).
     pub disk_guid: [u8; 16],

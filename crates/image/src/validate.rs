@@ -80,7 +80,10 @@ impl Manifest {
         }
         let mut by_place: Vec<_> = table.entries.iter().collect();
         by_place.sort_unstable_by_key(|entry| entry.first_lba);
-        match by_place.windows(2).find(|pair| pair[1].first_lba <= pair[0].last_lba) {
+        match by_place
+            .windows(2)
+            .find(|pair| pair[1].first_lba <= pair[0].last_lba)
+        {
             Some(pair) => Err(InvalidManifest::GptOverlap(pair[0].number, pair[1].number)),
             None => Ok(()),
         }
@@ -89,8 +92,18 @@ impl Manifest {
     fn validate_file_systems(&self) -> Result<(), InvalidManifest> {
         let disk = self.geometry.size.bytes();
         let mut previous_end = 0;
-        for FileSystem { partition, start, size, kind, used } in &self.file_systems {
-            let end = start.bytes().checked_add(size.bytes()).filter(|&end| end <= disk && size.bytes() > 0);
+        for FileSystem {
+            partition,
+            start,
+            size,
+            kind,
+            used,
+        } in &self.file_systems
+        {
+            let end = start
+                .bytes()
+                .checked_add(size.bytes())
+                .filter(|&end| end <= disk && size.bytes() > 0);
             let end = end.ok_or(InvalidManifest::FileSystemOutside(*partition))?;
             if start.bytes() < previous_end {
                 return Err(InvalidManifest::FileSystemOverlap(*partition));
@@ -124,9 +137,13 @@ impl Manifest {
 
 /// `units`: 512-byte units that the chunk has.
 fn mask_is_sane(mask: &UsedMask, units: u16) -> bool {
-    let UsedMask::Ranges(ranges) = mask else { return true };
+    let UsedMask::Ranges(ranges) = mask else {
+        return true;
+    };
     let ordered = ranges.windows(2).all(|pair| pair[0].end < pair[1].start);
-    let filled = ranges.iter().all(|range| range.start < range.end && range.end <= units);
+    let filled = ranges
+        .iter()
+        .all(|range| range.start < range.end && range.end <= units);
     let whole = matches!(ranges[..], [only] if only.start == 0 && only.end == units);
     !ranges.is_empty() && ordered && filled && !whole
 }

@@ -5,15 +5,26 @@ use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, ManifestId, Sect
 use proptest::prelude::*;
 
 fn sector_ranges(list: &[(u16, u16)]) -> UsedMask {
-    UsedMask::Ranges(list.iter().map(|&(start, end)| SectorRange { start, end }).collect())
+    UsedMask::Ranges(
+        list.iter()
+            .map(|&(start, end)| SectorRange { start, end })
+            .collect(),
+    )
 }
 
 /// The manifest that `docs/protocol/manifest.md` spells out.
 fn vector() -> Manifest {
     let data = |text: &[u8]| ChunkContent::Data(ChunkId::of(text));
-    let chunk = |index, used, content| ChunkEntry { index: ChunkIndex::new(index), used, content };
+    let chunk = |index, used, content| ChunkEntry {
+        index: ChunkIndex::new(index),
+        used,
+        content,
+    };
     Manifest {
-        geometry: DiskGeometry { size: ByteCount::from_mib(8), sector_size: SectorSize::B512 },
+        geometry: DiskGeometry {
+            size: ByteCount::from_mib(8),
+            sector_size: SectorSize::B512,
+        },
         table: PartitionTable::Mbr,
         file_systems: vec![FileSystem {
             partition: 1,
@@ -25,7 +36,11 @@ fn vector() -> Manifest {
         chunks: vec![
             chunk(0, sector_ranges(&[(0, 1)]), data(b"boot sector")),
             chunk(1, UsedMask::Whole, data(b"data")),
-            chunk(4, sector_ranges(&[(8, 16), (512, 1016)]), ChunkContent::Zero),
+            chunk(
+                4,
+                sector_ranges(&[(8, 16), (512, 1016)]),
+                ChunkContent::Zero,
+            ),
         ],
     }
 }
@@ -51,7 +66,10 @@ fn gpt_manifest() -> Manifest {
         disk_guid: [9; 16],
         entry_slots: 128,
         first_usable_lba: 34,
-        entries: vec![entry(1, 2048, 10_239, name), entry(3, 40, 2047, [0xffff; 36])],
+        entries: vec![
+            entry(1, 2048, 10_239, name),
+            entry(3, 40, 2047, [0xffff; 36]),
+        ],
     });
     manifest
 }
@@ -63,7 +81,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "reads the document whose vector it checks")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads the document whose vector it checks"
+)]
 fn the_documented_vector_holds() {
     let encoded = vector().encode();
     assert_eq!(
@@ -71,10 +92,16 @@ fn the_documented_vector_holds() {
         VECTOR_HEX.split_whitespace().collect::<String>(),
         "the format changed without a new version"
     );
-    let documented =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol/manifest.md")).unwrap();
+    let documented = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/protocol/manifest.md"
+    ))
+    .unwrap();
     for line in VECTOR_HEX.lines() {
-        assert!(documented.contains(line), "docs/protocol/manifest.md lacks the line {line}");
+        assert!(
+            documented.contains(line),
+            "docs/protocol/manifest.md lacks the line {line}"
+        );
     }
     assert!(
         documented.contains(&ManifestId::of(&encoded).to_string()),
@@ -109,7 +136,10 @@ fn full_chunks_cost_few_bytes() {
 fn truncation_and_every_flipped_bit_are_found() {
     let encoded = gpt_manifest().encode();
     for len in 0..encoded.len() {
-        assert!(Manifest::decode(&encoded[..len]).is_err(), "truncated to {len}");
+        assert!(
+            Manifest::decode(&encoded[..len]).is_err(),
+            "truncated to {len}"
+        );
     }
     for bit in 0..encoded.len() * 8 {
         let mut damaged = encoded.clone();
@@ -117,15 +147,24 @@ fn truncation_and_every_flipped_bit_are_found() {
         assert!(Manifest::decode(&damaged).is_err(), "bit {bit}");
     }
     let longer = [&encoded[..], &[0]].concat();
-    assert_eq!(Manifest::decode(&longer), Err(DecodeManifestError::Checksum));
+    assert_eq!(
+        Manifest::decode(&longer),
+        Err(DecodeManifestError::Checksum)
+    );
 }
 
 #[test]
 fn other_versions_are_named() {
     let mut encoded = vector().encode();
     encoded[8] = 2;
-    assert_eq!(Manifest::decode(&with_new_trailer(encoded)), Err(DecodeManifestError::Version(2)));
-    assert_eq!(Manifest::decode(b"hello"), Err(DecodeManifestError::NotAManifest(5)));
+    assert_eq!(
+        Manifest::decode(&with_new_trailer(encoded)),
+        Err(DecodeManifestError::Version(2))
+    );
+    assert_eq!(
+        Manifest::decode(b"hello"),
+        Err(DecodeManifestError::NotAManifest(5))
+    );
 }
 
 /// Makes the trailer fit again, so that damage reaches the parser behind it.
@@ -140,22 +179,55 @@ fn with_new_trailer(mut encoded: Vec<u8>) -> Vec<u8> {
 fn invalid_manifests_do_not_decode() {
     type Spoil = fn(&mut Manifest);
     let spoils: [(Spoil, InvalidManifest); 10] = [
-        (|m| m.geometry.size = ByteCount::ZERO, InvalidManifest::DiskSize(0)),
-        (|m| m.chunks.swap(0, 1), InvalidManifest::ChunkOrder(ChunkIndex::new(0))),
-        (|m| m.chunks[2].index = ChunkIndex::new(8), InvalidManifest::ChunkOutside(ChunkIndex::new(8))),
-        (|m| m.chunks[0].used = sector_ranges(&[(0, 2048)]), InvalidManifest::Mask(ChunkIndex::new(0))),
-        (|m| m.chunks[0].used = sector_ranges(&[(0, 2), (2, 4)]), InvalidManifest::Mask(ChunkIndex::new(0))),
-        (|m| m.chunks[0].used = sector_ranges(&[]), InvalidManifest::Mask(ChunkIndex::new(0))),
-        (|m| m.chunks[0].used = sector_ranges(&[(0, 2049)]), InvalidManifest::Mask(ChunkIndex::new(0))),
-        (|m| m.file_systems[0].size = ByteCount::from_mib(8), InvalidManifest::FileSystemOutside(1)),
-        (|m| m.file_systems[0].used = ByteCount::from_mib(5), InvalidManifest::FileSystemUsed(1)),
-        (|m| m.file_systems.push(m.file_systems[0].clone()), InvalidManifest::FileSystemOverlap(1)),
+        (
+            |m| m.geometry.size = ByteCount::ZERO,
+            InvalidManifest::DiskSize(0),
+        ),
+        (
+            |m| m.chunks.swap(0, 1),
+            InvalidManifest::ChunkOrder(ChunkIndex::new(0)),
+        ),
+        (
+            |m| m.chunks[2].index = ChunkIndex::new(8),
+            InvalidManifest::ChunkOutside(ChunkIndex::new(8)),
+        ),
+        (
+            |m| m.chunks[0].used = sector_ranges(&[(0, 2048)]),
+            InvalidManifest::Mask(ChunkIndex::new(0)),
+        ),
+        (
+            |m| m.chunks[0].used = sector_ranges(&[(0, 2), (2, 4)]),
+            InvalidManifest::Mask(ChunkIndex::new(0)),
+        ),
+        (
+            |m| m.chunks[0].used = sector_ranges(&[]),
+            InvalidManifest::Mask(ChunkIndex::new(0)),
+        ),
+        (
+            |m| m.chunks[0].used = sector_ranges(&[(0, 2049)]),
+            InvalidManifest::Mask(ChunkIndex::new(0)),
+        ),
+        (
+            |m| m.file_systems[0].size = ByteCount::from_mib(8),
+            InvalidManifest::FileSystemOutside(1),
+        ),
+        (
+            |m| m.file_systems[0].used = ByteCount::from_mib(5),
+            InvalidManifest::FileSystemUsed(1),
+        ),
+        (
+            |m| m.file_systems.push(m.file_systems[0].clone()),
+            InvalidManifest::FileSystemOverlap(1),
+        ),
     ];
     for (spoil, expected) in spoils {
         let mut manifest = vector();
         spoil(&mut manifest);
         assert_eq!(manifest.validate(), Err(expected.clone()));
-        assert!(Manifest::decode(&manifest.encode()).is_err(), "{expected} decoded");
+        assert!(
+            Manifest::decode(&manifest.encode()).is_err(),
+            "{expected} decoded"
+        );
     }
 }
 
@@ -164,18 +236,35 @@ fn invalid_gpts_do_not_decode() {
     type Spoil = fn(&mut GptTable);
     let spoils: [(Spoil, InvalidManifest); 6] = [
         (|t| t.entry_slots = 0, InvalidManifest::GptSlots(0)),
-        (|t| t.first_usable_lba = 33, InvalidManifest::GptFirstUsable(33)),
-        (|t| t.entries[1].number = 129, InvalidManifest::GptNumber(129)),
+        (
+            |t| t.first_usable_lba = 33,
+            InvalidManifest::GptFirstUsable(33),
+        ),
+        (
+            |t| t.entries[1].number = 129,
+            InvalidManifest::GptNumber(129),
+        ),
         (|t| t.entries.swap(0, 1), InvalidManifest::GptNumber(1)),
-        (|t| t.entries[0].last_lba = 16_384 - 33, InvalidManifest::GptOutside(1)),
-        (|t| t.entries[1].last_lba = 2048, InvalidManifest::GptOverlap(3, 1)),
+        (
+            |t| t.entries[0].last_lba = 16_384 - 33,
+            InvalidManifest::GptOutside(1),
+        ),
+        (
+            |t| t.entries[1].last_lba = 2048,
+            InvalidManifest::GptOverlap(3, 1),
+        ),
     ];
     for (spoil, expected) in spoils {
         let mut manifest = gpt_manifest();
-        let PartitionTable::Gpt(table) = &mut manifest.table else { unreachable!() };
+        let PartitionTable::Gpt(table) = &mut manifest.table else {
+            unreachable!()
+        };
         spoil(table);
         assert_eq!(manifest.validate(), Err(expected.clone()));
-        assert_eq!(Manifest::decode(&manifest.encode()), Err(DecodeManifestError::Invalid(expected)));
+        assert_eq!(
+            Manifest::decode(&manifest.encode()),
+            Err(DecodeManifestError::Invalid(expected))
+        );
     }
 }
 
@@ -184,20 +273,39 @@ fn the_summary_counts_and_the_minimum_fits() {
     let mut manifest = vector();
     manifest.chunks[2].content = manifest.chunks[1].content;
     let summary = manifest.summary();
-    assert_eq!((summary.data_chunks, summary.unique_chunks, summary.zero_chunks), (3, 2, 0));
+    assert_eq!(
+        (
+            summary.data_chunks,
+            summary.unique_chunks,
+            summary.zero_chunks
+        ),
+        (3, 2, 0)
+    );
     assert_eq!(summary.used.bytes(), 512 + (1 << 20) + 512 * (8 + 504));
     assert_eq!(summary.unique_bytes, ByteCount::from_mib(2));
     assert_eq!(manifest.minimum_disk(), ByteCount::from_mib(5));
-    // The backup table wants 32 sectors of entries and a header behind the last partition (sector 10239).
+    // The backup table wants 32 sectors of entries and a header behind the last partition (sector
+    // 10239).
     assert_eq!(gpt_manifest().minimum_disk().bytes(), (10_240 + 33) * 512);
 }
 
 fn any_mask(units: u16) -> impl Strategy<Value = UsedMask> {
     proptest::collection::btree_set(0..=units, 0..12).prop_map(move |cuts| {
         let cuts: Vec<u16> = cuts.into_iter().collect();
-        let ranges: Vec<_> = cuts.chunks_exact(2).map(|c| SectorRange { start: c[0], end: c[1] }).collect();
-        let whole = ranges.is_empty() || (ranges.len() == 1 && ranges[0].start == 0 && ranges[0].end == units);
-        if whole { UsedMask::Whole } else { UsedMask::Ranges(ranges) }
+        let ranges: Vec<_> = cuts
+            .chunks_exact(2)
+            .map(|c| SectorRange {
+                start: c[0],
+                end: c[1],
+            })
+            .collect();
+        let whole = ranges.is_empty()
+            || (ranges.len() == 1 && ranges[0].start == 0 && ranges[0].end == units);
+        if whole {
+            UsedMask::Whole
+        } else {
+            UsedMask::Ranges(ranges)
+        }
     })
 }
 
@@ -210,7 +318,11 @@ fn any_chunks(disk: u32) -> impl Strategy<Value = Vec<ChunkEntry>> {
     chunks.prop_map(|chunks| {
         chunks
             .into_iter()
-            .map(|(index, (used, content))| ChunkEntry { index: ChunkIndex::new(index), used, content })
+            .map(|(index, (used, content))| ChunkEntry {
+                index: ChunkIndex::new(index),
+                used,
+                content,
+            })
             .collect()
     })
 }

@@ -2,7 +2,8 @@
 
 use foghorn_types::StorageNodeId;
 
-/// Performed after the new state is stored. Each is idempotent: repeating one after a crash disturbs nothing.
+/// Performed after the new state is stored. Each is idempotent: repeating one after a crash
+/// disturbs nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Effect {

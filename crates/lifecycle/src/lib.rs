@@ -1,7 +1,9 @@
-//! The life of an imaging task as a state machine: which moves are legal, and what has to be done after each.
+//! The life of an imaging task as a state machine: which moves are legal, and what has to be done
+//! after each.
 //!
-//! Pure: time is an argument, nothing is sent, stored or waited for here. Whoever drives it stores the new state first and
-//! performs the returned [`Effect`]s afterwards, so that a crash in between costs a repeated effect and never a lost state.
+//! Pure: time is an argument, nothing is sent, stored or waited for here. Whoever drives it stores
+//! the new state first and performs the returned [`Effect`]s afterwards, so that a crash in between
+//! costs a repeated effect and never a lost state.
 
 #![warn(missing_docs)]
 

@@ -5,9 +5,11 @@ use foghorn_types::{StorageNodeId, Timestamp};
 /// What a task does to the disk of its host.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TaskKind {
-    /// An image goes to the host's disk. Any node that holds the image can serve it, and another can take over.
+    /// An image goes to the host's disk. Any node that holds the image can serve it, and another
+    /// can take over.
     Deploy,
-    /// The host's disk becomes the image's content. It stays with one node: what was received so far lies there.
+    /// The host's disk becomes the image's content. It stays with one node: what was received so
+    /// far lies there.
     Capture,
 }
 
@@ -63,12 +65,16 @@ pub struct NodeFault {
 pub enum TaskEvent {
     /// The dispatcher chose a node.
     Assigned { node: StorageNodeId },
-    /// The client holds a certificate. May happen again: it was rebooted and came back with a new token.
+    /// The client holds a certificate. May happen again: it was rebooted and came back with a new
+    /// token.
     ClientCheckedIn,
     /// The node reports that bytes moved.
     Progressed { node: StorageNodeId },
     /// The node reports the end of its session.
-    Ended { node: StorageNodeId, outcome: Outcome },
+    Ended {
+        node: StorageNodeId,
+        outcome: Outcome,
+    },
     /// The node has been unreachable for longer than the grace period, and another one could serve.
     NodeLost { node: StorageNodeId },
     /// Every node that could have served the task has failed at it.
@@ -86,7 +92,9 @@ impl TaskState {
     #[must_use]
     pub fn node(&self) -> Option<StorageNodeId> {
         match self {
-            Self::Assigned { node } | Self::CheckedIn { node } | Self::Running { node } => Some(*node),
+            Self::Assigned { node } | Self::CheckedIn { node } | Self::Running { node } => {
+                Some(*node)
+            }
             Self::Queued { .. } | Self::Finished { .. } => None,
         }
     }

@@ -21,7 +21,8 @@ pub struct Parts {
     pub deadline: Timestamp,
     /// When bytes first moved.
     pub started: Option<Timestamp>,
-    /// Nodes that have had the task and lost it. One of them may yet report that the client finished there.
+    /// Nodes that have had the task and lost it. One of them may yet report that the client
+    /// finished there.
     pub former: Vec<StorageNodeId>,
     /// Nodes that failed at it and are not tried again.
     pub faults: Vec<NodeFault>,
@@ -42,11 +43,23 @@ pub enum TransitionError {
 }
 
 impl Task {
-    /// A task that waits for a node and for its client, and fails when it has not ended by `deadline`.
+    /// A task that waits for a node and for its client, and fails when it has not ended by
+    /// `deadline`.
     #[must_use]
     pub fn new(kind: TaskKind, deadline: Timestamp) -> Self {
-        let state = TaskState::Queued { client: Client::Awaited };
-        Self { parts: Parts { kind, state, deadline, started: None, former: vec![], faults: vec![] } }
+        let state = TaskState::Queued {
+            client: Client::Awaited,
+        };
+        Self {
+            parts: Parts {
+                kind,
+                state,
+                deadline,
+                started: None,
+                former: vec![],
+                faults: vec![],
+            },
+        }
     }
 
     /// A task as it was stored.
@@ -104,40 +117,63 @@ impl Task {
     ///  Finished ◀── Ended · Stalled · NoNodeLeft · DeadlinePassed · Cancelled ── any state
     /// ```
     ///
-    /// A capture stays with its node until the deadline, since the blocks received so far lie there.
+    /// A capture stays with its node until the deadline, since the blocks received so far lie
+    /// there.
     ///
     /// # Errors
     /// When the event does not fit the state; nothing is changed then.
-    pub fn apply(&mut self, now: Timestamp, event: TaskEvent) -> Result<Vec<Effect>, TransitionError> {
+    pub fn apply(
+        &mut self,
+        now: Timestamp,
+        event: TaskEvent,
+    ) -> Result<Vec<Effect>, TransitionError> {
         use {TaskEvent as E, TaskState as S};
         match (self.parts.state.clone(), event) {
             (S::Finished { .. }, _) => Err(TransitionError::AlreadyEnded),
             (_, E::DeadlinePassed) if now < self.parts.deadline => Err(TransitionError::NotYet),
-            (_, E::DeadlinePassed) => Ok(self.finish(now, failed("it had not ended by its deadline"))),
+            (_, E::DeadlinePassed) => {
+                Ok(self.finish(now, failed("it had not ended by its deadline")))
+            }
             (_, E::Cancelled { reason }) => Ok(self.finish(now, Outcome::Cancelled { reason })),
 
             (S::Queued { .. }, E::Assigned { node }) if self.has_failed_at(node) => {
                 Err(TransitionError::WrongNode(node))
             }
-            (S::Queued { client: Client::Awaited }, E::Assigned { node }) => {
-                Ok(self.enter(S::Assigned { node }, vec![Effect::OpenSession { node }]))
-            }
-            (S::Queued { client: Client::CheckedIn }, E::Assigned { node }) => {
-                Ok(self.enter(S::CheckedIn { node }, vec![Effect::OpenSession { node }]))
-            }
+            (
+                S::Queued {
+                    client: Client::Awaited,
+                },
+                E::Assigned { node },
+            ) => Ok(self.enter(S::Assigned { node }, vec![Effect::OpenSession { node }])),
+            (
+                S::Queued {
+                    client: Client::CheckedIn,
+                },
+                E::Assigned { node },
+            ) => Ok(self.enter(S::CheckedIn { node }, vec![Effect::OpenSession { node }])),
 
-            (S::Queued { .. }, E::ClientCheckedIn) => Ok(self.enter(S::Queued { client: Client::CheckedIn }, vec![])),
-            (S::Assigned { node } | S::CheckedIn { node } | S::Running { node }, E::ClientCheckedIn) => {
-                Ok(self.enter(S::CheckedIn { node }, vec![Effect::AdmitClient { node }]))
-            }
+            (S::Queued { .. }, E::ClientCheckedIn) => Ok(self.enter(
+                S::Queued {
+                    client: Client::CheckedIn,
+                },
+                vec![],
+            )),
+            (
+                S::Assigned { node } | S::CheckedIn { node } | S::Running { node },
+                E::ClientCheckedIn,
+            ) => Ok(self.enter(S::CheckedIn { node }, vec![Effect::AdmitClient { node }])),
 
-            (S::CheckedIn { node: own } | S::Running { node: own }, E::Progressed { node }) if own == node => {
+            (S::CheckedIn { node: own } | S::Running { node: own }, E::Progressed { node })
+                if own == node =>
+            {
                 self.parts.started.get_or_insert(now);
                 Ok(self.enter(S::Running { node }, vec![]))
             }
             (_, E::Progressed { node }) => Err(TransitionError::WrongNode(node)),
 
-            (state, E::NodeLost { node }) if state.node() == Some(node) && self.kind() == TaskKind::Deploy => {
+            (state, E::NodeLost { node })
+                if state.node() == Some(node) && self.kind() == TaskKind::Deploy =>
+            {
                 let reason = "the storage node stopped answering".to_owned();
                 self.leave_node(node);
                 Ok(vec![Effect::RecordNodeFailure { node, reason }])
@@ -145,11 +181,23 @@ impl Task {
             (state, E::Ended { node, outcome }) => self.ended(now, state, node, outcome),
 
             (S::Queued { .. }, E::NoNodeLeft) => {
-                let last = self.parts.faults.last().map_or("no storage node holds the image", |fault| &fault.reason);
+                let last = self
+                    .parts
+                    .faults
+                    .last()
+                    .map_or("no storage node holds the image", |fault| &fault.reason);
                 let reason = format!("no storage node is left that could serve it: {last}");
-                Ok(self.finish(now, Outcome::Failed { reason, node_at_fault: true }))
+                Ok(self.finish(
+                    now,
+                    Outcome::Failed {
+                        reason,
+                        node_at_fault: true,
+                    },
+                ))
             }
-            (S::CheckedIn { .. } | S::Running { .. }, E::Stalled { reason }) => Ok(self.finish(now, failed(&reason))),
+            (S::CheckedIn { .. } | S::Running { .. }, E::Stalled { reason }) => {
+                Ok(self.finish(now, failed(&reason)))
+            }
             (state, event) => Err(TransitionError::Illegal { state, event }),
         }
     }
@@ -162,26 +210,46 @@ impl Task {
         outcome: Outcome,
     ) -> Result<Vec<Effect>, TransitionError> {
         let owns = state.node() == Some(node);
-        // The client went on with a node that had lost only its link to us. What it finished there is finished.
-        let finished_elsewhere =
-            self.kind() == TaskKind::Deploy && outcome == Outcome::Complete && self.parts.former.contains(&node);
+        // The client went on with a node that had lost only its link to us. What it finished there
+        // is finished.
+        let finished_elsewhere = self.kind() == TaskKind::Deploy
+            && outcome == Outcome::Complete
+            && self.parts.former.contains(&node);
         if !owns && !finished_elsewhere {
             return Err(TransitionError::WrongNode(node));
         }
         match outcome {
             // Nothing can be complete that no client took part in.
             Outcome::Complete if state.client() != Some(Client::CheckedIn) => {
-                Err(TransitionError::Illegal { state, event: TaskEvent::Ended { node, outcome: Outcome::Complete } })
+                Err(TransitionError::Illegal {
+                    state,
+                    event: TaskEvent::Ended {
+                        node,
+                        outcome: Outcome::Complete,
+                    },
+                })
             }
-            Outcome::Failed { reason, node_at_fault: true } if self.kind() == TaskKind::Deploy => {
+            Outcome::Failed {
+                reason,
+                node_at_fault: true,
+            } if self.kind() == TaskKind::Deploy => {
                 self.leave_node(node);
-                self.parts.faults.push(NodeFault { node, reason: reason.clone() });
+                self.parts.faults.push(NodeFault {
+                    node,
+                    reason: reason.clone(),
+                });
                 Ok(vec![Effect::RecordNodeFailure { node, reason }])
             }
-            Outcome::Failed { reason, node_at_fault: true } => {
+            Outcome::Failed {
+                reason,
+                node_at_fault: true,
+            } => {
                 self.enter(
                     TaskState::Finished {
-                        outcome: Outcome::Failed { reason: reason.clone(), node_at_fault: true },
+                        outcome: Outcome::Failed {
+                            reason: reason.clone(),
+                            node_at_fault: true,
+                        },
                         at: now,
                     },
                     vec![],
@@ -194,7 +262,10 @@ impl Task {
                 // The reporting node has closed its session itself.
                 Ok(effects
                     .into_iter()
-                    .filter(|effect| !matches!(effect, Effect::CloseSession { node: other, .. } if *other == node))
+                    .filter(|effect| {
+                        !matches!(effect, Effect::CloseSession { node: other,
+                        .. } if *other == node)
+                    })
                     .collect())
             }
         }
@@ -218,12 +289,19 @@ impl Task {
             Outcome::Complete => "the task is complete".to_owned(),
             Outcome::Failed { reason, .. } | Outcome::Cancelled { reason } => reason.clone(),
         };
-        let close = self.parts.state.node().map(|node| Effect::CloseSession { node, reason });
+        let close = self
+            .parts
+            .state
+            .node()
+            .map(|node| Effect::CloseSession { node, reason });
         self.parts.state = TaskState::Finished { outcome, at: now };
         close.into_iter().collect()
     }
 }
 
 fn failed(reason: &str) -> Outcome {
-    Outcome::Failed { reason: reason.to_owned(), node_at_fault: false }
+    Outcome::Failed {
+        reason: reason.to_owned(),
+        node_at_fault: false,
+    }
 }

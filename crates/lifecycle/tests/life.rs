@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use foghorn_lifecycle::{Client, Effect, Outcome, Task, TaskEvent as E, TaskKind, TaskState as S, TransitionError};
+use foghorn_lifecycle::{
+    Client, Effect, Outcome, Task, TaskEvent as E, TaskKind, TaskState as S, TransitionError,
+};
 use foghorn_types::{StorageNodeId, Timestamp};
 use proptest::prelude::*;
 
@@ -21,8 +23,13 @@ fn at(millis: i64) -> Timestamp {
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         Just(Outcome::Complete),
-        any::<bool>().prop_map(|node_at_fault| Outcome::Failed { reason: "disk full".into(), node_at_fault }),
-        Just(Outcome::Cancelled { reason: "asked".into() }),
+        any::<bool>().prop_map(|node_at_fault| Outcome::Failed {
+            reason: "disk full".into(),
+            node_at_fault
+        }),
+        Just(Outcome::Cancelled {
+            reason: "asked".into()
+        }),
     ]
 }
 
@@ -47,7 +54,8 @@ proptest! {
         capture in any::<bool>(),
         events in proptest::collection::vec((event(), 0_i64..40), 0..40),
     ) {
-        let mut task = Task::new(if capture { TaskKind::Capture } else { TaskKind::Deploy }, DEADLINE);
+        let mut task = Task::new(if capture { TaskKind::Capture } else { TaskKind::Deploy },
+            DEADLINE);
         let mut now = at(0);
         let mut checked_in = false;
         for (event, step) in events {
@@ -66,10 +74,13 @@ proptest! {
                 }
             }
             // Nothing runs or completes without a client that proved itself, and a capture never changes its node.
-            if matches!(task.state(), S::Running { .. } | S::CheckedIn { .. } | S::Finished { outcome: Outcome::Complete, .. }) {
+            if matches!(task.state(),
+                S::Running { .. } | S::CheckedIn { .. } | S::Finished { outcome: Outcome::Complete,
+                .. }) {
                 prop_assert!(checked_in);
             }
-            if capture && let (Some(old), Some(new)) = (before.state().node(), task.state().node()) {
+            if capture && let (Some(old), Some(new)) = (before.state().node(),
+                task.state().node()) {
                 prop_assert_eq!(old, new);
             }
         }
@@ -82,7 +93,11 @@ proptest! {
 
 fn running(kind: TaskKind) -> Task {
     let mut task = Task::new(kind, DEADLINE);
-    for event in [E::Assigned { node: node(1) }, E::ClientCheckedIn, E::Progressed { node: node(1) }] {
+    for event in [
+        E::Assigned { node: node(1) },
+        E::ClientCheckedIn,
+        E::Progressed { node: node(1) },
+    ] {
         task.apply(at(1), event).unwrap();
     }
     assert_eq!(task.state(), &S::Running { node: node(1) });
@@ -93,7 +108,12 @@ fn running(kind: TaskKind) -> Task {
 fn a_lost_node_gives_a_deploy_back_and_keeps_a_capture() {
     let mut deploy = running(TaskKind::Deploy);
     deploy.apply(at(2), E::NodeLost { node: node(1) }).unwrap();
-    assert_eq!(deploy.state(), &S::Queued { client: Client::CheckedIn });
+    assert_eq!(
+        deploy.state(),
+        &S::Queued {
+            client: Client::CheckedIn
+        }
+    );
     deploy.apply(at(3), E::Assigned { node: node(2) }).unwrap();
     assert_eq!(deploy.state(), &S::CheckedIn { node: node(2) });
 
@@ -107,19 +127,56 @@ fn a_client_that_finished_with_its_former_node_has_finished() {
     let mut task = running(TaskKind::Deploy);
     task.apply(at(2), E::NodeLost { node: node(1) }).unwrap();
     task.apply(at(3), E::Assigned { node: node(2) }).unwrap();
-    let effects = task.apply(at(4), E::Ended { node: node(1), outcome: Outcome::Complete }).unwrap();
-    assert!(matches!(task.state(), S::Finished { outcome: Outcome::Complete, .. }));
-    assert_eq!(effects, vec![Effect::CloseSession { node: node(2), reason: "the task is complete".into() }]);
+    let effects = task
+        .apply(
+            at(4),
+            E::Ended {
+                node: node(1),
+                outcome: Outcome::Complete,
+            },
+        )
+        .unwrap();
+    assert!(matches!(
+        task.state(),
+        S::Finished {
+            outcome: Outcome::Complete,
+            ..
+        }
+    ));
+    assert_eq!(
+        effects,
+        vec![Effect::CloseSession {
+            node: node(2),
+            reason: "the task is complete".into()
+        }]
+    );
 }
 
 #[test]
 fn a_node_at_fault_is_not_tried_again() {
     let mut task = running(TaskKind::Deploy);
-    let damaged = Outcome::Failed { reason: "chunk 12 is damaged".into(), node_at_fault: true };
-    task.apply(at(2), E::Ended { node: node(1), outcome: damaged }).unwrap();
-    assert_eq!(task.apply(at(3), E::Assigned { node: node(1) }), Err(TransitionError::WrongNode(node(1))));
+    let damaged = Outcome::Failed {
+        reason: "chunk 12 is damaged".into(),
+        node_at_fault: true,
+    };
+    task.apply(
+        at(2),
+        E::Ended {
+            node: node(1),
+            outcome: damaged,
+        },
+    )
+    .unwrap();
+    assert_eq!(
+        task.apply(at(3), E::Assigned { node: node(1) }),
+        Err(TransitionError::WrongNode(node(1)))
+    );
     task.apply(at(3), E::NoNodeLeft).unwrap();
-    let S::Finished { outcome: Outcome::Failed { reason, .. }, .. } = task.state() else {
+    let S::Finished {
+        outcome: Outcome::Failed { reason, .. },
+        ..
+    } = task.state()
+    else {
         panic!("{:?}", task.state())
     };
     assert!(reason.contains("chunk 12 is damaged"), "{reason}");
@@ -129,13 +186,25 @@ fn a_node_at_fault_is_not_tried_again() {
 fn nothing_is_complete_without_a_client() {
     let mut task = Task::new(TaskKind::Deploy, DEADLINE);
     task.apply(at(0), E::Assigned { node: node(1) }).unwrap();
-    assert!(task.apply(at(1), E::Ended { node: node(1), outcome: Outcome::Complete }).is_err());
+    assert!(
+        task.apply(
+            at(1),
+            E::Ended {
+                node: node(1),
+                outcome: Outcome::Complete
+            }
+        )
+        .is_err()
+    );
 }
 
 #[test]
 fn the_deadline_does_not_come_early() {
     let mut task = Task::new(TaskKind::Capture, DEADLINE);
-    assert_eq!(task.apply(at(999), E::DeadlinePassed), Err(TransitionError::NotYet));
+    assert_eq!(
+        task.apply(at(999), E::DeadlinePassed),
+        Err(TransitionError::NotYet)
+    );
     task.apply(DEADLINE, E::DeadlinePassed).unwrap();
     assert!(task.state().is_finished());
 }

@@ -29,7 +29,11 @@ impl ChunkSet {
     /// The empty set.
     #[must_use]
     pub const fn new() -> Self {
-        Self { base: 0, words: Vec::new(), count: 0 }
+        Self {
+            base: 0,
+            words: Vec::new(),
+            count: 0,
+        }
     }
 
     /// All chunks below `count`.
@@ -56,7 +60,9 @@ impl ChunkSet {
     #[must_use]
     pub fn contains(&self, number: SessionChunk) -> bool {
         let (word, bit) = place(number);
-        word.checked_sub(self.base).and_then(|at| self.words.get(at)).is_some_and(|word| word & bit != 0)
+        word.checked_sub(self.base)
+            .and_then(|at| self.words.get(at))
+            .is_some_and(|word| word & bit != 0)
     }
 
     /// Adds a chunk; says whether it is new. Numbers of [`MAX_CHUNKS`] and above are not taken.
@@ -82,7 +88,12 @@ impl ChunkSet {
     /// Takes a chunk out; says whether it was there.
     pub fn remove(&mut self, number: SessionChunk) -> bool {
         let (word, bit) = place(number);
-        let Some(word) = word.checked_sub(self.base).and_then(|at| self.words.get_mut(at)) else { return false };
+        let Some(word) = word
+            .checked_sub(self.base)
+            .and_then(|at| self.words.get_mut(at))
+        else {
+            return false;
+        };
         let there = *word & bit != 0;
         *word &= !bit;
         self.count -= u32::from(there);
@@ -107,11 +118,17 @@ impl ChunkSet {
     #[must_use]
     pub fn next_from(&self, from: SessionChunk) -> Option<SessionChunk> {
         let (word, bit) = place(from);
-        let (start, mut mask) = if word < self.base { (0, !0) } else { (word - self.base, !(bit - 1)) };
+        let (start, mut mask) = if word < self.base {
+            (0, !0)
+        } else {
+            (word - self.base, !(bit - 1))
+        };
         for (at, word) in self.words.iter().enumerate().skip(start) {
             let found = word & mask;
             if found != 0 {
-                return Some(SessionChunk(((self.base + at) * 64) as u32 + found.trailing_zeros()));
+                return Some(SessionChunk(
+                    ((self.base + at) * 64) as u32 + found.trailing_zeros(),
+                ));
             }
             mask = !0;
         }
@@ -128,7 +145,9 @@ impl ChunkSet {
     #[must_use]
     pub fn last(&self) -> Option<SessionChunk> {
         let at = self.words.iter().rposition(|word| *word != 0)?;
-        Some(SessionChunk(((self.base + at) * 64) as u32 + 63 - self.words[at].leading_zeros()))
+        Some(SessionChunk(
+            ((self.base + at) * 64) as u32 + 63 - self.words[at].leading_zeros(),
+        ))
     }
 
     /// In ascending order.
@@ -157,7 +176,8 @@ impl ChunkSet {
         })
     }
 
-    /// As bytes for a message: as runs or as a bitmap, whichever is shorter. At most about an eighth of a byte per chunk.
+    /// As bytes for a message: as runs or as a bitmap, whichever is shorter. At most about an
+    /// eighth of a byte per chunk.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let bitmap = self.encode_bitmap();
@@ -207,8 +227,12 @@ impl ChunkSet {
         for _ in 0..count {
             let gap: u32 = cursor.number()?;
             let length: u32 = cursor.number()?;
-            let start = previous.checked_add(gap).ok_or(cursor.malformed("number too large"))?;
-            let end = start.checked_add(length).ok_or(cursor.malformed("number too large"))?;
+            let start = previous
+                .checked_add(gap)
+                .ok_or(cursor.malformed("number too large"))?;
+            let end = start
+                .checked_add(length)
+                .ok_or(cursor.malformed("number too large"))?;
             if length == 0 || end > chunks {
                 return Err(cursor.malformed("a run is empty or beyond the last chunk"));
             }
@@ -238,7 +262,8 @@ impl ChunkSet {
             self.base = word;
         }
         if word < self.base {
-            self.words.splice(0..0, std::iter::repeat_n(0, self.base - word));
+            self.words
+                .splice(0..0, std::iter::repeat_n(0, self.base - word));
             self.base = word;
         }
         let at = word - self.base;
@@ -287,9 +312,13 @@ mod tests {
     proptest! {
         #[test]
         fn behaves_as_a_set_of_numbers(a in prop::collection::btree_set(0..3000_u32, 0..200),
-                                       b in prop::collection::btree_set(0..3000_u32, 0..200), from in 0..3100_u32) {
+                                       b in prop::collection::btree_set(0..3000_u32, 0..200),
+                                           from in 0..3100_u32) {
             let (mut x, y) = (set(&a), set(&b));
-            prop_assert_eq!(x.next_from(SessionChunk(from)).map(|n| n.0), a.range(from..).next().copied());
+            prop_assert_eq!(
+                x.next_from(SessionChunk(from)).map(|n| n.0),
+                a.range(from..).next().copied()
+            );
             prop_assert_eq!(x.last().map(|n| n.0), a.last().copied());
             x.union_with(&y);
             prop_assert_eq!(&x, &set(&a.union(&b).copied().collect()));

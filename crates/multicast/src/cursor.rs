@@ -10,7 +10,8 @@ pub struct Malformed {
     pub problem: &'static str,
 }
 
-/// Appends `value` as LEB128: seven bits per byte, lowest first, the top bit set on all but the last byte.
+/// Appends `value` as LEB128: seven bits per byte, lowest first, the top bit set on all but the
+/// last byte.
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -32,7 +33,10 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) const fn malformed(&self, problem: &'static str) -> Malformed {
-        Malformed { message: self.message, problem }
+        Malformed {
+            message: self.message,
+            problem,
+        }
     }
 
     pub(crate) const fn rest(&self) -> &'a [u8] {
@@ -40,7 +44,10 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(self.malformed("ends too early"))?;
+        let (taken, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(self.malformed("ends too early"))?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -69,7 +76,11 @@ impl<'a> Cursor<'a> {
             value |= bits << shift;
             if byte < 0x80 {
                 let shortest = byte != 0 || shift == 0;
-                return if shortest { Ok(value) } else { Err(self.malformed("number not in its shortest form")) };
+                return if shortest {
+                    Ok(value)
+                } else {
+                    Err(self.malformed("number not in its shortest form"))
+                };
             }
         }
         Err(self.malformed("number too large"))
@@ -81,6 +92,10 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn end(self) -> Result<(), Malformed> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.malformed("bytes after its end")) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(self.malformed("bytes after its end"))
+        }
     }
 }

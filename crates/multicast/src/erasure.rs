@@ -1,9 +1,10 @@
 //! Restoring what is missing of a group, without the library's decoder.
 //!
-//! The library's decoder finds the places of the losses by a transform over all 65 536 points of the field, whatever the size
-//! of the group, and that takes most of its time. Here the parity of what is there is made again by the (fast) encoder;
-//! what it differs by from the parity that came is a small system of linear equations for what is missing. With `n`
-//! symbols missing that costs one encoding and `n²` products of a symbol: less than the decoder for every `n` up to 64, and
+//! The library's decoder finds the places of the losses by a transform over all 65 536 points of
+//! the field, whatever the size of the group, and that takes most of its time. Here the parity of
+//! what is there is made again by the (fast) encoder; what it differs by from the parity that came
+//! is a small system of linear equations for what is missing. With `n` symbols missing that costs
+//! one encoding and `n²` products of a symbol: less than the decoder for every `n` up to 64, and
 //! about a sixth of it for the few that are usual.
 
 use reed_solomon_simd::engine::tables::{self, ExpLog};
@@ -18,7 +19,8 @@ const LANES: usize = 32;
 /// Solves groups with few losses; keeps its working memory.
 #[derive(Default)]
 pub(crate) struct ErasureSolver {
-    /// Made when the first symbol is missing: its tables take tens of milliseconds, just when a whole room starts.
+    /// Made when the first symbol is missing: its tables take tens of milliseconds, just when a
+    /// whole room starts.
     engine: Option<DefaultEngine>,
     encoder: Option<ReedSolomonEncoder>,
     /// How many data symbols `coefficients` is for.
@@ -38,8 +40,9 @@ impl std::fmt::Debug for ErasureSolver {
 }
 
 impl ErasureSolver {
-    /// Restores the data symbols at `missing` (ascending) from at least as many parity symbols, given with their indices
-    /// from 0. Says whether it worked; it does when the inputs are as described.
+    /// Restores the data symbols at `missing` (ascending) from at least as many parity symbols,
+    /// given with their indices from 0. Says whether it worked; it does when the inputs are as
+    /// described.
     pub(crate) fn restore(
         &mut self,
         data: &mut [u8],
@@ -105,16 +108,26 @@ impl ErasureSolver {
         let partial = encoder.encode()?;
         self.differences.clear();
         self.differences.resize(parity.len() * blocks, [0; 64]);
-        for ((index, symbol), difference) in parity.iter().zip(self.differences.chunks_exact_mut(blocks)) {
+        for ((index, symbol), difference) in
+            parity.iter().zip(self.differences.chunks_exact_mut(blocks))
+        {
             let made = partial
                 .recovery(*index)
-                .ok_or(Error::InvalidRecoveryShardIndex { recovery_count: PARITY_SYMBOLS, index: *index })?;
-            to_blocks(symbol.iter().zip(made).map(|(came, made)| came ^ made), size, difference);
+                .ok_or(Error::InvalidRecoveryShardIndex {
+                    recovery_count: PARITY_SYMBOLS,
+                    index: *index,
+                })?;
+            to_blocks(
+                symbol.iter().zip(made).map(|(came, made)| came ^ made),
+                size,
+                difference,
+            );
         }
         Ok(())
     }
 
-    /// The code's matrix for groups of this many data symbols: what the encoder makes of unit vectors.
+    /// The code's matrix for groups of this many data symbols: what the encoder makes of unit
+    /// vectors.
     fn learn_coefficients(&mut self, data_symbols: usize) -> Result<(), Error> {
         if self.data_symbols == data_symbols {
             return Ok(());
@@ -154,8 +167,9 @@ fn prepare(
     }
 }
 
-/// As the engine has symbols: in each 64 bytes the low bytes of 32 numbers, then their high bytes. The last block of a
-/// symbol whose length is not a multiple of 64 bytes is split in the middle of what there is.
+/// As the engine has symbols: in each 64 bytes the low bytes of 32 numbers, then their high bytes.
+/// The last block of a symbol whose length is not a multiple of 64 bytes is split in the middle of
+/// what there is.
 fn to_blocks(mut bytes: impl Iterator<Item = u8>, size: usize, blocks: &mut [Block]) {
     let (whole, tail) = blocks.split_at_mut(size / 64);
     for (to, from) in whole.as_flattened_mut().iter_mut().zip(&mut bytes) {
@@ -187,7 +201,9 @@ fn invert(matrix: &mut [GfElement], count: usize) -> Vec<GfElement> {
     let mut inverse = vec![0; count * count];
     (0..count).for_each(|at| inverse[at * count + at] = 1);
     for column in 0..count {
-        let Some(pivot) = (column..count).find(|row| matrix[row * count + column] != 0) else { break };
+        let Some(pivot) = (column..count).find(|row| matrix[row * count + column] != 0) else {
+            break;
+        };
         for at in (0..count).filter(|_| pivot != column) {
             matrix.swap(pivot * count + at, column * count + at);
             inverse.swap(pivot * count + at, column * count + at);
@@ -195,7 +211,9 @@ fn invert(matrix: &mut [GfElement], count: usize) -> Vec<GfElement> {
         // Logarithms count modulo 65 535: the negative one is the reciprocal's.
         let reciprocal = u16::MAX - field.log[usize::from(matrix[column * count + column])];
         for values in [&mut *matrix, &mut inverse] {
-            values[column * count..][..count].iter_mut().for_each(|value| *value = times(*value, reciprocal, field));
+            values[column * count..][..count]
+                .iter_mut()
+                .for_each(|value| *value = times(*value, reciprocal, field));
         }
         for row in (0..count).filter(|row| *row != column) {
             let factor = matrix[row * count + column];
@@ -226,12 +244,21 @@ mod tests {
         for count in 1..20 {
             let matrix: Vec<u16> = (0..count * count).map(|_| random.u16(1..)).collect();
             let inverse = invert(&mut matrix.clone(), count);
-            for (row, column) in (0..count).flat_map(|row| (0..count).map(move |column| (row, column))) {
+            for (row, column) in
+                (0..count).flat_map(|row| (0..count).map(move |column| (row, column)))
+            {
                 let terms = (0..count).map(|at| {
                     let factor = matrix[at * count + column];
-                    times(inverse[row * count + at], field.log[usize::from(factor)], field)
+                    times(
+                        inverse[row * count + at],
+                        field.log[usize::from(factor)],
+                        field,
+                    )
                 });
-                assert_eq!(terms.fold(0, |sum, term| sum ^ term), u16::from(row == column));
+                assert_eq!(
+                    terms.fold(0, |sum, term| sum ^ term),
+                    u16::from(row == column)
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! How chunks lie in a group: a table of segments, then their bytes back to back, then zeros up to a whole symbol.
+//! How chunks lie in a group: a table of segments, then their bytes back to back, then zeros up to
+//! a whole symbol.
 
 use bytes::Bytes;
 
@@ -10,7 +11,8 @@ use crate::rope::Rope;
 pub(crate) const TABLE_HEAD: usize = 2;
 /// Bytes of one segment in the table.
 pub(crate) const TABLE_ENTRY: usize = 16;
-/// Most bytes of a compressed chunk: 1 MiB of plain bytes that zstd could not make smaller, and what it adds.
+/// Most bytes of a compressed chunk: 1 MiB of plain bytes that zstd could not make smaller, and
+/// what it adds.
 pub const MAX_CHUNK_BYTES: u32 = (1 << 20) + (1 << 13);
 
 /// Part of a compressed chunk that lies in a group.
@@ -35,7 +37,11 @@ pub(crate) struct Packer {
 impl Packer {
     /// `capacity`: bytes that a full group carries.
     pub(crate) const fn new(capacity: usize) -> Self {
-        Self { capacity, used: TABLE_HEAD, parts: Vec::new() }
+        Self {
+            capacity,
+            used: TABLE_HEAD,
+            parts: Vec::new(),
+        }
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -52,24 +58,38 @@ impl Packer {
         let room = self.capacity.saturating_sub(self.used + TABLE_ENTRY);
         let length = room.min(bytes.len() - offset);
         if length > 0 {
-            let segment = Segment { chunk, total: bytes.len() as u32, offset: offset as u32, length: length as u32 };
-            self.parts.push((segment, bytes.slice(offset..offset + length)));
+            let segment = Segment {
+                chunk,
+                total: bytes.len() as u32,
+                offset: offset as u32,
+                length: length as u32,
+            };
+            self.parts
+                .push((segment, bytes.slice(offset..offset + length)));
             self.used += TABLE_ENTRY + length;
         }
         length
     }
 
-    /// The group's bytes, a whole number of symbols, and its first chunk. Leaves an empty group behind.
+    /// The group's bytes, a whole number of symbols, and its first chunk. Leaves an empty group
+    /// behind.
     pub(crate) fn finish(&mut self, symbol_size: usize) -> (Rope, SessionChunk) {
         let parts = std::mem::take(&mut self.parts);
         let mut table = Vec::with_capacity(TABLE_HEAD + parts.len() * TABLE_ENTRY);
         table.extend_from_slice(&(parts.len() as u16).to_le_bytes());
         for (segment, _) in &parts {
-            for number in [segment.chunk.0, segment.total, segment.offset, segment.length] {
+            for number in [
+                segment.chunk.0,
+                segment.total,
+                segment.offset,
+                segment.length,
+            ] {
                 table.extend_from_slice(&number.to_le_bytes());
             }
         }
-        let first = parts.first().map_or(SessionChunk(0), |(segment, _)| segment.chunk);
+        let first = parts
+            .first()
+            .map_or(SessionChunk(0), |(segment, _)| segment.chunk);
         let pieces = std::iter::once(table.into()).chain(parts.into_iter().map(|(_, bytes)| bytes));
         let rope = Rope::new(pieces, self.used.next_multiple_of(symbol_size));
         self.used = TABLE_HEAD;
@@ -77,8 +97,8 @@ impl Packer {
     }
 }
 
-/// Reads the table at the start of a group of `group_size` bytes of which `bytes` are the first: each segment and where
-/// its bytes begin. `Ok(None)` when more bytes are needed.
+/// Reads the table at the start of a group of `group_size` bytes of which `bytes` are the first:
+/// each segment and where its bytes begin. `Ok(None)` when more bytes are needed.
 pub(crate) fn read_table(
     bytes: &[u8],
     group_size: usize,
@@ -127,7 +147,9 @@ mod tests {
 
     #[test]
     fn chunks_come_out_as_they_went_in() {
-        let chunks: Vec<Bytes> = [100, 5000, 1, 300].map(|size| (0..size).map(|n| n as u8).collect()).into();
+        let chunks: Vec<Bytes> = [100, 5000, 1, 300]
+            .map(|size| (0..size).map(|n| n as u8).collect())
+            .into();
         let (mut packer, mut found) = (Packer::new(10 * 64), vec![Vec::new(); 4]);
         let mut unpack = |packer: &mut Packer| {
             let (rope, first) = packer.finish(64);
@@ -161,9 +183,15 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..20_000 {
             let mut bytes = vec![0; random.usize(0..200)];
-            bytes.iter_mut().for_each(|byte| *byte = if random.bool() { 0 } else { random.u8(..) });
+            bytes
+                .iter_mut()
+                .for_each(|byte| *byte = if random.bool() { 0 } else { random.u8(..) });
             if let Ok(Some(table)) = read_table(&bytes, bytes.len(), 70_000) {
-                assert!(table.iter().all(|(segment, at)| at + segment.length as usize <= bytes.len()));
+                assert!(
+                    table
+                        .iter()
+                        .all(|(segment, at)| at + segment.length as usize <= bytes.len())
+                );
             }
         }
     }

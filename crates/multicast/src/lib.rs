@@ -1,8 +1,9 @@
 //! Multicast of an image to many machines: sender and receiver as pure state machines.
 //!
-//! No sockets, clocks, files, threads or async: time ([`Time`]) and randomness (a seed, a secret) are arguments, packets and
-//! reports go in and out through method calls. Drivers live in `crates/transport`; `tests/sim` runs the same machines on
-//! a LAN in memory. The format on the wire and the rules are in `docs/protocol/multicast.md`.
+//! No sockets, clocks, files, threads or async: time ([`Time`]) and randomness (a seed, a secret)
+//! are arguments, packets and reports go in and out through method calls. Drivers live in
+//! `crates/transport`; `tests/sim` runs the same machines on a LAN in memory. The format on the
+//! wire and the rules are in `docs/protocol/multicast.md`.
 //!
 //! | part | is |
 //! | --- | --- |
@@ -12,7 +13,8 @@
 //! | [`ChunkSet`] | which chunks, as a bitmap |
 //! | [`Report`] | what a receiver says about itself |
 //!
-//! What the crate does not do: read chunks, verify them, hand out keys, carry reports. Its drivers do.
+//! What the crate does not do: read chunks, verify them, hand out keys, carry reports. Its drivers
+//! do.
 
 #![warn(missing_docs)]
 
@@ -41,14 +43,16 @@ pub use layout::MAX_CHUNK_BYTES;
 pub use packet::{Body, GroupNumber, MAX_SYMBOL_SIZE, Packet, Phase, SYMBOL_HEAD, Symbol, Tick};
 pub use parity::{MAX_DATA_SYMBOLS, PARITY_SYMBOLS};
 pub use rate::Rate;
-pub use receiver::{InvalidConfig, ReceivedChunk, Receiver, ReceiverAction, ReceiverConfig, Unheard};
+pub use receiver::{
+    InvalidConfig, ReceivedChunk, Receiver, ReceiverAction, ReceiverConfig, Unheard,
+};
 pub use report::{Deficit, MAX_DEFICITS, MAX_REPORT, Report, Stage};
 pub use seal::{
-    Epoch, HEADER, KeyMaterial, MAX_SEQUENCE, Opener, OpenerCounts, PACKET_VERSION, Rejected, SealError, Sealer,
-    SessionTag, Suite, TAG,
+    Epoch, HEADER, KeyMaterial, MAX_SEQUENCE, Opener, OpenerCounts, PACKET_VERSION, Rejected,
+    SealError, Sealer, SessionTag, Suite, TAG,
 };
 pub use sender::{
-    DemoteReason, Floor, IpVersion, JoinError, ReceiverId, ReceiverStatus, Sender, SenderAction, SenderConfig,
-    SenderStatus, Unavailable, symbol_size_for, symbol_wire_size,
+    DemoteReason, Floor, IpVersion, JoinError, ReceiverId, ReceiverStatus, Sender, SenderAction,
+    SenderConfig, SenderStatus, Unavailable, symbol_size_for, symbol_wire_size,
 };
 pub use time::Time;

@@ -22,16 +22,18 @@ pub(crate) struct Pacer {
 }
 
 const SCALE: i128 = 1_000_000;
-/// Of a million bytes that the stream may take, so many are left alone: no two clocks run at the same speed, and a queue that
-/// is filled as fast as it empties never becomes shorter.
+/// Of a million bytes that the stream may take, so many are left alone: no two clocks run at the
+/// same speed, and a queue that is filled as fast as it empties never becomes shorter.
 const LEEWAY_PPM: i128 = 1000;
 /// Most that the stream gives way to what is said beside it, of a million of its own bytes.
 const BESIDE_PPM: u64 = 20_000;
-/// No more than this is remembered of what was said beside the stream: a chunk for one who left it, and some.
+/// No more than this is remembered of what was said beside the stream: a chunk for one who left it,
+/// and some.
 const MOST_BESIDE: u64 = 2 << 20;
-/// What a driver was late for beyond its burst is made up for as long as it is no more than this, a little faster than the
-/// rate: a busy machine is late by tens of milliseconds now and then, and the line was idle meanwhile. Only at a rate that is
-/// known to be the right one: where it is searched for, what goes beyond it would be taken for the answer.
+/// What a driver was late for beyond its burst is made up for as long as it is no more than this, a
+/// little faster than the rate: a busy machine is late by tens of milliseconds now and then, and
+/// the line was idle meanwhile. Only at a rate that is known to be the right one: where it is
+/// searched for, what goes beyond it would be taken for the answer.
 const ARREARS: Duration = Duration::from_millis(40);
 const FASTER: i128 = 8;
 /// No burst is smaller: two of the largest batches that the kernel takes at once.
@@ -39,7 +41,15 @@ const SMALLEST_BURST: u64 = 3200;
 
 impl Pacer {
     pub(crate) fn new(rate: Rate, catch_up: Duration, now: Time) -> Self {
-        Self { rate, catch_up, tokens: 0, filled: now, arrears: 0, makes_up: false, beside: 0 }
+        Self {
+            rate,
+            catch_up,
+            tokens: 0,
+            filled: now,
+            arrears: 0,
+            makes_up: false,
+            beside: 0,
+        }
     }
 
     pub(crate) const fn rate(&self) -> Rate {
@@ -71,12 +81,14 @@ impl Pacer {
         self.tokens -= i128::from(bytes) * (SCALE + LEEWAY_PPM) + i128::from(gives_way) * SCALE;
     }
 
-    /// So many bytes go over the same line beside the stream: the rate is for both together, as long as this is little.
+    /// So many bytes go over the same line beside the stream: the rate is for both together, as
+    /// long as this is little.
     pub(crate) fn beside(&mut self, bytes: u64) {
         self.beside = self.beside.saturating_add(bytes).min(MOST_BESIDE);
     }
 
-    /// When there will be tokens for `quantum`'s worth of packets: waking for each single one would cost too much.
+    /// When there will be tokens for `quantum`'s worth of packets: waking for each single one would
+    /// cost too much.
     pub(crate) fn opens_at(&self, quantum: Duration) -> Time {
         let wanted = (i128::from(self.rate.bytes_in(quantum)) * SCALE).clamp(SCALE, self.burst());
         let lacking = (wanted - self.tokens).max(0);
@@ -94,7 +106,11 @@ impl Pacer {
         let back = self.arrears.min(gained / FASTER);
         let tokens = self.tokens + gained + back;
         self.tokens = tokens.min(self.burst());
-        let most = if self.makes_up { i128::from(self.rate.bytes_in(ARREARS)) * SCALE } else { 0 };
+        let most = if self.makes_up {
+            i128::from(self.rate.bytes_in(ARREARS)) * SCALE
+        } else {
+            0
+        };
         self.arrears = (self.arrears - back + tokens - self.tokens).min(most);
         self.filled = self.filled.max(now);
     }
@@ -126,9 +142,13 @@ mod tests {
         for megabits in [1, 10, 200, 1000, 10_000] {
             let rate = Rate::from_megabits(megabits);
             for late in [0, 50, 2000] {
-                let bytes = bytes_in(rate, Duration::from_secs(2), Duration::from_micros(late), 0) as f64;
+                let bytes =
+                    bytes_in(rate, Duration::from_secs(2), Duration::from_micros(late), 0) as f64;
                 let share = bytes / (2 * rate.bytes_per_second()) as f64;
-                assert!((0.99..1.02).contains(&share), "{rate}, {late} µs late: {share}");
+                assert!(
+                    (0.99..1.02).contains(&share),
+                    "{rate}, {late} µs late: {share}"
+                );
             }
         }
     }
@@ -137,11 +157,16 @@ mod tests {
     fn gives_way_to_a_little() {
         let rate = Rate::from_megabits(100);
         let share = |beside_ppm| {
-            bytes_in(rate, Duration::from_secs(1), Duration::ZERO, beside_ppm) as f64 / rate.bytes_per_second() as f64
+            bytes_in(rate, Duration::from_secs(1), Duration::ZERO, beside_ppm) as f64
+                / rate.bytes_per_second() as f64
         };
         assert!((0.997..1.001).contains(&share(0)), "{}", share(0));
         assert!((0.987..0.991).contains(&share(10_000)), "{}", share(10_000));
-        assert!((0.977..0.981).contains(&share(500_000)), "{}", share(500_000));
+        assert!(
+            (0.977..0.981).contains(&share(500_000)),
+            "{}",
+            share(500_000)
+        );
     }
 
     #[test]
@@ -176,6 +201,9 @@ mod tests {
             pacer.sent(1514);
             burst += 1514;
         }
-        assert!(burst <= rate.bytes_in(Duration::from_millis(5)) + 1514, "{burst}");
+        assert!(
+            burst <= rate.bytes_in(Duration::from_millis(5)) + 1514,
+            "{burst}"
+        );
     }
 }

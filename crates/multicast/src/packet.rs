@@ -23,7 +23,8 @@ pub struct GroupNumber(pub u32);
 /// One packet of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Packet<'a> {
-    /// Counts every packet of the session; never repeats, never goes back, and its gaps are what was lost.
+    /// Counts every packet of the session; never repeats, never goes back, and its gaps are what
+    /// was lost.
     pub sequence: u64,
     /// What it says.
     pub body: Body<'a>,
@@ -73,7 +74,8 @@ pub enum Phase {
     Over,
 }
 
-/// Sent while there is nothing else to send, and every now and then: lets receivers notice what they lost at the end.
+/// Sent while there is nothing else to send, and every now and then: lets receivers notice what
+/// they lost at the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tick {
     /// Where the session is.
@@ -139,8 +141,13 @@ impl<'a> Body<'a> {
             SYMBOL => Self::decode_symbol(cursor),
             TICK => Self::decode_tick(cursor),
             PROBE => {
-                let padding = bytes.len().checked_sub(SYMBOL_HEAD).and_then(|padding| u16::try_from(padding).ok());
-                Ok(Self::Probe { padding: padding.ok_or(cursor.malformed("length of a probe"))? })
+                let padding = bytes
+                    .len()
+                    .checked_sub(SYMBOL_HEAD)
+                    .and_then(|padding| u16::try_from(padding).ok());
+                Ok(Self::Probe {
+                    padding: padding.ok_or(cursor.malformed("length of a probe"))?,
+                })
             }
             _ => Err(cursor.malformed("unknown kind")),
         }
@@ -157,10 +164,18 @@ impl<'a> Body<'a> {
         if group.0 == u32::MAX {
             return Err(cursor.malformed("number of a group"));
         }
-        if payload.is_empty() || !payload.len().is_multiple_of(2) || payload.len() > MAX_SYMBOL_SIZE {
+        if payload.is_empty() || !payload.len().is_multiple_of(2) || payload.len() > MAX_SYMBOL_SIZE
+        {
             return Err(cursor.malformed("size of a symbol"));
         }
-        Ok(Self::Symbol(Symbol { group, pass, data_symbols, index, first_chunk, payload }))
+        Ok(Self::Symbol(Symbol {
+            group,
+            pass,
+            data_symbols,
+            index,
+            first_chunk,
+            payload,
+        }))
     }
 
     fn decode_tick(mut cursor: Cursor<'a>) -> Result<Self, Malformed> {
@@ -214,20 +229,26 @@ mod tests {
         assert_eq!(bytes.len(), body.encoded_len());
         assert_eq!(Body::decode(&bytes), Ok(body));
         for length in 0..bytes.len().min(SYMBOL_HEAD) {
-            assert!(Body::decode(&bytes[..length]).is_err(), "{length} bytes of {body:?}");
+            assert!(
+                Body::decode(&bytes[..length]).is_err(),
+                "{length} bytes of {body:?}"
+            );
         }
     }
 
     proptest! {
         #[test]
-        fn bodies_survive_their_encoding(group in 0..u32::MAX, pass: u8, k in 1..=255_u8, index: u8, chunk: u32, size in 1..700_usize,
+        fn bodies_survive_their_encoding(group in 0..u32::MAX, pass: u8, k in 1..=255_u8, index: u8,
+            chunk: u32, size in 1..700_usize,
                                          phase in 0..4_u8, oldest: u32, report_interval_ms: u16) {
             let payload = vec![7; size * 2];
             check(Body::Symbol(Symbol { group: GroupNumber(group), pass, data_symbols: k, index,
                                         first_chunk: SessionChunk(chunk), payload: &payload }));
             check(Body::Probe { padding: size as u16 });
-            check(Body::Tick(Tick { phase: Phase::from_code(phase).unwrap(), pass, report_interval_ms,
-                                    next_group: GroupNumber(group.max(oldest)), oldest_group: GroupNumber(group.min(oldest)) }));
+            check(Body::Tick(Tick { phase: Phase::from_code(phase).unwrap(), pass,
+                report_interval_ms,
+                                    next_group: GroupNumber(group.max(oldest)),
+                                        oldest_group: GroupNumber(group.min(oldest)) }));
         }
 
         #[test]

@@ -1,6 +1,7 @@
 //! Which sequence numbers have been seen.
 
-/// How far behind the newest a packet may be and still be taken. Reordering on a LAN is far below it.
+/// How far behind the newest a packet may be and still be taken. Reordering on a LAN is far below
+/// it.
 pub(crate) const REPLAY_SPAN: u64 = 8192;
 
 /// A sliding window of seen numbers: a number is taken once.
@@ -14,7 +15,10 @@ pub(crate) struct ReplayWindow {
 
 impl ReplayWindow {
     pub(crate) fn new() -> Self {
-        Self { next: 0, seen: vec![0; (REPLAY_SPAN / 64) as usize].into() }
+        Self {
+            next: 0,
+            seen: vec![0; (REPLAY_SPAN / 64) as usize].into(),
+        }
     }
 
     /// Whether the number is new and not too old.
@@ -59,13 +63,20 @@ mod tests {
         let mut window = ReplayWindow::new();
         let (mut taken, mut front) = (HashSet::new(), 0_u64);
         for round in 0..200_000 {
-            front += if round % 5000 == 0 { random.u64(0..30_000) } else { random.u64(0..3) };
+            front += if round % 5000 == 0 {
+                random.u64(0..30_000)
+            } else {
+                random.u64(0..3)
+            };
             let number = front.saturating_sub(random.u64(0..REPLAY_SPAN));
             if window.is_new(number) {
                 window.mark(number);
                 assert!(taken.insert(number), "{number} was taken twice");
             } else {
-                assert!(taken.contains(&number) || number + REPLAY_SPAN <= front, "{number} was refused");
+                assert!(
+                    taken.contains(&number) || number + REPLAY_SPAN <= front,
+                    "{number} was refused"
+                );
             }
         }
     }

@@ -34,7 +34,8 @@ pub struct Deficit {
 /// Where a receiver stands. The newest report replaces those before it; losing one does no harm.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Report {
-    /// Highest packet number heard; zero before the first, which is never number zero. Deficits count what was there then.
+    /// Highest packet number heard; zero before the first, which is never number zero. Deficits
+    /// count what was there then.
     pub as_of: u64,
     /// Packets that should have come since the first heard.
     pub expected: u64,
@@ -50,7 +51,8 @@ pub struct Report {
     pub skipped_groups: u32,
     /// Complete chunks that have not been judged yet.
     pub chunks_in_hand: u32,
-    /// Chunks said to be right so far, over the reliable stream. When the sender has fewer, there are some on the way.
+    /// Chunks said to be right so far, over the reliable stream. When the sender has fewer, there
+    /// are some on the way.
     pub chunks_declared: u32,
     /// What limits the receiver.
     pub stage: Stage,
@@ -67,10 +69,21 @@ impl Report {
         let deficits = &self.deficits[..self.deficits.len().min(MAX_DEFICITS)];
         let mut out = Vec::with_capacity(40 + deficits.len() * 3);
         out.push(VERSION);
-        for number in [self.as_of, self.expected, self.received, self.repaired, self.rejected, self.socket_drops] {
+        for number in [
+            self.as_of,
+            self.expected,
+            self.received,
+            self.repaired,
+            self.rejected,
+            self.socket_drops,
+        ] {
             put_varint(&mut out, number);
         }
-        for number in [self.skipped_groups, self.chunks_in_hand, self.chunks_declared] {
+        for number in [
+            self.skipped_groups,
+            self.chunks_in_hand,
+            self.chunks_declared,
+        ] {
             put_varint(&mut out, u64::from(number));
         }
         out.push(self.stage.code());
@@ -132,9 +145,13 @@ fn decode_deficits(cursor: &mut Cursor<'_>) -> Result<Vec<Deficit>, Malformed> {
     let mut next = 0_u64;
     for _ in 0..count {
         let group = cursor.number::<u32>().map(|gap| next + u64::from(gap))?;
-        let number = u32::try_from(group).map_err(|_| cursor.malformed("number of a group too large"))?;
+        let number =
+            u32::try_from(group).map_err(|_| cursor.malformed("number of a group too large"))?;
         let missing = cursor.u8()?;
-        deficits.push(Deficit { group: GroupNumber(number), missing: (missing > 0).then_some(missing) });
+        deficits.push(Deficit {
+            group: GroupNumber(number),
+            missing: (missing > 0).then_some(missing),
+        });
         next = group + 1;
     }
     Ok(deficits)
@@ -167,11 +184,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reports_survive_their_encoding(as_of: u64, expected: u64, lost: u64, skipped_groups: u32, stage in 1..4_u8,
+        fn reports_survive_their_encoding(as_of: u64, expected: u64, lost: u64, skipped_groups: u32,
+            stage in 1..4_u8,
                                           fill_percent in 0..=100_u8,
-                                          deficits in prop::collection::btree_map(any::<u32>(), any::<u8>(), 0..MAX_DEFICITS)) {
+                                          deficits in prop::collection::btree_map(any::<u32>(),
+                                              any::<u8>(), 0..MAX_DEFICITS)) {
             let report = Report {
-                as_of, expected, received: expected - lost.min(expected), repaired: lost, skipped_groups, fill_percent,
+                as_of, expected, received: expected - lost.min(expected), repaired: lost,
+                    skipped_groups, fill_percent,
                 stage: Stage::from_code(stage).unwrap(),
                 deficits: deficits.iter().map(|(&group, &missing)| {
                     Deficit { group: GroupNumber(group), missing: (missing > 0).then_some(missing) }
@@ -195,8 +215,10 @@ mod tests {
 
     #[test]
     fn a_full_report_fits_a_quic_datagram() {
-        let deficits =
-            (0..MAX_DEFICITS as u32).map(|n| Deficit { group: GroupNumber(4_000_000 + 2 * n), missing: Some(9) });
+        let deficits = (0..MAX_DEFICITS as u32).map(|n| Deficit {
+            group: GroupNumber(4_000_000 + 2 * n),
+            missing: Some(9),
+        });
         let report = Report {
             as_of: 1 << 40,
             expected: 1 << 40,

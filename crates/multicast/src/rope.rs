@@ -18,15 +18,24 @@ impl Rope {
             end += piece.len();
             (end, piece)
         });
-        Self { pieces: pieces.collect(), len }
+        Self {
+            pieces: pieces.collect(),
+            len,
+        }
     }
 
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
-    /// `size` bytes from `at` on, all below [`len`](Self::len); copied to `scratch` only where they lie in several pieces.
-    pub(crate) fn slice<'a>(&'a self, at: usize, size: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    /// `size` bytes from `at` on, all below [`len`](Self::len); copied to `scratch` only where they
+    /// lie in several pieces.
+    pub(crate) fn slice<'a>(
+        &'a self,
+        at: usize,
+        size: usize,
+        scratch: &'a mut Vec<u8>,
+    ) -> &'a [u8] {
         let first = self.pieces.partition_point(|(end, _)| *end <= at);
         if let Some((end, piece)) = self.pieces.get(first)
             && at + size <= *end
@@ -58,8 +67,9 @@ mod tests {
     fn slices_are_those_of_the_whole() {
         let mut random = fastrand::Rng::with_seed(5);
         for _ in 0..500 {
-            let pieces: Vec<Bytes> =
-                (0..random.usize(0..6)).map(|_| (0..random.usize(0..40)).map(|_| random.u8(1..)).collect()).collect();
+            let pieces: Vec<Bytes> = (0..random.usize(0..6))
+                .map(|_| (0..random.usize(0..40)).map(|_| random.u8(1..)).collect())
+                .collect();
             let mut whole = pieces.concat();
             let padding = random.usize(0..20);
             whole.resize(whole.len() + padding, 0);

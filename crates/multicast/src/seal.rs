@@ -39,12 +39,17 @@ impl Suite {
     #[must_use]
     pub fn for_this_processor() -> Self {
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        let fast = std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq");
+        let fast = std::arch::is_x86_feature_detected!("aes")
+            && std::arch::is_x86_feature_detected!("pclmulqdq");
         #[cfg(target_arch = "aarch64")]
         let fast = std::arch::is_aarch64_feature_detected!("aes");
         #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
         let fast = false;
-        if fast { Self::Aes128Gcm } else { Self::ChaCha20Poly1305 }
+        if fast {
+            Self::Aes128Gcm
+        } else {
+            Self::ChaCha20Poly1305
+        }
     }
 
     /// As it is written in messages.
@@ -76,8 +81,8 @@ impl Suite {
 
 /// What a receiver must be told, over its own connection, to open a session's packets.
 ///
-/// The secret must come from a good source of randomness and serve one epoch of one session only: it is what keeps a
-/// nonce from ever being used twice.
+/// The secret must come from a good source of randomness and serve one epoch of one session only:
+/// it is what keeps a nonce from ever being used twice.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyMaterial {
     /// The session that it is for.
@@ -117,7 +122,8 @@ impl hkdf::KeyType for Length {
 }
 
 impl Key {
-    /// HKDF-SHA256 over the secret, bound to session, epoch and cipher: the same secret elsewhere gives other keys.
+    /// HKDF-SHA256 over the secret, bound to session, epoch and cipher: the same secret elsewhere
+    /// gives other keys.
     fn derive(material: &KeyMaterial) -> Self {
         let algorithm = material.suite.algorithm();
         let mut context = *b"foghorn multicast 1 ......";
@@ -154,7 +160,9 @@ impl Key {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum SealError {
-    #[error("packet number {sequence} is not above {last}, the last one sealed; sealing it would break the key")]
+    #[error(
+        "packet number {sequence} is not above {last}, the last one sealed; sealing it would break the key"
+    )]
     NotAbove { sequence: u64, last: u64 },
     #[error("the session has used up its packet numbers; start a new one")]
     Exhausted,
@@ -173,7 +181,11 @@ impl Sealer {
     /// With a first key.
     #[must_use]
     pub fn new(material: &KeyMaterial) -> Self {
-        Self { session: material.session, key: Key::derive(material), next: 0 }
+        Self {
+            session: material.session,
+            key: Key::derive(material),
+            next: 0,
+        }
     }
 
     /// From now on under this key. Numbers go on counting. The session must be the same.
@@ -194,7 +206,10 @@ impl Sealer {
     /// Its number is not above the last one; nothing is appended.
     pub fn seal(&mut self, packet: &Packet<'_>, out: &mut Vec<u8>) -> Result<usize, SealError> {
         if packet.sequence < self.next {
-            return Err(SealError::NotAbove { sequence: packet.sequence, last: self.next - 1 });
+            return Err(SealError::NotAbove {
+                sequence: packet.sequence,
+                last: self.next - 1,
+            });
         }
         if packet.sequence >= MAX_SEQUENCE {
             return Err(SealError::Exhausted);
@@ -207,7 +222,11 @@ impl Sealer {
         let tag = self
             .key
             .cipher
-            .seal_in_place_separate_tag(self.key.nonce(packet.sequence), Aad::from(header), &mut out[start + HEADER..])
+            .seal_in_place_separate_tag(
+                self.key.nonce(packet.sequence),
+                Aad::from(header),
+                &mut out[start + HEADER..],
+            )
             .expect("a packet is far shorter than the cipher's limit");
         out.extend_from_slice(tag.as_ref());
         Ok(out.len() - start)
@@ -235,7 +254,9 @@ pub enum Rejected {
     Forged,
     #[error("the packet has been seen before, or is too old to tell")]
     Replayed,
-    #[error("the packet is authentic but cannot be understood: sender and receiver have different versions")]
+    #[error(
+        "the packet is authentic but cannot be understood: sender and receiver have different versions"
+    )]
     Malformed,
 }
 
@@ -268,8 +289,8 @@ impl OpenerCounts {
 #[derive(Debug)]
 pub struct Opener {
     session: SessionTag,
-    /// Newest first. Each older key is good only for numbers below the first one seen under the next newer key, so that
-    /// who was shut out by a rotation cannot go on as the sender.
+    /// Newest first. Each older key is good only for numbers below the first one seen under the
+    /// next newer key, so that who was shut out by a rotation cannot go on as the sender.
     keys: Vec<(Key, u64)>,
     replay: ReplayWindow,
     counts: OpenerCounts,
@@ -280,12 +301,19 @@ impl Opener {
     #[must_use]
     pub fn new(material: &KeyMaterial) -> Self {
         let keys = vec![(Key::derive(material), MAX_SEQUENCE)];
-        Self { session: material.session, keys, replay: ReplayWindow::new(), counts: OpenerCounts::default() }
+        Self {
+            session: material.session,
+            keys,
+            replay: ReplayWindow::new(),
+            counts: OpenerCounts::default(),
+        }
     }
 
     /// Accepts a further key. Older ones stay good until the first packet under the new one.
     pub fn add(&mut self, material: &KeyMaterial) {
-        if material.session == self.session && self.keys.iter().all(|(key, _)| key.epoch != material.epoch) {
+        if material.session == self.session
+            && self.keys.iter().all(|(key, _)| key.epoch != material.epoch)
+        {
             self.keys.insert(0, (Key::derive(material), MAX_SEQUENCE));
             self.keys.truncate(MAX_EPOCHS);
         }
@@ -316,7 +344,9 @@ impl Opener {
     }
 
     fn open_uncounted<'a>(&mut self, datagram: &'a mut [u8]) -> Result<Packet<'a>, Rejected> {
-        let (head, sealed) = datagram.split_first_chunk_mut::<HEADER>().ok_or(Rejected::Truncated)?;
+        let (head, sealed) = datagram
+            .split_first_chunk_mut::<HEADER>()
+            .ok_or(Rejected::Truncated)?;
         let head = *head;
         if head[0] != PACKET_VERSION || head[2..6] != self.session.0.to_le_bytes() {
             return Err(Rejected::Foreign);
@@ -330,10 +360,15 @@ impl Opener {
         if !self.replay.is_new(sequence) {
             return Err(Rejected::Replayed);
         }
-        let at = self.keys.iter().position(|(key, below)| key.epoch.0 == head[1] && sequence < *below);
+        let at = self
+            .keys
+            .iter()
+            .position(|(key, below)| key.epoch.0 == head[1] && sequence < *below);
         let at = at.ok_or(Rejected::Forged)?;
         let key = &self.keys[at].0;
-        let plain = key.cipher.open_in_place(key.nonce(sequence), Aad::from(head), sealed);
+        let plain = key
+            .cipher
+            .open_in_place(key.nonce(sequence), Aad::from(head), sealed);
         let plain = plain.map_err(|_| Rejected::Forged)?;
         self.replay.mark(sequence);
         for (_, below) in &mut self.keys[at + 1..] {

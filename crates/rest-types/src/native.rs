@@ -2,7 +2,9 @@
 //!
 //! Times are RFC 3339 in UTC, sizes are bytes, ids are numbers.
 
-use foghorn_types::{ByteCount, HostId, ImageId, ManifestId, NodeName, StorageGroupId, StorageNodeId, TaskId};
+use foghorn_types::{
+    ByteCount, HostId, ImageId, ManifestId, NodeName, StorageGroupId, StorageNodeId, TaskId,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

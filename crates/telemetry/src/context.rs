@@ -12,7 +12,8 @@ const HEADER: &str = "traceparent";
 
 /// The `traceparent` of the span we are in, to be sent along with a request.
 ///
-/// `None` outside every span, in a span that the filter leaves out, and before [`init`](crate::init).
+/// `None` outside every span, in a span that the filter leaves out, and before
+/// [`init`](crate::init).
 #[must_use]
 pub fn current_traceparent() -> Option<String> {
     let mut carrier = HashMap::new();
@@ -22,8 +23,9 @@ pub fn current_traceparent() -> Option<String> {
 
 /// Makes `span` a child of the remote span that `traceparent` names.
 ///
-/// To be called before the span is entered or has children. Text that is not a trace context is ignored, as the W3C
-/// recommendation asks: a broken header must never break the request that carries it; the span then starts a trace.
+/// To be called before the span is entered or has children. Text that is not a trace context is
+/// ignored, as the W3C recommendation asks: a broken header must never break the request that
+/// carries it; the span then starts a trace.
 pub fn set_parent(span: &Span, traceparent: &str) {
     let carrier = HashMap::from([(HEADER.to_owned(), traceparent.trim().to_owned())]);
     let parent = TraceContextPropagator::new().extract(&carrier);
@@ -31,7 +33,8 @@ pub fn set_parent(span: &Span, traceparent: &str) {
         return;
     }
     if let Err(error) = span.set_parent(parent) {
-        // Only a span that the filter leaves out, or one that has started already: neither concerns the caller's work.
+        // Only a span that the filter leaves out, or one that has started already: neither concerns
+        // the caller's work.
         tracing::debug!(%error, "the remote span could not become the parent");
     }
 }

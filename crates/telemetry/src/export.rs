@@ -17,7 +17,8 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(3);
 #[must_use = "traces that were not yet exported are lost when this is dropped too early"]
 pub struct Guard {
     provider: SdkTracerProvider,
-    /// The exporter's own thread: it must work before, outside and after the runtime of the process itself.
+    /// The exporter's own thread: it must work before, outside and after the runtime of the
+    /// process itself.
     runtime: Option<Runtime>,
 }
 
@@ -25,15 +26,24 @@ impl Guard {
     pub(crate) fn start(service: &str, endpoint: Option<String>) -> Result<Self, InitError> {
         let resource = Resource::builder()
             .with_service_name(service.to_owned())
-            .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .with_attribute(opentelemetry::KeyValue::new(
+                "service.version",
+                env!("CARGO_PKG_VERSION"),
+            ))
             .build();
         let builder = SdkTracerProvider::builder().with_resource(resource);
         let Some(endpoint) = endpoint else {
-            // Without an exporter spans are dropped at their end, but they have ids, which is all that logs need.
-            return Ok(Self { provider: builder.build(), runtime: None });
+            // Without an exporter spans are dropped at their end, but they have ids, which is all
+            // that logs need.
+            return Ok(Self {
+                provider: builder.build(),
+                runtime: None,
+            });
         };
-        let failed =
-            |source: Box<dyn std::error::Error + Send + Sync>| InitError::Export { endpoint: endpoint.clone(), source };
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| InitError::Export {
+            endpoint: endpoint.clone(),
+            source,
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("otlp")
@@ -49,7 +59,10 @@ impl Guard {
                 .build()
                 .map_err(|error| failed(error.into()))?
         };
-        Ok(Self { provider: builder.with_batch_exporter(exporter).build(), runtime: Some(runtime) })
+        Ok(Self {
+            provider: builder.with_batch_exporter(exporter).build(),
+            runtime: Some(runtime),
+        })
     }
 
     pub(crate) fn provider(&self) -> &SdkTracerProvider {
@@ -59,7 +72,9 @@ impl Guard {
 
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("exports", &self.runtime.is_some()).finish()
+        f.debug_struct("Guard")
+            .field("exports", &self.runtime.is_some())
+            .finish()
     }
 }
 
@@ -69,7 +84,8 @@ impl Drop for Guard {
             if let Err(error) = self.provider.shutdown_with_timeout(FLUSH_LIMIT) {
                 tracing::warn!(%error, "the last traces could not be exported");
             }
-            // In the background, because a guard may be dropped inside another runtime, where waiting would panic.
+            // In the background, because a guard may be dropped inside another runtime, where
+            // waiting would panic.
             runtime.shutdown_background();
         }
     }

@@ -13,7 +13,8 @@ use tracing_subscriber::registry::LookupSpan;
 /// Shape of the log lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LogFormat {
-    /// For people: one line per event, coloured when standard error is a terminal and `NO_COLOR` is not set.
+    /// For people: one line per event, coloured when standard error is a terminal and `NO_COLOR` is
+    /// not set.
     #[default]
     Human,
     /// For machines: one JSON object per line.
@@ -60,15 +61,22 @@ pub(crate) struct WithTraceId<F> {
 }
 
 impl WithTraceId<Format<Full>> {
-    /// `coloured` is said here because a line is first written into a buffer, which knows nothing of the terminal.
+    /// `coloured` is said here because a line is first written into a buffer, which knows nothing
+    /// of the terminal.
     pub(crate) fn human(coloured: bool) -> Self {
-        Self { inner: Format::default().with_ansi(coloured), place: at_the_end }
+        Self {
+            inner: Format::default().with_ansi(coloured),
+            place: at_the_end,
+        }
     }
 }
 
 impl WithTraceId<Format<Json>> {
     pub(crate) fn json() -> Self {
-        Self { inner: Format::default().json().flatten_event(true), place: as_first_member }
+        Self {
+            inner: Format::default().json().flatten_event(true),
+            place: as_first_member,
+        }
     }
 }
 
@@ -78,23 +86,35 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let trace_id = ctx.event_scope().and_then(|mut scope| scope.next()).and_then(|span| trace_id_of(&span.id()));
+    fn format_event(
+        &self,
+        ctx: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let trace_id = ctx
+            .event_scope()
+            .and_then(|mut scope| scope.next())
+            .and_then(|span| trace_id_of(&span.id()));
         let Some(trace_id) = trace_id else {
             return self.inner.format_event(ctx, writer, event);
         };
         let mut line = String::with_capacity(256);
-        self.inner.format_event(ctx, Writer::new(&mut line), event)?;
+        self.inner
+            .format_event(ctx, Writer::new(&mut line), event)?;
         writer.write_str(&(self.place)(&line, &trace_id))
     }
 }
 
-/// The first parent of the event's span that has a trace decides; all of them are in the same trace.
+/// The first parent of the event's span that has a trace decides; all of them are in the same
+/// trace.
 fn trace_id_of(span: &tracing::span::Id) -> Option<String> {
     tracing::dispatcher::get_default(|dispatch| {
         let context = tracing_opentelemetry::get_otel_context(span, dispatch)?;
         let span_context = context.span().span_context().clone();
-        span_context.is_valid().then(|| span_context.trace_id().to_string())
+        span_context
+            .is_valid()
+            .then(|| span_context.trace_id().to_string())
     })
 }
 
@@ -116,7 +136,10 @@ mod tests {
     #[test]
     fn the_trace_id_fits_into_both_formats() {
         assert_eq!(at_the_end("INFO ready\n", "ab"), "INFO ready trace=ab\n");
-        assert_eq!(as_first_member("{\"level\":\"INFO\"}\n", "ab"), "{\"trace_id\":\"ab\",\"level\":\"INFO\"}\n");
+        assert_eq!(
+            as_first_member("{\"level\":\"INFO\"}\n", "ab"),
+            "{\"trace_id\":\"ab\",\"level\":\"INFO\"}\n"
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Logs and traces for every Foghorn process, and the W3C trace context that joins them.
 //!
-//! This is the only crate that names OpenTelemetry. Everybody else writes plain `tracing` spans and events, asks
-//! [`current_traceparent`] for the text that travels with a request, and gives a received text to [`set_parent`].
+//! This is the only crate that names OpenTelemetry. Everybody else writes plain `tracing` spans and
+//! events, asks [`current_traceparent`] for the text that travels with a request, and gives a
+//! received text to [`set_parent`].
 //!
-//! Trace ids exist whether or not spans are exported: without `OTEL_EXPORTER_OTLP_ENDPOINT` they are still made, carried
-//! between processes and written into every log line, so one deploy can be followed by searching the logs for one id.
+//! Trace ids exist whether or not spans are exported: without `OTEL_EXPORTER_OTLP_ENDPOINT` they
+//! are still made, carried between processes and written into every log line, so one deploy can be
+//! followed by searching the logs for one id.
 
 #![warn(missing_docs)]
 
@@ -25,7 +27,8 @@ pub use context::{current_traceparent, set_parent};
 pub use export::Guard;
 pub use format::{LogFormat, ParseLogFormatError};
 
-/// Directives of the log filter, as `tracing_subscriber::EnvFilter` reads them, such as `info,foghorn_agent=debug`.
+/// Directives of the log filter, as `tracing_subscriber::EnvFilter` reads them, such as
+/// `info,foghorn_agent=debug`.
 pub const LOG_VARIABLE: &str = "FOGHORN_LOG";
 /// `human` or `json`.
 pub const LOG_FORMAT_VARIABLE: &str = "FOGHORN_LOG_FORMAT";
@@ -40,20 +43,27 @@ const DEFAULT_FILTER: &str = "warn,foghorn=info";
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum InitError {
     #[error("{LOG_VARIABLE}={value:?} is not a log filter")]
-    Filter { value: String, source: tracing_subscriber::filter::ParseError },
+    Filter {
+        value: String,
+        source: tracing_subscriber::filter::ParseError,
+    },
     #[error("{LOG_FORMAT_VARIABLE} cannot be used")]
     Format(#[from] ParseLogFormatError),
     #[error("could not prepare the export of traces to {endpoint}")]
-    Export { endpoint: String, source: Box<dyn std::error::Error + Send + Sync> },
+    Export {
+        endpoint: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("logging is set up already in this process")]
     Twice(#[from] TryInitError),
 }
 
-/// Sets up logs on standard error and, when an endpoint is configured, the export of traces, for the whole process.
+/// Sets up logs on standard error and, when an endpoint is configured, the export of traces, for
+/// the whole process.
 ///
-/// `service` names this process in traces (`foghorn-agent`). `format` is the caller's flag; without one
-/// [`LOG_FORMAT_VARIABLE`] decides, and without that, [`LogFormat::Human`]. Keep the guard until the process ends: it
-/// flushes what has not been exported, for at most three seconds.
+/// `service` names this process in traces (`foghorn-agent`). `format` is the caller's flag; without
+/// one [`LOG_FORMAT_VARIABLE`] decides, and without that, [`LogFormat::Human`]. Keep the guard
+/// until the process ends: it flushes what has not been exported, for at most three seconds.
 ///
 /// # Errors
 /// When a variable does not hold what it should, or when logging was set up before.
@@ -66,26 +76,38 @@ pub fn init(service: &str, format: impl Into<Option<LogFormat>>) -> Result<Guard
         },
     };
     let directives = set_variable(LOG_VARIABLE).unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-    let filter = EnvFilter::try_new(&directives).map_err(|source| InitError::Filter { value: directives, source })?;
+    let filter = EnvFilter::try_new(&directives).map_err(|source| InitError::Filter {
+        value: directives,
+        source,
+    })?;
 
     let guard = Guard::start(service, set_variable(OTLP_ENDPOINT_VARIABLE))?;
     // Independent of the log filter: turning logs down must not tear holes into traces.
-    let ours = FilterFn::new(|metadata| *metadata.level() <= Level::INFO && metadata.target().starts_with("foghorn"))
-        .with_max_level_hint(LevelFilter::INFO);
+    let ours = FilterFn::new(|metadata| {
+        *metadata.level() <= Level::INFO && metadata.target().starts_with("foghorn")
+    })
+    .with_max_level_hint(LevelFilter::INFO);
     let traces = tracing_opentelemetry::layer()
         .with_tracer(guard.provider().tracer("foghorn"))
         .with_location(false)
         .with_threads(false)
         .with_filter(ours);
-    let logs = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(format.coloured());
+    let logs = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(format.coloured());
     let logs = match format {
-        LogFormat::Human => logs.event_format(format::WithTraceId::human(format.coloured())).boxed(),
+        LogFormat::Human => logs
+            .event_format(format::WithTraceId::human(format.coloured()))
+            .boxed(),
         LogFormat::Json => logs
             .fmt_fields(tracing_subscriber::fmt::format::JsonFields::new())
             .event_format(format::WithTraceId::json())
             .boxed(),
     };
-    tracing_subscriber::registry().with(traces).with(logs.with_filter(filter)).try_init()?;
+    tracing_subscriber::registry()
+        .with(traces)
+        .with(logs.with_filter(filter))
+        .try_init()?;
     Ok(guard)
 }
 

@@ -1,5 +1,5 @@
-//! Spans reach a collector, and one that is not there costs a process no more than the flush limit. Configuration comes
-//! by the environment, so each case is a run of this same program with its own.
+//! Spans reach a collector, and one that is not there costs a process no more than the flush limit.
+//! Configuration comes by the environment, so each case is a run of this same program with its own.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -27,13 +27,16 @@ fn start(endpoint: &str) -> Child {
         .expect("this program can be started")
 }
 
-/// The first request of a gRPC client is sent before the server has said anything, and names the service in plain bytes.
+/// The first request of a gRPC client is sent before the server has said anything, and names the
+/// service in plain bytes.
 #[test]
 fn a_span_is_sent_to_the_endpoint() {
     let collector = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut child = start(&format!("http://{}", collector.local_addr().unwrap()));
     let (mut stream, _) = collector.accept().unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
     let mut seen = Vec::new();
     let mut part = [0; 4096];
     while !contains(&seen, SERVICE.as_bytes()) || !contains(&seen, b"exported") {
@@ -49,10 +52,17 @@ fn a_span_is_sent_to_the_endpoint() {
 
 #[test]
 fn a_collector_that_is_not_there_holds_nobody_up() {
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let started = Instant::now();
     assert!(start(&format!("http://{gone}")).wait().unwrap().success());
-    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {

@@ -13,8 +13,8 @@ pub(crate) struct SocketBuffers {
     pub(crate) send: usize,
 }
 
-/// Asks for buffers of these many bytes: beyond the system's limit where we may (root), else up to it. Warns when it is
-/// less; nothing fails for it.
+/// Asks for buffers of these many bytes: beyond the system's limit where we may (root), else up to
+/// it. Warns when it is less; nothing fails for it.
 pub(crate) fn grow(socket: &impl AsFd, receive: usize, send: usize) -> io::Result<SocketBuffers> {
     let got = SocketBuffers {
         receive: raise(

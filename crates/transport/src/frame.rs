@@ -1,5 +1,5 @@
-//! Frames on a stream: `u32` little endian length and a body of at most [`MAX_FRAME`] bytes, sometimes followed by raw
-//! bytes whose number the body gives.
+//! Frames on a stream: `u32` little endian length and a body of at most [`MAX_FRAME`] bytes,
+//! sometimes followed by raw bytes whose number the body gives.
 
 use std::collections::VecDeque;
 
@@ -48,7 +48,10 @@ impl StreamError {
     }
 
     fn is_violation(&self) -> bool {
-        matches!(self, Self::Oversized(_) | Self::Malformed(_) | Self::Unexpected { .. } | Self::Truncated)
+        matches!(
+            self,
+            Self::Oversized(_) | Self::Malformed(_) | Self::Unexpected { .. } | Self::Truncated
+        )
     }
 }
 
@@ -61,7 +64,8 @@ pub(crate) enum OnDrop {
     Reset,
 }
 
-/// Segments taken from the stream in one go; one is at most a datagram, so this bounds what waits here to 64 × 9 KB.
+/// Segments taken from the stream in one go; one is at most a datagram, so this bounds what waits
+/// here to 64 × 9 KB.
 const BATCH: usize = 64;
 
 /// Reads frames and raw bytes. Copies each byte once, from datagrams into one buffer per item.
@@ -73,13 +77,21 @@ pub(crate) struct FrameReader {
     assembling: BytesMut,
     /// Length of the frame whose body comes next.
     frame: Option<usize>,
-    /// Why nothing more comes, and since when. Quinn says it once, but whoever asked may have been cancelled before it knew.
+    /// Why nothing more comes, and since when. Quinn says it once, but whoever asked may have been
+    /// cancelled before it knew.
     failed: Option<(ReadError, Instant)>,
 }
 
 impl FrameReader {
     pub(crate) fn new(link: QuicLink, stream: RecvStream) -> Self {
-        Self { link, stream, segments: VecDeque::new(), assembling: BytesMut::new(), frame: None, failed: None }
+        Self {
+            link,
+            stream,
+            segments: VecDeque::new(),
+            assembling: BytesMut::new(),
+            frame: None,
+            failed: None,
+        }
     }
 
     /// The next message, or `None` at the proper end of the stream. Cancel-safe.
@@ -90,7 +102,9 @@ impl FrameReader {
         let len = match self.frame {
             Some(len) => len,
             None => {
-                let Some(head) = self.take(4).await? else { return Ok(None) };
+                let Some(head) = self.take(4).await? else {
+                    return Ok(None);
+                };
                 let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
                 if len as usize > MAX_FRAME {
                     return Err(self.blame(StreamError::Oversized(len)));
@@ -98,9 +112,13 @@ impl FrameReader {
                 *self.frame.insert(len as usize)
             }
         };
-        let Some(body) = self.take(len).await? else { return Err(self.blame(StreamError::Truncated)) };
+        let Some(body) = self.take(len).await? else {
+            return Err(self.blame(StreamError::Truncated));
+        };
         self.frame = None;
-        decode(&body).map(Some).map_err(|error| self.blame(StreamError::Malformed(error)))
+        decode(&body)
+            .map(Some)
+            .map_err(|error| self.blame(StreamError::Malformed(error)))
     }
 
     /// The one message that must come here.
@@ -128,16 +146,19 @@ impl FrameReader {
         self.blame(StreamError::Malformed(error))
     }
 
-    /// Ends the connection when the peer broke the protocol: nothing it says later could be trusted to mean anything.
+    /// Ends the connection when the peer broke the protocol: nothing it says later could be trusted
+    /// to mean anything.
     fn blame(&self, error: StreamError) -> StreamError {
         if error.is_violation() {
-            self.link.connection.close(CLOSE_VIOLATION, error.to_string().as_bytes());
+            self.link
+                .connection
+                .close(CLOSE_VIOLATION, error.to_string().as_bytes());
         }
         error
     }
 
-    /// `len` bytes in one piece, or `None` when the stream has ended before the first of them. What was read when the
-    /// future is dropped stays in `self`.
+    /// `len` bytes in one piece, or `None` when the stream has ended before the first of them. What
+    /// was read when the future is dropped stays in `self`.
     async fn take(&mut self, len: usize) -> Result<Option<Bytes>, StreamError> {
         if len == 0 {
             return Ok(Some(Bytes::new()));
@@ -172,7 +193,8 @@ impl FrameReader {
             let segment = self.segments.front_mut()?;
             let missing = len - self.assembling.len();
             if segment.len() > missing {
-                self.assembling.extend_from_slice(&segment.split_to(missing));
+                self.assembling
+                    .extend_from_slice(&segment.split_to(missing));
             } else {
                 self.assembling.extend_from_slice(segment);
                 self.segments.pop_front();
@@ -191,7 +213,8 @@ impl Drop for FrameReader {
     }
 }
 
-/// Writes frames and raw bytes; raw bytes are not copied. Stops when a reason for the end of the session was given.
+/// Writes frames and raw bytes; raw bytes are not copied. Stops when a reason for the end of the
+/// session was given.
 #[derive(Debug)]
 pub(crate) struct FrameWriter {
     link: QuicLink,
@@ -202,7 +225,12 @@ pub(crate) struct FrameWriter {
 
 impl FrameWriter {
     pub(crate) fn new(link: QuicLink, stream: SendStream, on_drop: OnDrop) -> Self {
-        Self { link, stream, on_drop, outlives_session: false }
+        Self {
+            link,
+            stream,
+            on_drop,
+            outlives_session: false,
+        }
     }
 
     /// Not cancel-safe: a frame cut short spoils the stream.
@@ -217,13 +245,17 @@ impl FrameWriter {
     }
 
     /// Not cancel-safe.
-    pub(crate) async fn send_with<M: Serialize>(&mut self, message: &M, raw: Bytes) -> Result<(), StreamError> {
+    pub(crate) async fn send_with<M: Serialize>(
+        &mut self,
+        message: &M,
+        raw: Bytes,
+    ) -> Result<(), StreamError> {
         let mut parts = [frame_of(encode(message)), raw];
         self.write(&mut parts).await
     }
 
-    /// A writer that waits for room must not hold on to what it has queued when the session is over: the reason would have
-    /// to wait behind it for the peer's window.
+    /// A writer that waits for room must not hold on to what it has queued when the session is
+    /// over: the reason would have to wait behind it for the peer's window.
     async fn write(&mut self, parts: &mut [Bytes]) -> Result<(), StreamError> {
         let written = if self.outlives_session {
             self.stream.write_all_chunks(parts).await
@@ -270,7 +302,10 @@ impl Drop for FrameWriter {
 }
 
 fn frame_of(body: Vec<u8>) -> Bytes {
-    debug_assert!(body.len() <= MAX_FRAME, "messages are bounded where they are built");
+    debug_assert!(
+        body.len() <= MAX_FRAME,
+        "messages are bounded where they are built"
+    );
     let len = u32::try_from(body.len()).expect("messages are far below 4 GiB");
     let mut frame = BytesMut::with_capacity(4 + body.len());
     frame.extend_from_slice(&len.to_le_bytes());

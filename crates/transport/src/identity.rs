@@ -1,4 +1,5 @@
-//! Keys and certificates: from PEM or DER to TLS configurations, and from a peer's certificate to its name.
+//! Keys and certificates: from PEM or DER to TLS configurations, and from a peer's certificate to
+//! its name.
 
 use std::sync::Arc;
 
@@ -27,7 +28,11 @@ pub struct Identity {
 
 impl Clone for Identity {
     fn clone(&self) -> Self {
-        Self { ca: self.ca.clone(), chain: self.chain.clone(), key: self.key.clone_key() }
+        Self {
+            ca: self.ca.clone(),
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
     }
 }
 
@@ -36,7 +41,10 @@ impl Clone for Identity {
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum IdentityError {
     #[error("could not read the {part} as PEM")]
-    Pem { part: &'static str, source: rustls::pki_types::pem::Error },
+    Pem {
+        part: &'static str,
+        source: rustls::pki_types::pem::Error,
+    },
     #[error("the {0} holds no certificate")]
     Empty(&'static str),
     #[error("a certificate authority cannot be used")]
@@ -54,8 +62,12 @@ impl Identity {
         Ok(Self {
             ca: certificates("certificate authority", ca)?,
             chain: certificates("certificate chain", chain)?,
-            key: PrivateKeyDer::from_pem_slice(key.as_bytes())
-                .map_err(|source| IdentityError::Pem { part: "private key", source })?,
+            key: PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|source| {
+                IdentityError::Pem {
+                    part: "private key",
+                    source,
+                }
+            })?,
         })
     }
 
@@ -78,7 +90,9 @@ impl Identity {
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
             .map_err(IdentityError::Chain)?;
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(config.try_into().expect("the provider has AES-128-GCM, which QUIC's first packets need"))
+        Ok(config
+            .try_into()
+            .expect("the provider has AES-128-GCM, which QUIC's first packets need"))
     }
 
     pub(crate) fn server_crypto(&self) -> Result<QuicServerConfig, IdentityError> {
@@ -92,23 +106,38 @@ impl Identity {
             .with_single_cert(self.chain.clone(), self.key.clone_key())
             .map_err(IdentityError::Chain)?;
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(config.try_into().expect("the provider has AES-128-GCM, which QUIC's first packets need"))
+        Ok(config
+            .try_into()
+            .expect("the provider has AES-128-GCM, which QUIC's first packets need"))
     }
 }
 
-fn certificates(part: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+fn certificates(
+    part: &'static str,
+    pem: &str,
+) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let found = CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| IdentityError::Pem { part, source })?;
-    if found.is_empty() { Err(IdentityError::Empty(part)) } else { Ok(found) }
+    if found.is_empty() {
+        Err(IdentityError::Empty(part))
+    } else {
+        Ok(found)
+    }
 }
 
-/// ring with AES-128-GCM first: with the AES instructions of any machine worth imaging it costs about a third less than
-/// AES-256, and the session keys live for one transfer.
+/// ring with AES-128-GCM first: with the AES instructions of any machine worth imaging it costs
+/// about a third less than AES-256, and the session keys live for one transfer.
 fn provider() -> Arc<CryptoProvider> {
-    use ring::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256};
+    use ring::cipher_suite::{
+        TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+    };
     Arc::new(CryptoProvider {
-        cipher_suites: vec![TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256, TLS13_AES_256_GCM_SHA384],
+        cipher_suites: vec![
+            TLS13_AES_128_GCM_SHA256,
+            TLS13_CHACHA20_POLY1305_SHA256,
+            TLS13_AES_256_GCM_SHA384,
+        ],
         ..ring::default_provider()
     })
 }
@@ -140,11 +169,14 @@ impl PeerCertificate {
     /// Reads the name out of a certificate. Verifies nothing.
     ///
     /// # Errors
-    /// When the certificate cannot be parsed or has not exactly one URI, which must be a [`CertificateName`].
+    /// When the certificate cannot be parsed or has not exactly one URI, which must be a
+    /// [`CertificateName`].
     pub fn from_der(der: &[u8]) -> Result<Self, PeerCertificateError> {
-        let (_, certificate) =
-            X509Certificate::from_der(der).map_err(|error| PeerCertificateError::Parse(nom_error(error)))?;
-        let alternatives = certificate.subject_alternative_name().map_err(PeerCertificateError::Parse)?;
+        let (_, certificate) = X509Certificate::from_der(der)
+            .map_err(|error| PeerCertificateError::Parse(nom_error(error)))?;
+        let alternatives = certificate
+            .subject_alternative_name()
+            .map_err(PeerCertificateError::Parse)?;
         let uris: Vec<&str> = alternatives
             .iter()
             .flat_map(|extension| &extension.value.general_names)
@@ -153,19 +185,30 @@ impl PeerCertificate {
                 _ => None,
             })
             .collect();
-        let [uri] = uris[..] else { return Err(PeerCertificateError::NotOneUri(uris.len())) };
+        let [uri] = uris[..] else {
+            return Err(PeerCertificateError::NotOneUri(uris.len()));
+        };
         let name = uri.parse().map_err(PeerCertificateError::Name)?;
-        Ok(Self { name, fingerprint: *blake3::hash(der).as_bytes() })
+        Ok(Self {
+            name,
+            fingerprint: *blake3::hash(der).as_bytes(),
+        })
     }
 
     pub(crate) fn of(connection: &quinn::Connection) -> Result<Self, PeerCertificateError> {
-        let identity = connection.peer_identity().ok_or(PeerCertificateError::Missing)?;
-        let chain = identity.downcast::<Vec<CertificateDer<'static>>>().map_err(|_| PeerCertificateError::Missing)?;
+        let identity = connection
+            .peer_identity()
+            .ok_or(PeerCertificateError::Missing)?;
+        let chain = identity
+            .downcast::<Vec<CertificateDer<'static>>>()
+            .map_err(|_| PeerCertificateError::Missing)?;
         Self::from_der(chain.first().ok_or(PeerCertificateError::Missing)?)
     }
 }
 
-fn nom_error(error: x509_parser::nom::Err<x509_parser::error::X509Error>) -> x509_parser::error::X509Error {
+fn nom_error(
+    error: x509_parser::nom::Err<x509_parser::error::X509Error>,
+) -> x509_parser::error::X509Error {
     use x509_parser::nom::Err;
     match error {
         Err::Error(error) | Err::Failure(error) => error,

@@ -1,7 +1,8 @@
 //! A QUIC connection together with the reason that was given for its end.
 //!
-//! The reason travels as ordinary data, because QUIC's own close does not always arrive: quinn holds it back while the
-//! congestion window is full, and a connection that is closing hears no acknowledgements that could empty the window.
+//! The reason travels as ordinary data, because QUIC's own close does not always arrive: quinn
+//! holds it back while the congestion window is full, and a connection that is closing hears no
+//! acknowledgements that could empty the window.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,14 @@ use crate::session::{CLOSE_DONE, EndReason};
 
 /// Code of a stream that its owner abandoned before it was done.
 pub(crate) const RESET_ABANDONED: VarInt = VarInt::from_u32(1);
-/// Code of a stream that was abandoned because the session is over; why comes on a stream of its own.
+/// Code of a stream that was abandoned because the session is over; why comes on a stream of its
+/// own.
 pub(crate) const RESET_ENDED: VarInt = VarInt::from_u32(2);
 
 /// How long a client waits for the reason after an agent has said that there is one.
 const REASON_PATIENCE: Duration = Duration::from_secs(3);
-/// How long a client waits for a reason when a stream was abandoned without a word: often the session ends with it, and
-/// whether to come back is told only there.
+/// How long a client waits for a reason when a stream was abandoned without a word: often the
+/// session ends with it, and whether to come back is told only there.
 const ABANDONED_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Both ends of a session hold one; clones mean the same connection.
@@ -35,11 +37,19 @@ pub(crate) struct QuicLink {
 
 impl QuicLink {
     pub(crate) fn of_client(connection: Connection) -> Self {
-        Self { connection, end: Arc::default(), hears_reasons: true }
+        Self {
+            connection,
+            end: Arc::default(),
+            hears_reasons: true,
+        }
     }
 
     pub(crate) fn of_agent(connection: Connection) -> Self {
-        Self { connection, end: Arc::default(), hears_reasons: false }
+        Self {
+            connection,
+            end: Arc::default(),
+            hears_reasons: false,
+        }
     }
 
     /// From now on this is why the session ended; the first reason counts.
@@ -85,7 +95,8 @@ impl QuicLink {
         self.connection.close(CLOSE_DONE, b"");
     }
 
-    /// What the end of the connection means; a reason that was given before says more than how QUIC ended.
+    /// What the end of the connection means; a reason that was given before says more than how QUIC
+    /// ended.
     pub(crate) fn reason_of(&self, error: &ConnectionError) -> EndReason {
         self.told().unwrap_or_else(|| EndReason::from(error))
     }
@@ -99,9 +110,11 @@ impl QuicLink {
         match error {
             ReadError::ConnectionLost(error) => self.lost(&error),
             ReadError::Reset(code) => self.abandoned(code, since).await,
-            ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => {
-                self.told().map_or(StreamError::Truncated, StreamError::Ended)
-            }
+            ReadError::ClosedStream
+            | ReadError::IllegalOrderedRead
+            | ReadError::ZeroRttRejected => self
+                .told()
+                .map_or(StreamError::Truncated, StreamError::Ended),
         }
     }
 
@@ -124,7 +137,13 @@ impl QuicLink {
         if !self.hears_reasons {
             return StreamError::Reset;
         }
-        let patience = if code == RESET_ENDED { REASON_PATIENCE } else { ABANDONED_PATIENCE };
-        timeout_at(since + patience, self.ended()).await.map_or(StreamError::Reset, StreamError::Ended)
+        let patience = if code == RESET_ENDED {
+            REASON_PATIENCE
+        } else {
+            ABANDONED_PATIENCE
+        };
+        timeout_at(since + patience, self.ended())
+            .await
+            .map_or(StreamError::Reset, StreamError::Ended)
     }
 }

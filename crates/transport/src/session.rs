@@ -1,4 +1,5 @@
-//! The terms in which both ends describe a session to the rest of the program. `wire` has the forms that travel.
+//! The terms in which both ends describe a session to the rest of the program. `wire` has the forms
+//! that travel.
 
 use foghorn_multicast::Stage;
 use foghorn_types::{ByteCount, ManifestId, TaskId};
@@ -42,7 +43,8 @@ pub struct ClientProgress {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum ClientOutcome {
-    /// Every chunk was verified and the disk was flushed (deploy), or the manifest is stored (capture).
+    /// Every chunk was verified and the disk was flushed (deploy), or the manifest is stored
+    /// (capture).
     Complete,
     /// It could not be done.
     Failed { reason: String },
@@ -64,7 +66,13 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
-    const ALL: [Self; 5] = [Self::Version, Self::NotOrdered, Self::NotReady, Self::Busy, Self::ShuttingDown];
+    const ALL: [Self; 5] = [
+        Self::Version,
+        Self::NotOrdered,
+        Self::NotReady,
+        Self::Busy,
+        Self::ShuttingDown,
+    ];
 
     /// Whether the same connection attempt may succeed a little later.
     #[must_use]
@@ -83,7 +91,9 @@ impl RefusalCode {
     }
 
     pub(crate) fn from_close_code(code: VarInt) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.close_code() == code)
+        Self::ALL
+            .into_iter()
+            .find(|known| known.close_code() == code)
     }
 }
 
@@ -106,9 +116,11 @@ pub enum EndReason {
     Closed,
     /// The agent says that the task was cancelled: do not come back.
     Cancelled { reason: String },
-    /// The agent had to stop (shutdown, fault of its own); the task stands and may be taken up again.
+    /// The agent had to stop (shutdown, fault of its own); the task stands and may be taken up
+    /// again.
     Interrupted { reason: String },
-    /// The agent ended the task as failed, for a reason of its own (its disk is full, the image is damaged): do not come back.
+    /// The agent ended the task as failed, for a reason of its own (its disk is full, the image is
+    /// damaged): do not come back.
     Failed { reason: String },
     /// One end broke the protocol.
     Violation { reason: String },
@@ -145,7 +157,9 @@ impl EndReason {
             CLOSE_VIOLATION => Self::Violation { reason },
             code => match RefusalCode::from_close_code(code) {
                 Some(code) => Self::Refused { code, reason },
-                None => Self::Violation { reason: format!("closed with unknown code {code}: {reason}") },
+                None => Self::Violation {
+                    reason: format!("closed with unknown code {code}: {reason}"),
+                },
             },
         }
     }
@@ -156,8 +170,12 @@ impl From<&ConnectionError> for EndReason {
         match error {
             ConnectionError::ApplicationClosed(close) => Self::from_close(close),
             ConnectionError::LocallyClosed => Self::Closed,
-            other if is_about_trust(other) => Self::Untrusted { problem: other.to_string() },
-            other => Self::ConnectionLost { problem: other.to_string() },
+            other if is_about_trust(other) => Self::Untrusted {
+                problem: other.to_string(),
+            },
+            other => Self::ConnectionLost {
+                problem: other.to_string(),
+            },
         }
     }
 }

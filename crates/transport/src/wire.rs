@@ -1,8 +1,13 @@
-//! Messages as they travel: wire-only structs in postcard, each in a frame (`u32` little endian length, then the body).
+//! Messages as they travel: wire-only structs in postcard, each in a frame (`u32` little endian
+//! length, then the body).
 //!
-//! Nothing outside this crate builds or keeps these; they are public so that their decoders can be fuzzed.
+//! Nothing outside this crate builds or keeps these; they are public so that their decoders can be
+//! fuzzed.
 
-#![allow(missing_docs, reason = "`session` documents the same terms, docs/protocol/quic.md the forms that travel")]
+#![allow(
+    missing_docs,
+    reason = "`session` documents the same terms, docs/protocol/quic.md the forms that travel"
+)]
 
 mod multicast;
 
@@ -11,8 +16,8 @@ use foghorn_types::{ByteCount, ChunkId, ManifestId, TaskId};
 use serde::{Deserialize, Serialize};
 
 use crate::session::{
-    CLOSE_CANCELLED, CLOSE_FAILED, CLOSE_INTERRUPTED, ClientOutcome, ClientProgress, EndReason, Hello, RefusalCode,
-    SessionKind,
+    CLOSE_CANCELLED, CLOSE_FAILED, CLOSE_INTERRUPTED, ClientOutcome, ClientProgress, EndReason,
+    Hello, RefusalCode, SessionKind,
 };
 
 pub use multicast::{WireDatagram, WireKey, WireTerms, decode_datagram};
@@ -20,22 +25,26 @@ pub(crate) use multicast::{decode_chunks, encode_chunks};
 
 /// Version of everything in this module. Goes up with every change of meaning.
 pub const PROTOCOL_VERSION: u16 = 2;
-/// Application protocol in the TLS handshake; changes only when even `Hello` cannot be read any more.
+/// Application protocol in the TLS handshake; changes only when even `Hello` cannot be read any
+/// more.
 pub const ALPN: &[u8] = b"foghorn/1";
-/// Most bytes in a frame. Raw chunk and manifest bytes follow their frame and have limits of their own.
+/// Most bytes in a frame. Raw chunk and manifest bytes follow their frame and have limits of their
+/// own.
 pub const MAX_FRAME: usize = 256 << 10;
 /// Most ids in one message; 32 bytes each, so a full message stays well below [`MAX_FRAME`].
 pub const MAX_IDS: usize = 4096;
 /// Most bytes of a chunk before compression.
 pub const MAX_PLAIN: u32 = foghorn_image::CHUNK_SIZE as u32;
-/// Most bytes of a chunk on the wire: zstd makes incompressible data a little larger (its bound is 1/256 and a header).
+/// Most bytes of a chunk on the wire: zstd makes incompressible data a little larger (its bound is
+/// 1/256 and a header).
 pub const MAX_COMPRESSED: u32 = MAX_PLAIN + MAX_PLAIN / 128;
 /// Most bytes of an encoded manifest; a fully used 1 TiB disk takes about 36 MiB.
 pub const MAX_MANIFEST: u32 = 64 << 20;
 /// Most bytes of a reason given in words; longer ones are cut.
 pub const MAX_REASON: usize = 1024;
 
-/// The first message of a client, on its first stream. The version comes before the body so that it can always be read.
+/// The first message of a client, on its first stream. The version comes before the body so that it
+/// can always be read.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WireHello {
     pub task: TaskId,
@@ -57,12 +66,20 @@ pub enum ClientMessage {
     /// Opens a store lane. `Chunk` frames follow.
     OpenStore,
     /// On a store lane: `compressed_len` raw bytes follow the frame.
-    Chunk { id: ChunkId, plain_len: u32, compressed_len: u32 },
+    Chunk {
+        id: ChunkId,
+        plain_len: u32,
+        compressed_len: u32,
+    },
     /// Opens a stream: `len` raw bytes follow the frame.
     StoreManifest { len: u32 },
     /// Opens a stream: I am through; `progress` is how far I came.
-    Finished { outcome: WireOutcome, progress: Option<WireProgress> },
-    /// Opens the control stream of a multicast session: I would hear it, I want these of the image's `chunks`.
+    Finished {
+        outcome: WireOutcome,
+        progress: Option<WireProgress>,
+    },
+    /// Opens the control stream of a multicast session: I would hear it, I want these of the
+    /// image's `chunks`.
     JoinMulticast { chunks: u32, wants: Vec<u8> },
     /// On a control stream: these are right.
     MulticastHave { chunks: Vec<u8> },
@@ -80,7 +97,11 @@ pub enum AgentMessage {
     /// Answers `FetchManifest`: `len` raw bytes follow the frame.
     Manifest { len: u32 },
     /// On a fetch lane: `compressed_len` raw bytes follow the frame.
-    Chunk { id: ChunkId, plain_len: u32, compressed_len: u32 },
+    Chunk {
+        id: ChunkId,
+        plain_len: u32,
+        compressed_len: u32,
+    },
     /// On a fetch lane: this chunk cannot be had here.
     Unavailable { id: ChunkId, reason: String },
     /// Answers `WhichAreStored`, in the order asked.
@@ -101,8 +122,12 @@ pub enum AgentMessage {
     MulticastJoined(WireTerms),
     /// On a control stream: packets under this key follow.
     MulticastKey(WireKey),
-    /// On a control stream: fetch what you lack, you are out. After `rest_ms` you may join again; `None`: not in this session.
-    MulticastDemoted { reason: String, rest_ms: Option<u32> },
+    /// On a control stream: fetch what you lack, you are out. After `rest_ms` you may join again;
+    /// `None`: not in this session.
+    MulticastDemoted {
+        reason: String,
+        rest_ms: Option<u32>,
+    },
     /// On a control stream: fetch these, they will not come any more.
     MulticastFetch { chunks: Vec<u8> },
     /// On a control stream: fetch what you lack, the session has ended.
@@ -135,7 +160,10 @@ pub enum WireGoodbyeKind {
 impl WireGoodbye {
     /// `reason` is cut to [`MAX_REASON`].
     pub(crate) fn new(kind: WireGoodbyeKind, reason: &str) -> Self {
-        Self { kind, reason: cut(reason.to_owned()) }
+        Self {
+            kind,
+            reason: cut(reason.to_owned()),
+        }
     }
 
     /// For a client that does not answer.
@@ -207,10 +235,18 @@ pub enum DecodeMessageError {
 pub fn decode_client_message(bytes: &[u8]) -> Result<ClientMessage, DecodeMessageError> {
     let message = decode(bytes)?;
     match &message {
-        ClientMessage::Want { ids } | ClientMessage::WhichAreStored { ids } => check_ids(ids.len())?,
-        ClientMessage::Chunk { plain_len, compressed_len, .. } => check_chunk(*plain_len, *compressed_len)?,
+        ClientMessage::Want { ids } | ClientMessage::WhichAreStored { ids } => {
+            check_ids(ids.len())?
+        }
+        ClientMessage::Chunk {
+            plain_len,
+            compressed_len,
+            ..
+        } => check_chunk(*plain_len, *compressed_len)?,
         ClientMessage::StoreManifest { len } => check_len(*len, MAX_MANIFEST)?,
-        ClientMessage::JoinMulticast { chunks, .. } => check_len(*chunks, foghorn_multicast::MAX_CHUNKS)?,
+        ClientMessage::JoinMulticast { chunks, .. } => {
+            check_len(*chunks, foghorn_multicast::MAX_CHUNKS)?
+        }
         _ => {}
     }
     Ok(message)
@@ -221,7 +257,11 @@ pub fn decode_client_message(bytes: &[u8]) -> Result<ClientMessage, DecodeMessag
 pub fn decode_agent_message(bytes: &[u8]) -> Result<AgentMessage, DecodeMessageError> {
     let message = decode(bytes)?;
     match &message {
-        AgentMessage::Chunk { plain_len, compressed_len, .. } => check_chunk(*plain_len, *compressed_len)?,
+        AgentMessage::Chunk {
+            plain_len,
+            compressed_len,
+            ..
+        } => check_chunk(*plain_len, *compressed_len)?,
         AgentMessage::Manifest { len } => check_len(*len, MAX_MANIFEST)?,
         AgentMessage::Stored { stored } => check_ids(stored.len())?,
         AgentMessage::Durable { ids } => check_ids(ids.len())?,
@@ -240,9 +280,12 @@ pub fn decode_goodbye(bytes: &[u8]) -> Result<WireGoodbye, DecodeMessageError> {
 }
 
 /// # Errors
-/// [`DecodeMessageError::Version`] before anything else, so that a newer client learns why it is turned away.
+/// [`DecodeMessageError::Version`] before anything else, so that a newer client learns why it is
+/// turned away.
 pub fn decode_hello(bytes: &[u8]) -> Result<WireHello, DecodeMessageError> {
-    let (version, body) = bytes.split_first_chunk::<2>().ok_or(DecodeMessageError::NoVersion)?;
+    let (version, body) = bytes
+        .split_first_chunk::<2>()
+        .ok_or(DecodeMessageError::NoVersion)?;
     match u16::from_le_bytes(*version) {
         PROTOCOL_VERSION => decode(body),
         other => Err(DecodeMessageError::Version(other)),
@@ -276,16 +319,28 @@ pub(crate) fn cut(mut reason: String) -> String {
 }
 
 fn decode<'a, M: Deserialize<'a>>(bytes: &'a [u8]) -> Result<M, DecodeMessageError> {
-    let (message, rest) = postcard::take_from_bytes(bytes).map_err(DecodeMessageError::Malformed)?;
-    if rest.is_empty() { Ok(message) } else { Err(DecodeMessageError::TrailingBytes(rest.len())) }
+    let (message, rest) =
+        postcard::take_from_bytes(bytes).map_err(DecodeMessageError::Malformed)?;
+    if rest.is_empty() {
+        Ok(message)
+    } else {
+        Err(DecodeMessageError::TrailingBytes(rest.len()))
+    }
 }
 
 fn check_ids(count: usize) -> Result<(), DecodeMessageError> {
-    if count <= MAX_IDS { Ok(()) } else { Err(DecodeMessageError::TooManyIds(count)) }
+    if count <= MAX_IDS {
+        Ok(())
+    } else {
+        Err(DecodeMessageError::TooManyIds(count))
+    }
 }
 
 fn check_reason(reason: &str) -> Result<(), DecodeMessageError> {
-    check_len(u32::try_from(reason.len()).unwrap_or(u32::MAX), MAX_REASON as u32)
+    check_len(
+        u32::try_from(reason.len()).unwrap_or(u32::MAX),
+        MAX_REASON as u32,
+    )
 }
 
 fn check_chunk(plain: u32, compressed: u32) -> Result<(), DecodeMessageError> {
@@ -294,12 +349,20 @@ fn check_chunk(plain: u32, compressed: u32) -> Result<(), DecodeMessageError> {
 }
 
 fn check_len(found: u32, limit: u32) -> Result<(), DecodeMessageError> {
-    if found <= limit { Ok(()) } else { Err(DecodeMessageError::TooLong { found, limit }) }
+    if found <= limit {
+        Ok(())
+    } else {
+        Err(DecodeMessageError::TooLong { found, limit })
+    }
 }
 
 impl From<WireHello> for Hello {
     fn from(wire: WireHello) -> Self {
-        Self { task: wire.task, software: cut(wire.software), traceparent: cut(wire.traceparent) }
+        Self {
+            task: wire.task,
+            software: cut(wire.software),
+            traceparent: cut(wire.traceparent),
+        }
     }
 }
 
@@ -392,7 +455,9 @@ impl From<ClientOutcome> for WireOutcome {
     fn from(outcome: ClientOutcome) -> Self {
         match outcome {
             ClientOutcome::Complete => Self::Complete,
-            ClientOutcome::Failed { reason } => Self::Failed { reason: cut(reason) },
+            ClientOutcome::Failed { reason } => Self::Failed {
+                reason: cut(reason),
+            },
         }
     }
 }
@@ -402,7 +467,9 @@ impl From<WireOutcome> for ClientOutcome {
         match wire {
             WireOutcome::Complete => Self::Complete,
             // What a client says is passed on and kept, so its length is ours to bound.
-            WireOutcome::Failed { reason } => Self::Failed { reason: cut(reason) },
+            WireOutcome::Failed { reason } => Self::Failed {
+                reason: cut(reason),
+            },
         }
     }
 }
@@ -417,29 +484,54 @@ mod tests {
     fn a_reason_is_cut_between_characters() {
         assert_eq!(cut("short".to_owned()), "short");
         assert_eq!(cut("é".repeat(MAX_REASON)).len(), MAX_REASON);
-        assert_eq!(cut(format!("x{}", "é".repeat(MAX_REASON))).len(), MAX_REASON - 1);
+        assert_eq!(
+            cut(format!("x{}", "é".repeat(MAX_REASON))).len(),
+            MAX_REASON - 1
+        );
     }
 
     #[test]
     fn what_a_client_says_in_words_is_bounded_whatever_it_sends() {
         let reason = "x".repeat(MAX_FRAME / 2);
-        let bytes = encode(&ClientMessage::Finished { outcome: WireOutcome::Failed { reason }, progress: None });
-        let Ok(ClientMessage::Finished { outcome, .. }) = decode_client_message(&bytes) else { panic!("it is one") };
-        assert!(matches!(ClientOutcome::from(outcome), ClientOutcome::Failed { reason } if reason.len() == MAX_REASON));
+        let bytes = encode(&ClientMessage::Finished {
+            outcome: WireOutcome::Failed { reason },
+            progress: None,
+        });
+        let Ok(ClientMessage::Finished { outcome, .. }) = decode_client_message(&bytes) else {
+            panic!("it is one")
+        };
+        assert!(matches!(
+            ClientOutcome::from(outcome),
+            ClientOutcome::Failed { reason } if reason.len() == MAX_REASON
+        ));
     }
 
     #[test]
     fn lengths_beyond_the_limits_are_refused() {
         let id = ChunkId::of(b"x");
         for message in [
-            ClientMessage::Chunk { id, plain_len: MAX_PLAIN + 1, compressed_len: 1 },
-            ClientMessage::Chunk { id, plain_len: 1, compressed_len: MAX_COMPRESSED + 1 },
-            ClientMessage::StoreManifest { len: MAX_MANIFEST + 1 },
-            ClientMessage::Want { ids: vec![id; MAX_IDS + 1] },
+            ClientMessage::Chunk {
+                id,
+                plain_len: MAX_PLAIN + 1,
+                compressed_len: 1,
+            },
+            ClientMessage::Chunk {
+                id,
+                plain_len: 1,
+                compressed_len: MAX_COMPRESSED + 1,
+            },
+            ClientMessage::StoreManifest {
+                len: MAX_MANIFEST + 1,
+            },
+            ClientMessage::Want {
+                ids: vec![id; MAX_IDS + 1],
+            },
         ] {
             assert!(decode_client_message(&encode(&message)).is_err());
         }
-        let full = ClientMessage::WhichAreStored { ids: vec![id; MAX_IDS] };
+        let full = ClientMessage::WhichAreStored {
+            ids: vec![id; MAX_IDS],
+        };
         let bytes = encode(&full);
         assert!(bytes.len() < MAX_FRAME);
         assert_eq!(decode_client_message(&bytes).unwrap(), full);
@@ -456,7 +548,8 @@ mod tests {
         }
 
         #[test]
-        fn what_is_decoded_was_encoded_so_or_equally(tag in 0_u8..15, rest in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn what_is_decoded_was_encoded_so_or_equally(tag in 0_u8..15,
+            rest in proptest::collection::vec(any::<u8>(), 0..100)) {
             let bytes = [&[tag][..], &rest].concat();
             if let Ok(message) = decode_client_message(&bytes) {
                 prop_assert_eq!(decode_client_message(&encode(&message)).unwrap(), message);

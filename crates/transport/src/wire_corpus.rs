@@ -1,4 +1,5 @@
-//! Replays the corpus of the `wire` fuzz target with a fixed number of mutations of each input, on a stable compiler.
+//! Replays the corpus of the `wire` fuzz target with a fixed number of mutations of each input, on
+//! a stable compiler.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,15 +8,18 @@ use foghorn_types::{ChunkId, ManifestId, TaskId};
 
 use crate::session::Hello;
 use crate::wire::{
-    AgentMessage, ClientMessage, WireDatagram, WireGoodbye, WireGoodbyeKind, WireKey, WireKind, WireOutcome,
-    WireRefusal, WireTerms, decode_agent_message, decode_client_message, decode_datagram, decode_goodbye, decode_hello,
-    encode, encode_hello,
+    AgentMessage, ClientMessage, WireDatagram, WireGoodbye, WireGoodbyeKind, WireKey, WireKind,
+    WireOutcome, WireRefusal, WireTerms, decode_agent_message, decode_client_message,
+    decode_datagram, decode_goodbye, decode_hello, encode, encode_hello,
 };
 
 const MUTATIONS: u32 = 2000;
 
 fn corpus() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/wire"))
+    PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../fuzz/corpus/wire"
+    ))
 }
 
 /// No decoder panics, and what one accepts survives being sent again.
@@ -33,9 +37,16 @@ fn feed(bytes: &[u8]) {
 
 #[test]
 fn the_corpus_and_its_mutations_are_decoded_or_refused() {
-    let mut files: Vec<PathBuf> = fs::read_dir(corpus()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(corpus())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
-    assert!(files.len() >= 10, "the corpus has only {} files", files.len());
+    assert!(
+        files.len() >= 10,
+        "the corpus has only {} files",
+        files.len()
+    );
     for file in files {
         let input = fs::read(&file).unwrap();
         feed(&input);
@@ -78,29 +89,101 @@ fn make_the_corpus_anew() {
         source: [10, 1, 0, 1].into(),
         source_specific: false,
         symbol_size: 1432,
-        key: WireKey { session: 7, epoch: 1, suite: 1, secret: [7; 32] },
+        key: WireKey {
+            session: 7,
+            epoch: 1,
+            suite: 1,
+            secret: [7; 32],
+        },
     };
     let samples: Vec<(&str, Vec<u8>)> = vec![
         ("hello", encode_hello(&hello)),
         ("want", encode(&ClientMessage::Want { ids: ids.clone() })),
-        ("which", encode(&ClientMessage::WhichAreStored { ids: ids.clone() })),
-        ("client-chunk", encode(&ClientMessage::Chunk { id, plain_len: 1 << 20, compressed_len: 4096 })),
-        ("store-manifest", encode(&ClientMessage::StoreManifest { len: 4096 })),
-        ("finished", encode(&ClientMessage::Finished { outcome: WireOutcome::Complete, progress: None })),
+        (
+            "which",
+            encode(&ClientMessage::WhichAreStored { ids: ids.clone() }),
+        ),
+        (
+            "client-chunk",
+            encode(&ClientMessage::Chunk {
+                id,
+                plain_len: 1 << 20,
+                compressed_len: 4096,
+            }),
+        ),
+        (
+            "store-manifest",
+            encode(&ClientMessage::StoreManifest { len: 4096 }),
+        ),
+        (
+            "finished",
+            encode(&ClientMessage::Finished {
+                outcome: WireOutcome::Complete,
+                progress: None,
+            }),
+        ),
         (
             "failed",
-            encode(&ClientMessage::Finished { outcome: WireOutcome::Failed { reason: text() }, progress: None }),
+            encode(&ClientMessage::Finished {
+                outcome: WireOutcome::Failed { reason: text() },
+                progress: None,
+            }),
         ),
-        ("welcome", encode(&AgentMessage::Welcome { kind: WireKind::Deploy { manifest }, multicast: true })),
-        ("agent-chunk", encode(&AgentMessage::Chunk { id, plain_len: 1 << 20, compressed_len: 4096 })),
-        ("unavailable", encode(&AgentMessage::Unavailable { id, reason: text() })),
-        ("stored", encode(&AgentMessage::Stored { stored: vec![true, false, true] })),
+        (
+            "welcome",
+            encode(&AgentMessage::Welcome {
+                kind: WireKind::Deploy { manifest },
+                multicast: true,
+            }),
+        ),
+        (
+            "agent-chunk",
+            encode(&AgentMessage::Chunk {
+                id,
+                plain_len: 1 << 20,
+                compressed_len: 4096,
+            }),
+        ),
+        (
+            "unavailable",
+            encode(&AgentMessage::Unavailable { id, reason: text() }),
+        ),
+        (
+            "stored",
+            encode(&AgentMessage::Stored {
+                stored: vec![true, false, true],
+            }),
+        ),
         ("durable", encode(&AgentMessage::Durable { ids })),
-        ("refused", encode(&AgentMessage::Refused { code: WireRefusal::Busy, reason: text() })),
-        ("join-multicast", encode(&ClientMessage::JoinMulticast { chunks: 9, wants: vec![0, 1, 2, 3] })),
-        ("multicast-joined", encode(&AgentMessage::MulticastJoined(terms))),
-        ("multicast-datagram", encode(&WireDatagram::Multicast(vec![1, 2, 3]))),
-        ("goodbye", encode(&WireGoodbye::new(WireGoodbyeKind::Failed, "the disk is full"))),
+        (
+            "refused",
+            encode(&AgentMessage::Refused {
+                code: WireRefusal::Busy,
+                reason: text(),
+            }),
+        ),
+        (
+            "join-multicast",
+            encode(&ClientMessage::JoinMulticast {
+                chunks: 9,
+                wants: vec![0, 1, 2, 3],
+            }),
+        ),
+        (
+            "multicast-joined",
+            encode(&AgentMessage::MulticastJoined(terms)),
+        ),
+        (
+            "multicast-datagram",
+            encode(&WireDatagram::Multicast(vec![1, 2, 3])),
+        ),
+        (
+            "goodbye",
+            encode(&WireGoodbye::new(
+                WireGoodbyeKind::Failed,
+                "the disk is full",
+            )),
+        ),
     ];
     fs::create_dir_all(corpus()).unwrap();
     for (name, bytes) in samples {

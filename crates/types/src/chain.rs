@@ -50,7 +50,10 @@ mod tests {
     #[test]
     fn causes_follow_and_what_is_said_twice_is_shown_once() {
         let error = Outer(Middle(io::Error::other("no room")));
-        assert_eq!(chain(&error).to_string(), "could not store the task: could not write: no room");
+        assert_eq!(
+            chain(&error).to_string(),
+            "could not store the task: could not write: no room"
+        );
         assert_eq!(chain(&io::Error::other("no room")).to_string(), "no room");
     }
 }

@@ -1,4 +1,5 @@
-//! Integer ids, one type per class. FOG numbers each class from 1; 0 means "none" on its wire and is never a valid id here.
+//! Integer ids, one type per class. FOG numbers each class from 1; 0 means "none" on its wire and
+//! is never a valid id here.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -126,7 +127,10 @@ impl TaskTypeId {
     /// Writes an image to the host's disk, over whichever way.
     #[must_use]
     pub const fn is_deploy(self) -> bool {
-        matches!(self, Self::DEPLOY | Self::MULTICAST | Self::DEPLOY_DEBUG | Self::DEPLOY_WITHOUT_SNAPINS)
+        matches!(
+            self,
+            Self::DEPLOY | Self::MULTICAST | Self::DEPLOY_DEBUG | Self::DEPLOY_WITHOUT_SNAPINS
+        )
     }
 
     /// Reads the host's disk into an image.
@@ -141,7 +145,8 @@ impl TaskTypeId {
         self.is_deploy() || self.is_capture()
     }
 
-    /// Runs snapins and nothing else: the host needs no imaging environment and goes on with what it does.
+    /// Runs snapins and nothing else: the host needs no imaging environment and goes on with what
+    /// it does.
     #[must_use]
     pub const fn is_snapins_only(self) -> bool {
         matches!(self, Self::ALL_SNAPINS | Self::SINGLE_SNAPIN)
@@ -153,10 +158,12 @@ impl TaskTypeId {
         self.is_deploy() && !matches!(self, Self::MULTICAST)
     }
 
-    /// Brings snapins to its host: deploys except the one without snapins, and the two types that do nothing else.
+    /// Brings snapins to its host: deploys except the one without snapins, and the two types that
+    /// do nothing else.
     #[must_use]
     pub const fn carries_snapins(self) -> bool {
-        matches!(self, Self::DEPLOY | Self::MULTICAST | Self::DEPLOY_DEBUG) || self.is_snapins_only()
+        matches!(self, Self::DEPLOY | Self::MULTICAST | Self::DEPLOY_DEBUG)
+            || self.is_snapins_only()
     }
 }
 
@@ -167,7 +174,9 @@ mod tests {
     #[test]
     fn task_types_do_what_fog_says() {
         let of = |fits: fn(TaskTypeId) -> bool| -> Vec<u32> {
-            (1..30).filter(|number| fits(TaskTypeId::new(*number).unwrap())).collect()
+            (1..30)
+                .filter(|number| fits(TaskTypeId::new(*number).unwrap()))
+                .collect()
         };
         assert_eq!(of(TaskTypeId::is_deploy), [1, 8, 15, 17]);
         assert_eq!(of(TaskTypeId::is_capture), [2, 16]);

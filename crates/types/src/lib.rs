@@ -1,7 +1,9 @@
-//! Ids, units and small value types shared by every part of Foghorn, and how an error is shown with its causes.
+//! Ids, units and small value types shared by every part of Foghorn, and how an error is shown with
+//! its causes.
 //!
-//! Pure: no I/O, no clock beyond [`Timestamp::now`], no knowledge of any other crate of ours. Everything here may be
-//! serialised, because ids and units mean the same on every boundary; aggregates live elsewhere and may not.
+//! Pure: no I/O, no clock beyond [`Timestamp::now`], no knowledge of any other crate of ours.
+//! Everything here may be serialised, because ids and units mean the same on every boundary;
+//! aggregates live elsewhere and may not.
 
 #![warn(missing_docs)]
 
@@ -16,11 +18,15 @@ mod units;
 
 pub use chain::{Chain, chain};
 pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError};
-pub use ids::{GroupId, HostId, ImageId, SessionId, SnapinId, StorageGroupId, StorageNodeId, TaskId, TaskTypeId};
+pub use ids::{
+    GroupId, HostId, ImageId, SessionId, SnapinId, StorageGroupId, StorageNodeId, TaskId,
+    TaskTypeId,
+};
 pub use mac::{MacAddress, ParseMacError};
 pub use names::{CertificateName, NodeName, ParseCertificateNameError, ParseNodeNameError};
 pub use role::{ParseRoleError, Role};
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub use units::{
-    BitRate, ByteCount, ByteOffset, ChunkIndex, ChunkNumber, ParseBitRateError, SectorSize, UnknownSectorSize,
+    BitRate, ByteCount, ByteOffset, ChunkIndex, ChunkNumber, ParseBitRateError, SectorSize,
+    UnknownSectorSize,
 };

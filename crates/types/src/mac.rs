@@ -10,7 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(inline)]
 pub struct MacAddress(
-    #[schemars(with = "String", regex(pattern = "^[0-9A-Fa-f][02468ACEace]([:-][0-9A-Fa-f]{2}){5}$"))] [u8; 6],
+    #[schemars(
+        with = "String",
+        regex(pattern = "^[0-9A-Fa-f][02468ACEace]([:-][0-9A-Fa-f]{2}){5}$")
+    )]
+    [u8; 6],
 );
 
 /// Text that is not the address of one machine.
@@ -34,9 +38,15 @@ impl FromStr for MacAddress {
 
     /// Takes `aa:bb:cc:dd:ee:ff`, `aa-bb-cc-dd-ee-ff` and `aabb.ccdd.eeff`, upper or lower case.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = |why| ParseMacError { text: text.to_owned(), why };
+        let refuse = |why| ParseMacError {
+            text: text.to_owned(),
+            why,
+        };
         let trimmed = text.trim();
-        let separator = trimmed.chars().find(|c| !c.is_ascii_hexdigit()).ok_or_else(|| refuse("no separators"))?;
+        let separator = trimmed
+            .chars()
+            .find(|c| !c.is_ascii_hexdigit())
+            .ok_or_else(|| refuse("no separators"))?;
         let width = match separator {
             ':' | '-' => 2,
             '.' => 4,
@@ -44,7 +54,9 @@ impl FromStr for MacAddress {
         };
         let parts: Vec<&str> = trimmed.split(separator).collect();
         if parts.len() * width != 12
-            || parts.iter().any(|part| part.len() != width || !part.bytes().all(|b| b.is_ascii_hexdigit()))
+            || parts
+                .iter()
+                .any(|part| part.len() != width || !part.bytes().all(|b| b.is_ascii_hexdigit()))
         {
             return Err(refuse("expected twelve hexadecimal digits"));
         }
@@ -86,7 +98,9 @@ impl Serialize for MacAddress {
 
 impl<'de> Deserialize<'de> for MacAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -96,8 +110,16 @@ mod tests {
 
     #[test]
     fn three_spellings_are_one_address() {
-        for text in ["AA:bb:cc:00:01:02", "aa-bb-cc-00-01-02", "aabb.cc00.0102", " aa:bb:cc:00:01:02 "] {
-            assert_eq!(text.parse::<MacAddress>().unwrap().to_string(), "aa:bb:cc:00:01:02");
+        for text in [
+            "AA:bb:cc:00:01:02",
+            "aa-bb-cc-00-01-02",
+            "aabb.cc00.0102",
+            " aa:bb:cc:00:01:02 ",
+        ] {
+            assert_eq!(
+                text.parse::<MacAddress>().unwrap().to_string(),
+                "aa:bb:cc:00:01:02"
+            );
         }
     }
 

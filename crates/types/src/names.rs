@@ -1,4 +1,5 @@
-//! Names that appear in certificates and must therefore be harmless in every place a certificate name goes.
+//! Names that appear in certificates and must therefore be harmless in every place a certificate
+//! name goes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{HostId, TaskId};
 
-/// Name of a storage node: one DNS label (RFC 1123), 1–63 of `a-z`, `0-9` and inner `-`, lower case.
+/// Name of a storage node: one DNS label (RFC 1123), 1–63 of `a-z`, `0-9` and inner `-`, lower
+/// case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(inline)]
-pub struct NodeName(#[schemars(regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"))] String);
+pub struct NodeName(
+    #[schemars(regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"))] String,
+);
 
 /// A text that is not a node name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -38,10 +42,16 @@ impl FromStr for NodeName {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let name = text.to_ascii_lowercase();
         let fits = (1..=63).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !name.starts_with('-')
             && !name.ends_with('-');
-        if fits { Ok(Self(name)) } else { Err(ParseNodeNameError(text.to_owned())) }
+        if fits {
+            Ok(Self(name))
+        } else {
+            Err(ParseNodeNameError(text.to_owned()))
+        }
     }
 }
 
@@ -65,12 +75,14 @@ impl Serialize for NodeName {
 
 impl<'de> Deserialize<'de> for NodeName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
-/// Who a certificate of our authority names. Its text form is the one URI in the certificate's subject alternative names;
-/// what the holder may do follows from it and from nothing else.
+/// Who a certificate of our authority names. Its text form is the one URI in the certificate's
+/// subject alternative names; what the holder may do follows from it and from nothing else.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum CertificateName {
@@ -107,13 +119,18 @@ impl FromStr for CertificateName {
         let name = match parts.as_slice() {
             ["controller"] => Self::Controller,
             ["node", name] => Self::Node(name.parse().map_err(|_| refuse())?),
-            ["client", "host", host, "task", task] => {
-                Self::Client { host: host.parse().map_err(|_| refuse())?, task: task.parse().map_err(|_| refuse())? }
-            }
+            ["client", "host", host, "task", task] => Self::Client {
+                host: host.parse().map_err(|_| refuse())?,
+                task: task.parse().map_err(|_| refuse())?,
+            },
             _ => return Err(refuse()),
         };
         // One spelling per name: "node/A" and "task/07" must not be second ways to say the same.
-        if name.to_string() == text { Ok(name) } else { Err(refuse()) }
+        if name.to_string() == text {
+            Ok(name)
+        } else {
+            Err(refuse())
+        }
     }
 }
 
@@ -123,7 +140,11 @@ mod tests {
 
     #[test]
     fn certificate_names_have_one_spelling() {
-        for text in ["foghorn://controller", "foghorn://node/north-1", "foghorn://client/host/7/task/42"] {
+        for text in [
+            "foghorn://controller",
+            "foghorn://node/north-1",
+            "foghorn://client/host/7/task/42",
+        ] {
             assert_eq!(text.parse::<CertificateName>().unwrap().to_string(), text);
         }
         for text in [
@@ -133,13 +154,19 @@ mod tests {
             "foghorn://client/host/0/task/1",
             "http://controller",
         ] {
-            assert!(text.parse::<CertificateName>().is_err(), "{text:?} was taken");
+            assert!(
+                text.parse::<CertificateName>().is_err(),
+                "{text:?} was taken"
+            );
         }
     }
 
     #[test]
     fn a_node_name_is_one_dns_label() {
-        assert_eq!("DefaultMember".parse::<NodeName>().unwrap().tls_name(), "defaultmember.node.foghorn.internal");
+        assert_eq!(
+            "DefaultMember".parse::<NodeName>().unwrap().tls_name(),
+            "defaultmember.node.foghorn.internal"
+        );
         for text in ["", "-a", "a-", "a.b", "a b", "ä", &"a".repeat(64)] {
             assert!(text.parse::<NodeName>().is_err(), "{text:?} was taken");
         }

@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since 1970-01-01T00:00:00Z. For what is stored or compared between machines; measure with `Instant`.
+/// Milliseconds since 1970-01-01T00:00:00Z. For what is stored or compared between machines;
+/// measure with `Instant`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The time of this machine's clock. The one place where a pure crate reads one: pure code takes a `Timestamp` as an
-    /// argument.
+    /// The time of this machine's clock. The one place where a pure crate reads one: pure code
+    /// takes a `Timestamp` as an argument.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "for everybody else, who may not ask a clock of their own")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "for everybody else, who may not ask a clock of their own"
+    )]
     pub fn now() -> Self {
         Self(jiff::Timestamp::now().as_millisecond())
     }
@@ -42,21 +46,30 @@ impl Timestamp {
     /// FOG's text form, `YYYY-MM-DD HH:MM:SS` in UTC.
     #[must_use]
     pub fn to_fog(self) -> String {
-        jiff::Timestamp::from_millisecond(self.0).unwrap_or_default().strftime("%Y-%m-%d %H:%M:%S").to_string()
+        jiff::Timestamp::from_millisecond(self.0)
+            .unwrap_or_default()
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string()
     }
 }
 
 impl Add<Duration> for Timestamp {
     type Output = Self;
     fn add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
 impl Sub<Duration> for Timestamp {
     type Output = Self;
     fn sub(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
@@ -65,7 +78,9 @@ impl FromStr for Timestamp {
 
     /// RFC 3339 with any offset.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let time: jiff::Timestamp = text.parse().map_err(|_| ParseTimestampError(text.to_owned()))?;
+        let time: jiff::Timestamp = text
+            .parse()
+            .map_err(|_| ParseTimestampError(text.to_owned()))?;
         Ok(Self(time.as_millisecond()))
     }
 }
@@ -78,7 +93,9 @@ pub struct ParseTimestampError(String);
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        jiff::Timestamp::from_millisecond(self.0).unwrap_or_default().fmt(f)
+        jiff::Timestamp::from_millisecond(self.0)
+            .unwrap_or_default()
+            .fmt(f)
     }
 }
 
@@ -97,7 +114,10 @@ mod tests {
         let time = Timestamp::from_millis(1_700_000_000_000);
         assert_eq!(time.to_fog(), "2023-11-14 22:13:20");
         assert_eq!(time.to_string(), "2023-11-14T22:13:20Z");
-        assert_eq!((time + Duration::from_secs(2)).since(time), Duration::from_secs(2));
+        assert_eq!(
+            (time + Duration::from_secs(2)).since(time),
+            Duration::from_secs(2)
+        );
         assert_eq!(time.since(time + Duration::from_secs(2)), Duration::ZERO);
     }
 }

@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A number of bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 #[schemars(inline)]
 pub struct ByteCount(u64);
@@ -79,7 +81,11 @@ impl fmt::Display for ByteCount {
             value /= 1024.0;
             unit = next;
         }
-        let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+        let decimals = if value < 10.0 {
+            2
+        } else {
+            usize::from(value < 100.0)
+        };
         write!(f, "{value:.decimals$} {unit}")
     }
 }
@@ -91,7 +97,9 @@ impl fmt::Debug for ByteCount {
 }
 
 /// A place on a disk or in a file, in bytes from its start.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct ByteOffset(u64);
 
@@ -116,7 +124,9 @@ impl fmt::Display for ByteOffset {
 }
 
 /// A speed in bits per second.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct BitRate(u64);
 
@@ -155,7 +165,8 @@ impl BitRate {
     #[must_use]
     pub fn average(bytes: u64, time: Duration) -> Option<Self> {
         let bits = u128::from(bytes) * 8 * 1_000_000_000;
-        bits.checked_div(time.as_nanos()).map(|bits| Self(u64::try_from(bits).unwrap_or(u64::MAX)))
+        bits.checked_div(time.as_nanos())
+            .map(|bits| Self(u64::try_from(bits).unwrap_or(u64::MAX)))
     }
 
     /// An equal part for each of `parts`; the whole when nobody shares.
@@ -173,12 +184,16 @@ pub struct ParseBitRateError(String);
 impl FromStr for BitRate {
     type Err = ParseBitRateError;
 
-    /// A number of bits per second, whole or with a fraction, with `k`, `m` or `g` for a thousand, a million, a thousand
-    /// million; `bit`, `bit/s` or `bps` may follow, and case does not matter.
+    /// A number of bits per second, whole or with a fraction, with `k`, `m` or `g` for a thousand,
+    /// a million, a thousand million; `bit`, `bit/s` or `bps` may follow, and case does not
+    /// matter.
     fn from_str(text: &str) -> Result<Self, ParseBitRateError> {
         let refuse = || ParseBitRateError(text.to_owned());
         let lower = text.trim().to_ascii_lowercase();
-        let short = ["bit/s", "bits/s", "bps", "bit"].iter().find_map(|end| lower.strip_suffix(end)).unwrap_or(&lower);
+        let short = ["bit/s", "bits/s", "bps", "bit"]
+            .iter()
+            .find_map(|end| lower.strip_suffix(end))
+            .unwrap_or(&lower);
         let (number, factor) = match short.trim_end().char_indices().next_back() {
             Some((at, 'k')) => (&short[..at], 1e3),
             Some((at, 'm')) => (&short[..at], 1e6),
@@ -186,10 +201,22 @@ impl FromStr for BitRate {
             _ => (short, 1.0),
         };
         let number = number.trim();
-        let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        let bits = number.parse::<f64>().ok().filter(|_| plain).ok_or_else(refuse)? * factor;
+        let plain = !number.is_empty()
+            && number
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let bits = number
+            .parse::<f64>()
+            .ok()
+            .filter(|_| plain)
+            .ok_or_else(refuse)?
+            * factor;
         // Above this no network sends; below it a float tells every bit apart.
-        if bits > 1e15 { Err(refuse()) } else { Ok(Self(bits.round() as u64)) }
+        if bits > 1e15 {
+            Err(refuse())
+        } else {
+            Ok(Self(bits.round() as u64))
+        }
     }
 }
 
@@ -224,9 +251,11 @@ impl fmt::Display for ChunkIndex {
     }
 }
 
-/// Number of a distinct chunk of an image: counted from 0 in the order in which a disk first needs each.
+/// Number of a distinct chunk of an image: counted from 0 in the order in which a disk first needs
+/// each.
 ///
-/// Not a [`ChunkIndex`], which is a place: a chunk that is at two places has two indexes and one number.
+/// Not a [`ChunkIndex`], which is a place: a chunk that is at two places has two indexes and one
+/// number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ChunkNumber(u32);
 
@@ -298,8 +327,14 @@ mod tests {
 
     #[test]
     fn byte_counts_read_well() {
-        let shown = [0, 1023, 1024, 1536, 10 << 20, 1500 << 20, 3 << 40].map(|n| ByteCount::from_bytes(n).to_string());
-        assert_eq!(shown, ["0 B", "1023 B", "1.00 KiB", "1.50 KiB", "10.0 MiB", "1.46 GiB", "3.00 TiB"]);
+        let shown = [0, 1023, 1024, 1536, 10 << 20, 1500 << 20, 3 << 40]
+            .map(|n| ByteCount::from_bytes(n).to_string());
+        assert_eq!(
+            shown,
+            [
+                "0 B", "1023 B", "1.00 KiB", "1.50 KiB", "10.0 MiB", "1.46 GiB", "3.00 TiB"
+            ]
+        );
     }
     #[test]
     fn bit_rates_are_written_in_several_ways() {
@@ -312,9 +347,23 @@ mod tests {
             ("8kbps", 8_000),
             ("0", 0),
         ] {
-            assert_eq!(text.parse(), Ok(BitRate::from_bits_per_second(bits)), "{text}");
+            assert_eq!(
+                text.parse(),
+                Ok(BitRate::from_bits_per_second(bits)),
+                "{text}"
+            );
         }
-        for text in ["", "m", "fast", "-1m", "1e9", "1 . 2", "inf", "99999999g", "10MB"] {
+        for text in [
+            "",
+            "m",
+            "fast",
+            "-1m",
+            "1e9",
+            "1 . 2",
+            "inf",
+            "99999999g",
+            "10MB",
+        ] {
             assert!(text.parse::<BitRate>().is_err(), "{text:?}");
         }
         assert_eq!(BitRate::from_bytes_per_second(125).bytes_per_second(), 125);
@@ -323,11 +372,26 @@ mod tests {
     #[test]
     fn bit_rates_are_measured_and_shared() {
         let second = Duration::from_secs(1);
-        assert_eq!(BitRate::average(125_000_000, second), Some(BitRate::from_mbit(1000)));
-        assert_eq!(BitRate::average(125_000_000, second * 4), Some(BitRate::from_mbit(250)));
+        assert_eq!(
+            BitRate::average(125_000_000, second),
+            Some(BitRate::from_mbit(1000))
+        );
+        assert_eq!(
+            BitRate::average(125_000_000, second * 4),
+            Some(BitRate::from_mbit(250))
+        );
         assert_eq!(BitRate::average(1, Duration::ZERO), None);
-        assert_eq!(BitRate::average(u64::MAX, Duration::from_nanos(1)), Some(BitRate::from_bits_per_second(u64::MAX)));
-        assert_eq!(BitRate::from_mbit(900).shared_by(3), BitRate::from_mbit(300));
-        assert_eq!(BitRate::from_mbit(900).shared_by(0), BitRate::from_mbit(900));
+        assert_eq!(
+            BitRate::average(u64::MAX, Duration::from_nanos(1)),
+            Some(BitRate::from_bits_per_second(u64::MAX))
+        );
+        assert_eq!(
+            BitRate::from_mbit(900).shared_by(3),
+            BitRate::from_mbit(300)
+        );
+        assert_eq!(
+            BitRate::from_mbit(900).shared_by(0),
+            BitRate::from_mbit(900)
+        );
     }
 }

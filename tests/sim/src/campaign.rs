@@ -23,7 +23,9 @@ pub struct Failure {
 /// Seeds of [`KEPT`]: one per line, with a remark behind `#`.
 #[must_use]
 pub fn kept_seeds() -> Vec<u64> {
-    KEPT.lines().filter_map(|line| line.split('#').next()?.trim().parse().ok()).collect()
+    KEPT.lines()
+        .filter_map(|line| line.split('#').next()?.trim().parse().ok())
+        .collect()
 }
 
 /// What is wrong with a run of this scenario; a panic of the machines is caught and told as well.
@@ -46,8 +48,16 @@ pub fn problems(scenario: &Scenario) -> Vec<String> {
 /// `most` failures.
 ///
 /// `progress` is told now and then how many are done.
-#[expect(clippy::disallowed_methods, reason = "each seed runs on one thread and knows nothing of the others")]
-pub fn run(seeds: &[u64], threads: usize, most: usize, progress: impl Fn(u64) + Sync) -> Vec<Failure> {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "each seed runs on one thread and knows nothing of the others"
+)]
+pub fn run(
+    seeds: &[u64],
+    threads: usize,
+    most: usize,
+    progress: impl Fn(u64) + Sync,
+) -> Vec<Failure> {
     let next = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -55,7 +65,9 @@ pub fn run(seeds: &[u64], threads: usize, most: usize, progress: impl Fn(u64) + 
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(&seed) = seeds.get(index as usize) else { return };
+                    let Some(&seed) = seeds.get(index as usize) else {
+                        return;
+                    };
                     let problems = problems(&Scenario::generate(seed));
                     if !problems.is_empty() {
                         let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +83,9 @@ pub fn run(seeds: &[u64], threads: usize, most: usize, progress: impl Fn(u64) + 
             });
         }
     });
-    let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut failures = failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     failures.sort_by_key(|failure| failure.seed);
     failures
 }

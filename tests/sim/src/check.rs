@@ -29,7 +29,13 @@ pub fn problems(scenario: &Scenario) -> Vec<String> {
     buffers_are_bounded(scenario, &outcome, &mut problems);
     the_silent_are_dropped(scenario, &outcome, &mut problems);
     if let Some((alone, indices)) = scenario.without_misfits() {
-        nobody_is_held_up(scenario, &outcome, &World::new(&alone).run(), &indices, &mut problems);
+        nobody_is_held_up(
+            scenario,
+            &outcome,
+            &World::new(&alone).run(),
+            &indices,
+            &mut problems,
+        );
     }
     problems
 }
@@ -37,34 +43,50 @@ pub fn problems(scenario: &Scenario) -> Vec<String> {
 fn everybody_ends(outcome: &RunOutcome, problems: &mut Vec<String>) {
     for (index, machine) in outcome.machines.iter().enumerate() {
         if machine.must_finish && (machine.finished_at.is_none() || machine.lacks > 0) {
-            problems.push(format!("machine {index} never got {} chunks", machine.lacks));
+            problems.push(format!(
+                "machine {index} never got {} chunks",
+                machine.lacks
+            ));
         }
     }
     if problems.is_empty() && !outcome.is_over {
-        problems.push(format!("the sender still had members at {:.3} s", outcome.ended_at.as_secs()));
+        problems.push(format!(
+            "the sender still had members at {:.3} s",
+            outcome.ended_at.as_secs()
+        ));
     }
 }
 
 fn nothing_false_is_taken(scenario: &Scenario, outcome: &RunOutcome, problems: &mut Vec<String>) {
     for (index, machine) in outcome.machines.iter().enumerate() {
         if machine.bad_chunks > 0 {
-            problems.push(format!("machine {index} put together {} chunks that were wrong", machine.bad_chunks));
+            problems.push(format!(
+                "machine {index} put together {} chunks that were wrong",
+                machine.bad_chunks
+            ));
         }
         let cable = &scenario.machines[index].cable;
         let tidy = cable.garble == 0.0 && cable.duplicate == 0.0 && scenario.attack.per_second == 0;
         // Packets of a sender before its agent died may still arrive.
         if tidy && machine.rejected > 0 && machine.rejoined == 0 {
-            problems.push(format!("machine {index} rejected {} packets that were in order", machine.rejected));
+            problems.push(format!(
+                "machine {index} rejected {} packets that were in order",
+                machine.rejected
+            ));
         }
     }
 }
 
 fn buffers_are_bounded(scenario: &Scenario, outcome: &RunOutcome, problems: &mut Vec<String>) {
-    let group = usize::from(scenario.session.group_symbols) * usize::from(scenario.session.symbol_bytes);
+    let group =
+        usize::from(scenario.session.group_symbols) * usize::from(scenario.session.symbol_bytes);
     for (index, machine) in outcome.machines.iter().enumerate() {
         let limit = scenario.session.receiver_bytes as usize + group;
         if machine.most_held > limit {
-            problems.push(format!("machine {index} held {} bytes, more than {limit}", machine.most_held));
+            problems.push(format!(
+                "machine {index} held {} bytes, more than {limit}",
+                machine.most_held
+            ));
         }
     }
     // A group that was repaired has 64 symbols of parity; and one group is added before an old one
@@ -72,7 +94,10 @@ fn buffers_are_bounded(scenario: &Scenario, outcome: &RunOutcome, problems: &mut
     let parity = 64.0 / f64::from(scenario.session.group_symbols);
     let limit = (f64::from(scenario.session.window_bytes) * (1.0 + parity)) as usize + group * 2;
     if outcome.most_window > limit {
-        problems.push(format!("the sender kept {} bytes for repairs, more than {limit}", outcome.most_window));
+        problems.push(format!(
+            "the sender kept {} bytes for repairs, more than {limit}",
+            outcome.most_window
+        ));
     }
 }
 
@@ -80,23 +105,38 @@ fn buffers_are_bounded(scenario: &Scenario, outcome: &RunOutcome, problems: &mut
 /// silent.
 fn the_silent_are_dropped(scenario: &Scenario, outcome: &RunOutcome, problems: &mut Vec<String>) {
     for (index, machine) in scenario.machines.iter().enumerate() {
-        let drops = outcome.dropped.iter().filter(|(dropped, _)| *dropped == index).map(|&(_, at)| at);
+        let drops = outcome
+            .dropped
+            .iter()
+            .filter(|(dropped, _)| *dropped == index)
+            .map(|&(_, at)| at);
         let (since, until) = match machine.fate {
             Fate::Dies(at) => (at, u32::MAX),
             Fate::Pauses(from, to) => (from, to),
             _ => match machine.cable.cuts_ms.first() {
                 Some(&(from, to)) => (from, to),
-                None if machine.report_loss == 0.0 && scenario.agent_restart_ms.is_none() => (u32::MAX, 0),
+                None if machine.report_loss == 0.0 && scenario.agent_restart_ms.is_none() => {
+                    (u32::MAX, 0)
+                }
                 None => continue,
             },
         };
         let silent = Nanos::millis(u64::from(since))..Nanos::millis(u64::from(until)) + SILENCE;
-        for at in drops.clone().filter(|at| machine.report_loss == 0.0 && !silent.contains(at)) {
-            problems.push(format!("machine {index} was dropped at {:.3} s though it was not silent", at.as_secs()));
+        for at in drops
+            .clone()
+            .filter(|at| machine.report_loss == 0.0 && !silent.contains(at))
+        {
+            problems.push(format!(
+                "machine {index} was dropped at {:.3} s though it was not silent",
+                at.as_secs()
+            ));
         }
         let late = |at: &Nanos| *at > silent.start + SILENCE + Nanos::millis(200);
-        if matches!(machine.fate, Fate::Dies(_)) && drops.clone().min().is_some_and(|at| late(&at)) {
-            problems.push(format!("machine {index} died at {since} ms and was dropped too late"));
+        if matches!(machine.fate, Fate::Dies(_)) && drops.clone().min().is_some_and(|at| late(&at))
+        {
+            problems.push(format!(
+                "machine {index} died at {since} ms and was dropped too late"
+            ));
         }
     }
 }
@@ -114,7 +154,9 @@ fn nobody_is_held_up(
             let most = latest(scenario, alone);
             if took > most {
                 let (took, alone) = (took.as_secs(), alone.as_secs());
-                problems.push(format!("machine {index} took {took:.3} s, and {alone:.3} s without the misfits"));
+                problems.push(format!(
+                    "machine {index} took {took:.3} s, and {alone:.3} s without the misfits"
+                ));
             }
         }
     }
@@ -122,8 +164,11 @@ fn nobody_is_held_up(
 
 /// When a machine must be done that needed the span `alone` without the misfits.
 fn latest(scenario: &Scenario, alone: Nanos) -> Nanos {
-    let (share, span) =
-        if scenario.session.max_rate > 0 { (DELAY_SHARE, DELAY_SPAN) } else { (SEARCH_SHARE, SEARCH_SPAN) };
+    let (share, span) = if scenario.session.max_rate > 0 {
+        (DELAY_SHARE, DELAY_SPAN)
+    } else {
+        (SEARCH_SHARE, SEARCH_SPAN)
+    };
     let mut most = Nanos((alone.0 as f64 * (1.0 + share)) as u64) + span;
     if let Some((down, up)) = scenario.agent_restart_ms {
         // Without the misfits it may have been done before the agent died, with them it has to

@@ -110,7 +110,11 @@ pub struct Agenda<E> {
 
 impl<E> Default for Agenda<E> {
     fn default() -> Self {
-        Self { heap: BinaryHeap::new(), order: 0, now: Nanos::ZERO }
+        Self {
+            heap: BinaryHeap::new(),
+            order: 0,
+            now: Nanos::ZERO,
+        }
     }
 }
 
@@ -124,7 +128,11 @@ impl<E> Agenda<E> {
     /// Schedules an event; one in the past happens now.
     pub fn at(&mut self, at: Nanos, event: E) {
         self.order += 1;
-        self.heap.push(Entry { at: at.max(self.now), order: self.order, event });
+        self.heap.push(Entry {
+            at: at.max(self.now),
+            order: self.order,
+            event,
+        });
     }
 
     /// Schedules an event a span from now.

@@ -20,7 +20,13 @@ impl Disk {
     /// An idle disk that writes so many bytes per second.
     #[must_use]
     pub fn new(rate: u64) -> Self {
-        Self { rate: rate.max(1), free_at: Nanos::ZERO, waiting: VecDeque::new(), waiting_bytes: 0, most_bytes: 0 }
+        Self {
+            rate: rate.max(1),
+            free_at: Nanos::ZERO,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            most_bytes: 0,
+        }
     }
 
     /// Takes a chunk in; returns when it will be on the disk.
@@ -29,8 +35,8 @@ impl Disk {
         self.waiting_bytes += length;
         self.most_bytes = self.most_bytes.max(self.waiting_bytes);
         self.waiting.push_back((number, bytes));
-        self.free_at =
-            self.free_at.max(now) + Nanos((u128::from(length) * 1_000_000_000 / u128::from(self.rate)) as u64);
+        self.free_at = self.free_at.max(now)
+            + Nanos((u128::from(length) * 1_000_000_000 / u128::from(self.rate)) as u64);
         self.free_at
     }
 
@@ -66,8 +72,14 @@ mod tests {
     #[test]
     fn writes_take_their_time_and_keep_their_order() {
         let mut disk = Disk::new(1000);
-        assert_eq!(disk.push(Nanos::ZERO, 7, Bytes::from_static(&[0; 100])), Nanos::millis(100));
-        assert_eq!(disk.push(Nanos::millis(50), 8, Bytes::from_static(&[0; 100])), Nanos::millis(200));
+        assert_eq!(
+            disk.push(Nanos::ZERO, 7, Bytes::from_static(&[0; 100])),
+            Nanos::millis(100)
+        );
+        assert_eq!(
+            disk.push(Nanos::millis(50), 8, Bytes::from_static(&[0; 100])),
+            Nanos::millis(200)
+        );
         assert!(disk.numbers().eq([7, 8]) && disk.waiting_bytes() == 200);
         assert_eq!(disk.written().map(|(number, _)| number), Some(7));
         assert_eq!(disk.written().map(|(number, _)| number), Some(8));

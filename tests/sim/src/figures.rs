@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use crate::network::{CableShape, Loss, PipeShape};
-use crate::scenario::{AttackShape, Fate, ImageShape, MachineShape, Scenario, SessionShape, TrunkShape};
+use crate::scenario::{
+    AttackShape, Fate, ImageShape, MachineShape, Scenario, SessionShape, TrunkShape,
+};
 use crate::world::{RunOutcome, World};
 
 /// Bytes per second of the line: 200 Mbit/s.
@@ -67,7 +69,12 @@ impl Figures {
         self.promises
             .iter()
             .filter(|promise| promise.measured > promise.limit || promise.measured.is_nan())
-            .map(|promise| format!("{}: {:.4}, at most {}", promise.name, promise.measured, promise.limit))
+            .map(|promise| {
+                format!(
+                    "{}: {:.4}, at most {}",
+                    promise.name, promise.measured, promise.limit
+                )
+            })
             .collect()
     }
 }
@@ -75,12 +82,20 @@ impl Figures {
 /// Runs all cases with so many MiB of payload.
 #[must_use]
 pub fn measure(mib: u32) -> Figures {
-    let mut bench = Bench { mib, cases: Vec::new(), promises: Vec::new() };
+    let mut bench = Bench {
+        mib,
+        cases: Vec::new(),
+        promises: Vec::new(),
+    };
     bench.flatness();
     bench.loss();
     bench.skewed();
     bench.misfits();
-    Figures { mib, cases: bench.cases, promises: bench.promises }
+    Figures {
+        mib,
+        cases: bench.cases,
+        promises: bench.promises,
+    }
 }
 
 struct Bench {
@@ -95,14 +110,27 @@ impl Bench {
         let eighty = self.run("80 machines", scenario(self.mib, 80), 80);
         self.promise("T(80) / T(1), no loss", eighty.last_s / one.last_s, 1.05);
         let eight = self.run("8 machines", scenario(self.mib, 8), 8);
-        self.promise("time over line time, 8 machines, no loss", eight.over_line, 1.08);
-        self.promise("wire over payload, 8 machines, no loss", eight.wire_share, 1.08);
+        self.promise(
+            "time over line time, 8 machines, no loss",
+            eight.over_line,
+            1.08,
+        );
+        self.promise(
+            "wire over payload, 8 machines, no loss",
+            eight.wire_share,
+            1.08,
+        );
     }
 
     fn loss(&mut self) {
-        for (clients, percent, over, wire) in [(8, 1.0, 1.12, 1.12), (8, 5.0, 1.20, f64::INFINITY)] {
+        for (clients, percent, over, wire) in [(8, 1.0, 1.12, 1.12), (8, 5.0, 1.20, f64::INFINITY)]
+        {
             let case = self.run("loss", lossy(self.mib, clients, percent), clients);
-            self.promise(&format!("time over line time, {clients} machines, {percent} % loss"), case.over_line, over);
+            self.promise(
+                &format!("time over line time, {clients} machines, {percent} % loss"),
+                case.over_line,
+                over,
+            );
             if wire.is_finite() {
                 self.promise(
                     &format!("wire over payload, {clients} machines, {percent} % loss"),
@@ -112,7 +140,11 @@ impl Bench {
             }
         }
         let case = self.run("loss", lossy(self.mib, 80, 1.0), 80);
-        self.promise("repair share, 80 machines, 1 % loss", case.repair_share, 0.05);
+        self.promise(
+            "repair share, 80 machines, 1 % loss",
+            case.repair_share,
+            0.05,
+        );
     }
 
     fn skewed(&mut self) {
@@ -122,11 +154,17 @@ impl Bench {
             machine.start_ms = third_ms * index as u32 / 23;
         }
         let case = self.run("starts skewed over a third", skewed, 24);
-        self.promise("duplicates, starts skewed over a third", case.duplicate_share, 0.08);
+        self.promise(
+            "duplicates, starts skewed over a third",
+            case.duplicate_share,
+            0.08,
+        );
     }
 
     fn misfits(&mut self) {
-        let well = self.run("8 machines, again", scenario(self.mib, 8), 8).last_s;
+        let well = self
+            .run("8 machines, again", scenario(self.mib, 8), 8)
+            .last_s;
         let middle_ms = (self.line_s() * 500.0) as u32;
         let mut dead = scenario(self.mib, 9);
         dead.machines[8].fate = Fate::Dies(middle_ms);
@@ -135,15 +173,27 @@ impl Bench {
         let mut slow = scenario(self.mib, 9);
         slow.machines[8].cable.pipe.rate = LINE / 4;
         let case = self.run("8 machines and one with a line at a quarter", slow, 8);
-        self.promise("time with one slow line over time without", case.last_s / well, 1.02);
+        self.promise(
+            "time with one slow line over time without",
+            case.last_s / well,
+            1.02,
+        );
         let mut slow = scenario(self.mib, 9);
         slow.machines[8].disk_rate = LINE / 4;
         let case = self.run("8 machines and one with a disk at a quarter", slow, 8);
-        self.promise("time with one slow disk over time without", case.last_s / well, 1.02);
+        self.promise(
+            "time with one slow disk over time without",
+            case.last_s / well,
+            1.02,
+        );
         let mut liar = scenario(self.mib, 9);
         liar.machines[8].fate = Fate::Lies;
         let case = self.run("8 machines and one that lies", liar, 8);
-        self.promise("time with one liar over time without", case.last_s / well, 1.05);
+        self.promise(
+            "time with one liar over time without",
+            case.last_s / well,
+            1.05,
+        );
     }
 
     fn line_s(&self) -> f64 {
@@ -151,7 +201,11 @@ impl Bench {
     }
 
     fn promise(&mut self, name: &str, measured: f64, limit: f64) {
-        self.promises.push(Promise { name: name.to_owned(), measured, limit });
+        self.promises.push(Promise {
+            name: name.to_owned(),
+            measured,
+            limit,
+        });
     }
 
     /// Runs a session; its first `ordinary` machines are timed.
@@ -168,7 +222,9 @@ impl Bench {
             .iter()
             .map(|machine| machine.finished_at.map_or(f64::INFINITY, |at| at.as_secs()))
             .fold(0.0, f64::max);
-        let sum = |count: fn(&crate::world::MachineOutcome) -> u64| timed.iter().map(count).sum::<u64>() as f64;
+        let sum = |count: fn(&crate::world::MachineOutcome) -> u64| {
+            timed.iter().map(count).sum::<u64>() as f64
+        };
         Case {
             name: name.to_owned(),
             clients: scenario.machines.len(),
@@ -178,11 +234,14 @@ impl Bench {
             over_line: last_s / self.line_s(),
             wire_share: outcome.stream_bytes as f64 / (f64::from(self.mib) * 1_048_576.0),
             repair_share: outcome.parity_packets as f64 / outcome.packets.max(1) as f64,
-            duplicate_share: sum(|machine| machine.useless_packets) / sum(|machine| machine.packets).max(1.0),
+            duplicate_share: sum(|machine| machine.useless_packets)
+                / sum(|machine| machine.packets).max(1.0),
             demoted: outcome
                 .demoted
                 .iter()
-                .map(|(index, at, reason)| format!("machine {index} after {:.3} s: {reason}", at.as_secs()))
+                .map(|(index, at, reason)| {
+                    format!("machine {index} after {:.3} s: {reason}", at.as_secs())
+                })
                 .collect(),
         }
     }
@@ -199,10 +258,16 @@ fn lossy(mib: u32, clients: usize, percent: f64) -> Scenario {
 /// A quiet LAN at 200 Mbit/s with disks that keep up.
 #[must_use]
 pub fn scenario(mib: u32, clients: usize) -> Scenario {
-    let line = PipeShape { rate: LINE, queue: 512 << 10 };
+    let line = PipeShape {
+        rate: LINE,
+        queue: 512 << 10,
+    };
     let machine = MachineShape {
         trunk: 0,
-        cable: CableShape::clean(PipeShape { rate: LINE, queue: 512 << 10 }),
+        cable: CableShape::clean(PipeShape {
+            rate: LINE,
+            queue: 512 << 10,
+        }),
         disk_rate: 100 << 20,
         start_ms: 0,
         has: 0.0,
@@ -211,7 +276,12 @@ pub fn scenario(mib: u32, clients: usize) -> Scenario {
     };
     Scenario {
         seed: 1,
-        image: ImageShape { chunks: mib * 2, chunk_bytes: 512 << 10, even: true, load_us: 500 },
+        image: ImageShape {
+            chunks: mib * 2,
+            chunk_bytes: 512 << 10,
+            even: true,
+            load_us: 500,
+        },
         session: SessionShape {
             symbol_bytes: 1408,
             group_symbols: 192,
@@ -221,7 +291,13 @@ pub fn scenario(mib: u32, clients: usize) -> Scenario {
             receiver_bytes: 64 << 20,
         },
         line,
-        trunks: vec![TrunkShape { pipe: PipeShape { rate: LINE * 10, queue: 8 << 20 }, loss: Loss::None }],
+        trunks: vec![TrunkShape {
+            pipe: PipeShape {
+                rate: LINE * 10,
+                queue: 8 << 20,
+            },
+            loss: Loss::None,
+        }],
         machines: vec![machine; clients],
         attack: AttackShape { per_second: 0 },
         agent_restart_ms: None,

@@ -74,7 +74,10 @@ fn run(from: u64, count: u64, most: usize) -> ExitCode {
         println!("{} seeds, all well", seeds.len());
         return ExitCode::SUCCESS;
     }
-    println!("{} seeds failed; add each to tests/sim/seeds.txt with what it found", failures.len());
+    println!(
+        "{} seeds failed; add each to tests/sim/seeds.txt with what it found",
+        failures.len()
+    );
     ExitCode::FAILURE
 }
 
@@ -82,7 +85,9 @@ fn replay(seed: u64, trace: bool, shrink: Option<u32>) -> ExitCode {
     let mut scenario = Scenario::generate(seed);
     let mut problems = campaign::problems(&scenario);
     if let (Some(runs), false) = (shrink, problems.is_empty()) {
-        scenario = scenario::shrink(&scenario, runs, |candidate| !campaign::problems(candidate).is_empty());
+        scenario = scenario::shrink(&scenario, runs, |candidate| {
+            !campaign::problems(candidate).is_empty()
+        });
         problems = campaign::problems(&scenario);
     }
     println!("{scenario:#?}");
@@ -98,24 +103,36 @@ fn replay(seed: u64, trace: bool, shrink: Option<u32>) -> ExitCode {
 }
 
 fn print_failure(failure: &Failure) {
-    println!("seed {}: {}", failure.seed, Summary(&Scenario::generate(failure.seed)));
+    println!(
+        "seed {}: {}",
+        failure.seed,
+        Summary(&Scenario::generate(failure.seed))
+    );
     for problem in &failure.problems {
         println!("    {problem}");
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "writes what was measured; no run depends on it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "writes what was measured; no run depends on it"
+)]
 fn write_figures(json: &Path, mib: u32) -> Result<ExitCode> {
     let figures = figures::measure(mib);
     let text = serde_json::to_string_pretty(&figures).context("cannot encode the figures")?;
     if let Some(folder) = json.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    fs::write(json, format!("{text}\n")).with_context(|| format!("cannot write {}", json.display()))?;
+    fs::write(json, format!("{text}\n"))
+        .with_context(|| format!("cannot write {}", json.display()))?;
     println!("{text}");
     let missed = figures.missed();
     for promise in &missed {
         println!("missed: {promise}");
     }
-    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if missed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -20,7 +20,9 @@ impl Payload {
             rng.fill(&mut bytes);
             Bytes::from(bytes)
         };
-        Self { chunks: (0..count).map(chunk).collect() }
+        Self {
+            chunks: (0..count).map(chunk).collect(),
+        }
     }
 
     /// `count` chunks of exactly `length` bytes.
@@ -31,7 +33,9 @@ impl Payload {
             Rng::with_seed(seed ^ (u64::from(number) << 32)).fill(&mut bytes);
             Bytes::from(bytes)
         };
-        Self { chunks: (0..count).map(chunk).collect() }
+        Self {
+            chunks: (0..count).map(chunk).collect(),
+        }
     }
 
     /// How many chunks there are.
@@ -49,7 +53,9 @@ impl Payload {
     /// Whether these are the bytes of the chunk: what the hash in a manifest tells a client.
     #[must_use]
     pub fn is_right(&self, number: u32, bytes: &[u8]) -> bool {
-        self.chunks.get(number as usize).is_some_and(|right| right == bytes)
+        self.chunks
+            .get(number as usize)
+            .is_some_and(|right| right == bytes)
     }
 
     /// Bytes of all chunks.

@@ -24,7 +24,11 @@ fn python_folder() -> PathBuf {
 fn run(stack: &Stack, name: &str, command: &mut Command, within: Duration) -> Result<String> {
     let mut process = Process::start(stack.folder(), name, command)?;
     let status = process.wait(within)?;
-    ensure!(status.success(), "{name} ended with {status}:\n{}", process.log());
+    ensure!(
+        status.success(),
+        "{name} ended with {status}:\n{}",
+        process.log()
+    );
     Ok(process.log())
 }
 
@@ -43,20 +47,55 @@ fn schemathesis_finds_nothing() -> Result<()> {
         .env("SCHEMATHESIS_HOOKS", "fog_hooks")
         .env("PYTHONPATH", python_folder())
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .args(["run", &format!("{}/openapi.json", stack.rest.url), "--tls-verify"])
+        .args([
+            "run",
+            &format!("{}/openapi.json", stack.rest.url),
+            "--tls-verify",
+        ])
         .arg(ca_file(&stack)?)
-        .args(["--header", &format!("fog-api-token: {}", stack.rest.api_token)])
-        .args(["--header", &format!("fog-user-token: {}", stack.rest.user_token)])
-        .args(["--phases", "fuzzing", "--max-examples", "3", "--seed", "1", "--no-shrink", "--workers", "2"])
-        .args(["--checks", CHECKS, "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off"])
+        .args([
+            "--header",
+            &format!("fog-api-token: {}", stack.rest.api_token),
+        ])
+        .args([
+            "--header",
+            &format!("fog-user-token: {}", stack.rest.user_token),
+        ])
+        .args([
+            "--phases",
+            "fuzzing",
+            "--max-examples",
+            "3",
+            "--seed",
+            "1",
+            "--no-shrink",
+            "--workers",
+            "2",
+        ])
+        .args([
+            "--checks",
+            CHECKS,
+            "--continue-on-failure",
+            "--suppress-health-check",
+            "all",
+            "--warnings",
+            "off",
+        ])
         .args(["--request-timeout", "30", "--no-color"])
-        .args(["--exclude-path-regex", &format!("{ALIASES}|{LOCKS}|{ENDLESS}")]);
+        .args([
+            "--exclude-path-regex",
+            &format!("{ALIASES}|{LOCKS}|{ENDLESS}"),
+        ]);
     let said = run(&stack, "schemathesis", &mut command, SCHEMATHESIS_WITHIN)?;
     ensure!(said.contains("No issues found"), "it ended early:\n{said}");
     stack.wait_ready()?;
     // Whoever lost the tokens on the way has tested how the door is closed, and little else.
     let still = stack.rest.get("/fog/system/info")?;
-    ensure!(still.status == 200, "the tokens do not work at the end: {}", still.status);
+    ensure!(
+        still.status == 200,
+        "the tokens do not work at the end: {}",
+        still.status
+    );
     stack.rest.get("/foghorn/v1/users")?.ok().map(drop)
 }
 
@@ -70,8 +109,7 @@ const LOCKS: &str = "^/foghorn/v1/(users|api)(/|$)";
 
 /// Aliases of routes of all classes but `host`: other spellings have the same handlers, and one
 /// class stands for all.
-const ALIASES: &str =
-    "^/fog/(?!host/)[a-z]+/(list|all|details|current|create|new|\\{id\\}/(edit|update|delete|remove))$";
+const ALIASES: &str = "^/fog/(?!host/)[a-z]+/(list|all|details|current|create|new|\\{id\\}/(edit|update|delete|remove))$";
 
 /// The generator's own formatting of its output would need minutes, and nobody reads this client.
 /// PEM is a text to it only when somebody says so.
@@ -96,13 +134,23 @@ fn a_generated_client_creates_orders_cancels_and_deletes() -> Result<()> {
     let mut generate = Command::new(python("openapi-python-client")?);
     generate
         .current_dir(stack.folder())
-        .args(["generate", "--meta", "none", "--output-path", "generated/foghorn_client", "--path"])
+        .args([
+            "generate",
+            "--meta",
+            "none",
+            "--output-path",
+            "generated/foghorn_client",
+            "--path",
+        ])
         .arg(&document)
         .arg("--config")
         .arg(&settings);
     fs::create_dir(stack.folder().join("generated"))?;
     let said = run(&stack, "generator", &mut generate, GENERATED_WITHIN)?;
-    ensure!(!said.contains("WARNING") && !said.contains("ERROR"), "the generator complains:\n{said}");
+    ensure!(
+        !said.contains("WARNING") && !said.contains("ERROR"),
+        "the generator complains:\n{said}"
+    );
     let mut walk = Command::new(python("python")?);
     walk.arg(python_folder().join("client_walk.py"))
         .arg(stack.folder().join("generated"))
@@ -112,7 +160,14 @@ fn a_generated_client_creates_orders_cancels_and_deletes() -> Result<()> {
         .env("FOGHORN_USER_TOKEN", &stack.rest.user_token)
         .env("FOGHORN_CA", ca_file(&stack)?);
     let said = run(&stack, "walk", &mut walk, PATIENCE)?;
-    ensure!(said.contains("created, read, cancelled, deleted"), "the walk ended early:\n{said}");
+    ensure!(
+        said.contains("created, read, cancelled, deleted"),
+        "the walk ended early:\n{said}"
+    );
     let left = stack.rest.get("/fog/host")?.ok()?;
-    left["count"].as_u64().filter(|count| *count == 0).context("the host is still there").map(drop)
+    left["count"]
+        .as_u64()
+        .filter(|count| *count == 0)
+        .context("the host is still there")
+        .map(drop)
 }

@@ -12,10 +12,20 @@ on_both_engines! {
 
 fn two_deploys_and_a_capture(engine: Engine) -> Result<()> {
     let stack = Stack::start(engine)?;
-    let first =
-        disks::make_gpt(&stack.folder().join("first"), 200 * MIB, 512, &[(Kind::Raw, 120), (Kind::Ext4, 64)], 61)?;
-    let second =
-        disks::make_gpt(&stack.folder().join("second"), 200 * MIB, 512, &[(Kind::Raw, 120), (Kind::Ext4, 64)], 62)?;
+    let first = disks::make_gpt(
+        &stack.folder().join("first"),
+        200 * MIB,
+        512,
+        &[(Kind::Raw, 120), (Kind::Ext4, 64)],
+        61,
+    )?;
+    let second = disks::make_gpt(
+        &stack.folder().join("second"),
+        200 * MIB,
+        512,
+        &[(Kind::Raw, 120), (Kind::Ext4, 64)],
+        62,
+    )?;
     let (_, image) = stack.capture("first", "52:54:00:00:05:01", &first.path)?;
 
     let mut running = vec![];
@@ -27,10 +37,16 @@ fn two_deploys_and_a_capture(engine: Engine) -> Result<()> {
         let task = stack.order(host, 1)?;
         running.push((stack.start_client(name, host, mac, &disk)?, task));
     }
-    let (host, other) = (stack.create_host("second", "52:54:00:00:05:04")?, stack.create_image("other")?);
+    let (host, other) = (
+        stack.create_host("second", "52:54:00:00:05:04")?,
+        stack.create_image("other")?,
+    );
     stack.assign(host, other)?;
     let task = stack.order(host, 2)?;
-    running.push((stack.start_client("second", host, "52:54:00:00:05:04", &second.path)?, task));
+    running.push((
+        stack.start_client("second", host, "52:54:00:00:05:04", &second.path)?,
+        task,
+    ));
 
     for (client, task) in &mut running {
         ensure!(client.wait(PATIENCE)?.success(), "{}", client.log());
@@ -38,11 +54,17 @@ fn two_deploys_and_a_capture(engine: Engine) -> Result<()> {
     }
     let there = disks::hash_files(&first.path, &first.partitions)?;
     for name in ["one", "two"] {
-        ensure!(disks::hash_files(&stack.folder().join(name), &first.partitions)? == there, "{name} differs");
+        ensure!(
+            disks::hash_files(&stack.folder().join(name), &first.partitions)? == there,
+            "{name} differs"
+        );
     }
     let back = stack.folder().join("back");
     disks::blank(&back, 200 * MIB)?;
     stack.deploy("back", "52:54:00:00:05:05", other, &back)?;
-    ensure!(disks::hash_files(&back, &second.partitions)? == disks::hash_files(&second.path, &second.partitions)?);
+    ensure!(
+        disks::hash_files(&back, &second.partitions)?
+            == disks::hash_files(&second.path, &second.partitions)?
+    );
     Ok(())
 }

@@ -20,7 +20,16 @@ struct Loop(PathBuf);
 impl Loop {
     fn over(file: &Path, sector: u64) -> Result<Self> {
         let file = file.to_str().context("temporary paths are text")?;
-        let shown = run("losetup", ["--find", "--show", "--sector-size", &sector.to_string(), file])?;
+        let shown = run(
+            "losetup",
+            [
+                "--find",
+                "--show",
+                "--sector-size",
+                &sector.to_string(),
+                file,
+            ],
+        )?;
         Ok(Self(PathBuf::from(shown.trim())))
     }
 }
@@ -35,7 +44,10 @@ impl Drop for Loop {
 
 fn may_make_loop_devices() -> bool {
     let root = rustix::process::geteuid().is_root();
-    assert!(root || std::env::var_os("CI").is_none(), "loop devices need root, and CI must not leave tests out");
+    assert!(
+        root || std::env::var_os("CI").is_none(),
+        "loop devices need root, and CI must not leave tests out"
+    );
     if !root {
         eprintln!("left out: loop devices need root");
     }
@@ -46,24 +58,47 @@ fn may_make_loop_devices() -> bool {
 fn client_by_rule(stack: &Stack, name: &str, host: u32, mac: &str) -> Process {
     let token = stack.boot_token(host).unwrap();
     let mut command = Command::new(foghorn("foghorn-client").unwrap());
-    command.args(["run", "--controller", &stack.rest.url, "--mac", mac, "--token", &token]);
+    command.args([
+        "run",
+        "--controller",
+        &stack.rest.url,
+        "--mac",
+        mac,
+        "--token",
+        &token,
+    ]);
     Process::start(stack.folder(), name, &mut command).unwrap()
 }
 
 fn by_rule(sector: u64) {
     let stack = Stack::start(Engine::Embedded).unwrap();
     let parts = [(Kind::Ext4, 48), (Kind::Raw, 8)];
-    let golden = disks::make_gpt(&stack.folder().join("golden"), 80 * MIB, sector, &parts, 121).unwrap();
+    let golden = disks::make_gpt(
+        &stack.folder().join("golden"),
+        80 * MIB,
+        sector,
+        &parts,
+        121,
+    )
+    .unwrap();
     let target = stack.folder().join("target");
     // Old data everywhere: what the image has as zero must be zeroed.
     std::fs::write(&target, vec![0x5A; (100 * MIB) as usize]).unwrap();
-    let (from, to) = (Loop::over(&golden.path, sector).unwrap(), Loop::over(&target, sector).unwrap());
+    let (from, to) = (
+        Loop::over(&golden.path, sector).unwrap(),
+        Loop::over(&target, sector).unwrap(),
+    );
 
     let image = stack.create_image("image").unwrap();
     for (name, mac, device, task_type) in [("golden", MAC_A, &from, 2), ("target", MAC_B, &to, 1)] {
         let host = stack.create_host(name, mac).unwrap();
         let body = json!({ "imageID": image, "kernelDevice": device.0.to_str().unwrap() });
-        stack.rest.put(&format!("/fog/host/{host}/edit"), &body).unwrap().ok().unwrap();
+        stack
+            .rest
+            .put(&format!("/fog/host/{host}/edit"), &body)
+            .unwrap()
+            .ok()
+            .unwrap();
         let task = stack.order(host, task_type).unwrap();
         let mut client = client_by_rule(&stack, name, host, mac);
         assert!(client.wait(PATIENCE).unwrap().success(), "{}", client.log());
@@ -72,7 +107,10 @@ fn by_rule(sector: u64) {
     drop((from, to));
     disks::check(&target, sector, &golden.partitions).unwrap();
     let there = disks::hash_files(&golden.path, &golden.partitions).unwrap();
-    assert_eq!(disks::hash_files(&target, &golden.partitions).unwrap(), there);
+    assert_eq!(
+        disks::hash_files(&target, &golden.partitions).unwrap(),
+        there
+    );
 }
 
 #[test]
@@ -95,7 +133,11 @@ fn on_mounted(device: &Path, place: &Path, inner: &Command) -> Command {
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "sh", "-c"])
-        .arg(format!("mount -o ro,noload '{}' '{}' && exec \"$@\"", device.display(), place.display()))
+        .arg(format!(
+            "mount -o ro,noload '{}' '{}' && exec \"$@\"",
+            device.display(),
+            place.display()
+        ))
         .arg("sh")
         .arg(inner.get_program())
         .args(inner.get_args());
@@ -108,7 +150,14 @@ fn a_mounted_disk_is_refused() {
         return;
     }
     let stack = Stack::start(Engine::Embedded).unwrap();
-    let golden = disks::make_gpt(&stack.folder().join("golden"), 32 * MIB, 512, &[(Kind::Raw, 8)], 122).unwrap();
+    let golden = disks::make_gpt(
+        &stack.folder().join("golden"),
+        32 * MIB,
+        512,
+        &[(Kind::Raw, 8)],
+        122,
+    )
+    .unwrap();
     let (_, image) = stack.capture("golden", MAC_A, &golden.path).unwrap();
     let file = stack.folder().join("in-use");
     disks::blank(&file, 64 * MIB).unwrap();
@@ -126,9 +175,16 @@ fn a_mounted_disk_is_refused() {
     let mut client = Process::start(stack.folder(), "client", &mut command).unwrap();
     let status = client.wait(PATIENCE).unwrap();
     assert_eq!(status.code(), Some(5), "{status}:\n{}", client.log());
-    assert!(client.log().contains("mounted") || client.log().contains("in use"), "{}", client.log());
+    assert!(
+        client.log().contains("mounted") || client.log().contains("in use"),
+        "{}",
+        client.log()
+    );
     assert_eq!(stack.wait_task(task).unwrap()["state"], "failed");
-    assert!(std::fs::read(&file).unwrap() == before, "the mounted disk was written to");
+    assert!(
+        std::fs::read(&file).unwrap() == before,
+        "the mounted disk was written to"
+    );
 
     // Nor is it captured: what is read while somebody writes does not fit together.
     let image = stack.create_image("of-a-mounted-disk").unwrap();
@@ -137,6 +193,11 @@ fn a_mounted_disk_is_refused() {
     let inner = stack.client_command(host, MAC_B, &device.0).unwrap();
     let mut command = on_mounted(&device.0, &place, &inner);
     let mut client = Process::start(stack.folder(), "capture", &mut command).unwrap();
-    assert_eq!(client.wait(PATIENCE).unwrap().code(), Some(5), "{}", client.log());
+    assert_eq!(
+        client.wait(PATIENCE).unwrap().code(),
+        Some(5),
+        "{}",
+        client.log()
+    );
     assert_eq!(stack.wait_task(task).unwrap()["state"], "failed");
 }

@@ -23,15 +23,28 @@ fn command(stack: &Stack, words: &[&str]) -> Result<Command> {
 }
 
 fn run(stack: &Stack, words: &[&str]) -> Result<Output> {
-    command(stack, words)?.output().context("could not run foghorn")
+    command(stack, words)?
+        .output()
+        .context("could not run foghorn")
 }
 
 /// Runs a command that must end with `status`; gives its standard output.
 fn expect(stack: &Stack, status: i32, words: &[&str]) -> String {
     let output = run(stack, words).unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(status), "foghorn {}:\n{out}{err}", words.join(" "));
-    assert!(!out.contains('\u{1b}') && !err.contains('\u{1b}'), "escape sequences without a terminal:\n{out}{err}");
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(status),
+        "foghorn {}:\n{out}{err}",
+        words.join(" ")
+    );
+    assert!(
+        !out.contains('\u{1b}') && !err.contains('\u{1b}'),
+        "escape sequences without a terminal:\n{out}{err}"
+    );
     out.into_owned()
 }
 
@@ -39,7 +52,10 @@ fn client(stack: &Stack, host: &str, mac: &str, disk: &Path) -> Process {
     // The task appears a moment after the other command has been started.
     let token = until("a boot token", PATIENCE, || {
         let output = run(stack, &["-q", "host", "boot-token", host])?;
-        Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+        Ok(output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
     })
     .unwrap();
     let mut command = stack.client_command_with(&token, mac, disk).unwrap();
@@ -49,16 +65,35 @@ fn client(stack: &Stack, host: &str, mac: &str, disk: &Path) -> Process {
 #[test]
 fn capture_and_deploy_to_a_group_from_the_command_line() {
     let stack = Stack::start(Engine::Embedded).unwrap();
-    let golden = disks::make_gpt(&stack.folder().join("golden"), 64 * MIB, 512, &[(Kind::Ext4, 40)], 101).unwrap();
-    expect(&stack, 0, &["host", "create", "golden", "--mac", "52:54:00:00:0a:01"]);
+    let golden = disks::make_gpt(
+        &stack.folder().join("golden"),
+        64 * MIB,
+        512,
+        &[(Kind::Ext4, 40)],
+        101,
+    )
+    .unwrap();
+    expect(
+        &stack,
+        0,
+        &["host", "create", "golden", "--mac", "52:54:00:00:0a:01"],
+    );
     expect(&stack, 0, &["image", "create", "lab"]);
     assert!(expect(&stack, 0, &["-o", "json", "host", "list"]).contains("52:54:00:00:0a:01"));
     expect(&stack, 4, &["host", "show", "nobody"]);
-    expect(&stack, 6, &["host", "create", "golden", "--mac", "52:54:00:00:0a:02"]);
+    expect(
+        &stack,
+        6,
+        &["host", "create", "golden", "--mac", "52:54:00:00:0a:02"],
+    );
 
     expect(&stack, 0, &["image", "capture", "lab", "--host", "golden"]);
     let mut capture = client(&stack, "golden", "52:54:00:00:0a:01", &golden.path);
-    assert!(capture.wait(PATIENCE).unwrap().success(), "{}", capture.log());
+    assert!(
+        capture.wait(PATIENCE).unwrap().success(),
+        "{}",
+        capture.log()
+    );
     expect(&stack, 0, &["image", "verify", "lab", "--wait"]);
 
     // Without a terminal and without --yes nothing is erased.
@@ -67,13 +102,32 @@ fn capture_and_deploy_to_a_group_from_the_command_line() {
         expect(&stack, 0, &["host", "create", name, "--mac", mac]);
     }
     expect(&stack, 5, &["image", "deploy", "lab", "--host", "pc-1"]);
-    expect(&stack, 0, &["group", "create", "room", "--host", "pc-1", "--host", "pc-2"]);
+    expect(
+        &stack,
+        0,
+        &[
+            "group", "create", "room", "--host", "pc-1", "--host", "pc-2",
+        ],
+    );
 
     let mut deploy = Process::start(
         stack.folder(),
         "deploy-wait",
-        &mut command(&stack, &["image", "deploy", "lab", "--group", "room", "--yes", "--wait", "--timeout", "2m"])
-            .unwrap(),
+        &mut command(
+            &stack,
+            &[
+                "image",
+                "deploy",
+                "lab",
+                "--group",
+                "room",
+                "--yes",
+                "--wait",
+                "--timeout",
+                "2m",
+            ],
+        )
+        .unwrap(),
     )
     .unwrap();
     let mut clients = vec![];
@@ -89,15 +143,31 @@ fn capture_and_deploy_to_a_group_from_the_command_line() {
     assert!(status.success(), "{status}:\n{}", deploy.log());
     let there = disks::hash_files(&golden.path, &golden.partitions).unwrap();
     for name in ["pc-1", "pc-2"] {
-        assert_eq!(disks::hash_files(&stack.folder().join(name), &golden.partitions).unwrap(), there);
+        assert_eq!(
+            disks::hash_files(&stack.folder().join(name), &golden.partitions).unwrap(),
+            there
+        );
     }
 
     // One of two fails: its client is refused for want of a large enough disk.
     let mut deploy = Process::start(
         stack.folder(),
         "deploy-partly",
-        &mut command(&stack, &["image", "deploy", "lab", "--group", "room", "--yes", "--wait", "--timeout", "2m"])
-            .unwrap(),
+        &mut command(
+            &stack,
+            &[
+                "image",
+                "deploy",
+                "lab",
+                "--group",
+                "room",
+                "--yes",
+                "--wait",
+                "--timeout",
+                "2m",
+            ],
+        )
+        .unwrap(),
     )
     .unwrap();
     let small = stack.folder().join("small");
@@ -107,7 +177,16 @@ fn capture_and_deploy_to_a_group_from_the_command_line() {
     for mut client in [good, bad] {
         client.wait(PATIENCE).unwrap();
     }
-    assert_eq!(deploy.wait(PATIENCE).unwrap().code(), Some(3), "{}", deploy.log());
+    assert_eq!(
+        deploy.wait(PATIENCE).unwrap().code(),
+        Some(3),
+        "{}",
+        deploy.log()
+    );
     let doctor = run(&stack, &["doctor"]).unwrap();
-    assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));
+    assert!(
+        doctor.status.success(),
+        "{}",
+        String::from_utf8_lossy(&doctor.stdout)
+    );
 }

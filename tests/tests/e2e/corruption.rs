@@ -22,7 +22,9 @@ const MAC_A: &str = "52:54:00:00:03:0a";
 const MAC_B: &str = "52:54:00:00:03:0b";
 
 fn job(stack: &Stack, path: &str) -> Result<serde_json::Value> {
-    let job = stack.rest.post(path, &json!({}))?.ok()?["job"].as_u64().context("a job number")?;
+    let job = stack.rest.post(path, &json!({}))?.ok()?["job"]
+        .as_u64()
+        .context("a job number")?;
     until("the end of the job", PATIENCE, || {
         let status = stack.rest.get(&format!("/foghorn/v1/jobs/{job}"))?.ok()?;
         Ok((status["done"] == json!(true)).then_some(status))
@@ -31,7 +33,13 @@ fn job(stack: &Stack, path: &str) -> Result<serde_json::Value> {
 
 fn a_flipped_bit_in_the_store(engine: Engine) -> Result<()> {
     let stack = Stack::start(engine)?;
-    let golden = disks::make_gpt(&stack.folder().join("golden"), 96 * MIB, 512, &[(Kind::Raw, 90)], 31)?;
+    let golden = disks::make_gpt(
+        &stack.folder().join("golden"),
+        96 * MIB,
+        512,
+        &[(Kind::Raw, 90)],
+        31,
+    )?;
     let (host, image) = stack.capture("golden", MAC_A, &golden.path)?;
     ensure!(job(&stack, &format!("/foghorn/v1/images/{image}/verify"))?["damaged"] == json!([]));
     stack.damage_a_pack()?;
@@ -44,18 +52,28 @@ fn a_flipped_bit_in_the_store(engine: Engine) -> Result<()> {
     let task = stack.order(other, 1)?;
     let mut client = stack.start_client("deploy", other, MAC_B, &target)?;
     let status = client.wait(PATIENCE)?;
-    ensure!(status.code() == Some(1), "the client ended with {status}:\n{}", client.log());
+    ensure!(
+        status.code() == Some(1),
+        "the client ended with {status}:\n{}",
+        client.log()
+    );
     let ended = stack.wait_task(task)?;
     ensure!(ended["state"] == "failed", "{ended}");
     let reason = ended["reason"].as_str().unwrap_or_default().to_owned();
-    ensure!(reason.contains("chunk"), "the reason does not name the chunk: {reason:?}");
+    ensure!(
+        reason.contains("chunk"),
+        "the reason does not name the chunk: {reason:?}"
+    );
 
     // Scrub and verify name the chunk and the image.
     let verify = job(&stack, &format!("/foghorn/v1/images/{image}/verify"))?;
     let damaged = verify["damaged"].as_array().context("a list")?;
     ensure!(damaged.len() == 1, "{verify}");
     let chunk = damaged[0]["chunk"].as_str().context("the chunk's name")?;
-    ensure!(reason.contains(&chunk[..12]), "{reason:?} does not name {chunk}");
+    ensure!(
+        reason.contains(&chunk[..12]),
+        "{reason:?} does not name {chunk}"
+    );
     let scrub = job(&stack, "/foghorn/v1/nodes/1/scrub")?;
     ensure!(scrub["damaged"][0]["chunk"] == chunk, "{scrub}");
 
@@ -68,7 +86,10 @@ fn a_flipped_bit_in_the_store(engine: Engine) -> Result<()> {
     let mut client = stack.start_client("deploy-again", other, MAC_B, &target)?;
     ensure!(client.wait(PATIENCE)?.success(), "{}", client.log());
     ensure!(stack.wait_task(task)?["state"] == "complete");
-    ensure!(disks::hash_files(&target, &golden.partitions)? == disks::hash_files(&golden.path, &golden.partitions)?);
+    ensure!(
+        disks::hash_files(&target, &golden.partitions)?
+            == disks::hash_files(&golden.path, &golden.partitions)?
+    );
     Ok(())
 }
 
@@ -82,12 +103,18 @@ struct BadCable {
 
 impl BadCable {
     fn lay(towards: u16, every: u64) -> Result<Self> {
-        let (near, far) = (UdpSocket::bind(("127.0.0.1", 0))?, UdpSocket::bind(("127.0.0.1", 0))?);
+        let (near, far) = (
+            UdpSocket::bind(("127.0.0.1", 0))?,
+            UdpSocket::bind(("127.0.0.1", 0))?,
+        );
         for socket in [&near, &far] {
             socket.set_read_timeout(Some(Duration::from_millis(1)))?;
         }
-        let (port, flipped, over) =
-            (near.local_addr()?.port(), Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (port, flipped, over) = (
+            near.local_addr()?.port(),
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let (count, end) = (flipped.clone(), over.clone());
         let thread = std::thread::spawn(move || {
             let (mut packet, mut client, mut seen) = (vec![0; 65536], None, 0_u64);
@@ -112,7 +139,12 @@ impl BadCable {
                 }
             }
         });
-        Ok(Self { port, flipped, over, thread: Some(thread) })
+        Ok(Self {
+            port,
+            flipped,
+            over,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -129,14 +161,29 @@ fn flipped_bits_on_the_wire(engine: Engine) -> Result<()> {
     let port = free_udp_port()?;
     let cable = BadCable::lay(port, 20)?;
     let mut stack = Stack::controller_only(engine, &Options::default())?;
-    stack.add_agent_at("defaultmember", port, &format!("advertise = \"127.0.0.1:{}\"", cable.port))?;
-    let golden =
-        disks::make_gpt(&stack.folder().join("golden"), 48 * MIB, 512, &[(Kind::Raw, 20), (Kind::Ext4, 16)], 41)?;
+    stack.add_agent_at(
+        "defaultmember",
+        port,
+        &format!("advertise = \"127.0.0.1:{}\"", cable.port),
+    )?;
+    let golden = disks::make_gpt(
+        &stack.folder().join("golden"),
+        48 * MIB,
+        512,
+        &[(Kind::Raw, 20), (Kind::Ext4, 16)],
+        41,
+    )?;
     let (_, image) = stack.capture("golden", MAC_A, &golden.path)?;
     let target = stack.folder().join("target");
     disks::blank(&target, 48 * MIB)?;
     stack.deploy("target", MAC_B, image, &target)?;
-    ensure!(cable.flipped.load(Ordering::Relaxed) > 20, "too few bits were flipped for a meaningful test");
-    ensure!(disks::hash_files(&target, &golden.partitions)? == disks::hash_files(&golden.path, &golden.partitions)?);
+    ensure!(
+        cable.flipped.load(Ordering::Relaxed) > 20,
+        "too few bits were flipped for a meaningful test"
+    );
+    ensure!(
+        disks::hash_files(&target, &golden.partitions)?
+            == disks::hash_files(&golden.path, &golden.partitions)?
+    );
     Ok(())
 }

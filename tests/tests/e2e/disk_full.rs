@@ -17,14 +17,26 @@ fn on_small_disk(folder: &Path, mib: u64, script: &str) -> Result<Command> {
     std::fs::create_dir_all(folder)?;
     let mut command = Command::new(find("unshare")?);
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
-    command.arg(format!("mount -t tmpfs -o size={mib}m tmpfs '{}' && {script}", folder.display())).arg("sh");
+    command
+        .arg(format!(
+            "mount -t tmpfs -o size={mib}m tmpfs '{}' && {script}",
+            folder.display()
+        ))
+        .arg("sh");
     Ok(command)
 }
 
 #[test]
 fn the_target_disk_is_full() {
     let stack = Stack::start(Engine::Embedded).unwrap();
-    let golden = disks::make_gpt(&stack.folder().join("golden"), 96 * MIB, 512, &[(Kind::Raw, 90)], 51).unwrap();
+    let golden = disks::make_gpt(
+        &stack.folder().join("golden"),
+        96 * MIB,
+        512,
+        &[(Kind::Raw, 90)],
+        51,
+    )
+    .unwrap();
     let (_, image) = stack.capture("golden", MAC_A, &golden.path).unwrap();
     let host = stack.create_host("target", MAC_B).unwrap();
     stack.assign(host, image).unwrap();
@@ -40,7 +52,14 @@ fn the_target_disk_is_full() {
     assert_eq!(status.code(), Some(1), "{}", client.log());
     let ended = stack.wait_task(task).unwrap();
     assert_eq!(ended["state"], "failed", "{ended}");
-    assert!(ended["reason"].as_str().unwrap().to_lowercase().contains("space"), "{ended}");
+    assert!(
+        ended["reason"]
+            .as_str()
+            .unwrap()
+            .to_lowercase()
+            .contains("space"),
+        "{ended}"
+    );
 }
 
 #[test]
@@ -55,27 +74,58 @@ fn the_storage_node_is_full() {
             .collect();
         ensure!(foghorn("foghorn-agent")?.is_file());
         stack.add_agent_wrapped("defaultmember", words, "[limits]\nkeep_free_mib = 4")?;
-        let small = disks::make_gpt(&stack.folder().join("small"), 16 * MIB, 512, &[(Kind::Raw, 4)], 53)?;
+        let small = disks::make_gpt(
+            &stack.folder().join("small"),
+            16 * MIB,
+            512,
+            &[(Kind::Raw, 4)],
+            53,
+        )?;
         let (_, small_image) = stack.capture("small", MAC_B, &small.path)?;
-        let golden = disks::make_gpt(&stack.folder().join("golden"), 200 * MIB, 512, &[(Kind::Raw, 190)], 52)?;
-        let (host, image) = (stack.create_host("golden", MAC_A)?, stack.create_image("image")?);
+        let golden = disks::make_gpt(
+            &stack.folder().join("golden"),
+            200 * MIB,
+            512,
+            &[(Kind::Raw, 190)],
+            52,
+        )?;
+        let (host, image) = (
+            stack.create_host("golden", MAC_A)?,
+            stack.create_image("image")?,
+        );
         stack.assign(host, image)?;
         let task = stack.order(host, 2)?;
         let mut client = stack.start_client("capture", host, MAC_A, &golden.path)?;
         let status = client.wait(PATIENCE)?;
-        ensure!(status.code() == Some(1), "the client ended with {status}:\n{}", client.log());
+        ensure!(
+            status.code() == Some(1),
+            "the client ended with {status}:\n{}",
+            client.log()
+        );
         let ended = stack.wait_task(task)?;
         ensure!(ended["state"] == "failed", "{ended}");
         let reason = ended["reason"].as_str().unwrap_or_default().to_lowercase();
-        ensure!(reason.contains("space") || reason.contains("full"), "{ended}");
-        let content = stack.rest.get(&format!("/foghorn/v1/images/{image}"))?.ok()?;
-        ensure!(content["content"].is_null(), "half an image was recorded: {content}");
+        ensure!(
+            reason.contains("space") || reason.contains("full"),
+            "{ended}"
+        );
+        let content = stack
+            .rest
+            .get(&format!("/foghorn/v1/images/{image}"))?
+            .ok()?;
+        ensure!(
+            content["content"].is_null(),
+            "half an image was recorded: {content}"
+        );
 
         // The node still serves what it has.
         let target = stack.folder().join("target");
         disks::blank(&target, 16 * MIB)?;
         stack.deploy("target", "52:54:00:00:04:0c", small_image, &target)?;
-        ensure!(disks::hash_files(&target, &small.partitions)? == disks::hash_files(&small.path, &small.partitions)?);
+        ensure!(
+            disks::hash_files(&target, &small.partitions)?
+                == disks::hash_files(&small.path, &small.partitions)?
+        );
         Ok(())
     }
     scenario().unwrap();

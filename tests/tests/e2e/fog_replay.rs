@@ -17,7 +17,11 @@ const MOST_DEVIATIONS: u32 = 8;
 fn a_fog_server_would_have_answered_the_same() -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fog-recordings");
     if !folder.is_dir() {
-        ensure!(std::env::var_os("CI").is_none(), "the recordings are missing: {}", folder.display());
+        ensure!(
+            std::env::var_os("CI").is_none(),
+            "the recordings are missing: {}",
+            folder.display()
+        );
         eprintln!("skipped: no recordings beside the project");
         return Ok(());
     }
@@ -29,11 +33,22 @@ fn a_fog_server_would_have_answered_the_same() -> Result<()> {
         let status = replay.wait(WITHIN)?;
         ensure!(status.success(), "{engine}: {status}\n{}", replay.log());
         let said = replay.log();
-        let summary = said.lines().find(|line| line.starts_with("records ")).context("no summary")?;
-        let numbers: Vec<u32> = summary.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
-        let [records, _same, deviations, different] = numbers[..] else { anyhow::bail!("{summary}") };
+        let summary = said
+            .lines()
+            .find(|line| line.starts_with("records "))
+            .context("no summary")?;
+        let numbers: Vec<u32> = summary
+            .split([' ', ','])
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        let [records, _same, deviations, different] = numbers[..] else {
+            anyhow::bail!("{summary}")
+        };
         ensure!(records > 2000 && different == 0, "{engine}: {summary}");
-        ensure!(deviations * 100 <= records * MOST_DEVIATIONS, "{engine}: too many deviations: {summary}");
+        ensure!(
+            deviations * 100 <= records * MOST_DEVIATIONS,
+            "{engine}: too many deviations: {summary}"
+        );
     }
     Ok(())
 }

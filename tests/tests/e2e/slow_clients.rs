@@ -18,28 +18,45 @@ const OWN: usize = 500;
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 fn open_files(process: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
+    std::fs::read_dir(format!("/proc/{process}/fd"))
+        .unwrap()
+        .count()
 }
 
 #[test]
 fn ten_thousand_slow_clients_hold_up_nobody() {
-    let options = Options { plain_http: true, ..Options::default() };
+    let options = Options {
+        plain_http: true,
+        ..Options::default()
+    };
     let mut stack = Stack::controller_only(Engine::Embedded, &options).unwrap();
     let before = open_files(stack.controller.id());
-    let limit = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap());
+    let limit = getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap());
     let clients = WANTED.min(limit.saturating_sub(OWN));
-    assert!(clients >= LEAST, "the limit of open files, {limit}, is too low for this test: `ulimit -n 12000`");
+    assert!(
+        clients >= LEAST,
+        "the limit of open files, {limit}, is too low for this test: `ulimit -n 12000`"
+    );
 
     let address = stack.rest.url.strip_prefix("http://").unwrap().to_owned();
     let mut slow = Vec::with_capacity(clients);
     for number in 0..clients {
-        let mut stream = TcpStream::connect(&address).unwrap_or_else(|error| panic!("client {number}: {error}"));
-        stream.write_all(b"GET /fog/host/1 HTTP/1.1\r\nhost: x\r\nslow: ").unwrap();
+        let mut stream =
+            TcpStream::connect(&address).unwrap_or_else(|error| panic!("client {number}: {error}"));
+        stream
+            .write_all(b"GET /fog/host/1 HTTP/1.1\r\nhost: x\r\nslow: ")
+            .unwrap();
         slow.push(stream);
         if number % 1000 == 999 {
             let asked = Instant::now();
             assert_eq!(stack.rest.get("/fog/host").unwrap().status, 200);
-            assert!(asked.elapsed() < ANSWERED_WITHIN, "{:?} with {number} slow clients", asked.elapsed());
+            assert!(
+                asked.elapsed() < ANSWERED_WITHIN,
+                "{:?} with {number} slow clients",
+                asked.elapsed()
+            );
         }
     }
     stack.create_host("meanwhile", "52:54:00:00:07:01").unwrap();
@@ -49,7 +66,10 @@ fn ten_thousand_slow_clients_hold_up_nobody() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut answer = Vec::new();
         match stream.read_to_end(&mut answer) {
-            Ok(_) => assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{answer:?}"),
+            Ok(_) => assert!(
+                answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"),
+                "{answer:?}"
+            ),
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}"),
         }
     }

@@ -1,4 +1,5 @@
-//! Files that name each other in a circle. What a module takes from one it lies in is no arrow: it is a part of that one.
+//! Files that name each other in a circle. What a module takes from one it lies in is no arrow: it
+//! is a part of that one.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,12 +21,24 @@ pub(super) fn find(source: &Source, arrows: &BTreeSet<Arrow>) -> Vec<String> {
         if seen.contains(start) {
             continue;
         }
-        let Some(circle) = shortest(&next, start) else { continue };
+        let Some(circle) = shortest(&next, start) else {
+            continue;
+        };
         let onward = reach(&next, start);
-        let knot: Vec<_> = onward.into_iter().filter(|other| reach(&next, other).contains(start)).collect();
+        let knot: Vec<_> = onward
+            .into_iter()
+            .filter(|other| reach(&next, other).contains(start))
+            .collect();
         seen.extend(knot.iter().copied());
-        let files: Vec<&str> = circle.iter().map(|path| source.modules[*path].file.as_str()).collect();
-        problems.push(format!("a circle of {} files: {}", knot.len(), files.join(" → ")));
+        let files: Vec<&str> = circle
+            .iter()
+            .map(|path| source.modules[*path].file.as_str())
+            .collect();
+        problems.push(format!(
+            "a circle of {} files: {}",
+            knot.len(),
+            files.join(" → ")
+        ));
     }
     problems
 }

@@ -20,11 +20,20 @@ pub(super) fn arrows(source: &Source) -> BTreeSet<Arrow> {
     let mut arrows = BTreeSet::new();
     for (from, module) in &source.modules {
         for named in &module.named {
-            let Some(path) = absolute(source, from, module, named) else { continue };
+            let Some(path) = absolute(source, from, module, named) else {
+                continue;
+            };
             let to = target(source, path, STEPS);
             if to != *from {
-                let exported = module.exports.iter().any(|name| module.imports.get(name) == Some(named));
-                arrows.insert(Arrow { from: from.clone(), to, exported });
+                let exported = module
+                    .exports
+                    .iter()
+                    .any(|name| module.imports.get(name) == Some(named));
+                arrows.insert(Arrow {
+                    from: from.clone(),
+                    to,
+                    exported,
+                });
             }
         }
     }
@@ -32,7 +41,12 @@ pub(super) fn arrows(source: &Source) -> BTreeSet<Arrow> {
 }
 
 /// The path from the root of the crate; `None` for what is outside of it.
-fn absolute(source: &Source, from: &ModulePath, module: &Module, named: &[String]) -> Option<Vec<String>> {
+fn absolute(
+    source: &Source,
+    from: &ModulePath,
+    module: &Module,
+    named: &[String],
+) -> Option<Vec<String>> {
     let (first, rest) = named.split_first()?;
     let base = match first.as_str() {
         "crate" => Vec::new(),
@@ -43,7 +57,10 @@ fn absolute(source: &Source, from: &ModulePath, module: &Module, named: &[String
             if source.modules.contains_key(&child) {
                 child
             } else {
-                let import = module.imports.get(name).filter(|import| import.first() != Some(first))?;
+                let import = module
+                    .imports
+                    .get(name)
+                    .filter(|import| import.first() != Some(first))?;
                 absolute(source, from, module, import)?
             }
         }
@@ -68,12 +85,22 @@ fn target(source: &Source, path: Vec<String>, steps: usize) -> ModulePath {
             continue;
         }
         at.pop();
-        let Some(module) = source.modules.get(&at).filter(|module| steps > 0 && module.exports.contains(name)) else {
+        let Some(module) = source
+            .modules
+            .get(&at)
+            .filter(|module| steps > 0 && module.exports.contains(name))
+        else {
             break;
         };
-        let import = module.imports.get(name).and_then(|import| absolute(source, &at, module, import));
+        let import = module
+            .imports
+            .get(name)
+            .and_then(|import| absolute(source, &at, module, import));
         if let Some(import) = import {
-            let onward = import.into_iter().chain(path[place + 1..].iter().cloned()).collect();
+            let onward = import
+                .into_iter()
+                .chain(path[place + 1..].iter().cloned())
+                .collect();
             return target(source, onward, steps - 1);
         }
         break;

@@ -1,4 +1,5 @@
-//! The modules of a crate as they are on the disk, and what each of them names. Tests are left out: they may look anywhere.
+//! The modules of a crate as they are on the disk, and what each of them names. Tests are left out:
+//! they may look anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -43,7 +44,8 @@ impl Source {
         let mut open = vec![(ModulePath::new(), vec!["lib.rs".to_owned()])];
         while let Some((path, files)) = open.pop() {
             let found = files.iter().find_map(|file| Some((file, text(file)?)));
-            let (file, text) = found.with_context(|| format!("there is no file {}", files.join(" or ")))?;
+            let (file, text) =
+                found.with_context(|| format!("there is no file {}", files.join(" or ")))?;
             let (module, children) = Module::parse(file, &text)?;
             source.modules.insert(path.clone(), module);
             for child in children {
@@ -60,7 +62,13 @@ impl Module {
     /// The module in a file, and the names of the modules whose files it declares.
     fn parse(file: &str, text: &str) -> Result<(Self, Vec<String>)> {
         let parsed = syn::parse_file(text).with_context(|| format!("could not parse {file}"))?;
-        let mut reader = Reader { module: Self { file: file.to_owned(), ..Self::default() }, children: Vec::new() };
+        let mut reader = Reader {
+            module: Self {
+                file: file.to_owned(),
+                ..Self::default()
+            },
+            children: Vec::new(),
+        };
         reader.visit_file(&parsed);
         Ok((reader.module, reader.children))
     }
@@ -73,11 +81,18 @@ struct Reader {
 
 impl Reader {
     fn import(&mut self, tree: &syn::UseTree, prefix: &[String], exported: bool) {
-        let with = |name: &syn::Ident| -> Vec<String> { prefix.iter().cloned().chain([name.to_string()]).collect() };
+        let with = |name: &syn::Ident| -> Vec<String> {
+            prefix.iter().cloned().chain([name.to_string()]).collect()
+        };
         let (path, name) = match tree {
-            syn::UseTree::Path(path) => return self.import(&path.tree, &with(&path.ident), exported),
+            syn::UseTree::Path(path) => {
+                return self.import(&path.tree, &with(&path.ident), exported);
+            }
             syn::UseTree::Group(group) => {
-                return group.items.iter().for_each(|tree| self.import(tree, prefix, exported));
+                return group
+                    .items
+                    .iter()
+                    .for_each(|tree| self.import(tree, prefix, exported));
             }
             syn::UseTree::Glob(_) => (prefix.to_vec(), None),
             // `use a::{self}` is `use a`.
@@ -133,7 +148,11 @@ impl Reader {
 fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         syn::Meta::List(list) => list.path.is_ident("cfg") && list.tokens.to_string() == "test",
-        meta => meta.path().segments.last().is_some_and(|last| last.ident == "test"),
+        meta => meta
+            .path()
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == "test"),
     })
 }
 
@@ -172,7 +191,12 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        self.name(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        self.name(
+            path.segments
+                .iter()
+                .map(|segment| segment.ident.to_string())
+                .collect(),
+        );
         visit::visit_path(self, path);
     }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use foghorn_types::{CertificateName, HostId, NodeName, TaskId};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair, PublicKeyData,
-    SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
+    PublicKeyData, SanType, date_time_ymd,
 };
 
 /// Name in the controller's own certificate.
@@ -31,22 +31,37 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap();
-        Self { pem: certificate.pem(), der: certificate.der().to_vec(), issuer: Issuer::new(params, key) }
+        Self {
+            pem: certificate.pem(),
+            der: certificate.der().to_vec(),
+            issuer: Issuer::new(params, key),
+        }
     }
 
     pub fn controller(&self) -> Issued {
         let ip = SanType::IpAddress([127, 0, 0, 1].into());
         let dns = SanType::DnsName(CONTROLLER_NAME.try_into().unwrap());
-        self.with_key(&CertificateName::Controller, vec![ip, dns], Duration::from_secs(3600))
+        self.with_key(
+            &CertificateName::Controller,
+            vec![ip, dns],
+            Duration::from_secs(3600),
+        )
     }
 
     pub fn client(&self, host: u32, task: u32) -> Issued {
-        let name = CertificateName::Client { host: HostId::new(host).unwrap(), task: TaskId::new(task).unwrap() };
+        let name = CertificateName::Client {
+            host: HostId::new(host).unwrap(),
+            task: TaskId::new(task).unwrap(),
+        };
         self.with_key(&name, vec![], Duration::from_secs(3600))
     }
 
     pub fn node(&self, name: &NodeName) -> Issued {
-        self.with_key(&CertificateName::Node(name.clone()), vec![], Duration::from_secs(3600))
+        self.with_key(
+            &CertificateName::Node(name.clone()),
+            vec![],
+            Duration::from_secs(3600),
+        )
     }
 
     /// A node's certificate for the key in a request; its names are not looked at.
@@ -57,12 +72,24 @@ impl Authority {
 
     pub fn sign_node_der(&self, name: &NodeName, csr_der: &[u8], lifetime: Duration) -> Vec<u8> {
         let request = CertificateSigningRequestParams::from_der(&csr_der.into()).unwrap();
-        self.sign_node(name, &request.public_key, lifetime).der().to_vec()
+        self.sign_node(name, &request.public_key, lifetime)
+            .der()
+            .to_vec()
     }
 
-    fn sign_node(&self, name: &NodeName, key: &impl PublicKeyData, lifetime: Duration) -> rcgen::Certificate {
+    fn sign_node(
+        &self,
+        name: &NodeName,
+        key: &impl PublicKeyData,
+        lifetime: Duration,
+    ) -> rcgen::Certificate {
         let dns = SanType::DnsName(name.tls_name().try_into().unwrap());
-        self.sign(&CertificateName::Node(name.clone()), vec![dns], key, lifetime)
+        self.sign(
+            &CertificateName::Node(name.clone()),
+            vec![dns],
+            key,
+            lifetime,
+        )
     }
 
     fn with_key(&self, name: &CertificateName, more: Vec<SanType>, lifetime: Duration) -> Issued {
@@ -82,11 +109,15 @@ impl Authority {
         key: &impl PublicKeyData,
         lifetime: Duration,
     ) -> rcgen::Certificate {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap();
         let epoch = date_time_ymd(1970, 1, 1);
         let mut params = CertificateParams::default();
         params.subject_alt_names = more;
-        params.subject_alt_names.push(SanType::URI(name.to_string().try_into().unwrap()));
+        params
+            .subject_alt_names
+            .push(SanType::URI(name.to_string().try_into().unwrap()));
         params.not_before = epoch + (now - Duration::from_secs(300));
         params.not_after = epoch + (now + lifetime);
         params.signed_by(key, &self.issuer).unwrap()

@@ -1,4 +1,5 @@
-//! The controller's end of the wire: enrolment over HTTPS and the gRPC link with mutual TLS, driven by the test.
+//! The controller's end of the wire: enrolment over HTTPS and the gRPC link with mutual TLS, driven
+//! by the test.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use foghorn_proto::link::agent_link_server::{AgentLink, AgentLinkServer};
 use foghorn_proto::link::agent_message::Message as FromAgent;
 use foghorn_proto::link::controller_message::Message as ToAgent;
 use foghorn_proto::link::{
-    AgentMessage, ControllerMessage, EndedRecorded, FilePart, OpenSession, Reconcile, RenewCertificateRequest,
-    RenewCertificateResponse, SessionEnded, SessionKind,
+    AgentMessage, ControllerMessage, EndedRecorded, FilePart, OpenSession, Reconcile,
+    RenewCertificateRequest, RenewCertificateResponse, SessionEnded, SessionKind,
 };
 use foghorn_types::{ManifestId, NodeName, Timestamp};
 use tokio::net::TcpListener;
@@ -54,8 +55,10 @@ impl Controller {
     /// `lifetime`: of node certificates.
     pub async fn start(lifetime: Duration) -> Self {
         let authority = Arc::new(Authority::new());
-        let token =
-            TokenText { secret: "first".into(), ca_fingerprint: foghorn_agent::authority_fingerprint(&authority.der) };
+        let token = TokenText {
+            secret: "first".into(),
+            ca_fingerprint: foghorn_agent::authority_fingerprint(&authority.der),
+        };
         let shared = Arc::new(Shared {
             authority: authority.clone(),
             lifetime,
@@ -73,10 +76,21 @@ impl Controller {
         let link_address = grpc.local_addr().unwrap().to_string();
         let mut tasks = JoinSet::new();
         let text = token.to_text(JOIN_PREFIX);
-        let enrolment = Enrolment { authority: authority.clone(), token: text, link_address, lifetime };
+        let enrolment = Enrolment {
+            authority: authority.clone(),
+            token: text,
+            link_address,
+            lifetime,
+        };
         tasks.spawn(enrolment::serve(https, enrolment));
         tasks.spawn(serve_link(grpc, shared.clone()));
-        Self { authority, url, token, shared, _tasks: tasks }
+        Self {
+            authority,
+            url,
+            token,
+            shared,
+            _tasks: tasks,
+        }
     }
 
     pub fn url(&self) -> &str {
@@ -112,14 +126,22 @@ impl Controller {
     }
 
     pub fn no_longer_want(&self, task_id: u32) {
-        self.shared.wanted.lock().unwrap().retain(|order| order.task_id != task_id);
+        self.shared
+            .wanted
+            .lock()
+            .unwrap()
+            .retain(|order| order.task_id != task_id);
     }
 
     /// Sends on the present link; while there is none, the message is lost like on a broken wire.
     pub async fn send(&self, message: ToAgent) {
         let link = self.shared.link.lock().unwrap().clone();
         if let Some(link) = link {
-            let _ = link.send(Ok(ControllerMessage { message: Some(message) })).await;
+            let _ = link
+                .send(Ok(ControllerMessage {
+                    message: Some(message),
+                }))
+                .await;
         }
     }
 
@@ -153,12 +175,16 @@ impl Controller {
                 received.changed().await.unwrap();
             }
         });
-        found.await.unwrap_or_else(|_| panic!("the agent never sent {what}"))
+        found
+            .await
+            .unwrap_or_else(|_| panic!("the agent never sent {what}"))
     }
 
     pub async fn ended(&self, task: u32) -> foghorn_proto::link::session_ended::Outcome {
         let pick = |message: &FromAgent| match message {
-            FromAgent::Ended(SessionEnded { task_id, outcome }) if *task_id == task => outcome.clone(),
+            FromAgent::Ended(SessionEnded { task_id, outcome }) if *task_id == task => {
+                outcome.clone()
+            }
             _ => None,
         };
         self.wait_for("the end of the session", pick).await
@@ -194,7 +220,13 @@ async fn serve_link(listener: TcpListener, shared: Arc<Shared>) {
         .identity(Identity::from_pem(issued.chain, issued.key))
         .client_ca_root(Certificate::from_pem(&shared.authority.pem));
     let server = Server::builder().tls_config(tls).unwrap();
-    server.serve_with_incoming(AgentLinkServer::from_arc(shared), TcpIncoming::from(listener)).await.unwrap();
+    server
+        .serve_with_incoming(
+            AgentLinkServer::from_arc(shared),
+            TcpIncoming::from(listener),
+        )
+        .await
+        .unwrap();
 }
 
 #[tonic::async_trait]
@@ -202,27 +234,50 @@ impl AgentLink for Shared {
     type LinkStream = ReceiverStream<Result<ControllerMessage, Status>>;
     type FileStream = ReceiverStream<Result<FilePart, Status>>;
 
-    async fn link(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::LinkStream>, Status> {
+    async fn link(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::LinkStream>, Status> {
         if !*self.up.borrow() {
             return Err(Status::unavailable("away"));
         }
-        let certificate = request.peer_certs().and_then(|chain| chain.first().map(|leaf| leaf.to_vec()));
-        self.shown.lock().unwrap().push(certificate.expect("mutual TLS is required"));
+        let certificate = request
+            .peer_certs()
+            .and_then(|chain| chain.first().map(|leaf| leaf.to_vec()));
+        self.shown
+            .lock()
+            .unwrap()
+            .push(certificate.expect("mutual TLS is required"));
         let mut inbound = request.into_inner();
         let hello = inbound.message().await?.and_then(|message| message.message);
-        let Some(hello @ FromAgent::Hello(_)) = hello else { return Err(Status::invalid_argument("no hello")) };
+        let Some(hello @ FromAgent::Hello(_)) = hello else {
+            return Err(Status::invalid_argument("no hello"));
+        };
         let (sender, receiver) = mpsc::channel(64);
-        let reconcile = Reconcile { sessions: self.wanted.lock().unwrap().clone(), keep: vec![] };
-        let reconcile = ControllerMessage { message: Some(ToAgent::Reconcile(reconcile)) };
+        let reconcile = Reconcile {
+            sessions: self.wanted.lock().unwrap().clone(),
+            keep: vec![],
+        };
+        let reconcile = ControllerMessage {
+            message: Some(ToAgent::Reconcile(reconcile)),
+        };
         sender.send(Ok(reconcile)).await.unwrap();
         *self.link.lock().unwrap() = Some(sender.clone());
         self.received.send_modify(|all| all.push(hello));
         self.links.send_modify(|links| *links += 1);
-        tokio::spawn(read(inbound, sender.downgrade(), self.received.clone(), self.answer_ended.clone()));
+        tokio::spawn(read(
+            inbound,
+            sender.downgrade(),
+            self.received.clone(),
+            self.answer_ended.clone(),
+        ));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
-    async fn file(&self, _request: Request<Streaming<FilePart>>) -> Result<Response<Self::FileStream>, Status> {
+    async fn file(
+        &self,
+        _request: Request<Streaming<FilePart>>,
+    ) -> Result<Response<Self::FileStream>, Status> {
         Err(Status::not_found("this controller has no files"))
     }
 
@@ -231,8 +286,12 @@ impl AgentLink for Shared {
         request: Request<RenewCertificateRequest>,
     ) -> Result<Response<RenewCertificateResponse>, Status> {
         let csr = request.into_inner().csr_der;
-        let leaf = self.authority.sign_node_der(&node_name(), &csr, self.lifetime);
-        Ok(Response::new(RenewCertificateResponse { chain_der: vec![leaf] }))
+        let leaf = self
+            .authority
+            .sign_node_der(&node_name(), &csr, self.lifetime);
+        Ok(Response::new(RenewCertificateResponse {
+            chain_der: vec![leaf],
+        }))
     }
 }
 
@@ -244,12 +303,20 @@ async fn read(
     answer_ended: watch::Sender<bool>,
 ) {
     while let Ok(Some(message)) = inbound.message().await {
-        let Some(message) = message.message else { continue };
+        let Some(message) = message.message else {
+            continue;
+        };
         let answers = *answer_ended.borrow();
         if let (FromAgent::Ended(ended), true) = (&message, answers) {
-            let answer = ToAgent::EndedRecorded(EndedRecorded { task_id: ended.task_id });
+            let answer = ToAgent::EndedRecorded(EndedRecorded {
+                task_id: ended.task_id,
+            });
             if let Some(link) = link.upgrade() {
-                let _ = link.send(Ok(ControllerMessage { message: Some(answer) })).await;
+                let _ = link
+                    .send(Ok(ControllerMessage {
+                        message: Some(answer),
+                    }))
+                    .await;
             }
         }
         received.send_modify(|all| all.push(message));

@@ -29,32 +29,50 @@ pub struct Enrolment {
 /// Answers until the task is aborted.
 pub async fn serve(listener: TcpListener, enrolment: Enrolment) {
     let issued = enrolment.authority.controller();
-    let chain = CertificateDer::pem_slice_iter(issued.chain.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
+    let chain = CertificateDer::pem_slice_iter(issued.chain.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .unwrap();
     let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     while let Ok((stream, _)) = listener.accept().await {
-        // One after the other is enough for agents that enrol once; one that gives up spoils nothing.
+        // One after the other is enough for agents that enrol once; one that gives up spoils
+        // nothing.
         let _ = answer(&acceptor, stream, &enrolment).await;
     }
 }
 
-async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, enrolment: &Enrolment) -> std::io::Result<()> {
+async fn answer(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    enrolment: &Enrolment,
+) -> std::io::Result<()> {
     let mut stream = BufReader::new(acceptor.accept(stream).await?);
     let mut head = Vec::new();
     let mut line = String::new();
     while stream.read_line(&mut line).await? > 2 {
         head.push(std::mem::take(&mut line));
     }
-    let path = head.first().and_then(|request| request.split(' ').nth(1)).unwrap_or_default().to_owned();
+    let path = head
+        .first()
+        .and_then(|request| request.split(' ').nth(1))
+        .unwrap_or_default()
+        .to_owned();
     let length = head.iter().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse().ok())?
     });
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).await?;
     let (status, text) = respond(&path, &body, enrolment);
-    let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len());
+    let answer = format!(
+        "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+        text.len()
+    );
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await
 }
@@ -65,13 +83,20 @@ fn respond(path: &str, body: &[u8], enrolment: &Enrolment) -> (u16, String) {
         ENROL_PATH => {
             let request: EnrolRequest = serde_json::from_slice(body).unwrap();
             if request.join_token != enrolment.token && !request.join_token.contains(ANOTHER) {
-                let problem = Problem { error: "this token was used already".into(), field: Some("join_token".into()) };
+                let problem = Problem {
+                    error: "this token was used already".into(),
+                    field: Some("join_token".into()),
+                };
                 return (403, serde_json::to_string(&problem).unwrap());
             }
             let response = EnrolResponse {
                 node: node_name(),
                 node_id: StorageNodeId::new(1).unwrap(),
-                chain_pem: enrolment.authority.sign_node_pem(&node_name(), &request.csr_pem, enrolment.lifetime),
+                chain_pem: enrolment.authority.sign_node_pem(
+                    &node_name(),
+                    &request.csr_pem,
+                    enrolment.lifetime,
+                ),
                 link_address: enrolment.link_address.clone(),
                 link_server_name: CONTROLLER_NAME.into(),
             };

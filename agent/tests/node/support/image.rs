@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use foghorn_image::{
-    CHUNK_SIZE, ChunkContent, ChunkEntry, DiskGeometry, FileSystem, FileSystemKind, Manifest, PartitionTable, UsedMask,
+    CHUNK_SIZE, ChunkContent, ChunkEntry, DiskGeometry, FileSystem, FileSystemKind, Manifest,
+    PartitionTable, UsedMask,
 };
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, ManifestId, SectorSize};
 
@@ -29,29 +30,51 @@ pub fn chunk(seed: u64) -> Chunk {
         state ^= state << 17;
         word.copy_from_slice(&state.to_le_bytes());
     }
-    Chunk { id: ChunkId::of(&plain), compressed: zstd::bulk::compress(&plain, 1).unwrap().into() }
+    Chunk {
+        id: ChunkId::of(&plain),
+        compressed: zstd::bulk::compress(&plain, 1).unwrap().into(),
+    }
 }
 
 impl Image {
     /// One chunk per seed, and a zero chunk at the end.
     pub fn new(seeds: std::ops::Range<u64>) -> Self {
         let chunks: Vec<Chunk> = seeds.map(chunk).collect();
-        let ids = chunks.iter().map(|chunk| ChunkContent::Data(chunk.id)).chain([ChunkContent::Zero]);
+        let ids = chunks
+            .iter()
+            .map(|chunk| ChunkContent::Data(chunk.id))
+            .chain([ChunkContent::Zero]);
         let entries: Vec<ChunkEntry> = (0..)
             .zip(ids)
-            .map(|(index, content)| ChunkEntry { index: ChunkIndex::new(index), used: UsedMask::Whole, content })
+            .map(|(index, content)| ChunkEntry {
+                index: ChunkIndex::new(index),
+                used: UsedMask::Whole,
+                content,
+            })
             .collect();
         let size = ByteCount::from_bytes(entries.len() as u64 * CHUNK_SIZE);
-        let whole =
-            FileSystem { partition: 0, start: ByteOffset::from_bytes(0), size, kind: FileSystemKind::Raw, used: size };
+        let whole = FileSystem {
+            partition: 0,
+            start: ByteOffset::from_bytes(0),
+            size,
+            kind: FileSystemKind::Raw,
+            used: size,
+        };
         let manifest = Manifest {
-            geometry: DiskGeometry { size, sector_size: SectorSize::B512 },
+            geometry: DiskGeometry {
+                size,
+                sector_size: SectorSize::B512,
+            },
             table: PartitionTable::None,
             file_systems: vec![whole],
             chunks: entries,
         };
         let encoded: Bytes = manifest.encode().into();
-        Self { manifest: ManifestId::of(&encoded), chunks, encoded }
+        Self {
+            manifest: ManifestId::of(&encoded),
+            chunks,
+            encoded,
+        }
     }
 
     pub fn ids(&self) -> Vec<ChunkId> {

@@ -1,4 +1,5 @@
-//! What the tests put around a real agent: an authority, the controller's end of the wire, clients, images.
+//! What the tests put around a real agent: an authority, the controller's end of the wire, clients,
+//! images.
 
 pub mod authority;
 pub mod client;
@@ -36,17 +37,29 @@ impl Node {
         adjust(&mut config);
         let agent = Agent::start(config).await.unwrap();
         controller.wait_for_links(1).await;
-        Self { agent, controller, folder }
+        Self {
+            agent,
+            controller,
+            folder,
+        }
     }
 
     /// Stops the agent and starts it again on the same folder.
     pub async fn restart(self) -> Self {
-        let Self { agent, controller, folder } = self;
+        let Self {
+            agent,
+            controller,
+            folder,
+        } = self;
         agent.shutdown().await;
         let links = controller.links();
         let agent = Agent::start(config(&controller, &folder)).await.unwrap();
         controller.wait_for_links(links + 1).await;
-        Self { agent, controller, folder }
+        Self {
+            agent,
+            controller,
+            folder,
+        }
     }
 }
 
@@ -84,5 +97,7 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    found.await.unwrap_or_else(|_| panic!("waited too long for {what}"))
+    found
+        .await
+        .unwrap_or_else(|_| panic!("waited too long for {what}"))
 }

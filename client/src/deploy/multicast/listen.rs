@@ -1,4 +1,5 @@
-//! The thread that receives a multicast session: packets in, chunks to the verifiers, messages to the agent out.
+//! The thread that receives a multicast session: packets in, chunks to the verifiers, messages to
+//! the agent out.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use crate::progress::Path;
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 /// Between packets that keep coming, how often everything else is looked after.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// How often the kernel is asked what it has dropped, and chunks that a scan has missed since are asked for.
+/// How often the kernel is asked what it has dropped, and chunks that a scan has missed since are
+/// asked for.
 const COUNT_EVERY: Duration = Duration::from_millis(500);
 
 /// A message from the agent to the thread.
@@ -60,13 +62,28 @@ impl Listen {
         queues: &Queues,
     ) -> Option<Self> {
         let config = ReceiverConfig::new(chunks, terms.symbol_size.into());
-        // Only spreads reports over time; the standard library seeds its hashers well enough for that.
-        let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
+        // Only spreads reports over time; the standard library seeds its hashers well enough for
+        // that.
+        let seed = std::collections::hash_map::RandomState::new()
+            .build_hasher()
+            .finish();
         let receiver = Receiver::new(config, wants, seed, Time::default()).ok()?;
         let opener = Opener::new(&terms.key);
         let (began, group, queues) = (Instant::now(), terms.group.to_string(), queues.clone());
         let (have, want) = (ChunkSet::new(), ChunkSet::new());
-        Some(Self { shared, group, socket, opener, receiver, queues, began, have, want, counted: began, heard: false })
+        Some(Self {
+            shared,
+            group,
+            socket,
+            opener,
+            receiver,
+            queues,
+            began,
+            have,
+            want,
+            counted: began,
+            heard: false,
+        })
     }
 
     /// Runs until stopped, or until it is of no use.
@@ -91,7 +108,10 @@ impl Listen {
                 }
             };
             if let Err(error) = self.take_packets(pause) {
-                let _ = to_agent.try_send(ToAgent::GiveUp(format!("could not receive from {}: {error}", self.group)));
+                let _ = to_agent.try_send(ToAgent::GiveUp(format!(
+                    "could not receive from {}: {error}",
+                    self.group
+                )));
                 return;
             }
         }
@@ -153,14 +173,21 @@ impl Listen {
     /// Complete chunks go to the verifiers, as many as have room there.
     fn pass_on(&mut self) {
         while let Ok(place) = self.queues.verify.try_reserve() {
-            let Some(chunk) = self.receiver.take_chunk() else { break };
+            let Some(chunk) = self.receiver.take_chunk() else {
+                break;
+            };
             let (session_chunk, number) = (chunk.number, in_image(chunk.number));
             let length = chunk.len() as u64;
             match self.shared.update(|board| board.streamed(number)) {
                 Some(true) => {
                     self.shared.progress.add_multicast(length);
-                    let plain_len = u32::try_from(self.shared.plan.length(number)).unwrap_or(u32::MAX);
-                    place.send(Arrived { number, plain_len, compressed: chunk.into_bytes() });
+                    let plain_len =
+                        u32::try_from(self.shared.plan.length(number)).unwrap_or(u32::MAX);
+                    place.send(Arrived {
+                        number,
+                        plain_len,
+                        compressed: chunk.into_bytes(),
+                    });
                 }
                 // It came by a lane as well: the board will say when it is right.
                 Some(false) => {}
@@ -174,21 +201,28 @@ impl Listen {
         if self.counted.elapsed() >= COUNT_EVERY {
             self.counted = Instant::now();
             let rejected = self.opener.counts().rejected();
-            self.receiver.count_datagrams(rejected, self.socket.dropped());
+            self.receiver
+                .count_datagrams(rejected, self.socket.dropped());
         }
         let fill = self.queues.fill();
-        let stage = crate::progress::limiting_stage([Stage::Network, Stage::Compression, Stage::Disk], fill);
-        self.receiver.pressure(stage, (fill.second.max(fill.last) * 100.0) as u8);
+        let stage = crate::progress::limiting_stage(
+            [Stage::Network, Stage::Compression, Stage::Disk],
+            fill,
+        );
+        self.receiver
+            .pressure(stage, (fill.second.max(fill.last) * 100.0) as u8);
     }
 
     /// Sends what the receiver wants to send. Returns when to ask it again, or why to give up.
     fn act(&mut self, to_agent: &mpsc::Sender<ToAgent>) -> Result<Time, String> {
         loop {
             match self.receiver.poll(self.now()) {
-                ReceiverAction::Report(report) => match to_agent.try_send(ToAgent::Report(report)) {
-                    Ok(()) | Err(TrySendError::Full(_)) => {}
-                    Err(TrySendError::Closed(_)) => return Ok(self.now()),
-                },
+                ReceiverAction::Report(report) => {
+                    match to_agent.try_send(ToAgent::Report(report)) {
+                        Ok(()) | Err(TrySendError::Full(_)) => {}
+                        Err(TrySendError::Closed(_)) => return Ok(self.now()),
+                    }
+                }
                 ReceiverAction::Have(chunks) => self.have.union_with(&chunks),
                 ReceiverAction::NotHeard(unheard) => return Err(self.unheard(unheard)),
                 ReceiverAction::Wait(until) => {
@@ -213,14 +247,20 @@ impl Listen {
                  firewall, or a router on the way and a TTL of 1"
             ),
             Unheard::LongPackets => {
-                format!("short packets of {group} arrive but long ones do not: the MTU on the path is below 1500 bytes")
+                format!(
+                    "short packets of {group} arrive but long ones do not: the MTU on the path is below 1500 bytes"
+                )
             }
         }
     }
 }
 
 /// Sends what has gathered if there is room; otherwise it continues to gather.
-fn tell(to_agent: &mpsc::Sender<ToAgent>, gathered: &mut ChunkSet, message: fn(ChunkSet) -> ToAgent) {
+fn tell(
+    to_agent: &mpsc::Sender<ToAgent>,
+    gathered: &mut ChunkSet,
+    message: fn(ChunkSet) -> ToAgent,
+) {
     if gathered.is_empty() {
         return;
     }

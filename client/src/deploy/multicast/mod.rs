@@ -1,7 +1,8 @@
 //! Receives chunks from a multicast session: one stream for many machines, beside the fetch lanes.
 //!
-//! As long as a session is joined, the board leaves to it what the session was told is wanted, and lanes fetch only what will
-//! not come that way. Whatever goes wrong with the session ends in the same: lanes fetch the rest.
+//! As long as a session is joined, the board leaves to it what the session was told is wanted, and
+//! lanes fetch only what will not come that way. Whatever goes wrong with the session ends in the
+//! same: lanes fetch the rest.
 //!
 //! ```text
 //! group ══ packets ══▶ listen (thread) ──▶ verify …        as chunks of a lane
@@ -30,9 +31,11 @@ use super::Queues;
 use super::shared::Shared;
 use crate::progress::Path;
 
-/// How long the agent may take to answer a join; it may have to open the session and decode a manifest.
+/// How long the agent may take to answer a join; it may have to open the session and decode a
+/// manifest.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// When to look whether there is something to join for again, after a session has ended in the normal way.
+/// When to look whether there is something to join for again, after a session has ended in the
+/// normal way.
 const SOON: Duration = Duration::from_secs(1);
 /// Messages between the thread and this module.
 const MESSAGES: usize = 64;
@@ -56,13 +59,16 @@ enum MembershipEnd {
     Disconnected,
 }
 
-/// Leaves chunks to the agent's multicast session if it offers one. To be called before lanes are opened on the connection,
-/// which would take the chunks otherwise.
+/// Leaves chunks to the agent's multicast session if it offers one. To be called before lanes are
+/// opened on the connection, which would take the chunks otherwise.
 pub(super) fn expect<'a>(shared: &'a Shared, connection: &AgentConnection) -> Option<Leaving<'a>> {
-    connection.offers_multicast().then(|| Leaving::begin(shared))
+    connection
+        .offers_multicast()
+        .then(|| Leaving::begin(shared))
 }
 
-/// Takes chunks from the multicast session that was expected, as long as the connection lives. Does not return.
+/// Takes chunks from the multicast session that was expected, as long as the connection lives. Does
+/// not return.
 pub(super) async fn hear(
     shared: &Arc<Shared>,
     connection: &AgentConnection,
@@ -75,7 +81,12 @@ pub(super) async fn hear(
     std::future::pending().await
 }
 
-async fn follow(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Queues, expected: Leaving<'_>) {
+async fn follow(
+    shared: &Arc<Shared>,
+    connection: &AgentConnection,
+    queues: &Queues,
+    expected: Leaving<'_>,
+) {
     let mut changes = shared.watch();
     let mut leaving = Some(expected);
     let mut first = true;
@@ -84,7 +95,10 @@ async fn follow(shared: &Arc<Shared>, connection: &AgentConnection, queues: &Que
             // The first join also tells the agent that this machine is there.
             let (over, worth_it) = {
                 let board = shared.board();
-                (board.complete(), board.is_sampled() && (first || board.lacks_something()))
+                (
+                    board.complete(),
+                    board.is_sampled() && (first || board.lacks_something()),
+                )
             };
             if worth_it && !over {
                 break;
@@ -141,7 +155,9 @@ async fn membership(
     let terms = match timeout(ANSWER_WITHIN, news.next()).await {
         Ok(Some(Ok(MulticastNews::Joined(terms)))) => terms,
         Ok(answer) => return not_joined(answer),
-        Err(_) => return MembershipEnd::Never("the agent did not answer the request to join".to_owned()),
+        Err(_) => {
+            return MembershipEnd::Never("the agent did not answer the request to join".to_owned());
+        }
     };
     tracing::info!(group = %terms.group, wanted = wants.len(), "joining the multicast session");
     match open(connection, &terms).await {
@@ -152,7 +168,9 @@ async fn membership(
             let (to_thread, from_agent) = mpsc::channel(MESSAGES);
             let listen = Listen::new(shared.clone(), &terms, chunks, wants, socket, queues);
             let Some(listen) = listen else {
-                return MembershipEnd::Never("the parameters of the session are not valid".to_owned());
+                return MembershipEnd::Never(
+                    "the parameters of the session are not valid".to_owned(),
+                );
             };
             // The thread ends with the token, whatever becomes of this future.
             let mut thread = JoinSet::new();
@@ -171,7 +189,9 @@ fn not_joined(answer: Option<Result<MulticastNews, StreamError>>) -> MembershipE
     match answer {
         Some(Ok(MulticastNews::Demoted { reason, rest })) => demoted(reason, rest),
         Some(Ok(MulticastNews::Over { .. })) | None => MembershipEnd::Again(SOON),
-        Some(Ok(_)) => MembershipEnd::Never("the agent's answer to the request to join is not valid".to_owned()),
+        Some(Ok(_)) => MembershipEnd::Never(
+            "the agent's answer to the request to join is not valid".to_owned(),
+        ),
         Some(Err(StreamError::Refused { reason })) => MembershipEnd::Never(reason),
         Some(Err(_)) => MembershipEnd::Disconnected,
     }
@@ -180,7 +200,11 @@ fn not_joined(answer: Option<Result<MulticastNews, StreamError>>) -> MembershipE
 fn demoted(reason: String, rest: Option<Duration>) -> MembershipEnd {
     match rest {
         Some(rest) => {
-            tracing::warn!(reason, rest_s = rest.as_secs(), "left the multicast session for a while");
+            tracing::warn!(
+                reason,
+                rest_s = rest.as_secs(),
+                "left the multicast session for a while"
+            );
             MembershipEnd::Again(rest)
         }
         None => MembershipEnd::Never(reason),
@@ -188,9 +212,12 @@ fn demoted(reason: String, rest: Option<Duration>) -> MembershipEnd {
 }
 
 async fn open(connection: &AgentConnection, terms: &SessionTerms) -> Result<GroupReceiver, String> {
-    let local = connection.local_ip().ok_or("there is no route to the agent any more")?;
+    let local = connection
+        .local_ip()
+        .ok_or("there is no route to the agent any more")?;
     let (group, source, specific) = (terms.group, terms.source, terms.source_specific);
-    let joining = move || GroupReceiver::join(group, source, specific, &InterfaceChoice::Address(local));
+    let joining =
+        move || GroupReceiver::join(group, source, specific, &InterfaceChoice::Address(local));
     match tokio::task::spawn_blocking(joining).await {
         Ok(joined) => joined.map_err(|error| chain(&error).to_string()),
         Err(_) => Err("the system is shutting down".to_owned()),

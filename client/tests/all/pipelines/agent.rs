@@ -1,4 +1,5 @@
-//! An agent with its store in memory, over the real QUIC protocol on loopback. Its store can be told to misbehave.
+//! An agent with its store in memory, over the real QUIC protocol on loopback. Its store can be
+//! told to misbehave.
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -11,7 +12,9 @@ use foghorn_client::link::{LinkConfig, TaskLink};
 use foghorn_multicast::{Epoch, KeyMaterial, SessionTag, Suite};
 use foghorn_transport::multicast::SessionTerms;
 use foghorn_transport::server::{MemberRequest, MulticastLane};
-use foghorn_transport::{ClientOutcome, Hello, Identity, Listener, Request, Session, SessionKind, Source};
+use foghorn_transport::{
+    ClientOutcome, Hello, Identity, Listener, Request, Session, SessionKind, Source,
+};
 use foghorn_types::{CertificateName, ChunkId, HostId, ManifestId, TaskId};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tokio::task::{JoinHandle, JoinSet};
@@ -106,13 +109,25 @@ impl TestAgent {
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
         let issuer = Issuer::new(ca, ca_key);
-        let client = CertificateName::Client { host: HostId::new(7).unwrap(), task: TaskId::new(42).unwrap() };
+        let client = CertificateName::Client {
+            host: HostId::new(7).unwrap(),
+            task: TaskId::new(42).unwrap(),
+        };
         let node = CertificateName::Node("north".parse().unwrap());
-        let client = identity(&issuer, &ca_pem, &[SanType::URI(client.to_string().try_into().unwrap())]);
-        let names =
-            [SanType::DnsName(SERVER_NAME.try_into().unwrap()), SanType::URI(node.to_string().try_into().unwrap())];
-        let mut listener =
-            Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), &identity(&issuer, &ca_pem, &names)).unwrap();
+        let client = identity(
+            &issuer,
+            &ca_pem,
+            &[SanType::URI(client.to_string().try_into().unwrap())],
+        );
+        let names = [
+            SanType::DnsName(SERVER_NAME.try_into().unwrap()),
+            SanType::URI(node.to_string().try_into().unwrap()),
+        ];
+        let mut listener = Listener::bind(
+            (Ipv4Addr::LOCALHOST, 0).into(),
+            &identity(&issuer, &ca_pem, &names),
+        )
+        .unwrap();
         let address = listener.local_address().unwrap().to_string();
         let store = Arc::new(Store::default());
         let kind = Arc::new(Mutex::new(SessionKind::Capture));
@@ -133,16 +148,38 @@ impl TestAgent {
                 }
             }
         });
-        Self { store, address, client, kind, serving }
+        Self {
+            store,
+            address,
+            client,
+            kind,
+            serving,
+        }
     }
 
     /// A client's session for this kind of task.
     pub(crate) fn link(&self, kind: SessionKind, stop: CancellationToken) -> TaskLink {
         *self.kind.lock().unwrap() = kind;
-        let sources = vec![Source { address: self.address.clone(), server_name: SERVER_NAME.to_owned() }];
-        let hello = Hello { task: TaskId::new(42).unwrap(), software: "test".into(), traceparent: String::new() };
+        let sources = vec![Source {
+            address: self.address.clone(),
+            server_name: SERVER_NAME.to_owned(),
+        }];
+        let hello = Hello {
+            task: TaskId::new(42).unwrap(),
+            software: "test".into(),
+            traceparent: String::new(),
+        };
         let identity = self.client.clone();
-        TaskLink::new(LinkConfig { sources, identity, hello, kind, patience: Duration::from_secs(20) }, stop)
+        TaskLink::new(
+            LinkConfig {
+                sources,
+                identity,
+                hello,
+                kind,
+                patience: Duration::from_secs(20),
+            },
+            stop,
+        )
     }
 
     pub(crate) fn fetched(&self) -> u64 {
@@ -189,7 +226,10 @@ async fn serve(mut session: Session, store: Arc<Store>) {
                 lanes.spawn(fetch(lane, store, misdeeds));
             }
             Request::WhichAreStored(ids, reply) => {
-                let stored = ids.iter().map(|id| store.chunks.lock().unwrap().contains_key(id)).collect();
+                let stored = ids
+                    .iter()
+                    .map(|id| store.chunks.lock().unwrap().contains_key(id))
+                    .collect();
                 let _ = reply.send(stored).await;
             }
             Request::Store(lane) => {
@@ -211,7 +251,9 @@ async fn serve(mut session: Session, store: Arc<Store>) {
                 store.captured.store(0, Ordering::Relaxed);
                 return session.interrupt("restarting");
             }
-            Request::Finished(ClientOutcome::Complete, reply) if store.captured.load(Ordering::Relaxed) == 0 => {
+            Request::Finished(ClientOutcome::Complete, reply)
+                if store.captured.load(Ordering::Relaxed) == 0 =>
+            {
                 let _ = reply.refuse("no manifest was stored").await;
             }
             Request::Finished(outcome, reply) => {
@@ -230,8 +272,17 @@ async fn take_in(mut lane: MulticastLane, store: Arc<Store>) {
         let _ = lane.notices.refuse("the room is full").await;
         return;
     }
-    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let key = KeyMaterial { session: SessionTag(1), epoch: Epoch(0), suite: Suite::Aes128Gcm, secret: [1; 32] };
+    let port = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let key = KeyMaterial {
+        session: SessionTag(1),
+        epoch: Epoch(0),
+        suite: Suite::Aes128Gcm,
+        secret: [1; 32],
+    };
     let terms = SessionTerms {
         group: ([239, 255, 79, 1], port).into(),
         source: Ipv4Addr::LOCALHOST.into(),
@@ -247,7 +298,11 @@ async fn take_in(mut lane: MulticastLane, store: Arc<Store>) {
     }
 }
 
-async fn fetch(mut lane: foghorn_transport::server::FetchLane, store: Arc<Store>, misdeeds: Misdeeds) {
+async fn fetch(
+    mut lane: foghorn_transport::server::FetchLane,
+    store: Arc<Store>,
+    misdeeds: Misdeeds,
+) {
     while let Some(Ok(ids)) = lane.wanted.next().await {
         for id in ids {
             let count = store.fetched.fetch_add(1, Ordering::Relaxed) + 1;
@@ -255,11 +310,18 @@ async fn fetch(mut lane: foghorn_transport::server::FetchLane, store: Arc<Store>
                 let _ = misdeeds.send(what).await;
                 return std::future::pending().await;
             }
-            let Some((plain_len, mut compressed)) = store.chunks.lock().unwrap().get(&id).cloned() else {
+            let Some((plain_len, mut compressed)) = store.chunks.lock().unwrap().get(&id).cloned()
+            else {
                 let _ = lane.chunks.unavailable(id, "never had it").await;
                 continue;
             };
-            if let Some(left) = store.damage.lock().unwrap().get_mut(&id).filter(|left| **left > 0) {
+            if let Some(left) = store
+                .damage
+                .lock()
+                .unwrap()
+                .get_mut(&id)
+                .filter(|left| **left > 0)
+            {
                 *left -= 1;
                 let mut bytes = compressed.to_vec();
                 let middle = bytes.len() / 2;
@@ -274,7 +336,11 @@ async fn fetch(mut lane: foghorn_transport::server::FetchLane, store: Arc<Store>
     lane.chunks.finish();
 }
 
-async fn take(mut lane: foghorn_transport::server::StoreLane, store: Arc<Store>, misdeeds: Misdeeds) {
+async fn take(
+    mut lane: foghorn_transport::server::StoreLane,
+    store: Arc<Store>,
+    misdeeds: Misdeeds,
+) {
     let mut once = HashSet::new();
     while let Some(Ok(chunk)) = lane.chunks.next().await {
         let count = store.stored.fetch_add(1, Ordering::Relaxed) + 1;
@@ -285,7 +351,11 @@ async fn take(mut lane: foghorn_transport::server::StoreLane, store: Arc<Store>,
         let plain = zstd::bulk::decompress(&chunk.compressed, 1 << 20).unwrap();
         assert_eq!(ChunkId::of(&plain), chunk.id);
         assert!(once.insert(chunk.id), "a chunk was sent twice on one lane");
-        store.chunks.lock().unwrap().insert(chunk.id, (chunk.plain_len, chunk.compressed));
+        store
+            .chunks
+            .lock()
+            .unwrap()
+            .insert(chunk.id, (chunk.plain_len, chunk.compressed));
         if lane.acks.durable(&[chunk.id]).await.is_err() {
             return;
         }

@@ -22,15 +22,26 @@ use foghorn_types::ManifestId;
 use tokio_util::sync::CancellationToken;
 
 async fn bounded<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(120), work).await.expect("a transfer must end")
+    tokio::time::timeout(Duration::from_secs(120), work)
+        .await
+        .expect("a transfer must end")
 }
 
 async fn captured(agent: &TestAgent, disk: &Path) -> Result<Captured, CaptureError> {
     let stop = CancellationToken::new();
     let mut link = agent.link(SessionKind::Capture, stop.clone());
-    let result = bounded(capture(open(disk, Access::Read), &mut link, DirtyPolicy::Refuse, Arc::default(), stop)).await;
+    let result = bounded(capture(
+        open(disk, Access::Read),
+        &mut link,
+        DirtyPolicy::Refuse,
+        Arc::default(),
+        stop,
+    ))
+    .await;
     if let Ok(captured) = &result {
-        bounded(link.finish_capture(captured.encoded.clone())).await.unwrap();
+        bounded(link.finish_capture(captured.encoded.clone()))
+            .await
+            .unwrap();
     }
     result
 }
@@ -48,9 +59,24 @@ impl Deploy<'_> {
 
     async fn until(&self, disk: &Path, stop: CancellationToken) -> Result<Snapshot, DeployError> {
         let progress = Arc::new(Progress::default());
-        let mut link = self.agent.link(SessionKind::Deploy { manifest: self.manifest }, stop.clone());
-        let options = DeployOptions { manifest: self.manifest, state_dir: self.state_dir.map(Path::to_owned) };
-        bounded(deploy(open(disk, Access::Write), &mut link, &options, progress.clone(), stop)).await?;
+        let mut link = self.agent.link(
+            SessionKind::Deploy {
+                manifest: self.manifest,
+            },
+            stop.clone(),
+        );
+        let options = DeployOptions {
+            manifest: self.manifest,
+            state_dir: self.state_dir.map(Path::to_owned),
+        };
+        bounded(deploy(
+            open(disk, Access::Write),
+            &mut link,
+            &options,
+            progress.clone(),
+            stop,
+        ))
+        .await?;
         link.finish(ClientOutcome::Complete).await.unwrap();
         Ok(progress.snapshot())
     }
@@ -66,15 +92,32 @@ async fn what_was_captured_is_deployed_to_equal_and_larger_disks() {
     for (name, size) in [("equal.img", 96 * MIB), ("larger.img", 150 * MIB)] {
         let target = dir.path().join(name);
         blank(&target, size);
-        let done = Deploy { agent: &agent, manifest: image.manifest, state_dir: None }.to(&target).await.unwrap();
+        let done = Deploy {
+            agent: &agent,
+            manifest: image.manifest,
+            state_dir: None,
+        }
+        .to(&target)
+        .await
+        .unwrap();
         assert_eq!(done.done, done.total);
         check(dir.path(), &target);
     }
     agent.store.forget_counts();
-    let again = captured(&agent, &dir.path().join("equal.img")).await.unwrap();
+    let again = captured(&agent, &dir.path().join("equal.img"))
+        .await
+        .unwrap();
     assert_eq!(again.manifest, image.manifest, "the copy is the original");
     assert_eq!(agent.stored(), 0, "what the agent has is not sent again");
-    assert!(agent.store.outcomes.lock().unwrap().iter().all(|outcome| *outcome == ClientOutcome::Complete));
+    assert!(
+        agent
+            .store
+            .outcomes
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|outcome| *outcome == ClientOutcome::Complete)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,12 +125,22 @@ async fn where_multicast_does_not_work_out_chunks_are_fetched() {
     let dir = tempfile::tempdir().unwrap();
     let agent = TestAgent::start();
     let image = captured(&agent, &make(dir.path())).await.unwrap();
-    for (offer, name) in [(Offer::Refused, "refused.img"), (Offer::Silent, "silent.img")] {
+    for (offer, name) in [
+        (Offer::Refused, "refused.img"),
+        (Offer::Silent, "silent.img"),
+    ] {
         *agent.store.multicast.lock().unwrap() = Some(offer);
         agent.store.forget_counts();
         let target = dir.path().join(name);
         blank(&target, 96 * MIB);
-        let done = Deploy { agent: &agent, manifest: image.manifest, state_dir: None }.to(&target).await.unwrap();
+        let done = Deploy {
+            agent: &agent,
+            manifest: image.manifest,
+            state_dir: None,
+        }
+        .to(&target)
+        .await
+        .unwrap();
         assert_eq!((done.done, done.multicast.bytes()), (done.total, 0));
         assert!(agent.fetched() > 30);
         check(dir.path(), &target);
@@ -104,7 +157,14 @@ async fn a_smaller_target_is_refused_untouched() {
     let target = dir.path().join("small.img");
     std::fs::write(&target, disks::noise(9, 90 << 20)).unwrap();
     let before = blake3::hash(&std::fs::read(&target).unwrap());
-    let error = Deploy { agent: &agent, manifest: image.manifest, state_dir: None }.to(&target).await.unwrap_err();
+    let error = Deploy {
+        agent: &agent,
+        manifest: image.manifest,
+        state_dir: None,
+    }
+    .to(&target)
+    .await
+    .unwrap_err();
     assert!(error.is_refusal(), "{error}");
     assert_eq!(blake3::hash(&std::fs::read(&target).unwrap()), before);
 }
@@ -121,7 +181,15 @@ async fn a_dirty_file_system_is_refused_unless_accepted() {
     assert_eq!(agent.stored(), 0);
     let stop = CancellationToken::new();
     let mut link = agent.link(SessionKind::Capture, stop.clone());
-    bounded(capture(open(&source, Access::Read), &mut link, DirtyPolicy::Accept, Arc::default(), stop)).await.unwrap();
+    bounded(capture(
+        open(&source, Access::Read),
+        &mut link,
+        DirtyPolicy::Accept,
+        Arc::default(),
+        stop,
+    ))
+    .await
+    .unwrap();
     assert!(agent.stored() > 30);
 }
 
@@ -132,7 +200,11 @@ async fn a_flipped_bit_is_repaired_once_and_then_named() {
     let image = captured(&agent, &make(dir.path())).await.unwrap();
     let damaged = *agent.store.chunks.lock().unwrap().keys().next().unwrap();
     let target = dir.path().join("target.img");
-    let deploy = Deploy { agent: &agent, manifest: image.manifest, state_dir: None };
+    let deploy = Deploy {
+        agent: &agent,
+        manifest: image.manifest,
+        state_dir: None,
+    };
 
     agent.store.damage.lock().unwrap().insert(damaged, 1);
     blank(&target, 96 * MIB);
@@ -142,7 +214,10 @@ async fn a_flipped_bit_is_repaired_once_and_then_named() {
     agent.store.damage.lock().unwrap().insert(damaged, 1000);
     blank(&target, 96 * MIB);
     let error = deploy.to(&target).await.unwrap_err();
-    assert!(matches!(error, DeployError::Chunk { id, .. } if id == damaged), "{error}");
+    assert!(
+        matches!(error, DeployError::Chunk { id, .. } if id == damaged),
+        "{error}"
+    );
     assert!(!has_table(&target));
 }
 
@@ -156,8 +231,18 @@ async fn lost_connections_are_survived_both_ways() {
     *agent.store.at_chunk.lock().unwrap() = Some((15, Misdeed::Interrupt));
     let target = dir.path().join("target.img");
     blank(&target, 96 * MIB);
-    Deploy { agent: &agent, manifest: image.manifest, state_dir: None }.to(&target).await.unwrap();
-    assert!(agent.store.at_chunk.lock().unwrap().is_none(), "it was interrupted");
+    Deploy {
+        agent: &agent,
+        manifest: image.manifest,
+        state_dir: None,
+    }
+    .to(&target)
+    .await
+    .unwrap();
+    assert!(
+        agent.store.at_chunk.lock().unwrap().is_none(),
+        "it was interrupted"
+    );
     check(dir.path(), &target);
 }
 
@@ -167,7 +252,10 @@ async fn a_capture_is_complete_although_the_agent_restarts_at_its_end() {
     let agent = TestAgent::start();
     agent.store.restart_at_end.store(true, Ordering::Relaxed);
     captured(&agent, &make(dir.path())).await.unwrap();
-    assert_eq!(*agent.store.outcomes.lock().unwrap(), [ClientOutcome::Complete]);
+    assert_eq!(
+        *agent.store.outcomes.lock().unwrap(),
+        [ClientOutcome::Complete]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,19 +268,33 @@ async fn an_interrupted_deploy_fetches_only_the_rest() {
     for state_dir in [None, Some(state.as_path())] {
         let target = dir.path().join("target.img");
         blank(&target, 96 * MIB);
-        let deploy = Deploy { agent: &agent, manifest: image.manifest, state_dir };
+        let deploy = Deploy {
+            agent: &agent,
+            manifest: image.manifest,
+            state_dir,
+        };
         agent.store.forget_counts();
         *agent.store.at_chunk.lock().unwrap() = Some((30, Misdeed::Cancel));
         let error = deploy.to(&target).await.unwrap_err();
-        assert!(matches!(&error, DeployError::Cancelled { reason } if reason.contains("operator")), "{error}");
+        assert!(
+            matches!(&error, DeployError::Cancelled { reason } if reason.contains("operator")),
+            "{error}"
+        );
         assert!(!has_table(&target), "a half-deployed disk looks like none");
         agent.store.forget_counts();
         let done = deploy.to(&target).await.unwrap();
         let fetched = agent.fetched();
-        assert!(done.reused.bytes() > 0 && fetched < all - 5, "{fetched} of {all} were fetched again");
+        assert!(
+            done.reused.bytes() > 0 && fetched < all - 5,
+            "{fetched} of {all} were fetched again"
+        );
         check(dir.path(), &target);
         if let Some(state) = state_dir {
-            assert_eq!(std::fs::read_dir(state).unwrap().count(), 0, "the bitmap goes with the task");
+            assert_eq!(
+                std::fs::read_dir(state).unwrap().count(),
+                0,
+                "the bitmap goes with the task"
+            );
         }
     }
 }
@@ -205,17 +307,32 @@ async fn a_disk_with_the_previous_version_receives_only_what_differs() {
     let old = captured(&agent, &source).await.unwrap();
     let target = dir.path().join("target.img");
     blank(&target, 110 * MIB);
-    Deploy { agent: &agent, manifest: old.manifest, state_dir: None }.to(&target).await.unwrap();
+    Deploy {
+        agent: &agent,
+        manifest: old.manifest,
+        state_dir: None,
+    }
+    .to(&target)
+    .await
+    .unwrap();
     // Two used chunks change in place.
     let file = File::options().write(true).open(&source).unwrap();
     for place in [40, 50] {
-        file.write_all_at(&disks::noise(place, 8192), place * MIB).unwrap();
+        file.write_all_at(&disks::noise(place, 8192), place * MIB)
+            .unwrap();
     }
     agent.store.forget_counts();
     let new = captured(&agent, &source).await.unwrap();
     assert_eq!(agent.stored(), 2);
     agent.store.forget_counts();
-    let done = Deploy { agent: &agent, manifest: new.manifest, state_dir: None }.to(&target).await.unwrap();
+    let done = Deploy {
+        agent: &agent,
+        manifest: new.manifest,
+        state_dir: None,
+    }
+    .to(&target)
+    .await
+    .unwrap();
     assert_eq!(agent.fetched(), 2);
     assert!(done.reused.bytes() > done.total.bytes() / 10 * 9);
     let (mut a, mut b) = (vec![0; 8192], vec![0; 8192]);
@@ -225,7 +342,10 @@ async fn a_disk_with_the_previous_version_receives_only_what_differs() {
 }
 
 fn file_bytes(path: &Path, offset: u64, buffer: &mut [u8]) {
-    File::open(path).unwrap().read_exact_at(buffer, offset).unwrap();
+    File::open(path)
+        .unwrap()
+        .read_exact_at(buffer, offset)
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,8 +364,14 @@ async fn stopping_is_prompt_and_leaves_no_table() {
             stop.cancel();
         }
     });
-    let error =
-        Deploy { agent: &agent, manifest: image.manifest, state_dir: None }.until(&target, stop).await.unwrap_err();
+    let error = Deploy {
+        agent: &agent,
+        manifest: image.manifest,
+        state_dir: None,
+    }
+    .until(&target, stop)
+    .await
+    .unwrap_err();
     assert!(matches!(error, DeployError::Cancelled { .. }), "{error}");
     assert!(!has_table(&target));
     stopper.await.unwrap();
@@ -271,12 +397,31 @@ async fn a_full_disk_fails_loudly_with_the_place() {
     let image = captured(&agent, &make(dir.path())).await.unwrap();
     let mount = dir.path().join("mount");
     std::fs::create_dir(&mount).unwrap();
-    disks::tool("mount", &["-t", "tmpfs", "-o", "size=20m", "tmpfs", mount.to_str().unwrap()]);
+    disks::tool(
+        "mount",
+        &[
+            "-t",
+            "tmpfs",
+            "-o",
+            "size=20m",
+            "tmpfs",
+            mount.to_str().unwrap(),
+        ],
+    );
     let mounted = SmallFileSystem(mount.clone());
     let target = mount.join("target.img");
     blank(&target, 96 * MIB);
-    let error = Deploy { agent: &agent, manifest: image.manifest, state_dir: None }.to(&target).await.unwrap_err();
-    let DeployError::Disk(error) = error else { panic!("{error}") };
+    let error = Deploy {
+        agent: &agent,
+        manifest: image.manifest,
+        state_dir: None,
+    }
+    .to(&target)
+    .await
+    .unwrap_err();
+    let DeployError::Disk(error) = error else {
+        panic!("{error}")
+    };
     assert_eq!(error.source.kind(), std::io::ErrorKind::StorageFull);
     assert!(error.to_string().contains("write"), "{error}");
     assert!(!has_table(&target));

@@ -35,7 +35,11 @@ enum Dialect {
 
 impl Dialect {
     fn of(path: &str) -> Self {
-        if path == "/fog" || path.starts_with("/fog/") { Self::Fog } else { Self::Native }
+        if path == "/fog" || path.starts_with("/fog/") {
+            Self::Fog
+        } else {
+            Self::Native
+        }
     }
 }
 
@@ -50,13 +54,16 @@ pub(super) struct Door {
 pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let Door { ctx, rules } = door;
     let dialect = Dialect::of(request.uri().path());
-    let Need::Role(needed) = need(&rules, dialect, &request) else { return next.run(request).await };
-    let from = address_of(&ctx, &request);
-    let caller = match auth::authenticate(&ctx, request.headers(), from, dialect == Dialect::Native).await {
-        Ok(caller) if caller.role < needed => return forbidden(&caller, needed),
-        Ok(caller) => caller,
-        Err(error) => return turned_away(dialect, error),
+    let Need::Role(needed) = need(&rules, dialect, &request) else {
+        return next.run(request).await;
     };
+    let from = address_of(&ctx, &request);
+    let caller =
+        match auth::authenticate(&ctx, request.headers(), from, dialect == Dialect::Native).await {
+            Ok(caller) if caller.role < needed => return forbidden(&caller, needed),
+            Ok(caller) => caller,
+            Err(error) => return turned_away(dialect, error),
+        };
     // Reads change nothing, and most requests are reads.
     let actor = (!is_reading(request.method())).then(|| acting(&caller, from, &request));
     request.extensions_mut().insert(caller);
@@ -68,7 +75,10 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
 
 /// The address of the client.
 pub(super) fn address_of(ctx: &Ctx, request: &Request) -> IpAddr {
-    let connection = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|connection| connection.0.ip());
+    let connection = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|connection| connection.0.ip());
     ctx.doors.address_of(connection, request.headers())
 }
 
@@ -87,7 +97,9 @@ fn acting(caller: &Principal, from: IpAddr, request: &Request) -> Actor {
         from,
         method: request.method().to_string(),
         path: request.uri().path().chars().take(LONGEST_NOTE).collect(),
-        request: note(headers, "x-request-id").or_else(|| trace_id(headers)).unwrap_or_default(),
+        request: note(headers, "x-request-id")
+            .or_else(|| trace_id(headers))
+            .unwrap_or_default(),
         idempotency_key: note(headers, "idempotency-key"),
     }
 }
@@ -99,14 +111,23 @@ fn note(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// The second part of a W3C trace context.
 fn trace_id(headers: &HeaderMap) -> Option<String> {
-    headers.get(TRACEPARENT)?.to_str().ok()?.split('-').nth(1).map(str::to_owned)
+    headers
+        .get(TRACEPARENT)?
+        .to_str()
+        .ok()?
+        .split('-')
+        .nth(1)
+        .map(str::to_owned)
 }
 
 fn need(rules: &Rules, dialect: Dialect, request: &Request) -> Need {
     match dialect {
         Dialect::Fog => rules.fog(request.method(), request.uri().path()),
         Dialect::Native => {
-            let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+            let route = request
+                .extensions()
+                .get::<MatchedPath>()
+                .map_or("", MatchedPath::as_str);
             rules.native(request.method(), route)
         }
     }
@@ -125,12 +146,20 @@ fn turned_away(dialect: Dialect, error: AuthError) -> Response {
 fn too_many(wait: Duration, error: String) -> Response {
     let mut response = problem(StatusCode::TOO_MANY_REQUESTS, error);
     let seconds = wait.as_secs() + 1;
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
 fn forbidden(caller: &Principal, needed: Role) -> Response {
-    problem(StatusCode::FORBIDDEN, format!("this needs the role {needed}, and {} has {}", caller.name, caller.role))
+    problem(
+        StatusCode::FORBIDDEN,
+        format!(
+            "this needs the role {needed}, and {} has {}",
+            caller.name, caller.role
+        ),
+    )
 }
 
 fn problem(status: StatusCode, error: String) -> Response {

@@ -38,8 +38,15 @@ impl Rules {
     /// What a native route requires. A route that was not declared is for administrators.
     pub(super) fn native(&self, method: &Method, route: &str) -> Need {
         // axum answers HEAD with the handler of GET.
-        let method = if *method == Method::HEAD { &Method::GET } else { method };
-        let declared = self.native.get(route).and_then(|rules| rules.iter().find(|(known, _)| known == method));
+        let method = if *method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
+        let declared = self
+            .native
+            .get(route)
+            .and_then(|rules| rules.iter().find(|(known, _)| known == method));
         declared.map_or(Need::Role(Role::Administrator), |(_, need)| *need)
     }
 
@@ -55,13 +62,21 @@ mod tests {
     #[test]
     fn what_is_not_declared_is_for_administrators() {
         let administrator = Need::Role(Role::Administrator);
-        let declared =
-            [(Method::GET, "/healthz", Need::Nothing), (Method::GET, "/v1/tasks/{id}", Need::Role(Role::ReadOnly))];
+        let declared = [
+            (Method::GET, "/healthz", Need::Nothing),
+            (Method::GET, "/v1/tasks/{id}", Need::Role(Role::ReadOnly)),
+        ];
         let rules = Rules::new(declared, |_, _| Need::Nothing);
         assert_eq!(rules.native(&Method::GET, "/nosuch"), administrator);
-        assert_eq!(rules.native(&Method::DELETE, "/v1/tasks/{id}"), administrator);
+        assert_eq!(
+            rules.native(&Method::DELETE, "/v1/tasks/{id}"),
+            administrator
+        );
         assert_eq!(rules.native(&Method::POST, "/healthz"), administrator);
         assert_eq!(rules.native(&Method::GET, "/healthz"), Need::Nothing);
-        assert_eq!(rules.native(&Method::HEAD, "/v1/tasks/{id}"), Need::Role(Role::ReadOnly));
+        assert_eq!(
+            rules.native(&Method::HEAD, "/v1/tasks/{id}"),
+            Need::Role(Role::ReadOnly)
+        );
     }
 }

@@ -80,7 +80,19 @@ impl Listener {
         };
         let closed = ctx.events.closed.clone();
         let (news, missed) = (beginning.news, missed.into());
-        Self { ctx, headers, from, wish, news, missed, queue, at, beat, closed, _place: place }
+        Self {
+            ctx,
+            headers,
+            from,
+            wish,
+            news,
+            missed,
+            queue,
+            at,
+            beat,
+            closed,
+            _place: place,
+        }
     }
 
     /// The next event; `None` ends the stream. Cancel safe.
@@ -130,18 +142,28 @@ impl Listener {
 
     /// Whether the listener would still be admitted now.
     async fn may_listen(&self) -> bool {
-        auth::authenticate(&self.ctx, &self.headers, self.from, true).await.is_ok()
+        auth::authenticate(&self.ctx, &self.headers, self.from, true)
+            .await
+            .is_ok()
     }
 
     /// Queues the requested events of a transaction. The last event has the revision as its id: a
     /// client that is disconnected in the middle gets the whole transaction again.
     fn take(&mut self, batch: &Batch) {
         self.at = batch.revision;
-        let wanted = |change: &&Change| self.wish.wants(&change.class) && fog::serves(&self.ctx, &change.class);
+        let wanted = |change: &&Change| {
+            self.wish.wants(&change.class) && fog::serves(&self.ctx, &change.class)
+        };
         let mut changes = batch.changes.iter().filter(wanted).peekable();
         while let Some(change) = changes.next() {
-            let event = Event::default().event(change.kind.word()).data(self.describe(batch.revision, change));
-            self.queue.push_back(if changes.peek().is_none() { event.id(batch.revision.to_string()) } else { event });
+            let event = Event::default()
+                .event(change.kind.word())
+                .data(self.describe(batch.revision, change));
+            self.queue.push_back(if changes.peek().is_none() {
+                event.id(batch.revision.to_string())
+            } else {
+                event
+            });
         }
     }
 
@@ -150,7 +172,8 @@ impl Listener {
     fn describe(&self, revision: Revision, change: &Change) -> String {
         let shown = change.shown.get_or_init(|| match change.kind {
             Kind::Delete => Bytes::from_static(b"null"),
-            _ => fog::shown(&self.ctx, &change.class, change.id).map_or(Bytes::from_static(b"null"), Bytes::from),
+            _ => fog::shown(&self.ctx, &change.class, change.id)
+                .map_or(Bytes::from_static(b"null"), Bytes::from),
         });
         let mut out = Vec::with_capacity(shown.len() + 128);
         let mut object = JsonObject::begin(&mut out);
@@ -170,14 +193,21 @@ impl Listener {
 }
 
 fn notice(name: &str, revision: Revision) -> Event {
-    Event::default().event(name).id(revision.to_string()).data(json!({"revision": revision}).to_string())
+    Event::default()
+        .event(name)
+        .id(revision.to_string())
+        .data(json!({"revision": revision}).to_string())
 }
 
 /// Progress has no revision, so the event has no id: a client that reconnects soon gets the current
 /// state.
 fn progress_event(task: u32, progress: &TransferProgress) -> Event {
     let (done, total) = (progress.bytes_done.bytes(), progress.bytes_total.bytes());
-    let percent = done.saturating_mul(100).checked_div(total).unwrap_or(0).min(100);
+    let percent = done
+        .saturating_mul(100)
+        .checked_div(total)
+        .unwrap_or(0)
+        .min(100);
     let data = json!({
         "class": "task",
         "id": task,
@@ -195,7 +225,11 @@ fn progress_event(task: u32, progress: &TransferProgress) -> Event {
 
 /// A session on one of its nodes; its receivers are tasks, whose progress is sent separately.
 fn session_event((session, node): (u32, StorageNodeId), report: &SessionReport) -> Event {
-    let by_unicast = report.receivers.values().filter(|receiver| receiver.unicast.is_some()).count();
+    let by_unicast = report
+        .receivers
+        .values()
+        .filter(|receiver| receiver.unicast.is_some())
+        .count();
     let data = json!({
         "class": "multicastsession",
         "id": session,

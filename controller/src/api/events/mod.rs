@@ -51,7 +51,10 @@ pub(super) async fn open(State(ctx): State<Arc<Ctx>>, request: Request) -> Respo
         Err((field, why)) => return refuse(StatusCode::BAD_REQUEST, field, why),
     };
     let Ok(place) = ctx.events.places.clone().try_acquire_owned() else {
-        let why = format!("the maximum of {} concurrent listeners is reached", MOST_LISTENERS);
+        let why = format!(
+            "the maximum of {} concurrent listeners is reached",
+            MOST_LISTENERS
+        );
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "", why);
     };
     let listener = Listener::join(ctx, (headers, from), wish, place);
@@ -60,21 +63,36 @@ pub(super) async fn open(State(ctx): State<Arc<Ctx>>, request: Request) -> Respo
         Some((Ok::<_, std::convert::Infallible>(event), listener))
     });
     let mut response = Sse::new(events).into_response();
-    response.headers_mut().insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
 impl Wish {
     /// `class` may be given several times, also with commas. `Last-Event-ID`, which a browser sends
     /// when it reconnects, takes precedence over the `since` in the URL.
-    fn read(headers: &HeaderMap, uri: &Uri, serves: impl Fn(&str) -> bool) -> Result<Self, (&'static str, String)> {
-        let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default();
+    fn read(
+        headers: &HeaderMap,
+        uri: &Uri,
+        serves: impl Fn(&str) -> bool,
+    ) -> Result<Self, (&'static str, String)> {
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map(|Query(pairs)| pairs)
+            .unwrap_or_default();
         let mut classes = HashSet::new();
         let mut since = None;
         for (name, value) in pairs {
             match name.as_str() {
-                "class" => classes.extend(value.split(',').filter(|class| !class.is_empty()).map(str::to_owned)),
+                "class" => classes.extend(
+                    value
+                        .split(',')
+                        .filter(|class| !class.is_empty())
+                        .map(str::to_owned),
+                ),
                 "since" => since = Some(revision("since", &value)?),
                 _ => {}
             }
@@ -83,18 +101,31 @@ impl Wish {
             return Err(("class", format!("unknown class {unknown:?}")));
         }
         if let Some(last) = headers.get(LAST_EVENT_ID).filter(|last| !last.is_empty()) {
-            since = Some(revision("Last-Event-ID", last.to_str().unwrap_or_default())?);
+            since = Some(revision(
+                "Last-Event-ID",
+                last.to_str().unwrap_or_default(),
+            )?);
         }
-        Ok(Self { classes: (!classes.is_empty()).then_some(classes), since })
+        Ok(Self {
+            classes: (!classes.is_empty()).then_some(classes),
+            since,
+        })
     }
 
     fn wants(&self, class: &str) -> bool {
-        self.classes.as_ref().is_none_or(|classes| classes.contains(class))
+        self.classes
+            .as_ref()
+            .is_none_or(|classes| classes.contains(class))
     }
 }
 
 fn revision(name: &'static str, text: &str) -> Result<Revision, (&'static str, String)> {
-    text.parse().map_err(|_| (name, format!("{text:?} is not a revision: use the id of an event, an integer")))
+    text.parse().map_err(|_| {
+        (
+            name,
+            format!("{text:?} is not a revision: use the id of an event, an integer"),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -107,19 +138,31 @@ mod tests {
             headers.insert(LAST_EVENT_ID, last.parse().unwrap());
         }
         let uri = format!("/events?{query}").parse().unwrap();
-        Wish::read(&headers, &uri, |class| ["host", "task"].contains(&class)).map_err(|(field, _)| field)
+        Wish::read(&headers, &uri, |class| ["host", "task"].contains(&class))
+            .map_err(|(field, _)| field)
     }
 
     #[test]
     fn wishes_are_read() {
-        assert_eq!(read("", ""), Ok(Wish { classes: None, since: None }));
+        assert_eq!(
+            read("", ""),
+            Ok(Wish {
+                classes: None,
+                since: None
+            })
+        );
         let both = read("class=host&class=task&since=7&x=y", "").unwrap();
         assert!(both.wants("host") && both.wants("task") && !both.wants("image"));
         assert_eq!(both.since, Some(7));
         assert_eq!(read("class=host,task", "").unwrap().classes, both.classes);
         assert_eq!(read("since=7", "9").unwrap().since, Some(9));
         assert_eq!(
-            [read("class=nosuch", ""), read("since=-1", ""), read("", "x")].map(Result::unwrap_err),
+            [
+                read("class=nosuch", ""),
+                read("since=-1", ""),
+                read("", "x")
+            ]
+            .map(Result::unwrap_err),
             ["class", "since", "Last-Event-ID"]
         );
     }

@@ -6,8 +6,9 @@ use foghorn_types::Role;
 use super::path::{self, Route};
 use crate::api::access::Need;
 
-/// Classes, in every spelling that routes take, whose objects operators may change. Every other one, whoever adds it, is for administrators: settings, plugins,
-/// storage, the fixed lists, and the logs of what has happened.
+/// Classes, in every spelling that routes take, whose objects operators may change. Every other
+/// one, whoever adds it, is for administrators: settings, plugins, storage, the fixed lists, and
+/// the logs of what has happened.
 const OPERATED: &[&str] = &[
     "clientupdater",
     "dircleaner",
@@ -41,7 +42,8 @@ const OPERATED: &[&str] = &[
     "virus",
 ];
 
-/// What a request needs. It is taken apart by the same function that serves it, so the two cannot disagree.
+/// What a request needs. It is taken apart by the same function that serves it, so the two cannot
+/// disagree.
 pub(in crate::api) fn needed(method: &Method, path: &str) -> Need {
     let role = match path::parse(method, path) {
         Some(
@@ -56,9 +58,14 @@ pub(in crate::api) fn needed(method: &Method, path: &str) -> Need {
         ) => Role::ReadOnly,
         Some(Route::Task { .. } | Route::Cancel { .. }) => Role::Operator,
         Some(Route::Create { class } | Route::Edit { class, .. } | Route::Delete { class, .. }) => {
-            if OPERATED.contains(&class) { Role::Operator } else { Role::Administrator }
+            if OPERATED.contains(&class) {
+                Role::Operator
+            } else {
+                Role::Administrator
+            }
         }
-        // Answered with 501 whatever the role is; looking for a route that does not exist harms nobody.
+        // Answered with 501 whatever the role is; looking for a route that does not exist harms
+        // nobody.
         None if *method == Method::GET || *method == Method::HEAD => Role::ReadOnly,
         None => Role::Administrator,
     };

@@ -41,9 +41,22 @@ pub(super) fn problem(status: StatusCode, text: &str) -> Response {
 
 /// An error that FOG has words for (or none, when `words` is empty), explained in the header.
 fn explained(status: StatusCode, words: &str, why: &Refusal) -> Response {
-    let mut response = if words.is_empty() { empty(status) } else { problem(status, words) };
-    let text: String =
-        why.to_string().chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    let mut response = if words.is_empty() {
+        empty(status)
+    } else {
+        problem(status, words)
+    };
+    let text: String = why
+        .to_string()
+        .chars()
+        .map(|c| {
+            if c.is_ascii_graphic() || c == ' ' {
+                c
+            } else {
+                '?'
+            }
+        })
+        .collect();
     if let Ok(text) = HeaderValue::from_str(&text) {
         response.headers_mut().insert(PROBLEM, text);
     }
@@ -56,14 +69,18 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         Refusal::NotFound { .. } | Refusal::Unchanged { .. } | Refusal::Unusable { .. } => {
             explained(StatusCode::NOT_FOUND, "", refusal)
         }
-        Refusal::Missing { .. } => {
-            explained(StatusCode::EXPECTATION_FAILED, "Required database field is empty", refusal)
-        }
+        Refusal::Missing { .. } => explained(
+            StatusCode::EXPECTATION_FAILED,
+            "Required database field is empty",
+            refusal,
+        ),
         Refusal::Taken { field: "name", .. } => explained(internal, "Already created", refusal),
         Refusal::BrokenJson { .. } | Refusal::Parameter { .. } => {
             problem(StatusCode::BAD_REQUEST, &refusal.to_string())
         }
-        Refusal::Precondition { .. } => problem(StatusCode::PRECONDITION_FAILED, &refusal.to_string()),
+        Refusal::Precondition { .. } => {
+            problem(StatusCode::PRECONDITION_FAILED, &refusal.to_string())
+        }
         Refusal::BadTaskType => problem(StatusCode::NOT_IMPLEMENTED, "Invalid tasking type passed"),
         Refusal::Taken { .. }
         | Refusal::Invalid { .. }

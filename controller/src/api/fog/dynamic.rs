@@ -40,7 +40,10 @@ impl DynamicEndpoint {
     pub(super) fn all(state: &State) -> impl Iterator<Item = Self> {
         let declared = state.declared();
         let classes = declared.classes.clone();
-        classes.into_iter().map(move |class| Self { class, declared: declared.clone() })
+        classes.into_iter().map(move |class| Self {
+            class,
+            declared: declared.clone(),
+        })
     }
 
     fn table<'s>(&self, scene: &Scene<'s>) -> Option<&'s DynamicTable> {
@@ -48,21 +51,34 @@ impl DynamicEndpoint {
     }
 
     fn rows<'s>(&self, scene: &Scene<'s>) -> Vec<&'s Arc<DynamicRow>> {
-        self.table(scene).map(|table| table.ordered(&self.class)).unwrap_or_default()
+        self.table(scene)
+            .map(|table| table.ordered(&self.class))
+            .unwrap_or_default()
     }
 
-    fn filtered<'s>(&self, scene: &Scene<'s>, body: &Body, without: Option<&str>) -> Vec<&'s Arc<DynamicRow>> {
+    fn filtered<'s>(
+        &self,
+        scene: &Scene<'s>,
+        body: &Body,
+        without: Option<&str>,
+    ) -> Vec<&'s Arc<DynamicRow>> {
         let tests = self.tests(body, without);
         let mut rows = self.rows(scene);
         rows.retain(|row| {
-            tests.iter().all(|(name, kind, test)| test.fits(&row.show(&self.class, name), kind.0, kind.1))
+            tests
+                .iter()
+                .all(|(name, kind, test)| test.fits(&row.show(&self.class, name), kind.0, kind.1))
         });
         rows
     }
 
     /// Names, whether they are numbers or times, and what they must be.
     fn tests(&self, body: &Body, without: Option<&str>) -> Vec<(&'static str, (bool, bool), Test)> {
-        let fields = self.class.fields.iter().map(|field| (field.name, (field.kind.is_number(), field.kind.is_time())));
+        let fields = self
+            .class
+            .fields
+            .iter()
+            .map(|field| (field.name, (field.kind.is_number(), field.kind.is_time())));
         std::iter::once(("id", (true, false)))
             .chain(fields)
             .filter(|(name, _)| without != Some(*name))
@@ -83,7 +99,9 @@ impl DynamicEndpoint {
                     return Err(page.no_such_order(self.class.name));
                 }
                 let is_number = field.is_none_or(|field| field.kind.is_number());
-                Ok(page.cut_by(rows.into_iter(), |row| Key::of(&row.show(&self.class, name), is_number)))
+                Ok(page.cut_by(rows.into_iter(), |row| {
+                    Key::of(&row.show(&self.class, name), is_number)
+                }))
             }
             _ => {
                 if page.descending {
@@ -103,7 +121,9 @@ impl DynamicEndpoint {
     ) -> Result<usize, Refusal> {
         rows.retain(|row| self.is_listed(row));
         let (rows, total) = self.page(rows, page)?;
-        out.extend_from_slice(format!("{{\"count\":{},\"{}s\":[", rows.len(), self.class.name).as_bytes());
+        out.extend_from_slice(
+            format!("{{\"count\":{},\"{}s\":[", rows.len(), self.class.name).as_bytes(),
+        );
         for (place, row) in rows.into_iter().enumerate() {
             if place != 0 {
                 out.push(b',');
@@ -125,34 +145,60 @@ impl DynamicEndpoint {
             object.text(field.name, &row.show(&self.class, field.name));
         }
         for member in self.declared.members_of(self.class.name) {
-            object.texts(member.name, members(member, row.id(), scene).iter().map(ToString::to_string));
+            object.texts(
+                member.name,
+                members(member, row.id(), scene)
+                    .iter()
+                    .map(ToString::to_string),
+            );
         }
         object.end();
     }
 
-    fn check(&self, only_if: &OnlyIf<'_>, tables: &Tables, row: &DynamicRow) -> Result<(), Refusal> {
-        only_if.check((self.class.name, row.id()), row.modified(), tables, |scene, out| self.one(row, scene, out))
+    fn check(
+        &self,
+        only_if: &OnlyIf<'_>,
+        tables: &Tables,
+        row: &DynamicRow,
+    ) -> Result<(), Refusal> {
+        only_if.check(
+            (self.class.name, row.id()),
+            row.modified(),
+            tables,
+            |scene, out| self.one(row, scene, out),
+        )
     }
 
-    /// Whether a stored value, or the name of an object that it refers to or has in a list, is a hit.
+    /// Whether a stored value, or the name of an object that it refers to or has in a list, is a
+    /// hit.
     fn is_hit(&self, row: &DynamicRow, scene: &Scene<'_>, needle: &Needle) -> bool {
         let names = |class: &str, id: u32| id != 0 && needle.hits(scene.tables.name_of(class, id));
         needle.hits(&row.id().to_string())
             || self.class.fields.iter().any(|field| {
                 needle.hits(&row.show(&self.class, field.name))
-                    || matches!(field.kind, Kind::Reference { class, .. } if names(class, row.reference(field.name)))
+                    || matches!(field.kind, Kind::Reference { class, .. } if names(class,
+                        row.reference(field.name)))
             })
             || self.declared.members_of(self.class.name).any(|member| {
-                let class = self.declared.class(member.through).and_then(|class| class.field(member.other));
-                let Some(Kind::Reference { class, .. }) = class.map(|field| field.kind) else { return false };
-                members(member, row.id(), scene).into_iter().any(|id| names(class, id))
+                let class = self
+                    .declared
+                    .class(member.through)
+                    .and_then(|class| class.field(member.other));
+                let Some(Kind::Reference { class, .. }) = class.map(|field| field.kind) else {
+                    return false;
+                };
+                members(member, row.id(), scene)
+                    .into_iter()
+                    .any(|id| names(class, id))
             })
     }
 }
 
 /// Ids of the objects in a list of related ones, in order.
 fn members(member: &MemberSpec, id: u32, scene: &Scene<'_>) -> Vec<u32> {
-    let Some(table) = scene.tables.dynamic().table(member.through) else { return Vec::new() };
+    let Some(table) = scene.tables.dynamic().table(member.through) else {
+        return Vec::new();
+    };
     let mut ids: Vec<u32> = table
         .by(member.own, &id.to_string())
         .iter()
@@ -181,18 +227,37 @@ impl Endpoint for DynamicEndpoint {
         self.class.active.is_some()
     }
 
-    fn list(&self, scene: &Scene<'_>, ask: &Ask<'_>, _item: &str, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    fn list(
+        &self,
+        scene: &Scene<'_>,
+        ask: &Ask<'_>,
+        _item: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
         self.envelope(self.filtered(scene, ask.filter, None), scene, ask.page, out)
     }
 
-    fn active(&self, scene: &Scene<'_>, ask: &Ask<'_>, out: &mut Vec<u8>) -> Result<usize, Refusal> {
-        let Some(active) = self.class.active else { return Ok(0) };
+    fn active(
+        &self,
+        scene: &Scene<'_>,
+        ask: &Ask<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
+        let Some(active) = self.class.active else {
+            return Ok(0);
+        };
         let mut rows = self.filtered(scene, ask.filter, Some(active));
         rows.retain(|row| !Test::Nothing.fits(&row.show(&self.class, active), false, false));
         self.envelope(rows, scene, ask.page, out)
     }
 
-    fn search(&self, scene: &Scene<'_>, text: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    fn search(
+        &self,
+        scene: &Scene<'_>,
+        text: &str,
+        page: &Page,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
         let needle = Needle::new(text);
         let mut rows = self.rows(scene);
         rows.retain(|row| self.is_hit(row, scene, &needle));
@@ -200,7 +265,11 @@ impl Endpoint for DynamicEndpoint {
     }
 
     fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
-        let rows = if self.class.is_named() { self.rows(scene) } else { Vec::new() };
+        let rows = if self.class.is_named() {
+            self.rows(scene)
+        } else {
+            Vec::new()
+        };
         let (rows, total) = self.page(rows, page)?;
         out.push(b'[');
         for (place, row) in rows.into_iter().enumerate() {
@@ -216,7 +285,13 @@ impl Endpoint for DynamicEndpoint {
         Ok(total)
     }
 
-    fn values(&self, scene: &Scene<'_>, field: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    fn values(
+        &self,
+        scene: &Scene<'_>,
+        field: &str,
+        page: &Page,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
         let known = field == "id" || self.class.field(field).is_some();
         let rows = if known { self.rows(scene) } else { Vec::new() };
         let (rows, total) = self.page(rows, page)?;
@@ -244,7 +319,12 @@ impl Endpoint for DynamicEndpoint {
         _by: &'a str,
         ticket: Option<&'a Ticket>,
     ) -> BoxFuture<'a, Result<u32, Refusal>> {
-        Box::pin(dynamic_objects::create(state, self.class.clone(), body, ticket))
+        Box::pin(dynamic_objects::create(
+            state,
+            self.class.clone(),
+            body,
+            ticket,
+        ))
     }
 
     fn edit<'a>(
@@ -264,12 +344,23 @@ impl Endpoint for DynamicEndpoint {
         })
     }
 
-    fn delete<'a>(&self, state: &'a State, id: u32, only_if: &'a OnlyIf<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
+    fn delete<'a>(
+        &self,
+        state: &'a State,
+        id: u32,
+        only_if: &'a OnlyIf<'a>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
         let this = self.clone();
         Box::pin(async move {
             let check = |tables: &Tables, row: &DynamicRow| this.check(only_if, tables, row);
             let check: &Check<'_, DynamicRow> = &check;
-            dynamic_objects::delete(state, this.class.clone(), id, only_if.is_asked().then_some(check)).await
+            dynamic_objects::delete(
+                state,
+                this.class.clone(),
+                id,
+                only_if.is_asked().then_some(check),
+            )
+            .await
         })
     }
 }

@@ -21,7 +21,8 @@ use crate::state::search;
 use crate::state::{Refusal, Row, State, Tables};
 use crate::store::Revision;
 
-/// A class as a route sees it: only its name is known. What shows a list returns how many rows there are on all pages.
+/// A class as a route sees it: only its name is known. What shows a list returns how many rows
+/// there are on all pages.
 pub(super) trait Endpoint: Send + Sync {
     fn name(&self) -> &'static str;
     /// Other spellings of the name in routes.
@@ -30,11 +31,30 @@ pub(super) trait Endpoint: Send + Sync {
     fn schema(&self) -> ClassSchema;
     /// Whether it has an `active` route.
     fn has_active(&self) -> bool;
-    fn list(&self, scene: &Scene<'_>, ask: &Ask<'_>, item: &str, out: &mut Vec<u8>) -> Result<usize, Refusal>;
-    fn active(&self, scene: &Scene<'_>, ask: &Ask<'_>, out: &mut Vec<u8>) -> Result<usize, Refusal>;
-    fn search(&self, scene: &Scene<'_>, text: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal>;
+    fn list(
+        &self,
+        scene: &Scene<'_>,
+        ask: &Ask<'_>,
+        item: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal>;
+    fn active(&self, scene: &Scene<'_>, ask: &Ask<'_>, out: &mut Vec<u8>)
+    -> Result<usize, Refusal>;
+    fn search(
+        &self,
+        scene: &Scene<'_>,
+        text: &str,
+        page: &Page,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal>;
     fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal>;
-    fn values(&self, scene: &Scene<'_>, field: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal>;
+    fn values(
+        &self,
+        scene: &Scene<'_>,
+        field: &str,
+        page: &Page,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal>;
     /// The revision of the row that is shown; `None` when there is no such object.
     fn get(&self, scene: &Scene<'_>, id: u32, item: &str, out: &mut Vec<u8>) -> Option<Revision>;
     /// Marks `ticket` in the transaction that creates the object.
@@ -53,7 +73,12 @@ pub(super) trait Endpoint: Send + Sync {
         by: &'a str,
         only_if: &'a OnlyIf<'a>,
     ) -> BoxFuture<'a, Result<(), Refusal>>;
-    fn delete<'a>(&self, state: &'a State, id: u32, only_if: &'a OnlyIf<'a>) -> BoxFuture<'a, Result<(), Refusal>>;
+    fn delete<'a>(
+        &self,
+        state: &'a State,
+        id: u32,
+        only_if: &'a OnlyIf<'a>,
+    ) -> BoxFuture<'a, Result<(), Refusal>>;
 }
 
 /// What a client wants to see of a list.
@@ -71,7 +96,12 @@ pub(super) const fn of<C: Rules>() -> Of<C> {
 }
 
 /// `{"count":N,"<class>s":[…]}`, of the rows of one page. Returns how many there are on all.
-fn envelope<C: Rules>((rows, total): Selected<'_, C>, scene: &Scene<'_>, item: &str, out: &mut Vec<u8>) -> usize {
+fn envelope<C: Rules>(
+    (rows, total): Selected<'_, C>,
+    scene: &Scene<'_>,
+    item: &str,
+    out: &mut Vec<u8>,
+) -> usize {
     out.extend_from_slice(format!("{{\"count\":{},\"{}s\":[", rows.len(), C::NAME).as_bytes());
     for (place, row) in rows.into_iter().enumerate() {
         if place != 0 {
@@ -94,14 +124,18 @@ fn one<C: Rules>(row: &Row<C>, scene: &Scene<'_>, item: &str, out: &mut Vec<u8>)
     }
 }
 
-/// What a get of an id without a row shows in a class where every id is answered; `false` in the others.
+/// What a get of an id without a row shows in a class where every id is answered; `false` in the
+/// others.
 fn bare<C: Rules>(id: u32, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
     let Some(shown) = C::ANY_ID else { return false };
     let mut empty = C::default();
     empty.set_id(id);
     let empty = empty.overlay(scene).unwrap_or(empty);
     let mut object = JsonObject::begin(out);
-    for field in C::FIELDS.iter().filter(|field| field.is_id() || shown.contains(&field.name)) {
+    for field in C::FIELDS
+        .iter()
+        .filter(|field| field.is_id() || shown.contains(&field.name))
+    {
         object.text(field.name, &field.show(&empty));
     }
     C::bare(&mut object);
@@ -126,24 +160,66 @@ impl<C: Rules> Endpoint for Of<C> {
         C::CURRENT.is_some()
     }
 
-    fn list(&self, scene: &Scene<'_>, ask: &Ask<'_>, item: &str, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    fn list(
+        &self,
+        scene: &Scene<'_>,
+        ask: &Ask<'_>,
+        item: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
         let filter = Filter::<C>::new(ask.filter, &[], scene.secrets);
         let fits = |row: &Row<C>| filter.fits(row);
-        let wanted = if filter.is_empty() { Wanted::Listed } else { Wanted::Fitting(&fits) };
-        Ok(envelope(select(scene, ask.page, &wanted)?, scene, item, out))
+        let wanted = if filter.is_empty() {
+            Wanted::Listed
+        } else {
+            Wanted::Fitting(&fits)
+        };
+        Ok(envelope(
+            select(scene, ask.page, &wanted)?,
+            scene,
+            item,
+            out,
+        ))
     }
 
-    fn active(&self, scene: &Scene<'_>, ask: &Ask<'_>, out: &mut Vec<u8>) -> Result<usize, Refusal> {
-        let Some(current) = C::CURRENT else { return Ok(0) };
+    fn active(
+        &self,
+        scene: &Scene<'_>,
+        ask: &Ask<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
+        let Some(current) = C::CURRENT else {
+            return Ok(0);
+        };
         let filter = Filter::<C>::new(ask.filter, &[current.field], scene.secrets);
-        let rows = scene.tables.of::<C>().by(current.index, 0).filter(|row| filter.fits(row));
-        Ok(envelope(select_from(scene, ask.page, rows)?, scene, "", out))
+        let rows = scene
+            .tables
+            .of::<C>()
+            .by(current.index, 0)
+            .filter(|row| filter.fits(row));
+        Ok(envelope(
+            select_from(scene, ask.page, rows)?,
+            scene,
+            "",
+            out,
+        ))
     }
 
-    fn search(&self, scene: &Scene<'_>, text: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    fn search(
+        &self,
+        scene: &Scene<'_>,
+        text: &str,
+        page: &Page,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
         let needle = Needle::new(text);
         let found = search::rows::<C>(scene, &needle);
-        Ok(envelope(select_from(scene, page, found.into_iter())?, scene, "", out))
+        Ok(envelope(
+            select_from(scene, page, found.into_iter())?,
+            scene,
+            "",
+            out,
+        ))
     }
 
     fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
@@ -166,8 +242,16 @@ impl<C: Rules> Endpoint for Of<C> {
         Ok(total)
     }
 
-    fn values(&self, scene: &Scene<'_>, field: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
-        let known = C::FIELDS.iter().find(|known| known.name == field && (!known.secret || scene.secrets));
+    fn values(
+        &self,
+        scene: &Scene<'_>,
+        field: &str,
+        page: &Page,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
+        let known = C::FIELDS
+            .iter()
+            .find(|known| known.name == field && (!known.secret || scene.secrets));
         let Some(field) = known else {
             out.extend_from_slice(b"[]");
             return Ok(0);
@@ -225,7 +309,12 @@ impl<C: Rules> Endpoint for Of<C> {
         })
     }
 
-    fn delete<'a>(&self, state: &'a State, id: u32, only_if: &'a OnlyIf<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
+    fn delete<'a>(
+        &self,
+        state: &'a State,
+        id: u32,
+        only_if: &'a OnlyIf<'a>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
         Box::pin(async move {
             let check = |tables: &Tables, row: &Row<C>| check(only_if, tables, row);
             let check: &objects::Check<'_, Row<C>> = &check;
@@ -235,5 +324,7 @@ impl<C: Rules> Endpoint for Of<C> {
 }
 
 fn check<C: Rules>(only_if: &OnlyIf<'_>, tables: &Tables, row: &Row<C>) -> Result<(), Refusal> {
-    only_if.check((C::NAME, row.id()), row.modified(), tables, |scene, out| one(row, scene, "", out))
+    only_if.check((C::NAME, row.id()), row.modified(), tables, |scene, out| {
+        one(row, scene, "", out)
+    })
 }

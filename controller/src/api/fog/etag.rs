@@ -1,7 +1,8 @@
 //! Versions of answers: `ETag`, and the conditions `If-None-Match` and `If-Match` (RFC 9110).
 //!
-//! A tag of an object is the revision of its row and a hash of what is shown of it: relations and what agents report are
-//! shown too and have no revision, while a secret has a revision and is not shown. A tag of a list is a hash.
+//! A tag of an object is the revision of its row and a hash of what is shown of it: relations and
+//! what agents report are shown too and have no revision, while a secret has a revision and is not
+//! shown. A tag of a list is a hash.
 
 use std::net::IpAddr;
 
@@ -27,7 +28,8 @@ impl Tag {
     }
 
     pub(super) fn add_to<B>(&self, response: &mut Response<B>) {
-        let value = HeaderValue::from_str(&format!("\"{}\"", self.0)).expect("digits, letters and a dash");
+        let value =
+            HeaderValue::from_str(&format!("\"{}\"", self.0)).expect("digits, letters and a dash");
         response.headers_mut().insert(header::ETAG, value);
     }
 }
@@ -46,25 +48,42 @@ pub(super) fn answer(tag: &Tag, body: Vec<u8>) -> axum::response::Response {
     response
 }
 
-/// Between the tag of what is stored and a hash of what plugins made of it. No hash has this letter.
+/// Between the tag of what is stored and a hash of what plugins made of it. No hash has this
+/// letter.
 const REWRITTEN: &str = "-p";
 
-/// Gives an answer that plugins have changed a tag that says so; what it starts with still names the stored version.
+/// Gives an answer that plugins have changed a tag that says so; what it starts with still names
+/// the stored version.
 pub(super) fn mark_rewritten(headers: &mut HeaderMap, shown: &[u8]) {
-    let Some(tag) = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()?.strip_suffix('"')) else { return };
+    let Some(tag) = headers
+        .get(header::ETAG)
+        .and_then(|tag| tag.to_str().ok()?.strip_suffix('"'))
+    else {
+        return;
+    };
     if let Ok(marked) = HeaderValue::from_str(&format!("{tag}{REWRITTEN}{}\"", short_hash(shown))) {
         headers.insert(header::ETAG, marked);
     }
 }
 
 /// The finished answer, or 304 for a GET of what the client has already.
-pub(super) fn unless_known(incoming: &Incoming, response: axum::response::Response) -> axum::response::Response {
+pub(super) fn unless_known(
+    incoming: &Incoming,
+    response: axum::response::Response,
+) -> axum::response::Response {
     if incoming.method != Method::GET || response.status() != StatusCode::OK {
         return response;
     }
-    let Some(tags) = Tags::read(&incoming.headers, &header::IF_NONE_MATCH) else { return response };
-    let quoted = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
-    let Some(tag) = quoted.map(|tag| Tag(tag.trim_matches('"').to_owned())) else { return response };
+    let Some(tags) = Tags::read(&incoming.headers, &header::IF_NONE_MATCH) else {
+        return response;
+    };
+    let quoted = response
+        .headers()
+        .get(header::ETAG)
+        .and_then(|tag| tag.to_str().ok());
+    let Some(tag) = quoted.map(|tag| Tag(tag.trim_matches('"').to_owned())) else {
+        return response;
+    };
     if !tags.have(&tag, Strength::Weak) {
         return response;
     }
@@ -96,12 +115,21 @@ impl Tags {
         let mut values = headers.get_all(name).iter().peekable();
         values.peek()?;
         let mut tags = Vec::new();
-        for tag in values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim) {
+        for tag in values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+        {
             if tag == "*" {
                 return Some(Self::Any);
             }
-            let (weak, quoted) = tag.strip_prefix("W/").map_or((false, tag), |rest| (true, rest));
-            if let Some(text) = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            let (weak, quoted) = tag
+                .strip_prefix("W/")
+                .map_or((false, tag), |rest| (true, rest));
+            if let Some(text) = quoted
+                .strip_prefix('"')
+                .and_then(|rest| rest.strip_suffix('"'))
+            {
                 tags.push((weak, plain(text).to_owned()));
             }
         }
@@ -114,9 +142,14 @@ impl Tags {
             Self::These(tags) => {
                 tags.iter().any(|(weak, text)| match strength {
                     Strength::Weak => *text == tag.0,
-                    // What plugins add is not stored, so it is no version that a change could be made to.
+                    // What plugins add is not stored, so it is no version that a change could be
+                    // made to.
                     Strength::Strong => {
-                        !*weak && text.split_once(REWRITTEN).map_or(text.as_str(), |(stored, _)| stored) == tag.0
+                        !*weak
+                            && text
+                                .split_once(REWRITTEN)
+                                .map_or(text.as_str(), |(stored, _)| stored)
+                                == tag.0
                     }
                 })
             }
@@ -124,20 +157,33 @@ impl Tags {
     }
 }
 
-/// Ends of the tags of compressed answers, by content encoding: the same version in other bytes is another strong tag.
+/// Ends of the tags of compressed answers, by content encoding: the same version in other bytes is
+/// another strong tag.
 const ENCODED: [(&str, &str); 2] = [("gzip", "-gzip"), ("zstd", "-zstd")];
 
 /// The tag of the version, whatever way it was sent.
 fn plain(tag: &str) -> &str {
-    ENCODED.iter().find_map(|(_, end)| tag.strip_suffix(end)).unwrap_or(tag)
+    ENCODED
+        .iter()
+        .find_map(|(_, end)| tag.strip_suffix(end))
+        .unwrap_or(tag)
 }
 
 /// Gives an answer that has been compressed a tag of its own.
 pub(crate) fn mark_encoded<B>(response: &mut Response<B>) {
     let headers = response.headers();
-    let encoding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-    let Some((_, end)) = ENCODED.iter().find(|(name, _)| Some(*name) == encoding) else { return };
-    let Some(tag) = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()?.strip_suffix('"')) else { return };
+    let encoding = headers
+        .get(header::CONTENT_ENCODING)
+        .and_then(|value| value.to_str().ok());
+    let Some((_, end)) = ENCODED.iter().find(|(name, _)| Some(*name) == encoding) else {
+        return;
+    };
+    let Some(tag) = headers
+        .get(header::ETAG)
+        .and_then(|tag| tag.to_str().ok()?.strip_suffix('"'))
+    else {
+        return;
+    };
     if let Ok(marked) = HeaderValue::from_str(&format!("{tag}{end}\"")) {
         response.headers_mut().insert(header::ETAG, marked);
     }
@@ -153,7 +199,11 @@ pub(super) struct OnlyIf<'a> {
 impl<'a> OnlyIf<'a> {
     /// Reads `If-Match`.
     pub(super) fn read(incoming: &Incoming, glance: &'a dyn Glance) -> Self {
-        Self { tags: Tags::read(&incoming.headers, &header::IF_MATCH), glance, from: incoming.from }
+        Self {
+            tags: Tags::read(&incoming.headers, &header::IF_MATCH),
+            glance,
+            from: incoming.from,
+        }
     }
 
     /// Whether the client named versions.
@@ -161,7 +211,8 @@ impl<'a> OnlyIf<'a> {
         self.tags.is_some()
     }
 
-    /// Whether the object `id`, whose row has this revision, is a version that the client named. `render` shows it.
+    /// Whether the object `id`, whose row has this revision, is a version that the client named.
+    /// `render` shows it.
     ///
     /// # Errors
     /// [`Refusal::Precondition`] when it is another.
@@ -172,15 +223,29 @@ impl<'a> OnlyIf<'a> {
         tables: &Tables,
         render: impl Fn(&Scene<'_>, &mut Vec<u8>),
     ) -> Result<(), Refusal> {
-        let Some(tags) = &self.tags else { return Ok(()) };
+        let Some(tags) = &self.tags else {
+            return Ok(());
+        };
         // The client may have seen it with secrets or without.
         let holds = *tags == Tags::Any
             || [false, true].into_iter().any(|secrets| {
                 let mut shown = Vec::with_capacity(4096);
-                render(&Scene { tables, glance: self.glance, secrets, from: self.from }, &mut shown);
+                render(
+                    &Scene {
+                        tables,
+                        glance: self.glance,
+                        secrets,
+                        from: self.from,
+                    },
+                    &mut shown,
+                );
                 tags.have(&Tag::of_object(revision, &shown), Strength::Strong)
             });
-        if holds { Ok(()) } else { Err(Refusal::Precondition { class, id }) }
+        if holds {
+            Ok(())
+        } else {
+            Err(Refusal::Precondition { class, id })
+        }
     }
 }
 
@@ -201,10 +266,18 @@ mod tests {
         let tag = Tag("7-ab".to_owned());
         let strong = |values: &[&str]| tags(values).unwrap().have(&tag, Strength::Strong);
         assert!(tags(&[]).is_none());
-        assert!(strong(&["\"7-ab\""]) && strong(&["\"x\", \"7-ab\""]) && strong(&["\"x\"", "\"7-ab\""]));
+        assert!(
+            strong(&["\"7-ab\""]) && strong(&["\"x\", \"7-ab\""]) && strong(&["\"x\"", "\"7-ab\""])
+        );
         assert!(strong(&["*"]) && strong(&["\"7-ab-gzip\""]) && strong(&["\"7-ab-zstd\""]));
-        assert!(!strong(&["W/\"7-ab\""]) && !strong(&["7-ab"]) && !strong(&[""]) && !strong(&["\"7\""]));
-        assert!(tags(&["W/\"7-ab-gzip\""]).unwrap().have(&tag, Strength::Weak));
+        assert!(
+            !strong(&["W/\"7-ab\""]) && !strong(&["7-ab"]) && !strong(&[""]) && !strong(&["\"7\""])
+        );
+        assert!(
+            tags(&["W/\"7-ab-gzip\""])
+                .unwrap()
+                .have(&tag, Strength::Weak)
+        );
     }
 
     #[test]
@@ -213,7 +286,9 @@ mod tests {
         Tag("7-ab".to_owned()).add_to(&mut response);
         mark_encoded(&mut response);
         assert_eq!(response.headers()[header::ETAG], "\"7-ab\"");
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("zstd"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, HeaderValue::from_static("zstd"));
         mark_encoded(&mut response);
         assert_eq!(response.headers()[header::ETAG], "\"7-ab-zstd\"");
     }

@@ -1,4 +1,5 @@
-//! The filter that a list takes as a JSON body: stored fields by their names, all of which must fit.
+//! The filter that a list takes as a JSON body: stored fields by their names, all of which must
+//! fit.
 
 use serde_json::Value;
 
@@ -19,15 +20,25 @@ pub(super) enum Test {
 /// A filter for rows of class `C`.
 pub(super) struct Filter<C: Class> {
     tests: Vec<(&'static Field<C>, Test)>,
-    /// Secrets are compared as they are; otherwise as the blank that is shown, so that nobody guesses them letter by letter.
+    /// Secrets are compared as they are; otherwise as the blank that is shown, so that nobody
+    /// guesses them letter by letter.
     secrets: bool,
 }
 
 impl<C: Class> Filter<C> {
-    /// Names that are no stored fields of the class, nulls, objects, and the fields in `without` are ignored.
+    /// Names that are no stored fields of the class, nulls, objects, and the fields in `without`
+    /// are ignored.
     pub(super) fn new(body: &Body, without: &[&str], secrets: bool) -> Self {
-        let wanted = C::FIELDS.iter().filter(|field| !without.contains(&field.name));
-        let tests = wanted.filter_map(|field| body.get(field.name).and_then(test).map(|test| (field, test))).collect();
+        let wanted = C::FIELDS
+            .iter()
+            .filter(|field| !without.contains(&field.name));
+        let tests = wanted
+            .filter_map(|field| {
+                body.get(field.name)
+                    .and_then(test)
+                    .map(|test| (field, test))
+            })
+            .collect();
         Self { tests, secrets }
     }
 
@@ -38,7 +49,11 @@ impl<C: Class> Filter<C> {
 
     pub(super) fn fits(&self, row: &C) -> bool {
         self.tests.iter().all(|(field, test)| {
-            let value = if !self.secrets && field.hides(row) { "".into() } else { field.show(row) };
+            let value = if !self.secrets && field.hides(row) {
+                "".into()
+            } else {
+                field.show(row)
+            };
             test.fits(&value, field.is_number(), field.is_time())
         })
     }
@@ -56,7 +71,9 @@ impl Test {
                     || value == "0"
             }
             Self::Like(pattern) => is_like(value, pattern),
-            Self::OneOf(texts) => texts.iter().any(|text| equal(value, text, is_number, is_time)),
+            Self::OneOf(texts) => texts
+                .iter()
+                .any(|text| equal(value, text, is_number, is_time)),
         }
     }
 }
@@ -68,9 +85,16 @@ pub(super) fn test(value: &Value) -> Option<Test> {
         value if is_falsy(value) => Some(Test::Nothing),
         Value::String(text) if text.contains('%') => Some(Test::Like(text.clone())),
         Value::Array(items) => Some(Test::OneOf(
-            items.iter().filter_map(|item| scalar(item).ok().flatten()).map(|text| text.into_owned()).collect(),
+            items
+                .iter()
+                .filter_map(|item| scalar(item).ok().flatten())
+                .map(|text| text.into_owned())
+                .collect(),
         )),
-        value => scalar(value).ok().flatten().map(|text| Test::OneOf(vec![text.into_owned()])),
+        value => scalar(value)
+            .ok()
+            .flatten()
+            .map(|text| Test::OneOf(vec![text.into_owned()])),
     }
 }
 

@@ -15,11 +15,20 @@ pub(super) async fn found(ctx: &Ctx, class: &'static str, list: Vec<u8>) -> Vec<
         return list;
     }
     let list = Bytes::from(list);
-    ctx.plugins.rewrite(class, Answer::List, list.clone()).await.unwrap_or_else(|| list.to_vec())
+    ctx.plugins
+        .rewrite(class, Answer::List, list.clone())
+        .await
+        .unwrap_or_else(|| list.to_vec())
 }
 
-/// The answer as plugins leave it. Costs one atomic load when nobody wants to see answers about the class.
-pub(super) async fn finished(ctx: &Ctx, class: &'static str, route: &Route<'_>, response: Response) -> Response {
+/// The answer as plugins leave it. Costs one atomic load when nobody wants to see answers about the
+/// class.
+pub(super) async fn finished(
+    ctx: &Ctx,
+    class: &'static str,
+    route: &Route<'_>,
+    response: Response,
+) -> Response {
     if !ctx.plugins.look_at(class) || response.status() != StatusCode::OK {
         return response;
     }

@@ -1,7 +1,9 @@
-//! FOG's REST dialect under `/fog`: what a script written for a FOG server expects, over our own state.
+//! FOG's REST dialect under `/fog`: what a script written for a FOG server expects, over our own
+//! state.
 //!
-//! Thin: a request is authenticated, taken apart (`path`), handed to the class's `endpoint` or to [`crate::app`], and
-//! answered in FOG's way (`answer`). Where we differ from FOG on purpose is in `docs/fog-compatibility.md`.
+//! Thin: a request is authenticated, taken apart (`path`), handed to the class's `endpoint` or to
+//! [`crate::app`], and answered in FOG's way (`answer`). Where we differ from FOG on purpose is in
+//! `docs/fog-compatibility.md`.
 
 mod access;
 mod answer;
@@ -42,12 +44,13 @@ use crate::app::idempotent::Ticket;
 use crate::ctx::Ctx;
 use crate::state::class::Class;
 use crate::state::classes::{
-    ClientUpdater, DirCleaner, GreenFog, Group, GroupAssociation, History, HookEvent, Host, HostAutoLogout,
-    HostScreenSetting, Image, ImageAssociation, ImagePartitionType, ImageType, ImagingLog, Inventory, Ipxe,
-    KeySequence, MacAddressAssociation, Module, ModuleAssociation, MulticastSession, MulticastSessionAssociation,
-    NodeFailure, NotifyEvent, Os, Oui, Plugin, PowerManagement, Printer, PrinterAssociation, PxeMenuOptions,
-    ScheduledTask, Service, Snapin, SnapinAssociation, SnapinGroupAssociation, SnapinJob, SnapinTask, StorageGroup,
-    StorageNode, Task, TaskLog, TaskState, TaskType, UserCleanup, UserTracking, Virus,
+    ClientUpdater, DirCleaner, GreenFog, Group, GroupAssociation, History, HookEvent, Host,
+    HostAutoLogout, HostScreenSetting, Image, ImageAssociation, ImagePartitionType, ImageType,
+    ImagingLog, Inventory, Ipxe, KeySequence, MacAddressAssociation, Module, ModuleAssociation,
+    MulticastSession, MulticastSessionAssociation, NodeFailure, NotifyEvent, Os, Oui, Plugin,
+    PowerManagement, Printer, PrinterAssociation, PxeMenuOptions, ScheduledTask, Service, Snapin,
+    SnapinAssociation, SnapinGroupAssociation, SnapinJob, SnapinTask, StorageGroup, StorageNode,
+    Task, TaskLog, TaskState, TaskType, UserCleanup, UserTracking, Virus,
 };
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
@@ -133,7 +136,13 @@ pub(super) fn schemas(state: &State) -> Vec<ClassSchema> {
         schema.accept(declared.members_of(endpoint.name()));
         schema
     });
-    own.chain(declared.classes.iter().map(|class| ClassSchema::declared(class, &declared))).collect()
+    own.chain(
+        declared
+            .classes
+            .iter()
+            .map(|class| ClassSchema::declared(class, &declared)),
+    )
+    .collect()
 }
 
 /// What the classes of the program are.
@@ -170,7 +179,8 @@ fn endpoints(ctx: &Ctx) -> impl Iterator<Item = Found> {
 
 /// The class with this name, unless plugins have taken its routes away.
 fn endpoint(ctx: &Ctx, class: &str) -> Option<Found> {
-    let is_named = |endpoint: &&dyn Endpoint| endpoint.name() == class || endpoint.aliases().contains(&class);
+    let is_named =
+        |endpoint: &&dyn Endpoint| endpoint.name() == class || endpoint.aliases().contains(&class);
     let found = match ENDPOINTS.iter().copied().find(is_named) {
         Some(own) => served(ctx, own),
         None => Found::OfPlugins(DynamicEndpoint::of(&ctx.state, class)?),
@@ -198,26 +208,50 @@ pub(super) fn shown(ctx: &Ctx, class: &str, id: u32) -> Option<Vec<u8>> {
     let endpoint = endpoint(ctx, class)?;
     let mut out = Vec::with_capacity(4096);
     let shown = ctx.state.read(|tables| {
-        endpoint.get(&Scene { tables, glance: &*ctx.live, secrets: false, from: NOBODY }, id, "", &mut out).is_some()
+        endpoint
+            .get(
+                &Scene {
+                    tables,
+                    glance: &*ctx.live,
+                    secrets: false,
+                    from: NOBODY,
+                },
+                id,
+                "",
+                &mut out,
+            )
+            .is_some()
     });
     shown.then_some(out)
 }
 
 async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
     let unknown = || Ok(answer::empty(StatusCode::NOT_IMPLEMENTED));
-    let Some(route) = path::parse(&incoming.method, incoming.path()) else { return unknown() };
+    let Some(route) = path::parse(&incoming.method, incoming.path()) else {
+        return unknown();
+    };
     if route == Route::Info {
         return Ok(answer::ok("success\n"));
     }
     if let Route::SearchAll { text } = route {
         return search_all::answer(ctx, incoming, text).await;
     }
-    let Some(found) = endpoint(ctx, class_of(&route)) else { return unknown() };
+    let Some(found) = endpoint(ctx, class_of(&route)) else {
+        return unknown();
+    };
     let endpoint: &dyn Endpoint = &*found;
     match route {
-        Route::Task { .. } | Route::Cancel { .. } if !ctx.plugins.has_tasks(endpoint.name()) => return unknown(),
-        Route::Cancel { id, .. } => return tasking::cancel(ctx, endpoint.name(), id, incoming).await,
-        Route::Active { .. } if !endpoint.has_active() || !ctx.plugins.has_active(endpoint.name()) => return unknown(),
+        Route::Task { .. } | Route::Cancel { .. } if !ctx.plugins.has_tasks(endpoint.name()) => {
+            return unknown();
+        }
+        Route::Cancel { id, .. } => {
+            return tasking::cancel(ctx, endpoint.name(), id, incoming).await;
+        }
+        Route::Active { .. }
+            if !endpoint.has_active() || !ctx.plugins.has_active(endpoint.name()) =>
+        {
+            return unknown();
+        }
         _ => {}
     }
     let response = match route {
@@ -261,7 +295,9 @@ async fn make(
         return tasking::create(ctx, endpoint.name(), id, incoming, ticket).await;
     }
     let body = incoming.json()?;
-    let id = endpoint.create(&ctx.state, &body, &incoming.caller.created_by, ticket).await?;
+    let id = endpoint
+        .create(&ctx.state, &body, &incoming.caller.created_by, ticket)
+        .await?;
     Ok(show(ctx, endpoint, id, "", incoming))
 }
 
@@ -275,11 +311,15 @@ async fn change(
         Route::Edit { id, .. } => {
             let body = incoming.json()?;
             let only_if = OnlyIf::read(incoming, &*ctx.live);
-            endpoint.edit(&ctx.state, id, &body, &incoming.caller.created_by, &only_if).await?;
+            endpoint
+                .edit(&ctx.state, id, &body, &incoming.caller.created_by, &only_if)
+                .await?;
             Ok(show(ctx, endpoint, id, "", incoming))
         }
         Route::Delete { id, .. } => {
-            endpoint.delete(&ctx.state, id, &OnlyIf::read(incoming, &*ctx.live)).await?;
+            endpoint
+                .delete(&ctx.state, id, &OnlyIf::read(incoming, &*ctx.live))
+                .await?;
             Ok(answer::empty(StatusCode::OK))
         }
         Route::Get { id, item, .. } => Ok(show(ctx, endpoint, id, item, incoming)),
@@ -289,25 +329,40 @@ async fn change(
 
 fn show(ctx: &Ctx, endpoint: &dyn Endpoint, id: u32, item: &str, incoming: &Incoming) -> Response {
     let mut out = Vec::with_capacity(4096);
-    match with_scene(ctx, incoming, |scene| endpoint.get(scene, id, item, &mut out)) {
+    match with_scene(ctx, incoming, |scene| {
+        endpoint.get(scene, id, item, &mut out)
+    }) {
         Some(revision) => etag::answer(&Tag::of_object(revision, &out), out),
-        None => answer::refused(&Refusal::NotFound { class: endpoint.name(), id }),
+        None => answer::refused(&Refusal::NotFound {
+            class: endpoint.name(),
+            id,
+        }),
     }
 }
 
-fn read(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incoming) -> Result<Response, Refusal> {
+fn read(
+    ctx: &Ctx,
+    endpoint: &dyn Endpoint,
+    route: &Route<'_>,
+    incoming: &Incoming,
+) -> Result<Response, Refusal> {
     let filter = match route {
         Route::List { .. } | Route::Active { .. } => incoming.json()?,
         _ => Default::default(),
     };
     let page = Page::read(incoming.uri())?;
-    let ask = Ask { filter: &filter, page: &page };
+    let ask = Ask {
+        filter: &filter,
+        page: &page,
+    };
     let mut out = Vec::new();
     let total = with_scene(ctx, incoming, |scene| match *route {
         Route::List { item, .. } => endpoint.list(scene, &ask, item, &mut out),
         Route::Active { .. } => endpoint.active(scene, &ask, &mut out),
         Route::Names { .. } => endpoint.names(scene, &page, &mut out),
-        Route::Ids { field: Some(field), .. } => endpoint.values(scene, field, &page, &mut out),
+        Route::Ids {
+            field: Some(field), ..
+        } => endpoint.values(scene, field, &page, &mut out),
         Route::Search { text, .. } => endpoint.search(scene, text, &page, &mut out),
         _ => {
             out.extend_from_slice(b"[]");
@@ -322,5 +377,12 @@ fn read(ctx: &Ctx, endpoint: &dyn Endpoint, route: &Route<'_>, incoming: &Incomi
 fn with_scene<R>(ctx: &Ctx, incoming: &Incoming, look: impl FnOnce(&Scene<'_>) -> R) -> R {
     let secrets = incoming.wants_secrets();
     let from = incoming.from;
-    ctx.state.read(|tables| look(&Scene { tables, glance: &*ctx.live, secrets, from }))
+    ctx.state.read(|tables| {
+        look(&Scene {
+            tables,
+            glance: &*ctx.live,
+            secrets,
+            from,
+        })
+    })
 }

@@ -27,12 +27,17 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// The key of the request, if it has one.
 pub(super) fn key(incoming: &Incoming) -> Result<Option<&str>, Refusal> {
-    let Some(value) = incoming.headers.get(KEY) else { return Ok(None) };
+    let Some(value) = incoming.headers.get(KEY) else {
+        return Ok(None);
+    };
     match value.to_str().map(str::trim) {
         Ok(key) if !key.is_empty() && key.len() <= LONGEST_KEY => Ok(Some(key)),
         _ => {
             let why = format!("expected 1 to {LONGEST_KEY} printable ASCII characters");
-            Err(Refusal::Parameter { name: "Idempotency-Key", why })
+            Err(Refusal::Parameter {
+                name: "Idempotency-Key",
+                why,
+            })
         }
     }
 }
@@ -45,7 +50,14 @@ pub(super) async fn carry_out(
     incoming: &Incoming,
     key: &str,
 ) -> Result<Response, Refusal> {
-    match idempotent::begin(&ctx.state, incoming.caller.user, key, &incoming.fingerprint()).await {
+    match idempotent::begin(
+        &ctx.state,
+        incoming.caller.user,
+        key,
+        &incoming.fingerprint(),
+    )
+    .await
+    {
         Ok(Begun::Go(ticket)) => {
             let result = make(ctx, endpoint, route, incoming, Some(&ticket)).await;
             settle(ctx, &ticket, result).await
@@ -54,9 +66,10 @@ pub(super) async fn carry_out(
         Ok(Begun::Applied { made }) => Ok(replayed(match (route, made) {
             (Route::Task { .. }, _) => tasking::created(incoming)?,
             (_, Some(id)) => show(ctx, endpoint, id, "", incoming),
-            (_, None) => {
-                answer::problem(StatusCode::CONFLICT, "the request was carried out, but its answer was not stored")
-            }
+            (_, None) => answer::problem(
+                StatusCode::CONFLICT,
+                "the request was carried out, but its answer was not stored",
+            ),
         })),
         Err(KeyError::State(refusal)) => Err(refusal),
         Err(error) => Ok(refused(&error)),
@@ -64,7 +77,11 @@ pub(super) async fn carry_out(
 }
 
 /// Keeps the answer of what was done, or frees the key of what was refused.
-async fn settle(ctx: &Ctx, ticket: &Ticket, result: Result<Response, Refusal>) -> Result<Response, Refusal> {
+async fn settle(
+    ctx: &Ctx,
+    ticket: &Ticket,
+    result: Result<Response, Refusal>,
+) -> Result<Response, Refusal> {
     let response = match result {
         Ok(response) if response.status().is_success() => response,
         // Whether it was stored is not known: the key stays claimed for a while, or is marked.
@@ -78,20 +95,37 @@ async fn settle(ctx: &Ctx, ticket: &Ticket, result: Result<Response, Refusal>) -
     };
     let (parts, body) = response.into_parts();
     let Ok(body) = to_bytes(body, usize::MAX).await else {
-        return Ok(answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written"));
+        return Ok(answer::problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the answer could not be written",
+        ));
     };
     if let (true, Ok(text)) = (body.len() <= MOST_KEPT, std::str::from_utf8(&body)) {
-        let etag = parts.headers.get(header::ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let kept = KeptAnswer { status: parts.status.as_u16(), etag, body: text.to_owned() };
+        let etag = parts
+            .headers
+            .get(header::ETAG)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let kept = KeptAnswer {
+            status: parts.status.as_u16(),
+            etag,
+            body: text.to_owned(),
+        };
         if let Err(error) = ticket.complete(&ctx.state, kept).await {
-            warn!(error = %chain(&error), "could not store the answer of a request with an idempotency key");
+            warn!(
+                error = %chain(&error),
+                "could not store the answer of a request with an idempotency key"
+            );
         }
     }
     Ok(Response::from_parts(parts, body.into()))
 }
 
 fn again(kept: KeptAnswer) -> Response {
-    let mut response = answer::with_status(StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK), kept.body);
+    let mut response = answer::with_status(
+        StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK),
+        kept.body,
+    );
     if let Some(etag) = kept.etag.and_then(|text| HeaderValue::try_from(text).ok()) {
         response.headers_mut().insert(header::ETAG, etag);
     }
@@ -99,7 +133,9 @@ fn again(kept: KeptAnswer) -> Response {
 }
 
 fn replayed(mut response: Response) -> Response {
-    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+        .headers_mut()
+        .insert(REPLAYED, HeaderValue::from_static("true"));
     response
 }
 
@@ -115,7 +151,9 @@ fn refused(why: &KeyError) -> Response {
     };
     let mut response = answer::problem(status, &why.to_string());
     if status == StatusCode::CONFLICT {
-        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     response
 }

@@ -1,5 +1,6 @@
-//! Takes a request line apart by FOG's rules, which are looser than a router's: slashes may be doubled or trailing,
-//! anything after the digits of an id is ignored, a search text is not decoded.
+//! Takes a request line apart by FOG's rules, which are looser than a router's: slashes may be
+//! doubled or trailing, anything after the digits of an id is ignored, a search text is not
+//! decoded.
 
 use axum::http::Method;
 
@@ -22,7 +23,8 @@ pub(super) enum Route<'p> {
     Names {
         class: &'p str,
     },
-    /// Ids, or another field when one is named; `None` for a malformed path, which gives an empty list.
+    /// Ids, or another field when one is named; `None` for a malformed path, which gives an empty
+    /// list.
     Ids {
         class: &'p str,
         field: Option<&'p str>,
@@ -67,21 +69,35 @@ pub(super) fn parse<'p>(method: &Method, path: &'p str) -> Option<Route<'p>> {
         return (known && matches!(*method, Method::GET | Method::HEAD)).then_some(Route::Info);
     }
     match *method {
-        Method::GET if matches!(class, "search" | "unisearch") => parts.first().map(|text| Route::SearchAll { text }),
+        Method::GET if matches!(class, "search" | "unisearch") => {
+            parts.first().map(|text| Route::SearchAll { text })
+        }
         Method::GET => get(class, rest, &parts),
         Method::POST => match parts.as_slice() {
             [] | ["create" | "new"] => Some(Route::Create { class }),
-            [number, "task"] => Some(Route::Task { class, id: id(number)? }),
+            [number, "task"] => Some(Route::Task {
+                class,
+                id: id(number)?,
+            }),
             _ => None,
         },
         Method::PUT => match parts.as_slice() {
-            [number] | [number, "edit" | "update"] => Some(Route::Edit { class, id: id(number)? }),
+            [number] | [number, "edit" | "update"] => Some(Route::Edit {
+                class,
+                id: id(number)?,
+            }),
             _ => None,
         },
         Method::DELETE => match parts.as_slice() {
             ["cancel"] => Some(Route::Cancel { class, id: None }),
-            [number, "cancel"] => Some(Route::Cancel { class, id: Some(id(number)?) }),
-            [number] | [number, "delete" | "remove"] => Some(Route::Delete { class, id: id(number)? }),
+            [number, "cancel"] => Some(Route::Cancel {
+                class,
+                id: Some(id(number)?),
+            }),
+            [number] | [number, "delete" | "remove"] => Some(Route::Delete {
+                class,
+                id: id(number)?,
+            }),
             _ => None,
         },
         _ => None,
@@ -95,11 +111,16 @@ fn get<'p>(class: &'p str, rest: &'p str, parts: &[&'p str]) -> Option<Route<'p>
         ["details", item, ..] => Some(Route::List { class, item }),
         ["active" | "current"] => Some(Route::Active { class }),
         ["names", ..] => Some(Route::Names { class }),
-        ["ids", ..] => Some(Route::Ids { class, field: ids_field(rest) }),
+        ["ids", ..] => Some(Route::Ids {
+            class,
+            field: ids_field(rest),
+        }),
         ["search", text, ..] => Some(Route::Search { class, text }),
-        [number, ref tail @ ..] => {
-            Some(Route::Get { class, id: id(number)?, item: tail.first().copied().unwrap_or("") })
-        }
+        [number, ref tail @ ..] => Some(Route::Get {
+            class,
+            id: id(number)?,
+            item: tail.first().copied().unwrap_or(""),
+        }),
     }
 }
 
@@ -115,7 +136,9 @@ fn ids_field(rest: &str) -> Option<&str> {
 
 /// The digits that a part starts with. A number too large for an id names nothing, as 0 does.
 fn id(part: &str) -> Option<u32> {
-    let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+    let end = part
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(part.len());
     (end > 0).then(|| part[..end].parse().unwrap_or(0))
 }
 
@@ -125,12 +148,31 @@ mod tests {
 
     #[test]
     fn ids_are_read_loosely() {
-        for path in ["/fog/host/1", "/fog/host//1", "/fog/host/1/", "/fog/host/01", "/fog/host/1.5", "/fog/host/1abc"] {
-            assert_eq!(parse(&Method::GET, path), Some(Route::Get { class: "host", id: 1, item: "" }), "{path}");
+        for path in [
+            "/fog/host/1",
+            "/fog/host//1",
+            "/fog/host/1/",
+            "/fog/host/01",
+            "/fog/host/1.5",
+            "/fog/host/1abc",
+        ] {
+            assert_eq!(
+                parse(&Method::GET, path),
+                Some(Route::Get {
+                    class: "host",
+                    id: 1,
+                    item: ""
+                }),
+                "{path}"
+            );
         }
         assert_eq!(
             parse(&Method::GET, "/fog/host/99999999999999999999"),
-            Some(Route::Get { class: "host", id: 0, item: "" })
+            Some(Route::Get {
+                class: "host",
+                id: 0,
+                item: ""
+            })
         );
         assert_eq!(parse(&Method::GET, "/fog/host/-1"), None);
         assert_eq!(parse(&Method::GET, "/fog/host/abc"), None);
@@ -143,16 +185,41 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(
-            [ids("/fog/host/ids"), ids("/fog/host/ids/"), ids("/fog/host/ids/x/name"), ids("/fog/host/ids//name")],
+            [
+                ids("/fog/host/ids"),
+                ids("/fog/host/ids/"),
+                ids("/fog/host/ids/x/name"),
+                ids("/fog/host/ids//name")
+            ],
             [Some("id"), None, Some("name"), None]
         );
         assert_eq!(parse(&Method::GET, "/fog/host/search"), None);
-        for path in ["/fog/search/lab%20x", "/fog/unisearch/lab%20x/", "/fog//search//lab%20x/more"] {
-            assert_eq!(parse(&Method::GET, path), Some(Route::SearchAll { text: "lab%20x" }), "{path}");
+        for path in [
+            "/fog/search/lab%20x",
+            "/fog/unisearch/lab%20x/",
+            "/fog//search//lab%20x/more",
+        ] {
+            assert_eq!(
+                parse(&Method::GET, path),
+                Some(Route::SearchAll { text: "lab%20x" }),
+                "{path}"
+            );
         }
-        assert_eq!((parse(&Method::GET, "/fog/search/"), parse(&Method::GET, "/fog/unisearch")), (None, None));
+        assert_eq!(
+            (
+                parse(&Method::GET, "/fog/search/"),
+                parse(&Method::GET, "/fog/unisearch")
+            ),
+            (None, None)
+        );
         assert_eq!(parse(&Method::PUT, "/fog/host"), None);
         assert_eq!(parse(&Method::HEAD, "/fog/host"), None);
-        assert_eq!(parse(&Method::DELETE, "/fog/task/cancel"), Some(Route::Cancel { class: "task", id: None }));
+        assert_eq!(
+            parse(&Method::DELETE, "/fog/task/cancel"),
+            Some(Route::Cancel {
+                class: "task",
+                id: None
+            })
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The routes of `plugin`: rows of the state, and beside them the plugins of the folder, which need no row.
+//! The routes of `plugin`: rows of the state, and beside them the plugins of the folder, which need
+//! no row.
 
 use std::sync::Arc;
 
@@ -30,7 +31,10 @@ pub(super) struct PluginEndpoint {
 
 impl PluginEndpoint {
     pub(super) fn new(plugins: Arc<Plugins>) -> Self {
-        Self { rows: of(), plugins }
+        Self {
+            rows: of(),
+            plugins,
+        }
     }
 }
 
@@ -39,11 +43,23 @@ impl PluginEndpoint {
     fn entries<'s>(&self, scene: &Scene<'s>) -> Vec<Entry<'s>> {
         let rows = scene.tables.of::<Plugin>();
         let folder = self.plugins.shown();
-        let lone =
-            |row: &&'s Arc<Row<Plugin>>| !folder.iter().any(|shown| shown.name.eq_ignore_ascii_case(row.name.trim()));
-        let mut entries: Vec<Entry<'s>> =
-            rows.iter().filter(lone).map(|row| Entry { row: Some(row), shown: None }).collect();
-        entries.extend(folder.into_iter().map(|shown| Entry { row: rows.named(&shown.name), shown: Some(shown) }));
+        let lone = |row: &&'s Arc<Row<Plugin>>| {
+            !folder
+                .iter()
+                .any(|shown| shown.name.eq_ignore_ascii_case(row.name.trim()))
+        };
+        let mut entries: Vec<Entry<'s>> = rows
+            .iter()
+            .filter(lone)
+            .map(|row| Entry {
+                row: Some(row),
+                shown: None,
+            })
+            .collect();
+        entries.extend(folder.into_iter().map(|shown| Entry {
+            row: rows.named(&shown.name),
+            shown: Some(shown),
+        }));
         entries.sort_by_cached_key(|entry| fold(entry.name()));
         entries
     }
@@ -84,8 +100,15 @@ fn page<'s>(mut entries: Vec<Entry<'s>>, page: &Page) -> Result<(Vec<Entry<'s>>,
         Some(name) => Plugin::FIELDS.iter().find(|field| field.name == name),
     };
     let field = field.ok_or_else(|| page.no_such_order(Plugin::NAME))?;
-    let value = |entry: &Entry<'_>| entry.row.map(|row| field.show(row).into_owned()).unwrap_or_default();
-    Ok(page.cut_by(entries.into_iter(), |entry| Key::of(&value(entry), field.is_number())))
+    let value = |entry: &Entry<'_>| {
+        entry
+            .row
+            .map(|row| field.show(row).into_owned())
+            .unwrap_or_default()
+    };
+    Ok(page.cut_by(entries.into_iter(), |entry| {
+        Key::of(&value(entry), field.is_number())
+    }))
 }
 
 /// What [`one`] adds to the members of a row.
@@ -95,15 +118,31 @@ const OF_FILES: &[Computed] = &[
         shape: Shape::Text,
         about: "How the plugin's file stands: on, off (its row has state 0), broken (it could not be read) or suspended (it failed too often).",
     },
-    Computed { name: "failures", shape: Shape::Integer, about: "Calls that failed since the file was read." },
+    Computed {
+        name: "failures",
+        shape: Shape::Integer,
+        about: "Calls that failed since the file was read.",
+    },
     Computed {
         name: "lastError",
         shape: Shape::OptionalText,
         about: "What went wrong at last; null when nothing did.",
     },
-    Computed { name: "lastErrorTime", shape: Shape::OptionalText, about: "When that was, in UTC." },
-    Computed { name: "classes", shape: Shape::Texts, about: "Classes that the plugin adds." },
-    Computed { name: "hooks", shape: Shape::Texts, about: "Hook events that the plugin listens to." },
+    Computed {
+        name: "lastErrorTime",
+        shape: Shape::OptionalText,
+        about: "When that was, in UTC.",
+    },
+    Computed {
+        name: "classes",
+        shape: Shape::Texts,
+        about: "Classes that the plugin adds.",
+    },
+    Computed {
+        name: "hooks",
+        shape: Shape::Texts,
+        about: "Hook events that the plugin listens to.",
+    },
 ];
 
 /// Writes a plugin of the folder, with its row if it has one.
@@ -123,7 +162,10 @@ fn one(row: Option<&Row<Plugin>>, shown: &Shown, out: &mut Vec<u8>) {
     object.texts("runinclude", [&shown.name, &file]);
     object.text("hash", &Plugin::hash(&shown.name));
     object.text("standing", shown.standing.as_str());
-    object.integer("failures", i64::try_from(shown.failures).unwrap_or(i64::MAX));
+    object.integer(
+        "failures",
+        i64::try_from(shown.failures).unwrap_or(i64::MAX),
+    );
     match &shown.last {
         Some(failure) => {
             object.text("lastError", &failure.what);
@@ -140,12 +182,22 @@ fn one(row: Option<&Row<Plugin>>, shown: &Shown, out: &mut Vec<u8>) {
 }
 
 /// Whether the plugin, as [`PluginEndpoint::get`] shows it, is a version that the client named.
-fn check(plugins: &Plugins, only_if: &OnlyIf<'_>, tables: &Tables, row: &Row<Plugin>) -> Result<(), Refusal> {
+fn check(
+    plugins: &Plugins,
+    only_if: &OnlyIf<'_>,
+    tables: &Tables,
+    row: &Row<Plugin>,
+) -> Result<(), Refusal> {
     let shown = plugins.shown_one(row.name.trim());
-    only_if.check((Plugin::NAME, row.id()), row.modified(), tables, |scene, out| match &shown {
-        Some(shown) => one(Some(row), shown, out),
-        None => render(Some(row), scene, out),
-    })
+    only_if.check(
+        (Plugin::NAME, row.id()),
+        row.modified(),
+        tables,
+        |scene, out| match &shown {
+            Some(shown) => one(Some(row), shown, out),
+            None => render(Some(row), scene, out),
+        },
+    )
 }
 
 impl Endpoint for PluginEndpoint {
@@ -154,7 +206,10 @@ impl Endpoint for PluginEndpoint {
     }
 
     fn schema(&self) -> ClassSchema {
-        ClassSchema { sometimes: OF_FILES.iter().map(Into::into).collect(), ..self.rows.schema() }
+        ClassSchema {
+            sometimes: OF_FILES.iter().map(Into::into).collect(),
+            ..self.rows.schema()
+        }
     }
 
     fn aliases(&self) -> &'static [&'static str] {
@@ -166,7 +221,13 @@ impl Endpoint for PluginEndpoint {
     }
 
     /// A FOG server lists its folder whatever the filter says.
-    fn list(&self, scene: &Scene<'_>, ask: &Ask<'_>, _item: &str, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    fn list(
+        &self,
+        scene: &Scene<'_>,
+        ask: &Ask<'_>,
+        _item: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
         let rows = scene.tables.of::<Plugin>();
         let (mut active, mut installed) = (0_usize, 0_usize);
         for row in rows.iter() {
@@ -185,17 +246,29 @@ impl Endpoint for PluginEndpoint {
             }
             entry.show(scene, out);
         }
-        let counts =
-            format!("],\"count_active\":{active},\"count_installed\":{installed},\"count_not_active\":{rest}}}");
+        let counts = format!(
+            "],\"count_active\":{active},\"count_installed\":{installed},\"count_not_active\":{rest}}}"
+        );
         out.extend_from_slice(counts.as_bytes());
         Ok(total)
     }
 
-    fn active(&self, _scene: &Scene<'_>, _ask: &Ask<'_>, _out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    fn active(
+        &self,
+        _scene: &Scene<'_>,
+        _ask: &Ask<'_>,
+        _out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
         Ok(0)
     }
 
-    fn search(&self, scene: &Scene<'_>, text: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    fn search(
+        &self,
+        scene: &Scene<'_>,
+        text: &str,
+        page: &Page,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
         self.rows.search(scene, text, page, out)
     }
 
@@ -203,7 +276,13 @@ impl Endpoint for PluginEndpoint {
         self.rows.names(scene, page, out)
     }
 
-    fn values(&self, scene: &Scene<'_>, field: &str, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    fn values(
+        &self,
+        scene: &Scene<'_>,
+        field: &str,
+        page: &Page,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
         self.rows.values(scene, field, page, out)
     }
 
@@ -244,7 +323,12 @@ impl Endpoint for PluginEndpoint {
         })
     }
 
-    fn delete<'a>(&self, state: &'a State, id: u32, only_if: &'a OnlyIf<'a>) -> BoxFuture<'a, Result<(), Refusal>> {
+    fn delete<'a>(
+        &self,
+        state: &'a State,
+        id: u32,
+        only_if: &'a OnlyIf<'a>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
         let plugins = self.plugins.clone();
         Box::pin(async move {
             let check = |tables: &Tables, row: &Row<Plugin>| check(&plugins, only_if, tables, row);

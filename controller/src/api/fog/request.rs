@@ -50,9 +50,10 @@ impl IntoResponse for NotLetIn {
     fn into_response(self) -> Response {
         match self {
             Self::Auth(error) => error.into_response(),
-            Self::TooLarge => {
-                answer::problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body must not exceed {MOST_BYTES} bytes"))
-            }
+            Self::TooLarge => answer::problem(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &format!("the body must not exceed {MOST_BYTES} bytes"),
+            ),
             Self::Unreadable => answer::problem(
                 StatusCode::BAD_REQUEST,
                 "the body was cut off, or is not in the encoding that Content-Encoding names",
@@ -60,10 +61,15 @@ impl IntoResponse for NotLetIn {
             Self::TooSlow => {
                 let mut response = answer::problem(
                     StatusCode::REQUEST_TIMEOUT,
-                    &format!("the body did not arrive within {} seconds", BODY_WITHIN.as_secs()),
+                    &format!(
+                        "the body did not arrive within {} seconds",
+                        BODY_WITHIN.as_secs()
+                    ),
                 );
                 // What is left of it will not be waited for.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
                 response
             }
         }
@@ -72,21 +78,41 @@ impl IntoResponse for NotLetIn {
 
 async fn read_body(body: Body, within: Duration) -> Result<Bytes, NotLetIn> {
     let reading = tokio::time::timeout(within, to_bytes(body, MOST_BYTES));
-    reading.await.map_err(|_| NotLetIn::TooSlow)?.map_err(|error| {
-        let too_large = std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>());
-        if too_large { NotLetIn::TooLarge } else { NotLetIn::Unreadable }
-    })
+    reading
+        .await
+        .map_err(|_| NotLetIn::TooSlow)?
+        .map_err(|error| {
+            let too_large = std::error::Error::source(&error)
+                .is_some_and(|cause| cause.is::<LengthLimitError>());
+            if too_large {
+                NotLetIn::TooLarge
+            } else {
+                NotLetIn::Unreadable
+            }
+        })
 }
 
 impl Incoming {
     /// Reads the body of a request whose caller has been let in ([`crate::api::access`]).
     pub(super) async fn read(request: Request) -> Result<Self, NotLetIn> {
         let (mut parts, body) = request.into_parts();
-        let caller = parts.extensions.remove::<Principal>().ok_or(AuthError::User)?;
+        let caller = parts
+            .extensions
+            .remove::<Principal>()
+            .ok_or(AuthError::User)?;
         let body = read_body(body, BODY_WITHIN).await?;
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let from = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(peer)| peer.ip().to_canonical());
-        Ok(Self { method: parts.method, caller, headers: parts.headers, from, uri: parts.uri, body })
+        let from = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(peer)| {
+            peer.ip().to_canonical()
+        });
+        Ok(Self {
+            method: parts.method,
+            caller,
+            headers: parts.headers,
+            from,
+            uri: parts.uri,
+            body,
+        })
     }
 
     pub(super) fn uri(&self) -> &Uri {
@@ -96,8 +122,14 @@ impl Incoming {
     /// A hash of everything that makes it this request and no other.
     pub(super) fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for part in [self.method.as_str().as_bytes(), self.path().as_bytes(), &[u8::from(self.wants_secrets())]] {
-            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        for part in [
+            self.method.as_str().as_bytes(),
+            self.path().as_bytes(),
+            &[u8::from(self.wants_secrets())],
+        ] {
+            hasher
+                .update(&(part.len() as u64).to_le_bytes())
+                .update(part);
         }
         hasher.update(&self.body).finalize().to_hex().to_string()
     }
@@ -117,13 +149,20 @@ impl Incoming {
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(body)) => Ok(body),
             Ok(_) => Ok(Object::new()),
-            Err(error) => Err(Refusal::BrokenJson { line: error.line(), column: error.column() }),
+            Err(error) => Err(Refusal::BrokenJson {
+                line: error.line(),
+                column: error.column(),
+            }),
         }
     }
 
     /// Secrets are shown to administrators who ask for them with `foghorn-secrets: show`.
     pub(super) fn wants_secrets(&self) -> bool {
-        self.caller.is_administrator() && self.headers.get("foghorn-secrets").is_some_and(|value| value == "show")
+        self.caller.is_administrator()
+            && self
+                .headers
+                .get("foghorn-secrets")
+                .is_some_and(|value| value == "show")
     }
 }
 
@@ -134,7 +173,12 @@ mod tests {
     use super::*;
 
     fn body(chunks: impl IntoIterator<Item = &'static [u8]>) -> Body {
-        let sent = stream::iter(chunks.into_iter().map(Ok::<_, std::io::Error>).collect::<Vec<_>>());
+        let sent = stream::iter(
+            chunks
+                .into_iter()
+                .map(Ok::<_, std::io::Error>)
+                .collect::<Vec<_>>(),
+        );
         Body::from_stream(sent.chain(stream::pending()))
     }
 
@@ -150,6 +194,9 @@ mod tests {
         let read = read_body(body(std::iter::repeat_n(&CHUNK[..], 17)), BODY_WITHIN).await;
         assert!(matches!(read, Err(NotLetIn::TooLarge)));
         let cut = stream::iter([Ok(&b"{"[..]), Err(std::io::Error::other("gone"))]);
-        assert!(matches!(read_body(Body::from_stream(cut), BODY_WITHIN).await, Err(NotLetIn::Unreadable)));
+        assert!(matches!(
+            read_body(Body::from_stream(cut), BODY_WITHIN).await,
+            Err(NotLetIn::Unreadable)
+        ));
     }
 }

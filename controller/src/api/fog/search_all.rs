@@ -17,24 +17,38 @@ const MOST_EACH: usize = 100;
 
 /// `{"query":…,"count":N,"results":{"host":{"total":N,"count":n,"hosts":[…]},…}}` with the classes
 /// that have hits. `count` counts hits, also those that are not shown.
-pub(super) async fn answer(ctx: &Ctx, incoming: &Incoming, text: &str) -> Result<Response, Refusal> {
+pub(super) async fn answer(
+    ctx: &Ctx,
+    incoming: &Incoming,
+    text: &str,
+) -> Result<Response, Refusal> {
     let length = match Page::read(incoming.uri())?.length {
         None => EACH,
         Some(length) if length <= MOST_EACH => length,
         Some(length) => {
-            let why = format!("{length} is more than {MOST_EACH}, the maximum per class in a search of all classes");
-            return Err(Refusal::Parameter { name: "length", why });
+            let why = format!(
+                "{length} is more than {MOST_EACH}, the maximum per class in a search of all classes"
+            );
+            return Err(Refusal::Parameter {
+                name: "length",
+                why,
+            });
         }
     };
     // Unlike FOG's search in one class, whose text is taken as it is in the path: nothing depends
     // on that here.
     let text = &*percent_decode_str(text).decode_utf8_lossy();
-    let page = Page { length: Some(length), ..Page::default() };
+    let page = Page {
+        length: Some(length),
+        ..Page::default()
+    };
     let (mut count, mut results) = (0, Vec::new());
     for endpoint in endpoints(ctx) {
         let mut found = Vec::new();
         // One class at a time, so that a search of everything does not hold up those who write.
-        let total = with_scene(ctx, incoming, |scene| endpoint.search(scene, text, &page, &mut found))?;
+        let total = with_scene(ctx, incoming, |scene| {
+            endpoint.search(scene, text, &page, &mut found)
+        })?;
         if total == 0 {
             continue;
         }

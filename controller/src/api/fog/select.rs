@@ -1,5 +1,5 @@
-//! Chooses the rows of a list: those that fit, in the order and from the page that was asked for, without ordering or
-//! looking at more than that takes.
+//! Chooses the rows of a list: those that fit, in the order and from the page that was asked for,
+//! without ordering or looking at more than that takes.
 
 use std::sync::Arc;
 
@@ -45,7 +45,11 @@ pub(super) enum Key {
 impl Key {
     /// Of a value as it is on the wire.
     pub(super) fn of(value: &str, is_number: bool) -> Self {
-        if is_number { Self::Number(leading_number(value)) } else { Self::Text(fold(value)) }
+        if is_number {
+            Self::Number(leading_number(value))
+        } else {
+            Self::Text(fold(value))
+        }
     }
 }
 
@@ -59,7 +63,10 @@ impl<C: Class> SortOrder<C> {
             Some(name) => C::FIELDS
                 .iter()
                 .find(|field| field.name == name && (!field.secret || scene.secrets))
-                .map(|field| Self::Field { field, secrets: scene.secrets })
+                .map(|field| Self::Field {
+                    field,
+                    secrets: scene.secrets,
+                })
                 .ok_or_else(|| page.no_such_order(C::NAME)),
         }
     }
@@ -68,7 +75,9 @@ impl<C: Class> SortOrder<C> {
         match self {
             Self::List if C::NAMED => Key::of(row.name(), false),
             Self::List | Self::Id => Key::Number(row.id().into()),
-            Self::Field { field, secrets } if !secrets && field.hides(row) => Key::of("", field.is_number()),
+            Self::Field { field, secrets } if !secrets && field.hides(row) => {
+                Key::of("", field.is_number())
+            }
             Self::Field { field, .. } => Key::of(&field.show(row), field.is_number()),
         }
     }
@@ -87,9 +96,15 @@ pub(super) fn select<'t, C: Class>(
         SortOrder::List => table.in_order(page.descending, skip),
         SortOrder::Field { .. } => table.in_order(false, skip),
     };
-    let everything = matches!(wanted, Wanted::All) || (matches!(wanted, Wanted::Listed) && table.unlisted() == 0);
+    let everything = matches!(wanted, Wanted::All)
+        || (matches!(wanted, Wanted::Listed) && table.unlisted() == 0);
     if everything && !matches!(order, SortOrder::Field { .. }) {
-        return Ok((walk(page.start).take(page.length.unwrap_or(usize::MAX)).collect(), table.len()));
+        return Ok((
+            walk(page.start)
+                .take(page.length.unwrap_or(usize::MAX))
+                .collect(),
+            table.len(),
+        ));
     }
     let rows = walk(0).filter(|row| match wanted {
         Wanted::All => true,

@@ -20,8 +20,15 @@ use crate::state::classes::{Group, Host, MulticastSession, ScheduledTask, Task};
 /// Classes for whose objects tasks are created.
 pub(in crate::api) const TASKED: &[&str] = &["host", "group"];
 /// Classes whose objects have something to cancel.
-pub(in crate::api) const CANCELLED: &[&str] =
-    &["host", "group", "task", "snapinjob", "snapintask", "multicastsession", "scheduledtask"];
+pub(in crate::api) const CANCELLED: &[&str] = &[
+    "host",
+    "group",
+    "task",
+    "snapinjob",
+    "snapintask",
+    "multicastsession",
+    "scheduledtask",
+];
 
 pub(super) async fn create(
     ctx: &Ctx,
@@ -33,7 +40,10 @@ pub(super) async fn create(
     match class {
         class if TASKED.contains(&class) => {}
         "task" | "snapinjob" | "snapintask" | "multicastsession" | "scheduledtask" => {
-            return Ok(answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "tasks are created for hosts and groups"));
+            return Ok(answer::problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "tasks are created for hosts and groups",
+            ));
         }
         _ => return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED)),
     }
@@ -42,7 +52,11 @@ pub(super) async fn create(
     let request = Request::read(&body)?;
     let origin = Origin {
         by: incoming.caller.created_by.clone(),
-        traceparent: incoming.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
+        traceparent: incoming
+            .headers
+            .get("traceparent")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned),
         deadline: ctx.settings.task_deadline,
         now: Timestamp::now(),
         ticket: ticket.cloned(),
@@ -57,7 +71,11 @@ pub(super) async fn create(
 
 fn for_host(request: &Request) -> Response {
     // As on a FOG server: a text for types that read or write an image, nothing for the others.
-    answer::ok(if request.kind.is_imaging() { "\"\"" } else { "null" })
+    answer::ok(if request.kind.is_imaging() {
+        "\"\""
+    } else {
+        "null"
+    })
 }
 
 /// What a request for a host's task was answered with, when it was carried out.
@@ -68,12 +86,25 @@ pub(super) fn created(incoming: &Incoming) -> Result<Response, Refusal> {
 /// An unknown host is told before a wrong task type.
 fn exists(ctx: &Ctx, class: &str, id: u32) -> Result<(), Refusal> {
     ctx.state.read(|tables| match class {
-        "host" => tables.of::<Host>().get(id).map(drop).ok_or(Refusal::NotFound { class: "host", id }),
-        _ => tables.of::<Group>().get(id).map(drop).ok_or(Refusal::NotFound { class: "group", id }),
+        "host" => tables
+            .of::<Host>()
+            .get(id)
+            .map(drop)
+            .ok_or(Refusal::NotFound { class: "host", id }),
+        _ => tables
+            .of::<Group>()
+            .get(id)
+            .map(drop)
+            .ok_or(Refusal::NotFound { class: "group", id }),
     })
 }
 
-pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &Incoming) -> Result<Response, Refusal> {
+pub(super) async fn cancel(
+    ctx: &Ctx,
+    class: &str,
+    id: Option<u32>,
+    incoming: &Incoming,
+) -> Result<Response, Refusal> {
     if !CANCELLED.contains(&class) {
         return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED));
     }
@@ -87,7 +118,8 @@ pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &I
         ("task", None) => {
             let filter = named::<Task>(incoming)?;
             tasks::cancel_active(&ctx.state, |task| filter.fits(task)).await?;
-            // As there, this way of cancelling takes the sessions with it at once; otherwise they follow within a minute.
+            // As there, this way of cancelling takes the sessions with it at once; otherwise they
+            // follow within a minute.
             sessions::settle(&ctx.state, Settle::All).await?;
         }
         ("snapinjob", None) => {
@@ -104,30 +136,37 @@ pub(super) async fn cancel(ctx: &Ctx, class: &str, id: Option<u32>, incoming: &I
             sessions::cancel_active(&ctx.state, |session| filter.fits(session)).await?;
         }
         // Cancelling what has not begun is deleting it.
-        ("scheduledtask", Some(id)) => objects::delete::<ScheduledTask>(&ctx.state, id, None).await?,
+        ("scheduledtask", Some(id)) => {
+            objects::delete::<ScheduledTask>(&ctx.state, id, None).await?
+        }
         ("scheduledtask", None) => cancel_schedules(ctx, incoming).await?,
         _ => return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED)),
     }
     Ok(answer::ok("null"))
 }
 
-/// What the body of a cancel names. A body that names nothing cancels nothing: on a FOG server it cancels all.
+/// What the body of a cancel names. A body that names nothing cancels nothing: on a FOG server it
+/// cancels all.
 fn named<C: Class>(incoming: &Incoming) -> Result<Filter<C>, Refusal> {
     let filter = Filter::new(&incoming.json()?, &[], incoming.wants_secrets());
     if filter.is_empty() {
         return Err(Refusal::NothingToCancel(
-            "name what to cancel in the body, such as {\"hostID\":1} or {\"stateID\":[1,2,3]}".to_owned(),
+            "name what to cancel in the body, such as {\"hostID\":1} or {\"stateID\":[1,2,3]}"
+                .to_owned(),
         ));
     }
     Ok(filter)
 }
 
-/// Deletes the schedules under way that the body names. Hosts and groups count their ids apart: `hostID` alone names a host.
+/// Deletes the schedules under way that the body names. Hosts and groups count their ids apart:
+/// `hostID` alone names a host.
 async fn cancel_schedules(ctx: &Ctx, incoming: &Incoming) -> Result<(), Refusal> {
     let filter = named::<ScheduledTask>(incoming)?;
     let body = incoming.json()?;
     let hosts_only = body.contains_key("hostID") && !body.contains_key("isGroupTask");
-    let meant = |row: &ScheduledTask| filter.fits(row) && !(hosts_only && matches!(row.target(), Target::Group(_)));
+    let meant = |row: &ScheduledTask| {
+        filter.fits(row) && !(hosts_only && matches!(row.target(), Target::Group(_)))
+    };
     let ids: Vec<u32> = ctx.state.read(|tables| {
         let active = tables.of::<ScheduledTask>().by(ScheduledTask::ACTIVE, 0);
         active.filter(|row| meant(row)).map(|row| row.id).collect()

@@ -51,10 +51,17 @@ struct Asked {
 impl Asked {
     fn read(self) -> Result<audit::Query, Refused> {
         let bad = |field: &str, why: String| Refused::field(StatusCode::BAD_REQUEST, field, why);
-        let since = self.since.map(|text| text.parse::<Timestamp>().map_err(|error| bad("since", error.to_string())));
+        let since = self.since.map(|text| {
+            text.parse::<Timestamp>()
+                .map_err(|error| bad("since", error.to_string()))
+        });
         let before = self.before.map(|text| {
-            Cursor::parse(&text)
-                .ok_or_else(|| bad("before", "use the value of `next` from an earlier answer".to_owned()))
+            Cursor::parse(&text).ok_or_else(|| {
+                bad(
+                    "before",
+                    "use the value of `next` from an earlier answer".to_owned(),
+                )
+            })
         });
         let limit = match self.limit.map(|text| text.parse::<usize>()) {
             None => USUAL,
@@ -72,11 +79,17 @@ impl Asked {
     }
 }
 
-async fn list(State(ctx): State<Arc<Ctx>>, Query(asked): Query<Asked>) -> Result<Json<AuditPage>, Refused> {
+async fn list(
+    State(ctx): State<Arc<Ctx>>,
+    Query(asked): Query<Asked>,
+) -> Result<Json<AuditPage>, Refused> {
     let found = audit::search(&**ctx.state.store(), &asked.read()?, Timestamp::now()).await;
     let (entries, next) = found.map_err(Refusal::Store)?;
     let next = next.map(|cursor| cursor.as_str().to_owned());
-    Ok(Json(AuditPage { entries: entries.into_iter().map(view).collect(), next }))
+    Ok(Json(AuditPage {
+        entries: entries.into_iter().map(view).collect(),
+        next,
+    }))
 }
 
 fn view(entry: log::AuditEntry) -> AuditEntry {

@@ -15,7 +15,11 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new().add(
         get("/foghorn/v1/background", list)
             .needs(Role::ReadOnly)
-            .named("background", "background", "List the work that the controller does by itself")
+            .named(
+                "background",
+                "background",
+                "List the work that the controller does by itself",
+            )
             .about("Of the controller that answers. A round that failed is repeated by itself.")
             .gives::<BackgroundList>(200, "In the order of their names."),
     )
@@ -23,7 +27,12 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
 
 async fn list(State(ctx): State<Arc<Ctx>>) -> Json<BackgroundList> {
     let status = ctx.background.status();
-    Json(BackgroundList { work: status.into_iter().map(|(name, status)| work(name, status)).collect() })
+    Json(BackgroundList {
+        work: status
+            .into_iter()
+            .map(|(name, status)| work(name, status))
+            .collect(),
+    })
 }
 
 fn work(name: &str, status: Status) -> BackgroundWork {

@@ -33,13 +33,20 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                 .open()
                 .named("enrolment", "check_in", "Check in with a boot token")
                 .takes::<CheckInRequest>()
-                .gives::<CheckInResponse>(200, "The client's certificate and, if it already exists, its order.")
+                .gives::<CheckInResponse>(
+                    200,
+                    "The client's certificate and, if it already exists, its order.",
+                )
                 .refuses(&[403, 404, 410]),
         )
         .add(
             get(ORDER_PATH, order)
                 .open()
-                .named("enrolment", "order", "Wait for the order of a checked-in client")
+                .named(
+                    "enrolment",
+                    "order",
+                    "Wait for the order of a checked-in client",
+                )
                 .about("Takes the session of the check-in as `Authorization: Bearer SESSION`.")
                 .query::<Wait>()
                 .gives::<Order>(200, "The order.")
@@ -49,7 +56,11 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             post("/foghorn/v1/hosts/{id}/boot-token", boot_token)
                 .needs(Role::Operator)
-                .named("hosts", "boot_token", "Create a boot token for the active task of a host")
+                .named(
+                    "hosts",
+                    "boot_token",
+                    "Create a boot token for the active task of a host",
+                )
                 .path::<HostId>("id", "Id of the host.")
                 .may_take::<BootTokenRequest>()
                 .gives::<BootTokenResponse>(200, "The token, shown once.")
@@ -64,7 +75,12 @@ async fn boot_token(
 ) -> Result<Json<BootTokenResponse>, Refused> {
     let ttl = super::nodes::ttl(request.ttl_seconds, DAY, ctx.settings.boot_token_ttl)?;
     let token = check_in::boot_token(&ctx, host, ttl).await?;
-    Ok(Json(BootTokenResponse { token: token.text, host, task: token.task, expires: token.expires.to_string() }))
+    Ok(Json(BootTokenResponse {
+        token: token.text,
+        host,
+        task: token.task,
+        expires: token.expires.to_string(),
+    }))
 }
 
 async fn check_in(
@@ -89,19 +105,26 @@ async fn order(
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-        .ok_or_else(|| Refused::new(StatusCode::UNAUTHORIZED, "the bearer token of a check-in is required"))?;
+        .ok_or_else(|| {
+            Refused::new(
+                StatusCode::UNAUTHORIZED,
+                "the bearer token of a check-in is required",
+            )
+        })?;
     let until = Instant::now() + Duration::from_secs(query.wait).min(LONGEST_WAIT);
     let (mut tables, mut links) = (ctx.state.changed(), ctx.live.changed());
     loop {
         tables.mark_unchanged();
         links.mark_unchanged();
         let order = ctx.state.read(|tables| {
-            let run = tables
-                .runs()
-                .by_session(bearer)
-                .ok_or_else(|| Refused::new(StatusCode::FORBIDDEN, "no check-in has this bearer token"))?;
+            let run = tables.runs().by_session(bearer).ok_or_else(|| {
+                Refused::new(StatusCode::FORBIDDEN, "no check-in has this bearer token")
+            })?;
             match check_in::ended_because(run) {
-                Some(reason) => Err(Refused::new(StatusCode::GONE, format!("the task has ended: {reason}"))),
+                Some(reason) => Err(Refused::new(
+                    StatusCode::GONE,
+                    format!("the task has ended: {reason}"),
+                )),
                 None => Ok(check_in::order(&ctx, tables, run)),
             }
         })?;

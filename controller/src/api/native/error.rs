@@ -22,11 +22,23 @@ pub(super) struct Refused {
 
 impl Refused {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, problem: Problem { error: error.into(), field: None } }
+        Self {
+            status,
+            problem: Problem {
+                error: error.into(),
+                field: None,
+            },
+        }
     }
 
     pub(super) fn field(status: StatusCode, field: &str, error: impl Into<String>) -> Self {
-        Self { status, problem: Problem { error: error.into(), field: Some(field.to_owned()) } }
+        Self {
+            status,
+            problem: Problem {
+                error: error.into(),
+                field: Some(field.to_owned()),
+            },
+        }
     }
 
     pub(super) fn not_found(what: &str, id: impl std::fmt::Display) -> Self {
@@ -43,7 +55,10 @@ impl IntoResponse for Refused {
 /// Our own failure. The caller learns that it was ours, the log learns what it was.
 fn internal(error: &dyn std::error::Error) -> Refused {
     warn!(error = %chain(error), "a request failed");
-    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the controller could not carry out the request; see its log")
+    Refused::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the controller could not carry out the request; see its log",
+    )
 }
 
 impl From<Refusal> for Refused {
@@ -53,9 +68,9 @@ impl From<Refusal> for Refused {
             Refusal::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, text),
             Refusal::Precondition { .. } => Self::new(StatusCode::PRECONDITION_FAILED, text),
             Refusal::Parameter { name, .. } => Self::field(StatusCode::BAD_REQUEST, name, text),
-            Refusal::Missing { field } | Refusal::Invalid { field, .. } | Refusal::Unusable { field, .. } => {
-                Self::field(StatusCode::BAD_REQUEST, field, text)
-            }
+            Refusal::Missing { field }
+            | Refusal::Invalid { field, .. }
+            | Refusal::Unusable { field, .. } => Self::field(StatusCode::BAD_REQUEST, field, text),
             Refusal::Taken { field, .. } => Self::field(StatusCode::CONFLICT, field, text),
             Refusal::InUse { .. }
             | Refusal::Protected { .. }
@@ -64,7 +79,10 @@ impl From<Refusal> for Refused {
             | Refusal::Task(_) => Self::new(StatusCode::CONFLICT, text),
             refusal if refusal.may_succeed_later() => {
                 warn!(error = %chain(refusal), "could not write to the store");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "the state store is not available, try again")
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the state store is not available, try again",
+                )
             }
             refusal => internal(refusal),
         }
@@ -72,7 +90,11 @@ impl From<Refusal> for Refused {
 }
 
 fn token(error: &TokenError, field: &str) -> Refused {
-    let status = if matches!(error, TokenError::Form(_)) { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
+    let status = if matches!(error, TokenError::Form(_)) {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::FORBIDDEN
+    };
     Refused::field(status, field, error.to_string())
 }
 
@@ -80,8 +102,14 @@ impl From<EnrolError> for Refused {
     fn from(error: EnrolError) -> Self {
         match error {
             EnrolError::Token(error) => token(&error, "join_token"),
-            EnrolError::Request(_) => Self::field(StatusCode::BAD_REQUEST, "csr_pem", chain(&error).to_string()),
-            EnrolError::NodeGone => Self::field(StatusCode::FORBIDDEN, "join_token", error.to_string()),
+            EnrolError::Request(_) => Self::field(
+                StatusCode::BAD_REQUEST,
+                "csr_pem",
+                chain(&error).to_string(),
+            ),
+            EnrolError::NodeGone => {
+                Self::field(StatusCode::FORBIDDEN, "join_token", error.to_string())
+            }
             EnrolError::Issue(_) => internal(&error),
             EnrolError::State(refusal) => refusal.into(),
         }
@@ -92,9 +120,15 @@ impl From<CheckInError> for Refused {
     fn from(error: CheckInError) -> Self {
         match error {
             CheckInError::Token(error) => token(&error, "boot_token"),
-            CheckInError::WrongMac { .. } => Self::field(StatusCode::FORBIDDEN, "mac", error.to_string()),
+            CheckInError::WrongMac { .. } => {
+                Self::field(StatusCode::FORBIDDEN, "mac", error.to_string())
+            }
             CheckInError::Ended { .. } => Self::new(StatusCode::GONE, error.to_string()),
-            CheckInError::Request(_) => Self::field(StatusCode::BAD_REQUEST, "csr_pem", chain(&error).to_string()),
+            CheckInError::Request(_) => Self::field(
+                StatusCode::BAD_REQUEST,
+                "csr_pem",
+                chain(&error).to_string(),
+            ),
             CheckInError::Issue(_) => internal(&error),
             CheckInError::State(refusal) => refusal.into(),
         }

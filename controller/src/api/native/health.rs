@@ -39,7 +39,11 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get("/metrics", metrics)
                 .open()
-                .named("health", "metrics", "Show metrics in Prometheus' text format")
+                .named(
+                    "health",
+                    "metrics",
+                    "Show metrics in Prometheus' text format",
+                )
                 .gives_text(200, "Metrics.", "text/plain"),
         )
 }
@@ -69,26 +73,44 @@ async fn alive() -> Json<Alive> {
 
 /// Requests can be served: the store answers and the cache follows it.
 async fn ready(State(ctx): State<Arc<Ctx>>) -> (StatusCode, Json<Ready>) {
-    let answered = tokio::time::timeout(STORE_WITHIN, ctx.state.store().get(crate::state::key::ROOT)).await;
+    let answered =
+        tokio::time::timeout(STORE_WITHIN, ctx.state.store().get(crate::state::key::ROOT)).await;
     let (store, cache) = (matches!(answered, Ok(Ok(_))), ctx.state.is_ready());
-    let status = if store && cache { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if store && cache {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(Ready { store, cache }))
 }
 
 /// Prometheus text. Gauges are taken at this moment, so they cost nothing in between.
 async fn metrics(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
-    let counts = ctx.state.read(|tables| count(tables.runs().iter().map(|run| &**run)));
+    let counts = ctx
+        .state
+        .read(|tables| count(tables.runs().iter().map(|run| &**run)));
     for (name, number) in counts {
         metrics::gauge!("foghorn_tasks", "state" => name).set(f64::from(number));
     }
     let online = ctx.live.nodes().values().filter(|node| node.online).count();
     metrics::gauge!("foghorn_agents_online").set(online as f64);
     metrics::gauge!("foghorn_transfers_active").set(ctx.live.transfers().len() as f64);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], recorder::handle().render())
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        recorder::handle().render(),
+    )
 }
 
 fn count<'a>(runs: impl Iterator<Item = &'a Run>) -> BTreeMap<&'static str, u32> {
-    let names = ["queued", "assigned", "checked_in", "running", "complete", "failed", "cancelled"];
+    let names = [
+        "queued",
+        "assigned",
+        "checked_in",
+        "running",
+        "complete",
+        "failed",
+        "cancelled",
+    ];
     let mut counts: BTreeMap<_, _> = names.iter().map(|name| (*name, 0)).collect();
     for run in runs {
         let name = match phase(run.life.state()).0 {

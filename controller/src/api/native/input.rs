@@ -21,18 +21,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
         let bytes = Bytes::from_request(request, state)
             .await
-            .map_err(|rejection| Refused::new(rejection.status(), "the body is too large or was cut off"))?;
+            .map_err(|rejection| {
+                Refused::new(rejection.status(), "the body is too large or was cut off")
+            })?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        serde_json::from_slice(text).map(Self).map_err(|error| bad_json(text, &error))
+        serde_json::from_slice(text)
+            .map(Self)
+            .map_err(|error| bad_json(text, &error))
     }
 }
 
 fn bad_json(text: &[u8], error: &serde_json::Error) -> Refused {
     match field_at_fault(text, error) {
         Some(field) => Refused::field(StatusCode::BAD_REQUEST, &field, error.to_string()),
-        None => {
-            Refused::new(StatusCode::BAD_REQUEST, format!("the body does not have the expected JSON form: {error}"))
-        }
+        None => Refused::new(
+            StatusCode::BAD_REQUEST,
+            format!("the body does not have the expected JSON form: {error}"),
+        ),
     }
 }
 
@@ -40,7 +45,10 @@ fn bad_json(text: &[u8], error: &serde_json::Error) -> Refused {
 /// objects.
 fn field_at_fault(text: &[u8], error: &serde_json::Error) -> Option<String> {
     let message = error.to_string();
-    if let Some(name) = ["missing field `", "unknown field `"].iter().find_map(|start| message.strip_prefix(start)) {
+    if let Some(name) = ["missing field `", "unknown field `"]
+        .iter()
+        .find_map(|start| message.strip_prefix(start))
+    {
         return name.split('`').next().map(str::to_owned);
     }
     // What is JSON but not a word where one is expected is an error of syntax to serde_json.
@@ -48,7 +56,10 @@ fn field_at_fault(text: &[u8], error: &serde_json::Error) -> Option<String> {
         return None;
     }
     let text = std::str::from_utf8(text).ok()?;
-    let before: String = text.split_inclusive('\n').take(error.line().saturating_sub(1)).collect();
+    let before: String = text
+        .split_inclusive('\n')
+        .take(error.line().saturating_sub(1))
+        .collect();
     let end = before.len() + error.column();
     let (key, _) = text.get(..end.min(text.len()))?.rsplit_once("\":")?;
     key.rsplit('"').next().map(str::to_owned)
@@ -61,8 +72,16 @@ impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for Id<T> 
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
-        let refuse = |text: &str| Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is not an id"));
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| refuse(""))?;
+        let refuse = |text: &str| {
+            Refused::field(
+                StatusCode::BAD_REQUEST,
+                "id",
+                format!("{text:?} is not an id"),
+            )
+        };
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| refuse(""))?;
         text.parse().map(Self).map_err(|_| refuse(&text))
     }
 }
@@ -75,7 +94,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refused> {
         let query = extract::Query::try_from_uri(&parts.uri);
-        query.map(|extract::Query(members)| Self(members)).map_err(|rejection| bad_query(&rejection.body_text()))
+        query
+            .map(|extract::Query(members)| Self(members))
+            .map_err(|rejection| bad_query(&rejection.body_text()))
     }
 }
 
@@ -94,16 +115,26 @@ mod tests {
     use foghorn_proto::http::CheckInRequest;
 
     fn field(text: &str) -> Option<String> {
-        let error = serde_json::from_slice::<CheckInRequest>(text.as_bytes()).expect_err("bad input");
+        let error =
+            serde_json::from_slice::<CheckInRequest>(text.as_bytes()).expect_err("bad input");
         field_at_fault(text.as_bytes(), &error)
     }
 
     #[test]
     fn the_field_at_fault_is_named() {
-        assert_eq!(field(r#"{"boot_token":"a","mac":"zz","csr_pem":""}"#).as_deref(), Some("mac"));
-        assert_eq!(field("{\"boot_token\":\"a\",\n \"mac\": 5}").as_deref(), Some("mac"));
+        assert_eq!(
+            field(r#"{"boot_token":"a","mac":"zz","csr_pem":""}"#).as_deref(),
+            Some("mac")
+        );
+        assert_eq!(
+            field("{\"boot_token\":\"a\",\n \"mac\": 5}").as_deref(),
+            Some("mac")
+        );
         assert_eq!(field(r#"{"extra":1}"#).as_deref(), Some("extra"));
-        assert_eq!(field(r#"{"mac":"02:00:00:00:00:01"}"#).as_deref(), Some("boot_token"));
+        assert_eq!(
+            field(r#"{"mac":"02:00:00:00:00:01"}"#).as_deref(),
+            Some("boot_token")
+        );
         assert_eq!(field(r#"{"mac":"#), None);
     }
 }

@@ -8,5 +8,12 @@ use crate::state::classes::Image;
 
 /// An empty name for an image that is gone.
 pub(super) fn image_name(tables: &Tables, id: ImageId) -> Named<ImageId> {
-    Named { id, name: tables.of::<Image>().get(id.get()).map(|row| row.name.clone()).unwrap_or_default() }
+    Named {
+        id,
+        name: tables
+            .of::<Image>()
+            .get(id.get())
+            .map(|row| row.name.clone())
+            .unwrap_or_default(),
+    }
 }

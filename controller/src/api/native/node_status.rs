@@ -25,13 +25,18 @@ async fn list(State(ctx): State<Arc<Ctx>>) -> Json<NodeList> {
     let live = ctx.live.nodes();
     let nodes = ctx.state.read(|tables| {
         let rows = tables.of::<StorageNode>().iter();
-        rows.filter_map(|row| Some(view(StorageNodeId::new(row.id)?, &row.name, &live))).collect()
+        rows.filter_map(|row| Some(view(StorageNodeId::new(row.id)?, &row.name, &live)))
+            .collect()
     });
     Json(NodeList { nodes })
 }
 
 /// A node that has not reported since the controller started is offline, with nothing known.
-fn view(id: StorageNodeId, name: &str, live: &std::collections::HashMap<StorageNodeId, NodeLive>) -> NodeStatus {
+fn view(
+    id: StorageNodeId,
+    name: &str,
+    live: &std::collections::HashMap<StorageNodeId, NodeLive>,
+) -> NodeStatus {
     let live = live.get(&id);
     NodeStatus {
         id,

@@ -10,7 +10,9 @@ use axum::response::IntoResponse;
 use foghorn_proto::http::{CA_PATH, ENROL_PATH, EnrolRequest, EnrolResponse};
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{Job, Scrub, VerifyImage, job};
-use foghorn_rest_types::native::{DamagedChunk, JobCreated, JobStatus, JoinTokenRequest, JoinTokenResponse, Named};
+use foghorn_rest_types::native::{
+    DamagedChunk, JobCreated, JobStatus, JoinTokenRequest, JoinTokenResponse, Named,
+};
 use foghorn_types::{ImageId, Role, StorageNodeId, Timestamp};
 
 use super::error::Refused;
@@ -48,7 +50,11 @@ fn joining() -> Routes<Arc<Ctx>> {
         .add(
             post("/foghorn/v1/nodes/join-token", join_token)
                 .needs(Role::Administrator)
-                .named("nodes", "join_token", "Create a join token for a storage node")
+                .named(
+                    "nodes",
+                    "join_token",
+                    "Create a join token for a storage node",
+                )
                 .takes::<JoinTokenRequest>()
                 .gives::<JoinTokenResponse>(200, "The token, shown once.")
                 .refuses(&[404, 409]),
@@ -56,15 +62,18 @@ fn joining() -> Routes<Arc<Ctx>> {
         .add(
             post("/foghorn/v1/nodes/{id}/revoke", revoke)
                 .needs(Role::Administrator)
-                .named("nodes", "revoke_node", "Revoke the certificate of a node's agent")
+                .named(
+                    "nodes",
+                    "revoke_node",
+                    "Revoke the certificate of a node's agent",
+                )
                 .path::<StorageNodeId>("id", "Id of the node.")
                 .gives_nothing(204, "It is revoked.")
                 .refuses(&[404]),
         )
 }
 
-const CA_CERTIFICATE: &str =
-    "The authority's certificate as PEM. Trust it only after comparing its SHA-256 with the one in a token.";
+const CA_CERTIFICATE: &str = "The authority's certificate as PEM. Trust it only after comparing its SHA-256 with the one in a token.";
 
 fn work() -> Routes<Arc<Ctx>> {
     Routes::new()
@@ -79,7 +88,11 @@ fn work() -> Routes<Arc<Ctx>> {
         .add(
             post("/foghorn/v1/images/{id}/verify", verify)
                 .needs(Role::Operator)
-                .named("images", "verify_image", "Verify an image on a node that holds it")
+                .named(
+                    "images",
+                    "verify_image",
+                    "Verify an image on a node that holds it",
+                )
                 .path::<ImageId>("id", "Id of the image.")
                 .gives::<JobCreated>(202, "The job.")
                 .refuses(&[404, 409]),
@@ -99,15 +112,25 @@ pub(super) fn ttl(asked: Option<u32>, most: u32, default: Duration) -> Result<Du
     match asked {
         None => Ok(default),
         Some(seconds) if (1..=most).contains(&seconds) => Ok(Duration::from_secs(seconds.into())),
-        Some(_) => Err(Refused::field(StatusCode::BAD_REQUEST, "ttl_seconds", format!("must be between 1 and {most}"))),
+        Some(_) => Err(Refused::field(
+            StatusCode::BAD_REQUEST,
+            "ttl_seconds",
+            format!("must be between 1 and {most}"),
+        )),
     }
 }
 
 async fn authority(State(ctx): State<Arc<Ctx>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/x-pem-file")], ctx.trust.ca_pem().to_owned())
+    (
+        [(header::CONTENT_TYPE, "application/x-pem-file")],
+        ctx.trust.ca_pem().to_owned(),
+    )
 }
 
-async fn enrol(State(ctx): State<Arc<Ctx>>, Body(request): Body<EnrolRequest>) -> Result<Json<EnrolResponse>, Refused> {
+async fn enrol(
+    State(ctx): State<Arc<Ctx>>,
+    Body(request): Body<EnrolRequest>,
+) -> Result<Json<EnrolResponse>, Refused> {
     Ok(Json(enrolment::enrol(&ctx, &request).await?))
 }
 
@@ -125,7 +148,10 @@ async fn join_token(
     }))
 }
 
-async fn revoke(State(ctx): State<Arc<Ctx>>, Id(node): Id<StorageNodeId>) -> Result<StatusCode, Refused> {
+async fn revoke(
+    State(ctx): State<Arc<Ctx>>,
+    Id(node): Id<StorageNodeId>,
+) -> Result<StatusCode, Refused> {
     enrolment::revoke(&ctx, node).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -134,7 +160,10 @@ async fn scrub(
     State(ctx): State<Arc<Ctx>>,
     Id(node): Id<StorageNodeId>,
 ) -> Result<(StatusCode, Json<JobCreated>), Refused> {
-    if ctx.state.read(|tables| tables.of::<StorageNode>().get(node.get()).is_none()) {
+    if ctx
+        .state
+        .read(|tables| tables.of::<StorageNode>().get(node.get()).is_none())
+    {
         return Err(Refused::not_found("storage node", node));
     }
     start(&ctx, node, JobWork::Scrub, job::Work::Scrub(Scrub {}))
@@ -144,22 +173,37 @@ async fn verify(
     State(ctx): State<Arc<Ctx>>,
     Id(image): Id<ImageId>,
 ) -> Result<(StatusCode, Json<JobCreated>), Refused> {
-    let (exists, content) = ctx
-        .state
-        .read(|tables| (tables.of::<Image>().get(image.get()).is_some(), tables.contents().get(&image).cloned()));
+    let (exists, content) = ctx.state.read(|tables| {
+        (
+            tables.of::<Image>().get(image.get()).is_some(),
+            tables.contents().get(&image).cloned(),
+        )
+    });
     if !exists {
         return Err(Refused::not_found("image", image));
     }
-    let content = content
-        .ok_or_else(|| Refused::new(StatusCode::CONFLICT, format!("image {image} has no content: capture it first")))?;
+    let content = content.ok_or_else(|| {
+        Refused::new(
+            StatusCode::CONFLICT,
+            format!("image {image} has no content: capture it first"),
+        )
+    })?;
     let online = |node: &&StorageNodeId| ctx.live.node(**node).is_some_and(|live| live.online);
     let node = content
         .nodes
         .iter()
         .find(online)
         .ok_or_else(|| offline("no storage node that holds the image is connected"))?;
-    let work = VerifyImage { image_id: image.get(), manifest_id: content.manifest.as_bytes().to_vec() };
-    start(&ctx, *node, JobWork::Verify { image }, job::Work::Verify(work))
+    let work = VerifyImage {
+        image_id: image.get(),
+        manifest_id: content.manifest.as_bytes().to_vec(),
+    };
+    start(
+        &ctx,
+        *node,
+        JobWork::Verify { image },
+        job::Work::Verify(work),
+    )
 }
 
 fn offline(why: &str) -> Refused {
@@ -173,7 +217,13 @@ fn start(
     order: job::Work,
 ) -> Result<(StatusCode, Json<JobCreated>), Refused> {
     let job = ctx.jobs.create(node, work, Timestamp::now());
-    match ctx.links.send(node, Message::Job(Job { job_id: job, work: Some(order) })) {
+    match ctx.links.send(
+        node,
+        Message::Job(Job {
+            job_id: job,
+            work: Some(order),
+        }),
+    ) {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(JobCreated { job }))),
         Err(error) => {
             ctx.jobs.forget(job);
@@ -183,14 +233,21 @@ fn start(
 }
 
 async fn job(State(ctx): State<Arc<Ctx>>, Id(job): Id<u64>) -> Result<Json<JobStatus>, Refused> {
-    let state = ctx.jobs.get(job).ok_or_else(|| Refused::not_found("job", job))?;
+    let state = ctx
+        .jobs
+        .get(job)
+        .ok_or_else(|| Refused::not_found("job", job))?;
     Ok(Json(ctx.state.read(|tables| job_view(tables, state))))
 }
 
 fn job_view(tables: &Tables, state: JobState) -> JobStatus {
     let image = |id: ImageId| Named {
         id,
-        name: tables.of::<Image>().get(id.get()).map(|row| row.name.clone()).unwrap_or_default(),
+        name: tables
+            .of::<Image>()
+            .get(id.get())
+            .map(|row| row.name.clone())
+            .unwrap_or_default(),
     };
     let damaged = state.damaged.into_iter().map(|damage| DamagedChunk {
         chunk: damage.chunk.to_string(),
@@ -216,5 +273,12 @@ fn job_view(tables: &Tables, state: JobState) -> JobStatus {
 }
 
 pub(super) fn node_view(tables: &Tables, id: StorageNodeId) -> Named<StorageNodeId> {
-    Named { id, name: tables.of::<StorageNode>().get(id.get()).map(|row| row.name.clone()).unwrap_or_default() }
+    Named {
+        id,
+        name: tables
+            .of::<StorageNode>()
+            .get(id.get())
+            .map(|row| row.name.clone())
+            .unwrap_or_default(),
+    }
 }

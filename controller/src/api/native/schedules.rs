@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use foghorn_rest_types::native::{PowerAction, PowerActions, ScheduleList, ScheduleStatus, ScheduleTarget};
+use foghorn_rest_types::native::{
+    PowerAction, PowerActions, ScheduleList, ScheduleStatus, ScheduleTarget,
+};
 use foghorn_types::{HostId, Role, Timestamp};
 
 use super::error::Refused;
@@ -22,7 +24,8 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get("/foghorn/v1/schedules", list)
                 .needs(Role::ReadOnly)
-                .named("tasks", "schedules", "List scheduled tasks with their next start and last result")
+                .named("tasks", "schedules",
+                    "List scheduled tasks with their next start and last result")
                 .gives::<ScheduleList>(200, "In the order of their names."),
         )
         // The answer counts as delivered, so this is more than a read.
@@ -40,24 +43,39 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
 /// Every scheduled task: when it comes next and how it went last.
 async fn list(State(ctx): State<Arc<Ctx>>) -> Json<ScheduleList> {
     let now = Timestamp::now();
-    let schedules =
-        ctx.state.read(|tables| tables.of::<ScheduledTask>().ordered().map(|row| view(tables, row, now)).collect());
+    let schedules = ctx.state.read(|tables| {
+        tables
+            .of::<ScheduledTask>()
+            .ordered()
+            .map(|row| view(tables, row, now))
+            .collect()
+    });
     Json(ScheduleList { schedules })
 }
 
 fn view(tables: &Tables, row: &Row<ScheduledTask>, now: Timestamp) -> ScheduleStatus {
     let mark = tables.marks().get(&Owner::Task(row.id));
     let (target, name) = match row.target() {
-        Target::Host(id) => {
-            (ScheduleTarget::Host { id }, tables.hosts().get(id).map(|host| host.name.clone()).unwrap_or_default())
-        }
+        Target::Host(id) => (
+            ScheduleTarget::Host { id },
+            tables
+                .hosts()
+                .get(id)
+                .map(|host| host.name.clone())
+                .unwrap_or_default(),
+        ),
         Target::Group(id) => {
             let group = tables.of::<Group>().get(id);
-            (ScheduleTarget::Group { id }, group.map(|group| group.name.clone()).unwrap_or_default())
+            (
+                ScheduleTarget::Group { id },
+                group.map(|group| group.name.clone()).unwrap_or_default(),
+            )
         }
     };
     let last = mark.and_then(|mark| mark.last.as_ref());
-    let next = row.next(tables, now).filter(|next| row.is_active() && (row.by_calendar() || *next > now));
+    let next = row
+        .next(tables, now)
+        .filter(|next| row.is_active() && (row.by_calendar() || *next > now));
     ScheduleStatus {
         id: row.id,
         name: row.name.clone(),
@@ -72,9 +90,17 @@ fn view(tables: &Tables, row: &Row<ScheduledTask>, now: Timestamp) -> ScheduleSt
 }
 
 /// What the host's client is to do now; each thing is told once.
-async fn power(State(ctx): State<Arc<Ctx>>, Id(host): Id<HostId>) -> Result<Json<PowerActions>, Refused> {
+async fn power(
+    State(ctx): State<Arc<Ctx>>,
+    Id(host): Id<HostId>,
+) -> Result<Json<PowerActions>, Refused> {
     let actions = power::take(&ctx.state, host, Timestamp::now()).await?;
-    let view =
-        |action: power::Action| PowerAction { rule: action.rule, action: action.action, due: action.due.to_string() };
-    Ok(Json(PowerActions { actions: actions.into_iter().map(view).collect() }))
+    let view = |action: power::Action| PowerAction {
+        rule: action.rule,
+        action: action.action,
+        due: action.due.to_string(),
+    };
+    Ok(Json(PowerActions {
+        actions: actions.into_iter().map(view).collect(),
+    }))
 }

@@ -57,7 +57,13 @@ struct Name {
 }
 
 fn snapin(text: &str) -> Result<SnapinId, Refused> {
-    let bad = || Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is not an id"));
+    let bad = || {
+        Refused::field(
+            StatusCode::BAD_REQUEST,
+            "id",
+            format!("{text:?} is not an id"),
+        )
+    };
     let number = text.parse().map_err(|_| bad())?;
     SnapinId::new(number).ok_or_else(|| Refused::not_found("snapin", number))
 }
@@ -69,7 +75,8 @@ async fn upload(
     Query(query): Query<Name>,
     body: Body,
 ) -> Result<Json<SnapinFileStatus>, Refused> {
-    let file = snapin_files::upload(&ctx, snapin(&id)?, &query.name, body.into_data_stream()).await?;
+    let file =
+        snapin_files::upload(&ctx, snapin(&id)?, &query.name, body.into_data_stream()).await?;
     Ok(Json(view(&ctx, &file, query.name)))
 }
 
@@ -81,22 +88,38 @@ fn view(ctx: &Ctx, file: &SnapinFile, name: String) -> SnapinFileStatus {
         sha512: file.sha512.clone(),
         size_bytes: file.size.bytes(),
         uploaded: file.uploaded_at.to_string(),
-        nodes: ctx.state.read(|tables| file.nodes.iter().map(|id| node(tables, *id)).collect()),
+        nodes: ctx
+            .state
+            .read(|tables| file.nodes.iter().map(|id| node(tables, *id)).collect()),
     }
 }
 
 /// Streams the file. The length is known, so a stream that is cut off is noticed by whoever reads
 /// it.
-async fn download(State(ctx): State<Arc<Ctx>>, Path(id): Path<String>) -> Result<Response, Refused> {
+async fn download(
+    State(ctx): State<Arc<Ctx>>,
+    Path(id): Path<String>,
+) -> Result<Response, Refused> {
     let (record, _name, parts) = snapin_files::download(&ctx, snapin(&id)?).await?;
     let mut response = Body::from_stream(parts).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(record.size.bytes()));
-    let sha = HEXLOWER.decode(record.sha512.as_bytes()).unwrap_or_default();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    headers.insert(
+        header::CONTENT_LENGTH,
+        HeaderValue::from(record.size.bytes()),
+    );
+    let sha = HEXLOWER
+        .decode(record.sha512.as_bytes())
+        .unwrap_or_default();
     for (name, value) in [
         (header::ETAG, format!("\"{}\"", record.sha512)),
-        (header::HeaderName::from_static("repr-digest"), format!("sha-512=:{}:", BASE64.encode(&sha))),
+        (
+            header::HeaderName::from_static("repr-digest"),
+            format!("sha-512=:{}:", BASE64.encode(&sha)),
+        ),
     ] {
         headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
     }
@@ -109,7 +132,9 @@ impl From<UploadError> for Refused {
         match error {
             UploadError::NoSuchSnapin(id) => Self::not_found("snapin", id.get()),
             UploadError::BadName(_) => Self::field(StatusCode::BAD_REQUEST, "name", text),
-            UploadError::Spool(SpoolError::TooLarge { .. }) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, text),
+            UploadError::Spool(SpoolError::TooLarge { .. }) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+            }
             UploadError::Spool(SpoolError::BrokenBody) => Self::new(StatusCode::BAD_REQUEST, text),
             UploadError::NoNode
             | UploadError::NotStored(_)
@@ -127,7 +152,9 @@ impl From<DownloadError> for Refused {
         match error {
             DownloadError::NoSuchSnapin(id) => Self::not_found("snapin", id.get()),
             DownloadError::NoFile(_) => Self::new(StatusCode::NOT_FOUND, text),
-            DownloadError::NoNode | DownloadError::NotGiven(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text),
+            DownloadError::NoNode | DownloadError::NotGiven(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+            }
         }
     }
 }

@@ -29,7 +29,11 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             post("/foghorn/v1/hosts/{id}/snapintasks/{task}/result", result)
                 .needs(Role::Operator)
-                .named("snapins", "snapin_result", "Report the result of a snapin on a host")
+                .named(
+                    "snapins",
+                    "snapin_result",
+                    "Report the result of a snapin on a host",
+                )
                 .about("Reporting the same result again has no effect.")
                 .path::<HostId>("id", "Id of the host.")
                 .path::<NonZeroU32>("task", "Id of the snapin task.")
@@ -39,12 +43,17 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         )
 }
 
-async fn next(State(ctx): State<Arc<Ctx>>, Id(host): Id<HostId>) -> Result<Json<SnapinNext>, Refused> {
-    Ok(Json(match snapin_run::next(&ctx.state, host, Timestamp::now()).await? {
-        Next::Later => SnapinNext::Wait,
-        Next::Nothing => SnapinNext::Nothing,
-        Next::Run(run) => SnapinNext::Run(Box::new(view(&run.0, &run.1))),
-    }))
+async fn next(
+    State(ctx): State<Arc<Ctx>>,
+    Id(host): Id<HostId>,
+) -> Result<Json<SnapinNext>, Refused> {
+    Ok(Json(
+        match snapin_run::next(&ctx.state, host, Timestamp::now()).await? {
+            Next::Later => SnapinNext::Wait,
+            Next::Nothing => SnapinNext::Nothing,
+            Next::Run(run) => SnapinNext::Run(Box::new(view(&run.0, &run.1))),
+        },
+    ))
 }
 
 async fn result(
@@ -52,10 +61,19 @@ async fn result(
     Path((host, task)): Path<(String, String)>,
     Body(body): Body<SnapinResult>,
 ) -> Result<StatusCode, Refused> {
-    let bad = |text: &str| Refused::field(StatusCode::BAD_REQUEST, "id", format!("{text:?} is not an id"));
+    let bad = |text: &str| {
+        Refused::field(
+            StatusCode::BAD_REQUEST,
+            "id",
+            format!("{text:?} is not an id"),
+        )
+    };
     let host: HostId = host.parse().map_err(|_| bad(&host))?;
     let task: u32 = task.parse().map_err(|_| bad(&task))?;
-    let outcome = SnapinOutcome { exit_code: body.exit_code, details: body.details };
+    let outcome = SnapinOutcome {
+        exit_code: body.exit_code,
+        details: body.details,
+    };
     snapin_run::report(&ctx.state, host, task, &outcome, Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

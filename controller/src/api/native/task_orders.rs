@@ -17,17 +17,21 @@ use super::multicast::Asked;
 use crate::api::auth::Principal;
 use crate::api::routes::{Routes, post};
 use crate::app::sessions::Terms;
-use crate::app::tasks::{self, AllMade, Made, OrderTasksError, Origin, Request, Wanted, Whom, Wish};
+use crate::app::tasks::{
+    self, AllMade, Made, OrderTasksError, Origin, Request, Wanted, Whom, Wish,
+};
 use crate::ctx::Ctx;
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new().add(
         post("/foghorn/v1/tasks", create)
             .needs(Role::Operator)
-            .named("tasks", "create_imaging_tasks", "Deploy to hosts or capture one: all of them or none")
+            .named("tasks", "create_imaging_tasks",
+                "Deploy to hosts or capture one: all of them or none")
             .about(
                 "When one of the hosts is refused, no task is created and no host is changed; the answer names the host and \
-                 the field. An image that is given becomes the image of each host, as if the host had been edited first.",
+                 the field. An image that is given becomes the image of each host,
+                     as if the host had been edited first.",
             )
             .takes::<TaskRequest>()
             .gives::<TasksCreated>(201, "The tasks, one for each host.")
@@ -45,17 +49,36 @@ async fn create(
     let whom = whom(&body)?;
     let request = request(&body, now)?;
     // The time until the start does not count against the tasks.
-    let wait = request.terms.start.at.map_or(Duration::ZERO, |at| at.since(now));
+    let wait = request
+        .terms
+        .start
+        .at
+        .map_or(Duration::ZERO, |at| at.since(now));
     let origin = Origin {
         by: caller.name,
-        traceparent: headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
+        traceparent: headers
+            .get("traceparent")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned),
         deadline: ctx.settings.task_deadline + wait,
         now,
         ticket: None,
     };
-    let wish = Wish { image: body.image.map(ImageId::get), request: &request, origin: &origin, glance: &*ctx.live };
-    let made = tasks::create_for_all(&ctx.state, &whom, &wish).await.map_err(|error| refused(error, whom.field()))?;
-    info!(kind = ?body.kind, tasks = made.tasks.len(), sessions = ?made.sessions, "imaging tasks created");
+    let wish = Wish {
+        image: body.image.map(ImageId::get),
+        request: &request,
+        origin: &origin,
+        glance: &*ctx.live,
+    };
+    let made = tasks::create_for_all(&ctx.state, &whom, &wish)
+        .await
+        .map_err(|error| refused(error, whom.field()))?;
+    info!(
+        kind = ?body.kind,
+        tasks = made.tasks.len(),
+        sessions = ?made.sessions,
+        "imaging tasks created"
+    );
     Ok((StatusCode::CREATED, Json(view(made))))
 }
 
@@ -67,16 +90,32 @@ fn whom(body: &TaskRequest) -> Result<Whom, Refused> {
     let whom = match (body.host, &body.hosts, body.group) {
         (Some(host), None, None) => Whom::Host(host.get()),
         (None, Some(hosts), None) if hosts.is_empty() || hosts.len() > MOST_HOSTS => {
-            return Err(bad("hosts", format!("must contain 1 to {MOST_HOSTS} hosts")));
+            return Err(bad(
+                "hosts",
+                format!("must contain 1 to {MOST_HOSTS} hosts"),
+            ));
         }
         (None, Some(hosts), None) => Whom::Hosts(hosts.iter().map(|host| host.get()).collect()),
         (None, None, Some(group)) => Whom::Group(group.get()),
         (None, None, None) => return Err(bad("host", "one of host, hosts and group is required")),
-        (_, Some(_), _) => return Err(bad("hosts", "only one of host, hosts and group can be given")),
-        (_, None, _) => return Err(bad("group", "only one of host, hosts and group can be given")),
+        (_, Some(_), _) => {
+            return Err(bad(
+                "hosts",
+                "only one of host, hosts and group can be given",
+            ));
+        }
+        (_, None, _) => {
+            return Err(bad(
+                "group",
+                "only one of host, hosts and group can be given",
+            ));
+        }
     };
     if body.kind == TaskKind::Capture && !matches!(whom, Whom::Host(_)) {
-        return Err(bad(whom.field(), "a capture reads the disk of one host: give host"));
+        return Err(bad(
+            whom.field(),
+            "a capture reads the disk of one host: give host",
+        ));
     }
     Ok(whom)
 }
@@ -87,11 +126,17 @@ fn request(body: &TaskRequest, now: Timestamp) -> Result<Request, Refused> {
     if body.kind == TaskKind::Capture {
         let deploys = [("multicast", body.multicast), ("snapins", body.snapins)];
         if let Some((field, _)) = deploys.into_iter().find(|(_, set)| *set) {
-            return Err(bad(field, "is allowed only for a deploy, and this is a capture"));
+            return Err(bad(
+                field,
+                "is allowed only for a deploy, and this is a capture",
+            ));
         }
     }
     if let Some(field) = asked.first().filter(|_| !body.multicast) {
-        return Err(bad(field, "is allowed only for multicast: set multicast to true"));
+        return Err(bad(
+            field,
+            "is allowed only for multicast: set multicast to true",
+        ));
     }
     let (kind, usual) = match (body.kind, body.multicast) {
         (TaskKind::Capture, _) => (TaskTypeId::CAPTURE, "Capture"),
@@ -105,9 +150,17 @@ fn request(body: &TaskRequest, now: Timestamp) -> Result<Request, Refused> {
         debug: false,
         wake: body.wake,
         passreset: String::new(),
-        snapins: if body.snapins { Wanted::All } else { Wanted::Nothing },
+        snapins: if body.snapins {
+            Wanted::All
+        } else {
+            Wanted::Nothing
+        },
         session: String::new(),
-        terms: if body.multicast { asked.terms(now)? } else { Terms::default() },
+        terms: if body.multicast {
+            asked.terms(now)?
+        } else {
+            Terms::default()
+        },
     })
 }
 
@@ -128,7 +181,14 @@ fn refused(error: OrderTasksError, whom: &str) -> Refused {
 fn view(made: AllMade) -> TasksCreated {
     let created = |made: Made| {
         let (task, host) = TaskId::new(made.task).zip(HostId::new(made.host))?;
-        Some(TaskCreated { task, host, image: ImageId::new(made.image)? })
+        Some(TaskCreated {
+            task,
+            host,
+            image: ImageId::new(made.image)?,
+        })
     };
-    TasksCreated { tasks: made.tasks.into_iter().filter_map(created).collect(), sessions: made.sessions }
+    TasksCreated {
+        tasks: made.tasks.into_iter().filter_map(created).collect(),
+        sessions: made.sessions,
+    }
 }

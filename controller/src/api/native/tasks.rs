@@ -7,7 +7,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use foghorn_lifecycle::{Client, Outcome, TaskState};
-use foghorn_rest_types::native::{ImageContent, ImageStatus, Named, TaskList, TaskPhase, TaskProgress, TaskStatus};
+use foghorn_rest_types::native::{
+    ImageContent, ImageStatus, Named, TaskList, TaskPhase, TaskProgress, TaskStatus,
+};
 use foghorn_types::{ImageId, Role, TaskId};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,14 +34,22 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get("/foghorn/v1/tasks", list)
                 .needs(Role::ReadOnly)
-                .named("tasks", "imaging_tasks", "List imaging tasks with their progress")
+                .named(
+                    "tasks",
+                    "imaging_tasks",
+                    "List imaging tasks with their progress",
+                )
                 .query::<Ids>()
                 .gives::<TaskList>(200, "In the order of the ids."),
         )
         .add(
             get("/foghorn/v1/tasks/{id}", show)
                 .needs(Role::ReadOnly)
-                .named("tasks", "imaging_task", "Show an imaging task with its progress")
+                .named(
+                    "tasks",
+                    "imaging_task",
+                    "Show an imaging task with its progress",
+                )
                 .path::<TaskId>("id", "Id of the task.")
                 .gives::<TaskStatus>(200, "The task.")
                 .refuses(&[404]),
@@ -47,16 +57,28 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get("/foghorn/v1/images/{id}", image)
                 .needs(Role::ReadOnly)
-                .named("images", "image_content", "Show what an image contains and where it is")
+                .named(
+                    "images",
+                    "image_content",
+                    "Show what an image contains and where it is",
+                )
                 .path::<ImageId>("id", "Id of the image.")
                 .gives::<ImageStatus>(200, "The image.")
                 .refuses(&[404]),
         )
 }
 
-async fn show(State(ctx): State<Arc<Ctx>>, Id(task): Id<TaskId>) -> Result<Json<TaskStatus>, Refused> {
+async fn show(
+    State(ctx): State<Arc<Ctx>>,
+    Id(task): Id<TaskId>,
+) -> Result<Json<TaskStatus>, Refused> {
     ctx.state
-        .read(|tables| tables.runs().get(&task).map(|run| view(tables, &ctx.live, run)))
+        .read(|tables| {
+            tables
+                .runs()
+                .get(&task)
+                .map(|run| view(tables, &ctx.live, run))
+        })
         .map(Json)
         .ok_or_else(|| Refused::not_found("imaging task", task))
 }
@@ -68,20 +90,35 @@ struct Ids {
 }
 
 /// The tasks with these ids; without ids, those that have not ended.
-async fn list(State(ctx): State<Arc<Ctx>>, Query(query): Query<Ids>) -> Result<Json<TaskList>, Refused> {
+async fn list(
+    State(ctx): State<Arc<Ctx>>,
+    Query(query): Query<Ids>,
+) -> Result<Json<TaskList>, Refused> {
     let bad = |why: String| Refused::field(StatusCode::BAD_REQUEST, "ids", why);
     let Some(text) = query.ids else {
-        let tasks = ctx.state.read(|tables| tables.runs().active().map(|run| view(tables, &ctx.live, run)).collect());
+        let tasks = ctx.state.read(|tables| {
+            tables
+                .runs()
+                .active()
+                .map(|run| view(tables, &ctx.live, run))
+                .collect()
+        });
         return Ok(Json(TaskList { tasks }));
     };
-    let parse = |id: &str| id.trim().parse::<TaskId>().map_err(|_| bad(format!("{id:?} is not an id")));
+    let parse = |id: &str| {
+        id.trim()
+            .parse::<TaskId>()
+            .map_err(|_| bad(format!("{id:?} is not an id")))
+    };
     let ids = text.split(',').map(parse).collect::<Result<Vec<_>, _>>()?;
     if ids.len() > MOST_IDS {
         return Err(bad(format!("at most {MOST_IDS} at a time")));
     }
-    let tasks = ctx
-        .state
-        .read(|tables| ids.iter().filter_map(|id| Some(view(tables, &ctx.live, tables.runs().get(id)?))).collect());
+    let tasks = ctx.state.read(|tables| {
+        ids.iter()
+            .filter_map(|id| Some(view(tables, &ctx.live, tables.runs().get(id)?)))
+            .collect()
+    });
     Ok(Json(TaskList { tasks }))
 }
 
@@ -97,11 +134,18 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
         reason,
         host: Named {
             id: run.host,
-            name: tables.of::<Host>().get(run.host.get()).map(|row| row.name.clone()).unwrap_or_default(),
+            name: tables
+                .of::<Host>()
+                .get(run.host.get())
+                .map(|row| row.name.clone())
+                .unwrap_or_default(),
         },
         image: image_name(tables, run.image),
         node: run.node().map(|node| node_view(tables, node).name),
-        progress: live.progress(run.task).filter(|_| !run.is_finished()).map(|progress| progress_view(&progress)),
+        progress: live
+            .progress(run.task)
+            .filter(|_| !run.is_finished())
+            .map(|progress| progress_view(&progress)),
         multicast: multicast::of_task(tables, live, run),
         created: run.created.to_string(),
         started: run.life.started().map(|time| time.to_string()),
@@ -113,18 +157,28 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
 /// The state's public name and the reason of an end that was no success.
 pub(super) fn phase(state: &TaskState) -> (TaskPhase, Option<String>) {
     match state {
-        TaskState::Queued { client: Client::Awaited } => (TaskPhase::Queued, None),
+        TaskState::Queued {
+            client: Client::Awaited,
+        } => (TaskPhase::Queued, None),
         // It waits for a node, but the client is there, which is what people look for.
-        TaskState::Queued { client: Client::CheckedIn } | TaskState::CheckedIn { .. } => (TaskPhase::CheckedIn, None),
+        TaskState::Queued {
+            client: Client::CheckedIn,
+        }
+        | TaskState::CheckedIn { .. } => (TaskPhase::CheckedIn, None),
         TaskState::Assigned { .. } => (TaskPhase::Assigned, None),
         TaskState::Running { .. } => (TaskPhase::Running, None),
-        TaskState::Finished { outcome: Outcome::Complete, .. } => (TaskPhase::Complete, None),
-        TaskState::Finished { outcome: Outcome::Failed { reason, .. }, .. } => {
-            (TaskPhase::Failed, Some(reason.clone()))
-        }
-        TaskState::Finished { outcome: Outcome::Cancelled { reason }, .. } => {
-            (TaskPhase::Cancelled, Some(reason.clone()))
-        }
+        TaskState::Finished {
+            outcome: Outcome::Complete,
+            ..
+        } => (TaskPhase::Complete, None),
+        TaskState::Finished {
+            outcome: Outcome::Failed { reason, .. },
+            ..
+        } => (TaskPhase::Failed, Some(reason.clone())),
+        TaskState::Finished {
+            outcome: Outcome::Cancelled { reason },
+            ..
+        } => (TaskPhase::Cancelled, Some(reason.clone())),
     }
 }
 
@@ -135,12 +189,17 @@ fn progress_view(progress: &TransferProgress) -> TaskProgress {
         bytes_wire: progress.bytes_wire,
         rate_bytes_per_second: progress.rate,
         eta_seconds: progress.eta.as_secs(),
-        limiting_stage: progress.limiting_stage.map(|stage| stage.as_str().to_owned()),
+        limiting_stage: progress
+            .limiting_stage
+            .map(|stage| stage.as_str().to_owned()),
         bytes_reused: progress.bytes_reused,
     }
 }
 
-async fn image(State(ctx): State<Arc<Ctx>>, Id(image): Id<ImageId>) -> Result<Json<ImageStatus>, Refused> {
+async fn image(
+    State(ctx): State<Arc<Ctx>>,
+    Id(image): Id<ImageId>,
+) -> Result<Json<ImageStatus>, Refused> {
     ctx.state
         .read(|tables| {
             tables.of::<Image>().get(image.get())?;
@@ -151,9 +210,16 @@ async fn image(State(ctx): State<Arc<Ctx>>, Id(image): Id<ImageId>) -> Result<Js
                 stored_bytes: content.stored_bytes,
                 new_bytes: content.new_bytes,
                 captured: content.captured_at.to_string(),
-                nodes: content.nodes.iter().map(|node| node_view(tables, *node)).collect(),
+                nodes: content
+                    .nodes
+                    .iter()
+                    .map(|node| node_view(tables, *node))
+                    .collect(),
             });
-            Some(ImageStatus { image: image_name(tables, image), content })
+            Some(ImageStatus {
+                image: image_name(tables, image),
+                content,
+            })
         })
         .map(Json)
         .ok_or_else(|| Refused::not_found("image", image))

@@ -20,10 +20,18 @@ static REQUESTS: AtomicU64 = AtomicU64::new(1);
 /// Wraps every handler.
 pub async fn observe(mut request: Request, next: Next) -> Response {
     let method = request.method().to_string();
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
     let id = REQUESTS.fetch_add(1, Ordering::Relaxed);
     let span = info_span!("request", id, method, route, status = field::Empty);
-    if let Some(parent) = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()) {
+    if let Some(parent) = request
+        .headers()
+        .get(TRACEPARENT)
+        .and_then(|value| value.to_str().ok())
+    {
         foghorn_telemetry::set_parent(&span, parent);
     }
     // What the request sets off belongs to this span, whether the caller traces or not.
@@ -32,14 +40,26 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
         request.headers_mut().insert(TRACEPARENT, here);
     }
     let started = Instant::now();
-    let within = if route == super::snapin_files::PATH { FILE_WITHIN } else { ANSWER_WITHIN };
-    let answer = tokio::time::timeout(within, next.run(request)).instrument(span.clone()).await;
-    let response =
-        answer.unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response());
+    let within = if route == super::snapin_files::PATH {
+        FILE_WITHIN
+    } else {
+        ANSWER_WITHIN
+    };
+    let answer = tokio::time::timeout(within, next.run(request))
+        .instrument(span.clone())
+        .await;
+    let response = answer.unwrap_or_else(|_| {
+        (StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response()
+    });
     let status = response.status().as_u16();
     span.record("status", status);
     span.in_scope(|| debug!(ms = started.elapsed().as_millis(), "answered"));
-    metrics::histogram!("foghorn_http_request_duration_seconds", "method" => method, "route" => route, "status" => status.to_string())
-        .record(started.elapsed().as_secs_f64());
+    metrics::histogram!(
+        "foghorn_http_request_duration_seconds",
+        "method" => method,
+        "route" => route,
+        "status" => status.to_string()
+    )
+    .record(started.elapsed().as_secs_f64());
     response
 }

@@ -20,7 +20,11 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new().add(
         post("/foghorn/v1/hosts/{id}/user-tracking", report)
             .needs(Role::Operator)
-            .named("hosts", "track_user", "Report log-ins and log-outs on a host")
+            .named(
+                "hosts",
+                "track_user",
+                "Report log-ins and log-outs on a host",
+            )
             .path::<HostId>("id", "Id of the host.")
             .takes::<UserTrackingReport>()
             .gives::<UserTrackingStored>(201, "It is stored.")
@@ -44,13 +48,19 @@ async fn report(
 ) -> Result<(StatusCode, Json<UserTrackingStored>), Refused> {
     let username = report.user.trim().to_owned();
     if username.is_empty() || username.chars().count() > 50 {
-        return Err(Refused::field(StatusCode::BAD_REQUEST, "user", "a name must have 1 to 50 characters"));
+        return Err(Refused::field(
+            StatusCode::BAD_REQUEST,
+            "user",
+            "a name must have 1 to 50 characters",
+        ));
     }
     let at = match &report.time {
         None => Timestamp::now(),
-        Some(text) => text.parse().map_err(|error: foghorn_types::ParseTimestampError| {
-            Refused::field(StatusCode::BAD_REQUEST, "time", error.to_string())
-        })?,
+        Some(text) => text
+            .parse()
+            .map_err(|error: foghorn_types::ParseTimestampError| {
+                Refused::field(StatusCode::BAD_REQUEST, "time", error.to_string())
+            })?,
     };
     let at: FogTime = at.into();
     let row = UserTracking {
@@ -59,14 +69,22 @@ async fn report(
         action: code(report.action).to_owned(),
         date: FogDate::read(&at.text()),
         at,
-        description: report.description.unwrap_or_default().chars().take(250).collect(),
+        description: report
+            .description
+            .unwrap_or_default()
+            .chars()
+            .take(250)
+            .collect(),
         ..UserTracking::default()
     };
     let id = ctx
         .state
         .write(|draft| {
             if draft.tables().of::<Host>().get(host.get()).is_none() {
-                return Err(Refusal::NotFound { class: "host", id: host.get() });
+                return Err(Refusal::NotFound {
+                    class: "host",
+                    id: host.get(),
+                });
             }
             draft.require_present::<Host>(host.get());
             draft.insert(row.clone())

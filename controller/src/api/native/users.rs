@@ -7,7 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use foghorn_rest_types::accounts::{
-    ApiSwitch, NewUser, PasswordChange, PasswordState, TokenMade, UserCreated, UserEdit, UserList, UserView,
+    ApiSwitch, NewUser, PasswordChange, PasswordState, TokenMade, UserCreated, UserEdit, UserList,
+    UserView,
 };
 use foghorn_types::Role;
 use tracing::info;
@@ -95,13 +96,21 @@ fn api_as_a_whole() -> Routes<Arc<Ctx>> {
         .add(
             get("/foghorn/v1/api", api)
                 .needs(Role::Administrator)
-                .named("users", "api", "Show whether the dialects of other servers are served")
+                .named(
+                    "users",
+                    "api",
+                    "Show whether the dialects of other servers are served",
+                )
                 .gives::<ApiSwitch>(200, "The switch."),
         )
         .add(
             put("/foghorn/v1/api", set_api)
                 .needs(Role::Administrator)
-                .named("users", "set_api", "Turn the dialects of other servers on or off")
+                .named(
+                    "users",
+                    "set_api",
+                    "Turn the dialects of other servers on or off",
+                )
                 .takes::<ApiSwitch>()
                 .gives::<ApiSwitch>(200, "The switch."),
         )
@@ -125,7 +134,11 @@ fn view(user: &User) -> UserView {
             hash if passwords::is_imported(hash) => PasswordState::Imported,
             _ => PasswordState::Set,
         },
-        created: user.created_time.0.map(|time| time.to_string()).unwrap_or_default(),
+        created: user
+            .created_time
+            .0
+            .map(|time| time.to_string())
+            .unwrap_or_default(),
     }
 }
 
@@ -136,7 +149,11 @@ fn shown(ctx: &Ctx, id: u32) -> Result<UserView, Refused> {
 }
 
 async fn list(State(ctx): State<Arc<Ctx>>) -> Json<UserList> {
-    Json(UserList { users: ctx.state.read(|tables| tables.of::<User>().ordered().map(|row| view(row)).collect()) })
+    Json(UserList {
+        users: ctx
+            .state
+            .read(|tables| tables.of::<User>().ordered().map(|row| view(row)).collect()),
+    })
 }
 
 async fn show(State(ctx): State<Arc<Ctx>>, Id(id): Id<u32>) -> Result<Json<UserView>, Refused> {
@@ -146,9 +163,11 @@ async fn show(State(ctx): State<Arc<Ctx>>, Id(id): Id<u32>) -> Result<Json<UserV
 /// At most one of password and hash.
 fn secret(password: Option<String>, hash: Option<String>) -> Result<Secret, Refused> {
     match (password, hash) {
-        (Some(_), Some(_)) => {
-            Err(Refused::field(StatusCode::BAD_REQUEST, "password_hash", "give a password or a hash, not both"))
-        }
+        (Some(_), Some(_)) => Err(Refused::field(
+            StatusCode::BAD_REQUEST,
+            "password_hash",
+            "give a password or a hash, not both",
+        )),
         (Some(password), None) => Ok(Secret::Password(password)),
         (None, Some(hash)) => Ok(Secret::Imported(hash)),
         (None, None) => Ok(Secret::None),
@@ -160,10 +179,21 @@ async fn create(
     Body(request): Body<NewUser>,
 ) -> Result<(StatusCode, Json<UserCreated>), Refused> {
     let secret = secret(request.password, request.password_hash)?;
-    let new = NewAccount { name: request.name, role: request.role, api: request.api.unwrap_or(true), secret };
+    let new = NewAccount {
+        name: request.name,
+        role: request.role,
+        api: request.api.unwrap_or(true),
+        secret,
+    };
     let (id, token) = users::create(&ctx.state, new).await?;
     info!(user = id, "user created");
-    Ok((StatusCode::CREATED, Json(UserCreated { user: shown(&ctx, id)?, token })))
+    Ok((
+        StatusCode::CREATED,
+        Json(UserCreated {
+            user: shown(&ctx, id)?,
+            token,
+        }),
+    ))
 }
 
 async fn edit(
@@ -188,25 +218,38 @@ async fn password(
 ) -> Result<StatusCode, Refused> {
     let secret = secret(request.password, request.password_hash)?;
     if secret == Secret::None {
-        return Err(Refused::field(StatusCode::BAD_REQUEST, "password", "a password or a hash is required"));
+        return Err(Refused::field(
+            StatusCode::BAD_REQUEST,
+            "password",
+            "a password or a hash is required",
+        ));
     }
     users::set_password(&ctx.state, id, secret).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn token(State(ctx): State<Arc<Ctx>>, Id(id): Id<u32>) -> Result<Json<TokenMade>, Refused> {
-    Ok(Json(TokenMade { token: users::reset_token(&ctx.state, id).await? }))
+    Ok(Json(TokenMade {
+        token: users::reset_token(&ctx.state, id).await?,
+    }))
 }
 
 fn switch(ctx: &Ctx) -> ApiSwitch {
-    ApiSwitch { enabled: ctx.state.read(|tables| tables.api().is_some_and(|api| api.enabled)) }
+    ApiSwitch {
+        enabled: ctx
+            .state
+            .read(|tables| tables.api().is_some_and(|api| api.enabled)),
+    }
 }
 
 async fn api(State(ctx): State<Arc<Ctx>>) -> Json<ApiSwitch> {
     Json(switch(&ctx))
 }
 
-async fn set_api(State(ctx): State<Arc<Ctx>>, Body(request): Body<ApiSwitch>) -> Result<Json<ApiSwitch>, Refused> {
+async fn set_api(
+    State(ctx): State<Arc<Ctx>>,
+    Body(request): Body<ApiSwitch>,
+) -> Result<Json<ApiSwitch>, Refused> {
     accounts::set_api_enabled(&ctx.state, request.enabled).await?;
     info!(enabled = request.enabled, "API turned on or off");
     Ok(Json(switch(&ctx)))

@@ -18,7 +18,8 @@ pub(super) fn or_less(class: &str) -> Value {
         "type": "object",
         "description": "Shown when the object does not exist.",
         "required": ["id"],
-        "properties": {"id": {"type": "string", "pattern": "^[0-9]+$", "description": "The requested id."}},
+        "properties": {"id": {"type": "string", "pattern": "^[0-9]+$",
+            "description": "The requested id."}},
     });
     json!({"anyOf": [schema_ref(class), less]})
 }
@@ -38,11 +39,20 @@ pub(super) fn add(class: &ClassSchema, schemas: &mut Map<String, Value>) {
 /// allowed.
 fn shown(class: &ClassSchema) -> Value {
     let mut properties = stored(class);
-    for member in class.computed.iter().chain(&class.sometimes).chain(&class.items) {
+    for member in class
+        .computed
+        .iter()
+        .chain(&class.sometimes)
+        .chain(&class.items)
+    {
         properties.insert(member.name.to_string(), computed(member));
     }
     let fields = class.fields.iter().filter(|field| !field.shadowed);
-    let sure = class.computed.iter().filter(|member| member.shape.is_sure()).map(|member| &member.name);
+    let sure = class
+        .computed
+        .iter()
+        .filter(|member| member.shape.is_sure())
+        .map(|member| &member.name);
     let required = fields.map(|field| &field.name).chain(sure);
     json!({
         "type": "object",
@@ -56,7 +66,10 @@ fn shown(class: &ClassSchema) -> Value {
 fn plain(class: &ClassSchema) -> Value {
     let mut properties = stored(class);
     for relation in &class.relations {
-        properties.insert(relation.to_string(), json!({"type": "object", "description": "Always empty here."}));
+        properties.insert(
+            relation.to_string(),
+            json!({"type": "object", "description": "Always empty here."}),
+        );
     }
     let required: Vec<&String> = properties.keys().collect();
     json!({
@@ -70,11 +83,15 @@ fn plain(class: &ClassSchema) -> Value {
 fn list(class: &ClassSchema) -> Value {
     let plural = format!("{}s", class.name);
     let mut properties = Map::new();
-    properties
-        .insert("count".to_owned(), json!({"type": "integer", "minimum": 0, "description": "Objects in this answer."}));
+    properties.insert(
+        "count".to_owned(),
+        json!({"type": "integer", "minimum": 0, "description": "Objects in this answer."}),
+    );
     properties.insert(
         plural.clone(),
-        json!({"type": "array", "items": schema_ref(&class.name), "description": "The objects, in their order."}),
+        json!(
+            {"type": "array", "items": schema_ref(&class.name), "description": "The objects, in their order."}
+        ),
     );
     json!({
         "type": "object",
@@ -86,7 +103,12 @@ fn list(class: &ClassSchema) -> Value {
 
 fn create(class: &ClassSchema) -> Value {
     let mut properties = writable(class);
-    let required: Vec<_> = class.fields.iter().filter(|field| field.required).map(|field| &field.name).collect();
+    let required: Vec<_> = class
+        .fields
+        .iter()
+        .filter(|field| field.required)
+        .map(|field| &field.name)
+        .collect();
     for field in class.fields.iter().filter(|field| field.required) {
         if let Some(Value::Object(property)) = properties.get_mut(field.name.as_ref()) {
             // What is null, 0 or empty counts as not sent.
@@ -143,25 +165,33 @@ fn filter(class: &ClassSchema) -> Value {
 
 fn stored(class: &ClassSchema) -> Map<String, Value> {
     let fields = class.fields.iter().filter(|field| !field.shadowed);
-    fields.map(|field| (field.name.to_string(), text_of(field))).collect()
+    fields
+        .map(|field| (field.name.to_string(), text_of(field)))
+        .collect()
 }
 
 /// A stored field as an answer shows it. All may be empty, because a missing object is shown with
 /// empty fields.
 fn text_of(field: &FieldSchema) -> Value {
     let mut property = match &field.kind {
-        FieldKind::Id | FieldKind::Reference { .. } => json!({"type": "string", "pattern": "^[0-9]*$"}),
+        FieldKind::Id | FieldKind::Reference { .. } => {
+            json!({"type": "string", "pattern": "^[0-9]*$"})
+        }
         FieldKind::Text { max: Some(max) } => json!({"type": "string", "maxLength": max}),
         FieldKind::Text { max: None } => json!({"type": "string"}),
         FieldKind::Choice { words } => {
-            let words: Vec<&str> = std::iter::once("").chain(words.iter().map(AsRef::as_ref)).collect();
+            let words: Vec<&str> = std::iter::once("")
+                .chain(words.iter().map(AsRef::as_ref))
+                .collect();
             json!({"type": "string", "enum": words})
         }
         FieldKind::Number { .. } => json!({"type": "string", "pattern": "^(-?[0-9]+)?$"}),
         FieldKind::Flag => json!({"type": "string", "enum": ["", "0", "1"]}),
         FieldKind::Date => json!({"type": "string", "pattern": "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"}),
         FieldKind::Time => {
-            json!({"type": "string", "pattern": "^([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?$"})
+            json!(
+                {"type": "string", "pattern": "^([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})?$"}
+            )
         }
     };
     property["description"] = described(field).into();
@@ -179,15 +209,23 @@ fn described(field: &FieldSchema) -> String {
                 text.push_str(&format!(" Shown with at least {digits} digits."));
             }
         }
-        FieldKind::Reference { none } if none.is_empty() => text.push_str(" A number of an object; empty for none."),
-        FieldKind::Reference { none } => text.push_str(&format!(" A number of an object; {none} for none.")),
+        FieldKind::Reference { none } if none.is_empty() => {
+            text.push_str(" A number of an object; empty for none.")
+        }
+        FieldKind::Reference { none } => {
+            text.push_str(&format!(" A number of an object; {none} for none."))
+        }
         FieldKind::Flag => text.push_str(" 1 is yes, 0 is no, empty is not set."),
         FieldKind::Date => text.push_str(" YYYY-MM-DD; 0000-00-00 means never."),
-        FieldKind::Time => text.push_str(" YYYY-MM-DD HH:MM:SS in UTC; 0000-00-00 00:00:00 means never."),
+        FieldKind::Time => {
+            text.push_str(" YYYY-MM-DD HH:MM:SS in UTC; 0000-00-00 00:00:00 means never.")
+        }
         FieldKind::Text { .. } | FieldKind::Choice { .. } => {}
     }
     if field.secret {
-        text.push_str(" A secret: empty in answers, unless an administrator sends `foghorn-secrets: show`.");
+        text.push_str(
+            " A secret: empty in answers, unless an administrator sends `foghorn-secrets: show`.",
+        );
     }
     text
 }
@@ -195,7 +233,12 @@ fn described(field: &FieldSchema) -> String {
 /// A description as a sentence, so that others can follow it.
 pub(super) fn sentence(about: &str) -> String {
     let mut characters = about.trim().chars();
-    let mut text: String = characters.next().into_iter().flat_map(char::to_uppercase).chain(characters).collect();
+    let mut text: String = characters
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(characters)
+        .collect();
     if !text.is_empty() && !text.ends_with('.') {
         text.push('.');
     }
@@ -205,17 +248,24 @@ pub(super) fn sentence(about: &str) -> String {
 /// Stored fields as a client may send them: texts, numbers or booleans, and lists of ids beside
 /// them.
 fn writable(class: &ClassSchema) -> Map<String, Value> {
-    let fields = class.fields.iter().filter(|field| field.kind != FieldKind::Id).map(|field| {
-        let mut property = json!({
-            "type": ["string", "number", "boolean", "null"],
-            "description": described(field),
+    let fields = class
+        .fields
+        .iter()
+        .filter(|field| field.kind != FieldKind::Id)
+        .map(|field| {
+            let mut property = json!({
+                "type": ["string", "number", "boolean", "null"],
+                "description": described(field),
+            });
+            if let FieldKind::Text { max: Some(max) } = field.kind {
+                property["description"] = format!(
+                    "{} At most {max} characters; longer texts are truncated.",
+                    described(field)
+                )
+                .into();
+            }
+            (field.name.to_string(), property)
         });
-        if let FieldKind::Text { max: Some(max) } = field.kind {
-            property["description"] =
-                format!("{} At most {max} characters; longer texts are truncated.", described(field)).into();
-        }
-        (field.name.to_string(), property)
-    });
     let others = class.accepts.iter().map(|member| {
         let mut property = match member.shape {
             Shape::Ids(_) => json!({"type": "array", "items": {"type": ["integer", "string"]}}),
@@ -239,7 +289,9 @@ fn computed(member: &MemberSchema) -> Value {
         Shape::Number => json!({"type": "number"}),
         Shape::Boolean => json!({"type": "boolean"}),
         Shape::Texts => json!({"type": "array", "items": {"type": "string"}}),
-        Shape::Ids(_) => json!({"type": "array", "items": {"type": "string", "pattern": "^[0-9]+$"}}),
+        Shape::Ids(_) => {
+            json!({"type": "array", "items": {"type": "string", "pattern": "^[0-9]+$"}})
+        }
         Shape::Empty => json!({"type": "object"}),
         Shape::Plain(class) => schema_ref(&format!("{class}_plain")),
         Shape::Full(class) => schema_ref(class),

@@ -50,20 +50,35 @@ Foghorn images fleets of computers. Routes under `/fog` speak FOG's dialect: eve
 fn tags(described: &[ClassSchema]) -> Value {
     let own = [
         ("system", "Test of the API."),
-        ("health", "For load balancers and Prometheus. No credentials."),
-        ("enrolment", "How agents and clients get their certificates."),
+        (
+            "health",
+            "For load balancers and Prometheus. No credentials.",
+        ),
+        (
+            "enrolment",
+            "How agents and clients get their certificates.",
+        ),
         ("hosts", "Further routes of hosts."),
         ("nodes", "Current state of storage nodes."),
         ("tasks", "Imaging tasks with their progress, in bytes."),
-        ("multicast", "Deploys to several hosts with one stream, with one row per receiver."),
+        (
+            "multicast",
+            "Deploys to several hosts with one stream, with one row per receiver.",
+        ),
         ("snapins", "Files of snapins, and their execution on hosts."),
         ("events", "Changes and progress, as server-sent events."),
-        ("users", "Users, the state and token of the API, the audit log."),
+        (
+            "users",
+            "Users, the state and token of the API, the audit log.",
+        ),
         ("images", "Contents of images."),
     ];
-    let own = own.iter().map(|(name, about)| json!({"name": name, "description": about}));
-    let classes =
-        described.iter().map(|class| json!({"name": class.name, "description": classes::sentence(&class.about)}));
+    let own = own
+        .iter()
+        .map(|(name, about)| json!({"name": name, "description": about}));
+    let classes = described
+        .iter()
+        .map(|class| json!({"name": class.name, "description": classes::sentence(&class.about)}));
     Value::Array(classes.chain(own).collect())
 }
 
@@ -86,8 +101,14 @@ fn security() -> Value {
 
 /// Parameters that many operations share.
 fn parameters() -> Value {
-    let query = |name: &str, about: &str, schema: Value| json!({"name": name, "in": "query", "required": false, "description": about, "schema": schema});
-    let header = |name: &str, about: &str, schema: Value| json!({"name": name, "in": "header", "required": false, "description": about, "schema": schema});
+    let query = |name: &str, about: &str, schema: Value| {
+        json!({"name": name, "in": "query",
+        "required": false, "description": about, "schema": schema})
+    };
+    let header = |name: &str, about: &str, schema: Value| {
+        json!({"name": name, "in": "header",
+        "required": false, "description": about, "schema": schema})
+    };
     let number = || json!({"type": "integer", "minimum": 0, "maximum": u32::MAX});
     json!({
         "Secrets": {
@@ -108,7 +129,9 @@ fn parameters() -> Value {
         "IdempotencyKey": header(
             "Idempotency-Key",
             "For 24 hours the same request with this key gets the first answer again and is not carried out again.",
-            json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
+            json!(
+                {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}
+            ),
         ),
         "LastEventId": header(
             "Last-Event-ID",
@@ -116,9 +139,12 @@ fn parameters() -> Value {
             json!({"type": "string", "pattern": "^[0-9]*$"}),
         ),
         "Start": query("start", "Number of objects to skip.", number()),
-        "Length": query("length", "Maximum number of objects in the answer; default: all.", number()),
-        "OrderBy": query("orderBy", "Stored field to order by; with a leading -, in reverse order.", json!({"type": "string"})),
-        "OrderDir": query("orderDir", "Direction of orderBy.", json!({"type": "string", "enum": ["asc", "desc"]})),
+        "Length": query("length", "Maximum number of objects in the answer; default: all.",
+            number()),
+        "OrderBy": query("orderBy", "Stored field to order by; with a leading -, in reverse order.",
+            json!({"type": "string"})),
+        "OrderDir": query("orderDir", "Direction of orderBy.", json!({"type": "string",
+            "enum": ["asc", "desc"]})),
     })
 }
 
@@ -127,7 +153,8 @@ fn fog_error() -> Value {
         "type": "object",
         "description": "A refusal in the FOG dialect.",
         "required": ["error"],
-        "properties": {"error": {"type": "string", "minLength": 1, "description": "What is wrong, and with which field."}},
+        "properties": {"error": {"type": "string", "minLength": 1,
+            "description": "What is wrong, and with which field."}},
     })
 }
 
@@ -158,7 +185,8 @@ fn responses() -> Value {
         "NobodyKnown": {"description": "Neither the user token nor the password is valid. No body."},
         "Forbidden": maybe("The API token is missing or wrong (no body), or the user may not do this."),
         "NotFound": maybe("The object does not exist (no body), or the request cannot be used."),
-        "TooSlow": {"description": "The request took too long.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        "TooSlow": {"description": "The request took too long.",
+            "content": {"text/plain": {"schema": {"type": "string"}}}},
         "TooLarge": error("The body is larger than 1 MiB."),
         "NotModified": {
             "description": "The current version is in If-None-Match. No body.",
@@ -167,7 +195,8 @@ fn responses() -> Value {
         "Changed": error("The version of the object is not in If-Match; nothing was changed."),
         "WrongEncoding": {
             "description": "Content-Encoding is neither gzip nor zstd. No body.",
-            "headers": {"accept-encoding": {"description": "Supported encodings.", "schema": {"type": "string"}}},
+            "headers": {"accept-encoding": {"description": "Supported encodings.",
+                "schema": {"type": "string"}}},
         },
         "KeyBusy": error("The same request with this Idempotency-Key is being carried out; try again after Retry-After."),
         "KeyReused": error("The Idempotency-Key was used for a different request; nothing was changed."),

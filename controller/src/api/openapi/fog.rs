@@ -34,16 +34,27 @@ pub(super) fn add_class(class: &ClassSchema, paths: &mut Paths) {
 /// Adds an operation with the role that the dialect's own rule gives its path.
 fn add(paths: &mut Paths, method: &str, path: &str, operation: Operation) {
     let verb = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap_or_default();
-    paths.add(method, path, operation, needed(&verb, &path.replace("{id}", "1")));
+    paths.add(
+        method,
+        path,
+        operation,
+        needed(&verb, &path.replace("{id}", "1")),
+    );
 }
 
 /// Adds what belongs to no class.
 pub(super) fn add_system(paths: &mut Paths) {
     for word in ["info", "status"] {
-        let operation =
-            Operation::new("system", &format!("system_{word}"), "Test whether the API works for the caller")
-                .gives_nothing(200, "The word `success` and a line feed, sent as application/json, as FOG does.")
-                .may_fail(ALWAYS);
+        let operation = Operation::new(
+            "system",
+            &format!("system_{word}"),
+            "Test whether the API works for the caller",
+        )
+        .gives_nothing(
+            200,
+            "The word `success` and a line feed, sent as application/json, as FOG does.",
+        )
+        .may_fail(ALWAYS);
         add(paths, "get", &format!("/fog/system/{word}"), operation);
     }
 }
@@ -57,10 +68,15 @@ pub(super) fn add_search(described: &[ClassSchema], paths: &mut Paths) {
                 "type": "object",
                 "required": ["total"],
                 "properties": {
-                    "total": {"type": "integer", "minimum": 0, "description": "Number of matches, including those that are not shown."},
+                    "total": {"type": "integer", "minimum": 0,
+                        "description": "Number of matches, including those that are not shown."},
                 },
             });
-            (class.name.to_string(), json!({"allOf": [total, schema_ref(&format!("{}_objects", class.name))]}))
+            (
+                class.name.to_string(),
+                json!({"allOf": [total, schema_ref(&format!("{}_objects",
+                class.name))]}),
+            )
         })
         .collect();
     let answer = json!({
@@ -68,19 +84,34 @@ pub(super) fn add_search(described: &[ClassSchema], paths: &mut Paths) {
         "required": ["query", "count", "results"],
         "properties": {
             "query": {"type": "string", "description": "The text, decoded."},
-            "count": {"type": "integer", "minimum": 0, "description": "Number of matches in all classes, including those that are not shown."},
-            "results": {"type": "object", "description": "Matches of each class that has some.", "properties": results},
+            "count": {"type": "integer", "minimum": 0,
+                "description": "Number of matches in all classes, including those that are not shown."},
+            "results": {"type": "object", "description": "Matches of each class that has some.",
+                "properties": results},
         },
     });
     let length = json!({"type": "integer", "minimum": 0, "maximum": 100, "default": 20});
     let search = Operation::new("system", "search_all", "Search in every class")
         .shared("Secrets")
-        .in_path("text", "Text to search for.", json!({"type": "string", "minLength": 1}))
-        .in_query("length", "Maximum number of matches per class in the answer.", length)
+        .in_path(
+            "text",
+            "Text to search for.",
+            json!({"type": "string", "minLength": 1}),
+        )
+        .in_query(
+            "length",
+            "Maximum number of matches per class in the answer.",
+            length,
+        )
         .gives(200, "The matches.", answer)
         .may_fail(ALWAYS)
         .may_fail(&[(400, "BrokenJson")]);
-    add(paths, "get", "/fog/unisearch/{text}", search.alias("search_all_unisearch"));
+    add(
+        paths,
+        "get",
+        "/fog/unisearch/{text}",
+        search.alias("search_all_unisearch"),
+    );
     add(paths, "get", "/fog/search/{text}", search);
 }
 
@@ -102,9 +133,17 @@ impl Routes<'_> {
     }
 
     fn operation(&self, id: &str, summary: &str) -> Operation {
-        let operation =
-            Operation::new(&self.class.name, &format!("{}_{id}", self.class.name), summary).may_fail(ALWAYS);
-        if self.name == self.class.name { operation } else { operation.alias(&format!("{}_{id}", self.name)) }
+        let operation = Operation::new(
+            &self.class.name,
+            &format!("{}_{id}", self.class.name),
+            summary,
+        )
+        .may_fail(ALWAYS);
+        if self.name == self.class.name {
+            operation
+        } else {
+            operation.alias(&format!("{}_{id}", self.name))
+        }
     }
 
     /// One operation at several paths below the class; the first is the usual one.
@@ -135,17 +174,27 @@ impl Routes<'_> {
         let name = &self.class.name;
         let list = self
             .list("list", &format!("List objects of class {name}"))
-            .about(if self.class.named { "Ordered by name, ignoring case." } else { "Ordered by id." })
+            .about(if self.class.named {
+                "Ordered by name, ignoring case."
+            } else {
+                "Ordered by id."
+            })
             .takes(filter.clone(), false);
         self.put("get", "list", &["", "/list", "/all", "/details"], &list);
         if self.class.current.is_some() {
-            let active = self.list("active", &format!("List the active objects of class {name}")).takes(filter, false);
+            let active = self
+                .list(
+                    "active",
+                    &format!("List the active objects of class {name}"),
+                )
+                .takes(filter, false);
             self.put("get", "active", &["/active", "/current"], &active);
         }
         let search = self
             .list("search", &format!("Search objects of class {name}"))
             .about("Finds objects with a stored field, or a related object, that contains the text. % and + stand for any text.")
-            .in_path("text", "Text to search for; not decoded.", json!({"type": "string", "minLength": 1}));
+            .in_path("text", "Text to search for; not decoded.", json!({"type": "string",
+                "minLength": 1}));
         self.put("get", "search", &["/search/{text}"], &search);
     }
 
@@ -159,42 +208,75 @@ impl Routes<'_> {
                 "name": {"type": "string", "description": "Name of the object."},
             },
         });
-        let names = self.operation("names", &format!("List ids and names of class {name}")).gives(
-            200,
-            "Ids and names; empty for a class without names.",
-            json!({"type": "array", "items": pair}),
-        );
+        let names = self
+            .operation("names", &format!("List ids and names of class {name}"))
+            .gives(
+                200,
+                "Ids and names; empty for a class without names.",
+                json!({"type": "array", "items": pair}),
+            );
         self.put("get", "names", &["/names"], &paged(names));
         let texts = json!({"type": "array", "items": {"type": "string"}});
-        let ids = self.operation("ids", &format!("List the ids of class {name}")).gives(200, "The ids.", texts.clone());
+        let ids = self
+            .operation("ids", &format!("List the ids of class {name}"))
+            .gives(200, "The ids.", texts.clone());
         self.put("get", "ids", &["/ids"], &paged(ids));
         let fields: Vec<_> = self.class.fields.iter().map(|field| &field.name).collect();
         let values = self
-            .operation("values", &format!("List one field of all objects of class {name}"))
+            .operation(
+                "values",
+                &format!("List one field of all objects of class {name}"),
+            )
             .shared("Secrets")
-            .in_path("filler", "Any word: FOG's routes have one here.", json!({"type": "string", "minLength": 1}))
-            .in_path("field", "The field.", json!({"type": "string", "enum": fields}))
+            .in_path(
+                "filler",
+                "Any word: FOG's routes have one here.",
+                json!({"type": "string", "minLength": 1}),
+            )
+            .in_path(
+                "field",
+                "The field.",
+                json!({"type": "string", "enum": fields}),
+            )
             .gives(200, "The values; empty for an unknown field.", texts);
         self.put("get", "values", &["/ids/{filler}/{field}"], &paged(values));
     }
 
     fn one(&self, id: &str, summary: &str) -> Operation {
-        self.operation(id, summary).gives(200, "The object.", schema_ref(&self.class.name))
+        self.operation(id, summary)
+            .gives(200, "The object.", schema_ref(&self.class.name))
     }
 
     fn objects(&mut self) {
         let name = &self.class.name;
-        let shown = if self.class.any_id { or_less(name) } else { schema_ref(name) };
+        let shown = if self.class.any_id {
+            or_less(name)
+        } else {
+            schema_ref(name)
+        };
         let get = numbered(self.operation("get", &format!("Show one object of class {name}")))
             .gives(200, "The object.", shown)
             .shared("Secrets")
             .may_fail(&[(404, "NotFound")]);
         let get = tagged(get);
-        let items: Vec<&str> = self.class.items.iter().map(|item| item.name.as_ref()).chain(["all"]).collect();
-        let item = numbered(self.one("item", &format!("Show one object of class {name} with further details")))
-            .shared("Secrets")
-            .in_path("item", "The details to add, or all of them.", json!({"type": "string", "enum": items}))
-            .may_fail(&[(404, "NotFound")]);
+        let items: Vec<&str> = self
+            .class
+            .items
+            .iter()
+            .map(|item| item.name.as_ref())
+            .chain(["all"])
+            .collect();
+        let item = numbered(self.one(
+            "item",
+            &format!("Show one object of class {name} with further details"),
+        ))
+        .shared("Secrets")
+        .in_path(
+            "item",
+            "The details to add, or all of them.",
+            json!({"type": "string", "enum": items}),
+        )
+        .may_fail(&[(404, "NotFound")]);
         let item = tagged(item);
         self.put("get", "get", &["/{id}"], &get);
         if !self.class.items.is_empty() {
@@ -209,7 +291,10 @@ impl Routes<'_> {
             .takes(schema_ref(&format!("{name}_create")), true)
             .may_fail(CHANGES)
             .may_fail(&[(417, "MissingField")])
-            .with_headers(200, json!({"etag": etag(), "idempotency-replayed": replayed()}));
+            .with_headers(
+                200,
+                json!({"etag": etag(), "idempotency-replayed": replayed()}),
+            );
         let create = keyed(create);
         let edit = numbered(self.one("edit", &format!("Change an object of class {name}")))
             .takes(schema_ref(&format!("{name}_edit")), true)
@@ -218,15 +303,28 @@ impl Routes<'_> {
             .may_fail(&[(412, "Changed"), (417, "MissingField")])
             .with_headers(200, json!({"etag": etag()}));
         self.put("post", "create", &["", "/create", "/new"], &create);
-        self.put("put", "edit", &["/{id}", "/{id}/edit", "/{id}/update"], &edit);
+        self.put(
+            "put",
+            "edit",
+            &["/{id}", "/{id}/edit", "/{id}/update"],
+            &edit,
+        );
     }
 
     fn deletes(&mut self) {
-        let delete = numbered(self.operation("delete", &format!("Delete an object of class {}", self.class.name)))
-            .gives_nothing(200, "It was deleted, with everything that belonged to it.")
-            .shared("IfMatch")
-            .may_fail(&[(404, "NotFound"), (412, "Changed"), (500, "Refused")]);
-        self.put("delete", "delete", &["/{id}", "/{id}/delete", "/{id}/remove"], &delete);
+        let delete = numbered(self.operation(
+            "delete",
+            &format!("Delete an object of class {}", self.class.name),
+        ))
+        .gives_nothing(200, "It was deleted, with everything that belonged to it.")
+        .shared("IfMatch")
+        .may_fail(&[(404, "NotFound"), (412, "Changed"), (500, "Refused")]);
+        self.put(
+            "delete",
+            "delete",
+            &["/{id}", "/{id}/delete", "/{id}/remove"],
+            &delete,
+        );
     }
 
     fn tasks(&mut self) {
@@ -247,11 +345,15 @@ impl Routes<'_> {
         if !crate::api::fog::CANCELLED.contains(&name.as_ref()) {
             return;
         }
-        let cancel = numbered(self.operation("cancel", &format!("Cancel the active tasks of a {name}")))
-            .gives(200, "Cancelled.", json!({"type": "null"}))
-            .may_fail(CHANGES);
+        let cancel =
+            numbered(self.operation("cancel", &format!("Cancel the active tasks of a {name}")))
+                .gives(200, "Cancelled.", json!({"type": "null"}))
+                .may_fail(CHANGES);
         let named = self
-            .operation("cancel_named", &format!("Cancel the active objects of class {name} that match the body"))
+            .operation(
+                "cancel_named",
+                &format!("Cancel the active objects of class {name} that match the body"),
+            )
             .about("An empty body cancels nothing and is refused.")
             .takes(schema_ref(&format!("{name}_filter")), true)
             .gives(200, "Cancelled.", json!({"type": "null"}))
@@ -288,12 +390,17 @@ fn paged(operation: Operation) -> Operation {
 
 /// A get whose answer has a version.
 fn tagged(operation: Operation) -> Operation {
-    operation.shared("IfNoneMatch").may_fail(&[(304, "NotModified")]).with_headers(200, json!({"etag": etag()}))
+    operation
+        .shared("IfNoneMatch")
+        .may_fail(&[(304, "NotModified")])
+        .with_headers(200, json!({"etag": etag()}))
 }
 
 /// A request that may be sent again under a key.
 fn keyed(operation: Operation) -> Operation {
-    operation.shared("IdempotencyKey").may_fail(&[(409, "KeyBusy"), (422, "KeyReused")])
+    operation
+        .shared("IdempotencyKey")
+        .may_fail(&[(409, "KeyBusy"), (422, "KeyReused")])
 }
 
 fn etag() -> Value {
@@ -308,23 +415,34 @@ fn replayed() -> Value {
 }
 
 fn numbered(operation: Operation) -> Operation {
-    operation.in_path("id", "Id of the object.", json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}))
+    operation.in_path(
+        "id",
+        "Id of the object.",
+        json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
+    )
 }
 
 /// The body of `/task`.
 pub(super) fn task_order() -> Value {
-    let flag = |about: &str| json!({"type": ["boolean", "string", "number", "null"], "description": about});
+    let flag = |about: &str| {
+        json!({"type": ["boolean", "string", "number", "null"],
+        "description": about})
+    };
     json!({
         "type": "object",
         "description": "The task. Unknown members are ignored.",
         "properties": {
-            "taskTypeID": {"type": ["integer", "string"], "description": "Id of the task type: 1 deploy, 2 capture, …; see class tasktype."},
-            "taskType": {"type": ["integer", "string"], "description": "The same as taskTypeID, as in FOG's documentation."},
-            "taskName": {"type": ["string", "null"], "description": "Name of the task; the name of the host or group is added to it."},
+            "taskTypeID": {"type": ["integer", "string"],
+                "description": "Id of the task type: 1 deploy, 2 capture, …; see class tasktype."},
+            "taskType": {"type": ["integer", "string"],
+                "description": "The same as taskTypeID, as in FOG's documentation."},
+            "taskName": {"type": ["string", "null"],
+                "description": "Name of the task; the name of the host or group is added to it."},
             "shutdown": flag("Shut the machine down at the end."),
             "debug": flag("Start the machine for debugging; nothing runs automatically."),
             "wol": flag("Wake the machine up first."),
-            "passreset": {"type": ["string", "null"], "description": "New password, for a password reset."},
+            "passreset": {"type": ["string", "null"],
+                "description": "New password, for a password reset."},
             "deploySnapins": {
                 "type": ["integer", "string", "boolean", "null"],
                 "description": "Id of the snapin to install; true or -1: all snapins of the host.",

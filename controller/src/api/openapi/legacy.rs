@@ -1,4 +1,5 @@
-//! The document as OpenAPI 3.0, for generators that know no 3.1: no lists of types, no `null` type, no `const`.
+//! The document as OpenAPI 3.0, for generators that know no 3.1: no lists of types, no `null` type,
+//! no `const`.
 
 use serde_json::{Map, Value, json};
 
@@ -15,11 +16,16 @@ pub(super) fn rewrite(document: &Value) -> Value {
     document
 }
 
-/// Rewrites every schema inside a value. Keywords of schemas are told from names of properties by their values: a `type`
-/// that is a list, or the text `null`, is a keyword wherever it stands.
+/// Rewrites every schema inside a value. Keywords of schemas are told from names of properties by
+/// their values: a `type` that is a list, or the text `null`, is a keyword wherever it stands.
 fn schema(value: Value) -> Value {
     match value {
-        Value::Object(members) => object(members.into_iter().map(|(name, member)| (name, schema(member))).collect()),
+        Value::Object(members) => object(
+            members
+                .into_iter()
+                .map(|(name, member)| (name, schema(member)))
+                .collect(),
+        ),
         Value::Array(items) => Value::Array(items.into_iter().map(schema).collect()),
         other => other,
     }
@@ -34,7 +40,11 @@ fn object(mut members: Map<String, Value>) -> Value {
         members.insert("nullable".to_owned(), true.into());
         members.insert("enum".to_owned(), json!([null]));
     }
-    if let Some(only) = members.get("const").filter(|only| !only.is_object()).cloned() {
+    if let Some(only) = members
+        .get("const")
+        .filter(|only| !only.is_object())
+        .cloned()
+    {
         members.remove("const");
         members.insert("enum".to_owned(), json!([only]));
     }
@@ -75,7 +85,9 @@ fn types_of(types: &[Value], members: &mut Map<String, Value>) {
 
 /// An alternative that is only `null` becomes a property of the others.
 fn without_null(word: &str, members: &mut Map<String, Value>) {
-    let Some(Value::Array(alternatives)) = members.get_mut(word) else { return };
+    let Some(Value::Array(alternatives)) = members.get_mut(word) else {
+        return;
+    };
     let before = alternatives.len();
     alternatives.retain(|alternative| alternative["enum"] != json!([null]));
     let (after, only) = (alternatives.len(), alternatives.first().cloned());
@@ -95,13 +107,24 @@ mod tests {
 
     #[test]
     fn types_become_what_3_0_knows() {
-        assert_eq!(schema(json!({"type": ["string", "null"]})), json!({"nullable": true, "type": "string"}));
+        assert_eq!(
+            schema(json!({"type": ["string", "null"]})),
+            json!({"nullable": true, "type": "string"})
+        );
         assert_eq!(
             schema(json!({"type": ["string", "number", "null"], "minLength": 1})),
-            json!({"nullable": true, "anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}]})
+            json!(
+                {"nullable": true, "anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}]}
+            )
         );
-        assert_eq!(schema(json!({"type": "null"})), json!({"nullable": true, "enum": [null]}));
-        assert_eq!(schema(json!({"type": "string", "const": "ok"})), json!({"type": "string", "enum": ["ok"]}));
+        assert_eq!(
+            schema(json!({"type": "null"})),
+            json!({"nullable": true, "enum": [null]})
+        );
+        assert_eq!(
+            schema(json!({"type": "string", "const": "ok"})),
+            json!({"type": "string", "enum": ["ok"]})
+        );
         assert_eq!(
             schema(json!({"anyOf": [{"$ref": "#/a"}, {"type": "null"}]})),
             json!({"nullable": true, "allOf": [{"$ref": "#/a"}]})

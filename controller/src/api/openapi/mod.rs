@@ -1,5 +1,6 @@
-//! The API described: OpenAPI 3.1 at `/openapi.json` and 3.0 at `/openapi-3.0.json`, made from the declarations of the
-//! classes, of the routes and of their bodies, and pages to read and try it under `/docs`. They hold no data and need no credentials.
+//! The API described: OpenAPI 3.1 at `/openapi.json` and 3.0 at `/openapi-3.0.json`, made from the
+//! declarations of the classes, of the routes and of their bodies, and pages to read and try it
+//! under `/docs`. They hold no data and need no credentials.
 
 mod classes;
 mod document;
@@ -31,7 +32,11 @@ use crate::state::dynamic::Declared;
 pub(super) fn routes() -> Routes<Arc<Book>> {
     Routes::new()
         .add(get("/openapi.json", document).open().not_described())
-        .add(get("/openapi-3.0.json", legacy_document).open().not_described())
+        .add(
+            get("/openapi-3.0.json", legacy_document)
+                .open()
+                .not_described(),
+        )
         .add(get("/docs", pages::front).open().not_described())
         .add(get("/docs/", pages::index).open().not_described())
         .add(get("/docs/{*rest}", pages::file).open().not_described())
@@ -61,18 +66,31 @@ struct Rendered {
 
 impl Book {
     pub(super) fn new(ctx: Arc<Ctx>, routes: Vec<DeclaredRoute>) -> Self {
-        Self { ctx, routes, made: ArcSwapOption::empty() }
+        Self {
+            ctx,
+            routes,
+            made: ArcSwapOption::empty(),
+        }
     }
 
-    /// The documents as they are now; made again when the plugins' classes have changed. Takes a while then.
+    /// The documents as they are now; made again when the plugins' classes have changed. Takes a
+    /// while then.
     fn open(&self) -> Arc<Documents> {
         let declared = self.ctx.state.declared();
-        if let Some(made) = self.made.load_full().filter(|made| Arc::ptr_eq(&made.declared, &declared)) {
+        if let Some(made) = self
+            .made
+            .load_full()
+            .filter(|made| Arc::ptr_eq(&made.declared, &declared))
+        {
             return made;
         }
         let document = document::build(&super::fog::schemas(&self.ctx.state), &self.routes);
         let legacy = rendered(&legacy::rewrite(&document));
-        let made = Arc::new(Documents { declared, legacy, current: rendered(&document) });
+        let made = Arc::new(Documents {
+            declared,
+            legacy,
+            current: rendered(&document),
+        });
         self.made.store(Some(made.clone()));
         made
     }
@@ -81,7 +99,10 @@ impl Book {
 fn rendered(document: &serde_json::Value) -> Rendered {
     let text = document.to_string();
     let etag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..32]);
-    Rendered { text: text.into(), etag: HeaderValue::from_str(&etag).expect("hexadecimal digits fit a header") }
+    Rendered {
+        text: text.into(),
+        etag: HeaderValue::from_str(&etag).expect("hexadecimal digits fit a header"),
+    }
 }
 
 #[derive(Deserialize)]
@@ -89,7 +110,11 @@ struct Wanted {
     version: Option<String>,
 }
 
-async fn document(State(book): State<Arc<Book>>, Query(wanted): Query<Wanted>, headers: HeaderMap) -> Response {
+async fn document(
+    State(book): State<Arc<Book>>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Response {
     match wanted.version.as_deref() {
         None | Some("3.1" | "3.1.0") => send(book, &headers, |documents| &documents.current).await,
         Some("3.0" | "3.0.3") => send(book, &headers, |documents| &documents.legacy).await,
@@ -101,8 +126,13 @@ async fn legacy_document(State(book): State<Arc<Book>>, headers: HeaderMap) -> R
     send(book, &headers, |documents| &documents.legacy).await
 }
 
-/// The first request makes the documents, which takes long enough to keep it off the threads that serve others.
-async fn send(book: Arc<Book>, headers: &HeaderMap, which: fn(&Documents) -> &Rendered) -> Response {
+/// The first request makes the documents, which takes long enough to keep it off the threads that
+/// serve others.
+async fn send(
+    book: Arc<Book>,
+    headers: &HeaderMap,
+    which: fn(&Documents) -> &Rendered,
+) -> Response {
     let made = tokio::task::spawn_blocking(move || which(&book.open()).clone()).await;
     let Rendered { text, etag } = match made {
         Ok(rendered) => rendered,
@@ -116,5 +146,13 @@ async fn send(book: Arc<Book>, headers: &HeaderMap, which: fn(&Documents) -> &Re
     }
     let json = HeaderValue::from_static("application/json");
     let revalidate = HeaderValue::from_static("no-cache");
-    ([(header::CONTENT_TYPE, json), (header::ETAG, etag), (header::CACHE_CONTROL, revalidate)], text).into_response()
+    (
+        [
+            (header::CONTENT_TYPE, json),
+            (header::ETAG, etag),
+            (header::CACHE_CONTROL, revalidate),
+        ],
+        text,
+    )
+        .into_response()
 }

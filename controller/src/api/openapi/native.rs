@@ -20,9 +20,16 @@ const FILE: &str = "application/octet-stream";
 pub(super) fn add(declared: &[Declared], paths: &mut Paths, bodies: &mut Map<String, Value>) {
     let mut schemas = Schemas::new();
     for route in declared {
-        let Some(described) = &route.operation else { continue };
+        let Some(described) = &route.operation else {
+            continue;
+        };
         let method = route.method.as_str().to_ascii_lowercase();
-        paths.add(&method, route.path, operation(route, described, &mut schemas), route.need);
+        paths.add(
+            &method,
+            route.path,
+            operation(route, described, &mut schemas),
+            route.need,
+        );
     }
     // Shared answers name it, whatever the routes do.
     schemas.answer(|generator| generator.subschema_for::<foghorn_proto::http::Problem>());
@@ -30,7 +37,8 @@ pub(super) fn add(declared: &[Declared], paths: &mut Paths, bodies: &mut Map<Str
 }
 
 fn operation(route: &Declared, described: &Described, schemas: &mut Schemas) -> Operation {
-    let mut operation = Operation::new(described.tag, described.id, described.summary).may_fail(ALWAYS);
+    let mut operation =
+        Operation::new(described.tag, described.id, described.summary).may_fail(ALWAYS);
     if let Some(about) = described.about {
         operation = operation.about(about);
     }
@@ -49,12 +57,16 @@ fn operation(route: &Declared, described: &Described, schemas: &mut Schemas) -> 
     }
     operation = match &described.takes {
         None => operation,
-        Some(Takes::Json { schema, required }) => operation.takes(schemas.request(*schema), *required),
+        Some(Takes::Json { schema, required }) => {
+            operation.takes(schemas.request(*schema), *required)
+        }
         Some(Takes::File) => operation.takes_as(FILE, binary()),
     };
     // What a route says itself wins over a refusal that follows from something else.
-    let (refusals, answers): (Vec<_>, Vec<_>) =
-        described.answers.iter().partition(|(_, answer)| matches!(answer, Answer::Problem));
+    let (refusals, answers): (Vec<_>, Vec<_>) = described
+        .answers
+        .iter()
+        .partition(|(_, answer)| matches!(answer, Answer::Problem));
     for (status, answer) in refusals.into_iter().chain(answers) {
         operation = with_answer(operation, *status, answer, schemas);
     }
@@ -63,31 +75,56 @@ fn operation(route: &Declared, described: &Described, schemas: &mut Schemas) -> 
 
 fn with_parameter(operation: Operation, parameter: &Parameter, schemas: &mut Schemas) -> Operation {
     match parameter {
-        Parameter::Path { name, about, schema } => operation.in_path(name, about, bare(schemas.request(*schema)).1),
+        Parameter::Path {
+            name,
+            about,
+            schema,
+        } => operation.in_path(name, about, bare(schemas.request(*schema)).1),
         Parameter::Shared(name) => operation.shared(name),
         Parameter::Query(members) => {
             let members = schemas.request(*members);
-            let properties = members["properties"].as_object().cloned().unwrap_or_default();
-            properties.into_iter().fold(operation, |operation, (name, schema)| {
-                let (about, mut schema) = bare(schema);
-                // A parameter is left out where a member of a body would be null.
-                without_null(&mut schema);
-                operation.in_query(&name, &about, schema)
-            })
+            let properties = members["properties"]
+                .as_object()
+                .cloned()
+                .unwrap_or_default();
+            properties
+                .into_iter()
+                .fold(operation, |operation, (name, schema)| {
+                    let (about, mut schema) = bare(schema);
+                    // A parameter is left out where a member of a body would be null.
+                    without_null(&mut schema);
+                    operation.in_query(&name, &about, schema)
+                })
         }
     }
 }
 
 /// A schema without its description, and that.
 fn bare(mut schema: Value) -> (String, Value) {
-    let about = schema.as_object_mut().and_then(|members| members.remove("description"));
-    (about.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(), schema)
+    let about = schema
+        .as_object_mut()
+        .and_then(|members| members.remove("description"));
+    (
+        about
+            .as_ref()
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        schema,
+    )
 }
 
-fn with_answer(operation: Operation, status: u16, answer: &Answer, schemas: &mut Schemas) -> Operation {
+fn with_answer(
+    operation: Operation,
+    status: u16,
+    answer: &Answer,
+    schemas: &mut Schemas,
+) -> Operation {
     match answer {
         Answer::Json { about, schema } => operation.gives(status, about, schemas.answer(*schema)),
-        Answer::Text { about, media_type } => operation.gives_as(status, about, media_type, json!({"type": "string"})),
+        Answer::Text { about, media_type } => {
+            operation.gives_as(status, about, media_type, json!({"type": "string"}))
+        }
         Answer::File { about } => operation.gives_as(status, about, FILE, binary()),
         Answer::Nothing { about } => operation.gives_nothing(status, about),
         Answer::Problem => operation.may_fail(&[(status, "Problem")]),

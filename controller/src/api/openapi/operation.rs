@@ -13,7 +13,10 @@ impl Paths {
     /// already exists is a mistake of the program.
     pub(super) fn add(&mut self, method: &str, path: &str, operation: Operation, need: Need) {
         let item = self.0.entry(path).or_insert_with(|| json!({}));
-        debug_assert!(item.get(method).is_none(), "{method} {path} is described twice");
+        debug_assert!(
+            item.get(method).is_none(),
+            "{method} {path} is described twice"
+        );
         item[method] = operation.needs(need).0;
     }
 
@@ -28,7 +31,9 @@ pub(super) struct Operation(Value);
 
 impl Operation {
     pub(super) fn new(tag: &str, id: &str, summary: &str) -> Self {
-        Self(json!({"tags": [tag], "operationId": id, "summary": summary, "parameters": [], "responses": {}}))
+        Self(json!(
+            {"tags": [tag], "operationId": id, "summary": summary, "parameters": [], "responses": {}}
+        ))
     }
 
     pub(super) fn about(mut self, text: &str) -> Self {
@@ -53,7 +58,9 @@ impl Operation {
     fn needs(mut self, need: Need) -> Self {
         let Need::Role(role) = need else { return self };
         let needs = format!("Needs the role {role}.");
-        let about = self.0["description"].as_str().map_or_else(|| needs.clone(), |about| format!("{about} {needs}"));
+        let about = self.0["description"]
+            .as_str()
+            .map_or_else(|| needs.clone(), |about| format!("{about} {needs}"));
         self.0["description"] = about.into();
         self.0["x-foghorn-role"] = role.to_string().into();
         self
@@ -73,11 +80,17 @@ impl Operation {
     }
 
     pub(super) fn in_path(self, name: &str, about: &str, schema: Value) -> Self {
-        self.parameter(json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema}))
+        self.parameter(
+            json!({"name": name, "in": "path", "required": true, "description": about,
+            "schema": schema}),
+        )
     }
 
     pub(super) fn in_query(self, name: &str, about: &str, schema: Value) -> Self {
-        self.parameter(json!({"name": name, "in": "query", "required": false, "description": about, "schema": schema}))
+        self.parameter(
+            json!({"name": name, "in": "query", "required": false, "description": about,
+            "schema": schema}),
+        )
     }
 
     /// A parameter of `components/parameters`.
@@ -87,13 +100,15 @@ impl Operation {
 
     /// A JSON body.
     pub(super) fn takes(mut self, schema: Value, required: bool) -> Self {
-        self.0["requestBody"] = json!({"required": required, "content": {"application/json": {"schema": schema}}});
+        self.0["requestBody"] =
+            json!({"required": required, "content": {"application/json": {"schema": schema}}});
         self
     }
 
     /// A body of another type, which is required.
     pub(super) fn takes_as(mut self, media_type: &str, schema: Value) -> Self {
-        self.0["requestBody"] = json!({"required": true, "content": {media_type: {"schema": schema}}});
+        self.0["requestBody"] =
+            json!({"required": true, "content": {media_type: {"schema": schema}}});
         self
     }
 
@@ -102,8 +117,17 @@ impl Operation {
         self.gives_as(status, about, "application/json", schema)
     }
 
-    pub(super) fn gives_as(self, status: u16, about: &str, media_type: &str, schema: Value) -> Self {
-        self.answers(status, json!({"description": about, "content": {media_type: {"schema": schema}}}))
+    pub(super) fn gives_as(
+        self,
+        status: u16,
+        about: &str,
+        media_type: &str,
+        schema: Value,
+    ) -> Self {
+        self.answers(
+            status,
+            json!({"description": about, "content": {media_type: {"schema": schema}}}),
+        )
     }
 
     /// An answer without a body that means anything.
@@ -114,7 +138,10 @@ impl Operation {
     /// Answers of `components/responses`, by status.
     pub(super) fn may_fail(mut self, failures: &[(u16, &str)]) -> Self {
         for (status, name) in failures {
-            self = self.answers(*status, json!({"$ref": format!("#/components/responses/{name}")}));
+            self = self.answers(
+                *status,
+                json!({"$ref": format!("#/components/responses/{name}")}),
+            );
         }
         self
     }

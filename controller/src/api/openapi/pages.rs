@@ -10,16 +10,25 @@ const START: &str = include_str!("pages/start.js");
 
 /// Files of Swagger UI that the page loads, with their types and contents. `build.rs` unpacks them.
 const FILES: &[(&str, &str, &[u8])] = &[
-    ("swagger-ui.css", "text/css; charset=utf-8", include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css"))),
+    (
+        "swagger-ui.css",
+        "text/css; charset=utf-8",
+        include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css")),
+    ),
     (
         "swagger-ui-bundle.js",
         "text/javascript; charset=utf-8",
         include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js")),
     ),
-    ("favicon-32x32.png", "image/png", include_bytes!(concat!(env!("OUT_DIR"), "/favicon-32x32.png"))),
+    (
+        "favicon-32x32.png",
+        "image/png",
+        include_bytes!(concat!(env!("OUT_DIR"), "/favicon-32x32.png")),
+    ),
 ];
 
-/// Scripts, styles and requests of this server only. Swagger UI sets styles on its elements and has its icons as data.
+/// Scripts, styles and requests of this server only. Swagger UI sets styles on its elements and has
+/// its icons as data.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -64,7 +73,10 @@ mod tests {
             assert!(!contents.is_empty(), "{file}");
         }
         for linked in INDEX.split('"').filter_map(|text| text.strip_prefix("./")) {
-            assert!(linked == "start.js" || FILES.iter().any(|(file, ..)| *file == linked), "{linked}");
+            assert!(
+                linked == "start.js" || FILES.iter().any(|(file, ..)| *file == linked),
+                "{linked}"
+            );
         }
     }
 }

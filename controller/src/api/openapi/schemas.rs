@@ -34,18 +34,27 @@ impl Schemas {
     }
 
     /// The schema of what a client is sent, or a reference to it.
-    pub(super) fn answer(&mut self, schema: impl Fn(&mut SchemaGenerator) -> schemars::Schema) -> Value {
+    pub(super) fn answer(
+        &mut self,
+        schema: impl Fn(&mut SchemaGenerator) -> schemars::Schema,
+    ) -> Value {
         tidied(schema(&mut self.answers).to_value())
     }
 
     /// Every schema that was referred to, by name.
     pub(super) fn finish(mut self) -> Map<String, Value> {
         let mut all = Map::new();
-        self.answers.definitions_mut().values_mut().for_each(leave_out_instead_of_null);
+        self.answers
+            .definitions_mut()
+            .values_mut()
+            .for_each(leave_out_instead_of_null);
         // What is sent in both directions is described as clients may send it, which is the
         // stricter of the two.
-        for (name, schema) in
-            self.answers.take_definitions(false).into_iter().chain(self.requests.take_definitions(false))
+        for (name, schema) in self
+            .answers
+            .take_definitions(false)
+            .into_iter()
+            .chain(self.requests.take_definitions(false))
         {
             all.insert(name, tidied(schema));
         }
@@ -56,8 +65,13 @@ impl Schemas {
 /// A member of an answer that may be missing is never null: it is left out.
 fn leave_out_instead_of_null(schema: &mut Value) {
     let required = schema["required"].as_array().cloned().unwrap_or_default();
-    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
-    for (_, property) in properties.iter_mut().filter(|(name, _)| !required.iter().any(|required| required == *name)) {
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else {
+        return;
+    };
+    for (_, property) in properties
+        .iter_mut()
+        .filter(|(name, _)| !required.iter().any(|required| required == *name))
+    {
         without_null(property);
     }
 }
@@ -84,7 +98,9 @@ fn tidy(schema: &mut Value) {
             for (keyword, value) in members.iter_mut() {
                 match value {
                     // The names in here are no keywords.
-                    Value::Object(properties) if keyword == "properties" => properties.values_mut().for_each(tidy),
+                    Value::Object(properties) if keyword == "properties" => {
+                        properties.values_mut().for_each(tidy)
+                    }
                     value => tidy(value),
                 }
             }
@@ -92,7 +108,10 @@ fn tidy(schema: &mut Value) {
             join_words(members);
             // "Left out" is what a default of nothing means, and generators stumble over objects as
             // defaults.
-            if members.get("default").is_some_and(|default| !default.is_boolean() && !default.is_number()) {
+            if members
+                .get("default")
+                .is_some_and(|default| !default.is_boolean() && !default.is_number())
+            {
                 members.remove("default");
             }
         }
@@ -115,10 +134,16 @@ fn bound_integers(members: &mut Map<String, Value>) {
 /// An enum of words with comments comes as alternatives. One list of words, with the comments in
 /// its description, is the same, and every generator of clients knows what to do with it.
 fn join_words(members: &mut Map<String, Value>) {
-    let Some(Value::Array(alternatives)) = members.get("oneOf") else { return };
+    let Some(Value::Array(alternatives)) = members.get("oneOf") else {
+        return;
+    };
     let words: Option<Vec<(Vec<Value>, Option<&str>)>> = alternatives.iter().map(words).collect();
     let Some(words) = words else { return };
-    let mut about = members.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut about = members
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     for (words, comment) in &words {
         if let ([Value::String(word)], Some(comment)) = (words.as_slice(), comment) {
             about.push_str(&format!("\n\n- `{word}`: {comment}"));
@@ -141,7 +166,10 @@ fn words(alternative: &Value) -> Option<(Vec<Value>, Option<&str>)> {
         (None, Some(Value::Array(words))) => words.clone(),
         _ => return None,
     };
-    Some((words, alternative.get("description").and_then(Value::as_str)))
+    Some((
+        words,
+        alternative.get("description").and_then(Value::as_str),
+    ))
 }
 
 #[cfg(test)]

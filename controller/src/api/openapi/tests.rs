@@ -1,4 +1,5 @@
-//! The document holds what the program does: its references end somewhere, its words are there, it agrees with renderings.
+//! The document holds what the program does: its references end somewhere, its words are there, it
+//! agrees with renderings.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +37,9 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
             if let Some(Value::String(target)) = members.get("$ref") {
                 found.insert(target.clone());
             }
-            members.values().for_each(|member| references(member, found));
+            members
+                .values()
+                .for_each(|member| references(member, found));
         }
         Value::Array(items) => items.iter().for_each(|item| references(item, found)),
         _ => {}
@@ -50,7 +53,9 @@ fn every_reference_ends_somewhere() {
         let mut found = BTreeSet::new();
         references(document, &mut found);
         for target in found {
-            let place = target.strip_prefix('#').expect("references stay in the document");
+            let place = target
+                .strip_prefix('#')
+                .expect("references stay in the document");
             assert!(document.pointer(place).is_some(), "{target}");
         }
     }
@@ -63,12 +68,23 @@ fn operation_ids_are_unique_and_every_operation_says_what_it_does() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap();
-            assert!(ids.insert(id.to_owned()), "{method} {path}: {id} is there twice");
-            assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}");
+            assert!(
+                ids.insert(id.to_owned()),
+                "{method} {path}: {id} is there twice"
+            );
+            assert!(
+                operation["summary"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{method} {path}"
+            );
             let named = path.matches('{').count();
             let parameters = operation["parameters"].as_array().unwrap();
             assert_eq!(
-                parameters.iter().filter(|parameter| parameter["in"] == "path").count(),
+                parameters
+                    .iter()
+                    .filter(|parameter| parameter["in"] == "path")
+                    .count(),
                 named,
                 "{method} {path}"
             );
@@ -84,48 +100,102 @@ fn every_class_and_member_has_a_meaning() {
             missing.push(class.name.to_string());
         }
         let fields = class.fields.iter().map(|field| (&field.name, &field.about));
-        let members = class.computed.iter().chain(&class.items).chain(&class.accepts);
+        let members = class
+            .computed
+            .iter()
+            .chain(&class.items)
+            .chain(&class.accepts);
         for (name, about) in fields.chain(members.map(|member| (&member.name, &member.about))) {
             if about.trim().is_empty() {
                 missing.push(format!("{}.{name}", class.name));
             }
         }
     }
-    assert!(missing.is_empty(), "without a description: {}", missing.join(", "));
+    assert!(
+        missing.is_empty(),
+        "without a description: {}",
+        missing.join(", ")
+    );
 }
 
 /// What renders must be what is described: a missing object has every member, empty.
 #[test]
 fn renderings_have_the_members_that_are_described() {
     let tables = Tables::default();
-    let scene = Scene { tables: &tables, glance: &Nothing, secrets: false, from: std::net::Ipv4Addr::LOCALHOST.into() };
-    let (schemas, renderings): (Vec<ClassSchema>, Vec<Value>) = every_missing(&scene).into_iter().unzip();
+    let scene = Scene {
+        tables: &tables,
+        glance: &Nothing,
+        secrets: false,
+        from: std::net::Ipv4Addr::LOCALHOST.into(),
+    };
+    let (schemas, renderings): (Vec<ClassSchema>, Vec<Value>) =
+        every_missing(&scene).into_iter().unzip();
     let mut wrong = Vec::new();
     for (schema, rendering) in schemas.iter().zip(&renderings) {
-        let Value::Object(shown) = rendering else { panic!("no object") };
+        let Value::Object(shown) = rendering else {
+            panic!("no object")
+        };
         compare(schema, shown, &schemas, &mut wrong);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn compare(schema: &ClassSchema, shown: &Map<String, Value>, schemas: &[ClassSchema], wrong: &mut Vec<String>) {
-    let fields = schema.fields.iter().filter(|field| !field.shadowed).map(|field| field.name.to_string());
-    let expected: Vec<String> = fields.chain(schema.computed.iter().map(|member| member.name.to_string())).collect();
+fn compare(
+    schema: &ClassSchema,
+    shown: &Map<String, Value>,
+    schemas: &[ClassSchema],
+    wrong: &mut Vec<String>,
+) {
+    let fields = schema
+        .fields
+        .iter()
+        .filter(|field| !field.shadowed)
+        .map(|field| field.name.to_string());
+    let expected: Vec<String> = fields
+        .chain(schema.computed.iter().map(|member| member.name.to_string()))
+        .collect();
     let found: Vec<String> = shown.keys().cloned().collect();
-    let optional = |name: &String| schema.computed.iter().any(|member| member.name == *name && !member.shape.is_sure());
-    if !expected.iter().filter(|name| found.contains(name) || !optional(name)).eq(&found) {
-        wrong.push(format!("{}: shown {found:?}, described {expected:?}", schema.name));
+    let optional = |name: &String| {
+        schema
+            .computed
+            .iter()
+            .any(|member| member.name == *name && !member.shape.is_sure())
+    };
+    if !expected
+        .iter()
+        .filter(|name| found.contains(name) || !optional(name))
+        .eq(&found)
+    {
+        wrong.push(format!(
+            "{}: shown {found:?}, described {expected:?}",
+            schema.name
+        ));
     }
     for member in &schema.computed {
-        if let Some(value) = shown.get(member.name.as_ref()).filter(|value| !fits(member, value, schemas)) {
-            wrong.push(format!("{}.{}: {:?} is described, {value} is shown", schema.name, member.name, member.shape));
+        if let Some(value) = shown
+            .get(member.name.as_ref())
+            .filter(|value| !fits(member, value, schemas))
+        {
+            wrong.push(format!(
+                "{}.{}: {:?} is described, {value} is shown",
+                schema.name, member.name, member.shape
+            ));
         }
     }
 }
 
 fn fits(member: &MemberSchema, value: &Value, schemas: &[ClassSchema]) -> bool {
-    let of = |name: &str| schemas.iter().find(|schema| schema.name == name).expect("a shape names a class");
-    let keys = || value.as_object().map(|members| members.keys().cloned().collect::<Vec<_>>());
+    let of = |name: &str| {
+        schemas
+            .iter()
+            .find(|schema| schema.name == name)
+            .expect("a shape names a class")
+    };
+    let keys = || {
+        value
+            .as_object()
+            .map(|members| members.keys().cloned().collect::<Vec<_>>())
+    };
     let texts = |names: Vec<&str>| Some(names.into_iter().map(str::to_owned).collect::<Vec<_>>());
     match member.shape {
         Shape::Text => value.is_string(),
@@ -137,30 +207,64 @@ fn fits(member: &MemberSchema, value: &Value, schemas: &[ClassSchema]) -> bool {
         Shape::Empty => value.as_object().is_some_and(Map::is_empty),
         Shape::Plain(name) => {
             let class = of(name);
-            let fields = class.fields.iter().filter(|field| !field.shadowed).map(|field| field.name.as_ref());
-            keys() == texts(fields.chain(class.relations.iter().map(AsRef::as_ref)).collect())
+            let fields = class
+                .fields
+                .iter()
+                .filter(|field| !field.shadowed)
+                .map(|field| field.name.as_ref());
+            keys()
+                == texts(
+                    fields
+                        .chain(class.relations.iter().map(AsRef::as_ref))
+                        .collect(),
+                )
         }
         Shape::Full(name) | Shape::Sometimes(name) => {
             let class = of(name);
-            let fields = class.fields.iter().filter(|field| !field.shadowed).map(|field| field.name.as_ref());
-            keys() == texts(fields.chain(class.computed.iter().map(|member| member.name.as_ref())).collect())
+            let fields = class
+                .fields
+                .iter()
+                .filter(|field| !field.shadowed)
+                .map(|field| field.name.as_ref());
+            keys()
+                == texts(
+                    fields
+                        .chain(class.computed.iter().map(|member| member.name.as_ref()))
+                        .collect(),
+                )
         }
     }
 }
 
 /// The members of an object, and of whatever it is one of.
 fn properties(schema: &Value) -> Vec<(&String, &Value)> {
-    let alternatives = schema["oneOf"].as_array().into_iter().flatten().flat_map(properties);
-    schema["properties"].as_object().into_iter().flatten().chain(alternatives).collect()
+    let alternatives = schema["oneOf"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(properties);
+    schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .chain(alternatives)
+        .collect()
 }
 
 #[test]
 fn bodies_and_their_members_have_a_meaning() {
     let document = built();
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    let is_empty = |schema: &Value| schema["description"].as_str().is_none_or(|text| text.trim().is_empty());
-    // Bodies of native routes are named as their types are; classes of the FOG dialect have a test of their own.
-    let bodies = schemas.iter().filter(|(name, _)| name.starts_with(|first: char| first.is_uppercase()));
+    let is_empty = |schema: &Value| {
+        schema["description"]
+            .as_str()
+            .is_none_or(|text| text.trim().is_empty())
+    };
+    // Bodies of native routes are named as their types are; classes of the FOG dialect have a test
+    // of their own.
+    let bodies = schemas
+        .iter()
+        .filter(|(name, _)| name.starts_with(|first: char| first.is_uppercase()));
     let mut missing = Vec::new();
     let mut looked_at = 0;
     for (name, schema) in bodies {
@@ -169,12 +273,20 @@ fn bodies_and_their_members_have_a_meaning() {
             missing.push(name.clone());
         }
         // What is in square brackets is a link for readers of the program.
-        assert!(!schema.to_string().contains("[`"), "{name} has a description that nobody can follow");
-        let members =
-            properties(schema).into_iter().filter(|(_, schema)| is_empty(schema) && schema["const"].is_null());
+        assert!(
+            !schema.to_string().contains("[`"),
+            "{name} has a description that nobody can follow"
+        );
+        let members = properties(schema)
+            .into_iter()
+            .filter(|(_, schema)| is_empty(schema) && schema["const"].is_null());
         missing.extend(members.map(|(member, _)| format!("{name}.{member}")));
     }
-    assert!(missing.is_empty(), "without a description: {}", missing.join(", "));
+    assert!(
+        missing.is_empty(),
+        "without a description: {}",
+        missing.join(", ")
+    );
     assert!(looked_at > 30, "{looked_at} bodies");
 }
 
@@ -194,7 +306,12 @@ fn every_native_route_is_described_and_says_whether_it_is_open() {
 fn nothing_that_changes_is_for_those_who_only_look() {
     for route in native::routes().declared() {
         let look = route.need == Need::Role(foghorn_types::Role::ReadOnly);
-        assert!(!look || route.method.is_safe(), "{} {}", route.method, route.path);
+        assert!(
+            !look || route.method.is_safe(),
+            "{} {}",
+            route.method,
+            route.path
+        );
     }
 }
 
@@ -204,19 +321,42 @@ fn conditions_and_keys_are_where_they_are_read() {
     let has = |place: &str, parameter: &str, statuses: &[&str]| {
         let operation = document.pointer(place).unwrap_or_else(|| panic!("{place}"));
         let reference = format!("#/components/parameters/{parameter}");
-        let named = operation["parameters"].as_array().unwrap().iter().any(|one| one["$ref"] == reference);
+        let named = operation["parameters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["$ref"] == reference);
         assert!(named, "{place}: {parameter}");
         for status in statuses {
-            assert!(operation["responses"][status].is_object(), "{place}: {status}");
+            assert!(
+                operation["responses"][status].is_object(),
+                "{place}: {status}"
+            );
         }
     };
-    has("/paths/~1fog~1host/get", "IfNoneMatch", &["304", "400", "415"]);
+    has(
+        "/paths/~1fog~1host/get",
+        "IfNoneMatch",
+        &["304", "400", "415"],
+    );
     has("/paths/~1fog~1host~1{id}/get", "IfNoneMatch", &["304"]);
-    has("/paths/~1fog~1host~1{id}/put", "IfMatch", &["412", "408", "413"]);
+    has(
+        "/paths/~1fog~1host~1{id}/put",
+        "IfMatch",
+        &["412", "408", "413"],
+    );
     has("/paths/~1fog~1host~1{id}/delete", "IfMatch", &["412"]);
     has("/paths/~1fog~1host/post", "IdempotencyKey", &["409", "422"]);
-    has("/paths/~1fog~1group~1{id}~1task/post", "IdempotencyKey", &["409", "422"]);
-    has("/paths/~1foghorn~1v1~1events/get", "LastEventId", &["400", "503"]);
+    has(
+        "/paths/~1fog~1group~1{id}~1task/post",
+        "IdempotencyKey",
+        &["409", "422"],
+    );
+    has(
+        "/paths/~1foghorn~1v1~1events/get",
+        "LastEventId",
+        &["400", "503"],
+    );
 }
 
 #[test]
@@ -237,7 +377,11 @@ fn every_operation_says_which_role_it_needs() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let open = operation["security"].as_array().is_some_and(Vec::is_empty);
-            assert_eq!(operation["x-foghorn-role"].is_null(), open, "{method} {path}");
+            assert_eq!(
+                operation["x-foghorn-role"].is_null(),
+                open,
+                "{method} {path}"
+            );
         }
     }
 }

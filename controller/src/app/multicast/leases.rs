@@ -31,9 +31,14 @@ pub fn lease(
     ipv6: bool,
 ) -> Result<(), Refusal> {
     let tables = draft.tables();
-    let Some(session) = session_of(tables, task).filter(|_| config.enabled) else { return Ok(()) };
+    let Some(session) = session_of(tables, task).filter(|_| config.enabled) else {
+        return Ok(());
+    };
     let plans = tables.session_plans();
-    let mut plan = plans.get(&session.id).map_or_else(|| SessionPlan::new(session.id), |plan| SessionPlan::clone(plan));
+    let mut plan = plans.get(&session.id).map_or_else(
+        || SessionPlan::new(session.id),
+        |plan| SessionPlan::clone(plan),
+    );
     draft.require(plan.unchanged());
     if plan.leases.contains_key(&node) {
         return Ok(());
@@ -43,9 +48,15 @@ pub fn lease(
         return Err(TaskRefusal::TooManySessions.into());
     }
     let start = session.id.wrapping_mul(16).wrapping_add(node.get());
-    let group = rules.range(ipv6).pick(&plans.used(), start).ok_or(TaskRefusal::NoMulticastGroup)?;
-    let port = rules.port_override().or(u16::try_from(session.port).ok().filter(|port| *port != 0));
-    plan.leases.insert(node, SocketAddr::new(group, port.unwrap_or(DEFAULT_PORT)));
+    let group = rules
+        .range(ipv6)
+        .pick(&plans.used(), start)
+        .ok_or(TaskRefusal::NoMulticastGroup)?;
+    let port = rules
+        .port_override()
+        .or(u16::try_from(session.port).ok().filter(|port| *port != 0));
+    plan.leases
+        .insert(node, SocketAddr::new(group, port.unwrap_or(DEFAULT_PORT)));
     info!(session = session.id, %node, %group, "leased a multicast group");
     draft.require(tables.multicast_turn().unchanged());
     draft.operate(Turn::take_op(session.id));
@@ -56,7 +67,11 @@ pub fn lease(
 
 /// Active sessions that have groups.
 pub(crate) fn begun(tables: &Tables) -> usize {
-    tables.session_plans().iter().filter(|plan| !plan.leases.is_empty() && is_active(tables, plan.session)).count()
+    tables
+        .session_plans()
+        .iter()
+        .filter(|plan| !plan.leases.is_empty() && is_active(tables, plan.session))
+        .count()
 }
 
 /// Releases the groups of a session.
@@ -74,13 +89,17 @@ pub(crate) fn free(draft: &mut Draft<'_>, session: u32) {
 pub async fn sweep(state: &State) -> Result<(), Refusal> {
     let left: Vec<u32> = state.read(|tables| {
         let plans = tables.session_plans().iter().map(|plan| plan.session);
-        plans.filter(|session| !is_active(tables, *session)).collect()
+        plans
+            .filter(|session| !is_active(tables, *session))
+            .collect()
     });
     for part in left.chunks(BATCH) {
         state
             .write::<_, Refusal>(|draft| {
                 let tables = draft.tables();
-                part.iter().filter(|session| !is_active(tables, **session)).for_each(|session| free(draft, *session));
+                part.iter()
+                    .filter(|session| !is_active(tables, **session))
+                    .for_each(|session| free(draft, *session));
                 Ok(())
             })
             .await?;
@@ -90,5 +109,8 @@ pub async fn sweep(state: &State) -> Result<(), Refusal> {
 }
 
 fn is_active(tables: &Tables, session: u32) -> bool {
-    tables.of::<MulticastSession>().get(session).is_some_and(|row| row.is_active())
+    tables
+        .of::<MulticastSession>()
+        .get(session)
+        .is_some_and(|row| row.is_active())
 }

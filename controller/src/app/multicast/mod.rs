@@ -24,7 +24,9 @@ use crate::state::{Row, Tables};
 pub(crate) fn session_of(tables: &Tables, task: TaskId) -> Option<&Arc<Row<MulticastSession>>> {
     let memberships = tables.of::<MulticastSessionAssociation>();
     let memberships = memberships.by(MulticastSessionAssociation::BY_TASK, task.get().into());
-    let mut sessions = memberships.rev().filter_map(|member| tables.of::<MulticastSession>().get(member.session));
+    let mut sessions = memberships
+        .rev()
+        .filter_map(|member| tables.of::<MulticastSession>().get(member.session));
     sessions.find(|session| session.is_active())
 }
 
@@ -38,5 +40,7 @@ pub(crate) fn tasks_of(tables: &Tables, session: u32) -> impl Iterator<Item = Ta
 /// Whether clients reach a node by IPv6, judged by the address that its agent reports. A name
 /// counts as IPv4.
 pub(crate) fn is_ipv6(quic_address: &str) -> bool {
-    quic_address.parse::<SocketAddr>().is_ok_and(|address| address.is_ipv6())
+    quic_address
+        .parse::<SocketAddr>()
+        .is_ok_and(|address| address.is_ipv6())
 }

@@ -21,14 +21,30 @@ pub(crate) fn order(
     session: &Row<MulticastSession>,
     node: StorageNodeId,
 ) -> Option<MulticastOrder> {
-    let plan = tables.session_plans().get(&session.id).filter(|_| config.enabled)?;
+    let plan = tables
+        .session_plans()
+        .get(&session.id)
+        .filter(|_| config.enabled)?;
     let group = plan.leases.get(&node)?;
     let rules = Rules::new(tables, config);
     let row = tables.of::<StorageNode>().get(node.get());
-    let interface = row.map(|row| row.interface.trim()).filter(|name| !name.is_empty());
-    let (start_receivers, start, latest) = start(tables, &rules, session, plan.start, node, plan.leases.len() > 1);
+    let interface = row
+        .map(|row| row.interface.trim())
+        .filter(|name| !name.is_empty());
+    let (start_receivers, start, latest) = start(
+        tables,
+        &rules,
+        session,
+        plan.start,
+        node,
+        plan.leases.len() > 1,
+    );
     let millis = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_millis);
-    let rate = max_rate(plan.max_rate, row.and_then(|row| row.bitrate.parse().ok()), config.max_rate);
+    let rate = max_rate(
+        plan.max_rate,
+        row.and_then(|row| row.bitrate.parse().ok()),
+        config.max_rate,
+    );
     Some(MulticastOrder {
         session_id: session.id,
         group: group.to_string(),
@@ -45,10 +61,17 @@ pub(crate) fn order(
 
 /// The maximum rate of a session, otherwise that of the configuration; the `bitrate` of its node
 /// always applies.
-fn max_rate(session: Option<BitRate>, node: Option<BitRate>, config: Option<BitRate>) -> Option<BitRate> {
+fn max_rate(
+    session: Option<BitRate>,
+    node: Option<BitRate>,
+    config: Option<BitRate>,
+) -> Option<BitRate> {
     let some = |rate: &BitRate| rate.bits_per_second() > 0;
     let session = session.or(config).filter(some);
-    [session, node.filter(some)].into_iter().flatten().min_by_key(|rate| rate.bits_per_second())
+    [session, node.filter(some)]
+        .into_iter()
+        .flatten()
+        .min_by_key(|rate| rate.bits_per_second())
 }
 
 /// How many receivers to wait for, the time to start at, and the time to start at the latest.
@@ -64,7 +87,9 @@ fn start(
         return (0, start.at, None);
     }
     let here = expected(tables, session.id, node);
-    let named = start.receivers.or(u32::try_from(session.sessclients).ok().filter(|count| *count > 0));
+    let named = start.receivers.or(u32::try_from(session.sessclients)
+        .ok()
+        .filter(|count| *count > 0));
     // A node sees its own receivers only, and never all that are named.
     let receivers = match named {
         Some(named) if several => named.min(here.len().try_into().unwrap_or(u32::MAX)),
@@ -76,39 +101,63 @@ fn start(
     let done = here.iter().filter(|run| run.is_finished()).count();
     let receivers = receivers.saturating_sub(u32::try_from(done).unwrap_or(u32::MAX));
     let wait = start.max_wait.or_else(|| rules.max_wait());
-    let latest = first_there(tables, &here).zip(wait).map(|(first, wait)| first + wait);
+    let latest = first_there(tables, &here)
+        .zip(wait)
+        .map(|(first, wait)| first + wait);
     (receivers.max(1), None, latest)
 }
 
 /// When the first of these hosts has checked in.
 fn first_there(tables: &Tables, runs: &[&Arc<Run>]) -> Option<Timestamp> {
-    let rows = runs.iter().filter_map(|run| tables.of::<Task>().get(run.task.get()));
+    let rows = runs
+        .iter()
+        .filter_map(|run| tables.of::<Task>().get(run.task.get()));
     rows.filter_map(|row| row.check_in_time.0).min()
 }
 
 /// Deploys of a session that this node serves, has served, or is likely to serve. Failed and
 /// cancelled ones are not waited for; a completed one counts as present.
 fn expected(tables: &Tables, session: u32, node: StorageNodeId) -> Vec<&Arc<Run>> {
-    let group = tables.of::<StorageNode>().get(node.get()).and_then(|row| StorageGroupId::new(row.storagegroup));
+    let group = tables
+        .of::<StorageNode>()
+        .get(node.get())
+        .and_then(|row| StorageGroupId::new(row.storagegroup));
     let runs = tasks_of(tables, session).filter_map(|task| tables.runs().get(&task));
     let counts = |run: &&Arc<Run>| match run.life.state() {
-        TaskState::Finished { outcome, .. } => *outcome == Outcome::Complete && Some(run.storage_group) == group,
-        state => state.node().map_or(Some(run.storage_group) == group, |own| own == node),
+        TaskState::Finished { outcome, .. } => {
+            *outcome == Outcome::Complete && Some(run.storage_group) == group
+        }
+        state => state
+            .node()
+            .map_or(Some(run.storage_group) == group, |own| own == node),
     };
     runs.filter(counts).collect()
 }
 
 /// All orders of the active sessions, each with a task with which it can be sent to the node.
-pub(crate) fn present(tables: &Tables, config: &MulticastConfig) -> Vec<(StorageNodeId, TaskId, MulticastOrder)> {
+pub(crate) fn present(
+    tables: &Tables,
+    config: &MulticastConfig,
+) -> Vec<(StorageNodeId, TaskId, MulticastOrder)> {
     let mut orders = Vec::new();
     for plan in tables.session_plans().iter() {
-        let Some(session) = tables.of::<MulticastSession>().get(plan.session).filter(|row| row.is_active()) else {
+        let Some(session) = tables
+            .of::<MulticastSession>()
+            .get(plan.session)
+            .filter(|row| row.is_active())
+        else {
             continue;
         };
         for node in plan.leases.keys() {
-            let mut served = tasks_of(tables, session.id).filter_map(|task| tables.runs().get(&task));
-            let Some(run) = served.find(|run| run.node() == Some(*node) && !run.is_finished()) else { continue };
-            orders.extend(order(tables, config, session, *node).map(|order| (*node, run.task, order)));
+            let mut served =
+                tasks_of(tables, session.id).filter_map(|task| tables.runs().get(&task));
+            let Some(run) = served.find(|run| run.node() == Some(*node) && !run.is_finished())
+            else {
+                continue;
+            };
+            orders.extend(
+                order(tables, config, session, *node).map(|order| (*node, run.task, order)),
+            );
         }
     }
     orders
@@ -120,12 +169,24 @@ mod tests {
 
     #[test]
     fn the_lowest_limit_counts_and_none_is_no_limit() {
-        let (low, high, none) = (BitRate::from_mbit(100), BitRate::from_mbit(900), BitRate::from_mbit(0));
+        let (low, high, none) = (
+            BitRate::from_mbit(100),
+            BitRate::from_mbit(900),
+            BitRate::from_mbit(0),
+        );
         assert_eq!(max_rate(None, None, None), None);
         assert_eq!(max_rate(Some(high), Some(low), None), Some(low));
         assert_eq!(max_rate(Some(low), Some(high), Some(high)), Some(low));
-        assert_eq!(max_rate(Some(high), None, Some(low)), Some(high), "a session may be faster than the default");
-        assert_eq!(max_rate(Some(none), None, Some(low)), None, "and may have no limit");
+        assert_eq!(
+            max_rate(Some(high), None, Some(low)),
+            Some(high),
+            "a session may be faster than the default"
+        );
+        assert_eq!(
+            max_rate(Some(none), None, Some(low)),
+            None,
+            "and may have no limit"
+        );
         assert_eq!(max_rate(None, Some(none), Some(low)), Some(low));
     }
 }

@@ -59,8 +59,14 @@ fn check_name(name: &str) -> Result<(), UploadError> {
     if name.is_empty() || name.len() > LONGEST_NAME {
         return Err(UploadError::BadName("must have 1 to 255 bytes"));
     }
-    if name == "." || name == ".." || name.contains(['/', '\\']) || name.chars().any(char::is_control) {
-        return Err(UploadError::BadName("must be a file name without a directory"));
+    if name == "."
+        || name == ".."
+        || name.contains(['/', '\\'])
+        || name.chars().any(char::is_control)
+    {
+        return Err(UploadError::BadName(
+            "must be a file name without a directory",
+        ));
     }
     Ok(())
 }
@@ -70,7 +76,9 @@ fn check_name(name: &str) -> Result<(), UploadError> {
 fn nodes_of(tables: &Tables, snapin: SnapinId) -> Vec<StorageNodeId> {
     let mut found = Vec::new();
     for group in snapin::storage_groups(tables, snapin.get()) {
-        let nodes = tables.storage_nodes().by(StorageNode::BY_GROUP, group.into());
+        let nodes = tables
+            .storage_nodes()
+            .by(StorageNode::BY_GROUP, group.into());
         let mut nodes: Vec<_> = nodes.filter(|node| node.is_enabled.is_yes()).collect();
         nodes.sort_by_key(|node| !node.is_master.is_yes());
         found.extend(nodes.into_iter().filter_map(|node| node.key()));
@@ -83,28 +91,53 @@ fn nodes_of(tables: &Tables, snapin: SnapinId) -> Vec<StorageNodeId> {
 ///
 /// # Errors
 /// See [`UploadError`].
-pub async fn upload<S, E>(ctx: &Ctx, id: SnapinId, name: &str, body: S) -> Result<Arc<SnapinFile>, UploadError>
+pub async fn upload<S, E>(
+    ctx: &Ctx,
+    id: SnapinId,
+    name: &str,
+    body: S,
+) -> Result<Arc<SnapinFile>, UploadError>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
     check_name(name)?;
     let candidates = ctx.state.read(|tables| {
-        tables.of::<Snapin>().get(id.get()).ok_or(UploadError::NoSuchSnapin(id))?;
+        tables
+            .of::<Snapin>()
+            .get(id.get())
+            .ok_or(UploadError::NoSuchSnapin(id))?;
         Ok::<_, UploadError>(nodes_of(tables, id))
     })?;
     let online = ctx.links.online();
-    let candidates: Vec<_> = candidates.into_iter().filter(|node| online.contains(node)).collect();
+    let candidates: Vec<_> = candidates
+        .into_iter()
+        .filter(|node| online.contains(node))
+        .collect();
     if candidates.is_empty() {
         return Err(UploadError::NoNode);
     }
     let spooled = ctx.uploads.take_in(body).await?;
     let mut failed = None;
     for node in candidates {
-        let stored = ctx.files.store(&ctx.links, node, spooled.file, spooled.size, spooled.parts()).await;
+        let stored = ctx
+            .files
+            .store(
+                &ctx.links,
+                node,
+                spooled.file,
+                spooled.size,
+                spooled.parts(),
+            )
+            .await;
         match stored {
             Ok(()) => return record(ctx, id, name, &spooled, node).await,
             Err(error) => {
-                warn!(snapin = %id, %node, error = %chain(&error), "a storage node did not accept a file");
+                warn!(
+                    snapin = %id,
+                    %node,
+                    error = %chain(&error),
+                    "a storage node did not accept a file"
+                );
                 failed = Some(error);
             }
         }
@@ -132,9 +165,24 @@ async fn record(
     ctx.state
         .write(|draft| {
             let id = id.get();
-            let row = draft.tables().of::<Snapin>().get(id).ok_or(Refusal::NotFound { class: "snapin", id })?;
+            let row = draft
+                .tables()
+                .of::<Snapin>()
+                .get(id)
+                .ok_or(Refusal::NotFound {
+                    class: "snapin",
+                    id,
+                })?;
             draft.store(&file);
-            draft.update(row, &Snapin { file: name.to_owned(), hash: file.sha512.clone(), size, ..Snapin::clone(row) })
+            draft.update(
+                row,
+                &Snapin {
+                    file: name.to_owned(),
+                    hash: file.sha512.clone(),
+                    size,
+                    ..Snapin::clone(row)
+                },
+            )
         })
         .await?;
     info!(snapin = %id, name, size = %file.size, %node, "snapin file uploaded");
@@ -146,10 +194,20 @@ async fn record(
 ///
 /// # Errors
 /// See [`DownloadError`].
-pub async fn download(ctx: &Ctx, id: SnapinId) -> Result<(Arc<SnapinFile>, String, Parts), DownloadError> {
+pub async fn download(
+    ctx: &Ctx,
+    id: SnapinId,
+) -> Result<(Arc<SnapinFile>, String, Parts), DownloadError> {
     let (record, name) = ctx.state.read(|tables| {
-        let row = tables.of::<Snapin>().get(id.get()).ok_or(DownloadError::NoSuchSnapin(id))?;
-        let record = tables.snapin_files().get(&id).cloned().ok_or(DownloadError::NoFile(id))?;
+        let row = tables
+            .of::<Snapin>()
+            .get(id.get())
+            .ok_or(DownloadError::NoSuchSnapin(id))?;
+        let record = tables
+            .snapin_files()
+            .get(&id)
+            .cloned()
+            .ok_or(DownloadError::NoFile(id))?;
         Ok::<_, DownloadError>((record, row.file.clone()))
     })?;
     let parts = open(ctx, &record).await?;
@@ -164,7 +222,12 @@ async fn open(ctx: &Ctx, record: &SnapinFile) -> Result<Parts, DownloadError> {
         match ctx.files.fetch(&ctx.links, *node, record.file).await {
             Ok(parts) => return Ok(checked(parts, record)),
             Err(error) => {
-                warn!(snapin = %record.snapin, %node, error = %chain(&error), "could not get a file from a storage node");
+                warn!(
+                    snapin = %record.snapin,
+                    %node,
+                    error = %chain(&error),
+                    "could not get a file from a storage node"
+                );
                 failed = Some(error);
             }
         }
@@ -185,8 +248,19 @@ fn checked(parts: Parts, record: &SnapinFile) -> Parts {
                 Some((Ok(bytes), Some((parts, hasher, len))))
             }
             Some(Err(error)) => Some((Err(error), None)),
-            None if (foghorn_types::FileId::from_digest(*hasher.finalize().as_bytes()), len) == expected => None,
-            None => Some((Err(FileError::Source("the content differs from the uploaded file".to_owned())), None)),
+            None if (
+                foghorn_types::FileId::from_digest(*hasher.finalize().as_bytes()),
+                len,
+            ) == expected =>
+            {
+                None
+            }
+            None => Some((
+                Err(FileError::Source(
+                    "the content differs from the uploaded file".to_owned(),
+                )),
+                None,
+            )),
         }
     })
     .boxed()

@@ -53,11 +53,26 @@ pub async fn run(ctx: Arc<Ctx>, grace: Duration, cancel: CancellationToken) {
     let rhythm = Rhythm {
         name: "snapin-files",
         period: TICK,
-        wakes: vec![("tables", ctx.state.changed()), ("links", ctx.live.changed())],
+        wakes: vec![
+            ("tables", ctx.state.changed()),
+            ("links", ctx.live.changed()),
+        ],
     };
     let background = ctx.background.clone();
     let (retry, missing, unnamed) = (HashMap::new(), HashMap::new(), HashMap::new());
-    background.drive(rhythm, Replication { ctx, grace, retry, missing, unnamed }, cancel).await;
+    background
+        .drive(
+            rhythm,
+            Replication {
+                ctx,
+                grace,
+                retry,
+                missing,
+                unnamed,
+            },
+            cancel,
+        )
+        .await;
 }
 
 impl Work for Replication {
@@ -84,14 +99,27 @@ impl Replication {
         let parts = match open(&self.ctx, record).await {
             Ok(parts) => parts,
             Err(error) => {
-                warn!(snapin = %record.snapin, %node, error = %chain(&error), "no source for a copy of a snapin file");
+                warn!(
+                    snapin = %record.snapin,
+                    %node,
+                    error = %chain(&error),
+                    "no source for a copy of a snapin file"
+                );
                 report.failed("no source for a copy of a snapin file", &error);
                 return false;
             }
         };
         let files = &self.ctx.files;
-        if let Err(error) = files.store(&self.ctx.links, node, record.file, record.size, parts).await {
-            warn!(snapin = %record.snapin, %node, error = %chain(&error), "could not copy a snapin file");
+        if let Err(error) = files
+            .store(&self.ctx.links, node, record.file, record.size, parts)
+            .await
+        {
+            warn!(
+                snapin = %record.snapin,
+                %node,
+                error = %chain(&error),
+                "could not copy a snapin file"
+            );
             report.failed("could not copy a snapin file", &error);
             return false;
         }
@@ -104,7 +132,9 @@ impl Replication {
     /// Changes the holders of a file, unless the snapin has another file by now.
     async fn change_nodes(&self, record: &SnapinFile, change: impl Fn(&mut Vec<StorageNodeId>)) {
         let written = self.ctx.state.write::<_, Refusal>(|draft| {
-            let Some(current) = draft.tables().snapin_files().get(&record.snapin) else { return Ok(()) };
+            let Some(current) = draft.tables().snapin_files().get(&record.snapin) else {
+                return Ok(());
+            };
             if current.file != record.file {
                 return Ok(());
             }
@@ -119,19 +149,29 @@ impl Replication {
         });
         if let Err(error) = written.await {
             // The next round finds the same difference.
-            warn!(snapin = %record.snapin, error = %chain(&error), "could not store which nodes hold a snapin file");
+            warn!(
+                snapin = %record.snapin,
+                error = %chain(&error),
+                "could not store which nodes hold a snapin file"
+            );
         }
     }
 
     /// Removes holders that no longer report the file, because their store was lost or replaced.
     async fn forget_lost(&mut self, online: &HashSet<StorageNodeId>, now: Instant) {
-        let records: Vec<_> = self.ctx.state.read(|tables| tables.snapin_files().iter().cloned().collect());
+        let records: Vec<_> = self
+            .ctx
+            .state
+            .read(|tables| tables.snapin_files().iter().cloned().collect());
         let live = self.ctx.live.nodes();
         let mut still = HashMap::new();
         for record in records {
             for node in record.nodes.iter().filter(|node| online.contains(node)) {
                 let place = (*node, record.file);
-                if live.get(node).is_none_or(|live| live.files.contains(&record.file)) {
+                if live
+                    .get(node)
+                    .is_none_or(|live| live.files.contains(&record.file))
+                {
                     continue;
                 }
                 let since = *self.missing.get(&place).unwrap_or(&now);
@@ -140,7 +180,8 @@ impl Replication {
                     continue;
                 }
                 warn!(snapin = %record.snapin, %node, "a storage node has lost a snapin file");
-                self.change_nodes(&record, |nodes| nodes.retain(|holder| holder != node)).await;
+                self.change_nodes(&record, |nodes| nodes.retain(|holder| holder != node))
+                    .await;
             }
         }
         self.missing = still;
@@ -148,10 +189,21 @@ impl Replication {
 
     /// Deletes files from nodes to which no snapin has referred for the grace period.
     fn drop_unnamed(&mut self, online: &HashSet<StorageNodeId>, now: Instant) {
-        let named: HashSet<FileId> =
-            self.ctx.state.read(|tables| tables.snapin_files().iter().map(|record| record.file).collect());
+        let named: HashSet<FileId> = self.ctx.state.read(|tables| {
+            tables
+                .snapin_files()
+                .iter()
+                .map(|record| record.file)
+                .collect()
+        });
         let mut still = HashMap::new();
-        for (node, live) in self.ctx.live.nodes().into_iter().filter(|(node, _)| online.contains(node)) {
+        for (node, live) in self
+            .ctx
+            .live
+            .nodes()
+            .into_iter()
+            .filter(|(node, _)| online.contains(node))
+        {
             for file in live.files.difference(&named) {
                 let since = *self.unnamed.get(&(node, *file)).unwrap_or(&now);
                 still.insert((node, *file), since);
@@ -160,9 +212,19 @@ impl Replication {
                 }
                 match self.ctx.files.forget(&self.ctx.links, node, *file) {
                     // The order is repeated until the node no longer reports the file.
-                    Ok(()) => info!(%node, %file, "ordered a storage node to delete an unused snapin file"),
+                    Ok(()) => {
+                        info!(
+                            %node,
+                            %file,
+                            "ordered a storage node to delete an unused snapin file"
+                        )
+                    }
                     Err(error) => {
-                        warn!(%node, error = %chain(&error), "could not delete a snapin file from a storage node")
+                        warn!(
+                            %node,
+                            error = %chain(&error),
+                            "could not delete a snapin file from a storage node"
+                        )
                     }
                 }
                 still.insert((node, *file), now);
@@ -176,13 +238,19 @@ impl Replication {
 fn plan(tables: &Tables, online: &HashSet<StorageNodeId>) -> Vec<Copy> {
     let mut copies = Vec::new();
     for record in tables.snapin_files().iter() {
-        let stays = tables.of::<Snapin>().get(record.snapin.get()).is_none_or(|row| row.to_replicate == Flag::No);
+        let stays = tables
+            .of::<Snapin>()
+            .get(record.snapin.get())
+            .is_none_or(|row| row.to_replicate == Flag::No);
         if stays || !record.nodes.iter().any(|node| online.contains(node)) {
             continue;
         }
         let missing = nodes_of(tables, record.snapin).into_iter();
         let missing = missing.filter(|node| online.contains(node) && !record.nodes.contains(node));
-        copies.extend(missing.map(|to| Copy { to, record: record.clone() }));
+        copies.extend(missing.map(|to| Copy {
+            to,
+            record: record.clone(),
+        }));
     }
     copies
 }

@@ -1,7 +1,8 @@
 //! Imaging tasks for several hosts that all get theirs, or none does.
 //!
-//! A transaction of etcd takes 128 operations, which are the tasks of [`HOSTS_AT_ONCE`] hosts. An order for more is checked as
-//! a whole, stored in several transactions, each of which checks its own hosts again, and taken back when one of them is refused.
+//! A transaction of etcd takes 128 operations, which are the tasks of [`HOSTS_AT_ONCE`] hosts. An
+//! order for more is checked as a whole, stored in several transactions, each of which checks its
+//! own hosts again, and taken back when one of them is refused.
 
 use std::collections::HashSet;
 
@@ -10,14 +11,16 @@ use tracing::{info, warn};
 
 use super::cancel::cancel_each;
 use super::group::{Sessions, join_session_of_image};
-use super::{Origin, Pending, Purpose, Request, Wanted, active_imaging, host, imaging, insert, make_room};
+use super::{
+    Origin, Pending, Purpose, Request, Wanted, active_imaging, host, imaging, insert, make_room,
+};
 use crate::app::{sessions, wake};
 use crate::state::classes::{Group, GroupAssociation, Host, Image, Task};
 use crate::state::scene::Glance;
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
-/// A host needs up to ten operations: its new image, task, run, snapin job and place in a multicast session, and the end of a
-/// task that makes room with its snapin job.
+/// A host needs up to ten operations: its new image, task, run, snapin job and place in a multicast
+/// session, and the end of a task that makes room with its snapin job.
 const HOSTS_AT_ONCE: usize = 10;
 
 /// Whom an order is for.
@@ -57,7 +60,11 @@ pub enum OrderTasksError {
     BadImage { image: u32, why: Refusal },
     /// The image that a host has cannot be used.
     #[error("host {host} ({name}): {why}")]
-    BadHostImage { host: u32, name: String, why: Refusal },
+    BadHostImage {
+        host: u32,
+        name: String,
+        why: Refusal,
+    },
     #[error("host {host} ({name}) already has imaging task {task}, which has not ended")]
     Busy { host: u32, name: String, task: u32 },
     #[error(transparent)]
@@ -95,12 +102,18 @@ pub struct Wish<'w> {
 /// Creates an imaging task for each of the hosts. A host that is named twice gets one task.
 ///
 /// # Errors
-/// [`OrderTasksError`]; then no task is left and no host has another image, unless the store itself failed while a large order
-/// was being taken back, which the log says.
-pub async fn create_for_all(state: &State, whom: &Whom, wish: &Wish<'_>) -> Result<AllMade, OrderTasksError> {
+/// [`OrderTasksError`]; then no task is left and no host has another image, unless the store itself
+/// failed while a large order was being taken back, which the log says.
+pub async fn create_for_all(
+    state: &State,
+    whom: &Whom,
+    wish: &Wish<'_>,
+) -> Result<AllMade, OrderTasksError> {
     let hosts = state.read(|tables| {
         let hosts = hosts_of(tables, whom)?;
-        hosts.iter().try_for_each(|host| check(tables, *host, wish).map(drop))?;
+        hosts
+            .iter()
+            .try_for_each(|host| check(tables, *host, wish).map(drop))?;
         Ok::<_, OrderTasksError>(hosts)
     })?;
     let (mut made, mut sessions) = (Vec::with_capacity(hosts.len()), Sessions::new());
@@ -112,7 +125,10 @@ pub async fn create_for_all(state: &State, whom: &Whom, wish: &Wish<'_>) -> Resu
             return Err(error);
         }
     }
-    Ok(AllMade { tasks: made, sessions: sessions.into_values().collect() })
+    Ok(AllMade {
+        tasks: made,
+        sessions: sessions.into_values().collect(),
+    })
 }
 
 /// The hosts that are meant, each once.
@@ -121,15 +137,28 @@ fn hosts_of(tables: &Tables, whom: &Whom) -> Result<Vec<u32>, OrderTasksError> {
         Whom::Host(host) => Ok(vec![*host]),
         Whom::Hosts(hosts) => {
             let mut seen = HashSet::new();
-            Ok(hosts.iter().copied().filter(|host| seen.insert(*host)).collect())
+            Ok(hosts
+                .iter()
+                .copied()
+                .filter(|host| seen.insert(*host))
+                .collect())
         }
         Whom::Group(group) => {
-            tables.of::<Group>().get(*group).ok_or(OrderTasksError::NoSuchGroup(*group))?;
-            let members = tables.of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, (*group).into());
+            tables
+                .of::<Group>()
+                .get(*group)
+                .ok_or(OrderTasksError::NoSuchGroup(*group))?;
+            let members = tables
+                .of::<GroupAssociation>()
+                .by(GroupAssociation::BY_GROUP, (*group).into());
             let mut hosts: Vec<u32> = members.map(|member| member.host).collect();
             hosts.retain(|host| tables.hosts().get(*host).is_some());
             hosts.sort_unstable();
-            if hosts.is_empty() { Err(OrderTasksError::EmptyGroup(*group)) } else { Ok(hosts) }
+            if hosts.is_empty() {
+                Err(OrderTasksError::EmptyGroup(*group))
+            } else {
+                Ok(hosts)
+            }
         }
     }
 }
@@ -143,19 +172,34 @@ struct Ready<'t> {
 
 /// Everything about a host that can be refused.
 fn check<'t>(tables: &'t Tables, host: u32, wish: &Wish<'_>) -> Result<Ready<'t>, OrderTasksError> {
-    let row = tables.hosts().get(host).ok_or(OrderTasksError::NoSuchHost(host))?;
+    let row = tables
+        .hosts()
+        .get(host)
+        .ok_or(OrderTasksError::NoSuchHost(host))?;
     let mut host = Host::clone(row);
     if let Some(image) = wish.image {
-        tables.of::<Image>().get(image).ok_or(OrderTasksError::NoSuchImage(image))?;
+        tables
+            .of::<Image>()
+            .get(image)
+            .ok_or(OrderTasksError::NoSuchImage(image))?;
         host.image = image;
     }
     if let Some(task) = active_imaging(tables, row.id) {
-        return Err(OrderTasksError::Busy { host: row.id, name: row.name.clone(), task: task.id });
+        return Err(OrderTasksError::Busy {
+            host: row.id,
+            name: row.name.clone(),
+            task: task.id,
+        });
     }
-    let imaging = imaging(tables, &host, Purpose::of(wish.request.kind)).map_err(|why| match wish.image {
-        Some(image) => OrderTasksError::BadImage { image, why },
-        None => OrderTasksError::BadHostImage { host: row.id, name: row.name.clone(), why },
-    })?;
+    let imaging =
+        imaging(tables, &host, Purpose::of(wish.request.kind)).map_err(|why| match wish.image {
+            Some(image) => OrderTasksError::BadImage { image, why },
+            None => OrderTasksError::BadHostImage {
+                host: row.id,
+                name: row.name.clone(),
+                why,
+            },
+        })?;
     Ok(Ready { row, host, imaging })
 }
 
@@ -196,12 +240,20 @@ fn create_part(
     pending: &mut Pending,
     sessions: &mut Sessions,
 ) -> Result<Vec<Made>, OrderTasksError> {
-    let Wish { request, origin, glance, .. } = *wish;
+    let Wish {
+        request,
+        origin,
+        glance,
+        ..
+    } = *wish;
     let (tables, mut made) = (draft.tables(), Vec::with_capacity(hosts.len()));
     // Whoever creates a task for one of the hosts meanwhile is seen when this is drafted again.
     draft.require_no_new::<Task>();
-    let snapins =
-        if request.snapins == Wanted::Nothing { &Wanted::Nothing } else { request.snapins.for_task(request.kind) };
+    let snapins = if request.snapins == Wanted::Nothing {
+        &Wanted::Nothing
+    } else {
+        request.snapins.for_task(request.kind)
+    };
     for id in hosts {
         let Ready { row, host, imaging } = check(tables, *id, wish)?;
         if host.image != row.image {
@@ -213,9 +265,22 @@ fn create_part(
         let name = task.name.clone();
         let task = insert(draft, task, &host, Some(imaging), origin)?;
         if request.kind == TaskTypeId::MULTICAST {
-            join_session_of_image(draft, sessions, task, &name, host.image, request.terms, origin.now)?;
+            join_session_of_image(
+                draft,
+                sessions,
+                task,
+                &name,
+                host.image,
+                request.terms,
+                origin.now,
+            )?;
         }
-        made.push(Made { task, host: host.id, image: host.image, before: row.image });
+        made.push(Made {
+            task,
+            host: host.id,
+            image: host.image,
+            before: row.image,
+        });
     }
     if request.wake {
         wake::order(draft, hosts.to_vec(), "for their tasks", origin.now);
@@ -223,19 +288,28 @@ fn create_part(
     Ok(made)
 }
 
-/// Ends the tasks that were created before another was refused, and gives the hosts the images back that they had.
+/// Ends the tasks that were created before another was refused, and gives the hosts the images back
+/// that they had.
 async fn take_back(state: &State, made: &[Made], opened: &Sessions) {
     if made.is_empty() {
         return;
     }
     let tasks: Vec<u32> = made.iter().map(|made| made.task).collect();
-    info!(?tasks, "cancelled tasks that were already created, because one of the hosts was refused");
+    info!(
+        ?tasks,
+        "cancelled tasks that were already created, because one of the hosts was refused"
+    );
     if let Err(refusal) = try_to_take_back(state, made, &tasks, opened).await {
         warn!(?tasks, error = %chain(&refusal), "could not cancel tasks that were already created");
     }
 }
 
-async fn try_to_take_back(state: &State, made: &[Made], tasks: &[u32], opened: &Sessions) -> Result<(), Refusal> {
+async fn try_to_take_back(
+    state: &State,
+    made: &[Made],
+    tasks: &[u32],
+    opened: &Sessions,
+) -> Result<(), Refusal> {
     cancel_each(state, tasks).await?;
     for session in opened.values() {
         sessions::cancel(state, *session).await?;
@@ -251,7 +325,13 @@ async fn give_images_back(state: &State, made: &[Made]) -> Result<(), Refusal> {
                     let row = draft.tables().hosts().get(made.host);
                     // What somebody else has changed since is theirs.
                     if let Some(row) = row.filter(|row| row.image == made.image) {
-                        draft.update(row, &Host { image: made.before, ..Host::clone(row) })?;
+                        draft.update(
+                            row,
+                            &Host {
+                                image: made.before,
+                                ..Host::clone(row)
+                            },
+                        )?;
                     }
                 }
                 Ok::<_, Refusal>(())

@@ -27,7 +27,12 @@ enum Jobs {
 /// # Errors
 /// [`Refusal::NotFound`], or an error of the store.
 pub async fn cancel_task(state: &State, task: u32) -> Result<(), Refusal> {
-    state.read(|tables| tables.tasks().get(task).map(drop).ok_or(Refusal::NotFound { class: "task", id: task }))?;
+    state.read(|tables| {
+        tables.tasks().get(task).map(drop).ok_or(Refusal::NotFound {
+            class: "task",
+            id: task,
+        })
+    })?;
     cancel_all(state, &[task], Jobs::End).await
 }
 
@@ -37,11 +42,16 @@ pub async fn cancel_task(state: &State, task: u32) -> Result<(), Refusal> {
 /// [`Refusal::NothingToCancel`] when it has none.
 pub async fn cancel_host(state: &State, host: u32) -> Result<(), Refusal> {
     let tasks = state.read(|tables| {
-        tables.of::<Host>().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
+        tables.of::<Host>().get(host).ok_or(Refusal::NotFound {
+            class: "host",
+            id: host,
+        })?;
         Ok::<_, Refusal>(active_of(tables, host))
     })?;
     if tasks.is_empty() {
-        return Err(Refusal::NothingToCancel(format!("host {host} has no active task")));
+        return Err(Refusal::NothingToCancel(format!(
+            "host {host} has no active task"
+        )));
     }
     cancel_all(state, &tasks, Jobs::End).await
 }
@@ -52,14 +62,24 @@ pub async fn cancel_host(state: &State, host: u32) -> Result<(), Refusal> {
 /// [`Refusal::NothingToCancel`] when the group has hosts and none of them has an active task.
 pub async fn cancel_group(state: &State, group: u32) -> Result<(), Refusal> {
     let (members, tasks) = state.read(|tables| {
-        tables.of::<Group>().get(group).ok_or(Refusal::NotFound { class: "group", id: group })?;
-        let members = tables.of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, group.into());
+        tables.of::<Group>().get(group).ok_or(Refusal::NotFound {
+            class: "group",
+            id: group,
+        })?;
+        let members = tables
+            .of::<GroupAssociation>()
+            .by(GroupAssociation::BY_GROUP, group.into());
         let hosts: Vec<u32> = members.map(|member| member.host).collect();
-        let tasks: Vec<u32> = hosts.iter().flat_map(|host| active_of(tables, *host)).collect();
+        let tasks: Vec<u32> = hosts
+            .iter()
+            .flat_map(|host| active_of(tables, *host))
+            .collect();
         Ok::<_, Refusal>((hosts.len(), tasks))
     })?;
     if members > 0 && tasks.is_empty() {
-        return Err(Refusal::NothingToCancel(format!("no host of group {group} has an active task")));
+        return Err(Refusal::NothingToCancel(format!(
+            "no host of group {group} has an active task"
+        )));
     }
     cancel_all(state, &tasks, Jobs::End).await
 }
@@ -68,10 +88,16 @@ pub async fn cancel_group(state: &State, group: u32) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn cancel_active(state: &State, chosen: impl Fn(&Row<Task>) -> bool) -> Result<(), Refusal> {
+pub async fn cancel_active(
+    state: &State,
+    chosen: impl Fn(&Row<Task>) -> bool,
+) -> Result<(), Refusal> {
     let pick = |tables: &Tables| -> Vec<u32> {
         let active = tables.tasks().by(Task::ACTIVE, 0);
-        active.filter(|task| chosen(task)).map(|task| task.id).collect()
+        active
+            .filter(|task| chosen(task))
+            .map(|task| task.id)
+            .collect()
     };
     let tasks = state.read(pick);
     cancel_all(state, &tasks, Jobs::Stay).await
@@ -87,7 +113,10 @@ pub(crate) async fn cancel_snapin_job(state: &State, job: u32) -> Result<(), Ref
         .write_in_steps(|draft| {
             if !draft.continues() {
                 pending = Pending::default();
-                let missing = Refusal::NotFound { class: "snapinjob", id: job };
+                let missing = Refusal::NotFound {
+                    class: "snapinjob",
+                    id: job,
+                };
                 let row = draft.tables().of::<SnapinJob>().get(job).ok_or(missing)?;
                 if row.is_active() {
                     pending.end_job(draft, row)?;
@@ -103,14 +132,23 @@ pub(crate) async fn cancel_snapin_job(state: &State, job: u32) -> Result<(), Ref
 ///
 /// # Errors
 /// When the store fails.
-pub(crate) async fn cancel_snapin_jobs(state: &State, chosen: impl Fn(&SnapinJob) -> bool) -> Result<(), Refusal> {
+pub(crate) async fn cancel_snapin_jobs(
+    state: &State,
+    chosen: impl Fn(&SnapinJob) -> bool,
+) -> Result<(), Refusal> {
     let (now, mut pending) = (Timestamp::now(), Pending::default());
     state.read(|tables| {
-        for job in tables.of::<SnapinJob>().by(SnapinJob::ACTIVE, 0).filter(|job| chosen(job)) {
+        for job in tables
+            .of::<SnapinJob>()
+            .by(SnapinJob::ACTIVE, 0)
+            .filter(|job| chosen(job))
+        {
             pending.end_tasks_of(job.id);
         }
     });
-    state.write_in_steps(|draft| pending.settle(draft, now)).await
+    state
+        .write_in_steps(|draft| pending.settle(draft, now))
+        .await
 }
 
 /// Cancels one snapin task; one that has ended already is left as it is.
@@ -121,9 +159,16 @@ pub(crate) async fn cancel_snapin_task(state: &State, task: u32) -> Result<(), R
     let now = Timestamp::now();
     state
         .write(|draft| {
-            let missing = Refusal::NotFound { class: "snapintask", id: task };
+            let missing = Refusal::NotFound {
+                class: "snapintask",
+                id: task,
+            };
             let row = draft.tables().of::<SnapinTask>().get(task).ok_or(missing)?;
-            if row.is_active() { draft.update(row, &row.cancelled(now)) } else { Ok(()) }
+            if row.is_active() {
+                draft.update(row, &row.cancelled(now))
+            } else {
+                Ok(())
+            }
         })
         .await
 }
@@ -132,18 +177,27 @@ pub(crate) async fn cancel_snapin_task(state: &State, task: u32) -> Result<(), R
 ///
 /// # Errors
 /// When the store fails.
-pub(crate) async fn cancel_snapin_tasks(state: &State, chosen: impl Fn(&SnapinTask) -> bool) -> Result<(), Refusal> {
+pub(crate) async fn cancel_snapin_tasks(
+    state: &State,
+    chosen: impl Fn(&SnapinTask) -> bool,
+) -> Result<(), Refusal> {
     let now = Timestamp::now();
     let tasks: Vec<u32> = state.read(|tables| {
         let active = tables.of::<SnapinTask>().by(SnapinTask::ACTIVE, 0);
-        active.filter(|task| chosen(task)).map(|task| task.id).collect()
+        active
+            .filter(|task| chosen(task))
+            .map(|task| task.id)
+            .collect()
     });
     for part in tasks.chunks(TASKS_AT_ONCE) {
         state
             .write(|draft| {
-                let rows = part.iter().filter_map(|id| draft.tables().of::<SnapinTask>().get(*id));
+                let rows = part
+                    .iter()
+                    .filter_map(|id| draft.tables().of::<SnapinTask>().get(*id));
                 let rows: Vec<_> = rows.filter(|row| row.is_active()).collect();
-                rows.into_iter().try_for_each(|row| draft.update(row, &row.cancelled(now)))
+                rows.into_iter()
+                    .try_for_each(|row| draft.update(row, &row.cancelled(now)))
             })
             .await?;
     }
@@ -151,7 +205,11 @@ pub(crate) async fn cancel_snapin_tasks(state: &State, chosen: impl Fn(&SnapinTa
 }
 
 fn active_of(tables: &Tables, host: u32) -> Vec<u32> {
-    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).map(|task| task.id).collect()
+    tables
+        .tasks()
+        .by(Task::ACTIVE_BY_HOST, host.into())
+        .map(|task| task.id)
+        .collect()
 }
 
 /// Cancels tasks by their ids; those that have ended or were deleted are skipped.
@@ -178,14 +236,24 @@ async fn cancel_all(state: &State, tasks: &[u32], jobs: Jobs) -> Result<(), Refu
     Ok(())
 }
 
-fn cancel_part(draft: &mut Draft<'_>, tasks: &[u32], jobs: Jobs, pending: &mut Pending) -> Result<(), Refusal> {
+fn cancel_part(
+    draft: &mut Draft<'_>,
+    tasks: &[u32],
+    jobs: Jobs,
+    pending: &mut Pending,
+) -> Result<(), Refusal> {
     let tables = draft.tables();
-    let rows: Vec<Arc<Row<Task>>> = tasks.iter().filter_map(|id| tables.tasks().get(*id).cloned()).collect();
+    let rows: Vec<Arc<Row<Task>>> = tasks
+        .iter()
+        .filter_map(|id| tables.tasks().get(*id).cloned())
+        .collect();
     for row in &rows {
         match jobs {
             Jobs::End => cancel_in(draft, row, "cancelled by request", pending)?,
             Jobs::Stay => {
-                let active = tables.of::<SnapinJob>().by(SnapinJob::ACTIVE_BY_HOST, row.host.into());
+                let active = tables
+                    .of::<SnapinJob>()
+                    .by(SnapinJob::ACTIVE_BY_HOST, row.host.into());
                 active
                     .filter(|_| row.is_active() && row.carries_snapins())
                     .for_each(|job| pending.end_tasks_of(job.id));
@@ -213,5 +281,11 @@ fn end_row(draft: &mut Draft<'_>, row: &Row<Task>, reason: &str) -> Result<(), R
         return Ok(());
     }
     end_run(draft, row, reason);
-    draft.update(row, &Task { state: state::CANCELLED, ..Task::clone(row) })
+    draft.update(
+        row,
+        &Task {
+            state: state::CANCELLED,
+            ..Task::clone(row)
+        },
+    )
 }

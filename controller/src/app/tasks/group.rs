@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use foghorn_types::{TaskTypeId, Timestamp};
 
 use super::{
-    Imaging, Origin, Pending, Purpose, Request, Wanted, check_type, imaging, insert, make_room, master, title,
+    Imaging, Origin, Pending, Purpose, Request, Wanted, check_type, imaging, insert, make_room,
+    master, title,
 };
 use crate::app::sessions::{self, Terms};
 use crate::app::wake;
@@ -78,10 +79,19 @@ pub async fn create_for_hosts(
     state.read(|tables| {
         check_type(tables, request.kind)?;
         for host in hosts {
-            let row = tables.hosts().get(*host).ok_or(Refusal::NotFound { class: "host", id: *host })?;
+            let row = tables.hosts().get(*host).ok_or(Refusal::NotFound {
+                class: "host",
+                id: *host,
+            })?;
             if is_busy(tables, row.id) {
-                let why = format!("host {} ({}) is already a member of an active task", row.id, row.name);
-                return Err(Refusal::Invalid { field: "hosts", why });
+                let why = format!(
+                    "host {} ({}) is already a member of an active task",
+                    row.id, row.name
+                );
+                return Err(Refusal::Invalid {
+                    field: "hosts",
+                    why,
+                });
             }
             imaging(tables, row, Purpose::of(request.kind))?;
         }
@@ -104,7 +114,10 @@ async fn create_each(
             let (mut ids, mut sessions) = (Vec::new(), sessions.clone());
             if !draft.continues() {
                 pending = Pending::default();
-                let brought = Brought { pending: &mut pending, sessions: &mut sessions };
+                let brought = Brought {
+                    pending: &mut pending,
+                    sessions: &mut sessions,
+                };
                 ids = create_part(draft, target, part, request, origin, brought)?;
             }
             pending.settle(draft, origin.now)?;
@@ -114,7 +127,10 @@ async fn create_each(
         created.extend(ids);
         sessions = opened;
     }
-    Ok(Created { tasks: created, sessions: sessions.into_values().collect() })
+    Ok(Created {
+        tasks: created,
+        sessions: sessions.into_values().collect(),
+    })
 }
 
 /// Drafts the tasks of up to [`HOSTS_AT_ONCE`] hosts, and what they bring.
@@ -143,20 +159,33 @@ pub(crate) fn create_part(
 /// Orders all hosts of the group to be woken, when that is what the task is.
 pub(crate) fn wake_group(draft: &mut Draft<'_>, group: u32, request: &Request, origin: &Origin) {
     if Purpose::of(request.kind) == Purpose::Wake {
-        let members = draft.tables().of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, group.into());
+        let members = draft
+            .tables()
+            .of::<GroupAssociation>()
+            .by(GroupAssociation::BY_GROUP, group.into());
         let hosts = members.map(|member| member.host).collect();
         wake::order(draft, hosts, "asked for", origin.now);
     }
 }
 
 fn is_busy(tables: &Tables, host: u32) -> bool {
-    tables.tasks().by(Task::ACTIVE_BY_HOST, host.into()).any(|task| !Purpose::of_task(task).is_snapin())
+    tables
+        .tasks()
+        .by(Task::ACTIVE_BY_HOST, host.into())
+        .any(|task| !Purpose::of_task(task).is_snapin())
 }
 
 /// The hosts that get a task. Everything that can be refused is refused here, before the first is
 /// stored.
-pub(crate) fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Result<Vec<u32>, Refusal> {
-    tables.of::<Group>().get(group).ok_or(Refusal::NotFound { class: "group", id: group })?;
+pub(crate) fn free_hosts(
+    tables: &Tables,
+    group: u32,
+    request: &Request,
+) -> Result<Vec<u32>, Refusal> {
+    tables.of::<Group>().get(group).ok_or(Refusal::NotFound {
+        class: "group",
+        id: group,
+    })?;
     check_type(tables, request.kind)?;
     let purpose = Purpose::of(request.kind);
     let members: Vec<_> = tables
@@ -171,10 +200,17 @@ pub(crate) fn free_hosts(tables: &Tables, group: u32, request: &Request) -> Resu
     if matches!(purpose, Purpose::Capture | Purpose::Wake) {
         return Ok(Vec::new());
     }
-    let mut free: Vec<_> = members.into_iter().filter(|host| !is_busy(tables, host.id)).collect();
+    let mut free: Vec<_> = members
+        .into_iter()
+        .filter(|host| !is_busy(tables, host.id))
+        .collect();
     if purpose.is_imaging() {
         let mut refusal = None;
-        free.retain(|host| imaging(tables, host, purpose).map_err(|why| refusal = Some(why)).is_ok());
+        free.retain(|host| {
+            imaging(tables, host, purpose)
+                .map_err(|why| refusal = Some(why))
+                .is_ok()
+        });
         match (free.is_empty(), refusal) {
             (true, Some(why)) => return Err(why),
             (true, None) => return Err(TaskRefusal::NoFreeHosts.into()),
@@ -194,27 +230,51 @@ fn create_in(
     brought: &mut Brought<'_>,
 ) -> Result<Option<u32>, Refusal> {
     let tables = draft.tables();
-    let Some(host) = tables.hosts().get(host) else { return Ok(None) };
+    let Some(host) = tables.hosts().get(host) else {
+        return Ok(None);
+    };
     let target = match target {
-        For::Group(group) => tables.of::<Group>().get(group).map(|group| group.name.as_str()),
+        For::Group(group) => tables
+            .of::<Group>()
+            .get(group)
+            .map(|group| group.name.as_str()),
         For::Hosts => Some(host.name.as_str()),
     };
-    let Some(target) = target else { return Ok(None) };
+    let Some(target) = target else {
+        return Ok(None);
+    };
     if is_busy(tables, host.id) {
         return Ok(None);
     }
     let purpose = Purpose::of(request.kind);
-    let imaging = if purpose.is_imaging() { Some(imaging(tables, host, purpose)?) } else { None };
+    let imaging = if purpose.is_imaging() {
+        Some(imaging(tables, host, purpose)?)
+    } else {
+        None
+    };
     make_room(draft, host.id, brought.pending)?;
     // As on a FOG server, a multicast task includes all snapins, whatever was requested.
-    let snapins =
-        if request.kind == TaskTypeId::MULTICAST { &Wanted::All } else { request.snapins.for_task(request.kind) };
-    brought.pending.bring_for_group(draft, host.id, snapins, origin.now)?;
+    let snapins = if request.kind == TaskTypeId::MULTICAST {
+        &Wanted::All
+    } else {
+        request.snapins.for_task(request.kind)
+    };
+    brought
+        .pending
+        .bring_for_group(draft, host.id, snapins, origin.now)?;
     let task = row(tables, target, host, request, origin, imaging.as_ref());
     let (name, image) = (task.name.clone(), host.image);
     let id = insert(draft, task, host, imaging, origin)?;
     if request.kind == TaskTypeId::MULTICAST {
-        join_session_of_image(draft, brought.sessions, id, &name, image, request.terms, origin.now)?;
+        join_session_of_image(
+            draft,
+            brought.sessions,
+            id,
+            &name,
+            image,
+            request.terms,
+            origin.now,
+        )?;
     }
     Ok(Some(id))
 }
@@ -256,9 +316,15 @@ fn row(
         host: host.id,
         state: state::QUEUED,
         created_time: origin.now.into(),
-        is_forced: if imaging.is_some() { Flag::No } else { Flag::Unset },
+        is_forced: if imaging.is_some() {
+            Flag::No
+        } else {
+            Flag::Unset
+        },
         kind: Some(request.kind),
-        storagenode: imaging.and_then(|imaging| master(tables, imaging.group)).map_or(0, |node| node.id),
+        storagenode: imaging
+            .and_then(|imaging| master(tables, imaging.group))
+            .map_or(0, |node| node.id),
         shutdown: request.shutdown_flag(),
         passreset: request.passreset.clone(),
         is_debug: request.debug.into(),

@@ -3,8 +3,8 @@
 use foghorn_types::TaskTypeId;
 
 use super::{
-    Imaging, Origin, Pending, Purpose, Request, active_imaging, check_type, imaging, insert, least_loaded, make_room,
-    master, title,
+    Imaging, Origin, Pending, Purpose, Request, active_imaging, check_type, imaging, insert,
+    least_loaded, make_room, master, title,
 };
 use crate::app::{sessions, wake};
 use crate::state::classes::task::state;
@@ -31,9 +31,15 @@ pub async fn create_for_host(
             let mut created = None;
             if !draft.continues() {
                 pending = Pending::default();
-                let row = draft.tables().hosts().get(host).ok_or(Refusal::NotFound { class: "host", id: host })?;
+                let row = draft.tables().hosts().get(host).ok_or(Refusal::NotFound {
+                    class: "host",
+                    id: host,
+                })?;
                 created = create_in(draft, row, request, origin, glance, &mut pending)?;
-                origin.ticket.as_ref().map_or(Ok(()), |ticket| ticket.mark(draft, created))?;
+                origin
+                    .ticket
+                    .as_ref()
+                    .map_or(Ok(()), |ticket| ticket.mark(draft, created))?;
             }
             pending.settle(draft, origin.now)?;
             Ok(created)
@@ -56,7 +62,11 @@ pub(crate) fn create_in(
     let tables = draft.tables();
     check_type(tables, request.kind)?;
     let purpose = Purpose::of(request.kind);
-    let imaging = if purpose.is_imaging() { Some(imaging_unless_busy(draft, host, purpose)?) } else { None };
+    let imaging = if purpose.is_imaging() {
+        Some(imaging_unless_busy(draft, host, purpose)?)
+    } else {
+        None
+    };
     if active_imaging(tables, host.id).is_some() {
         return Err(TaskRefusal::HostBusy.into());
     }
@@ -98,10 +108,11 @@ pub(super) fn row(
     glance: &dyn Glance,
     imaging: Option<&Imaging>,
 ) -> Task {
-    let node: Option<&Row<StorageNode>> = imaging.and_then(|imaging| match Purpose::of(request.kind) {
-        Purpose::Capture => master(tables, imaging.group),
-        _ => least_loaded(tables, glance, imaging.group),
-    });
+    let node: Option<&Row<StorageNode>> =
+        imaging.and_then(|imaging| match Purpose::of(request.kind) {
+            Purpose::Capture => master(tables, imaging.group),
+            _ => least_loaded(tables, glance, imaging.group),
+        });
     Task {
         name: title(&request.name, &host.name),
         host: host.id,
@@ -122,9 +133,15 @@ pub(super) fn row(
 }
 
 /// A busy host is reported first, even when its image has no content.
-fn imaging_unless_busy(draft: &Draft<'_>, host: &Row<Host>, purpose: Purpose) -> Result<Imaging, Refusal> {
+fn imaging_unless_busy(
+    draft: &Draft<'_>,
+    host: &Row<Host>,
+    purpose: Purpose,
+) -> Result<Imaging, Refusal> {
     match imaging(draft.tables(), host, purpose) {
-        Err(Refusal::Task(TaskRefusal::NoContent)) if active_imaging(draft.tables(), host.id).is_some() => {
+        Err(Refusal::Task(TaskRefusal::NoContent))
+            if active_imaging(draft.tables(), host.id).is_some() =>
+        {
             Err(TaskRefusal::HostBusy.into())
         }
         result => result,
@@ -132,13 +149,29 @@ fn imaging_unless_busy(draft: &Draft<'_>, host: &Row<Host>, purpose: Purpose) ->
 }
 
 /// A single snapin for a host that waits for snapins joins that task.
-fn merge_snapins(draft: &mut Draft<'_>, host: &Row<Host>, purpose: Purpose) -> Result<Option<u32>, Refusal> {
+fn merge_snapins(
+    draft: &mut Draft<'_>,
+    host: &Row<Host>,
+    purpose: Purpose,
+) -> Result<Option<u32>, Refusal> {
     if purpose != Purpose::SingleSnapin {
         return Ok(None);
     }
-    let mut active = draft.tables().tasks().by(Task::ACTIVE_BY_HOST, host.id.into());
-    let Some(row) = active.find(|task| Purpose::of_task(task).is_snapin()) else { return Ok(None) };
+    let mut active = draft
+        .tables()
+        .tasks()
+        .by(Task::ACTIVE_BY_HOST, host.id.into());
+    let Some(row) = active.find(|task| Purpose::of_task(task).is_snapin()) else {
+        return Ok(None);
+    };
     let name = title("Several snapins", &host.name);
-    draft.update(row, &Task { name, kind: Some(TaskTypeId::ALL_SNAPINS), ..Task::clone(row) })?;
+    draft.update(
+        row,
+        &Task {
+            name,
+            kind: Some(TaskTypeId::ALL_SNAPINS),
+            ..Task::clone(row)
+        },
+    )?;
     Ok(Some(row.id))
 }

@@ -16,7 +16,9 @@ use foghorn_types::{HostId, ImageId, ManifestId, StorageGroupId, TaskId, TaskTyp
 pub use all_or_none::{AllMade, Made, OrderTasksError, Whom, Wish, create_for_all};
 pub(crate) use cancel::cancel_each;
 pub use cancel::{cancel_active, cancel_group, cancel_host, cancel_task};
-pub(crate) use cancel::{cancel_snapin_job, cancel_snapin_jobs, cancel_snapin_task, cancel_snapin_tasks};
+pub(crate) use cancel::{
+    cancel_snapin_job, cancel_snapin_jobs, cancel_snapin_task, cancel_snapin_tasks,
+};
 pub(crate) use group::{Brought, For, HOSTS_AT_ONCE, create_part, free_hosts, wake_group};
 pub use group::{Created, create_for_group, create_for_hosts};
 pub use host::create_for_host;
@@ -94,29 +96,48 @@ struct Imaging {
 
 /// Checks that the host's image can be deployed or captured.
 fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Refusal> {
-    let row = tables.images().get(host.image).ok_or(TaskRefusal::NoImage)?;
+    let row = tables
+        .images()
+        .get(host.image)
+        .ok_or(TaskRefusal::NoImage)?;
     let image = row.key().ok_or(TaskRefusal::NoImage)?;
     if !row.is_enabled.is_yes() {
         return Err(TaskRefusal::ImageDisabled.into());
     }
-    let group = image::storage_group(tables, row.id).and_then(|group| StorageGroupId::new(group.id));
+    let group =
+        image::storage_group(tables, row.id).and_then(|group| StorageGroupId::new(group.id));
     let group = group.ok_or(TaskRefusal::NoStorageGroup)?;
     if purpose == Purpose::Capture {
-        return Ok(Imaging { image, group, kind: RunKind::Capture });
+        return Ok(Imaging {
+            image,
+            group,
+            kind: RunKind::Capture,
+        });
     }
-    let kind = RunKind::Deploy { manifest: manifest(tables, image)? };
-    Ok(Imaging { image, group: site::of(tables, host, image).unwrap_or(group), kind })
+    let kind = RunKind::Deploy {
+        manifest: manifest(tables, image)?,
+    };
+    Ok(Imaging {
+        image,
+        group: site::of(tables, host, image).unwrap_or(group),
+        kind,
+    })
 }
 
 fn manifest(tables: &Tables, image: ImageId) -> Result<ManifestId, Refusal> {
-    let content = tables.contents().get(&image).ok_or(TaskRefusal::NoContent)?;
+    let content = tables
+        .contents()
+        .get(&image)
+        .ok_or(TaskRefusal::NoContent)?;
     Ok(content.manifest)
 }
 
 /// The active imaging task of a host.
 fn active_imaging(tables: &Tables, host: u32) -> Option<&Row<Task>> {
     let mut active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.into());
-    active.find(|task| Purpose::of_task(task).is_imaging()).map(AsRef::as_ref)
+    active
+        .find(|task| Purpose::of_task(task).is_imaging())
+        .map(AsRef::as_ref)
 }
 
 /// Stores a task, its run if it has one, and what the run relies on.
@@ -132,7 +153,15 @@ fn insert(
         let ids = TaskId::new(task.id).zip(HostId::new(host.id));
         let (task_id, host_id) = ids.expect("ids of rows start at 1");
         let traceparent = origin.traceparent.clone();
-        let run = Run::queued(task_id, imaging.kind, host_id, imaging.image, imaging.group, traceparent, origin.now);
+        let run = Run::queued(
+            task_id,
+            imaging.kind,
+            host_id,
+            imaging.image,
+            imaging.group,
+            traceparent,
+            origin.now,
+        );
         let run = run.due_in(origin.deadline);
         draft.replace(&run);
         // The image must not be deleted at the same time; its deletion checks the runs.
@@ -152,27 +181,52 @@ fn make_room(draft: &mut Draft<'_>, host: u32, pending: &mut Pending) -> Result<
 
 /// The node that is likely to serve a deploy: online before offline, least load, then by name. The
 /// dispatcher decides again when the host checks in.
-fn least_loaded<'t>(tables: &'t Tables, glance: &dyn Glance, group: StorageGroupId) -> Option<&'t Row<StorageNode>> {
+fn least_loaded<'t>(
+    tables: &'t Tables,
+    glance: &dyn Glance,
+    group: StorageGroupId,
+) -> Option<&'t Row<StorageNode>> {
     let rank = |node: &Row<StorageNode>| {
         let offline = !node.key().is_some_and(|node| glance.node(node).online);
-        (offline, node.load(tables), crate::state::value::fold(&node.name))
+        (
+            offline,
+            node.load(tables),
+            crate::state::value::fold(&node.name),
+        )
     };
-    let nodes = tables.storage_nodes().by(StorageNode::BY_GROUP, group.get().into()).filter(|node| node.serves());
-    nodes.map(AsRef::as_ref).min_by(|a: &&Row<StorageNode>, b: &&Row<StorageNode>| {
-        let (a, b) = (rank(a), rank(b));
-        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
-    })
+    let nodes = tables
+        .storage_nodes()
+        .by(StorageNode::BY_GROUP, group.get().into())
+        .filter(|node| node.serves());
+    nodes
+        .map(AsRef::as_ref)
+        .min_by(|a: &&Row<StorageNode>, b: &&Row<StorageNode>| {
+            let (a, b) = (rank(a), rank(b));
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
+        })
 }
 
 /// The node that receives the captures of a storage group.
 fn master(tables: &Tables, group: StorageGroupId) -> Option<&Row<StorageNode>> {
-    let nodes = || tables.storage_nodes().by(StorageNode::BY_GROUP, group.get().into()).filter(|node| node.serves());
-    nodes().find(|node| node.is_master.is_yes()).or_else(|| nodes().next()).map(AsRef::as_ref)
+    let nodes = || {
+        tables
+            .storage_nodes()
+            .by(StorageNode::BY_GROUP, group.get().into())
+            .filter(|node| node.serves())
+    };
+    nodes()
+        .find(|node| node.is_master.is_yes())
+        .or_else(|| nodes().next())
+        .map(AsRef::as_ref)
 }
 
 /// Refuses task types that do not exist.
 fn check_type(tables: &Tables, kind: TaskTypeId) -> Result<(), Refusal> {
-    tables.of::<TaskType>().get(kind.get()).map(drop).ok_or(Refusal::BadTaskType)
+    tables
+        .of::<TaskType>()
+        .get(kind.get())
+        .map(drop)
+        .ok_or(Refusal::BadTaskType)
 }
 
 /// Name of a task: the name given by the client, and the target.

@@ -45,10 +45,15 @@ impl Request {
     pub fn read(body: &Body) -> Result<Self, Refusal> {
         let text = |name: &str| {
             let value = body.get(name).filter(|value| !is_falsy(value));
-            value.and_then(|value| scalar(value).ok().flatten()).map(|text| text.into_owned()).unwrap_or_default()
+            value
+                .and_then(|value| scalar(value).ok().flatten())
+                .map(|text| text.into_owned())
+                .unwrap_or_default()
         };
         let yes = |name: &str| {
-            body.get(name).is_some_and(|value| !is_falsy(value) && *value != Value::String("false".to_owned()))
+            body.get(name).is_some_and(|value| {
+                !is_falsy(value) && *value != Value::String("false".to_owned())
+            })
         };
         Ok(Self {
             kind: type_of(body).ok_or(Refusal::BadTaskType)?,
@@ -65,7 +70,11 @@ impl Request {
 
     /// FOG writes an unset switch of a task as nothing, and a set one as 1.
     pub(super) fn shutdown_flag(&self) -> Flag {
-        if self.shutdown { Flag::Yes } else { Flag::Unset }
+        if self.shutdown {
+            Flag::Yes
+        } else {
+            Flag::Unset
+        }
     }
 }
 
@@ -76,13 +85,19 @@ mod tests {
     use super::*;
 
     fn read(value: Value) -> Result<Request, Refusal> {
-        let Value::Object(body) = value else { panic!("not an object") };
+        let Value::Object(body) = value else {
+            panic!("not an object")
+        };
         Request::read(&body)
     }
 
     #[test]
     fn the_type_has_two_names_and_two_spellings() {
-        for body in [json!({"taskTypeID": 1}), json!({"taskTypeID": "1"}), json!({"taskType": "1"})] {
+        for body in [
+            json!({"taskTypeID": 1}),
+            json!({"taskTypeID": "1"}),
+            json!({"taskType": "1"}),
+        ] {
             assert_eq!(read(body).unwrap().kind, TaskTypeId::DEPLOY);
         }
         for body in [
@@ -98,10 +113,17 @@ mod tests {
 
     #[test]
     fn switches_may_be_booleans_numbers_or_texts() {
-        let request =
-            read(json!({"taskTypeID": 1, "shutdown": true, "wol": 0, "debug": "1", "taskName": "night"})).unwrap();
+        let request = read(
+            json!({"taskTypeID": 1, "shutdown": true, "wol": 0, "debug": "1", "taskName": "night"}),
+        )
+        .unwrap();
         assert_eq!(
-            (request.shutdown, request.wake, request.debug, request.name.as_str()),
+            (
+                request.shutdown,
+                request.wake,
+                request.debug,
+                request.name.as_str()
+            ),
             (true, false, true, "night")
         );
     }

@@ -11,12 +11,20 @@ use crate::state::classes::{Host, StorageNode};
 
 /// The storage group at the host's place, when a node there holds the image.
 pub(super) fn of(tables: &Tables, host: &Host, image: ImageId) -> Option<StorageGroupId> {
-    let places = tables.dynamic().table("locationassociation")?.by("hostID", &host.id.to_string());
-    let place = tables.dynamic().get("location", places.first()?.reference("locationID"))?;
+    let places = tables
+        .dynamic()
+        .table("locationassociation")?
+        .by("hostID", &host.id.to_string());
+    let place = tables
+        .dynamic()
+        .get("location", places.first()?.reference("locationID"))?;
     let group = StorageGroupId::new(place.reference("storagegroupID"))?;
     let content = tables.contents().get(&image)?;
     let at_hand = |node: &foghorn_types::StorageNodeId| {
-        tables.of::<StorageNode>().get(node.get()).is_some_and(|row| row.serves() && row.group() == Some(group))
+        tables
+            .of::<StorageNode>()
+            .get(node.get())
+            .is_some_and(|row| row.serves() && row.group() == Some(group))
     };
     content.nodes.iter().any(at_hand).then_some(group)
 }

@@ -32,7 +32,9 @@ impl Wanted {
     /// nothing.
     pub(super) fn read(body: &Body) -> Result<Self, Refusal> {
         const NAME: &str = "deploySnapins";
-        let Some(value) = body.get(NAME).filter(|value| !is_falsy(value)) else { return Ok(Self::Nothing) };
+        let Some(value) = body.get(NAME).filter(|value| !is_falsy(value)) else {
+            return Ok(Self::Nothing);
+        };
         let text = scalar(value).ok().flatten();
         match text.as_deref() {
             Some("false") => return Ok(Self::Nothing),
@@ -51,7 +53,11 @@ impl Wanted {
 
     /// What a task of this type does with it.
     pub(super) fn for_task(&self, kind: TaskTypeId) -> &Self {
-        if kind.carries_snapins() { self } else { &Self::Nothing }
+        if kind.carries_snapins() {
+            self
+        } else {
+            &Self::Nothing
+        }
     }
 
     fn of_host(&self, tables: &Tables, host: u32) -> Vec<u32> {
@@ -59,7 +65,10 @@ impl Wanted {
             Self::Nothing => Vec::new(),
             Self::All => {
                 let table = tables.of::<SnapinAssociation>();
-                table.by(SnapinAssociation::BY_HOST, host.into()).map(|row| row.snapin).collect()
+                table
+                    .by(SnapinAssociation::BY_HOST, host.into())
+                    .map(|row| row.snapin)
+                    .collect()
             }
             Self::These(these) => these.clone(),
         }
@@ -87,11 +96,15 @@ impl Pending {
         if *wanted == Wanted::Nothing {
             return Ok(());
         }
-        let mut active = draft.tables().of::<SnapinJob>().by(SnapinJob::ACTIVE_BY_HOST, host.into());
+        let mut active = draft
+            .tables()
+            .of::<SnapinJob>()
+            .by(SnapinJob::ACTIVE_BY_HOST, host.into());
         match active.find(|job| !self.ended.contains(&job.id)) {
             Some(job) => {
                 draft.unchanged(job);
-                self.wanted.push((job.id, wanted.of_host(draft.tables(), host)));
+                self.wanted
+                    .push((job.id, wanted.of_host(draft.tables(), host)));
             }
             None => self.bring_new(draft, host, wanted, at)?,
         }
@@ -99,10 +112,22 @@ impl Pending {
     }
 
     /// Adds a new job for a host.
-    fn bring_new(&mut self, draft: &mut Draft<'_>, host: u32, wanted: &Wanted, at: Timestamp) -> Result<(), Refusal> {
-        let job = SnapinJob { id: 0, host, state: state::QUEUED, created_time: at.into() };
+    fn bring_new(
+        &mut self,
+        draft: &mut Draft<'_>,
+        host: u32,
+        wanted: &Wanted,
+        at: Timestamp,
+    ) -> Result<(), Refusal> {
+        let job = SnapinJob {
+            id: 0,
+            host,
+            state: state::QUEUED,
+            created_time: at.into(),
+        };
         let job = draft.insert(job)?;
-        self.wanted.push((job, wanted.of_host(draft.tables(), host)));
+        self.wanted
+            .push((job, wanted.of_host(draft.tables(), host)));
         Ok(())
     }
 
@@ -127,15 +152,28 @@ impl Pending {
             return Ok(());
         }
         let tables = draft.tables();
-        for job in tables.of::<SnapinJob>().by(SnapinJob::ACTIVE_BY_HOST, task.host.into()) {
+        for job in tables
+            .of::<SnapinJob>()
+            .by(SnapinJob::ACTIVE_BY_HOST, task.host.into())
+        {
             self.end_job(draft, job)?;
         }
         Ok(())
     }
 
     /// Cancels a job and its tasks.
-    pub(super) fn end_job(&mut self, draft: &mut Draft<'_>, job: &Row<SnapinJob>) -> Result<(), Refusal> {
-        draft.update(job, &SnapinJob { state: state::CANCELLED, ..SnapinJob::clone(job) })?;
+    pub(super) fn end_job(
+        &mut self,
+        draft: &mut Draft<'_>,
+        job: &Row<SnapinJob>,
+    ) -> Result<(), Refusal> {
+        draft.update(
+            job,
+            &SnapinJob {
+                state: state::CANCELLED,
+                ..SnapinJob::clone(job)
+            },
+        )?;
         self.end_tasks_of(job.id);
         Ok(())
     }
@@ -151,7 +189,11 @@ impl Pending {
     /// [`crate::state::State::write_in_steps`].
     pub(crate) fn settle(&self, draft: &mut Draft<'_>, at: Timestamp) -> Result<(), Refusal> {
         for job in &self.ended {
-            for task in draft.tables().of::<SnapinTask>().by(SnapinTask::BY_JOB, (*job).into()) {
+            for task in draft
+                .tables()
+                .of::<SnapinTask>()
+                .by(SnapinTask::BY_JOB, (*job).into())
+            {
                 if task.is_active() && draft.has_room(1, TASK_BYTES) {
                     draft.update(task, &task.cancelled(at))?;
                 }
@@ -165,20 +207,41 @@ impl Pending {
 }
 
 /// Gives a job a task for each of these snapins. One that it had and that has ended is run again.
-fn add_tasks(draft: &mut Draft<'_>, job: u32, snapins: &[u32], at: Timestamp) -> Result<(), Refusal> {
-    let present: Vec<_> = draft.tables().of::<SnapinTask>().by(SnapinTask::BY_JOB, job.into()).collect();
+fn add_tasks(
+    draft: &mut Draft<'_>,
+    job: u32,
+    snapins: &[u32],
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    let present: Vec<_> = draft
+        .tables()
+        .of::<SnapinTask>()
+        .by(SnapinTask::BY_JOB, job.into())
+        .collect();
     for snapin in snapins {
         match present.iter().find(|task| task.snapin == *snapin) {
             Some(task) if task.is_active() => {}
             Some(task) => {
                 if draft.has_room(1, TASK_BYTES) {
-                    draft.update(task, &SnapinTask { state: state::QUEUED, ..SnapinTask::clone(task) })?;
+                    draft.update(
+                        task,
+                        &SnapinTask {
+                            state: state::QUEUED,
+                            ..SnapinTask::clone(task)
+                        },
+                    )?;
                 }
             }
             None => {
                 if draft.has_room(2, TASK_BYTES) {
                     let (state, checkin) = (state::QUEUED, at.into());
-                    draft.insert(SnapinTask { job, snapin: *snapin, state, checkin, ..SnapinTask::default() })?;
+                    draft.insert(SnapinTask {
+                        job,
+                        snapin: *snapin,
+                        state,
+                        checkin,
+                        ..SnapinTask::default()
+                    })?;
                 }
             }
         }
@@ -194,7 +257,9 @@ mod tests {
 
     #[test]
     fn deploy_snapins_has_many_spellings() {
-        let read = |value: Value| Wanted::read(&[("deploySnapins".to_owned(), value)].into_iter().collect());
+        let read = |value: Value| {
+            Wanted::read(&[("deploySnapins".to_owned(), value)].into_iter().collect())
+        };
         for (value, wanted) in [
             (json!(null), Wanted::Nothing),
             (json!(false), Wanted::Nothing),
@@ -209,9 +274,21 @@ mod tests {
             assert_eq!(read(value.clone()).unwrap(), wanted, "{value}");
         }
         for value in [json!("all"), json!({"id": 1}), json!(-2), json!([{}])] {
-            assert!(matches!(read(value.clone()), Err(Refusal::Invalid { field: "deploySnapins", .. })), "{value}");
+            assert!(
+                matches!(
+                    read(value.clone()),
+                    Err(Refusal::Invalid {
+                        field: "deploySnapins",
+                        ..
+                    })
+                ),
+                "{value}"
+            );
         }
-        assert_eq!(*Wanted::All.for_task(TaskTypeId::DEPLOY_WITHOUT_SNAPINS), Wanted::Nothing);
+        assert_eq!(
+            *Wanted::All.for_task(TaskTypeId::DEPLOY_WITHOUT_SNAPINS),
+            Wanted::Nothing
+        );
         assert_eq!(*Wanted::All.for_task(TaskTypeId::CAPTURE), Wanted::Nothing);
         assert_eq!(*Wanted::All.for_task(TaskTypeId::DEPLOY), Wanted::All);
     }

@@ -1,11 +1,12 @@
-//! Associations: which hosts are in which groups, which host has which snapins, and so on. Each row is a pair of objects, and
-//! no pair comes twice.
+//! Associations: which hosts are in which groups, which host has which snapins, and so on. Each row
+//! is a pair of objects, and no pair comes twice.
 
 use crate::state::class::{Clash, Class, Computed, Shape, Unique};
 use crate::state::field::Field;
 use crate::state::value::Flag;
 
-/// A class whose rows are pairs of objects. It has two indexes: 0 by its left object, 1 by its right one.
+/// A class whose rows are pairs of objects. It has two indexes: 0 by its left object, 1 by its
+/// right one.
 pub trait Association: Class {
     /// A new pair; whatever else the row has is empty.
     fn pair(left: u32, right: u32) -> Self;
@@ -13,8 +14,8 @@ pub trait Association: Class {
     fn right(&self) -> u32;
 }
 
-/// Declares an association: its names, its left object, its right object (member, name in the API, index, what it is), its
-/// other fields, and further constants of its [`Class`].
+/// Declares an association: its names, its left object, its right object (member, name in the API,
+/// index, what it is), its other fields, and further constants of its [`Class`].
 macro_rules! association {
     (
         $(#[$doc:meta])*
@@ -43,7 +44,8 @@ macro_rules! association {
             const ABOUT: &'static str = $about;
             const FIELDS: &'static [Field<Self>] = &[
                 Field::id(|c: &Self| c.id).about("Number of the association."),
-                Field::reference($left_field, |c: &Self| c.$left, |c, id| c.$left = id).required().about($left_about),
+                Field::reference($left_field, |c: &Self| c.$left, |c,
+                    id| c.$left = id).required().about($left_about),
                 Field::reference($right_field, |c: &Self| c.$right, |c, id| c.$right = id)
                     .required()
                     .about($right_about),
@@ -129,7 +131,8 @@ association! {
     PrinterAssociation "printerassociation" "A printer that the client sets up on one host."
     host "hostID" BY_HOST "The host, by its id.",
     printer "printerID" BY_PRINTER "The printer, by its id.",
-    is_default: String = Field::text("isDefault", 2, |c: &Self| &c.is_default, |c| &mut c.is_default)
+    is_default: String = Field::text("isDefault", 2, |c: &Self| &c.is_default,
+        |c| &mut c.is_default)
         .about("`1` for the default printer of the host."),
     anon1: String = Field::text("anon1", 2, |c: &Self| &c.anon1, |c| &mut c.anon1).about(KEPT),
     anon2: String = Field::text("anon2", 2, |c: &Self| &c.anon2, |c| &mut c.anon2).about(KEPT),

@@ -3,7 +3,8 @@
 use crate::state::class::{Class, Unique};
 use crate::state::field::Field;
 
-/// A file with which the client on an installed machine updates itself. Kept for FOG's clients; Foghorn's own client is updated with its boot image.
+/// A file with which the client on an installed machine updates itself. Kept for FOG's clients;
+/// Foghorn's own client is updated with its boot image.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ClientUpdater {
     pub id: u32,
@@ -23,8 +24,11 @@ impl Class for ClientUpdater {
             .about("Name of the file; no two files share one."),
         Field::text("md5", 100, |c: &Self| &c.md5, |c| &mut c.md5)
             .about("MD5 of the file in hexadecimal, as its sender computed it; not checked."),
-        Field::text("type", 30, |c: &Self| &c.kind, |c| &mut c.kind).about("`bin` for a program, `txt` for a text."),
-        Field::long_text("file", |c: &Self| &c.file, |c| &mut c.file).required().about("The file itself, in base64."),
+        Field::text("type", 30, |c: &Self| &c.kind, |c| &mut c.kind)
+            .about("`bin` for a program, `txt` for a text."),
+        Field::long_text("file", |c: &Self| &c.file, |c| &mut c.file)
+            .required()
+            .about("The file itself, in base64."),
     ];
     const NAMED: bool = true;
 

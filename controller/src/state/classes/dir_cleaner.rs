@@ -12,7 +12,8 @@ pub struct DirCleaner {
 
 impl Class for DirCleaner {
     const NAME: &'static str = "dircleaner";
-    const ABOUT: &'static str = "A folder that the client on an installed machine empties when its user logs off.";
+    const ABOUT: &'static str =
+        "A folder that the client on an installed machine empties when its user logs off.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
         Field::long_text("path", |c: &Self| &c.path, |c| &mut c.path)

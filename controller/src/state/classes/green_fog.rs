@@ -3,7 +3,8 @@
 use crate::state::class::Class;
 use crate::state::field::Field;
 
-/// A time of day at which the client on a host switches it off or restarts it; an older way than `powermanagement`.
+/// A time of day at which the client on a host switches it off or restarts it; an older way than
+/// `powermanagement`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct GreenFog {
     pub id: u32,
@@ -24,10 +25,14 @@ impl Class for GreenFog {
     const ABOUT: &'static str = "A time of day at which the client on a host switches it off or restarts it; an older way than `powermanagement`.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).about("The host, by its id."),
-        Field::number("hour", |c: &Self| &c.hour, |c| &mut c.hour).about("Hour of the day, 0 to 23."),
-        Field::number("min", |c: &Self| &c.min, |c| &mut c.min).about("Minute of the hour, 0 to 59."),
-        Field::text("action", 2, |c: &Self| &c.action, |c| &mut c.action).about("`s` to switch off, `r` to restart."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+            .about("The host, by its id."),
+        Field::number("hour", |c: &Self| &c.hour, |c| &mut c.hour)
+            .about("Hour of the day, 0 to 23."),
+        Field::number("min", |c: &Self| &c.min, |c| &mut c.min)
+            .about("Minute of the hour, 0 to 59."),
+        Field::text("action", 2, |c: &Self| &c.action, |c| &mut c.action)
+            .about("`s` to switch off, `r` to restart."),
         Field::text("days", 25, |c: &Self| &c.days, |c| &mut c.days)
             .about("One digit per day from Monday on, `1` for the days that count."),
     ];

@@ -21,7 +21,9 @@ impl Class for HostAutoLogout {
     const ABOUT: &'static str = "When users of a host are logged out.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the setting."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+            .required()
+            .about("The host."),
         Field::text("time", 10, |c: &Self| &c.time, |c| &mut c.time)
             .required()
             .about("Minutes without activity after which a user is logged out."),
@@ -37,7 +39,11 @@ impl Class for HostAutoLogout {
     }
 
     fn uniques(&self) -> Vec<Unique> {
-        vec![Unique { field: "hostID", value: self.host.to_string(), clash: Clash::Merge }]
+        vec![Unique {
+            field: "hostID",
+            value: self.host.to_string(),
+            clash: Clash::Merge,
+        }]
     }
 
     fn index_key(&self, _number: usize) -> Option<u64> {

@@ -26,12 +26,19 @@ impl Class for HostScreenSetting {
     const ABOUT: &'static str = "Screen settings of a host.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the setting."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+            .required()
+            .about("The host."),
         Field::number("width", |c: &Self| &c.width, |c| &mut c.width).about("Width in pixels."),
         Field::number("height", |c: &Self| &c.height, |c| &mut c.height).about("Height in pixels."),
-        Field::number("refresh", |c: &Self| &c.refresh, |c| &mut c.refresh).about("Refresh rate in hertz."),
-        Field::number("orientation", |c: &Self| &c.orientation, |c| &mut c.orientation)
-            .about("Rotation as a number; 0 is upright."),
+        Field::number("refresh", |c: &Self| &c.refresh, |c| &mut c.refresh)
+            .about("Refresh rate in hertz."),
+        Field::number(
+            "orientation",
+            |c: &Self| &c.orientation,
+            |c| &mut c.orientation,
+        )
+        .about("Rotation as a number; 0 is upright."),
         Field::number("other1", |c: &Self| &c.other1, |c| &mut c.other1).about("Spare number."),
         Field::number("other2", |c: &Self| &c.other2, |c| &mut c.other2).about("Spare number."),
     ];
@@ -46,7 +53,11 @@ impl Class for HostScreenSetting {
     }
 
     fn uniques(&self) -> Vec<Unique> {
-        vec![Unique { field: "hostID", value: self.host.to_string(), clash: Clash::Merge }]
+        vec![Unique {
+            field: "hostID",
+            value: self.host.to_string(),
+            clash: Clash::Merge,
+        }]
     }
 
     fn index_key(&self, _number: usize) -> Option<u64> {

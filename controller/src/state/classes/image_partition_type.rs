@@ -16,7 +16,9 @@ impl Class for ImagePartitionType {
     const ABOUT: &'static str = "A choice of partitions to capture.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the choice."),
-        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name).required().about("Name, unique without case."),
+        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("Name, unique without case."),
         Field::text("type", 10, |c: &Self| &c.kind, |c| &mut c.kind)
             .required()
             .about("The choice as machines read it: all, or a number."),

@@ -16,7 +16,9 @@ impl Class for ImageType {
     const ABOUT: &'static str = "A way to capture disks.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the type."),
-        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name).required().about("Name, unique without case."),
+        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("Name, unique without case."),
         Field::text("type", 10, |c: &Self| &c.kind, |c| &mut c.kind)
             .required()
             .about("The type as machines read it: n, mps, mpa or dd."),
@@ -36,7 +38,11 @@ impl Class for ImageType {
     }
 
     fn uniques(&self) -> Vec<Unique> {
-        let kind = Unique { field: "type", value: crate::state::value::fold(&self.kind), clash: Clash::Merge };
+        let kind = Unique {
+            field: "type",
+            value: crate::state::value::fold(&self.kind),
+            clash: Clash::Merge,
+        };
         vec![Unique::name(&self.name), kind]
     }
 }

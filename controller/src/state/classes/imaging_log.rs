@@ -28,19 +28,34 @@ impl Class for ImagingLog {
     const ABOUT: &'static str = "One transfer of an image.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the entry."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host."),
-        Field::time("start", |c: &Self| &c.start, |c| &mut c.start).required().about("When the transfer began."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+            .required()
+            .about("The host."),
+        Field::time("start", |c: &Self| &c.start, |c| &mut c.start)
+            .required()
+            .about("When the transfer began."),
         Field::time("finish", |c: &Self| &c.finish, |c| &mut c.finish)
             .required()
             .about("When it was complete; never for one that was not."),
-        Field::text("image", 64, |c: &Self| &c.image, |c| &mut c.image).required().about("Name of the image."),
+        Field::text("image", 64, |c: &Self| &c.image, |c| &mut c.image)
+            .required()
+            .about("Name of the image."),
         Field::text("type", 64, |c: &Self| &c.kind, |c| &mut c.kind)
             .required()
             .about("Direction: up for a capture, down for a deployment."),
-        Field::text("createdBy", 255, |c: &Self| &c.created_by, |c| &mut c.created_by)
-            .about("Name of the user who ordered it."),
+        Field::text(
+            "createdBy",
+            255,
+            |c: &Self| &c.created_by,
+            |c| &mut c.created_by,
+        )
+        .about("Name of the user who ordered it."),
     ];
-    const COMPUTED: &'static [Computed] = &[Computed { name: "host", shape: Shape::Full("host"), about: "The host." }];
+    const COMPUTED: &'static [Computed] = &[Computed {
+        name: "host",
+        shape: Shape::Full("host"),
+        about: "The host.",
+    }];
     const RELATIONS: &'static [&'static str] = &["host"];
     const INDEXES: usize = 1;
 

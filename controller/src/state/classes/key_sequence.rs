@@ -16,7 +16,9 @@ impl Class for KeySequence {
     const ABOUT: &'static str = "A key that a boot menu can wait for.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::text("name", 25, |c: &Self| &c.name, |c| &mut c.name).required().about("Name of the key, for people."),
+        Field::text("name", 25, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("Name of the key, for people."),
         Field::text("ascii", 25, |c: &Self| &c.ascii, |c| &mut c.ascii)
             .required()
             .about("Code of the key in iPXE, hexadecimal with `0x`."),

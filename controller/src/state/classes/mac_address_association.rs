@@ -35,7 +35,9 @@ impl MacAddressAssociation {
 /// Index key of an address.
 #[must_use]
 pub fn mac_key(mac: MacAddress) -> u64 {
-    mac.octets().iter().fold(0, |key, octet| key << 8 | u64::from(*octet))
+    mac.octets()
+        .iter()
+        .fold(0, |key, octet| key << 8 | u64::from(*octet))
 }
 
 impl Class for MacAddressAssociation {
@@ -43,19 +45,34 @@ impl Class for MacAddressAssociation {
     const ABOUT: &'static str = "An Ethernet address of a host.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the address."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+            .required()
+            .about("The host."),
         Field::text("mac", 59, |c: &Self| &c.mac, |c| &mut c.mac)
             .required()
             .about("The address, lower case with colons."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
+        Field::long_text(
+            "description",
+            |c: &Self| &c.description,
+            |c| &mut c.description,
+        )
+        .about("Free text."),
         Field::flag("pending", |c: &Self| &c.pending, |c| &mut c.pending)
             .about("Whether it was reported by the host and waits for approval."),
         Field::flag("primary", |c: &Self| &c.primary, |c| &mut c.primary)
             .about("Whether it is the host's primary address."),
-        Field::flag("clientIgnore", |c: &Self| &c.client_ignore, |c| &mut c.client_ignore)
-            .about("Whether the client on the host passes it over."),
-        Field::flag("imageIgnore", |c: &Self| &c.image_ignore, |c| &mut c.image_ignore)
-            .about("Whether imaging passes it over."),
+        Field::flag(
+            "clientIgnore",
+            |c: &Self| &c.client_ignore,
+            |c| &mut c.client_ignore,
+        )
+        .about("Whether the client on the host passes it over."),
+        Field::flag(
+            "imageIgnore",
+            |c: &Self| &c.image_ignore,
+            |c| &mut c.image_ignore,
+        )
+        .about("Whether imaging passes it over."),
     ];
     const INDEXES: usize = 2;
 
@@ -69,17 +86,31 @@ impl Class for MacAddressAssociation {
 
     fn uniques(&self) -> Vec<Unique> {
         self.address()
-            .map(|mac| Unique { field: "mac", value: mac.to_string(), clash: Clash::Merge })
+            .map(|mac| Unique {
+                field: "mac",
+                value: mac.to_string(),
+                clash: Clash::Merge,
+            })
             .into_iter()
             .collect()
     }
 
     fn index_key(&self, number: usize) -> Option<u64> {
-        if number == Self::BY_HOST { Some(self.host.into()) } else { self.address().map(mac_key) }
+        if number == Self::BY_HOST {
+            Some(self.host.into())
+        } else {
+            self.address().map(mac_key)
+        }
     }
 
     /// The digits: in a search the separators count for nothing.
     fn search_key(&self) -> Option<String> {
-        Some(self.mac.chars().filter(char::is_ascii_hexdigit).map(|digit| digit.to_ascii_uppercase()).collect())
+        Some(
+            self.mac
+                .chars()
+                .filter(char::is_ascii_hexdigit)
+                .map(|digit| digit.to_ascii_uppercase())
+                .collect(),
+        )
     }
 }

@@ -1,5 +1,6 @@
-//! The classes: what each of them is. Each file declares one: its struct and its fields. A new class is a file here, a line in
-//! `every_class!`, and its rules in [`super::rules`], or a line there that says that it has none.
+//! The classes: what each of them is. Each file declares one: its struct and its fields. A new
+//! class is a file here, a line in `every_class!`, and its rules in [`super::rules`], or a line
+//! there that says that it has none.
 
 pub mod associations;
 pub mod client_updater;
@@ -46,8 +47,8 @@ pub mod user_tracking;
 pub mod virus;
 
 pub use associations::{
-    Association, GroupAssociation, ImageAssociation, ModuleAssociation, MulticastSessionAssociation,
-    PrinterAssociation, SnapinAssociation, SnapinGroupAssociation,
+    Association, GroupAssociation, ImageAssociation, ModuleAssociation,
+    MulticastSessionAssociation, PrinterAssociation, SnapinAssociation, SnapinGroupAssociation,
 };
 pub use client_updater::ClientUpdater;
 pub use dir_cleaner::DirCleaner;

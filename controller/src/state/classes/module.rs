@@ -16,14 +16,27 @@ pub struct Module {
 
 impl Class for Module {
     const NAME: &'static str = "module";
-    const ABOUT: &'static str = "A part of the client on installed machines that can be on or off for each host.";
+    const ABOUT: &'static str =
+        "A part of the client on installed machines that can be on or off for each host.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::text("name", 50, |c: &Self| &c.name, |c| &mut c.name).required().about("Name of the part, for people."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("What the part does."),
-        Field::text("shortName", 30, |c: &Self| &c.short_name, |c| &mut c.short_name)
+        Field::text("name", 50, |c: &Self| &c.name, |c| &mut c.name)
             .required()
-            .about("Name by which the client asks for the part."),
+            .about("Name of the part, for people."),
+        Field::long_text(
+            "description",
+            |c: &Self| &c.description,
+            |c| &mut c.description,
+        )
+        .about("What the part does."),
+        Field::text(
+            "shortName",
+            30,
+            |c: &Self| &c.short_name,
+            |c| &mut c.short_name,
+        )
+        .required()
+        .about("Name by which the client asks for the part."),
         Field::number("isDefault", |c: &Self| &c.is_default, |c| &mut c.is_default)
             .about("1 when new hosts have it on, otherwise 0."),
     ];
@@ -44,7 +57,11 @@ impl Class for Module {
     fn uniques(&self) -> Vec<Unique> {
         vec![
             Unique::name(&self.name),
-            Unique { field: "shortName", value: fold(&self.short_name), clash: Clash::Merge },
+            Unique {
+                field: "shortName",
+                value: fold(&self.short_name),
+                clash: Clash::Merge,
+            },
         ]
     }
 }

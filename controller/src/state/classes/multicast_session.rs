@@ -44,8 +44,10 @@ impl Class for MulticastSession {
         Field::id(|c: &Self| c.id).about("Number of the session."),
         Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name)
             .about("Name under which a host joins; emptied when the session is cancelled."),
-        Field::number("port", |c: &Self| &c.port, |c| &mut c.port).about("UDP port of the session."),
-        Field::long_text("logpath", |c: &Self| &c.logpath, |c| &mut c.logpath).about("Path of the image."),
+        Field::number("port", |c: &Self| &c.port,
+            |c| &mut c.port).about("UDP port of the session."),
+        Field::long_text("logpath", |c: &Self| &c.logpath,
+            |c| &mut c.logpath).about("Path of the image."),
         Field::reference("image", |c: &Self| c.image, |c, id| c.image = id)
             .none_as("")
             .shadowed()
@@ -57,30 +59,50 @@ impl Class for MulticastSession {
             .about("Hosts that the stream waits for; 0 for as many as have tasks."),
         Field::text("interface", 250, |c: &Self| &c.interface, |c| &mut c.interface)
             .about("Network interface of the storage node that sends."),
-        Field::time("starttime", |c: &Self| &c.starttime, |c| &mut c.starttime).about("When it was ordered (UTC)."),
+        Field::time("starttime", |c: &Self| &c.starttime,
+            |c| &mut c.starttime).about("When it was ordered (UTC)."),
         Field::number("percent", |c: &Self| &c.percent, |c| &mut c.percent)
             .about("Progress of the slowest host, 0 to 100."),
         Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id)
             .about("Id of the task state; 0 until a host has begun."),
         Field::time("completetime", |c: &Self| &c.completetime, |c| &mut c.completetime)
             .about("When it completed (UTC)."),
-        Field::number("isDD", |c: &Self| &c.is_dd, |c| &mut c.is_dd).about("Id of the image's type."),
+        Field::number("isDD", |c: &Self| &c.is_dd,
+            |c| &mut c.is_dd).about("Id of the image's type."),
         Field::reference("storagegroupID", |c: &Self| c.storagegroup, |c, id| c.storagegroup = id)
             .about("Id of the storage group that has the image."),
-        Field::text("anon3", 250, |c: &Self| &c.anon3, |c| &mut c.anon3).about("Kept, without a meaning."),
-        Field::text("anon4", 250, |c: &Self| &c.anon4, |c| &mut c.anon4).about("Kept, without a meaning."),
-        Field::text("anon5", 250, |c: &Self| &c.anon5, |c| &mut c.anon5).about("Kept, without a meaning."),
+        Field::text("anon3", 250, |c: &Self| &c.anon3,
+            |c| &mut c.anon3).about("Kept, without a meaning."),
+        Field::text("anon4", 250, |c: &Self| &c.anon4,
+            |c| &mut c.anon4).about("Kept, without a meaning."),
+        Field::text("anon5", 250, |c: &Self| &c.anon5,
+            |c| &mut c.anon5).about("Kept, without a meaning."),
     ];
     const COMPUTED: &'static [Computed] = &[
-        Computed { name: "image", shape: Shape::Plain("image"), about: "The image." },
-        Computed { name: "imageID", shape: Shape::OptionalText, about: "Id of the image, empty for none." },
-        Computed { name: "state", shape: Shape::Plain("taskstate"), about: "The state." },
+        Computed {
+            name: "image",
+            shape: Shape::Plain("image"),
+            about: "The image.",
+        },
+        Computed {
+            name: "imageID",
+            shape: Shape::OptionalText,
+            about: "Id of the image, empty for none.",
+        },
+        Computed {
+            name: "state",
+            shape: Shape::Plain("taskstate"),
+            about: "The state.",
+        },
     ];
     const RELATIONS: &'static [&'static str] = &["image", "state"];
     const NAMED: bool = true;
     const ANY_ID: Option<&'static [&'static str]> = Some(&[]);
     const INDEXES: usize = 1;
-    const CURRENT: Option<Current> = Some(Current { index: Self::ACTIVE, field: "stateID" });
+    const CURRENT: Option<Current> = Some(Current {
+        index: Self::ACTIVE,
+        field: "stateID",
+    });
 
     fn id(&self) -> u32 {
         self.id

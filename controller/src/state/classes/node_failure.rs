@@ -20,23 +20,55 @@ impl Class for NodeFailure {
     const ABOUT: &'static str = "A storage node that failed a task.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the entry."),
-        Field::reference("storagenodeID", |c: &Self| c.storagenode, |c, id| c.storagenode = id)
+        Field::reference(
+            "storagenodeID",
+            |c: &Self| c.storagenode,
+            |c, id| c.storagenode = id,
+        )
+        .required()
+        .about("The node that failed."),
+        Field::reference("taskID", |c: &Self| c.task, |c, id| c.task = id)
             .required()
-            .about("The node that failed."),
-        Field::reference("taskID", |c: &Self| c.task, |c, id| c.task = id).required().about("The task."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host of the task."),
-        Field::reference("storagegroupID", |c: &Self| c.storagegroup, |c, id| c.storagegroup = id)
+            .about("The task."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
             .required()
-            .about("Storage group of the node."),
-        Field::time("failureTime", |c: &Self| &c.failure_time, |c| &mut c.failure_time)
-            .required()
-            .about("When it failed."),
+            .about("The host of the task."),
+        Field::reference(
+            "storagegroupID",
+            |c: &Self| c.storagegroup,
+            |c, id| c.storagegroup = id,
+        )
+        .required()
+        .about("Storage group of the node."),
+        Field::time(
+            "failureTime",
+            |c: &Self| &c.failure_time,
+            |c| &mut c.failure_time,
+        )
+        .required()
+        .about("When it failed."),
     ];
     const COMPUTED: &'static [Computed] = &[
-        Computed { name: "storagenode", shape: Shape::Empty, about: "Always without members." },
-        Computed { name: "storagegroup", shape: Shape::Empty, about: "Always without members." },
-        Computed { name: "host", shape: Shape::Empty, about: "Always without members." },
-        Computed { name: "task", shape: Shape::Empty, about: "Always without members." },
+        Computed {
+            name: "storagenode",
+            shape: Shape::Empty,
+            about: "Always without members.",
+        },
+        Computed {
+            name: "storagegroup",
+            shape: Shape::Empty,
+            about: "Always without members.",
+        },
+        Computed {
+            name: "host",
+            shape: Shape::Empty,
+            about: "Always without members.",
+        },
+        Computed {
+            name: "task",
+            shape: Shape::Empty,
+            about: "Always without members.",
+        },
     ];
     const RELATIONS: &'static [&'static str] = &["storagenode", "storagegroup", "host", "task"];
 
@@ -50,6 +82,10 @@ impl Class for NodeFailure {
 
     fn uniques(&self) -> Vec<Unique> {
         let value = format!("{}/{}/{}", self.storagenode, self.host, self.task);
-        vec![Unique { field: "storagenodeID", value, clash: Clash::Merge }]
+        vec![Unique {
+            field: "storagenodeID",
+            value,
+            clash: Clash::Merge,
+        }]
     }
 }

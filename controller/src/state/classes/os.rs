@@ -16,8 +16,15 @@ impl Class for Os {
     const ABOUT: &'static str = "An operating system that images may hold.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the system."),
-        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name).required().about("Name, unique without case."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
+        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("Name, unique without case."),
+        Field::long_text(
+            "description",
+            |c: &Self| &c.description,
+            |c| &mut c.description,
+        )
+        .about("Free text."),
     ];
     const NAMED: bool = true;
 

@@ -19,7 +19,9 @@ impl Class for Oui {
         Field::text("prefix", 8, |c: &Self| &c.prefix, |c| &mut c.prefix)
             .required()
             .about("The first three bytes of an address, like `00-1A-2B`."),
-        Field::text("name", 254, |c: &Self| &c.name, |c| &mut c.name).required().about("Name of the maker."),
+        Field::text("name", 254, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("Name of the maker."),
     ];
     const NAMED: bool = true;
 

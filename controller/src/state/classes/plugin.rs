@@ -1,5 +1,5 @@
-//! Plugins as a FOG server keeps them: whether each is switched on. What a plugin is, and how it does, its file says
-//! ([`crate::plugins`]).
+//! Plugins as a FOG server keeps them: whether each is switched on. What a plugin is, and how it
+//! does, its file says ([`crate::plugins`]).
 
 use std::fmt::Write as _;
 
@@ -28,17 +28,18 @@ impl Plugin {
     /// What a FOG server shows as `hash`: it depends on the name alone.
     #[must_use]
     pub fn hash(name: &str) -> String {
-        Md5::digest(name.as_bytes()).iter().fold(String::with_capacity(32), |mut text, byte| {
-            let _infallible = write!(text, "{byte:02x}");
-            text
-        })
+        Md5::digest(name.as_bytes())
+            .iter()
+            .fold(String::with_capacity(32), |mut text, byte| {
+                let _infallible = write!(text, "{byte:02x}");
+                text
+            })
     }
 }
 
 impl Class for Plugin {
     const NAME: &'static str = "plugin";
-    const ABOUT: &'static str =
-        "A plugin: a script in the controller's folder of plugins, a row that switches it on or off, or both.";
+    const ABOUT: &'static str = "A plugin: a script in the controller's folder of plugins, a row that switches it on or off, or both.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row; absent for a plugin of the folder without one."),
         Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name)
@@ -50,11 +51,16 @@ impl Class for Plugin {
             .about("1 counts it as installed in lists; without effect on the plugin."),
         Field::text("version", 100, |c: &Self| &c.version, |c| &mut c.version)
             .about("Free text. The version of the script itself is shown for a plugin of the folder without a row."),
-        Field::text("pAnon1", 100, |c: &Self| &c.anon_1, |c| &mut c.anon_1).about("Free text for the plugin's users."),
-        Field::text("pAnon2", 100, |c: &Self| &c.anon_2, |c| &mut c.anon_2).about("Free text for the plugin's users."),
-        Field::text("pAnon3", 100, |c: &Self| &c.anon_3, |c| &mut c.anon_3).about("Free text for the plugin's users."),
-        Field::text("pAnon4", 100, |c: &Self| &c.anon_4, |c| &mut c.anon_4).about("Free text for the plugin's users."),
-        Field::text("pAnon5", 100, |c: &Self| &c.anon_5, |c| &mut c.anon_5).about("Free text for the plugin's users."),
+        Field::text("pAnon1", 100, |c: &Self| &c.anon_1,
+            |c| &mut c.anon_1).about("Free text for the plugin's users."),
+        Field::text("pAnon2", 100, |c: &Self| &c.anon_2,
+            |c| &mut c.anon_2).about("Free text for the plugin's users."),
+        Field::text("pAnon3", 100, |c: &Self| &c.anon_3,
+            |c| &mut c.anon_3).about("Free text for the plugin's users."),
+        Field::text("pAnon4", 100, |c: &Self| &c.anon_4,
+            |c| &mut c.anon_4).about("Free text for the plugin's users."),
+        Field::text("pAnon5", 100, |c: &Self| &c.anon_5,
+            |c| &mut c.anon_5).about("Free text for the plugin's users."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {
@@ -62,10 +68,26 @@ impl Class for Plugin {
             shape: Shape::OptionalText,
             about: "The plugin's file, relative to the folder of plugins' parent; null without one.",
         },
-        Computed { name: "description", shape: Shape::OptionalText, about: "What the plugin says of itself." },
-        Computed { name: "icon", shape: Shape::OptionalText, about: "Icon that the plugin names for pages." },
-        Computed { name: "runinclude", shape: Shape::Texts, about: "The plugin's name and its file." },
-        Computed { name: "hash", shape: Shape::Text, about: "MD5 of the name, hexadecimal, as a FOG server shows it." },
+        Computed {
+            name: "description",
+            shape: Shape::OptionalText,
+            about: "What the plugin says of itself.",
+        },
+        Computed {
+            name: "icon",
+            shape: Shape::OptionalText,
+            about: "Icon that the plugin names for pages.",
+        },
+        Computed {
+            name: "runinclude",
+            shape: Shape::Texts,
+            about: "The plugin's name and its file.",
+        },
+        Computed {
+            name: "hash",
+            shape: Shape::Text,
+            about: "MD5 of the name, hexadecimal, as a FOG server shows it.",
+        },
     ];
     const NAMED: bool = true;
 

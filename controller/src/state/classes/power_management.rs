@@ -50,7 +50,8 @@ impl Class for PowerManagement {
     const ABOUT: &'static str = "A rule by which a host is woken, shut down or restarted.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the rule."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("Id of the host."),
+        Field::reference("hostID", |c: &Self| c.host, |c,
+            id| c.host = id).required().about("Id of the host."),
         Field::text("min", 50, |c: &Self| &c.minute, |c| &mut c.minute)
             .required()
             .about("Minutes of the hour, 0 to 59, as in a crontab. On create write `00` for 0."),
@@ -86,7 +87,11 @@ impl Class for PowerManagement {
     fn uniques(&self) -> Vec<Unique> {
         let calendar = self.calendar().0.map(|(_, text)| text.to_uppercase());
         let value = format!("{}/{}/{}", self.host, calendar.join(" "), self.action);
-        vec![Unique { field: "hostID", value, clash: Clash::Merge }]
+        vec![Unique {
+            field: "hostID",
+            value,
+            clash: Clash::Merge,
+        }]
     }
 
     fn index_key(&self, number: usize) -> Option<u64> {

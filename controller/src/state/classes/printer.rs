@@ -36,17 +36,27 @@ impl Class for Printer {
         Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name)
             .required()
             .about("Name of the printer, for a network printer its path; no two share one."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description)
-            .about("More about it, in words."),
+        Field::long_text(
+            "description",
+            |c: &Self| &c.description,
+            |c| &mut c.description,
+        )
+        .about("More about it, in words."),
         Field::long_text("port", |c: &Self| &c.port, |c| &mut c.port)
             .about("Port, or the address of an iPrint printer."),
         Field::long_text("file", |c: &Self| &c.file, |c| &mut c.file)
             .about("Path of the driver: an INF or a PPD file."),
-        Field::text("model", 250, |c: &Self| &c.model, |c| &mut c.model).about("Model, as its driver names it."),
+        Field::text("model", 250, |c: &Self| &c.model, |c| &mut c.model)
+            .about("Model, as its driver names it."),
         Field::text("config", 10, |c: &Self| &c.config, |c| &mut c.config)
             .about("How it is reached: `Local`, `Network`, `iPrint` or `Cups`."),
-        Field::text("configFile", 255, |c: &Self| &c.config_file, |c| &mut c.config_file)
-            .about("Path of a file with its settings."),
+        Field::text(
+            "configFile",
+            255,
+            |c: &Self| &c.config_file,
+            |c| &mut c.config_file,
+        )
+        .about("Path of a file with its settings."),
         Field::text("ip", 20, |c: &Self| &c.ip, |c| &mut c.ip).about("Address of the printer."),
     ];
     const NAMED: bool = true;

@@ -55,7 +55,11 @@ impl ScheduledTask {
 
     #[must_use]
     pub fn target(&self) -> Target {
-        if is_yes(&self.is_group_task) { Target::Group(self.target) } else { Target::Host(self.target) }
+        if is_yes(&self.is_group_task) {
+            Target::Group(self.target)
+        } else {
+            Target::Host(self.target)
+        }
     }
 
     #[must_use]
@@ -71,7 +75,8 @@ impl ScheduledTask {
     /// The moment of a task that is created once; `None` when none was set.
     #[must_use]
     pub fn moment(&self) -> Option<Timestamp> {
-        (self.schedule_time > 0).then(|| Timestamp::from_millis(self.schedule_time.saturating_mul(1000)))
+        (self.schedule_time > 0)
+            .then(|| Timestamp::from_millis(self.schedule_time.saturating_mul(1000)))
     }
 
     pub(crate) fn calendar(&self) -> Fields<'_> {
@@ -103,12 +108,14 @@ const MOST_SECONDS: i64 = 253_370_764_800;
 
 impl Class for ScheduledTask {
     const NAME: &'static str = "scheduledtask";
-    const ABOUT: &'static str = "A task that is created later: once at a moment, or repeatedly by the calendar.";
+    const ABOUT: &'static str =
+        "A task that is created later: once at a moment, or repeatedly by the calendar.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the scheduled task."),
         Field::text("name", 240, |c: &Self| &c.name, |c| &mut c.name)
             .about("Name, which the tasks it creates carry too."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
+        Field::long_text("description", |c: &Self| &c.description,
+            |c| &mut c.description).about("Free text."),
         Field::text("type", 24, |c: &Self| &c.kind, |c| &mut c.kind)
             .required()
             .about("`S`: once, at `scheduleTime`. `C`: by the calendar, in the five fields of a crontab."),
@@ -121,7 +128,8 @@ impl Class for ScheduledTask {
             .about("Hours of the day, 0 to 23, in the site's time zone. On create write `00` for 0."),
         Field::text("dayOfMonth", 240, |c: &Self| &c.day_of_month, |c| &mut c.day_of_month)
             .about("Days of the month, 1 to 31; `dayOfWeek` must fit as well."),
-        Field::text("month", 240, |c: &Self| &c.month, |c| &mut c.month).about("Months of the year, 1 to 12."),
+        Field::text("month", 240, |c: &Self| &c.month,
+            |c| &mut c.month).about("Months of the year, 1 to 12."),
         Field::text("dayOfWeek", 240, |c: &Self| &c.day_of_week, |c| &mut c.day_of_week)
             .about("Days of the week, 1 (Monday) to 7; Sunday is 0 too."),
         Field::text("isGroupTask", 2, |c: &Self| &c.is_group_task, |c| &mut c.is_group_task)
@@ -131,12 +139,16 @@ impl Class for ScheduledTask {
             .about("Id of the host, or of the group when `isGroupTask` is 1."),
         Field::text("shutdown", 2, |c: &Self| &c.shutdown, |c| &mut c.shutdown)
             .about("`1`: power the host off afterwards."),
-        Field::text("other1", 240, |c: &Self| &c.other1, |c| &mut c.other1).about("New password of a password reset."),
+        Field::text("other1", 240, |c: &Self| &c.other1,
+            |c| &mut c.other1).about("New password of a password reset."),
         Field::text("other2", 240, |c: &Self| &c.other2, |c| &mut c.other2)
             .about("Snapins to run: `-1` for all of the host's, or the id of one."),
-        Field::text("other3", 240, |c: &Self| &c.other3, |c| &mut c.other3).about("Who the tasks are created by."),
-        Field::text("other4", 240, |c: &Self| &c.other4, |c| &mut c.other4).about("`1`: wake the host first."),
-        Field::text("other5", 240, |c: &Self| &c.other5, |c| &mut c.other5).about("Kept, without a meaning."),
+        Field::text("other3", 240, |c: &Self| &c.other3,
+            |c| &mut c.other3).about("Who the tasks are created by."),
+        Field::text("other4", 240, |c: &Self| &c.other4,
+            |c| &mut c.other4).about("`1`: wake the host first."),
+        Field::text("other5", 240, |c: &Self| &c.other5,
+            |c| &mut c.other5).about("Kept, without a meaning."),
         Field::number("scheduleTime", |c: &Self| &c.schedule_time, |c| &mut c.schedule_time)
             .within(0, MOST_SECONDS, 1)
             .about("Moment of a task that is created once, in seconds since 1970 (UTC)."),
@@ -146,9 +158,21 @@ impl Class for ScheduledTask {
             .about("Kept; a host is given the image that it has when the task is created."),
     ];
     const COMPUTED: &'static [Computed] = &[
-        Computed { name: "host", shape: Shape::Sometimes("host"), about: "The host; absent when it is for a group." },
-        Computed { name: "group", shape: Shape::Sometimes("group"), about: "The group; absent when it is for a host." },
-        Computed { name: "tasktype", shape: Shape::Plain("tasktype"), about: "What is created." },
+        Computed {
+            name: "host",
+            shape: Shape::Sometimes("host"),
+            about: "The host; absent when it is for a group.",
+        },
+        Computed {
+            name: "group",
+            shape: Shape::Sometimes("group"),
+            about: "The group; absent when it is for a host.",
+        },
+        Computed {
+            name: "tasktype",
+            shape: Shape::Plain("tasktype"),
+            about: "What is created.",
+        },
         Computed {
             name: "runtime",
             shape: Shape::Text,
@@ -158,7 +182,10 @@ impl Class for ScheduledTask {
     const RELATIONS: &'static [&'static str] = &["host", "group", "tasktype"];
     const NAMED: bool = true;
     const INDEXES: usize = 2;
-    const CURRENT: Option<Current> = Some(Current { index: Self::ACTIVE, field: "isActive" });
+    const CURRENT: Option<Current> = Some(Current {
+        index: Self::ACTIVE,
+        field: "isActive",
+    });
 
     fn id(&self) -> u32 {
         self.id

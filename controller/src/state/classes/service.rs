@@ -1,7 +1,7 @@
 //! Settings of the installation, by name. FOG calls them services.
 //!
-//! Two of them are the API's switch and token, which live in [`ApiSettings`]: their rows are windows on it, so that there is
-//! one truth whichever way it is changed.
+//! Two of them are the API's switch and token, which live in [`ApiSettings`]: their rows are
+//! windows on it, so that there is one truth whichever way it is changed.
 
 use crate::state::class::{Class, Unique};
 use crate::state::field::Field;
@@ -45,14 +45,19 @@ impl Service {
 
 impl Class for Service {
     const NAME: &'static str = "service";
-    const ABOUT: &'static str = "A setting of the installation. Its description says whether it has an effect here.";
+    const ABOUT: &'static str =
+        "A setting of the installation. Its description says whether it has an effect here.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
         Field::text("name", 255, |c: &Self| &c.name, |c| &mut c.name)
             .required()
             .about("Name of the setting; no two share one."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description)
-            .about("What the setting does, in words."),
+        Field::long_text(
+            "description",
+            |c: &Self| &c.description,
+            |c| &mut c.description,
+        )
+        .about("What the setting does, in words."),
         Field::long_text("value", |c: &Self| &c.value, |c| &mut c.value)
             .secret_in(|c| is_one_of(&c.name, SECRETS))
             .about("The value, as a text. A token is never shown: only its hash is stored."),

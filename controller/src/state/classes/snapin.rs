@@ -44,10 +44,14 @@ impl Class for Snapin {
         Field::long_text("file", |c: &Self| &c.file, |c| &mut c.file)
             .required()
             .about("Name of the file that hosts run; an upload sets it."),
-        Field::long_text("args", |c: &Self| &c.args, |c| &mut c.args).about("Arguments that follow the file."),
-        Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time).about("When it was made, UTC."),
-        Field::text("createdBy", 200, |c: &Self| &c.created_by, |c| &mut c.created_by).about("Who made it."),
-        Field::text("reboot", 1, |c: &Self| &c.reboot, |c| &mut c.reboot).about("1: the host restarts afterwards."),
+        Field::long_text("args", |c: &Self| &c.args,
+            |c| &mut c.args).about("Arguments that follow the file."),
+        Field::time("createdTime", |c: &Self| &c.created_time,
+            |c| &mut c.created_time).about("When it was made, UTC."),
+        Field::text("createdBy", 200, |c: &Self| &c.created_by,
+            |c| &mut c.created_by).about("Who made it."),
+        Field::text("reboot", 1, |c: &Self| &c.reboot,
+            |c| &mut c.reboot).about("1: the host restarts afterwards."),
         Field::flag("shutdown", |c: &Self| &c.shutdown, |c| &mut c.shutdown)
             .about("1: the host powers off afterwards."),
         Field::text("runWith", 245, |c: &Self| &c.run_with, |c| &mut c.run_with)
@@ -57,10 +61,12 @@ impl Class for Snapin {
         Field::number("protected", |c: &Self| &c.protected, |c| &mut c.protected)
             .within(-8_388_608, 8_388_607, 1)
             .about("1: people should not delete it; kept, not enforced."),
-        Field::flag("isEnabled", |c: &Self| &c.is_enabled, |c| &mut c.is_enabled).about("1: it may be run."),
+        Field::flag("isEnabled", |c: &Self| &c.is_enabled,
+            |c| &mut c.is_enabled).about("1: it may be run."),
         Field::flag("toReplicate", |c: &Self| &c.to_replicate, |c| &mut c.to_replicate)
             .about("0: the file stays on the nodes that have it; anything else: every node of its groups gets it."),
-        Field::flag("hide", |c: &Self| &c.hide, |c| &mut c.hide).about("1: the host shows nothing while it runs."),
+        Field::flag("hide", |c: &Self| &c.hide,
+            |c| &mut c.hide).about("1: the host shows nothing while it runs."),
         Field::number("timeout", |c: &Self| &c.timeout, |c| &mut c.timeout)
             .about("Seconds after which the host stops it; 0: never."),
         Field::flag("packtype", |c: &Self| &c.packtype, |c| &mut c.packtype)
@@ -83,7 +89,11 @@ impl Class for Snapin {
             shape: Shape::Ids("storagegroup"),
             about: "Storage groups that get its file too; a new snapin is in the first group in any case.",
         },
-        Computed { name: "hosts", shape: Shape::Ids("host"), about: "Hosts that have it." },
+        Computed {
+            name: "hosts",
+            shape: Shape::Ids("host"),
+            about: "Hosts that have it.",
+        },
     ];
     const NAMED: bool = true;
 

@@ -34,19 +34,37 @@ impl Class for SnapinJob {
     const ABOUT: &'static str = "What one host has to run: the snapin tasks of one deployment.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the job."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id).required().about("The host that runs it."),
+        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+            .required()
+            .about("The host that runs it."),
         Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id)
             .required()
             .about("Task state: 1 to 3 while it is active, 4 complete, 5 cancelled."),
-        Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time).about("When it was made, UTC."),
+        Field::time(
+            "createdTime",
+            |c: &Self| &c.created_time,
+            |c| &mut c.created_time,
+        )
+        .about("When it was made, UTC."),
     ];
     const COMPUTED: &'static [Computed] = &[
-        Computed { name: "host", shape: Shape::Full("host"), about: "The host that runs it." },
-        Computed { name: "state", shape: Shape::Plain("taskstate"), about: "Its task state." },
+        Computed {
+            name: "host",
+            shape: Shape::Full("host"),
+            about: "The host that runs it.",
+        },
+        Computed {
+            name: "state",
+            shape: Shape::Plain("taskstate"),
+            about: "Its task state.",
+        },
     ];
     const RELATIONS: &'static [&'static str] = &["host", "state"];
     const INDEXES: usize = 3;
-    const CURRENT: Option<Current> = Some(Current { index: Self::ACTIVE, field: "stateID" });
+    const CURRENT: Option<Current> = Some(Current {
+        index: Self::ACTIVE,
+        field: "stateID",
+    });
 
     fn id(&self) -> u32 {
         self.id

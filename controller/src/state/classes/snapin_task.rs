@@ -37,7 +37,11 @@ impl SnapinTask {
     /// The task after it was cancelled.
     #[must_use]
     pub fn cancelled(&self, at: Timestamp) -> Self {
-        Self { state: state::CANCELLED, complete: at.into(), ..self.clone() }
+        Self {
+            state: state::CANCELLED,
+            complete: at.into(),
+            ..self.clone()
+        }
     }
 }
 
@@ -46,26 +50,46 @@ impl Class for SnapinTask {
     const ABOUT: &'static str = "One snapin that one host has to run, and how that went.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the snapin task."),
-        Field::reference("jobID", |c: &Self| c.job, |c, id| c.job = id).required().about("The job it is part of."),
+        Field::reference("jobID", |c: &Self| c.job, |c, id| c.job = id)
+            .required()
+            .about("The job it is part of."),
         Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id)
             .about("Task state: up to 3 while it is active, 4 complete, 5 cancelled."),
         Field::time("checkin", |c: &Self| &c.checkin, |c| &mut c.checkin)
             .about("When it was made or, later, when the host took it, UTC."),
-        Field::time("complete", |c: &Self| &c.complete, |c| &mut c.complete).about("When it ended, UTC."),
-        Field::reference("snapinID", |c: &Self| c.snapin, |c, id| c.snapin = id).required().about("What is run."),
+        Field::time("complete", |c: &Self| &c.complete, |c| &mut c.complete)
+            .about("When it ended, UTC."),
+        Field::reference("snapinID", |c: &Self| c.snapin, |c, id| c.snapin = id)
+            .required()
+            .about("What is run."),
         Field::number("return", |c: &Self| &c.exit_code, |c| &mut c.exit_code)
             .about("Exit code that the host reported."),
         Field::text("details", 250, |c: &Self| &c.details, |c| &mut c.details)
             .about("What the host says about the outcome."),
     ];
     const COMPUTED: &'static [Computed] = &[
-        Computed { name: "snapin", shape: Shape::Plain("snapin"), about: "What is run." },
-        Computed { name: "state", shape: Shape::Plain("taskstate"), about: "Its task state." },
-        Computed { name: "snapinjob", shape: Shape::Full("snapinjob"), about: "The job it is part of." },
+        Computed {
+            name: "snapin",
+            shape: Shape::Plain("snapin"),
+            about: "What is run.",
+        },
+        Computed {
+            name: "state",
+            shape: Shape::Plain("taskstate"),
+            about: "Its task state.",
+        },
+        Computed {
+            name: "snapinjob",
+            shape: Shape::Full("snapinjob"),
+            about: "The job it is part of.",
+        },
     ];
     const RELATIONS: &'static [&'static str] = &["snapin", "state", "snapinjob"];
     const INDEXES: usize = 3;
-    const CURRENT: Option<Current> = Some(Current { index: Self::ACTIVE, field: "stateID" });
+    const CURRENT: Option<Current> = Some(Current {
+        index: Self::ACTIVE,
+        field: "stateID",
+    });
 
     fn id(&self) -> u32 {
         self.id
@@ -76,7 +100,11 @@ impl Class for SnapinTask {
     }
 
     fn uniques(&self) -> Vec<Unique> {
-        vec![Unique { field: "jobID", value: format!("{}/{}", self.job, self.snapin), clash: Clash::Merge }]
+        vec![Unique {
+            field: "jobID",
+            value: format!("{}/{}", self.job, self.snapin),
+            clash: Clash::Merge,
+        }]
     }
 
     fn index_key(&self, number: usize) -> Option<u64> {

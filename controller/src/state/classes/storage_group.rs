@@ -16,8 +16,15 @@ impl Class for StorageGroup {
     const ABOUT: &'static str = "A set of storage nodes that hold the same images.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the group."),
-        Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name).required().about("Name, unique without case."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
+        Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("Name, unique without case."),
+        Field::long_text(
+            "description",
+            |c: &Self| &c.description,
+            |c| &mut c.description,
+        )
+        .about("Free text."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {
@@ -30,7 +37,11 @@ impl Class for StorageGroup {
             shape: Shape::Ids("storagenode"),
             about: "Numbers of the nodes that take tasks, by name.",
         },
-        Computed { name: "allnodes", shape: Shape::Ids("storagenode"), about: "Numbers of all its nodes, by name." },
+        Computed {
+            name: "allnodes",
+            shape: Shape::Ids("storagenode"),
+            about: "Numbers of all its nodes, by name.",
+        },
     ];
     const NAMED: bool = true;
 

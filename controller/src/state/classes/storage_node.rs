@@ -62,29 +62,60 @@ impl Class for StorageNode {
         Field::id(|c: &Self| c.id).about("Number of the node."),
         Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name)
             .about("Name, unique without case; its agent joins under it."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
-        Field::flag("isMaster", |c: &Self| &c.is_master, |c| &mut c.is_master).about("Whether captures go to it."),
-        Field::reference("storagegroupID", |c: &Self| c.storagegroup, |c, id| c.storagegroup = id)
-            .about("Its storage group."),
+        Field::long_text(
+            "description",
+            |c: &Self| &c.description,
+            |c| &mut c.description,
+        )
+        .about("Free text."),
+        Field::flag("isMaster", |c: &Self| &c.is_master, |c| &mut c.is_master)
+            .about("Whether captures go to it."),
+        Field::reference(
+            "storagegroupID",
+            |c: &Self| c.storagegroup,
+            |c, id| c.storagegroup = id,
+        )
+        .about("Its storage group."),
         Field::flag("isEnabled", |c: &Self| &c.is_enabled, |c| &mut c.is_enabled)
             .about("Whether tasks may be given to it."),
-        Field::flag("isGraphEnabled", |c: &Self| &c.is_graph_enabled, |c| &mut c.is_graph_enabled)
-            .about("Whether pages draw its bandwidth."),
-        Field::long_text("path", |c: &Self| &c.path, |c| &mut c.path).required().about("Folder of its images."),
+        Field::flag(
+            "isGraphEnabled",
+            |c: &Self| &c.is_graph_enabled,
+            |c| &mut c.is_graph_enabled,
+        )
+        .about("Whether pages draw its bandwidth."),
+        Field::long_text("path", |c: &Self| &c.path, |c| &mut c.path)
+            .required()
+            .about("Folder of its images."),
         Field::long_text("ftppath", |c: &Self| &c.ftppath, |c| &mut c.ftppath)
             .required()
             .about("The same folder as FTP shows it; kept for old scripts."),
         Field::text("bitrate", 25, |c: &Self| &c.bitrate, |c| &mut c.bitrate)
             .about("Bit rate for multicast, with its unit."),
-        Field::text("helloInterval", 8, |c: &Self| &c.hello_interval, |c| &mut c.hello_interval)
-            .about("Interval of multicast greetings; kept for old scripts."),
-        Field::long_text("snapinpath", |c: &Self| &c.snapinpath, |c| &mut c.snapinpath)
-            .about("Folder of its snapin files."),
+        Field::text(
+            "helloInterval",
+            8,
+            |c: &Self| &c.hello_interval,
+            |c| &mut c.hello_interval,
+        )
+        .about("Interval of multicast greetings; kept for old scripts."),
+        Field::long_text(
+            "snapinpath",
+            |c: &Self| &c.snapinpath,
+            |c| &mut c.snapinpath,
+        )
+        .about("Folder of its snapin files."),
         Field::long_text("sslpath", |c: &Self| &c.sslpath, |c| &mut c.sslpath)
             .about("Folder of its keys; kept for old scripts."),
-        Field::text("ip", 250, |c: &Self| &c.ip, |c| &mut c.ip).required().about("Its address or host name."),
-        Field::number("maxClients", |c: &Self| &c.max_clients, |c| &mut c.max_clients)
-            .about("Hosts that it may serve at a time."),
+        Field::text("ip", 250, |c: &Self| &c.ip, |c| &mut c.ip)
+            .required()
+            .about("Its address or host name."),
+        Field::number(
+            "maxClients",
+            |c: &Self| &c.max_clients,
+            |c| &mut c.max_clients,
+        )
+        .about("Hosts that it may serve at a time."),
         Field::text("user", 250, |c: &Self| &c.user, |c| &mut c.user)
             .required()
             .about("Account on the node; kept for old scripts."),
@@ -92,26 +123,53 @@ impl Class for StorageNode {
             .required()
             .secret()
             .about("Password of that account."),
-        Field::text("key", 250, |c: &Self| &c.key, |c| &mut c.key).about("Key of that account; kept for old scripts."),
-        Field::text("interface", 25, |c: &Self| &c.interface, |c| &mut c.interface).about("Its network interface."),
+        Field::text("key", 250, |c: &Self| &c.key, |c| &mut c.key)
+            .about("Key of that account; kept for old scripts."),
+        Field::text(
+            "interface",
+            25,
+            |c: &Self| &c.interface,
+            |c| &mut c.interface,
+        )
+        .about("Its network interface."),
         Field::number("bandwidth", |c: &Self| &c.bandwidth, |c| &mut c.bandwidth)
             .about("Limit for replication in kbit/s; 0 is none."),
         Field::long_text("webroot", |c: &Self| &c.webroot, |c| &mut c.webroot)
             .about("Folder of its web pages; kept for old scripts."),
     ];
     const COMPUTED: &'static [Computed] = &[
-        Computed { name: "storagegroup", shape: Shape::Full("storagegroup"), about: "Its storage group." },
+        Computed {
+            name: "storagegroup",
+            shape: Shape::Full("storagegroup"),
+            about: "Its storage group.",
+        },
         Computed {
             name: "clientload",
             shape: Shape::Number,
             about: "Hosts that deploy from it now, as a share of those it may serve.",
         },
-        Computed { name: "online", shape: Shape::Boolean, about: "Whether its agent is connected." },
+        Computed {
+            name: "online",
+            shape: Shape::Boolean,
+            about: "Whether its agent is connected.",
+        },
     ];
     const ITEMS: &'static [Computed] = &[
-        Computed { name: "images", shape: Shape::Texts, about: "Paths of the images that it holds." },
-        Computed { name: "snapinfiles", shape: Shape::Texts, about: "Names of the snapin files that it holds." },
-        Computed { name: "logfiles", shape: Shape::Texts, about: "Names of its log files." },
+        Computed {
+            name: "images",
+            shape: Shape::Texts,
+            about: "Paths of the images that it holds.",
+        },
+        Computed {
+            name: "snapinfiles",
+            shape: Shape::Texts,
+            about: "Names of the snapin files that it holds.",
+        },
+        Computed {
+            name: "logfiles",
+            shape: Shape::Texts,
+            about: "Names of its log files.",
+        },
     ];
     const RELATIONS: &'static [&'static str] = &["storagegroup"];
     const NAMED: bool = true;
@@ -131,8 +189,15 @@ impl Class for StorageNode {
 
     fn uniques(&self) -> Vec<Unique> {
         // A node needs no name, but only one may be without.
-        let clash = if self.name.is_empty() { Clash::Merge } else { Clash::Refuse };
-        vec![Unique { clash, ..Unique::name(&self.name) }]
+        let clash = if self.name.is_empty() {
+            Clash::Merge
+        } else {
+            Clash::Refuse
+        };
+        vec![Unique {
+            clash,
+            ..Unique::name(&self.name)
+        }]
     }
 
     fn index_key(&self, _number: usize) -> Option<u64> {

@@ -26,12 +26,14 @@ impl Class for TaskLog {
     const ABOUT: &'static str = "A change of a task's state.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::long_text("taskID", |c: &Self| &c.task, |c| &mut c.task).about("The task, by its id."),
+        Field::long_text("taskID", |c: &Self| &c.task,
+            |c| &mut c.task).about("The task, by its id."),
         Field::text("ip", 15, |c: &Self| &c.ip, |c| &mut c.ip)
             .about("Shows the address of whoever reads it; filters and searches see the address that was stored."),
         Field::text("createdBy", 30, |c: &Self| &c.created_by, |c| &mut c.created_by)
             .about("Name of the user who changed the state."),
-        Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id).about("The new state, by its id."),
+        Field::reference("stateID", |c: &Self| c.state, |c,
+            id| c.state = id).about("The new state, by its id."),
         Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time)
             .about("When the state changed, in UTC."),
     ];
@@ -47,6 +49,8 @@ impl Class for TaskLog {
     }
 
     fn index_key(&self, _number: usize) -> Option<u64> {
-        u64::try_from(leading_number(&self.task)).ok().filter(|&task| task != 0)
+        u64::try_from(leading_number(&self.task))
+            .ok()
+            .filter(|&task| task != 0)
     }
 }

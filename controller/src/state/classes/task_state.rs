@@ -18,8 +18,15 @@ impl Class for TaskState {
     const ABOUT: &'static str = "A state that tasks go through.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the state."),
-        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name).required().about("Name, unique without case."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description).about("Free text."),
+        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("Name, unique without case."),
+        Field::long_text(
+            "description",
+            |c: &Self| &c.description,
+            |c| &mut c.description,
+        )
+        .about("Free text."),
         Field::number("order", |c: &Self| &c.order, |c| &mut c.order)
             .within(-128, 127, 1)
             .about("Place among the states."),

@@ -1,4 +1,5 @@
-//! People and programs that may use the API. Never served by the FOG dialect, which has no users either.
+//! People and programs that may use the API. Never served by the FOG dialect, which has no users
+//! either.
 
 use foghorn_types::Role;
 
@@ -11,7 +12,8 @@ use crate::state::value::{Flag, FogTime};
 pub struct User {
     pub id: u32,
     pub name: String,
-    /// argon2id in the PHC text form, or bcrypt's `$2…` where it was imported and has not been used yet.
+    /// argon2id in the PHC text form, or bcrypt's `$2…` where it was imported and has not been
+    /// used yet.
     pub password_hash: String,
     /// BLAKE3 of the user token, in hexadecimal; empty for a user without one.
     pub token_hash: String,
@@ -42,7 +44,8 @@ impl User {
 /// Index key of a token's hash in hexadecimal.
 #[must_use]
 pub fn token_key(hash: &str) -> Option<u64> {
-    hash.get(..16).and_then(|start| u64::from_str_radix(start, 16).ok())
+    hash.get(..16)
+        .and_then(|start| u64::from_str_radix(start, 16).ok())
 }
 
 impl Class for User {
@@ -50,17 +53,34 @@ impl Class for User {
     const ABOUT: &'static str = "Somebody, or some program, that may use the API.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("number of the user"),
-        Field::text("name", 40, |c: &Self| &c.name, |c| &mut c.name).required().about("log-in name"),
-        Field::long_text("passwordHash", |c: &Self| &c.password_hash, |c| &mut c.password_hash)
-            .secret()
-            .about("hash of the password: argon2id, or bcrypt until the first log-in after an import"),
-        Field::text("tokenHash", 64, |c: &Self| &c.token_hash, |c| &mut c.token_hash)
-            .secret()
-            .about("BLAKE3 of the user's token in hexadecimal, empty without one"),
-        Field::flag("api", |c: &Self| &c.api, |c| &mut c.api).about("whether the user's token is accepted"),
+        Field::text("name", 40, |c: &Self| &c.name, |c| &mut c.name)
+            .required()
+            .about("log-in name"),
+        Field::long_text(
+            "passwordHash",
+            |c: &Self| &c.password_hash,
+            |c| &mut c.password_hash,
+        )
+        .secret()
+        .about("hash of the password: argon2id, or bcrypt until the first log-in after an import"),
+        Field::text(
+            "tokenHash",
+            64,
+            |c: &Self| &c.token_hash,
+            |c| &mut c.token_hash,
+        )
+        .secret()
+        .about("BLAKE3 of the user's token in hexadecimal, empty without one"),
+        Field::flag("api", |c: &Self| &c.api, |c| &mut c.api)
+            .about("whether the user's token is accepted"),
         Field::number("type", |c: &Self| &c.kind, |c| &mut c.kind)
             .about("kind of user on a FOG server: 0 full, 1 mobile"),
-        Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time).about("when the user was made"),
+        Field::time(
+            "createdTime",
+            |c: &Self| &c.created_time,
+            |c| &mut c.created_time,
+        )
+        .about("when the user was made"),
         Field::text("role", 20, |c: &Self| &c.role, |c| &mut c.role)
             .about("administrator, operator or read-only; empty: follows from type"),
     ];
@@ -94,9 +114,22 @@ mod tests {
 
     #[test]
     fn records_without_a_role_follow_the_type_and_unknown_roles_allow_little() {
-        let role = |kind, role: &str| User { kind, role: role.to_owned(), ..User::default() }.role();
-        assert_eq!([role(0, ""), role(1, "")], [Role::Administrator, Role::Operator]);
-        assert_eq!([role(1, "administrator"), role(0, "read-only")], [Role::Administrator, Role::ReadOnly]);
+        let role = |kind, role: &str| {
+            User {
+                kind,
+                role: role.to_owned(),
+                ..User::default()
+            }
+            .role()
+        };
+        assert_eq!(
+            [role(0, ""), role(1, "")],
+            [Role::Administrator, Role::Operator]
+        );
+        assert_eq!(
+            [role(1, "administrator"), role(0, "read-only")],
+            [Role::Administrator, Role::ReadOnly]
+        );
         assert_eq!(role(0, "auditor"), Role::ReadOnly);
     }
 }

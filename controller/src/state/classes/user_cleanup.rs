@@ -3,7 +3,8 @@
 use crate::state::class::{Class, Unique};
 use crate::state::field::Field;
 
-/// A local account, or a pattern of names, that the client leaves alone when it removes stale accounts.
+/// A local account, or a pattern of names, that the client leaves alone when it removes stale
+/// accounts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct UserCleanup {
     pub id: u32,
@@ -12,8 +13,7 @@ pub struct UserCleanup {
 
 impl Class for UserCleanup {
     const NAME: &'static str = "usercleanup";
-    const ABOUT: &'static str =
-        "A local account, or a pattern of names, that the client leaves alone when it removes stale accounts.";
+    const ABOUT: &'static str = "A local account, or a pattern of names, that the client leaves alone when it removes stale accounts.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
         Field::text("name", 254, |c: &Self| &c.name, |c| &mut c.name)

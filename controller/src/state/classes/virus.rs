@@ -24,11 +24,15 @@ impl Class for Virus {
         Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name)
             .required()
             .about("Name of the virus; no two rows share one."),
-        Field::text("mac", 50, |c: &Self| &c.mac, |c| &mut c.mac).required().about("Network address of the machine."),
+        Field::text("mac", 50, |c: &Self| &c.mac, |c| &mut c.mac)
+            .required()
+            .about("Network address of the machine."),
         Field::long_text("file", |c: &Self| &c.file, |c| &mut c.file)
             .required()
             .about("Path of the file on the machine."),
-        Field::time("date", |c: &Self| &c.date, |c| &mut c.date).required().about("When it was found, in UTC."),
+        Field::time("date", |c: &Self| &c.date, |c| &mut c.date)
+            .required()
+            .about("When it was found, in UTC."),
         Field::text("mode", 5, |c: &Self| &c.mode, |c| &mut c.mode)
             .about("`q` when the file was moved aside, `s` when it was only reported."),
         Field::text("anon2", 50, |c: &Self| &c.anon2, |c| &mut c.anon2)

@@ -41,23 +41,52 @@ pub fn create(draft: &mut Draft<'_>, class: &ClassSpec, sent: &Body) -> Result<u
 /// # Errors
 /// [`Refusal`]; then nothing is stored.
 pub fn edit(draft: &mut Draft<'_>, class: &ClassSpec, id: u32, sent: &Body) -> Result<(), Refusal> {
-    let row = draft.tables().dynamic().get(class.name, id).ok_or(Refusal::NotFound { class: class.name, id })?;
+    let row = draft
+        .tables()
+        .dynamic()
+        .get(class.name, id)
+        .ok_or(Refusal::NotFound {
+            class: class.name,
+            id,
+        })?;
     let mut fields = row.fields.clone();
     read_fields(class, sent, &mut fields)?;
-    for field in class.fields.iter().filter(|field| field.required && sent.contains_key(field.name)) {
-        if fields.get(field.name).is_none_or(|value| value.is_empty() || value == field.kind.nothing()) {
-            return Err(Refusal::Invalid { field: field.name, why: "is required".to_owned() });
+    for field in class
+        .fields
+        .iter()
+        .filter(|field| field.required && sent.contains_key(field.name))
+    {
+        if fields
+            .get(field.name)
+            .is_none_or(|value| value.is_empty() || value == field.kind.nothing())
+        {
+            return Err(Refusal::Invalid {
+                field: field.name,
+                why: "is required".to_owned(),
+            });
         }
     }
     update(draft, class, row, fields)
 }
 
-fn read_fields(class: &ClassSpec, sent: &Body, fields: &mut BTreeMap<String, String>) -> Result<(), Refusal> {
+fn read_fields(
+    class: &ClassSpec,
+    sent: &Body,
+    fields: &mut BTreeMap<String, String>,
+) -> Result<(), Refusal> {
     for field in &class.fields {
-        let Some(value) = sent.get(field.name) else { continue };
-        let invalid = |why: String| Refusal::Invalid { field: field.name, why };
+        let Some(value) = sent.get(field.name) else {
+            continue;
+        };
+        let invalid = |why: String| Refusal::Invalid {
+            field: field.name,
+            why,
+        };
         if let Some(text) = scalar(value).map_err(|error| invalid(error.to_string()))? {
-            fields.insert(field.name.to_owned(), field.kind.read(&text).map_err(invalid)?);
+            fields.insert(
+                field.name.to_owned(),
+                field.kind.read(&text).map_err(invalid)?,
+            );
         }
     }
     Ok(())
@@ -65,7 +94,10 @@ fn read_fields(class: &ClassSpec, sent: &Body, fields: &mut BTreeMap<String, Str
 
 fn built(class: &ClassSpec, id: u32, mut fields: BTreeMap<String, String>) -> DynamicRow {
     for field in &class.fields {
-        if fields.get(field.name).is_some_and(|value| value == field.kind.nothing()) {
+        if fields
+            .get(field.name)
+            .is_some_and(|value| value == field.kind.nothing())
+        {
             fields.remove(field.name);
         }
     }
@@ -73,22 +105,41 @@ fn built(class: &ClassSpec, id: u32, mut fields: BTreeMap<String, String>) -> Dy
         .fields
         .iter()
         .filter_map(|field| match field.kind {
-            Kind::Reference { class, gone } => Some((field.name.to_owned(), (class.to_owned(), gone))),
+            Kind::Reference { class, gone } => {
+                Some((field.name.to_owned(), (class.to_owned(), gone)))
+            }
             _ => None,
         })
         .collect();
-    let uniques = class.uniques.iter().map(|set| set.iter().map(|field| (*field).to_owned()).collect()).collect();
-    DynamicRow { id, modified: 0, fields, references, uniques }
+    let uniques = class
+        .uniques
+        .iter()
+        .map(|set| set.iter().map(|field| (*field).to_owned()).collect())
+        .collect();
+    DynamicRow {
+        id,
+        modified: 0,
+        fields,
+        references,
+        uniques,
+    }
 }
 
-fn insert(draft: &mut Draft<'_>, class: &ClassSpec, fields: BTreeMap<String, String>) -> Result<u32, Refusal> {
+fn insert(
+    draft: &mut Draft<'_>,
+    class: &ClassSpec,
+    fields: BTreeMap<String, String>,
+) -> Result<u32, Refusal> {
     let mut row = built(class, 0, fields);
     require_targets(draft, class, None, &row)?;
     row.id = draft.next_id_of(class.name);
     guard(draft, class, None, &row)?;
     let key = key::object(class.name, row.id);
     draft.require(Compare::Absent(key.clone()));
-    draft.operate(Op::Put { key, value: record::encode(&row) });
+    draft.operate(Op::Put {
+        key,
+        value: record::encode(&row),
+    });
     draft.announce(class.name, row.id);
     Ok(row.id)
 }
@@ -112,7 +163,10 @@ fn update(
 fn put(draft: &mut Draft<'_>, class: &str, old: &DynamicRow, row: &DynamicRow) {
     let key = key::object(class, old.id);
     draft.require(Compare::ModifiedAt(key.clone(), old.modified));
-    draft.operate(Op::Put { key, value: record::encode(row) });
+    draft.operate(Op::Put {
+        key,
+        value: record::encode(row),
+    });
 }
 
 /// What the row newly refers to has to exist when it is stored. Says whether there is any.
@@ -124,7 +178,9 @@ fn require_targets(
 ) -> Result<bool, Refusal> {
     let mut any = false;
     for field in &class.fields {
-        let Kind::Reference { class: target, .. } = field.kind else { continue };
+        let Kind::Reference { class: target, .. } = field.kind else {
+            continue;
+        };
         let id = row.reference(field.name);
         if id == 0 || old.is_some_and(|old| old.reference(field.name) == id) {
             continue;
@@ -135,7 +191,10 @@ fn require_targets(
             continue; // Made by the same draft.
         }
         if !draft.tables().has_object(target, id) {
-            return Err(Refusal::Invalid { field: field.name, why: format!("{target} {id} does not exist") });
+            return Err(Refusal::Invalid {
+                field: field.name,
+                why: format!("{target} {id} does not exist"),
+            });
         }
         if !draft.compares_key(&key) {
             draft.require(Compare::Present(key));
@@ -151,7 +210,10 @@ fn guard(
     old: Option<&Arc<DynamicRow>>,
     row: &DynamicRow,
 ) -> Result<(), Refusal> {
-    let (before, after) = (old.map(|old| old.guards()).unwrap_or_default(), row.guards());
+    let (before, after) = (
+        old.map(|old| old.guards()).unwrap_or_default(),
+        row.guards(),
+    );
     for (field, value) in before.iter().filter(|unique| !after.contains(unique)) {
         draft.release(class.name, field, value);
     }
@@ -177,9 +239,9 @@ fn owner(draft: &Draft<'_>, class: &ClassSpec, fields: &str, row: &DynamicRow) -
         .into_iter()
         .find(|other| {
             other.id != row.id
-                && fields
-                    .iter()
-                    .all(|field| crate::state::value::fold(other.get(field).unwrap_or_default()) == value(field))
+                && fields.iter().all(|field| {
+                    crate::state::value::fold(other.get(field).unwrap_or_default()) == value(field)
+                })
         })
         .map(|other| other.id)
 }
@@ -193,7 +255,12 @@ pub fn delete(draft: &mut Draft<'_>, class: &str, row: &DynamicRow) -> Result<bo
     delete_at(draft, class, row, 0)
 }
 
-fn delete_at(draft: &mut Draft<'_>, class: &str, row: &DynamicRow, depth: usize) -> Result<bool, Refusal> {
+fn delete_at(
+    draft: &mut Draft<'_>,
+    class: &str,
+    row: &DynamicRow,
+    depth: usize,
+) -> Result<bool, Refusal> {
     forget_at(draft, class, row.id, depth + 1)?;
     if draft.postponed() > 0 {
         return Ok(false);
@@ -226,16 +293,25 @@ fn forget_at(draft: &mut Draft<'_>, class: &str, id: u32, depth: usize) -> Resul
         draft.require_unannounced(referring);
     }
     for (other, row) in dynamic.pointing_at(class, id) {
-        if draft.deletes_key(&key::object(&other, row.id)) || !draft.has_room(2 + row.uniques.len(), row.stored_bytes())
+        if draft.deletes_key(&key::object(&other, row.id))
+            || !draft.has_room(2 + row.uniques.len(), row.stored_bytes())
         {
             continue;
         }
-        let points =
-            |(field, (target, _)): &(&String, &(String, WhenGone))| target == class && row.reference(field) == id;
-        if row.references.iter().filter(points).any(|(_, (_, gone))| *gone == WhenGone::Delete) {
+        let points = |(field, (target, _)): &(&String, &(String, WhenGone))| {
+            target == class && row.reference(field) == id
+        };
+        if row
+            .references
+            .iter()
+            .filter(points)
+            .any(|(_, (_, gone))| *gone == WhenGone::Delete)
+        {
             delete_at(draft, &other, &row, depth)?;
         } else {
-            clear(draft, &other, &row, |field| row.reference(field) == id && row.references[field].0 == class);
+            clear(draft, &other, &row, |field| {
+                row.reference(field) == id && row.references[field].0 == class
+            });
         }
     }
     Ok(())
@@ -248,7 +324,11 @@ fn clear(draft: &mut Draft<'_>, class: &str, row: &DynamicRow, which: impl Fn(&s
         new.fields.remove(field);
     }
     let kept = new.guards();
-    for (field, value) in row.guards().into_iter().filter(|guard| !kept.contains(guard)) {
+    for (field, value) in row
+        .guards()
+        .into_iter()
+        .filter(|guard| !kept.contains(guard))
+    {
         draft.release(class, &field, &value);
     }
     put(draft, class, row, &new);
@@ -259,10 +339,20 @@ fn clear(draft: &mut Draft<'_>, class: &str, row: &DynamicRow, which: impl Fn(&s
 ///
 /// # Errors
 /// [`Refusal`] when a list names what does not exist.
-pub fn spread(draft: &mut Draft<'_>, declared: &Declared, class: &str, id: u32, sent: &Body) -> Result<(), Refusal> {
+pub fn spread(
+    draft: &mut Draft<'_>,
+    declared: &Declared,
+    class: &str,
+    id: u32,
+    sent: &Body,
+) -> Result<(), Refusal> {
     for member in declared.members_of(class) {
-        let Some(wanted) = sent.get(member.name) else { continue };
-        let Some(through) = declared.class(member.through) else { continue };
+        let Some(wanted) = sent.get(member.name) else {
+            continue;
+        };
+        let Some(through) = declared.class(member.through) else {
+            continue;
+        };
         replace(draft, through, member, id, &ids(wanted))?;
     }
     Ok(())
@@ -281,8 +371,14 @@ fn replace(
         Some(Kind::Reference { class, .. }) => class,
         _ => return Ok(()),
     };
-    if let Some(id) = wanted.iter().find(|id| !draft.tables().has_object(target, **id)) {
-        return Err(Refusal::Invalid { field: member.name, why: format!("{target} {id} does not exist") });
+    if let Some(id) = wanted
+        .iter()
+        .find(|id| !draft.tables().has_object(target, **id))
+    {
+        return Err(Refusal::Invalid {
+            field: member.name,
+            why: format!("{target} {id} does not exist"),
+        });
     }
     let tables = draft.tables();
     let rows = tables.dynamic().table(through.name);
@@ -292,8 +388,14 @@ fn replace(
         .flatten()
         .map(|row| (row.reference(member.other), row.clone()))
         .collect();
-    for row in rows.map(|table| table.by(member.own, &owner.to_string())).into_iter().flatten() {
-        if !wanted.contains(&row.reference(member.other)) && draft.has_room(2 + row.uniques.len(), row.stored_bytes()) {
+    for row in rows
+        .map(|table| table.by(member.own, &owner.to_string()))
+        .into_iter()
+        .flatten()
+    {
+        if !wanted.contains(&row.reference(member.other))
+            && draft.has_room(2 + row.uniques.len(), row.stored_bytes())
+        {
             delete(draft, through.name, row)?;
         }
     }
@@ -302,8 +404,9 @@ fn replace(
         if !draft.has_room(4 + through.uniques.len(), ASSOCIATION_BYTES) {
             continue;
         }
-        let elsewhere =
-            rows.filter(|_| moves).and_then(|table| table.by(member.other, &id.to_string()).first().copied());
+        let elsewhere = rows
+            .filter(|_| moves)
+            .and_then(|table| table.by(member.other, &id.to_string()).first().copied());
         let mut fields = elsewhere.map(|row| row.fields.clone()).unwrap_or_default();
         fields.insert(member.own.to_owned(), owner.to_string());
         fields.insert(member.other.to_owned(), id.to_string());

@@ -1,7 +1,9 @@
-//! Classes that plugins declare while the controller runs: their rows, their rules, and what ties them to the other classes.
+//! Classes that plugins declare while the controller runs: their rows, their rules, and what ties
+//! them to the other classes.
 //!
-//! A row says itself what it refers to and which of its values are unique. So rows stay whole while nobody declares their
-//! class: deleting a host takes its rows along, guards are given back, and the rows are served again when the plugin returns.
+//! A row says itself what it refers to and which of its values are unique. So rows stay whole while
+//! nobody declares their class: deleting a host takes its rows along, guards are given back, and
+//! the rows are served again when the plugin returns.
 
 pub mod change;
 mod record;

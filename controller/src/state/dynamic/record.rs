@@ -1,5 +1,5 @@
-//! The stored form of a row of a plugin's class: as that of any other object, with what the row refers to (`r`) and which of
-//! its fields are unique (`u`).
+//! The stored form of a row of a plugin's class: as that of any other object, with what the row
+//! refers to (`r`) and which of its fields are unique (`u`).
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,13 @@ pub(super) fn encode(row: &DynamicRow) -> Bytes {
             .references
             .iter()
             .map(|(field, (class, gone))| {
-                (field.clone(), Target { class: class.clone(), with: *gone == WhenGone::Delete })
+                (
+                    field.clone(),
+                    Target {
+                        class: class.clone(),
+                        with: *gone == WhenGone::Delete,
+                    },
+                )
             })
             .collect(),
         u: row.uniques.clone(),
@@ -47,11 +53,31 @@ pub(super) fn encode(row: &DynamicRow) -> Bytes {
 /// # Errors
 /// A text for the log when the record was not written by a version we know.
 pub(super) fn decode(class: &str, id: u32, value: &[u8]) -> Result<DynamicRow, String> {
-    let record: DynamicRecord = serde_json::from_slice(value).map_err(|error| format!("{class} {id}: {error}"))?;
+    let record: DynamicRecord =
+        serde_json::from_slice(value).map_err(|error| format!("{class} {id}: {error}"))?;
     if record.v != VERSION {
-        return Err(format!("{class} {id} has a record of version {}, this program reads {VERSION}", record.v));
+        return Err(format!(
+            "{class} {id} has a record of version {}, this program reads {VERSION}",
+            record.v
+        ));
     }
-    let gone = |with| if with { WhenGone::Delete } else { WhenGone::Clear };
-    let references = record.r.into_iter().map(|(field, target)| (field, (target.class, gone(target.with)))).collect();
-    Ok(DynamicRow { id, modified: 0, fields: record.f, references, uniques: record.u })
+    let gone = |with| {
+        if with {
+            WhenGone::Delete
+        } else {
+            WhenGone::Clear
+        }
+    };
+    let references = record
+        .r
+        .into_iter()
+        .map(|(field, target)| (field, (target.class, gone(target.with))))
+        .collect();
+    Ok(DynamicRow {
+        id,
+        modified: 0,
+        fields: record.f,
+        references,
+        uniques: record.u,
+    })
 }

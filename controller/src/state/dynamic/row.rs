@@ -12,7 +12,8 @@ pub struct DynamicRow {
     pub(super) id: u32,
     pub(super) modified: Revision,
     pub(super) fields: BTreeMap<String, String>,
-    /// Fields that are references: class of what they name, and what becomes of the row when that is deleted.
+    /// Fields that are references: class of what they name, and what becomes of the row when that
+    /// is deleted.
     pub(super) references: BTreeMap<String, (String, WhenGone)>,
     pub(super) uniques: Vec<Vec<String>>,
 }
@@ -58,7 +59,11 @@ impl DynamicRow {
             .filter_map(|fields| {
                 let values: Option<Vec<String>> = fields
                     .iter()
-                    .map(|field| self.get(field).map(fold).filter(|value| !value.is_empty() && value != "0"))
+                    .map(|field| {
+                        self.get(field)
+                            .map(fold)
+                            .filter(|value| !value.is_empty() && value != "0")
+                    })
                     .collect();
                 values.map(|values| (fields.join("+"), values.join("/")))
             })
@@ -67,7 +72,11 @@ impl DynamicRow {
 
     /// About how much a change of the row takes in a transaction.
     pub(super) fn stored_bytes(&self) -> usize {
-        self.fields.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>() + 512
+        self.fields
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 8)
+            .sum::<usize>()
+            + 512
     }
 
     pub(super) fn targets(&self) -> impl Iterator<Item = (&str, u32)> {

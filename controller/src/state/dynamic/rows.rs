@@ -37,7 +37,13 @@ impl DynamicTable {
         if !class.is_named() {
             return self.rows.values().collect();
         }
-        self.indexed("name", |index| index.values().flatten().filter_map(|id| self.rows.get(id)).collect())
+        self.indexed("name", |index| {
+            index
+                .values()
+                .flatten()
+                .filter_map(|id| self.rows.get(id))
+                .collect()
+        })
     }
 
     /// Rows whose field is this text, without regard to case, by id.
@@ -45,7 +51,12 @@ impl DynamicTable {
     pub fn by(&self, field: &str, value: &str) -> Vec<&Arc<DynamicRow>> {
         let value = fold(value);
         self.indexed(field, |index| {
-            index.get(&value).into_iter().flatten().filter_map(|id| self.rows.get(id)).collect()
+            index
+                .get(&value)
+                .into_iter()
+                .flatten()
+                .filter_map(|id| self.rows.get(id))
+                .collect()
         })
     }
 
@@ -60,7 +71,10 @@ impl DynamicTable {
         let index = indexes.entry(field.to_owned()).or_insert_with(|| {
             let mut index = Index::new();
             for row in self.rows.values() {
-                index.entry(fold(row.get(field).unwrap_or_default())).or_default().insert(row.id);
+                index
+                    .entry(fold(row.get(field).unwrap_or_default()))
+                    .or_default()
+                    .insert(row.id);
             }
             index
         });
@@ -69,7 +83,11 @@ impl DynamicTable {
 
     fn remove(&mut self, id: u32) -> Option<Arc<DynamicRow>> {
         let row = self.rows.remove(&id)?;
-        for (field, index) in self.indexes.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        for (field, index) in self
+            .indexes
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
             let value = fold(row.get(field).unwrap_or_default());
             if let Some(ids) = index.get_mut(&value) {
                 ids.remove(&id);
@@ -82,8 +100,15 @@ impl DynamicTable {
     }
 
     fn insert(&mut self, row: Arc<DynamicRow>) {
-        for (field, index) in self.indexes.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            index.entry(fold(row.get(field).unwrap_or_default())).or_default().insert(row.id);
+        for (field, index) in self
+            .indexes
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
+            index
+                .entry(fold(row.get(field).unwrap_or_default()))
+                .or_default()
+                .insert(row.id);
         }
         self.rows.insert(row.id, row);
     }
@@ -115,8 +140,12 @@ impl DynamicRows {
 
     /// Rows that refer to an object, with their classes.
     pub(super) fn pointing_at(&self, class: &str, id: u32) -> Vec<(Arc<str>, Arc<DynamicRow>)> {
-        let Some(rows) = self.pointing.get(&(Arc::from(class), id)) else { return Vec::new() };
-        rows.iter().filter_map(|(class, id)| Some((class.clone(), self.get(class, *id)?.clone()))).collect()
+        let Some(rows) = self.pointing.get(&(Arc::from(class), id)) else {
+            return Vec::new();
+        };
+        rows.iter()
+            .filter_map(|(class, id)| Some((class.clone(), self.get(class, *id)?.clone())))
+            .collect()
     }
 
     /// Classes whose rows refer to objects of `class`.
@@ -127,7 +156,10 @@ impl DynamicRows {
     /// # Errors
     /// When the record cannot be read.
     pub(crate) fn apply(&mut self, class: &str, id: u32, change: &Change) -> Result<(), String> {
-        let class: Arc<str> = self.tables.get_key_value(class).map_or_else(|| Arc::from(class), |(key, _)| key.clone());
+        let class: Arc<str> = self
+            .tables
+            .get_key_value(class)
+            .map_or_else(|| Arc::from(class), |(key, _)| key.clone());
         let new = match change {
             Change::Put(entry) => {
                 let mut row = record::decode(&class, id, &entry.value)?;
@@ -149,8 +181,14 @@ impl DynamicRows {
         let Some(new) = new else { return Ok(()) };
         for target in new.targets() {
             let other: Arc<str> = Arc::from(target.0);
-            self.referring.entry(other.clone()).or_default().insert(class.clone());
-            self.pointing.entry((other, target.1)).or_default().insert((class.clone(), id));
+            self.referring
+                .entry(other.clone())
+                .or_default()
+                .insert(class.clone());
+            self.pointing
+                .entry((other, target.1))
+                .or_default()
+                .insert((class.clone(), id));
         }
         self.tables.entry(class).or_default().insert(new);
         Ok(())

@@ -105,13 +105,16 @@ impl ClassSpec {
     /// Whether rows have a name: then lists are ordered by it.
     #[must_use]
     pub fn is_named(&self) -> bool {
-        self.field("name").is_some_and(|field| matches!(field.kind, Kind::Text { .. }))
+        self.field("name")
+            .is_some_and(|field| matches!(field.kind, Kind::Text { .. }))
     }
 
     /// Whether one value of this field alone is unique.
     #[must_use]
     pub fn is_unique(&self, field: &str) -> bool {
-        self.uniques.iter().any(|fields| fields.as_slice() == [field])
+        self.uniques
+            .iter()
+            .any(|fields| fields.as_slice() == [field])
     }
 }
 
@@ -145,7 +148,11 @@ impl Kind {
         match self {
             Self::Text { max } => {
                 let length = text.chars().count();
-                if length <= max { Ok(text.to_owned()) } else { Err(format!("{length} characters, at most {max}")) }
+                if length <= max {
+                    Ok(text.to_owned())
+                } else {
+                    Err(format!("{length} characters, at most {max}"))
+                }
             }
             Self::Number { min, max } => match text.parse::<i64>() {
                 _ if text.is_empty() => Ok("0".to_owned()),
@@ -158,15 +165,17 @@ impl Kind {
                 (_, flag) => Ok(flag.text().to_owned()),
             },
             Self::Time => match FogTime::read(text) {
-                FogTime(None) if !text.is_empty() && text != NEVER => {
-                    Err(format!("{text:?} is not a time of the form YYYY-MM-DD HH:MM:SS"))
-                }
+                FogTime(None) if !text.is_empty() && text != NEVER => Err(format!(
+                    "{text:?} is not a time of the form YYYY-MM-DD HH:MM:SS"
+                )),
                 time => Ok(time.text().into_owned()),
             },
             Self::Reference { .. } => match text.parse::<u32>() {
                 _ if text.is_empty() => Ok("0".to_owned()),
                 Ok(id) => Ok(id.to_string()),
-                Err(_) => Err(format!("{text:?} is not an id: ids are integers from 1 to 4294967295, 0 means none")),
+                Err(_) => Err(format!(
+                    "{text:?} is not an id: ids are integers from 1 to 4294967295, 0 means none"
+                )),
             },
         }
     }
@@ -180,7 +189,10 @@ mod tests {
     fn values_are_of_their_type_or_refused() {
         let text = Kind::Text { max: 3 };
         let number = Kind::Number { min: -5, max: 5 };
-        let reference = Kind::Reference { class: "host", gone: WhenGone::Clear };
+        let reference = Kind::Reference {
+            class: "host",
+            gone: WhenGone::Clear,
+        };
         for (kind, given, kept) in [
             (text, "äöü", Some("äöü")),
             (text, "four", None),

@@ -13,7 +13,9 @@ static WORDS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
 /// Plugins have brought too many different names since the controller started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("plugins have used more than {MOST} different names since the start; restart the controller")]
+#[error(
+    "plugins have used more than {MOST} different names since the start; restart the controller"
+)]
 pub struct TooManyWords;
 
 /// The name, kept for good.

@@ -2,18 +2,27 @@
 
 use super::Rules;
 use crate::state::class::Class;
-use crate::state::classes::{Host, ImageAssociation, ImagingLog, NodeFailure, SnapinGroupAssociation, UserTracking};
+use crate::state::classes::{
+    Host, ImageAssociation, ImagingLog, NodeFailure, SnapinGroupAssociation, UserTracking,
+};
 use crate::state::json::JsonObject;
 use crate::state::row::Row;
 use crate::state::scene::Scene;
 
 /// Shows each relation as an object without members, as a FOG server does in these classes.
 fn empty_relations<C: Class>(out: &mut JsonObject<'_>) {
-    C::RELATIONS.iter().for_each(|relation| out.nothing(relation));
+    C::RELATIONS
+        .iter()
+        .for_each(|relation| out.nothing(relation));
 }
 
 fn host(id: Option<u32>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-    out.full::<Host>("host", id.and_then(|id| scene.tables.hosts().get(id)).map(AsRef::as_ref), scene);
+    out.full::<Host>(
+        "host",
+        id.and_then(|id| scene.tables.hosts().get(id))
+            .map(AsRef::as_ref),
+        scene,
+    );
 }
 
 impl Rules for ImageAssociation {

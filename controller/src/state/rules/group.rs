@@ -3,7 +3,9 @@
 use super::membership;
 use super::{Rules, Write};
 use crate::state::class::Body;
-use crate::state::classes::{Group, GroupAssociation, ModuleAssociation, PrinterAssociation, SnapinAssociation};
+use crate::state::classes::{
+    Group, GroupAssociation, ModuleAssociation, PrinterAssociation, SnapinAssociation,
+};
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
 use crate::state::refusal::Refusal;
@@ -14,7 +16,10 @@ use crate::state::value::ids;
 impl Rules for Group {
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
         let id = row.map_or(0, |row| row.id);
-        let members = scene.tables.of::<GroupAssociation>().count_by(GroupAssociation::BY_GROUP, id.into());
+        let members = scene
+            .tables
+            .of::<GroupAssociation>()
+            .count_by(GroupAssociation::BY_GROUP, id.into());
         out.integer("hostcount", i64::try_from(members).unwrap_or(i64::MAX));
     }
 
@@ -25,7 +30,10 @@ impl Rules for Group {
         body: &Body,
     ) -> Result<(), Refusal> {
         if matches!(write, Write::Create) && body.contains_key("printers") {
-            return Err(Refusal::Invalid { field: "printers", why: "a new group cannot be given printers".to_owned() });
+            return Err(Refusal::Invalid {
+                field: "printers",
+                why: "a new group cannot be given printers".to_owned(),
+            });
         }
         Ok(())
     }
@@ -37,34 +45,61 @@ impl Rules for Group {
         }
         let tables = draft.tables();
         let table = tables.of::<GroupAssociation>();
-        let members =
-            named.unwrap_or_else(|| table.by(GroupAssociation::BY_GROUP, id.into()).map(|row| row.host).collect());
+        let members = named.unwrap_or_else(|| {
+            table
+                .by(GroupAssociation::BY_GROUP, id.into())
+                .map(|row| row.host)
+                .collect()
+        });
         let hosts = || members.iter().filter_map(|host| tables.hosts().get(*host));
         if let Some(snapins) = body.get("snapins").map(ids) {
             for host in hosts() {
-                membership::replace::<SnapinAssociation>(draft, SnapinAssociation::BY_HOST, host.id, &snapins)?;
+                membership::replace::<SnapinAssociation>(
+                    draft,
+                    SnapinAssociation::BY_HOST,
+                    host.id,
+                    &snapins,
+                )?;
             }
         }
         if let Some(printers) = body.get("printers").map(ids) {
             hosts().try_for_each(|host| {
-                membership::replace::<PrinterAssociation>(draft, PrinterAssociation::BY_HOST, host.id, &printers)
+                membership::replace::<PrinterAssociation>(
+                    draft,
+                    PrinterAssociation::BY_HOST,
+                    host.id,
+                    &printers,
+                )
             })?;
         }
         if let Some(modules) = body.get("modules").map(ids) {
             hosts().try_for_each(|host| {
-                membership::replace_with(draft, ModuleAssociation::BY_HOST, host.id, &modules, |new| {
-                    ModuleAssociation { state: "1".to_owned(), ..new }
-                })
+                membership::replace_with(
+                    draft,
+                    ModuleAssociation::BY_HOST,
+                    host.id,
+                    &modules,
+                    |new| ModuleAssociation {
+                        state: "1".to_owned(),
+                        ..new
+                    },
+                )
             })?;
         }
-        match body.get("imageID").and_then(|image| ids(image).first().copied()) {
+        match body
+            .get("imageID")
+            .and_then(|image| ids(image).first().copied())
+        {
             Some(image) => membership::give_image(draft, hosts(), image),
             None => Ok(()),
         }
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        let members = draft.tables().of::<GroupAssociation>().by(GroupAssociation::BY_GROUP, row.id.into());
+        let members = draft
+            .tables()
+            .of::<GroupAssociation>()
+            .by(GroupAssociation::BY_GROUP, row.id.into());
         draft.delete_each(members);
         Ok(())
     }

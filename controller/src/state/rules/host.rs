@@ -6,9 +6,9 @@ use super::{Rules, Write};
 use super::{host_parts, membership};
 use crate::state::class::Body;
 use crate::state::classes::{
-    GreenFog, GroupAssociation, Host, HostAutoLogout, HostScreenSetting, Image, ImagingLog, Inventory,
-    MacAddressAssociation, ModuleAssociation, PowerManagement, PrinterAssociation, ScheduledTask, SnapinAssociation,
-    SnapinJob, SnapinTask, Task, UserTracking,
+    GreenFog, GroupAssociation, Host, HostAutoLogout, HostScreenSetting, Image, ImagingLog,
+    Inventory, MacAddressAssociation, ModuleAssociation, PowerManagement, PrinterAssociation,
+    ScheduledTask, SnapinAssociation, SnapinJob, SnapinTask, Task, UserTracking,
 };
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
@@ -28,8 +28,10 @@ impl Host {
     /// Its addresses, the primary one first.
     #[must_use]
     pub fn addresses(&self, tables: &Tables) -> Vec<MacAddress> {
-        let mut rows: Vec<_> =
-            tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, self.id.into()).collect();
+        let mut rows: Vec<_> = tables
+            .of::<MacAddressAssociation>()
+            .by(MacAddressAssociation::BY_HOST, self.id.into())
+            .collect();
         rows.sort_by_key(|row| !row.primary.is_yes());
         rows.iter().filter_map(|row| row.address()).collect()
     }
@@ -39,24 +41,42 @@ impl Rules for Host {
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
         let tables = scene.tables;
         let id = row.map_or(0, |row| row.id);
-        let image = row.and_then(|row| tables.of::<Image>().get(row.image)).map(AsRef::as_ref);
-        let addresses = || tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id.into());
+        let image = row
+            .and_then(|row| tables.of::<Image>().get(row.image))
+            .map(AsRef::as_ref);
+        let addresses = || {
+            tables
+                .of::<MacAddressAssociation>()
+                .by(MacAddressAssociation::BY_HOST, id.into())
+        };
         let primary = addresses().find(|mac| mac.primary.is_yes());
         out.text("primac", primary.map_or("", |mac| &mac.mac));
         out.text("imagename", image.map_or("", |image| &image.name));
         out.plain(
             "hostscreen",
-            tables.of::<HostScreenSetting>().by(HostScreenSetting::BY_HOST, id.into()).next().map(AsRef::as_ref),
+            tables
+                .of::<HostScreenSetting>()
+                .by(HostScreenSetting::BY_HOST, id.into())
+                .next()
+                .map(AsRef::as_ref),
             scene,
         );
         out.plain(
             "hostalo",
-            tables.of::<HostAutoLogout>().by(HostAutoLogout::BY_HOST, id.into()).next().map(AsRef::as_ref),
+            tables
+                .of::<HostAutoLogout>()
+                .by(HostAutoLogout::BY_HOST, id.into())
+                .next()
+                .map(AsRef::as_ref),
             scene,
         );
         out.full(
             "inventory",
-            tables.of::<Inventory>().by(Inventory::BY_HOST, id.into()).next().map(AsRef::as_ref),
+            tables
+                .of::<Inventory>()
+                .by(Inventory::BY_HOST, id.into())
+                .next()
+                .map(AsRef::as_ref),
             scene,
         );
         out.plain("image", image, scene);
@@ -67,7 +87,12 @@ impl Rules for Host {
         Some(host_parts::found_through(scene, needle))
     }
 
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, body: &Body) -> Result<(), Refusal> {
+    fn on_write(
+        draft: &mut Draft<'_>,
+        object: &mut Self,
+        write: Write<'_, Self>,
+        body: &Body,
+    ) -> Result<(), Refusal> {
         host_parts::check_name(&object.name)?;
         match write {
             Write::Create => host_parts::give_addresses(draft, object.id, body)?,
@@ -80,12 +105,23 @@ impl Rules for Host {
         if let Some(groups) = body.get("groups").map(ids) {
             membership::replace::<GroupAssociation>(draft, GroupAssociation::BY_HOST, id, &groups)?;
         }
-        // `modules` changes nothing, as on a FOG server; groups and the associations themselves are the ways.
+        // `modules` changes nothing, as on a FOG server; groups and the associations themselves are
+        // the ways.
         if let Some(printers) = body.get("printers").map(ids) {
-            membership::replace::<PrinterAssociation>(draft, PrinterAssociation::BY_HOST, id, &printers)?;
+            membership::replace::<PrinterAssociation>(
+                draft,
+                PrinterAssociation::BY_HOST,
+                id,
+                &printers,
+            )?;
         }
         if let Some(snapins) = body.get("snapins").map(ids) {
-            membership::replace::<SnapinAssociation>(draft, SnapinAssociation::BY_HOST, id, &snapins)?;
+            membership::replace::<SnapinAssociation>(
+                draft,
+                SnapinAssociation::BY_HOST,
+                id,
+                &snapins,
+            )?;
         }
         Ok(())
     }
@@ -101,31 +137,66 @@ impl Rules for Host {
                 draft.delete(task);
             }
         }
-        draft.delete_each(tables.of::<MacAddressAssociation>().by(MacAddressAssociation::BY_HOST, id));
-        draft.delete_each(tables.of::<GroupAssociation>().by(GroupAssociation::BY_HOST, id));
+        draft.delete_each(
+            tables
+                .of::<MacAddressAssociation>()
+                .by(MacAddressAssociation::BY_HOST, id),
+        );
+        draft.delete_each(
+            tables
+                .of::<GroupAssociation>()
+                .by(GroupAssociation::BY_HOST, id),
+        );
         draft.delete_each(tables.of::<Inventory>().by(Inventory::BY_HOST, id));
-        draft.delete_each(tables.of::<HostScreenSetting>().by(HostScreenSetting::BY_HOST, id));
-        draft.delete_each(tables.of::<HostAutoLogout>().by(HostAutoLogout::BY_HOST, id));
+        draft.delete_each(
+            tables
+                .of::<HostScreenSetting>()
+                .by(HostScreenSetting::BY_HOST, id),
+        );
+        draft.delete_each(
+            tables
+                .of::<HostAutoLogout>()
+                .by(HostAutoLogout::BY_HOST, id),
+        );
         for task in tables.of::<ScheduledTask>().by(ScheduledTask::BY_HOST, id) {
             if draft.has_room(3, MARK_BYTES) {
                 ScheduledTask::on_delete(draft, task)?;
                 draft.delete(task);
             }
         }
-        for rule in tables.of::<PowerManagement>().by(PowerManagement::BY_HOST, id) {
+        for rule in tables
+            .of::<PowerManagement>()
+            .by(PowerManagement::BY_HOST, id)
+        {
             if draft.has_room(3, MARK_BYTES) {
                 PowerManagement::on_delete(draft, rule)?;
                 draft.delete(rule);
             }
         }
         draft.delete_each(tables.of::<ImagingLog>().by(ImagingLog::BY_HOST, id));
-        draft.delete_each(tables.of::<SnapinAssociation>().by(SnapinAssociation::BY_HOST, id));
+        draft.delete_each(
+            tables
+                .of::<SnapinAssociation>()
+                .by(SnapinAssociation::BY_HOST, id),
+        );
         for job in tables.of::<SnapinJob>().by(SnapinJob::BY_HOST, id) {
-            draft.delete_each(tables.of::<SnapinTask>().by(SnapinTask::BY_JOB, job.id.into()));
+            draft.delete_each(
+                tables
+                    .of::<SnapinTask>()
+                    .by(SnapinTask::BY_JOB, job.id.into()),
+            );
         }
         draft.delete_each(tables.of::<SnapinJob>().by(SnapinJob::BY_HOST, id));
-        draft.delete_each(tables.of::<PrinterAssociation>().by(PrinterAssociation::BY_HOST, id));
-        draft.delete_each(tables.of::<ModuleAssociation>().by(ModuleAssociation::BY_HOST, id));
+        draft.delete_each(
+            tables
+                .of::<PrinterAssociation>()
+                .by(PrinterAssociation::BY_HOST, id),
+        );
+        draft.delete_each(
+            tables
+                .of::<ModuleAssociation>()
+                .by(ModuleAssociation::BY_HOST, id),
+        );
         draft.delete_each(tables.of::<UserTracking>().by(UserTracking::BY_HOST, id));
         draft.delete_each(tables.of::<GreenFog>().by(GreenFog::BY_HOST, id));
         Ok(())

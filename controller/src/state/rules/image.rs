@@ -8,7 +8,9 @@ use super::task::end_run;
 use crate::state::class::Body;
 use crate::state::class::Class;
 use crate::state::classes::task::state;
-use crate::state::classes::{Host, Image, ImageAssociation, ImagePartitionType, ImageType, Os, StorageGroup, Task};
+use crate::state::classes::{
+    Host, Image, ImageAssociation, ImagePartitionType, ImageType, Os, StorageGroup, Task,
+};
 use crate::state::content::ImageContent;
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
@@ -19,68 +21,118 @@ use crate::state::scene::Scene;
 use crate::state::tables::Tables;
 use crate::state::value::{Flag, ids};
 
-/// The storage group that a new task of the image uses: the primary one, or the first it was put in.
+/// The storage group that a new task of the image uses: the primary one, or the first it was put
+/// in.
 #[must_use]
 pub fn storage_group(tables: &Tables, image: u32) -> Option<&Row<StorageGroup>> {
-    let associations = || tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, image.into());
-    let chosen = associations().find(|row| row.primary.is_yes()).or_else(|| associations().next())?;
-    tables.of::<StorageGroup>().get(chosen.storagegroup).map(AsRef::as_ref)
+    let associations = || {
+        tables
+            .of::<ImageAssociation>()
+            .by(ImageAssociation::BY_IMAGE, image.into())
+    };
+    let chosen = associations()
+        .find(|row| row.primary.is_yes())
+        .or_else(|| associations().next())?;
+    tables
+        .of::<StorageGroup>()
+        .get(chosen.storagegroup)
+        .map(AsRef::as_ref)
 }
 
 impl Rules for Image {
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
         let tables = scene.tables;
-        let os = row.and_then(|row| tables.of::<Os>().get(row.os)).map(AsRef::as_ref);
-        let partitions =
-            row.and_then(|row| tables.of::<ImagePartitionType>().get(row.image_partition_type)).map(AsRef::as_ref);
-        let kind = row.and_then(|row| tables.of::<ImageType>().get(row.image_type)).map(AsRef::as_ref);
+        let os = row
+            .and_then(|row| tables.of::<Os>().get(row.os))
+            .map(AsRef::as_ref);
+        let partitions = row
+            .and_then(|row| {
+                tables
+                    .of::<ImagePartitionType>()
+                    .get(row.image_partition_type)
+            })
+            .map(AsRef::as_ref);
+        let kind = row
+            .and_then(|row| tables.of::<ImageType>().get(row.image_type))
+            .map(AsRef::as_ref);
         out.full("os", os, scene);
         out.full("imagepartitiontype", partitions, scene);
         out.full("imagetype", kind, scene);
         out.text("imagetypename", kind.map_or("", |row| &row.name));
         out.text("imageparttypename", partitions.map_or("", |row| &row.name));
         out.text("osname", os.map_or("", |row| &row.name));
-        out.text("storagegroupname", row.and_then(|row| storage_group(tables, row.id)).map_or("", |group| &group.name));
+        out.text(
+            "storagegroupname",
+            row.and_then(|row| storage_group(tables, row.id))
+                .map_or("", |group| &group.name),
+        );
     }
 
     fn found_by_relation(row: &Row<Self>, scene: &Scene<'_>, needle: &Needle) -> bool {
-        scene.tables.hosts().by(Host::BY_IMAGE, row.id.into()).any(|host| needle.hits(&host.name))
+        scene
+            .tables
+            .hosts()
+            .by(Host::BY_IMAGE, row.id.into())
+            .any(|host| needle.hits(&host.name))
     }
 
     fn spread(draft: &mut Draft<'_>, id: u32, is_new: bool, body: &Body) -> Result<(), Refusal> {
         let tables = draft.tables();
         let named = body.get("storagegroups").map(ids);
         if is_new {
-            // As on a FOG server: a new image always joins the first group too, which is its primary one only when no group
-            // was named.
+            // As on a FOG server: a new image always joins the first group too, which is its
+            // primary one only when no group was named.
             let primary = named.is_none().into();
-            let first = tables.of::<StorageGroup>().iter().next().map(|group| group.id);
+            let first = tables
+                .of::<StorageGroup>()
+                .iter()
+                .next()
+                .map(|group| group.id);
             let mut groups: Vec<u32> = first.into_iter().collect();
-            groups.extend(named.into_iter().flatten().filter(|group| Some(*group) != first));
-            membership::replace_with(draft, ImageAssociation::BY_IMAGE, id, &groups, |new| ImageAssociation {
-                primary,
-                ..new
+            groups.extend(
+                named
+                    .into_iter()
+                    .flatten()
+                    .filter(|group| Some(*group) != first),
+            );
+            membership::replace_with(draft, ImageAssociation::BY_IMAGE, id, &groups, |new| {
+                ImageAssociation { primary, ..new }
             })?;
         } else if let Some(groups) = named {
-            membership::replace_with(draft, ImageAssociation::BY_IMAGE, id, &groups, |new| ImageAssociation {
-                primary: Flag::No,
-                ..new
+            membership::replace_with(draft, ImageAssociation::BY_IMAGE, id, &groups, |new| {
+                ImageAssociation {
+                    primary: Flag::No,
+                    ..new
+                }
             })?;
         }
         let hosts = body.get("hosts").map(ids).unwrap_or_default();
-        membership::give_image(draft, hosts.into_iter().filter_map(|host| tables.hosts().get(host)), id)
+        membership::give_image(
+            draft,
+            hosts
+                .into_iter()
+                .filter_map(|host| tables.hosts().get(host)),
+            id,
+        )
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
         if row.protected != 0 {
-            return Err(Refusal::Protected { class: Self::NAME, id: row.id });
+            return Err(Refusal::Protected {
+                class: Self::NAME,
+                id: row.id,
+            });
         }
         // Whether a task needs it is known only as long as no task is created.
         draft.require_no_new::<Task>();
         let tables = draft.tables();
         stop_tasks(draft, row)?;
         membership::give_image(draft, tables.hosts().by(Host::BY_IMAGE, row.id.into()), 0)?;
-        draft.delete_each(tables.of::<ImageAssociation>().by(ImageAssociation::BY_IMAGE, row.id.into()));
+        draft.delete_each(
+            tables
+                .of::<ImageAssociation>()
+                .by(ImageAssociation::BY_IMAGE, row.id.into()),
+        );
         // With the row itself: until then the image can still be deployed.
         if let Some(image) = row.key().filter(|_| draft.postponed() == 0) {
             draft.forget::<ImageContent>(&image);
@@ -92,19 +144,37 @@ impl Rules for Image {
 /// A stored run, generously.
 const RUN_BYTES: usize = 4096;
 
-/// Cancels the tasks that wait to work with the image. One that has begun keeps it: its host's disk would be left half written.
+/// Cancels the tasks that wait to work with the image. One that has begun keeps it: its host's disk
+/// would be left half written.
 fn stop_tasks(draft: &mut Draft<'_>, image: &Row<Image>) -> Result<(), Refusal> {
     let tables = draft.tables();
-    let runs: Vec<_> = tables.runs().active().filter(|run| Some(run.image) == image.key()).collect();
-    let begun = |state: &RunState| matches!(state, RunState::CheckedIn { .. } | RunState::Running { .. });
+    let runs: Vec<_> = tables
+        .runs()
+        .active()
+        .filter(|run| Some(run.image) == image.key())
+        .collect();
+    let begun =
+        |state: &RunState| matches!(state, RunState::CheckedIn { .. } | RunState::Running { .. });
     if let Some(run) = runs.iter().find(|run| begun(run.life.state())) {
-        return Err(Refusal::InUse { class: Image::NAME, id: image.id, task: run.task.get() });
+        return Err(Refusal::InUse {
+            class: Image::NAME,
+            id: image.id,
+            task: run.task.get(),
+        });
     }
     for run in runs {
-        let Some(task) = tables.tasks().get(run.task.get()) else { continue };
+        let Some(task) = tables.tasks().get(run.task.get()) else {
+            continue;
+        };
         if draft.has_room(2, RUN_BYTES) {
             end_run(draft, task, "the image was deleted");
-            draft.update(task, &Task { state: state::CANCELLED, ..Task::clone(task) })?;
+            draft.update(
+                task,
+                &Task {
+                    state: state::CANCELLED,
+                    ..Task::clone(task)
+                },
+            )?;
         }
     }
     Ok(())

@@ -14,7 +14,11 @@ impl Rules for Inventory {
 
 /// Size of the memory for people, from a line such as `MemTotal: 16303424 kB`.
 fn memory(line: &str) -> String {
-    let kib: f64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0.0);
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0.0);
     let mut size = kib * 1024.0;
     let mut unit = 0;
     const UNITS: [&str; 6] = ["i", "Ki", "Mi", "Gi", "Ti", "Pi"];

@@ -1,5 +1,5 @@
-//! Changes of many rows at once: one side of an association (the hosts of a group, the snapins of a host, the storage groups
-//! of an image …) and the image of many hosts.
+//! Changes of many rows at once: one side of an association (the hosts of a group, the snapins of a
+//! host, the storage groups of an image …) and the image of many hosts.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ enum Others {
     Stay,
 }
 
-/// Makes `wanted` the members of `owner`, which index `by` of the association finds: deletes those that are not in it, adds
-/// those that are missing, leaves the others alone. As far as the draft has room.
+/// Makes `wanted` the members of `owner`, which index `by` of the association finds: deletes those
+/// that are not in it, adds those that are missing, leaves the others alone. As far as the draft
+/// has room.
 pub(super) fn replace<A: Association>(
     draft: &mut Draft<'_>,
     by: usize,
@@ -70,13 +71,18 @@ fn change<A: Association>(
     }
     for id in wanted.iter().copied().filter(|id| known.insert(*id)) {
         if draft.has_room(2, ASSOCIATION_BYTES) {
-            draft.insert(complete(if is_left { A::pair(owner, id) } else { A::pair(id, owner) }))?;
+            draft.insert(complete(if is_left {
+                A::pair(owner, id)
+            } else {
+                A::pair(id, owner)
+            }))?;
         }
     }
     Ok(())
 }
 
-/// Gives hosts an image: those that have it already are left alone, so that a repeated step goes on where the last one ended.
+/// Gives hosts an image: those that have it already are left alone, so that a repeated step goes on
+/// where the last one ended.
 pub(super) fn give_image<'r>(
     draft: &mut Draft<'_>,
     hosts: impl Iterator<Item = &'r Arc<Row<Host>>>,
@@ -84,7 +90,13 @@ pub(super) fn give_image<'r>(
 ) -> Result<(), Refusal> {
     for host in hosts.filter(|host| host.image != image) {
         if draft.has_room(1, host.stored_bytes()) {
-            draft.update(host, &Host { image, ..Host::clone(host) })?;
+            draft.update(
+                host,
+                &Host {
+                    image,
+                    ..Host::clone(host)
+                },
+            )?;
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! What classes do: what they show beside their fields, what they check, what else changes with one of their rows.
+//! What classes do: what they show beside their fields, what they check, what else changes with one
+//! of their rows.
 //!
 //! One file for each class that does something. What each class is stands in [`super::classes`].
 
@@ -28,9 +29,10 @@ mod task_type;
 
 use super::class::{Body, Class};
 use super::classes::{
-    ClientUpdater, DirCleaner, GreenFog, GroupAssociation, History, HookEvent, HostAutoLogout, HostScreenSetting,
-    ImagePartitionType, ImageType, Ipxe, KeySequence, ModuleAssociation, MulticastSessionAssociation, NotifyEvent, Os,
-    Oui, PrinterAssociation, PxeMenuOptions, SnapinAssociation, TaskState, User, UserCleanup, Virus,
+    ClientUpdater, DirCleaner, GreenFog, GroupAssociation, History, HookEvent, HostAutoLogout,
+    HostScreenSetting, ImagePartitionType, ImageType, Ipxe, KeySequence, ModuleAssociation,
+    MulticastSessionAssociation, NotifyEvent, Os, Oui, PrinterAssociation, PxeMenuOptions,
+    SnapinAssociation, TaskState, User, UserCleanup, Virus,
 };
 use super::draft::Draft;
 use super::json::JsonObject;
@@ -46,19 +48,21 @@ pub enum Write<'a, C: Class> {
     Edit(&'a Row<C>),
 }
 
-/// What a class does. A class that does nothing beside being stored is in the list at the end of this file.
+/// What a class does. A class that does nothing beside being stored is in the list at the end of
+/// this file.
 pub trait Rules: Class {
     /// Adds what a get of an id without a row shows besides, in a class with [`Class::ANY_ID`].
     fn bare(_out: &mut JsonObject<'_>) {}
 
-    /// Adds computed values and embedded objects to a rendering. `row` is `None` where a missing object is shown as one
-    /// whose fields are all empty.
+    /// Adds computed values and embedded objects to a rendering. `row` is `None` where a missing
+    /// object is shown as one whose fields are all empty.
     fn extras(_row: Option<&Row<Self>>, _scene: &Scene<'_>, _out: &mut JsonObject<'_>) {}
 
     /// Adds what `/fog/<class>/<id>/<item>` shows besides.
     fn item(_row: &Row<Self>, _item: &str, _scene: &Scene<'_>, _out: &mut JsonObject<'_>) {}
 
-    /// The row as it is to be shown now, where that differs from what is stored (progress of a running task).
+    /// The row as it is to be shown now, where that differs from what is stored (progress of a
+    /// running task).
     fn overlay(&self, _scene: &Scene<'_>) -> Option<Self> {
         None
     }
@@ -68,14 +72,15 @@ pub trait Rules: Class {
         false
     }
 
-    /// Ids of the rows that related objects make hits of a search for `needle`. A class with very many rows finds them from the
-    /// related objects; `None` asks [`Class::found_by_relation`] about each row.
+    /// Ids of the rows that related objects make hits of a search for `needle`. A class with very
+    /// many rows finds them from the related objects; `None` asks [`Class::found_by_relation`]
+    /// about each row.
     fn found_through(_scene: &Scene<'_>, _needle: &Needle) -> Option<Vec<u32>> {
         None
     }
 
-    /// Checks and completes an object before it is stored, and changes the few rows that must go with it in the same
-    /// transaction. `body` is what the client sent.
+    /// Checks and completes an object before it is stored, and changes the few rows that must go
+    /// with it in the same transaction. `body` is what the client sent.
     ///
     /// # Errors
     /// [`Refusal`] when the object cannot be stored like this.
@@ -88,17 +93,23 @@ pub trait Rules: Class {
         Ok(())
     }
 
-    /// Changes other rows as the body of a create (`is_new`) or an edit of `id` asks; there may be many. Drafts what is not
-    /// so yet, as far as there is room ([`Draft::has_room`]), and is called again until all is done.
+    /// Changes other rows as the body of a create (`is_new`) or an edit of `id` asks; there may be
+    /// many. Drafts what is not so yet, as far as there is room ([`Draft::has_room`]), and is
+    /// called again until all is done.
     ///
     /// # Errors
     /// [`Refusal`] when a row cannot be changed like this.
-    fn spread(_draft: &mut Draft<'_>, _id: u32, _is_new: bool, _body: &Body) -> Result<(), Refusal> {
+    fn spread(
+        _draft: &mut Draft<'_>,
+        _id: u32,
+        _is_new: bool,
+        _body: &Body,
+    ) -> Result<(), Refusal> {
         Ok(())
     }
 
-    /// Deletes what goes with a row, as far as there is room ([`Draft::has_room`]); called again until all is done. The row
-    /// itself goes with the last step.
+    /// Deletes what goes with a row, as far as there is room ([`Draft::has_room`]); called again
+    /// until all is done. The row itself goes with the last step.
     ///
     /// # Errors
     /// [`Refusal`] when the row is in use.

@@ -8,7 +8,10 @@ use crate::state::row::Row;
 
 impl Rules for Module {
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        let hosts = draft.tables().of::<ModuleAssociation>().by(ModuleAssociation::BY_MODULE, row.id.into());
+        let hosts = draft
+            .tables()
+            .of::<ModuleAssociation>()
+            .by(ModuleAssociation::BY_MODULE, row.id.into());
         draft.delete_each(hosts);
         Ok(())
     }

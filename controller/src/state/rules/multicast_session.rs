@@ -13,10 +13,13 @@ use crate::state::scene::Scene;
 use crate::state::tables::Tables;
 
 impl MulticastSession {
-    /// How many of its hosts have come; `None` before the first, when `clients` says how the session was made.
+    /// How many of its hosts have come; `None` before the first, when `clients` says how the
+    /// session was made.
     #[must_use]
     pub fn joined(&self, tables: &Tables) -> Option<i64> {
-        let rows = self.members(tables).filter_map(|task| tables.tasks().get(task));
+        let rows = self
+            .members(tables)
+            .filter_map(|task| tables.tasks().get(task));
         let joined = rows.filter(|task| task.check_in_time.0.is_some()).count();
         (joined > 0).then(|| i64::try_from(joined).unwrap_or(i64::MAX))
     }
@@ -24,7 +27,9 @@ impl MulticastSession {
     /// Ids of its tasks.
     fn members(&self, tables: &Tables) -> impl Iterator<Item = u32> {
         let members = tables.of::<MulticastSessionAssociation>();
-        members.by(MulticastSessionAssociation::BY_SESSION, self.id.into()).map(|member| member.task)
+        members
+            .by(MulticastSessionAssociation::BY_SESSION, self.id.into())
+            .map(|member| member.task)
     }
 }
 
@@ -41,9 +46,17 @@ impl Rules for MulticastSession {
 
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
         let tables = scene.tables;
-        out.plain("image", row.and_then(|row| tables.images().get(row.image)).map(AsRef::as_ref), scene);
+        out.plain(
+            "image",
+            row.and_then(|row| tables.images().get(row.image))
+                .map(AsRef::as_ref),
+            scene,
+        );
         let image = row.map(|row| row.image).filter(|image| *image != 0);
-        out.text("imageID", &image.map(|image| image.to_string()).unwrap_or_default());
+        out.text(
+            "imageID",
+            &image.map(|image| image.to_string()).unwrap_or_default(),
+        );
         let state = row.and_then(|row| tables.of::<TaskState>().get(row.state));
         out.plain("state", state.map(AsRef::as_ref), scene);
     }
@@ -53,23 +66,43 @@ impl Rules for MulticastSession {
             return None;
         }
         let running = self.members(scene.tables).filter_map(TaskId::new);
-        let slowest = running.filter_map(|task| scene.glance.progress(task)).map(|progress| progress.percent).min();
+        let slowest = running
+            .filter_map(|task| scene.glance.progress(task))
+            .map(|progress| progress.percent)
+            .min();
         let clients = self.joined(scene.tables);
         if slowest.is_none() && clients.is_none() {
             return None;
         }
         let percent = slowest.map_or(self.percent, i64::from);
-        Some(Self { percent, clients: clients.unwrap_or(self.clients), ..self.clone() })
+        Some(Self {
+            percent,
+            clients: clients.unwrap_or(self.clients),
+            ..self.clone()
+        })
     }
 
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
-        // No guard holds the name: sessions of tasks take theirs from what the task is called, as often as that comes.
-        // Two creates at once meet at the class's counter of ids, so the second one sees the first.
-        let owner = draft.tables().of::<Self>().named(&object.name).filter(|_| !object.name.trim().is_empty());
+    fn on_write(
+        draft: &mut Draft<'_>,
+        object: &mut Self,
+        write: Write<'_, Self>,
+        _body: &Body,
+    ) -> Result<(), Refusal> {
+        // No guard holds the name: sessions of tasks take theirs from what the task is called, as
+        // often as that comes. Two creates at once meet at the class's counter of ids, so
+        // the second one sees the first.
+        let owner = draft
+            .tables()
+            .of::<Self>()
+            .named(&object.name)
+            .filter(|_| !object.name.trim().is_empty());
         match (write, owner) {
-            (Write::Create, Some(owner)) => {
-                Err(Refusal::Taken { class: Self::NAME, field: "name", value: object.name.clone(), owner: owner.id })
-            }
+            (Write::Create, Some(owner)) => Err(Refusal::Taken {
+                class: Self::NAME,
+                field: "name",
+                value: object.name.clone(),
+                owner: owner.id,
+            }),
             _ => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
-//! Plugins as a FOG server keeps them: whether each is switched on. What a plugin is, and how it does, its file says
-//! ([`crate::plugins`]).
+//! Plugins as a FOG server keeps them: whether each is switched on. What a plugin is, and how it
+//! does, its file says ([`crate::plugins`]).
 
 use super::Rules;
 use crate::state::classes::Plugin;
@@ -13,7 +13,13 @@ impl Rules for Plugin {
         out.null("location");
         out.null("description");
         out.null("icon");
-        out.texts("runinclude", [name, &format!("../lib/plugins/{}/html/run.php", name.to_lowercase())]);
+        out.texts(
+            "runinclude",
+            [
+                name,
+                &format!("../lib/plugins/{}/html/run.php", name.to_lowercase()),
+            ],
+        );
         out.text("hash", &Self::hash(name));
     }
 }

@@ -12,10 +12,17 @@ use crate::state::row::Row;
 use crate::state::schedule::{Mark, Owner};
 
 impl Rules for PowerManagement {
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
+    fn on_write(
+        draft: &mut Draft<'_>,
+        object: &mut Self,
+        write: Write<'_, Self>,
+        _body: &Body,
+    ) -> Result<(), Refusal> {
         if !object.on_demand.is_yes() {
-            Rule::parse(object.calendar())
-                .map_err(|bad| Refusal::Invalid { field: bad.field, why: bad.to_string() })?;
+            Rule::parse(object.calendar()).map_err(|bad| Refusal::Invalid {
+                field: bad.field,
+                why: bad.to_string(),
+            })?;
         }
         if let Write::Edit(row) = write
             && row.calendar() == object.calendar()

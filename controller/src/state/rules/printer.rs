@@ -19,22 +19,39 @@ impl Rules for Printer {
         _write: Write<'_, Self>,
         _body: &Body,
     ) -> Result<(), Refusal> {
-        if KINDS.iter().any(|kind| object.config.trim().eq_ignore_ascii_case(kind)) {
+        if KINDS
+            .iter()
+            .any(|kind| object.config.trim().eq_ignore_ascii_case(kind))
+        {
             return Ok(());
         }
-        let why = format!("a printer is Local, Network, iPrint or Cups, found {:?}", object.config);
-        Err(Refusal::Unusable { field: "config", why })
+        let why = format!(
+            "a printer is Local, Network, iPrint or Cups, found {:?}",
+            object.config
+        );
+        Err(Refusal::Unusable {
+            field: "config",
+            why,
+        })
     }
 
     fn spread(draft: &mut Draft<'_>, id: u32, _is_new: bool, body: &Body) -> Result<(), Refusal> {
         match body.get("hosts").map(ids) {
-            Some(hosts) => membership::replace::<PrinterAssociation>(draft, PrinterAssociation::BY_PRINTER, id, &hosts),
+            Some(hosts) => membership::replace::<PrinterAssociation>(
+                draft,
+                PrinterAssociation::BY_PRINTER,
+                id,
+                &hosts,
+            ),
             None => Ok(()),
         }
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        let hosts = draft.tables().of::<PrinterAssociation>().by(PrinterAssociation::BY_PRINTER, row.id.into());
+        let hosts = draft
+            .tables()
+            .of::<PrinterAssociation>()
+            .by(PrinterAssociation::BY_PRINTER, row.id.into());
         draft.delete_each(hosts);
         Ok(())
     }

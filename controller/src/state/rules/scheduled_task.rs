@@ -24,7 +24,9 @@ impl ScheduledTask {
         if !self.by_calendar() {
             return self.moment();
         }
-        Rule::parse(self.calendar()).ok()?.after(now, &zone::of(tables))
+        Rule::parse(self.calendar())
+            .ok()?
+            .after(now, &zone::of(tables))
     }
 }
 
@@ -37,10 +39,19 @@ impl Rules for ScheduledTask {
         }
         let kind = row.and_then(|row| scene.tables.of::<TaskType>().get(row.task_type));
         out.plain("tasktype", kind.map(AsRef::as_ref), scene);
-        out.text("runtime", &row.map(|row| runtime(row, scene.tables)).unwrap_or_default());
+        out.text(
+            "runtime",
+            &row.map(|row| runtime(row, scene.tables))
+                .unwrap_or_default(),
+        );
     }
 
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, _body: &Body) -> Result<(), Refusal> {
+    fn on_write(
+        draft: &mut Draft<'_>,
+        object: &mut Self,
+        write: Write<'_, Self>,
+        _body: &Body,
+    ) -> Result<(), Refusal> {
         let now = Timestamp::now();
         // What is switched on now is not due for yesterday; a moment that has just passed is.
         let mut through = Timestamp::from_millis(0);
@@ -48,8 +59,10 @@ impl Rules for ScheduledTask {
             Self::ONCE => {}
             Self::BY_CALENDAR => {
                 through = now;
-                Rule::parse(object.calendar())
-                    .map_err(|bad| Refusal::Invalid { field: bad.field, why: bad.to_string() })?;
+                Rule::parse(object.calendar()).map_err(|bad| Refusal::Invalid {
+                    field: bad.field,
+                    why: bad.to_string(),
+                })?;
             }
             other => {
                 let why = format!("{other:?} is neither S (once) nor C (by the calendar)");
@@ -78,7 +91,12 @@ fn runtime(row: &ScheduledTask, tables: &Tables) -> String {
         Some(Timestamp::from_millis(row.schedule_time * 1000))
     };
     let next = next.and_then(|next| jiff::Timestamp::from_millisecond(next.as_millis()).ok());
-    next.map(|next| next.to_zoned(zone::of(tables)).strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default()
+    next.map(|next| {
+        next.to_zoned(zone::of(tables))
+            .strftime("%Y-%m-%d %H:%M")
+            .to_string()
+    })
+    .unwrap_or_default()
 }
 
 /// A group that does not exist is shown with its id and nothing else, as there.
@@ -92,7 +110,8 @@ fn group(id: u32, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
     }
 }
 
-/// A host that does not exist is shown with its id and with what is worked out from nothing, as there.
+/// A host that does not exist is shown with its id and with what is worked out from nothing, as
+/// there.
 fn host(id: u32, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
     if let Some(row) = scene.tables.hosts().get(id) {
         return out.full::<Host>("host", Some(row), scene);

@@ -1,7 +1,7 @@
 //! Settings of the installation, by name. FOG calls them services.
 //!
-//! Two of them are the API's switch and token, which live in [`ApiSettings`]: their rows are windows on it, so that there is
-//! one truth whichever way it is changed.
+//! Two of them are the API's switch and token, which live in [`ApiSettings`]: their rows are
+//! windows on it, so that there is one truth whichever way it is changed.
 
 use super::{Rules, Write};
 use crate::state::class::Body;
@@ -26,7 +26,10 @@ impl Service {
             settings.enabled = !matches!(value.as_str(), "" | "0");
         } else if value.is_empty() {
             let why = "the token must not be empty".to_owned();
-            return Err(Refusal::Invalid { field: "value", why });
+            return Err(Refusal::Invalid {
+                field: "value",
+                why,
+            });
         } else {
             settings.token_hash = hash_token(&value);
         }
@@ -41,22 +44,40 @@ impl Rules for Service {
             return None;
         }
         let enabled = scene.tables.api().is_some_and(|api| api.enabled);
-        Some(Self { value: u8::from(enabled).to_string(), ..self.clone() })
+        Some(Self {
+            value: u8::from(enabled).to_string(),
+            ..self.clone()
+        })
     }
 
-    fn on_write(draft: &mut Draft<'_>, object: &mut Self, write: Write<'_, Self>, body: &Body) -> Result<(), Refusal> {
+    fn on_write(
+        draft: &mut Draft<'_>,
+        object: &mut Self,
+        write: Write<'_, Self>,
+        body: &Body,
+    ) -> Result<(), Refusal> {
         if let Write::Edit(row) = write
             && row.is_of_api()
             && fold(&row.name) != fold(&object.name)
         {
-            return Err(Refusal::Invalid { field: "name", why: format!("{} cannot be renamed", row.name) });
+            return Err(Refusal::Invalid {
+                field: "name",
+                why: format!("{} cannot be renamed", row.name),
+            });
         }
-        if object.is_of_api() { object.change_api(draft, body) } else { Ok(()) }
+        if object.is_of_api() {
+            object.change_api(draft, body)
+        } else {
+            Ok(())
+        }
     }
 
     fn on_delete(_draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
         if row.is_of_api() {
-            return Err(Refusal::Invalid { field: "name", why: format!("{} cannot be deleted", row.name) });
+            return Err(Refusal::Invalid {
+                field: "name",
+                why: format!("{} cannot be deleted", row.name),
+            });
         }
         Ok(())
     }

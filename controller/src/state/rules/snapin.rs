@@ -5,7 +5,9 @@ use foghorn_types::SnapinId;
 use super::Rules;
 use super::membership;
 use crate::state::class::Body;
-use crate::state::classes::{Snapin, SnapinAssociation, SnapinGroupAssociation, SnapinTask, StorageGroup};
+use crate::state::classes::{
+    Snapin, SnapinAssociation, SnapinGroupAssociation, SnapinTask, StorageGroup,
+};
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
 use crate::state::refusal::Refusal;
@@ -15,13 +17,19 @@ use crate::state::snapin_file::SnapinFile;
 use crate::state::tables::Tables;
 use crate::state::value::{Flag, ids};
 
-/// The storage groups whose nodes hold the snapin's file, the primary one first, the others as they were added.
+/// The storage groups whose nodes hold the snapin's file, the primary one first, the others as they
+/// were added.
 #[must_use]
 pub fn storage_groups(tables: &Tables, snapin: u32) -> Vec<u32> {
     let table = tables.of::<SnapinGroupAssociation>();
-    let mut rows: Vec<_> = table.by(SnapinGroupAssociation::BY_SNAPIN, snapin.into()).collect();
+    let mut rows: Vec<_> = table
+        .by(SnapinGroupAssociation::BY_SNAPIN, snapin.into())
+        .collect();
     rows.sort_by_key(|row| !row.primary.is_yes());
-    rows.into_iter().map(|row| row.storagegroup).filter(|id| tables.of::<StorageGroup>().get(*id).is_some()).collect()
+    rows.into_iter()
+        .map(|row| row.storagegroup)
+        .filter(|id| tables.of::<StorageGroup>().get(*id).is_some())
+        .collect()
 }
 
 impl Rules for Snapin {
@@ -34,22 +42,46 @@ impl Rules for Snapin {
     fn spread(draft: &mut Draft<'_>, id: u32, is_new: bool, body: &Body) -> Result<(), Refusal> {
         let named = body.get("storagegroups").map(ids);
         if is_new {
-            // As on a FOG server: a new snapin always joins the first group too, which is its primary one only when no
-            // group was named.
+            // As on a FOG server: a new snapin always joins the first group too, which is its
+            // primary one only when no group was named.
             let primary = named.is_none().into();
-            let first = draft.tables().of::<StorageGroup>().iter().next().map(|group| group.id);
-            let groups: Vec<u32> = first.into_iter().chain(named.into_iter().flatten()).collect();
-            membership::add_with(draft, SnapinGroupAssociation::BY_SNAPIN, id, &groups, |new| {
-                SnapinGroupAssociation { primary, ..new }
-            })?;
+            let first = draft
+                .tables()
+                .of::<StorageGroup>()
+                .iter()
+                .next()
+                .map(|group| group.id);
+            let groups: Vec<u32> = first
+                .into_iter()
+                .chain(named.into_iter().flatten())
+                .collect();
+            membership::add_with(
+                draft,
+                SnapinGroupAssociation::BY_SNAPIN,
+                id,
+                &groups,
+                |new| SnapinGroupAssociation { primary, ..new },
+            )?;
         } else if let Some(groups) = named {
             // An edit adds groups; one is taken away by deleting its `snapingroupassociation`.
-            membership::add_with(draft, SnapinGroupAssociation::BY_SNAPIN, id, &groups, |new| {
-                SnapinGroupAssociation { primary: Flag::No, ..new }
-            })?;
+            membership::add_with(
+                draft,
+                SnapinGroupAssociation::BY_SNAPIN,
+                id,
+                &groups,
+                |new| SnapinGroupAssociation {
+                    primary: Flag::No,
+                    ..new
+                },
+            )?;
         }
         match body.get("hosts").map(ids) {
-            Some(hosts) => membership::replace::<SnapinAssociation>(draft, SnapinAssociation::BY_SNAPIN, id, &hosts),
+            Some(hosts) => membership::replace::<SnapinAssociation>(
+                draft,
+                SnapinAssociation::BY_SNAPIN,
+                id,
+                &hosts,
+            ),
             None => Ok(()),
         }
     }
@@ -57,8 +89,16 @@ impl Rules for Snapin {
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
         let tables = draft.tables();
         let id = row.id.into();
-        draft.delete_each(tables.of::<SnapinAssociation>().by(SnapinAssociation::BY_SNAPIN, id));
-        draft.delete_each(tables.of::<SnapinGroupAssociation>().by(SnapinGroupAssociation::BY_SNAPIN, id));
+        draft.delete_each(
+            tables
+                .of::<SnapinAssociation>()
+                .by(SnapinAssociation::BY_SNAPIN, id),
+        );
+        draft.delete_each(
+            tables
+                .of::<SnapinGroupAssociation>()
+                .by(SnapinGroupAssociation::BY_SNAPIN, id),
+        );
         draft.delete_each(tables.of::<SnapinTask>().by(SnapinTask::BY_SNAPIN, id));
         // With the row itself; nodes forget the file some time later.
         if let Some(snapin) = SnapinId::new(row.id).filter(|_| draft.postponed() == 0) {

@@ -11,12 +11,27 @@ use crate::state::scene::Scene;
 impl Rules for SnapinJob {
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
         let tables = scene.tables;
-        out.full("host", row.and_then(|row| tables.of::<Host>().get(row.host)).map(AsRef::as_ref), scene);
-        out.plain("state", row.and_then(|row| tables.of::<TaskState>().get(row.state)).map(AsRef::as_ref), scene);
+        out.full(
+            "host",
+            row.and_then(|row| tables.of::<Host>().get(row.host))
+                .map(AsRef::as_ref),
+            scene,
+        );
+        out.plain(
+            "state",
+            row.and_then(|row| tables.of::<TaskState>().get(row.state))
+                .map(AsRef::as_ref),
+            scene,
+        );
     }
 
     fn on_delete(draft: &mut Draft<'_>, row: &Row<Self>) -> Result<(), Refusal> {
-        draft.delete_each(draft.tables().of::<SnapinTask>().by(SnapinTask::BY_JOB, row.id.into()));
+        draft.delete_each(
+            draft
+                .tables()
+                .of::<SnapinTask>()
+                .by(SnapinTask::BY_JOB, row.id.into()),
+        );
         Ok(())
     }
 }

@@ -9,11 +9,24 @@ use crate::state::scene::Scene;
 impl Rules for StorageGroup {
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
         let id = row.map_or(0, |row| row.id);
-        let mut nodes: Vec<_> = scene.tables.of::<StorageNode>().by(StorageNode::BY_GROUP, id.into()).collect();
+        let mut nodes: Vec<_> = scene
+            .tables
+            .of::<StorageNode>()
+            .by(StorageNode::BY_GROUP, id.into())
+            .collect();
         nodes.sort_by_key(|node| crate::state::value::fold(&node.name));
-        let serving: Vec<_> = nodes.iter().filter(|node| row.is_some() && node.serves()).collect();
-        out.integer("totalsupportedclients", serving.iter().map(|node| node.max_clients).sum());
-        out.texts("enablednodes", serving.iter().map(|node| node.id.to_string()));
+        let serving: Vec<_> = nodes
+            .iter()
+            .filter(|node| row.is_some() && node.serves())
+            .collect();
+        out.integer(
+            "totalsupportedclients",
+            serving.iter().map(|node| node.max_clients).sum(),
+        );
+        out.texts(
+            "enablednodes",
+            serving.iter().map(|node| node.id.to_string()),
+        );
         out.texts("allnodes", nodes.iter().map(|node| node.id.to_string()));
     }
 }

@@ -21,7 +21,11 @@ impl StorageNode {
             .by(Task::BY_NODE, self.id.into())
             .filter(|task| task.kind.is_some_and(TaskTypeId::is_unicast_deploy))
             .count();
-        if self.max_clients > 0 { deploys as f64 / self.max_clients as f64 } else { 0.0 }
+        if self.max_clients > 0 {
+            deploys as f64 / self.max_clients as f64
+        } else {
+            0.0
+        }
     }
 }
 
@@ -32,19 +36,33 @@ impl Rules for StorageNode {
         _write: Write<'_, Self>,
         _body: &Body,
     ) -> Result<(), Refusal> {
-        for path in
-            [&mut object.path, &mut object.ftppath, &mut object.snapinpath, &mut object.sslpath, &mut object.webroot]
-        {
-            path.truncate(path.trim_end_matches('/').len().max(usize::from(path.starts_with('/'))));
+        for path in [
+            &mut object.path,
+            &mut object.ftppath,
+            &mut object.snapinpath,
+            &mut object.sslpath,
+            &mut object.webroot,
+        ] {
+            path.truncate(
+                path.trim_end_matches('/')
+                    .len()
+                    .max(usize::from(path.starts_with('/'))),
+            );
         }
         Ok(())
     }
 
     fn extras(row: Option<&Row<Self>>, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
-        let group = row.and_then(|row| scene.tables.of::<StorageGroup>().get(row.storagegroup)).map(AsRef::as_ref);
+        let group = row
+            .and_then(|row| scene.tables.of::<StorageGroup>().get(row.storagegroup))
+            .map(AsRef::as_ref);
         out.full("storagegroup", group, scene);
         out.number("clientload", row.map_or(0.0, |row| row.load(scene.tables)));
-        out.boolean("online", row.and_then(|row| row.key()).is_some_and(|node| scene.glance.node(node).online));
+        out.boolean(
+            "online",
+            row.and_then(|row| row.key())
+                .is_some_and(|node| scene.glance.node(node).online),
+        );
     }
 
     fn item(row: &Row<Self>, item: &str, scene: &Scene<'_>, out: &mut JsonObject<'_>) {
@@ -59,8 +77,10 @@ impl Rules for StorageNode {
         }
         if matches!(item, "snapinfiles" | "all") {
             let files = scene.tables.snapin_files().iter();
-            let held = files.filter(|file| row.key().is_some_and(|node| file.nodes.contains(&node)));
-            let snapins = held.filter_map(|file| scene.tables.of::<Snapin>().get(file.snapin.get()));
+            let held =
+                files.filter(|file| row.key().is_some_and(|node| file.nodes.contains(&node)));
+            let snapins =
+                held.filter_map(|file| scene.tables.of::<Snapin>().get(file.snapin.get()));
             out.texts("snapinfiles", snapins.map(|snapin| &snapin.file));
         }
         if matches!(item, "logfiles" | "all") {

@@ -12,7 +12,8 @@ impl Rules for TaskType {
     fn extras(row: Option<&Row<Self>>, _scene: &Scene<'_>, out: &mut JsonObject<'_>) {
         out.boolean(
             "isSnapinTasking",
-            row.and_then(|row| TaskTypeId::new(row.id)).is_some_and(TaskTypeId::is_snapins_only),
+            row.and_then(|row| TaskTypeId::new(row.id))
+                .is_some_and(TaskTypeId::is_snapins_only),
         );
     }
 }

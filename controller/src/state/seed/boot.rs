@@ -4,7 +4,14 @@ use crate::state::classes::{KeySequence, PxeMenuOptions};
 use crate::state::value::Flag;
 
 /// id, name, title, parameter that its form sends, to whom it is shown, kernel arguments
-type EntryRow = (u32, &'static str, &'static str, Option<&'static str>, i64, &'static str);
+type EntryRow = (
+    u32,
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    i64,
+    &'static str,
+);
 
 #[rustfmt::skip]
 const ENTRIES: &[EntryRow] = &[
@@ -38,15 +45,21 @@ pub(super) fn entries() -> Vec<PxeMenuOptions> {
     ENTRIES.iter().map(entry).collect()
 }
 
-/// The iPXE commands that ask for a name and a password and send them with the machine's addresses and `wish`.
+/// The iPXE commands that ask for a name and a password and send them with the machine's addresses
+/// and `wish`.
 fn log_in_form(wish: &str) -> String {
     let mut lines = vec!["login".to_owned(), "params".to_owned()];
-    let sent = [("mac0", "net0/mac"), ("arch", "arch"), ("username", "username"), ("password", "password")];
+    let sent = [
+        ("mac0", "net0/mac"),
+        ("arch", "arch"),
+        ("username", "username"),
+        ("password", "password"),
+    ];
     lines.extend(sent.map(|(name, value)| format!("param {name} ${{{value}}}")));
     lines.push(format!("param {wish} 1"));
-    lines.extend(
-        [1, 2].map(|card| format!("isset ${{net{card}/mac}} && param mac{card} ${{net{card}/mac}} || goto bootme")),
-    );
+    lines.extend([1, 2].map(|card| {
+        format!("isset ${{net{card}/mac}} && param mac{card} ${{net{card}/mac}} || goto bootme")
+    }));
     lines.join("\n")
 }
 
@@ -60,10 +73,16 @@ const FUNCTION_KEYS: &[(&str, &str)] = &[
 
 /// `CTRL` with each letter, then the function keys.
 pub(super) fn keys() -> Vec<KeySequence> {
-    let letters =
-        ('A'..='Z').zip(1..).map(|(letter, code): (char, u8)| (format!("CTRL + {letter}"), format!("{code:#04x}")));
-    let others = FUNCTION_KEYS.iter().map(|(name, code)| ((*name).to_owned(), (*code).to_owned()));
-    (1..).zip(letters.chain(others)).map(|(id, (name, ascii))| KeySequence { id, name, ascii }).collect()
+    let letters = ('A'..='Z')
+        .zip(1..)
+        .map(|(letter, code): (char, u8)| (format!("CTRL + {letter}"), format!("{code:#04x}")));
+    let others = FUNCTION_KEYS
+        .iter()
+        .map(|(name, code)| ((*name).to_owned(), (*code).to_owned()));
+    (1..)
+        .zip(letters.chain(others))
+        .map(|(id, (name, ascii))| KeySequence { id, name, ascii })
+        .collect()
 }
 
 #[cfg(test)]
@@ -74,8 +93,14 @@ mod tests {
     fn keys_have_the_codes_of_a_terminal() {
         let keys = keys();
         assert_eq!(keys.len(), 35);
-        assert_eq!((keys[0].name.as_str(), keys[0].ascii.as_str()), ("CTRL + A", "0x01"));
-        assert_eq!((keys[25].name.as_str(), keys[25].ascii.as_str()), ("CTRL + Z", "0x1a"));
+        assert_eq!(
+            (keys[0].name.as_str(), keys[0].ascii.as_str()),
+            ("CTRL + A", "0x01")
+        );
+        assert_eq!(
+            (keys[25].name.as_str(), keys[25].ascii.as_str()),
+            ("CTRL + Z", "0x1a")
+        );
         assert_eq!((keys[34].id, keys[34].ascii.as_str()), (35, "0x1b"));
     }
 }

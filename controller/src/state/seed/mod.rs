@@ -1,12 +1,14 @@
-//! The rows that exist on a fresh store, and that an upgrade adds to one from before their class was there. Ids, names and
-//! flags are FOG's; the long descriptions are ours.
+//! The rows that exist on a fresh store, and that an upgrade adds to one from before their class
+//! was there. Ids, names and flags are FOG's; the long descriptions are ours.
 
 mod boot;
 mod client;
 mod settings;
 
 use super::class::Class;
-use super::classes::{HookEvent, ImagePartitionType, ImageType, Os, StorageGroup, StorageNode, TaskState, TaskType};
+use super::classes::{
+    HookEvent, ImagePartitionType, ImageType, Os, StorageGroup, StorageNode, TaskState, TaskType,
+};
 use super::draft::{Draft, sequence_op};
 use super::key;
 use super::refusal::Refusal;
@@ -14,31 +16,61 @@ use super::value::Flag;
 use crate::store::Compare;
 
 /// id, name, icon, kernel, kernel arguments, advanced, access, description
-type TaskTypeRow = (u32, &'static str, &'static str, &'static str, &'static str, bool, &'static str, &'static str);
+type TaskTypeRow = (
+    u32,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    bool,
+    &'static str,
+    &'static str,
+);
 
 #[rustfmt::skip]
 const TASK_TYPES: &[TaskTypeRow] = &[
-    (1, "Deploy", "download", "", "type=down", false, "both", "Deploys the host's image: writes it to its disk."),
-    (2, "Capture", "upload", "", "type=up", false, "host", "Reads the host's disk and stores it as the content of its image."),
-    (3, "Debug", "bug", "", "mode=onlydebug", true, "host", "Starts the imaging environment with a shell and does nothing by itself."),
-    (4, "Memtest86+", "plus-square-o", "fog/memtest/memtest", "", true, "both", "Tests the host's memory until somebody stops it."),
-    (5, "Test Disk", "hdd-o", "", "mode=checkdisk", true, "both", "Starts a tool that checks partition tables and finds lost partitions."),
-    (6, "Disk Surface Test", "user-md", "", "mode=badblocks", true, "both", "Reads every sector of the disk and reports those that cannot be read."),
-    (7, "Recover", "ambulance", "", "mode=photorec", true, "both", "Starts a tool that finds deleted files; save what it finds on another disk."),
-    (8, "Multi-Cast", "share-alt", "", "type=down mc=yes", false, "group", "Deploys one image to many hosts, sent over the network once."),
-    (10, "Hardware Inventory", "list-alt", "", "mode=inventory deployed=1", true, "both", "Collects what hardware the host has."),
-    (11, "Password Reset", "key", "", "mode=winpassreset", true, "both", "Removes the password of a local Windows account."),
-    (12, "All Snapins", "cubes", "", "", true, "both", "Runs every snapin of the host without imaging it."),
-    (13, "Single Snapin", "cube", "", "", true, "both", "Runs one snapin without imaging the host."),
-    (14, "Wake-Up", "plug", "", "", true, "both", "Wakes the host over the network; routers on the way must let such packets through."),
-    (15, "Deploy - Debug", "arrow-circle-o-down", "", "type=down mode=debug", true, "host", "Prepares a deploy and waits at a shell until it is started there."),
-    (16, "Capture - Debug", "arrow-circle-o-up", "", "type=up mode=debug", true, "host", "Prepares a capture and waits at a shell until it is started there."),
-    (17, "Deploy - No Snapins", "chevron-circle-down", "", "type=down", true, "both", "Deploys the host's image and leaves its snapins alone."),
-    (18, "Fast Wipe", "hourglass-o", "", "mode=wipe wipemode=fast", true, "both", "Clears the first sectors of the disk, so that its partitions are gone but its data is not."),
-    (19, "Normal Wipe", "hourglass-2", "", "mode=wipe wipemode=normal", true, "both", "Overwrites the whole disk once with zeros."),
-    (20, "Full Wipe", "hourglass", "", "mode=wipe wipemode=full", true, "both", "Overwrites the whole disk several times with random bytes."),
-    (21, "Virus Scan", "exclamation-triangle", "", "mode=clamav avmode=s", true, "both", "Scans the host's file systems for viruses."),
-    (22, "Virus Scan - Quarantine", "flag-o", "", "mode=clamav avmode=q", true, "both", "Scans the host's file systems for viruses and moves what it finds aside."),
+    (1, "Deploy", "download", "", "type=down", false, "both",
+        "Deploys the host's image: writes it to its disk."),
+    (2, "Capture", "upload", "", "type=up", false, "host",
+        "Reads the host's disk and stores it as the content of its image."),
+    (3, "Debug", "bug", "", "mode=onlydebug", true, "host",
+        "Starts the imaging environment with a shell and does nothing by itself."),
+    (4, "Memtest86+", "plus-square-o", "fog/memtest/memtest", "", true, "both",
+        "Tests the host's memory until somebody stops it."),
+    (5, "Test Disk", "hdd-o", "", "mode=checkdisk", true, "both",
+        "Starts a tool that checks partition tables and finds lost partitions."),
+    (6, "Disk Surface Test", "user-md", "", "mode=badblocks", true, "both",
+        "Reads every sector of the disk and reports those that cannot be read."),
+    (7, "Recover", "ambulance", "", "mode=photorec", true, "both",
+        "Starts a tool that finds deleted files; save what it finds on another disk."),
+    (8, "Multi-Cast", "share-alt", "", "type=down mc=yes", false, "group",
+        "Deploys one image to many hosts, sent over the network once."),
+    (10, "Hardware Inventory", "list-alt", "", "mode=inventory deployed=1", true, "both",
+        "Collects what hardware the host has."),
+    (11, "Password Reset", "key", "", "mode=winpassreset", true, "both",
+        "Removes the password of a local Windows account."),
+    (12, "All Snapins", "cubes", "", "", true, "both",
+        "Runs every snapin of the host without imaging it."),
+    (13, "Single Snapin", "cube", "", "", true, "both",
+        "Runs one snapin without imaging the host."),
+    (14, "Wake-Up", "plug", "", "", true, "both",
+        "Wakes the host over the network; routers on the way must let such packets through."),
+    (15, "Deploy - Debug", "arrow-circle-o-down", "", "type=down mode=debug", true, "host",
+        "Prepares a deploy and waits at a shell until it is started there."),
+    (16, "Capture - Debug", "arrow-circle-o-up", "", "type=up mode=debug", true, "host",
+        "Prepares a capture and waits at a shell until it is started there."),
+    (17, "Deploy - No Snapins", "chevron-circle-down", "", "type=down", true, "both",
+        "Deploys the host's image and leaves its snapins alone."),
+    (18, "Fast Wipe", "hourglass-o", "", "mode=wipe wipemode=fast", true, "both",
+        "Clears the first sectors of the disk, so that its partitions are gone but its data is not."),
+    (19, "Normal Wipe", "hourglass-2", "", "mode=wipe wipemode=normal", true, "both",
+        "Overwrites the whole disk once with zeros."),
+    (20, "Full Wipe", "hourglass", "", "mode=wipe wipemode=full", true, "both",
+        "Overwrites the whole disk several times with random bytes."),
+    (21, "Virus Scan", "exclamation-triangle", "", "mode=clamav avmode=s", true, "both",
+        "Scans the host's file systems for viruses."),
+    (22, "Virus Scan - Quarantine", "flag-o", "", "mode=clamav avmode=q", true, "both",
+        "Scans the host's file systems for viruses and moves what it finds aside."),
 ];
 
 /// id, name, icon, description; the order is the id.
@@ -107,16 +139,33 @@ const HOOK_EVENTS: &[&str] = &[
 /// Adds the default rows of one class, as far as there is room.
 pub(super) type Step = Box<dyn Fn(&mut Draft<'_>) -> Result<(), Refusal> + Send + Sync>;
 
-/// Adds the default rows of every class that has never given out an id. Each step is a change of its own.
+/// Adds the default rows of every class that has never given out an id. Each step is a change of
+/// its own.
 pub(super) fn steps() -> Vec<Step> {
-    let image_type =
-        |&(id, name, kind): &(u32, &str, &str)| ImageType { id, name: name.to_owned(), kind: kind.to_owned() };
-    let partitions =
-        |&(id, name, kind): &(u32, &str, &str)| ImagePartitionType { id, name: name.to_owned(), kind: kind.to_owned() };
-    let system =
-        |&(id, name, about): &(u32, &str, &str)| Os { id, name: name.to_owned(), description: about.to_owned() };
-    let group = StorageGroup { id: 1, name: "default".to_owned(), description: "Made by the first start.".to_owned() };
-    let event = |(id, name): (u32, &&str)| HookEvent { id, name: (*name).to_owned() };
+    let image_type = |&(id, name, kind): &(u32, &str, &str)| ImageType {
+        id,
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+    };
+    let partitions = |&(id, name, kind): &(u32, &str, &str)| ImagePartitionType {
+        id,
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+    };
+    let system = |&(id, name, about): &(u32, &str, &str)| Os {
+        id,
+        name: name.to_owned(),
+        description: about.to_owned(),
+    };
+    let group = StorageGroup {
+        id: 1,
+        name: "default".to_owned(),
+        description: "Made by the first start.".to_owned(),
+    };
+    let event = |(id, name): (u32, &&str)| HookEvent {
+        id,
+        name: (*name).to_owned(),
+    };
     vec![
         add(TASK_TYPES.iter().map(task_type).collect()),
         add(TASK_STATES.iter().map(task_state).collect()),
@@ -137,8 +186,9 @@ pub(super) fn steps() -> Vec<Step> {
 /// Keys and values of a row and its guard, generously.
 const ROW_BYTES: usize = 2048;
 
-/// In as many transactions as it takes: an etcd transaction has up to 128 operations. The counter of ids comes with the last
-/// one and says that all are there; until then a start goes on where another one, here or elsewhere, was stopped.
+/// In as many transactions as it takes: an etcd transaction has up to 128 operations. The counter
+/// of ids comes with the last one and says that all are there; until then a start goes on where
+/// another one, here or elsewhere, was stopped.
 fn add<C: Class>(rows: Vec<C>) -> Step {
     Box::new(move |draft| {
         let tables = draft.tables();
@@ -146,19 +196,27 @@ fn add<C: Class>(rows: Vec<C>) -> Step {
             return Ok(());
         }
         draft.require(Compare::Absent(key::sequence(C::NAME)));
-        for row in rows.iter().filter(|row| tables.of::<C>().get(row.id()).is_none()) {
+        for row in rows
+            .iter()
+            .filter(|row| tables.of::<C>().get(row.id()).is_none())
+        {
             if draft.has_room(2, ROW_BYTES) {
                 draft.insert(row.clone())?;
             }
         }
         if draft.postponed() == 0 {
-            draft.operate(sequence_op(C::NAME, rows.iter().map(Class::id).max().unwrap_or(0)));
+            draft.operate(sequence_op(
+                C::NAME,
+                rows.iter().map(Class::id).max().unwrap_or(0),
+            ));
         }
         Ok(())
     })
 }
 
-fn task_type(&(id, name, icon, kernel, arguments, advanced, access, about): &TaskTypeRow) -> TaskType {
+fn task_type(
+    &(id, name, icon, kernel, arguments, advanced, access, about): &TaskTypeRow,
+) -> TaskType {
     TaskType {
         id,
         name: name.to_owned(),
@@ -174,7 +232,13 @@ fn task_type(&(id, name, icon, kernel, arguments, advanced, access, about): &Tas
 }
 
 fn task_state(&(id, name, icon, about): &(u32, &str, &str, &str)) -> TaskState {
-    TaskState { id, name: name.to_owned(), description: about.to_owned(), order: id.into(), icon: icon.to_owned() }
+    TaskState {
+        id,
+        name: name.to_owned(),
+        description: about.to_owned(),
+        order: id.into(),
+        icon: icon.to_owned(),
+    }
 }
 
 /// Its address, account and interface are known to whoever installs it, not here.

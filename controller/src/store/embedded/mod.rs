@@ -21,7 +21,9 @@ use redb::{Database, DatabaseError};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::check::check_txn;
-use super::{Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
+use super::{
+    Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError,
+};
 use writer::{Command, Reply, Writer};
 
 /// Memory for pages of the file. The watch cache serves reads, so the engine needs little.
@@ -53,11 +55,17 @@ pub enum OpenEmbeddedError {
     #[error("{path} is in use by another process: only one controller at a time can have an embedded store", path = path.display())]
     InUse { path: PathBuf },
     #[error("could not open {path} as a store", path = path.display())]
-    Open { path: PathBuf, source: Box<redb::Error> },
+    Open {
+        path: PathBuf,
+        source: Box<redb::Error>,
+    },
     #[error("{path} was written by a newer version (format {found}, this version supports {known})", path = path.display(), known = tables::FORMAT)]
     Format { path: PathBuf, found: u64 },
     #[error("could not create the directory of {path}", path = path.display())]
-    Folder { path: PathBuf, source: std::io::Error },
+    Folder {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("could not start the writer thread")]
     Thread { source: std::io::Error },
 }
@@ -70,22 +78,40 @@ impl EmbeddedStore {
     pub async fn open(path: &Path) -> Result<Self, OpenEmbeddedError> {
         let path = path.to_owned();
         let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&path));
-        opening.await.expect("opening does not panic, and the runtime is not shutting down while we wait on it")
+        opening.await.expect(
+            "opening does not panic, and the runtime is not shutting down while we wait on it",
+        )
     }
 
     fn open_blocking(path: &Path) -> Result<Self, OpenEmbeddedError> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|source| OpenEmbeddedError::Folder { path: path.to_owned(), source })?;
+            std::fs::create_dir_all(folder).map_err(|source| OpenEmbeddedError::Folder {
+                path: path.to_owned(),
+                source,
+            })?;
         }
-        let db = Database::builder().set_cache_size(PAGE_CACHE_BYTES).create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => OpenEmbeddedError::InUse { path: path.to_owned() },
-            other => OpenEmbeddedError::Open { path: path.to_owned(), source: Box::new(other.into()) },
-        })?;
-        let failed = |source| OpenEmbeddedError::Open { path: path.to_owned(), source: Box::new(source) };
+        let db = Database::builder()
+            .set_cache_size(PAGE_CACHE_BYTES)
+            .create(path)
+            .map_err(|error| match error {
+                DatabaseError::DatabaseAlreadyOpen => OpenEmbeddedError::InUse {
+                    path: path.to_owned(),
+                },
+                other => OpenEmbeddedError::Open {
+                    path: path.to_owned(),
+                    source: Box::new(other.into()),
+                },
+            })?;
+        let failed = |source| OpenEmbeddedError::Open {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
         let start = tables::prepare(&db).map_err(failed)?;
         if start.format != tables::FORMAT {
-            return Err(OpenEmbeddedError::Format { path: path.to_owned(), found: start.format });
+            return Err(OpenEmbeddedError::Format {
+                path: path.to_owned(),
+                found: start.format,
+            });
         }
         let (announce, committed) = tokio::sync::watch::channel(start.revision);
         let shared = Arc::new(Shared { db, committed });
@@ -95,13 +121,25 @@ impl EmbeddedStore {
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|source| OpenEmbeddedError::Thread { source })?;
-        Ok(Self { shared, places: Semaphore::new(WAITING_CALLS), commands: Some(commands), writer: Some(writer) })
+        Ok(Self {
+            shared,
+            places: Semaphore::new(WAITING_CALLS),
+            commands: Some(commands),
+            writer: Some(writer),
+        })
     }
 
     /// Hands a command to the writer and waits for its answer. When the caller stops waiting, the
     /// command still runs.
-    async fn ask<T>(&self, doing: &'static str, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
-        let gone = || StoreError::Unavailable { doing, source: "the store's writer has failed, see its log".into() };
+    async fn ask<T>(
+        &self,
+        doing: &'static str,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, StoreError> {
+        let gone = || StoreError::Unavailable {
+            doing,
+            source: "the store's writer has failed, see its log".into(),
+        };
         let _place = self.places.acquire().await.map_err(|_| gone())?;
         let (reply, answer) = oneshot::channel();
         let commands = self.commands.as_ref().ok_or_else(gone)?;
@@ -124,12 +162,20 @@ impl Drop for EmbeddedStore {
 impl Store for EmbeddedStore {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
         let key = key.to_owned();
-        Box::pin(self.shared.clone().reading("read a key", move |shared| tables::get(&shared.db, &key)))
+        Box::pin(
+            self.shared
+                .clone()
+                .reading("read a key", move |shared| tables::get(&shared.db, &key)),
+        )
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, StoreError>> {
         let prefix = prefix.to_owned();
-        Box::pin(self.shared.clone().reading("list keys", move |shared| tables::list(&shared.db, &prefix)))
+        Box::pin(
+            self.shared
+                .clone()
+                .reading("list keys", move |shared| tables::list(&shared.db, &prefix)),
+        )
     }
 
     fn range<'a>(
@@ -147,16 +193,29 @@ impl Store for EmbeddedStore {
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
         Box::pin(async move {
             check_txn(&txn)?;
-            self.ask("commit a transaction", |reply| Command::Commit { txn, reply }).await
+            self.ask("commit a transaction", |reply| Command::Commit {
+                txn,
+                reply,
+            })
+            .await
         })
     }
 
-    fn watch(&self, prefix: &str, after: Revision) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
+    fn watch(
+        &self,
+        prefix: &str,
+        after: Revision,
+    ) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
         watch::watch(&self.shared, prefix, after)
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.ask("compact the history", move |reply| Command::Compact { revision, reply }))
+        Box::pin(
+            self.ask("compact the history", move |reply| Command::Compact {
+                revision,
+                reply,
+            }),
+        )
     }
 }
 
@@ -170,8 +229,14 @@ impl Shared {
         let done = tokio::task::spawn_blocking(move || read(&self)).await;
         match done {
             Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => Err(StoreError::Unavailable { doing, source: Box::new(error) }),
-            Err(error) => Err(StoreError::Unavailable { doing, source: Box::new(error) }),
+            Ok(Err(error)) => Err(StoreError::Unavailable {
+                doing,
+                source: Box::new(error),
+            }),
+            Err(error) => Err(StoreError::Unavailable {
+                doing,
+                source: Box::new(error),
+            }),
         }
     }
 }

@@ -16,7 +16,8 @@ pub(super) type Happened<'a> = (&'a str, u64, i64, Option<&'a [u8]>);
 /// Present entries by key.
 pub(super) const KEYS: TableDefinition<'_, &str, Stored<'static>> = TableDefinition::new("keys");
 /// Every change since the last compaction, by revision and place in it.
-pub(super) const HISTORY: TableDefinition<'_, (u64, u32), Happened<'static>> = TableDefinition::new("history");
+pub(super) const HISTORY: TableDefinition<'_, (u64, u32), Happened<'static>> =
+    TableDefinition::new("history");
 /// The numbers named below.
 pub(super) const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 
@@ -44,13 +45,19 @@ pub(super) fn prepare(db: &Database) -> Result<Start, redb::Error> {
         numbers.insert(FORMAT_NUMBER, format)?;
         txn.open_table(KEYS)?;
         txn.open_table(HISTORY)?;
-        Start { format, revision: number(&numbers, REVISION)? }
+        Start {
+            format,
+            revision: number(&numbers, REVISION)?,
+        }
     };
     txn.commit()?;
     Ok(start)
 }
 
-pub(super) fn number(table: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<u64, redb::Error> {
+pub(super) fn number(
+    table: &impl ReadableTable<&'static str, u64>,
+    name: &str,
+) -> Result<u64, redb::Error> {
     Ok(table.get(name)?.map_or(0, |number| number.value()))
 }
 
@@ -87,7 +94,13 @@ pub(super) fn range(
     let mut rows = keys.range(from..to)?;
     let mut entries = Vec::new();
     while entries.len() < limit {
-        let Some(row) = (if backwards { rows.next_back() } else { rows.next() }) else { break };
+        let Some(row) = (if backwards {
+            rows.next_back()
+        } else {
+            rows.next()
+        }) else {
+            break;
+        };
         let (key, stored) = row?;
         entries.push(entry(key.value(), stored.value()));
     }
@@ -114,12 +127,20 @@ pub(super) fn history(db: &Database, prefix: &str, after: Revision) -> Result<Pa
     if after < compacted {
         return Ok(Page::Compacted { compacted });
     }
-    let mut page = Reading { batches: Vec::new(), bytes: 0, revisions: 0, at: after };
+    let mut page = Reading {
+        batches: Vec::new(),
+        bytes: 0,
+        revisions: 0,
+        at: after,
+    };
     for row in txn.open_table(HISTORY)?.range((after + 1, 0)..)? {
         let (place, happened) = row?;
         let (revision, _) = place.value();
         if !page.enter(revision) {
-            return Ok(Page::Read { batches: page.batches, up_to: page.at });
+            return Ok(Page::Read {
+                batches: page.batches,
+                up_to: page.at,
+            });
         }
         let happened = happened.value();
         if happened.0.starts_with(prefix) {
@@ -128,7 +149,10 @@ pub(super) fn history(db: &Database, prefix: &str, after: Revision) -> Result<Pa
     }
     // A watch from a revision that is yet to come stays where it is.
     let up_to = number(&numbers, REVISION)?.max(after);
-    Ok(Page::Read { batches: page.batches, up_to })
+    Ok(Page::Read {
+        batches: page.batches,
+        up_to,
+    })
 }
 
 struct Reading {
@@ -157,15 +181,26 @@ impl Reading {
         self.bytes += key.len() + value.map_or(0, <[u8]>::len);
         let change = match value {
             Some(value) => Change::Put(entry(key, (created, revision, 0, value))),
-            None => Change::Delete { key: key.to_owned(), revision },
+            None => Change::Delete {
+                key: key.to_owned(),
+                revision,
+            },
         };
         match self.batches.last_mut() {
             Some(batch) if batch.revision == revision => batch.changes.push(change),
-            _ => self.batches.push(WatchBatch { revision, changes: vec![change] }),
+            _ => self.batches.push(WatchBatch {
+                revision,
+                changes: vec![change],
+            }),
         }
     }
 }
 
 fn entry(key: &str, (created, modified, _, value): Stored<'_>) -> Entry {
-    Entry { key: key.to_owned(), value: Bytes::copy_from_slice(value), created, modified }
+    Entry {
+        key: key.to_owned(),
+        value: Bytes::copy_from_slice(value),
+        created,
+        modified,
+    }
 }

@@ -51,13 +51,23 @@ impl<'txn> Group<'txn> {
         Ok(TxnOutcome::Committed(self.revision))
     }
 
-    pub(super) fn compact(&mut self, revision: Revision) -> Result<Result<(), StoreError>, redb::Error> {
+    pub(super) fn compact(
+        &mut self,
+        revision: Revision,
+    ) -> Result<Result<(), StoreError>, redb::Error> {
         if revision > self.revision {
-            let why = format!("revision {revision} is in the future, the last one is {}", self.revision);
-            return Ok(Err(StoreError::Invalid { doing: "compact the history", why }));
+            let why = format!(
+                "revision {revision} is in the future, the last one is {}",
+                self.revision
+            );
+            return Ok(Err(StoreError::Invalid {
+                doing: "compact the history",
+                why,
+            }));
         }
         if revision > number(&self.numbers, COMPACTED)? {
-            self.history.retain_in(..=(revision, u32::MAX), |_, _| false)?;
+            self.history
+                .retain_in(..=(revision, u32::MAX), |_, _| false)?;
             self.numbers.insert(COMPACTED, revision)?;
         }
         Ok(Ok(()))
@@ -82,7 +92,8 @@ impl<'txn> Group<'txn> {
             let happened: Happened<'_> = match op {
                 Op::Put { key, value } => {
                     let created = old.map_or(revision, |old| old.created);
-                    self.keys.insert(key.as_str(), (created, revision, 0, value.as_ref()))?;
+                    self.keys
+                        .insert(key.as_str(), (created, revision, 0, value.as_ref()))?;
                     (key, created, 0, Some(value.as_ref()))
                 }
                 Op::Delete { key } => {

@@ -53,15 +53,24 @@ impl Watcher {
             if let Some(batch) = self.read.pop_front() {
                 return Ok(batch);
             }
-            // The first read is made at once: a watch from a compacted revision has to say so without waiting for a write.
+            // The first read is made at once: a watch from a compacted revision has to say so
+            // without waiting for a write.
             if self.started {
                 let at = self.at;
-                self.committed.wait_for(|committed| *committed > at).await.map_err(|_| closed())?;
+                self.committed
+                    .wait_for(|committed| *committed > at)
+                    .await
+                    .map_err(|_| closed())?;
             }
             self.started = true;
             let shared = self.shared.upgrade().ok_or_else(closed)?;
             let (prefix, after) = (self.prefix.clone(), self.at);
-            match shared.reading(DOING, move |shared| tables::history(&shared.db, &prefix, after)).await? {
+            match shared
+                .reading(DOING, move |shared| {
+                    tables::history(&shared.db, &prefix, after)
+                })
+                .await?
+            {
                 Page::Compacted { compacted } => return Err(WatchError::Compacted { compacted }),
                 Page::Read { batches, up_to } => {
                     self.read = batches.into();
@@ -73,5 +82,8 @@ impl Watcher {
 }
 
 fn closed() -> StoreError {
-    StoreError::Unavailable { doing: DOING, source: "the store has been closed".into() }
+    StoreError::Unavailable {
+        doing: DOING,
+        source: "the store has been closed".into(),
+    }
 }

@@ -10,17 +10,25 @@ use super::Shared;
 use super::transaction::Group;
 use crate::store::{Revision, StoreError, Txn, TxnOutcome};
 
-/// Most commands that share one flush. Enough to make the flush cheap, few enough that the first is not kept waiting long.
+/// Most commands that share one flush. Enough to make the flush cheap, few enough that the first is
+/// not kept waiting long.
 const GROUP: usize = 512;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 pub(super) enum Command {
-    Commit { txn: Txn, reply: Reply<TxnOutcome> },
-    Compact { revision: Revision, reply: Reply<()> },
+    Commit {
+        txn: Txn,
+        reply: Reply<TxnOutcome>,
+    },
+    Compact {
+        revision: Revision,
+        reply: Reply<()>,
+    },
 }
 
-/// Answers that wait until their group is durable. When the group fails they are dropped, which tells the callers.
+/// Answers that wait until their group is durable. When the group fails they are dropped, which
+/// tells the callers.
 type Answers = Vec<Box<dyn FnOnce()>>;
 
 pub(super) struct Writer {
@@ -36,7 +44,10 @@ impl Writer {
     /// Works until the inbox is closed and empty.
     pub(super) fn run(self, inbox: &mpsc::Receiver<Command>) {
         while let Ok(first) = inbox.recv() {
-            let commands = std::iter::once(first).chain(inbox.try_iter()).take(GROUP).collect();
+            let commands = std::iter::once(first)
+                .chain(inbox.try_iter())
+                .take(GROUP)
+                .collect();
             if let Err(error) = self.write(commands) {
                 error!(error = %chain(&error), "a group of transactions could not be written");
             }
@@ -50,13 +61,18 @@ impl Writer {
         let mut group = Group::begin(&txn)?;
         for command in commands {
             match command {
-                Command::Commit { txn, reply } => answers.push(answer(reply, Ok(group.commit(&txn)?))),
-                Command::Compact { revision, reply } => answers.push(answer(reply, group.compact(revision)?)),
+                Command::Commit { txn, reply } => {
+                    answers.push(answer(reply, Ok(group.commit(&txn)?)))
+                }
+                Command::Compact { revision, reply } => {
+                    answers.push(answer(reply, group.compact(revision)?))
+                }
             }
         }
         let revision = group.finish()?;
         txn.commit()?;
-        self.announce.send_if_modified(|last| std::mem::replace(last, revision) != revision);
+        self.announce
+            .send_if_modified(|last| std::mem::replace(last, revision) != revision);
         answers.into_iter().for_each(|answer| answer());
         Ok(())
     }

@@ -16,7 +16,9 @@ pub(super) enum Refusal {
 
 /// The refusal in `error`, if it is one. etcd tells several apart by their text only.
 pub(super) fn refusal(error: &etcd_client::Error) -> Option<Refusal> {
-    let etcd_client::Error::GRpcStatus(status) = error else { return None };
+    let etcd_client::Error::GRpcStatus(status) = error else {
+        return None;
+    };
     let text = status.message();
     match status.code() {
         Code::OutOfRange if text.contains("has been compacted") => Some(Refusal::Compacted),
@@ -30,7 +32,10 @@ pub(super) fn unavailable(
     doing: &'static str,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> StoreError {
-    StoreError::Unavailable { doing, source: source.into() }
+    StoreError::Unavailable {
+        doing,
+        source: source.into(),
+    }
 }
 
 /// Waits for a call that has no refusals of its own.

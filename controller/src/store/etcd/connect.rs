@@ -60,7 +60,9 @@ pub struct EtcdLogin {
 impl fmt::Debug for EtcdLogin {
     /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EtcdLogin").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("EtcdLogin")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,9 +71,15 @@ pub enum ConnectEtcdError {
     #[error("no etcd endpoint is given")]
     NoEndpoints,
     #[error("could not read {path}", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("could not connect to or log in at the etcd endpoints {endpoints:?}")]
-    Connect { endpoints: Vec<String>, source: etcd_client::Error },
+    Connect {
+        endpoints: Vec<String>,
+        source: etcd_client::Error,
+    },
     #[error("etcd at {endpoints:?} did not answer the log-in in time")]
     TooLate { endpoints: Vec<String> },
 }
@@ -101,19 +109,33 @@ impl EtcdStore {
             connect = connect.with_user(&login.user, &login.password);
         }
         let endpoints = || options.endpoints.clone();
-        match tokio::time::timeout(super::CALL, Client::connect(&options.endpoints, Some(connect))).await {
+        match tokio::time::timeout(
+            super::CALL,
+            Client::connect(&options.endpoints, Some(connect)),
+        )
+        .await
+        {
             Ok(Ok(client)) => Ok(Self { client }),
-            Ok(Err(source)) => Err(ConnectEtcdError::Connect { endpoints: endpoints(), source }),
-            Err(_) => Err(ConnectEtcdError::TooLate { endpoints: endpoints() }),
+            Ok(Err(source)) => Err(ConnectEtcdError::Connect {
+                endpoints: endpoints(),
+                source,
+            }),
+            Err(_) => Err(ConnectEtcdError::TooLate {
+                endpoints: endpoints(),
+            }),
         }
     }
 }
 
 impl EtcdTls {
     async fn load(&self) -> Result<TlsOptions, ConnectEtcdError> {
-        let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read(&self.ca).await?));
+        let mut tls =
+            TlsOptions::new().ca_certificate(Certificate::from_pem(read(&self.ca).await?));
         if let Some(client) = &self.client {
-            tls = tls.identity(Identity::from_pem(read(&client.certificate).await?, read(&client.key).await?));
+            tls = tls.identity(Identity::from_pem(
+                read(&client.certificate).await?,
+                read(&client.key).await?,
+            ));
         }
         if let Some(name) = &self.server_name {
             tls = tls.domain_name(name);
@@ -123,5 +145,10 @@ impl EtcdTls {
 }
 
 async fn read(path: &PathBuf) -> Result<Vec<u8>, ConnectEtcdError> {
-    tokio::fs::read(path).await.map_err(|source| ConnectEtcdError::Read { path: path.clone(), source })
+    tokio::fs::read(path)
+        .await
+        .map_err(|source| ConnectEtcdError::Read {
+            path: path.clone(),
+            source,
+        })
 }

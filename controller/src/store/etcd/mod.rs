@@ -20,7 +20,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use super::check::check_txn;
-use super::{Compare, Entry, Op, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError};
+use super::{
+    Compare, Entry, Op, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch,
+    WatchError,
+};
 use answer::{Refusal, in_time, refusal, unavailable};
 
 pub use connect::{ConnectEtcdError, EtcdClientIdentity, EtcdLogin, EtcdOptions, EtcdTls};
@@ -59,20 +62,28 @@ impl EtcdStore {
                 return Ok(snapshot);
             }
         }
-        self.try_list(prefix).await?.ok_or_else(|| unavailable("list keys", "compaction overtook every attempt"))
+        self.try_list(prefix)
+            .await?
+            .ok_or_else(|| unavailable("list keys", "compaction overtook every attempt"))
     }
 
     /// Page after page at the revision of the first. `None` when that has been compacted away
     /// meanwhile.
     async fn try_list(&self, prefix: &str) -> Result<Option<Snapshot>, StoreError> {
         const DOING: &str = "list keys";
-        let mut kv = self.client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let mut kv = self
+            .client
+            .kv_client()
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let end = range_end(prefix);
         let mut from = range_start(prefix);
         let (mut at, mut limit, mut entries) = (0, FIRST_PAGE, Vec::new());
         loop {
             // Revision 0 asks for the last one: linearizable, and the later pages stay at it.
-            let options = GetOptions::new().with_range(end.clone()).with_limit(limit).with_revision(at);
+            let options = GetOptions::new()
+                .with_range(end.clone())
+                .with_limit(limit)
+                .with_revision(at);
             let mut page = match tokio::time::timeout(CALL, kv.get(from, Some(options))).await {
                 Ok(Err(error)) if refusal(&error) == Some(Refusal::Compacted) => return Ok(None),
                 Ok(page) => page.map_err(|error| unavailable(DOING, error))?,
@@ -84,11 +95,16 @@ impl EtcdStore {
             let more = page.more();
             let keys = page.take_kvs();
             // The next page starts at the smallest key after the last one of this.
-            from = keys.last().map_or_else(Vec::new, |last| [last.key(), &[0]].concat());
+            from = keys
+                .last()
+                .map_or_else(Vec::new, |last| [last.key(), &[0]].concat());
             limit = next_limit(&keys);
             entries.extend(keys.into_iter().filter_map(entry));
             if !more {
-                return Ok(Some(Snapshot { revision: ours(at), entries }));
+                return Ok(Some(Snapshot {
+                    revision: ours(at),
+                    entries,
+                }));
             }
         }
     }
@@ -103,11 +119,26 @@ impl EtcdStore {
         if from >= to {
             return Ok(Vec::new());
         }
-        let order = if backwards { SortOrder::Descend } else { SortOrder::Ascend };
+        let order = if backwards {
+            SortOrder::Descend
+        } else {
+            SortOrder::Ascend
+        };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let options = GetOptions::new().with_range(to).with_limit(limit).with_sort(SortTarget::Key, order);
-        let mut kv = self.client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let mut page = in_time("read a range of keys", CALL, kv.get(range_start(from), Some(options))).await?;
+        let options = GetOptions::new()
+            .with_range(to)
+            .with_limit(limit)
+            .with_sort(SortTarget::Key, order);
+        let mut kv = self
+            .client
+            .kv_client()
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let mut page = in_time(
+            "read a range of keys",
+            CALL,
+            kv.get(range_start(from), Some(options)),
+        )
+        .await?;
         Ok(page.take_kvs().into_iter().filter_map(entry).collect())
     }
 
@@ -131,7 +162,9 @@ impl EtcdStore {
         if !done.succeeded() {
             return Ok(TxnOutcome::Conflict);
         }
-        let header = done.header().ok_or_else(|| unavailable(DOING, "an answer without a revision"))?;
+        let header = done
+            .header()
+            .ok_or_else(|| unavailable(DOING, "an answer without a revision"))?;
         Ok(TxnOutcome::Committed(ours(header.revision())))
     }
 
@@ -145,9 +178,10 @@ impl EtcdStore {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => match refusal(&error) {
                 Some(Refusal::Compacted) => Ok(()), // It is already.
-                Some(Refusal::YetToCome) => {
-                    Err(StoreError::Invalid { doing: DOING, why: format!("revision {revision} is in the future") })
-                }
+                Some(Refusal::YetToCome) => Err(StoreError::Invalid {
+                    doing: DOING,
+                    why: format!("revision {revision} is in the future"),
+                }),
                 _ => Err(unavailable(DOING, error)),
             },
             Err(late) => Err(unavailable(DOING, late)),
@@ -178,7 +212,11 @@ impl Store for EtcdStore {
         Box::pin(self.commit_txn(txn))
     }
 
-    fn watch(&self, prefix: &str, after: Revision) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
+    fn watch(
+        &self,
+        prefix: &str,
+        after: Revision,
+    ) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
         watch::watch(self.client.clone(), prefix, after)
     }
 
@@ -189,7 +227,9 @@ impl Store for EtcdStore {
 
 /// etcd's number for a revision of ours.
 fn theirs(revision: Revision) -> i64 {
-    i64::try_from(revision).unwrap_or(i64::MAX).saturating_add(1)
+    i64::try_from(revision)
+        .unwrap_or(i64::MAX)
+        .saturating_add(1)
 }
 
 /// Our number for a revision of etcd's.
@@ -218,20 +258,34 @@ fn operation(op: Op) -> TxnOp {
 fn entry(found: etcd_client::KeyValue) -> Option<Entry> {
     let (created, modified) = (ours(found.create_revision()), ours(found.mod_revision()));
     let (key, value) = found.into_key_value();
-    Some(Entry { key: String::from_utf8(key).ok()?, value: Bytes::from(value), created, modified })
+    Some(Entry {
+        key: String::from_utf8(key).ok()?,
+        value: Bytes::from(value),
+        created,
+        modified,
+    })
 }
 
 /// How many entries make a page of [`PAGE_BYTES`] if they are as long as the last ones.
 fn next_limit(last: &[KeyValue]) -> i64 {
-    let bytes: usize = last.iter().map(|one| one.key().len() + one.value().len()).sum();
+    let bytes: usize = last
+        .iter()
+        .map(|one| one.key().len() + one.value().len())
+        .sum();
     let limit = PAGE_BYTES * last.len() / bytes.max(1);
-    i64::try_from(limit).unwrap_or(i64::MAX).clamp(FIRST_PAGE, LONGEST_PAGE)
+    i64::try_from(limit)
+        .unwrap_or(i64::MAX)
+        .clamp(FIRST_PAGE, LONGEST_PAGE)
 }
 
 /// The smallest key with `prefix`; etcd has no empty keys and takes a zero byte for "from the
 /// first".
 fn range_start(prefix: &str) -> Vec<u8> {
-    if prefix.is_empty() { vec![0] } else { prefix.as_bytes().to_vec() }
+    if prefix.is_empty() {
+        vec![0]
+    } else {
+        prefix.as_bytes().to_vec()
+    }
 }
 
 /// The smallest key after all that start with `prefix`; a zero byte for "to the last".

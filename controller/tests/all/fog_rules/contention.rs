@@ -1,4 +1,5 @@
-//! Many creates at once, by three controllers on one store: ids and names are given once, on both engines.
+//! Many creates at once, by three controllers on one store: ids and names are given once, on both
+//! engines.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,7 +32,9 @@ pub(crate) async fn controllers(engine: &Engine) -> Vec<Arc<Server>> {
 }
 
 fn host(name: &str, number: usize) -> Value {
-    json!({"name": name, "macs": [format!("52:54:00:03:{:02x}:{:02x}", number / 256, number % 256)]})
+    json!(
+        {"name": name, "macs": [format!("52:54:00:03:{:02x}:{:02x}", number / 256, number % 256)]}
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,14 +46,24 @@ async fn of_many_creates_with_one_name_exactly_one_wins() {
             let name = format!("pc{round}");
             let mut racers = JoinSet::new();
             for racer in 0..12 {
-                let (server, body) = (servers[racer % CONTROLLERS].clone(), host(&name, round * 12 + racer));
+                let (server, body) = (
+                    servers[racer % CONTROLLERS].clone(),
+                    host(&name, round * 12 + racer),
+                );
                 racers.spawn(async move { server.call("POST", "/fog/host/create", body).await });
             }
             let replies = racers.join_all().await;
             let won: Vec<_> = replies.iter().filter(|reply| reply.status == 200).collect();
-            let [winner] = won[..] else { panic!("{kind:?} round {round}: {replies:?}") };
-            let refused = |reply: &&crate::fog_support::Reply| reply.json()["error"] == "Already created";
-            assert_eq!(replies.iter().filter(refused).count(), 11, "{kind:?}: {replies:?}");
+            let [winner] = won[..] else {
+                panic!("{kind:?} round {round}: {replies:?}")
+            };
+            let refused =
+                |reply: &&crate::fog_support::Reply| reply.json()["error"] == "Already created";
+            assert_eq!(
+                replies.iter().filter(refused).count(),
+                11,
+                "{kind:?}: {replies:?}"
+            );
             let found = id(&winner.json());
             for server in &servers {
                 // The last one to hear of it may need a moment: it is told by the store.
@@ -58,9 +71,14 @@ async fn of_many_creates_with_one_name_exactly_one_wins() {
                 while server.state.read(|tables| tables.hosts().len() <= round) {
                     changed.changed().await.unwrap();
                 }
-                let rows: Vec<_> = server.state.read(|tables| tables.hosts().iter().cloned().collect());
+                let rows: Vec<_> = server
+                    .state
+                    .read(|tables| tables.hosts().iter().cloned().collect());
                 assert_eq!(rows.len(), round + 1, "{kind:?}: losers leave nothing");
-                assert!(rows.iter().any(|row| row.id == found && row.name == name), "{kind:?}");
+                assert!(
+                    rows.iter().any(|row| row.id == found && row.name == name),
+                    "{kind:?}"
+                );
             }
         }
     }
@@ -79,7 +97,13 @@ async fn no_id_is_given_twice_and_creates_of_different_hosts_all_succeed() {
                 let mut ids = Vec::new();
                 for n in 0..EACH {
                     let number = creator * EACH + n;
-                    let reply = server.call("POST", "/fog/host/create", host(&format!("pc{number}"), number)).await;
+                    let reply = server
+                        .call(
+                            "POST",
+                            "/fog/host/create",
+                            host(&format!("pc{number}"), number),
+                        )
+                        .await;
                     assert_eq!(reply.status, 200, "{}", reply.text);
                     ids.push(id(&reply.json()));
                 }
@@ -92,7 +116,8 @@ async fn no_id_is_given_twice_and_creates_of_different_hosts_all_succeed() {
     }
 }
 
-/// One controller, one create after the other: as a FOG server counts, with what was refused in between.
+/// One controller, one create after the other: as a FOG server counts, with what was refused in
+/// between.
 #[tokio::test]
 async fn ids_have_no_gaps_and_are_never_used_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,8 +129,14 @@ async fn ids_have_no_gaps_and_are_never_used_again_after_a_restart() {
         let (state, follower) = State::start(store, cancel.clone()).await.unwrap();
         let mut first = None;
         for n in 0..20 {
-            let row = TaskState { name: format!("state {round} {n}"), ..TaskState::default() };
-            let id = state.write(|draft| draft.insert(row.clone())).await.unwrap();
+            let row = TaskState {
+                name: format!("state {round} {n}"),
+                ..TaskState::default()
+            };
+            let id = state
+                .write(|draft| draft.insert(row.clone()))
+                .await
+                .unwrap();
             assert!(id > last, "{id} after {last}");
             if let Some(before) = first.replace(id) {
                 assert_eq!(id, before + 1, "a gap");
@@ -115,7 +146,9 @@ async fn ids_have_no_gaps_and_are_never_used_again_after_a_restart() {
             last = id;
         }
         // The highest one goes, and its id with it.
-        let row = state.read(|tables| tables.of::<TaskState>().get(last).cloned()).unwrap();
+        let row = state
+            .read(|tables| tables.of::<TaskState>().get(last).cloned())
+            .unwrap();
         state
             .write::<_, Refusal>(|draft| {
                 draft.delete(&row);

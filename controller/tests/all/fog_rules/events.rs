@@ -32,26 +32,47 @@ impl Listener {
         if !last.is_empty() {
             request = request.header("last-event-id", last);
         }
-        let response = server.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response = server
+            .router
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
         assert_eq!(response.status(), 200, "{path}");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { body: response.into_body().into_data_stream(), text: String::new() }
+        Self {
+            body: response.into_body().into_data_stream(),
+            text: String::new(),
+        }
     }
 
     /// The next event that is one; `None` when the stream has ended.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim();
-                let parsed = (field("event:").to_owned(), field("id:").to_owned(), field("data:").to_owned());
+                let field = |name: &str| {
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .unwrap_or("")
+                        .trim()
+                };
+                let parsed = (
+                    field("event:").to_owned(),
+                    field("id:").to_owned(),
+                    field("data:").to_owned(),
+                );
                 self.text = rest.to_owned();
                 if !parsed.2.is_empty() {
                     return Some((parsed.0, parsed.1, serde_json::from_str(&parsed.2).unwrap()));
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.body.next()).await.expect("nothing came")?;
-            self.text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+            let chunk = tokio::time::timeout(PATIENCE, self.body.next())
+                .await
+                .expect("nothing came")?;
+            self.text
+                .push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
         }
     }
 
@@ -63,7 +84,13 @@ impl Listener {
 }
 
 async fn group(server: &Server, name: &str) {
-    assert_eq!(server.call("POST", "/fog/group/create", json!({"name": name})).await.status, 200);
+    assert_eq!(
+        server
+            .call("POST", "/fog/group/create", json!({"name": name}))
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -75,27 +102,51 @@ async fn changes_are_told_in_order_with_the_object() {
     let (_, start, _) = all.expect("ready").await;
     group(&server, "lab").await;
     host(&server, "one", "52:54:00:00:00:01", 0).await;
-    assert_eq!(server.call("PUT", "/fog/host/1", json!({"description": "x"})).await.status, 200);
-    assert_eq!(server.call("DELETE", "/fog/host/1", Value::Null).await.status, 200);
+    assert_eq!(
+        server
+            .call("PUT", "/fog/host/1", json!({"description": "x"}))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        server
+            .call("DELETE", "/fog/host/1", Value::Null)
+            .await
+            .status,
+        200
+    );
 
     let (_, created, data) = hosts.expect("create").await;
-    assert_eq!((&data["class"], &data["id"], &data["change"]), (&json!("host"), &json!(1), &json!("create")));
+    assert_eq!(
+        (&data["class"], &data["id"], &data["change"]),
+        (&json!("host"), &json!(1), &json!("create"))
+    );
     assert_eq!(data["revision"].to_string(), created);
     let (_, edited, data) = hosts.expect("edit").await;
     assert_eq!(data["id"], 1);
-    assert!(data["object"].is_null() || data["object"]["description"] == "x", "{data}");
+    assert!(
+        data["object"].is_null() || data["object"]["description"] == "x",
+        "{data}"
+    );
     let (_, deleted, data) = hosts.expect("delete").await;
     assert_eq!(data["object"], Value::Null);
     let ids = [&start, &created, &edited, &deleted].map(|id| id.parse::<u64>().unwrap());
     assert!(ids.is_sorted(), "{ids:?}");
 
     let (_, _, data) = all.expect("create").await;
-    assert_eq!((&data["class"], &data["object"]["name"]), (&json!("group"), &json!("lab")));
+    assert_eq!(
+        (&data["class"], &data["object"]["name"]),
+        (&json!("group"), &json!("lab"))
+    );
 
     // Away after the create, and back.
     let mut back = Listener::open(&server, "/events?class=host&since=0", &created).await;
     assert_eq!(back.expect("ready").await.1, created);
-    assert_eq!((back.expect("edit").await.1, back.expect("delete").await.1), (edited, deleted.clone()));
+    assert_eq!(
+        (back.expect("edit").await.1, back.expect("delete").await.1),
+        (edited, deleted.clone())
+    );
     host(&server, "two", "52:54:00:00:00:02", 0).await;
     assert_eq!(back.expect("create").await.2["object"]["name"], "two");
 }
@@ -110,12 +161,27 @@ async fn what_cannot_be_told_any_more_is_a_reset_and_what_means_nothing_is_refus
         group(&server, &format!("after {since}")).await;
         assert_eq!(listener.expect("create").await.2["class"], "group");
     }
-    for (query, field) in [("class=nosuch", "class"), ("class=user", "class"), ("since=now", "since")] {
-        let refused = server.call("GET", &format!("/events?{query}"), Value::Null).await;
-        assert_eq!((refused.status.as_u16(), refused.json()["field"].as_str()), (400, Some(field)), "{}", refused.text);
+    for (query, field) in [
+        ("class=nosuch", "class"),
+        ("class=user", "class"),
+        ("since=now", "since"),
+    ] {
+        let refused = server
+            .call("GET", &format!("/events?{query}"), Value::Null)
+            .await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.json()["field"].as_str()),
+            (400, Some(field)),
+            "{}",
+            refused.text
+        );
     }
     let nobody = server.send("GET", "/events", &[], Vec::new()).await;
-    assert!([401, 403].contains(&nobody.status.as_u16()), "{}", nobody.status);
+    assert!(
+        [401, 403].contains(&nobody.status.as_u16()),
+        "{}",
+        nobody.status
+    );
 }
 
 #[tokio::test]
@@ -124,13 +190,18 @@ async fn listening_ends_with_the_right_to_listen() {
     let mut listener = Listener::open(&server, "/events", "").await;
     listener.expect("ready").await;
     let api = server.state.read(|tables| tables.api().cloned()).unwrap();
-    let replaced = ApiSettings { token_hash: hash_token("another"), ..api };
+    let replaced = ApiSettings {
+        token_hash: hash_token("another"),
+        ..api
+    };
     let replace = server.state.write::<_, Refusal>(|draft| {
         draft.store(&replaced);
         Ok(())
     });
     replace.await.unwrap();
-    let ended = tokio::time::timeout(PATIENCE, listener.next()).await.expect("the stream goes on");
+    let ended = tokio::time::timeout(PATIENCE, listener.next())
+        .await
+        .expect("the stream goes on");
     assert_eq!(ended, None);
 }
 
@@ -158,7 +229,12 @@ async fn five_hundred_listeners_hear_the_same_and_one_who_does_not_listen_is_cut
     // More than a listener may be behind.
     for number in 0..1100_u32 {
         let write = server.state.write::<_, Refusal>(|draft| {
-            let row = draft.tables().of::<foghorn_controller::state::classes::Group>().get(1).unwrap().clone();
+            let row = draft
+                .tables()
+                .of::<foghorn_controller::state::classes::Group>()
+                .get(1)
+                .unwrap()
+                .clone();
             let mut group = foghorn_controller::state::classes::Group::clone(&row);
             group.description = number.to_string();
             draft.update(&row, &group)

@@ -1,4 +1,5 @@
-//! Groups of multicast sessions: no two sessions have the same, whoever leases them, and an end of whatever kind frees them.
+//! Groups of multicast sessions: no two sessions have the same, whoever leases them, and an end of
+//! whatever kind frees them.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -21,31 +22,58 @@ async fn sessions(server: &Server, how_many: u32) -> Vec<u32> {
     let image = image(server).await;
     server.give_content(image).await;
     for number in 1..=how_many {
-        let host = host(server, &format!("pc{number}"), &format!("52:54:00:00:04:{number:02x}"), image).await;
+        let host = host(
+            server,
+            &format!("pc{number}"),
+            &format!("52:54:00:00:04:{number:02x}"),
+            image,
+        )
+        .await;
         let body = json!({"taskTypeID": 8, "taskName": format!("s{number}")});
-        let reply = server.call("POST", &format!("/fog/host/{host}/task"), body).await;
+        let reply = server
+            .call("POST", &format!("/fog/host/{host}/task"), body)
+            .await;
         assert_eq!(reply.status, 200, "{}", reply.text);
     }
-    assert_eq!(count(server, "/fog/multicastsession/active").await, u64::from(how_many));
+    assert_eq!(
+        count(server, "/fog/multicastsession/active").await,
+        u64::from(how_many)
+    );
     (1..=how_many).collect()
 }
 
 async fn take(server: &Server, task: u32, node: u32) -> Result<(), Refusal> {
-    let (config, task, node) =
-        (MulticastConfig::default(), TaskId::new(task).unwrap(), StorageNodeId::new(node).unwrap());
-    server.state.write(|draft| lease(draft, &config, task, node, false)).await
+    let (config, task, node) = (
+        MulticastConfig::default(),
+        TaskId::new(task).unwrap(),
+        StorageNodeId::new(node).unwrap(),
+    );
+    server
+        .state
+        .write(|draft| lease(draft, &config, task, node, false))
+        .await
 }
 
 fn leased(server: &Server) -> Vec<IpAddr> {
     server.state.read(|tables| {
-        tables.session_plans().iter().flat_map(|plan| plan.leases.values().map(|group| group.ip())).collect()
+        tables
+            .session_plans()
+            .iter()
+            .flat_map(|plan| plan.leases.values().map(|group| group.ip()))
+            .collect()
     })
 }
 
 async fn set(server: &Server, setting: &str, value: &str) {
-    let found = server.call("GET", &format!("/fog/service?name={setting}"), Value::Null).await.json();
+    let found = server
+        .call("GET", &format!("/fog/service?name={setting}"), Value::Null)
+        .await
+        .json();
     let rows = found["services"].as_array().cloned().unwrap_or_default();
-    let row = rows.iter().find(|row| row["name"] == setting).unwrap_or_else(|| panic!("{setting}: {found}"));
+    let row = rows
+        .iter()
+        .find(|row| row["name"] == setting)
+        .unwrap_or_else(|| panic!("{setting}: {found}"));
     let path = format!("/fog/service/{}", row["id"].as_str().unwrap());
     let reply = server.call("PUT", &path, json!({"value": value})).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -59,7 +87,9 @@ async fn three_controllers_never_lease_a_group_twice() {
         let tasks = sessions(&servers[0], 8).await;
         for server in &servers {
             let mut changed = server.state.changed();
-            let all = |server: &Arc<Server>| server.state.read(|tables| tables.tasks().len()) >= tasks.len();
+            let all = |server: &Arc<Server>| {
+                server.state.read(|tables| tables.tasks().len()) >= tasks.len()
+            };
             while !all(server) {
                 changed.changed().await.unwrap();
             }
@@ -84,8 +114,14 @@ async fn three_controllers_never_lease_a_group_twice() {
         }
         let groups: HashSet<IpAddr> = leased(&servers[0]).into_iter().collect();
         assert_eq!(groups.len(), 16, "{kind:?}");
-        servers[1].call("DELETE", "/fog/multicastsession/3/cancel", Value::Null).await;
-        assert_eq!(leased(&servers[1]).len(), 14, "{kind:?}: a cancelled session keeps nothing");
+        servers[1]
+            .call("DELETE", "/fog/multicastsession/3/cancel", Value::Null)
+            .await;
+        assert_eq!(
+            leased(&servers[1]).len(),
+            14,
+            "{kind:?}: a cancelled session keeps nothing"
+        );
     }
 }
 
@@ -105,8 +141,16 @@ async fn sessions_and_groups_are_limited_by_the_settings() {
     assert!(refused.contains("no multicast group is free"), "{refused}");
     let mut groups = leased(&server);
     groups.sort_unstable();
-    assert_eq!(groups, ["239.9.9.9".parse::<IpAddr>().unwrap(), "239.9.9.10".parse().unwrap()]);
-    server.call("DELETE", "/fog/multicastsession/1/cancel", Value::Null).await;
+    assert_eq!(
+        groups,
+        [
+            "239.9.9.9".parse::<IpAddr>().unwrap(),
+            "239.9.9.10".parse().unwrap()
+        ]
+    );
+    server
+        .call("DELETE", "/fog/multicastsession/1/cancel", Value::Null)
+        .await;
     take(&server, 3, 1).await.unwrap();
 }
 
@@ -118,16 +162,35 @@ async fn whatever_ends_a_session_frees_its_group() {
         take(&server, task, 1).await.unwrap();
     }
     sweep(&server.state).await.unwrap();
-    assert_eq!(leased(&server).len(), 4, "a session under way keeps its group");
-    server.call("DELETE", "/fog/multicastsession/1/cancel", Value::Null).await;
+    assert_eq!(
+        leased(&server).len(),
+        4,
+        "a session under way keeps its group"
+    );
+    server
+        .call("DELETE", "/fog/multicastsession/1/cancel", Value::Null)
+        .await;
     assert_eq!(leased(&server).len(), 3);
     // These are what a script or a crash leaves behind: the row says that it is over, or has gone.
-    server.call("PUT", "/fog/multicastsession/2", json!({"stateID": 5})).await;
-    server.call("DELETE", "/fog/multicastsession/3", Value::Null).await;
-    assert_eq!(leased(&server).len(), 3, "a row that somebody edits takes nothing with it");
-    server.call("DELETE", "/fog/host/4/cancel", Value::Null).await;
-    foghorn_controller::app::sessions::settle(&server.state, foghorn_controller::app::sessions::Settle::All)
-        .await
-        .unwrap();
+    server
+        .call("PUT", "/fog/multicastsession/2", json!({"stateID": 5}))
+        .await;
+    server
+        .call("DELETE", "/fog/multicastsession/3", Value::Null)
+        .await;
+    assert_eq!(
+        leased(&server).len(),
+        3,
+        "a row that somebody edits takes nothing with it"
+    );
+    server
+        .call("DELETE", "/fog/host/4/cancel", Value::Null)
+        .await;
+    foghorn_controller::app::sessions::settle(
+        &server.state,
+        foghorn_controller::app::sessions::Settle::All,
+    )
+    .await
+    .unwrap();
     assert!(leased(&server).is_empty(), "{:?}", leased(&server));
 }

@@ -17,7 +17,9 @@ use crate::fog_support::{Reply, Server};
 async fn post(server: &Server, path: &str, key: &str, body: Value) -> Reply {
     let mut headers = server.tokens();
     headers.push(("idempotency-key".to_owned(), key.to_owned()));
-    server.send("POST", path, &headers, body.to_string().into_bytes()).await
+    server
+        .send("POST", path, &headers, body.to_string().into_bytes())
+        .await
 }
 
 fn group(name: &str) -> Value {
@@ -28,18 +30,61 @@ fn group(name: &str) -> Value {
 async fn a_request_that_is_sent_again_is_answered_and_not_carried_out() {
     let server = Server::start().await;
     let first = post(&server, "/fog/group/create", "k-1", group("lab")).await;
-    assert_eq!((first.status.as_u16(), first.header("idempotency-replayed")), (200, ""), "{}", first.text);
-    assert_eq!(server.call("PUT", "/fog/group/1", json!({"description": "changed since"})).await.status, 200);
+    assert_eq!(
+        (first.status.as_u16(), first.header("idempotency-replayed")),
+        (200, ""),
+        "{}",
+        first.text
+    );
+    assert_eq!(
+        server
+            .call(
+                "PUT",
+                "/fog/group/1",
+                json!({"description": "changed since"})
+            )
+            .await
+            .status,
+        200
+    );
     let again = post(&server, "/fog/group/create", "k-1", group("lab")).await;
-    assert_eq!((again.status, &again.text), (first.status, &first.text), "the answer as it was");
-    assert_eq!((again.header("idempotency-replayed"), again.header("etag")), ("true", first.header("etag")));
+    assert_eq!(
+        (again.status, &again.text),
+        (first.status, &first.text),
+        "the answer as it was"
+    );
+    assert_eq!(
+        (again.header("idempotency-replayed"), again.header("etag")),
+        ("true", first.header("etag"))
+    );
     let other = post(&server, "/fog/group/create", "k-1", group("other")).await;
-    assert_eq!((other.status.as_u16(), other.text.contains("Idempotency-Key")), (422, true), "{}", other.text);
-    assert_eq!(post(&server, "/fog/group", "k-1", group("lab")).await.status, 422, "another path is another request");
+    assert_eq!(
+        (
+            other.status.as_u16(),
+            other.text.contains("Idempotency-Key")
+        ),
+        (422, true),
+        "{}",
+        other.text
+    );
+    assert_eq!(
+        post(&server, "/fog/group", "k-1", group("lab"))
+            .await
+            .status,
+        422,
+        "another path is another request"
+    );
     assert_eq!(count(&server, "/fog/group").await, 1);
     for bad in ["", " ", &"k".repeat(256)] {
         let refused = post(&server, "/fog/group/create", bad, group("bad")).await;
-        assert_eq!((refused.status.as_u16(), refused.text.contains("Idempotency-Key")), (400, true), "{bad:?}");
+        assert_eq!(
+            (
+                refused.status.as_u16(),
+                refused.text.contains("Idempotency-Key")
+            ),
+            (400, true),
+            "{bad:?}"
+        );
     }
     assert_eq!(count(&server, "/fog/group").await, 1);
 }
@@ -47,20 +92,62 @@ async fn a_request_that_is_sent_again_is_answered_and_not_carried_out() {
 #[tokio::test]
 async fn a_refused_request_frees_its_key_and_users_do_not_share_keys() {
     let server = Server::start().await;
-    assert_eq!(post(&server, "/fog/host/create", "k", json!({"macs": ["52:54:00:00:00:01"]})).await.status, 417);
     assert_eq!(
-        post(&server, "/fog/host/create", "k", json!({"name": "bad name", "macs": ["52:54:00:00:00:01"]})).await.status,
+        post(
+            &server,
+            "/fog/host/create",
+            "k",
+            json!({"macs": ["52:54:00:00:00:01"]})
+        )
+        .await
+        .status,
+        417
+    );
+    assert_eq!(
+        post(
+            &server,
+            "/fog/host/create",
+            "k",
+            json!({"name": "bad name", "macs": ["52:54:00:00:00:01"]})
+        )
+        .await
+        .status,
         404
     );
-    assert_eq!(post(&server, "/fog/group/create", "k", group("lab")).await.status, 200);
-    let user =
-        NewUser { name: "second".to_owned(), password: "pw".to_owned(), token: "m".repeat(128), api: true, kind: 0 };
+    assert_eq!(
+        post(&server, "/fog/group/create", "k", group("lab"))
+            .await
+            .status,
+        200
+    );
+    let user = NewUser {
+        name: "second".to_owned(),
+        password: "pw".to_owned(),
+        token: "m".repeat(128),
+        api: true,
+        kind: 0,
+    };
     add_user(&server.state, user).await.unwrap();
     let mut headers = server.tokens();
     headers[1].1 = "m".repeat(128);
     headers.push(("idempotency-key".to_owned(), "k".to_owned()));
-    let theirs = server.send("POST", "/fog/group/create", &headers, group("theirs").to_string().into_bytes()).await;
-    assert_eq!((theirs.status.as_u16(), theirs.header("idempotency-replayed")), (200, ""), "{}", theirs.text);
+    let theirs = server
+        .send(
+            "POST",
+            "/fog/group/create",
+            &headers,
+            group("theirs").to_string().into_bytes(),
+        )
+        .await;
+    assert_eq!(
+        (
+            theirs.status.as_u16(),
+            theirs.header("idempotency-replayed")
+        ),
+        (200, ""),
+        "{}",
+        theirs.text
+    );
 }
 
 #[tokio::test]
@@ -68,18 +155,56 @@ async fn one_task_however_often_it_is_asked_for() {
     let server = Server::start().await;
     let image = crate::fog_rules::image(&server).await;
     host(&server, "one", "52:54:00:00:00:01", image).await;
-    assert_eq!(server.call("POST", "/fog/group/create", json!({"name": "lab", "hosts": [1]})).await.status, 200);
+    assert_eq!(
+        server
+            .call(
+                "POST",
+                "/fog/group/create",
+                json!({"name": "lab", "hosts": [1]})
+            )
+            .await
+            .status,
+        200
+    );
     for replayed in ["", "true", "true"] {
-        let made = post(&server, "/fog/host/1/task", "night", json!({"taskTypeID": 2})).await;
+        let made = post(
+            &server,
+            "/fog/host/1/task",
+            "night",
+            json!({"taskTypeID": 2}),
+        )
+        .await;
         assert_eq!((made.status.as_u16(), made.text.as_str()), (200, "\"\""));
         assert_eq!(made.header("idempotency-replayed"), replayed);
     }
     assert_eq!(count(&server, "/fog/task").await, 1);
-    assert_eq!(post(&server, "/fog/host/1/task", "other", json!({"taskTypeID": 2})).await.status, 500, "it is busy");
-    assert_eq!(server.call("DELETE", "/fog/host/1/cancel", Value::Null).await.status, 200);
+    assert_eq!(
+        post(
+            &server,
+            "/fog/host/1/task",
+            "other",
+            json!({"taskTypeID": 2})
+        )
+        .await
+        .status,
+        500,
+        "it is busy"
+    );
+    assert_eq!(
+        server
+            .call("DELETE", "/fog/host/1/cancel", Value::Null)
+            .await
+            .status,
+        200
+    );
     server.give_content(image).await;
     for _ in 0..2 {
-        assert_eq!(post(&server, "/fog/group/1/task", "g", json!({"taskTypeID": 1})).await.text, "\"\"");
+        assert_eq!(
+            post(&server, "/fog/group/1/task", "g", json!({"taskTypeID": 1}))
+                .await
+                .text,
+            "\"\""
+        );
     }
     assert_eq!(count(&server, "/fog/task").await, 2);
 }
@@ -92,15 +217,25 @@ async fn of_equal_requests_at_once_one_is_carried_out() {
         let mut requests = tokio::task::JoinSet::new();
         for _ in 0..12 {
             let server = server.clone();
-            requests.spawn(async move { post(&server, "/fog/group/create", "k", group("lab")).await });
+            requests
+                .spawn(async move { post(&server, "/fog/group/create", "k", group("lab")).await });
         }
         let replies = requests.join_all().await;
         assert!(
-            replies.iter().all(|reply| reply.status == 200 && reply.text == replies[0].text),
+            replies
+                .iter()
+                .all(|reply| reply.status == 200 && reply.text == replies[0].text),
             "{kind:?}: {replies:?}"
         );
-        let replayed = replies.iter().filter(|reply| reply.header("idempotency-replayed") == "true").count();
-        assert_eq!((replayed, count(&server, "/fog/group").await), (11, 1), "{kind:?}");
+        let replayed = replies
+            .iter()
+            .filter(|reply| reply.header("idempotency-replayed") == "true")
+            .count();
+        assert_eq!(
+            (replayed, count(&server, "/fog/group").await),
+            (11, 1),
+            "{kind:?}"
+        );
     }
 }
 
@@ -111,32 +246,76 @@ async fn a_key_holds_at_every_controller_and_after_a_crash() {
         let engine = Engine::start(kind).await;
         let cancel = CancellationToken::new();
         let _stop = cancel.clone().drop_guard();
-        let state = async || -> Arc<State> { State::start(engine.store(), cancel.clone()).await.unwrap().0 };
+        let state = async || -> Arc<State> {
+            State::start(engine.store(), cancel.clone())
+                .await
+                .unwrap()
+                .0
+        };
         let (one, two) = (state().await, state().await);
 
-        let Begun::Go(ticket) = begin(&one, 1, "answered", "f").await.unwrap() else { panic!("it is new") };
+        let Begun::Go(ticket) = begin(&one, 1, "answered", "f").await.unwrap() else {
+            panic!("it is new")
+        };
         let waits = tokio::spawn({
             let two = two.clone();
             async move { begin(&two, 1, "answered", "f").await }
         });
-        let answer = KeptAnswer { status: 200, etag: None, body: "{}".to_owned() };
+        let answer = KeptAnswer {
+            status: 200,
+            etag: None,
+            body: "{}".to_owned(),
+        };
         ticket.complete(&one, answer.clone()).await.unwrap();
-        assert!(matches!(waits.await.unwrap(), Ok(Begun::Done(kept)) if kept == answer), "{kind:?}");
-        assert!(matches!(begin(&two, 1, "answered", "g").await, Err(KeyError::OtherRequest)), "{kind:?}");
+        assert!(
+            matches!(waits.await.unwrap(), Ok(Begun::Done(kept)) if kept == answer),
+            "{kind:?}"
+        );
+        assert!(
+            matches!(
+                begin(&two, 1, "answered", "g").await,
+                Err(KeyError::OtherRequest)
+            ),
+            "{kind:?}"
+        );
 
         // Stored, then gone.
-        let Begun::Go(ticket) = begin(&one, 1, "stored", "f").await.unwrap() else { panic!("it is new") };
-        one.write(|draft| ticket.mark(draft, Some(7))).await.unwrap();
+        let Begun::Go(ticket) = begin(&one, 1, "stored", "f").await.unwrap() else {
+            panic!("it is new")
+        };
+        one.write(|draft| ticket.mark(draft, Some(7)))
+            .await
+            .unwrap();
         // Claimed, then gone.
-        let Begun::Go(lost) = begin(&one, 1, "claimed", "f").await.unwrap() else { panic!("it is new") };
+        let Begun::Go(lost) = begin(&one, 1, "claimed", "f").await.unwrap() else {
+            panic!("it is new")
+        };
         let started = Instant::now();
-        let (stored, claimed) = tokio::join!(begin(&two, 1, "stored", "f"), begin(&two, 1, "claimed", "f"));
-        assert!(matches!(stored, Ok(Begun::Applied { made: Some(7) })), "{kind:?}: {stored:?}");
-        assert!(matches!(claimed, Err(KeyError::Busy)), "{kind:?}: {claimed:?}");
+        let (stored, claimed) = tokio::join!(
+            begin(&two, 1, "stored", "f"),
+            begin(&two, 1, "claimed", "f")
+        );
+        assert!(
+            matches!(stored, Ok(Begun::Applied { made: Some(7) })),
+            "{kind:?}: {stored:?}"
+        );
+        assert!(
+            matches!(claimed, Err(KeyError::Busy)),
+            "{kind:?}: {claimed:?}"
+        );
         assert!(started.elapsed() < Duration::from_secs(20));
         // Whoever has lost the claim can neither mark nor free it for others.
         lost.release(&one).await.unwrap();
-        assert!(matches!(begin(&two, 1, "claimed", "f").await, Ok(Begun::Go(_))), "{kind:?}");
-        assert!(matches!(one.write(|draft| lost.mark(draft, None)).await, Err(Refusal::Contended)), "{kind:?}");
+        assert!(
+            matches!(begin(&two, 1, "claimed", "f").await, Ok(Begun::Go(_))),
+            "{kind:?}"
+        );
+        assert!(
+            matches!(
+                one.write(|draft| lost.mark(draft, None)).await,
+                Err(Refusal::Contended)
+            ),
+            "{kind:?}"
+        );
     }
 }

@@ -20,13 +20,27 @@ async fn order(server: &Server, body: Value) -> Reply {
 async fn hosts(server: &Server, how_many: u32) -> Vec<u32> {
     let mut hosts = Vec::new();
     for number in 1..=how_many {
-        hosts.push(host(server, &format!("pc{number}"), &format!("52:54:00:00:0e:{number:02x}"), 0).await);
+        hosts.push(
+            host(
+                server,
+                &format!("pc{number}"),
+                &format!("52:54:00:00:0e:{number:02x}"),
+                0,
+            )
+            .await,
+        );
     }
     hosts
 }
 
 async fn group(server: &Server, hosts: &[u32]) -> u32 {
-    let reply = server.call("POST", "/fog/group/create", json!({"name": "room", "hosts": hosts})).await;
+    let reply = server
+        .call(
+            "POST",
+            "/fog/group/create",
+            json!({"name": "room", "hosts": hosts}),
+        )
+        .await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     reply.json()["id"].as_str().unwrap().parse().unwrap()
 }
@@ -40,15 +54,33 @@ async fn content(server: &Server) -> u32 {
 /// Images of all hosts, active tasks and sessions under way, by their numbers.
 fn everything(server: &Server) -> (Vec<(u32, u32)>, Vec<u32>, Vec<u32>) {
     server.state.read(|tables| {
-        let hosts = tables.of::<Host>().iter().map(|row| (row.id, row.image)).collect();
-        let tasks = tables.of::<Task>().by(Task::ACTIVE, 0).map(|row| row.id).collect();
-        let sessions = tables.of::<MulticastSession>().by(MulticastSession::ACTIVE, 0).map(|row| row.id).collect();
+        let hosts = tables
+            .of::<Host>()
+            .iter()
+            .map(|row| (row.id, row.image))
+            .collect();
+        let tasks = tables
+            .of::<Task>()
+            .by(Task::ACTIVE, 0)
+            .map(|row| row.id)
+            .collect();
+        let sessions = tables
+            .of::<MulticastSession>()
+            .by(MulticastSession::ACTIVE, 0)
+            .map(|row| row.id)
+            .collect();
         (hosts, tasks, sessions)
     })
 }
 
 fn tasks_of(server: &Server, host: u32) -> Vec<u32> {
-    server.state.read(|tables| tables.of::<Task>().by(Task::ACTIVE_BY_HOST, host.into()).map(|row| row.id).collect())
+    server.state.read(|tables| {
+        tables
+            .of::<Task>()
+            .by(Task::ACTIVE_BY_HOST, host.into())
+            .map(|row| row.id)
+            .collect()
+    })
 }
 
 #[tokio::test]
@@ -58,20 +90,54 @@ async fn the_answer_has_the_task_of_each_host_and_the_hosts_have_the_image() {
     let mut wanted = hosts.clone();
     wanted.reverse();
     let twice: Vec<u32> = wanted.iter().chain(&wanted[..1]).copied().collect();
-    let reply = order(&server, json!({"kind": "deploy", "hosts": twice, "image": image, "name": "night"})).await;
+    let reply = order(
+        &server,
+        json!({"kind": "deploy", "hosts": twice, "image": image, "name": "night"}),
+    )
+    .await;
     assert_eq!(reply.status, 201, "{}", reply.text);
     let made = reply.json();
     let made = made["tasks"].as_array().unwrap();
-    let asked: Vec<u64> = made.iter().map(|made| made["host"].as_u64().unwrap()).collect();
-    assert_eq!(asked, wanted.iter().map(|host| u64::from(*host)).collect::<Vec<_>>(), "in the order of the request");
+    let asked: Vec<u64> = made
+        .iter()
+        .map(|made| made["host"].as_u64().unwrap())
+        .collect();
+    assert_eq!(
+        asked,
+        wanted
+            .iter()
+            .map(|host| u64::from(*host))
+            .collect::<Vec<_>>(),
+        "in the order of the request"
+    );
     for made in made {
-        let (task, host) = (made["task"].as_u64().unwrap(), made["host"].as_u64().unwrap());
+        let (task, host) = (
+            made["task"].as_u64().unwrap(),
+            made["host"].as_u64().unwrap(),
+        );
         assert_eq!(made["image"], image);
-        assert_eq!(tasks_of(&server, u32::try_from(host).unwrap()), [u32::try_from(task).unwrap()]);
-        let status = server.call("GET", &format!("{PATH}/{task}"), Value::Null).await.json();
-        assert_eq!((&status["host"]["id"], &status["image"]["id"]), (&made["host"], &made["image"]), "{status}");
+        assert_eq!(
+            tasks_of(&server, u32::try_from(host).unwrap()),
+            [u32::try_from(task).unwrap()]
+        );
+        let status = server
+            .call("GET", &format!("{PATH}/{task}"), Value::Null)
+            .await
+            .json();
+        assert_eq!(
+            (&status["host"]["id"], &status["image"]["id"]),
+            (&made["host"], &made["image"]),
+            "{status}"
+        );
     }
-    let row = server.call("GET", &format!("/fog/task/{}", made[0]["task"]), Value::Null).await.json();
+    let row = server
+        .call(
+            "GET",
+            &format!("/fog/task/{}", made[0]["task"]),
+            Value::Null,
+        )
+        .await
+        .json();
     assert_eq!(row["name"], "night - pc25");
     assert!(everything(&server).0.iter().all(|(_, of)| *of == image));
 }
@@ -82,11 +148,31 @@ async fn without_an_image_a_host_gets_its_own_and_a_capture_is_of_one_host() {
     let (image, hosts) = (content(&server).await, hosts(&server, 2).await);
     let own = host(&server, "own", "52:54:00:00:0e:f0", image).await;
     let reply = order(&server, json!({"kind": "deploy", "host": own})).await;
-    assert_eq!((reply.status.as_u16(), &reply.json()["tasks"][0]["image"]), (201, &json!(image)), "{}", reply.text);
-    let reply = order(&server, json!({"kind": "capture", "host": hosts[0], "image": image, "shutdown": true})).await;
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json()["tasks"][0]["image"]),
+        (201, &json!(image)),
+        "{}",
+        reply.text
+    );
+    let reply = order(
+        &server,
+        json!({"kind": "capture", "host": hosts[0], "image": image, "shutdown": true}),
+    )
+    .await;
     assert_eq!(reply.status, 201, "{}", reply.text);
-    let row = server.call("GET", &format!("/fog/task/{}", reply.json()["tasks"][0]["task"]), Value::Null).await.json();
-    assert_eq!((&row["typeID"], &row["shutdown"]), (&json!("2"), &json!("1")), "{row}");
+    let row = server
+        .call(
+            "GET",
+            &format!("/fog/task/{}", reply.json()["tasks"][0]["task"]),
+            Value::Null,
+        )
+        .await
+        .json();
+    assert_eq!(
+        (&row["typeID"], &row["shutdown"]),
+        (&json!("2"), &json!("1")),
+        "{row}"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +180,8 @@ async fn a_multicast_has_one_session_for_each_image() {
     let server = Server::start().await;
     let (image, hosts) = (content(&server).await, hosts(&server, 14).await);
     let group = group(&server, &hosts).await;
-    let body = json!({"kind": "deploy", "multicast": true, "group": group, "image": image, "start_receivers": 3});
+    let body = json!({"kind": "deploy", "multicast": true, "group": group, "image": image,
+        "start_receivers": 3});
     let reply = order(&server, body).await;
     assert_eq!(reply.status, 201, "{}", reply.text);
     let made = reply.json();
@@ -103,7 +190,14 @@ async fn a_multicast_has_one_session_for_each_image() {
     assert_eq!(sessions.len(), 1, "{made}");
     let path = format!("/foghorn/v1/multicast-sessions/{}", sessions[0]);
     let session = server.call("GET", &path, Value::Null).await.json();
-    assert_eq!((&session["summary"]["receivers"], &session["start_receivers"]), (&json!(14), &json!(3)), "{session}");
+    assert_eq!(
+        (
+            &session["summary"]["receivers"],
+            &session["start_receivers"]
+        ),
+        (&json!(14), &json!(3)),
+        "{session}"
+    );
 }
 
 #[tokio::test]
@@ -111,7 +205,15 @@ async fn one_bad_host_in_the_middle_leaves_everything_as_it_was() {
     let server = Server::start().await;
     let (image, hosts) = (content(&server).await, hosts(&server, 21).await);
     let busy = hosts[13];
-    assert_eq!(order(&server, json!({"kind": "deploy", "host": busy, "image": image})).await.status, 201);
+    assert_eq!(
+        order(
+            &server,
+            json!({"kind": "deploy", "host": busy, "image": image})
+        )
+        .await
+        .status,
+        201
+    );
     let group = group(&server, &hosts).await;
     let before = everything(&server);
     let mut gone = hosts.clone();
@@ -124,18 +226,40 @@ async fn one_bad_host_in_the_middle_leaves_everything_as_it_was() {
             ("group", json!(group), 409, named.as_str()),
             ("hosts", json!(gone), 404, "host 4711 does not exist"),
         ] {
-            let reply =
-                order(&server, json!({"kind": "deploy", "multicast": multicast, whom: value, "image": image})).await;
+            let reply = order(
+                &server,
+                json!({"kind": "deploy", "multicast": multicast, whom: value, "image": image}),
+            )
+            .await;
             let said = reply.json();
-            assert_eq!((reply.status.as_u16(), &said["field"]), (status, &json!(whom)), "{}", reply.text);
+            assert_eq!(
+                (reply.status.as_u16(), &said["field"]),
+                (status, &json!(whom)),
+                "{}",
+                reply.text
+            );
             assert!(said["error"].as_str().unwrap().contains(why), "{said}");
             assert_eq!(everything(&server), before, "{whom}, multicast {multicast}");
         }
         // Hosts without an image of their own, and none is given.
-        let reply = order(&server, json!({"kind": "deploy", "multicast": multicast, "hosts": hosts[..5]})).await;
+        let reply = order(
+            &server,
+            json!({"kind": "deploy", "multicast": multicast, "hosts": hosts[..5]}),
+        )
+        .await;
         let said = reply.json();
-        assert_eq!((reply.status.as_u16(), &said["field"]), (400, &json!("hosts")), "{said}");
-        assert!(said["error"].as_str().unwrap().starts_with(&format!("host {} (pc1)", hosts[0])), "{said}");
+        assert_eq!(
+            (reply.status.as_u16(), &said["field"]),
+            (400, &json!("hosts")),
+            "{said}"
+        );
+        assert!(
+            said["error"]
+                .as_str()
+                .unwrap()
+                .starts_with(&format!("host {} (pc1)", hosts[0])),
+            "{said}"
+        );
         assert_eq!(everything(&server), before);
     }
 }
@@ -154,37 +278,98 @@ async fn bad_bodies_name_the_field() {
         (json!({"kind": "deploy"}), 400, "host"),
         (json!({"kind": "deploy", "host": 0}), 400, "host"),
         (json!({"kind": "deploy", "hosts": []}), 400, "hosts"),
-        (json!({"kind": "deploy", "hosts": [host, "x"]}), 400, "hosts"),
-        (json!({"kind": "deploy", "host": host, "hosts": [host]}), 400, "hosts"),
-        (json!({"kind": "deploy", "host": host, "group": empty}), 400, "group"),
-        (json!({"kind": "deploy", "group": empty, "image": image}), 400, "group"),
-        (json!({"kind": "deploy", "group": 99, "image": image}), 404, "group"),
-        (json!({"kind": "deploy", "host": 99, "image": image}), 404, "host"),
-        (json!({"kind": "deploy", "host": host, "image": 99}), 404, "image"),
-        (json!({"kind": "deploy", "host": host}), 400, "host"),
-        (json!({"kind": "capture", "hosts": hosts, "image": image}), 400, "hosts"),
-        (json!({"kind": "capture", "group": empty, "image": image}), 400, "group"),
-        (json!({"kind": "capture", "host": host, "image": image, "multicast": true}), 400, "multicast"),
-        (json!({"kind": "capture", "host": host, "image": image, "snapins": true}), 400, "snapins"),
-        (json!({"kind": "deploy", "host": host, "image": image, "start_receivers": 2}), 400, "start_receivers"),
         (
-            json!({"kind": "deploy", "host": host, "image": image, "multicast": true, "start_at": "soon"}),
+            json!({"kind": "deploy", "hosts": [host, "x"]}),
+            400,
+            "hosts",
+        ),
+        (
+            json!({"kind": "deploy", "host": host, "hosts": [host]}),
+            400,
+            "hosts",
+        ),
+        (
+            json!({"kind": "deploy", "host": host, "group": empty}),
+            400,
+            "group",
+        ),
+        (
+            json!({"kind": "deploy", "group": empty, "image": image}),
+            400,
+            "group",
+        ),
+        (
+            json!({"kind": "deploy", "group": 99, "image": image}),
+            404,
+            "group",
+        ),
+        (
+            json!({"kind": "deploy", "host": 99, "image": image}),
+            404,
+            "host",
+        ),
+        (
+            json!({"kind": "deploy", "host": host, "image": 99}),
+            404,
+            "image",
+        ),
+        (json!({"kind": "deploy", "host": host}), 400, "host"),
+        (
+            json!({"kind": "capture", "hosts": hosts, "image": image}),
+            400,
+            "hosts",
+        ),
+        (
+            json!({"kind": "capture", "group": empty, "image": image}),
+            400,
+            "group",
+        ),
+        (
+            json!({"kind": "capture", "host": host, "image": image, "multicast": true}),
+            400,
+            "multicast",
+        ),
+        (
+            json!({"kind": "capture", "host": host, "image": image, "snapins": true}),
+            400,
+            "snapins",
+        ),
+        (
+            json!({"kind": "deploy", "host": host, "image": image, "start_receivers": 2}),
+            400,
+            "start_receivers",
+        ),
+        (
+            json!(
+                {"kind": "deploy", "host": host, "image": image, "multicast": true, "start_at": "soon"}
+            ),
             400,
             "start_at",
         ),
-        (json!({"kind": "deploy", "host": host, "image": image, "surprise": 1}), 400, "surprise"),
+        (
+            json!({"kind": "deploy", "host": host, "image": image, "surprise": 1}),
+            400,
+            "surprise",
+        ),
     ] {
         let reply = order(&server, body.clone()).await;
-        assert_eq!((reply.status.as_u16(), &reply.json()["field"]), (status, &json!(field)), "{body}: {}", reply.text);
+        assert_eq!(
+            (reply.status.as_u16(), &reply.json()["field"]),
+            (status, &json!(field)),
+            "{body}: {}",
+            reply.text
+        );
     }
     assert_eq!(everything(&server), before);
     let viewer = server.user("viewer", Role::ReadOnly).await;
-    let body = json!({"kind": "deploy", "host": host, "image": image}).to_string().into_bytes();
+    let body = json!({"kind": "deploy", "host": host, "image": image})
+        .to_string()
+        .into_bytes();
     assert_eq!(server.send("POST", PATH, &viewer, body).await.status, 403);
 }
 
-/// Orders for the same hosts in opposite order, over several controllers: each that was confirmed is whole, each that was
-/// refused has left nothing, and no host has two tasks.
+/// Orders for the same hosts in opposite order, over several controllers: each that was confirmed
+/// is whole, each that was refused has left nothing, and no host has two tasks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_that_meet_are_whole_or_not_there() {
     for kind in BOTH {
@@ -193,7 +378,10 @@ async fn orders_that_meet_are_whole_or_not_there() {
         let (image, hosts) = (content(&servers[0]).await, hosts(&servers[0], 24).await);
         for server in &servers {
             let mut changed = server.state.changed();
-            while server.state.read(|tables| tables.hosts().get(hosts[23]).is_none()) {
+            while server
+                .state
+                .read(|tables| tables.hosts().get(hosts[23]).is_none())
+            {
                 changed.changed().await.unwrap();
             }
         }
@@ -203,18 +391,34 @@ async fn orders_that_meet_are_whole_or_not_there() {
             if number % 2 == 1 {
                 hosts.reverse();
             }
-            racers
-                .spawn(async move { order(&server, json!({"kind": "deploy", "hosts": hosts, "image": image})).await });
+            racers.spawn(async move {
+                order(
+                    &server,
+                    json!({"kind": "deploy", "hosts": hosts, "image": image}),
+                )
+                .await
+            });
         }
         let replies = racers.join_all().await;
         let won = replies.iter().filter(|reply| reply.status == 201).count();
-        assert!(won <= 1, "{kind:?}: {won} orders for the same hosts were confirmed");
+        assert!(
+            won <= 1,
+            "{kind:?}: {won} orders for the same hosts were confirmed"
+        );
         for reply in replies.iter().filter(|reply| reply.status != 201) {
-            assert_eq!((reply.status.as_u16(), &reply.json()["field"]), (409, &json!("hosts")), "{}", reply.text);
+            assert_eq!(
+                (reply.status.as_u16(), &reply.json()["field"]),
+                (409, &json!("hosts")),
+                "{}",
+                reply.text
+            );
         }
         let (found, tasks, _) = everything(&servers[0]);
         assert_eq!(tasks.len(), won * hosts.len(), "{kind:?}");
         let expected = if won == 1 { image } else { 0 };
-        assert!(found.iter().all(|(_, of)| *of == expected), "{kind:?}: {found:?}");
+        assert!(
+            found.iter().all(|(_, of)| *of == expected),
+            "{kind:?}: {found:?}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The real FOG dialect over a real engine, the embedded one in a temporary folder unless told otherwise, called without a
-//! socket.
+//! The real FOG dialect over a real engine, the embedded one in a temporary folder unless told
+//! otherwise, called without a socket.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -69,7 +69,9 @@ pub(crate) struct Reply {
 impl Reply {
     /// A header as text, empty when it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// The body as JSON, `null` when it is none.
@@ -81,7 +83,11 @@ impl Reply {
 impl Server {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(EmbeddedStore::open(&folder.path().join("state.redb")).await.unwrap());
+        let store = Arc::new(
+            EmbeddedStore::open(&folder.path().join("state.redb"))
+                .await
+                .unwrap(),
+        );
         Self::start_in(folder, store).await
     }
 
@@ -92,14 +98,23 @@ impl Server {
 
     /// One more controller on an engine that `self` was started on.
     pub(crate) async fn beside(&self, store: Arc<dyn Store>) -> Self {
-        Self::start_with(tempfile::tempdir().unwrap(), store, Some(self.first.clone())).await
+        Self::start_with(
+            tempfile::tempdir().unwrap(),
+            store,
+            Some(self.first.clone()),
+        )
+        .await
     }
 
     async fn start_in(folder: tempfile::TempDir, store: Arc<dyn Store>) -> Self {
         Self::start_with(folder, store, None).await
     }
 
-    async fn start_with(folder: tempfile::TempDir, store: Arc<dyn Store>, first: Option<FirstRun>) -> Self {
+    async fn start_with(
+        folder: tempfile::TempDir,
+        store: Arc<dyn Store>,
+        first: Option<FirstRun>,
+    ) -> Self {
         let cancel = CancellationToken::new();
         let (state, follower) = State::start(store, cancel.clone()).await.unwrap();
         let made = app::first_run(&state).await.unwrap();
@@ -133,69 +148,148 @@ impl Server {
         };
         let ctx = Arc::new(ctx);
         let (hub, state_of, live) = (ctx.events.clone(), state.clone(), ctx.live.clone());
-        tokio::spawn(events::run(hub, state_of, live, ctx.background.clone(), cancel.clone()));
+        tokio::spawn(events::run(
+            hub,
+            state_of,
+            live,
+            ctx.background.clone(),
+            cancel.clone(),
+        ));
         let router = api::router(ctx.clone());
-        Self { state, router, ctx, first, plugins, plugins_folder, cancel, _follower: follower, _folder: folder }
+        Self {
+            state,
+            router,
+            ctx,
+            first,
+            plugins,
+            plugins_folder,
+            cancel,
+            _follower: follower,
+            _folder: folder,
+        }
     }
 
     /// A request with any headers.
-    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(String, String)], body: Vec<u8>) -> Reply {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(String, String)],
+        body: Vec<u8>,
+    ) -> Reply {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::from(body)).unwrap())
+            .await
+            .unwrap();
         let (parts, body) = response.into_parts();
-        let header =
-            |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
-        let (status, content_type, problem) = (parts.status, header("content-type"), header("foghorn-problem"));
+        let header = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
+                .unwrap_or_default()
+        };
+        let (status, content_type, problem) = (
+            parts.status,
+            header("content-type"),
+            header("foghorn-problem"),
+        );
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Reply { status, content_type, problem, headers: parts.headers, bytes: bytes.to_vec(), text }
+        Reply {
+            status,
+            content_type,
+            problem,
+            headers: parts.headers,
+            bytes: bytes.to_vec(),
+            text,
+        }
     }
 
     /// The first run's tokens as headers, as they are.
     pub(crate) fn tokens(&self) -> Vec<(String, String)> {
         let token = |name: &str, token: &str| (name.to_owned(), token.to_owned());
-        vec![token("fog-api-token", &self.first.api_token), token("fog-user-token", &self.first.user_token)]
+        vec![
+            token("fog-api-token", &self.first.api_token),
+            token("fog-user-token", &self.first.user_token),
+        ]
     }
 
     /// The status of a request without a body, whose answer is not read: it may have no end.
-    pub(crate) async fn send_head(&self, method: &str, path: &str, headers: &[(String, String)]) -> u16 {
+    pub(crate) async fn send_head(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(String, String)],
+    ) -> u16 {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
+        self.router
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
     }
 
     /// A request with the first run's tokens, one raw and one in base64.
     pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
         let headers = [
             ("fog-api-token".to_owned(), self.first.api_token.clone()),
-            ("fog-user-token".to_owned(), BASE64.encode(self.first.user_token.as_bytes())),
+            (
+                "fog-user-token".to_owned(),
+                BASE64.encode(self.first.user_token.as_bytes()),
+            ),
         ];
-        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
         self.send(method, path, &headers, body).await
     }
 
     /// A user with this role, and the headers with which it calls.
     pub(crate) async fn user(&self, name: &str, role: Role) -> [(String, String); 2] {
         let token = format!("{name}-token");
-        let new =
-            NewUser { name: name.to_owned(), password: "pw".to_owned(), token: token.clone(), api: true, kind: 0 };
+        let new = NewUser {
+            name: name.to_owned(),
+            password: "pw".to_owned(),
+            token: token.clone(),
+            api: true,
+            kind: 0,
+        };
         let id = accounts::add_user(&self.state, new).await.unwrap();
         self.state
             .write::<_, Refusal>(|draft| {
                 let row = draft.tables().of::<User>().get(id).unwrap();
-                draft.update(row, &User { role: role.to_string(), ..User::clone(row) })
+                draft.update(
+                    row,
+                    &User {
+                        role: role.to_string(),
+                        ..User::clone(row)
+                    },
+                )
             })
             .await
             .unwrap();
-        [("fog-api-token".to_owned(), self.first.api_token.clone()), ("fog-user-token".to_owned(), token)]
+        [
+            ("fog-api-token".to_owned(), self.first.api_token.clone()),
+            ("fog-user-token".to_owned(), token),
+        ]
     }
 
-    /// Stores what a finished capture of the image stores. The capture itself is the end-to-end suite's business.
+    /// Stores what a finished capture of the image stores. The capture itself is the end-to-end
+    /// suite's business.
     pub(crate) async fn give_content(&self, image: u32) {
         let image = ImageId::new(image).unwrap();
         let content = ImageContent {

@@ -18,7 +18,10 @@ pub(crate) struct Agent {
     pub(crate) first: Reconcile,
 }
 
-pub(crate) async fn channel(fleet: &Fleet, identity: Option<(&str, &str)>) -> Result<Channel, tonic::transport::Error> {
+pub(crate) async fn channel(
+    fleet: &Fleet,
+    identity: Option<(&str, &str)>,
+) -> Result<Channel, tonic::transport::Error> {
     let mut tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(fleet.controller.ca_pem()))
         .domain_name("controller.foghorn.internal");
@@ -26,62 +29,109 @@ pub(crate) async fn channel(fleet: &Fleet, identity: Option<(&str, &str)>) -> Re
         tls = tls.identity(Identity::from_pem(chain, key));
     }
     let url = format!("https://{}", fleet.controller.link_address());
-    Endpoint::from_shared(url).unwrap().tls_config(tls)?.connect_timeout(PATIENCE).timeout(PATIENCE).connect().await
+    Endpoint::from_shared(url)
+        .unwrap()
+        .tls_config(tls)?
+        .connect_timeout(PATIENCE)
+        .timeout(PATIENCE)
+        .connect()
+        .await
 }
 
 impl Agent {
     pub(crate) async fn connect(fleet: &Fleet, keys: &Keys, enrolled: &EnrolResponse) -> Self {
-        Self::try_connect(fleet, &enrolled.chain_pem, &keys.key_pem).await.unwrap()
+        Self::try_connect(fleet, &enrolled.chain_pem, &keys.key_pem)
+            .await
+            .unwrap()
     }
 
     /// The first error, whether the handshake or the call met it.
     pub(crate) async fn try_connect(fleet: &Fleet, chain: &str, key: &str) -> Result<Self, String> {
-        let channel = channel(fleet, Some((chain, key))).await.map_err(|error| format!("{error:?}"))?;
+        let channel = channel(fleet, Some((chain, key)))
+            .await
+            .map_err(|error| format!("{error:?}"))?;
         let (outgoing, messages) = mpsc::channel(16);
-        let status = NodeStatus { disk_total_bytes: 100, disk_free_bytes: 60, ..NodeStatus::default() };
+        let status = NodeStatus {
+            disk_total_bytes: 100,
+            disk_free_bytes: 60,
+            ..NodeStatus::default()
+        };
         let hello = Hello {
             software: "test agent".into(),
             quic_address: "127.0.0.1:4433".into(),
             sessions: vec![],
             status: Some(status),
         };
-        outgoing.send(AgentMessage { message: Some(Message::Hello(hello)) }).await.unwrap();
+        outgoing
+            .send(AgentMessage {
+                message: Some(Message::Hello(hello)),
+            })
+            .await
+            .unwrap();
         let mut client = AgentLinkClient::new(channel);
-        let answer =
-            client.link(ReceiverStream::new(messages)).await.map_err(|status: Status| format!("{status:?}"))?;
+        let answer = client
+            .link(ReceiverStream::new(messages))
+            .await
+            .map_err(|status: Status| format!("{status:?}"))?;
         let mut orders = answer.into_inner();
-        let first =
-            tokio::time::timeout(PATIENCE, orders.message()).await.map_err(|_| "no order in time".to_owned())?;
-        match first.map_err(|status| format!("{status:?}"))?.and_then(|message| message.message) {
-            Some(Order::Reconcile(first)) => Ok(Self { outgoing, orders, first }),
+        let first = tokio::time::timeout(PATIENCE, orders.message())
+            .await
+            .map_err(|_| "no order in time".to_owned())?;
+        match first
+            .map_err(|status| format!("{status:?}"))?
+            .and_then(|message| message.message)
+        {
+            Some(Order::Reconcile(first)) => Ok(Self {
+                outgoing,
+                orders,
+                first,
+            }),
             other => Err(format!("expected the whole picture first, found {other:?}")),
         }
     }
 
     pub(crate) async fn send(&self, message: Message) {
-        self.outgoing.send(AgentMessage { message: Some(message) }).await.unwrap();
+        self.outgoing
+            .send(AgentMessage {
+                message: Some(message),
+            })
+            .await
+            .unwrap();
     }
 
     /// The next order that `wanted` takes; others (repeated ones) are passed over.
     pub(crate) async fn order<T>(&mut self, mut wanted: impl FnMut(Order) -> Option<T>) -> T {
         let search = async {
             loop {
-                let message = self.orders.message().await.unwrap().expect("the link is up");
+                let message = self
+                    .orders
+                    .message()
+                    .await
+                    .unwrap()
+                    .expect("the link is up");
                 if let Some(found) = message.message.and_then(&mut wanted) {
                     return found;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, search).await.expect("the order came in time")
+        tokio::time::timeout(PATIENCE, search)
+            .await
+            .expect("the order came in time")
     }
 
     /// Waits until the controller ends the link.
     pub(crate) async fn cut(mut self) {
         let end = async { while matches!(self.orders.message().await, Ok(Some(_))) {} };
-        tokio::time::timeout(PATIENCE, end).await.expect("the link was cut in time");
+        tokio::time::timeout(PATIENCE, end)
+            .await
+            .expect("the link was cut in time");
     }
 }
 
 pub(crate) fn opened(order: Order) -> Option<foghorn_proto::link::OpenSession> {
-    if let Order::Open(open) = order { Some(open) } else { None }
+    if let Order::Open(open) = order {
+        Some(open)
+    } else {
+        None
+    }
 }

@@ -23,10 +23,21 @@ async fn of_many_check_ins_with_one_token_one_succeeds() {
     fleet.task(host, 2).await;
     let token = fleet.boot_token(host).await;
     let all = futures_util::future::join_all((0..6).map(|_| fleet.try_check_in(MAC, &token))).await;
-    assert_eq!(all.iter().filter(|(status, _)| *status == 200).count(), 1, "{all:?}");
+    assert_eq!(
+        all.iter().filter(|(status, _)| *status == 200).count(),
+        1,
+        "{all:?}"
+    );
     for (status, answer) in all.iter().filter(|(status, _)| *status != 200) {
-        assert_eq!((*status, &answer["field"]), (403, &json!("boot_token")), "{answer}");
-        assert!(answer["error"].as_str().unwrap().contains("used already"), "{answer}");
+        assert_eq!(
+            (*status, &answer["field"]),
+            (403, &json!("boot_token")),
+            "{answer}"
+        );
+        assert!(
+            answer["error"].as_str().unwrap().contains("used already"),
+            "{answer}"
+        );
     }
     fleet.controller.shutdown().await;
 }
@@ -37,14 +48,21 @@ async fn who_lost_the_answer_asks_again_with_the_same_key() {
     let task = fleet.task(host, 2).await;
     let token = fleet.boot_token(host).await;
     let keys = Keys::new();
-    let body = json!({"mac": MAC, "boot_token": token, "csr_pem": keys.csr_pem, "software": "test"});
+    let body =
+        json!({"mac": MAC, "boot_token": token, "csr_pem": keys.csr_pem, "software": "test"});
     let mut sessions = Vec::new();
     for _ in 0..3 {
-        let (status, answer) = fleet.anonymous("POST", CHECK_IN_PATH, Some(body.clone())).await;
+        let (status, answer) = fleet
+            .anonymous("POST", CHECK_IN_PATH, Some(body.clone()))
+            .await;
         assert_eq!((status, &answer["task"]), (200, &json!(task)), "{answer}");
         sessions.push(answer["session"].as_str().unwrap().to_owned());
     }
-    assert_eq!(fleet.order(&sessions[0], 0).await.0, 403, "the lost answer is of no use to a finder");
+    assert_eq!(
+        fleet.order(&sessions[0], 0).await.0,
+        403,
+        "the lost answer is of no use to a finder"
+    );
     assert_eq!(fleet.order(&sessions[2], 0).await.0, 204);
     let (status, answer) = fleet.try_check_in(MAC, &token).await;
     assert_eq!(status, 403, "another key: {answer}");
@@ -56,19 +74,25 @@ async fn what_a_client_tells_of_its_machine_is_the_inventory() {
     let (fleet, host, _) = two_hosts().await;
     fleet.task(host, 2).await;
     fleet
-        .good("POST", "/fog/inventory", Some(json!({"hostID": host, "primaryUser": "alice", "sysserial": "old"})))
+        .good(
+            "POST",
+            "/fog/inventory",
+            Some(json!({"hostID": host, "primaryUser": "alice", "sysserial": "old"})),
+        )
         .await;
     let tell = async |hardware| {
         let token = fleet.boot_token(host).await;
         let csr = Keys::new().csr_pem;
-        let body = json!({"mac": MAC, "boot_token": token, "csr_pem": csr, "software": "test", "hardware": hardware});
+        let body = json!({"mac": MAC, "boot_token": token, "csr_pem": csr, "software": "test",
+            "hardware": hardware});
         let (status, answer) = fleet.anonymous("POST", CHECK_IN_PATH, Some(body)).await;
         assert_eq!(status, 200, "{answer}");
         fleet.good("GET", &format!("/fog/host/{host}"), None).await["inventory"].clone()
     };
     let hardware = json!({
         "system": {"maker": "Dell Inc.", "model": "OptiPlex 7050", "serial": "ABC1234"},
-        "chassis_type": "3", "cpu": {"model": "i7-7700"}, "cpu_mhz": "3600", "memory_kib": 16_303_424,
+        "chassis_type": "3", "cpu": {"model": "i7-7700"}, "cpu_mhz": "3600",
+            "memory_kib": 16_303_424,
         "disk": {"model": "Samsung SSD 850", "serial": "S21N", "version": "EMT0"}
     });
     let shown = tell(hardware).await;
@@ -124,7 +148,12 @@ async fn tokens_that_are_none_are_refused() {
         (format!("fhb1.{}.otherauthority", parts[1]), 403),
     ] {
         let answer = fleet.try_check_in(MAC, &token).await;
-        assert_eq!((answer.0, &answer.1["field"]), (status, &json!("boot_token")), "{token}: {}", answer.1);
+        assert_eq!(
+            (answer.0, &answer.1["field"]),
+            (status, &json!("boot_token")),
+            "{token}: {}",
+            answer.1
+        );
     }
     fleet.controller.shutdown().await;
 }
@@ -134,10 +163,14 @@ async fn a_token_ends_with_its_time_and_with_its_task() {
     let (fleet, host, second) = two_hosts().await;
     let task = fleet.task(host, 2).await;
     let path = format!("/foghorn/v1/hosts/{host}/boot-token");
-    let short = fleet.good("POST", &path, Some(json!({"ttl_seconds": 1}))).await;
+    let short = fleet
+        .good("POST", &path, Some(json!({"ttl_seconds": 1})))
+        .await;
     let made = Timestamp::now();
     let token = fleet.boot_token(host).await;
-    fleet.good("DELETE", &format!("/fog/task/{task}/cancel"), None).await;
+    fleet
+        .good("DELETE", &format!("/fog/task/{task}/cancel"), None)
+        .await;
     let (status, answer) = fleet.try_check_in(MAC, &token).await;
     assert_eq!(status, 410, "{answer}");
     tokio::time::timeout(PATIENCE, async {
@@ -147,12 +180,20 @@ async fn a_token_ends_with_its_time_and_with_its_task() {
     })
     .await
     .unwrap();
-    let (status, answer) = fleet.try_check_in(MAC, short["token"].as_str().unwrap()).await;
+    let (status, answer) = fleet
+        .try_check_in(MAC, short["token"].as_str().unwrap())
+        .await;
     assert_eq!(status, 403, "{answer}");
     assert!(answer["error"].as_str().unwrap().contains("expired"));
 
     for host in [host, second] {
-        let (status, answer) = fleet.api("POST", &format!("/foghorn/v1/hosts/{host}/boot-token"), None).await;
+        let (status, answer) = fleet
+            .api(
+                "POST",
+                &format!("/foghorn/v1/hosts/{host}/boot-token"),
+                None,
+            )
+            .await;
         assert_eq!(status, 409, "no active task, no token: {answer}");
     }
     fleet.controller.shutdown().await;
@@ -168,7 +209,11 @@ async fn a_client_that_comes_back_replaces_itself() {
     assert_eq!(fleet.order(&before.session, 0).await.0, 204);
     let after = fleet.check_in(MAC, &second).await;
     assert_eq!((before.task, after.task), (task, task));
-    assert_eq!(fleet.order(&before.session, 0).await.0, 403, "the older certificate is served no more");
+    assert_eq!(
+        fleet.order(&before.session, 0).await.0,
+        403,
+        "the older certificate is served no more"
+    );
     assert_eq!(fleet.order(&after.session, 0).await.0, 204);
     fleet.controller.shutdown().await;
 }
@@ -180,10 +225,22 @@ async fn bad_bodies_name_their_field() {
     let token = fleet.boot_token(host).await;
     let csr = Keys::new().csr_pem;
     for (body, field) in [
-        (json!({"mac": "zz", "boot_token": token, "csr_pem": csr, "software": "x"}), "mac"),
-        (json!({"mac": MAC, "boot_token": token, "csr_pem": "none", "software": "x"}), "csr_pem"),
-        (json!({"mac": MAC, "boot_token": token, "csr_pem": csr}), "software"),
-        (json!({"mac": MAC, "boot_token": token, "csr_pem": csr, "software": "x", "more": 1}), "more"),
+        (
+            json!({"mac": "zz", "boot_token": token, "csr_pem": csr, "software": "x"}),
+            "mac",
+        ),
+        (
+            json!({"mac": MAC, "boot_token": token, "csr_pem": "none", "software": "x"}),
+            "csr_pem",
+        ),
+        (
+            json!({"mac": MAC, "boot_token": token, "csr_pem": csr}),
+            "software",
+        ),
+        (
+            json!({"mac": MAC, "boot_token": token, "csr_pem": csr, "software": "x", "more": 1}),
+            "more",
+        ),
     ] {
         let (status, answer) = fleet.anonymous("POST", CHECK_IN_PATH, Some(body)).await;
         assert_eq!((status, &answer["field"]), (400, &json!(field)), "{answer}");

@@ -28,8 +28,14 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
-        let csr = CertificateParams::default().serialize_request(&key).unwrap();
-        Self { key_pem: key.serialize_pem(), csr_pem: csr.pem().unwrap(), csr_der: csr.der().to_vec() }
+        let csr = CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap();
+        Self {
+            key_pem: key.serialize_pem(),
+            csr_pem: csr.pem().unwrap(),
+            csr_der: csr.der().to_vec(),
+        }
     }
 }
 
@@ -44,8 +50,16 @@ impl Fleet {
         change(&mut config);
         let controller = Controller::start(config.clone()).await.unwrap();
         let first = controller.first_run().expect("the store is new").clone();
-        let operator = [("fog-api-token".to_owned(), first.api_token), ("fog-user-token".to_owned(), first.user_token)];
-        Self { controller, config, _dir: dir, operator }
+        let operator = [
+            ("fog-api-token".to_owned(), first.api_token),
+            ("fog-user-token".to_owned(), first.user_token),
+        ];
+        Self {
+            controller,
+            config,
+            _dir: dir,
+            operator,
+        }
     }
 
     /// The same installation, after its controller has been stopped and started.
@@ -65,38 +79,82 @@ impl Fleet {
 
     /// As an operator.
     pub(crate) async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        call(self.controller.ca_pem(), &self.controller.rest_url(), method, path, &self.operator, body).await
+        call(
+            self.controller.ca_pem(),
+            &self.controller.rest_url(),
+            method,
+            path,
+            &self.operator,
+            body,
+        )
+        .await
     }
 
     /// As somebody without credentials.
-    pub(crate) async fn anonymous(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        call(self.controller.ca_pem(), &self.controller.rest_url(), method, path, &[], body).await
+    pub(crate) async fn anonymous(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        call(
+            self.controller.ca_pem(),
+            &self.controller.rest_url(),
+            method,
+            path,
+            &[],
+            body,
+        )
+        .await
     }
 
     pub(crate) async fn good(&self, method: &str, path: &str, body: Option<Value>) -> Value {
         let (status, answer) = self.api(method, path, body).await;
-        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path}: {status} {answer}"
+        );
         answer
     }
 
     pub(crate) async fn order(&self, session: &str, wait: u64) -> (u16, Value) {
         let header = [("authorization".to_owned(), format!("Bearer {session}"))];
         let path = format!("/foghorn/v1/clients/order?wait={wait}");
-        call(self.controller.ca_pem(), &self.controller.rest_url(), "GET", &path, &header, None).await
+        call(
+            self.controller.ca_pem(),
+            &self.controller.rest_url(),
+            "GET",
+            &path,
+            &header,
+            None,
+        )
+        .await
     }
 
     pub(crate) async fn image(&self, name: &str) -> u32 {
-        let body = json!({"name": name, "path": name, "osID": 50, "imageTypeID": 1, "imagePartitionTypeID": 1, "isEnabled": "1"});
+        let body = json!({"name": name, "path": name, "osID": 50, "imageTypeID": 1,
+            "imagePartitionTypeID": 1, "isEnabled": "1"});
         id(&self.good("POST", "/fog/image", Some(body)).await)
     }
 
     pub(crate) async fn host(&self, name: &str, mac: &str, image: u32) -> u32 {
-        id(&self.good("POST", "/fog/host", Some(json!({"name": name, "macs": [mac], "imageID": image}))).await)
+        id(&self
+            .good(
+                "POST",
+                "/fog/host",
+                Some(json!({"name": name, "macs": [mac], "imageID": image})),
+            )
+            .await)
     }
 
     /// Type 1 deploys, 2 captures.
     pub(crate) async fn task(&self, host: u32, kind: u32) -> TaskId {
-        self.good("POST", &format!("/fog/host/{host}/task"), Some(json!({"taskTypeID": kind}))).await;
+        self.good(
+            "POST",
+            &format!("/fog/host/{host}/task"),
+            Some(json!({"taskTypeID": kind})),
+        )
+        .await;
         let list = self.good("GET", "/foghorn/v1/tasks", None).await;
         let mine = list["tasks"]
             .as_array()
@@ -108,12 +166,19 @@ impl Fleet {
     }
 
     pub(crate) async fn boot_token(&self, host: u32) -> String {
-        let answer = self.good("POST", &format!("/foghorn/v1/hosts/{host}/boot-token"), Some(json!({}))).await;
+        let answer = self
+            .good(
+                "POST",
+                &format!("/foghorn/v1/hosts/{host}/boot-token"),
+                Some(json!({})),
+            )
+            .await;
         answer["token"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn try_check_in(&self, mac: &str, token: &str) -> (u16, Value) {
-        let body = json!({"mac": mac, "boot_token": token, "csr_pem": Keys::new().csr_pem, "software": "test"});
+        let body = json!({"mac": mac, "boot_token": token, "csr_pem": Keys::new().csr_pem,
+            "software": "test"});
         self.anonymous("POST", CHECK_IN_PATH, Some(body)).await
     }
 
@@ -124,12 +189,23 @@ impl Fleet {
     }
 
     pub(crate) async fn join_token(&self, name: &str) -> String {
-        let answer = self.good("POST", "/foghorn/v1/nodes/join-token", Some(json!({"name": name}))).await;
+        let answer = self
+            .good(
+                "POST",
+                "/foghorn/v1/nodes/join-token",
+                Some(json!({"name": name})),
+            )
+            .await;
         answer["token"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn enrol(&self, token: &str, keys: &Keys) -> (u16, Value) {
-        self.anonymous("POST", ENROL_PATH, Some(json!({"join_token": token, "csr_pem": keys.csr_pem}))).await
+        self.anonymous(
+            "POST",
+            ENROL_PATH,
+            Some(json!({"join_token": token, "csr_pem": keys.csr_pem})),
+        )
+        .await
     }
 
     /// A node that has joined: its key and what it was given.
@@ -141,7 +217,8 @@ impl Fleet {
     }
 
     pub(crate) async fn status(&self, task: TaskId) -> Value {
-        self.good("GET", &format!("/foghorn/v1/tasks/{task}"), None).await
+        self.good("GET", &format!("/foghorn/v1/tasks/{task}"), None)
+            .await
     }
 
     pub(crate) async fn wait_for_state(&self, task: TaskId, state: &str) -> Value {
@@ -161,7 +238,10 @@ impl Fleet {
 
 pub(crate) fn id(object: &Value) -> u32 {
     let id = &object["id"];
-    id.as_u64().map_or_else(|| id.as_str().unwrap().parse().unwrap(), |id| id.try_into().unwrap())
+    id.as_u64().map_or_else(
+        || id.as_str().unwrap().parse().unwrap(),
+        |id| id.try_into().unwrap(),
+    )
 }
 
 async fn call(
@@ -187,10 +267,16 @@ async fn call(
             .allow_non_standard_methods(true)
             .timeout_global(Some(PATIENCE * 2))
             .build();
-        let request = request.header("content-type", "application/json").body(text).unwrap();
+        let request = request
+            .header("content-type", "application/json")
+            .body(text)
+            .unwrap();
         let mut response = ureq::Agent::new_with_config(config).run(request).unwrap();
         let text = response.body_mut().read_to_string().unwrap();
-        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        (
+            response.status().as_u16(),
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        )
     })
     .await
     .unwrap()

@@ -17,12 +17,31 @@ async fn a_join_token_lets_one_agent_join() {
     let fleet = Fleet::new().await;
     let (token, keys) = (fleet.join_token("north").await, Keys::new());
     let (status, answer) = fleet.enrol(&token, &keys).await;
-    assert_eq!((status, &answer["node"]), (200, &json!("north")), "{answer}");
+    assert_eq!(
+        (status, &answer["node"]),
+        (200, &json!("north")),
+        "{answer}"
+    );
     let (status, answer) = fleet.enrol(&token, &keys).await;
-    assert_eq!((status, &answer["field"]), (403, &json!("join_token")), "{answer}");
-    let (status, answer) =
-        fleet.enrol(&fleet.join_token("north").await, &Keys { csr_pem: "none".into(), ..Keys::new() }).await;
-    assert_eq!((status, &answer["field"]), (400, &json!("csr_pem")), "{answer}");
+    assert_eq!(
+        (status, &answer["field"]),
+        (403, &json!("join_token")),
+        "{answer}"
+    );
+    let (status, answer) = fleet
+        .enrol(
+            &fleet.join_token("north").await,
+            &Keys {
+                csr_pem: "none".into(),
+                ..Keys::new()
+            },
+        )
+        .await;
+    assert_eq!(
+        (status, &answer["field"]),
+        (400, &json!("csr_pem")),
+        "{answer}"
+    );
     fleet.controller.shutdown().await;
 }
 
@@ -32,13 +51,21 @@ async fn without_a_certificate_of_ours_there_is_no_link() {
     let (keys, _) = fleet.joined("north").await;
     let elsewhere = tempfile::tempdir().unwrap();
     let foreign = Trust::load_or_create(elsewhere.path()).unwrap();
-    let forged = foreign.issue_node(&"north".parse().unwrap(), &keys.csr_pem).unwrap();
+    let forged = foreign
+        .issue_node(&"north".parse().unwrap(), &keys.csr_pem)
+        .unwrap();
     let refused = Agent::try_connect(&fleet, &forged.chain_pem, &keys.key_pem).await;
-    assert!(refused.is_err(), "a foreign authority's certificate was taken");
+    assert!(
+        refused.is_err(),
+        "a foreign authority's certificate was taken"
+    );
 
-    // The client's end of the handshake is over before the server refuses, so the refusal may show in the first call.
+    // The client's end of the handshake is over before the server refuses, so the refusal may show
+    // in the first call.
     if let Ok(channel) = channel(&fleet, None).await {
-        let request = RenewCertificateRequest { csr_der: keys.csr_der.clone() };
+        let request = RenewCertificateRequest {
+            csr_der: keys.csr_der.clone(),
+        };
         AgentLinkClient::new(channel)
             .renew_certificate(request)
             .await
@@ -51,9 +78,20 @@ async fn without_a_certificate_of_ours_there_is_no_link() {
 async fn a_client_is_no_storage_node() {
     let fleet = Fleet::new().await;
     let keys = Keys::new();
-    let (host, task) = (foghorn_types::HostId::new(1).unwrap(), foghorn_types::TaskId::new(1).unwrap());
-    let issued = fleet.controller.ctx().trust.issue_client(host, task, &keys.csr_pem, Duration::from_secs(60)).unwrap();
-    let refused = Agent::try_connect(&fleet, &issued.chain_pem, &keys.key_pem).await.err().expect("refused");
+    let (host, task) = (
+        foghorn_types::HostId::new(1).unwrap(),
+        foghorn_types::TaskId::new(1).unwrap(),
+    );
+    let issued = fleet
+        .controller
+        .ctx()
+        .trust
+        .issue_client(host, task, &keys.csr_pem, Duration::from_secs(60))
+        .unwrap();
+    let refused = Agent::try_connect(&fleet, &issued.chain_pem, &keys.key_pem)
+        .await
+        .err()
+        .expect("refused");
     assert!(refused.contains("PermissionDenied"), "{refused}");
     fleet.controller.shutdown().await;
 }
@@ -62,16 +100,39 @@ async fn a_client_is_no_storage_node() {
 async fn an_unknown_node_is_refused_and_so_is_a_revoked_one() {
     let fleet = Fleet::new().await;
     let keys = Keys::new();
-    let stranger = fleet.controller.ctx().trust.issue_node(&"stranger".parse().unwrap(), &keys.csr_pem).unwrap();
-    let refused = Agent::try_connect(&fleet, &stranger.chain_pem, &keys.key_pem).await.err().expect("refused");
-    assert!(refused.contains("PermissionDenied") && refused.contains("not enrolled"), "{refused}");
+    let stranger = fleet
+        .controller
+        .ctx()
+        .trust
+        .issue_node(&"stranger".parse().unwrap(), &keys.csr_pem)
+        .unwrap();
+    let refused = Agent::try_connect(&fleet, &stranger.chain_pem, &keys.key_pem)
+        .await
+        .err()
+        .expect("refused");
+    assert!(
+        refused.contains("PermissionDenied") && refused.contains("not enrolled"),
+        "{refused}"
+    );
 
     let (keys, enrolled) = fleet.joined("north").await;
     let agent = Agent::connect(&fleet, &keys, &enrolled).await;
-    fleet.good("POST", &format!("/foghorn/v1/nodes/{}/revoke", enrolled.node_id), None).await;
+    fleet
+        .good(
+            "POST",
+            &format!("/foghorn/v1/nodes/{}/revoke", enrolled.node_id),
+            None,
+        )
+        .await;
     agent.cut().await;
-    let refused = Agent::try_connect(&fleet, &enrolled.chain_pem, &keys.key_pem).await.err().expect("refused");
-    assert!(refused.contains("PermissionDenied") && refused.contains("revoked"), "{refused}");
+    let refused = Agent::try_connect(&fleet, &enrolled.chain_pem, &keys.key_pem)
+        .await
+        .err()
+        .expect("refused");
+    assert!(
+        refused.contains("PermissionDenied") && refused.contains("revoked"),
+        "{refused}"
+    );
     fleet.controller.shutdown().await;
 }
 
@@ -89,7 +150,11 @@ async fn an_expired_certificate_is_refused() {
     })
     .await
     .unwrap();
-    assert!(Agent::try_connect(&fleet, &enrolled.chain_pem, &keys.key_pem).await.is_err());
+    assert!(
+        Agent::try_connect(&fleet, &enrolled.chain_pem, &keys.key_pem)
+            .await
+            .is_err()
+    );
     fleet.controller.shutdown().await;
 }
 
@@ -98,16 +163,27 @@ async fn a_renewed_certificate_bears_the_callers_name_and_works() {
     let fleet = Fleet::new().await;
     let (keys, enrolled) = fleet.joined("north").await;
     let fresh = Keys::new();
-    let channel = channel(&fleet, Some((&enrolled.chain_pem, &keys.key_pem))).await.unwrap();
-    let request = RenewCertificateRequest { csr_der: fresh.csr_der.clone() };
-    let chain = AgentLinkClient::new(channel).renew_certificate(request).await.unwrap().into_inner().chain_der;
+    let channel = channel(&fleet, Some((&enrolled.chain_pem, &keys.key_pem)))
+        .await
+        .unwrap();
+    let request = RenewCertificateRequest {
+        csr_der: fresh.csr_der.clone(),
+    };
+    let chain = AgentLinkClient::new(channel)
+        .renew_certificate(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .chain_der;
     let name = foghorn_controller::trust::peer_name(&chain[0]).unwrap();
     assert_eq!(name, CertificateName::Node("north".parse().unwrap()));
     let pem = format!(
         "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
         data_encoding::BASE64.encode(&chain[0])
     );
-    Agent::try_connect(&fleet, &pem, &fresh.key_pem).await.unwrap();
+    Agent::try_connect(&fleet, &pem, &fresh.key_pem)
+        .await
+        .unwrap();
     fleet.controller.shutdown().await;
 }
 
@@ -118,11 +194,26 @@ async fn a_node_has_one_link_and_the_newer_one_stays() {
     let older = Agent::connect(&fleet, &keys, &enrolled).await;
     let newer = Agent::connect(&fleet, &keys, &enrolled).await;
     older.cut().await;
-    assert!(fleet.controller.ctx().live.node(enrolled.node_id).unwrap().online);
+    assert!(
+        fleet
+            .controller
+            .ctx()
+            .live
+            .node(enrolled.node_id)
+            .unwrap()
+            .online
+    );
     drop(newer);
     let mut changed = fleet.controller.ctx().live.changed();
     tokio::time::timeout(PATIENCE, async {
-        while fleet.controller.ctx().live.node(enrolled.node_id).unwrap().online {
+        while fleet
+            .controller
+            .ctx()
+            .live
+            .node(enrolled.node_id)
+            .unwrap()
+            .online
+        {
             changed.changed().await.unwrap();
         }
     })

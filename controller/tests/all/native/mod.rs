@@ -1,4 +1,5 @@
-//! A started controller with the embedded store, spoken to as operators, clients and agents do: HTTPS and mutual TLS.
+//! A started controller with the embedded store, spoken to as operators, clients and agents do:
+//! HTTPS and mutual TLS.
 
 mod agent;
 mod check_in;

@@ -60,7 +60,13 @@ async fn what_does_not_exist_is_said_so() {
         let (status, answer) = fleet.api(method, path, None).await;
         assert_eq!(status, expected, "{method} {path}: {answer}");
     }
-    let (status, answer) = fleet.api("POST", "/foghorn/v1/nodes/join-token", Some(json!({"name": "no.label"}))).await;
+    let (status, answer) = fleet
+        .api(
+            "POST",
+            "/foghorn/v1/nodes/join-token",
+            Some(json!({"name": "no.label"})),
+        )
+        .await;
     assert_eq!((status, &answer["field"]), (400, &json!("name")));
     fleet.controller.shutdown().await;
 }
@@ -71,10 +77,18 @@ async fn a_scrub_is_ordered_followed_and_its_damage_named() {
     let image = fleet.image("win").await;
     let (keys, enrolled) = fleet.joined("north").await;
     let path = format!("/foghorn/v1/nodes/{}/scrub", enrolled.node_id);
-    assert_eq!(fleet.api("POST", &path, None).await.0, 503, "the node is not connected");
+    assert_eq!(
+        fleet.api("POST", &path, None).await.0,
+        503,
+        "the node is not connected"
+    );
     let mut agent = Agent::connect(&fleet, &keys, &enrolled).await;
-    let job = fleet.good("POST", &path, None).await["job"].as_u64().unwrap();
-    agent.order(|order| matches!(order, Order::Job(ordered) if ordered.job_id == job).then_some(())).await;
+    let job = fleet.good("POST", &path, None).await["job"]
+        .as_u64()
+        .unwrap();
+    agent
+        .order(|order| matches!(order, Order::Job(ordered) if ordered.job_id == job).then_some(()))
+        .await;
     let damaged = DamagedChunk {
         chunk_id: ChunkId::of(b"x").as_bytes().to_vec(),
         problem: "wrong hash".into(),
@@ -92,7 +106,9 @@ async fn a_scrub_is_ordered_followed_and_its_damage_named() {
         .await;
     let status = tokio::time::timeout(crate::native::fleet::PATIENCE, async {
         loop {
-            let status = fleet.good("GET", &format!("/foghorn/v1/jobs/{job}"), None).await;
+            let status = fleet
+                .good("GET", &format!("/foghorn/v1/jobs/{job}"), None)
+                .await;
             if status["done"] == true {
                 return status;
             }
@@ -100,9 +116,15 @@ async fn a_scrub_is_ordered_followed_and_its_damage_named() {
     })
     .await
     .unwrap();
-    assert_eq!((&status["work"], &status["chunks_checked"]), (&json!("scrub"), &json!(7)));
     assert_eq!(
-        (&status["damaged"][0]["chunk"], &status["damaged"][0]["images"][0]["name"]),
+        (&status["work"], &status["chunks_checked"]),
+        (&json!("scrub"), &json!(7))
+    );
+    assert_eq!(
+        (
+            &status["damaged"][0]["chunk"],
+            &status["damaged"][0]["images"][0]["name"]
+        ),
         (&json!(ChunkId::of(b"x")), &json!("win"))
     );
     fleet.controller.shutdown().await;
@@ -114,10 +136,16 @@ async fn a_stop_waits_for_no_idle_connection() {
     let (keys, enrolled) = fleet.joined("north").await;
     let agent = Agent::connect(&fleet, &keys, &enrolled).await;
     let rest = fleet.controller.rest_url();
-    let _idle = tokio::net::TcpStream::connect(rest.strip_prefix("https://").unwrap()).await.unwrap();
+    let _idle = tokio::net::TcpStream::connect(rest.strip_prefix("https://").unwrap())
+        .await
+        .unwrap();
     fleet.good("GET", "/foghorn/v1/tasks", None).await;
     let started = std::time::Instant::now();
     fleet.controller.shutdown().await;
     agent.cut().await;
-    assert!(started.elapsed() < std::time::Duration::from_secs(4), "it took {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(4),
+        "it took {:?}",
+        started.elapsed()
+    );
 }

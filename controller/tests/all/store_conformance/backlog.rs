@@ -15,7 +15,11 @@ const BACKLOG: u64 = 2300;
 const WRITERS: u64 = 50;
 
 async fn next(watch: &mut BoxStream<'static, Result<WatchBatch, WatchError>>) -> WatchBatch {
-    tokio::time::timeout(PATIENCE, watch.next()).await.expect("a watch fell silent").unwrap().unwrap()
+    tokio::time::timeout(PATIENCE, watch.next())
+        .await
+        .expect("a watch fell silent")
+        .unwrap()
+        .unwrap()
 }
 
 /// Commits `count` transactions of two keys each.
@@ -25,7 +29,11 @@ async fn write_pairs(store: &Arc<dyn Store>, count: u64) {
         let store = store.clone();
         writers.spawn(async move {
             for n in (writer..count).step_by(WRITERS as usize) {
-                write(&*store, [put(&format!("/p/a{n}"), "x"), put(&format!("/p/b{n}"), "x")]).await;
+                write(
+                    &*store,
+                    [put(&format!("/p/a{n}"), "x"), put(&format!("/p/b{n}"), "x")],
+                )
+                .await;
             }
         });
     }
@@ -44,7 +52,11 @@ async fn a_long_backlog_comes_whole_in_order_and_goes_over_into_live_changes() {
         write_pairs(&store, WRITERS).await;
         for revision in 2..=BACKLOG + WRITERS {
             let batch = next(&mut watch).await;
-            assert_eq!((batch.revision, batch.changes.len()), (revision, 2), "{kind:?}");
+            assert_eq!(
+                (batch.revision, batch.changes.len()),
+                (revision, 2),
+                "{kind:?}"
+            );
         }
     }
 }

@@ -21,7 +21,8 @@ impl View for Texts {
     fn apply(&mut self, change: &Change) -> Result<(), String> {
         match change {
             Change::Put(entry) => {
-                let text = String::from_utf8(entry.value.to_vec()).map_err(|error| error.to_string())?;
+                let text =
+                    String::from_utf8(entry.value.to_vec()).map_err(|error| error.to_string())?;
                 self.0.insert(entry.key.clone(), text);
             }
             Change::Delete { key, .. } => {
@@ -36,12 +37,17 @@ type Cache = Arc<WatchCache<Texts>>;
 
 async fn follow(store: Arc<dyn Store>) -> (Cache, tokio::task::JoinHandle<()>, CancellationToken) {
     let cancel = CancellationToken::new();
-    let (cache, task) = WatchCache::<Texts>::start(store, "/c/", cancel.clone()).await.unwrap();
+    let (cache, task) = WatchCache::<Texts>::start(store, "/c/", cancel.clone())
+        .await
+        .unwrap();
     (cache, task, cancel)
 }
 
 async fn reach(cache: &Cache, revision: Revision) {
-    cache.wait_for(revision, Instant::now() + PATIENCE).await.unwrap();
+    cache
+        .wait_for(revision, Instant::now() + PATIENCE)
+        .await
+        .unwrap();
 }
 
 fn text(cache: &Cache, key: &str) -> Option<String> {
@@ -68,8 +74,15 @@ async fn whoever_has_written_reads_it() {
         let revision = write(&*store, [delete("/c/n"), put("/elsewhere", "x")]).await;
         reach(&cache, revision).await;
         assert_eq!(text(&cache, "/c/n"), None);
-        let behind = cache.wait_for(revision + 1, Instant::now() + Duration::from_millis(20)).await.unwrap_err();
-        assert_eq!((behind.wanted, behind.reached), (revision + 1, revision), "{kind:?}");
+        let behind = cache
+            .wait_for(revision + 1, Instant::now() + Duration::from_millis(20))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (behind.wanted, behind.reached),
+            (revision + 1, revision),
+            "{kind:?}"
+        );
         cancel.cancel();
         tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
     }
@@ -87,8 +100,12 @@ async fn no_reader_ever_sees_half_a_transaction() {
             std::thread::spawn(move || {
                 let mut looks = 0_u64;
                 while !done.load(Ordering::Relaxed) {
-                    let pair =
-                        cache.read(|texts, _| [texts.0.get("/c/left").cloned(), texts.0.get("/c/right").cloned()]);
+                    let pair = cache.read(|texts, _| {
+                        [
+                            texts.0.get("/c/left").cloned(),
+                            texts.0.get("/c/right").cloned(),
+                        ]
+                    });
                     assert_eq!(pair[0], pair[1]);
                     looks += 1;
                 }
@@ -111,22 +128,35 @@ async fn a_record_that_cannot_be_read_is_skipped_and_the_rest_is_shown() {
     let engine = Engine::start(Kind::Embedded).await;
     let store = engine.store();
     let (cache, _task, cancel) = follow(store.clone()).await;
-    let bad = foghorn_controller::store::Op::Put { key: "/c/bad".into(), value: vec![0xff].into() };
+    let bad = foghorn_controller::store::Op::Put {
+        key: "/c/bad".into(),
+        value: vec![0xff].into(),
+    };
     let revision = write(&*store, [bad, put("/c/good", "x")]).await;
     reach(&cache, revision).await;
-    assert_eq!((text(&cache, "/c/bad"), text(&cache, "/c/good").as_deref()), (None, Some("x")));
+    assert_eq!(
+        (text(&cache, "/c/bad"), text(&cache, "/c/good").as_deref()),
+        (None, Some("x"))
+    );
     cancel.cancel();
 }
 
-/// The cache lives on a runtime of its own that is not driven while history is compacted away under it.
+/// The cache lives on a runtime of its own that is not driven while history is compacted away under
+/// it.
 #[test]
 fn a_cache_that_was_overtaken_by_compaction_loads_afresh() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     for kind in BOTH {
         let (caches, writers) = (runtime(), runtime());
         let mut engine = writers.block_on(Engine::start(kind));
         let store = engine.store();
-        // The engine's connections belong to the runtime of the writers, which the cache's client must not need.
+        // The engine's connections belong to the runtime of the writers, which the cache's client
+        // must not need.
         let for_cache: Arc<dyn Store> = match kind {
             Kind::Embedded => store.clone(),
             Kind::Etcd => caches.block_on(engine.another_client()),
@@ -142,12 +172,20 @@ fn a_cache_that_was_overtaken_by_compaction_loads_afresh() {
             store.compact(last).await.unwrap();
             last
         });
-        assert_eq!(text(&cache, "/c/gone").as_deref(), Some("1"), "{kind:?}: it stands still");
+        assert_eq!(
+            text(&cache, "/c/gone").as_deref(),
+            Some("1"),
+            "{kind:?}: it stands still"
+        );
         caches.block_on(reach(&cache, last));
         cache.read(|texts, revision| {
             assert_eq!(revision, last, "{kind:?}");
             let keys: Vec<_> = texts.0.keys().map(String::as_str).collect();
-            assert_eq!(keys, ["/c/new", "/c/old"], "{kind:?}: what was deleted meanwhile is gone");
+            assert_eq!(
+                keys,
+                ["/c/new", "/c/old"],
+                "{kind:?}: what was deleted meanwhile is gone"
+            );
         });
         // And it follows on from there.
         let next = writers.block_on(write(&*store, [put("/c/new", "3")]));

@@ -1,12 +1,14 @@
 //! Generated histories: both engines get the same calls and have to give the same answers.
 //!
-//! The two engines live through all cases: what one case leaves behind (revisions, compaction) is the ground on which the
-//! next one stands. So revisions are compared relative to the start of the case.
+//! The two engines live through all cases: what one case leaves behind (revisions, compaction) is
+//! the ground on which the next one stands. So revisions are compared relative to the start of the
+//! case.
 
 use std::fmt::Write as _;
 
 use foghorn_controller::store::{
-    Change, Compare, Entry, Op, Revision, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError,
+    Change, Compare, Entry, Op, Revision, Store, StoreError, Txn, TxnOutcome, WatchBatch,
+    WatchError,
 };
 use futures_util::StreamExt;
 use proptest::collection::vec;
@@ -68,13 +70,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Write::Delete),
     ];
     let key = 0..KEYS.len();
-    let commit = (vec((key.clone(), relation), 0..3), vec((key.clone(), change), 0..4))
+    let commit = (
+        vec((key.clone(), relation), 0..3),
+        vec((key.clone(), change), 0..4),
+    )
         .prop_map(|(compares, ops)| Step::Commit { compares, ops });
     let step = prop_oneof![
         60 => commit,
         8 => key.prop_map(Step::Get),
         8 => (0..PREFIXES.len()).prop_map(Step::List),
-        10 => (0..PREFIXES.len(), 0_u64..25).prop_map(|(prefix, back)| Step::Watch { prefix, back }),
+        10 => (0..PREFIXES.len(), 0_u64..25).prop_map(|(prefix, back)| Step::Watch { prefix,
+            back }),
         4 => (0_u64..12).prop_map(|back| Step::Compact { back }),
         1 => Just(Step::Restart),
     ];
@@ -91,7 +97,11 @@ impl<'e> Player<'e> {
     async fn begin(engine: &'e mut Engine) -> Self {
         let store = engine.store();
         for key in KEYS {
-            write(&*store, [crate::store_conformance::single_calls::delete(key)]).await;
+            write(
+                &*store,
+                [crate::store_conformance::single_calls::delete(key)],
+            )
+            .await;
         }
         let base = write(&*store, [put(MARK, "begin")]).await;
         Self { engine, base }
@@ -104,7 +114,9 @@ impl<'e> Player<'e> {
             Step::Commit { compares, ops } => {
                 let txn = self.txn(&*store, compares, ops).await;
                 match store.commit(txn).await {
-                    Ok(TxnOutcome::Committed(revision)) => format!("committed at {}", self.relative(revision)),
+                    Ok(TxnOutcome::Committed(revision)) => {
+                        format!("committed at {}", self.relative(revision))
+                    }
                     Ok(TxnOutcome::Conflict) => "conflict".to_owned(),
                     Err(error) => Self::refusal(&error),
                 }
@@ -112,12 +124,22 @@ impl<'e> Player<'e> {
             Step::Get(key) => self.tell_all(store.get(KEYS[*key]).await.unwrap().as_slice()),
             Step::List(prefix) => {
                 let all = store.list(PREFIXES[*prefix]).await.unwrap();
-                format!("at {}: {}", self.relative(all.revision), self.tell_all(&all.entries))
+                format!(
+                    "at {}: {}",
+                    self.relative(all.revision),
+                    self.tell_all(&all.entries)
+                )
             }
             Step::Watch { prefix, back } => self.watch(&*store, PREFIXES[*prefix], *back).await,
             Step::Compact { back } => {
                 let now = store.list("/none").await.unwrap().revision;
-                format!("{:?}", store.compact(now.saturating_sub(*back)).await.map_err(|error| Self::refusal(&error)))
+                format!(
+                    "{:?}",
+                    store
+                        .compact(now.saturating_sub(*back))
+                        .await
+                        .map_err(|error| Self::refusal(&error))
+                )
             }
             Step::Restart => {
                 drop(store);
@@ -127,7 +149,12 @@ impl<'e> Player<'e> {
         }
     }
 
-    async fn txn(&self, store: &dyn Store, compares: &[(usize, Relation)], ops: &[(usize, Write)]) -> Txn {
+    async fn txn(
+        &self,
+        store: &dyn Store,
+        compares: &[(usize, Relation)],
+        ops: &[(usize, Write)],
+    ) -> Txn {
         let mut txn = Txn::default();
         for (key, relation) in compares {
             let key = KEYS[*key].to_owned();
@@ -135,7 +162,11 @@ impl<'e> Player<'e> {
                 Relation::Absent => Compare::Absent(key),
                 Relation::Present => Compare::Present(key),
                 Relation::Modified { off } => {
-                    let modified = store.get(&key).await.unwrap().map_or(self.base, |entry| entry.modified);
+                    let modified = store
+                        .get(&key)
+                        .await
+                        .unwrap()
+                        .map_or(self.base, |entry| entry.modified);
                     Compare::ModifiedAt(key, modified + off)
                 }
             });
@@ -143,7 +174,10 @@ impl<'e> Player<'e> {
         for (key, change) in ops {
             let key = KEYS[*key].to_owned();
             txn.ops.push(match change {
-                Write::Put { value } => Op::Put { key, value: vec![*value].into() },
+                Write::Put { value } => Op::Put {
+                    key,
+                    value: vec![*value].into(),
+                },
                 Write::Delete => Op::Delete { key },
             });
         }
@@ -155,10 +189,18 @@ impl<'e> Player<'e> {
         let mut watch = store.watch(prefix, last.saturating_sub(back + 1));
         let mut told = String::new();
         loop {
-            let next = tokio::time::timeout(PATIENCE, watch.next()).await.expect("a watch fell silent");
+            let next = tokio::time::timeout(PATIENCE, watch.next())
+                .await
+                .expect("a watch fell silent");
             match next.expect("a watch ended without a reason") {
                 Ok(WatchBatch { revision, changes }) => {
-                    write!(told, "{}: {}; ", self.relative(revision), self.tell_changes(&changes)).unwrap();
+                    write!(
+                        told,
+                        "{}: {}; ",
+                        self.relative(revision),
+                        self.tell_changes(&changes)
+                    )
+                    .unwrap();
                     assert!(!changes.is_empty());
                     if revision == last {
                         return told;
@@ -172,16 +214,28 @@ impl<'e> Player<'e> {
         }
     }
 
-    /// Revisions from before the case are told as such: `begin` leaves keys of earlier marks behind.
+    /// Revisions from before the case are told as such: `begin` leaves keys of earlier marks
+    /// behind.
     fn relative(&self, revision: Revision) -> i64 {
         i64::try_from(revision).unwrap() - i64::try_from(self.base).unwrap()
     }
 
     fn tell_all(&self, entries: &[Entry]) -> String {
-        entries.iter().map(|entry| self.tell(entry) + ", ").collect()
+        entries
+            .iter()
+            .map(|entry| self.tell(entry) + ", ")
+            .collect()
     }
 
-    fn tell(&self, Entry { key, value, created, modified }: &Entry) -> String {
+    fn tell(
+        &self,
+        Entry {
+            key,
+            value,
+            created,
+            modified,
+        }: &Entry,
+    ) -> String {
         let (created, modified) = (self.relative(*created), self.relative(*modified));
         format!("{key}={value:?} created {created} modified {modified}")
     }
@@ -189,7 +243,9 @@ impl<'e> Player<'e> {
     fn tell_changes(&self, changes: &[Change]) -> String {
         let tell = |change: &Change| match change {
             Change::Put(entry) => format!("put {}, ", self.tell(entry)),
-            Change::Delete { key, revision } => format!("delete {key} at {}, ", self.relative(*revision)),
+            Change::Delete { key, revision } => {
+                format!("delete {key} at {}, ", self.relative(*revision))
+            }
         };
         changes.iter().map(tell).collect()
     }
@@ -205,17 +261,27 @@ impl<'e> Player<'e> {
 
 #[test]
 fn both_engines_give_the_same_answers_to_any_history() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let engines = runtime.block_on(async {
         let (ours, etcd) = tokio::join!(Engine::start(Kind::Embedded), Engine::start(Kind::Etcd));
         Mutex::new((ours, etcd))
     });
-    let config = Config { cases: 40, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: 40,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let outcome = TestRunner::new(config).run(&steps(), |steps| {
         runtime.block_on(async {
             let mut engines = engines.lock().await;
             let (embedded, etcd) = &mut *engines;
-            let (mut embedded, mut etcd) = (Player::begin(embedded).await, Player::begin(etcd).await);
+            let (mut embedded, mut etcd) =
+                (Player::begin(embedded).await, Player::begin(etcd).await);
             for step in &steps {
                 let (ours, theirs) = (embedded.play(step).await, etcd.play(step).await);
                 prop_assert_eq!(ours, theirs, "embedded and etcd differ after {:?}", step);

@@ -1,6 +1,7 @@
 //! One suite for both engines of the store: what holds on one holds on the other, word for word.
 //!
-//! Needs `etcd` in the path (Debian: `etcd-server`); every test starts its own on free ports of loopback.
+//! Needs `etcd` in the path (Debian: `etcd-server`); every test starts its own on free ports of
+//! loopback.
 
 mod backlog;
 mod cache;

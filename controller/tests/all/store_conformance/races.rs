@@ -15,7 +15,13 @@ const ROUNDS: usize = 15;
 
 fn swap(seen: u64, writer: usize) -> Txn {
     let value = Bytes::from(writer.to_string());
-    Txn { compares: vec![Compare::ModifiedAt("/race".into(), seen)], ops: vec![Op::Put { key: "/race".into(), value }] }
+    Txn {
+        compares: vec![Compare::ModifiedAt("/race".into(), seen)],
+        ops: vec![Op::Put {
+            key: "/race".into(),
+            value,
+        }],
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -28,7 +34,9 @@ async fn exactly_one_of_many_wins_each_round() {
             let mut racers = JoinSet::new();
             for writer in 0..WRITERS {
                 let store = store.clone();
-                racers.spawn(async move { (writer, store.commit(swap(seen, writer)).await.unwrap()) });
+                racers.spawn(
+                    async move { (writer, store.commit(swap(seen, writer)).await.unwrap()) },
+                );
             }
             let outcomes = racers.join_all().await;
             let winners: Vec<_> = outcomes
@@ -38,10 +46,20 @@ async fn exactly_one_of_many_wins_each_round() {
                     TxnOutcome::Conflict => None,
                 })
                 .collect();
-            let [(writer, revision)] = winners[..] else { panic!("{kind:?} round {round}: {outcomes:?}") };
-            assert_eq!(revision, seen + 1, "{kind:?}: a lost race raises no revision");
+            let [(writer, revision)] = winners[..] else {
+                panic!("{kind:?} round {round}: {outcomes:?}")
+            };
+            assert_eq!(
+                revision,
+                seen + 1,
+                "{kind:?}: a lost race raises no revision"
+            );
             let found = store.get("/race").await.unwrap().unwrap();
-            assert_eq!((found.modified, found.value), (revision, Bytes::from(writer.to_string())), "{kind:?}");
+            assert_eq!(
+                (found.modified, found.value),
+                (revision, Bytes::from(writer.to_string())),
+                "{kind:?}"
+            );
             seen = revision;
         }
     }
@@ -79,10 +97,15 @@ async fn no_increment_is_lost_and_a_watch_sees_each_once() {
         }
         let total = WRITERS * ROUNDS;
         let mut counts = Vec::new();
-        // A second watch starts in the middle, from the beginning: it crosses from history to live events.
+        // A second watch starts in the middle, from the beginning: it crosses from history to live
+        // events.
         let mut late = None;
         while counts.len() < total {
-            let batch = tokio::time::timeout(PATIENCE, early.next()).await.unwrap().unwrap().unwrap();
+            let batch = tokio::time::timeout(PATIENCE, early.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .unwrap();
             counts.push(batch.revision);
             if counts.len() == total / 2 {
                 late = Some(store.watch("/count", after));
@@ -91,9 +114,18 @@ async fn no_increment_is_lost_and_a_watch_sees_each_once() {
         writers.join_all().await;
         let wanted: Vec<u64> = (after + 1..=after + total as u64).collect();
         assert_eq!(counts, wanted, "{kind:?}");
-        let late: Vec<_> = late.unwrap().take(total).map(|batch| batch.unwrap().revision).collect().await;
+        let late: Vec<_> = late
+            .unwrap()
+            .take(total)
+            .map(|batch| batch.unwrap().revision)
+            .collect()
+            .await;
         assert_eq!(late, wanted, "{kind:?}");
         let end: Arc<dyn Store> = store;
-        assert_eq!(end.get("/count").await.unwrap().unwrap().value, Bytes::from(total.to_string()), "{kind:?}");
+        assert_eq!(
+            end.get("/count").await.unwrap().unwrap().value,
+            Bytes::from(total.to_string()),
+            "{kind:?}"
+        );
     }
 }

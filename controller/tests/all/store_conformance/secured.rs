@@ -41,16 +41,28 @@ impl Files {
 
     fn server(&self) -> [PathBuf; 2] {
         let issued = self.trust.issue_server(&["127.0.0.1".to_owned()]).unwrap();
-        let PrivateKeyDer::Pkcs8(key) = issued.key else { panic!("rcgen writes PKCS#8") };
+        let PrivateKeyDer::Pkcs8(key) = issued.key else {
+            panic!("rcgen writes PKCS#8")
+        };
         let key = KeyPair::try_from(&key).unwrap().serialize_pem();
-        [self.write("server.pem", &issued.certificate.chain_pem), self.write("server.key", &key)]
+        [
+            self.write("server.pem", &issued.certificate.chain_pem),
+            self.write("server.key", &key),
+        ]
     }
 
     fn client(&self) -> EtcdClientIdentity {
         let key = KeyPair::generate().unwrap();
-        let request = CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+        let request = CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap()
+            .pem()
+            .unwrap();
         let (host, task) = (HostId::new(1).unwrap(), TaskId::new(1).unwrap());
-        let issued = self.trust.issue_client(host, task, &request, Duration::from_secs(600)).unwrap();
+        let issued = self
+            .trust
+            .issue_client(host, task, &request, Duration::from_secs(600))
+            .unwrap();
         EtcdClientIdentity {
             certificate: self.write("client.pem", &issued.chain_pem),
             key: self.write("client.key", &key.serialize_pem()),
@@ -68,13 +80,23 @@ async fn etcd_with_certificates_and_users_serves_whom_it_knows_and_nobody_else()
     let [certificate, key] = files.server();
     let client = files.client();
     let etcd = Etcd::start_with_tls(files.dir.path(), &certificate, &key, &files.ca());
-    let options = |ca: &Path, client: Option<&EtcdClientIdentity>, password: Option<&str>| EtcdOptions {
-        endpoints: vec![etcd.endpoint()],
-        tls: Some(EtcdTls { ca: ca.to_owned(), client: client.cloned(), server_name: None }),
-        login: password.map(|password| EtcdLogin { user: "root".to_owned(), password: password.to_owned() }),
-    };
+    let options =
+        |ca: &Path, client: Option<&EtcdClientIdentity>, password: Option<&str>| EtcdOptions {
+            endpoints: vec![etcd.endpoint()],
+            tls: Some(EtcdTls {
+                ca: ca.to_owned(),
+                client: client.cloned(),
+                server_name: None,
+            }),
+            login: password.map(|password| EtcdLogin {
+                user: "root".to_owned(),
+                password: password.to_owned(),
+            }),
+        };
 
-    let plain = EtcdStore::connect(&options(&files.ca(), Some(&client), None)).await.unwrap();
+    let plain = EtcdStore::connect(&options(&files.ca(), Some(&client), None))
+        .await
+        .unwrap();
     let start = Instant::now();
     while let Err(error) = plain.get("/k").await {
         assert!(start.elapsed() < PATIENCE, "{error:?}");
@@ -89,26 +111,42 @@ async fn etcd_with_certificates_and_users_serves_whom_it_knows_and_nobody_else()
         options(&files.ca(), Some(&strangers.client()), None),
     ] {
         let refused = EtcdStore::connect(&stranger).await.unwrap().get("/k").await;
-        assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{stranger:?}: {refused:?}");
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable { .. })),
+            "{stranger:?}: {refused:?}"
+        );
     }
 
     turn_users_on(&etcd.endpoint(), &files.ca(), &client).await;
     let nameless = plain.get("/k").await;
-    assert!(matches!(nameless, Err(StoreError::Unavailable { .. })), "{nameless:?}");
+    assert!(
+        matches!(nameless, Err(StoreError::Unavailable { .. })),
+        "{nameless:?}"
+    );
     let wrong = EtcdStore::connect(&options(&files.ca(), Some(&client), Some("wrong"))).await;
     assert!(matches!(wrong, Err(ConnectEtcdError::Connect { .. })));
-    let known = EtcdStore::connect(&options(&files.ca(), Some(&client), Some(PASSWORD))).await.unwrap();
+    let known = EtcdStore::connect(&options(&files.ca(), Some(&client), Some(PASSWORD)))
+        .await
+        .unwrap();
     write(&known, [put("/k", "2")]).await;
     assert_eq!(known.get("/k").await.unwrap().unwrap().value.as_ref(), b"2");
-    assert!(!format!("{:?}", options(&files.ca(), None, Some(PASSWORD))).contains(PASSWORD), "a password in a log");
+    assert!(
+        !format!("{:?}", options(&files.ca(), None, Some(PASSWORD))).contains(PASSWORD),
+        "a password in a log"
+    );
 }
 
 async fn turn_users_on(endpoint: &str, ca: &Path, client: &EtcdClientIdentity) {
     let read = |path: &Path| std::fs::read(path).unwrap();
     let tls = TlsOptions::new()
         .ca_certificate(etcd_client::Certificate::from_pem(read(ca)))
-        .identity(etcd_client::Identity::from_pem(read(&client.certificate), read(&client.key)));
-    let admin = Client::connect([endpoint], Some(ConnectOptions::new().with_tls(tls))).await.unwrap();
+        .identity(etcd_client::Identity::from_pem(
+            read(&client.certificate),
+            read(&client.key),
+        ));
+    let admin = Client::connect([endpoint], Some(ConnectOptions::new().with_tls(tls)))
+        .await
+        .unwrap();
     let mut users = admin.auth_client();
     users.user_add("root", PASSWORD, None).await.unwrap();
     users.role_add("root").await.unwrap();

@@ -1,4 +1,5 @@
-//! A process killed in the middle of putting loses nothing that it acknowledged, and a full disk hurts nobody.
+//! A process killed in the middle of putting loses nothing that it acknowledged, and a full disk
+//! hurts nobody.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -22,13 +23,19 @@ impl Drop for Killed {
     }
 }
 
-/// Not a test of its own: what the child of the next test does. Says each seed that was acknowledged.
+/// Not a test of its own: what the child of the next test does. Says each seed that was
+/// acknowledged.
 #[test]
 fn child_that_puts_until_it_is_killed() {
-    let (Ok(dir), Ok(from)) = (std::env::var(CHILD_DIR), std::env::var(CHILD_FROM)) else { return };
+    let (Ok(dir), Ok(from)) = (std::env::var(CHILD_DIR), std::env::var(CHILD_FROM)) else {
+        return;
+    };
     let store = Store::open(dir, small_packs()).unwrap();
     let until = Instant::now() + Duration::from_secs(60);
-    for seed in (from.parse::<u32>().unwrap()..).step_by(3).take_while(|_| Instant::now() < until) {
+    for seed in (from.parse::<u32>().unwrap()..)
+        .step_by(3)
+        .take_while(|_| Instant::now() < until)
+    {
         store.put_batch(&chunks(seed..seed + 3)).unwrap();
         let mut out = std::io::stdout().lock();
         writeln!(out, "acknowledged {seed}").unwrap();
@@ -43,7 +50,11 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
     for round in 0..4 {
         let mut child = Killed(
             Command::new(std::env::current_exe().unwrap())
-                .args(["crash::child_that_puts_until_it_is_killed", "--exact", "--nocapture"])
+                .args([
+                    "crash::child_that_puts_until_it_is_killed",
+                    "--exact",
+                    "--nocapture",
+                ])
                 .env(CHILD_DIR, dir.path())
                 .env(CHILD_FROM, next.to_string())
                 .stdout(Stdio::piped())
@@ -54,10 +65,14 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
         let output = BufReader::new(child.0.stdout.take().unwrap());
         let mut acknowledged = output.lines().map_while(Result::ok).filter_map(|line| {
             // The test harness may write on the same line before us.
-            line.split_once("acknowledged ").and_then(|(_, seed)| seed.trim().parse::<u32>().ok())
+            line.split_once("acknowledged ")
+                .and_then(|(_, seed)| seed.trim().parse::<u32>().ok())
         });
         for _ in 0..10 + round * 7 {
-            next = acknowledged.next().expect("the child puts until it is killed") + 3;
+            next = acknowledged
+                .next()
+                .expect("the child puts until it is killed")
+                + 3;
         }
         child.0.kill().unwrap();
         // Whatever it said before the kill took effect counts, too.
@@ -69,16 +84,24 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
         }
         let store = Store::open(dir.path(), small_packs()).unwrap();
         for seed in 0..next {
-            assert!(store.read(chunk(seed).id).is_ok(), "chunk {seed} of {next} was lost in round {round}");
+            assert!(
+                store.read(chunk(seed).id).is_ok(),
+                "chunk {seed} of {next} was lost in round {round}"
+            );
         }
     }
 }
 
 /// Half a record at the end of the last pack, as a loss of power leaves it.
 fn tear(dir: &Path) {
-    let last = std::fs::read_dir(dir.join("packs")).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let last = std::fs::read_dir(dir.join("packs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max()
+        .unwrap();
     let mut file = std::fs::OpenOptions::new().append(true).open(last).unwrap();
-    file.write_all(b"FHCK\x01\0\0\0 and then the power went").unwrap();
+    file.write_all(b"FHCK\x01\0\0\0 and then the power went")
+        .unwrap();
 }
 
 /// A small file system of its own, unmounted in the end.
@@ -107,13 +130,18 @@ impl Drop for SmallDisk<'_> {
 fn a_full_disk_is_said_clearly_and_the_store_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let Some(_disk) = SmallDisk::mount(dir.path()) else {
-        eprintln!("skipped: mounting needs root; the refusal before the disk is full is tested in store.rs");
+        eprintln!(
+            "skipped: mounting needs root; the refusal before the disk is full is tested in store.rs"
+        );
         return;
     };
     let ballast = dir.path().join("ballast");
     std::fs::write(&ballast, vec![1; 4 << 20]).unwrap();
     for keep_free in [ByteCount::ZERO, ByteCount::from_mib(1)] {
-        let options = Options { keep_free, ..small_packs() };
+        let options = Options {
+            keep_free,
+            ..small_packs()
+        };
         let mut stored = 0;
         let store = Store::open(dir.path(), options).unwrap();
         let error = loop {
@@ -124,14 +152,22 @@ fn a_full_disk_is_said_clearly_and_the_store_goes_on_when_there_is_room() {
             assert!(stored < 1000, "the disk never became full");
         };
         assert!(error.is_full(), "{error:?}");
-        assert!((0..stored).all(|seed| store.read(chunk(seed).id).is_ok()), "an acknowledged chunk was lost");
+        assert!(
+            (0..stored).all(|seed| store.read(chunk(seed).id).is_ok()),
+            "an acknowledged chunk was lost"
+        );
 
         std::fs::remove_file(&ballast).unwrap();
-        store.put_batch(&chunks(stored..stored + 4)).expect("there is room again");
+        store
+            .put_batch(&chunks(stored..stored + 4))
+            .expect("there is room again");
         assert!((0..stored + 4).all(|seed| store.read(chunk(seed).id).is_ok()));
         drop(store);
         let store = Store::open(dir.path(), options).unwrap();
-        assert!((0..stored + 4).all(|seed| store.read(chunk(seed).id).is_ok()), "lost by the restart");
+        assert!(
+            (0..stored + 4).all(|seed| store.read(chunk(seed).id).is_ok()),
+            "lost by the restart"
+        );
         drop(store);
         for part in ["packs", "manifests", "images"] {
             std::fs::remove_dir_all(dir.path().join(part)).unwrap();

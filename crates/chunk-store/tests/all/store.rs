@@ -1,4 +1,5 @@
-//! The store on a real disk: what goes in comes out, damage is found and healed, and a sweep takes only what nobody needs.
+//! The store on a real disk: what goes in comes out, damage is found and healed, and a sweep takes
+//! only what nobody needs.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -11,7 +12,8 @@ use std::time::{Duration, SystemTime};
 use crate::world::{self, chunk, chunks, image, manifest, small_packs, store};
 use bytes::Bytes;
 use foghorn_chunk_store::{
-    ChunkProblem, NewChunk, OpenStoreError, Options, PutError, PutManifestError, ReadChunkError, Store,
+    ChunkProblem, NewChunk, OpenStoreError, Options, PutError, PutManifestError, ReadChunkError,
+    Store,
 };
 use foghorn_types::{ByteCount, ChunkId};
 
@@ -29,17 +31,26 @@ fn what_was_put_is_there_after_a_restart() {
     let store = Store::open(dir.path(), small_packs()).unwrap();
     for chunk in &all {
         let stored = store.read(chunk.id).unwrap();
-        assert_eq!((stored.plain_len, stored.compressed), (chunk.plain_len, chunk.compressed.clone()));
+        assert_eq!(
+            (stored.plain_len, stored.compressed),
+            (chunk.plain_len, chunk.compressed.clone())
+        );
     }
     assert_eq!(store.stats().unwrap().chunks, 40);
-    assert!(matches!(store.read(ChunkId::of(b"other")), Err(ReadChunkError::NotFound(_))));
+    assert!(matches!(
+        store.read(ChunkId::of(b"other")),
+        Err(ReadChunkError::NotFound(_))
+    ));
 }
 
 #[test]
 fn a_second_process_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let _store = store(dir.path());
-    assert!(matches!(Store::open(dir.path(), Options::default()), Err(OpenStoreError::InUse { .. })));
+    assert!(matches!(
+        Store::open(dir.path(), Options::default()),
+        Err(OpenStoreError::InUse { .. })
+    ));
 }
 
 #[test]
@@ -48,10 +59,34 @@ fn a_chunk_that_is_not_what_it_says_is_refused_with_its_whole_batch() {
     let store = store(dir.path());
     let good = chunk(1);
     let cases = [
-        (NewChunk { id: ChunkId::of(b"else"), ..chunk(2) }, ChunkProblem::Hash),
-        (NewChunk { plain_len: 5, ..chunk(2) }, ChunkProblem::Compression),
-        (NewChunk { compressed: Bytes::from_static(b"no zstd"), ..chunk(2) }, ChunkProblem::Compression),
-        (NewChunk { plain_len: (1 << 20) + 1, ..chunk(2) }, ChunkProblem::TooLong),
+        (
+            NewChunk {
+                id: ChunkId::of(b"else"),
+                ..chunk(2)
+            },
+            ChunkProblem::Hash,
+        ),
+        (
+            NewChunk {
+                plain_len: 5,
+                ..chunk(2)
+            },
+            ChunkProblem::Compression,
+        ),
+        (
+            NewChunk {
+                compressed: Bytes::from_static(b"no zstd"),
+                ..chunk(2)
+            },
+            ChunkProblem::Compression,
+        ),
+        (
+            NewChunk {
+                plain_len: (1 << 20) + 1,
+                ..chunk(2)
+            },
+            ChunkProblem::TooLong,
+        ),
         (bomb(), ChunkProblem::Compression),
     ];
     for (bad, expected) in cases {
@@ -59,7 +94,11 @@ fn a_chunk_that_is_not_what_it_says_is_refused_with_its_whole_batch() {
             Err(PutError::Invalid { problem, .. }) => assert_eq!(problem, expected),
             other => panic!("{expected:?}: {other:?}"),
         }
-        assert_eq!(store.contains(&[good.id]).unwrap(), [false], "part of a refused batch was stored");
+        assert_eq!(
+            store.contains(&[good.id]).unwrap(),
+            [false],
+            "part of a refused batch was stored"
+        );
     }
 }
 
@@ -67,7 +106,11 @@ fn a_chunk_that_is_not_what_it_says_is_refused_with_its_whole_batch() {
 fn bomb() -> NewChunk {
     let plain = vec![0; 64 << 20];
     let compressed = zstd::bulk::compress(&plain, 3).unwrap().into();
-    NewChunk { id: ChunkId::of(&plain), plain_len: 1 << 20, compressed }
+    NewChunk {
+        id: ChunkId::of(&plain),
+        plain_len: 1 << 20,
+        compressed,
+    }
 }
 
 #[test]
@@ -79,10 +122,17 @@ fn a_flipped_bit_is_named_by_read_and_healed_by_a_new_put() {
     flip(dir.path(), &all[2].compressed, 20);
 
     match store.read(all[2].id) {
-        Err(ReadChunkError::Damaged { id, pack: 1, problem: ChunkProblem::Checksum }) => assert_eq!(id, all[2].id),
+        Err(ReadChunkError::Damaged {
+            id,
+            pack: 1,
+            problem: ChunkProblem::Checksum,
+        }) => assert_eq!(id, all[2].id),
         other => panic!("{other:?}"),
     }
-    assert_eq!(store.contains(&[all[1].id, all[2].id]).unwrap(), [true, false]);
+    assert_eq!(
+        store.contains(&[all[1].id, all[2].id]).unwrap(),
+        [true, false]
+    );
     assert_eq!(store.put_batch(&all).unwrap().new_chunks, 1);
     assert_eq!(store.read(all[2].id).unwrap().compressed, all[2].compressed);
 }
@@ -96,11 +146,18 @@ fn who_verifies_for_himself_gets_what_is_there_but_never_another_chunk() {
     flip(dir.path(), &all[2].compressed, 20);
     flip(dir.path(), all[3].id.as_bytes(), 3);
 
-    assert_eq!(store.read_unverified(all[1].id).unwrap().compressed, all[1].compressed);
+    assert_eq!(
+        store.read_unverified(all[1].id).unwrap().compressed,
+        all[1].compressed
+    );
     let damaged = store.read_unverified(all[2].id).unwrap().compressed;
     assert!(damaged.len() == all[2].compressed.len() && damaged != all[2].compressed);
     match store.read_unverified(all[3].id) {
-        Err(ReadChunkError::Damaged { id, problem: ChunkProblem::Header, .. }) => assert_eq!(id, all[3].id),
+        Err(ReadChunkError::Damaged {
+            id,
+            problem: ChunkProblem::Header,
+            ..
+        }) => assert_eq!(id, all[3].id),
         other => panic!("{other:?}"),
     }
 }
@@ -123,9 +180,15 @@ fn a_scrub_names_damaged_chunks_and_their_images() {
             ControlFlow::Continue(())
         })
         .unwrap();
-    assert_eq!((report.checked, report.total, last, report.stopped), (6, 6, 6, false));
-    let damaged: BTreeSet<_> =
-        report.damaged.iter().map(|found| (found.id, found.images.clone(), found.problem)).collect_sorted();
+    assert_eq!(
+        (report.checked, report.total, last, report.stopped),
+        (6, 6, 6, false)
+    );
+    let damaged: BTreeSet<_> = report
+        .damaged
+        .iter()
+        .map(|found| (found.id, found.images.clone(), found.problem))
+        .collect_sorted();
     let expected: BTreeSet<_> = [
         (all[3].id, vec![image(7), image(8)], ChunkProblem::Checksum),
         (all[0].id, vec![image(7)], ChunkProblem::Checksum),
@@ -133,11 +196,29 @@ fn a_scrub_names_damaged_chunks_and_their_images() {
     .into_iter()
     .collect_sorted();
     assert_eq!(damaged, expected);
-    assert_eq!(store.verify_manifest(id, &mut |_| ControlFlow::Continue(())).unwrap().damaged.len(), 2);
+    assert_eq!(
+        store
+            .verify_manifest(id, &mut |_| ControlFlow::Continue(()))
+            .unwrap()
+            .damaged
+            .len(),
+        2
+    );
 
     store.put_batch(&all).unwrap();
-    assert_eq!(store.scrub(&mut |_| ControlFlow::Continue(())).unwrap().damaged, []);
-    assert!(store.scrub(&mut |_| ControlFlow::Break(())).unwrap().stopped);
+    assert_eq!(
+        store
+            .scrub(&mut |_| ControlFlow::Continue(()))
+            .unwrap()
+            .damaged,
+        []
+    );
+    assert!(
+        store
+            .scrub(&mut |_| ControlFlow::Break(()))
+            .unwrap()
+            .stopped
+    );
 }
 
 /// `ChunkProblem` has no order of its own; its text does.
@@ -162,7 +243,10 @@ fn an_image_with_a_missing_chunk_is_refused_and_the_old_one_stays() {
         Err(PutManifestError::MissingChunk(id)) => assert_eq!(id, all[2].id),
         other => panic!("{other:?}"),
     }
-    assert!(matches!(store.put_manifest(image(1), b"junk"), Err(PutManifestError::Decode(_))));
+    assert!(matches!(
+        store.put_manifest(image(1), b"junk"),
+        Err(PutManifestError::Decode(_))
+    ));
     assert_eq!(store.manifests().unwrap(), [(image(1), old)]);
     assert_eq!(store.read_manifest(old).unwrap(), manifest(&all[..2]));
     assert!(store.drop_image(image(1)).unwrap());
@@ -178,23 +262,51 @@ fn a_sweep_keeps_what_an_image_shares_and_frees_the_rest() {
         store.put_batch(batch).unwrap();
     }
     store.put_manifest(image(1), &manifest(&all[..40])).unwrap();
-    store.put_manifest(image(2), &manifest(&all[36..50])).unwrap();
+    store
+        .put_manifest(image(2), &manifest(&all[36..50]))
+        .unwrap();
     let before = store.stats().unwrap().pack_bytes;
 
     store.drop_image(image(1)).unwrap();
-    assert_eq!(store.sweep(Duration::from_secs(3600)).unwrap().removed_chunks, 0, "all of it is younger than that");
+    assert_eq!(
+        store
+            .sweep(Duration::from_secs(3600))
+            .unwrap()
+            .removed_chunks,
+        0,
+        "all of it is younger than that"
+    );
     let report = store.sweep(Duration::ZERO).unwrap();
     assert_eq!((report.removed_manifests, report.removed_chunks), (1, 46));
-    assert!(report.removed_packs > 0 && report.rewritten_packs > 0, "{report:?}");
+    assert!(
+        report.removed_packs > 0 && report.rewritten_packs > 0,
+        "{report:?}"
+    );
     let after = store.stats().unwrap();
-    assert_eq!(before.bytes() - after.pack_bytes.bytes(), report.freed.bytes());
+    assert_eq!(
+        before.bytes() - after.pack_bytes.bytes(),
+        report.freed.bytes()
+    );
     assert_eq!(after.chunks, 14);
     drop(store);
 
     let store = world::store(dir.path());
-    let present = store.contains(&all.iter().map(|chunk| chunk.id).collect::<Vec<_>>()).unwrap();
-    assert!(present.iter().enumerate().all(|(number, present)| *present == (36..50).contains(&number)));
-    assert_eq!(store.scrub(&mut |_| ControlFlow::Continue(())).unwrap().damaged, []);
+    let present = store
+        .contains(&all.iter().map(|chunk| chunk.id).collect::<Vec<_>>())
+        .unwrap();
+    assert!(
+        present
+            .iter()
+            .enumerate()
+            .all(|(number, present)| *present == (36..50).contains(&number))
+    );
+    assert_eq!(
+        store
+            .scrub(&mut |_| ControlFlow::Continue(()))
+            .unwrap()
+            .damaged,
+        []
+    );
 }
 
 #[test]
@@ -205,11 +317,19 @@ fn a_sweep_takes_nothing_that_a_running_capture_relies_on() {
     store.put_batch(&all[..20]).unwrap();
     let guard = store.capture_guard();
     let asked: Vec<ChunkId> = all[..10].iter().map(|chunk| chunk.id).collect();
-    assert!(guard.contains(&asked).unwrap().iter().all(|present| *present));
+    assert!(
+        guard
+            .contains(&asked)
+            .unwrap()
+            .iter()
+            .all(|present| *present)
+    );
     guard.put_batch(&all[20..]).unwrap();
 
     let _ = store.sweep(Duration::ZERO).unwrap();
-    store.put_manifest(image(1), &manifest(&[&all[..10], &all[20..]].concat())).unwrap();
+    store
+        .put_manifest(image(1), &manifest(&[&all[..10], &all[20..]].concat()))
+        .unwrap();
     drop(guard);
     store.sweep(Duration::ZERO).unwrap();
     assert_eq!(store.stats().unwrap().chunks, 20);
@@ -235,7 +355,8 @@ fn a_pinned_manifest_outlives_its_image() {
 fn age(dir: &std::path::Path) {
     for entry in fs::read_dir(dir).unwrap() {
         let file = fs::File::open(entry.unwrap().path()).unwrap();
-        file.set_modified(SystemTime::now() - Duration::from_secs(864_000)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(864_000))
+            .unwrap();
     }
 }
 
@@ -254,7 +375,11 @@ fn the_grace_of_an_old_image_begins_when_it_is_dropped_or_replaced() {
     assert_eq!(store.sweep(hour).unwrap().removed_manifests, 0);
     assert!(store.read_manifest(dropped).is_ok() && store.read_manifest(replaced).is_ok());
     age(&dir.path().join("manifests"));
-    assert_eq!(store.sweep(hour).unwrap().removed_manifests, 2, "then their time is over");
+    assert_eq!(
+        store.sweep(hour).unwrap().removed_manifests,
+        2,
+        "then their time is over"
+    );
 }
 
 #[test]
@@ -266,13 +391,20 @@ fn a_full_disk_does_not_keep_a_sweep_from_freeing_what_needs_no_room() {
         for batch in all.chunks(2) {
             store.put_batch(batch).unwrap();
         }
-        // Of the first pack little is needed, which would have to be copied; of the others but the last, nothing.
+        // Of the first pack little is needed, which would have to be copied; of the others but the
+        // last, nothing.
         store.put_manifest(image(1), &manifest(&all[..1])).unwrap();
     }
-    let full = Options { keep_free: ByteCount::from_bytes(1 << 60), ..world::small_packs() };
+    let full = Options {
+        keep_free: ByteCount::from_bytes(1 << 60),
+        ..world::small_packs()
+    };
     let store = Store::open(dir.path(), full).unwrap();
     let report = store.sweep(Duration::ZERO).unwrap();
-    assert!(report.removed_packs > 5 && report.rewritten_packs == 0, "{report:?}");
+    assert!(
+        report.removed_packs > 5 && report.rewritten_packs == 0,
+        "{report:?}"
+    );
     assert!(store.read(all[0].id).is_ok());
 }
 
@@ -282,7 +414,10 @@ fn nobody_else_on_the_machine_reads_the_chunks() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state/chunks");
     let _store = store(&path);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
 }
 
 #[test]
@@ -292,7 +427,11 @@ fn a_sweep_stops_when_a_manifest_cannot_be_read() {
     let all = chunks(0..4);
     store.put_batch(&all).unwrap();
     let id = store.put_manifest(image(1), &manifest(&all)).unwrap();
-    fs::write(dir.path().join(format!("manifests/{id}.manifest")), b"damaged").unwrap();
+    fs::write(
+        dir.path().join(format!("manifests/{id}.manifest")),
+        b"damaged",
+    )
+    .unwrap();
     assert!(store.sweep(Duration::ZERO).is_err());
     assert_eq!(store.stats().unwrap().chunks, 4);
 }
@@ -350,13 +489,19 @@ fn threads_that_put_together_all_get_what_they_were_promised() {
     });
     let stats = store.stats().unwrap();
     assert_eq!(stats.chunks, 64);
-    assert_eq!(stats.stored_bytes, stats.pack_bytes, "a chunk was stored twice");
+    assert_eq!(
+        stats.stored_bytes, stats.pack_bytes,
+        "a chunk was stored twice"
+    );
 }
 
 #[test]
 fn too_little_free_space_is_a_clear_refusal() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { keep_free: ByteCount::from_bytes(u64::MAX / 2), ..Options::default() };
+    let options = Options {
+        keep_free: ByteCount::from_bytes(u64::MAX / 2),
+        ..Options::default()
+    };
     let store = Store::open(dir.path(), options).unwrap();
     let error = store.put_batch(&chunks(0..1)).unwrap_err();
     assert!(error.is_full(), "{error}");
@@ -367,9 +512,13 @@ fn flip(dir: &std::path::Path, bytes: &[u8], at: usize) {
     for entry in fs::read_dir(dir.join("packs")).unwrap() {
         let path = entry.unwrap().path();
         let contents = fs::read(&path).unwrap();
-        if let Some(found) = contents.windows(bytes.len()).position(|window| window == bytes) {
+        if let Some(found) = contents
+            .windows(bytes.len())
+            .position(|window| window == bytes)
+        {
             let file = OpenOptions::new().write(true).open(path).unwrap();
-            file.write_all_at(&[contents[found + at] ^ 4], (found + at) as u64).unwrap();
+            file.write_all_at(&[contents[found + at] ^ 4], (found + at) as u64)
+                .unwrap();
             return;
         }
     }

@@ -18,7 +18,9 @@ pub enum ReadGptCopyError {
     Misplaced { lba: u64, claimed: u64 },
     #[error("a GPT with {slots} entries of {size} bytes is not supported")]
     EntryFormat { slots: u32, size: u32 },
-    #[error("the table is truncated: its entries start in sector {entries_lba}, the disk has {sectors} sectors")]
+    #[error(
+        "the table is truncated: its entries start in sector {entries_lba}, the disk has {sectors} sectors"
+    )]
     EntriesOutside { entries_lba: u64, sectors: u64 },
     #[error("the GPT entries are damaged: {what}")]
     Entries { what: String },
@@ -32,11 +34,18 @@ pub enum ReadLayoutError {
     Read { offset: u64, source: io::Error },
     #[error("a disk of {size} bytes has no room for a partition table or a file system")]
     TooSmall { size: u64 },
-    #[error("the disk is marked as a GPT disk, but no copy of its GPT can be used; the backup: {backup}")]
-    GptUnreadable { source: ReadGptCopyError, backup: ReadGptCopyError },
+    #[error(
+        "the disk is marked as a GPT disk, but no copy of its GPT can be used; the backup: {backup}"
+    )]
+    GptUnreadable {
+        source: ReadGptCopyError,
+        backup: ReadGptCopyError,
+    },
     #[error("there is a GPT, but the protective MBR that belongs in front of it is missing")]
     GptWithoutProtectiveMbr,
-    #[error("the disk has a hybrid MBR (protective and ordinary partitions at once), which is not supported")]
+    #[error(
+        "the disk has a hybrid MBR (protective and ordinary partitions at once), which is not supported"
+    )]
     HybridMbr,
     #[error("the GPT lets partitions start in sector {first_usable}, inside the table itself")]
     GptFirstUsable { first_usable: u64 },
@@ -44,7 +53,11 @@ pub enum ReadLayoutError {
         "partition {number} (bytes {start} to {end}) is empty or not between bytes {first} and {last} of the disk",
         start = range.start, end = range.end, first = usable.start, last = usable.end
     )]
-    PartitionOutside { number: u32, range: ByteRange, usable: ByteRange },
+    PartitionOutside {
+        number: u32,
+        range: ByteRange,
+        usable: ByteRange,
+    },
     #[error("partitions {first} and {second} overlap")]
     PartitionsOverlap { first: u32, second: u32 },
     #[error("the extended boot record in sector {lba} is damaged: {what}")]

@@ -1,21 +1,25 @@
-//! GUID partition tables. Headers, entries and their checksums are gptman's; what a table may claim is checked here,
-//! before anything is allocated for it.
+//! GUID partition tables. Headers, entries and their checksums are gptman's; what a table may claim
+//! is checked here, before anything is allocated for it.
 
 use std::io::Cursor;
 
-use foghorn_image::{ByteRange, ByteRanges, GPT_ENTRY_SIZE, GptEntry, GptTable, MAX_GPT_SLOTS, PartitionTable};
+use foghorn_image::{
+    ByteRange, ByteRanges, GPT_ENTRY_SIZE, GptEntry, GptTable, MAX_GPT_SLOTS, PartitionTable,
+};
 use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 use gptman::{GPTHeader, GPTPartitionEntry};
 use mbrman::MBRHeader;
 
 use super::{
-    Layout, LayoutNote, Partition, ReadGptCopyError, ReadLayoutError, check_partitions, gaps, mbr, read_sector,
+    Layout, LayoutNote, Partition, ReadGptCopyError, ReadLayoutError, check_partitions, gaps, mbr,
+    read_sector,
 };
 use crate::read_at::ReadAt;
 
 const SIGNATURE: &[u8; 8] = b"EFI PART";
 
-/// gptman reads an entry through a buffer of the entry's size in memory, which is larger than on disk.
+/// gptman reads an entry through a buffer of the entry's size in memory, which is larger than on
+/// disk.
 const READ_AHEAD: usize = 64;
 
 struct GptCopy {
@@ -24,7 +28,11 @@ struct GptCopy {
     array: Vec<u8>,
 }
 
-pub(super) fn signature_at(disk: &dyn ReadAt, sector_size: SectorSize, lba: u64) -> Result<bool, ReadLayoutError> {
+pub(super) fn signature_at(
+    disk: &dyn ReadAt,
+    sector_size: SectorSize,
+    lba: u64,
+) -> Result<bool, ReadLayoutError> {
     Ok(read_sector(disk, sector_size, lba)?.starts_with(SIGNATURE))
 }
 
@@ -44,9 +52,13 @@ pub(super) fn read(
     }
     let last_lba = disk.size() / sector_size.bytes() - 1;
     let mut notes = Vec::new();
-    let copy = match (read_copy(disk, sector_size, 1), read_copy(disk, sector_size, last_lba)) {
+    let copy = match (
+        read_copy(disk, sector_size, 1),
+        read_copy(disk, sector_size, last_lba),
+    ) {
         (Ok(primary), Ok(backup)) => {
-            let same = primary.array == backup.array && primary.header.disk_guid == backup.header.disk_guid;
+            let same = primary.array == backup.array
+                && primary.header.disk_guid == backup.header.disk_guid;
             notes.extend((!same).then_some(LayoutNote::GptCopiesDiffer));
             primary
         }
@@ -58,7 +70,9 @@ pub(super) fn read(
             notes.push(LayoutNote::PrimaryGptDamaged(why));
             backup
         }
-        (Err(source), Err(backup)) => return Err(ReadLayoutError::GptUnreadable { source, backup }),
+        (Err(source), Err(backup)) => {
+            return Err(ReadLayoutError::GptUnreadable { source, backup });
+        }
     };
     let table = GptTable {
         boot_code: Box::new(*boot_sector.first_chunk().expect("440 is less than 512")),
@@ -82,10 +96,12 @@ fn layout_of(
     let bytes = |lba: u64| lba.saturating_mul(sector_size.bytes());
     let table_end = 2 + table.array_sectors(sector_size);
     if table.first_usable_lba < table_end {
-        return Err(ReadLayoutError::GptFirstUsable { first_usable: table.first_usable_lba });
+        return Err(ReadLayoutError::GptFirstUsable {
+            first_usable: table.first_usable_lba,
+        });
     }
-    // Room for the backup is kept free even where the table at hand has been moved or claims otherwise: the same disk
-    // could not be restored without it.
+    // Room for the backup is kept free even where the table at hand has been moved or claims
+    // otherwise: the same disk could not be restored without it.
     let usable_end = bytes(sectors).saturating_sub(table.backup_size(sector_size).bytes());
     let partition = |entry: &GptEntry| {
         let start = bytes(entry.first_lba);
@@ -100,39 +116,70 @@ fn layout_of(
     let partitions = check_partitions(table.entries.iter().map(partition).collect(), usable)?;
     let region = ByteRange::new(bytes(table_end), usable_end);
     let (raw_areas, left_out) = gaps::divide(&partitions, region, &ByteRanges::new());
-    Ok(Layout { table: PartitionTable::Gpt(table), partitions, raw_areas, left_out, notes })
+    Ok(Layout {
+        table: PartitionTable::Gpt(table),
+        partitions,
+        raw_areas,
+        left_out,
+        notes,
+    })
 }
 
-fn read_copy(disk: &dyn ReadAt, sector_size: SectorSize, lba: u64) -> Result<GptCopy, ReadGptCopyError> {
-    let unreadable = |source: std::io::Error| ReadGptCopyError::Unreadable { lba, kind: source.kind() };
+fn read_copy(
+    disk: &dyn ReadAt,
+    sector_size: SectorSize,
+    lba: u64,
+) -> Result<GptCopy, ReadGptCopyError> {
+    let unreadable = |source: std::io::Error| ReadGptCopyError::Unreadable {
+        lba,
+        kind: source.kind(),
+    };
     let sectors = disk.size() / sector_size.bytes();
     let mut sector = vec![0; sector_size.bytes() as usize];
-    disk.read_exact_at(lba.saturating_mul(sector_size.bytes()), &mut sector).map_err(unreadable)?;
+    disk.read_exact_at(lba.saturating_mul(sector_size.bytes()), &mut sector)
+        .map_err(unreadable)?;
     if !sector.starts_with(SIGNATURE) {
         return Err(ReadGptCopyError::NoSignature { lba });
     }
-    let mut header = GPTHeader::read_from(&mut Cursor::new(&sector))
-        .map_err(|why| ReadGptCopyError::Header { lba, what: why.to_string() })?;
+    let mut header = GPTHeader::read_from(&mut Cursor::new(&sector)).map_err(|why| {
+        ReadGptCopyError::Header {
+            lba,
+            what: why.to_string(),
+        }
+    })?;
     if header.primary_lba != lba {
-        return Err(ReadGptCopyError::Misplaced { lba, claimed: header.primary_lba });
+        return Err(ReadGptCopyError::Misplaced {
+            lba,
+            claimed: header.primary_lba,
+        });
     }
-    let (slots, size) = (header.number_of_partition_entries, header.size_of_partition_entry);
+    let (slots, size) = (
+        header.number_of_partition_entries,
+        header.size_of_partition_entry,
+    );
     if u64::from(size) != GPT_ENTRY_SIZE || !(1..=MAX_GPT_SLOTS).contains(&slots) {
         return Err(ReadGptCopyError::EntryFormat { slots, size });
     }
     let length = u64::from(slots) * GPT_ENTRY_SIZE;
     let entries_lba = header.partition_entry_lba;
-    if entries_lba < 2 || entries_lba.saturating_add(length.div_ceil(sector_size.bytes())) > sectors {
-        return Err(ReadGptCopyError::EntriesOutside { entries_lba, sectors });
+    if entries_lba < 2 || entries_lba.saturating_add(length.div_ceil(sector_size.bytes())) > sectors
+    {
+        return Err(ReadGptCopyError::EntriesOutside {
+            entries_lba,
+            sectors,
+        });
     }
     let mut array = vec![0; length as usize + READ_AHEAD];
     let (entries, _) = array.split_at_mut(length as usize);
-    disk.read_exact_at(entries_lba * sector_size.bytes(), entries).map_err(unreadable)?;
+    disk.read_exact_at(entries_lba * sector_size.bytes(), entries)
+        .map_err(unreadable)?;
     // Only the bytes at hand are shown to gptman, so it must look for the entries at their start.
     header.partition_entry_lba = 0;
     header
         .read_partitions(&mut Cursor::new(&array), sector_size.bytes())
-        .map_err(|why| ReadGptCopyError::Entries { what: why.to_string() })?;
+        .map_err(|why| ReadGptCopyError::Entries {
+            what: why.to_string(),
+        })?;
     header.partition_entry_lba = entries_lba;
     array.truncate(length as usize);
     Ok(GptCopy { header, array })
@@ -163,7 +210,8 @@ fn used_entries(array: &[u8]) -> Vec<GptEntry> {
     entries
 }
 
-/// The entry in gptman's form, by way of its bytes: names that are not valid UTF-16 survive only that way.
+/// The entry in gptman's form, by way of its bytes: names that are not valid UTF-16 survive only
+/// that way.
 pub(crate) fn entry_bytes(entry: &GptEntry) -> gptman::Result<GPTPartitionEntry> {
     let mut bytes = Vec::with_capacity(GPT_ENTRY_SIZE as usize + READ_AHEAD);
     bytes.extend_from_slice(&entry.type_guid);

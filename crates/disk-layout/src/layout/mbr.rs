@@ -1,7 +1,8 @@
 //! MBR partition tables with extended and logical partitions.
 //!
-//! Sectors are parsed by mbrman; the chain of extended boot records is walked here, because every link is checked against
-//! the disk before it is followed, and chains that are not ascending (legal, and left by deleting partitions) are followed.
+//! Sectors are parsed by mbrman; the chain of extended boot records is walked here, because every
+//! link is checked against the disk before it is followed, and chains that are not ascending
+//! (legal, and left by deleting partitions) are followed.
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
@@ -17,8 +18,8 @@ const PROTECTIVE: u8 = 0xee;
 /// Logical partitions that a disk may have; Linux stops at 256 of all kinds.
 const MAX_LOGICAL: usize = 251;
 
-/// The four entries, when the sector has the signature and plausible boot flags. A boot sector of a file system has the
-/// signature too, but code where the entries would be.
+/// The four entries, when the sector has the signature and plausible boot flags. A boot sector of a
+/// file system has the signature too, but code where the entries would be.
 pub(super) fn parse_boot_sector(sector: &[u8; 512]) -> Option<MBRHeader> {
     MBRHeader::read_from(&mut Cursor::new(sector)).ok()
 }
@@ -32,37 +33,55 @@ pub(super) fn is_protective(header: &MBRHeader) -> bool {
 }
 
 pub(super) fn is_hybrid(header: &MBRHeader) -> bool {
-    header.iter().any(|(_, entry)| entry.sys != PROTECTIVE && is_used(entry))
+    header
+        .iter()
+        .any(|(_, entry)| entry.sys != PROTECTIVE && is_used(entry))
 }
 
 pub(super) fn is_active(header: &MBRHeader) -> bool {
-    header.iter().any(|(_, entry)| entry.sys == PROTECTIVE && entry.is_active())
+    header
+        .iter()
+        .any(|(_, entry)| entry.sys == PROTECTIVE && entry.is_active())
 }
 
-/// Whether the protective entry gives its end by [`end_chs`], and not just the largest value there is.
+/// Whether the protective entry gives its end by [`end_chs`], and not just the largest value there
+/// is.
 pub(super) fn protective_end_chs(header: &MBRHeader, last_lba: u64) -> bool {
     let [head, sector, cylinder] = end_chs(last_lba);
-    let computed = CHS::new(u16::from(cylinder) | u16::from(sector & 0xc0) << 2, head, sector & 0x3f);
+    let computed = CHS::new(
+        u16::from(cylinder) | u16::from(sector & 0xc0) << 2,
+        head,
+        sector & 0x3f,
+    );
     end_chs(last_lba) != END_CHS_UNKNOWN
-        && header.iter().any(|(_, entry)| entry.sys == PROTECTIVE && entry.last_chs == computed)
+        && header
+            .iter()
+            .any(|(_, entry)| entry.sys == PROTECTIVE && entry.last_chs == computed)
 }
 
 pub(crate) const END_CHS_UNKNOWN: [u8; 3] = [0xff; 3];
 
-/// The three bytes that name a sector by cylinder, head and sector, with the 255 heads and 63 sectors that everyone uses.
+/// The three bytes that name a sector by cylinder, head and sector, with the 255 heads and 63
+/// sectors that everyone uses.
 pub(crate) fn end_chs(lba: u64) -> [u8; 3] {
     let (cylinder, head, sector) = (lba / (255 * 63), lba / 63 % 255, lba % 63 + 1);
     if cylinder > 1023 {
         return END_CHS_UNKNOWN;
     }
-    [head as u8, sector as u8 | (cylinder >> 2) as u8 & 0xc0, cylinder as u8]
+    [
+        head as u8,
+        sector as u8 | (cylinder >> 2) as u8 & 0xc0,
+        cylinder as u8,
+    ]
 }
 
-/// Whether the entries mean partitions. A file system on the whole disk has none, or (as mkfs.fat makes it) one that
-/// starts in the boot sector itself.
+/// Whether the entries mean partitions. A file system on the whole disk has none, or (as mkfs.fat
+/// makes it) one that starts in the boot sector itself.
 pub(super) fn divides_the_disk(header: &MBRHeader, boot_sector: &[u8; 512]) -> bool {
     let starts_with_a_jump = matches!(boot_sector[0], 0xeb | 0xe9);
-    let covers_itself = header.iter().any(|(_, entry)| is_used(entry) && entry.starting_lba == 0);
+    let covers_itself = header
+        .iter()
+        .any(|(_, entry)| is_used(entry) && entry.starting_lba == 0);
     header.iter().any(|(_, entry)| is_used(entry)) && !(starts_with_a_jump && covers_itself)
 }
 
@@ -77,32 +96,70 @@ struct Walk<'a> {
     always: ByteRanges,
 }
 
-pub(super) fn read(disk: &dyn ReadAt, sector_size: SectorSize, header: &MBRHeader) -> Result<Layout, ReadLayoutError> {
+pub(super) fn read(
+    disk: &dyn ReadAt,
+    sector_size: SectorSize,
+    header: &MBRHeader,
+) -> Result<Layout, ReadLayoutError> {
     let sector = sector_size.bytes();
-    let mut walk = Walk { disk, sector_size, partitions: Vec::new(), always: ByteRanges::new() };
+    let mut walk = Walk {
+        disk,
+        sector_size,
+        partitions: Vec::new(),
+        always: ByteRanges::new(),
+    };
     walk.always.push(ByteRange::new(0, sector));
     let mut containers = Vec::new();
     for (number, entry) in header.iter().filter(|(_, entry)| is_used(entry)) {
-        let found = walk.partition(number as u32, u64::from(entry.starting_lba), u64::from(entry.sectors));
-        if entry.is_extended() { containers.push(found) } else { walk.partitions.push(found) }
+        let found = walk.partition(
+            number as u32,
+            u64::from(entry.starting_lba),
+            u64::from(entry.sectors),
+        );
+        if entry.is_extended() {
+            containers.push(found)
+        } else {
+            walk.partitions.push(found)
+        }
     }
     let usable = ByteRange::new(sector, disk.size() / sector * sector);
-    // Containers must not share bytes with primary partitions; the logical ones inside are checked below.
-    check_partitions(walk.partitions.iter().chain(&containers).copied().collect(), usable)?;
+    // Containers must not share bytes with primary partitions; the logical ones inside are checked
+    // below.
+    check_partitions(
+        walk.partitions.iter().chain(&containers).copied().collect(),
+        usable,
+    )?;
     for container in &containers {
         walk.chain(container.range())?;
     }
     let partitions = check_partitions(walk.partitions, usable)?;
     let covered: ByteRanges = partitions.iter().map(Partition::range).collect();
-    if let Some(record) = walk.always.iter().find(|range| covered.gaps_within(**range).total() != range.size()) {
+    if let Some(record) = walk
+        .always
+        .iter()
+        .find(|range| covered.gaps_within(**range).total() != range.size())
+    {
         let what = "it lies inside a partition";
-        return Err(ReadLayoutError::ExtendedBootRecord { lba: record.start / sector, what });
+        return Err(ReadLayoutError::ExtendedBootRecord {
+            lba: record.start / sector,
+            what,
+        });
     }
-    // A disk that receives the image must have room for the whole of an extended partition, also where it ends empty.
-    let ends = containers.iter().map(|container| ByteRange::new(container.range().end - sector, container.range().end));
+    // A disk that receives the image must have room for the whole of an extended partition, also
+    // where it ends empty.
+    let ends = containers
+        .iter()
+        .map(|container| ByteRange::new(container.range().end - sector, container.range().end));
     ends.for_each(|end| walk.always.push(end));
-    let (raw_areas, left_out) = gaps::divide(&partitions, ByteRange::new(0, disk.size()), &walk.always);
-    Ok(Layout { table: PartitionTable::Mbr, partitions, raw_areas, left_out, notes: Vec::new() })
+    let (raw_areas, left_out) =
+        gaps::divide(&partitions, ByteRange::new(0, disk.size()), &walk.always);
+    Ok(Layout {
+        table: PartitionTable::Mbr,
+        partitions,
+        raw_areas,
+        left_out,
+        notes: Vec::new(),
+    })
 }
 
 impl Walk<'_> {
@@ -140,11 +197,19 @@ impl Walk<'_> {
                     Err(damaged("it has no signature, or flags that do not exist"))
                 };
             };
-            self.always.push(ByteRange::new(lba * sector, (lba + 1) * sector));
+            self.always
+                .push(ByteRange::new(lba * sector, (lba + 1) * sector));
             for entry in data {
-                let number = 5 + self.partitions.iter().filter(|partition| partition.number > 4).count();
-                let found =
-                    self.partition(number as u32, lba + u64::from(entry.starting_lba), u64::from(entry.sectors));
+                let number = 5 + self
+                    .partitions
+                    .iter()
+                    .filter(|partition| partition.number > 4)
+                    .count();
+                let found = self.partition(
+                    number as u32,
+                    lba + u64::from(entry.starting_lba),
+                    u64::from(entry.sectors),
+                );
                 if found.range().end > container.end {
                     return Err(damaged("its partition ends outside the extended partition"));
                 }
@@ -155,12 +220,18 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The link to the next record and the partition of this one. Only the first two entries mean anything.
+    /// The link to the next record and the partition of this one. Only the first two entries mean
+    /// anything.
     fn record(&self, lba: u64) -> Result<Option<BootRecordEntries>, ReadLayoutError> {
         let mut sector = read_sector(self.disk, self.sector_size, lba)?;
         sector[478..510].fill(0);
-        let Some(header) = sector.first_chunk().and_then(parse_boot_sector) else { return Ok(None) };
-        let used = header.iter().map(|(_, entry)| entry.clone()).filter(is_used);
+        let Some(header) = sector.first_chunk().and_then(parse_boot_sector) else {
+            return Ok(None);
+        };
+        let used = header
+            .iter()
+            .map(|(_, entry)| entry.clone())
+            .filter(is_used);
         let (links, data): (Vec<_>, Vec<_>) = used.partition(MBRPartitionEntry::is_extended);
         Ok(Some((links.into_iter().next(), data)))
     }

@@ -41,9 +41,11 @@ pub enum LayoutNote {
     PrimaryGptDamaged(ReadGptCopyError),
     /// The backup GPT is not at the end of the disk or is damaged; the primary was used.
     BackupGptDamaged(ReadGptCopyError),
-    /// Both copies of the GPT are intact but say different things; the primary was used, as firmware does.
+    /// Both copies of the GPT are intact but say different things; the primary was used, as
+    /// firmware does.
     GptCopiesDiffer,
-    /// There is a GPT that nothing points to: the MBR beside it has partitions of its own and counts, as it does for Linux.
+    /// There is a GPT that nothing points to: the MBR beside it has partitions of its own and
+    /// counts, as it does for Linux.
     StaleGpt,
 }
 
@@ -54,11 +56,13 @@ pub struct Layout {
     pub table: PartitionTable,
     /// Ascending by start, none overlapping, all inside the disk.
     pub partitions: Vec<Partition>,
-    /// Bytes outside the partitions that a capture takes as they are: boot sector and extended boot records of an MBR,
-    /// and gaps, where boot loaders live. Never the copies of a GPT, which are restored by [`render_gpt`](crate::render_gpt).
+    /// Bytes outside the partitions that a capture takes as they are: boot sector and extended
+    /// boot records of an MBR, and gaps, where boot loaders live. Never the copies of a GPT,
+    /// which are restored by [`render_gpt`](crate::render_gpt).
     pub raw_areas: ByteRanges,
-    /// Bytes outside the partitions that a capture leaves out: gaps above [`MAX_RAW_GAP`], and what follows the last
-    /// partition, which would tie the image to disks of at least this size.
+    /// Bytes outside the partitions that a capture leaves out: gaps above [`MAX_RAW_GAP`], and
+    /// what follows the last partition, which would tie the image to disks of at least this
+    /// size.
     pub left_out: ByteRanges,
     /// What is unusual and does not prevent a capture.
     pub notes: Vec<LayoutNote>,
@@ -66,21 +70,24 @@ pub struct Layout {
 
 /// Reads the partition table.
 ///
-/// A GPT counts when the MBR in front of it is protective; its primary copy is used, else its backup at the end of the
-/// disk. Otherwise an MBR with partitions counts. Without either the whole disk is one volume. Hybrid MBRs are refused,
-/// because a larger disk cannot be given one that still means the same.
+/// A GPT counts when the MBR in front of it is protective; its primary copy is used, else its
+/// backup at the end of the disk. Otherwise an MBR with partitions counts. Without either the whole
+/// disk is one volume. Hybrid MBRs are refused, because a larger disk cannot be given one that
+/// still means the same.
 ///
 /// # Errors
 ///
-/// When the disk cannot be read, or says something about its partitions that cannot be true. A protective MBR without a
-/// readable GPT is an error and never "no table".
+/// When the disk cannot be read, or says something about its partitions that cannot be true. A
+/// protective MBR without a readable GPT is an error and never "no table".
 pub fn read_layout(disk: &dyn ReadAt, sector_size: SectorSize) -> Result<Layout, ReadLayoutError> {
     let sectors = disk.size() / sector_size.bytes();
     if sectors < 2 {
         return Err(ReadLayoutError::TooSmall { size: disk.size() });
     }
     let boot_sector = read_sector(disk, sector_size, 0)?;
-    let boot_sector: &[u8; 512] = boot_sector.first_chunk().expect("sectors have 512 bytes or more");
+    let boot_sector: &[u8; 512] = boot_sector
+        .first_chunk()
+        .expect("sectors have 512 bytes or more");
     let header = mbr::parse_boot_sector(boot_sector);
     if let Some(header) = &header
         && mbr::is_protective(header)
@@ -94,7 +101,9 @@ pub fn read_layout(disk: &dyn ReadAt, sector_size: SectorSize) -> Result<Layout,
             layout.notes.extend(stale.then_some(LayoutNote::StaleGpt));
             Ok(layout)
         }
-        _ if stale && gpt::is_intact(disk, sector_size) => Err(ReadLayoutError::GptWithoutProtectiveMbr),
+        _ if stale && gpt::is_intact(disk, sector_size) => {
+            Err(ReadLayoutError::GptWithoutProtectiveMbr)
+        }
         _ => Ok(Layout {
             table: PartitionTable::None,
             partitions: vec![Partition {
@@ -109,24 +118,42 @@ pub fn read_layout(disk: &dyn ReadAt, sector_size: SectorSize) -> Result<Layout,
     }
 }
 
-fn read_sector(disk: &dyn ReadAt, sector_size: SectorSize, lba: u64) -> Result<Vec<u8>, ReadLayoutError> {
+fn read_sector(
+    disk: &dyn ReadAt,
+    sector_size: SectorSize,
+    lba: u64,
+) -> Result<Vec<u8>, ReadLayoutError> {
     let mut sector = vec![0; sector_size.bytes() as usize];
     let offset = lba.saturating_mul(sector_size.bytes());
-    disk.read_exact_at(offset, &mut sector).map_err(|source| ReadLayoutError::Read { offset, source })?;
+    disk.read_exact_at(offset, &mut sector)
+        .map_err(|source| ReadLayoutError::Read { offset, source })?;
     Ok(sector)
 }
 
 /// Sorts partitions by place and refuses those that share bytes or leave `usable`.
-fn check_partitions(mut partitions: Vec<Partition>, usable: ByteRange) -> Result<Vec<Partition>, ReadLayoutError> {
+fn check_partitions(
+    mut partitions: Vec<Partition>,
+    usable: ByteRange,
+) -> Result<Vec<Partition>, ReadLayoutError> {
     partitions.sort_unstable_by_key(|partition| partition.start);
     for partition in &partitions {
         let range = partition.range();
         if range.is_empty() || range.start < usable.start || range.end > usable.end {
-            return Err(ReadLayoutError::PartitionOutside { number: partition.number, range, usable });
+            return Err(ReadLayoutError::PartitionOutside {
+                number: partition.number,
+                range,
+                usable,
+            });
         }
     }
-    match partitions.windows(2).find(|pair| pair[1].range().start < pair[0].range().end) {
-        Some(pair) => Err(ReadLayoutError::PartitionsOverlap { first: pair[0].number, second: pair[1].number }),
+    match partitions
+        .windows(2)
+        .find(|pair| pair[1].range().start < pair[0].range().end)
+    {
+        Some(pair) => Err(ReadLayoutError::PartitionsOverlap {
+            first: pair[0].number,
+            second: pair[1].number,
+        }),
         None => Ok(partitions),
     }
 }

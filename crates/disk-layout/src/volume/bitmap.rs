@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// Calls `found` for every run of set bits among the first `count` bits, lowest bit of each byte first, ascending.
-/// `count` is at most the number of bits there are.
+/// Calls `found` for every run of set bits among the first `count` bits, lowest bit of each byte
+/// first, ascending. `count` is at most the number of bits there are.
 pub(super) fn runs_of_ones(bits: &[u8], count: u64, mut found: impl FnMut(Range<u64>)) {
     let mut start = None;
     let mut at = 0;
@@ -51,7 +51,8 @@ mod tests {
     proptest! {
         #[test]
         fn runs_cover_exactly_the_set_bits(
-            bits in proptest::collection::vec(prop_oneof![Just(0_u8), Just(0xff), any::<u8>()], 0..20),
+            bits in proptest::collection::vec(prop_oneof![Just(0_u8), Just(0xff), any::<u8>()],
+                0..20),
             short in 0..9_u64,
         ) {
             let count = (bits.len() as u64 * 8).saturating_sub(short);

@@ -7,19 +7,42 @@ use std::io;
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReadVolumeError {
     #[error("could not read {what} at byte {offset} of the partition")]
-    Read { what: &'static str, offset: u64, source: io::Error },
-    #[error("{what} of the {file_system} file system would be at byte {offset}, the partition has {size} bytes")]
-    Outside { file_system: &'static str, what: &'static str, offset: u64, size: u64 },
+    Read {
+        what: &'static str,
+        offset: u64,
+        source: io::Error,
+    },
+    #[error(
+        "{what} of the {file_system} file system would be at byte {offset}, the partition has {size} bytes"
+    )]
+    Outside {
+        file_system: &'static str,
+        what: &'static str,
+        offset: u64,
+        size: u64,
+    },
     #[error("the {file_system} file system was not cleanly unmounted: {why}")]
-    Dirty { file_system: &'static str, why: &'static str },
+    Dirty {
+        file_system: &'static str,
+        why: &'static str,
+    },
     #[error("the {file_system} file system is damaged: {what}")]
-    Damaged { file_system: &'static str, what: String },
+    Damaged {
+        file_system: &'static str,
+        what: String,
+    },
     #[error("the {file_system} file system cannot be captured: {what}")]
-    Unsupported { file_system: &'static str, what: &'static str },
+    Unsupported {
+        file_system: &'static str,
+        what: &'static str,
+    },
 }
 
 impl ReadVolumeError {
     pub(super) fn damaged(file_system: &'static str, what: impl Into<String>) -> Self {
-        Self::Damaged { file_system, what: what.into() }
+        Self::Damaged {
+            file_system,
+            what: what.into(),
+        }
     }
 }

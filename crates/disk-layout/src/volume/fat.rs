@@ -1,5 +1,5 @@
-//! Used clusters of FAT12, FAT16 and FAT32: what the file allocation table does not call free. Boot sectors, tables and
-//! the root directory of the older two are always in use.
+//! Used clusters of FAT12, FAT16 and FAT32: what the file allocation table does not call free. Boot
+//! sectors, tables and the root directory of the older two are always in use.
 
 use foghorn_image::{ByteRange, ByteRanges};
 
@@ -7,7 +7,8 @@ use super::field::{Source, u16_at, u32_at};
 use super::{DirtyPolicy, ReadVolumeError};
 
 const NAME: &str = "FAT";
-/// Bytes of the table that are in memory at once; a multiple of every entry's size but FAT12's, whose table is smaller.
+/// Bytes of the table that are in memory at once; a multiple of every entry's size but FAT12's,
+/// whose table is smaller.
 const PIECE: u64 = 64 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,8 +57,9 @@ struct BootSector {
 
 /// A boot sector with a parameter block that could be FAT's, or one that says it is.
 pub(super) fn looks_like_fat(start: &[u8]) -> bool {
-    let says_so =
-        start[54..].starts_with(b"FAT1") || start[82..].starts_with(b"FAT32") || start[54..].starts_with(b"FAT  ");
+    let says_so = start[54..].starts_with(b"FAT1")
+        || start[82..].starts_with(b"FAT32")
+        || start[54..].starts_with(b"FAT  ");
     let sector = u16_at(start, 11);
     let plausible = matches!(start[0], 0xeb | 0xe9)
         && sector.is_power_of_two()
@@ -73,13 +75,26 @@ impl BootSector {
     fn parse(raw: &[u8], size: u64) -> Result<Self, ReadVolumeError> {
         let damaged = |what: &str| Err(ReadVolumeError::damaged(NAME, what));
         let number = |at| u64::from(u16_at(raw, at));
-        let either = |short: u64, long: usize| if short != 0 { short } else { u64::from(u32_at(raw, long)) };
-        let (sector, sectors_per_cluster, reserved, tables) =
-            (number(11), u64::from(raw[13]), number(14), u64::from(raw[16]));
+        let either = |short: u64, long: usize| {
+            if short != 0 {
+                short
+            } else {
+                u64::from(u32_at(raw, long))
+            }
+        };
+        let (sector, sectors_per_cluster, reserved, tables) = (
+            number(11),
+            u64::from(raw[13]),
+            number(14),
+            u64::from(raw[16]),
+        );
         let root_entries = number(17);
         let sectors = either(number(19), 32);
         let table_sectors = either(number(22), 36);
-        if !sector.is_power_of_two() || !(512..=4096).contains(&sector) || !sectors_per_cluster.is_power_of_two() {
+        if !sector.is_power_of_two()
+            || !(512..=4096).contains(&sector)
+            || !sectors_per_cluster.is_power_of_two()
+        {
             return damaged("the sizes of its sectors and clusters are not valid");
         }
         if reserved == 0 || tables == 0 || tables > 15 || table_sectors == 0 {
@@ -98,7 +113,8 @@ impl BootSector {
             _ => Width::Fat32,
         };
         let is_32 = number(22) == 0;
-        // mkfs.fat -F 32 makes small file systems that only the missing 16-bit field tells apart; Linux reads them so.
+        // mkfs.fat -F 32 makes small file systems that only the missing 16-bit field tells apart;
+        // Linux reads them so.
         let width = if is_32 { Width::Fat32 } else { width };
         if width == Width::Fat32 && !is_32 {
             return damaged("it has more clusters than its kind can have");
@@ -108,7 +124,11 @@ impl BootSector {
         }
         let flags = number(40);
         // With mirroring off, only one of the tables is kept up to date.
-        let active = if is_32 && flags & 0x80 != 0 { flags & 0xf } else { 0 };
+        let active = if is_32 && flags & 0x80 != 0 {
+            flags & 0xf
+        } else {
+            0
+        };
         if active >= tables {
             return damaged("the table that it says is active does not exist");
         }
@@ -144,7 +164,11 @@ pub(super) fn used_ranges(
     while first < entries {
         let offset = boot.width.table_bytes(first);
         let length = whole.min(table_bytes - offset);
-        let table = source.bytes(boot.table_offset + offset, length, "the file allocation table")?;
+        let table = source.bytes(
+            boot.table_offset + offset,
+            length,
+            "the file allocation table",
+        )?;
         let count = per_piece.min(entries - first);
         if first == 0 && dirty == DirtyPolicy::Refuse {
             refuse_dirty(&boot, boot.width.entry(&table, 1))?;
@@ -159,7 +183,10 @@ pub(super) fn used_ranges(
         }
         first += count;
     }
-    used.push(ByteRange::new(boot.data_offset + boot.clusters * boot.cluster_size, source.size));
+    used.push(ByteRange::new(
+        boot.data_offset + boot.clusters * boot.cluster_size,
+        source.size,
+    ));
     Ok(used)
 }
 
@@ -175,5 +202,8 @@ fn refuse_dirty(boot: &BootSector, flags: u32) -> Result<(), ReadVolumeError> {
         (true, false) => "read or write errors were met on it and not checked",
         (false, _) => "it is not marked clean",
     };
-    Err(ReadVolumeError::Dirty { file_system: NAME, why })
+    Err(ReadVolumeError::Dirty {
+        file_system: NAME,
+        why,
+    })
 }

@@ -26,20 +26,43 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub(super) fn new(partition: &'a dyn ReadAt) -> Self {
-        Self { partition, size: partition.size(), file_system: "unknown" }
+        Self {
+            partition,
+            size: partition.size(),
+            file_system: "unknown",
+        }
     }
 
     /// The same, named in errors.
     pub(super) fn of(self, file_system: &'static str) -> Self {
-        Self { file_system, ..self }
+        Self {
+            file_system,
+            ..self
+        }
     }
 
-    pub(super) fn fill(&self, offset: u64, buffer: &mut [u8], what: &'static str) -> Result<(), ReadVolumeError> {
+    pub(super) fn fill(
+        &self,
+        offset: u64,
+        buffer: &mut [u8],
+        what: &'static str,
+    ) -> Result<(), ReadVolumeError> {
         self.check(offset, buffer.len() as u64, what)?;
-        self.partition.read_exact_at(offset, buffer).map_err(|source| ReadVolumeError::Read { what, offset, source })
+        self.partition
+            .read_exact_at(offset, buffer)
+            .map_err(|source| ReadVolumeError::Read {
+                what,
+                offset,
+                source,
+            })
     }
 
-    pub(super) fn bytes(&self, offset: u64, length: u64, what: &'static str) -> Result<Vec<u8>, ReadVolumeError> {
+    pub(super) fn bytes(
+        &self,
+        offset: u64,
+        length: u64,
+        what: &'static str,
+    ) -> Result<Vec<u8>, ReadVolumeError> {
         self.check(offset, length, what)?;
         let mut buffer = vec![0; length as usize];
         self.fill(offset, &mut buffer, what)?;
@@ -47,9 +70,19 @@ impl<'a> Source<'a> {
     }
 
     /// Whether `length` bytes from `offset` on lie inside the partition.
-    pub(super) fn check(&self, offset: u64, length: u64, what: &'static str) -> Result<(), ReadVolumeError> {
+    pub(super) fn check(
+        &self,
+        offset: u64,
+        length: u64,
+        what: &'static str,
+    ) -> Result<(), ReadVolumeError> {
         if offset.checked_add(length).is_none_or(|end| end > self.size) {
-            return Err(ReadVolumeError::Outside { file_system: self.file_system, what, offset, size: self.size });
+            return Err(ReadVolumeError::Outside {
+                file_system: self.file_system,
+                what,
+                offset,
+                size: self.size,
+            });
         }
         Ok(())
     }

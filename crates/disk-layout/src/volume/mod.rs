@@ -37,14 +37,15 @@ pub struct Volume {
 
 /// Finds out which bytes of a partition are in use.
 ///
-/// What no reader here recognises is [`FileSystemKind::Raw`], and so is what more than one recognises, or an ext file
-/// system with a feature that may change where its bitmaps are: all of it is in use. Bytes behind the end of a file
-/// system, but inside its partition, are in use as well: NTFS keeps its backup boot sector there, RAID its metadata.
+/// What no reader here recognises is [`FileSystemKind::Raw`], and so is what more than one
+/// recognises, or an ext file system with a feature that may change where its bitmaps are: all of
+/// it is in use. Bytes behind the end of a file system, but inside its partition, are in use as
+/// well: NTFS keeps its backup boot sector there, RAID its metadata.
 ///
 /// # Errors
 ///
-/// When the partition cannot be read, when metadata on the way to the bitmaps is damaged, or when the file system was not
-/// cleanly unmounted and `dirty` says to refuse that.
+/// When the partition cannot be read, when metadata on the way to the bitmaps is damaged, or when
+/// the file system was not cleanly unmounted and `dirty` says to refuse that.
 pub fn read_volume(partition: &dyn ReadAt, dirty: DirtyPolicy) -> Result<Volume, ReadVolumeError> {
     let size = partition.size();
     let mut start = vec![0; size.min(2048) as usize];
@@ -66,10 +67,18 @@ pub fn read_volume(partition: &dyn ReadAt, dirty: DirtyPolicy) -> Result<Volume,
         _ => None,
     };
     Ok(match (ranges, kinds.first()) {
-        (Some(ranges), Some(&kind)) => Volume { kind, used: ranges.total(), ranges },
+        (Some(ranges), Some(&kind)) => Volume {
+            kind,
+            used: ranges.total(),
+            ranges,
+        },
         _ => {
             let ranges: ByteRanges = [ByteRange::new(0, size)].into_iter().collect();
-            Volume { kind: FileSystemKind::Raw, used: ByteCount::from_bytes(size), ranges }
+            Volume {
+                kind: FileSystemKind::Raw,
+                used: ByteCount::from_bytes(size),
+                ranges,
+            }
         }
     })
 }

@@ -61,7 +61,11 @@ impl Fat {
                     ReadAt::read_exact_at(&self.image.open(), place, &mut old).unwrap();
                     let old = u16::from_le_bytes(old);
                     let odd = cluster % 2 == 1;
-                    let new = if odd { old & 0xf | (value as u16) << 4 } else { old & 0xf000 | value as u16 };
+                    let new = if odd {
+                        old & 0xf | (value as u16) << 4
+                    } else {
+                        old & 0xf000 | value as u16
+                    };
                     self.image.write(place, &new.to_le_bytes());
                 }
                 16 => self.image.write(place, &(value as u16).to_le_bytes()),
@@ -75,7 +79,10 @@ impl Fat {
         let volume = read_volume(&self.image.open(), DirtyPolicy::Refuse).unwrap();
         assert_eq!(volume.kind, FileSystemKind::Fat);
         let of = |cluster: u64| {
-            ByteRange::new(self.data + (cluster - 2) * self.cluster, self.data + (cluster - 1) * self.cluster)
+            ByteRange::new(
+                self.data + (cluster - 2) * self.cluster,
+                self.data + (cluster - 1) * self.cluster,
+            )
         };
         let tail = ByteRange::new(self.data + self.clusters * self.cluster, size);
         let root = (self.bits == 32).then_some(2);
@@ -83,8 +90,8 @@ impl Fat {
         let chains = clusters.into_iter().chain(root).map(of);
         let expected = chains.chain([ByteRange::new(0, self.data), tail]).collect();
         assert_same(&volume.ranges, &expected, size, &[]);
-        // What follows the last cluster belongs to no cluster; we take it, partclone need not. It misreads the 12-bit
-        // entries of FAT12, so there is no comparison for that.
+        // What follows the last cluster belongs to no cluster; we take it, partclone need not. It
+        // misreads the 12-bit entries of FAT12, so there is no comparison for that.
         if self.bits != 12 {
             assert_same(&volume.ranges, &self.image.partclone("fat"), size, &[tail]);
         }
@@ -107,28 +114,59 @@ fn the_table_that_is_active_counts() {
     let fat = filled(40 * MIB, 32, &["-s", "1"]);
     // Mirroring off, second table active: and only there is cluster 50 in use.
     fat.image.write(40, &0x81_u16.to_le_bytes());
-    fat.image.write(fat.table + fat.table_size + 50 * 4, &0x0fff_ffff_u32.to_le_bytes());
+    fat.image.write(
+        fat.table + fat.table_size + 50 * 4,
+        &0x0fff_ffff_u32.to_le_bytes(),
+    );
     let volume = read_volume(&fat.image.open(), DirtyPolicy::Refuse).unwrap();
     let place = fat.data + 48 * fat.cluster;
-    assert!(volume.ranges.gaps_within(ByteRange::new(place, place + fat.cluster)).is_empty());
+    assert!(
+        volume
+            .ranges
+            .gaps_within(ByteRange::new(place, place + fat.cluster))
+            .is_empty()
+    );
 }
 
 #[test]
 fn the_number_of_clusters_is_that_of_fsck() {
     let image = Image::new(33 * MIB);
-    run("mkfs.fat", ["-F", "16", "-n", "EMPTY", path_text(&image.path)]);
+    run(
+        "mkfs.fat",
+        ["-F", "16", "-n", "EMPTY", path_text(&image.path)],
+    );
     let report = run("fsck.fat", ["-nv", path_text(&image.path)]);
-    let line = report.lines().find(|line| line.contains("data clusters")).unwrap();
+    let line = report
+        .lines()
+        .find(|line| line.contains("data clusters"))
+        .unwrap();
     let clusters: u64 = line.split_whitespace().next().unwrap().parse().unwrap();
     let volume = read_volume(&image.open(), DirtyPolicy::Refuse).unwrap();
-    let free = volume.ranges.gaps_within(ByteRange::new(0, 33 * MIB)).total().bytes();
+    let free = volume
+        .ranges
+        .gaps_within(ByteRange::new(0, 33 * MIB))
+        .total()
+        .bytes();
     assert_eq!(free, clusters * 2048);
 }
 
 #[test]
 fn a_file_system_that_is_not_clean_is_refused_unless_accepted() {
-    for (bits, flags) in [(16, 0x7fff), (16, 0xbfff), (32, 0x07ff_ffff), (32, 0x0bff_ffff)] {
-        let fat = filled(40 * MIB, bits, if bits == 16 { &["-s", "4"] } else { &["-s", "1"] });
+    for (bits, flags) in [
+        (16, 0x7fff),
+        (16, 0xbfff),
+        (32, 0x07ff_ffff),
+        (32, 0x0bff_ffff),
+    ] {
+        let fat = filled(
+            40 * MIB,
+            bits,
+            if bits == 16 {
+                &["-s", "4"]
+            } else {
+                &["-s", "1"]
+            },
+        );
         fat.set(1, flags);
         let why = read_volume(&fat.image.open(), DirtyPolicy::Refuse).unwrap_err();
         assert!(matches!(why, ReadVolumeError::Dirty { .. }), "{why}");
@@ -137,7 +175,10 @@ fn a_file_system_that_is_not_clean_is_refused_unless_accepted() {
     // Linux marks the boot sector while the file system is mounted.
     let fat = filled(40 * MIB, 32, &["-s", "1"]);
     fat.image.write(0x41, &[1]);
-    assert!(matches!(read_volume(&fat.image.open(), DirtyPolicy::Refuse), Err(ReadVolumeError::Dirty { .. })));
+    assert!(matches!(
+        read_volume(&fat.image.open(), DirtyPolicy::Refuse),
+        Err(ReadVolumeError::Dirty { .. })
+    ));
 }
 
 #[test]
@@ -151,7 +192,9 @@ fn nonsense_is_an_error() {
     for (at, bytes, message) in spoils {
         let fat = filled(40 * MIB, 32, &["-s", "1"]);
         fat.image.write(at, bytes);
-        let why = read_volume(&fat.image.open(), DirtyPolicy::Accept).unwrap_err().to_string();
+        let why = read_volume(&fat.image.open(), DirtyPolicy::Accept)
+            .unwrap_err()
+            .to_string();
         assert!(why.contains(message), "{why}");
     }
 }

@@ -52,8 +52,10 @@ impl Noise {
 }
 
 fn replay(target: &str, call: fn(&[u8])) {
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(corpus(target)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(corpus(target))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     assert!(files.len() >= 3, "the corpus of {target} is gone");
     for (seed, file) in (1..).zip(&files) {
@@ -64,7 +66,11 @@ fn replay(target: &str, call: fn(&[u8])) {
             let mut mutated = input.clone();
             noise.mutate(&mut mutated);
             let result = std::panic::catch_unwind(|| call(&mutated));
-            assert!(result.is_ok(), "mutation {number} of {} panics", file.display());
+            assert!(
+                result.is_ok(),
+                "mutation {number} of {} panics",
+                file.display()
+            );
         }
     }
 }
@@ -102,7 +108,12 @@ fn the_disks_of_the_corpus_are_understood() {
             let path = entry.unwrap().path();
             let input = std::fs::read(&path).unwrap();
             let found = read_volume(&entry_points::SparseDisk::new(&input), DirtyPolicy::Refuse);
-            assert_eq!(found.map(|volume| volume.kind).ok(), Some(kind), "{}", path.display());
+            assert_eq!(
+                found.map(|volume| volume.kind).ok(),
+                Some(kind),
+                "{}",
+                path.display()
+            );
         }
     }
 }
@@ -115,7 +126,9 @@ struct Recorder<R> {
 
 impl<R: ReadAt> ReadAt for Recorder<R> {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.read.borrow_mut().extend(offset / 512..(offset + buffer.len() as u64).div_ceil(512));
+        self.read
+            .borrow_mut()
+            .extend(offset / 512..(offset + buffer.len() as u64).div_ceil(512));
         self.inner.read_exact_at(offset, buffer)
     }
 
@@ -125,7 +138,10 @@ impl<R: ReadAt> ReadAt for Recorder<R> {
 }
 
 fn keep(target: &str, name: &str, image: &Image, read: impl FnOnce(&dyn ReadAt)) {
-    let disk = Recorder { inner: image.open(), read: RefCell::default() };
+    let disk = Recorder {
+        inner: image.open(),
+        read: RefCell::default(),
+    };
     read(&disk);
     let mut input = ((disk.size() / 512) as u32).to_le_bytes().to_vec();
     for sector in disk.read.take() {
@@ -143,7 +159,10 @@ fn keep(target: &str, name: &str, image: &Image, read: impl FnOnce(&dyn ReadAt))
 
 fn keep_volume(target: &str, name: &str, mib: u64, command: &[&str]) {
     let image = Image::new(mib << 20);
-    run(command[0], command[1..].iter().copied().chain([path_text(&image.path)]));
+    run(
+        command[0],
+        command[1..].iter().copied().chain([path_text(&image.path)]),
+    );
     keep(target, name, &image, |disk| {
         read_volume(disk, DirtyPolicy::Refuse).unwrap();
     });
@@ -151,7 +170,11 @@ fn keep_volume(target: &str, name: &str, mib: u64, command: &[&str]) {
 
 fn keep_table(name: &str, sector_size: SectorSize, tool: &str, arguments: &[&str], input: &str) {
     let image = Image::new(64 << 20);
-    feed(tool, arguments.iter().copied().chain([path_text(&image.path)]), input);
+    feed(
+        tool,
+        arguments.iter().copied().chain([path_text(&image.path)]),
+        input,
+    );
     keep("gpt_mbr", name, &image, |disk| {
         read_layout(disk, sector_size).unwrap();
     });
@@ -162,31 +185,104 @@ fn keep_table(name: &str, sector_size: SectorSize, tool: &str, arguments: &[&str
 fn make_the_disks_anew() {
     let ext: [(&str, u64, &[&str]); 5] = [
         ("ext2", 8, &["mke2fs", "-qF", "-t", "ext2", "-b", "1024"]),
-        ("ext4", 32, &["mke2fs", "-qF", "-t", "ext4", "-b", "1024", "-O", "64bit,metadata_csum,extent,flex_bg"]),
-        ("ext4-uninit", 32, &["mke2fs", "-qF", "-t", "ext4", "-b", "1024", "-O", "uninit_bg,extent,^resize_inode"]),
+        (
+            "ext4",
+            32,
+            &[
+                "mke2fs",
+                "-qF",
+                "-t",
+                "ext4",
+                "-b",
+                "1024",
+                "-O",
+                "64bit,metadata_csum,extent,flex_bg",
+            ],
+        ),
+        (
+            "ext4-uninit",
+            32,
+            &[
+                "mke2fs",
+                "-qF",
+                "-t",
+                "ext4",
+                "-b",
+                "1024",
+                "-O",
+                "uninit_bg,extent,^resize_inode",
+            ],
+        ),
         (
             "ext4-meta-bg",
             20,
-            &["mke2fs", "-qF", "-t", "ext4", "-b", "1024", "-g", "512", "-O", "meta_bg,^resize_inode"],
+            &[
+                "mke2fs",
+                "-qF",
+                "-t",
+                "ext4",
+                "-b",
+                "1024",
+                "-g",
+                "512",
+                "-O",
+                "meta_bg,^resize_inode",
+            ],
         ),
-        ("ext4-bigalloc", 64, &["mke2fs", "-qF", "-t", "ext4", "-C", "65536", "-O", "bigalloc,extent,^resize_inode"]),
+        (
+            "ext4-bigalloc",
+            64,
+            &[
+                "mke2fs",
+                "-qF",
+                "-t",
+                "ext4",
+                "-C",
+                "65536",
+                "-O",
+                "bigalloc,extent,^resize_inode",
+            ],
+        ),
     ];
-    ext.iter().for_each(|(name, mib, command)| keep_volume("ext", name, *mib, command));
+    ext.iter()
+        .for_each(|(name, mib, command)| keep_volume("ext", name, *mib, command));
     let ntfs: [(&str, u64, &[&str]); 3] = [
         ("clusters-512", 8, &["mkfs.ntfs", "-qQF", "-c", "512"]),
         ("clusters-4096", 16, &["mkfs.ntfs", "-qQF", "-c", "4096"]),
-        ("sectors-4096", 32, &["mkfs.ntfs", "-qQF", "-s", "4096", "-c", "8192"]),
+        (
+            "sectors-4096",
+            32,
+            &["mkfs.ntfs", "-qQF", "-s", "4096", "-c", "8192"],
+        ),
     ];
-    ntfs.iter().for_each(|(name, mib, command)| keep_volume("ntfs", name, *mib, command));
+    ntfs.iter()
+        .for_each(|(name, mib, command)| keep_volume("ntfs", name, *mib, command));
     let fat: [(&str, u64, &[&str]); 4] = [
         ("fat12", 4, &["mkfs.fat", "-F", "12"]),
         ("fat16", 20, &["mkfs.fat", "-F", "16"]),
         ("fat32", 40, &["mkfs.fat", "-F", "32", "-s", "1"]),
-        ("fat32-sectors-4096", 40, &["mkfs.fat", "-F", "32", "-S", "4096", "-s", "1"]),
+        (
+            "fat32-sectors-4096",
+            40,
+            &["mkfs.fat", "-F", "32", "-S", "4096", "-s", "1"],
+        ),
     ];
-    fat.iter().for_each(|(name, mib, command)| keep_volume("fat", name, *mib, command));
-    keep_table("gpt", SectorSize::B512, "sgdisk", &["-n", "1:0:+8M", "-n", "3:0:+1M", "-c", "3:third"], "");
-    keep_table("gpt-4096", SectorSize::B4096, "fdisk", &["-b", "4096"], "g\nn\n1\n\n+8M\nw\n");
+    fat.iter()
+        .for_each(|(name, mib, command)| keep_volume("fat", name, *mib, command));
+    keep_table(
+        "gpt",
+        SectorSize::B512,
+        "sgdisk",
+        &["-n", "1:0:+8M", "-n", "3:0:+1M", "-c", "3:third"],
+        "",
+    );
+    keep_table(
+        "gpt-4096",
+        SectorSize::B4096,
+        "fdisk",
+        &["-b", "4096"],
+        "g\nn\n1\n\n+8M\nw\n",
+    );
     let logical = "label: dos\np1 : start=2048, size=16384, type=c\np2 : start=20480, size=110592, type=f\n\
                    p5 : size=8192, type=83\np6 : size=8192, type=83\np7 : size=8192, type=7\n";
     keep_table("mbr-logical", SectorSize::B512, "sfdisk", &["-q"], logical);

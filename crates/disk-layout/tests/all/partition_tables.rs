@@ -10,7 +10,8 @@ use foghorn_types::{ByteCount, SectorSize};
 const MIB: u64 = 1 << 20;
 const DISK: u64 = 64 * MIB;
 
-/// Three partitions, not in the order of their numbers, with a gap, attributes and a name beyond ASCII; boot code.
+/// Three partitions, not in the order of their numbers, with a gap, attributes and a name beyond
+/// ASCII; boot code.
 fn gpt_512() -> Image {
     let image = Image::new(DISK);
     let partitions = [
@@ -27,7 +28,10 @@ fn gpt_512() -> Image {
         "-t",
         "1:ef00",
     ];
-    run("sgdisk", partitions.into_iter().chain([path_text(&image.path)]));
+    run(
+        "sgdisk",
+        partitions.into_iter().chain([path_text(&image.path)]),
+    );
     image.write(0, &[0xeb, 0x63, 0x90]);
     image.write(440, &[1, 2, 3, 4]);
     image
@@ -35,7 +39,11 @@ fn gpt_512() -> Image {
 
 fn gpt_4096() -> Image {
     let image = Image::new(DISK);
-    feed("fdisk", ["-b", "4096", path_text(&image.path)], "g\nn\n1\n\n+8M\nn\n2\n\n+4M\nw\n");
+    feed(
+        "fdisk",
+        ["-b", "4096", path_text(&image.path)],
+        "g\nn\n1\n\n+8M\nn\n2\n\n+4M\nw\n",
+    );
     image
 }
 
@@ -48,7 +56,9 @@ fn error(image: &Image) -> ReadLayoutError {
 }
 
 fn write_table(source: &Image, sector_size: SectorSize, size: u64) -> Image {
-    let PartitionTable::Gpt(table) = layout(source, sector_size).table else { panic!("no GPT") };
+    let PartitionTable::Gpt(table) = layout(source, sector_size).table else {
+        panic!("no GPT")
+    };
     let target = Image::new(size);
     for (offset, bytes) in render_gpt(&table, sector_size, ByteCount::from_bytes(size)).unwrap() {
         assert_eq!(bytes.len() as u64 % sector_size.bytes(), 0);
@@ -59,10 +69,17 @@ fn write_table(source: &Image, sector_size: SectorSize, size: u64) -> Image {
 
 #[test]
 fn a_table_on_a_disk_of_the_same_size_is_the_same_bytes() {
-    for (source, sector_size) in [(gpt_512(), SectorSize::B512), (gpt_4096(), SectorSize::B4096)] {
+    for (source, sector_size) in [
+        (gpt_512(), SectorSize::B512),
+        (gpt_4096(), SectorSize::B4096),
+    ] {
         assert_eq!(layout(&source, sector_size).notes, []);
         let target = write_table(&source, sector_size, DISK);
-        assert!(source.bytes() == target.bytes(), "sectors of {} bytes", sector_size.bytes());
+        assert!(
+            source.bytes() == target.bytes(),
+            "sectors of {} bytes",
+            sector_size.bytes()
+        );
     }
 }
 
@@ -75,14 +92,27 @@ fn sgdisk_accepts_the_table_on_larger_disks() {
         let target = write_table(&source, SectorSize::B512, size);
         let report = run("sgdisk", ["-v", path_text(&target.path)]);
         assert!(report.contains("No problems found"), "{report}");
-        assert_eq!(partition_lines(&run("sgdisk", ["-p", path_text(&target.path)])), expected);
-        assert_eq!(layout(&target, SectorSize::B512).partitions, layout(&source, SectorSize::B512).partitions);
+        assert_eq!(
+            partition_lines(&run("sgdisk", ["-p", path_text(&target.path)])),
+            expected
+        );
+        assert_eq!(
+            layout(&target, SectorSize::B512).partitions,
+            layout(&source, SectorSize::B512).partitions
+        );
     }
 }
 
 fn partition_lines(report: &str) -> Vec<String> {
-    let lines = report.lines().skip_while(|line| !line.starts_with("Number")).skip(1);
-    lines.map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    let lines = report
+        .lines()
+        .skip_while(|line| !line.starts_with("Number"))
+        .skip(1);
+    lines
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The image as a disk with sectors of 4096 bytes, which sgdisk believes only of devices.
@@ -91,15 +121,29 @@ struct LoopDevice(String);
 impl LoopDevice {
     /// `None` for who may not make such devices; fdisk has had its say by then.
     fn attach(image: &Image) -> Option<Self> {
-        let arguments = ["--find", "--show", "--sector-size", "4096", path_text(&image.path)];
-        let output = Command::new("/usr/sbin/losetup").args(arguments).output().ok()?;
-        output.status.success().then(|| Self(String::from_utf8(output.stdout).unwrap().trim().to_owned()))
+        let arguments = [
+            "--find",
+            "--show",
+            "--sector-size",
+            "4096",
+            path_text(&image.path),
+        ];
+        let output = Command::new("/usr/sbin/losetup")
+            .args(arguments)
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| Self(String::from_utf8(output.stdout).unwrap().trim().to_owned()))
     }
 }
 
 impl Drop for LoopDevice {
     fn drop(&mut self) {
-        let _ = Command::new("/usr/sbin/losetup").args(["--detach", &self.0]).status();
+        let _ = Command::new("/usr/sbin/losetup")
+            .args(["--detach", &self.0])
+            .status();
     }
 }
 
@@ -110,7 +154,9 @@ fn fdisk_accepts_the_table_with_large_sectors_on_larger_disks() {
         let target = write_table(&source, SectorSize::B4096, size);
         let report = feed("fdisk", ["-b", "4096", path_text(&target.path)], "v\nq\n");
         assert!(
-            report.contains("No errors detected") && !report.contains("corrupt") && !report.contains("mismatch"),
+            report.contains("No errors detected")
+                && !report.contains("corrupt")
+                && !report.contains("mismatch"),
             "{report}"
         );
         assert_eq!(layout(&target, SectorSize::B4096).notes, []);
@@ -123,7 +169,9 @@ fn fdisk_accepts_the_table_with_large_sectors_on_larger_disks() {
 
 #[test]
 fn a_disk_that_is_too_small_gets_no_table() {
-    let PartitionTable::Gpt(table) = layout(&gpt_512(), SectorSize::B512).table else { panic!("no GPT") };
+    let PartitionTable::Gpt(table) = layout(&gpt_512(), SectorSize::B512).table else {
+        panic!("no GPT")
+    };
     // The last partition ends with sector 49151; 33 sectors of backup follow.
     let least = (49_152 + 33) * 512;
     assert!(render_gpt(&table, SectorSize::B512, ByteCount::from_bytes(least)).is_ok());
@@ -138,35 +186,84 @@ fn either_copy_of_a_gpt_is_enough_and_none_is_an_error() {
         let intact = layout(&image, SectorSize::B512);
         image.write(damaged, &[0xaa; 4]);
         let found = layout(&image, SectorSize::B512);
-        assert_eq!((&found.table, &found.partitions), (&intact.table, &intact.partitions));
-        assert!(matches!(found.notes[..], [LayoutNote::PrimaryGptDamaged(_)]), "{:?}", found.notes);
+        assert_eq!(
+            (&found.table, &found.partitions),
+            (&intact.table, &intact.partitions)
+        );
+        assert!(
+            matches!(found.notes[..], [LayoutNote::PrimaryGptDamaged(_)]),
+            "{:?}",
+            found.notes
+        );
         image.write(DISK - 512 + 60, &[0xaa; 4]);
-        assert!(matches!(error(&image), ReadLayoutError::GptUnreadable { .. }));
+        assert!(matches!(
+            error(&image),
+            ReadLayoutError::GptUnreadable { .. }
+        ));
     }
     let image = gpt_512();
     image.write(DISK - 512, &[0; 512]);
-    assert!(matches!(layout(&image, SectorSize::B512).notes[..], [LayoutNote::BackupGptDamaged(_)]));
+    assert!(matches!(
+        layout(&image, SectorSize::B512).notes[..],
+        [LayoutNote::BackupGptDamaged(_)]
+    ));
     image.write(512, &[0; 512]);
-    assert!(matches!(error(&image), ReadLayoutError::GptUnreadable { .. }), "a protective MBR alone is not 'no table'");
+    assert!(
+        matches!(error(&image), ReadLayoutError::GptUnreadable { .. }),
+        "a protective MBR alone is not 'no table'"
+    );
 }
 
 #[test]
 fn a_truncated_gpt_disk_is_an_error_when_partitions_are_gone() {
     let image = gpt_512();
-    std::fs::File::options().write(true).open(&image.path).unwrap().set_len(22 * MIB).unwrap();
-    assert!(matches!(error(&image), ReadLayoutError::PartitionOutside { number: 5, .. }), "{}", error(&image));
-    std::fs::File::options().write(true).open(&image.path).unwrap().set_len(1536).unwrap();
-    assert!(matches!(error(&image), ReadLayoutError::GptUnreadable { .. }), "{}", error(&image));
-    std::fs::File::options().write(true).open(&image.path).unwrap().set_len(600).unwrap();
-    assert!(matches!(error(&image), ReadLayoutError::TooSmall { size: 600 }));
+    std::fs::File::options()
+        .write(true)
+        .open(&image.path)
+        .unwrap()
+        .set_len(22 * MIB)
+        .unwrap();
+    assert!(
+        matches!(
+            error(&image),
+            ReadLayoutError::PartitionOutside { number: 5, .. }
+        ),
+        "{}",
+        error(&image)
+    );
+    std::fs::File::options()
+        .write(true)
+        .open(&image.path)
+        .unwrap()
+        .set_len(1536)
+        .unwrap();
+    assert!(
+        matches!(error(&image), ReadLayoutError::GptUnreadable { .. }),
+        "{}",
+        error(&image)
+    );
+    std::fs::File::options()
+        .write(true)
+        .open(&image.path)
+        .unwrap()
+        .set_len(600)
+        .unwrap();
+    assert!(matches!(
+        error(&image),
+        ReadLayoutError::TooSmall { size: 600 }
+    ));
 }
 
 /// Changes the table and writes it to the disk with right checksums.
 fn respelled(change: impl FnOnce(&mut foghorn_image::GptTable)) -> Image {
     let image = gpt_512();
-    let PartitionTable::Gpt(mut table) = layout(&image, SectorSize::B512).table else { panic!("no GPT") };
+    let PartitionTable::Gpt(mut table) = layout(&image, SectorSize::B512).table else {
+        panic!("no GPT")
+    };
     change(&mut table);
-    for (offset, bytes) in render_gpt(&table, SectorSize::B512, ByteCount::from_bytes(DISK)).unwrap() {
+    for (offset, bytes) in
+        render_gpt(&table, SectorSize::B512, ByteCount::from_bytes(DISK)).unwrap()
+    {
         image.write(offset.bytes(), &bytes);
     }
     image
@@ -175,11 +272,23 @@ fn respelled(change: impl FnOnce(&mut foghorn_image::GptTable)) -> Image {
 #[test]
 fn tables_that_cannot_be_true_are_refused() {
     let overlapping = respelled(|table| table.entries[0].last_lba = 20_480);
-    assert!(matches!(error(&overlapping), ReadLayoutError::PartitionsOverlap { first: 1, second: 2 }));
+    assert!(matches!(
+        error(&overlapping),
+        ReadLayoutError::PartitionsOverlap {
+            first: 1,
+            second: 2
+        }
+    ));
     let backwards = respelled(|table| table.entries[0].last_lba = 2046);
-    assert!(matches!(error(&backwards), ReadLayoutError::PartitionOutside { number: 1, .. }));
+    assert!(matches!(
+        error(&backwards),
+        ReadLayoutError::PartitionOutside { number: 1, .. }
+    ));
     let in_the_table = respelled(|table| table.entries[0].first_lba = 10);
-    assert!(matches!(error(&in_the_table), ReadLayoutError::PartitionOutside { number: 1, .. }));
+    assert!(matches!(
+        error(&in_the_table),
+        ReadLayoutError::PartitionOutside { number: 1, .. }
+    ));
 }
 
 #[test]
@@ -189,20 +298,33 @@ fn hybrid_and_missing_protective_mbrs_are_refused() {
     assert!(matches!(error(&image), ReadLayoutError::HybridMbr));
     let image = gpt_512();
     image.write(446, &[0; 64]);
-    assert!(matches!(error(&image), ReadLayoutError::GptWithoutProtectiveMbr));
+    assert!(matches!(
+        error(&image),
+        ReadLayoutError::GptWithoutProtectiveMbr
+    ));
     // An ordinary MBR beside a forgotten GPT: the MBR counts.
     image.write(446, &[0, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0]);
     let found = layout(&image, SectorSize::B512);
-    assert_eq!((found.table, found.notes), (PartitionTable::Mbr, vec![LayoutNote::StaleGpt]));
+    assert_eq!(
+        (found.table, found.notes),
+        (PartitionTable::Mbr, vec![LayoutNote::StaleGpt])
+    );
 }
 
 #[test]
 fn gaps_of_a_gpt_disk_are_taken_and_the_table_is_not() {
     let found = layout(&gpt_512(), SectorSize::B512);
     let sectors = |start: u64, end: u64| ByteRange::new(start * 512, end * 512);
-    let expected = [sectors(34, 2048), sectors(2048 + 16_384, 20_480), sectors(20_480 + 4096, 40_960)];
+    let expected = [
+        sectors(34, 2048),
+        sectors(2048 + 16_384, 20_480),
+        sectors(20_480 + 4096, 40_960),
+    ];
     assert_eq!(found.raw_areas.as_slice(), expected);
-    assert_eq!(found.left_out.as_slice(), [sectors(40_960 + 8192, 131_072 - 33)]);
+    assert_eq!(
+        found.left_out.as_slice(),
+        [sectors(40_960 + 8192, 131_072 - 33)]
+    );
 }
 
 const PRIMARY_AND_LOGICAL: &str = "label: dos
@@ -228,17 +350,27 @@ fn logical_partitions_are_numbered_as_sfdisk_numbers_them() {
         feed("sfdisk", ["-q", path_text(&image.path)], input);
         let found = layout(&image, SectorSize::B512);
         assert_eq!(found.table, PartitionTable::Mbr);
-        let mut ours: Vec<_> =
-            found.partitions.iter().map(|p| (p.number, p.start.bytes() / 512, p.size.bytes() / 512)).collect();
+        let mut ours: Vec<_> = found
+            .partitions
+            .iter()
+            .map(|p| (p.number, p.start.bytes() / 512, p.size.bytes() / 512))
+            .collect();
         ours.sort_unstable();
         let dump = run("sfdisk", ["-d", path_text(&image.path)]);
-        let theirs: Vec<_> = dump.lines().filter_map(|line| sfdisk_line(line, path_text(&image.path))).collect();
+        let theirs: Vec<_> = dump
+            .lines()
+            .filter_map(|line| sfdisk_line(line, path_text(&image.path)))
+            .collect();
         assert_eq!(ours, theirs, "{dump}");
         let bytes = image.bytes();
-        let records = (1..DISK / 512).filter(|lba| bytes[*lba as usize * 512 + 510..][..2] == [0x55, 0xaa]);
+        let records =
+            (1..DISK / 512).filter(|lba| bytes[*lba as usize * 512 + 510..][..2] == [0x55, 0xaa]);
         for lba in records.chain([0]) {
             let record = ByteRange::new(lba * 512, lba * 512 + 512);
-            assert!(found.raw_areas.gaps_within(record).is_empty(), "the record in sector {lba} is not taken");
+            assert!(
+                found.raw_areas.gaps_within(record).is_empty(),
+                "the record in sector {lba} is not taken"
+            );
         }
     }
 }
@@ -246,11 +378,21 @@ fn logical_partitions_are_numbered_as_sfdisk_numbers_them() {
 fn sfdisk_line(line: &str, path: &str) -> Option<(u32, u64, u64)> {
     let (number, fields) = line.strip_prefix(path)?.split_once(':')?;
     let field = |name: &str| {
-        fields
-            .split(',')
-            .find_map(|field| field.trim().strip_prefix(name)?.trim().strip_prefix('=')?.trim().parse::<u64>().ok())
+        fields.split(',').find_map(|field| {
+            field
+                .trim()
+                .strip_prefix(name)?
+                .trim()
+                .strip_prefix('=')?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
     };
-    let kind = fields.split(',').find_map(|field| field.trim().strip_prefix("type="))?.trim();
+    let kind = fields
+        .split(',')
+        .find_map(|field| field.trim().strip_prefix("type="))?
+        .trim();
     let container = matches!(kind, "5" | "f");
     (!container).then(|| Some((number.trim().parse().ok()?, field("start")?, field("size")?)))?
 }
@@ -261,37 +403,73 @@ fn chains_of_boot_records_that_lead_astray_are_errors() {
     feed("sfdisk", ["-q", path_text(&image.path)], LOGICAL);
     let record = 20_480 * 512;
     let link = record + 446 + 16 + 8;
-    for (place, value) in [(link, 0_u32), (link, u32::MAX), (record + 446 + 8, u32::MAX), (link, 4096)] {
+    for (place, value) in [
+        (link, 0_u32),
+        (link, u32::MAX),
+        (record + 446 + 8, u32::MAX),
+        (link, 4096),
+    ] {
         let mut spoiled = image.bytes();
         spoiled[place..place + 4].copy_from_slice(&value.to_le_bytes());
         let why = read_layout(&spoiled, SectorSize::B512).unwrap_err();
-        assert!(matches!(why, ReadLayoutError::ExtendedBootRecord { .. }), "{why}");
+        assert!(
+            matches!(why, ReadLayoutError::ExtendedBootRecord { .. }),
+            "{why}"
+        );
     }
 }
 
 #[test]
 fn mbr_partitions_that_overlap_or_leave_the_disk_are_errors() {
     let image = Image::new(DISK);
-    feed("sfdisk", ["-q", path_text(&image.path)], "label: dos\n2048,8M,c\n20480,8M,83\n");
+    feed(
+        "sfdisk",
+        ["-q", path_text(&image.path)],
+        "label: dos\n2048,8M,c\n20480,8M,83\n",
+    );
     let spoil = |at: u64, value: u32| {
         let copy = Image::new(DISK);
         copy.write(0, &image.bytes()[..512]);
         copy.write(at, &value.to_le_bytes());
         error(&copy)
     };
-    assert!(matches!(spoil(446 + 16 + 8, 4096), ReadLayoutError::PartitionsOverlap { first: 1, second: 2 }));
-    assert!(matches!(spoil(446 + 16 + 12, 200_000), ReadLayoutError::PartitionOutside { number: 2, .. }));
-    assert!(matches!(spoil(446 + 8, 0), ReadLayoutError::PartitionOutside { number: 1, .. }));
+    assert!(matches!(
+        spoil(446 + 16 + 8, 4096),
+        ReadLayoutError::PartitionsOverlap {
+            first: 1,
+            second: 2
+        }
+    ));
+    assert!(matches!(
+        spoil(446 + 16 + 12, 200_000),
+        ReadLayoutError::PartitionOutside { number: 2, .. }
+    ));
+    assert!(matches!(
+        spoil(446 + 8, 0),
+        ReadLayoutError::PartitionOutside { number: 1, .. }
+    ));
 }
 
 #[test]
 fn a_file_system_without_a_table_is_one_volume() {
     let image = Image::new(DISK);
     for tool in ["mkfs.fat", "mkfs.ext4"] {
-        run(tool, [if tool == "mkfs.fat" { "-I" } else { "-qF" }, path_text(&image.path)]);
+        run(
+            tool,
+            [
+                if tool == "mkfs.fat" { "-I" } else { "-qF" },
+                path_text(&image.path),
+            ],
+        );
         let found = layout(&image, SectorSize::B512);
-        assert_eq!((found.table, found.partitions.len()), (PartitionTable::None, 1));
-        assert_eq!((found.partitions[0].number, found.partitions[0].size.bytes()), (0, DISK));
+        assert_eq!(
+            (found.table, found.partitions.len()),
+            (PartitionTable::None, 1)
+        );
+        assert_eq!(
+            (found.partitions[0].number, found.partitions[0].size.bytes()),
+            (0, DISK)
+        );
     }
     // mkfs.fat can add an entry that covers the file system it is in.
     run("mkfs.fat", ["-I", "--mbr=y", path_text(&image.path)]);

@@ -1,7 +1,7 @@
 //! The encoded form of a manifest, described byte by byte in `docs/protocol/manifest.md`.
 //!
-//! There is exactly one encoding of a manifest, so that its hash can be its name. A BLAKE3 trailer makes every truncation
-//! and every flipped bit an error before anything is interpreted.
+//! There is exactly one encoding of a manifest, so that its hash can be its name. A BLAKE3 trailer
+//! makes every truncation and every flipped bit an error before anything is interpreted.
 
 mod sections;
 
@@ -34,7 +34,10 @@ pub enum DecodeManifestError {
     #[error("the manifest has format version {0}, this program reads {FORMAT_VERSION}")]
     Version(u16),
     #[error("the manifest's section {section:?} {what}")]
-    Malformed { section: &'static str, what: &'static str },
+    Malformed {
+        section: &'static str,
+        what: &'static str,
+    },
     #[error("the manifest does not describe a valid disk")]
     Invalid(#[from] InvalidManifest),
 }
@@ -42,7 +45,8 @@ pub enum DecodeManifestError {
 impl Manifest {
     /// The encoded form. Equal manifests have equal bytes.
     ///
-    /// A manifest that does not [`validate`](Self::validate) encodes to something that does not decode.
+    /// A manifest that does not [`validate`](Self::validate) encodes to something that does not
+    /// decode.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.chunks.len() * 36 + 1024);
@@ -53,24 +57,36 @@ impl Manifest {
         contents.push(self.geometry.sector_size.bytes().ilog2() as u8);
         put_section(&mut out, GEOMETRY, &contents);
         put_section(&mut out, TABLE, &sections::encode_table(&self.table));
-        put_section(&mut out, FILE_SYSTEMS, &sections::encode_file_systems(&self.file_systems));
+        put_section(
+            &mut out,
+            FILE_SYSTEMS,
+            &sections::encode_file_systems(&self.file_systems),
+        );
         put_section(&mut out, CHUNKS, &sections::encode_chunks(&self.chunks));
         let trailer = blake3::hash(&out);
         out.extend_from_slice(trailer.as_bytes());
         out
     }
 
-    /// Reads an encoded manifest and validates it. Never panics, and takes memory in proportion to `bytes`.
+    /// Reads an encoded manifest and validates it. Never panics, and takes memory in proportion to
+    /// `bytes`.
     ///
     /// # Errors
     ///
     /// When the bytes are not, from the first to the last, the encoding of a valid manifest.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeManifestError> {
-        let body = bytes.strip_prefix(MAGIC).ok_or(DecodeManifestError::NotAManifest(bytes.len()))?;
-        let split = body.len().checked_sub(TRAILER_LEN).ok_or(DecodeManifestError::Checksum)?;
+        let body = bytes
+            .strip_prefix(MAGIC)
+            .ok_or(DecodeManifestError::NotAManifest(bytes.len()))?;
+        let split = body
+            .len()
+            .checked_sub(TRAILER_LEN)
+            .ok_or(DecodeManifestError::Checksum)?;
         let (body, trailer) = body.split_at(split);
         if blake3::hash(&bytes[..MAGIC.len() + split])
-            != *trailer.first_chunk().expect("split TRAILER_LEN before the end")
+            != *trailer
+                .first_chunk()
+                .expect("split TRAILER_LEN before the end")
         {
             return Err(DecodeManifestError::Checksum);
         }
@@ -82,7 +98,9 @@ impl Manifest {
         let manifest = Self {
             geometry: decode_geometry(rest.section(GEOMETRY, "geometry")?)?,
             table: sections::decode_table(rest.section(TABLE, "partition table")?)?,
-            file_systems: sections::decode_file_systems(rest.section(FILE_SYSTEMS, "file systems")?)?,
+            file_systems: sections::decode_file_systems(
+                rest.section(FILE_SYSTEMS, "file systems")?,
+            )?,
             chunks: sections::decode_chunks(rest.section(CHUNKS, "chunks")?)?,
         };
         rest.finish()?;

@@ -30,8 +30,16 @@ pub(super) fn encode_table(table: &PartitionTable) -> Vec<u8> {
 
 fn encode_gpt(out: &mut Vec<u8>, gpt: &GptTable) {
     let has_boot_code = gpt.boot_code.iter().any(|&byte| byte != 0);
-    let active = if gpt.protective_active { PROTECTIVE_ACTIVE } else { 0 };
-    let end_chs = if gpt.protective_end_chs { PROTECTIVE_END_CHS } else { 0 };
+    let active = if gpt.protective_active {
+        PROTECTIVE_ACTIVE
+    } else {
+        0
+    };
+    let end_chs = if gpt.protective_end_chs {
+        PROTECTIVE_END_CHS
+    } else {
+        0
+    };
     out.push(if has_boot_code { HAS_BOOT_CODE } else { 0 } | active | end_chs);
     if has_boot_code {
         out.extend_from_slice(&*gpt.boot_code);
@@ -48,9 +56,17 @@ fn encode_gpt(out: &mut Vec<u8>, gpt: &GptTable) {
         put_varint(out, entry.first_lba);
         put_varint(out, entry.last_lba);
         put_varint(out, entry.attributes);
-        let used = entry.name.iter().rposition(|&unit| unit != 0).map_or(0, |last| last + 1);
+        let used = entry
+            .name
+            .iter()
+            .rposition(|&unit| unit != 0)
+            .map_or(0, |last| last + 1);
         out.push(used as u8);
-        out.extend(entry.name[..used].iter().flat_map(|unit| unit.to_le_bytes()));
+        out.extend(
+            entry.name[..used]
+                .iter()
+                .flat_map(|unit| unit.to_le_bytes()),
+        );
     }
 }
 
@@ -82,7 +98,9 @@ fn decode_gpt(from: &mut Cursor<'_>) -> Result<GptTable, DecodeManifestError> {
     let entry_slots = from.number()?;
     let first_usable_lba = from.varint()?;
     let count = from.count(37)?;
-    let entries = (0..count).map(|_| decode_gpt_entry(from)).collect::<Result<_, _>>()?;
+    let entries = (0..count)
+        .map(|_| decode_gpt_entry(from))
+        .collect::<Result<_, _>>()?;
     Ok(GptTable {
         boot_code,
         mbr_signature,
@@ -106,7 +124,9 @@ fn decode_gpt_entry(from: &mut Cursor<'_>) -> Result<GptEntry, DecodeManifestErr
         name: [0; 36],
     };
     let used = usize::from(from.byte()?);
-    let Some(name) = entry.name.get_mut(..used) else { return Err(from.malformed("has a name that is too long")) };
+    let Some(name) = entry.name.get_mut(..used) else {
+        return Err(from.malformed("has a name that is too long"));
+    };
     for unit in name.iter_mut() {
         *unit = u16::from_le_bytes(from.array()?);
     }
@@ -134,7 +154,9 @@ pub(super) fn encode_file_systems(file_systems: &[FileSystem]) -> Vec<u8> {
     out
 }
 
-pub(super) fn decode_file_systems(mut from: Cursor<'_>) -> Result<Vec<FileSystem>, DecodeManifestError> {
+pub(super) fn decode_file_systems(
+    mut from: Cursor<'_>,
+) -> Result<Vec<FileSystem>, DecodeManifestError> {
     let count = from.count(5)?;
     let mut file_systems = Vec::with_capacity(count);
     for _ in 0..count {
@@ -162,10 +184,21 @@ pub(super) fn encode_chunks(chunks: &[ChunkEntry]) -> Vec<u8> {
     let mut expected = 0;
     for chunk in chunks {
         let index = u64::from(chunk.index.get());
-        let data = if matches!(chunk.content, ChunkContent::Data(_)) { CHUNK_HAS_DATA } else { 0 };
-        let ranges = if matches!(chunk.used, UsedMask::Ranges(_)) { CHUNK_HAS_RANGES } else { 0 };
+        let data = if matches!(chunk.content, ChunkContent::Data(_)) {
+            CHUNK_HAS_DATA
+        } else {
+            0
+        };
+        let ranges = if matches!(chunk.used, UsedMask::Ranges(_)) {
+            CHUNK_HAS_RANGES
+        } else {
+            0
+        };
         // Chunks out of order give a gap that no decoder takes, see encode().
-        put_varint(&mut out, (index.wrapping_sub(expected) << CHUNK_FLAG_BITS) | data | ranges);
+        put_varint(
+            &mut out,
+            (index.wrapping_sub(expected) << CHUNK_FLAG_BITS) | data | ranges,
+        );
         expected = index + 1;
         if let UsedMask::Ranges(ranges) = &chunk.used {
             encode_ranges(&mut out, ranges);
@@ -182,29 +215,42 @@ fn encode_ranges(out: &mut Vec<u8>, ranges: &[SectorRange]) {
     let mut at = 0_u64;
     for range in ranges {
         put_varint(out, u64::from(range.start).wrapping_sub(at));
-        put_varint(out, u64::from(range.end).wrapping_sub(u64::from(range.start)));
+        put_varint(
+            out,
+            u64::from(range.end).wrapping_sub(u64::from(range.start)),
+        );
         at = u64::from(range.end);
     }
 }
 
 pub(super) fn decode_chunks(mut from: Cursor<'_>) -> Result<Vec<ChunkEntry>, DecodeManifestError> {
-    // A chunk takes one byte or more, its entry here some fifty: in proportion, and mostly far less than that, because a
-    // list that is not made of zero chunks has 33 bytes per chunk.
+    // A chunk takes one byte or more, its entry here some fifty: in proportion, and mostly far less
+    // than that, because a list that is not made of zero chunks has 33 bytes per chunk.
     let count = from.count(1)?;
     let mut chunks = Vec::with_capacity(count);
     let mut expected = 0_u64;
     for _ in 0..count {
         let head = from.varint()?;
-        let index = expected.checked_add(head >> CHUNK_FLAG_BITS).and_then(|index| u32::try_from(index).ok());
+        let index = expected
+            .checked_add(head >> CHUNK_FLAG_BITS)
+            .and_then(|index| u32::try_from(index).ok());
         let index = index.ok_or(from.malformed("name a chunk that no disk has"))?;
         expected = u64::from(index) + 1;
-        let used = if head & CHUNK_HAS_RANGES != 0 { decode_ranges(&mut from)? } else { UsedMask::Whole };
+        let used = if head & CHUNK_HAS_RANGES != 0 {
+            decode_ranges(&mut from)?
+        } else {
+            UsedMask::Whole
+        };
         let content = if head & CHUNK_HAS_DATA != 0 {
             ChunkContent::Data(ChunkId::from_digest(from.array()?))
         } else {
             ChunkContent::Zero
         };
-        chunks.push(ChunkEntry { index: ChunkIndex::new(index), used, content });
+        chunks.push(ChunkEntry {
+            index: ChunkIndex::new(index),
+            used,
+            content,
+        });
     }
     from.finish()?;
     Ok(chunks)
@@ -216,8 +262,12 @@ fn decode_ranges(from: &mut Cursor<'_>) -> Result<UsedMask, DecodeManifestError>
     let mut at = 0_u16;
     for _ in 0..count {
         let (gap, len): (u16, u16) = (from.number()?, from.number()?);
-        let start = at.checked_add(gap).ok_or(from.malformed("have a range beyond the chunk"))?;
-        let end = start.checked_add(len).ok_or(from.malformed("have a range beyond the chunk"))?;
+        let start = at
+            .checked_add(gap)
+            .ok_or(from.malformed("have a range beyond the chunk"))?;
+        let end = start
+            .checked_add(len)
+            .ok_or(from.malformed("have a range beyond the chunk"))?;
         ranges.push(SectorRange { start, end });
         at = end;
     }

@@ -33,7 +33,11 @@ impl ReceivedChunk {
     /// In one piece; copies unless it is one already.
     #[must_use]
     pub fn into_bytes(mut self) -> Bytes {
-        if self.pieces.len() == 1 { self.pieces.remove(0) } else { self.pieces.concat().into() }
+        if self.pieces.len() == 1 {
+            self.pieces.remove(0)
+        } else {
+            self.pieces.concat().into()
+        }
     }
 }
 
@@ -61,8 +65,17 @@ impl Assembler {
     }
 
     /// Adds a segment's bytes, and gives the chunk when it is complete.
-    pub(super) fn add(&mut self, segment: &Segment, bytes: &Bytes, group: u32) -> Option<ReceivedChunk> {
-        if self.open.get(&segment.chunk).is_some_and(|assembly| assembly.total != segment.total) {
+    pub(super) fn add(
+        &mut self,
+        segment: &Segment,
+        bytes: &Bytes,
+        group: u32,
+    ) -> Option<ReceivedChunk> {
+        if self
+            .open
+            .get(&segment.chunk)
+            .is_some_and(|assembly| assembly.total != segment.total)
+        {
             self.forget(segment.chunk);
         }
         let assembly = self.open.entry(segment.chunk).or_insert_with(|| Assembly {
@@ -73,7 +86,8 @@ impl Assembler {
         });
         assembly.newest_group = assembly.newest_group.max(group);
         for gap in assembly.gaps(segment.offset..segment.offset + segment.length) {
-            let piece = bytes.slice((gap.start - segment.offset) as usize..(gap.end - segment.offset) as usize);
+            let piece = bytes
+                .slice((gap.start - segment.offset) as usize..(gap.end - segment.offset) as usize);
             assembly.got += gap.end - gap.start;
             self.memory += piece.len();
             assembly.pieces.insert(gap.start, piece);
@@ -83,7 +97,10 @@ impl Assembler {
         }
         let assembly = self.open.remove(&segment.chunk)?;
         self.memory -= assembly.got as usize;
-        Some(ReceivedChunk { number: segment.chunk, pieces: assembly.pieces.into_values().collect() })
+        Some(ReceivedChunk {
+            number: segment.chunk,
+            pieces: assembly.pieces.into_values().collect(),
+        })
     }
 
     /// Drops what there is of a chunk.
@@ -93,11 +110,17 @@ impl Assembler {
         }
     }
 
-    /// Drops, of the chunks whose groups are all below `group` (the rest of them comes in a later pass, if at all), the
-    /// oldest one. Says whether there was one.
+    /// Drops, of the chunks whose groups are all below `group` (the rest of them comes in a later
+    /// pass, if at all), the oldest one. Says whether there was one.
     pub(super) fn forget_stale(&mut self, group: u32) -> bool {
-        let stale = self.open.iter().filter(|(_, assembly)| assembly.newest_group.saturating_add(1) < group);
-        let Some(chunk) = stale.min_by_key(|(_, assembly)| assembly.newest_group).map(|(chunk, _)| *chunk) else {
+        let stale = self
+            .open
+            .iter()
+            .filter(|(_, assembly)| assembly.newest_group.saturating_add(1) < group);
+        let Some(chunk) = stale
+            .min_by_key(|(_, assembly)| assembly.newest_group)
+            .map(|(chunk, _)| *chunk)
+        else {
             return false;
         };
         self.forget(chunk);
@@ -113,7 +136,9 @@ impl Assembly {
             .pieces
             .range(..=range.start)
             .next_back()
-            .map_or(range.start, |(offset, piece)| (offset + piece.len() as u32).max(range.start));
+            .map_or(range.start, |(offset, piece)| {
+                (offset + piece.len() as u32).max(range.start)
+            });
         for (offset, piece) in self.pieces.range(range.start..range.end) {
             if at < *offset {
                 gaps.push(at..*offset);
@@ -141,8 +166,17 @@ mod tests {
             let whole = (0..100_000).find_map(|group| {
                 let offset = random.u32(0..total);
                 let length = random.u32(1..=(total - offset).min(90));
-                let segment = Segment { chunk: SessionChunk(4), total, offset, length };
-                assembler.add(&segment, &chunk.slice(offset as usize..(offset + length) as usize), group)
+                let segment = Segment {
+                    chunk: SessionChunk(4),
+                    total,
+                    offset,
+                    length,
+                };
+                assembler.add(
+                    &segment,
+                    &chunk.slice(offset as usize..(offset + length) as usize),
+                    group,
+                )
             });
             assert_eq!(whole.unwrap().into_bytes(), chunk);
             assert_eq!(assembler.memory(), 0);
@@ -153,11 +187,19 @@ mod tests {
     fn what_is_stale_goes_oldest_first() {
         let mut assembler = Assembler::default();
         for number in 0..3 {
-            let segment = Segment { chunk: SessionChunk(number), total: 10, offset: 0, length: 5 };
+            let segment = Segment {
+                chunk: SessionChunk(number),
+                total: 10,
+                offset: 0,
+                length: 5,
+            };
             assembler.add(&segment, &Bytes::from_static(&[0; 5]), 7 - number);
         }
         assert!(assembler.forget_stale(7) && !assembler.open.contains_key(&SessionChunk(2)));
-        assert!(!assembler.forget_stale(7), "the other two may be continued in group 7");
+        assert!(
+            !assembler.forget_stale(7),
+            "the other two may be continued in group 7"
+        );
         assert_eq!(assembler.memory(), 10);
     }
 }

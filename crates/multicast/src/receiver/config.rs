@@ -12,7 +12,8 @@ pub struct ReceiverConfig {
     pub chunks: u32,
     /// Bytes of a symbol; the sender says it.
     pub symbol_size: usize,
-    /// Most bytes held for groups and chunks, judged ones excepted. When it is full, groups pass by.
+    /// Most bytes held for groups and chunks, judged ones excepted. When it is full, groups pass
+    /// by.
     pub memory: usize,
     /// After so long without a packet the group counts as not heard.
     pub unheard_after: Duration,

@@ -18,8 +18,9 @@ pub(super) struct PartialGroup {
     /// By index, data and parity.
     have: [u64; MAX_SYMBOLS / 64],
     data_count: usize,
-    /// Parity symbols (from 0) that are there, and in the place of which data symbol each of them waits: together there are
-    /// never more symbols than data symbols, so that parity takes no further memory.
+    /// Parity symbols (from 0) that are there, and in the place of which data symbol each of them
+    /// waits: together there are never more symbols than data symbols, so that parity takes no
+    /// further memory.
     parity: Vec<(u8, u8)>,
 }
 
@@ -40,8 +41,13 @@ impl PartialGroup {
     pub(super) fn take(&mut self, symbol: &Symbol<'_>) -> bool {
         let index = usize::from(symbol.index);
         let size = self.data.len() / self.data_symbols;
-        let of_this_group = usize::from(symbol.data_symbols) == self.data_symbols && symbol.payload.len() == size;
-        if !of_this_group || index >= self.data_symbols + PARITY_SYMBOLS || self.has(index) || self.missing() == 0 {
+        let of_this_group =
+            usize::from(symbol.data_symbols) == self.data_symbols && symbol.payload.len() == size;
+        if !of_this_group
+            || index >= self.data_symbols + PARITY_SYMBOLS
+            || self.has(index)
+            || self.missing() == 0
+        {
             return false;
         }
         if index < self.data_symbols {
@@ -49,9 +55,12 @@ impl PartialGroup {
             self.put(index, size, symbol.payload);
             self.data_count += 1;
         } else {
-            let Some(place) = self.free_place(None) else { return false };
+            let Some(place) = self.free_place(None) else {
+                return false;
+            };
             self.put(place, size, symbol.payload);
-            self.parity.push(((index - self.data_symbols) as u8, place as u8));
+            self.parity
+                .push(((index - self.data_symbols) as u8, place as u8));
         }
         self.have[index / 64] |= 1 << (index % 64);
         true
@@ -60,15 +69,29 @@ impl PartialGroup {
     /// The place of a data symbol that is neither there nor lent to parity.
     fn free_place(&self, except: Option<usize>) -> Option<usize> {
         (0..self.data_symbols).find(|&place| {
-            Some(place) != except && !self.has(place) && self.parity.iter().all(|&(_, lent)| usize::from(lent) != place)
+            Some(place) != except
+                && !self.has(place)
+                && self
+                    .parity
+                    .iter()
+                    .all(|&(_, lent)| usize::from(lent) != place)
         })
     }
 
     /// Moves the parity symbol away that waits where this data symbol goes.
     fn clear_place(&mut self, index: usize, size: usize) {
-        let Some(at) = self.parity.iter().position(|&(_, lent)| usize::from(lent) == index) else { return };
-        let place = self.free_place(Some(index)).expect("a group that is not whole has fewer symbols than places");
-        self.data.copy_within(index * size..(index + 1) * size, place * size);
+        let Some(at) = self
+            .parity
+            .iter()
+            .position(|&(_, lent)| usize::from(lent) == index)
+        else {
+            return;
+        };
+        let place = self
+            .free_place(Some(index))
+            .expect("a group that is not whole has fewer symbols than places");
+        self.data
+            .copy_within(index * size..(index + 1) * size, place * size);
         self.parity[at].1 = place as u8;
     }
 
@@ -78,12 +101,14 @@ impl PartialGroup {
 
     /// How many symbols more make it whole.
     pub(super) fn missing(&self) -> usize {
-        self.data_symbols.saturating_sub(self.data_count + self.parity.len())
+        self.data_symbols
+            .saturating_sub(self.data_count + self.parity.len())
     }
 
     /// The bytes at the group's start, as far as its first symbol goes.
     pub(super) fn head(&self) -> Option<&[u8]> {
-        self.has(0).then(|| &self.data[..self.data.len() / self.data_symbols])
+        self.has(0)
+            .then(|| &self.data[..self.data.len() / self.data_symbols])
     }
 
     pub(super) fn size(&self) -> usize {
@@ -94,14 +119,21 @@ impl PartialGroup {
         self.data.len()
     }
 
-    /// The group's bytes and how many symbols were restored; `missing` must be zero. `None`: it could not be restored.
+    /// The group's bytes and how many symbols were restored; `missing` must be zero. `None`: it
+    /// could not be restored.
     pub(super) fn finish(mut self, solver: &mut ErasureSolver) -> Option<(Vec<u8>, usize)> {
         let restored = self.data_symbols - self.data_count;
         if restored > 0 {
             let size = self.data.len() / self.data_symbols;
-            let missing: Vec<usize> = (0..self.data_symbols).filter(|index| !self.has(*index)).collect();
+            let missing: Vec<usize> = (0..self.data_symbols)
+                .filter(|index| !self.has(*index))
+                .collect();
             let lent = |place: u8| &self.data[usize::from(place) * size..][..size];
-            let symbols: Vec<Vec<u8>> = self.parity.iter().map(|&(_, place)| lent(place).to_vec()).collect();
+            let symbols: Vec<Vec<u8>> = self
+                .parity
+                .iter()
+                .map(|&(_, place)| lent(place).to_vec())
+                .collect();
             let parity: Vec<(usize, &[u8])> = self
                 .parity
                 .iter()
@@ -202,12 +234,19 @@ impl Groups {
 
     /// Closed groups at the front need no slot.
     pub(super) fn shrink(&mut self) {
-        while matches!(self.slots.front(), Some(Slot { state: GroupState::Closed, .. })) {
+        while matches!(
+            self.slots.front(),
+            Some(Slot {
+                state: GroupState::Closed,
+                ..
+            })
+        ) {
             self.close_below(self.base + 1);
         }
     }
 
-    /// Groups below `end` that are not whole and may carry a chunk of `wants`: number and, when known, what is missing.
+    /// Groups below `end` that are not whole and may carry a chunk of `wants`: number and, when
+    /// known, what is missing.
     pub(super) fn incomplete<'a>(
         &'a self,
         end: u32,
@@ -215,24 +254,31 @@ impl Groups {
     ) -> impl Iterator<Item = (u32, Option<usize>)> + 'a {
         let count = end.saturating_sub(self.base) as usize;
         let mut before = self.before;
-        self.slots.iter().enumerate().take(count).filter_map(move |(at, slot)| {
-            let from = slot.starts.or(before);
-            before = from;
-            let missing = match &slot.state {
-                GroupState::Closed => return None,
-                GroupState::Unheard => None,
-                GroupState::Partial(partial) => Some(partial.missing()),
-            };
-            self.may_carry(at, from, wants).then_some((self.base + at as u32, missing))
-        })
+        self.slots
+            .iter()
+            .enumerate()
+            .take(count)
+            .filter_map(move |(at, slot)| {
+                let from = slot.starts.or(before);
+                before = from;
+                let missing = match &slot.state {
+                    GroupState::Closed => return None,
+                    GroupState::Unheard => None,
+                    GroupState::Partial(partial) => Some(partial.missing()),
+                };
+                self.may_carry(at, from, wants)
+                    .then_some((self.base + at as u32, missing))
+            })
     }
 
-    /// Chunks ascend within a pass: the group lies between where it (or the last one heard before it) starts and where
-    /// the next one heard starts.
+    /// Chunks ascend within a pass: the group lies between where it (or the last one heard before
+    /// it) starts and where the next one heard starts.
     fn may_carry(&self, at: usize, from: Option<(u8, SessionChunk)>, wants: &ChunkSet) -> bool {
         let to = self.slots.range(at + 1..).find_map(|slot| slot.starts);
         match (from, to) {
-            (Some((pass, first)), Some((next_pass, next))) if pass == next_pass => wants.touches(first, next),
+            (Some((pass, first)), Some((next_pass, next))) if pass == next_pass => {
+                wants.touches(first, next)
+            }
             (Some((_, first)), None) => wants.touches(first, SessionChunk(u32::MAX)),
             _ => !wants.is_empty(),
         }

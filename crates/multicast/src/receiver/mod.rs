@@ -24,7 +24,8 @@ use assembly::Assembler;
 use group::{GroupState, Groups, PartialGroup};
 use reporting::Reporting;
 
-/// A group of which no more than so many symbols were sent before the receiver listened is worth repairing.
+/// A group of which no more than so many symbols were sent before the receiver listened is worth
+/// repairing.
 const FEW_SYMBOLS: u8 = 8;
 
 /// What the driver of a [`Receiver`] is to do.
@@ -34,7 +35,8 @@ pub enum ReceiverAction {
     Report(Report),
     /// Tell the sender that these chunks are right. Must arrive, in order.
     Have(ChunkSet),
-    /// No packet that carries chunks can reach this machine, it seems: continue by unicast. Said once.
+    /// No packet that carries chunks can reach this machine, it seems: continue by unicast. Said
+    /// once.
     NotHeard(Unheard),
     /// Nothing to do before this, unless a packet comes or a chunk is judged.
     Wait(Time),
@@ -51,10 +53,11 @@ pub enum Unheard {
 
 /// Receives the chunks it wants from a multicast session.
 ///
-/// The driver passes packets to [`packet`](Self::packet), takes chunks from [`take_chunk`](Self::take_chunk) as fast as it
-/// can use them, judges each by [`chunk_done`](Self::chunk_done) or [`chunk_bad`](Self::chunk_bad), and does what
-/// [`poll`](Self::poll) says. Chunks not taken or not judged count as held: when the memory is full, groups pass by
-/// and are reported as such.
+/// The driver passes packets to [`packet`](Self::packet), takes chunks from
+/// [`take_chunk`](Self::take_chunk) as fast as it can use them, judges each by
+/// [`chunk_done`](Self::chunk_done) or [`chunk_bad`](Self::chunk_bad), and does what
+/// [`poll`](Self::poll) says. Chunks not taken or not judged count as held: when the memory is
+/// full, groups pass by and are reported as such.
 #[derive(Debug)]
 pub struct Receiver {
     config: ReceiverConfig,
@@ -71,7 +74,8 @@ pub struct Receiver {
     reporting: Reporting,
     /// A tick was heard: it is known which groups were sent before.
     in_step: bool,
-    /// The group that was on its way when the first tick was heard, until its first symbol is heard.
+    /// The group that was on its way when the first tick was heard, until its first symbol is
+    /// heard.
     joined_in: Option<u32>,
     skipped_groups: u32,
     /// Bytes thrown away that have not made a whole group yet.
@@ -85,7 +89,12 @@ impl Receiver {
     ///
     /// # Errors
     /// What the session cannot be.
-    pub fn new(config: ReceiverConfig, wants: ChunkSet, seed: u64, now: Time) -> Result<Self, InvalidConfig> {
+    pub fn new(
+        config: ReceiverConfig,
+        wants: ChunkSet,
+        seed: u64,
+        now: Time,
+    ) -> Result<Self, InvalidConfig> {
         config.check()?;
         Ok(Self {
             reporting: Reporting::new(now),
@@ -138,9 +147,13 @@ impl Receiver {
         }
     }
 
-    /// These chunks are wanted, too; the sender is to be told as well. Those in hand are not asked for again.
+    /// These chunks are wanted, too; the sender is to be told as well. Those in hand are not asked
+    /// for again.
     pub fn want(&mut self, chunks: &ChunkSet) {
-        for number in chunks.iter().filter(|number| !self.in_hand.contains_key(number)) {
+        for number in chunks
+            .iter()
+            .filter(|number| !self.in_hand.contains_key(number))
+        {
             self.lacking.insert(number);
         }
     }
@@ -154,12 +167,14 @@ impl Receiver {
         }
     }
 
-    /// What the driver sees behind the network: which stage is the slowest, and how full the queues are (0 to 100).
+    /// What the driver sees behind the network: which stage is the slowest, and how full the queues
+    /// are (0 to 100).
     pub fn pressure(&mut self, stage: Stage, fill_percent: u8) {
         self.reporting.pressure(stage, fill_percent.min(100));
     }
 
-    /// Counters that only the driver has: datagrams that were not ours (`OpenerCounts::rejected`), datagrams that the kernel dropped.
+    /// Counters that only the driver has: datagrams that were not ours (`OpenerCounts::rejected`),
+    /// datagrams that the kernel dropped.
     pub fn count_datagrams(&mut self, rejected: u64, socket_drops: u64) {
         self.reporting.count_datagrams(rejected, socket_drops);
     }
@@ -200,7 +215,8 @@ impl Receiver {
         self.repaired
     }
 
-    /// Symbols that came without being of use: of groups that were whole already, or carry nothing that is wanted.
+    /// Symbols that came without being of use: of groups that were whole already, or carry nothing
+    /// that is wanted.
     #[must_use]
     pub const fn useless(&self) -> u64 {
         self.useless
@@ -219,7 +235,14 @@ impl Receiver {
         let fill = (self.memory() * 100 / self.config.memory.max(1)).min(100) as u8;
         let in_hand = self.in_hand.len() as u32;
         let incomplete = self.groups.incomplete(end, &self.lacking);
-        let report = self.reporting.report(&self.config, incomplete, in_hand, fill, &mut self.random, now);
+        let report = self.reporting.report(
+            &self.config,
+            incomplete,
+            in_hand,
+            fill,
+            &mut self.random,
+            now,
+        );
         if let Some(mut report) = report {
             report.skipped_groups = self.skipped_groups;
             report.repaired = self.repaired;
@@ -271,7 +294,11 @@ impl Receiver {
             }
             GroupState::Unheard => {
                 let size = usize::from(symbol.data_symbols) * symbol.payload.len();
-                let state = if self.make_room(size) { PartialGroup::new(symbol) } else { None };
+                let state = if self.make_room(size) {
+                    PartialGroup::new(symbol)
+                } else {
+                    None
+                };
                 self.open(group, state);
             }
             GroupState::Partial(_) => {}
@@ -279,12 +306,13 @@ impl Receiver {
         self.add(symbol);
     }
 
-    /// Of the group that was on its way when this receiver began to listen, what was sent before is not missing either: it
-    /// is left to a later pass.
+    /// Of the group that was on its way when this receiver began to listen, what was sent before is
+    /// not missing either: it is left to a later pass.
     fn step_in(&mut self, symbol: &Symbol<'_>) {
         let group = symbol.group.0;
         let end = self.groups.end();
-        // Before the first tick a gap in the groups means that what came first was a repair of an old one.
+        // Before the first tick a gap in the groups means that what came first was a repair of an
+        // old one.
         let unsure = !self.in_step && group >= end + u32::from(end != 0);
         if unsure || self.joined_in.is_some_and(|joined_in| group >= joined_in) {
             let begun = u32::from(symbol.index >= FEW_SYMBOLS);
@@ -297,7 +325,9 @@ impl Receiver {
 
     /// Starts a group, or lets it pass by when there is no memory for it.
     fn open(&mut self, group: u32, partial: Option<PartialGroup>) {
-        let Some(slot) = self.groups.slot(group) else { return };
+        let Some(slot) = self.groups.slot(group) else {
+            return;
+        };
         match partial {
             Some(partial) => {
                 let memory = partial.memory();
@@ -311,15 +341,16 @@ impl Receiver {
         }
     }
 
-    /// Groups passed by. They count when it is chunks not judged yet that fill the memory; what loss leaves unfinished fills
-    /// it too, but says nothing about this machine.
+    /// Groups passed by. They count when it is chunks not judged yet that fill the memory; what
+    /// loss leaves unfinished fills it too, but says nothing about this machine.
     const fn passed_by(&mut self, groups: u32) {
         if self.in_hand_bytes >= self.config.memory / 2 {
             self.skipped_groups += groups;
         }
     }
 
-    /// Chunks that cannot become complete in this pass go first; what goes with them counts as groups that passed by.
+    /// Chunks that cannot become complete in this pass go first; what goes with them counts as
+    /// groups that passed by.
     fn make_room(&mut self, size: usize) -> bool {
         while self.memory() + size > self.config.memory {
             let before = self.assembler.memory();
@@ -336,8 +367,12 @@ impl Receiver {
     fn add(&mut self, symbol: &Symbol<'_>) {
         let group = symbol.group.0;
         let chunks = self.config.chunks;
-        let Some(slot) = self.groups.slot(group) else { return };
-        let GroupState::Partial(partial) = &mut slot.state else { return };
+        let Some(slot) = self.groups.slot(group) else {
+            return;
+        };
+        let GroupState::Partial(partial) = &mut slot.state else {
+            return;
+        };
         let before = partial.memory();
         if !partial.take(symbol) {
             return;
@@ -345,8 +380,13 @@ impl Receiver {
         let after = partial.memory();
         let unneeded = symbol.index == 0
             && {
-                let table = partial.head().map(|head| read_table(head, partial.size(), chunks));
-                matches!(table, Some(Ok(Some(table))) if table.iter().all(|(segment, _)| !self.lacking.contains(segment.chunk)))
+                let table = partial
+                    .head()
+                    .map(|head| read_table(head, partial.size(), chunks));
+                matches!(
+                    table,
+                    Some(Ok(Some(table))) if table.iter().all(|(segment, _)| !self.lacking.contains(segment.chunk))
+                )
             };
         self.useless += u64::from(unneeded);
         if unneeded || partial.missing() == 0 {
@@ -362,12 +402,19 @@ impl Receiver {
     }
 
     fn whole(&mut self, partial: PartialGroup, group: u32) {
-        let Some((bytes, restored)) = partial.finish(&mut self.solver) else { return };
+        let Some((bytes, restored)) = partial.finish(&mut self.solver) else {
+            return;
+        };
         self.repaired += restored as u64;
-        let Ok(Some(table)) = read_table(&bytes, bytes.len(), self.config.chunks) else { return };
-        let wanted = table.iter().filter(|(segment, _)| self.lacking.contains(segment.chunk));
+        let Ok(Some(table)) = read_table(&bytes, bytes.len(), self.config.chunks) else {
+            return;
+        };
+        let wanted = table
+            .iter()
+            .filter(|(segment, _)| self.lacking.contains(segment.chunk));
         let wanted_bytes: usize = wanted.map(|(segment, _)| segment.length as usize).sum();
-        // A slice keeps the whole group in memory; where little of it is wanted, that little is copied.
+        // A slice keeps the whole group in memory; where little of it is wanted, that little is
+        // copied.
         let slice = wanted_bytes >= bytes.len() / 8 * 7;
         let bytes = Bytes::from(bytes);
         for (segment, at) in table {
@@ -375,7 +422,11 @@ impl Receiver {
                 continue;
             }
             let part = bytes.slice(at..at + segment.length as usize);
-            let part = if slice { part } else { Bytes::copy_from_slice(&part) };
+            let part = if slice {
+                part
+            } else {
+                Bytes::copy_from_slice(&part)
+            };
             if let Some(chunk) = self.assembler.add(&segment, &part, group) {
                 self.lacking.remove(chunk.number);
                 self.in_hand_bytes += chunk.len();

@@ -36,7 +36,8 @@ pub(super) struct Reporting {
     have: ChunkSet,
     have_since: Time,
     declared: u32,
-    /// When the last report went out, whether a packet had been heard then, and how many chunks were in hand.
+    /// When the last report went out, whether a packet had been heard then, and how many chunks
+    /// were in hand.
     reported: Option<(Time, bool, u32)>,
     /// How long to wait after the last report when there is something to say.
     pause: Duration,
@@ -83,7 +84,11 @@ impl Reporting {
 
     /// All groups below `group` have been sent.
     pub(super) fn sent_below(&mut self, group: u32, now: Time) {
-        if self.sent.back().map_or(group > self.due_below, |(last, _)| group > *last) {
+        if self
+            .sent
+            .back()
+            .map_or(group > self.due_below, |(last, _)| group > *last)
+        {
             self.sent.push_back((group, now));
         }
     }
@@ -126,8 +131,19 @@ impl Reporting {
     }
 
     pub(super) const fn packets(&self) -> (u64, u64) {
-        let expected = if self.received == 0 { 0 } else { self.highest - self.first + 1 };
-        (if self.received < expected { self.received } else { expected }, expected)
+        let expected = if self.received == 0 {
+            0
+        } else {
+            self.highest - self.first + 1
+        };
+        (
+            if self.received < expected {
+                self.received
+            } else {
+                expected
+            },
+            expected,
+        )
     }
 
     /// Said once, when the time to hear something is over.
@@ -136,7 +152,11 @@ impl Reporting {
             return None;
         }
         self.unheard_told = true;
-        Some(if self.received == 0 { Unheard::Anything } else { Unheard::LongPackets })
+        Some(if self.received == 0 {
+            Unheard::Anything
+        } else {
+            Unheard::LongPackets
+        })
     }
 
     /// Right chunks to be told now: gathered for a while, except when the sender waits for them.
@@ -166,7 +186,9 @@ impl Reporting {
             // The sender of a pass that is over waits to hear that nothing is on its way any more.
             let emptied = self.phase() == Some(Phase::Settling) && had_in_hand > 0 && in_hand == 0;
             self.pending = emptied || incomplete.peek().is_some();
-            let due = passed >= config.keep_alive || (heard && !had_heard) || (self.pending && passed >= self.pause);
+            let due = passed >= config.keep_alive
+                || (heard && !had_heard)
+                || (self.pending && passed >= self.pause);
             return due.then(|| self.make_report(incomplete, in_hand, fill, random, now));
         }
         Some(self.make_report(incomplete, in_hand, fill, random, now))
@@ -180,14 +202,18 @@ impl Reporting {
         random: &mut Random,
         now: Time,
     ) -> Report {
-        let interval = self.tick.map_or(REPORT_INTERVAL, |tick| tick.report_interval());
+        let interval = self
+            .tick
+            .map_or(REPORT_INTERVAL, |tick| tick.report_interval());
         self.pause = random.shorten(interval);
         self.reported = Some((now, self.received > 0, in_hand));
         self.pending = false;
-        let deficits = incomplete.take(MAX_DEFICITS).map(|(group, missing)| Deficit {
-            group: GroupNumber(group),
-            missing: missing.map(|missing| u8::try_from(missing).unwrap_or(u8::MAX)),
-        });
+        let deficits = incomplete
+            .take(MAX_DEFICITS)
+            .map(|(group, missing)| Deficit {
+                group: GroupNumber(group),
+                missing: missing.map(|missing| u8::try_from(missing).unwrap_or(u8::MAX)),
+            });
         let (received, expected) = self.packets();
         Report {
             as_of: self.highest,

@@ -19,19 +19,28 @@ pub enum SenderAction<'a> {
     Send(Packet<'a>),
     /// Read this chunk from the store and answer with [`chunk`](crate::Sender::chunk).
     Load(SessionChunk),
-    /// Tell the receiver to continue by unicast. It is out of the session; it may join again after a rest.
-    Demote { receiver: ReceiverId, reason: DemoteReason },
+    /// Tell the receiver to continue by unicast. It is out of the session; it may join again after
+    /// a rest.
+    Demote {
+        receiver: ReceiverId,
+        reason: DemoteReason,
+    },
     /// The receiver has been silent: it is out of the session. It may join again.
     Drop { receiver: ReceiverId },
-    /// Tell the receiver to fetch these chunks by unicast: they will not come by multicast any more.
-    Unicast { receiver: ReceiverId, chunks: ChunkSet },
+    /// Tell the receiver to fetch these chunks by unicast: they will not come by multicast any
+    /// more.
+    Unicast {
+        receiver: ReceiverId,
+        chunks: ChunkSet,
+    },
     /// There is nothing more for this receiver; it is out of the session.
     Finished { receiver: ReceiverId },
     /// Make a new key, hand it to the receivers that are left, and seal with it from then on.
     RotateKey,
     /// Nothing to do before this, unless something comes in.
     Wait(Time),
-    /// Nobody wants anything any more. Said once, and again after each time somebody has joined since.
+    /// Nobody wants anything any more. Said once, and again after each time somebody has joined
+    /// since.
     Over,
 }
 

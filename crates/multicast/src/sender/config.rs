@@ -34,7 +34,8 @@ impl IpVersion {
     }
 }
 
-/// The largest symbol whose packet fits the MTU of a link, in bytes; `None` when the MTU is too small for any.
+/// The largest symbol whose packet fits the MTU of a link, in bytes; `None` when the MTU is too
+/// small for any.
 #[must_use]
 pub fn symbol_size_for(mtu: usize, ip: IpVersion) -> Option<usize> {
     let size = mtu.checked_sub(ip.headers() + HEADER + SYMBOL_HEAD + TAG)? / 2 * 2;
@@ -75,17 +76,20 @@ pub struct SenderConfig {
     pub silence: Duration,
     /// What so many receivers or fewer lack after a pass, they get by unicast.
     pub few: u16,
-    /// How long after a pass to wait for receivers that still have chunks to judge or groups to be repaired.
+    /// How long after a pass to wait for receivers that still have chunks to judge or groups to be
+    /// repaired.
     pub settle: Duration,
     /// How long a driver that woke up late may catch up for.
     pub catch_up: Duration,
-    /// How long a receiver that went to unicast for being slow stays there before it may join again.
+    /// How long a receiver that went to unicast for being slow stays there before it may join
+    /// again.
     pub rest: Duration,
 }
 
 impl SenderConfig {
-    /// The defaults: groups of 192, a rate searched for from 20 Mbit/s, a floor of half the rate, a window of 48 MiB,
-    /// 12 chunks ahead, 1 s of silence, unicast for what one receiver lacks, 2 s to settle, 10 ms to catch up, 10 s of rest.
+    /// The defaults: groups of 192, a rate searched for from 20 Mbit/s, a floor of half the rate, a
+    /// window of 48 MiB, 12 chunks ahead, 1 s of silence, unicast for what one receiver lacks,
+    /// 2 s to settle, 10 ms to catch up, 10 s of rest.
     #[must_use]
     pub const fn new(chunks: u32, symbol_size: usize, ip: IpVersion) -> Self {
         Self {

@@ -22,7 +22,11 @@ pub(super) struct Tally {
 
 impl Tally {
     const fn of(report: &Report) -> Self {
-        Self { expected: report.expected, received: report.received, skipped_groups: report.skipped_groups }
+        Self {
+            expected: report.expected,
+            received: report.received,
+            skipped_groups: report.skipped_groups,
+        }
     }
 
     pub(super) const fn since(&self, earlier: &Self) -> Self {
@@ -36,7 +40,9 @@ impl Tally {
     /// Packets lost of a million.
     pub(super) fn loss_ppm(&self) -> u32 {
         let lost = self.expected.saturating_sub(self.received);
-        (lost * 1_000_000).checked_div(self.expected).map_or(0, |ppm| ppm as u32)
+        (lost * 1_000_000)
+            .checked_div(self.expected)
+            .map_or(0, |ppm| ppm as u32)
     }
 }
 
@@ -55,7 +61,8 @@ pub(super) struct Look {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) wants: ChunkSet,
-    /// Chunks that it said it has since it joined, and how many it had said before: compared with its own count.
+    /// Chunks that it said it has since it joined, and how many it had said before: compared with
+    /// its own count.
     pub(super) declared: u32,
     declared_before: u32,
     pub(super) heard_at: Time,
@@ -117,7 +124,8 @@ impl Member {
         self.declared_before = report.chunks_declared.saturating_sub(self.declared);
     }
 
-    /// Nothing that was sent before packet `mark` is still on its way to being a right chunk, as far as it can be told.
+    /// Nothing that was sent before packet `mark` is still on its way to being a right chunk, as
+    /// far as it can be told.
     pub(super) fn is_settled(&self, mark: u64) -> bool {
         self.report.as_of >= mark
             && self.report.deficits.is_empty()
@@ -143,7 +151,11 @@ pub(super) struct Members {
 
 impl Members {
     pub(super) fn new(chunks: u32) -> Self {
-        Self { all: BTreeMap::new(), wanted: vec![0; chunks as usize], away: BTreeMap::new() }
+        Self {
+            all: BTreeMap::new(),
+            wanted: vec![0; chunks as usize],
+            away: BTreeMap::new(),
+        }
     }
 
     pub(super) fn join(
@@ -160,7 +172,9 @@ impl Members {
         match self.away.get(&id) {
             Some(Absence::Forever) => return Err(JoinError::Expelled),
             Some(Absence::Until { time, .. }) if *time > now => {
-                return Err(JoinError::TooSoon { wait: time.since(now) });
+                return Err(JoinError::TooSoon {
+                    wait: time.since(now),
+                });
             }
             _ => {}
         }
@@ -168,15 +182,22 @@ impl Members {
         if self.all.len() >= MAX_MEMBERS {
             return Err(JoinError::Full { most: MAX_MEMBERS });
         }
-        wants.iter().for_each(|number| self.wanted[number.0 as usize] += 1);
+        wants
+            .iter()
+            .for_each(|number| self.wanted[number.0 as usize] += 1);
         self.all.insert(id, Member::new(wants, credit, now));
         Ok(())
     }
 
     /// Takes a receiver out; says whether it was there.
     pub(super) fn remove(&mut self, id: ReceiverId) -> bool {
-        let Some(member) = self.all.remove(&id) else { return false };
-        member.wants.iter().for_each(|number| self.wanted[number.0 as usize] -= 1);
+        let Some(member) = self.all.remove(&id) else {
+            return false;
+        };
+        member
+            .wants
+            .iter()
+            .for_each(|number| self.wanted[number.0 as usize] -= 1);
         true
     }
 
@@ -187,7 +208,13 @@ impl Members {
             Some(Absence::Until { rest, .. }) => *rest * 2,
             _ => rest,
         };
-        self.away.insert(id, Absence::Until { time: now + rest, rest });
+        self.away.insert(
+            id,
+            Absence::Until {
+                time: now + rest,
+                rest,
+            },
+        );
     }
 
     pub(super) fn expel(&mut self, id: ReceiverId) -> bool {
@@ -197,16 +224,22 @@ impl Members {
 
     /// The receiver wants these chunks, too; those that the session does not have are left out.
     pub(super) fn want(&mut self, id: ReceiverId, chunks: &ChunkSet) {
-        let Some(member) = self.all.get_mut(&id) else { return };
+        let Some(member) = self.all.get_mut(&id) else {
+            return;
+        };
         for number in chunks.iter() {
-            let Some(wanted) = self.wanted.get_mut(number.0 as usize) else { return };
+            let Some(wanted) = self.wanted.get_mut(number.0 as usize) else {
+                return;
+            };
             *wanted += u16::from(member.wants.insert(number));
         }
     }
 
     /// The receiver has these chunks, or will get them in another way.
     pub(super) fn unwant(&mut self, id: ReceiverId, chunks: &ChunkSet) {
-        let Some(member) = self.all.get_mut(&id) else { return };
+        let Some(member) = self.all.get_mut(&id) else {
+            return;
+        };
         for number in chunks.iter() {
             if member.wants.remove(number) {
                 self.wanted[number.0 as usize] -= 1;
@@ -226,8 +259,13 @@ impl Members {
         suits: impl Fn(SessionChunk) -> bool,
     ) -> Option<SessionChunk> {
         let wanted = self.wanted.get(from as usize..)?;
-        let numbers = wanted.iter().zip(from..).filter(|(count, _)| **count >= least);
-        numbers.map(|(_, number)| SessionChunk(number)).find(|number| suits(*number))
+        let numbers = wanted
+            .iter()
+            .zip(from..)
+            .filter(|(count, _)| **count >= least);
+        numbers
+            .map(|(_, number)| SessionChunk(number))
+            .find(|number| suits(*number))
     }
 
     pub(super) fn get_mut(&mut self, id: ReceiverId) -> Option<&mut Member> {

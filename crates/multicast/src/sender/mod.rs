@@ -36,17 +36,18 @@ use window::{Chosen, Window};
 
 /// How often ticks go out between other packets.
 const TICK_SENDING: Duration = Duration::from_millis(50);
-/// How soon the first ticks after a pause follow each other; each gap is twice the last, up to [`TICK_IDLE`].
+/// How soon the first ticks after a pause follow each other; each gap is twice the last, up to
+/// [`TICK_IDLE`].
 const TICK_FIRST: Duration = Duration::from_millis(5);
 const TICK_IDLE: Duration = Duration::from_millis(100);
-/// How soon the probe goes out again while a receiver has not heard the group: one that has just joined needs a moment to tell
-/// the network. Each gap is twice the last, up to [`PROBE_IDLE`].
+/// How soon the probe goes out again while a receiver has not heard the group: one that has just
+/// joined needs a moment to tell the network. Each gap is twice the last, up to [`PROBE_IDLE`].
 const PROBE_FIRST: Duration = Duration::from_millis(5);
 const PROBE_IDLE: Duration = Duration::from_millis(50);
 /// How often receivers are looked after.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(20);
-/// How much is sent for each time the driver wakes: what the kernel takes in one call, as far as that is no longer than
-/// the second and no shorter than the first of these.
+/// How much is sent for each time the driver wakes: what the kernel takes in one call, as far as
+/// that is no longer than the second and no shorter than the first of these.
 const QUANTUM_BYTES: u64 = 60_000;
 const QUANTUM_LEAST: Duration = Duration::from_millis(1);
 const QUANTUM_MOST: Duration = Duration::from_millis(4);
@@ -106,7 +107,8 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A session that waits for its start. `seed`: so that sessions that share a link do not test its rate in step.
+    /// A session that waits for its start. `seed`: so that sessions that share a link do not test
+    /// its rate in step.
     ///
     /// # Errors
     /// What the session cannot be.
@@ -150,9 +152,15 @@ impl Sender {
     ///
     /// # Errors
     /// Why not; it continues by unicast.
-    pub fn join(&mut self, receiver: ReceiverId, wants: ChunkSet, now: Time) -> Result<(), JoinError> {
+    pub fn join(
+        &mut self,
+        receiver: ReceiverId,
+        wants: ChunkSet,
+        now: Time,
+    ) -> Result<(), JoinError> {
         let credit = repair::first_credit(self.config.data_symbols, self.members.len());
-        self.members.join(receiver, wants, (credit, self.fresh), now)?;
+        self.members
+            .join(receiver, wants, (credit, self.fresh), now)?;
         (self.probe_at, self.probe_gap) = (now, PROBE_FIRST);
         self.tick_soon(now);
         if self.phase == Phase::Over {
@@ -189,7 +197,9 @@ impl Sender {
     /// A receiver's report.
     pub fn report(&mut self, receiver: ReceiverId, report: &Report, now: Time) {
         let members = self.members.len();
-        let Some(member) = self.members.get_mut(receiver) else { return };
+        let Some(member) = self.members.get_mut(receiver) else {
+            return;
+        };
         if report.as_of >= self.sequence {
             self.demote(receiver, DemoteReason::Contradiction, now);
             return;
@@ -203,8 +213,20 @@ impl Sender {
             member.begin_counting(report, now);
         }
         member.report.clone_from(report);
-        policy::look(member, self.config.data_symbols, symbol_wire_size(&self.config), now);
-        repair::schedule(&mut self.window, member, report, self.config.data_symbols, (self.fresh, members), now);
+        policy::look(
+            member,
+            self.config.data_symbols,
+            symbol_wire_size(&self.config),
+            now,
+        );
+        repair::schedule(
+            &mut self.window,
+            member,
+            report,
+            self.config.data_symbols,
+            (self.fresh, members),
+            now,
+        );
     }
 
     /// The store's answer to [`SenderAction::Load`].
@@ -218,8 +240,8 @@ impl Sender {
         self.pacer.set_rate(self.rate.rate(), now);
     }
 
-    /// So many bytes, headers included, have gone to the session's receivers beside the stream. The stream leaves them room on
-    /// the line, up to a fiftieth of its own.
+    /// So many bytes, headers included, have gone to the session's receivers beside the stream. The
+    /// stream leaves them room on the line, up to a fiftieth of its own.
     pub fn beside(&mut self, bytes: u64) {
         self.pacer.beside(bytes);
     }
@@ -228,19 +250,22 @@ impl Sender {
     #[must_use]
     pub fn status(&self) -> SenderStatus {
         let next = policy::next_to_go(&self.members);
-        let receivers = self.members.iter().map(|(receiver, member)| ReceiverStatus {
-            receiver,
-            hears: member.hears(),
-            loss_ppm: member.loss_ppm,
-            parity_used: member.report.repaired,
-            rejected: member.report.rejected,
-            socket_drops: member.report.socket_drops,
-            limiting: member.report.stage,
-            fill_percent: member.report.fill_percent,
-            wanted: member.wants.len(),
-            groups_behind: member.report.deficits.len() as u32,
-            next_unicast: next == Some(receiver),
-        });
+        let receivers = self
+            .members
+            .iter()
+            .map(|(receiver, member)| ReceiverStatus {
+                receiver,
+                hears: member.hears(),
+                loss_ppm: member.loss_ppm,
+                parity_used: member.report.repaired,
+                rejected: member.report.rejected,
+                socket_drops: member.report.socket_drops,
+                limiting: member.report.stage,
+                fill_percent: member.report.fill_percent,
+                wanted: member.wants.len(),
+                groups_behind: member.report.deficits.len() as u32,
+                next_unicast: next == Some(receiver),
+            });
         SenderStatus {
             phase: self.phase,
             pass: self.pass,
@@ -269,12 +294,17 @@ impl Sender {
             Next::Load(number) => return SenderAction::Load(number),
             Next::Wait(until) => return SenderAction::Wait(until),
             Next::Tick(tick) => Body::Tick(tick),
-            Next::Probe => Body::Probe { padding: self.config.symbol_size as u16 },
-            Next::Symbol(chosen) => {
-                Body::Symbol(self.window.symbol(chosen).expect("the window holds the group that was chosen"))
-            }
+            Next::Probe => Body::Probe {
+                padding: self.config.symbol_size as u16,
+            },
+            Next::Symbol(chosen) => Body::Symbol(
+                self.window
+                    .symbol(chosen)
+                    .expect("the window holds the group that was chosen"),
+            ),
         };
-        let wire = u64::from(self.config.packet_overhead) + (HEADER + body.encoded_len() + TAG) as u64;
+        let wire =
+            u64::from(self.config.packet_overhead) + (HEADER + body.encoded_len() + TAG) as u64;
         self.pacer.sent(wire);
         self.wire_bytes += wire;
         if matches!(next, Next::Symbol(chosen) if chosen.is_parity || chosen.is_repair) {
@@ -300,7 +330,11 @@ impl Sender {
         }
         if !self.pacer.is_open(now) {
             self.was_held = true;
-            let quantum = self.pacer.rate().time_for(QUANTUM_BYTES).clamp(QUANTUM_LEAST, QUANTUM_MOST);
+            let quantum = self
+                .pacer
+                .rate()
+                .time_for(QUANTUM_BYTES)
+                .clamp(QUANTUM_LEAST, QUANTUM_MOST);
             return Next::Wait(self.pacer.opens_at(quantum).min(self.upkeep_at));
         }
         if now >= self.tick_at {
@@ -339,20 +373,26 @@ impl Sender {
             return None;
         };
         let upper_loss = policy::upper_loss(&self.members);
-        self.proactive.update(upper_loss, self.config.data_symbols, now);
+        self.proactive
+            .update(upper_loss, self.config.data_symbols, now);
         let proactive = if self.source.is_empty() {
             let data_symbols = (data.len() / self.config.symbol_size) as u8;
             self.proactive.count_for_last(upper_loss, data_symbols)
         } else {
             self.proactive.count()
         };
-        self.window.push(data, first_chunk, self.pass as u8, proactive);
+        self.window
+            .push(data, first_chunk, self.pass as u8, proactive);
         self.tick_gap = TICK_FIRST;
         self.take_first(now)
     }
 
     fn make_tick(&mut self, now: Time) -> Tick {
-        let gap = if self.phase == Phase::Sending && !self.window.is_sent() { TICK_SENDING } else { self.tick_gap };
+        let gap = if self.phase == Phase::Sending && !self.window.is_sent() {
+            TICK_SENDING
+        } else {
+            self.tick_gap
+        };
         self.tick_gap = (self.tick_gap * 2).min(TICK_IDLE);
         self.tick_at = now + gap;
         Tick {

@@ -1,8 +1,9 @@
 //! Finding the rate that the group sustains.
 //!
-//! What most receivers lose together is congestion when it goes away at a lower rate, or when as much arrives at the lower
-//! rate as did before; otherwise it is random loss, which is not a reason to send more slowly. So loss is put to the test: the rate
-//! is lowered for a moment and the two are compared.
+//! What most receivers lose together is congestion when it goes away at a lower rate, or when as
+//! much arrives at the lower rate as did before; otherwise it is random loss, which is not a reason
+//! to send more slowly. So loss is put to the test: the rate is lowered for a moment and the two
+//! are compared.
 
 use std::time::Duration;
 
@@ -33,7 +34,13 @@ enum RateState {
     /// Going up as long as nothing speaks against it.
     Climbing { calm_until: Time },
     /// At a lower rate, to see what becomes of the loss.
-    Testing { before: Rate, loss_before: u32, since: Time, sum: u64, samples: u32 },
+    Testing {
+        before: Rate,
+        loss_before: u32,
+        since: Time,
+        sum: u64,
+        samples: u32,
+    },
 }
 
 /// Says how fast to send.
@@ -41,7 +48,8 @@ enum RateState {
 pub(super) struct RateControl {
     rate: Rate,
     max: Option<Rate>,
-    /// Where loss by congestion was met. From there the rate goes up slowly, and faster the longer nothing happens.
+    /// Where loss by congestion was met. From there the rate goes up slowly, and faster the longer
+    /// nothing happens.
     ceiling: Option<Rate>,
     /// Steps up since the ceiling was reached.
     steps_above: u32,
@@ -89,12 +97,14 @@ impl RateControl {
         self.max = max;
         if let (true, Some(max)) = (follow, max) {
             self.rate = max.max(LEAST);
-            self.state = RateState::Climbing { calm_until: now + CALM };
+            self.state = RateState::Climbing {
+                calm_until: now + CALM,
+            };
         }
     }
 
-    /// Looks at the latest: what the middle receiver loses (of a million; `None` when nobody has reported enough), and
-    /// whether as much was sent as the rate allows.
+    /// Looks at the latest: what the middle receiver loses (of a million; `None` when nobody has
+    /// reported enough), and whether as much was sent as the rate allows.
     pub(super) fn step(&mut self, loss_ppm: Option<u32>, busy: bool, now: Time) {
         if now.since(self.stepped) < STEP {
             return;
@@ -107,15 +117,26 @@ impl RateControl {
                     return;
                 }
                 if loss > self.tolerated_ppm + SUSPICIOUS_PPM {
-                    let state =
-                        RateState::Testing { before: self.rate, loss_before: loss, since: now, sum: 0, samples: 0 };
+                    let state = RateState::Testing {
+                        before: self.rate,
+                        loss_before: loss,
+                        since: now,
+                        sum: 0,
+                        samples: 0,
+                    };
                     self.state = state;
                     self.rate = self.rate.share_ppm(TEST_SHARE_PPM);
                 } else if busy {
                     self.climb();
                 }
             }
-            RateState::Testing { before, loss_before, since, sum, samples } => {
+            RateState::Testing {
+                before,
+                loss_before,
+                since,
+                sum,
+                samples,
+            } => {
                 let passed = now.since(*since);
                 if passed >= TEST_BLIND {
                     *sum += u64::from(loss);
@@ -132,10 +153,13 @@ impl RateControl {
 
     fn climb(&mut self) {
         let grown = match self.ceiling {
-            Some(ceiling) if self.rate < ceiling.share_ppm(900_000) => self.rate.share_ppm(1_500_000).min(ceiling),
+            Some(ceiling) if self.rate < ceiling.share_ppm(900_000) => {
+                self.rate.share_ppm(1_500_000).min(ceiling)
+            }
             Some(_) => {
                 self.steps_above += 1;
-                self.rate.share_ppm(1_000_000 + (5_000 << (self.steps_above / 8).min(5)))
+                self.rate
+                    .share_ppm(1_000_000 + (5_000 << (self.steps_above / 8).min(5)))
             }
             None => self.rate.share_ppm(1_500_000),
         };
@@ -143,14 +167,19 @@ impl RateControl {
     }
 
     fn conclude(&mut self, before: Rate, loss_before: u32, loss_after: u32, now: Time) {
-        let arriving = |rate: Rate, loss: u32| rate.share_ppm(1_000_000 - u64::from(loss.min(1_000_000)));
+        let arriving =
+            |rate: Rate, loss: u32| rate.share_ppm(1_000_000 - u64::from(loss.min(1_000_000)));
         let arrived_before = arriving(before, loss_before);
         let as_much = arriving(self.rate, loss_after) > arrived_before.share_ppm(930_000);
         let went_away = u64::from(loss_after) * 2 < u64::from(loss_before);
         // More loss at a lower rate: queues were still filling when the first was measured.
         let grew = loss_after > loss_before + loss_before / 4 + WORSE_PPM;
         if grew || as_much || went_away {
-            let arriving = if grew { arriving(self.rate, loss_after) } else { arrived_before };
+            let arriving = if grew {
+                arriving(self.rate, loss_after)
+            } else {
+                arrived_before
+            };
             self.rate = arriving.share_ppm(970_000).max(LEAST);
             self.ceiling = Some(self.rate);
             self.steps_above = 0;
@@ -159,7 +188,9 @@ impl RateControl {
             self.tolerated_ppm = (loss_before.max(loss_after) / 4 * 5).min(MOST_TOLERATED_PPM);
         }
         // Sessions that share a link should not test at the same time for ever.
-        self.state = RateState::Climbing { calm_until: now + CALM + self.random.shorten(CALM) };
+        self.state = RateState::Climbing {
+            calm_until: now + CALM + self.random.shorten(CALM),
+        };
     }
 }
 
@@ -169,7 +200,8 @@ mod tests {
 
     const FIRST: Rate = Rate::from_megabits(20);
 
-    /// Runs for `seconds` on a link of that rate with random loss; gives the rates over the last quarter.
+    /// Runs for `seconds` on a link of that rate with random loss; gives the rates over the last
+    /// quarter.
     fn settle(mut control: RateControl, link: Rate, random_ppm: u64, seconds: u64) -> (Rate, Rate) {
         let mut seen: Vec<Rate> = Vec::new();
         let steps = seconds * 50;
@@ -177,8 +209,9 @@ mod tests {
         for at in 0..steps {
             let now = Time::from_micros(at * 20_000);
             let through = link.min(control.rate()).share_ppm(1_000_000 - random_ppm);
-            loss[at as usize % 4] =
-                (1_000_000 - through.bytes_per_second() * 1_000_000 / control.rate().bytes_per_second()) as u32;
+            loss[at as usize % 4] = (1_000_000
+                - through.bytes_per_second() * 1_000_000 / control.rate().bytes_per_second())
+                as u32;
             // Reports are some 60 ms old.
             control.step(Some(loss[(at as usize + 1) % 4]), true, now);
             seen.push(control.rate());
@@ -191,8 +224,16 @@ mod tests {
     fn finds_what_the_link_takes() {
         for megabits in [20, 100, 940, 9_400] {
             let link = Rate::from_megabits(megabits);
-            let (low, high) = settle(RateControl::new(None, FIRST, 1, Time::default()), link, 0, 20);
-            assert!(low >= link.share_ppm(780_000) && high <= link.share_ppm(1_060_000), "{link}: {low} to {high}");
+            let (low, high) = settle(
+                RateControl::new(None, FIRST, 1, Time::default()),
+                link,
+                0,
+                20,
+            );
+            assert!(
+                low >= link.share_ppm(780_000) && high <= link.share_ppm(1_060_000),
+                "{link}: {low} to {high}"
+            );
         }
     }
 
@@ -200,8 +241,12 @@ mod tests {
     fn random_loss_is_no_reason_to_be_slow() {
         let max = Rate::from_megabits(200);
         for loss in [10_000, 50_000, 150_000] {
-            let (low, _) =
-                settle(RateControl::new(Some(max), FIRST, 1, Time::default()), Rate::from_megabits(1000), loss, 8);
+            let (low, _) = settle(
+                RateControl::new(Some(max), FIRST, 1, Time::default()),
+                Rate::from_megabits(1000),
+                loss,
+                8,
+            );
             assert_eq!(low, max, "at {loss} ppm");
         }
     }
@@ -209,14 +254,22 @@ mod tests {
     #[test]
     fn a_bound_above_the_link_is_found_out() {
         let link = Rate::from_megabits(90);
-        let (low, high) =
-            settle(RateControl::new(Some(Rate::from_megabits(1000)), FIRST, 1, Time::default()), link, 0, 20);
-        assert!(low >= link.share_ppm(780_000) && high <= link.share_ppm(1_060_000), "{low} to {high}");
+        let (low, high) = settle(
+            RateControl::new(Some(Rate::from_megabits(1000)), FIRST, 1, Time::default()),
+            link,
+            0,
+            20,
+        );
+        assert!(
+            low >= link.share_ppm(780_000) && high <= link.share_ppm(1_060_000),
+            "{low} to {high}"
+        );
     }
 
     #[test]
     fn a_lower_bound_holds_at_once_and_a_higher_one_is_used() {
-        let mut control = RateControl::new(Some(Rate::from_megabits(200)), FIRST, 1, Time::default());
+        let mut control =
+            RateControl::new(Some(Rate::from_megabits(200)), FIRST, 1, Time::default());
         control.set_max(Some(Rate::from_megabits(50)), Time::default());
         assert_eq!(control.rate(), Rate::from_megabits(50));
         control.set_max(Some(Rate::from_megabits(100)), Time::default());

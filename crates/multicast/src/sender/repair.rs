@@ -1,8 +1,9 @@
 //! From what receivers lack to what is sent again.
 //!
-//! Repairs of a group serve all who lack something of it, so the most that any receiver lacks is sent, not the sum. What is
-//! on its way already counts: a report says up to which packet it counted. A receiver that needs more
-//! than the others pays for the difference from a credit that grows with the stream.
+//! Repairs of a group serve all who lack something of it, so the most that any receiver lacks is
+//! sent, not the sum. What is on its way already counts: a report says up to which packet it
+//! counted. A receiver that needs more than the others pays for the difference from a credit that
+//! grows with the stream.
 
 use std::time::Duration;
 
@@ -14,14 +15,16 @@ use crate::time::Time;
 /// Groups' worth of repairs that a receiver may cause at first, and at most has in credit.
 const FIRST_GROUPS: i64 = 1;
 const MOST_GROUPS: i64 = 8;
-/// One symbol of credit for so many of the stream, for each of up to eight members; a single receiver keeps nobody waiting.
+/// One symbol of credit for so many of the stream, for each of up to eight members; a single
+/// receiver keeps nobody waiting.
 const STREAM_PER_CREDIT: u64 = 10;
 const STREAM_PER_CREDIT_ALONE: u64 = 1;
-/// With more members each has less, for together they would have too much: down to half of the income, and an eighth of
-/// what there is at first. Losses that many share cost each of them little.
+/// With more members each has less, for together they would have too much: down to half of the
+/// income, and an eighth of what there is at first. Losses that many share cost each of them
+/// little.
 const FEW_MEMBERS: usize = 8;
-/// A refused repair of a group that was sent longer ago than this does not count against a receiver: it may have been cut
-/// off for a while.
+/// A refused repair of a group that was sent longer ago than this does not count against a
+/// receiver: it may have been cut off for a while.
 const RECENT: Duration = Duration::from_millis(300);
 
 pub(super) fn first_credit(data_symbols: u8, members: usize) -> i64 {
@@ -48,7 +51,9 @@ pub(super) fn schedule(
     member.refused = false;
     // Newest first: what is refused should be what can wait for the next pass.
     for deficit in report.deficits.iter().rev() {
-        let Some(group) = window.group_mut(deficit.group) else { continue };
+        let Some(group) = window.group_mut(deficit.group) else {
+            continue;
+        };
         let further = group.further(deficit.missing, report.as_of);
         let more = further.saturating_sub(group.demand());
         if more == 0 {
@@ -75,8 +80,8 @@ pub(super) fn schedule(
 
 /// How many parity symbols go out with each group before anybody asks.
 ///
-/// About what the upper quarter of the receivers will lack on average: nearly all of that would be asked for anyway, and the
-/// rest is left to be asked for. Goes up at once and down slowly.
+/// About what the upper quarter of the receivers will lack on average: nearly all of that would be
+/// asked for anyway, and the rest is left to be asked for. Goes up at once and down slowly.
 #[derive(Debug, Default)]
 pub(super) struct Proactive {
     count: u8,
@@ -91,7 +96,11 @@ const LOWER_EVERY: Duration = Duration::from_secs(1);
 
 impl Proactive {
     pub(super) fn update(&mut self, loss_ppm: u32, data_symbols: u8, now: Time) {
-        let mean = if loss_ppm < NEGLIGIBLE_PPM { 0 } else { mean_loss(loss_ppm, data_symbols) };
+        let mean = if loss_ppm < NEGLIGIBLE_PPM {
+            0
+        } else {
+            mean_loss(loss_ppm, data_symbols)
+        };
         let target = mean.min(u64::from(data_symbols) / MOST_PROACTIVE) as u8;
         if target >= self.count {
             self.count = target;

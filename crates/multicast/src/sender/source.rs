@@ -40,7 +40,11 @@ pub(super) struct Source {
 impl Source {
     pub(super) const fn new(group_size: usize, symbol_size: usize, read_ahead: u32) -> Self {
         Self {
-            read_ahead: if read_ahead == 0 { 1 } else { read_ahead as usize },
+            read_ahead: if read_ahead == 0 {
+                1
+            } else {
+                read_ahead as usize
+            },
             symbol_size,
             cursor: 0,
             least: 1,
@@ -66,8 +70,10 @@ impl Source {
         if self.slots.len() >= self.read_ahead {
             return None;
         }
-        let suits =
-            |number| !self.unavailable.contains(number) && self.only.as_ref().is_none_or(|only| only.contains(number));
+        let suits = |number| {
+            !self.unavailable.contains(number)
+                && self.only.as_ref().is_none_or(|only| only.contains(number))
+        };
         match members.next_wanted(self.cursor, self.least, suits) {
             Some(number) => {
                 self.cursor = number.0 + 1;
@@ -83,7 +89,11 @@ impl Source {
 
     /// The store's answer.
     pub(super) fn loaded(&mut self, number: SessionChunk, bytes: Option<Bytes>) {
-        let Some(at) = self.slots.iter().position(|slot| matches!(slot, Slot::Asked(asked) if *asked == number)) else {
+        let Some(at) = self
+            .slots
+            .iter()
+            .position(|slot| matches!(slot, Slot::Asked(asked) if *asked == number))
+        else {
             return;
         };
         match bytes.filter(|bytes| !bytes.is_empty() && bytes.len() <= MAX_CHUNK_BYTES as usize) {
@@ -95,7 +105,8 @@ impl Source {
         }
     }
 
-    /// The next group and its first chunk, when there are bytes for a full one, or when the pass has no more.
+    /// The next group and its first chunk, when there are bytes for a full one, or when the pass
+    /// has no more.
     pub(super) fn next_group(&mut self, members: &Members) -> Option<(Rope, SessionChunk)> {
         while !self.packer.is_full() {
             match self.slots.front() {

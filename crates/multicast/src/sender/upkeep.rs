@@ -11,12 +11,14 @@ use crate::time::Time;
 
 /// Who has not been heard for longer than this is not waited for at the end of a pass.
 const QUIET: Duration = Duration::from_millis(450);
-/// After a pass little is sent: an old look at what was lost says nothing about a rate that is being tried.
+/// After a pass little is sent: an old look at what was lost says nothing about a rate that is
+/// being tried.
 const SETTLING_FRESH: Duration = Duration::from_millis(120);
 /// How long after a pass the receivers that are done with it wait for the others.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A driver that is later than this has been away, and so have the reports that it is about to pass on.
+/// A driver that is later than this has been away, and so have the reports that it is about to pass
+/// on.
 const ABSENCE: Duration = Duration::from_millis(200);
 
 impl Sender {
@@ -24,7 +26,9 @@ impl Sender {
     pub(super) fn forgive_absence(&mut self, now: Time) {
         let late = now.since(self.upkeep_at);
         if late > ABSENCE {
-            self.members.iter_mut().for_each(|(_, member)| member.heard_at = (member.heard_at + late).min(now));
+            self.members
+                .iter_mut()
+                .for_each(|(_, member)| member.heard_at = (member.heard_at + late).min(now));
         }
     }
 
@@ -61,7 +65,8 @@ impl Sender {
         self.tick_gap = TICK_FIRST;
     }
 
-    /// Begins a pass over what at least `least` members want, or over those of them that are in `only`.
+    /// Begins a pass over what at least `least` members want, or over those of them that are in
+    /// `only`.
     pub(super) fn begin_pass(&mut self, least: u16, only: Option<ChunkSet>, now: Time) {
         self.phase = Phase::Sending;
         self.pass += 1;
@@ -83,11 +88,18 @@ impl Sender {
     fn adapt_rate(&mut self, now: Time) {
         let busy = std::mem::take(&mut self.was_held);
         let before = self.rate.sustained();
-        let age = if self.phase == Phase::Sending { policy::LOOK_FRESH } else { SETTLING_FRESH };
-        self.rate.step(policy::middle_loss(&self.members, age, now), busy, now);
+        let age = if self.phase == Phase::Sending {
+            policy::LOOK_FRESH
+        } else {
+            SETTLING_FRESH
+        };
+        self.rate
+            .step(policy::middle_loss(&self.members, age, now), busy, now);
         if self.rate.sustained() < before.share_ppm(950_000) {
             // What was lost to congestion says nothing about what will be lost now.
-            self.members.iter_mut().for_each(|(_, member)| member.folded = false);
+            self.members
+                .iter_mut()
+                .for_each(|(_, member)| member.folded = false);
             self.proactive = Proactive::default();
         }
         let rate = self.rate.rate();
@@ -98,7 +110,10 @@ impl Sender {
     }
 
     fn finish_members(&mut self) {
-        let finished = self.members.iter().filter(|(_, member)| member.wants.is_empty());
+        let finished = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.wants.is_empty());
         let finished: Vec<ReceiverId> = finished.map(|(id, _)| id).collect();
         for id in finished {
             self.members.remove(id);
@@ -106,8 +121,9 @@ impl Sender {
         }
     }
 
-    /// Once nothing is on its way: what few lack they get by unicast, what more lack is sent again. Members for which
-    /// nothing is on its way any more do not wait long for those that are slow to judge what they have.
+    /// Once nothing is on its way: what few lack they get by unicast, what more lack is sent again.
+    /// Members for which nothing is on its way any more do not wait long for those that are
+    /// slow to judge what they have.
     fn plan_next_pass(&mut self, now: Time) {
         let (mark, since) = self.settling;
         let passed = now.since(since);
@@ -123,10 +139,21 @@ impl Sender {
         }
         let few = self.config.few;
         let (members, unavailable) = (&self.members, self.source.unavailable());
-        let ready = || members.iter().filter(|(_, member)| all || member.is_settled(mark));
-        let by_unicast = |number: &SessionChunk| members.wanted_by(*number) <= few || unavailable.contains(*number);
+        let ready = || {
+            members
+                .iter()
+                .filter(|(_, member)| all || member.is_settled(mark))
+        };
+        let by_unicast = |number: &SessionChunk| {
+            members.wanted_by(*number) <= few || unavailable.contains(*number)
+        };
         let released: Vec<(ReceiverId, ChunkSet)> = ready()
-            .map(|(id, member)| (id, member.wants.iter().filter(by_unicast).collect::<ChunkSet>()))
+            .map(|(id, member)| {
+                (
+                    id,
+                    member.wants.iter().filter(by_unicast).collect::<ChunkSet>(),
+                )
+            })
             .filter(|(_, chunks)| !chunks.is_empty())
             .collect();
         let mut again = ChunkSet::new();
@@ -164,9 +191,14 @@ mod tests {
     fn who_could_not_be_heard_was_not_silent() {
         let at = |millis: u64| Time::from_micros(millis * 1000);
         let mut sender = Sender::new(SenderConfig::new(10, 1432, IpVersion::V4), 1, at(0)).unwrap();
-        sender.join(ReceiverId(1), ChunkSet::all(10), at(0)).unwrap();
+        sender
+            .join(ReceiverId(1), ChunkSet::all(10), at(0))
+            .unwrap();
         assert!(!is_dropped(&mut sender, at(0), at(100)));
-        assert!(!is_dropped(&mut sender, at(5000), at(5800)), "the driver was away");
+        assert!(
+            !is_dropped(&mut sender, at(5000), at(5800)),
+            "the driver was away"
+        );
         assert!(is_dropped(&mut sender, at(5801), at(6200)));
     }
 }

@@ -8,7 +8,8 @@ use crate::parity::{PARITY_SYMBOLS, ParityEncoder};
 use crate::rope::Rope;
 use crate::time::Time;
 
-/// Parity symbols are made in multiples of this: few groups need more, and encoding again costs little.
+/// Parity symbols are made in multiples of this: few groups need more, and encoding again costs
+/// little.
 const PARITY_STEP: usize = 16;
 
 /// One group.
@@ -52,14 +53,18 @@ impl Group {
         self.sent_time
     }
 
-    /// How many repairs would have to be sent further so that a receiver that lacked `missing` symbols when it had heard
-    /// packet `as_of` could make the group whole. Zero while the first symbols are on their way.
+    /// How many repairs would have to be sent further so that a receiver that lacked `missing`
+    /// symbols when it had heard packet `as_of` could make the group whole. Zero while the
+    /// first symbols are on their way.
     pub(super) fn further(&self, missing: Option<u8>, as_of: u64) -> u16 {
         if !self.is_sent() || as_of < self.sent_at {
             return 0;
         }
-        let missing = missing.map_or(u16::from(self.data_symbols), |missing| u16::from(missing.min(self.data_symbols)));
-        let on_their_way = self.repairs.len() - self.repairs.partition_point(|sequence| *sequence <= as_of);
+        let missing = missing.map_or(u16::from(self.data_symbols), |missing| {
+            u16::from(missing.min(self.data_symbols))
+        });
+        let on_their_way =
+            self.repairs.len() - self.repairs.partition_point(|sequence| *sequence <= as_of);
         missing.saturating_sub(u16::try_from(on_their_way).unwrap_or(u16::MAX))
     }
 
@@ -69,8 +74,13 @@ impl Group {
 
     /// The `n`-th repair: parity that nobody has had, then the data again, then the same once more.
     fn repair_index(&self) -> u8 {
-        let at = (usize::from(self.proactive) + self.repairs.len()) % (PARITY_SYMBOLS + usize::from(self.data_symbols));
-        let index = if at < PARITY_SYMBOLS { usize::from(self.data_symbols) + at } else { at - PARITY_SYMBOLS };
+        let at = (usize::from(self.proactive) + self.repairs.len())
+            % (PARITY_SYMBOLS + usize::from(self.data_symbols));
+        let index = if at < PARITY_SYMBOLS {
+            usize::from(self.data_symbols) + at
+        } else {
+            at - PARITY_SYMBOLS
+        };
         index as u8
     }
 
@@ -117,7 +127,8 @@ impl Window {
         }
     }
 
-    /// Adds a group to be sent. `data` is a whole number of symbols. Old groups fall out when the memory is full.
+    /// Adds a group to be sent. `data` is a whole number of symbols. Old groups fall out when the
+    /// memory is full.
     pub(super) fn push(&mut self, data: Rope, first_chunk: SessionChunk, pass: u8, proactive: u8) {
         let data_symbols = (data.len() / self.symbol_size) as u8;
         self.memory += data.len();
@@ -137,7 +148,9 @@ impl Window {
         });
         self.next_number += 1;
         while self.memory > self.limit && self.groups.len() > 1 {
-            let Some(group) = self.groups.pop_front() else { break };
+            let Some(group) = self.groups.pop_front() else {
+                break;
+            };
             self.memory -= group.memory();
         }
     }
@@ -158,7 +171,11 @@ impl Window {
     }
 
     pub(super) fn oldest_group(&self) -> GroupNumber {
-        GroupNumber(self.groups.front().map_or(self.next_number, |group| group.number))
+        GroupNumber(
+            self.groups
+                .front()
+                .map_or(self.next_number, |group| group.number),
+        )
     }
 
     pub(super) fn group_mut(&mut self, number: GroupNumber) -> Option<&mut Group> {
@@ -173,7 +190,11 @@ impl Window {
 
     pub(super) fn wants_repair(&mut self) -> bool {
         let oldest = self.oldest_group().0;
-        while self.repair_queue.front().is_some_and(|number| *number < oldest) {
+        while self
+            .repair_queue
+            .front()
+            .is_some_and(|number| *number < oldest)
+        {
             self.repair_queue.pop_front();
         }
         !self.repair_queue.is_empty()
@@ -193,7 +214,12 @@ impl Window {
         if group.demand == 0 {
             self.repair_queue.pop_front();
         }
-        Some(Chosen { group: number, index, is_parity, is_repair: true })
+        Some(Chosen {
+            group: number,
+            index,
+            is_parity,
+            is_repair: true,
+        })
     }
 
     /// Takes the next of the newest group's first symbols, sent as packet `sequence`.
@@ -203,7 +229,12 @@ impl Window {
         group.sent += 1;
         group.sent_at = sequence;
         group.sent_time = now;
-        Some(Chosen { group: group.number, index, is_parity: index >= group.data_symbols, is_repair: false })
+        Some(Chosen {
+            group: group.number,
+            index,
+            is_parity: index >= group.data_symbols,
+            is_repair: false,
+        })
     }
 
     /// The symbol's bytes and what goes with them.
@@ -214,9 +245,13 @@ impl Window {
         let index = usize::from(chosen.index);
         let data_symbols = usize::from(group.data_symbols);
         if chosen.is_parity && group.parity.len() < (index - data_symbols + 1) * size {
-            let wanted = (index - data_symbols + 1).next_multiple_of(PARITY_STEP).min(PARITY_SYMBOLS);
+            let wanted = (index - data_symbols + 1)
+                .next_multiple_of(PARITY_STEP)
+                .min(PARITY_SYMBOLS);
             self.memory -= group.parity.len();
-            group.parity = self.encoder.encode(&group.data, size, wanted, &mut self.scratch);
+            group.parity = self
+                .encoder
+                .encode(&group.data, size, wanted, &mut self.scratch);
             self.memory += group.parity.len();
         }
         let payload = if chosen.is_parity {

@@ -1,4 +1,5 @@
-//! What a transfer costs: bytes on the wire over payload, and time over the time that the payload alone would take.
+//! What a transfer costs: bytes on the wire over payload, and time over the time that the payload
+//! alone would take.
 
 use crate::support::{Lan, Spec};
 use foghorn_multicast::Rate;
@@ -6,13 +7,23 @@ use foghorn_multicast::Rate;
 /// Wire bytes over payload, and the time of the slowest over the payload's at the rate.
 fn cost(receivers: u32, loss: f64, chunks: u32) -> (f64, f64) {
     let rate = Rate::from_megabits(200);
-    let mut lan =
-        Lan::new(Spec { receivers, loss, rate, chunks, chunk_size: 1 << 20, sealed: false, ..Spec::default() });
+    let mut lan = Lan::new(Spec {
+        receivers,
+        loss,
+        rate,
+        chunks,
+        chunk_size: 1 << 20,
+        sealed: false,
+        ..Spec::default()
+    });
     lan.run();
     lan.assert_all_complete();
     let wire = lan.sender.status().wire_bytes as f64 / lan.payload() as f64;
     let time = lan.slowest().as_secs_f64() / rate.time_for(lan.payload()).as_secs_f64();
-    eprintln!("{receivers} receivers, {:.1} % loss: wire {wire:.4}, time {time:.4}", loss * 100.0);
+    eprintln!(
+        "{receivers} receivers, {:.1} % loss: wire {wire:.4}, time {time:.4}",
+        loss * 100.0
+    );
     (wire, time)
 }
 

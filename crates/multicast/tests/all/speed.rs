@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_multicast::{
-    ChunkSet, Epoch, IpVersion, KeyMaterial, Opener, Rate, Receiver, ReceiverAction, ReceiverConfig, ReceiverId,
-    Sealer, Sender, SenderAction, SenderConfig, SessionTag, Suite, Time,
+    ChunkSet, Epoch, IpVersion, KeyMaterial, Opener, Rate, Receiver, ReceiverAction,
+    ReceiverConfig, ReceiverId, Sealer, Sender, SenderAction, SenderConfig, SessionTag, Suite,
+    Time,
 };
 
 const CHUNKS: u32 = 125;
@@ -21,15 +22,30 @@ fn on_processor() -> Duration {
 
 /// Sends 125 MB to one receiver that loses every `lost`-th packet; prints what each end took.
 fn run(lost: usize, suite: Suite) {
-    let material = KeyMaterial { session: SessionTag(1), epoch: Epoch(0), suite, secret: [1; 32] };
+    let material = KeyMaterial {
+        session: SessionTag(1),
+        epoch: Epoch(0),
+        suite,
+        secret: [1; 32],
+    };
     let (mut sealer, mut opener) = (Sealer::new(&material), Opener::new(&material));
     let mut now = Time::default();
-    let config =
-        SenderConfig { max_rate: Some(Rate::from_megabits(1000)), ..SenderConfig::new(CHUNKS, 1432, IpVersion::V4) };
+    let config = SenderConfig {
+        max_rate: Some(Rate::from_megabits(1000)),
+        ..SenderConfig::new(CHUNKS, 1432, IpVersion::V4)
+    };
     let mut sender = Sender::new(config, 1, now).unwrap();
-    let mut receiver = Receiver::new(ReceiverConfig::new(CHUNKS, 1432), ChunkSet::all(CHUNKS), 1, now).unwrap();
+    let mut receiver = Receiver::new(
+        ReceiverConfig::new(CHUNKS, 1432),
+        ChunkSet::all(CHUNKS),
+        1,
+        now,
+    )
+    .unwrap();
     let chunk: Bytes = vec![5; CHUNK].into();
-    sender.join(ReceiverId(1), ChunkSet::all(CHUNKS), now).unwrap();
+    sender
+        .join(ReceiverId(1), ChunkSet::all(CHUNKS), now)
+        .unwrap();
     sender.start(now);
     let (mut sending, mut receiving, mut packets) = (Duration::ZERO, Duration::ZERO, 0);
     let mut batch: Vec<u8> = Vec::with_capacity(1 << 20);
@@ -77,7 +93,9 @@ fn run(lost: usize, suite: Suite) {
         now = wake;
     }
     assert!(receiver.is_complete());
-    eprintln!("{suite:?}, 1 of {lost} lost: {packets} packets, sender {sending:?}, receiver {receiving:?}");
+    eprintln!(
+        "{suite:?}, 1 of {lost} lost: {packets} packets, sender {sending:?}, receiver {receiving:?}"
+    );
 }
 
 #[test]

@@ -39,7 +39,10 @@ pub enum ReadListError {
     #[error("the answer has no list {0:?}")]
     NoList(String),
     #[error("a {class} in the answer cannot be read")]
-    Object { class: &'static str, source: serde_json::Error },
+    Object {
+        class: &'static str,
+        source: serde_json::Error,
+    },
 }
 
 /// Reads one object.
@@ -47,7 +50,10 @@ pub enum ReadListError {
 /// # Errors
 /// When a field that we need is missing or does not hold what it should.
 pub fn read_one<T: FogObject>(raw: Value) -> Result<Row<T>, ReadListError> {
-    let view = T::deserialize(&raw).map_err(|source| ReadListError::Object { class: T::CLASS, source })?;
+    let view = T::deserialize(&raw).map_err(|source| ReadListError::Object {
+        class: T::CLASS,
+        source,
+    })?;
     Ok(Row { raw, view })
 }
 

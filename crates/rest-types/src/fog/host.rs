@@ -21,7 +21,11 @@ pub struct Host {
     #[serde(rename = "imagename", deserialize_with = "text::text_or_none", default)]
     pub image_name: Option<String>,
     /// The rule by which the client finds the disk to work on (FOG's `kernelDevice`).
-    #[serde(rename = "kernelDevice", deserialize_with = "text::text_or_none", default)]
+    #[serde(
+        rename = "kernelDevice",
+        deserialize_with = "text::text_or_none",
+        default
+    )]
     pub disk_rule: Option<String>,
     /// When an image was last deployed to it.
     #[serde(deserialize_with = "text::time_or_none", default)]

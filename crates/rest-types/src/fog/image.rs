@@ -53,14 +53,22 @@ pub struct ImageBody {
     pub image_type: Option<u32>,
     #[serde(rename = "osID", skip_serializing_if = "Option::is_none")]
     pub os: Option<u32>,
-    #[serde(rename = "isEnabled", skip_serializing_if = "Option::is_none", serialize_with = "text::write_flag")]
+    #[serde(
+        rename = "isEnabled",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "text::write_flag"
+    )]
     pub enabled: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::write_flag")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "text::write_flag"
+    )]
     pub protected: Option<bool>,
 }
 
 impl ImageBody {
-    /// A new image that can be captured at once: enabled, all partitions of one disk, operating system "other".
+    /// A new image that can be captured at once: enabled, all partitions of one disk, operating
+    /// system "other".
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {

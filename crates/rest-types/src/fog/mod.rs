@@ -1,9 +1,13 @@
-//! The FOG dialect: the classes that the command line uses, the list envelope, and the bodies that it sends.
+//! The FOG dialect: the classes that the command line uses, the list envelope, and the bodies that
+//! it sends.
 //!
-//! A view has the fields that a program acts on and ignores the rest; whoever wants the whole object keeps the
-//! [`serde_json::Value`] beside it, as [`Row`] does.
+//! A view has the fields that a program acts on and ignores the rest; whoever wants the whole
+//! object keeps the [`serde_json::Value`] beside it, as [`Row`] does.
 
-#![allow(missing_docs, reason = "fields and states are those of FOG's documents, under their names there")]
+#![allow(
+    missing_docs,
+    reason = "fields and states are those of FOG's documents, under their names there"
+)]
 
 mod envelope;
 mod group;

@@ -15,7 +15,11 @@ pub struct StorageNode {
     pub description: String,
     #[serde(deserialize_with = "text::text_or_none", default)]
     pub ip: Option<String>,
-    #[serde(rename = "storagegroupID", deserialize_with = "text::id_or_none", default)]
+    #[serde(
+        rename = "storagegroupID",
+        deserialize_with = "text::id_or_none",
+        default
+    )]
     pub storage_group: Option<StorageGroupId>,
     #[serde(rename = "isMaster", deserialize_with = "text::flag", default)]
     pub master: bool,
@@ -53,11 +57,20 @@ pub struct StorageNodeBody {
     pub storage_group: Option<StorageGroupId>,
     #[serde(rename = "maxClients", skip_serializing_if = "Option::is_none")]
     pub max_clients: Option<u32>,
-    #[serde(rename = "isEnabled", skip_serializing_if = "Option::is_none", serialize_with = "text::write_flag")]
+    #[serde(
+        rename = "isEnabled",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "text::write_flag"
+    )]
     pub enabled: Option<bool>,
-    #[serde(rename = "isMaster", skip_serializing_if = "Option::is_none", serialize_with = "text::write_flag")]
+    #[serde(
+        rename = "isMaster",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "text::write_flag"
+    )]
     pub master: Option<bool>,
-    // FOG requires the four below of every node; Foghorn's nodes hold neither a share nor a password.
+    // FOG requires the four below of every node; Foghorn's nodes hold neither a share nor a
+    // password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     #[serde(rename = "ftppath", skip_serializing_if = "Option::is_none")]
@@ -69,7 +82,8 @@ pub struct StorageNodeBody {
 }
 
 impl StorageNodeBody {
-    /// A new node of a group, enabled, with labels in the fields that FOG requires and Foghorn does not use.
+    /// A new node of a group, enabled, with labels in the fields that FOG requires and Foghorn does
+    /// not use.
     #[must_use]
     pub fn new(name: &str, ip: &str, group: StorageGroupId) -> Self {
         Self {

@@ -1,4 +1,5 @@
-//! Tasks as FOG lists them. Progress and reasons of imaging tasks are richer in [`crate::native::TaskStatus`].
+//! Tasks as FOG lists them. Progress and reasons of imaging tasks are richer in
+//! [`crate::native::TaskStatus`].
 
 use foghorn_types::{HostId, ImageId, TaskId};
 use serde::Deserialize;
@@ -10,7 +11,8 @@ use super::text::{self, ReadFieldError};
 const DEPLOY: u32 = 1;
 /// Number of FOG's task type "capture".
 const CAPTURE: u32 = 2;
-/// FOG's task types that read or write a disk: deploy, capture, multicast, and the variants of the first two.
+/// FOG's task types that read or write a disk: deploy, capture, multicast, and the variants of the
+/// first two.
 pub const IMAGING_TYPES: [u32; 6] = [DEPLOY, CAPTURE, 8, 15, 16, 17];
 
 #[derive(Clone, Debug, Deserialize)]
@@ -90,26 +92,36 @@ impl TryFrom<u64> for TaskState {
 }
 
 fn state<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<TaskState, D::Error> {
-    text::number(deserializer)?.try_into().map_err(serde::de::Error::custom)
+    text::number(deserializer)?
+        .try_into()
+        .map_err(serde::de::Error::custom)
 }
 
 impl Task {
     /// Name of the host, when the answer has it.
     #[must_use]
     pub fn host_name(&self) -> Option<&str> {
-        self.embedded_host.as_ref().map(|host| host.name.as_str()).filter(|name| !name.is_empty())
+        self.embedded_host
+            .as_ref()
+            .map(|host| host.name.as_str())
+            .filter(|name| !name.is_empty())
     }
 
     /// Name of the type, when the answer has it.
     #[must_use]
     pub fn type_name(&self) -> Option<&str> {
-        self.embedded_type.as_ref().map(|kind| kind.name.as_str()).filter(|name| !name.is_empty())
+        self.embedded_type
+            .as_ref()
+            .map(|kind| kind.name.as_str())
+            .filter(|name| !name.is_empty())
     }
 
     /// Whether the task reads or writes a disk.
     #[must_use]
     pub fn is_imaging(&self) -> bool {
-        IMAGING_TYPES.iter().any(|kind| u64::from(*kind) == self.kind)
+        IMAGING_TYPES
+            .iter()
+            .any(|kind| u64::from(*kind) == self.kind)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Reading FOG's fields: a number, an id or a flag is a string there (`"7"`, `"0"`, `""`), and now and then a JSON number
-//! or boolean all the same.
+//! Reading FOG's fields: a number, an id or a flag is a string there (`"7"`, `"0"`, `""`), and now
+//! and then a JSON number or boolean all the same.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -27,7 +27,9 @@ fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
         Value::String(text) => Ok(text),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(flag) => Ok(if flag { "1" } else { "0" }.to_owned()),
-        other => Err(de::Error::custom(format!("expected a plain value, found {other}"))),
+        other => Err(de::Error::custom(format!(
+            "expected a plain value, found {other}"
+        ))),
     }
 }
 
@@ -39,7 +41,9 @@ where
     T::Err: Display,
 {
     let text = scalar(deserializer)?;
-    text.trim().parse().map_err(|error| de::Error::custom(format!("{text:?} is not an id: {error}")))
+    text.trim()
+        .parse()
+        .map_err(|error| de::Error::custom(format!("{text:?} is not an id: {error}")))
 }
 
 /// An id, where `0` and the empty text mean that there is none.
@@ -52,9 +56,10 @@ where
     let text = scalar(deserializer)?;
     match text.trim().trim_start_matches('0') {
         "" => Ok(None),
-        digits => {
-            digits.parse().map(Some).map_err(|error| de::Error::custom(format!("{text:?} is not an id: {error}")))
-        }
+        digits => digits
+            .parse()
+            .map(Some)
+            .map_err(|error| de::Error::custom(format!("{text:?} is not an id: {error}"))),
     }
 }
 
@@ -63,7 +68,9 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, 
     let text = scalar(deserializer)?;
     match text.trim() {
         "" => Ok(0),
-        digits => digits.parse().map_err(|_| de::Error::custom(format!("{text:?} is not a number"))),
+        digits => digits
+            .parse()
+            .map_err(|_| de::Error::custom(format!("{text:?} is not a number"))),
     }
 }
 
@@ -73,17 +80,25 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
 }
 
 /// Text, or `None` where FOG has the empty text.
-pub(super) fn text_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(super) fn text_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
     let text = scalar(deserializer)?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
 /// A time as FOG writes it, where all zeros mean never.
-pub(super) fn time_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(super) fn time_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
     Ok(text_or_none(deserializer)?.filter(|text| !text.starts_with("0000-00-00")))
 }
 
 /// A flag as FOG takes it.
-pub(super) fn write_flag<S: Serializer>(flag: &Option<bool>, serializer: S) -> Result<S::Ok, S::Error> {
-    flag.map(|set| if set { "1" } else { "0" }).serialize(serializer)
+pub(super) fn write_flag<S: Serializer>(
+    flag: &Option<bool>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    flag.map(|set| if set { "1" } else { "0" })
+        .serialize(serializer)
 }

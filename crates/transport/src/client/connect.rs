@@ -42,15 +42,22 @@ pub enum ConnectError {
     #[error("the client's key material cannot be used")]
     Identity(#[source] IdentityError),
     #[error("could not start a connection to {address}")]
-    Start { address: SocketAddr, source: quinn::ConnectError },
+    Start {
+        address: SocketAddr,
+        source: quinn::ConnectError,
+    },
     #[error("nobody answered at {address} within {HANDSHAKE_PATIENCE:?}")]
     NoAnswer { address: SocketAddr },
     /// Includes an agent that is not who it should be.
     #[error("the connection to {address} failed")]
-    Handshake { address: SocketAddr, source: ConnectionError },
+    Handshake {
+        address: SocketAddr,
+        source: ConnectionError,
+    },
     #[error("the agent refused ({code:?}): {reason}")]
     Refused { code: RefusalCode, reason: String },
-    /// Includes an agent that did not accept the client's certificate: in TLS 1.3 the client learns it only here.
+    /// Includes an agent that did not accept the client's certificate: in TLS 1.3 the client learns
+    /// it only here.
     #[error("the agent did not welcome the client")]
     Welcome(#[source] StreamError),
     #[error("the agent did not answer within {WELCOME_PATIENCE:?}")]
@@ -88,13 +95,20 @@ pub(super) async fn connect(
     identity: &Identity,
     hello: &Hello,
 ) -> Result<(Endpoint, QuicLink, Welcome), ConnectError> {
-    let mut config = quinn::ClientConfig::new(Arc::new(identity.client_crypto().map_err(ConnectError::Identity)?));
+    let mut config = quinn::ClientConfig::new(Arc::new(
+        identity.client_crypto().map_err(ConnectError::Identity)?,
+    ));
     config.transport_config(transport_config(Side::Client));
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&source.address)
         .await
-        .map_err(|error| ConnectError::Resolve { address: source.address.clone(), source: error })?
+        .map_err(|error| ConnectError::Resolve {
+            address: source.address.clone(),
+            source: error,
+        })?
         .collect();
-    let mut last = ConnectError::NoAddress { address: source.address.clone() };
+    let mut last = ConnectError::NoAddress {
+        address: source.address.clone(),
+    };
     for address in addresses {
         match handshake(address, &source.server_name, config.clone()).await {
             Ok((endpoint, connection)) => {
@@ -118,8 +132,8 @@ async fn handshake(
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = socket(any).map_err(ConnectError::Socket)?;
-    let endpoint =
-        Endpoint::new(endpoint_config(), None, socket, Arc::new(TokioRuntime)).map_err(ConnectError::Socket)?;
+    let endpoint = Endpoint::new(endpoint_config(), None, socket, Arc::new(TokioRuntime))
+        .map_err(ConnectError::Socket)?;
     let connecting = endpoint
         .connect_with(config, address, server_name)
         .map_err(|source| ConnectError::Start { address, source })?;
@@ -132,14 +146,24 @@ async fn handshake(
 
 async fn say_hello(link: &QuicLink, hello: &Hello) -> Result<Welcome, ConnectError> {
     let exchange = async {
-        let (send, receive) = link.connection.open_bi().await.map_err(|error| link.lost(&error))?;
+        let (send, receive) = link
+            .connection
+            .open_bi()
+            .await
+            .map_err(|error| link.lost(&error))?;
         let mut writer = FrameWriter::new(link.clone(), send, OnDrop::Finish);
         let mut reader = FrameReader::new(link.clone(), receive);
         writer.send_body(encode_hello(hello)).await?;
         match reader.expect(decode_agent_message).await? {
-            AgentMessage::Welcome { kind, multicast } => Ok(Welcome { kind: SessionKind::from(kind), multicast }),
+            AgentMessage::Welcome { kind, multicast } => Ok(Welcome {
+                kind: SessionKind::from(kind),
+                multicast,
+            }),
             AgentMessage::Refused { code, reason } => {
-                let reason = EndReason::Refused { code: code.into(), reason };
+                let reason = EndReason::Refused {
+                    code: code.into(),
+                    reason,
+                };
                 link.end_and_close(reason.clone());
                 Err(StreamError::Ended(reason))
             }
@@ -148,7 +172,9 @@ async fn say_hello(link: &QuicLink, hello: &Hello) -> Result<Welcome, ConnectErr
     };
     match timeout(WELCOME_PATIENCE, exchange).await {
         Ok(Ok(welcome)) => Ok(welcome),
-        Ok(Err(StreamError::Ended(EndReason::Refused { code, reason }))) => Err(ConnectError::Refused { code, reason }),
+        Ok(Err(StreamError::Ended(EndReason::Refused { code, reason }))) => {
+            Err(ConnectError::Refused { code, reason })
+        }
         Ok(Err(error)) => Err(ConnectError::Welcome(error)),
         Err(_) => Err(ConnectError::NoWelcome),
     }

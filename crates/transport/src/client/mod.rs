@@ -1,4 +1,5 @@
-//! The client's end: one connection to one agent for one task. Reconnecting and the choice of an agent are the caller's.
+//! The client's end: one connection to one agent for one task. Reconnecting and the choice of an
+//! agent are the caller's.
 
 mod connect;
 mod lanes;
@@ -25,8 +26,8 @@ use crate::identity::Identity;
 use crate::link::QuicLink;
 use crate::session::{CLOSE_DONE, ClientOutcome, ClientProgress, EndReason, Hello, SessionKind};
 use crate::wire::{
-    AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireDatagram, WireReport, decode_agent_message, decode_goodbye,
-    encode,
+    AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireDatagram, WireReport,
+    decode_agent_message, decode_goodbye, encode,
 };
 
 /// How long a closing connection waits until the agent has heard of it.
@@ -52,7 +53,10 @@ pub enum FetchManifestError {
     #[error("could not fetch the manifest")]
     Stream(#[from] StreamError),
     #[error("the agent sent manifest {found}, but the session is for {expected}")]
-    Mismatch { expected: ManifestId, found: ManifestId },
+    Mismatch {
+        expected: ManifestId,
+        found: ManifestId,
+    },
     #[error("a capture has no manifest to fetch")]
     Capture,
 }
@@ -71,7 +75,10 @@ pub enum StoreManifestError {
     #[error("a manifest of {0} bytes is larger than an agent accepts")]
     TooLarge(usize),
     #[error("the agent stored manifest {found}, but {expected} was sent")]
-    Mismatch { expected: ManifestId, found: ManifestId },
+    Mismatch {
+        expected: ManifestId,
+        found: ManifestId,
+    },
 }
 
 /// Nobody confirmed that the end of the task was recorded; it may have been, or not.
@@ -116,13 +123,28 @@ impl AgentConnection {
     ///
     /// # Errors
     /// See [`ConnectError`]; its `is_transient` says whether trying again makes sense.
-    pub async fn connect(source: &Source, identity: &Identity, hello: Hello) -> Result<Self, ConnectError> {
+    pub async fn connect(
+        source: &Source,
+        identity: &Identity,
+        hello: Hello,
+    ) -> Result<Self, ConnectError> {
         let (endpoint, link, welcome) = connect::connect(source, identity, &hello).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(hear_goodbye(link.clone()));
         let (reports, last_report) = (AtomicU64::new(0), Mutex::new(None));
-        let connect::Welcome { kind, multicast: offers_multicast } = welcome;
-        Ok(Self { endpoint, link, kind, offers_multicast, reports, last_report, _tasks: tasks })
+        let connect::Welcome {
+            kind,
+            multicast: offers_multicast,
+        } = welcome;
+        Ok(Self {
+            endpoint,
+            link,
+            kind,
+            offers_multicast,
+            reports,
+            last_report,
+            _tasks: tasks,
+        })
     }
 
     /// What the agent says this session is for.
@@ -137,8 +159,9 @@ impl AgentConnection {
         self.offers_multicast
     }
 
-    /// Joins the multicast session of this deploy: `wants` are the chunks that this client lacks, by their number among the
-    /// image's `chunks` distinct data chunks. At most one membership at a time.
+    /// Joins the multicast session of this deploy: `wants` are the chunks that this client lacks,
+    /// by their number among the image's `chunks` distinct data chunks. At most one membership
+    /// at a time.
     ///
     /// # Errors
     /// When the connection fails.
@@ -163,8 +186,13 @@ impl AgentConnection {
     #[must_use]
     pub fn local_ip(&self) -> Option<IpAddr> {
         let remote = self.link.connection.remote_address();
-        let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        // The connection's own socket is bound to no address; the kernel chooses one for a socket that connects.
+        let any: IpAddr = if remote.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        // The connection's own socket is bound to no address; the kernel chooses one for a socket
+        // that connects.
         let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
         socket.connect(remote).ok()?;
         Some(socket.local_addr().ok()?.ip())
@@ -173,19 +201,27 @@ impl AgentConnection {
     /// The encoded manifest of a deploy, checked against the id that the session names.
     ///
     /// # Errors
-    /// When the connection fails, the agent cannot read the manifest, or what it sent is not that manifest.
+    /// When the connection fails, the agent cannot read the manifest, or what it sent is not that
+    /// manifest.
     pub async fn fetch_manifest(&self) -> Result<Bytes, FetchManifestError> {
-        let SessionKind::Deploy { manifest: expected } = self.kind else { return Err(FetchManifestError::Capture) };
+        let SessionKind::Deploy { manifest: expected } = self.kind else {
+            return Err(FetchManifestError::Capture);
+        };
         let (_writer, mut reader) = self.open(ClientMessage::FetchManifest).await?;
         let bytes = match reader.expect(decode_agent_message).await? {
             AgentMessage::Manifest { len } => reader.raw(len as usize).await?,
             other => return Err(refused(other, &reader, "a manifest").into()),
         };
         let found = ManifestId::of(&bytes);
-        if found == expected { Ok(bytes) } else { Err(FetchManifestError::Mismatch { expected, found }) }
+        if found == expected {
+            Ok(bytes)
+        } else {
+            Err(FetchManifestError::Mismatch { expected, found })
+        }
     }
 
-    /// Opens a lane on which the agent sends chunks as they are asked for. Several lanes may be open at once.
+    /// Opens a lane on which the agent sends chunks as they are asked for. Several lanes may be
+    /// open at once.
     ///
     /// # Errors
     /// When the connection fails.
@@ -195,17 +231,25 @@ impl AgentConnection {
         Ok(lanes::fetch_lane(writer, reader))
     }
 
-    /// Which of these chunks the agent has, in the order asked. Those it has stay until this capture ends.
+    /// Which of these chunks the agent has, in the order asked. Those it has stay until this
+    /// capture ends.
     ///
     /// # Errors
     /// When the connection fails or the agent cannot tell.
-    pub async fn which_are_stored(&self, ids: &[ChunkId]) -> Result<Vec<bool>, WhichAreStoredError> {
+    pub async fn which_are_stored(
+        &self,
+        ids: &[ChunkId],
+    ) -> Result<Vec<bool>, WhichAreStoredError> {
         let mut all = Vec::with_capacity(ids.len());
         for ids in ids.chunks(MAX_IDS) {
-            let (_writer, mut reader) = self.open(ClientMessage::WhichAreStored { ids: ids.to_vec() }).await?;
+            let (_writer, mut reader) = self
+                .open(ClientMessage::WhichAreStored { ids: ids.to_vec() })
+                .await?;
             match reader.expect(decode_agent_message).await? {
                 AgentMessage::Stored { stored } if stored.len() == ids.len() => all.extend(stored),
-                other => return Err(refused(other, &reader, "one answer per chunk asked about").into()),
+                other => {
+                    return Err(refused(other, &reader, "one answer per chunk asked about").into());
+                }
             }
         }
         Ok(all)
@@ -220,41 +264,61 @@ impl AgentConnection {
         Ok(lanes::store_lane(writer, reader))
     }
 
-    /// Stores an encoded manifest; returns when it is durable. Every chunk it names must be stored before.
+    /// Stores an encoded manifest; returns when it is durable. Every chunk it names must be stored
+    /// before.
     ///
     /// # Errors
-    /// When the connection fails, or the agent refuses: a chunk is missing, the bytes are not a manifest, its disk is full.
+    /// When the connection fails, or the agent refuses: a chunk is missing, the bytes are not a
+    /// manifest, its disk is full.
     pub async fn store_manifest(&self, manifest: Bytes) -> Result<ManifestId, StoreManifestError> {
-        let len = u32::try_from(manifest.len()).ok().filter(|len| *len <= MAX_MANIFEST);
+        let len = u32::try_from(manifest.len())
+            .ok()
+            .filter(|len| *len <= MAX_MANIFEST);
         let len = len.ok_or(StoreManifestError::TooLarge(manifest.len()))?;
         let expected = ManifestId::of(&manifest);
         let (mut writer, mut reader) = self.streams().await?;
-        writer.send_with(&ClientMessage::StoreManifest { len }, manifest).await?;
+        writer
+            .send_with(&ClientMessage::StoreManifest { len }, manifest)
+            .await?;
         match reader.expect(decode_agent_message).await? {
             AgentMessage::ManifestStored { id } if id == expected => Ok(id),
-            AgentMessage::ManifestStored { id: found } => Err(StoreManifestError::Mismatch { expected, found }),
+            AgentMessage::ManifestStored { id: found } => {
+                Err(StoreManifestError::Mismatch { expected, found })
+            }
             other => Err(refused(other, &reader, "an answer to a manifest").into()),
         }
     }
 
-    /// Says how far the client is. Never waits; a report may be lost, a newer one replaces it, and the last one is
-    /// repeated by [`finish`](Self::finish).
+    /// Says how far the client is. Never waits; a report may be lost, a newer one replaces it, and
+    /// the last one is repeated by [`finish`](Self::finish).
     pub fn report(&self, progress: ClientProgress) {
-        *self.last_report.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+        *self
+            .last_report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(progress);
         let number = self.reports.fetch_add(1, Ordering::Relaxed) + 1;
-        let report = encode(&WireDatagram::Progress(WireReport { number, progress: progress.into() }));
+        let report = encode(&WireDatagram::Progress(WireReport {
+            number,
+            progress: progress.into(),
+        }));
         // Fails only when the connection is over, which every other call will say.
         let _ = self.link.connection.send_datagram(report.into());
     }
 
-    /// Says how the client's part ended. Returns only after the agent said that the controller has recorded it, then
-    /// closes the connection.
+    /// Says how the client's part ended. Returns only after the agent said that the controller has
+    /// recorded it, then closes the connection.
     ///
     /// # Errors
     /// When the connection ended before that; the end may have been recorded nevertheless.
     pub async fn finish(self, outcome: ClientOutcome) -> Result<(), FinishError> {
-        let progress = *self.last_report.lock().unwrap_or_else(PoisonError::into_inner);
-        let message = ClientMessage::Finished { outcome: outcome.into(), progress: progress.map(Into::into) };
+        let progress = *self
+            .last_report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let message = ClientMessage::Finished {
+            outcome: outcome.into(),
+            progress: progress.map(Into::into),
+        };
         let (_writer, mut reader) = self.open(message).await?;
         match reader.expect(decode_agent_message).await? {
             AgentMessage::Recorded => {}
@@ -279,7 +343,12 @@ impl AgentConnection {
     }
 
     async fn streams(&self) -> Result<(FrameWriter, FrameReader), StreamError> {
-        let (send, receive) = self.link.connection.open_bi().await.map_err(|error| self.link.lost(&error))?;
+        let (send, receive) = self
+            .link
+            .connection
+            .open_bi()
+            .await
+            .map_err(|error| self.link.lost(&error))?;
         let writer = FrameWriter::new(self.link.clone(), send, OnDrop::Reset);
         Ok((writer, FrameReader::new(self.link.clone(), receive)))
     }
@@ -297,10 +366,13 @@ impl Drop for AgentConnection {
     }
 }
 
-/// Waits for the one stream that an agent opens, which says why the session ends. What the lanes still carry is of no use
-/// then, so the connection is closed at once, which also tells the agent that it was heard.
+/// Waits for the one stream that an agent opens, which says why the session ends. What the lanes
+/// still carry is of no use then, so the connection is closed at once, which also tells the agent
+/// that it was heard.
 async fn hear_goodbye(link: QuicLink) {
-    let Ok(stream) = link.connection.accept_uni().await else { return };
+    let Ok(stream) = link.connection.accept_uni().await else {
+        return;
+    };
     let mut reader = FrameReader::new(link.clone(), stream);
     match reader.expect(decode_goodbye).await {
         Ok(goodbye) => link.end_and_close(goodbye.into()),

@@ -6,7 +6,9 @@ use foghorn_multicast::{ChunkSet, KeyMaterial};
 
 use crate::frame::{FrameReader, FrameWriter, StreamError};
 use crate::multicast::SessionTerms;
-use crate::wire::{AgentMessage, ClientMessage, cut, decode_agent_message, decode_chunks, encode_chunks};
+use crate::wire::{
+    AgentMessage, ClientMessage, cut, decode_agent_message, decode_chunks, encode_chunks,
+};
 
 /// What the agent says to a receiver of a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,9 +20,12 @@ pub enum MulticastNews {
     Key(KeyMaterial),
     /// These chunks will not come any more: they are to be fetched.
     Fetch(ChunkSet),
-    /// The stream no longer cares for this receiver: what is missing is to be fetched. Nothing follows. After `rest` it
-    /// may join again; `None`: not in this session.
-    Demoted { reason: String, rest: Option<Duration> },
+    /// The stream no longer cares for this receiver: what is missing is to be fetched. Nothing
+    /// follows. After `rest` it may join again; `None`: not in this session.
+    Demoted {
+        reason: String,
+        rest: Option<Duration>,
+    },
     /// The session has ended: what is missing is to be fetched. Nothing follows.
     Over { reason: String },
 }
@@ -46,11 +51,21 @@ pub(super) async fn join(
 ) -> Result<(MulticastMember, MulticastListener), StreamError> {
     let mut parts = encode_chunks(wants).into_iter();
     let first = parts.next().unwrap_or_default();
-    writer.send(&ClientMessage::JoinMulticast { chunks, wants: first }).await?;
+    writer
+        .send(&ClientMessage::JoinMulticast {
+            chunks,
+            wants: first,
+        })
+        .await?;
     for part in parts {
-        writer.send(&ClientMessage::MulticastWant { chunks: part }).await?;
+        writer
+            .send(&ClientMessage::MulticastWant { chunks: part })
+            .await?;
     }
-    Ok((MulticastMember { writer }, MulticastListener { reader, chunks }))
+    Ok((
+        MulticastMember { writer },
+        MulticastListener { reader, chunks },
+    ))
 }
 
 impl MulticastMember {
@@ -60,7 +75,9 @@ impl MulticastMember {
     /// When the connection fails or the agent has ended the session.
     pub async fn have(&mut self, chunks: &ChunkSet) -> Result<(), StreamError> {
         for part in encode_chunks(chunks) {
-            self.writer.send(&ClientMessage::MulticastHave { chunks: part }).await?;
+            self.writer
+                .send(&ClientMessage::MulticastHave { chunks: part })
+                .await?;
         }
         Ok(())
     }
@@ -71,7 +88,9 @@ impl MulticastMember {
     /// When the connection fails or the agent has ended the session.
     pub async fn want(&mut self, chunks: &ChunkSet) -> Result<(), StreamError> {
         for part in encode_chunks(chunks) {
-            self.writer.send(&ClientMessage::MulticastWant { chunks: part }).await?;
+            self.writer
+                .send(&ClientMessage::MulticastWant { chunks: part })
+                .await?;
         }
         Ok(())
     }
@@ -81,7 +100,11 @@ impl MulticastMember {
     /// # Errors
     /// When the connection fails or the agent has ended the session.
     pub async fn leave(mut self, reason: &str) -> Result<(), StreamError> {
-        self.writer.send(&ClientMessage::MulticastLeave { reason: cut(reason.to_owned()) }).await
+        self.writer
+            .send(&ClientMessage::MulticastLeave {
+                reason: cut(reason.to_owned()),
+            })
+            .await
     }
 }
 
@@ -91,22 +114,39 @@ impl MulticastListener {
     /// # Errors
     /// When the connection fails or the agent broke the protocol.
     pub async fn next(&mut self) -> Option<Result<MulticastNews, StreamError>> {
-        self.reader.next(decode_agent_message).await.transpose().map(|message| {
-            let malformed = |error| self.reader.malformed(error);
-            Ok(match message? {
-                AgentMessage::MulticastJoined(terms) => MulticastNews::Joined(terms.try_into().map_err(malformed)?),
-                AgentMessage::MulticastKey(key) => MulticastNews::Key(key.try_into().map_err(malformed)?),
-                AgentMessage::MulticastFetch { chunks } => {
-                    MulticastNews::Fetch(decode_chunks(&chunks, self.chunks).map_err(malformed)?)
-                }
-                AgentMessage::MulticastDemoted { reason, rest_ms } => {
-                    let rest = rest_ms.map(|rest| Duration::from_millis(rest.into()));
-                    MulticastNews::Demoted { reason: cut(reason), rest }
-                }
-                AgentMessage::MulticastOver { reason } => MulticastNews::Over { reason: cut(reason) },
-                AgentMessage::RequestRefused { reason } => return Err(StreamError::Refused { reason: cut(reason) }),
-                _ => return Err(self.reader.unexpected("news of the multicast session")),
+        self.reader
+            .next(decode_agent_message)
+            .await
+            .transpose()
+            .map(|message| {
+                let malformed = |error| self.reader.malformed(error);
+                Ok(match message? {
+                    AgentMessage::MulticastJoined(terms) => {
+                        MulticastNews::Joined(terms.try_into().map_err(malformed)?)
+                    }
+                    AgentMessage::MulticastKey(key) => {
+                        MulticastNews::Key(key.try_into().map_err(malformed)?)
+                    }
+                    AgentMessage::MulticastFetch { chunks } => MulticastNews::Fetch(
+                        decode_chunks(&chunks, self.chunks).map_err(malformed)?,
+                    ),
+                    AgentMessage::MulticastDemoted { reason, rest_ms } => {
+                        let rest = rest_ms.map(|rest| Duration::from_millis(rest.into()));
+                        MulticastNews::Demoted {
+                            reason: cut(reason),
+                            rest,
+                        }
+                    }
+                    AgentMessage::MulticastOver { reason } => MulticastNews::Over {
+                        reason: cut(reason),
+                    },
+                    AgentMessage::RequestRefused { reason } => {
+                        return Err(StreamError::Refused {
+                            reason: cut(reason),
+                        });
+                    }
+                    _ => return Err(self.reader.unexpected("news of the multicast session")),
+                })
             })
-        })
     }
 }

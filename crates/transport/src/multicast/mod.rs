@@ -1,7 +1,7 @@
 //! Sockets of multicast sessions: thin drivers around the pure machines of `foghorn-multicast`.
 //!
-//! [`GroupSender`] sends to a group, [`GroupReceiver`] listens to one. Both are used from a thread of their own: their calls
-//! block, for a bounded time. What is in the packets is not known here.
+//! [`GroupSender`] sends to a group, [`GroupReceiver`] listens to one. Both are used from a thread
+//! of their own: their calls block, for a bounded time. What is in the packets is not known here.
 
 mod drops;
 mod interface;

@@ -1,5 +1,5 @@
-//! Where the words of an image meet those of a session. The machines of `foghorn-multicast` know nothing of images, so
-//! they have types of their own.
+//! Where the words of an image meet those of a session. The machines of `foghorn-multicast` know
+//! nothing of images, so they have types of their own.
 
 use foghorn_multicast::{Rate, SessionChunk};
 use foghorn_types::{BitRate, ChunkNumber};

@@ -1,7 +1,8 @@
 //! The goodbye to a client, and the tasks that wait until it has arrived.
 //!
-//! An ending with a reason is data first: on the stream of the hello for a client that is turned away, on a stream of its
-//! own for a session. The client answers by closing; only a client that does not is closed from here.
+//! An ending with a reason is data first: on the stream of the hello for a client that is turned
+//! away, on a stream of its own for a session. The client answers by closing; only a client that
+//! does not is closed from here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,10 +22,12 @@ use crate::wire::{AgentMessage, WireGoodbye, cut};
 
 /// How long a client may take to hear last words; a round trip and a little, usually.
 const FAREWELL_PATIENCE: Duration = Duration::from_secs(2);
-/// Clients that are being told at a time. Beyond that connections are closed at once, which most clients hear as well.
+/// Clients that are being told at a time. Beyond that connections are closed at once, which most
+/// clients hear as well.
 const FAREWELLS: usize = 1024;
 
-/// All clients that are connected and have not been sent a goodbye, and the tasks that send the goodbyes.
+/// All clients that are connected and have not been sent a goodbye, and the tasks that send the
+/// goodbyes.
 #[derive(Debug, Default)]
 pub(crate) struct Farewells {
     state: Mutex<FarewellState>,
@@ -39,8 +42,13 @@ struct FarewellState {
 impl Farewells {
     /// Takes on a client that has introduced itself.
     pub(super) fn guest(self: &Arc<Self>, link: QuicLink) -> Guest {
-        self.state().present.insert(link.connection.stable_id(), link.clone());
-        Guest { link, farewells: self.clone() }
+        self.state()
+            .present
+            .insert(link.connection.stable_id(), link.clone());
+        Guest {
+            link,
+            farewells: self.clone(),
+        }
     }
 
     /// Ends every session that is left.
@@ -58,9 +66,18 @@ impl Farewells {
     }
 
     /// Turns a client away with the answer to its hello, in the background.
-    pub(super) fn turn_away(&self, link: QuicLink, mut writer: FrameWriter, code: RefusalCode, reason: &str) {
+    pub(super) fn turn_away(
+        &self,
+        link: QuicLink,
+        mut writer: FrameWriter,
+        code: RefusalCode,
+        reason: &str,
+    ) {
         let reason = cut(reason.to_owned());
-        let message = AgentMessage::Refused { code: code.into(), reason: reason.clone() };
+        let message = AgentMessage::Refused {
+            code: code.into(),
+            reason: reason.clone(),
+        };
         let words = async move {
             writer.send(&message).await?;
             writer.finish();
@@ -75,10 +92,17 @@ impl Farewells {
         link.end(reason);
         let connection = link.connection.clone();
         let words = async move {
-            let stream = link.connection.open_uni().await.map_err(|error| link.lost(&error))?;
-            // Whatever waits on the lanes waits on. Fails only when the stream is over, which the next line says.
+            let stream = link
+                .connection
+                .open_uni()
+                .await
+                .map_err(|error| link.lost(&error))?;
+            // Whatever waits on the lanes waits on. Fails only when the stream is over, which the
+            // next line says.
             let _ = stream.set_priority(i32::MAX);
-            FrameWriter::of_last_words(link, stream).send(&goodbye).await
+            FrameWriter::of_last_words(link, stream)
+                .send(&goodbye)
+                .await
         };
         self.tell(connection, code, text, words);
     }
@@ -110,7 +134,12 @@ impl Farewells {
             match timeout(FAREWELL_PATIENCE, heard).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => debug!(error = %chain(&error), "could not deliver the goodbye"),
-                Err(_) => debug!(remote = %connection.remote_address(), "the client did not acknowledge the goodbye"),
+                Err(_) => {
+                    debug!(
+                        remote = %connection.remote_address(),
+                        "the client did not acknowledge the goodbye"
+                    )
+                }
             }
             connection.close(code, reason.as_bytes());
         };
@@ -145,7 +174,10 @@ impl Guest {
     }
 
     fn leave(&self) -> Option<QuicLink> {
-        self.farewells.state().present.remove(&self.link.connection.stable_id())
+        self.farewells
+            .state()
+            .present
+            .remove(&self.link.connection.stable_id())
     }
 }
 

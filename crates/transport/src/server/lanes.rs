@@ -1,5 +1,6 @@
-//! Lanes as the agent holds them. The halves are separate so that the agent can read ahead from its disk while it sends,
-//! and write to it while it receives; the queue between them is the agent's and bounded.
+//! Lanes as the agent holds them. The halves are separate so that the agent can read ahead from its
+//! disk while it sends, and write to it while it receives; the queue between them is the agent's
+//! and bounded.
 
 use bytes::Bytes;
 use foghorn_types::ChunkId;
@@ -18,7 +19,10 @@ pub struct FetchLane {
 
 impl FetchLane {
     pub(super) fn new(writer: FrameWriter, reader: FrameReader) -> Self {
-        Self { wanted: WantedChunks { reader }, chunks: ChunkSender { writer } }
+        Self {
+            wanted: WantedChunks { reader },
+            chunks: ChunkSender { writer },
+        }
     }
 }
 
@@ -34,15 +38,19 @@ impl WantedChunks {
     /// # Errors
     /// When the connection fails or the client broke the protocol (then the connection is closed).
     pub async fn next(&mut self) -> Option<Result<Vec<ChunkId>, StreamError>> {
-        self.reader.next(decode_client_message).await.transpose().map(|message| match message? {
-            ClientMessage::Want { ids } => Ok(ids),
-            _ => Err(self.reader.unexpected("ids of chunks")),
-        })
+        self.reader
+            .next(decode_client_message)
+            .await
+            .transpose()
+            .map(|message| match message? {
+                ClientMessage::Want { ids } => Ok(ids),
+                _ => Err(self.reader.unexpected("ids of chunks")),
+            })
     }
 }
 
-/// Sends what was asked for, each id exactly once, in order. Dropping it without [`finish`](Self::finish) tells the client
-/// that something went wrong.
+/// Sends what was asked for, each id exactly once, in order. Dropping it without
+/// [`finish`](Self::finish) tells the client that something went wrong.
 #[derive(Debug)]
 pub struct ChunkSender {
     writer: FrameWriter,
@@ -53,9 +61,23 @@ impl ChunkSender {
     ///
     /// # Errors
     /// When the client has gone or given up the lane.
-    pub async fn send(&mut self, id: ChunkId, plain_len: u32, compressed: Bytes) -> Result<(), StreamError> {
+    pub async fn send(
+        &mut self,
+        id: ChunkId,
+        plain_len: u32,
+        compressed: Bytes,
+    ) -> Result<(), StreamError> {
         let compressed_len = u32::try_from(compressed.len()).unwrap_or(u32::MAX);
-        self.writer.send_with(&AgentMessage::Chunk { id, plain_len, compressed_len }, compressed).await
+        self.writer
+            .send_with(
+                &AgentMessage::Chunk {
+                    id,
+                    plain_len,
+                    compressed_len,
+                },
+                compressed,
+            )
+            .await
     }
 
     /// Says that this chunk cannot be had here. `reason` is cut to 1 KiB. Not cancel-safe.
@@ -63,7 +85,12 @@ impl ChunkSender {
     /// # Errors
     /// When the client has gone or given up the lane.
     pub async fn unavailable(&mut self, id: ChunkId, reason: &str) -> Result<(), StreamError> {
-        self.writer.send(&AgentMessage::Unavailable { id, reason: cut(reason.to_owned()) }).await
+        self.writer
+            .send(&AgentMessage::Unavailable {
+                id,
+                reason: cut(reason.to_owned()),
+            })
+            .await
     }
 
     /// Everything asked for was answered.
@@ -83,11 +110,15 @@ pub struct StoreLane {
 
 impl StoreLane {
     pub(super) fn new(writer: FrameWriter, reader: FrameReader) -> Self {
-        Self { chunks: SentChunks { reader, head: None }, acks: AckSender { writer } }
+        Self {
+            chunks: SentChunks { reader, head: None },
+            acks: AckSender { writer },
+        }
     }
 }
 
-/// A chunk as a client sent it. Nothing in it is verified; its lengths are within the limits of the protocol.
+/// A chunk as a client sent it. Nothing in it is verified; its lengths are within the limits of the
+/// protocol.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SentChunk {
     /// Name that the client gives the chunk; not verified.
@@ -110,7 +141,8 @@ impl SentChunks {
     /// The next chunk; `None` when the client has sent all. Cancel-safe.
     ///
     /// # Errors
-    /// When the connection fails, the client gave up the lane, or broke the protocol (then the connection is closed).
+    /// When the connection fails, the client gave up the lane, or broke the protocol (then the
+    /// connection is closed).
     pub async fn next(&mut self) -> Option<Result<SentChunk, StreamError>> {
         self.try_next().await.transpose()
     }
@@ -119,21 +151,27 @@ impl SentChunks {
         let (id, plain_len, compressed_len) = match self.head {
             Some(head) => head,
             None => match self.reader.next(decode_client_message).await? {
-                Some(ClientMessage::Chunk { id, plain_len, compressed_len }) => {
-                    *self.head.insert((id, plain_len, compressed_len))
-                }
+                Some(ClientMessage::Chunk {
+                    id,
+                    plain_len,
+                    compressed_len,
+                }) => *self.head.insert((id, plain_len, compressed_len)),
                 Some(_) => return Err(self.reader.unexpected("a chunk")),
                 None => return Ok(None),
             },
         };
         let compressed = self.reader.raw(compressed_len as usize).await?;
         self.head = None;
-        Ok(Some(SentChunk { id, plain_len, compressed }))
+        Ok(Some(SentChunk {
+            id,
+            plain_len,
+            compressed,
+        }))
     }
 }
 
-/// Tells the client what became of its chunks. Dropping it without [`finish`](Self::finish) tells the client that something
-/// went wrong.
+/// Tells the client what became of its chunks. Dropping it without [`finish`](Self::finish) tells
+/// the client that something went wrong.
 #[derive(Debug)]
 pub struct AckSender {
     writer: FrameWriter,
@@ -146,7 +184,9 @@ impl AckSender {
     /// When the client has gone or given up the lane.
     pub async fn durable(&mut self, ids: &[ChunkId]) -> Result<(), StreamError> {
         for ids in ids.chunks(MAX_IDS) {
-            self.writer.send(&AgentMessage::Durable { ids: ids.to_vec() }).await?;
+            self.writer
+                .send(&AgentMessage::Durable { ids: ids.to_vec() })
+                .await?;
         }
         Ok(())
     }
@@ -156,7 +196,12 @@ impl AckSender {
     /// # Errors
     /// When the client has gone or given up the lane.
     pub async fn refused(&mut self, id: ChunkId, reason: &str) -> Result<(), StreamError> {
-        self.writer.send(&AgentMessage::ChunkRefused { id, reason: cut(reason.to_owned()) }).await
+        self.writer
+            .send(&AgentMessage::ChunkRefused {
+                id,
+                reason: cut(reason.to_owned()),
+            })
+            .await
     }
 
     /// Every chunk was answered.

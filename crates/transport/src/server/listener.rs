@@ -23,7 +23,8 @@ use crate::wire::{AgentMessage, DecodeMessageError, WireGoodbye, WireGoodbyeKind
 
 /// How long a client may take from its first packet to its hello.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
-/// Handshakes under way at once; more are turned away at their first packet, before they cost a signature.
+/// Handshakes under way at once; more are turned away at their first packet, before they cost a
+/// signature.
 const HANDSHAKES: usize = 256;
 /// Clients that wait for [`Listener::accept`].
 const BACKLOG: usize = 16;
@@ -45,7 +46,10 @@ pub struct Listener {
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum BindError {
     #[error("could not open UDP {address}")]
-    Socket { address: SocketAddr, source: io::Error },
+    Socket {
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("the agent's key material cannot be used")]
     Identity(#[from] IdentityError),
 }
@@ -59,28 +63,41 @@ impl Listener {
         let config = server_config(identity)?;
         let failed = |source| BindError::Socket { address, source };
         let socket = socket(address).map_err(failed)?;
-        let endpoint =
-            Endpoint::new(endpoint_config(), Some(config), socket, Arc::new(TokioRuntime)).map_err(failed)?;
+        let endpoint = Endpoint::new(
+            endpoint_config(),
+            Some(config),
+            socket,
+            Arc::new(TokioRuntime),
+        )
+        .map_err(failed)?;
         let (sender, incoming) = mpsc::channel(BACKLOG);
         let mut tasks = JoinSet::new();
         let farewells = Arc::new(Farewells::default());
         tasks.spawn(accept_all(endpoint.clone(), farewells.clone(), sender));
-        Ok(Self { endpoint, incoming, farewells, tasks })
+        Ok(Self {
+            endpoint,
+            incoming,
+            farewells,
+            tasks,
+        })
     }
 
-    /// The next client that has proved who it is, or `None` after [`close`](Self::close). Cancel-safe.
+    /// The next client that has proved who it is, or `None` after [`close`](Self::close).
+    /// Cancel-safe.
     ///
     /// Connections without an acceptable certificate never get here; they are logged.
     pub async fn accept(&mut self) -> Option<Incoming> {
         self.incoming.recv().await
     }
 
-    /// Uses other key material, such as a renewed certificate, for connections from now on. Present ones stay.
+    /// Uses other key material, such as a renewed certificate, for connections from now on. Present
+    /// ones stay.
     ///
     /// # Errors
     /// When the key material cannot be used; the old one stays in use.
     pub fn set_identity(&self, identity: &Identity) -> Result<(), IdentityError> {
-        self.endpoint.set_server_config(Some(server_config(identity)?));
+        self.endpoint
+            .set_server_config(Some(server_config(identity)?));
         Ok(())
     }
 
@@ -90,17 +107,21 @@ impl Listener {
         self.endpoint.local_addr()
     }
 
-    /// Ends every connection, telling clients that they may come back, and waits a moment until they know. Sessions that
-    /// were told something else before are not disturbed.
+    /// Ends every connection, telling clients that they may come back, and waits a moment until
+    /// they know. Sessions that were told something else before are not disturbed.
     pub async fn close(mut self) {
         self.tasks.shutdown().await;
         self.incoming.close();
         while let Some(incoming) = self.incoming.recv().await {
             incoming.refuse(RefusalCode::ShuttingDown, "the agent is shutting down");
         }
-        self.farewells.end_all(&WireGoodbye::new(WireGoodbyeKind::Interrupted, "the agent is shutting down"));
+        self.farewells.end_all(&WireGoodbye::new(
+            WireGoodbyeKind::Interrupted,
+            "the agent is shutting down",
+        ));
         self.farewells.drain().await;
-        self.endpoint.close(CLOSE_INTERRUPTED, b"the agent is shutting down");
+        self.endpoint
+            .close(CLOSE_INTERRUPTED, b"the agent is shutting down");
         let _ = timeout(CLOSE_PATIENCE, self.endpoint.wait_idle()).await;
     }
 }
@@ -108,7 +129,8 @@ impl Listener {
 fn server_config(identity: &Identity) -> Result<ServerConfig, IdentityError> {
     let mut config = ServerConfig::with_crypto(Arc::new(identity.server_crypto()?));
     config.transport_config(transport_config(Side::Agent));
-    // A client that changes its address in the middle of an image is a new client; nothing of ours roams.
+    // A client that changes its address in the middle of an image is a new client; nothing of ours
+    // roams.
     config.migration(false);
     Ok(config)
 }
@@ -151,10 +173,14 @@ enum GreetError {
     Hello(#[from] StreamError),
 }
 
-async fn greet(incoming: quinn::Incoming, farewells: &Arc<Farewells>) -> Result<Incoming, GreetError> {
+async fn greet(
+    incoming: quinn::Incoming,
+    farewells: &Arc<Farewells>,
+) -> Result<Incoming, GreetError> {
     let connection = incoming.accept()?.await?;
     let certificate = PeerCertificate::of(&connection);
-    // The answer to a hello is the surest way to say no, so even clients whose certificate is not accepted may send theirs.
+    // The answer to a hello is the surest way to say no, so even clients whose certificate is not
+    // accepted may send theirs.
     let (send, receive) = connection.accept_bi().await?;
     let link = QuicLink::of_agent(connection);
     let writer = FrameWriter::new(link.clone(), send, OnDrop::Finish);
@@ -173,18 +199,26 @@ async fn greet(incoming: quinn::Incoming, farewells: &Arc<Farewells>) -> Result<
                 DecodeMessageError::Version(_) => {
                     farewells.turn_away(link, writer, RefusalCode::Version, &error.to_string())
                 }
-                _ => link.connection.close(CLOSE_VIOLATION, error.to_string().as_bytes()),
+                _ => link
+                    .connection
+                    .close(CLOSE_VIOLATION, error.to_string().as_bytes()),
             }
             return Err(GreetError::Hello(StreamError::Malformed(error)));
         }
         Err(error) => return Err(error.into()),
     };
     let guest = farewells.guest(link);
-    Ok(Incoming { peer: name, fingerprint, hello: hello.into(), guest, writer: Some(writer) })
+    Ok(Incoming {
+        peer: name,
+        fingerprint,
+        hello: hello.into(),
+        guest,
+        writer: Some(writer),
+    })
 }
 
-/// A client that has proved who it is and waits to hear whether it is served. Dropping it ends the connection with
-/// [`RefusalCode::NotReady`].
+/// A client that has proved who it is and waits to hear whether it is served. Dropping it ends the
+/// connection with [`RefusalCode::NotReady`].
 #[derive(Debug)]
 pub struct Incoming {
     /// From the client's certificate.
@@ -227,8 +261,15 @@ impl Incoming {
         self.answer_yes(kind, true).await
     }
 
-    async fn answer_yes(mut self, kind: SessionKind, multicast: bool) -> Result<Session, StreamError> {
-        let welcome = AgentMessage::Welcome { kind: kind.into(), multicast };
+    async fn answer_yes(
+        mut self,
+        kind: SessionKind,
+        multicast: bool,
+    ) -> Result<Session, StreamError> {
+        let welcome = AgentMessage::Welcome {
+            kind: kind.into(),
+            multicast,
+        };
         if let Some(writer) = &mut self.writer {
             writer.send(&welcome).await?;
         }

@@ -7,8 +7,12 @@ mod multicast;
 mod requests;
 mod session;
 
-pub use lanes::{AckSender, ChunkSender, FetchLane, SentChunk, SentChunks, StoreLane, WantedChunks};
+pub use lanes::{
+    AckSender, ChunkSender, FetchLane, SentChunk, SentChunks, StoreLane, WantedChunks,
+};
 pub use listener::{BindError, Incoming, Listener};
 pub use multicast::{MemberNotices, MemberRequest, MemberRequests, MulticastLane};
-pub use requests::{FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply};
+pub use requests::{
+    FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply,
+};
 pub use session::Session;

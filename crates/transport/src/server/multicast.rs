@@ -6,7 +6,9 @@ use foghorn_multicast::{ChunkSet, KeyMaterial};
 
 use crate::frame::{FrameReader, FrameWriter, StreamError};
 use crate::multicast::SessionTerms;
-use crate::wire::{AgentMessage, ClientMessage, cut, decode_chunks, decode_client_message, encode_chunks};
+use crate::wire::{
+    AgentMessage, ClientMessage, cut, decode_chunks, decode_client_message, encode_chunks,
+};
 
 /// A client joins the multicast session of its task.
 #[derive(Debug)]
@@ -54,7 +56,12 @@ impl MulticastLane {
         wants: &[u8],
     ) -> Result<Self, StreamError> {
         let wants = decode_chunks(wants, chunks).map_err(|error| reader.malformed(error))?;
-        Ok(Self { chunks, wants, requests: MemberRequests { reader, chunks }, notices: MemberNotices { writer } })
+        Ok(Self {
+            chunks,
+            wants,
+            requests: MemberRequests { reader, chunks },
+            notices: MemberNotices { writer },
+        })
     }
 }
 
@@ -64,15 +71,27 @@ impl MemberRequests {
     /// # Errors
     /// When the connection fails or the client broke the protocol (then the connection is closed).
     pub async fn next(&mut self) -> Option<Result<MemberRequest, StreamError>> {
-        self.reader.next(decode_client_message).await.transpose().map(|message| {
-            let decode = |bytes: &[u8]| decode_chunks(bytes, self.chunks).map_err(|error| self.reader.malformed(error));
-            match message? {
-                ClientMessage::MulticastHave { chunks } => decode(&chunks).map(MemberRequest::Have),
-                ClientMessage::MulticastWant { chunks } => decode(&chunks).map(MemberRequest::Want),
-                ClientMessage::MulticastLeave { reason } => Ok(MemberRequest::Leave { reason: cut(reason) }),
-                _ => Err(self.reader.unexpected("word of a multicast receiver")),
-            }
-        })
+        self.reader
+            .next(decode_client_message)
+            .await
+            .transpose()
+            .map(|message| {
+                let decode = |bytes: &[u8]| {
+                    decode_chunks(bytes, self.chunks).map_err(|error| self.reader.malformed(error))
+                };
+                match message? {
+                    ClientMessage::MulticastHave { chunks } => {
+                        decode(&chunks).map(MemberRequest::Have)
+                    }
+                    ClientMessage::MulticastWant { chunks } => {
+                        decode(&chunks).map(MemberRequest::Want)
+                    }
+                    ClientMessage::MulticastLeave { reason } => Ok(MemberRequest::Leave {
+                        reason: cut(reason),
+                    }),
+                    _ => Err(self.reader.unexpected("word of a multicast receiver")),
+                }
+            })
     }
 }
 
@@ -82,7 +101,9 @@ impl MemberNotices {
     /// # Errors
     /// When the client has gone.
     pub async fn joined(&mut self, terms: &SessionTerms) -> Result<(), StreamError> {
-        self.writer.send(&AgentMessage::MulticastJoined(terms.into())).await
+        self.writer
+            .send(&AgentMessage::MulticastJoined(terms.into()))
+            .await
     }
 
     /// Hands out a further key. Not cancel-safe.
@@ -90,7 +111,9 @@ impl MemberNotices {
     /// # Errors
     /// When the client has gone.
     pub async fn key(&mut self, key: &KeyMaterial) -> Result<(), StreamError> {
-        self.writer.send(&AgentMessage::MulticastKey(key.into())).await
+        self.writer
+            .send(&AgentMessage::MulticastKey(key.into()))
+            .await
     }
 
     /// Tells the client to fetch these chunks. Not cancel-safe.
@@ -99,19 +122,30 @@ impl MemberNotices {
     /// When the client has gone.
     pub async fn fetch(&mut self, chunks: &ChunkSet) -> Result<(), StreamError> {
         for chunks in encode_chunks(chunks) {
-            self.writer.send(&AgentMessage::MulticastFetch { chunks }).await?;
+            self.writer
+                .send(&AgentMessage::MulticastFetch { chunks })
+                .await?;
         }
         Ok(())
     }
 
-    /// Tells the client to fetch what it lacks: it is out of the session, and may join again after `rest`, if at all.
-    /// `reason` is cut to 1 KiB.
+    /// Tells the client to fetch what it lacks: it is out of the session, and may join again after
+    /// `rest`, if at all. `reason` is cut to 1 KiB.
     ///
     /// # Errors
     /// When the client has gone.
-    pub async fn demoted(mut self, reason: &str, rest: Option<Duration>) -> Result<(), StreamError> {
+    pub async fn demoted(
+        mut self,
+        reason: &str,
+        rest: Option<Duration>,
+    ) -> Result<(), StreamError> {
         let rest_ms = rest.map(|rest| u32::try_from(rest.as_millis()).unwrap_or(u32::MAX));
-        self.writer.send(&AgentMessage::MulticastDemoted { reason: cut(reason.to_owned()), rest_ms }).await?;
+        self.writer
+            .send(&AgentMessage::MulticastDemoted {
+                reason: cut(reason.to_owned()),
+                rest_ms,
+            })
+            .await?;
         self.writer.finish();
         Ok(())
     }
@@ -121,7 +155,11 @@ impl MemberNotices {
     /// # Errors
     /// When the client has gone.
     pub async fn over(mut self, reason: &str) -> Result<(), StreamError> {
-        self.writer.send(&AgentMessage::MulticastOver { reason: cut(reason.to_owned()) }).await?;
+        self.writer
+            .send(&AgentMessage::MulticastOver {
+                reason: cut(reason.to_owned()),
+            })
+            .await?;
         self.writer.finish();
         Ok(())
     }
@@ -131,7 +169,11 @@ impl MemberNotices {
     /// # Errors
     /// When the client has gone.
     pub async fn refuse(mut self, reason: &str) -> Result<(), StreamError> {
-        self.writer.send(&AgentMessage::RequestRefused { reason: cut(reason.to_owned()) }).await?;
+        self.writer
+            .send(&AgentMessage::RequestRefused {
+                reason: cut(reason.to_owned()),
+            })
+            .await?;
         self.writer.finish();
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The requests of a client, each with the only answers that fit. A reply that is dropped unanswered resets its stream: the
-//! client sees a fault that a new connection may cure.
+//! The requests of a client, each with the only answers that fit. A reply that is dropped
+//! unanswered resets its stream: the client sees a fault that a new connection may cure.
 
 use bytes::Bytes;
 use foghorn_multicast::Report;
@@ -58,7 +58,8 @@ macro_rules! reply {
     };
 }
 
-// A macro only because the four differ in nothing but the one answer below that each of them has for itself.
+// A macro only because the four differ in nothing but the one answer below that each of them has
+// for itself.
 reply!(
     /// Answers [`Request::FetchManifest`].
     ManifestReply
@@ -84,11 +85,16 @@ impl ManifestReply {
     pub async fn send(mut self, manifest: Bytes) -> Result<(), StreamError> {
         match u32::try_from(manifest.len()) {
             Ok(len) if len <= MAX_MANIFEST => {
-                self.0.send_with(&AgentMessage::Manifest { len }, manifest).await?;
+                self.0
+                    .send_with(&AgentMessage::Manifest { len }, manifest)
+                    .await?;
                 self.0.finish();
                 Ok(())
             }
-            _ => self.refuse("the manifest is larger than the protocol allows").await,
+            _ => {
+                self.refuse("the manifest is larger than the protocol allows")
+                    .await
+            }
         }
     }
 }

@@ -15,9 +15,14 @@ use crate::link::QuicLink;
 use crate::server::farewell::Guest;
 use crate::server::lanes::{FetchLane, StoreLane};
 use crate::server::multicast::MulticastLane;
-use crate::server::requests::{FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply};
+use crate::server::requests::{
+    FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply,
+};
 use crate::session::{ClientProgress, EndReason};
-use crate::wire::{ClientMessage, WireDatagram, WireGoodbye, WireGoodbyeKind, decode_client_message, decode_datagram};
+use crate::wire::{
+    ClientMessage, WireDatagram, WireGoodbye, WireGoodbyeKind, decode_client_message,
+    decode_datagram,
+};
 
 /// Requests that wait to be looked at; a client that asks faster waits on its own streams.
 const QUEUE: usize = 8;
@@ -37,13 +42,18 @@ impl Session {
         let mut tasks = JoinSet::new();
         tasks.spawn(read_streams(guest.link.clone(), sender.clone()));
         tasks.spawn(read_reports(guest.link.connection.clone(), sender));
-        Self { guest, requests, _tasks: tasks }
+        Self {
+            guest,
+            requests,
+            _tasks: tasks,
+        }
     }
 
     /// What the client wants next. Cancel-safe.
     ///
     /// # Errors
-    /// When the connection has ended: why. [`EndReason::Closed`] is what a client does after it has finished.
+    /// When the connection has ended: why. [`EndReason::Closed`] is what a client does after it has
+    /// finished.
     pub async fn next_request(&mut self) -> Result<Request, EndReason> {
         if let Some(reason) = self.guest.link.told() {
             return Err(reason);
@@ -54,22 +64,28 @@ impl Session {
         }
     }
 
-    /// Ends the session because the task was cancelled: the client must not come back. `reason` is cut to 1 KiB.
+    /// Ends the session because the task was cancelled: the client must not come back. `reason` is
+    /// cut to 1 KiB.
     ///
-    /// Like the other two: the first word counts, lanes fail from now on, and the client is told in the background, however
-    /// much it has not read yet.
+    /// Like the other two: the first word counts, lanes fail from now on, and the client is told in
+    /// the background, however much it has not read yet.
     pub fn cancel(&self, reason: &str) {
-        self.guest.part(WireGoodbye::new(WireGoodbyeKind::Cancelled, reason));
+        self.guest
+            .part(WireGoodbye::new(WireGoodbyeKind::Cancelled, reason));
     }
 
-    /// Ends the session although the task stands, so that the client comes back here or goes to another node.
+    /// Ends the session although the task stands, so that the client comes back here or goes to
+    /// another node.
     pub fn interrupt(&self, reason: &str) {
-        self.guest.part(WireGoodbye::new(WireGoodbyeKind::Interrupted, reason));
+        self.guest
+            .part(WireGoodbye::new(WireGoodbyeKind::Interrupted, reason));
     }
 
-    /// Ends the session because this node has ended the task as failed: the client must not come back.
+    /// Ends the session because this node has ended the task as failed: the client must not come
+    /// back.
     pub fn fail(&self, reason: &str) {
-        self.guest.part(WireGoodbye::new(WireGoodbyeKind::Failed, reason));
+        self.guest
+            .part(WireGoodbye::new(WireGoodbyeKind::Failed, reason));
     }
 
     /// Waits until the connection has ended and says why. Cancel-safe.
@@ -93,7 +109,11 @@ impl Session {
     #[must_use]
     pub fn carried(&self) -> u64 {
         let connection = &self.guest.link.connection;
-        let ip = if connection.remote_address().ip().to_canonical().is_ipv4() { IpVersion::V4 } else { IpVersion::V6 };
+        let ip = if connection.remote_address().ip().to_canonical().is_ipv4() {
+            IpVersion::V4
+        } else {
+            IpVersion::V6
+        };
         let sent = connection.stats().udp_tx;
         sent.bytes + sent.datagrams * ip.frame_headers() as u64
     }
@@ -108,7 +128,10 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.guest.part(WireGoodbye::new(WireGoodbyeKind::Interrupted, "the agent ended the session"));
+        self.guest.part(WireGoodbye::new(
+            WireGoodbyeKind::Interrupted,
+            "the agent ended the session",
+        ));
     }
 }
 
@@ -144,7 +167,9 @@ async fn read_opening(
     let request = match reader.expect(decode_client_message).await? {
         ClientMessage::FetchManifest => Request::FetchManifest(ManifestReply::new(writer)),
         ClientMessage::OpenFetch => Request::Fetch(FetchLane::new(writer, reader)),
-        ClientMessage::WhichAreStored { ids } => Request::WhichAreStored(ids, WhichAreStoredReply::new(writer)),
+        ClientMessage::WhichAreStored { ids } => {
+            Request::WhichAreStored(ids, WhichAreStoredReply::new(writer))
+        }
         ClientMessage::OpenStore => Request::Store(StoreLane::new(writer, reader)),
         ClientMessage::StoreManifest { len } => {
             turn = manifests.acquire().await.ok();
@@ -180,7 +205,8 @@ async fn read_reports(connection: Connection, sender: mpsc::Sender<Request>) {
         match decode_datagram(&datagram) {
             Ok(WireDatagram::Progress(report)) if report.number > latest => {
                 latest = report.number;
-                // A full queue means that the agent is busy with this client; the next report says more.
+                // A full queue means that the agent is busy with this client; the next report says
+                // more.
                 let _ = sender.try_send(Request::Progress(ClientProgress::from(report.progress)));
             }
             Ok(WireDatagram::Progress(_)) => {}

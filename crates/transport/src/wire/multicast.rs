@@ -23,7 +23,10 @@ pub struct WireKey {
 impl std::fmt::Debug for WireKey {
     /// Without the secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WireKey").field("session", &self.session).field("epoch", &self.epoch).finish_non_exhaustive()
+        f.debug_struct("WireKey")
+            .field("session", &self.session)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,7 +60,11 @@ pub(crate) fn encode_chunks(set: &ChunkSet) -> Vec<Vec<u8>> {
     let mut from = 0;
     while let Some(first) = set.next_from(foghorn_multicast::SessionChunk(from)) {
         let end = first.0.saturating_add(CHUNKS_PER_MESSAGE).min(MAX_CHUNKS);
-        let part: ChunkSet = set.iter().skip_while(|n| n.0 < first.0).take_while(|n| n.0 < end).collect();
+        let part: ChunkSet = set
+            .iter()
+            .skip_while(|n| n.0 < first.0)
+            .take_while(|n| n.0 < end)
+            .collect();
         parts.push(part.encode());
         from = end;
     }
@@ -71,12 +78,18 @@ pub(crate) fn encode_chunks(set: &ChunkSet) -> Vec<Vec<u8>> {
 /// When the bytes are not a set of chunks below `chunks`.
 pub(crate) fn decode_chunks(bytes: &[u8], chunks: u32) -> Result<ChunkSet, DecodeMessageError> {
     debug_assert!(bytes.len() <= MAX_FRAME, "a frame holds no more");
-    ChunkSet::decode(bytes, chunks).map_err(|error| DecodeMessageError::Multicast(error.to_string()))
+    ChunkSet::decode(bytes, chunks)
+        .map_err(|error| DecodeMessageError::Multicast(error.to_string()))
 }
 
 impl From<&KeyMaterial> for WireKey {
     fn from(key: &KeyMaterial) -> Self {
-        Self { session: key.session.0, epoch: key.epoch.0, suite: key.suite.code(), secret: key.secret }
+        Self {
+            session: key.session.0,
+            epoch: key.epoch.0,
+            suite: key.suite.code(),
+            secret: key.secret,
+        }
     }
 }
 
@@ -84,7 +97,8 @@ impl TryFrom<WireKey> for KeyMaterial {
     type Error = DecodeMessageError;
 
     fn try_from(wire: WireKey) -> Result<Self, Self::Error> {
-        let unknown = || DecodeMessageError::Multicast(format!("cipher {} is not known", wire.suite));
+        let unknown =
+            || DecodeMessageError::Multicast(format!("cipher {} is not known", wire.suite));
         Ok(Self {
             session: SessionTag(wire.session),
             epoch: Epoch(wire.epoch),
@@ -111,7 +125,10 @@ impl TryFrom<WireTerms> for SessionTerms {
 
     fn try_from(wire: WireTerms) -> Result<Self, Self::Error> {
         if !wire.group.ip().is_multicast() || wire.group.is_ipv4() != wire.source.is_ipv4() {
-            let problem = format!("{} from {} is not a multicast group", wire.group, wire.source);
+            let problem = format!(
+                "{} from {} is not a multicast group",
+                wire.group, wire.source
+            );
             return Err(DecodeMessageError::Multicast(problem));
         }
         Ok(Self {

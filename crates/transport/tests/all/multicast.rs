@@ -9,7 +9,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A port that nobody uses: tests of several runs may be under way on one machine.
 fn free_port(any: &str) -> u16 {
-    std::net::UdpSocket::bind((any, 0)).unwrap().local_addr().unwrap().port()
+    std::net::UdpSocket::bind((any, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn group(address: &str, any: &str) -> SocketAddr {
@@ -37,13 +41,20 @@ fn every_member_gets_every_datagram_of_a_burst() {
     let sender = GroupSender::open(group, &on("127.0.0.0/8"), 1, true).unwrap();
     let join = || GroupReceiver::join(group, sender.source(), false, &on("127.0.0.1")).unwrap();
     let mut receivers = [join(), join()];
-    let burst: Vec<u8> = (0..100u8).flat_map(|number| vec![number; if number == 99 { 70 } else { 1400 }]).collect();
+    let burst: Vec<u8> = (0..100u8)
+        .flat_map(|number| vec![number; if number == 99 { 70 } else { 1400 }])
+        .collect();
     let sent = sender.send(&burst, 1400).unwrap();
     assert_eq!((sent.datagrams, sent.dropped), (100, 0));
     for receiver in &mut receivers {
         let taken = take(receiver, 100);
-        let seen: Vec<(u8, usize)> = taken.iter().map(|datagram| (datagram[0], datagram.len())).collect();
-        let expected: Vec<_> = (0..100).map(|number| (number, if number == 99 { 70 } else { 1400 })).collect();
+        let seen: Vec<(u8, usize)> = taken
+            .iter()
+            .map(|datagram| (datagram[0], datagram.len()))
+            .collect();
+        let expected: Vec<_> = (0..100)
+            .map(|number| (number, if number == 99 { 70 } else { 1400 }))
+            .collect();
         assert_eq!(seen, expected);
         assert_eq!(receiver.dropped(), 0);
     }
@@ -58,7 +69,13 @@ fn packets_of_another_source_are_not_handed_over() {
     sender.send(b"forged", 6).unwrap();
     let (mut others, mut ours, begun) = (0, 0, Instant::now());
     while others == 0 && begun.elapsed() < PATIENCE {
-        let each = |datagram: Option<&mut [u8]>| if datagram.is_some() { ours += 1 } else { others += 1 };
+        let each = |datagram: Option<&mut [u8]>| {
+            if datagram.is_some() {
+                ours += 1
+            } else {
+                others += 1
+            }
+        };
         receiver.receive(Duration::from_millis(50), each).unwrap();
     }
     assert_eq!((ours, others), (0, 1));
@@ -79,10 +96,19 @@ fn a_group_of_ipv6_is_heard() {
     let network = "ip link set lo up && ip link add lan type veth peer name far && ip address add fd77::1/64 dev lan nodad && \
         ip link set lan up && ip link set far up && exec \"$0\" \"$@\"";
     let mut command = std::process::Command::new("unshare");
-    command.args(["--net", "--map-root-user", "sh", "-c", network]).arg(std::env::current_exe().unwrap());
-    let output = command.args(["--exact", "--ignored", "multicast::in_a_network_of_its_own"]).output().unwrap();
+    command
+        .args(["--net", "--map-root-user", "sh", "-c", network])
+        .arg(std::env::current_exe().unwrap());
+    let output = command
+        .args(["--exact", "--ignored", "multicast::in_a_network_of_its_own"])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -91,10 +117,14 @@ fn in_a_network_of_its_own() {
     let group = group("ff15::77:4", "::1");
     for (number, chosen) in ["lan", "fd77::/64", "fd77::1"].into_iter().enumerate() {
         let sender = GroupSender::open(group, &on(chosen), 1, true).unwrap();
-        let mut receiver = GroupReceiver::join(group, sender.source(), true, &on("fd77::1")).unwrap();
+        let mut receiver =
+            GroupReceiver::join(group, sender.source(), true, &on("fd77::1")).unwrap();
         sender.send(&[number as u8; 3000], 1400).unwrap();
         let taken = take(&mut receiver, 3);
-        let seen: Vec<_> = taken.iter().map(|datagram| (datagram[0] as usize, datagram.len())).collect();
+        let seen: Vec<_> = taken
+            .iter()
+            .map(|datagram| (datagram[0] as usize, datagram.len()))
+            .collect();
         assert_eq!(seen, [(number, 1400), (number, 1400), (number, 200)]);
     }
 }
@@ -103,6 +133,7 @@ fn in_a_network_of_its_own() {
 fn what_is_no_group_is_refused_by_name() {
     let refused = GroupSender::open(([10, 0, 0, 1], 9).into(), &on("lo"), 1, true).unwrap_err();
     assert_eq!(refused.to_string(), "10.0.0.1 is not a multicast address");
-    let refused = GroupSender::open(([239, 1, 1, 1], 9).into(), &on("nosuch0"), 1, true).unwrap_err();
+    let refused =
+        GroupSender::open(([239, 1, 1, 1], 9).into(), &on("nosuch0"), 1, true).unwrap_err();
     assert!(refused.to_string().contains("239.1.1.1:9"), "{refused}");
 }

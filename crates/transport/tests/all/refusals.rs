@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::world::{self, Authority, NODE, hello, listen, soon};
 use foghorn_transport::client::ConnectError;
 use foghorn_transport::wire::PROTOCOL_VERSION;
-use foghorn_transport::{AgentConnection, EndReason, Identity, Listener, RefusalCode, Request, SessionKind, Source};
+use foghorn_transport::{
+    AgentConnection, EndReason, Identity, Listener, RefusalCode, Request, SessionKind, Source,
+};
 use foghorn_types::ChunkId;
 use quinn::crypto::rustls::QuicClientConfig;
 
@@ -14,7 +16,8 @@ use quinn::crypto::rustls::QuicClientConfig;
 async fn refused(listener: &mut Listener, source: &Source, identity: &Identity) -> ConnectError {
     let error = soon(async {
         tokio::select! {
-            result = AgentConnection::connect(source, identity, hello()) => result.expect_err("it was let in"),
+            result = AgentConnection::connect(source, identity,
+                hello()) => result.expect_err("it was let in"),
             incoming = listener.accept() => panic!("{incoming:?} was let through"),
         }
     })
@@ -28,14 +31,32 @@ async fn clients_with_certificates_that_do_not_count_are_refused() {
     let (ours, foreign) = (Authority::new(), Authority::new());
     let (mut listener, source) = listen(&ours.node());
     let cases = [
-        ("foreign authority", Identity { ca: ours.client().ca, ..foreign.client() }),
+        (
+            "foreign authority",
+            Identity {
+                ca: ours.client().ca,
+                ..foreign.client()
+            },
+        ),
         ("expired", ours.issue(world::CLIENT_URI, None, -3600)),
-        ("no name of ours", ours.issue("https://example.org/", None, 3600)),
-        ("two spellings", ours.issue("foghorn://client/host/07/task/42", None, 3600)),
+        (
+            "no name of ours",
+            ours.issue("https://example.org/", None, 3600),
+        ),
+        (
+            "two spellings",
+            ours.issue("foghorn://client/host/07/task/42", None, 3600),
+        ),
     ];
     for (what, identity) in cases {
         let error = refused(&mut listener, &source, &identity).await;
-        assert!(matches!(error, ConnectError::Welcome(_) | ConnectError::Refused { .. }), "{what}: {error:?}");
+        assert!(
+            matches!(
+                error,
+                ConnectError::Welcome(_) | ConnectError::Refused { .. }
+            ),
+            "{what}: {error:?}"
+        );
     }
 }
 
@@ -51,7 +72,10 @@ async fn a_client_without_a_certificate_is_refused() {
         }
     })
     .await;
-    assert!(matches!(closed, quinn::ConnectionError::ConnectionClosed(_)), "{closed:?}");
+    assert!(
+        matches!(closed, quinn::ConnectionError::ConnectionClosed(_)),
+        "{closed:?}"
+    );
 }
 
 #[tokio::test]
@@ -59,16 +83,33 @@ async fn agents_that_are_not_who_they_should_be_are_refused() {
     let (ours, foreign) = (Authority::new(), Authority::new());
     let client = ours.client();
     let cases = [
-        ("foreign authority", Identity { ca: ours.node().ca, ..foreign.node() }, NODE),
-        ("expired", ours.issue("foghorn://node/north", Some(NODE), -60), NODE),
+        (
+            "foreign authority",
+            Identity {
+                ca: ours.node().ca,
+                ..foreign.node()
+            },
+            NODE,
+        ),
+        (
+            "expired",
+            ours.issue("foghorn://node/north", Some(NODE), -60),
+            NODE,
+        ),
         ("another name", ours.node(), "south.node.foghorn.internal"),
         ("a client as agent", ours.client(), NODE),
     ];
     for (what, identity, name) in cases {
         let (mut listener, source) = listen(&identity);
-        let source = Source { server_name: name.to_owned(), ..source };
+        let source = Source {
+            server_name: name.to_owned(),
+            ..source
+        };
         let error = refused(&mut listener, &source, &client).await;
-        assert!(matches!(error, ConnectError::Handshake { .. }), "{what}: {error:?}");
+        assert!(
+            matches!(error, ConnectError::Handshake { .. }),
+            "{what}: {error:?}"
+        );
     }
 }
 
@@ -77,13 +118,18 @@ async fn a_refusal_says_why_and_whether_to_try_again() {
     let authority = Authority::new();
     let (mut listener, source) = listen(&authority.node());
     let identity = authority.client();
-    for (code, transient) in
-        [(RefusalCode::NotOrdered, false), (RefusalCode::NotReady, true), (RefusalCode::Busy, true)]
-    {
+    for (code, transient) in [
+        (RefusalCode::NotOrdered, false),
+        (RefusalCode::NotReady, true),
+        (RefusalCode::Busy, true),
+    ] {
         let (result, ()) = soon(async {
-            tokio::join!(AgentConnection::connect(&source, &identity, hello()), async {
-                listener.accept().await.unwrap().refuse(code, "so it is");
-            })
+            tokio::join!(
+                AgentConnection::connect(&source, &identity, hello()),
+                async {
+                    listener.accept().await.unwrap().refuse(code, "so it is");
+                }
+            )
         })
         .await;
         match result {
@@ -100,13 +146,29 @@ async fn a_refusal_says_why_and_whether_to_try_again() {
 async fn nobody_there_is_said_within_seconds_and_may_pass() {
     let authority = Authority::new();
     let unused = std::net::UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-    let source = Source { address: unused.local_addr().unwrap().to_string(), server_name: NODE.to_owned() };
-    let error = soon(AgentConnection::connect(&source, &authority.client(), hello())).await.unwrap_err();
-    assert!(matches!(error, ConnectError::NoAnswer { .. }) && error.is_transient(), "{error:?}");
+    let source = Source {
+        address: unused.local_addr().unwrap().to_string(),
+        server_name: NODE.to_owned(),
+    };
+    let error = soon(AgentConnection::connect(
+        &source,
+        &authority.client(),
+        hello(),
+    ))
+    .await
+    .unwrap_err();
+    assert!(
+        matches!(error, ConnectError::NoAnswer { .. }) && error.is_transient(),
+        "{error:?}"
+    );
 }
 
 /// A connection that says what it likes.
-async fn raw_connection(source: &Source, authority: &Authority, identity: Option<Identity>) -> quinn::Connection {
+async fn raw_connection(
+    source: &Source,
+    authority: &Authority,
+    identity: Option<Identity>,
+) -> quinn::Connection {
     let mut roots = rustls::RootCertStore::empty();
     for ca in authority.client().ca {
         roots.add(ca).unwrap();
@@ -117,14 +179,18 @@ async fn raw_connection(source: &Source, authority: &Authority, identity: Option
         .unwrap()
         .with_root_certificates(roots);
     let mut config = match identity {
-        Some(identity) => config.with_client_auth_cert(identity.chain, identity.key).unwrap(),
+        Some(identity) => config
+            .with_client_auth_cert(identity.chain, identity.key)
+            .unwrap(),
         None => config.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"foghorn/1".to_vec()];
     let endpoint = quinn::Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()));
     let address = source.address.parse().unwrap();
-    soon(endpoint.connect_with(config, address, NODE).unwrap()).await.unwrap()
+    soon(endpoint.connect_with(config, address, NODE).unwrap())
+        .await
+        .unwrap()
 }
 
 /// Low byte of the version in a hello.
@@ -140,7 +206,11 @@ async fn hellos_that_make_no_sense_are_refused() {
     let (mut listener, source) = listen(&authority.node());
     let cases = [
         ("another version", frame(&[9, 0, 1, 2, 3]), 16),
-        ("garbage", frame(&[VERSION, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), 3),
+        (
+            "garbage",
+            frame(&[VERSION, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            3,
+        ),
         ("nothing", frame(&[]), 3),
         ("oversize", (300_u32 << 10).to_le_bytes().to_vec(), 3),
         ("cut short", vec![200, 0, 0, 0, 1], 3),
@@ -170,21 +240,34 @@ async fn hellos_that_make_no_sense_are_refused() {
 async fn garbage_on_a_lane_ends_the_session() {
     let authority = Authority::new();
     let (mut listener, source) = listen(&authority.node());
-    // 4 = open a store lane; then a chunk of 2 MiB, no message, and a message that does not belong there.
+    // 4 = open a store lane; then a chunk of 2 MiB, no message, and a message that does not belong
+    // there.
     let open_store = frame(&[4]);
     let id = *ChunkId::of(b"x").as_bytes();
     let oversize = frame(&[&[5][..], &id, &[0x80, 0x80, 0x80, 0x01], &[1]].concat());
     for second in [oversize, frame(&[0xee; 40]), frame(&[0])] {
         let connection = raw_connection(&source, &authority, Some(authority.client())).await;
         let (mut greeting, _answer) = connection.open_bi().await.unwrap();
-        greeting.write_all(&frame(&[VERSION, 0, 42, 1, b't', 0])).await.unwrap();
-        let mut agent = soon(listener.accept()).await.unwrap().welcome(SessionKind::Capture).await.unwrap();
+        greeting
+            .write_all(&frame(&[VERSION, 0, 42, 1, b't', 0]))
+            .await
+            .unwrap();
+        let mut agent = soon(listener.accept())
+            .await
+            .unwrap()
+            .welcome(SessionKind::Capture)
+            .await
+            .unwrap();
         let (mut lane, _acks) = connection.open_bi().await.unwrap();
         lane.write_all(&open_store).await.unwrap();
         lane.write_all(&second).await.unwrap();
-        let Ok(Request::Store(mut store)) = soon(agent.next_request()).await else { panic!("no lane") };
+        let Ok(Request::Store(mut store)) = soon(agent.next_request()).await else {
+            panic!("no lane")
+        };
         soon(store.chunks.next()).await.unwrap().unwrap_err();
-        let closed = EndReason::Violation { reason: String::new() };
+        let closed = EndReason::Violation {
+            reason: String::new(),
+        };
         assert_eq!(
             std::mem::discriminant(&reason_of(soon(connection.closed()).await)),
             std::mem::discriminant(&closed)
@@ -195,10 +278,16 @@ async fn garbage_on_a_lane_ends_the_session() {
 
 fn reason_of(error: quinn::ConnectionError) -> EndReason {
     match error {
-        quinn::ConnectionError::ApplicationClosed(close) if close.error_code == quinn::VarInt::from_u32(3) => {
-            EndReason::Violation { reason: String::from_utf8_lossy(&close.reason).into_owned() }
+        quinn::ConnectionError::ApplicationClosed(close)
+            if close.error_code == quinn::VarInt::from_u32(3) =>
+        {
+            EndReason::Violation {
+                reason: String::from_utf8_lossy(&close.reason).into_owned(),
+            }
         }
-        other => EndReason::ConnectionLost { problem: other.to_string() },
+        other => EndReason::ConnectionLost {
+            problem: other.to_string(),
+        },
     }
 }
 
@@ -210,16 +299,29 @@ async fn a_peer_that_falls_silent_is_noticed_within_the_idle_timeout() {
     let (unfreeze, frozen) = std::sync::mpsc::channel::<()>();
     // A runtime of one thread that blocks is what a frozen machine looks like from outside.
     let client = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
-            let connection = AgentConnection::connect(&source, &identity, hello()).await.unwrap();
+            let connection = AgentConnection::connect(&source, &identity, hello())
+                .await
+                .unwrap();
             let _ = frozen.recv();
             drop(connection);
         });
     });
-    let mut agent = soon(listener.accept()).await.unwrap().welcome(SessionKind::Capture).await.unwrap();
+    let mut agent = soon(listener.accept())
+        .await
+        .unwrap()
+        .welcome(SessionKind::Capture)
+        .await
+        .unwrap();
     let end = soon(agent.next_request()).await.unwrap_err();
-    assert!(matches!(end, EndReason::ConnectionLost { .. }) && end.is_transient(), "{end:?}");
+    assert!(
+        matches!(end, EndReason::ConnectionLost { .. }) && end.is_transient(),
+        "{end:?}"
+    );
     drop(unfreeze);
     client.join().unwrap();
 }

@@ -73,7 +73,13 @@ impl Cable {
     #[must_use]
     pub fn new(shape: CableShape, seed: u64) -> Self {
         let (pipe, loss) = (Pipe::new(shape.pipe), LossState::new(shape.loss));
-        Self { shape, pipe, loss, rng: Rng::with_seed(seed), lost: 0 }
+        Self {
+            shape,
+            pipe,
+            loss,
+            rng: Rng::with_seed(seed),
+            lost: 0,
+        }
     }
 
     /// Whether the cable is plugged in.
@@ -86,18 +92,30 @@ impl Cable {
     #[must_use]
     pub fn whole_from(&self, now: Nanos) -> Nanos {
         let cut = |at: Nanos| {
-            let spans =
-                self.shape.cuts_ms.iter().map(|&(from, to)| (Nanos::millis(from.into()), Nanos::millis(to.into())));
-            spans.filter(|(from, to)| (*from..*to).contains(&at)).map(|(_, to)| to).max()
+            let spans = self
+                .shape
+                .cuts_ms
+                .iter()
+                .map(|&(from, to)| (Nanos::millis(from.into()), Nanos::millis(to.into())));
+            spans
+                .filter(|(from, to)| (*from..*to).contains(&at))
+                .map(|(_, to)| to)
+                .max()
         };
-        std::iter::successors(Some(now), |&at| cut(at)).last().unwrap_or(now)
+        std::iter::successors(Some(now), |&at| cut(at))
+            .last()
+            .unwrap_or(now)
     }
 
     /// Sends a datagram of the group towards the machine: its arrivals, none if it is lost, two if
     /// it is duplicated.
     pub fn carry(&mut self, now: Nanos, bytes: usize) -> [Option<Arrival>; 2] {
         let lost = self.loss.loses(now, &mut self.rng);
-        let Some(out) = self.pipe.offer(now, bytes).filter(|_| !lost && self.is_whole(now)) else {
+        let Some(out) = self
+            .pipe
+            .offer(now, bytes)
+            .filter(|_| !lost && self.is_whole(now))
+        else {
             self.lost += 1;
             return [None, None];
         };
@@ -142,7 +160,10 @@ impl Cable {
         if self.chance(self.shape.reorder) {
             at += Nanos::micros(u64::from(self.shape.reorder_us));
         }
-        Arrival { at, garbled: self.chance(self.shape.garble) }
+        Arrival {
+            at,
+            garbled: self.chance(self.shape.garble),
+        }
     }
 }
 
@@ -150,14 +171,23 @@ impl Cable {
 mod tests {
     use super::*;
 
-    const FAST: PipeShape = PipeShape { rate: 1_000_000, queue: 100_000 };
+    const FAST: PipeShape = PipeShape {
+        rate: 1_000_000,
+        queue: 100_000,
+    };
 
     #[test]
     fn a_cut_lets_nothing_through_and_heals() {
-        let shape = CableShape { cuts_ms: vec![(10, 20)], ..CableShape::clean(FAST) };
+        let shape = CableShape {
+            cuts_ms: vec![(10, 20)],
+            ..CableShape::clean(FAST)
+        };
         let mut cable = Cable::new(shape, 1);
         let arrives = |cable: &mut Cable, ms| cable.carry(Nanos::millis(ms), 100)[0].is_some();
-        assert_eq!([9, 10, 19, 20].map(|ms| arrives(&mut cable, ms)), [true, false, false, true]);
+        assert_eq!(
+            [9, 10, 19, 20].map(|ms| arrives(&mut cable, ms)),
+            [true, false, false, true]
+        );
         assert_eq!(cable.lost(), 2);
     }
 
@@ -168,14 +198,25 @@ mod tests {
             reorder: 0.1,
             reorder_us: 3000,
             garble: 0.1,
-            ..CableShape::clean(PipeShape { rate: 1 << 40, queue: 1 << 40 })
+            ..CableShape::clean(PipeShape {
+                rate: 1 << 40,
+                queue: 1 << 40,
+            })
         };
         let mut cable = Cable::new(shape, 2);
-        let arrivals: Vec<Arrival> =
-            (0..1000).flat_map(|n| cable.carry(Nanos::micros(n * 1000), 100)).flatten().collect();
-        let overtaken = arrivals.windows(2).filter(|pair| pair[1].at < pair[0].at).count();
+        let arrivals: Vec<Arrival> = (0..1000)
+            .flat_map(|n| cable.carry(Nanos::micros(n * 1000), 100))
+            .flatten()
+            .collect();
+        let overtaken = arrivals
+            .windows(2)
+            .filter(|pair| pair[1].at < pair[0].at)
+            .count();
         let garbled = arrivals.iter().filter(|arrival| arrival.garbled).count();
         assert!((1050..1150).contains(&arrivals.len()), "{}", arrivals.len());
-        assert!(overtaken > 50 && garbled > 50, "{overtaken} overtaken, {garbled} garbled");
+        assert!(
+            overtaken > 50 && garbled > 50,
+            "{overtaken} overtaken, {garbled} garbled"
+        );
     }
 }

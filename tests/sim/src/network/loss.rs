@@ -36,7 +36,11 @@ impl Loss {
         match *self {
             Self::None => 0.0,
             Self::Independent(p) => p,
-            Self::Bursty { to_bad, to_good, bad } => bad * to_bad / (to_bad + to_good),
+            Self::Bursty {
+                to_bad,
+                to_good,
+                bad,
+            } => bad * to_bad / (to_bad + to_good),
         }
     }
 }
@@ -53,7 +57,11 @@ impl LossState {
     /// Starts in the good state.
     #[must_use]
     pub const fn new(model: Loss) -> Self {
-        Self { model, bad: false, at: Nanos::ZERO }
+        Self {
+            model,
+            bad: false,
+            at: Nanos::ZERO,
+        }
     }
 
     /// Whether the next packet gets lost.
@@ -63,7 +71,11 @@ impl LossState {
         match self.model {
             Loss::None => false,
             Loss::Independent(p) => rng.f64() < p,
-            Loss::Bursty { to_bad, to_good, bad } => {
+            Loss::Bursty {
+                to_bad,
+                to_good,
+                bad,
+            } => {
                 let turn = if self.bad { to_good } else { to_bad };
                 if rng.f64() < turn {
                     self.bad = !self.bad;
@@ -80,13 +92,28 @@ mod tests {
 
     fn measured(model: Loss) -> f64 {
         let (mut state, mut rng) = (LossState::new(model), Rng::with_seed(1));
-        (0..200_000).filter(|_| state.loses(Nanos::ZERO, &mut rng)).count() as f64 / 200_000.0
+        (0..200_000)
+            .filter(|_| state.loses(Nanos::ZERO, &mut rng))
+            .count() as f64
+            / 200_000.0
     }
 
     #[test]
     fn models_lose_what_they_say() {
-        for model in [Loss::None, Loss::Independent(0.05), Loss::Bursty { to_bad: 0.002, to_good: 0.05, bad: 0.6 }] {
-            assert!((measured(model) - model.mean()).abs() < 0.003, "{model:?}: {}", measured(model));
+        for model in [
+            Loss::None,
+            Loss::Independent(0.05),
+            Loss::Bursty {
+                to_bad: 0.002,
+                to_good: 0.05,
+                bad: 0.6,
+            },
+        ] {
+            assert!(
+                (measured(model) - model.mean()).abs() < 0.003,
+                "{model:?}: {}",
+                measured(model)
+            );
         }
     }
 }

@@ -26,7 +26,12 @@ impl Pipe {
     /// An idle line.
     #[must_use]
     pub const fn new(shape: PipeShape) -> Self {
-        Self { shape, free_at: Nanos::ZERO, carried: 0, dropped: 0 }
+        Self {
+            shape,
+            free_at: Nanos::ZERO,
+            carried: 0,
+            dropped: 0,
+        }
     }
 
     /// Hands a frame over. Returns when its last bit has left, or `None` if the queue was full.
@@ -71,12 +76,21 @@ mod tests {
 
     #[test]
     fn frames_leave_at_the_rate_and_the_queue_is_bounded() {
-        let mut pipe = Pipe::new(PipeShape { rate: 1000, queue: 250 });
+        let mut pipe = Pipe::new(PipeShape {
+            rate: 1000,
+            queue: 250,
+        });
         assert_eq!(pipe.offer(Nanos::ZERO, 100), Some(Nanos::millis(100)));
         assert_eq!(pipe.offer(Nanos::ZERO, 100), Some(Nanos::millis(200)));
         assert_eq!(pipe.offer(Nanos::ZERO, 100), None);
-        assert_eq!(pipe.offer(Nanos::millis(100), 100), Some(Nanos::millis(300)));
+        assert_eq!(
+            pipe.offer(Nanos::millis(100), 100),
+            Some(Nanos::millis(300))
+        );
         assert_eq!((pipe.carried(), pipe.dropped()), (300, 1));
-        assert_eq!(pipe.offer(Nanos::millis(1000), 10), Some(Nanos::millis(1010)));
+        assert_eq!(
+            pipe.offer(Nanos::millis(1000), 10),
+            Some(Nanos::millis(1010))
+        );
     }
 }

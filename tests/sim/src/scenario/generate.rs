@@ -29,26 +29,54 @@ impl Scenario {
         let searched = rng.f64() < 0.3;
         let rate = (200_000.0 * if searched { 40_f64 } else { 10_f64 }.powf(rng.f64())) as u64;
         let seconds = wire as f64 / rate as f64;
-        let line = PipeShape { rate, queue: (rate / 20).max(16 * 1500) };
-        let max_rate = if searched { 0 } else { rate * rng.u64(80..=98) / 100 };
-        let image = ImageShape { chunks, chunk_bytes, even: rng.bool(), load_us: rng.u32(0..=2000) };
+        let line = PipeShape {
+            rate,
+            queue: (rate / 20).max(16 * 1500),
+        };
+        let max_rate = if searched {
+            0
+        } else {
+            rate * rng.u64(80..=98) / 100
+        };
+        let image = ImageShape {
+            chunks,
+            chunk_bytes,
+            even: rng.bool(),
+            load_us: rng.u32(0..=2000),
+        };
         let session = SessionShape {
             symbol_bytes,
             group_symbols,
             max_rate,
             floor: rate * rng.u64(30..=60) / 100,
-            window_bytes: (rate / 2).max(16 * u64::from(group_symbols) * u64::from(symbol_bytes)) as u32,
-            receiver_bytes: (payload / 4).max(16 * u64::from(group_symbols) * u64::from(symbol_bytes)) as u32,
+            window_bytes: (rate / 2).max(16 * u64::from(group_symbols) * u64::from(symbol_bytes))
+                as u32,
+            receiver_bytes: (payload / 4)
+                .max(16 * u64::from(group_symbols) * u64::from(symbol_bytes))
+                as u32,
         };
         let trunks = trunks(&mut rng, line);
         let behaviour = Behaviour::draw(&mut rng, rate, seconds);
-        let machines = (0..receivers).map(|_| behaviour.machine(&mut rng, trunks.len())).collect();
-        let attack = AttackShape { per_second: if rng.f64() < 0.2 { rng.u32(1..=300) } else { 0 } };
+        let machines = (0..receivers)
+            .map(|_| behaviour.machine(&mut rng, trunks.len()))
+            .collect();
+        let attack = AttackShape {
+            per_second: if rng.f64() < 0.2 { rng.u32(1..=300) } else { 0 },
+        };
         let agent_restart_ms = (rng.f64() < 0.08).then(|| {
             let down = rng.u32(10..=(seconds * 1200.0) as u32 + 20);
             (down, down + rng.u32(50..=3000))
         });
-        Self { seed, image, session, line, trunks, machines, attack, agent_restart_ms }
+        Self {
+            seed,
+            image,
+            session,
+            line,
+            trunks,
+            machines,
+            attack,
+            agent_restart_ms,
+        }
     }
 }
 
@@ -63,9 +91,19 @@ fn receivers(rng: &mut Rng) -> u32 {
 }
 
 fn trunks(rng: &mut Rng, line: PipeShape) -> Vec<TrunkShape> {
-    let pipe = PipeShape { rate: line.rate * 4, queue: line.queue * 4 };
+    let pipe = PipeShape {
+        rate: line.rate * 4,
+        queue: line.queue * 4,
+    };
     (0..rng.u32(1..=3))
-        .map(|_| TrunkShape { pipe, loss: if rng.f64() < 0.25 { some_loss(rng, 0.04) } else { Loss::None } })
+        .map(|_| TrunkShape {
+            pipe,
+            loss: if rng.f64() < 0.25 {
+                some_loss(rng, 0.04)
+            } else {
+                Loss::None
+            },
+        })
         .collect()
 }
 
@@ -76,7 +114,11 @@ fn some_loss(rng: &mut Rng, most: f64) -> Loss {
         return Loss::Independent(mean);
     }
     let (bad, to_good) = (0.3 + rng.f64() * 0.7, 0.05 + rng.f64() * 0.4);
-    Loss::Bursty { to_bad: (mean * to_good / (bad - mean)).min(1.0), to_good, bad }
+    Loss::Bursty {
+        to_bad: (mean * to_good / (bad - mean)).min(1.0),
+        to_good,
+        bad,
+    }
 }
 
 /// What the machines of a scenario have in common.
@@ -95,7 +137,13 @@ struct Behaviour {
 impl Behaviour {
     fn draw(rng: &mut Rng, rate: u64, seconds: f64) -> Self {
         let span_ms = (seconds * 1000.0) as u32 + 20;
-        let sometimes = |rng: &mut Rng, share: f64, value: f64| if rng.f64() < share { value * rng.f64() } else { 0.0 };
+        let sometimes = |rng: &mut Rng, share: f64, value: f64| {
+            if rng.f64() < share {
+                value * rng.f64()
+            } else {
+                0.0
+            }
+        };
         Self {
             rate,
             span_ms,
@@ -109,8 +157,14 @@ impl Behaviour {
     }
 
     fn machine(&self, rng: &mut Rng, trunks: usize) -> MachineShape {
-        let pipe = PipeShape { rate: self.rate * rng.u64(2..=10), queue: (self.rate / 5).max(16 * 1500) };
-        let mut cable = CableShape { delay_us: rng.u32(20..=2000), ..CableShape::clean(pipe) };
+        let pipe = PipeShape {
+            rate: self.rate * rng.u64(2..=10),
+            queue: (self.rate / 5).max(16 * 1500),
+        };
+        let mut cable = CableShape {
+            delay_us: rng.u32(20..=2000),
+            ..CableShape::clean(pipe)
+        };
         if self.loss > 0.0 {
             cable.loss = some_loss(rng, self.loss);
         }
@@ -125,8 +179,16 @@ impl Behaviour {
             trunk: rng.u8(0..trunks as u8),
             cable,
             disk_rate: self.rate * rng.u64(2..=10),
-            start_ms: if self.skew_ms > 0 { rng.u32(0..=self.skew_ms) } else { 0 },
-            has: if rng.f64() < self.previous { rng.f64() } else { 0.0 },
+            start_ms: if self.skew_ms > 0 {
+                rng.u32(0..=self.skew_ms)
+            } else {
+                0
+            },
+            has: if rng.f64() < self.previous {
+                rng.f64()
+            } else {
+                0.0
+            },
             report_loss: self.report_loss,
             fate: Fate::Works,
         };

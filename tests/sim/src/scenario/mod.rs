@@ -138,12 +138,22 @@ impl Scenario {
     /// nobody. The second part maps the machines that stayed to their former indices.
     #[must_use]
     pub fn without_misfits(&self) -> Option<(Self, Vec<usize>)> {
-        let stay: Vec<usize> =
-            (0..self.machines.len()).filter(|&index| !self.machines[index].is_misfit(self)).collect();
+        let stay: Vec<usize> = (0..self.machines.len())
+            .filter(|&index| !self.machines[index].is_misfit(self))
+            .collect();
         if stay.is_empty() || stay.len() == self.machines.len() {
             return None;
         }
-        let machines = stay.iter().map(|&index| self.machines[index].clone()).collect();
-        Some((Self { machines, ..self.clone() }, stay))
+        let machines = stay
+            .iter()
+            .map(|&index| self.machines[index].clone())
+            .collect();
+        Some((
+            Self {
+                machines,
+                ..self.clone()
+            },
+            stay,
+        ))
     }
 }

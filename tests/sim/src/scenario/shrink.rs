@@ -41,7 +41,11 @@ fn candidates(from: &Scenario) -> Vec<Scenario> {
     change(&|s| drop(s.machines.drain(..count / 2)));
     change(&|s| s.agent_restart_ms = None);
     change(&|s| s.attack.per_second = 0);
-    change(&|s| s.trunks.iter_mut().for_each(|trunk| trunk.loss = Loss::None));
+    change(&|s| {
+        s.trunks
+            .iter_mut()
+            .for_each(|trunk| trunk.loss = Loss::None)
+    });
     change(&|s| s.image.load_us = 0);
     change(&|s| s.image.even = true);
     change(&|s| s.image.chunks = s.image.chunks.div_ceil(2).max(1));
@@ -51,7 +55,11 @@ fn candidates(from: &Scenario) -> Vec<Scenario> {
     for index in 0..count.min(40) {
         change(&|s| {
             let cable = &mut s.machines[index].cable;
-            *cable = CableShape { loss: cable.loss, cuts_ms: cable.cuts_ms.clone(), ..CableShape::clean(cable.pipe) };
+            *cable = CableShape {
+                loss: cable.loss,
+                cuts_ms: cable.cuts_ms.clone(),
+                ..CableShape::clean(cable.pipe)
+            };
         });
         change(&|s| s.machines[index].cable.loss = Loss::None);
         change(&|s| s.machines[index].cable.cuts_ms.clear());
@@ -71,9 +79,13 @@ mod tests {
     fn only_what_matters_is_left() {
         let scenario = (0..)
             .map(Scenario::generate)
-            .find(|s| s.machines.len() > 8 && s.machines.iter().any(|machine| machine.fate == Fate::Lies))
+            .find(|s| {
+                s.machines.len() > 8 && s.machines.iter().any(|machine| machine.fate == Fate::Lies)
+            })
             .expect("one of them has a liar");
-        let small = shrink(&scenario, 1000, |s| s.machines.iter().any(|machine| machine.fate == Fate::Lies));
+        let small = shrink(&scenario, 1000, |s| {
+            s.machines.iter().any(|machine| machine.fate == Fate::Lies)
+        });
         assert_eq!(small.machines.len(), 1);
         assert_eq!(small.image.chunks, 1);
         assert_eq!(small.machines[0].start_ms, 0);

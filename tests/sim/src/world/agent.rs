@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use foghorn_multicast::{
-    Epoch, Floor, IpVersion, KeyMaterial, Rate, ReceiverId, ReceiverStatus, Report, Sealer, Sender, SenderAction,
-    SenderConfig, SenderStatus, SessionChunk, SessionTag, Suite, Time,
+    Epoch, Floor, IpVersion, KeyMaterial, Rate, ReceiverId, ReceiverStatus, Report, Sealer, Sender,
+    SenderAction, SenderConfig, SenderStatus, SessionChunk, SessionTag, Suite, Time,
 };
 
 use super::message::{ToAgent, ToMachine};
@@ -78,7 +78,11 @@ impl Agent {
     pub(super) fn new(scenario: &Scenario, life: u32, now: Nanos) -> Self {
         let machines = scenario.machines.len();
         let key = Rc::new(key(scenario, life, 0));
-        let sender = Sender::new(sender_config(scenario), scenario.seed ^ u64::from(life), now.machine_time());
+        let sender = Sender::new(
+            sender_config(scenario),
+            scenario.seed ^ u64::from(life),
+            now.machine_time(),
+        );
         Self {
             life,
             sender: Some(sender.expect("a scenario's session is a valid one")),
@@ -95,7 +99,10 @@ impl Agent {
             symbol_at: Nanos::ZERO,
             described_at: Nanos::ZERO,
             line: Pipe::new(scenario.line),
-            counts: AgentCounts { heard_at: vec![Nanos::ZERO; machines], ..AgentCounts::default() },
+            counts: AgentCounts {
+                heard_at: vec![Nanos::ZERO; machines],
+                ..AgentCounts::default()
+            },
         }
     }
 
@@ -127,19 +134,31 @@ impl Agent {
 
 fn key(scenario: &Scenario, life: u32, epoch: u8) -> KeyMaterial {
     let mut secret = [0; 32];
-    fastrand::Rng::with_seed(scenario.seed ^ (u64::from(life) << 40) ^ (u64::from(epoch) << 50)).fill(&mut secret);
+    fastrand::Rng::with_seed(scenario.seed ^ (u64::from(life) << 40) ^ (u64::from(epoch) << 50))
+        .fill(&mut secret);
     // A new sender counts from the start again: its session has another tag.
-    KeyMaterial { session: SessionTag(7 + life), epoch: Epoch(epoch), suite: Suite::for_this_processor(), secret }
+    KeyMaterial {
+        session: SessionTag(7 + life),
+        epoch: Epoch(epoch),
+        suite: Suite::for_this_processor(),
+        secret,
+    }
 }
 
 fn sender_config(scenario: &Scenario) -> SenderConfig {
     let shape = scenario.session;
-    let mut config = SenderConfig::new(scenario.image.chunks, usize::from(shape.symbol_bytes), IpVersion::V4);
+    let mut config = SenderConfig::new(
+        scenario.image.chunks,
+        usize::from(shape.symbol_bytes),
+        IpVersion::V4,
+    );
     config.data_symbols = shape.group_symbols as u8;
     config.packet_overhead = DATAGRAM_OVERHEAD as u32;
     // Lines here are slow, for the sake of small scenarios; on a real one the search begins far
     // below its rate.
-    config.first_rate = config.first_rate.min(Rate::from_bytes_per_second(shape.floor));
+    config.first_rate = config
+        .first_rate
+        .min(Rate::from_bytes_per_second(shape.floor));
     config.max_rate = (shape.max_rate > 0).then(|| Rate::from_bytes_per_second(shape.max_rate));
     config.floor = Floor::Rate(Rate::from_bytes_per_second(shape.floor));
     config.window = shape.window_bytes as usize;
@@ -155,7 +174,9 @@ impl World {
         }
         let receiver = ReceiverId(index as u32);
         let agent = &mut self.agent;
-        let Some(sender) = &mut agent.sender else { return };
+        let Some(sender) = &mut agent.sender else {
+            return;
+        };
         let known = agent.members[index] == Some(life);
         match message {
             ToAgent::Join(wants) => {
@@ -210,7 +231,13 @@ impl World {
             self.agenda.at(now + START_LATEST, Event::WakeAgent);
             now
         });
-        let expected = self.scenario.machines.iter().filter(|shape| shape.start_ms == 0).count().max(1);
+        let expected = self
+            .scenario
+            .machines
+            .iter()
+            .filter(|shape| shape.start_ms == 0)
+            .count()
+            .max(1);
         let there = agent.members.iter().flatten().count();
         if !agent.started && (there >= expected || now.since(first) >= START_LATEST) {
             agent.started = true;
@@ -235,7 +262,9 @@ impl World {
     fn run_agent(&mut self) {
         let now = self.agenda.now();
         loop {
-            let Some(sender) = &mut self.agent.sender else { return };
+            let Some(sender) = &mut self.agent.sender else {
+                return;
+            };
             match sender.poll(now.machine_time()) {
                 SenderAction::Send(packet) => {
                     let counts = &mut self.agent.counts;
@@ -245,17 +274,24 @@ impl World {
                         self.agent.symbol_at = now;
                     }
                     self.scratch.clear();
-                    self.agent.sealer.seal(&packet, &mut self.scratch).expect("the sender's numbers ascend");
+                    self.agent
+                        .sealer
+                        .seal(&packet, &mut self.scratch)
+                        .expect("the sender's numbers ascend");
                     self.send_to_group();
                 }
                 SenderAction::Wait(until) => return self.agent_waits(until),
                 SenderAction::Load(number) => {
                     let span = Nanos::micros(self.scenario.image.load_us.into());
-                    self.agenda.at(now + span, Event::Loaded(number.0, self.agent.life));
+                    self.agenda
+                        .at(now + span, Event::Loaded(number.0, self.agent.life));
                 }
                 SenderAction::Demote { receiver, reason } => {
                     let index = receiver.0 as usize;
-                    self.agent.counts.demoted.push((index, now, reason.to_string()));
+                    self.agent
+                        .counts
+                        .demoted
+                        .push((index, now, reason.to_string()));
                     self.tell_member(index, ToMachine::Demoted, true);
                 }
                 SenderAction::Drop { receiver } => {
@@ -265,7 +301,9 @@ impl World {
                 SenderAction::Unicast { receiver, chunks } => {
                     self.tell_member(receiver.0 as usize, ToMachine::Unicast(chunks), false);
                 }
-                SenderAction::Finished { receiver } => self.tell_member(receiver.0 as usize, ToMachine::Finished, true),
+                SenderAction::Finished { receiver } => {
+                    self.tell_member(receiver.0 as usize, ToMachine::Finished, true)
+                }
                 SenderAction::RotateKey => {
                     self.agent.rotate(&self.scenario);
                     for index in 0..self.machines.len() {
@@ -282,7 +320,9 @@ impl World {
 
     fn agent_waits(&mut self, until: Time) {
         let now = self.agenda.now();
-        let Some(sender) = &self.agent.sender else { return };
+        let Some(sender) = &self.agent.sender else {
+            return;
+        };
         self.agent.counts.most_window = self.agent.counts.most_window.max(sender.window_bytes());
         if self.traced && now.since(self.agent.described_at) >= Nanos::millis(100) {
             self.trace(|| describe(&sender.status()));
@@ -312,7 +352,9 @@ impl World {
 
     /// Tells a member something; `last`: it is none any more.
     fn tell_member(&mut self, index: usize, message: ToMachine, last: bool) {
-        let Some(life) = self.agent.members[index] else { return };
+        let Some(life) = self.agent.members[index] else {
+            return;
+        };
         if last {
             self.agent.members[index] = None;
         }
@@ -323,7 +365,11 @@ impl World {
     pub(super) fn loaded(&mut self, number: u32, life: u32) {
         let now = self.agenda.now();
         if let (true, Some(sender)) = (life == self.agent.life, &mut self.agent.sender) {
-            sender.chunk(SessionChunk(number), Ok(self.payload.chunk(number).clone()), now.machine_time());
+            sender.chunk(
+                SessionChunk(number),
+                Ok(self.payload.chunk(number).clone()),
+                now.machine_time(),
+            );
             self.run_agent();
         }
     }
@@ -335,7 +381,14 @@ impl World {
         for index in 0..self.machines.len() {
             let machine = &self.machines[index];
             let at = machine.cable.whole_from(now) + NOTICE_DEATH;
-            self.agenda.at(at, Event::ToMachine { machine: index, life: machine.life, message: ToMachine::Dropped });
+            self.agenda.at(
+                at,
+                Event::ToMachine {
+                    machine: index,
+                    life: machine.life,
+                    message: ToMachine::Dropped,
+                },
+            );
         }
     }
 
@@ -356,8 +409,18 @@ fn describe(status: &SenderStatus) -> String {
         status.phase, status.pass, status.rate, status.packets, status.repair_bytes
     );
     for receiver in &status.receivers {
-        let ReceiverStatus { wanted, loss_ppm, groups_behind, fill_percent, .. } = receiver;
-        let _ = write!(line, " {}: {wanted} -{loss_ppm} {groups_behind} {fill_percent}%;", receiver.receiver.0);
+        let ReceiverStatus {
+            wanted,
+            loss_ppm,
+            groups_behind,
+            fill_percent,
+            ..
+        } = receiver;
+        let _ = write!(
+            line,
+            " {}: {wanted} -{loss_ppm} {groups_behind} {fill_percent}%;",
+            receiver.receiver.0
+        );
     }
     line
 }
@@ -398,7 +461,14 @@ impl World {
             match waits {
                 Ok(out) => {
                     self.agent.feeds[index].1.sent(segment);
-                    self.agenda.at(out, Event::SegmentAtSwitch { machine: index, life, segment });
+                    self.agenda.at(
+                        out,
+                        Event::SegmentAtSwitch {
+                            machine: index,
+                            life,
+                            segment,
+                        },
+                    );
                 }
                 Err(span) => {
                     let span = span.min(STREAM_PAUSE);
@@ -423,7 +493,11 @@ impl World {
     /// leaves otherwise.
     fn fetch_rate(&self) -> f64 {
         let pace = self.scenario.pace() as f64;
-        if self.agenda.now().since(self.agent.symbol_at) < STREAM_PAUSE { pace * FETCH_SHARE } else { pace }
+        if self.agenda.now().since(self.agent.symbol_at) < STREAM_PAUSE {
+            pace * FETCH_SHARE
+        } else {
+            pace
+        }
     }
 
     pub(super) fn segment_done(&mut self, index: usize, life: u32) {

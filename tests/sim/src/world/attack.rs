@@ -8,7 +8,10 @@ use crate::clock::Nanos;
 impl World {
     /// Sends one packet: noise, a copy, a cut copy, or one with bits changed.
     pub(super) fn attack(&mut self) {
-        let heard = self.overheard.clone().unwrap_or_else(|| Rc::from([0_u8; 64].as_slice()));
+        let heard = self
+            .overheard
+            .clone()
+            .unwrap_or_else(|| Rc::from([0_u8; 64].as_slice()));
         let mut packet = heard.to_vec();
         match self.rng.u32(0..5) {
             0 => self.rng.fill(&mut packet),

@@ -41,14 +41,26 @@ mod tests {
         let shape = CableShape {
             delay_us: 1000,
             cuts_ms: vec![(10, 30), (30, 40)],
-            ..CableShape::clean(PipeShape { rate: 1000, queue: 1000 })
+            ..CableShape::clean(PipeShape {
+                rate: 1000,
+                queue: 1000,
+            })
         };
         let mut cable = Cable::new(shape, 1);
         let mut channel = Channel::default();
-        assert_eq!(channel.datagram(Nanos::millis(5), &mut cable, 0.0), Some(Nanos::millis(6)));
+        assert_eq!(
+            channel.datagram(Nanos::millis(5), &mut cable, 0.0),
+            Some(Nanos::millis(6))
+        );
         assert_eq!(channel.datagram(Nanos::millis(15), &mut cable, 0.0), None);
-        assert_eq!(channel.stream(Nanos::millis(15), &mut cable, 0.0), Nanos::millis(41));
-        assert_eq!(channel.stream(Nanos::millis(16), &mut cable, 0.0), Nanos::millis(41));
+        assert_eq!(
+            channel.stream(Nanos::millis(15), &mut cable, 0.0),
+            Nanos::millis(41)
+        );
+        assert_eq!(
+            channel.stream(Nanos::millis(16), &mut cable, 0.0),
+            Nanos::millis(41)
+        );
         assert!(channel.stream(Nanos::millis(50), &mut cable, 0.5) >= Nanos::millis(51));
     }
 }

@@ -18,7 +18,9 @@ impl World {
         for trunk in 0..self.trunks.len() {
             let (pipe, loss) = &mut self.trunks[trunk];
             let lost = loss.loses(now, &mut self.rng);
-            let Some(out) = pipe.offer(now, bytes).filter(|_| !lost) else { continue };
+            let Some(out) = pipe.offer(now, bytes).filter(|_| !lost) else {
+                continue;
+            };
             for index in 0..self.machines.len() {
                 let machine = &mut self.machines[index];
                 if usize::from(machine.shape.trunk) != trunk || !machine.is_listening() {
@@ -26,7 +28,14 @@ impl World {
                 }
                 for arrival in machine.cable.carry(out, bytes).into_iter().flatten() {
                     let datagram = Rc::clone(datagram);
-                    self.agenda.at(arrival.at, Event::Arrives { machine: index, datagram, garbled: arrival.garbled });
+                    self.agenda.at(
+                        arrival.at,
+                        Event::Arrives {
+                            machine: index,
+                            datagram,
+                            garbled: arrival.garbled,
+                        },
+                    );
                 }
             }
         }
@@ -39,10 +48,27 @@ impl World {
         let bytes = segment.bytes as usize + SEGMENT_OVERHEAD;
         let machine = &mut self.machines[index];
         let whole = machine.cable.whole_from(now);
-        let out = self.trunks[usize::from(machine.shape.trunk)].0.offer(now, bytes).filter(|_| whole == now);
+        let out = self.trunks[usize::from(machine.shape.trunk)]
+            .0
+            .offer(now, bytes)
+            .filter(|_| whole == now);
         match out.and_then(|out| machine.cable.carry_unicast(out, bytes)) {
-            Some(at) => self.agenda.at(at, Event::SegmentArrives { machine: index, life, segment }),
-            None => self.agenda.at(whole + REPEAT, Event::SegmentLost { machine: index, life, segment }),
+            Some(at) => self.agenda.at(
+                at,
+                Event::SegmentArrives {
+                    machine: index,
+                    life,
+                    segment,
+                },
+            ),
+            None => self.agenda.at(
+                whole + REPEAT,
+                Event::SegmentLost {
+                    machine: index,
+                    life,
+                    segment,
+                },
+            ),
         }
     }
 
@@ -57,6 +83,12 @@ impl World {
         if let Some(wish) = wish {
             self.grant(index, wish);
         }
-        self.agenda.after(back, Event::SegmentDone { machine: index, life });
+        self.agenda.after(
+            back,
+            Event::SegmentDone {
+                machine: index,
+                life,
+            },
+        );
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use foghorn_multicast::{
-    Body, ChunkSet, Deficit, GroupNumber, KeyMaterial, Opener, Receiver, ReceiverAction, ReceiverConfig, Report,
-    SessionChunk, Stage,
+    Body, ChunkSet, Deficit, GroupNumber, KeyMaterial, Opener, Receiver, ReceiverAction,
+    ReceiverConfig, Report, SessionChunk, Stage,
 };
 
 use super::control::Channel;
@@ -182,12 +182,19 @@ impl Machine {
     }
 
     /// The group's key and shape have come.
-    pub(super) fn joined(&mut self, scenario: &Scenario, payload: &Payload, material: &KeyMaterial, now: Nanos) {
-        let mut config = ReceiverConfig::new(payload.count(), usize::from(scenario.session.symbol_bytes));
+    pub(super) fn joined(
+        &mut self,
+        scenario: &Scenario,
+        payload: &Payload,
+        material: &KeyMaterial,
+        now: Nanos,
+    ) {
+        let mut config =
+            ReceiverConfig::new(payload.count(), usize::from(scenario.session.symbol_bytes));
         config.memory = self.memory;
         let seed = self.seed ^ u64::from(self.life);
-        let receiver =
-            Receiver::new(config, self.lacks(), seed, now.machine_time()).expect("a scenario's session is a valid one");
+        let receiver = Receiver::new(config, self.lacks(), seed, now.machine_time())
+            .expect("a scenario's session is a valid one");
         self.state = MachineState::Listening(Box::new(Listener {
             receiver,
             opener: Opener::new(material),
@@ -197,7 +204,9 @@ impl Machine {
 
     /// A datagram of the group has come.
     pub(super) fn datagram(&mut self, datagram: &mut [u8], now: Nanos) {
-        let MachineState::Listening(listener) = &mut self.state else { return };
+        let MachineState::Listening(listener) = &mut self.state else {
+            return;
+        };
         let Ok(packet) = listener.opener.open(datagram) else {
             self.counts.rejected += 1;
             let rejected = listener.opener.counts().rejected();
@@ -224,7 +233,9 @@ impl Machine {
                 None
             }
             ToMachine::Unicast(chunks) => {
-                let MachineState::Listening(listener) = &mut self.state else { return None };
+                let MachineState::Listening(listener) = &mut self.state else {
+                    return None;
+                };
                 listener.receiver.forgo(chunks);
                 self.request(|lacks, chunk| lacks.contains(chunk) && chunks.contains(chunk))
             }
@@ -233,17 +244,21 @@ impl Machine {
                 self.fetch_all()
             }
             ToMachine::Finished => self.fetch_all(),
-            ToMachine::Dropped => {
-                matches!(self.state, MachineState::Listening(_) | MachineState::Fetching | MachineState::Joining)
-                    .then(|| self.rejoin())
-            }
+            ToMachine::Dropped => matches!(
+                self.state,
+                MachineState::Listening(_) | MachineState::Fetching | MachineState::Joining
+            )
+            .then(|| self.rejoin()),
             ToMachine::Joined(_) => None,
         }
     }
 
     /// Leaves the group and asks for all that is left.
     fn fetch_all(&mut self) -> Option<ToAgent> {
-        if !matches!(self.state, MachineState::Listening(_) | MachineState::Joining) {
+        if !matches!(
+            self.state,
+            MachineState::Listening(_) | MachineState::Joining
+        ) {
             return None;
         }
         self.state = MachineState::Fetching;
@@ -253,8 +268,10 @@ impl Machine {
     /// Asks for those chunks that are not already on their way.
     fn request(&mut self, which: impl Fn(&ChunkSet, SessionChunk) -> bool) -> Option<ToAgent> {
         let lacks = self.lacks();
-        let chunks: ChunkSet =
-            lacks.iter().filter(|&chunk| which(&lacks, chunk) && !self.fetching.contains(chunk)).collect();
+        let chunks: ChunkSet = lacks
+            .iter()
+            .filter(|&chunk| which(&lacks, chunk) && !self.fetching.contains(chunk))
+            .collect();
         self.fetching.union_with(&chunks);
         (!chunks.is_empty()).then_some(ToAgent::Fetch(chunks))
     }
@@ -269,7 +286,13 @@ impl Machine {
     }
 
     /// A segment of a chunk has come by unicast; its bytes are the agent's.
-    pub(super) fn segment(&mut self, payload: &Payload, chunk: u32, bytes: u32, now: Nanos) -> Option<Wish> {
+    pub(super) fn segment(
+        &mut self,
+        payload: &Payload,
+        chunk: u32,
+        bytes: u32,
+        now: Nanos,
+    ) -> Option<Wish> {
         let right = payload.chunk(chunk);
         let got = self.fetched.entry(chunk).or_default();
         *got += bytes;
@@ -283,8 +306,13 @@ impl Machine {
 
     /// The chunk at the head of the disk's queue has been written.
     pub(super) fn written(&mut self, payload: &Payload) {
-        let Some((number, bytes)) = self.disk.written() else { return };
-        assert!(payload.is_right(number, &bytes), "chunk {number} was written wrong");
+        let Some((number, bytes)) = self.disk.written() else {
+            return;
+        };
+        assert!(
+            payload.is_right(number, &bytes),
+            "chunk {number} was written wrong"
+        );
         let number = SessionChunk(number);
         self.wants.remove(number);
         if let MachineState::Listening(listener) = &mut self.state {
@@ -295,7 +323,10 @@ impl Machine {
     /// Whether it has just now become complete.
     pub(super) fn finish(&mut self, now: Nanos) -> bool {
         let complete = self.wants.is_empty()
-            && !matches!(self.state, MachineState::Absent | MachineState::Finished | MachineState::Dead);
+            && !matches!(
+                self.state,
+                MachineState::Absent | MachineState::Finished | MachineState::Dead
+            );
         if complete {
             self.counts.finished_at.get_or_insert(now);
             self.state = MachineState::Finished;
@@ -305,7 +336,9 @@ impl Machine {
 
     /// Gives the receiver the processor: chunks go to the disk, reports to the agent.
     pub(super) fn run(&mut self, payload: &Payload, now: Nanos, wishes: &mut Vec<Wish>) {
-        let MachineState::Listening(listener) = &mut self.state else { return };
+        let MachineState::Listening(listener) = &mut self.state else {
+            return;
+        };
         while let Some(chunk) = listener.receiver.take_chunk() {
             let number = chunk.number;
             let bytes: Bytes = chunk.into_bytes();
@@ -318,12 +351,22 @@ impl Machine {
         }
         let waiting = self.disk.waiting_bytes();
         let fill = (waiting * 100 / self.memory.max(1) as u64).min(100) as u8;
-        listener.receiver.pressure(if fill > 0 { Stage::Disk } else { Stage::Network }, fill);
+        listener.receiver.pressure(
+            if fill > 0 {
+                Stage::Disk
+            } else {
+                Stage::Network
+            },
+            fill,
+        );
         loop {
             match listener.receiver.poll(now.machine_time()) {
                 ReceiverAction::Report(report) => {
-                    let report =
-                        if self.shape.fate == Fate::Lies { lie(report, listener.highest_group) } else { report };
+                    let report = if self.shape.fate == Fate::Lies {
+                        lie(report, listener.highest_group)
+                    } else {
+                        report
+                    };
                     wishes.push(Wish::Tell(ToAgent::Report(report.encode())));
                 }
                 ReceiverAction::Have(have) if self.shape.fate != Fate::Lies => {
@@ -349,7 +392,10 @@ impl Machine {
 fn lie(mut report: Report, highest: Option<u32>) -> Report {
     let end = highest.map_or(0, |group| group + 1);
     report.deficits = (end.saturating_sub(200)..end)
-        .map(|group| Deficit { group: GroupNumber(group), missing: Some(if group % 2 == 0 { u8::MAX } else { 40 }) })
+        .map(|group| Deficit {
+            group: GroupNumber(group),
+            missing: Some(if group % 2 == 0 { u8::MAX } else { 40 }),
+        })
         .collect();
     report
 }

@@ -121,12 +121,18 @@ impl World {
         } else {
             Payload::new(scenario.seed, image.chunks, image.chunk_bytes as usize)
         };
-        let machines = (0..scenario.machines.len()).map(|index| Machine::new(scenario, index, &payload)).collect();
+        let machines = (0..scenario.machines.len())
+            .map(|index| Machine::new(scenario, index, &payload))
+            .collect();
         let mut world = Self {
             agenda: Agenda::default(),
             agent: Agent::new(scenario, 0, Nanos::ZERO),
             machines,
-            trunks: scenario.trunks.iter().map(|trunk| (Pipe::new(trunk.pipe), LossState::new(trunk.loss))).collect(),
+            trunks: scenario
+                .trunks
+                .iter()
+                .map(|trunk| (Pipe::new(trunk.pipe), LossState::new(trunk.loss)))
+                .collect(),
             rng: Rng::with_seed(scenario.seed ^ 0xacce_55ed),
             overheard: None,
             wishes: Vec::new(),
@@ -164,12 +170,15 @@ impl World {
 
     fn plan(&mut self) {
         for (index, shape) in self.scenario.machines.iter().enumerate() {
-            self.agenda.at(Nanos::millis(shape.start_ms.into()), Event::Start(index));
+            self.agenda
+                .at(Nanos::millis(shape.start_ms.into()), Event::Start(index));
             match shape.fate {
                 Fate::Dies(at) => self.agenda.at(Nanos::millis(at.into()), Event::Stop(index)),
                 Fate::Pauses(from, to) => {
-                    self.agenda.at(Nanos::millis(from.into()), Event::Stop(index));
-                    self.agenda.at(Nanos::millis(to.into()), Event::Start(index));
+                    self.agenda
+                        .at(Nanos::millis(from.into()), Event::Stop(index));
+                    self.agenda
+                        .at(Nanos::millis(to.into()), Event::Start(index));
                 }
                 Fate::Works | Fate::Lies => {}
             }
@@ -191,23 +200,48 @@ impl World {
             Event::WakeMachine(index) => self.wake_machine(index),
             Event::Written(index, boot) => self.written(index, boot),
             Event::AskAgain(index, life) => self.ask_again(index, life),
-            Event::ToAgent { machine, life, agent, message } => {
+            Event::ToAgent {
+                machine,
+                life,
+                agent,
+                message,
+            } => {
                 if agent == self.agent.life() && self.agent.is_up() {
                     self.agent_hears(machine, life, message);
                 }
             }
-            Event::ToMachine { machine, life, message } => self.machine_hears(machine, life, message),
+            Event::ToMachine {
+                machine,
+                life,
+                message,
+            } => self.machine_hears(machine, life, message),
             Event::WakeAgent => self.wake_agent(),
             Event::WakeFeeds => self.wake_feeds(),
             Event::Loaded(number, life) => self.loaded(number, life),
             Event::AgentDies => self.agent_dies(),
             Event::AgentStarts => self.agent_starts(),
             Event::AtSwitch(datagram) => self.at_switch(&datagram),
-            Event::Arrives { machine, datagram, garbled } => self.arrives(machine, &datagram, garbled),
-            Event::SegmentAtSwitch { machine, life, segment } => self.segment_at_switch(machine, life, segment),
-            Event::SegmentArrives { machine, life, segment } => self.segment_arrives(machine, life, segment),
+            Event::Arrives {
+                machine,
+                datagram,
+                garbled,
+            } => self.arrives(machine, &datagram, garbled),
+            Event::SegmentAtSwitch {
+                machine,
+                life,
+                segment,
+            } => self.segment_at_switch(machine, life, segment),
+            Event::SegmentArrives {
+                machine,
+                life,
+                segment,
+            } => self.segment_arrives(machine, life, segment),
             Event::SegmentDone { machine, life } => self.segment_done(machine, life),
-            Event::SegmentLost { machine, life, segment } => self.segment_lost(machine, life, segment),
+            Event::SegmentLost {
+                machine,
+                life,
+                segment,
+            } => self.segment_lost(machine, life, segment),
             Event::Attack => self.attack(),
         }
     }
@@ -234,8 +268,11 @@ impl World {
         if machine.is_finished() {
             return;
         }
-        machine.state =
-            if matches!(machine.shape.fate, Fate::Dies(_)) { MachineState::Dead } else { MachineState::Absent };
+        machine.state = if matches!(machine.shape.fate, Fate::Dies(_)) {
+            MachineState::Dead
+        } else {
+            MachineState::Absent
+        };
         machine.life += 1;
         machine.boot += 1;
         self.trace(|| format!("machine {index} is gone"));
@@ -271,7 +308,9 @@ impl World {
     fn grant(&mut self, index: usize, wish: Wish) {
         match wish {
             Wish::Tell(message) => self.tell_agent(index, message),
-            Wish::Written(at) => self.agenda.at(at, Event::Written(index, self.machines[index].boot)),
+            Wish::Written(at) => self
+                .agenda
+                .at(at, Event::Written(index, self.machines[index].boot)),
             Wish::Wake(at) => {
                 let machine = &mut self.machines[index];
                 if machine.wake_at.is_none_or(|before| at < before) {
@@ -314,7 +353,15 @@ impl World {
             self.agenda.after(ASK_AGAIN, Event::AskAgain(index, life));
         }
         if let Some(at) = at {
-            self.agenda.at(at, Event::ToAgent { machine: index, life, agent: self.agent.life(), message });
+            self.agenda.at(
+                at,
+                Event::ToAgent {
+                    machine: index,
+                    life,
+                    agent: self.agent.life(),
+                    message,
+                },
+            );
         }
     }
 
@@ -324,7 +371,14 @@ impl World {
         let machine = &mut self.machines[index];
         let loss = machine.shape.report_loss;
         let at = machine.down.stream(now, &mut machine.cable, loss);
-        self.agenda.at(at, Event::ToMachine { machine: index, life, message });
+        self.agenda.at(
+            at,
+            Event::ToMachine {
+                machine: index,
+                life,
+                message,
+            },
+        );
     }
 
     fn machine_hears(&mut self, index: usize, life: u32, message: ToMachine) {

@@ -69,14 +69,31 @@ impl Scenario {
         let image = payload.bytes() as f64 * 3.0;
         // At worst every machine fetches everything, one after the other, at its own speed.
         let slowest = |rate: u64| image / rate.max(1) as f64;
-        let alone: f64 = self.machines.iter().map(|shape| slowest(shape.cable.pipe.rate.min(shape.disk_rate))).sum();
+        let alone: f64 = self
+            .machines
+            .iter()
+            .map(|shape| slowest(shape.cable.pipe.rate.min(shape.disk_rate)))
+            .sum();
         let all = image / pace * (self.machines.len() as f64 + 2.0) + alone;
         let last = self.machines.iter().map(|shape| {
-            let back = if let Fate::Pauses(_, to) = shape.fate { to } else { 0 };
-            let whole = shape.cable.cuts_ms.iter().map(|&(_, to)| to).max().unwrap_or(0);
+            let back = if let Fate::Pauses(_, to) = shape.fate {
+                to
+            } else {
+                0
+            };
+            let whole = shape
+                .cable
+                .cuts_ms
+                .iter()
+                .map(|&(_, to)| to)
+                .max()
+                .unwrap_or(0);
             shape.start_ms.max(back).max(whole)
         });
-        let last = last.max().unwrap_or(0).max(self.agent_restart_ms.map_or(0, |(_, up)| up));
+        let last = last
+            .max()
+            .unwrap_or(0)
+            .max(self.agent_restart_ms.map_or(0, |(_, up)| up));
         Nanos::millis(u64::from(last) + 30_000) + Nanos((all * 1e9) as u64)
     }
 }
@@ -84,7 +101,8 @@ impl Scenario {
 impl World {
     /// Everybody who has to has everything, and the sender is done with all of them.
     pub(super) fn is_over(&self) -> bool {
-        let done = |state: &MachineState| matches!(state, MachineState::Finished | MachineState::Dead);
+        let done =
+            |state: &MachineState| matches!(state, MachineState::Finished | MachineState::Dead);
         let waiting = |index: usize| self.scenario.machines[index].fate != Fate::Lies;
         (0..self.machines.len()).all(|index| done(&self.machines[index].state) || !waiting(index))
             && self.agent.is_idle()
@@ -93,8 +111,22 @@ impl World {
     pub(super) fn outcome(self) -> RunOutcome {
         let is_over = self.is_over();
         let machines = self.machines.iter().map(|machine| {
-            let Counts { started_at, finished_at, packets, useless_packets, rejected, .. } = machine.counts;
-            let Counts { bad_chunks, unicast_bytes, most_held, demoted, rejoined, .. } = machine.counts;
+            let Counts {
+                started_at,
+                finished_at,
+                packets,
+                useless_packets,
+                rejected,
+                ..
+            } = machine.counts;
+            let Counts {
+                bad_chunks,
+                unicast_bytes,
+                most_held,
+                demoted,
+                rejoined,
+                ..
+            } = machine.counts;
             MachineOutcome {
                 must_finish: !matches!(machine.shape.fate, Fate::Dies(_) | Fate::Lies),
                 finished_at,

@@ -52,7 +52,10 @@ impl Feed {
             return Some(segment);
         }
         let &(chunk, length) = self.wanted.front()?;
-        Some(Segment { chunk, bytes: (length - self.offset).min(most) })
+        Some(Segment {
+            chunk,
+            bytes: (length - self.offset).min(most),
+        })
     }
 
     /// [`Feed::peek`]'s segment has gone.
@@ -62,7 +65,11 @@ impl Feed {
             return;
         }
         self.offset += segment.bytes;
-        if self.wanted.front().is_some_and(|&(_, length)| self.offset >= length) {
+        if self
+            .wanted
+            .front()
+            .is_some_and(|&(_, length)| self.offset >= length)
+        {
             self.wanted.pop_front();
             self.offset = 0;
         }
@@ -91,7 +98,10 @@ impl Share {
     /// An empty bucket.
     #[must_use]
     pub(super) const fn new() -> Self {
-        Self { bytes: 0.0, at: Nanos::ZERO }
+        Self {
+            bytes: 0.0,
+            at: Nanos::ZERO,
+        }
     }
 
     /// Takes so many bytes out if they are there; `rate` is in bytes per second. Otherwise the time
@@ -136,11 +146,29 @@ mod tests {
         assert_eq!(sent, [(3, 100), (3, 100), (3, 50), (4, 100)]);
         feed.want(5, 10);
         assert_eq!(feed.peek(100), None);
-        feed.lost(Segment { chunk: 3, bytes: 50 });
-        assert_eq!(feed.peek(100), Some(Segment { chunk: 3, bytes: 50 }));
-        feed.sent(Segment { chunk: 3, bytes: 50 });
+        feed.lost(Segment {
+            chunk: 3,
+            bytes: 50,
+        });
+        assert_eq!(
+            feed.peek(100),
+            Some(Segment {
+                chunk: 3,
+                bytes: 50
+            })
+        );
+        feed.sent(Segment {
+            chunk: 3,
+            bytes: 50,
+        });
         feed.acknowledged();
-        assert_eq!(feed.peek(100), Some(Segment { chunk: 5, bytes: 10 }));
+        assert_eq!(
+            feed.peek(100),
+            Some(Segment {
+                chunk: 5,
+                bytes: 10
+            })
+        );
     }
 
     #[test]

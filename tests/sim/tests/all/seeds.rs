@@ -23,9 +23,15 @@ fn a_seed_gives_the_same_run_again() {
 }
 
 fn describe(failures: &[Failure]) -> String {
-    let mut text = "replay with `sim --seed N --trace`, and keep the seed in tests/sim/seeds.txt:".to_owned();
+    let mut text =
+        "replay with `sim --seed N --trace`, and keep the seed in tests/sim/seeds.txt:".to_owned();
     for failure in failures {
-        let _ = write!(text, "\nseed {}: {}", failure.seed, failure.problems.join("; "));
+        let _ = write!(
+            text,
+            "\nseed {}: {}",
+            failure.seed,
+            failure.problems.join("; ")
+        );
     }
     text
 }

@@ -25,11 +25,22 @@ const DATA: u64 = 1024 * MIB;
 pub(crate) fn make(work: &Path) -> Result<Disks> {
     let tree = work.join("tree");
     let copied = copy_real_files(Path::new("/usr"), &tree, DATA)?;
-    ensure!(copied >= DATA * 9 / 10, "this machine has too few files under /usr: {copied} bytes");
-    let partition = Made { number: 1, kind: disks::Kind::Ext4, start: MIB, size: DISK - 2 * MIB };
+    ensure!(
+        copied >= DATA * 9 / 10,
+        "this machine has too few files under /usr: {copied} bytes"
+    );
+    let partition = Made {
+        number: 1,
+        kind: disks::Kind::Ext4,
+        start: MIB,
+        size: DISK - 2 * MIB,
+    };
     let volume = work.join("volume");
     disks::blank(&volume, partition.size)?;
-    run("mke2fs", ["-q", "-F", "-t", "ext4", "-d", text(&tree)?, text(&volume)?])?;
+    run(
+        "mke2fs",
+        ["-q", "-F", "-t", "ext4", "-d", text(&tree)?, text(&volume)?],
+    )?;
     let first = work.join("first");
     disks::wrap_in_gpt(&first, DISK, &volume, &partition)?;
 
@@ -37,9 +48,18 @@ pub(crate) fn make(work: &Path) -> Result<Disks> {
     let second = work.join("second");
     disks::wrap_in_gpt(&second, DISK, &volume, &partition)?;
     // The peer works on the first version.
-    run("mke2fs", ["-q", "-F", "-t", "ext4", "-d", text(&tree)?, text(&volume)?])?;
+    run(
+        "mke2fs",
+        ["-q", "-F", "-t", "ext4", "-d", text(&tree)?, text(&volume)?],
+    )?;
     fs::remove_dir_all(&tree)?;
-    Ok(Disks { first, second, volume, partition, size: DISK })
+    Ok(Disks {
+        first,
+        second,
+        volume,
+        partition,
+        size: DISK,
+    })
 }
 
 fn text(path: &Path) -> Result<&str> {
@@ -89,7 +109,10 @@ fn replace_files(tree: &Path, volume: &Path, work: &Path, bytes: u64) -> Result<
             break;
         }
     }
-    ensure!(replaced >= bytes, "only {replaced} of {bytes} bytes were replaced");
+    ensure!(
+        replaced >= bytes,
+        "only {replaced} of {bytes} bytes were replaced"
+    );
     let commands = work.join("replace.debugfs");
     fs::write(&commands, script)?;
     run("debugfs", ["-w", "-f", text(&commands)?, text(volume)?])?;
@@ -101,9 +124,14 @@ fn replace_files(tree: &Path, volume: &Path, work: &Path, bytes: u64) -> Result<
 /// The files of every eighth folder, then of the others: the first ones, at several places, make up
 /// what is replaced.
 fn files_of_some_folders(tree: &Path) -> Result<Vec<PathBuf>> {
-    let mut folders: Vec<PathBuf> = fs::read_dir(tree)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    let mut folders: Vec<PathBuf> = fs::read_dir(tree)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
     folders.sort();
-    let (first, others): (Vec<_>, Vec<_>) = folders.into_iter().enumerate().partition(|(number, _)| number % 8 == 3);
+    let (first, others): (Vec<_>, Vec<_>) = folders
+        .into_iter()
+        .enumerate()
+        .partition(|(number, _)| number % 8 == 3);
     let mut found = vec![];
     for (_, folder) in first.into_iter().chain(others) {
         found.extend(disks::files(&folder)?);

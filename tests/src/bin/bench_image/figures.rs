@@ -28,7 +28,10 @@ pub(crate) struct Figures {
 fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+    sorted
+        .get(sorted.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 fn number(value: &Value) -> f64 {
@@ -45,9 +48,19 @@ impl Figures {
     }
 
     fn client_mib(&self) -> f64 {
-        let peaks =
-            self.rounds.iter().flat_map(|round| [&round.capture, &round.deploy, &round.recapture, &round.redeploy]);
-        thousandths(peaks.map(|ran| number(&ran.report["peak_memory_bytes"]) / f64::from(1 << 20)).fold(0.0, f64::max))
+        let peaks = self.rounds.iter().flat_map(|round| {
+            [
+                &round.capture,
+                &round.deploy,
+                &round.recapture,
+                &round.redeploy,
+            ]
+        });
+        thousandths(
+            peaks
+                .map(|ran| number(&ran.report["peak_memory_bytes"]) / f64::from(1 << 20))
+                .fold(0.0, f64::max),
+        )
     }
 
     /// Ratios are medians of the ratios within one round, so that a slow minute of the machine
@@ -74,7 +87,8 @@ impl Figures {
                 "seconds": self.over_rounds(|round| round.redeploy.seconds),
                 "bytes_share": self.over_rounds(|round| number(&round.redeploy.report["bytes_wire"]) / number(&round.second["stored_bytes"])),
             },
-            "memory": { "client_mib": self.client_mib(), "agent_mib_8": self.agent_mib_8.map(thousandths) },
+            "memory": { "client_mib": self.client_mib(),
+                "agent_mib_8": self.agent_mib_8.map(thousandths) },
             "loopback": {
                 "capture": self.stages(|pair| &pair.0),
                 "deploy": self.stages(|pair| &pair.1),
@@ -86,12 +100,24 @@ impl Figures {
     /// stages.
     fn stages(&self, which: impl Fn(&(Ran, Ran)) -> &Ran) -> Value {
         let gib = |ran: &Ran| number(&ran.report["bytes_total"]) / f64::from(1 << 30);
-        let over =
-            |figure: &dyn Fn(&Ran) -> f64| thousandths(median(self.loopback.iter().map(|pair| figure(which(pair)))));
-        let Some(sample) = self.loopback.first() else { return Value::Null };
+        let over = |figure: &dyn Fn(&Ran) -> f64| {
+            thousandths(median(self.loopback.iter().map(|pair| figure(which(pair)))))
+        };
+        let Some(sample) = self.loopback.first() else {
+            return Value::Null;
+        };
         let mut busy = serde_json::Map::new();
-        for stage in which(sample).report["busy_seconds"].as_object().into_iter().flat_map(|stages| stages.keys()) {
-            busy.insert(stage.clone(), json!(over(&|ran| number(&ran.report["busy_seconds"][stage]) / gib(ran))));
+        for stage in which(sample).report["busy_seconds"]
+            .as_object()
+            .into_iter()
+            .flat_map(|stages| stages.keys())
+        {
+            busy.insert(
+                stage.clone(),
+                json!(over(
+                    &|ran| number(&ran.report["busy_seconds"][stage]) / gib(ran)
+                )),
+            );
         }
         json!({
             "seconds": over(&|ran| ran.seconds),
@@ -117,7 +143,11 @@ pub(crate) fn print(figures: &Figures) {
     }
     for (name, value, target) in [
         ("recapture, time", &json["recapture"]["time_share"], "0.5"),
-        ("recapture, stored", &json["recapture"]["stored_share"], "0.10"),
+        (
+            "recapture, stored",
+            &json["recapture"]["stored_share"],
+            "0.10",
+        ),
         ("redeploy, bytes", &json["redeploy"]["bytes_share"], "0.10"),
         ("client, MiB", &json["memory"]["client_mib"], "256"),
         ("agent with 8, MiB", &json["memory"]["agent_mib_8"], "256"),

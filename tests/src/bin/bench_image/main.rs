@@ -21,11 +21,17 @@ const LAB: &str = "fhb";
 
 fn main() -> Result<()> {
     let inside = std::env::args().any(|word| word == "--inside");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?.to_owned();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("the workspace")?
+        .to_owned();
     if inside {
         return inside_the_server(&root);
     }
-    ensure!(rustix::process::geteuid().is_root(), "bench-image builds network namespaces: run it as root");
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "bench-image builds network namespaces: run it as root"
+    );
     let lab = Lab::up(&root, "1gbit")?;
     let status = Command::new("ip")
         .args(["netns", "exec", &format!("{LAB}-srv")])
@@ -45,14 +51,19 @@ struct Lab {
 
 impl Lab {
     fn up(root: &Path, rate: &str) -> Result<Self> {
-        let lab = Self { script: root.join("tests/netlab") };
+        let lab = Self {
+            script: root.join("tests/netlab"),
+        };
         lab.run(&["down"])?;
         lab.run(&["up", "1", rate])?;
         Ok(lab)
     }
 
     fn run(&self, words: &[&str]) -> Result<()> {
-        let status = Command::new(&self.script).args(words).env("NETLAB", LAB).status()?;
+        let status = Command::new(&self.script)
+            .args(words)
+            .env("NETLAB", LAB)
+            .status()?;
         ensure!(status.success(), "netlab {} failed", words.join(" "));
         Ok(())
     }
@@ -69,7 +80,10 @@ impl Drop for Lab {
 /// The words before a command that is to run on the client's side of the link.
 fn on_client(command: &Command) -> Command {
     let mut wrapped = Command::new("ip");
-    wrapped.args(["netns", "exec", &format!("{LAB}-c1")]).arg(command.get_program()).args(command.get_args());
+    wrapped
+        .args(["netns", "exec", &format!("{LAB}-c1")])
+        .arg(command.get_program())
+        .args(command.get_args());
     // The wrapper replaces itself with the program, so its process id is the one to measure and to
     // stop.
     wrapped.process_group(0);
@@ -77,8 +91,12 @@ fn on_client(command: &Command) -> Command {
 }
 
 fn inside_the_server(root: &Path) -> Result<()> {
-    let runs = std::env::var("RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let runs = std::env::var("RUNS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(5);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let out = target.join("bench");
     std::fs::create_dir_all(&out)?;
     let work = tempfile::Builder::new().prefix("image-").tempdir_in(&out)?;

@@ -23,7 +23,8 @@ impl Peer {
         let store = folder.join("store");
         fs::create_dir_all(&store)?;
         let key = rcgen::KeyPair::generate()?;
-        let certificate = rcgen::CertificateParams::new(vec![address.to_owned()])?.self_signed(&key)?;
+        let certificate =
+            rcgen::CertificateParams::new(vec![address.to_owned()])?.self_signed(&key)?;
         fs::write(folder.join("cert.pem"), certificate.pem())?;
         fs::write(folder.join("key.pem"), key.serialize_pem())?;
         let port = free_port()?;
@@ -43,10 +44,20 @@ impl Peer {
             ),
         )?;
         let mut command = Command::new(find("nginx")?);
-        command.arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(&folder);
+        command
+            .arg("-c")
+            .arg(folder.join("nginx.conf"))
+            .arg("-p")
+            .arg(&folder);
         let nginx = Process::start(&folder, "nginx", &mut command)?;
-        until("nginx", Duration::from_secs(10), || Ok(std::net::TcpStream::connect((address, port)).ok()))?;
-        Ok(Self { _nginx: nginx, url: format!("https://{address}:{port}/image.zst"), store })
+        until("nginx", Duration::from_secs(10), || {
+            Ok(std::net::TcpStream::connect((address, port)).ok())
+        })?;
+        Ok(Self {
+            _nginx: nginx,
+            url: format!("https://{address}:{port}/image.zst"),
+            store,
+        })
     }
 
     /// Seconds to capture `volume` into the store.
@@ -83,7 +94,11 @@ impl Peer {
         let mut process = Process::start(work, "peer", &mut on_client(&shell))?;
         let status = process.wait(Duration::from_secs(300))?;
         let seconds = start.elapsed().as_secs_f64();
-        ensure!(status.success(), "the peer failed with {status}: {script}\n{}", process.log());
+        ensure!(
+            status.success(),
+            "the peer failed with {status}: {script}\n{}",
+            process.log()
+        );
         Ok(seconds)
     }
 }

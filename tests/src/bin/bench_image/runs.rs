@@ -58,13 +58,20 @@ pub(crate) fn measure(work: &Path, runs: usize) -> Result<Figures> {
 fn stack(work: &Path) -> Result<Stack> {
     Stack::start_with(
         Engine::Embedded,
-        &Options { address: ADDRESS.to_owned(), folder: Some(work.to_owned()), ..Options::default() },
+        &Options {
+            address: ADDRESS.to_owned(),
+            folder: Some(work.to_owned()),
+            ..Options::default()
+        },
     )
 }
 
 fn round(work: &Path, disks: &Disks, peer: &Peer) -> Result<Round> {
     let stack = stack(work)?;
-    let (golden, image) = (stack.create_host("golden", MAC_GOLDEN)?, stack.create_image("image")?);
+    let (golden, image) = (
+        stack.create_host("golden", MAC_GOLDEN)?,
+        stack.create_image("image")?,
+    );
     stack.assign(golden, image)?;
     warm(&disks.first)?;
     let capture = client(&stack, golden, MAC_GOLDEN, 2, &disks.first, Side::Link)?;
@@ -94,7 +101,16 @@ fn round(work: &Path, disks: &Disks, peer: &Peer) -> Result<Round> {
         "the deployed files are not the captured ones"
     );
     std::fs::remove_file(&target)?;
-    Ok(Round { capture, deploy, recapture, redeploy, peer_capture, peer_deploy, first, second })
+    Ok(Round {
+        capture,
+        deploy,
+        recapture,
+        redeploy,
+        peer_capture,
+        peer_deploy,
+        first,
+        second,
+    })
 }
 
 /// Reads the file once, so that every run starts with a warm page cache.
@@ -104,10 +120,21 @@ fn warm(file: &Path) -> Result<()> {
 }
 
 fn content(stack: &Stack, image: u32) -> Result<Value> {
-    Ok(stack.rest.get(&format!("/foghorn/v1/images/{image}"))?.ok()?["content"].take())
+    Ok(stack
+        .rest
+        .get(&format!("/foghorn/v1/images/{image}"))?
+        .ok()?["content"]
+        .take())
 }
 
-fn client(stack: &Stack, host: u32, mac: &str, task_type: u32, disk: &Path, side: Side) -> Result<Ran> {
+fn client(
+    stack: &Stack,
+    host: u32,
+    mac: &str,
+    task_type: u32,
+    disk: &Path,
+    side: Side,
+) -> Result<Ran> {
     let task = stack.order(host, task_type)?;
     let report = stack.folder().join("report.json");
     let mut command = stack.client_command(host, mac, disk)?;
@@ -121,7 +148,11 @@ fn client(stack: &Stack, host: u32, mac: &str, task_type: u32, disk: &Path, side
     let mut process = Process::start(stack.folder(), "client", &mut command)?;
     let status = process.wait(LIMIT)?;
     let seconds = start.elapsed().as_secs_f64();
-    ensure!(status.success(), "the client ended with {status}:\n{}", process.log());
+    ensure!(
+        status.success(),
+        "the client ended with {status}:\n{}",
+        process.log()
+    );
     let ended = stack.wait_task(task)?;
     ensure!(ended["state"] == "complete", "{ended}");
     Ok(Ran {
@@ -135,7 +166,12 @@ fn client(stack: &Stack, host: u32, mac: &str, task_type: u32, disk: &Path, side
 /// User and system seconds of a process so far (fields 14 and 15 of /proc/PID/stat, proc(5)).
 fn cpu_of(process: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().context("a stat line")?.split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .context("a stat line")?
+        .split_whitespace()
+        .collect();
     let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
     Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
 }
@@ -178,13 +214,20 @@ fn eight_clients(work: &Path, disks: &Disks) -> Result<f64> {
         ensure!(client.wait(LIMIT)?.success(), "{}", client.log());
         ensure!(stack.wait_task(*task)?["state"] == "complete");
     }
-    Ok(stack.agents[0].process.peak_memory_kib().context("the agent's memory")? as f64 / 1024.0)
+    Ok(stack.agents[0]
+        .process
+        .peak_memory_kib()
+        .context("the agent's memory")? as f64
+        / 1024.0)
 }
 
 /// Capture and deploy without a line rate.
 fn loopback(work: &Path, disks: &Disks) -> Result<(Ran, Ran)> {
     let stack = stack(work)?;
-    let (golden, image) = (stack.create_host("golden", MAC_GOLDEN)?, stack.create_image("image")?);
+    let (golden, image) = (
+        stack.create_host("golden", MAC_GOLDEN)?,
+        stack.create_image("image")?,
+    );
     stack.assign(golden, image)?;
     warm(&disks.first)?;
     let capture = client(&stack, golden, MAC_GOLDEN, 2, &disks.first, Side::Loopback)?;

@@ -58,7 +58,12 @@ impl Case {
             Trouble::Slow => "-slow",
             Trouble::Late => "-late",
         };
-        format!("{}x{}-{}{trouble}", self.clients, self.rate.mbit(), self.loss)
+        format!(
+            "{}x{}-{}{trouble}",
+            self.clients,
+            self.rate.mbit(),
+            self.loss
+        )
     }
 
     /// Seconds that the payload alone takes at the line rate.
@@ -78,17 +83,32 @@ pub(crate) fn all() -> Vec<Case> {
     for rate in Rate::ALL {
         for clients in [1, 4, 8] {
             for loss in [0, 1, 5] {
-                cases.push(Case { clients, rate, loss, trouble: Trouble::None });
+                cases.push(Case {
+                    clients,
+                    rate,
+                    loss,
+                    trouble: Trouble::None,
+                });
             }
         }
     }
     for trouble in [Trouble::Dead, Trouble::Slow, Trouble::Late] {
-        cases.push(Case { clients: 8, rate: Rate::Mbit200, loss: 0, trouble });
+        cases.push(Case {
+            clients: 8,
+            rate: Rate::Mbit200,
+            loss: 0,
+            trouble,
+        });
     }
     cases
 }
 
 /// Enough to see that everything runs.
 pub(crate) fn smoke() -> Vec<Case> {
-    vec![Case { clients: 2, rate: Rate::Gbit1, loss: 0, trouble: Trouble::None }]
+    vec![Case {
+        clients: 2,
+        rate: Rate::Gbit1,
+        loss: 0,
+        trouble: Trouble::None,
+    }]
 }

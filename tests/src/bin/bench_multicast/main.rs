@@ -43,13 +43,18 @@ fn main() -> Result<()> {
     let mut rows = Vec::new();
     for rate in Rate::ALL {
         let cases: Vec<&Case> = plan.cases.iter().filter(|case| case.rate == rate).collect();
-        let Some(clients) = cases.iter().map(|case| case.clients).max() else { continue };
+        let Some(clients) = cases.iter().map(|case| case.clients).max() else {
+            continue;
+        };
         let lab = Lab::up(LAB, clients, rate.words())?;
         let room = Room::open(&lab, plan.mib)?;
         for case in cases {
             rows.push(measure(&room, case, &plan)?);
             // All cases take hours, so intermediate results are kept.
-            std::fs::write(&plan.output, serde_json::to_vec_pretty(&report::to_json(&rows))?)?;
+            std::fs::write(
+                &plan.output,
+                serde_json::to_vec_pretty(&report::to_json(&rows))?,
+            )?;
         }
     }
     report::print(&rows);
@@ -83,7 +88,9 @@ impl Plan {
         let number = |name: &str, otherwise: u64| -> Result<u64> {
             match std::env::var(name) {
                 Err(_) => Ok(otherwise),
-                Ok(text) => text.parse().with_context(|| format!("{name} must be an integer, not {text:?}")),
+                Ok(text) => text
+                    .parse()
+                    .with_context(|| format!("{name} must be an integer, not {text:?}")),
             }
         };
         let (mut cases, mut smoke, mut peers, mut output) = (Vec::new(), false, true, None);
@@ -92,8 +99,16 @@ impl Plan {
             match word.as_str() {
                 "--smoke" => smoke = true,
                 "--no-peers" => peers = false,
-                "--case" => cases.push(words.next().context("--case needs a name, such as 8x200-1")?),
-                "--output" => output = Some(PathBuf::from(words.next().context("--output needs a file")?)),
+                "--case" => cases.push(
+                    words
+                        .next()
+                        .context("--case needs a name, such as 8x200-1")?,
+                ),
+                "--output" => {
+                    output = Some(PathBuf::from(
+                        words.next().context("--output needs a file")?,
+                    ))
+                }
                 other => {
                     bail!(
                         "unknown argument {other:?}; known ones are --smoke, --no-peers, --case NAME and --output FILE"
@@ -102,9 +117,15 @@ impl Plan {
             }
         }
         let every = if smoke { case::smoke() } else { case::all() };
-        if let Some(unknown) = cases.iter().find(|name| every.iter().all(|case| case.name() != **name)) {
+        if let Some(unknown) = cases
+            .iter()
+            .find(|name| every.iter().all(|case| case.name() != **name))
+        {
             let names: Vec<String> = every.iter().map(Case::name).collect();
-            bail!("unknown case {unknown:?}; known ones are {}", names.join(", "));
+            bail!(
+                "unknown case {unknown:?}; known ones are {}",
+                names.join(", ")
+            );
         }
         let wanted = |case: &Case| cases.is_empty() || cases.contains(&case.name());
         let runs = number("RUNS", if smoke { 1 } else { 5 })?.max(1);
@@ -122,6 +143,9 @@ impl Plan {
 /// `bench/multicast.json` in the folder that Cargo builds into.
 fn default_output() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
-    let target = program.parent().and_then(Path::parent).context("the program is in a folder of the build")?;
+    let target = program
+        .parent()
+        .and_then(Path::parent)
+        .context("the program is in a folder of the build")?;
     Ok(target.join("bench/multicast.json"))
 }

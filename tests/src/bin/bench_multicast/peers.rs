@@ -43,8 +43,20 @@ pub(crate) const ALL: &[Peer] = &[
         sender: |place| udp_sender(place, &["--fec", "8x16/128"]),
         receiver: udp_receiver,
     },
-    Peer { name: "uftp", serves: false, daemons: true, sender: uftp, receiver: uftpd },
-    Peer { name: "http", serves: true, daemons: false, sender: nginx, receiver: curl },
+    Peer {
+        name: "uftp",
+        serves: false,
+        daemons: true,
+        sender: uftp,
+        receiver: uftpd,
+    },
+    Peer {
+        name: "http",
+        serves: true,
+        daemons: false,
+        sender: nginx,
+        receiver: curl,
+    },
 ];
 
 /// Time that receivers have to be up before a sender is told to go.
@@ -70,7 +82,11 @@ impl Peer {
     /// Where the bytes are in the end.
     pub(crate) fn result(&self, place: &Place<'_>, file: &Path) -> PathBuf {
         let name = place.source.file_name().unwrap_or_default();
-        if self.daemons { folder_of(file).join(name) } else { file.to_owned() }
+        if self.daemons {
+            folder_of(file).join(name)
+        } else {
+            file.to_owned()
+        }
     }
 }
 
@@ -81,7 +97,14 @@ fn folder_of(file: &Path) -> PathBuf {
 fn udp_sender(place: &Place<'_>, more: &[&str]) -> Result<Command> {
     let mut command = Command::new(find("udp-sender")?);
     command
-        .args(["--interface", "eth0", "--nokbd", "--no-progress", "--ttl", "1"])
+        .args([
+            "--interface",
+            "eth0",
+            "--nokbd",
+            "--no-progress",
+            "--ttl",
+            "1",
+        ])
         .arg("--file")
         .arg(place.source)
         .args(["--min-receivers", &place.case.clients.to_string()])
@@ -92,7 +115,10 @@ fn udp_sender(place: &Place<'_>, more: &[&str]) -> Result<Command> {
 
 fn udp_receiver(_place: &Place<'_>, file: &Path) -> Result<Command> {
     let mut command = Command::new(find("udp-receiver")?);
-    command.args(["--interface", "eth0", "--nokbd", "--no-progress"]).arg("--file").arg(file);
+    command
+        .args(["--interface", "eth0", "--nokbd", "--no-progress"])
+        .arg("--file")
+        .arg(file);
     Ok(command)
 }
 
@@ -100,7 +126,19 @@ fn udp_receiver(_place: &Place<'_>, file: &Path) -> Result<Command> {
 fn uftp(place: &Place<'_>) -> Result<Command> {
     let mut command = Command::new(find("uftp")?);
     let kbit = place.case.rate.mbit() * 970;
-    command.args(["-q", "-R", &kbit.to_string(), "-I", "eth0", "-b", "1440", "-t", "1"]).arg(place.source);
+    command
+        .args([
+            "-q",
+            "-R",
+            &kbit.to_string(),
+            "-I",
+            "eth0",
+            "-b",
+            "1440",
+            "-t",
+            "1",
+        ])
+        .arg(place.source);
     Ok(command)
 }
 
@@ -118,7 +156,10 @@ pub(crate) const PORT: u16 = 8099;
 fn nginx(place: &Place<'_>) -> Result<Command> {
     let folder = place.folder.join("nginx");
     std::fs::create_dir_all(&folder)?;
-    let (at, root) = (folder.display(), place.source.parent().unwrap_or(Path::new("/")).display());
+    let (at, root) = (
+        folder.display(),
+        place.source.parent().unwrap_or(Path::new("/")).display(),
+    );
     std::fs::write(
         folder.join("nginx.conf"),
         format!(
@@ -128,13 +169,24 @@ fn nginx(place: &Place<'_>) -> Result<Command> {
         ),
     )?;
     let mut command = Command::new(find("nginx")?);
-    command.arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(&folder);
+    command
+        .arg("-c")
+        .arg(folder.join("nginx.conf"))
+        .arg("-p")
+        .arg(&folder);
     Ok(command)
 }
 
 fn curl(place: &Place<'_>, file: &Path) -> Result<Command> {
-    let name = place.source.file_name().unwrap_or_default().to_string_lossy();
+    let name = place
+        .source
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
     let mut command = Command::new(find("curl")?);
-    command.args(["-sf", "--retry", "0", "-o"]).arg(file).arg(format!("http://{SERVER}:{PORT}/{name}"));
+    command
+        .args(["-sf", "--retry", "0", "-o"])
+        .arg(file)
+        .arg(format!("http://{SERVER}:{PORT}/{name}"));
     Ok(command)
 }

@@ -41,7 +41,9 @@ impl Row {
 
     /// Whether the peer has failed to end in time before.
     pub(crate) fn gave_up(&self, peer: &str) -> bool {
-        self.peers.iter().any(|(name, all)| *name == peer && all.contains(&None))
+        self.peers
+            .iter()
+            .any(|(name, all)| *name == peer && all.contains(&None))
     }
 
     fn peer(&self, peer: &str) -> Option<f64> {
@@ -55,7 +57,9 @@ impl Row {
     }
 
     fn to_json(&self) -> Value {
-        let over = |figure: &dyn Fn(&Sent) -> f64| thousandths(median(self.foghorn.iter().map(figure).collect()));
+        let over = |figure: &dyn Fn(&Sent) -> f64| {
+            thousandths(median(self.foghorn.iter().map(figure).collect()))
+        };
         let peer = |name| self.peer(name).map(thousandths);
         json!({
             "name": self.name,
@@ -79,7 +83,10 @@ impl Row {
 /// Median; for an even number of values, the lower of the two in the middle.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+    values
+        .get(values.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 fn thousandths(value: f64) -> f64 {
@@ -95,8 +102,16 @@ const HEADER: &str = "case             line   foghorn  (x line)   udpcast  with 
 /// One line of the table.
 pub(crate) fn line(row: &Row) -> String {
     let json = row.to_json();
-    let seconds = |name: &str| json[name].as_f64().map_or("–".to_owned(), |value| format!("{value:.2}"));
-    let share = |name: &str| json[name].as_f64().map_or("–".to_owned(), |value| format!("{value:.3}"));
+    let seconds = |name: &str| {
+        json[name]
+            .as_f64()
+            .map_or("–".to_owned(), |value| format!("{value:.2}"))
+    };
+    let share = |name: &str| {
+        json[name]
+            .as_f64()
+            .map_or("–".to_owned(), |value| format!("{value:.3}"))
+    };
     format!(
         "{:<14} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>14} {:>18} {:>6}",
         row.name,

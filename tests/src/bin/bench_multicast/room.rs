@@ -30,20 +30,29 @@ pub(crate) struct Room<'l> {
 impl<'l> Room<'l> {
     /// Moves this thread to the lab's server and makes a file of `mib` MiB that nothing compresses.
     pub(crate) fn open(lab: &'l Lab, mib: u64) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("foghorn-multicast-").tempdir_in("/dev/shm")?;
+        let folder = tempfile::Builder::new()
+            .prefix("foghorn-multicast-")
+            .tempdir_in("/dev/shm")?;
         let on_server = lab.enter()?;
         let source = folder.path().join("source");
         let mut bytes = vec![0; usize::try_from(mib * MIB)?];
         fill_random(&mut bytes, 4);
         fs::write(&source, bytes)?;
-        Ok(Self { installation: OnceCell::new(), source, folder, lab, _on_server: on_server })
+        Ok(Self {
+            installation: OnceCell::new(),
+            source,
+            folder,
+            lab,
+            _on_server: on_server,
+        })
     }
 
     /// Brings about the case's loss and trouble, as far as they are there from the start.
     pub(crate) fn set(&self, case: &Case) -> Result<()> {
         self.lab.loss_everywhere(case.loss * 100)?;
         if case.trouble == Trouble::Slow {
-            self.lab.rate(case.clients, &format!("{}mbit", case.rate.mbit() / 4))?;
+            self.lab
+                .rate(case.clients, &format!("{}mbit", case.rate.mbit() / 4))?;
         }
         Ok(())
     }
@@ -71,17 +80,30 @@ impl<'l> Room<'l> {
     /// Seconds that the peer takes; `None` when it does not end in time or not with the right
     /// bytes.
     pub(crate) fn peer(&self, peer: &Peer, case: &Case) -> Result<Option<f64>> {
-        let work = tempfile::Builder::new().prefix("peer-").tempdir_in(self.folder.path())?;
-        let place = Place { case, source: &self.source, folder: work.path() };
-        let files: Vec<PathBuf> = (1..=case.clients).map(|n| work.path().join(format!("copy-{n}"))).collect();
-        let start = |name: &str, command: &mut std::process::Command| Process::start(work.path(), name, command);
+        let work = tempfile::Builder::new()
+            .prefix("peer-")
+            .tempdir_in(self.folder.path())?;
+        let place = Place {
+            case,
+            source: &self.source,
+            folder: work.path(),
+        };
+        let files: Vec<PathBuf> = (1..=case.clients)
+            .map(|n| work.path().join(format!("copy-{n}")))
+            .collect();
+        let start = |name: &str, command: &mut std::process::Command| {
+            Process::start(work.path(), name, command)
+        };
         let receivers = || -> Result<Vec<Process>> {
             files
                 .iter()
                 .enumerate()
                 .map(|(n, file)| {
                     let command = peer.receiver(&place, file)?;
-                    start(&format!("receiver-{}", n + 1), &mut self.lab.on_client(n + 1, &command))
+                    start(
+                        &format!("receiver-{}", n + 1),
+                        &mut self.lab.on_client(n + 1, &command),
+                    )
                 })
                 .collect()
         };
@@ -96,7 +118,9 @@ impl<'l> Room<'l> {
         } else {
             let _sender = start("sender", &mut peer.sender(&place)?)?;
             if peer.serves {
-                until("nginx", LIMIT, || Ok(TcpStream::connect((SERVER, PORT)).ok()))?;
+                until("nginx", LIMIT, || {
+                    Ok(TcpStream::connect((SERVER, PORT)).ok())
+                })?;
             } else {
                 std::thread::sleep(HEAD_START);
             }
@@ -104,9 +128,14 @@ impl<'l> Room<'l> {
             let ended = wait_all(receivers()?, begun + LIMIT);
             ended.then(|| begun.elapsed().as_secs_f64())
         };
-        let right = |file: &PathBuf| same(&peer.result(&place, file), &self.source).unwrap_or(false);
+        let right =
+            |file: &PathBuf| same(&peer.result(&place, file), &self.source).unwrap_or(false);
         if seconds.is_none() || !files.iter().all(right) {
-            eprintln!("{}: {} did not deliver to all receivers within {LIMIT:?}", case.name(), peer.name);
+            eprintln!(
+                "{}: {} did not deliver to all receivers within {LIMIT:?}",
+                case.name(),
+                peer.name
+            );
             return Ok(None);
         }
         Ok(seconds)

@@ -49,7 +49,9 @@ pub(crate) fn hosts(rest: &Rest, count: u32) -> Result<()> {
                 })
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().expect("a worker does not panic"))
     })
 }
 
@@ -68,7 +70,11 @@ fn create(rest: &Rest, body: &Value) -> Result<()> {
 pub(crate) fn tasks(rest: &Rest, count: u32) -> Result<()> {
     if count <= 100 {
         for host in 1..=count {
-            rest.post(&format!("/fog/host/{host}/task"), &json!({ "taskTypeID": INVENTORY }))?.ok()?;
+            rest.post(
+                &format!("/fog/host/{host}/task"),
+                &json!({ "taskTypeID": INVENTORY }),
+            )?
+            .ok()?;
         }
     } else {
         for (place, first) in (1..=count).step_by(GROUP as usize).enumerate() {
@@ -76,13 +82,23 @@ pub(crate) fn tasks(rest: &Rest, count: u32) -> Result<()> {
             let body = json!({ "name": format!("hall {place}"), "hosts": hosts });
             let group = rest.post("/fog/group/create", &body)?.ok()?;
             let id = group["id"].as_str().context("a group has an id")?;
-            rest.post(&format!("/fog/group/{id}/task"), &json!({ "taskTypeID": INVENTORY }))?.ok()?;
+            rest.post(
+                &format!("/fog/group/{id}/task"),
+                &json!({ "taskTypeID": INVENTORY }),
+            )?
+            .ok()?;
         }
     }
     // The last one and none after it: the whole list is larger than the client takes.
     for (start, rows) in [(count - 1, 1), (count, 0)] {
-        let page = rest.get(&format!("/fog/task/active?start={start}&length=1"))?.ok()?;
-        ensure!(page["count"] == rows, "{} active tasks from number {start}, not {rows}", page["count"]);
+        let page = rest
+            .get(&format!("/fog/task/active?start={start}&length=1"))?
+            .ok()?;
+        ensure!(
+            page["count"] == rows,
+            "{} active tasks from number {start}, not {rows}",
+            page["count"]
+        );
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ use serde_json::Value;
 /// What is asked for again and again.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// Lua that gives the path of the next request from `n`, a number that no other request of this
-    /// thread has.
+    /// Lua that gives the path of the next request from `n`, a number that no other request of
+    /// this thread has.
     path: String,
     /// Lua that gives the body of a POST; a GET without.
     body: Option<&'static str>,
@@ -40,7 +40,12 @@ pub(crate) struct Load<'a> {
 
 /// The cases of a fleet. Creates come last: they make it grow.
 pub(crate) fn cases(hosts: u32, is_large: bool) -> Vec<Case> {
-    let get = |name, path: &str, sample| Case { name, path: path.to_owned(), body: None, sample };
+    let get = |name, path: &str, sample| Case {
+        name,
+        path: path.to_owned(),
+        body: None,
+        sample,
+    };
     let create = Case {
         name: "host_create",
         path: "\"/fog/host/create\"".to_owned(),
@@ -53,7 +58,11 @@ pub(crate) fn cases(hosts: u32, is_large: bool) -> Vec<Case> {
     if !is_large {
         let lists = [
             get("host_get", "\"/fog/host/1\"", None),
-            get("host_list", "\"/fog/host\"", Some(("/fog/host".to_owned(), hosts.into()))),
+            get(
+                "host_list",
+                "\"/fog/host\"",
+                Some(("/fog/host".to_owned(), hosts.into())),
+            ),
             get("task_active", "\"/fog/task/active\"", None),
         ];
         return lists.into_iter().chain([create]).collect();
@@ -67,7 +76,10 @@ pub(crate) fn cases(hosts: u32, is_large: bool) -> Vec<Case> {
         get(
             "host_page",
             &format!("string.format('/fog/host?start=%d&length=100', {some} % {pages})"),
-            Some(("/fog/host?start=0&length=100".to_owned(), hosts.min(100).into())),
+            Some((
+                "/fog/host?start=0&length=100".to_owned(),
+                hosts.min(100).into(),
+            )),
         ),
         get(
             "search_name",
@@ -95,14 +107,24 @@ impl Load<'_> {
         let output = Command::new(find("wrk")?)
             .args(["--threads", &self.connections.clamp(1, 2).to_string()])
             .args(["--connections", &self.connections.to_string()])
-            .args(["--duration", &format!("{}s", self.duration.as_secs()), "--timeout", "30s", "--latency"])
+            .args([
+                "--duration",
+                &format!("{}s", self.duration.as_secs()),
+                "--timeout",
+                "30s",
+                "--latency",
+            ])
             .arg("--script")
             .arg(&script)
             .arg(&self.rest.url)
             .output()
             .context("could not start wrk")?;
         let text = String::from_utf8_lossy(&output.stdout);
-        ensure!(output.status.success(), "wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "wrk failed: {text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         measured(case.name, &text).with_context(|| format!("output of wrk:\n{text}"))
     }
 
@@ -124,7 +146,8 @@ function setup(thread)
   thread:set("id", threads)
 end
 local n = 0
-local headers = {{ ["fog-api-token"] = "{api}", ["fog-user-token"] = "{user}", ["content-type"] = "application/json" }}
+local headers = {{ ["fog-api-token"] = "{api}", ["fog-user-token"] = "{user}",
+    ["content-type"] = "application/json" }}
 function request()
   n = n + 1
   return wrk.format("{method}", {path}, headers, {body})
@@ -132,7 +155,8 @@ end
 function done(summary, latency, requests)
   local e = summary.errors
   io.write(string.format('RESULT {{"rps":%.3f,"p50_ms":%.3f,"p99_ms":%.3f,"errors":%d}}\n',
-    summary.requests / (summary.duration / 1e6), latency:percentile(50) / 1000, latency:percentile(99) / 1000,
+    summary.requests / (summary.duration / 1e6), latency:percentile(50) / 1000,
+        latency:percentile(99) / 1000,
     e.connect + e.read + e.write + e.status + e.timeout))
 end
 "#,
@@ -145,9 +169,16 @@ end
 }
 
 fn measured(name: &'static str, text: &str) -> Result<Measured> {
-    let line = text.lines().find_map(|line| line.strip_prefix("RESULT ")).context("no result")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("RESULT "))
+        .context("no result")?;
     let result: Value = serde_json::from_str(line)?;
-    let number = |member: &str| result[member].as_f64().with_context(|| format!("no {member}"));
+    let number = |member: &str| {
+        result[member]
+            .as_f64()
+            .with_context(|| format!("no {member}"))
+    };
     Ok(Measured {
         name,
         rps: number("rps")?,

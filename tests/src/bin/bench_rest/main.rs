@@ -49,7 +49,10 @@ fn main() -> Result<()> {
         }
     }
     report::print(&entries);
-    std::fs::write(&plan.output, serde_json::to_vec_pretty(&report::to_json(&entries))?)?;
+    std::fs::write(
+        &plan.output,
+        serde_json::to_vec_pretty(&report::to_json(&entries))?,
+    )?;
     println!("written to {}", plan.output.display());
     Ok(())
 }
@@ -59,7 +62,9 @@ impl Plan {
         let number = |name: &str, otherwise: u32| -> Result<u32> {
             match std::env::var(name) {
                 Err(_) => Ok(otherwise),
-                Ok(text) => text.parse().with_context(|| format!("{name} must be an integer, not {text:?}")),
+                Ok(text) => text
+                    .parse()
+                    .with_context(|| format!("{name} must be an integer, not {text:?}")),
             }
         };
         let (mut smoke, mut output) = (false, None);
@@ -67,17 +72,33 @@ impl Plan {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--smoke" => smoke = true,
-                "--output" => output = Some(PathBuf::from(words.next().context("--output needs a file")?)),
-                other => bail!("unknown argument {other:?}; known ones are --smoke and --output FILE"),
+                "--output" => {
+                    output = Some(PathBuf::from(
+                        words.next().context("--output needs a file")?,
+                    ))
+                }
+                other => {
+                    bail!("unknown argument {other:?}; known ones are --smoke and --output FILE")
+                }
             }
         }
-        let (seconds, small, large) = if smoke { (1, 200, 300) } else { (15, 1_000, 100_000) };
+        let (seconds, small, large) = if smoke {
+            (1, 200, 300)
+        } else {
+            (15, 1_000, 100_000)
+        };
         let (few, many) = if smoke { (5, 10) } else { (20, 5_000) };
         Ok(Self {
             duration: Duration::from_secs(number("DURATION", seconds)?.into()),
             connections: number("CONNECTIONS", 8)?,
-            small: Fleet { hosts: number("HOSTS", small)?, tasks: few },
-            large: Fleet { hosts: number("LARGE_HOSTS", large)?, tasks: many },
+            small: Fleet {
+                hosts: number("HOSTS", small)?,
+                tasks: few,
+            },
+            large: Fleet {
+                hosts: number("LARGE_HOSTS", large)?,
+                tasks: many,
+            },
             output: output.map_or_else(default_output, Ok)?,
         })
     }
@@ -86,34 +107,64 @@ impl Plan {
 /// `bench/rest.json` in the folder that Cargo builds into.
 fn default_output() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
-    let target = program.parent().and_then(Path::parent).context("the program is in a folder of the build")?;
+    let target = program
+        .parent()
+        .and_then(Path::parent)
+        .context("the program is in a folder of the build")?;
     Ok(target.join("bench/rest.json"))
 }
 
 /// Fills a fresh installation, starts its controller again, and measures.
-fn measure(engine: Engine, fleet: Fleet, is_large: bool, plan: &Plan, folder: &Path) -> Result<Entry> {
+fn measure(
+    engine: Engine,
+    fleet: Fleet,
+    is_large: bool,
+    plan: &Plan,
+    folder: &Path,
+) -> Result<Entry> {
     let name = report::engine_name(engine);
     eprintln!("{name}, {} hosts: filling", fleet.hosts);
     // Beside the figures, so on a disk: a temporary folder may be memory, where durable costs
     // nothing.
-    let options = Options { plain_http: true, folder: Some(folder.to_owned()), ..Options::default() };
+    let options = Options {
+        plain_http: true,
+        folder: Some(folder.to_owned()),
+        ..Options::default()
+    };
     let mut stack = Stack::controller_only(engine, &options)?;
     let started = Instant::now();
     fill::hosts(&stack.rest, fleet.hosts)?;
     fill::tasks(&stack.rest, fleet.tasks)?;
-    eprintln!("{name}, {} hosts: filled in {:.1} s", fleet.hosts, started.elapsed().as_secs_f64());
+    eprintln!(
+        "{name}, {} hosts: filled in {:.1} s",
+        fleet.hosts,
+        started.elapsed().as_secs_f64()
+    );
     stack.controller.stop(READY_WITHIN)?;
     let ready = start_again(&mut stack)?;
-    let load =
-        Load { rest: &stack.rest, folder: stack.folder(), duration: plan.duration, connections: plan.connections };
+    let load = Load {
+        rest: &stack.rest,
+        folder: stack.folder(),
+        duration: plan.duration,
+        connections: plan.connections,
+    };
     let mut measured = Vec::new();
     for case in cases(fleet.hosts, is_large) {
         eprintln!("{name}, {} hosts: {}", fleet.hosts, case.name);
         measured.push(load.run(&case)?);
     }
-    let peak = stack.controller.peak_memory_kib().context("the controller's memory")?;
+    let peak = stack
+        .controller
+        .peak_memory_kib()
+        .context("the controller's memory")?;
     stack.controller.stop(READY_WITHIN)?;
-    Ok(Entry { engine, hosts: fleet.hosts, cases: measured, ready, rss_mib: peak as f64 / 1024.0 })
+    Ok(Entry {
+        engine,
+        hosts: fleet.hosts,
+        cases: measured,
+        ready,
+        rss_mib: peak as f64 / 1024.0,
+    })
 }
 
 /// Time from the start of the process until it says that it is ready.

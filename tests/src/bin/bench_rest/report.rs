@@ -89,8 +89,17 @@ pub(crate) fn print(entries: &[Entry]) {
             );
         }
         let ready = entry.ready.as_secs_f64();
-        println!("{name:<9} {:>7}  ready in {ready:.2} s{}", entry.hosts, failed(ready <= READY_S));
-        println!("{name:<9} {:>7}  memory {:.0} MiB{}", entry.hosts, entry.rss_mib, failed(entry.rss_mib <= RSS_MIB));
+        println!(
+            "{name:<9} {:>7}  ready in {ready:.2} s{}",
+            entry.hosts,
+            failed(ready <= READY_S)
+        );
+        println!(
+            "{name:<9} {:>7}  memory {:.0} MiB{}",
+            entry.hosts,
+            entry.rss_mib,
+            failed(entry.rss_mib <= RSS_MIB)
+        );
     }
 }
 

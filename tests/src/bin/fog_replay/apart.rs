@@ -35,13 +35,19 @@ impl Apart {
     /// hides: ours says why it stored nothing.
     pub(crate) fn note_refused(&mut self, record: &Exchange, reply: &Reply) {
         let (class, id) = record.object();
-        let unknown = reply.problem.ends_with("does not exist") || reply.problem.starts_with("an equal ");
+        let unknown =
+            reply.problem.ends_with("does not exist") || reply.problem.starts_with("an equal ");
         if reply.status != 404 || unknown || reply.problem.is_empty() {
             return;
         }
         match (record.method.as_str(), id) {
             ("POST", None) => *self.unseen.entry(class.to_owned()).or_default() += 1,
-            ("PUT", Some(id)) => drop(self.ids.entry(class.to_owned()).or_default().insert(id.to_owned())),
+            ("PUT", Some(id)) => drop(
+                self.ids
+                    .entry(class.to_owned())
+                    .or_default()
+                    .insert(id.to_owned()),
+            ),
             _ => {}
         }
     }
@@ -53,12 +59,17 @@ impl Apart {
         if record.method == "POST" && id.is_none() && status != 200 {
             *self.unseen.entry(class.to_owned()).or_default() += 1;
         }
-        let refused = status == 404 || differences.iter().any(|difference| difference.kind == Kind::Status);
+        let refused = status == 404
+            || differences
+                .iter()
+                .any(|difference| difference.kind == Kind::Status);
         if record.method == "GET" || !refused {
             return;
         }
         let ours: Value = serde_json::from_str(&reply.text).unwrap_or_default();
-        let created = [&record.response["body"]["id"], &ours["id"]].into_iter().filter_map(Value::as_str);
+        let created = [&record.response["body"]["id"], &ours["id"]]
+            .into_iter()
+            .filter_map(Value::as_str);
         let ids: Vec<String> = id.into_iter().chain(created).map(str::to_owned).collect();
         self.ids.entry(class.to_owned()).or_default().extend(ids);
     }
@@ -68,13 +79,17 @@ impl Apart {
         let (class, id) = record.object();
         let disagree = self.ids.contains_key(class) || self.unseen.contains_key(class);
         let ours: Value = serde_json::from_str(&reply.text).unwrap_or_default();
-        if let (Some(fog), Some(ours)) = (record.response["body"]["id"].as_str(), ours["id"].as_str())
+        if let (Some(fog), Some(ours)) =
+            (record.response["body"]["id"].as_str(), ours["id"].as_str())
             && record.method == "POST"
             && id.is_none()
             && disagree
             && fog != ours
         {
-            self.renamed.entry(class.to_owned()).or_default().insert(fog.to_owned(), ours.to_owned());
+            self.renamed
+                .entry(class.to_owned())
+                .or_default()
+                .insert(fog.to_owned(), ours.to_owned());
         }
     }
 
@@ -83,7 +98,9 @@ impl Apart {
         let (class, id) = record.object();
         let ours = id.and_then(|id| Some((id, self.renamed.get(class)?.get(id)?)));
         match ours {
-            Some((fog, ours)) => record.path.replacen(&format!("/{fog}"), &format!("/{ours}"), 1),
+            Some((fog, ours)) => record
+                .path
+                .replacen(&format!("/{fog}"), &format!("/{ours}"), 1),
             None => record.path.clone(),
         }
     }
@@ -107,31 +124,51 @@ impl Apart {
 
     /// Both answers with FOG's ids and without what one server lacks; `None` when there was nothing
     /// of that kind.
-    pub(crate) fn aligned(&self, record: &Exchange, fog: &Value, ours: &Value) -> Option<(Value, Value)> {
+    pub(crate) fn aligned(
+        &self,
+        record: &Exchange,
+        fog: &Value,
+        ours: &Value,
+    ) -> Option<(Value, Value)> {
         let class = record.object().0;
         let (mut left, mut right) = (fog.clone(), ours.clone());
         let renamed = self.rename(class, &mut right);
         let known = ids_in(class, &right);
         let mut budget = self.unseen.get(class).copied().unwrap_or(0);
-        let lost = |row: &Value| class == "task" && row["imageID"].as_str().is_some_and(|id| self.images.contains(id));
-        let removed =
-            strip(class, &mut left, &mut |row| {
-                let Some(id) = id_of(row) else { return false };
-                let unseen = !known.contains(id) && budget > 0;
-                budget -= usize::from(unseen);
-                unseen || self.has(class, id) || lost(row)
-            }) + strip(class, &mut right, &mut |row| id_of(row).is_some_and(|id| self.has(class, id)) || lost(row));
+        let lost = |row: &Value| {
+            class == "task"
+                && row["imageID"]
+                    .as_str()
+                    .is_some_and(|id| self.images.contains(id))
+        };
+        let removed = strip(class, &mut left, &mut |row| {
+            let Some(id) = id_of(row) else { return false };
+            let unseen = !known.contains(id) && budget > 0;
+            budget -= usize::from(unseen);
+            unseen || self.has(class, id) || lost(row)
+        }) + strip(class, &mut right, &mut |row| {
+            id_of(row).is_some_and(|id| self.has(class, id)) || lost(row)
+        });
         let shifted = self.unseen.contains_key("host") && align_parts(class, &mut left, &mut right);
         (renamed || removed > 0 || shifted).then_some((left, right))
     }
 
     /// Puts FOG's ids in the place of ours.
     fn rename(&self, class: &str, answer: &mut Value) -> bool {
-        let Some(names) = self.renamed.get(class) else { return false };
-        let fogs = |ours: &str| names.iter().find(|(_, own)| *own == ours).map(|(fog, _)| fog.clone());
+        let Some(names) = self.renamed.get(class) else {
+            return false;
+        };
+        let fogs = |ours: &str| {
+            names
+                .iter()
+                .find(|(_, own)| *own == ours)
+                .map(|(fog, _)| fog.clone())
+        };
         let mut changed = false;
         let mut one = |row: &mut Value| {
-            let Some(fog) = id_of(row).and_then(fogs) else { return };
+            let Some(fog) = id_of(row).and_then(fogs) else {
+                return;
+            };
             changed = true;
             match row {
                 Value::Object(members) => drop(members.insert("id".to_owned(), Value::String(fog))),
@@ -153,13 +190,19 @@ fn align_parts(class: &str, fog: &mut Value, ours: &mut Value) -> bool {
         // The rows themselves are compared.
         *count = number.clone();
     }
-    let (Some(fog), Some(ours)) = (rows(class, fog), rows(class, ours)) else { return false };
+    let (Some(fog), Some(ours)) = (rows(class, fog), rows(class, ours)) else {
+        return false;
+    };
     let host = |row: &Value| row["hostID"].as_str().map(str::to_owned);
     let hosts: BTreeSet<String> = ours.iter().filter_map(host).collect();
     let before = fog.len();
     fog.retain(|row| host(row).is_none_or(|id| hosts.contains(&id)));
     let number = |row: &Value| row["id"].as_str().and_then(|id| id.parse::<u32>().ok());
-    for (fog, ours) in fog.iter().zip(ours.iter_mut()).filter(|(fog, ours)| number(fog) > number(ours)) {
+    for (fog, ours) in fog
+        .iter()
+        .zip(ours.iter_mut())
+        .filter(|(fog, ours)| number(fog) > number(ours))
+    {
         ours["id"] = fog["id"].clone();
     }
     fog.len() < before
@@ -180,17 +223,23 @@ fn id_of(row: &Value) -> Option<&str> {
 
 fn ids_in(class: &str, answer: &Value) -> BTreeSet<String> {
     let mut answer = answer.clone();
-    let rows = rows(class, &mut answer).map(std::mem::take).unwrap_or_default();
+    let rows = rows(class, &mut answer)
+        .map(std::mem::take)
+        .unwrap_or_default();
     rows.iter().filter_map(id_of).map(str::to_owned).collect()
 }
 
 fn strip(class: &str, answer: &mut Value, drops: &mut dyn FnMut(&Value) -> bool) -> usize {
-    let Some(rows) = rows(class, answer) else { return 0 };
+    let Some(rows) = rows(class, answer) else {
+        return 0;
+    };
     let before = rows.len();
     rows.retain(|row| !drops(row));
     let removed = before - rows.len();
     if let Some(count) = answer.get_mut("count") {
-        *count = count.as_u64().map_or(Value::Null, |count| count.saturating_sub(removed as u64).into());
+        *count = count.as_u64().map_or(Value::Null, |count| {
+            count.saturating_sub(removed as u64).into()
+        });
     }
     removed
 }

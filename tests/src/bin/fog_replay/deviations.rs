@@ -64,7 +64,8 @@ pub(crate) struct Rule {
 
 impl Deviations {
     pub(crate) fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("could not read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))
     }
 
@@ -77,12 +78,16 @@ impl Deviations {
         padded: bool,
     ) -> Option<&Rule> {
         let may = |rule: &Rule| !rule.follows && (padded || !rule.after_padded_name);
-        self.deviation.iter().find(|rule| may(rule) && rule.covers(record, reply, difference))
+        self.deviation
+            .iter()
+            .find(|rule| may(rule) && rule.covers(record, reply, difference))
     }
 
     /// The rule under which a request is not sent.
     pub(crate) fn apart(&self, record: &Exchange) -> Option<&Rule> {
-        self.deviation.iter().find(|rule| rule.apart && rule.is_for(record))
+        self.deviation
+            .iter()
+            .find(|rule| rule.apart && rule.is_for(record))
     }
 
     /// The rule for what follows from an earlier deviation.
@@ -94,38 +99,61 @@ impl Deviations {
 impl Rule {
     fn covers(&self, record: &Exchange, reply: &Reply, difference: &Difference) -> bool {
         self.is_for(record)
-            && self.ours.as_ref().is_none_or(|statuses| statuses.contains(&reply.status))
+            && self
+                .ours
+                .as_ref()
+                .is_none_or(|statuses| statuses.contains(&reply.status))
             && self.kind.is_none_or(|kind| kind == difference.kind)
-            && self.at.as_ref().is_none_or(|ends| ends.iter().any(|end| ends_like(&difference.at, end)))
+            && self
+                .at
+                .as_ref()
+                .is_none_or(|ends| ends.iter().any(|end| ends_like(&difference.at, end)))
     }
 
     /// Whether the recording meets what the rule says about it.
     fn is_for(&self, record: &Exchange) -> bool {
         let status = record.response["status"].as_u64().unwrap_or_default();
         let body = serde_json::from_slice::<Value>(&record.body);
-        self.routes.iter().any(|route| is_route(route, &record.method, &record.path))
-            && self.fog.as_ref().is_none_or(|statuses| statuses.contains(&status))
+        self.routes
+            .iter()
+            .any(|route| is_route(route, &record.method, &record.path))
+            && self
+                .fog
+                .as_ref()
+                .is_none_or(|statuses| statuses.contains(&status))
             && (!self.broken_json || (body.is_err() && !record.body.is_empty()))
             && (!self.list_for_value || body.as_ref().is_ok_and(has_list))
             && (!self.short_number_searched || searches_short_number(&record.path))
             && (!self.escaped_text || body.as_ref().is_ok_and(has_escapes))
-            && self.body_has.as_ref().is_none_or(|name| body.is_ok_and(|body| body.get(name).is_some()))
+            && self
+                .body_has
+                .as_ref()
+                .is_none_or(|name| body.is_ok_and(|body| body.get(name).is_some()))
     }
 }
 
 fn has_list(body: &Value) -> bool {
-    body.as_object().is_some_and(|members| members.values().any(|value| value.is_array() || value.is_object()))
+    body.as_object().is_some_and(|members| {
+        members
+            .values()
+            .any(|value| value.is_array() || value.is_object())
+    })
 }
 
 fn has_escapes(body: &Value) -> bool {
     body.as_object().is_some_and(|members| {
-        members.values().filter_map(Value::as_str).any(|text| text.contains(['<', '>', '&', '"', '\'']))
+        members
+            .values()
+            .filter_map(Value::as_str)
+            .any(|text| text.contains(['<', '>', '&', '"', '\'']))
     })
 }
 
 /// In a search's path as it was sent: `%25` is the wildcard `%` and the number 25.
 fn searches_short_number(path: &str) -> bool {
-    let Some((_, text)) = path.rsplit_once("/search/") else { return false };
+    let Some((_, text)) = path.rsplit_once("/search/") else {
+        return false;
+    };
     let number = text.trim_matches(['%', '_', '+']);
     matches!(number.len(), 1 | 2) && number.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -135,7 +163,9 @@ fn ends_like(place: &str, end: &str) -> bool {
 }
 
 fn is_route(route: &str, method: &str, path: &str) -> bool {
-    let Some((wanted, pattern)) = route.split_once(' ') else { return false };
+    let Some((wanted, pattern)) = route.split_once(' ') else {
+        return false;
+    };
     (wanted == "*" || wanted == method) && is_like(path, &pattern.replace('*', "%"))
 }
 

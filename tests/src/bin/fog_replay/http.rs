@@ -34,13 +34,19 @@ pub(crate) struct Reply {
 
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await.with_context(|| format!("could not connect to {address}"))?;
+        let stream = TcpStream::connect(address)
+            .await
+            .with_context(|| format!("could not connect to {address}"))?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(async move {
             // An error of the connection is the error of the request that waits on it.
             let _ended = connection.await;
         });
-        Ok(Self { sender, driver, address })
+        Ok(Self {
+            sender,
+            driver,
+            address,
+        })
     }
 
     pub(crate) async fn send(
@@ -53,11 +59,16 @@ impl Connection {
         if self.sender.is_closed() {
             *self = Self::open(self.address).await?;
         }
-        let mut request = hyper::Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
+        let mut request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.address.to_string());
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let request = request.body(Body::from(body)).with_context(|| format!("{method} {path} cannot be sent"))?;
+        let request = request
+            .body(Body::from(body))
+            .with_context(|| format!("{method} {path} cannot be sent"))?;
         tokio::time::timeout(PATIENCE, self.exchange(request))
             .await
             .with_context(|| format!("{method} {path}: no answer within {PATIENCE:?}"))?
@@ -74,10 +85,20 @@ impl Connection {
                 .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
                 .unwrap_or_default()
         };
-        let (content_type, location, problem) = (header("content-type"), header("location"), header("foghorn-problem"));
+        let (content_type, location, problem) = (
+            header("content-type"),
+            header("location"),
+            header("foghorn-problem"),
+        );
         let bytes = to_bytes(Body::new(body), usize::MAX).await?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Reply { status: parts.status.as_u16(), content_type, location, problem, text })
+        Ok(Reply {
+            status: parts.status.as_u16(),
+            content_type,
+            location,
+            problem,
+            text,
+        })
     }
 }
 

@@ -49,15 +49,27 @@ enum Store {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    let folder = Folder::load(&arguments.folder, &workspace.join("../shared/fog-recordings"), &arguments.only)?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."));
+    let folder = Folder::load(
+        &arguments.folder,
+        &workspace.join("../shared/fog-recordings"),
+        &arguments.only,
+    )?;
     let rules = Deviations::load(&workspace.join("tests/fog-deviations.toml"))?;
     let engine = match arguments.engine {
         Store::Embedded => Engine::Embedded,
         Store::Etcd => Engine::Etcd,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let tally = runtime.block_on(replay::run(&folder, &rules, engine, arguments.verbose))?;
     tally.print();
-    Ok(if tally.different == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if tally.different == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }

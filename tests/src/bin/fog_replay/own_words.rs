@@ -41,15 +41,24 @@ impl OwnWords {
             for (name, text) in rows.filter_map(described) {
                 words.fog.entry(name).or_default().insert(unescape(&text));
             }
-            let reply = server.send("GET", &format!("/fog/{class}/list"), &Value::Null).await?;
+            let reply = server
+                .send("GET", &format!("/fog/{class}/list"), &Value::Null)
+                .await?;
             let list: Value = serde_json::from_str(&reply.text).unwrap_or_default();
             let rows = list[format!("{class}s")].as_array().into_iter().flatten();
             words.ours.extend(rows.filter_map(described));
         }
         // These two are not listed.
         for id in 190..=191 {
-            let reply = server.send("GET", &format!("/fog/service/{id}"), &Value::Null).await?;
-            words.ours.extend(serde_json::from_str(&reply.text).ok().as_ref().and_then(described));
+            let reply = server
+                .send("GET", &format!("/fog/service/{id}"), &Value::Null)
+                .await?;
+            words.ours.extend(
+                serde_json::from_str(&reply.text)
+                    .ok()
+                    .as_ref()
+                    .and_then(described),
+            );
         }
         Ok(words)
     }
@@ -57,8 +66,13 @@ impl OwnWords {
     /// Whether both rows have the description that they came with. Where FOG's is not known, ours
     /// decides.
     pub(crate) fn are_the_same(&self, fog: &Map<String, Value>, ours: &Map<String, Value>) -> bool {
-        let (Some((fog_name, fog_text)), Some(ours)) = (pair(fog), pair(ours)) else { return false };
-        let is_fogs = self.fog.get(&fog_name).is_none_or(|texts| texts.contains(&unescape(&fog_text)));
+        let (Some((fog_name, fog_text)), Some(ours)) = (pair(fog), pair(ours)) else {
+            return false;
+        };
+        let is_fogs = self
+            .fog
+            .get(&fog_name)
+            .is_none_or(|texts| texts.contains(&unescape(&fog_text)));
         fog_name == ours.0 && is_fogs && self.ours.contains(&ours)
     }
 }
@@ -68,5 +82,8 @@ fn described(row: &Value) -> Option<(String, String)> {
 }
 
 fn pair(row: &Map<String, Value>) -> Option<(String, String)> {
-    Some((row.get("name")?.as_str()?.to_owned(), row.get("description")?.as_str()?.to_owned()))
+    Some((
+        row.get("name")?.as_str()?.to_owned(),
+        row.get("description")?.as_str()?.to_owned(),
+    ))
 }

@@ -39,7 +39,10 @@ impl Tally {
             println!("deviation {rule}: {count}");
         }
         let all = self.same + self.deviating + self.different;
-        println!("records {all}, same {}, deviations {}, different {}", self.same, self.deviating, self.different);
+        println!(
+            "records {all}, same {}, deviations {}, different {}",
+            self.same, self.deviating, self.different
+        );
     }
 }
 
@@ -47,7 +50,12 @@ impl Tally {
 ///
 /// # Errors
 /// When a server cannot be started or does not answer; differences are counted.
-pub(crate) async fn run(folder: &Folder, rules: &Deviations, engine: Engine, verbose: bool) -> Result<Tally> {
+pub(crate) async fn run(
+    folder: &Folder,
+    rules: &Deviations,
+    engine: Engine,
+    verbose: bool,
+) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut own_words = None;
     for (name, records) in &folder.files {
@@ -57,7 +65,9 @@ pub(crate) async fn run(folder: &Folder, rules: &Deviations, engine: Engine, ver
         }
         let mut file = File {
             name,
-            own_words: own_words.as_ref().context("the descriptions of default rows were not loaded")?,
+            own_words: own_words
+                .as_ref()
+                .context("the descriptions of default rows were not loaded")?,
             rules,
             sent: HashSet::new(),
             apart: Apart::default(),
@@ -103,7 +113,9 @@ impl File<'_> {
     /// Rows of `history` are told apart by their second: where the recording is a second on, so are
     /// we.
     async fn keep_time(&mut self, record: &Exchange) {
-        let Some(time) = record.response["body"]["createdTime"].as_str().filter(|_| record.object().0 == "history")
+        let Some(time) = record.response["body"]["createdTime"]
+            .as_str()
+            .filter(|_| record.object().0 == "history")
         else {
             return;
         };
@@ -120,14 +132,20 @@ impl File<'_> {
             && let Ok(body) = serde_json::from_slice::<Value>(&record.body)
         {
             texts(&body, &mut self.sent);
-            self.padded |= body["name"].as_str().is_some_and(|name| name.starts_with(' '));
+            self.padded |= body["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with(' '));
         }
     }
 
     /// Counts the answer. Returns whether it deviates.
     fn judge(&mut self, record: &Exchange, reply: &Reply, tally: &mut Tally) -> bool {
         let any_ids = record.object().0 == "hookevent";
-        let context = Context { own_words: self.own_words, sent: &self.sent, any_ids };
+        let context = Context {
+            own_words: self.own_words,
+            sent: &self.sent,
+            any_ids,
+        };
         let differences = compare::differences(&record.response, reply, &context);
         if differences.is_empty() {
             self.apart.note_same(record);
@@ -140,7 +158,10 @@ impl File<'_> {
             Ok(rules) => {
                 self.apart.note(record, reply, &differences);
                 if self.verbose {
-                    println!("{} {}: {rules:?}: {} {}", self.name, record.id, differences[0].at, differences[0].text);
+                    println!(
+                        "{} {}: {rules:?}: {} {}",
+                        self.name, record.id, differences[0].at, differences[0].text
+                    );
                 }
                 tally.deviates(rules);
                 true
@@ -148,7 +169,10 @@ impl File<'_> {
             Err(difference) => {
                 tally.different += 1;
                 let (at, text) = (&difference.at, &difference.text);
-                println!("{}: {} {} {}: {at} {text}", self.name, record.id, record.method, record.path);
+                println!(
+                    "{}: {} {} {}: {at} {text}",
+                    self.name, record.id, record.method, record.path
+                );
                 false
             }
         }
@@ -174,13 +198,19 @@ impl File<'_> {
                 .collect()
         };
         under_rules(differences).or_else(|unruled| {
-            let consequence = self.rules.consequence().map(|rule| rule.name.clone()).ok_or_else(|| unruled.clone())?;
+            let consequence = self
+                .rules
+                .consequence()
+                .map(|rule| rule.name.clone())
+                .ok_or_else(|| unruled.clone())?;
             if self.apart.is_about(record) || self.apart.clashes_unseen(record) {
                 return Ok(BTreeSet::from([consequence]));
             }
             let ours = compare::body(reply);
-            let (left, right) =
-                self.apart.aligned(record, &record.response["body"], &ours).ok_or_else(|| unruled.clone())?;
+            let (left, right) = self
+                .apart
+                .aligned(record, &record.response["body"], &ours)
+                .ok_or_else(|| unruled.clone())?;
             let mut rest = Vec::new();
             compare::compare("", &left, &right, context, &mut rest);
             let mut rules = under_rules(&rest)?;

@@ -35,30 +35,54 @@ pub(crate) struct Server {
 impl Server {
     /// A server with the users and the storage node that recordings take for granted.
     pub(crate) async fn start(engine: Engine) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("foghorn-replay-").tempdir()?;
+        let folder = tempfile::Builder::new()
+            .prefix("foghorn-replay-")
+            .tempdir()?;
         let mut config = Config::local(folder.path());
         config.rest.plain_http = true;
         let etcd = match engine {
             Engine::Embedded => None,
             Engine::Etcd => Some(run_etcd(folder.path(), &mut config)?),
         };
-        let controller = Controller::start(config).await.context("could not start the controller")?;
-        let first = controller.first_run().context("the store was not empty")?.clone();
+        let controller = Controller::start(config)
+            .await
+            .context("could not start the controller")?;
+        let first = controller
+            .first_run()
+            .context("the store was not empty")?
+            .clone();
         let apioff = "b".repeat(128);
         add_users(&controller, &apioff).await?;
         install(&controller).await?;
-        let address: SocketAddr = controller.rest_url().trim_start_matches("http://").parse()?;
+        let address: SocketAddr = controller
+            .rest_url()
+            .trim_start_matches("http://")
+            .parse()?;
         let connection = Connection::open(address).await?;
         let words = placeholders(&first, &apioff);
-        Ok(Self { controller, connection, first, words, _etcd: etcd, _folder: folder })
+        Ok(Self {
+            controller,
+            connection,
+            first,
+            words,
+            _etcd: etcd,
+            _folder: folder,
+        })
     }
 
     /// Sends a recorded request, to `path`.
     pub(crate) async fn replay(&mut self, record: &Exchange, path: &str) -> Result<Reply> {
         let resolve = |value: &String| recording::resolve(value, &self.words, &self.first.password);
-        let mut headers: Vec<_> = record.headers.iter().map(|(name, value)| (name.clone(), resolve(value))).collect();
+        let mut headers: Vec<_> = record
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), resolve(value)))
+            .collect();
         headers.push(("foghorn-secrets".to_owned(), "show".to_owned()));
-        let reply = self.connection.send(&record.method, path, &headers, record.body.clone()).await?;
+        let reply = self
+            .connection
+            .send(&record.method, path, &headers, record.body.clone())
+            .await?;
         self.fill_new_image(record, &reply).await?;
         Ok(reply)
     }
@@ -69,7 +93,11 @@ impl Server {
             ("fog-api-token".to_owned(), self.first.api_token.clone()),
             ("fog-user-token".to_owned(), self.first.user_token.clone()),
         ];
-        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
         self.connection.send(method, path, &headers, body).await
     }
 
@@ -84,7 +112,10 @@ impl Server {
             return Ok(());
         }
         let created: Value = serde_json::from_str(&reply.text)?;
-        let id = created["id"].as_str().and_then(|id| ImageId::new(id.parse().ok()?)).context("an image without id")?;
+        let id = created["id"]
+            .as_str()
+            .and_then(|id| ImageId::new(id.parse().ok()?))
+            .context("an image without id")?;
         let content = ImageContent {
             image: id,
             manifest: ManifestId::of(b"manifest"),
@@ -107,7 +138,11 @@ impl Server {
 fn run_etcd(folder: &Path, config: &mut Config) -> Result<Process> {
     let (process, port) = start_etcd(folder)?;
     let endpoints = vec![format!("http://127.0.0.1:{port}")];
-    config.store = StoreConfig::Etcd(EtcdOptions { endpoints, tls: None, login: None });
+    config.store = StoreConfig::Etcd(EtcdOptions {
+        endpoints,
+        tls: None,
+        login: None,
+    });
     Ok(process)
 }
 
@@ -154,7 +189,13 @@ async fn install(controller: &Controller) -> Result<()> {
         }
         for (id, value) in INSTALLED {
             if let Some(row) = tables.of::<Service>().get(*id) {
-                draft.update(row, &Service { value: (*value).to_owned(), ..Service::clone(row) })?;
+                draft.update(
+                    row,
+                    &Service {
+                        value: (*value).to_owned(),
+                        ..Service::clone(row)
+                    },
+                )?;
             }
         }
         Ok::<_, Refusal>(())
@@ -164,9 +205,16 @@ async fn install(controller: &Controller) -> Result<()> {
 
 fn placeholders(first: &FirstRun, apioff: &str) -> BTreeMap<String, String> {
     let mut words = BTreeMap::new();
-    for (name, token) in [("API", first.api_token.as_str()), ("USER", &first.user_token), ("APIOFF_USER", apioff)] {
+    for (name, token) in [
+        ("API", first.api_token.as_str()),
+        ("USER", &first.user_token),
+        ("APIOFF_USER", apioff),
+    ] {
         words.insert(format!("<{name}_TOKEN_RAW>"), token.to_owned());
-        words.insert(format!("<{name}_TOKEN_B64>"), BASE64.encode(token.as_bytes()));
+        words.insert(
+            format!("<{name}_TOKEN_B64>"),
+            BASE64.encode(token.as_bytes()),
+        );
     }
     words
 }

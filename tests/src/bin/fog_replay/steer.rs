@@ -17,13 +17,26 @@ pub(crate) async fn catch_up(server: &mut Server, record: &Exchange, reply: &Rep
     if record.path.trim_end_matches('/').ends_with("/cancel") {
         let sent: Value = serde_json::from_slice(&record.body).unwrap_or_default();
         let names_some = sent.as_object().is_some_and(|members| !members.is_empty());
-        let all =
-            if class == "scheduledtask" { json!({"isActive": "1"}) } else { json!({"stateID": ["0", "1", "2", "3"]}) };
+        let all = if class == "scheduledtask" {
+            json!({"isActive": "1"})
+        } else {
+            json!({"stateID": ["0", "1", "2", "3"]})
+        };
         let body = if names_some { sent } else { all };
-        server.send("DELETE", &format!("/fog/{class}/cancel"), &body).await?;
+        server
+            .send("DELETE", &format!("/fog/{class}/cancel"), &body)
+            .await?;
     } else if let ("image", Some(id)) = (class, id) {
-        server.send("PUT", &format!("/fog/image/{id}"), &json!({"protected": "0"})).await?;
-        server.send("DELETE", &format!("/fog/image/{id}"), &Value::Null).await?;
+        server
+            .send(
+                "PUT",
+                &format!("/fog/image/{id}"),
+                &json!({"protected": "0"}),
+            )
+            .await?;
+        server
+            .send("DELETE", &format!("/fog/image/{id}"), &Value::Null)
+            .await?;
     }
     Ok(())
 }

@@ -26,7 +26,10 @@ struct Lan {
 /// `None` where namespaces cannot be had.
 fn lan(clients: usize, rate: &str, mib: u64) -> Result<Option<Lan>> {
     let root = rustix::process::geteuid().is_root();
-    assert!(root || std::env::var_os("CI").is_none(), "namespaces need root, and CI must not leave tests out");
+    assert!(
+        root || std::env::var_os("CI").is_none(),
+        "namespaces need root, and CI must not leave tests out"
+    );
     if !root {
         eprintln!("left out: network namespaces need root");
         return Ok(None);
@@ -34,15 +37,25 @@ fn lan(clients: usize, rate: &str, mib: u64) -> Result<Option<Lan>> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let lab = Lab::up("fhe", clients, rate)?;
     let on_server = lab.enter()?;
-    let options = Options { address: SERVER.to_owned(), ..Options::default() };
+    let options = Options {
+        address: SERVER.to_owned(),
+        ..Options::default()
+    };
     let stack = Stack::start_with(Engine::Embedded, &options)?;
     let room = Room::new(stack, mib)?;
-    Ok(Some(Lan { room, _on_server: on_server, lab, _turn: turn }))
+    Ok(Some(Lan {
+        room,
+        _on_server: on_server,
+        lab,
+        _turn: turn,
+    }))
 }
 
 impl Lan {
     fn start_all(&self, machines: &mut [Machine]) -> Result<()> {
-        machines.iter_mut().try_for_each(|machine| self.room.start(machine, Some(&self.lab)))
+        machines
+            .iter_mut()
+            .try_for_each(|machine| self.room.start(machine, Some(&self.lab)))
     }
 
     /// Waits for all; gives how long it took since `begun`.
@@ -50,7 +63,10 @@ impl Lan {
         for machine in machines {
             let report = self.room.finish(machine, PATIENCE)?;
             eprintln!("{report:?}");
-            ensure!(report.number("peak_memory_bytes") < 256 << 20, "too much memory: {report:?}");
+            ensure!(
+                report.number("peak_memory_bytes") < 256 << 20,
+                "too much memory: {report:?}"
+            );
         }
         Ok(begun.elapsed())
     }
@@ -58,11 +74,16 @@ impl Lan {
 
 /// Eight machines at three rates of loss; the stream stays about one image wide.
 fn eight_machines(loss: u32, most: f64) -> Result<()> {
-    let Some(mut lan) = lan(8, "200mbit", 48)? else { return Ok(()) };
+    let Some(mut lan) = lan(8, "200mbit", 48)? else {
+        return Ok(());
+    };
     lan.lab.loss_everywhere(loss)?;
     let mut machines = lan.room.machines(8)?;
     let before = lan.lab.bytes_sent()?;
-    lan.room.session(&machines, json!({ "max_rate_bytes_per_second": 20_000_000 }))?;
+    lan.room.session(
+        &machines,
+        json!({ "max_rate_bytes_per_second": 20_000_000 }),
+    )?;
     let begun = Instant::now();
     lan.start_all(&mut machines)?;
     let took = lan.finish_all(&mut machines, begun)?;
@@ -91,9 +112,13 @@ fn eight_machines_that_lose_5_percent() {
 #[test]
 fn a_machine_that_is_cut_off_and_comes_back_ends_with_the_image() {
     let scenario = || -> Result<()> {
-        let Some(mut lan) = lan(3, "200mbit", 48)? else { return Ok(()) };
+        let Some(mut lan) = lan(3, "200mbit", 48)? else {
+            return Ok(());
+        };
         let mut machines = lan.room.machines(3)?;
-        let session = lan.room.session(&machines, json!({ "max_rate_bytes_per_second": 4_000_000 }))?;
+        let session = lan
+            .room
+            .session(&machines, json!({ "max_rate_bytes_per_second": 4_000_000 }))?;
         let begun = Instant::now();
         lan.start_all(&mut machines)?;
         lan.room.reached(session, &machines[0], 20)?;
@@ -101,8 +126,15 @@ fn a_machine_that_is_cut_off_and_comes_back_ends_with_the_image() {
         lan.room.reached(session, &machines[1], 40)?;
         lan.lab.heal(1)?;
         lan.finish_all(&mut machines, begun)?;
-        let joined = machines[0].log().matches("joining the multicast session").count();
-        ensure!(joined >= 2, "it did not rejoin the session:\n{}", machines[0].log());
+        let joined = machines[0]
+            .log()
+            .matches("joining the multicast session")
+            .count();
+        ensure!(
+            joined >= 2,
+            "it did not rejoin the session:\n{}",
+            machines[0].log()
+        );
         Ok(())
     };
     scenario().unwrap();
@@ -111,17 +143,25 @@ fn a_machine_that_is_cut_off_and_comes_back_ends_with_the_image() {
 #[test]
 fn a_machine_at_a_quarter_of_the_rate_does_not_hold_the_others_up() {
     let scenario = || -> Result<()> {
-        let Some(mut lan) = lan(3, "100mbit", 48)? else { return Ok(()) };
+        let Some(mut lan) = lan(3, "100mbit", 48)? else {
+            return Ok(());
+        };
         lan.lab.rate(3, "25mbit")?;
         let mut machines = lan.room.machines(3)?;
-        lan.room.session(&machines, json!({ "max_rate_bytes_per_second": 12_000_000 }))?;
+        lan.room.session(
+            &machines,
+            json!({ "max_rate_bytes_per_second": 12_000_000 }),
+        )?;
         let begun = Instant::now();
         lan.start_all(&mut machines)?;
         let (quick, slow) = machines.split_at_mut(2);
         let took = lan.finish_all(quick, begun)?;
         let slowest = lan.finish_all(slow, begun)?;
         eprintln!("{took:?}, the slow one {slowest:?}");
-        ensure!(took * 2 < slowest, "the quick ones took {took:?}, the slow one {slowest:?}");
+        ensure!(
+            took * 2 < slowest,
+            "the quick ones took {took:?}, the slow one {slowest:?}"
+        );
         Ok(())
     };
     scenario().unwrap();
@@ -130,9 +170,13 @@ fn a_machine_at_a_quarter_of_the_rate_does_not_hold_the_others_up() {
 #[test]
 fn a_machine_that_dies_does_not_hold_the_others_up() {
     let scenario = || -> Result<()> {
-        let Some(mut lan) = lan(3, "200mbit", 48)? else { return Ok(()) };
+        let Some(mut lan) = lan(3, "200mbit", 48)? else {
+            return Ok(());
+        };
         let mut machines = lan.room.machines(3)?;
-        let session = lan.room.session(&machines, json!({ "max_rate_bytes_per_second": 8_000_000 }))?;
+        let session = lan
+            .room
+            .session(&machines, json!({ "max_rate_bytes_per_second": 8_000_000 }))?;
         let begun = Instant::now();
         lan.start_all(&mut machines)?;
         lan.room.reached(session, &machines[0], 30)?;
@@ -150,7 +194,9 @@ fn a_machine_that_dies_does_not_hold_the_others_up() {
 #[test]
 fn machines_that_come_late_take_the_stream_from_there_on() {
     let scenario = || -> Result<()> {
-        let Some(mut lan) = lan(4, "200mbit", 48)? else { return Ok(()) };
+        let Some(mut lan) = lan(4, "200mbit", 48)? else {
+            return Ok(());
+        };
         let mut machines = lan.room.machines(4)?;
         let more = json!({ "max_rate_bytes_per_second": 8_000_000, "start_receivers": 2 });
         let session = lan.room.session(&machines, more)?;
@@ -163,7 +209,11 @@ fn machines_that_come_late_take_the_stream_from_there_on() {
         for machine in late {
             let report = lan.room.finish(machine, PATIENCE)?;
             let by_group = report.number("bytes_multicast");
-            ensure!(by_group > 8 << 20, "a late one took {by_group} bytes of the stream: {}", machine.log());
+            ensure!(
+                by_group > 8 << 20,
+                "a late one took {by_group} bytes of the stream: {}",
+                machine.log()
+            );
         }
         Ok(())
     };
@@ -173,9 +223,13 @@ fn machines_that_come_late_take_the_stream_from_there_on() {
 #[test]
 fn an_agent_that_is_killed_and_restarted_goes_on() {
     let scenario = || -> Result<()> {
-        let Some(mut lan) = lan(3, "200mbit", 48)? else { return Ok(()) };
+        let Some(mut lan) = lan(3, "200mbit", 48)? else {
+            return Ok(());
+        };
         let mut machines = lan.room.machines(3)?;
-        let session = lan.room.session(&machines, json!({ "max_rate_bytes_per_second": 8_000_000 }))?;
+        let session = lan
+            .room
+            .session(&machines, json!({ "max_rate_bytes_per_second": 8_000_000 }))?;
         let begun = Instant::now();
         lan.start_all(&mut machines)?;
         lan.room.reached(session, &machines[0], 30)?;
@@ -190,13 +244,18 @@ fn an_agent_that_is_killed_and_restarted_goes_on() {
 #[test]
 fn two_sessions_run_side_by_side() {
     let scenario = || -> Result<()> {
-        let Some(mut lan) = lan(4, "200mbit", 48)? else { return Ok(()) };
+        let Some(mut lan) = lan(4, "200mbit", 48)? else {
+            return Ok(());
+        };
         let mut machines = lan.room.machines(4)?;
         let (one, two) = machines.split_at_mut(2);
         let more = || json!({ "max_rate_bytes_per_second": 8_000_000 });
-        let (first, second) = (lan.room.session(one, more())?, lan.room.session(two, more())?);
-        let groups =
-            [lan.room.status(first)?, lan.room.status(second)?].map(|status| status["senders"][0]["group"].clone());
+        let (first, second) = (
+            lan.room.session(one, more())?,
+            lan.room.session(two, more())?,
+        );
+        let groups = [lan.room.status(first)?, lan.room.status(second)?]
+            .map(|status| status["senders"][0]["group"].clone());
         ensure!(groups[0] != groups[1], "both are sent to {}", groups[0]);
         let begun = Instant::now();
         lan.start_all(&mut machines)?;
@@ -209,7 +268,9 @@ fn two_sessions_run_side_by_side() {
 #[test]
 fn a_machine_that_hears_no_multicast_is_served_by_unicast_and_says_why() {
     let scenario = || -> Result<()> {
-        let Some(mut lan) = lan(2, "200mbit", 24)? else { return Ok(()) };
+        let Some(mut lan) = lan(2, "200mbit", 24)? else {
+            return Ok(());
+        };
         let mut machines = lan.room.machines(2)?;
         lan.deaf(2)?;
         lan.room.session(&machines, json!({}))?;
@@ -218,7 +279,10 @@ fn a_machine_that_hears_no_multicast_is_served_by_unicast_and_says_why() {
         lan.finish_all(&mut machines[..1], begun)?;
         let report = lan.room.finish(&mut machines[1], PATIENCE)?;
         ensure!(report.number("bytes_multicast") == 0, "{report:?}");
-        ensure!(report.text("unicast_reason").contains("snooping"), "{report:?}");
+        ensure!(
+            report.text("unicast_reason").contains("snooping"),
+            "{report:?}"
+        );
         Ok(())
     };
     scenario().unwrap();
@@ -232,7 +296,11 @@ impl Lan {
         let mut command = std::process::Command::new("nft");
         command.arg(rule);
         let output = self.lab.on_client(client, &command).output()?;
-        ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "nft: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(())
     }
 }

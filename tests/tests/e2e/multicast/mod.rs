@@ -29,7 +29,10 @@ fn a_chunk_that_is_damaged_on_the_node_is_named_and_never_taken_for_good() {
 /// The sender leaves it to the receivers to verify: both reject the chunk, and when it is read
 /// again its damage is found.
 fn damaged_on_the_node() -> Result<()> {
-    let mut room = Room::new(Stack::start_with(Engine::Embedded, &Options::default())?, 24)?;
+    let mut room = Room::new(
+        Stack::start_with(Engine::Embedded, &Options::default())?,
+        24,
+    )?;
     let mut machines = [room.machine(1)?, room.machine(2)?];
     room.stack.damage_a_pack()?;
     room.session(&machines, json!({}))?;
@@ -38,7 +41,10 @@ fn damaged_on_the_node() -> Result<()> {
     }
     for machine in &mut machines {
         let log = room.fail(machine)?;
-        ensure!(log.contains("damaged"), "the log does not contain the reason:\n{log}");
+        ensure!(
+            log.contains("damaged"),
+            "the log does not contain the reason:\n{log}"
+        );
     }
     Ok(())
 }
@@ -53,9 +59,18 @@ fn two_machines_take_one_stream(engine: Engine) -> Result<()> {
     }
     for machine in &mut machines {
         let report = room.finish(machine, PATIENCE)?;
-        let (all, by_group) = (report.number("bytes_wire"), report.number("bytes_multicast"));
-        ensure!(by_group * 10 >= all * 9, "{by_group} of {all} bytes came by multicast: {report:?}");
-        ensure!(report.number("peak_memory_bytes") < 256 << 20, "too much memory: {report:?}");
+        let (all, by_group) = (
+            report.number("bytes_wire"),
+            report.number("bytes_multicast"),
+        );
+        ensure!(
+            by_group * 10 >= all * 9,
+            "{by_group} of {all} bytes came by multicast: {report:?}"
+        );
+        ensure!(
+            report.number("peak_memory_bytes") < 256 << 20,
+            "too much memory: {report:?}"
+        );
     }
     let ended = room.ended(session)?;
     ensure!(ended["summary"]["phase"] == "complete", "{ended}");

@@ -53,17 +53,32 @@ impl Room {
         disks::fill_random(&mut bytes, 7);
         fs::write(&source, bytes)?;
         let (_, image) = stack.capture("golden", "52:54:00:00:0e:ff", &source)?;
-        Ok(Self { stack, source, image, runs: 0 })
+        Ok(Self {
+            stack,
+            source,
+            image,
+            runs: 0,
+        })
     }
 
     pub(crate) fn machine(&self, number: usize) -> Result<Machine> {
-        let (name, mac) = (format!("pc-{number}"), format!("52:54:00:00:0e:{number:02x}"));
+        let (name, mac) = (
+            format!("pc-{number}"),
+            format!("52:54:00:00:0e:{number:02x}"),
+        );
         let host = self.stack.create_host(&name, &mac)?;
         self.stack.assign(host, self.image)?;
         let disk = self.stack.folder().join(format!("disk-{number}"));
         disks::blank(&disk, self.source.metadata()?.len())?;
         let report = self.stack.folder().join(format!("report-{number}.json"));
-        Ok(Machine { number, host, mac, disk, client: None, report })
+        Ok(Machine {
+            number,
+            host,
+            mac,
+            disk,
+            client: None,
+            report,
+        })
     }
 
     /// Puts on the machine's disk what an earlier version of the image would have: it differs in so
@@ -72,7 +87,9 @@ impl Room {
         fs::copy(&self.source, &machine.disk)?;
         let disk = File::options().write(true).open(&machine.disk)?;
         let step = disk.metadata()?.len() / MIB / (places + 1);
-        (1..=places).try_for_each(|place| Ok(disk.write_all_at(b"an earlier version", place * step * MIB + 4096)?))
+        (1..=places).try_for_each(|place| {
+            Ok(disk.write_all_at(b"an earlier version", place * step * MIB + 4096)?)
+        })
     }
 
     /// Machines 1 to `count`.
@@ -88,13 +105,21 @@ impl Room {
         for (field, value) in more.as_object().context("further members")? {
             body[field] = value.clone();
         }
-        let made = self.stack.rest.post("/foghorn/v1/multicast-sessions", &body)?.ok()?;
-        made["sessions"][0].as_u64().with_context(|| format!("no session in {made}"))
+        let made = self
+            .stack
+            .rest
+            .post("/foghorn/v1/multicast-sessions", &body)?
+            .ok()?;
+        made["sessions"][0]
+            .as_u64()
+            .with_context(|| format!("no session in {made}"))
     }
 
     /// Starts the machine's client, in a lab on the client's place there.
     pub(crate) fn start(&self, machine: &mut Machine, lab: Option<&Lab>) -> Result<()> {
-        let mut command: Command = self.stack.client_command(machine.host, &machine.mac, &machine.disk)?;
+        let mut command: Command =
+            self.stack
+                .client_command(machine.host, &machine.mac, &machine.disk)?;
         command.arg("--report").arg(&machine.report);
         if let Some(lab) = lab {
             command = lab.on_client(machine.number, &command);
@@ -108,8 +133,17 @@ impl Room {
     pub(crate) fn finish(&self, machine: &mut Machine, within: Duration) -> Result<Report> {
         let client = machine.client.as_mut().context("the client was started")?;
         let status = client.wait(within)?;
-        ensure!(status.success(), "client {} ended with {status}:\n{}", machine.number, client.log());
-        ensure!(disks::same(&machine.disk, &self.source)?, "disk {} differs from the image", machine.number);
+        ensure!(
+            status.success(),
+            "client {} ended with {status}:\n{}",
+            machine.number,
+            client.log()
+        );
+        ensure!(
+            disks::same(&machine.disk, &self.source)?,
+            "disk {} differs from the image",
+            machine.number
+        );
         Ok(Report(serde_json::from_slice(&fs::read(&machine.report)?)?))
     }
 
@@ -118,7 +152,12 @@ impl Room {
     pub(crate) fn fail(&self, machine: &mut Machine) -> Result<String> {
         let client = machine.client.as_mut().context("the client was started")?;
         let status = client.wait(PATIENCE)?;
-        ensure!(status.code() == Some(1), "client {} ended with {status}:\n{}", machine.number, client.log());
+        ensure!(
+            status.code() == Some(1),
+            "client {} ended with {status}:\n{}",
+            machine.number,
+            client.log()
+        );
         ensure!(
             !disks::same(&machine.disk, &self.source)?,
             "disk {} contains the image although the client failed",
@@ -128,7 +167,10 @@ impl Room {
     }
 
     pub(crate) fn status(&self, session: u64) -> Result<Value> {
-        self.stack.rest.get(&format!("/foghorn/v1/multicast-sessions/{session}"))?.ok()
+        self.stack
+            .rest
+            .get(&format!("/foghorn/v1/multicast-sessions/{session}"))?
+            .ok()
     }
 
     /// Waits until the session has ended, and gives its status.
@@ -142,18 +184,28 @@ impl Room {
 
     /// Waits until machines have this much of the image.
     pub(crate) fn reached(&self, session: u64, machine: &Machine, percent: u64) -> Result<()> {
-        until(&format!("{percent} % at machine {}", machine.number), PATIENCE, || {
-            let status = self.status(session)?;
-            let rows = status["receivers"].as_array().context("receivers")?;
-            let row = rows.iter().find(|row| row["host"]["id"] == json!(machine.host)).context("a row for the host")?;
-            Ok((row["percent"].as_u64().unwrap_or(0) >= percent).then_some(()))
-        })
+        until(
+            &format!("{percent} % at machine {}", machine.number),
+            PATIENCE,
+            || {
+                let status = self.status(session)?;
+                let rows = status["receivers"].as_array().context("receivers")?;
+                let row = rows
+                    .iter()
+                    .find(|row| row["host"]["id"] == json!(machine.host))
+                    .context("a row for the host")?;
+                Ok((row["percent"].as_u64().unwrap_or(0) >= percent).then_some(()))
+            },
+        )
     }
 }
 
 impl Machine {
     pub(crate) fn kill(&mut self) -> Result<()> {
-        self.client.as_mut().context("the client was started")?.kill()
+        self.client
+            .as_mut()
+            .context("the client was started")?
+            .kill()
     }
 
     pub(crate) fn log(&self) -> String {

@@ -43,22 +43,37 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             get(LIST, list)
                 .needs(Role::ReadOnly)
-                .named("multicast", "multicast_sessions", "List the current state of multicast sessions")
+                .named(
+                    "multicast",
+                    "multicast_sessions",
+                    "List the current state of multicast sessions",
+                )
                 .query::<Which>()
                 .gives::<MulticastList>(200, "Newest first."),
         )
         .add(
             post(LIST, create)
                 .needs(Role::Operator)
-                .named("multicast", "create_multicast_session", "Deploy to several hosts with one stream")
+                .named(
+                    "multicast",
+                    "create_multicast_session",
+                    "Deploy to several hosts with one stream",
+                )
                 .takes::<MulticastRequest>()
-                .gives::<MulticastCreated>(201, "The sessions, one for each image, and their tasks.")
+                .gives::<MulticastCreated>(
+                    201,
+                    "The sessions, one for each image, and their tasks.",
+                )
                 .refuses(&[404, 409]),
         )
         .add(
             get(ONE, show)
                 .needs(Role::ReadOnly)
-                .named("multicast", "multicast_session", "Show a multicast session with its receivers")
+                .named(
+                    "multicast",
+                    "multicast_session",
+                    "Show a multicast session with its receivers",
+                )
                 .path::<NonZeroU32>("id", "Id of the session.")
                 .gives::<MulticastStatus>(200, "The session.")
                 .refuses(&[404]),
@@ -66,7 +81,11 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             patch(ONE, edit)
                 .needs(Role::Operator)
-                .named("multicast", "edit_multicast_session", "Change the rate of a session, or start it now")
+                .named(
+                    "multicast",
+                    "edit_multicast_session",
+                    "Change the rate of a session, or start it now",
+                )
                 .path::<NonZeroU32>("id", "Id of the session.")
                 .takes::<MulticastEdit>()
                 .gives::<MulticastStatus>(200, "The session.")
@@ -75,7 +94,11 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .add(
             delete(ONE, cancel)
                 .needs(Role::Operator)
-                .named("multicast", "cancel_multicast_session", "Cancel a session and its tasks")
+                .named(
+                    "multicast",
+                    "cancel_multicast_session",
+                    "Cancel a session and its tasks",
+                )
                 .path::<NonZeroU32>("id", "Id of the session.")
                 .gives_nothing(204, "It has ended.")
                 .refuses(&[404]),
@@ -90,25 +113,39 @@ struct Which {
 }
 
 /// Sessions under way, or all, the newest first.
-async fn list(State(ctx): State<Arc<Ctx>>, Query(which): Query<Which>) -> Result<Json<MulticastList>, Refused> {
+async fn list(
+    State(ctx): State<Arc<Ctx>>,
+    Query(which): Query<Which>,
+) -> Result<Json<MulticastList>, Refused> {
     let sessions = ctx.state.read(|tables| {
         let view = View::new(&ctx, tables);
         let rows = tables.of::<MulticastSession>();
         if which.all {
             return rows.iter().rev().map(|row| view.summary(row)).collect();
         }
-        rows.by(MulticastSession::ACTIVE, 0).rev().map(|row| view.summary(row)).collect()
+        rows.by(MulticastSession::ACTIVE, 0)
+            .rev()
+            .map(|row| view.summary(row))
+            .collect()
     });
     Ok(Json(MulticastList { sessions }))
 }
 
-async fn show(State(ctx): State<Arc<Ctx>>, Id(id): Id<u32>) -> Result<Json<MulticastStatus>, Refused> {
+async fn show(
+    State(ctx): State<Arc<Ctx>>,
+    Id(id): Id<u32>,
+) -> Result<Json<MulticastStatus>, Refused> {
     shown(&ctx, id).map(Json)
 }
 
 fn shown(ctx: &Ctx, id: u32) -> Result<MulticastStatus, Refused> {
     ctx.state
-        .read(|tables| tables.of::<MulticastSession>().get(id).map(|row| View::new(ctx, tables).status(row)))
+        .read(|tables| {
+            tables
+                .of::<MulticastSession>()
+                .get(id)
+                .map(|row| View::new(ctx, tables).status(row))
+        })
         .ok_or_else(|| Refused::not_found(MulticastSession::NAME, id))
 }
 
@@ -135,18 +172,30 @@ async fn create(
     let wait = terms.start.at.map_or(Duration::ZERO, |at| at.since(now));
     let origin = Origin {
         by: caller.name.clone(),
-        traceparent: headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned),
+        traceparent: headers
+            .get("traceparent")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned),
         deadline: ctx.settings.task_deadline + wait,
         now,
         ticket: None,
     };
     let created = match (body.group, body.hosts) {
-        (Some(group), None) => tasks::create_for_group(&ctx.state, group.get(), &request, &origin).await?,
+        (Some(group), None) => {
+            tasks::create_for_group(&ctx.state, group.get(), &request, &origin).await?
+        }
         (None, Some(hosts)) => {
             let mut seen = HashSet::new();
-            let hosts: Vec<u32> = hosts.iter().map(|host| host.get()).filter(|host| seen.insert(*host)).collect();
+            let hosts: Vec<u32> = hosts
+                .iter()
+                .map(|host| host.get())
+                .filter(|host| seen.insert(*host))
+                .collect();
             if hosts.is_empty() || hosts.len() > MOST_HOSTS {
-                return Err(bad("hosts", format!("must contain 1 to {MOST_HOSTS} hosts")));
+                return Err(bad(
+                    "hosts",
+                    format!("must contain 1 to {MOST_HOSTS} hosts"),
+                ));
             }
             tasks::create_for_hosts(&ctx.state, &hosts, &request, &origin).await?
         }
@@ -155,7 +204,13 @@ async fn create(
     };
     info!(sessions = ?created.sessions, tasks = created.tasks.len(), "multicast sessions created");
     let tasks = created.tasks.into_iter().filter_map(TaskId::new).collect();
-    Ok((StatusCode::CREATED, Json(MulticastCreated { sessions: created.sessions, tasks })))
+    Ok((
+        StatusCode::CREATED,
+        Json(MulticastCreated {
+            sessions: created.sessions,
+            tasks,
+        }),
+    ))
 }
 
 fn bad(field: &str, why: impl Into<String>) -> Refused {
@@ -176,11 +231,19 @@ async fn edit(
             terms.max_rate = Some(BitRate::from_bytes_per_second(rate));
         }
         if body.start_now {
-            terms.start = Start { at: Some(now), ..Start::default() };
+            terms.start = Start {
+                at: Some(now),
+                ..Start::default()
+            };
         }
     })
     .await?;
-    info!(session = id, rate = body.max_rate_bytes_per_second, now = body.start_now, "multicast session changed");
+    info!(
+        session = id,
+        rate = body.max_rate_bytes_per_second,
+        now = body.start_now,
+        "multicast session changed"
+    );
     shown(&ctx, id).map(Json)
 }
 

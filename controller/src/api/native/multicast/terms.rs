@@ -54,16 +54,27 @@ impl Asked<'_> {
             ("start_receivers", self.start_receivers.is_some()),
             ("start_at", self.start_at.is_some()),
             ("max_wait_seconds", self.max_wait_seconds.is_some()),
-            ("max_rate_bytes_per_second", self.max_rate_bytes_per_second.is_some()),
+            (
+                "max_rate_bytes_per_second",
+                self.max_rate_bytes_per_second.is_some(),
+            ),
         ];
-        sent.into_iter().find(|(_, sent)| *sent).map(|(name, _)| name)
+        sent.into_iter()
+            .find(|(_, sent)| *sent)
+            .map(|(name, _)| name)
     }
 
     /// # Errors
     /// When a member has an invalid value, or two of them exclude each other.
     pub(in crate::api::native) fn terms(&self, now: Timestamp) -> Result<Terms, Refused> {
-        if self.start_receivers.is_some_and(|count| count == 0 || count > MOST_RECEIVERS) {
-            return Err(bad("start_receivers", format!("must be between 1 and {MOST_RECEIVERS}")));
+        if self
+            .start_receivers
+            .is_some_and(|count| count == 0 || count > MOST_RECEIVERS)
+        {
+            return Err(bad(
+                "start_receivers",
+                format!("must be between 1 and {MOST_RECEIVERS}"),
+            ));
         }
         if self.max_wait_seconds.is_some_and(|seconds| seconds > DAY) {
             return Err(bad("max_wait_seconds", format!("must be at most {DAY}")));
@@ -74,11 +85,25 @@ impl Asked<'_> {
             return Err(bad("start_at", "must be in the next 30 days"));
         }
         if at.is_some() && (self.start_receivers.is_some() || self.max_wait_seconds.is_some()) {
-            return Err(bad("start_at", "a session can start at a time or with a number of receivers, not both"));
+            return Err(bad(
+                "start_at",
+                "a session can start at a time or with a number of receivers, not both",
+            ));
         }
-        let max_wait = self.max_wait_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-        let max_rate = self.max_rate_bytes_per_second.map(BitRate::from_bytes_per_second);
-        Ok(Terms { start: Start { receivers: self.start_receivers, at, max_wait }, max_rate })
+        let max_wait = self
+            .max_wait_seconds
+            .map(|seconds| Duration::from_secs(seconds.into()));
+        let max_rate = self
+            .max_rate_bytes_per_second
+            .map(BitRate::from_bytes_per_second);
+        Ok(Terms {
+            start: Start {
+                receivers: self.start_receivers,
+                at,
+                max_wait,
+            },
+            max_rate,
+        })
     }
 }
 

@@ -6,12 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use foghorn_chunk_store::{NewChunk, Options, Store};
-use foghorn_image::{CHUNK_SIZE, ChunkContent, ChunkEntry, DiskGeometry, Manifest, PartitionTable, UsedMask};
+use foghorn_image::{
+    CHUNK_SIZE, ChunkContent, ChunkEntry, DiskGeometry, Manifest, PartitionTable, UsedMask,
+};
 use foghorn_types::{ByteCount, ChunkId, ChunkIndex, ImageId, SectorSize};
 
 /// Packs of a few chunks, so that there are many.
 pub(crate) fn small_packs() -> Options {
-    Options { pack_size: ByteCount::from_bytes(200 << 10), keep_free: ByteCount::ZERO }
+    Options {
+        pack_size: ByteCount::from_bytes(200 << 10),
+        keep_free: ByteCount::ZERO,
+    }
 }
 
 pub(crate) fn store(path: &Path) -> Arc<Store> {
@@ -32,7 +37,11 @@ pub(crate) fn chunk(seed: u32) -> NewChunk {
     plain.extend_from_slice(&block);
     plain.resize(64 << 10, 7);
     let compressed = zstd::bulk::compress(&plain, 1).unwrap();
-    NewChunk { id: ChunkId::of(&plain), plain_len: plain.len() as u32, compressed: compressed.into() }
+    NewChunk {
+        id: ChunkId::of(&plain),
+        plain_len: plain.len() as u32,
+        compressed: compressed.into(),
+    }
 }
 
 pub(crate) fn chunks(seeds: Range<u32>) -> Vec<NewChunk> {
@@ -48,7 +57,10 @@ pub(crate) fn manifest(chunks: &[NewChunk]) -> Vec<u8> {
         content: ChunkContent::Data(chunk.id),
     };
     Manifest {
-        geometry: DiskGeometry { size, sector_size: SectorSize::B512 },
+        geometry: DiskGeometry {
+            size,
+            sector_size: SectorSize::B512,
+        },
         table: PartitionTable::None,
         file_systems: Vec::new(),
         chunks: chunks.iter().enumerate().map(entry).collect(),

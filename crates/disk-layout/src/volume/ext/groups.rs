@@ -28,7 +28,11 @@ pub(super) struct BitmapChecksum {
 impl Group {
     /// First block and number of blocks of each piece of metadata, wherever it is.
     pub(super) fn metadata(&self, sb: &Superblock) -> [(u64, u64); 3] {
-        [(self.block_bitmap, 1), (self.inode_bitmap, 1), (self.inode_table, sb.inode_table_blocks)]
+        [
+            (self.block_bitmap, 1),
+            (self.inode_bitmap, 1),
+            (self.inode_table, sb.inode_table_blocks),
+        ]
     }
 }
 
@@ -43,7 +47,12 @@ pub(super) struct GroupReader<'a> {
 
 impl<'a> GroupReader<'a> {
     pub(super) fn new(source: Source<'a>, sb: &'a Superblock) -> Self {
-        Self { source, sb, block: Vec::new(), index: None }
+        Self {
+            source,
+            sb,
+            block: Vec::new(),
+            index: None,
+        }
     }
 
     pub(super) fn read(&mut self, number: u64) -> Result<Group, ReadVolumeError> {
@@ -51,7 +60,9 @@ impl<'a> GroupReader<'a> {
         let index = number / sb.descriptors_per_block();
         if self.index != Some(index) {
             let offset = sb.descriptor_block(index).saturating_mul(sb.block_size);
-            self.block = self.source.bytes(offset, sb.block_size, "a block of group descriptors")?;
+            self.block =
+                self.source
+                    .bytes(offset, sb.block_size, "a block of group descriptors")?;
             self.index = Some(index);
         }
         let at = (number % sb.descriptors_per_block()) as usize * sb.descriptor_size;
@@ -66,11 +77,24 @@ impl<'a> GroupReader<'a> {
 
 fn parse(sb: &Superblock, number: u64, raw: &[u8]) -> Group {
     let long = raw.len() >= 64;
-    let block = |low, high| u64::from(u32_at(raw, low)) | if long { u64::from(u32_at(raw, high)) << 32 } else { 0 };
+    let block = |low, high| {
+        u64::from(u32_at(raw, low))
+            | if long {
+                u64::from(u32_at(raw, high)) << 32
+            } else {
+                0
+            }
+    };
     let checksum = if long {
-        BitmapChecksum { value: u32::from(u16_at(raw, 24)) | u32::from(u16_at(raw, 56)) << 16, mask: !0 }
+        BitmapChecksum {
+            value: u32::from(u16_at(raw, 24)) | u32::from(u16_at(raw, 56)) << 16,
+            mask: !0,
+        }
     } else {
-        BitmapChecksum { value: u32::from(u16_at(raw, 24)), mask: 0xffff }
+        BitmapChecksum {
+            value: u32::from(u16_at(raw, 24)),
+            mask: 0xffff,
+        }
     };
     Group {
         number,
@@ -90,7 +114,9 @@ fn checksum_matches(sb: &Superblock, number: u64, raw: &[u8]) -> bool {
     let (before, after) = (&raw[..CHECKSUM_AT], &raw[CHECKSUM_AT + 2..]);
     let found = match sb.checksum_seed {
         // Here the field itself counts as zero; in the older sum it is left out.
-        Some(seed) => [&number[..], before, &[0, 0], after].iter().fold(seed, |sum, part| crc32c(sum, part)) as u16,
+        Some(seed) => [&number[..], before, &[0, 0], after]
+            .iter()
+            .fold(seed, |sum, part| crc32c(sum, part)) as u16,
         None => crc16(&[&sb.uuid, &number, before, after]),
     };
     found == u16_at(raw, CHECKSUM_AT)

@@ -1,7 +1,9 @@
-//! Used blocks of ext2, ext3 and ext4: the block bitmaps of all groups, found through the group descriptors.
+//! Used blocks of ext2, ext3 and ext4: the block bitmaps of all groups, found through the group
+//! descriptors.
 //!
-//! Bitmaps that the file system never wrote (`BLOCK_UNINIT`) are computed: in such a group only metadata is in use. The
-//! places of all metadata are known anyway, and are taken as used whatever the bitmaps say.
+//! Bitmaps that the file system never wrote (`BLOCK_UNINIT`) are computed: in such a group only
+//! metadata is in use. The places of all metadata are known anyway, and are taken as used whatever
+//! the bitmaps say.
 
 mod checksum;
 mod groups;
@@ -30,11 +32,16 @@ pub(super) fn used_ranges(
 ) -> Result<Option<ByteRanges>, ReadVolumeError> {
     let source = source.of(NAME);
     let raw = start[1024..2048].try_into().expect("1024 bytes");
-    let Some(sb) = Superblock::parse(raw, source.size)? else { return Ok(None) };
+    let Some(sb) = Superblock::parse(raw, source.size)? else {
+        return Ok(None);
+    };
     if dirty == DirtyPolicy::Refuse
         && let Some(why) = sb.dirty
     {
-        return Err(ReadVolumeError::Dirty { file_system: NAME, why });
+        return Err(ReadVolumeError::Dirty {
+            file_system: NAME,
+            why,
+        });
     }
     let mut blocks: Vec<ByteRange> = Vec::new();
     let mut use_blocks = |first: u64, end: u64| {
@@ -51,7 +58,10 @@ pub(super) fn used_ranges(
         let first = sb.first_block_of(number);
         match bitmap(&source, &sb, &group)? {
             Some(bits) => runs_of_ones(&bits, sb.clusters_in(number), |run| {
-                use_blocks(first + run.start * sb.blocks_per_cluster, first + run.end * sb.blocks_per_cluster);
+                use_blocks(
+                    first + run.start * sb.blocks_per_cluster,
+                    first + run.end * sb.blocks_per_cluster,
+                );
             }),
             None => use_blocks(first, first + sb.base_metadata(number)),
         }
@@ -72,7 +82,11 @@ pub(super) fn used_ranges(
 }
 
 /// The block bitmap of a group, or `None` when it was never written.
-fn bitmap(source: &Source<'_>, sb: &Superblock, group: &Group) -> Result<Option<Vec<u8>>, ReadVolumeError> {
+fn bitmap(
+    source: &Source<'_>,
+    sb: &Superblock,
+    group: &Group,
+) -> Result<Option<Vec<u8>>, ReadVolumeError> {
     if group.uninitialised {
         return Ok(None);
     }
@@ -82,7 +96,10 @@ fn bitmap(source: &Source<'_>, sb: &Superblock, group: &Group) -> Result<Option<
     if let (Some(seed), Some(expected)) = (sb.checksum_seed, group.bitmap_checksum) {
         let found = checksum::crc32c(seed, &bits[..covered]) & expected.mask;
         if found != expected.value {
-            let what = format!("the checksum of the block bitmap of group {} does not match", group.number);
+            let what = format!(
+                "the checksum of the block bitmap of group {} does not match",
+                group.number
+            );
             return Err(ReadVolumeError::damaged(NAME, what));
         }
     }

@@ -11,11 +11,24 @@ const INCOMPAT_RECOVER: u32 = 0x4;
 const INCOMPAT_META_BG: u32 = 0x10;
 const INCOMPAT_64BIT: u32 = 0x80;
 const INCOMPAT_CSUM_SEED: u32 = 0x2000;
-/// Features of which it is known that they do not change where bitmaps are or what they mean: file types, recovery,
-/// meta_bg, extents, 64 bit, MMP, flex_bg, inodes for attributes, data in directories, checksum seed, large directories,
-/// inline data, encryption, case folding. Not among them: compression, external journals.
-const INCOMPAT_KNOWN: u32 =
-    0x2 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x1_0000 | 0x2_0000;
+/// Features of which it is known that they do not change where bitmaps are or what they mean: file
+/// types, recovery, meta_bg, extents, 64 bit, MMP, flex_bg, inodes for attributes, data in
+/// directories, checksum seed, large directories, inline data, encryption, case folding. Not among
+/// them: compression, external journals.
+const INCOMPAT_KNOWN: u32 = 0x2
+    | 0x4
+    | 0x10
+    | 0x40
+    | 0x80
+    | 0x100
+    | 0x200
+    | 0x400
+    | 0x1000
+    | 0x2000
+    | 0x4000
+    | 0x8000
+    | 0x1_0000
+    | 0x2_0000;
 
 const RO_SPARSE_SUPER: u32 = 0x1;
 const RO_GDT_CSUM: u32 = 0x10;
@@ -96,18 +109,29 @@ impl Superblock {
         }
         let block_size = 1024_u64 << u32_at(raw, 24).min(6);
         let is_64bit = incompat & INCOMPAT_64BIT != 0;
-        let high = if is_64bit { u64::from(u32_at(raw, 0x150)) } else { 0 };
+        let high = if is_64bit {
+            u64::from(u32_at(raw, 0x150))
+        } else {
+            0
+        };
         let blocks = u64::from(u32_at(raw, 4)) | high << 32;
         let first_data_block = u64::from(u32_at(raw, 20));
         let blocks_per_group = u64::from(u32_at(raw, 32));
         let (clusters_per_group, blocks_per_cluster) = if ro_compat & RO_BIGALLOC != 0 {
-            (u64::from(u32_at(raw, 36)), 1 << u32_at(raw, 28).saturating_sub(u32_at(raw, 24)).min(30))
+            (
+                u64::from(u32_at(raw, 36)),
+                1 << u32_at(raw, 28).saturating_sub(u32_at(raw, 24)).min(30),
+            )
         } else {
             (blocks_per_group, 1)
         };
         let inodes = Inodes {
             per_group: u64::from(u32_at(raw, 40)),
-            size: if dynamic { u64::from(u16_at(raw, 88)) } else { 128 },
+            size: if dynamic {
+                u64::from(u16_at(raw, 88))
+            } else {
+                128
+            },
         };
         let superblock = Self {
             block_size,
@@ -116,32 +140,47 @@ impl Superblock {
             blocks_per_group,
             clusters_per_group,
             blocks_per_cluster,
-            groups: blocks.saturating_sub(first_data_block).div_ceil(blocks_per_group.max(1)),
+            groups: blocks
+                .saturating_sub(first_data_block)
+                .div_ceil(blocks_per_group.max(1)),
             inode_table_blocks: (inodes.per_group * inodes.size).div_ceil(block_size),
-            descriptor_size: if is_64bit { usize::from(u16_at(raw, 254)) } else { 32 },
+            descriptor_size: if is_64bit {
+                usize::from(u16_at(raw, 254))
+            } else {
+                32
+            },
             has_uninitialised: ro_compat & (RO_GDT_CSUM | RO_METADATA_CSUM) != 0,
             checksum_seed: metadata_csum.then(|| checksum_seed(raw, incompat)),
             uuid: raw[104..120].try_into().expect("sixteen bytes"),
             dirty: dirty(u16_at(raw, 58), incompat, ro_compat),
-            first_meta_bg: (incompat & INCOMPAT_META_BG != 0).then(|| u64::from(u32_at(raw, 0x104))),
+            first_meta_bg: (incompat & INCOMPAT_META_BG != 0)
+                .then(|| u64::from(u32_at(raw, 0x104))),
             reserved_descriptor_blocks: u64::from(u16_at(raw, 206)),
             backups: Backups::parse(raw, compat, ro_compat),
         };
-        superblock.check(&inodes, size).map_or(Ok(Some(superblock)), damaged)
+        superblock
+            .check(&inodes, size)
+            .map_or(Ok(Some(superblock)), damaged)
     }
 
-    /// What about the sizes cannot be. After this, arithmetic with them neither overflows nor divides by zero.
+    /// What about the sizes cannot be. After this, arithmetic with them neither overflows nor
+    /// divides by zero.
     fn check(&self, inodes: &Inodes, size: u64) -> Option<&'static str> {
         let descriptors = self.descriptor_size == 32 || (64..=1024).contains(&self.descriptor_size);
         let bitmap_bits = self.block_size * 8;
-        if self.blocks.checked_mul(self.block_size).is_none_or(|bytes| bytes > size) {
+        if self
+            .blocks
+            .checked_mul(self.block_size)
+            .is_none_or(|bytes| bytes > size)
+        {
             Some("it says that it is larger than its partition")
         } else if self.first_data_block > 1 || self.first_data_block >= self.blocks {
             Some("its first data block is none")
         } else if self.clusters_per_group == 0
             || !self.clusters_per_group.is_multiple_of(8)
             || self.clusters_per_group > bitmap_bits
-            || self.clusters_per_group.checked_mul(self.blocks_per_cluster) != Some(self.blocks_per_group)
+            || self.clusters_per_group.checked_mul(self.blocks_per_cluster)
+                != Some(self.blocks_per_group)
         {
             Some("the size of its block groups is not valid")
         } else if !inodes.size.is_power_of_two()
@@ -168,7 +207,8 @@ impl Superblock {
 
     pub(super) fn round_down_to_cluster(&self, block: u64) -> u64 {
         self.first_data_block
-            + block.saturating_sub(self.first_data_block) / self.blocks_per_cluster * self.blocks_per_cluster
+            + block.saturating_sub(self.first_data_block) / self.blocks_per_cluster
+                * self.blocks_per_cluster
     }
 
     pub(super) fn round_up_to_cluster(&self, block: u64) -> u64 {
@@ -181,14 +221,17 @@ impl Superblock {
 
     /// The block that holds the descriptors `index * descriptors_per_block()` and on.
     pub(super) fn descriptor_block(&self, index: u64) -> u64 {
-        // The superblock itself is in block 1 when blocks have 1 KiB, also where (with bigalloc) block 0 counts as data.
+        // The superblock itself is in block 1 when blocks have 1 KiB, also where (with bigalloc)
+        // block 0 counts as data.
         let superblock = 1024 / self.block_size;
         if self.first_meta_bg.is_none_or(|first| index < first) {
             return superblock + 1 + index;
         }
         let group = index * self.descriptors_per_block();
         let behind_block_0 = self.block_size == 1024 && index == 0 && self.first_data_block == 0;
-        self.first_block_of(group) + u64::from(self.has_superblock(group)) + u64::from(behind_block_0)
+        self.first_block_of(group)
+            + u64::from(self.has_superblock(group))
+            + u64::from(behind_block_0)
     }
 
     fn has_superblock(&self, group: u64) -> bool {
@@ -196,11 +239,14 @@ impl Superblock {
             _ if group == 0 => true,
             Backups::All => true,
             Backups::Two(groups) => groups.contains(&group),
-            Backups::Sparse => group == 1 || [3, 5, 7].into_iter().any(|base| is_power_of(base, group)),
+            Backups::Sparse => {
+                group == 1 || [3, 5, 7].into_iter().any(|base| is_power_of(base, group))
+            }
         }
     }
 
-    /// Blocks at the start of a group that its copy of superblock and descriptors takes, by whole clusters.
+    /// Blocks at the start of a group that its copy of superblock and descriptors takes, by whole
+    /// clusters.
     pub(super) fn base_metadata(&self, group: u64) -> u64 {
         let superblock = u64::from(self.has_superblock(group));
         let per_block = self.descriptors_per_block();
@@ -218,7 +264,11 @@ impl Superblock {
 }
 
 fn checksum_seed(raw: &[u8; 1024], incompat: u32) -> u32 {
-    if incompat & INCOMPAT_CSUM_SEED != 0 { u32_at(raw, 0x270) } else { crc32c(!0, &raw[104..120]) }
+    if incompat & INCOMPAT_CSUM_SEED != 0 {
+        u32_at(raw, 0x270)
+    } else {
+        crc32c(!0, &raw[104..120])
+    }
 }
 
 fn dirty(state: u16, incompat: u32, ro_compat: u32) -> Option<&'static str> {

@@ -18,8 +18,11 @@ impl BootSector {
         let damaged = |what: &str| Err(ReadVolumeError::damaged(NAME, what));
         let sector = u64::from(u16_at(raw, 11));
         // Above 128 the byte is a negative power of two.
-        let sectors_per_cluster =
-            if raw[13] > 128 { 1_u64 << (256 - u32::from(raw[13])).min(32) } else { u64::from(raw[13]) };
+        let sectors_per_cluster = if raw[13] > 128 {
+            1_u64 << (256 - u32::from(raw[13])).min(32)
+        } else {
+            u64::from(raw[13])
+        };
         let cluster_size = sector * sectors_per_cluster;
         if !sector.is_power_of_two()
             || !(256..=4096).contains(&sector)
@@ -45,6 +48,11 @@ impl BootSector {
         if first >= clusters {
             return damaged("its master file table would be outside of it");
         }
-        Ok(Self { cluster_size, clusters, record_size, table_offset: first * cluster_size })
+        Ok(Self {
+            cluster_size,
+            clusters,
+            record_size,
+            table_offset: first * cluster_size,
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! Whether Windows sleeps on the volume.
 //!
-//! A hibernated Windows (and one shut down with fast startup) continues with what it remembers of the volume and would
-//! destroy a restored one. Its memory is in `hiberfil.sys` in the root directory, which begins with `hibr` while it counts.
+//! A hibernated Windows (and one shut down with fast startup) continues with what it remembers of
+//! the volume and would destroy a restored one. Its memory is in `hiberfil.sys` in the root
+//! directory, which begins with `hibr` while it counts.
 
 use super::record::{apply_fixups, kind};
 use super::{Ntfs, PIECE, ReadVolumeError};
@@ -15,7 +16,9 @@ const RECORD_BITS: u64 = (1 << 48) - 1;
 
 /// A root directory so large and scattered that one record cannot describe it is not searched.
 pub(super) fn is_hibernated(ntfs: &Ntfs<'_>) -> Result<bool, ReadVolumeError> {
-    let Some(record) = find(ntfs)? else { return Ok(false) };
+    let Some(record) = find(ntfs)? else {
+        return Ok(false);
+    };
     let file = ntfs.record(record)?;
     let start = match file.stream_start(kind::DATA, &ntfs.boot)? {
         Some(stream) => stream.read(&ntfs.source, 0, 4, "the hibernation file")?,
@@ -24,7 +27,8 @@ pub(super) fn is_hibernated(ntfs: &Ntfs<'_>) -> Result<bool, ReadVolumeError> {
     Ok(start.eq_ignore_ascii_case(b"hibr"))
 }
 
-/// The record of the hibernation file. Every block of the index is searched, in the order they are stored in.
+/// The record of the hibernation file. Every block of the index is searched, in the order they are
+/// stored in.
 fn find(ntfs: &Ntfs<'_>) -> Result<Option<u64>, ReadVolumeError> {
     let root = ntfs.record(ROOT_DIRECTORY)?;
     if let Some(value) = root.resident(kind::INDEX_ROOT)?
@@ -32,16 +36,26 @@ fn find(ntfs: &Ntfs<'_>) -> Result<Option<u64>, ReadVolumeError> {
     {
         return Ok(Some(record));
     }
-    let Some(index) = root.stream_start(kind::INDEX_ALLOCATION, &ntfs.boot)? else { return Ok(None) };
-    let block_size = root.resident(kind::INDEX_ROOT)?.filter(|value| value.len() >= 12).map(|value| u32_at(value, 8));
-    let Some(block_size) =
-        block_size.map(u64::from).filter(|size| size.is_power_of_two() && (512..=PIECE).contains(size))
+    let Some(index) = root.stream_start(kind::INDEX_ALLOCATION, &ntfs.boot)? else {
+        return Ok(None);
+    };
+    let block_size = root
+        .resident(kind::INDEX_ROOT)?
+        .filter(|value| value.len() >= 12)
+        .map(|value| u32_at(value, 8));
+    let Some(block_size) = block_size
+        .map(u64::from)
+        .filter(|size| size.is_power_of_two() && (512..=PIECE).contains(size))
     else {
         return Ok(None);
     };
     for offset in (0..index.size).step_by(block_size as usize) {
-        // Also where a damaged size would have it go on for ever: reading fails at the end of the runs.
-        let Ok(mut block) = index.read(&ntfs.source, offset, block_size, "the root directory") else { break };
+        // Also where a damaged size would have it go on for ever: reading fails at the end of the
+        // runs.
+        let Ok(mut block) = index.read(&ntfs.source, offset, block_size, "the root directory")
+        else {
+            break;
+        };
         if block.starts_with(b"INDX")
             && apply_fixups(&mut block)
             && let Some(record) = search(&block[24..])
@@ -72,8 +86,15 @@ fn search(node: &[u8]) -> Option<u64> {
 
 /// `key`: a file name as directories keep it.
 fn is_the_file(key: &[u8]) -> bool {
-    let Some(&length) = key.get(64) else { return false };
-    let Some(name) = key.get(66..66 + 2 * usize::from(length)) else { return false };
-    let name: Vec<u16> = name.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+    let Some(&length) = key.get(64) else {
+        return false;
+    };
+    let Some(name) = key.get(66..66 + 2 * usize::from(length)) else {
+        return false;
+    };
+    let name: Vec<u16> = name
+        .chunks_exact(2)
+        .map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
+        .collect();
     String::from_utf16_lossy(&name).eq_ignore_ascii_case(FILE)
 }

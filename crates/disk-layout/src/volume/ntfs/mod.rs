@@ -1,7 +1,7 @@
 //! Used clusters of NTFS: the file `$Bitmap`, found through the master file table.
 //!
-//! The path is: boot sector → first record of the table → where the table is → records 3 (`$Volume`, is it dirty), 5 (the
-//! root directory, is there a hibernation file) and 6 (`$Bitmap`).
+//! The path is: boot sector → first record of the table → where the table is → records 3
+//! (`$Volume`, is it dirty), 5 (the root directory, is there a hibernation file) and 6 (`$Bitmap`).
 
 mod boot;
 mod hibernation;
@@ -49,28 +49,60 @@ pub(super) fn used_ranges(
     let (boot, source) = (&ntfs.boot, &ntfs.source);
     let mut used = ByteRanges::new();
     let mut add = |bits: &[u8], base: u64| {
-        runs_of_ones(bits, (boot.clusters - base).min(bits.len() as u64 * 8), |run| {
-            used.push(ByteRange::new((base + run.start) * boot.cluster_size, (base + run.end) * boot.cluster_size));
-        });
+        runs_of_ones(
+            bits,
+            (boot.clusters - base).min(bits.len() as u64 * 8),
+            |run| {
+                used.push(ByteRange::new(
+                    (base + run.start) * boot.cluster_size,
+                    (base + run.end) * boot.cluster_size,
+                ));
+            },
+        );
     };
     let needed = boot.clusters.div_ceil(8);
     match bitmap.stream(kind::DATA, boot)? {
         Some(stream) if stream.size >= needed => {
             for offset in (0..needed).step_by(PIECE as usize) {
-                let piece = stream.read(source, offset, PIECE.min(needed - offset), "the cluster bitmap")?;
+                let piece = stream.read(
+                    source,
+                    offset,
+                    PIECE.min(needed - offset),
+                    "the cluster bitmap",
+                )?;
                 add(&piece, offset * 8);
             }
         }
-        Some(_) => return Err(ReadVolumeError::damaged(NAME, "its cluster bitmap is smaller than the volume")),
+        Some(_) => {
+            return Err(ReadVolumeError::damaged(
+                NAME,
+                "its cluster bitmap is smaller than the volume",
+            ));
+        }
         None => match bitmap.resident(kind::DATA)? {
             Some(bits) if bits.len() as u64 >= needed => add(bits, 0),
-            Some(_) => return Err(ReadVolumeError::damaged(NAME, "its cluster bitmap is smaller than the volume")),
-            None => return Err(bitmap.lacks_data("its cluster bitmap is described by an attribute list")),
+            Some(_) => {
+                return Err(ReadVolumeError::damaged(
+                    NAME,
+                    "its cluster bitmap is smaller than the volume",
+                ));
+            }
+            None => {
+                return Err(
+                    bitmap.lacks_data("its cluster bitmap is described by an attribute list")
+                );
+            }
         },
     }
     // The boot sectors and their backup at the end of the partition, whatever the bitmap says.
-    used.push(ByteRange::new(boot.clusters * boot.cluster_size, source.size));
-    used.push(ByteRange::new(0, boot.cluster_size.max(8192).min(source.size)));
+    used.push(ByteRange::new(
+        boot.clusters * boot.cluster_size,
+        source.size,
+    ));
+    used.push(ByteRange::new(
+        0,
+        boot.cluster_size.max(8192).min(source.size),
+    ));
     Ok(used)
 }
 
@@ -82,27 +114,47 @@ impl<'a> Ntfs<'a> {
         let Some(table) = first.stream_start(kind::DATA, &boot)? else {
             return Err(first.lacks_data("its master file table is described by an attribute list"));
         };
-        Ok(Self { source, boot, table })
+        Ok(Self {
+            source,
+            boot,
+            table,
+        })
     }
 
     fn record(&self, number: u64) -> Result<FileRecord, ReadVolumeError> {
         let offset = number.saturating_mul(self.boot.record_size);
-        let raw = self.table.read(&self.source, offset, self.boot.record_size, "a record of the master file table")?;
+        let raw = self.table.read(
+            &self.source,
+            offset,
+            self.boot.record_size,
+            "a record of the master file table",
+        )?;
         FileRecord::parse(raw, number)
     }
 
     fn refuse_dirty(&self) -> Result<(), ReadVolumeError> {
         let volume = self.record(VOLUME)?;
-        let information = volume.resident(kind::VOLUME_INFORMATION)?.filter(|value| value.len() >= 12);
+        let information = volume
+            .resident(kind::VOLUME_INFORMATION)?
+            .filter(|value| value.len() >= 12);
         let Some(information) = information else {
-            return Err(ReadVolumeError::damaged(NAME, "it has no volume information"));
+            return Err(ReadVolumeError::damaged(
+                NAME,
+                "it has no volume information",
+            ));
         };
         if u16_at(information, 10) & VOLUME_IS_DIRTY != 0 {
-            return Err(ReadVolumeError::Dirty { file_system: NAME, why: "it is marked dirty" });
+            return Err(ReadVolumeError::Dirty {
+                file_system: NAME,
+                why: "it is marked dirty",
+            });
         }
         if hibernation::is_hibernated(self)? {
             let why = "Windows is hibernated on it (or was shut down with fast startup)";
-            return Err(ReadVolumeError::Dirty { file_system: NAME, why });
+            return Err(ReadVolumeError::Dirty {
+                file_system: NAME,
+                why,
+            });
         }
         Ok(())
     }

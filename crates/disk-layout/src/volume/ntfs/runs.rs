@@ -23,7 +23,9 @@ pub(super) fn decode_runs(mut bytes: &[u8]) -> Option<Vec<Run>> {
         let (length, rest) = rest.split_at_checked(usize::from(head & 0xf))?;
         let (offset, rest) = rest.split_at_checked(usize::from(head >> 4))?;
         bytes = rest;
-        let clusters = u64::try_from(signed(length)?).ok().filter(|&clusters| clusters > 0)?;
+        let clusters = u64::try_from(signed(length)?)
+            .ok()
+            .filter(|&clusters| clusters > 0)?;
         let first = if offset.is_empty() {
             None
         } else {
@@ -54,11 +56,15 @@ pub(super) struct Stream {
 impl Stream {
     /// Whether the runs cover the whole file.
     pub(super) fn is_complete(&self) -> bool {
-        let clusters = self.runs.iter().fold(0_u64, |sum, run| sum.saturating_add(run.clusters));
+        let clusters = self
+            .runs
+            .iter()
+            .fold(0_u64, |sum, run| sum.saturating_add(run.clusters));
         clusters.saturating_mul(self.cluster_size) >= self.size
     }
 
-    /// `length` bytes from `offset` on. Memory for them is reserved only as they are found to exist.
+    /// `length` bytes from `offset` on. Memory for them is reserved only as they are found to
+    /// exist.
     pub(super) fn read(
         &self,
         source: &Source<'_>,
@@ -74,7 +80,11 @@ impl Stream {
                 continue;
             }
             let hole = || ReadVolumeError::damaged(NAME, format!("there is a hole in {what}"));
-            let place = run.first.ok_or_else(hole)?.saturating_mul(self.cluster_size).saturating_add(offset);
+            let place = run
+                .first
+                .ok_or_else(hole)?
+                .saturating_mul(self.cluster_size)
+                .saturating_add(offset);
             let part = (in_run - offset).min(length - bytes.len() as u64);
             bytes.extend(source.bytes(place, part, what)?);
             offset = 0;
@@ -82,7 +92,10 @@ impl Stream {
                 return Ok(bytes);
             }
         }
-        Err(ReadVolumeError::damaged(NAME, format!("{what} ends too early")))
+        Err(ReadVolumeError::damaged(
+            NAME,
+            format!("{what} ends too early"),
+        ))
     }
 }
 
@@ -94,8 +107,21 @@ mod tests {
     fn runs_go_forward_and_backward_and_have_holes() {
         let run = |clusters, first| Run { clusters, first };
         let list = [0x21, 0x18, 0x34, 0x56, 0x11, 0x30, 0xf0, 0x01, 0x05, 0x00];
-        assert_eq!(decode_runs(&list).unwrap(), [run(0x18, Some(0x5634)), run(0x30, Some(0x5624)), run(5, None)]);
-        for bad in [&[0x21, 0x18][..], &[0x11, 0, 0, 0], &[0x11, 1, 0xff, 0], &[0x9f, 1], &[0x10, 1]] {
+        assert_eq!(
+            decode_runs(&list).unwrap(),
+            [
+                run(0x18, Some(0x5634)),
+                run(0x30, Some(0x5624)),
+                run(5, None)
+            ]
+        );
+        for bad in [
+            &[0x21, 0x18][..],
+            &[0x11, 0, 0, 0],
+            &[0x11, 1, 0xff, 0],
+            &[0x9f, 1],
+            &[0x10, 1],
+        ] {
             assert_eq!(decode_runs(bad), None, "{bad:x?}");
         }
     }

@@ -1,4 +1,5 @@
-//! Disk images made, filled and judged by the tools that everyone uses. A tool that is missing is a failure.
+//! Disk images made, filled and judged by the tools that everyone uses. A tool that is missing is a
+//! failure.
 
 #![allow(dead_code)] // every test program uses its own part of this
 
@@ -35,7 +36,12 @@ impl Image {
 
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) {
         use std::os::unix::fs::FileExt;
-        File::options().write(true).open(&self.path).unwrap().write_all_at(bytes, offset).unwrap();
+        File::options()
+            .write(true)
+            .open(&self.path)
+            .unwrap()
+            .write_all_at(bytes, offset)
+            .unwrap();
     }
 
     /// A folder with files of many sizes, the same each time.
@@ -52,7 +58,11 @@ impl Image {
                     noise as u8
                 })
                 .collect();
-            let name = if number % 3 == 0 { format!("sub/f{number}") } else { format!("f{number}") };
+            let name = if number % 3 == 0 {
+                format!("sub/f{number}")
+            } else {
+                format!("f{number}")
+            };
             std::fs::write(folder.join(name), bytes).unwrap();
         }
         folder
@@ -76,9 +86,13 @@ impl Image {
         );
         let text = std::fs::read_to_string(domain).unwrap();
         let ranges = text.lines().filter(|line| line.ends_with('+')).map(|line| {
-            let mut numbers =
-                line.split_whitespace().map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16));
-            let (start, size) = (numbers.next().unwrap().unwrap(), numbers.next().unwrap().unwrap());
+            let mut numbers = line
+                .split_whitespace()
+                .map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16));
+            let (start, size) = (
+                numbers.next().unwrap().unwrap(),
+                numbers.next().unwrap().unwrap(),
+            );
             ByteRange::new(start, start + size)
         });
         let ranges: ByteRanges = ranges.collect();
@@ -93,16 +107,45 @@ pub(crate) fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(tool: &str, argume
 }
 
 /// The same, with something to read for the tool.
-pub(crate) fn feed<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(tool: &str, arguments: I, input: &str) -> String {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+pub(crate) fn feed<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
+    tool: &str,
+    arguments: I,
+    input: &str,
+) -> String {
+    let path = format!(
+        "{}:/usr/sbin:/sbin",
+        std::env::var("PATH").unwrap_or_default()
+    );
     let mut command = Command::new(tool);
-    command.args(arguments).env("PATH", path).env("LC_ALL", "C").env("MKE2FS_CONFIG", "/dev/null");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|why| panic!("{tool} is needed for this test: {why}"));
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    command
+        .args(arguments)
+        .env("PATH", path)
+        .env("LC_ALL", "C")
+        .env("MKE2FS_CONFIG", "/dev/null");
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|why| panic!("{tool} is needed for this test: {why}"));
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
-    let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{tool} failed ({}): {printed}", output.status);
+    let printed = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        output.status.success(),
+        "{tool} failed ({}): {printed}",
+        output.status
+    );
     printed
 }
 
@@ -123,7 +166,12 @@ pub(crate) fn assert_same(ours: &ByteRanges, theirs: &ByteRanges, size: u64, exc
         }
         found
     };
-    assert!(ours == theirs, "only we: {:x?}, only they: {:x?}", only(&ours, &theirs), only(&theirs, &ours));
+    assert!(
+        ours == theirs,
+        "only we: {:x?}, only they: {:x?}",
+        only(&ours, &theirs),
+        only(&theirs, &ours)
+    );
 }
 
 pub(crate) fn path_text(path: &Path) -> &str {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_multicast::{
-    ChunkSet, Deficit, Epoch, GroupNumber, IpVersion, KeyMaterial, Opener, Rate, Receiver, ReceiverAction,
-    ReceiverConfig, ReceiverId, Report, Sealer, Sender, SenderAction, SenderConfig, SessionChunk, SessionTag, Stage,
-    Suite, Time,
+    ChunkSet, Deficit, Epoch, GroupNumber, IpVersion, KeyMaterial, Opener, Rate, Receiver,
+    ReceiverAction, ReceiverConfig, ReceiverId, Report, Sealer, Sender, SenderAction, SenderConfig,
+    SessionChunk, SessionTag, Stage, Suite, Time,
 };
 
 /// What to run.
@@ -98,15 +98,27 @@ impl Lan {
             (0..size).map(|_| random.u8(..)).collect()
         });
         let chunks = chunks.collect();
-        let material = KeyMaterial { session: SessionTag(7), epoch: Epoch(0), suite: spec.suite, secret: [9; 32] };
+        let material = KeyMaterial {
+            session: SessionTag(7),
+            epoch: Epoch(0),
+            suite: spec.suite,
+            secret: [9; 32],
+        };
         let now = Time::from_micros(5_000_000);
-        let config =
-            SenderConfig { max_rate: Some(spec.rate), ..SenderConfig::new(spec.chunks, SYMBOL, IpVersion::V4) };
+        let config = SenderConfig {
+            max_rate: Some(spec.rate),
+            ..SenderConfig::new(spec.chunks, SYMBOL, IpVersion::V4)
+        };
         let wants = spec.wants.clone().unwrap_or(ChunkSet::all(spec.chunks));
         let machines = (0..spec.receivers).map(|id| Machine {
             opener: Opener::new(&material),
-            receiver: Receiver::new(ReceiverConfig::new(spec.chunks, SYMBOL), wants.clone(), u64::from(id), now)
-                .unwrap(),
+            receiver: Receiver::new(
+                ReceiverConfig::new(spec.chunks, SYMBOL),
+                wants.clone(),
+                u64::from(id),
+                now,
+            )
+            .unwrap(),
             got: BTreeMap::new(),
             completed: None,
             trouble: Trouble::Nothing,
@@ -119,7 +131,16 @@ impl Lan {
         });
         let machines = machines.collect();
         let sender = Sender::new(config, 3, now).unwrap();
-        Self { spec, sender, machines, now, began: now, sealer: Sealer::new(&material), chunks, random }
+        Self {
+            spec,
+            sender,
+            machines,
+            now,
+            began: now,
+            sealer: Sealer::new(&material),
+            chunks,
+            random,
+        }
     }
 
     pub(crate) fn payload(&self) -> u64 {
@@ -128,7 +149,9 @@ impl Lan {
 
     fn join(&mut self, id: usize) {
         let wants = self.machines[id].receiver.missing().clone();
-        self.sender.join(ReceiverId(id as u32), wants, self.now).unwrap();
+        self.sender
+            .join(ReceiverId(id as u32), wants, self.now)
+            .unwrap();
         let machine = &mut self.machines[id];
         (machine.joined, machine.member, machine.wake) = (true, true, self.now);
     }
@@ -145,10 +168,19 @@ impl Lan {
             if third && !self.machines.iter().all(|machine| machine.joined) {
                 (early..self.machines.len()).for_each(|id| self.join(id));
             }
-            let Some(wake) = self.serve_sender(&mut datagram) else { return };
+            let Some(wake) = self.serve_sender(&mut datagram) else {
+                return;
+            };
             self.serve_receivers();
-            let next = self.machines.iter().filter(|machine| machine.joined).map(|machine| machine.wake).min();
-            self.now = next.map_or(wake, |next| next.min(wake)).max(self.now + Duration::from_micros(1));
+            let next = self
+                .machines
+                .iter()
+                .filter(|machine| machine.joined)
+                .map(|machine| machine.wake)
+                .min();
+            self.now = next
+                .map_or(wake, |next| next.min(wake))
+                .max(self.now + Duration::from_micros(1));
         }
         panic!("not over in time: {:?}", self.sender.status());
     }
@@ -173,7 +205,9 @@ impl Lan {
                         }
                         if self.spec.sealed {
                             let mut datagram = datagram.clone();
-                            machine.receiver.packet(&machine.opener.open(&mut datagram).unwrap(), self.now);
+                            machine
+                                .receiver
+                                .packet(&machine.opener.open(&mut datagram).unwrap(), self.now);
                         } else {
                             machine.receiver.packet(&packet, self.now);
                         }
@@ -190,13 +224,19 @@ impl Lan {
                     let machine = &mut self.machines[receiver.0 as usize];
                     machine.receiver.forgo(&chunks);
                     for number in chunks.iter() {
-                        machine.got.insert(number, self.chunks[number.0 as usize].clone());
+                        machine
+                            .got
+                            .insert(number, self.chunks[number.0 as usize].clone());
                         machine.receiver.chunk_done(number);
                     }
                 }
-                SenderAction::Demote { receiver, reason } => self.send_away(receiver, reason.to_string()),
+                SenderAction::Demote { receiver, reason } => {
+                    self.send_away(receiver, reason.to_string())
+                }
                 SenderAction::Drop { receiver } => self.send_away(receiver, "silent".to_owned()),
-                SenderAction::Finished { receiver } => self.machines[receiver.0 as usize].member = false,
+                SenderAction::Finished { receiver } => {
+                    self.machines[receiver.0 as usize].member = false
+                }
                 SenderAction::RotateKey => {}
             }
         }
@@ -210,21 +250,33 @@ impl Lan {
 
     fn serve_receivers(&mut self) {
         let now = self.now;
-        for (id, machine) in self.machines.iter_mut().enumerate().filter(|(_, m)| m.joined && m.wake <= now) {
+        for (id, machine) in self
+            .machines
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, m)| m.joined && m.wake <= now)
+        {
             if matches!(machine.trouble, Trouble::DiesAfter(time) if now.since(self.began) > time) {
                 machine.wake = now + Duration::from_secs(1);
                 continue;
             }
             machine.most_memory = machine.most_memory.max(machine.receiver.memory());
-            while let Some(chunk) = (machine.disk_free <= now).then(|| machine.receiver.take_chunk()).flatten() {
+            while let Some(chunk) = (machine.disk_free <= now)
+                .then(|| machine.receiver.take_chunk())
+                .flatten()
+            {
                 if let Trouble::SlowDisk(rate) = machine.trouble {
-                    machine.disk_free = now + Duration::from_micros(chunk.len() as u64 * 1_000_000 / rate);
+                    machine.disk_free =
+                        now + Duration::from_micros(chunk.len() as u64 * 1_000_000 / rate);
                     machine.receiver.pressure(Stage::Disk, 100);
                 }
                 let number = chunk.number;
                 let bytes = chunk.into_bytes();
                 assert_eq!(bytes, self.chunks[number.0 as usize], "chunk {number:?}");
-                assert!(machine.got.insert(number, bytes).is_none(), "chunk {number:?} came twice");
+                assert!(
+                    machine.got.insert(number, bytes).is_none(),
+                    "chunk {number:?} came twice"
+                );
                 machine.receiver.chunk_done(number);
             }
             loop {
@@ -234,7 +286,12 @@ impl Lan {
                             let newest = (report.as_of / 200) as u32;
                             let groups = newest.saturating_sub(40)..newest + 40;
                             let missing = Some(60);
-                            report.deficits = groups.map(|n| Deficit { group: GroupNumber(n), missing }).collect();
+                            report.deficits = groups
+                                .map(|n| Deficit {
+                                    group: GroupNumber(n),
+                                    missing,
+                                })
+                                .collect();
                         }
                         let report = Report::decode(&report.encode()).unwrap();
                         self.sender.report(ReceiverId(id as u32), &report, now);
@@ -245,7 +302,8 @@ impl Lan {
                     }
                     ReceiverAction::NotHeard(unheard) => panic!("receiver {id}: {unheard:?}"),
                     ReceiverAction::Wait(until) => {
-                        break machine.wake = until.min(machine.disk_free.max(now + Duration::from_millis(1)));
+                        break machine.wake =
+                            until.min(machine.disk_free.max(now + Duration::from_millis(1)));
                     }
                 }
             }
@@ -257,18 +315,40 @@ impl Lan {
 
     /// From the start to the last chunk of the last receiver that has no trouble.
     pub(crate) fn slowest(&self) -> Duration {
-        let healthy = self.machines.iter().filter(|machine| machine.trouble == Trouble::Nothing);
+        let healthy = self
+            .machines
+            .iter()
+            .filter(|machine| machine.trouble == Trouble::Nothing);
         let ends = healthy.map(|machine| machine.completed.map(|at| at.since(self.began)));
-        ends.collect::<Option<Vec<_>>>().unwrap().into_iter().max().unwrap()
+        ends.collect::<Option<Vec<_>>>()
+            .unwrap()
+            .into_iter()
+            .max()
+            .unwrap()
     }
 
     pub(crate) fn assert_all_complete(&self) {
-        let healthy = self.machines.iter().enumerate().filter(|(_, machine)| machine.trouble == Trouble::Nothing);
+        let healthy = self
+            .machines
+            .iter()
+            .enumerate()
+            .filter(|(_, machine)| machine.trouble == Trouble::Nothing);
         for (id, machine) in healthy {
             assert_eq!(machine.sent_away, None, "receiver {id}");
-            assert!(machine.receiver.is_complete(), "receiver {id} lacks {:?}", machine.receiver.missing());
-            let wanted = self.spec.wants.clone().unwrap_or(ChunkSet::all(self.spec.chunks));
-            assert!(wanted.iter().eq(machine.got.keys().copied()), "receiver {id}");
+            assert!(
+                machine.receiver.is_complete(),
+                "receiver {id} lacks {:?}",
+                machine.receiver.missing()
+            );
+            let wanted = self
+                .spec
+                .wants
+                .clone()
+                .unwrap_or(ChunkSet::all(self.spec.chunks));
+            assert!(
+                wanted.iter().eq(machine.got.keys().copied()),
+                "receiver {id}"
+            );
             assert!(!machine.member, "receiver {id} is still a member");
         }
     }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use foghorn_transport::{AgentConnection, Hello, Identity, Listener, Session, SessionKind, Source};
 use foghorn_types::{ChunkId, TaskId};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 
 pub(crate) const NODE: &str = "north.node.foghorn.internal";
@@ -30,12 +30,22 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
-        params.subject_alt_names.extend(dns.map(|name| SanType::DnsName(name.try_into().unwrap())));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params
+            .subject_alt_names
+            .extend(dns.map(|name| SanType::DnsName(name.try_into().unwrap())));
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ClientAuth,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ];
         let now = SystemTime::now();
         let shift = Duration::from_secs(ends_in.unsigned_abs());
         params.not_before = (now - Duration::from_secs(7200)).into();
-        params.not_after = if ends_in < 0 { now - shift } else { now + shift }.into();
+        params.not_after = if ends_in < 0 {
+            now - shift
+        } else {
+            now + shift
+        }
+        .into();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Identity::from_pem(&self.0.pem(), &certificate.pem(), &key.serialize_pem()).unwrap()
     }
@@ -54,12 +64,19 @@ pub(crate) fn task() -> TaskId {
 }
 
 pub(crate) fn hello() -> Hello {
-    Hello { task: task(), software: "test 1".to_owned(), traceparent: String::new() }
+    Hello {
+        task: task(),
+        software: "test 1".to_owned(),
+        traceparent: String::new(),
+    }
 }
 
 pub(crate) fn listen(identity: &Identity) -> (Listener, Source) {
     let listener = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), identity).unwrap();
-    let source = Source { address: listener.local_address().unwrap().to_string(), server_name: NODE.to_owned() };
+    let source = Source {
+        address: listener.local_address().unwrap().to_string(),
+        server_name: NODE.to_owned(),
+    };
     (listener, source)
 }
 
@@ -68,19 +85,36 @@ pub(crate) async fn session(kind: SessionKind) -> (Listener, AgentConnection, Se
     let authority = Authority::new();
     let (mut listener, source) = listen(&authority.node());
     let identity = authority.client();
-    let (client, session) = tokio::join!(AgentConnection::connect(&source, &identity, hello()), async {
-        listener.accept().await.unwrap().welcome(kind).await.unwrap()
-    });
+    let (client, session) = tokio::join!(
+        AgentConnection::connect(&source, &identity, hello()),
+        async {
+            listener
+                .accept()
+                .await
+                .unwrap()
+                .welcome(kind)
+                .await
+                .unwrap()
+        }
+    );
     (listener, client.unwrap(), session)
 }
 
 /// Fails a test instead of hanging it.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("this takes too long")
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("this takes too long")
 }
 
 /// Bytes that differ from those of any other seed.
 pub(crate) fn payload(seed: u32, len: usize) -> (ChunkId, Bytes) {
-    let bytes: Bytes = seed.to_le_bytes().into_iter().cycle().take(len).collect::<Vec<_>>().into();
+    let bytes: Bytes = seed
+        .to_le_bytes()
+        .into_iter()
+        .cycle()
+        .take(len)
+        .collect::<Vec<_>>()
+        .into();
     (ChunkId::of(&bytes), bytes)
 }
