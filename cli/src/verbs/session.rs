@@ -413,7 +413,7 @@ mod tests {
     #[test]
     fn a_session_says_what_it_waits_for() {
         let summary = MulticastSummary {
-            session: 7,
+            session: "7".parse().unwrap(),
             name: "lab".into(),
             phase: MulticastPhase::Waiting,
             waiting_for: Some("receivers: 1 of 3 have checked in".into()),

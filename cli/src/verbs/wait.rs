@@ -331,7 +331,7 @@ mod tests {
         };
         assert_eq!(line(&failed), "pc1: failed (disk full)");
         let multicast = TaskMulticast {
-            session: 7,
+            session: "7".parse().unwrap(),
             path: MulticastPath::Unicast,
             reason: Some("the group was not heard".into()),
         };

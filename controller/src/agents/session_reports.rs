@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use foghorn_types::{ByteCount, StorageNodeId, TaskId};
+use foghorn_types::{ByteCount, SessionId, StorageNodeId, TaskId};
 
 /// The report on an ended session is kept this long, so that its result can be shown.
 const MEMORY: Duration = Duration::from_secs(600);
@@ -67,12 +67,12 @@ pub struct ReceiverReport {
 /// Reports by session and node. Locks are held for a map access.
 #[derive(Default)]
 pub struct SessionReports {
-    reports: RwLock<HashMap<(u32, StorageNodeId), SessionReport>>,
+    reports: RwLock<HashMap<(SessionId, StorageNodeId), SessionReport>>,
 }
 
 impl SessionReports {
     #[must_use]
-    pub fn get(&self, session: u32, node: StorageNodeId) -> Option<SessionReport> {
+    pub fn get(&self, session: SessionId, node: StorageNodeId) -> Option<SessionReport> {
         self.reports
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -82,7 +82,7 @@ impl SessionReports {
 
     /// All known reports.
     #[must_use]
-    pub fn all(&self) -> HashMap<(u32, StorageNodeId), SessionReport> {
+    pub fn all(&self) -> HashMap<(SessionId, StorageNodeId), SessionReport> {
         self.reports
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -91,7 +91,7 @@ impl SessionReports {
 
     /// Sessions that wait for their start, with the nodes on which they wait.
     #[must_use]
-    pub fn waiting(&self) -> HashSet<(u32, StorageNodeId)> {
+    pub fn waiting(&self) -> HashSet<(SessionId, StorageNodeId)> {
         let reports = self.reports.read().unwrap_or_else(PoisonError::into_inner);
         reports
             .iter()
@@ -103,7 +103,7 @@ impl SessionReports {
     /// Stores a report; returns the receivers that were moved to unicast since the last one.
     pub(crate) fn set(
         &self,
-        session: u32,
+        session: SessionId,
         node: StorageNodeId,
         report: SessionReport,
     ) -> Vec<(TaskId, String)> {
@@ -123,7 +123,7 @@ impl SessionReports {
     }
 
     /// Removes old reports on sessions for which `active` returns false.
-    pub(crate) fn forget(&self, now: Instant, active: impl Fn(u32) -> bool) {
+    pub(crate) fn forget(&self, now: Instant, active: impl Fn(SessionId) -> bool) {
         let old = |report: &SessionReport| now.saturating_duration_since(report.received) >= MEMORY;
         let mut reports = self.reports.write().unwrap_or_else(PoisonError::into_inner);
         reports.retain(|(session, _), report| !old(report) || active(*session));
@@ -155,34 +155,36 @@ mod tests {
 
     #[test]
     fn who_goes_over_to_unicast_is_told_once() {
-        let (reports, node, now) = (
+        let (reports, session, node, now) = (
             SessionReports::default(),
+            SessionId::new(7).unwrap(),
             StorageNodeId::new(3).unwrap(),
             Instant::now(),
         );
-        assert!(reports.set(7, node, report(None, now)).is_empty());
-        let moved = reports.set(7, node, report(Some("not heard"), now));
+        assert!(reports.set(session, node, report(None, now)).is_empty());
+        let moved = reports.set(session, node, report(Some("not heard"), now));
         assert_eq!(moved, [(TaskId::new(1).unwrap(), "not heard".to_owned())]);
         assert!(
             reports
-                .set(7, node, report(Some("not heard"), now))
+                .set(session, node, report(Some("not heard"), now))
                 .is_empty()
         );
-        assert_eq!(reports.waiting(), HashSet::from([(7, node)]));
+        assert_eq!(reports.waiting(), HashSet::from([(session, node)]));
     }
 
     #[test]
     fn a_report_outlives_its_session_for_a_while() {
-        let (reports, node, now) = (
+        let (reports, session, node, now) = (
             SessionReports::default(),
+            SessionId::new(7).unwrap(),
             StorageNodeId::new(3).unwrap(),
             Instant::now(),
         );
-        reports.set(7, node, report(None, now));
+        reports.set(session, node, report(None, now));
         reports.forget(now + MEMORY / 2, |_| false);
         reports.forget(now + MEMORY, |_| true);
-        assert!(reports.get(7, node).is_some());
+        assert!(reports.get(session, node).is_some());
         reports.forget(now + MEMORY, |_| false);
-        assert!(reports.get(7, node).is_none());
+        assert!(reports.get(session, node).is_none());
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! This module handles the rows; how a session is sent is in [`super::multicast`].
 
-use foghorn_types::{BitRate, Timestamp};
+use foghorn_types::{BitRate, ImageId, SessionId, TaskId, Timestamp};
 
 use super::{multicast, tasks};
 use crate::state::classes::task::state;
@@ -29,6 +29,21 @@ pub struct Terms {
     pub max_rate: Option<BitRate>,
 }
 
+/// The session with this number, which may be any.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for 0, which is no session's.
+pub fn numbered(number: u32) -> Result<SessionId, Refusal> {
+    SessionId::new(number).ok_or(not_found(number))
+}
+
+fn not_found(session: u32) -> Refusal {
+    Refusal::NotFound {
+        class: "multicastsession",
+        id: session,
+    }
+}
+
 /// Opens a session for tasks that deploy `image`, and returns its id. `clients` is what FOG shows
 /// there: 0 for a group, -1 for a single host.
 ///
@@ -37,20 +52,23 @@ pub struct Terms {
 pub(super) fn open(
     draft: &mut Draft<'_>,
     name: &str,
-    image: u32,
+    image: ImageId,
     clients: i64,
     terms: Terms,
     now: Timestamp,
-) -> Result<u32, Refusal> {
+) -> Result<SessionId, Refusal> {
     let tables = draft.tables();
-    let row = tables.images().get(image).ok_or(TaskRefusal::NoImage)?;
+    let row = tables
+        .images()
+        .get(image.get())
+        .ok_or(TaskRefusal::NoImage)?;
     let group =
         crate::state::rules::image::storage_group(tables, row.id).map_or(0, |group| group.id);
     let session = MulticastSession {
         name: name.to_owned(),
         port: take_port(draft)?,
         logpath: row.path.clone(),
-        image,
+        image: image.get(),
         clients,
         interface: interface(tables, group),
         starttime: now.into(),
@@ -58,8 +76,8 @@ pub(super) fn open(
         storagegroup: group,
         ..MulticastSession::default()
     };
-    draft.require_present::<Image>(image);
-    let id = draft.insert(session)?;
+    draft.require_present::<Image>(image.get());
+    let id = numbered(draft.insert(session)?)?;
     if terms != Terms::default() {
         let plan = SessionPlan {
             start: terms.start,
@@ -77,21 +95,18 @@ pub(super) fn open(
 /// [`Refusal::NotFound`], [`Refusal::Ended`], or an error of the store.
 pub async fn change(
     state: &State,
-    session: u32,
+    session: SessionId,
     change: impl Fn(&mut Terms),
 ) -> Result<(), Refusal> {
     state
         .write(|draft| {
             let tables = draft.tables();
-            let row = tables.of::<MulticastSession>().get(session);
-            let row = row.ok_or(Refusal::NotFound {
-                class: "multicastsession",
-                id: session,
-            })?;
+            let row = tables.of::<MulticastSession>().get(session.get());
+            let row = row.ok_or(not_found(session.get()))?;
             if !row.is_active() {
                 return Err(Refusal::Ended {
                     class: "multicastsession",
-                    id: session,
+                    id: session.get(),
                 });
             }
             let plan = tables.session_plans().get(&session);
@@ -116,12 +131,12 @@ pub async fn change(
 ///
 /// # Errors
 /// When the row cannot be drafted.
-pub(super) fn join(draft: &mut Draft<'_>, session: u32, task: u32) -> Result<(), Refusal> {
+pub(super) fn join(draft: &mut Draft<'_>, session: SessionId, task: TaskId) -> Result<(), Refusal> {
     draft
         .insert(MulticastSessionAssociation {
             id: 0,
-            session,
-            task,
+            session: session.get(),
+            task: task.get(),
         })
         .map(drop)
 }
@@ -130,7 +145,7 @@ pub(super) fn join(draft: &mut Draft<'_>, session: u32, task: u32) -> Result<(),
 ///
 /// # Errors
 /// When there is no active one, or it sends another image.
-pub(super) fn named(tables: &Tables, name: &str, image: u32) -> Result<u32, Refusal> {
+pub(super) fn named(tables: &Tables, name: &str, image: ImageId) -> Result<SessionId, Refusal> {
     let field = "sessionjoin";
     let active = tables
         .of::<MulticastSession>()
@@ -143,11 +158,11 @@ pub(super) fn named(tables: &Tables, name: &str, image: u32) -> Result<u32, Refu
             field,
             why: format!("there is no active multicast session {name:?}"),
         }),
-        Some(session) if session.image != image => Err(Refusal::Invalid {
+        Some(session) if session.image != image.get() => Err(Refusal::Invalid {
             field,
             why: format!("multicast session {name:?} sends another image"),
         }),
-        Some(session) => Ok(session.id),
+        Some(session) => numbered(session.id),
     }
 }
 
@@ -193,13 +208,10 @@ fn interface(tables: &Tables, group: u32) -> String {
 ///
 /// # Errors
 /// [`Refusal::NotFound`], or an error of the store.
-pub async fn cancel(state: &State, session: u32) -> Result<(), Refusal> {
+pub async fn cancel(state: &State, session: SessionId) -> Result<(), Refusal> {
     let tasks = state.read(|tables| {
-        let row = tables.of::<MulticastSession>().get(session);
-        let row = row.ok_or(Refusal::NotFound {
-            class: "multicastsession",
-            id: session,
-        })?;
+        let row = tables.of::<MulticastSession>().get(session.get());
+        let row = row.ok_or(not_found(session.get()))?;
         Ok::<_, Refusal>(if row.is_active() {
             tasks_of(tables, session)
         } else {
@@ -209,7 +221,7 @@ pub async fn cancel(state: &State, session: u32) -> Result<(), Refusal> {
     tasks::cancel_each(state, &tasks).await?;
     state
         .write(
-            |draft| match draft.tables().of::<MulticastSession>().get(session) {
+            |draft| match draft.tables().of::<MulticastSession>().get(session.get()) {
                 Some(row) if row.is_active() => {
                     multicast::free(draft, session);
                     draft.update(
@@ -231,13 +243,13 @@ pub async fn cancel_active(
     state: &State,
     chosen: impl Fn(&Row<MulticastSession>) -> bool,
 ) -> Result<(), Refusal> {
-    let pick = |tables: &Tables| -> Vec<u32> {
+    let pick = |tables: &Tables| -> Vec<SessionId> {
         let active = tables
             .of::<MulticastSession>()
             .by(MulticastSession::ACTIVE, 0);
         active
             .filter(|session| chosen(session))
-            .map(|session| session.id)
+            .filter_map(|session| session.key())
             .collect()
     };
     for session in state.read(pick) {
@@ -264,20 +276,20 @@ pub enum Settle {
 /// # Errors
 /// When the store fails.
 pub async fn settle(state: &State, which: Settle) -> Result<(), Refusal> {
-    let moved: Vec<u32> = state.read(|tables| {
+    let moved: Vec<SessionId> = state.read(|tables| {
         let active = tables
             .of::<MulticastSession>()
             .by(MulticastSession::ACTIVE, 0);
         active
             .filter(|row| settled(tables, row, which, Timestamp::now()).is_some())
-            .map(|row| row.id)
+            .filter_map(|row| row.key())
             .collect()
     });
     for session in moved {
         state
             .write(|draft| {
                 let tables = draft.tables();
-                let Some(row) = tables.of::<MulticastSession>().get(session) else {
+                let Some(row) = tables.of::<MulticastSession>().get(session.get()) else {
                     return Ok(());
                 };
                 match settled(tables, row, which, Timestamp::now()) {
@@ -295,10 +307,13 @@ pub async fn settle(state: &State, which: Settle) -> Result<(), Refusal> {
     multicast::sweep(state).await
 }
 
-fn tasks_of(tables: &Tables, session: u32) -> Vec<u32> {
+fn tasks_of(tables: &Tables, session: SessionId) -> Vec<u32> {
     let members = tables.of::<MulticastSessionAssociation>();
     members
-        .by(MulticastSessionAssociation::BY_SESSION, session.into())
+        .by(
+            MulticastSessionAssociation::BY_SESSION,
+            session.get().into(),
+        )
         .map(|member| member.task)
         .collect()
 }
@@ -311,7 +326,7 @@ fn settled(
     which: Settle,
     now: Timestamp,
 ) -> Option<MulticastSession> {
-    let members = tasks_of(tables, row.id);
+    let members = tasks_of(tables, row.key()?);
     if members.is_empty() || !row.is_active() {
         return None;
     }

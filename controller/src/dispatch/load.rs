@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use foghorn_lifecycle::Client;
-use foghorn_types::StorageNodeId;
+use foghorn_types::{SessionId, StorageNodeId};
 
 use super::snapshot::{LinkState, MulticastView, NodeView, RunView, Snapshot};
 
@@ -14,7 +14,7 @@ use super::snapshot::{LinkState, MulticastView, NodeView, RunView, Snapshot};
 pub(super) struct Load {
     places: BTreeMap<StorageNodeId, Places>,
     /// Sessions that are already counted, and whether one of their clients is connected.
-    seated: BTreeMap<(StorageNodeId, u32), bool>,
+    seated: BTreeMap<(StorageNodeId, SessionId), bool>,
     multicast: MulticastView,
 }
 
@@ -42,7 +42,7 @@ impl Load {
         load
     }
 
-    fn add(&mut self, node: StorageNodeId, client: Client, session: Option<u32>) {
+    fn add(&mut self, node: StorageNodeId, client: Client, session: Option<SessionId>) {
         let places = self.places.entry(node).or_default();
         let present = client == Client::CheckedIn;
         let (new, newly_present) = match session {
@@ -81,7 +81,7 @@ impl Load {
     /// start and a group is free.
     fn together(
         &mut self,
-        session: u32,
+        session: SessionId,
         candidates: &[Candidate<'_>],
         client: Client,
         grace: Duration,

@@ -29,8 +29,6 @@ use crate::app::{multicast, orders};
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::config::Limits;
 use crate::ctx::Ctx;
-use crate::state::Tables;
-use crate::state::classes::MulticastSession;
 
 /// Deadlines expire without a notification.
 const TICK: Duration = Duration::from_secs(1);
@@ -143,13 +141,8 @@ impl Dispatcher {
             self.ctx.live.forget_transfer(task);
         }
         let active = |session| {
-            let row = |tables: &Tables| {
-                tables
-                    .of::<MulticastSession>()
-                    .get(session)
-                    .is_some_and(|row| row.is_active())
-            };
-            self.ctx.state.read(row)
+            let state = &self.ctx.state;
+            state.read(|tables| multicast::is_active(tables, session))
         };
         self.ctx
             .live

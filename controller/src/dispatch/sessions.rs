@@ -4,16 +4,17 @@
 use std::collections::HashMap;
 
 use foghorn_proto::link::MulticastOrder;
-use foghorn_types::{StorageNodeId, chain};
+use foghorn_types::{SessionId, StorageNodeId, chain};
 use tracing::debug;
 
+use crate::app::multicast::Present;
 use crate::app::{multicast, orders};
 use crate::ctx::Ctx;
 
 /// The last order for each session that was sent to each agent.
 #[derive(Default)]
 pub(super) struct Told {
-    orders: HashMap<(StorageNodeId, u32), MulticastOrder>,
+    orders: HashMap<(StorageNodeId, SessionId), MulticastOrder>,
 }
 
 impl Told {
@@ -24,21 +25,27 @@ impl Told {
             .state
             .read(|tables| multicast::present(tables, &ctx.settings.multicast));
         let before = std::mem::take(&mut self.orders);
-        for (node, task, order) in present {
-            let key = (node, order.session_id);
+        for Present {
+            node,
+            session,
+            task,
+            order,
+        } in present
+        {
+            let key = (node, session);
             if before.get(&key) != Some(&order) {
                 match orders::tell_open(ctx, task, node) {
                     Ok(()) => {
                         debug!(
                             %node,
-                            session = order.session_id,
+                            %session,
                             "sent a node its multicast session"
                         )
                     }
                     Err(refused) => {
                         debug!(
                             %node,
-                            session = order.session_id,
+                            %session,
                             error = %chain(&refused),
                             "an order is sent when the node connects again"
                         );

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use foghorn_lifecycle::Task;
-use foghorn_types::{ImageId, ManifestId, StorageGroupId, StorageNodeId, TaskId};
+use foghorn_types::{ImageId, ManifestId, SessionId, StorageGroupId, StorageNodeId, TaskId};
 
 use crate::agents::live::{Live, NodeLive};
 use crate::app::multicast;
 use crate::config::MulticastConfig;
-use crate::state::classes::{MulticastSession, StorageNode};
+use crate::state::classes::StorageNode;
 use crate::state::run::{Run, RunKind};
 use crate::state::{State, Tables};
 
@@ -27,7 +27,7 @@ pub struct Snapshot {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MulticastView {
     /// Nodes that have leased a group, for each session with such nodes.
-    pub sessions: BTreeMap<u32, BTreeSet<StorageNodeId>>,
+    pub sessions: BTreeMap<SessionId, BTreeSet<StorageNodeId>>,
     /// Maximum number of sessions with groups at a time.
     pub max_sessions: usize,
     /// Number of free groups.
@@ -42,7 +42,7 @@ pub struct RunView {
     pub image: ImageId,
     pub storage_group: StorageGroupId,
     /// The active multicast session that it is part of.
-    pub session: Option<u32>,
+    pub session: Option<SessionId>,
     pub life: Task,
     /// Time since the last progress.
     pub quiet: Duration,
@@ -99,7 +99,7 @@ impl Movement {
         let (runs, nodes, multicast) = state.read(|tables| {
             let session = |run: &Run| {
                 multicast::session_of(tables, run.task)
-                    .map(|row| row.id)
+                    .and_then(|row| row.key())
                     .filter(|_| config.enabled)
             };
             let runs: Vec<_> = tables
@@ -147,7 +147,7 @@ impl Movement {
                 .extend(life.state().node().map(|node| (task, node)));
         }
         // No progress is expected while a session waits for its start.
-        let waits = |run: &Run, session: Option<u32>| {
+        let waits = |run: &Run, session: Option<SessionId>| {
             session
                 .zip(run.node())
                 .is_some_and(|key| waiting.contains(&key))
@@ -179,7 +179,7 @@ impl Movement {
     fn view(
         &mut self,
         run: &Run,
-        session: Option<u32>,
+        session: Option<SessionId>,
         moved: Option<Instant>,
         now: Instant,
     ) -> RunView {
@@ -206,16 +206,10 @@ impl Movement {
 fn sessions(tables: &Tables, config: &MulticastConfig) -> MulticastView {
     let rules = multicast::Rules::new(tables, config);
     let used = tables.session_plans().used();
-    let active = |session: u32| {
-        tables
-            .of::<MulticastSession>()
-            .get(session)
-            .is_some_and(|row| row.is_active())
-    };
     let plans = tables
         .session_plans()
         .iter()
-        .filter(|plan| !plan.leases.is_empty() && active(plan.session));
+        .filter(|plan| !plan.leases.is_empty() && multicast::is_active(tables, plan.session));
     MulticastView {
         sessions: plans
             .map(|plan| (plan.session, plan.leases.keys().copied().collect()))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foghorn_types::{StorageNodeId, TaskId, chain};
+use foghorn_types::{SessionId, StorageNodeId, TaskId, chain};
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ pub(crate) enum News {
     Changes(Arc<Batch>),
     Progress(Arc<(TaskId, TransferProgress)>),
     /// A multicast session on one node.
-    Session(Arc<((u32, StorageNodeId), SessionReport)>),
+    Session(Arc<((SessionId, StorageNodeId), SessionReport)>),
     /// Something was missed, up to this revision.
     Reset(Revision),
 }
@@ -216,7 +216,7 @@ fn progress(hub: &Hub, live: &Live, told: &mut HashMap<TaskId, TransferProgress>
 fn session_reports(
     hub: &Hub,
     live: &Live,
-    told: &mut HashMap<(u32, StorageNodeId), SessionReport>,
+    told: &mut HashMap<(SessionId, StorageNodeId), SessionReport>,
 ) {
     if hub.news.receiver_count() == 0 {
         told.clear();

@@ -7,7 +7,7 @@ use foghorn_lifecycle::{Outcome, TaskEvent, TaskState};
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
 use foghorn_proto::link::{self, AgentMessage, ControllerMessage, EndedRecorded};
-use foghorn_types::{StorageNodeId, TaskId, Timestamp, chain};
+use foghorn_types::{SessionId, StorageNodeId, TaskId, Timestamp, chain};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
@@ -182,23 +182,24 @@ async fn store_session_report(
     node: StorageNodeId,
     report: &link::MulticastReport,
 ) -> Result<(), LinkError> {
-    let session = report.session_id;
     let converted = convert::session_report(report, Instant::now())?;
-    let sends = ctx.state.read(|tables| {
-        tables
-            .session_plans()
-            .get(&session)
-            .is_some_and(|plan| plan.leases.contains_key(&node))
+    let sent = SessionId::new(report.session_id).filter(|session| {
+        ctx.state.read(|tables| {
+            tables
+                .session_plans()
+                .get(session)
+                .is_some_and(|plan| plan.leases.contains_key(&node))
+        })
     });
-    if !sends {
+    let Some(session) = sent else {
         debug!(
-            session,
+            session = report.session_id,
             "received a report on a multicast session that this node does not have"
         );
         return Ok(());
-    }
+    };
     for (task, reason) in ctx.live.session_reports().set(session, node, converted) {
-        warn!(session, %task, reason, "a receiver of a multicast session continues by unicast");
+        warn!(%session, %task, reason, "a receiver of a multicast session continues by unicast");
     }
     for progress in report
         .receivers

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use foghorn_types::{BitRate, StorageNodeId, Timestamp};
+use foghorn_types::{BitRate, SessionId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::shelf::{Record, Shelf, number_in, numbered};
@@ -39,7 +39,7 @@ pub struct Start {
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SessionPlan {
-    pub session: u32,
+    pub session: SessionId,
     #[serde(default)]
     pub start: Start,
     /// On the wire; `None` when nobody has set one for this session.
@@ -60,7 +60,7 @@ pub struct SessionPlan {
 impl SessionPlan {
     /// A plan in which everything follows from the tasks and the settings.
     #[must_use]
-    pub fn new(session: u32) -> Self {
+    pub fn new(session: SessionId) -> Self {
         Self {
             session,
             start: Start::default(),
@@ -73,20 +73,20 @@ impl SessionPlan {
 
 impl Record for SessionPlan {
     const WHAT: &'static str = "plan of a multicast session";
-    type Id = u32;
+    type Id = SessionId;
     type Body = Self;
     type Index = ();
 
-    fn id(&self) -> u32 {
+    fn id(&self) -> SessionId {
         self.session
     }
 
-    fn key_of(session: &u32) -> String {
-        numbered(PREFIX, *session)
+    fn key_of(session: &SessionId) -> String {
+        numbered(PREFIX, session.get())
     }
 
-    fn id_in(key: &str) -> Option<u32> {
-        number_in(PREFIX, key)
+    fn id_in(key: &str) -> Option<SessionId> {
+        number_in(PREFIX, key).and_then(SessionId::new)
     }
 
     fn modified(&self) -> Revision {
@@ -97,7 +97,7 @@ impl Record for SessionPlan {
         self.clone()
     }
 
-    fn from_body(_session: u32, body: Self, modified: Revision) -> Self {
+    fn from_body(_session: SessionId, body: Self, modified: Revision) -> Self {
         Self { modified, ..body }
     }
 }
@@ -141,7 +141,7 @@ impl Turn {
 
     /// Makes worthless every other lease that was drafted from the same tables.
     #[must_use]
-    pub fn take_op(session: u32) -> Op {
+    pub fn take_op(session: SessionId) -> Op {
         Op::Put {
             key: TURN.to_owned(),
             value: Bytes::from(session.to_string()),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use foghorn_types::Timestamp;
+use foghorn_types::{ImageId, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::shelf::{Record, number_in, numbered};
@@ -57,13 +57,13 @@ fn nobody() -> Owner {
 pub struct Firing {
     /// The moment for which it was planned.
     pub due: Timestamp,
-    /// Hosts up to this id have been seen to.
+    /// Hosts up to this id have been seen to; 0 before the first.
     pub after_host: u32,
     /// Tasks created so far.
     pub tasks: u32,
     /// Multicast sessions that its tasks join, by image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub sessions: BTreeMap<u32, u32>,
+    pub sessions: BTreeMap<ImageId, SessionId>,
 }
 
 impl Firing {

@@ -1,6 +1,6 @@
 //! Bodies of `/foghorn/v1/multicast-sessions`: deploys of one image that share a stream.
 
-use foghorn_types::{ByteCount, GroupId, HostId, ImageId, StorageNodeId, TaskId};
+use foghorn_types::{ByteCount, GroupId, HostId, ImageId, SessionId, StorageNodeId, TaskId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,8 +48,7 @@ pub struct MulticastRequest {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastCreated {
     /// Ids of the sessions, one for each image.
-    #[schemars(inner(range(min = 1)))]
-    pub sessions: Vec<u32>,
+    pub sessions: Vec<SessionId>,
     /// Ids of their tasks.
     pub tasks: Vec<TaskId>,
 }
@@ -113,8 +112,7 @@ impl MulticastPhase {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct MulticastSummary {
     /// Id of the session.
-    #[schemars(range(min = 1))]
-    pub session: u32,
+    pub session: SessionId,
     /// Name under which hosts join; empty once it was cancelled.
     pub name: String,
     /// Its state.

@@ -3,7 +3,8 @@
 //! Times are RFC 3339 in UTC, sizes are bytes, ids are numbers.
 
 use foghorn_types::{
-    ByteCount, HostId, ImageId, ManifestId, NodeName, StorageGroupId, StorageNodeId, TaskId,
+    ByteCount, HostId, ImageId, ManifestId, NodeName, SessionId, StorageGroupId, StorageNodeId,
+    TaskId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -177,8 +178,7 @@ pub struct TaskStatus {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskMulticast {
     /// Id of the session.
-    #[schemars(range(min = 1))]
-    pub session: u32,
+    pub session: SessionId,
     /// How it gets its image.
     pub path: MulticastPath,
     /// Why it is served by unicast.

@@ -1,6 +1,6 @@
 //! Bodies of `POST /foghorn/v1/tasks`: imaging tasks, ordered for one host, several, or a group.
 
-use foghorn_types::{GroupId, HostId, ImageId, TaskId};
+use foghorn_types::{GroupId, HostId, ImageId, SessionId, TaskId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -100,8 +100,7 @@ pub struct TasksCreated {
     /// numbers.
     pub tasks: Vec<TaskCreated>,
     /// Numbers of the multicast sessions, one for each image; empty without `multicast`.
-    #[schemars(inner(range(min = 1)))]
-    pub sessions: Vec<u32>,
+    pub sessions: Vec<SessionId>,
 }
 
 /// A task that was created.

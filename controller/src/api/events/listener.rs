@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use axum::response::sse::Event;
 use bytes::Bytes;
-use foghorn_types::StorageNodeId;
+use foghorn_types::{SessionId, StorageNodeId};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
@@ -224,7 +224,7 @@ fn progress_event(task: u32, progress: &TransferProgress) -> Event {
 }
 
 /// A session on one of its nodes; its receivers are tasks, whose progress is sent separately.
-fn session_event((session, node): (u32, StorageNodeId), report: &SessionReport) -> Event {
+fn session_event((session, node): (SessionId, StorageNodeId), report: &SessionReport) -> Event {
     let by_unicast = report
         .receivers
         .values()

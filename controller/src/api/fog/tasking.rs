@@ -130,7 +130,9 @@ pub(super) async fn cancel(
             let filter = named(incoming)?;
             tasks::cancel_snapin_tasks(&ctx.state, |task| filter.fits(task)).await?;
         }
-        ("multicastsession", Some(id)) => sessions::cancel(&ctx.state, id).await?,
+        ("multicastsession", Some(id)) => {
+            sessions::cancel(&ctx.state, sessions::numbered(id)?).await?
+        }
         ("multicastsession", None) => {
             let filter = named::<MulticastSession>(incoming)?;
             sessions::cancel_active(&ctx.state, |session| filter.fits(session)).await?;

@@ -3,12 +3,11 @@
 
 use std::net::SocketAddr;
 
-use foghorn_types::{StorageNodeId, TaskId};
+use foghorn_types::{SessionId, StorageNodeId, TaskId};
 use tracing::{debug, info};
 
-use super::{Rules, session_of};
+use super::{Rules, is_active, session_of};
 use crate::config::MulticastConfig;
-use crate::state::classes::MulticastSession;
 use crate::state::multicast::{SessionPlan, Turn};
 use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal, State, Tables, TaskRefusal};
@@ -31,14 +30,14 @@ pub fn lease(
     ipv6: bool,
 ) -> Result<(), Refusal> {
     let tables = draft.tables();
-    let Some(session) = session_of(tables, task).filter(|_| config.enabled) else {
+    let session = session_of(tables, task).filter(|_| config.enabled);
+    let Some((session, id)) = session.and_then(|row| Some((row, row.key()?))) else {
         return Ok(());
     };
     let plans = tables.session_plans();
-    let mut plan = plans.get(&session.id).map_or_else(
-        || SessionPlan::new(session.id),
-        |plan| SessionPlan::clone(plan),
-    );
+    let mut plan = plans
+        .get(&id)
+        .map_or_else(|| SessionPlan::new(id), |plan| SessionPlan::clone(plan));
     draft.require(plan.unchanged());
     if plan.leases.contains_key(&node) {
         return Ok(());
@@ -47,7 +46,7 @@ pub fn lease(
     if plan.leases.is_empty() && begun(tables) >= rules.max_sessions() {
         return Err(TaskRefusal::TooManySessions.into());
     }
-    let start = session.id.wrapping_mul(16).wrapping_add(node.get());
+    let start = id.get().wrapping_mul(16).wrapping_add(node.get());
     let group = rules
         .range(ipv6)
         .pick(&plans.used(), start)
@@ -57,9 +56,9 @@ pub fn lease(
         .or(u16::try_from(session.port).ok().filter(|port| *port != 0));
     plan.leases
         .insert(node, SocketAddr::new(group, port.unwrap_or(DEFAULT_PORT)));
-    info!(session = session.id, %node, %group, "leased a multicast group");
+    info!(session = %id, %node, %group, "leased a multicast group");
     draft.require(tables.multicast_turn().unchanged());
-    draft.operate(Turn::take_op(session.id));
+    draft.operate(Turn::take_op(id));
     draft.store(&plan);
     draft.unchanged(session);
     Ok(())
@@ -75,7 +74,7 @@ pub(crate) fn begun(tables: &Tables) -> usize {
 }
 
 /// Releases the groups of a session.
-pub(crate) fn free(draft: &mut Draft<'_>, session: u32) {
+pub(crate) fn free(draft: &mut Draft<'_>, session: SessionId) {
     if let Some(plan) = draft.tables().session_plans().get(&session) {
         draft.discard(&**plan);
     }
@@ -87,7 +86,7 @@ pub(crate) fn free(draft: &mut Draft<'_>, session: u32) {
 /// # Errors
 /// When the store fails.
 pub async fn sweep(state: &State) -> Result<(), Refusal> {
-    let left: Vec<u32> = state.read(|tables| {
+    let left: Vec<SessionId> = state.read(|tables| {
         let plans = tables.session_plans().iter().map(|plan| plan.session);
         plans
             .filter(|session| !is_active(tables, *session))
@@ -106,11 +105,4 @@ pub async fn sweep(state: &State) -> Result<(), Refusal> {
         debug!(sessions = ?part, "freed the multicast groups of sessions that have ended");
     }
     Ok(())
-}
-
-fn is_active(tables: &Tables, session: u32) -> bool {
-    tables
-        .of::<MulticastSession>()
-        .get(session)
-        .is_some_and(|row| row.is_active())
 }

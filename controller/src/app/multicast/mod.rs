@@ -9,13 +9,13 @@ mod rules;
 
 pub(crate) use leases::{begun, free};
 pub use leases::{lease, sweep};
-pub(crate) use order::{order, present};
+pub(crate) use order::{Present, order, present};
 pub(crate) use rules::Rules;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use foghorn_types::TaskId;
+use foghorn_types::{SessionId, TaskId};
 
 use crate::state::classes::{MulticastSession, MulticastSessionAssociation};
 use crate::state::{Row, Tables};
@@ -31,10 +31,21 @@ pub(crate) fn session_of(tables: &Tables, task: TaskId) -> Option<&Arc<Row<Multi
 }
 
 /// Tasks of a session, in the order in which they joined.
-pub(crate) fn tasks_of(tables: &Tables, session: u32) -> impl Iterator<Item = TaskId> {
+pub(crate) fn tasks_of(tables: &Tables, session: SessionId) -> impl Iterator<Item = TaskId> {
     let members = tables.of::<MulticastSessionAssociation>();
-    let members = members.by(MulticastSessionAssociation::BY_SESSION, session.into());
+    let members = members.by(
+        MulticastSessionAssociation::BY_SESSION,
+        session.get().into(),
+    );
     members.filter_map(|member| TaskId::new(member.task))
+}
+
+/// Whether a session exists and has not ended.
+pub(crate) fn is_active(tables: &Tables, session: SessionId) -> bool {
+    tables
+        .of::<MulticastSession>()
+        .get(session.get())
+        .is_some_and(|row| row.is_active())
 }
 
 /// Whether clients reach a node by IPv6, judged by the address that its agent reports. A name

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foghorn_lifecycle::{Outcome, TaskState};
 use foghorn_proto::link::MulticastOrder;
-use foghorn_types::{BitRate, StorageGroupId, StorageNodeId, TaskId, Timestamp};
+use foghorn_types::{BitRate, SessionId, StorageGroupId, StorageNodeId, TaskId, Timestamp};
 
 use super::{Rules, tasks_of};
 use crate::config::MulticastConfig;
@@ -21,10 +21,8 @@ pub(crate) fn order(
     session: &Row<MulticastSession>,
     node: StorageNodeId,
 ) -> Option<MulticastOrder> {
-    let plan = tables
-        .session_plans()
-        .get(&session.id)
-        .filter(|_| config.enabled)?;
+    let id = session.key()?;
+    let plan = tables.session_plans().get(&id).filter(|_| config.enabled)?;
     let group = plan.leases.get(&node)?;
     let rules = Rules::new(tables, config);
     let row = tables.of::<StorageNode>().get(node.get());
@@ -34,7 +32,7 @@ pub(crate) fn order(
     let (start_receivers, start, latest) = start(
         tables,
         &rules,
-        session,
+        (id, session),
         plan.start,
         node,
         plan.leases.len() > 1,
@@ -46,7 +44,7 @@ pub(crate) fn order(
         config.max_rate,
     );
     Some(MulticastOrder {
-        session_id: session.id,
+        session_id: id.get(),
         group: group.to_string(),
         interface: interface.unwrap_or_else(|| rules.interface()).to_owned(),
         max_rate_bytes_per_second: rate.map_or(0, BitRate::bytes_per_second),
@@ -78,7 +76,7 @@ fn max_rate(
 fn start(
     tables: &Tables,
     rules: &Rules<'_>,
-    session: &Row<MulticastSession>,
+    (id, session): (SessionId, &Row<MulticastSession>),
     start: Start,
     node: StorageNodeId,
     several: bool,
@@ -86,7 +84,7 @@ fn start(
     if start.at.is_some() {
         return (0, start.at, None);
     }
-    let here = expected(tables, session.id, node);
+    let here = expected(tables, id, node);
     let named = start.receivers.or(u32::try_from(session.sessclients)
         .ok()
         .filter(|count| *count > 0));
@@ -117,7 +115,7 @@ fn first_there(tables: &Tables, runs: &[&Arc<Run>]) -> Option<Timestamp> {
 
 /// Deploys of a session that this node serves, has served, or is likely to serve. Failed and
 /// cancelled ones are not waited for; a completed one counts as present.
-fn expected(tables: &Tables, session: u32, node: StorageNodeId) -> Vec<&Arc<Run>> {
+fn expected(tables: &Tables, session: SessionId, node: StorageNodeId) -> Vec<&Arc<Run>> {
     let group = tables
         .of::<StorageNode>()
         .get(node.get())
@@ -134,30 +132,38 @@ fn expected(tables: &Tables, session: u32, node: StorageNodeId) -> Vec<&Arc<Run>
     runs.filter(counts).collect()
 }
 
-/// All orders of the active sessions, each with a task with which it can be sent to the node.
-pub(crate) fn present(
-    tables: &Tables,
-    config: &MulticastConfig,
-) -> Vec<(StorageNodeId, TaskId, MulticastOrder)> {
+/// An order for a session, with a task with which it can be sent to the node.
+pub(crate) struct Present {
+    pub(crate) node: StorageNodeId,
+    pub(crate) session: SessionId,
+    pub(crate) task: TaskId,
+    pub(crate) order: MulticastOrder,
+}
+
+/// All orders of the active sessions.
+pub(crate) fn present(tables: &Tables, config: &MulticastConfig) -> Vec<Present> {
     let mut orders = Vec::new();
     for plan in tables.session_plans().iter() {
         let Some(session) = tables
             .of::<MulticastSession>()
-            .get(plan.session)
+            .get(plan.session.get())
             .filter(|row| row.is_active())
         else {
             continue;
         };
         for node in plan.leases.keys() {
             let mut served =
-                tasks_of(tables, session.id).filter_map(|task| tables.runs().get(&task));
+                tasks_of(tables, plan.session).filter_map(|task| tables.runs().get(&task));
             let Some(run) = served.find(|run| run.node() == Some(*node) && !run.is_finished())
             else {
                 continue;
             };
-            orders.extend(
-                order(tables, config, session, *node).map(|order| (*node, run.task, order)),
-            );
+            orders.extend(order(tables, config, session, *node).map(|order| Present {
+                node: *node,
+                session: plan.session,
+                task: run.task,
+                order,
+            }));
         }
     }
     orders

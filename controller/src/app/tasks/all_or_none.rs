@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use foghorn_types::{TaskTypeId, chain};
+use foghorn_types::{SessionId, TaskTypeId, chain};
 use tracing::{info, warn};
 
 use super::cancel::cancel_each;
@@ -87,7 +87,7 @@ pub struct AllMade {
     /// One for each host, in the order of the hosts.
     pub tasks: Vec<Made>,
     /// Multicast sessions, one for each image.
-    pub sessions: Vec<u32>,
+    pub sessions: Vec<SessionId>,
 }
 
 /// The tasks that are wanted, for all hosts alike.
@@ -263,6 +263,7 @@ fn create_part(
         pending.bring_for_group(draft, host.id, snapins, origin.now)?;
         let task = host::row(tables, &host, request, origin, glance, Some(&imaging));
         let name = task.name.clone();
+        let image = imaging.image;
         let task = insert(draft, task, &host, Some(imaging), origin)?;
         if request.kind == TaskTypeId::MULTICAST {
             join_session_of_image(
@@ -270,13 +271,13 @@ fn create_part(
                 sessions,
                 task,
                 &name,
-                host.image,
+                image,
                 request.terms,
                 origin.now,
             )?;
         }
         made.push(Made {
-            task,
+            task: task.get(),
             host: host.id,
             image: host.image,
             before: row.image,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foghorn_types::{TaskTypeId, Timestamp};
+use foghorn_types::{ImageId, SessionId, TaskId, TaskTypeId, Timestamp};
 
 use super::{
     Imaging, Origin, Pending, Purpose, Request, Wanted, check_type, imaging, insert, make_room,
@@ -21,7 +21,7 @@ use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 pub(crate) const HOSTS_AT_ONCE: usize = 12;
 
 /// Multicast sessions of one group's tasks, by image: hosts of one group may have several.
-pub(crate) type Sessions = BTreeMap<u32, u32>;
+pub(crate) type Sessions = BTreeMap<ImageId, SessionId>;
 
 /// What is created together with the tasks of a group.
 pub(crate) struct Brought<'b> {
@@ -41,7 +41,7 @@ pub(crate) enum For {
 pub struct Created {
     pub tasks: Vec<u32>,
     /// One for each image, when it was a multicast.
-    pub sessions: Vec<u32>,
+    pub sessions: Vec<SessionId>,
 }
 
 /// Creates a task for each host of the group that is free, and returns the ids. Each host's task is
@@ -252,6 +252,7 @@ fn create_in(
     } else {
         None
     };
+    let image = imaging.as_ref().map(|imaging| imaging.image);
     make_room(draft, host.id, brought.pending)?;
     // As on a FOG server, a multicast task includes all snapins, whatever was requested.
     let snapins = if request.kind == TaskTypeId::MULTICAST {
@@ -263,9 +264,9 @@ fn create_in(
         .pending
         .bring_for_group(draft, host.id, snapins, origin.now)?;
     let task = row(tables, target, host, request, origin, imaging.as_ref());
-    let (name, image) = (task.name.clone(), host.image);
+    let name = task.name.clone();
     let id = insert(draft, task, host, imaging, origin)?;
-    if request.kind == TaskTypeId::MULTICAST {
+    if let Some(image) = image.filter(|_| request.kind == TaskTypeId::MULTICAST) {
         join_session_of_image(
             draft,
             brought.sessions,
@@ -276,7 +277,7 @@ fn create_in(
             origin.now,
         )?;
     }
-    Ok(Some(id))
+    Ok(Some(id.get()))
 }
 
 /// Lets a task take part in the session of its image. The first task of an image opens it, under
@@ -284,9 +285,9 @@ fn create_in(
 pub(super) fn join_session_of_image(
     draft: &mut Draft<'_>,
     sessions: &mut Sessions,
-    task: u32,
+    task: TaskId,
     name: &str,
-    image: u32,
+    image: ImageId,
     terms: Terms,
     now: Timestamp,
 ) -> Result<(), Refusal> {

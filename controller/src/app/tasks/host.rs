@@ -88,15 +88,16 @@ pub(crate) fn create_in(
         wake::order(draft, vec![host.id], "for its task", origin.now);
     }
     let name = task.name.clone();
+    let image = imaging.as_ref().map(|imaging| imaging.image);
     let id = insert(draft, task, host, imaging, origin)?;
-    if request.kind == TaskTypeId::MULTICAST {
+    if let Some(image) = image.filter(|_| request.kind == TaskTypeId::MULTICAST) {
         let session = match request.session.as_str() {
-            "" => sessions::open(draft, &name, host.image, -1, request.terms, origin.now)?,
-            name => sessions::named(tables, name, host.image)?,
+            "" => sessions::open(draft, &name, image, -1, request.terms, origin.now)?,
+            name => sessions::named(tables, name, image)?,
         };
         sessions::join(draft, session, id)?;
     }
-    Ok(Some(id))
+    Ok(Some(id.get()))
 }
 
 /// The row of a host's task. The storage node is a guess for people; the dispatcher decides again.

@@ -11,7 +11,7 @@ mod snapins;
 
 use std::time::Duration;
 
-use foghorn_types::{HostId, ImageId, ManifestId, StorageGroupId, TaskId, TaskTypeId, Timestamp};
+use foghorn_types::{ImageId, ManifestId, StorageGroupId, TaskId, TaskTypeId, Timestamp};
 
 pub use all_or_none::{AllMade, Made, OrderTasksError, Whom, Wish, create_for_all};
 pub(crate) use cancel::cancel_each;
@@ -147,11 +147,11 @@ fn insert(
     host: &Host,
     imaging: Option<Imaging>,
     origin: &Origin,
-) -> Result<u32, Refusal> {
+) -> Result<TaskId, Refusal> {
     task.id = draft.next_id::<Task>();
+    let task_id = TaskId::new(task.id).expect("ids of rows start at 1");
     if let Some(imaging) = imaging {
-        let ids = TaskId::new(task.id).zip(HostId::new(host.id));
-        let (task_id, host_id) = ids.expect("ids of rows start at 1");
+        let host_id = host.key().expect("ids of rows start at 1");
         let traceparent = origin.traceparent.clone();
         let run = Run::queued(
             task_id,
@@ -168,7 +168,8 @@ fn insert(
         draft.require_present::<Image>(imaging.image.get());
     }
     draft.require_present::<Host>(host.id);
-    draft.insert(task)
+    draft.insert(task)?;
+    Ok(task_id)
 }
 
 /// Cancels every active task of a host that is not an imaging task, to make room for another.

@@ -1,5 +1,7 @@
 //! Multicast sessions: deploys of one image that belong together.
 
+use foghorn_types::SessionId;
+
 use crate::state::class::{Class, Computed, Current, Shape};
 use crate::state::field::Field;
 use crate::state::value::FogTime;
@@ -29,6 +31,12 @@ pub struct MulticastSession {
 impl MulticastSession {
     /// Those that have not ended, under key 0.
     pub const ACTIVE: usize = 0;
+
+    /// The typed id; `None` only for a session that was never stored.
+    #[must_use]
+    pub fn key(&self) -> Option<SessionId> {
+        SessionId::new(self.id)
+    }
 
     /// Not complete and not cancelled; a new one has no state yet.
     #[must_use]

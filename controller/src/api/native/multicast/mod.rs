@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use foghorn_rest_types::multicast::{
     MulticastCreated, MulticastEdit, MulticastList, MulticastRequest, MulticastStatus,
 };
-use foghorn_types::{BitRate, Role, TaskId, TaskTypeId, Timestamp};
+use foghorn_types::{BitRate, Role, SessionId, TaskId, TaskTypeId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::info;
@@ -121,11 +121,15 @@ async fn list(
         let view = View::new(&ctx, tables);
         let rows = tables.of::<MulticastSession>();
         if which.all {
-            return rows.iter().rev().map(|row| view.summary(row)).collect();
+            return rows
+                .iter()
+                .rev()
+                .filter_map(|row| view.summary(row))
+                .collect();
         }
         rows.by(MulticastSession::ACTIVE, 0)
             .rev()
-            .map(|row| view.summary(row))
+            .filter_map(|row| view.summary(row))
             .collect()
     });
     Ok(Json(MulticastList { sessions }))
@@ -135,18 +139,18 @@ async fn show(
     State(ctx): State<Arc<Ctx>>,
     Id(id): Id<u32>,
 ) -> Result<Json<MulticastStatus>, Refused> {
-    shown(&ctx, id).map(Json)
+    shown(&ctx, sessions::numbered(id)?).map(Json)
 }
 
-fn shown(ctx: &Ctx, id: u32) -> Result<MulticastStatus, Refused> {
+fn shown(ctx: &Ctx, id: SessionId) -> Result<MulticastStatus, Refused> {
     ctx.state
         .read(|tables| {
             tables
                 .of::<MulticastSession>()
-                .get(id)
-                .map(|row| View::new(ctx, tables).status(row))
+                .get(id.get())
+                .and_then(|row| View::new(ctx, tables).status(row))
         })
-        .ok_or_else(|| Refused::not_found(MulticastSession::NAME, id))
+        .ok_or_else(|| Refused::not_found(MulticastSession::NAME, id.get()))
 }
 
 async fn create(
@@ -225,7 +229,7 @@ async fn edit(
     if body.max_rate_bytes_per_second.is_none() && !body.start_now {
         return Err(bad("max_rate_bytes_per_second", "no change was given"));
     }
-    let now = Timestamp::now();
+    let (id, now) = (sessions::numbered(id)?, Timestamp::now());
     sessions::change(&ctx.state, id, |terms| {
         if let Some(rate) = body.max_rate_bytes_per_second {
             terms.max_rate = Some(BitRate::from_bytes_per_second(rate));
@@ -239,7 +243,7 @@ async fn edit(
     })
     .await?;
     info!(
-        session = id,
+        session = %id,
         rate = body.max_rate_bytes_per_second,
         now = body.start_now,
         "multicast session changed"
@@ -248,7 +252,8 @@ async fn edit(
 }
 
 async fn cancel(State(ctx): State<Arc<Ctx>>, Id(id): Id<u32>) -> Result<StatusCode, Refused> {
+    let id = sessions::numbered(id)?;
     sessions::cancel(&ctx.state, id).await?;
-    info!(session = id, "multicast session cancelled");
+    info!(session = %id, "multicast session cancelled");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,7 +9,7 @@ use foghorn_rest_types::multicast::{
     MulticastSummary,
 };
 use foghorn_rest_types::native::{Named, TaskMulticast};
-use foghorn_types::{BitRate, ByteCount, ImageId, StorageNodeId};
+use foghorn_types::{BitRate, ByteCount, ImageId, SessionId, StorageNodeId};
 
 use crate::agents::live::{Live, TransferProgress};
 use crate::agents::session_reports::{ReceiverReport, SessionPhase, SessionReport};
@@ -32,6 +32,7 @@ pub(super) struct View<'a> {
 
 /// A session with what is known of it.
 struct Session<'a> {
+    id: SessionId,
     row: &'a Row<MulticastSession>,
     runs: Vec<&'a Arc<Run>>,
     reports: BTreeMap<StorageNodeId, Option<SessionReport>>,
@@ -46,34 +47,40 @@ impl<'a> View<'a> {
         }
     }
 
-    fn session(&self, row: &'a Row<MulticastSession>) -> Session<'a> {
-        let runs = multicast::tasks_of(self.tables, row.id)
+    fn session(&self, row: &'a Row<MulticastSession>) -> Option<Session<'a>> {
+        let id = row.key()?;
+        let runs = multicast::tasks_of(self.tables, id)
             .filter_map(|task| self.tables.runs().get(&task))
             .collect();
         let leases = self
             .tables
             .session_plans()
-            .get(&row.id)
+            .get(&id)
             .into_iter()
             .flat_map(|plan| plan.leases.keys());
         let reports = leases
-            .map(|node| (*node, self.live.session_reports().get(row.id, *node)))
+            .map(|node| (*node, self.live.session_reports().get(id, *node)))
             .collect();
-        Session { row, runs, reports }
+        Some(Session {
+            id,
+            row,
+            runs,
+            reports,
+        })
     }
 
-    pub(super) fn summary(&self, row: &'a Row<MulticastSession>) -> MulticastSummary {
-        self.summary_of(&self.session(row))
+    pub(super) fn summary(&self, row: &'a Row<MulticastSession>) -> Option<MulticastSummary> {
+        Some(self.summary_of(&self.session(row)?))
     }
 
-    pub(super) fn status(&self, row: &'a Row<MulticastSession>) -> MulticastStatus {
-        let session = self.session(row);
-        let plan = self.tables.session_plans().get(&row.id);
+    pub(super) fn status(&self, row: &'a Row<MulticastSession>) -> Option<MulticastStatus> {
+        let session = self.session(row)?;
+        let plan = self.tables.session_plans().get(&session.id);
         let start = plan.map(|plan| plan.start).unwrap_or_default();
         let named = u32::try_from(row.sessclients)
             .ok()
             .filter(|count| *count > 0);
-        MulticastStatus {
+        Some(MulticastStatus {
             summary: self.summary_of(&session),
             max_rate_bytes_per_second: plan
                 .and_then(|plan| plan.max_rate)
@@ -91,7 +98,7 @@ impl<'a> View<'a> {
                 .iter()
                 .map(|run| self.receiver(&session, run))
                 .collect(),
-        }
+        })
     }
 
     fn summary_of(&self, session: &Session<'_>) -> MulticastSummary {
@@ -118,7 +125,7 @@ impl<'a> View<'a> {
         let done = if row.state == state::COMPLETE { 100 } else { 0 };
         let reports = session.reports.values().flatten();
         MulticastSummary {
-            session: row.id,
+            session: session.id,
             name: row.name.clone(),
             phase,
             waiting_for: if phase == MulticastPhase::Waiting {
@@ -143,7 +150,7 @@ impl<'a> View<'a> {
 
     /// Why a session has not begun, in words.
     fn waits_for(&self, session: &Session<'_>) -> String {
-        let plan = self.tables.session_plans().get(&session.row.id);
+        let plan = self.tables.session_plans().get(&session.id);
         if !self.config.enabled {
             return "nothing: multicast is disabled, the hosts are served by unicast".to_owned();
         }
@@ -335,13 +342,13 @@ pub(in crate::api::native) fn of_task(
     live: &Live,
     run: &Run,
 ) -> Option<TaskMulticast> {
-    let session = multicast::session_of(tables, run.task)?;
+    let session = multicast::session_of(tables, run.task)?.key()?;
     let report = run
         .node()
-        .and_then(|node| live.session_reports().get(session.id, node));
+        .and_then(|node| live.session_reports().get(session, node));
     let (path, reason) = path(run, report.as_ref());
     Some(TaskMulticast {
-        session: session.id,
+        session,
         path,
         reason: reason.filter(|_| path == MulticastPath::Unicast),
     })
