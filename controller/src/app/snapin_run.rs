@@ -4,7 +4,7 @@
 //! returned again, so a host that restarted in the middle loses nothing. When no task is left, the
 //! job ends, and also the task that created it if that was its only purpose.
 
-use foghorn_types::{HostId, Timestamp};
+use foghorn_types::{HostId, SnapinId, Timestamp};
 
 use super::tasks::Purpose;
 use crate::state::classes::task::state as task_state;
@@ -24,7 +24,7 @@ pub enum Next {
     /// It is being imaged, or is about to be: its snapins come afterwards.
     Later,
     Nothing,
-    Run(Box<(SnapinTask, Snapin)>),
+    Run(Box<(SnapinTask, SnapinId, Snapin)>),
 }
 
 /// The result of a run as reported by the host.
@@ -41,7 +41,7 @@ pub struct SnapinOutcome {
 /// [`Refusal::NotFound`], or an error of the store.
 pub async fn next(state: &State, host: HostId, now: Timestamp) -> Result<Next, Refusal> {
     loop {
-        let step = state.write(|draft| next_in(draft, host.get(), now)).await?;
+        let step = state.write(|draft| next_in(draft, host, now)).await?;
         if let Some(next) = step {
             return Ok(next);
         }
@@ -49,12 +49,15 @@ pub async fn next(state: &State, host: HostId, now: Timestamp) -> Result<Next, R
 }
 
 /// `None`: something was put aside or ended, and there may be more.
-fn next_in(draft: &mut Draft<'_>, host: u32, now: Timestamp) -> Result<Option<Next>, Refusal> {
+fn next_in(draft: &mut Draft<'_>, host: HostId, now: Timestamp) -> Result<Option<Next>, Refusal> {
     let tables = draft.tables();
-    tables.of::<Host>().get(host).ok_or(Refusal::NotFound {
-        class: "host",
-        id: host,
-    })?;
+    tables
+        .of::<Host>()
+        .get(host.get())
+        .ok_or(Refusal::NotFound {
+            class: "host",
+            id: host.get(),
+        })?;
     if is_imaging(tables, host) {
         return Ok(Some(Next::Later));
     }
@@ -62,22 +65,19 @@ fn next_in(draft: &mut Draft<'_>, host: u32, now: Timestamp) -> Result<Option<Ne
         settle(draft, host, None)?;
         return Ok(Some(Next::Nothing));
     };
-    let snapin = tables.of::<Snapin>().get(task.snapin);
-    let problem = match snapin {
-        None => Some(GONE),
-        Some(snapin) if snapin.is_enabled == Flag::No => Some(DISABLED),
-        Some(_) => None,
+    let (id, snapin) = match runnable(tables, task) {
+        Ok(found) => found,
+        Err(details) => {
+            draft.update(
+                task,
+                &SnapinTask {
+                    details: details.to_owned(),
+                    ..task.cancelled(now)
+                },
+            )?;
+            return Ok(None);
+        }
     };
-    if let Some(details) = problem {
-        draft.update(
-            task,
-            &SnapinTask {
-                details: details.to_owned(),
-                ..task.cancelled(now)
-            },
-        )?;
-        return Ok(None);
-    }
     let taken = SnapinTask {
         state: task_state::IN_PROGRESS,
         checkin: now.into(),
@@ -87,12 +87,25 @@ fn next_in(draft: &mut Draft<'_>, host: u32, now: Timestamp) -> Result<Option<Ne
         draft.update(task, &taken)?;
         advance(draft, job, host)?;
     }
-    let snapin = snapin.map(|row| Snapin::clone(row)).unwrap_or_default();
-    Ok(Some(Next::Run(Box::new((taken, snapin)))))
+    let snapin = Snapin::clone(snapin);
+    Ok(Some(Next::Run(Box::new((taken, id, snapin)))))
+}
+
+/// The snapin of a task, or why it cannot be run.
+fn runnable<'t>(
+    tables: &'t Tables,
+    task: &SnapinTask,
+) -> Result<(SnapinId, &'t Snapin), &'static str> {
+    let id = SnapinId::new(task.snapin).ok_or(GONE)?;
+    let snapin = tables.of::<Snapin>().get(id.get()).ok_or(GONE)?;
+    if snapin.is_enabled == Flag::No {
+        return Err(DISABLED);
+    }
+    Ok((id, snapin))
 }
 
 /// The job and the task that brought it are under way.
-fn advance(draft: &mut Draft<'_>, job: &Row<SnapinJob>, host: u32) -> Result<(), Refusal> {
+fn advance(draft: &mut Draft<'_>, job: &Row<SnapinJob>, host: HostId) -> Result<(), Refusal> {
     if job.state != task_state::IN_PROGRESS {
         draft.update(
             job,
@@ -156,7 +169,7 @@ pub async fn report(
                 ..SnapinTask::clone(row)
             };
             draft.update(row, &done)?;
-            settle(draft, host.get(), Some(task))
+            settle(draft, host, Some(task))
         })
         .await
 }
@@ -164,23 +177,23 @@ pub async fn report(
 const SNAPIN_TASK: &str = "snapintask";
 
 /// Whether snapins must wait for an imaging task.
-fn is_imaging(tables: &Tables, host: u32) -> bool {
+fn is_imaging(tables: &Tables, host: HostId) -> bool {
     tables
         .tasks()
-        .by(Task::ACTIVE_BY_HOST, host.into())
+        .by(Task::ACTIVE_BY_HOST, host.get().into())
         .any(|task| Purpose::of_task(task).is_imaging())
 }
 
-fn active_jobs(tables: &Tables, host: u32) -> impl Iterator<Item = &Row<SnapinJob>> {
+fn active_jobs(tables: &Tables, host: HostId) -> impl Iterator<Item = &Row<SnapinJob>> {
     tables
         .of::<SnapinJob>()
-        .by(SnapinJob::ACTIVE_BY_HOST, host.into())
+        .by(SnapinJob::ACTIVE_BY_HOST, host.get().into())
         .map(AsRef::as_ref)
 }
 
 /// Active tasks of a host that are for snapins alone.
-fn snapin_tasks_of(tables: &Tables, host: u32) -> impl Iterator<Item = &Row<Task>> {
-    let active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.into());
+fn snapin_tasks_of(tables: &Tables, host: HostId) -> impl Iterator<Item = &Row<Task>> {
+    let active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.get().into());
     active
         .filter(|task| Purpose::of_task(task).is_snapin())
         .map(AsRef::as_ref)
@@ -189,7 +202,7 @@ fn snapin_tasks_of(tables: &Tables, host: u32) -> impl Iterator<Item = &Row<Task
 /// What a host has not run yet, with the job: jobs and tasks in the order in which they were made.
 fn open_tasks(
     tables: &Tables,
-    host: u32,
+    host: HostId,
 ) -> impl Iterator<Item = (&Row<SnapinJob>, &Row<SnapinTask>)> {
     active_jobs(tables, host).flat_map(|job| {
         let tasks = tables
@@ -203,7 +216,7 @@ fn open_tasks(
 
 /// Ends jobs of which nothing is open any more, and with the last of them the host's snapin task.
 /// `done` has been completed by the same draft.
-fn settle(draft: &mut Draft<'_>, host: u32, done: Option<u32>) -> Result<(), Refusal> {
+fn settle(draft: &mut Draft<'_>, host: HostId, done: Option<u32>) -> Result<(), Refusal> {
     let tables = draft.tables();
     let (mut open, mut any_complete, mut jobs) = (false, false, 0);
     for job in active_jobs(tables, host).take(JOBS_AT_ONCE) {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use foghorn_types::Timestamp;
+use foghorn_types::{GroupId, HostId, Timestamp};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -115,7 +115,13 @@ fn task_step(
             firing.tasks += u32::from(created.is_some());
             false
         }
-        Target::Group(group) => group_step(draft, group, &request, &origin, &mut firing, pending)?,
+        Target::Group(group) => {
+            let group = GroupId::new(group).ok_or(Refusal::NotFound {
+                class: "group",
+                id: group,
+            })?;
+            group_step(draft, group, &request, &origin, &mut firing, pending)?
+        }
     };
     let tasks = firing.tasks;
     if more {
@@ -141,7 +147,7 @@ fn task_step(
 /// Creates tasks for the next hosts of the group as it is now; returns whether there are more.
 fn group_step(
     draft: &mut Draft<'_>,
-    group: u32,
+    group: GroupId,
     request: &Request,
     origin: &Origin,
     firing: &mut Firing,
@@ -157,16 +163,16 @@ fn group_step(
     if !begun {
         tasks::wake_group(draft, group, request, origin);
     }
-    hosts.retain(|host| *host > firing.after_host);
+    hosts.retain(|host| host.get() > firing.after_host);
     hosts.sort_unstable();
-    let part: Vec<u32> = hosts.iter().copied().take(HOSTS_AT_ONCE).collect();
+    let part: Vec<HostId> = hosts.iter().copied().take(HOSTS_AT_ONCE).collect();
     let brought = Brought {
         pending,
         sessions: &mut firing.sessions,
     };
     let created = tasks::create_part(draft, For::Group(group), &part, request, origin, brought)?;
     firing.tasks += u32::try_from(created.len()).unwrap_or(u32::MAX);
-    firing.after_host = part.last().copied().unwrap_or(firing.after_host);
+    firing.after_host = part.last().map_or(firing.after_host, |host| host.get());
     Ok(hosts.len() > part.len())
 }
 
@@ -233,7 +239,12 @@ async fn fire_rule(state: &State, id: u32, due: Due, now: Timestamp) -> Result<(
             {
                 return Ok(());
             }
-            wake::order(draft, vec![row.host], "power management", now);
+            wake::order(
+                draft,
+                HostId::new(row.host).into_iter().collect(),
+                "power management",
+                now,
+            );
             if row.on_demand.is_yes() {
                 draft.discard(&mark);
                 draft.delete(row);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foghorn_proto::link::WakeHosts;
 use foghorn_proto::link::controller_message::Message;
-use foghorn_types::{MacAddress, StorageNodeId, Timestamp, chain};
+use foghorn_types::{HostId, MacAddress, StorageNodeId, Timestamp, chain};
 use tracing::{debug, info, warn};
 
 use crate::agents::links::Links;
@@ -102,10 +102,10 @@ fn orders(
     anywhere: bool,
 ) -> BTreeMap<StorageNodeId, Vec<MacAddress>> {
     let mut orders: BTreeMap<StorageNodeId, Vec<MacAddress>> = BTreeMap::new();
-    for host in &wake.hosts {
-        let near = wake::nodes_near(tables, *host);
+    for host in wake.hosts.iter().filter_map(|host| HostId::new(*host)) {
+        let near = wake::nodes_near(tables, host);
         let all = anywhere || near.is_empty();
-        let macs = wake::addresses(tables, *host);
+        let macs = wake::addresses(tables, host);
         for node in online.iter().filter(|node| all || near.contains(node)) {
             if !wake.taken_by.contains(&node.get()) && !macs.is_empty() {
                 orders.entry(*node).or_default().extend(&macs);

@@ -3,8 +3,8 @@
 //! Times are RFC 3339 in UTC, sizes are bytes, ids are numbers.
 
 use foghorn_types::{
-    ByteCount, HostId, ImageId, ManifestId, NodeName, SessionId, StorageGroupId, StorageNodeId,
-    TaskId,
+    ByteCount, HostId, ImageId, ManifestId, NodeName, SessionId, SnapinId, StorageGroupId,
+    StorageNodeId, TaskId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -407,8 +407,7 @@ pub struct SnapinRun {
     #[schemars(range(min = 1))]
     pub snapin_task: u32,
     /// Id of the snapin.
-    #[schemars(range(min = 1))]
-    pub snapin: u32,
+    pub snapin: SnapinId,
     /// Name of the snapin.
     pub name: String,
     /// Name of the file.
@@ -453,8 +452,7 @@ pub struct SnapinResult {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SnapinFileStatus {
     /// Id of the snapin.
-    #[schemars(range(min = 1))]
-    pub snapin: u32,
+    pub snapin: SnapinId,
     /// Name of the file.
     pub file: String,
     /// SHA-512 of the content in hexadecimal.

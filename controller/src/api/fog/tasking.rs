@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use foghorn_types::Timestamp;
+use foghorn_types::{GroupId, HostId, Timestamp};
 
 use super::answer;
 use super::filter::Filter;
@@ -62,10 +62,10 @@ pub(super) async fn create(
         ticket: ticket.cloned(),
     };
     if class == "group" {
-        tasks::create_for_group(&ctx.state, id, &request, &origin).await?;
+        tasks::create_for_group(&ctx.state, group(id)?, &request, &origin).await?;
         return Ok(answer::ok("\"\""));
     }
-    tasks::create_for_host(&ctx.state, id, &request, &origin, &*ctx.live).await?;
+    tasks::create_for_host(&ctx.state, host(id)?, &request, &origin, &*ctx.live).await?;
     Ok(for_host(&request))
 }
 
@@ -81,6 +81,16 @@ fn for_host(request: &Request) -> Response {
 /// What a request for a host's task was answered with, when it was carried out.
 pub(super) fn created(incoming: &Incoming) -> Result<Response, Refusal> {
     Ok(for_host(&Request::read(&incoming.json()?)?))
+}
+
+/// The host with this number of a path; 0 is none.
+fn host(id: u32) -> Result<HostId, Refusal> {
+    HostId::new(id).ok_or(Refusal::NotFound { class: "host", id })
+}
+
+/// The group with this number of a path; 0 is none.
+fn group(id: u32) -> Result<GroupId, Refusal> {
+    GroupId::new(id).ok_or(Refusal::NotFound { class: "group", id })
 }
 
 /// An unknown host is told before a wrong task type.
@@ -109,8 +119,8 @@ pub(super) async fn cancel(
         return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED));
     }
     match (class, id) {
-        ("host", Some(id)) => tasks::cancel_host(&ctx.state, id).await?,
-        ("group", Some(id)) => tasks::cancel_group(&ctx.state, id).await?,
+        ("host", Some(id)) => tasks::cancel_host(&ctx.state, host(id)?).await?,
+        ("group", Some(id)) => tasks::cancel_group(&ctx.state, group(id)?).await?,
         ("task", Some(id)) => tasks::cancel_task(&ctx.state, id).await?,
         ("host" | "group", None) => return Ok(answer::empty(StatusCode::NOT_FOUND)),
         ("snapinjob", Some(id)) => tasks::cancel_snapin_job(&ctx.state, id).await?,

@@ -83,7 +83,7 @@ async fn upload(
 fn view(ctx: &Ctx, file: &SnapinFile, name: String) -> SnapinFileStatus {
     let node = |tables: &crate::state::Tables, node: StorageNodeId| node_view(tables, node);
     SnapinFileStatus {
-        snapin: file.snapin.get(),
+        snapin: file.snapin,
         file: name,
         sha512: file.sha512.clone(),
         size_bytes: file.size.bytes(),

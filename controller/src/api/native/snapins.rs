@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use foghorn_rest_types::native::{SnapinNext, SnapinResult, SnapinRun};
-use foghorn_types::{HostId, Role, Timestamp};
+use foghorn_types::{HostId, Role, SnapinId, Timestamp};
 
 use super::error::Refused;
 use super::input::{Body, Id};
@@ -51,7 +51,7 @@ async fn next(
         match snapin_run::next(&ctx.state, host, Timestamp::now()).await? {
             Next::Later => SnapinNext::Wait,
             Next::Nothing => SnapinNext::Nothing,
-            Next::Run(run) => SnapinNext::Run(Box::new(view(&run.0, &run.1))),
+            Next::Run(run) => SnapinNext::Run(Box::new(view(&run.0, run.1, &run.2))),
         },
     ))
 }
@@ -78,10 +78,10 @@ async fn result(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn view(task: &SnapinTask, snapin: &Snapin) -> SnapinRun {
+fn view(task: &SnapinTask, id: SnapinId, snapin: &Snapin) -> SnapinRun {
     SnapinRun {
         snapin_task: task.id,
-        snapin: snapin.id,
+        snapin: id,
         name: snapin.name.clone(),
         file: snapin.file.clone(),
         args: snapin.args.clone(),
@@ -94,6 +94,6 @@ fn view(task: &SnapinTask, snapin: &Snapin) -> SnapinRun {
         shutdown: snapin.shutdown.is_yes(),
         sha512: snapin.hash.clone(),
         size_bytes: u64::try_from(snapin.size).unwrap_or(0),
-        url: format!("/foghorn/v1/snapins/{}/file", snapin.id),
+        url: format!("/foghorn/v1/snapins/{id}/file"),
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use foghorn_rest_types::tasks::{TaskCreated, TaskKind, TaskRequest, TasksCreated};
-use foghorn_types::{HostId, ImageId, Role, TaskId, TaskTypeId, Timestamp};
+use foghorn_types::{Role, TaskTypeId, Timestamp};
 use tracing::info;
 
 use super::error::Refused;
@@ -65,7 +65,7 @@ async fn create(
         ticket: None,
     };
     let wish = Wish {
-        image: body.image.map(ImageId::get),
+        image: body.image,
         request: &request,
         origin: &origin,
         glance: &*ctx.live,
@@ -76,7 +76,7 @@ async fn create(
     info!(
         kind = ?body.kind,
         tasks = made.tasks.len(),
-        sessions = ?made.sessions,
+        sessions = ?made.sessions.iter().map(|id| id.get()).collect::<Vec<_>>(),
         "imaging tasks created"
     );
     Ok((StatusCode::CREATED, Json(view(made))))
@@ -88,15 +88,15 @@ fn bad(field: &str, why: impl Into<String>) -> Refused {
 
 fn whom(body: &TaskRequest) -> Result<Whom, Refused> {
     let whom = match (body.host, &body.hosts, body.group) {
-        (Some(host), None, None) => Whom::Host(host.get()),
+        (Some(host), None, None) => Whom::Host(host),
         (None, Some(hosts), None) if hosts.is_empty() || hosts.len() > MOST_HOSTS => {
             return Err(bad(
                 "hosts",
                 format!("must contain 1 to {MOST_HOSTS} hosts"),
             ));
         }
-        (None, Some(hosts), None) => Whom::Hosts(hosts.iter().map(|host| host.get()).collect()),
-        (None, None, Some(group)) => Whom::Group(group.get()),
+        (None, Some(hosts), None) => Whom::Hosts(hosts.clone()),
+        (None, None, Some(group)) => Whom::Group(group),
         (None, None, None) => return Err(bad("host", "one of host, hosts and group is required")),
         (_, Some(_), _) => {
             return Err(bad(
@@ -179,16 +179,13 @@ fn refused(error: OrderTasksError, whom: &str) -> Refused {
 }
 
 fn view(made: AllMade) -> TasksCreated {
-    let created = |made: Made| {
-        let (task, host) = TaskId::new(made.task).zip(HostId::new(made.host))?;
-        Some(TaskCreated {
-            task,
-            host,
-            image: ImageId::new(made.image)?,
-        })
+    let created = |made: Made| TaskCreated {
+        task: made.task,
+        host: made.host,
+        image: made.image,
     };
     TasksCreated {
-        tasks: made.tasks.into_iter().filter_map(created).collect(),
+        tasks: made.tasks.into_iter().map(created).collect(),
         sessions: made.sessions,
     }
 }

@@ -102,7 +102,11 @@ pub async fn sweep(state: &State) -> Result<(), Refusal> {
                 Ok(())
             })
             .await?;
-        debug!(sessions = ?part, "freed the multicast groups of sessions that have ended");
+        let sessions: Vec<_> = part.iter().map(|id| id.get()).collect();
+        debug!(
+            ?sessions,
+            "freed the multicast groups of sessions that have ended"
+        );
     }
     Ok(())
 }

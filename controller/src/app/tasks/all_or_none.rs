@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use foghorn_types::{SessionId, TaskTypeId, chain};
+use foghorn_types::{GroupId, HostId, ImageId, SessionId, TaskId, TaskTypeId, chain};
 use tracing::{info, warn};
 
 use super::cancel::cancel_each;
@@ -26,10 +26,10 @@ const HOSTS_AT_ONCE: usize = 10;
 /// Whom an order is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Whom {
-    Host(u32),
-    Hosts(Vec<u32>),
+    Host(HostId),
+    Hosts(Vec<HostId>),
     /// Every host that is in the group now.
-    Group(u32),
+    Group(GroupId),
 }
 
 impl Whom {
@@ -48,25 +48,29 @@ impl Whom {
 #[derive(Debug, thiserror::Error)]
 pub enum OrderTasksError {
     #[error("group {0} does not exist")]
-    NoSuchGroup(u32),
+    NoSuchGroup(GroupId),
     #[error("group {0} has no hosts")]
-    EmptyGroup(u32),
+    EmptyGroup(GroupId),
     #[error("host {0} does not exist")]
-    NoSuchHost(u32),
+    NoSuchHost(HostId),
     #[error("image {0} does not exist")]
-    NoSuchImage(u32),
+    NoSuchImage(ImageId),
     /// The image that was asked for cannot be used.
     #[error("image {image}: {why}")]
-    BadImage { image: u32, why: Refusal },
+    BadImage { image: ImageId, why: Refusal },
     /// The image that a host has cannot be used.
     #[error("host {host} ({name}): {why}")]
     BadHostImage {
-        host: u32,
+        host: HostId,
         name: String,
         why: Refusal,
     },
     #[error("host {host} ({name}) already has imaging task {task}, which has not ended")]
-    Busy { host: u32, name: String, task: u32 },
+    Busy {
+        host: HostId,
+        name: String,
+        task: TaskId,
+    },
     #[error(transparent)]
     State(#[from] Refusal),
 }
@@ -74,10 +78,10 @@ pub enum OrderTasksError {
 /// One task that was created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Made {
-    pub task: u32,
-    pub host: u32,
-    pub image: u32,
-    /// The image that the host had before.
+    pub task: TaskId,
+    pub host: HostId,
+    pub image: ImageId,
+    /// The image that the host had before; 0 for none, as in its row.
     before: u32,
 }
 
@@ -93,7 +97,7 @@ pub struct AllMade {
 /// The tasks that are wanted, for all hosts alike.
 pub struct Wish<'w> {
     /// Becomes the image of each host; `None` for the image that each host has.
-    pub image: Option<u32>,
+    pub image: Option<ImageId>,
     pub request: &'w Request,
     pub origin: &'w Origin,
     pub glance: &'w dyn Glance,
@@ -132,7 +136,7 @@ pub async fn create_for_all(
 }
 
 /// The hosts that are meant, each once.
-fn hosts_of(tables: &Tables, whom: &Whom) -> Result<Vec<u32>, OrderTasksError> {
+fn hosts_of(tables: &Tables, whom: &Whom) -> Result<Vec<HostId>, OrderTasksError> {
     match whom {
         Whom::Host(host) => Ok(vec![*host]),
         Whom::Hosts(hosts) => {
@@ -146,13 +150,14 @@ fn hosts_of(tables: &Tables, whom: &Whom) -> Result<Vec<u32>, OrderTasksError> {
         Whom::Group(group) => {
             tables
                 .of::<Group>()
-                .get(*group)
+                .get(group.get())
                 .ok_or(OrderTasksError::NoSuchGroup(*group))?;
             let members = tables
                 .of::<GroupAssociation>()
-                .by(GroupAssociation::BY_GROUP, (*group).into());
-            let mut hosts: Vec<u32> = members.map(|member| member.host).collect();
-            hosts.retain(|host| tables.hosts().get(*host).is_some());
+                .by(GroupAssociation::BY_GROUP, group.get().into());
+            let members = members.filter_map(|member| HostId::new(member.host));
+            let mut hosts: Vec<HostId> = members.collect();
+            hosts.retain(|host| tables.hosts().get(host.get()).is_some());
             hosts.sort_unstable();
             if hosts.is_empty() {
                 Err(OrderTasksError::EmptyGroup(*group))
@@ -171,31 +176,35 @@ struct Ready<'t> {
 }
 
 /// Everything about a host that can be refused.
-fn check<'t>(tables: &'t Tables, host: u32, wish: &Wish<'_>) -> Result<Ready<'t>, OrderTasksError> {
+fn check<'t>(
+    tables: &'t Tables,
+    id: HostId,
+    wish: &Wish<'_>,
+) -> Result<Ready<'t>, OrderTasksError> {
     let row = tables
         .hosts()
-        .get(host)
-        .ok_or(OrderTasksError::NoSuchHost(host))?;
+        .get(id.get())
+        .ok_or(OrderTasksError::NoSuchHost(id))?;
     let mut host = Host::clone(row);
     if let Some(image) = wish.image {
         tables
             .of::<Image>()
-            .get(image)
+            .get(image.get())
             .ok_or(OrderTasksError::NoSuchImage(image))?;
-        host.image = image;
+        host.image = image.get();
     }
-    if let Some(task) = active_imaging(tables, row.id) {
+    if let Some(task) = active_imaging(tables, row).and_then(|task| task.key()) {
         return Err(OrderTasksError::Busy {
-            host: row.id,
+            host: id,
             name: row.name.clone(),
-            task: task.id,
+            task,
         });
     }
     let imaging =
         imaging(tables, &host, Purpose::of(wish.request.kind)).map_err(|why| match wish.image {
             Some(image) => OrderTasksError::BadImage { image, why },
             None => OrderTasksError::BadHostImage {
-                host: row.id,
+                host: id,
                 name: row.name.clone(),
                 why,
             },
@@ -209,7 +218,12 @@ struct Stored {
     error: Option<OrderTasksError>,
 }
 
-async fn store(state: &State, hosts: &[u32], wish: &Wish<'_>, sessions: &mut Sessions) -> Stored {
+async fn store(
+    state: &State,
+    hosts: &[HostId],
+    wish: &Wish<'_>,
+    sessions: &mut Sessions,
+) -> Stored {
     let (mut pending, mut made, mut opened) = (Pending::default(), Vec::new(), sessions.clone());
     let mut is_stored = false;
     let result = state
@@ -235,7 +249,7 @@ async fn store(state: &State, hosts: &[u32], wish: &Wish<'_>, sessions: &mut Ses
 
 fn create_part(
     draft: &mut Draft<'_>,
-    hosts: &[u32],
+    hosts: &[HostId],
     wish: &Wish<'_>,
     pending: &mut Pending,
     sessions: &mut Sessions,
@@ -259,8 +273,8 @@ fn create_part(
         if host.image != row.image {
             draft.update(row, &host)?;
         }
-        make_room(draft, host.id, pending)?;
-        pending.bring_for_group(draft, host.id, snapins, origin.now)?;
+        make_room(draft, &host, pending)?;
+        pending.bring_for_group(draft, &host, snapins, origin.now)?;
         let task = host::row(tables, &host, request, origin, glance, Some(&imaging));
         let name = task.name.clone();
         let image = imaging.image;
@@ -277,9 +291,9 @@ fn create_part(
             )?;
         }
         made.push(Made {
-            task: task.get(),
-            host: host.id,
-            image: host.image,
+            task,
+            host: *id,
+            image,
             before: row.image,
         });
     }
@@ -295,7 +309,7 @@ async fn take_back(state: &State, made: &[Made], opened: &Sessions) {
     if made.is_empty() {
         return;
     }
-    let tasks: Vec<u32> = made.iter().map(|made| made.task).collect();
+    let tasks: Vec<u32> = made.iter().map(|made| made.task.get()).collect();
     info!(
         ?tasks,
         "cancelled tasks that were already created, because one of the hosts was refused"
@@ -322,10 +336,10 @@ async fn give_images_back(state: &State, made: &[Made]) -> Result<(), Refusal> {
     for part in made.chunks(HOSTS_AT_ONCE) {
         state
             .write(|draft| {
-                for made in part.iter().filter(|made| made.before != made.image) {
-                    let row = draft.tables().hosts().get(made.host);
+                for made in part.iter().filter(|made| made.before != made.image.get()) {
+                    let row = draft.tables().hosts().get(made.host.get());
                     // What somebody else has changed since is theirs.
-                    if let Some(row) = row.filter(|row| row.image == made.image) {
+                    if let Some(row) = row.filter(|row| row.image == made.image.get()) {
                         draft.update(
                             row,
                             &Host {

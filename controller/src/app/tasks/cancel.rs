@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foghorn_types::Timestamp;
+use foghorn_types::{GroupId, HostId, Timestamp};
 
 use super::snapins::Pending;
 use crate::state::classes::task::state;
@@ -40,12 +40,15 @@ pub async fn cancel_task(state: &State, task: u32) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// [`Refusal::NothingToCancel`] when it has none.
-pub async fn cancel_host(state: &State, host: u32) -> Result<(), Refusal> {
+pub async fn cancel_host(state: &State, host: HostId) -> Result<(), Refusal> {
     let tasks = state.read(|tables| {
-        tables.of::<Host>().get(host).ok_or(Refusal::NotFound {
-            class: "host",
-            id: host,
-        })?;
+        tables
+            .of::<Host>()
+            .get(host.get())
+            .ok_or(Refusal::NotFound {
+                class: "host",
+                id: host.get(),
+            })?;
         Ok::<_, Refusal>(active_of(tables, host))
     })?;
     if tasks.is_empty() {
@@ -60,18 +63,22 @@ pub async fn cancel_host(state: &State, host: u32) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// [`Refusal::NothingToCancel`] when the group has hosts and none of them has an active task.
-pub async fn cancel_group(state: &State, group: u32) -> Result<(), Refusal> {
+pub async fn cancel_group(state: &State, group: GroupId) -> Result<(), Refusal> {
     let (members, tasks) = state.read(|tables| {
-        tables.of::<Group>().get(group).ok_or(Refusal::NotFound {
-            class: "group",
-            id: group,
-        })?;
+        tables
+            .of::<Group>()
+            .get(group.get())
+            .ok_or(Refusal::NotFound {
+                class: "group",
+                id: group.get(),
+            })?;
         let members = tables
             .of::<GroupAssociation>()
-            .by(GroupAssociation::BY_GROUP, group.into());
-        let hosts: Vec<u32> = members.map(|member| member.host).collect();
+            .by(GroupAssociation::BY_GROUP, group.get().into());
+        let hosts: Vec<_> = members.map(|member| HostId::new(member.host)).collect();
         let tasks: Vec<u32> = hosts
             .iter()
+            .flatten()
             .flat_map(|host| active_of(tables, *host))
             .collect();
         Ok::<_, Refusal>((hosts.len(), tasks))
@@ -204,10 +211,10 @@ pub(crate) async fn cancel_snapin_tasks(
     Ok(())
 }
 
-fn active_of(tables: &Tables, host: u32) -> Vec<u32> {
+fn active_of(tables: &Tables, host: HostId) -> Vec<u32> {
     tables
         .tasks()
-        .by(Task::ACTIVE_BY_HOST, host.into())
+        .by(Task::ACTIVE_BY_HOST, host.get().into())
         .map(|task| task.id)
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foghorn_types::{ImageId, SessionId, TaskId, TaskTypeId, Timestamp};
+use foghorn_types::{GroupId, HostId, ImageId, SessionId, TaskId, TaskTypeId, Timestamp};
 
 use super::{
     Imaging, Origin, Pending, Purpose, Request, Wanted, check_type, imaging, insert, make_room,
@@ -32,14 +32,14 @@ pub(crate) struct Brought<'b> {
 /// The hosts of tasks that belong together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum For {
-    Group(u32),
+    Group(GroupId),
     Hosts,
 }
 
 /// What was created for several hosts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Created {
-    pub tasks: Vec<u32>,
+    pub tasks: Vec<TaskId>,
     /// One for each image, when it was a multicast.
     pub sessions: Vec<SessionId>,
 }
@@ -51,7 +51,7 @@ pub struct Created {
 /// [`Refusal`] when the group is empty, none of its hosts is free, or an image cannot be deployed.
 pub async fn create_for_group(
     state: &State,
-    group: u32,
+    group: GroupId,
     request: &Request,
     origin: &Origin,
 ) -> Result<Created, Refusal> {
@@ -72,18 +72,18 @@ pub async fn create_for_group(
 /// nothing is stored, unless this happened while the tasks were being stored.
 pub async fn create_for_hosts(
     state: &State,
-    hosts: &[u32],
+    hosts: &[HostId],
     request: &Request,
     origin: &Origin,
 ) -> Result<Created, Refusal> {
     state.read(|tables| {
         check_type(tables, request.kind)?;
         for host in hosts {
-            let row = tables.hosts().get(*host).ok_or(Refusal::NotFound {
+            let row = tables.hosts().get(host.get()).ok_or(Refusal::NotFound {
                 class: "host",
-                id: *host,
+                id: host.get(),
             })?;
-            if is_busy(tables, row.id) {
+            if is_busy(tables, row) {
                 let why = format!(
                     "host {} ({}) is already a member of an active task",
                     row.id, row.name
@@ -103,7 +103,7 @@ pub async fn create_for_hosts(
 async fn create_each(
     state: &State,
     target: For,
-    hosts: &[u32],
+    hosts: &[HostId],
     request: &Request,
     origin: &Origin,
 ) -> Result<Created, Refusal> {
@@ -137,11 +137,11 @@ async fn create_each(
 pub(crate) fn create_part(
     draft: &mut Draft<'_>,
     target: For,
-    hosts: &[u32],
+    hosts: &[HostId],
     request: &Request,
     origin: &Origin,
     mut brought: Brought<'_>,
-) -> Result<Vec<u32>, Refusal> {
+) -> Result<Vec<TaskId>, Refusal> {
     let mut created = Vec::with_capacity(hosts.len());
     let mut woken = Vec::new();
     for host in hosts {
@@ -157,21 +157,27 @@ pub(crate) fn create_part(
 }
 
 /// Orders all hosts of the group to be woken, when that is what the task is.
-pub(crate) fn wake_group(draft: &mut Draft<'_>, group: u32, request: &Request, origin: &Origin) {
+pub(crate) fn wake_group(
+    draft: &mut Draft<'_>,
+    group: GroupId,
+    request: &Request,
+    origin: &Origin,
+) {
     if Purpose::of(request.kind) == Purpose::Wake {
         let members = draft
             .tables()
             .of::<GroupAssociation>()
-            .by(GroupAssociation::BY_GROUP, group.into());
-        let hosts = members.map(|member| member.host).collect();
+            .by(GroupAssociation::BY_GROUP, group.get().into());
+        let hosts = members.filter_map(|member| HostId::new(member.host));
+        let hosts = hosts.collect();
         wake::order(draft, hosts, "asked for", origin.now);
     }
 }
 
-fn is_busy(tables: &Tables, host: u32) -> bool {
+fn is_busy(tables: &Tables, host: &Host) -> bool {
     tables
         .tasks()
-        .by(Task::ACTIVE_BY_HOST, host.into())
+        .by(Task::ACTIVE_BY_HOST, host.id.into())
         .any(|task| !Purpose::of_task(task).is_snapin())
 }
 
@@ -179,18 +185,21 @@ fn is_busy(tables: &Tables, host: u32) -> bool {
 /// stored.
 pub(crate) fn free_hosts(
     tables: &Tables,
-    group: u32,
+    group: GroupId,
     request: &Request,
-) -> Result<Vec<u32>, Refusal> {
-    tables.of::<Group>().get(group).ok_or(Refusal::NotFound {
-        class: "group",
-        id: group,
-    })?;
+) -> Result<Vec<HostId>, Refusal> {
+    tables
+        .of::<Group>()
+        .get(group.get())
+        .ok_or(Refusal::NotFound {
+            class: "group",
+            id: group.get(),
+        })?;
     check_type(tables, request.kind)?;
     let purpose = Purpose::of(request.kind);
     let members: Vec<_> = tables
         .of::<GroupAssociation>()
-        .by(GroupAssociation::BY_GROUP, group.into())
+        .by(GroupAssociation::BY_GROUP, group.get().into())
         .filter_map(|member| tables.hosts().get(member.host))
         .collect();
     if members.is_empty() {
@@ -202,7 +211,7 @@ pub(crate) fn free_hosts(
     }
     let mut free: Vec<_> = members
         .into_iter()
-        .filter(|host| !is_busy(tables, host.id))
+        .filter(|host| !is_busy(tables, host))
         .collect();
     if purpose.is_imaging() {
         let mut refusal = None;
@@ -217,33 +226,33 @@ pub(crate) fn free_hosts(
             _ => {}
         }
     }
-    Ok(free.into_iter().map(|host| host.id).collect())
+    Ok(free.into_iter().filter_map(|host| host.key()).collect())
 }
 
 /// A host that was deleted or got another task since it was chosen is left out.
 fn create_in(
     draft: &mut Draft<'_>,
     target: For,
-    host: u32,
+    host: HostId,
     request: &Request,
     origin: &Origin,
     brought: &mut Brought<'_>,
-) -> Result<Option<u32>, Refusal> {
+) -> Result<Option<TaskId>, Refusal> {
     let tables = draft.tables();
-    let Some(host) = tables.hosts().get(host) else {
+    let Some(host) = tables.hosts().get(host.get()) else {
         return Ok(None);
     };
     let target = match target {
         For::Group(group) => tables
             .of::<Group>()
-            .get(group)
+            .get(group.get())
             .map(|group| group.name.as_str()),
         For::Hosts => Some(host.name.as_str()),
     };
     let Some(target) = target else {
         return Ok(None);
     };
-    if is_busy(tables, host.id) {
+    if is_busy(tables, host) {
         return Ok(None);
     }
     let purpose = Purpose::of(request.kind);
@@ -253,7 +262,7 @@ fn create_in(
         None
     };
     let image = imaging.as_ref().map(|imaging| imaging.image);
-    make_room(draft, host.id, brought.pending)?;
+    make_room(draft, host, brought.pending)?;
     // As on a FOG server, a multicast task includes all snapins, whatever was requested.
     let snapins = if request.kind == TaskTypeId::MULTICAST {
         &Wanted::All
@@ -262,7 +271,7 @@ fn create_in(
     };
     brought
         .pending
-        .bring_for_group(draft, host.id, snapins, origin.now)?;
+        .bring_for_group(draft, host, snapins, origin.now)?;
     let task = row(tables, target, host, request, origin, imaging.as_ref());
     let name = task.name.clone();
     let id = insert(draft, task, host, imaging, origin)?;
@@ -277,7 +286,7 @@ fn create_in(
             origin.now,
         )?;
     }
-    Ok(Some(id.get()))
+    Ok(Some(id))
 }
 
 /// Lets a task take part in the session of its image. The first task of an image opens it, under

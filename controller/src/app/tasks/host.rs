@@ -1,6 +1,6 @@
 //! A task for one host.
 
-use foghorn_types::TaskTypeId;
+use foghorn_types::{HostId, TaskId, TaskTypeId};
 
 use super::{
     Imaging, Origin, Pending, Purpose, Request, active_imaging, check_type, imaging, insert,
@@ -20,26 +20,29 @@ use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 /// [`Refusal`] when the host or its image does not allow it; then nothing is stored.
 pub async fn create_for_host(
     state: &State,
-    host: u32,
+    host: HostId,
     request: &Request,
     origin: &Origin,
     glance: &dyn Glance,
-) -> Result<Option<u32>, Refusal> {
+) -> Result<Option<TaskId>, Refusal> {
     let mut pending = Pending::default();
     state
         .write_in_steps(|draft| {
             let mut created = None;
             if !draft.continues() {
                 pending = Pending::default();
-                let row = draft.tables().hosts().get(host).ok_or(Refusal::NotFound {
-                    class: "host",
-                    id: host,
-                })?;
+                let row = draft
+                    .tables()
+                    .hosts()
+                    .get(host.get())
+                    .ok_or(Refusal::NotFound {
+                        class: "host",
+                        id: host.get(),
+                    })?;
                 created = create_in(draft, row, request, origin, glance, &mut pending)?;
-                origin
-                    .ticket
-                    .as_ref()
-                    .map_or(Ok(()), |ticket| ticket.mark(draft, created))?;
+                origin.ticket.as_ref().map_or(Ok(()), |ticket| {
+                    ticket.mark(draft, created.map(TaskId::get))
+                })?;
             }
             pending.settle(draft, origin.now)?;
             Ok(created)
@@ -58,7 +61,7 @@ pub(crate) fn create_in(
     origin: &Origin,
     glance: &dyn Glance,
     pending: &mut Pending,
-) -> Result<Option<u32>, Refusal> {
+) -> Result<Option<TaskId>, Refusal> {
     let tables = draft.tables();
     check_type(tables, request.kind)?;
     let purpose = Purpose::of(request.kind);
@@ -67,25 +70,35 @@ pub(crate) fn create_in(
     } else {
         None
     };
-    if active_imaging(tables, host.id).is_some() {
+    if active_imaging(tables, host).is_some() {
         return Err(TaskRefusal::HostBusy.into());
     }
     if purpose == Purpose::Wake {
         // The id is used up on a FOG server too.
         draft.next_id::<Task>();
-        wake::order(draft, vec![host.id], "asked for", origin.now);
+        wake::order(
+            draft,
+            host.key().into_iter().collect(),
+            "asked for",
+            origin.now,
+        );
         return Ok(None);
     }
     let snapins = request.snapins.for_task(request.kind);
     if let Some(merged) = merge_snapins(draft, host, purpose)? {
-        pending.bring(draft, host.id, snapins, origin.now)?;
+        pending.bring(draft, host, snapins, origin.now)?;
         return Ok(Some(merged));
     }
-    make_room(draft, host.id, pending)?;
-    pending.bring(draft, host.id, snapins, origin.now)?;
+    make_room(draft, host, pending)?;
+    pending.bring(draft, host, snapins, origin.now)?;
     let task = row(tables, host, request, origin, glance, imaging.as_ref());
     if request.wake {
-        wake::order(draft, vec![host.id], "for its task", origin.now);
+        wake::order(
+            draft,
+            host.key().into_iter().collect(),
+            "for its task",
+            origin.now,
+        );
     }
     let name = task.name.clone();
     let image = imaging.as_ref().map(|imaging| imaging.image);
@@ -97,7 +110,7 @@ pub(crate) fn create_in(
         };
         sessions::join(draft, session, id)?;
     }
-    Ok(Some(id.get()))
+    Ok(Some(id))
 }
 
 /// The row of a host's task. The storage node is a guess for people; the dispatcher decides again.
@@ -141,7 +154,7 @@ fn imaging_unless_busy(
 ) -> Result<Imaging, Refusal> {
     match imaging(draft.tables(), host, purpose) {
         Err(Refusal::Task(TaskRefusal::NoContent))
-            if active_imaging(draft.tables(), host.id).is_some() =>
+            if active_imaging(draft.tables(), host).is_some() =>
         {
             Err(TaskRefusal::HostBusy.into())
         }
@@ -154,7 +167,7 @@ fn merge_snapins(
     draft: &mut Draft<'_>,
     host: &Row<Host>,
     purpose: Purpose,
-) -> Result<Option<u32>, Refusal> {
+) -> Result<Option<TaskId>, Refusal> {
     if purpose != Purpose::SingleSnapin {
         return Ok(None);
     }
@@ -174,5 +187,5 @@ fn merge_snapins(
             ..Task::clone(row)
         },
     )?;
-    Ok(Some(row.id))
+    Ok(row.key())
 }

@@ -133,8 +133,8 @@ fn manifest(tables: &Tables, image: ImageId) -> Result<ManifestId, Refusal> {
 }
 
 /// The active imaging task of a host.
-fn active_imaging(tables: &Tables, host: u32) -> Option<&Row<Task>> {
-    let mut active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.into());
+fn active_imaging<'t>(tables: &'t Tables, host: &Host) -> Option<&'t Row<Task>> {
+    let mut active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.id.into());
     active
         .find(|task| Purpose::of_task(task).is_imaging())
         .map(AsRef::as_ref)
@@ -173,8 +173,12 @@ fn insert(
 }
 
 /// Cancels every active task of a host that is not an imaging task, to make room for another.
-fn make_room(draft: &mut Draft<'_>, host: u32, pending: &mut Pending) -> Result<(), Refusal> {
-    for task in draft.tables().tasks().by(Task::ACTIVE_BY_HOST, host.into()) {
+fn make_room(draft: &mut Draft<'_>, host: &Host, pending: &mut Pending) -> Result<(), Refusal> {
+    for task in draft
+        .tables()
+        .tasks()
+        .by(Task::ACTIVE_BY_HOST, host.id.into())
+    {
         cancel::cancel_in(draft, task, "replaced by another task", pending)?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::state::class::Body;
 use crate::state::classes::task::state;
-use crate::state::classes::{SnapinAssociation, SnapinJob, SnapinTask, Task};
+use crate::state::classes::{Host, SnapinAssociation, SnapinJob, SnapinTask, Task};
 use crate::state::value::{ids, is_falsy, scalar};
 use crate::state::{Draft, Refusal, Row, Tables};
 
@@ -60,13 +60,13 @@ impl Wanted {
         }
     }
 
-    fn of_host(&self, tables: &Tables, host: u32) -> Vec<u32> {
+    fn of_host(&self, tables: &Tables, host: &Host) -> Vec<u32> {
         match self {
             Self::Nothing => Vec::new(),
             Self::All => {
                 let table = tables.of::<SnapinAssociation>();
                 table
-                    .by(SnapinAssociation::BY_HOST, host.into())
+                    .by(SnapinAssociation::BY_HOST, host.id.into())
                     .map(|row| row.snapin)
                     .collect()
             }
@@ -89,7 +89,7 @@ impl Pending {
     pub(super) fn bring(
         &mut self,
         draft: &mut Draft<'_>,
-        host: u32,
+        host: &Host,
         wanted: &Wanted,
         at: Timestamp,
     ) -> Result<(), Refusal> {
@@ -99,7 +99,7 @@ impl Pending {
         let mut active = draft
             .tables()
             .of::<SnapinJob>()
-            .by(SnapinJob::ACTIVE_BY_HOST, host.into());
+            .by(SnapinJob::ACTIVE_BY_HOST, host.id.into());
         match active.find(|job| !self.ended.contains(&job.id)) {
             Some(job) => {
                 draft.unchanged(job);
@@ -115,13 +115,13 @@ impl Pending {
     fn bring_new(
         &mut self,
         draft: &mut Draft<'_>,
-        host: u32,
+        host: &Host,
         wanted: &Wanted,
         at: Timestamp,
     ) -> Result<(), Refusal> {
         let job = SnapinJob {
             id: 0,
-            host,
+            host: host.id,
             state: state::QUEUED,
             created_time: at.into(),
         };
@@ -136,7 +136,7 @@ impl Pending {
     pub(super) fn bring_for_group(
         &mut self,
         draft: &mut Draft<'_>,
-        host: u32,
+        host: &Host,
         wanted: &Wanted,
         at: Timestamp,
     ) -> Result<(), Refusal> {

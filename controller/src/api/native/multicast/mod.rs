@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use foghorn_rest_types::multicast::{
     MulticastCreated, MulticastEdit, MulticastList, MulticastRequest, MulticastStatus,
 };
-use foghorn_types::{BitRate, Role, SessionId, TaskId, TaskTypeId, Timestamp};
+use foghorn_types::{BitRate, HostId, Role, SessionId, TaskTypeId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::info;
@@ -186,13 +186,12 @@ async fn create(
     };
     let created = match (body.group, body.hosts) {
         (Some(group), None) => {
-            tasks::create_for_group(&ctx.state, group.get(), &request, &origin).await?
+            tasks::create_for_group(&ctx.state, group, &request, &origin).await?
         }
         (None, Some(hosts)) => {
             let mut seen = HashSet::new();
-            let hosts: Vec<u32> = hosts
-                .iter()
-                .map(|host| host.get())
+            let hosts: Vec<HostId> = hosts
+                .into_iter()
                 .filter(|host| seen.insert(*host))
                 .collect();
             if hosts.is_empty() || hosts.len() > MOST_HOSTS {
@@ -206,13 +205,17 @@ async fn create(
         (Some(_), Some(_)) => return Err(bad("hosts", "give either a group or hosts, not both")),
         (None, None) => return Err(bad("group", "a group or hosts are required")),
     };
-    info!(sessions = ?created.sessions, tasks = created.tasks.len(), "multicast sessions created");
-    let tasks = created.tasks.into_iter().filter_map(TaskId::new).collect();
+    let sessions: Vec<_> = created.sessions.iter().map(|id| id.get()).collect();
+    info!(
+        ?sessions,
+        tasks = created.tasks.len(),
+        "multicast sessions created"
+    );
     Ok((
         StatusCode::CREATED,
         Json(MulticastCreated {
             sessions: created.sessions,
-            tasks,
+            tasks: created.tasks,
         }),
     ))
 }
