@@ -190,7 +190,8 @@ fn take_port(draft: &mut Draft<'_>) -> Result<i64, Refusal> {
     Ok(set.map_or(next.into(), i64::from))
 }
 
-/// The interface of the node that is likely to send.
+/// The interface of the node that is likely to send. `group` is 0 for an image without a storage
+/// group, as in the rows.
 fn interface(tables: &Tables, group: u32) -> String {
     let nodes = || {
         tables
