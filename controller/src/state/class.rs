@@ -97,6 +97,20 @@ impl Shape {
     }
 }
 
+/// [`Class::id`] and [`Class::set_id`] of a struct with the field `id`.
+macro_rules! id_in_field {
+    () => {
+        fn id(&self) -> u32 {
+            self.id
+        }
+
+        fn set_id(&mut self, id: u32) {
+            self.id = id;
+        }
+    };
+}
+pub(crate) use id_in_field;
+
 /// What a class of objects is. What it does beside being stored is in [`super::rules::Rules`].
 pub trait Class: Default + Clone + Send + Sync + 'static {
     /// Name in routes and keys.

@@ -1,6 +1,6 @@
 //! Files that FOG's client on an installed machine updates itself with.
 
-use crate::state::class::{Class, Unique};
+use crate::state::class::{Class, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// A file with which the client on an installed machine updates itself. Kept for FOG's clients;
@@ -32,13 +32,7 @@ impl Class for ClientUpdater {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

@@ -1,6 +1,6 @@
 //! Folders that FOG's client empties at log-off.
 
-use crate::state::class::Class;
+use crate::state::class::{Class, id_in_field};
 use crate::state::field::Field;
 
 /// A folder that the client on an installed machine empties when its user logs off.
@@ -21,11 +21,5 @@ impl Class for DirCleaner {
             .about("Path of the folder on the machine."),
     ];
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 }

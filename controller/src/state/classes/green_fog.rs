@@ -1,6 +1,6 @@
 //! Times of day at which a host is switched off or restarted.
 
-use crate::state::class::Class;
+use crate::state::class::{Class, id_in_field};
 use crate::state::field::Field;
 
 /// A time of day at which the client on a host switches it off or restarts it; an older way than
@@ -39,13 +39,7 @@ impl Class for GreenFog {
     const ANY_ID: Option<&'static [&'static str]> = Some(&[]);
     const INDEXES: usize = 1;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.host.into())

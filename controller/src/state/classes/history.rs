@@ -1,6 +1,6 @@
 //! What the system did, line by line.
 
-use crate::state::class::{Clash, Class, Unique};
+use crate::state::class::{Clash, Class, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::{FogTime, fold};
 
@@ -39,13 +39,7 @@ impl Class for History {
     ];
     const ANY_ID: Option<&'static [&'static str]> = Some(&[]);
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique {

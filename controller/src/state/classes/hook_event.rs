@@ -1,6 +1,6 @@
 //! Names of the events that plugins can hook.
 
-use crate::state::class::{Class, Unique};
+use crate::state::class::{Class, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// The name of an event that a plugin can hook.
@@ -21,13 +21,7 @@ impl Class for HookEvent {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

@@ -2,7 +2,7 @@
 
 use foghorn_types::HostId;
 
-use crate::state::class::{Class, Computed, Shape, Unique};
+use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::{Flag, FogTime, leading_number};
 
@@ -229,13 +229,7 @@ impl Class for Host {
     const NAMED: bool = true;
     const INDEXES: usize = 1;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

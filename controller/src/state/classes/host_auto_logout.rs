@@ -1,6 +1,6 @@
 //! Minutes of idling after which a host logs its user out.
 
-use crate::state::class::{Clash, Class, Unique};
+use crate::state::class::{Clash, Class, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// Minutes of idling after which a host logs its user out.
@@ -30,13 +30,7 @@ impl Class for HostAutoLogout {
     ];
     const INDEXES: usize = 1;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique {

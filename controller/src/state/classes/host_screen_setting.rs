@@ -1,6 +1,6 @@
 //! Screen resolution of a host.
 
-use crate::state::class::{Clash, Class, Unique};
+use crate::state::class::{Clash, Class, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// Screen resolution of a host.
@@ -44,13 +44,7 @@ impl Class for HostScreenSetting {
     ];
     const INDEXES: usize = 1;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique {

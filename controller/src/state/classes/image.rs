@@ -2,7 +2,7 @@
 
 use foghorn_types::ImageId;
 
-use crate::state::class::{Class, Computed, Shape, Unique};
+use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::{Flag, FogTime};
 
@@ -144,13 +144,7 @@ impl Class for Image {
     const RELATIONS: &'static [&'static str] = &["os", "imagepartitiontype", "imagetype"];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

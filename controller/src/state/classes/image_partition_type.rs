@@ -1,6 +1,6 @@
 //! Which partitions of a disk an image is about.
 
-use crate::state::class::{Class, Unique};
+use crate::state::class::{Class, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// Which partitions of a disk an image is about.
@@ -25,13 +25,7 @@ impl Class for ImagePartitionType {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

@@ -1,6 +1,6 @@
 //! Ways in which the disks of an image are laid out.
 
-use crate::state::class::{Clash, Class, Unique};
+use crate::state::class::{Clash, Class, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// Ways in which the disks of an image are laid out.
@@ -25,13 +25,7 @@ impl Class for ImageType {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

@@ -1,6 +1,6 @@
 //! Hardware of a host, as it reported it.
 
-use crate::state::class::{Clash, Class, Computed, Shape, Unique};
+use crate::state::class::{Clash, Class, Computed, Shape, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::FogTime;
 
@@ -196,13 +196,7 @@ impl Class for Inventory {
     }];
     const INDEXES: usize = 1;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique {

@@ -1,6 +1,6 @@
 //! Which iPXE programs machines booted, and how that went.
 
-use crate::state::class::Class;
+use crate::state::class::{Class, id_in_field};
 use crate::state::field::Field;
 
 /// How a model of machine got on with an iPXE program.
@@ -42,11 +42,5 @@ impl Class for Ipxe {
     ];
     const ANY_ID: Option<&'static [&'static str]> = Some(&[]);
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 }

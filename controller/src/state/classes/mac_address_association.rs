@@ -2,7 +2,7 @@
 
 use foghorn_types::MacAddress;
 
-use crate::state::class::{Clash, Class, Unique};
+use crate::state::class::{Clash, Class, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::Flag;
 
@@ -76,13 +76,7 @@ impl Class for MacAddressAssociation {
     ];
     const INDEXES: usize = 2;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn uniques(&self) -> Vec<Unique> {
         self.address()

@@ -2,7 +2,7 @@
 
 use foghorn_types::SessionId;
 
-use crate::state::class::{Class, Computed, Current, Shape};
+use crate::state::class::{Class, Computed, Current, Shape, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::FogTime;
 
@@ -112,13 +112,7 @@ impl Class for MulticastSession {
         field: "stateID",
     });
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

@@ -1,6 +1,6 @@
 //! Storage nodes that failed while a host was served.
 
-use crate::state::class::{Clash, Class, Computed, Shape, Unique};
+use crate::state::class::{Clash, Class, Computed, Shape, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::FogTime;
 
@@ -72,13 +72,7 @@ impl Class for NodeFailure {
     ];
     const RELATIONS: &'static [&'static str] = &["storagenode", "storagegroup", "host", "task"];
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn uniques(&self) -> Vec<Unique> {
         let value = format!("{}/{}/{}", self.storagenode, self.host, self.task);

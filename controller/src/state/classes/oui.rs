@@ -1,6 +1,6 @@
 //! Makers of network cards by the beginning of an address.
 
-use crate::state::class::{Class, Unique};
+use crate::state::class::{Class, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// The maker of network cards whose addresses begin alike.
@@ -25,13 +25,7 @@ impl Class for Oui {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

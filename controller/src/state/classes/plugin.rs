@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use md5::{Digest as _, Md5};
 
-use crate::state::class::{Class, Computed, Shape, Unique};
+use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// Whether a plugin is switched on.
@@ -91,13 +91,7 @@ impl Class for Plugin {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

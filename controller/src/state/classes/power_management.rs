@@ -1,6 +1,6 @@
 //! When hosts are woken, shut down or restarted.
 
-use crate::state::class::{Clash, Class, Unique};
+use crate::state::class::{Clash, Class, Unique, id_in_field};
 use crate::state::cron::Fields;
 use crate::state::field::Field;
 use crate::state::value::Flag;
@@ -76,13 +76,7 @@ impl Class for PowerManagement {
     ];
     const INDEXES: usize = 2;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn uniques(&self) -> Vec<Unique> {
         let calendar = self.calendar().0.map(|(_, text)| text.to_uppercase());

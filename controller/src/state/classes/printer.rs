@@ -1,6 +1,6 @@
 //! Printers that the client sets up on hosts.
 
-use crate::state::class::{Class, Unique};
+use crate::state::class::{Class, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// A printer.
@@ -61,13 +61,7 @@ impl Class for Printer {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

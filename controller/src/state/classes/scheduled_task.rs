@@ -2,7 +2,7 @@
 
 use foghorn_types::Timestamp;
 
-use crate::state::class::{Class, Computed, Current, Shape, Unique};
+use crate::state::class::{Class, Computed, Current, Shape, Unique, id_in_field};
 use crate::state::cron::Fields;
 use crate::state::field::Field;
 
@@ -187,13 +187,7 @@ impl Class for ScheduledTask {
         field: "isActive",
     });
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

@@ -3,7 +3,7 @@
 //! Two of them are the API's switch and token, which live in [`ApiSettings`]: their rows are
 //! windows on it, so that there is one truth whichever way it is changed.
 
-use crate::state::class::{Class, Unique};
+use crate::state::class::{Class, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::fold;
 
@@ -66,13 +66,7 @@ impl Class for Service {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

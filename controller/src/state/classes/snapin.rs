@@ -1,6 +1,6 @@
 //! Snapins: programs that hosts run after imaging or on request.
 
-use crate::state::class::{Class, Computed, Shape, Unique};
+use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::{Flag, FogTime};
 
@@ -97,13 +97,7 @@ impl Class for Snapin {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

@@ -1,7 +1,7 @@
 //! Snapin jobs: what one host has to run, as one piece of work of one or more [`SnapinTask`]s.
 
 use super::task::state;
-use crate::state::class::{Class, Computed, Current, Shape};
+use crate::state::class::{Class, Computed, Current, Shape, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::FogTime;
 
@@ -66,13 +66,7 @@ impl Class for SnapinJob {
         field: "stateID",
     });
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn index_key(&self, number: usize) -> Option<u64> {
         match number {

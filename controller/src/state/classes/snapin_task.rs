@@ -3,7 +3,7 @@
 use foghorn_types::Timestamp;
 
 use super::task::state;
-use crate::state::class::{Clash, Class, Computed, Current, Shape, Unique};
+use crate::state::class::{Clash, Class, Computed, Current, Shape, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::FogTime;
 
@@ -91,13 +91,7 @@ impl Class for SnapinTask {
         field: "stateID",
     });
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique {

@@ -1,6 +1,6 @@
 //! Sets of storage nodes that hold the same images.
 
-use crate::state::class::{Class, Computed, Shape, Unique};
+use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// Sets of storage nodes that hold the same images.
@@ -45,13 +45,7 @@ impl Class for StorageGroup {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

@@ -2,7 +2,7 @@
 
 use foghorn_types::{TaskId, TaskTypeId};
 
-use crate::state::class::{Class, Computed, Current, Shape};
+use crate::state::class::{Class, Computed, Current, Shape, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::{Flag, FogTime};
 
@@ -40,7 +40,6 @@ pub struct Task {
 /// Rows of [`TaskState`] that the program knows.
 pub mod state {
     pub const QUEUED: u32 = 1;
-    pub const CHECKED_IN: u32 = 2;
     pub const IN_PROGRESS: u32 = 3;
     pub const COMPLETE: u32 = 4;
     /// FOG has no state for a failure: a failed task shows as cancelled, and the run says why.
@@ -244,13 +243,7 @@ impl Class for Task {
         field: "stateID",
     });
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

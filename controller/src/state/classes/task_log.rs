@@ -1,6 +1,6 @@
 //! Which states tasks have been in, and when.
 
-use crate::state::class::Class;
+use crate::state::class::{Class, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::{FogTime, leading_number};
 
@@ -40,13 +40,7 @@ impl Class for TaskLog {
     const ANY_ID: Option<&'static [&'static str]> = Some(&["ip"]);
     const INDEXES: usize = 1;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         u64::try_from(leading_number(&self.task))

@@ -3,7 +3,7 @@
 
 use foghorn_types::Role;
 
-use crate::state::class::{Class, Unique};
+use crate::state::class::{Class, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::{Flag, FogTime};
 
@@ -87,13 +87,7 @@ impl Class for User {
     const NAMED: bool = true;
     const INDEXES: usize = 1;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

@@ -1,6 +1,6 @@
 //! Local accounts that FOG's client leaves alone when it removes stale ones.
 
-use crate::state::class::{Class, Unique};
+use crate::state::class::{Class, Unique, id_in_field};
 use crate::state::field::Field;
 
 /// A local account, or a pattern of names, that the client leaves alone when it removes stale
@@ -22,13 +22,7 @@ impl Class for UserCleanup {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name

@@ -1,7 +1,7 @@
 //! Who logged in and out of which host, and when.
 
 use super::host::Host;
-use crate::state::class::{Class, Computed, Shape};
+use crate::state::class::{Class, Computed, Shape, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::{FogDate, FogTime};
 
@@ -56,13 +56,7 @@ impl Class for UserTracking {
     const RELATIONS: &'static [&'static str] = &["host"];
     const INDEXES: usize = 1;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.host.into())

@@ -1,6 +1,6 @@
 //! What a virus scan found.
 
-use crate::state::class::{Class, Unique};
+use crate::state::class::{Class, Unique, id_in_field};
 use crate::state::field::Field;
 use crate::state::value::FogTime;
 
@@ -40,13 +40,7 @@ impl Class for Virus {
     ];
     const NAMED: bool = true;
 
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn set_id(&mut self, id: u32) {
-        self.id = id;
-    }
+    id_in_field!();
 
     fn name(&self) -> &str {
         &self.name
