@@ -195,6 +195,13 @@ struct Follower<V> {
     backoff: Backoff,
 }
 
+/// Whatever ends the follower, a panic of a view included: what is shown grows stale from here on.
+impl<V> Drop for Follower<V> {
+    fn drop(&mut self) {
+        self.cache.following.store(false, Ordering::Release);
+    }
+}
+
 impl<V: View> Follower<V> {
     async fn run(mut self) {
         loop {

@@ -1,5 +1,7 @@
 //! Health, credentials, jobs.
 
+use std::time::{Duration, Instant};
+
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
 use foghorn_proto::link::{DamagedChunk, JobReport};
@@ -39,6 +41,34 @@ async fn health_is_for_everyone_and_the_rest_for_operators() {
     ] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }
+    fleet.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_in_the_background_is_shown_with_how_it_went() {
+    let fleet = Fleet::new().await;
+    assert_eq!(
+        fleet
+            .anonymous("GET", "/foghorn/v1/background", None)
+            .await
+            .0,
+        403
+    );
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let dispatch = loop {
+        let (status, answer) = fleet.api("GET", "/foghorn/v1/background", None).await;
+        assert_eq!(status, 200, "{answer}");
+        let work = answer["work"].as_array().unwrap().clone();
+        let dispatch = work.into_iter().find(|work| work["name"] == "dispatch");
+        if let Some(dispatch) = dispatch.filter(|work| !work["last"].is_null()) {
+            break dispatch;
+        }
+        assert!(Instant::now() < deadline, "no round was shown: {answer}");
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(dispatch["failures"], 0, "{dispatch}");
+    assert!(dispatch["rounds"].as_u64() >= Some(1), "{dispatch}");
+    assert!(dispatch["last"]["error"].is_null(), "{dispatch}");
     fleet.controller.shutdown().await;
 }
 

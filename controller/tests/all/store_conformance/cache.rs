@@ -216,3 +216,32 @@ async fn while_the_engine_is_down_reads_go_on_and_say_that_they_are_stale() {
     assert!(cache.is_ready());
     cancel.cancel();
 }
+
+/// Fails as no view should.
+#[derive(Default)]
+struct Panics;
+
+impl View for Panics {
+    fn apply(&mut self, change: &Change) -> Result<(), String> {
+        assert!(
+            change.key() != "/c/bad",
+            "this view cannot bear {}",
+            change.key()
+        );
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_cache_whose_view_panics_is_not_ready() {
+    let engine = Engine::start(Kind::Embedded).await;
+    let store = engine.store();
+    let cancel = CancellationToken::new();
+    let (cache, task) = WatchCache::<Panics>::start(store.clone(), "/c/", cancel)
+        .await
+        .unwrap();
+    assert!(cache.is_ready());
+    write(&*store, [put("/c/bad", "x")]).await;
+    assert!(task.await.unwrap_err().is_panic());
+    assert!(!cache.is_ready());
+}
