@@ -136,7 +136,10 @@ async fn sessions_and_groups_are_limited_by_the_settings() {
     assert_eq!(leased(&server).len(), 1, "leasing twice is leasing once");
     take(&server, 2, 1).await.unwrap();
     let refused = take(&server, 3, 1).await.unwrap_err().to_string();
-    assert!(refused.contains("as many multicast sessions"), "{refused}");
+    assert!(
+        refused.contains("the maximum number of multicast sessions"),
+        "{refused}"
+    );
     let refused = take(&server, 2, 2).await.unwrap_err().to_string();
     assert!(refused.contains("no multicast group is free"), "{refused}");
     let mut groups = leased(&server);

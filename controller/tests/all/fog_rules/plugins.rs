@@ -105,9 +105,13 @@ async fn a_plugin_that_goes_wrong_changes_nothing_and_is_reported() {
         ("arrays", "let a = []; loop { a.push([a]); }", "too large"),
         ("recursion", "deeper(1)", "Stack overflow"),
         ("exception", "throw \"no luck\"", "no luck"),
-        ("garbage", "this.data = 42;", "`data` is no map"),
-        ("nothing", "this = 7;", "`this` is no map"),
-        ("pointer", "this.data.x = Fn(\"deeper\");", "is no JSON"),
+        ("garbage", "this.data = 42;", "`data` must be a map"),
+        ("nothing", "this = 7;", "`this` must be a map"),
+        (
+            "pointer",
+            "this.data.x = Fn(\"deeper\");",
+            "be converted to JSON",
+        ),
         ("sleep", "sleep(600)", "sleep"),
         ("time", "timestamp()", "timestamp"),
         ("eval", "this.data.room = eval(\"1\");", "eval"),
@@ -222,7 +226,7 @@ async fn files_that_are_no_plugins_are_reported_and_not_loaded() {
         (
             "takes",
             "fn plugin() { #{ classes: [#{ name: \"host\", fields: [] }] } }",
-            "taken",
+            "the name is in use",
         ),
         (
             "refers",

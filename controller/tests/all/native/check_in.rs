@@ -35,7 +35,10 @@ async fn of_many_check_ins_with_one_token_one_succeeds() {
             "{answer}"
         );
         assert!(
-            answer["error"].as_str().unwrap().contains("used already"),
+            answer["error"]
+                .as_str()
+                .unwrap()
+                .contains("already been used"),
             "{answer}"
         );
     }
