@@ -152,6 +152,13 @@ impl<'t> Draft<'t> {
         self.compares.insert(key, compare);
     }
 
+    /// Of several drafts that take one turn, one is stored; the others are drafted again and see
+    /// what it did. For a check of rows that do not exist yet, which no compare of a row can guard.
+    pub fn take_turn(&mut self, turn: &str, id: u32) {
+        self.require_unannounced(turn);
+        self.announce(turn, id);
+    }
+
     /// Stores a new object under the id it has, or under the next one when it has none.
     ///
     /// # Errors

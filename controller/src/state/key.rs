@@ -7,6 +7,7 @@
 //! | `/foghorn/v1/uniq/<class>/<field>/<value>` | id of the object that owns the value |
 //! | `/foghorn/v1/seq/<class>` | last id of the class that some controller may give out (`state::ids`) |
 //! | `/foghorn/v1/new/<class>` | id of the last object made; for [`super::class::Class::ANNOUNCED`] only |
+//! | `/foghorn/v1/new/task-host-<id>` | id of the last task made for the host ([`super::Draft::take_turn`]) |
 //! | `/foghorn/v1/setting/<name>` | settings ([`super::settings`]) |
 //! | `/foghorn/v1/schedule/…`, `/wake/…` | see [`super::schedule`], [`super::wake`] |
 //! | `/foghorn/v1/idem/<user, ten digits>/<hash of the key>` | a request with an idempotency key ([`super::keyed`]) |

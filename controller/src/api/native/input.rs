@@ -25,6 +25,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 Refused::new(rejection.status(), "the body is too large or was cut off")
             })?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        // serde would also read the members from a list, by their place: no way to name a disk.
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Refused::new(
+                StatusCode::BAD_REQUEST,
+                "the body must be a JSON object",
+            ));
+        }
         serde_json::from_slice(text)
             .map(Self)
             .map_err(|error| bad_json(text, &error))
@@ -45,7 +52,7 @@ fn bad_json(text: &[u8], error: &serde_json::Error) -> Refused {
 /// objects.
 fn field_at_fault(text: &[u8], error: &serde_json::Error) -> Option<String> {
     let message = error.to_string();
-    if let Some(name) = ["missing field `", "unknown field `"]
+    if let Some(name) = ["missing field `", "unknown field `", "duplicate field `"]
         .iter()
         .find_map(|start| message.strip_prefix(start))
     {
@@ -136,5 +143,6 @@ mod tests {
             Some("boot_token")
         );
         assert_eq!(field(r#"{"mac":"#), None);
+        assert_eq!(field(r#"{"mac":"a","mac":"b"}"#).as_deref(), Some("mac"));
     }
 }

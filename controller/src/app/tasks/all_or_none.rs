@@ -15,12 +15,12 @@ use super::{
     Origin, Pending, Purpose, Request, Wanted, active_imaging, host, imaging, insert, make_room,
 };
 use crate::app::{sessions, wake};
-use crate::state::classes::{Group, GroupAssociation, Host, Image, Task};
+use crate::state::classes::{Group, GroupAssociation, Host, Image};
 use crate::state::scene::Glance;
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
-/// A host needs up to ten operations: its new image, task, run, snapin job and place in a multicast
-/// session, and the end of a task that makes room with its snapin job.
+/// A host needs up to eleven operations: its new image, turn, task, run, snapin job and place in a
+/// multicast session, and the end of a task that makes room with its snapin job.
 const HOSTS_AT_ONCE: usize = 10;
 
 /// Whom an order is for.
@@ -261,8 +261,6 @@ fn create_part(
         ..
     } = *wish;
     let (tables, mut made) = (draft.tables(), Vec::with_capacity(hosts.len()));
-    // Whoever creates a task for one of the hosts meanwhile is seen when this is drafted again.
-    draft.require_no_new::<Task>();
     let snapins = if request.snapins == Wanted::Nothing {
         &Wanted::Nothing
     } else {

@@ -15,10 +15,10 @@ use crate::state::classes::{Group, GroupAssociation, Host, Task};
 use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
-/// Hosts per transaction: an etcd transaction takes 128 compares, and each host needs four with its
-/// snapin job, two for its place in a multicast session, and three more for a task and a job that
-/// make room. Snapin tasks are on top of that, as far as there is room.
-pub(crate) const HOSTS_AT_ONCE: usize = 12;
+/// Hosts per transaction: an etcd transaction takes 128 compares, and each host needs five with its
+/// turn and its snapin job, two for its place in a multicast session, and three more for a task and
+/// a job that make room. Snapin tasks are on top of that, as far as there is room.
+pub(crate) const HOSTS_AT_ONCE: usize = 11;
 
 /// Multicast sessions of one group's tasks, by image: hosts of one group may have several.
 pub(crate) type Sessions = BTreeMap<ImageId, SessionId>;

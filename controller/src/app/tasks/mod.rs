@@ -168,6 +168,9 @@ fn insert(
         draft.require_present::<Image>(imaging.image.get());
     }
     draft.require_present::<Host>(host.id);
+    // The caller has looked at the host's tasks. Two orders at once, from any controllers, see each
+    // other here: a host never has two imaging tasks.
+    draft.take_turn(&format!("task-host-{}", host.id), task.id);
     draft.insert(task)?;
     Ok(task_id)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use foghorn_controller::state::classes::TaskState;
+use foghorn_controller::state::classes::{Task, TaskState};
 use foghorn_controller::state::{Refusal, State};
 use foghorn_controller::store::embedded::EmbeddedStore;
 use serde_json::{Value, json};
@@ -113,6 +113,74 @@ async fn no_id_is_given_twice_and_creates_of_different_hosts_all_succeed() {
         let ids: Vec<u32> = creators.join_all().await.into_iter().flatten().collect();
         let different: BTreeSet<_> = ids.iter().collect();
         assert_eq!(different.len(), CONTROLLERS * 2 * EACH, "{kind:?}");
+    }
+}
+
+/// Waits until every controller has seen what any of them has.
+async fn settle(servers: &[Arc<Server>]) {
+    let revisions = servers
+        .iter()
+        .map(|server| server.state.read_at(|_, at| at));
+    let last = revisions.max().unwrap();
+    for server in servers {
+        let mut changed = server.state.changed();
+        while server.state.read_at(|_, at| at) < last {
+            changed.changed().await.unwrap();
+        }
+    }
+}
+
+/// The machine would be captured and then overwritten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_imaging_orders_for_one_host_at_once_one_is_refused() {
+    const PAIRS: usize = 60;
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let servers = controllers(&engine).await;
+        let image = crate::fog_rules::image(&servers[0]).await;
+        servers[0].give_content(image).await;
+        let reply = servers[0]
+            .call("POST", "/fog/group/create", json!({"name": "room"}))
+            .await;
+        let group = id(&reply.json());
+        for pair in 0..PAIRS {
+            let mut body = host(&format!("pc{pair}"), pair);
+            body["imageID"] = json!(image);
+            let host = id(&servers[0]
+                .call("POST", "/fog/host/create", body)
+                .await
+                .json());
+            let member = json!({"hosts": [host]});
+            let path = format!("/fog/group/{group}/edit");
+            assert_eq!(servers[0].call("PUT", &path, member).await.status, 200);
+            settle(&servers).await;
+            let capture = (format!("/fog/host/{host}/task"), json!({"taskTypeID": 2}));
+            let other = match pair % 4 {
+                0 => (capture.0.clone(), json!({"taskTypeID": 1})),
+                1 => capture.clone(),
+                2 => (
+                    "/foghorn/v1/tasks".to_owned(),
+                    json!({"kind": "deploy", "host": host}),
+                ),
+                _ => (format!("/fog/group/{group}/task"), json!({"taskTypeID": 1})),
+            };
+            let mut racers = JoinSet::new();
+            for (racer, (path, body)) in [capture, other].into_iter().enumerate() {
+                let server = servers[(pair + racer) % CONTROLLERS].clone();
+                racers.spawn(async move { server.call("POST", &path, body).await });
+            }
+            let replies = racers.join_all().await;
+            settle(&servers).await;
+            for server in &servers {
+                let active = server.state.read(|tables| {
+                    tables
+                        .tasks()
+                        .by(Task::ACTIVE_BY_HOST, u64::from(host))
+                        .count()
+                });
+                assert_eq!(active, 1, "{kind:?} pair {pair}: {replies:?}");
+            }
+        }
     }
 }
 

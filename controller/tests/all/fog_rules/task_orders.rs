@@ -271,6 +271,13 @@ async fn bad_bodies_name_the_field() {
     let empty = group(&server, &[]).await;
     let host = hosts[0];
     let before = everything(&server);
+    let listed = order(&server, json!(["deploy", host])).await;
+    assert_eq!(listed.status, 400, "{}", listed.text);
+    assert!(
+        listed.text.contains("must be a JSON object"),
+        "{}",
+        listed.text
+    );
     for (body, status, field) in [
         (json!({"host": host}), 400, "kind"),
         (json!({"kind": "destroy", "host": host}), 400, "kind"),

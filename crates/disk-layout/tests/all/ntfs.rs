@@ -144,7 +144,7 @@ fn damage_is_named() {
     let table = u64::from_le_bytes(raw[48..56].try_into().unwrap()) * 4096;
     assert!(damage(40, &[0xff; 8]).contains("larger than its partition"));
     assert!(damage(48, &[0xff; 8]).contains("outside of it"));
-    assert!(damage(13, &[3]).contains("make no sense"));
+    assert!(damage(13, &[3]).contains("are not valid"));
     assert!(damage(table, b"BAAD").contains("record 0"));
     assert!(damage(table + 6 * 1024 + 510, &[0x77, 0x77]).contains("record 6"));
     std::fs::File::options()

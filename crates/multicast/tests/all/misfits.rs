@@ -50,7 +50,7 @@ fn a_dead_one_is_dropped_within_a_second_and_costs_nothing() {
 fn one_with_a_slow_link_goes_on_by_unicast() {
     let (lan, ratio) = beside(Trouble::Loses(750));
     assert!(
-        reason(&lan).starts_with("its link takes") || reason(&lan).starts_with("it asks"),
+        reason(&lan).starts_with("its network link takes") || reason(&lan).starts_with("it needs"),
         "{}",
         reason(&lan)
     );
@@ -79,7 +79,7 @@ fn one_with_a_slow_disk_goes_on_by_unicast() {
 fn one_that_lies_is_bounded_and_sent_away() {
     let (lan, ratio) = beside(Trouble::Lies);
     assert!(
-        reason(&lan).starts_with("it asks for more repairs"),
+        reason(&lan).starts_with("it needs more repairs"),
         "{}",
         reason(&lan)
     );
