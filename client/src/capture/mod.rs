@@ -82,7 +82,7 @@ impl CaptureError {
 #[derive(Clone, Debug)]
 pub struct Captured {
     pub manifest: ManifestId,
-    /// The manifest itself, for [`Link::finish_capture`].
+    /// The manifest itself, for [`crate::link::TaskLink::finish_capture`].
     pub encoded: Bytes,
     pub summary: ManifestSummary,
 }

@@ -1,7 +1,7 @@
 //! Runs schedules, sends wake-ups, and updates multicast sessions to the state of their tasks.
 //!
 //! Every controller does all of this: each round works with compares (`fire`), so there is no
-//! leader that could fail. Deciding is pure ([`crate::app::due`]); time is an argument.
+//! leader that could fail. Deciding is pure (`crate::app::due`); time is an argument.
 
 mod fire;
 mod send;

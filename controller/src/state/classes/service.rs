@@ -1,6 +1,6 @@
 //! Settings of the installation, by name. FOG calls them services.
 //!
-//! Two of them are the API's switch and token, which live in [`ApiSettings`]: their rows are
+//! Two of them are the API's switch and token, which live in [`crate::state::settings::ApiSettings`]: their rows are
 //! windows on it, so that there is one truth whichever way it is changed.
 
 use crate::state::class::{Class, Unique, id_in_field};

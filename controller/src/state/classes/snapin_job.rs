@@ -1,4 +1,4 @@
-//! Snapin jobs: what one host has to run, as one piece of work of one or more [`SnapinTask`]s.
+//! Snapin jobs: what one host has to run, as one piece of work of one or more [`super::SnapinTask`]s.
 
 use super::task::state;
 use crate::state::class::{Class, Computed, Current, Shape, id_in_field};

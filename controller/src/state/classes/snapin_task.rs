@@ -1,4 +1,4 @@
-//! Snapin tasks: one snapin that one host has to run, as part of a [`SnapinJob`].
+//! Snapin tasks: one snapin that one host has to run, as part of a [`super::SnapinJob`].
 
 use foghorn_types::Timestamp;
 

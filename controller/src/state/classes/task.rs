@@ -37,7 +37,7 @@ pub struct Task {
     pub wol: Flag,
 }
 
-/// Rows of [`TaskState`] that the program knows.
+/// Rows of [`super::TaskState`] that the program knows.
 pub mod state {
     pub const QUEUED: u32 = 1;
     pub const IN_PROGRESS: u32 = 3;

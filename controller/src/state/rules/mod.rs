@@ -73,7 +73,7 @@ pub trait Rules: Class {
     }
 
     /// Ids of the rows that related objects make hits of a search for `needle`. A class with very
-    /// many rows finds them from the related objects; `None` asks [`Class::found_by_relation`]
+    /// many rows finds them from the related objects; `None` asks [`Rules::found_by_relation`]
     /// about each row.
     fn found_through(_scene: &Scene<'_>, _needle: &Needle) -> Option<Vec<u32>> {
         None
