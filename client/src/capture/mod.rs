@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, SurveyDiskError, survey_disk};
-use foghorn_image::{DiskGeometry, Manifest, ManifestSummary, used_chunks};
+use foghorn_image::{DiskGeometry, Manifest, ManifestSummary, fit_notes, used_chunks};
 use foghorn_transport::client::{StoreManifestError, WhichAreStoredError};
 use foghorn_transport::{AgentConnection, EndReason, Stage, StreamError};
 use foghorn_types::{ByteCount, ChunkId, ManifestId, chain};
@@ -111,7 +111,12 @@ pub async fn capture(
     });
     let contents = surveyed.await.map_err(CaptureError::Panicked)??;
     for note in &contents.notes {
-        tracing::warn!(note = ?note, "note about the layout of the disk");
+        tracing::warn!(
+            kind = note.kind.name(),
+            partition = note.partition,
+            text = %note.text,
+            "note about the image"
+        );
     }
     for area in &contents.left_out {
         tracing::info!(
@@ -142,6 +147,7 @@ pub async fn capture(
         table: contents.table,
         file_systems: contents.file_systems,
         chunks,
+        notes: fit_notes(contents.notes),
     };
     let summary = manifest.summary();
     let encoded = Bytes::from(manifest.encode());

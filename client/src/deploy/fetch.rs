@@ -201,6 +201,7 @@ mod tests {
             table: PartitionTable::None,
             file_systems: Vec::new(),
             chunks,
+            notes: Vec::new(),
         });
         let (path, kind) = (file.path().to_owned(), DiskKind::File);
         let seen = SeenDisk {

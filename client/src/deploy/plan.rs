@@ -185,6 +185,7 @@ mod tests {
                 entry(3, UsedMask::Whole, ChunkContent::Data(b)),
                 entry(4, UsedMask::Whole, ChunkContent::Zero),
             ],
+            notes: Vec::new(),
         });
         let [first, second] = [0, 1].map(ChunkNumber::new);
         assert_eq!((plan.count(), plan.id(first), plan.id(second)), (2, b, a));

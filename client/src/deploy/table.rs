@@ -140,6 +140,7 @@ mod tests {
                 }]),
                 content: ChunkContent::Zero,
             }],
+            notes: Vec::new(),
         }
     }
 

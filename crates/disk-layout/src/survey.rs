@@ -1,6 +1,6 @@
 //! Everything that a capture has to know about a disk, in one call.
 
-use foghorn_image::{ByteRange, ByteRanges, FileSystem, PartitionTable};
+use foghorn_image::{ByteRange, ByteRanges, FileSystem, Note, PartitionTable};
 use foghorn_types::SectorSize;
 
 use crate::layout::{Layout, LayoutNote, Partition, ReadLayoutError, read_layout};
@@ -18,8 +18,8 @@ pub struct DiskContents {
     pub used: ByteRanges,
     /// See [`Layout::left_out`].
     pub left_out: ByteRanges,
-    /// What is unusual and does not prevent a capture.
-    pub notes: Vec<LayoutNote>,
+    /// What whoever deploys the image should know.
+    pub notes: Vec<Note>,
 }
 
 /// Why a disk could not be surveyed.
@@ -78,6 +78,6 @@ pub fn survey_disk(
         file_systems,
         used: used.into_iter().collect(),
         left_out,
-        notes,
+        notes: notes.iter().map(LayoutNote::to_note).collect(),
     })
 }

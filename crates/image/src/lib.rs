@@ -13,6 +13,7 @@ mod distinct;
 mod geometry;
 mod manifest;
 mod mask;
+mod note;
 mod ranges;
 mod table;
 mod validate;
@@ -24,6 +25,7 @@ pub use manifest::{
     ChunkContent, ChunkEntry, FileSystem, FileSystemKind, Manifest, ManifestSummary,
 };
 pub use mask::{MASK_UNIT, SectorRange, UsedChunks, UsedMask, used_chunks};
+pub use note::{MAX_NOTE_TEXT, MAX_NOTES, Note, NoteKind, fit_notes};
 pub use ranges::{ByteRange, ByteRanges};
 pub use table::{GPT_ENTRY_SIZE, GptEntry, GptTable, MAX_GPT_SLOTS, PartitionTable};
 pub use validate::InvalidManifest;

@@ -6,6 +6,7 @@ use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex};
 
 use crate::geometry::DiskGeometry;
 use crate::mask::UsedMask;
+use crate::note::Note;
 use crate::table::PartitionTable;
 
 /// What kind of file system (or lack of one) a partition held, which decides how its used blocks
@@ -70,6 +71,8 @@ pub struct Manifest {
     pub file_systems: Vec<FileSystem>,
     /// Strictly ascending by index.
     pub chunks: Vec<ChunkEntry>,
+    /// What whoever deploys it should know, at most [`MAX_NOTES`](crate::MAX_NOTES).
+    pub notes: Vec<Note>,
 }
 
 /// A manifest in figures. What is stored depends on compression, which the manifest does not know.

@@ -44,6 +44,9 @@ pub struct GptTable {
     pub disk_guid: [u8; 16],
     /// Entries that the table has room for, used or not. At least 1, 128 on nearly all disks.
     pub entry_slots: u32,
+    /// First sector of the primary copy's entries: 2 on nearly all disks, more where a boot loader
+    /// lies between the header and the entries.
+    pub entries_lba: u64,
     /// First sector a partition may use, in the disk's own sectors.
     pub first_usable_lba: u64,
     /// Used entries, ascending by number.

@@ -5,6 +5,7 @@ use foghorn_types::ChunkIndex;
 use crate::geometry::CHUNK_SIZE;
 use crate::manifest::{FileSystem, FileSystemKind, Manifest};
 use crate::mask::{UsedMask, units};
+use crate::note::MAX_NOTES;
 use crate::table::{GptTable, MAX_GPT_SLOTS, PartitionTable};
 
 /// Why a manifest describes no disk.
@@ -27,6 +28,8 @@ pub enum InvalidManifest {
     FileSystemUsed(u32),
     #[error("a GPT with {0} entry slots is not supported")]
     GptSlots(u32),
+    #[error("the GPT has its entries in sector {0}, where the protective MBR or its header is")]
+    GptEntriesAt(u64),
     #[error("the GPT lets partitions start at sector {0}, inside the table itself")]
     GptFirstUsable(u64),
     #[error("GPT entry {0} is out of order or has no slot")]
@@ -35,6 +38,12 @@ pub enum InvalidManifest {
     GptOutside(u32),
     #[error("GPT entries {0} and {1} overlap")]
     GptOverlap(u32, u32),
+    #[error("there are {0} notes, more than {MAX_NOTES}")]
+    TooManyNotes(usize),
+    #[error("note {0} is about bytes outside the disk, or its range ends before it starts")]
+    NoteOutside(usize),
+    #[error("the text of note {0} is empty, too long, or has control characters")]
+    NoteText(usize),
 }
 
 impl Manifest {
@@ -52,7 +61,8 @@ impl Manifest {
             self.validate_gpt(table)?;
         }
         self.validate_file_systems()?;
-        self.validate_chunks()
+        self.validate_chunks()?;
+        self.validate_notes()
     }
 
     fn validate_gpt(&self, table: &GptTable) -> Result<(), InvalidManifest> {
@@ -60,7 +70,13 @@ impl Manifest {
             return Err(InvalidManifest::GptSlots(table.entry_slots));
         }
         let sector_size = self.geometry.sector_size;
-        if table.first_usable_lba < 2 + table.array_sectors(sector_size) {
+        if table.entries_lba < 2 {
+            return Err(InvalidManifest::GptEntriesAt(table.entries_lba));
+        }
+        let entries_end = table
+            .entries_lba
+            .saturating_add(table.array_sectors(sector_size));
+        if table.first_usable_lba < entries_end {
             return Err(InvalidManifest::GptFirstUsable(table.first_usable_lba));
         }
         let sectors = self.geometry.size.bytes() / sector_size.bytes();
@@ -129,6 +145,21 @@ impl Manifest {
             }
             if !mask_is_sane(&chunk.used, units(len)) {
                 return Err(InvalidManifest::Mask(chunk.index));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_notes(&self) -> Result<(), InvalidManifest> {
+        if self.notes.len() > MAX_NOTES {
+            return Err(InvalidManifest::TooManyNotes(self.notes.len()));
+        }
+        for (number, note) in (1..).zip(&self.notes) {
+            if note.range.start > note.range.end || note.range.end > self.geometry.size.bytes() {
+                return Err(InvalidManifest::NoteOutside(number));
+            }
+            if !note.has_sane_text() {
+                return Err(InvalidManifest::NoteText(number));
             }
         }
         Ok(())

@@ -42,6 +42,16 @@ fn vector() -> Manifest {
                 ChunkContent::Zero,
             ),
         ],
+        notes: Vec::new(),
+    }
+}
+
+/// The vector with the note that `docs/protocol/manifest.md` spells out behind it.
+fn with_note() -> Manifest {
+    let range = ByteRange::new(5 << 20, 8 << 20);
+    Manifest {
+        notes: vec![Note::new(NoteKind::LeftOut, 0, range, "data in a gap")],
+        ..vector()
     }
 }
 
@@ -65,6 +75,7 @@ fn gpt_manifest() -> Manifest {
         protective_end_chs: true,
         disk_guid: [9; 16],
         entry_slots: 128,
+        entries_lba: 2,
         first_usable_lba: 34,
         entries: vec![
             entry(1, 2048, 10_239, name),
@@ -111,12 +122,72 @@ fn the_documented_vector_holds() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "reads the document whose vector it checks"
+)]
+fn notes_are_a_section_behind_the_others_as_documented() {
+    let (plain, noted) = (vector().encode(), with_note().encode());
+    let body = plain.len() - 32;
+    assert_eq!(noted[..body], plain[..body], "notes change other sections");
+    let section = hex(&noted[body..noted.len() - 32]);
+    assert_eq!(
+        section,
+        format!("05190104008080c0028080c0010d{}", hex(b"data in a gap"))
+    );
+    let documented = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/protocol/manifest.md"
+    ))
+    .unwrap();
+    assert!(documented.contains(&section), "lacks {section}");
+    assert_eq!(Manifest::decode(&noted), Ok(with_note()));
+}
+
+#[test]
+fn a_section_without_notes_is_refused() {
+    let mut encoded = vector().encode();
+    encoded.truncate(encoded.len() - 32);
+    encoded.extend([5, 1, 0]);
+    encoded.extend([0; 32]);
+    assert_eq!(
+        Manifest::decode(&with_new_trailer(encoded)),
+        Err(DecodeManifestError::Malformed {
+            section: "notes",
+            what: "are there without a note"
+        })
+    );
+}
+
+#[test]
+fn notes_of_every_kind_round_trip() {
+    let mut manifest = vector();
+    manifest.notes = NoteKind::ALL
+        .into_iter()
+        .map(|kind| Note::new(kind, 1, ByteRange::new(512, 1024), "größer als nötig"))
+        .collect();
+    assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+}
+
+#[test]
 fn gpt_manifests_round_trip() {
     let manifest = gpt_manifest();
     let encoded = manifest.encode();
     let id = ManifestId::of(&encoded);
     assert_eq!(id, ManifestId::of(&encoded));
     assert_eq!(Manifest::decode(&encoded), Ok(manifest));
+}
+
+#[test]
+fn entries_in_another_place_round_trip_and_the_usual_place_costs_nothing() {
+    let usual = gpt_manifest();
+    let mut moved = gpt_manifest();
+    let PartitionTable::Gpt(table) = &mut moved.table else {
+        unreachable!()
+    };
+    (table.entries_lba, table.first_usable_lba) = (6, 38);
+    assert_eq!(moved.encode().len(), usual.encode().len() + 1);
+    assert_eq!(Manifest::decode(&moved.encode()), Ok(moved));
 }
 
 #[test]
@@ -178,7 +249,7 @@ fn with_new_trailer(mut encoded: Vec<u8>) -> Vec<u8> {
 #[test]
 fn invalid_manifests_do_not_decode() {
     type Spoil = fn(&mut Manifest);
-    let spoils: [(Spoil, InvalidManifest); 10] = [
+    let spoils: [(Spoil, InvalidManifest); 15] = [
         (
             |m| m.geometry.size = ByteCount::ZERO,
             InvalidManifest::DiskSize(0),
@@ -219,9 +290,29 @@ fn invalid_manifests_do_not_decode() {
             |m| m.file_systems.push(m.file_systems[0].clone()),
             InvalidManifest::FileSystemOverlap(1),
         ),
+        (
+            |m| m.notes = vec![m.notes[0].clone(); MAX_NOTES + 1],
+            InvalidManifest::TooManyNotes(MAX_NOTES + 1),
+        ),
+        (
+            |m| m.notes[0].range.end += 1,
+            InvalidManifest::NoteOutside(1),
+        ),
+        (
+            |m| m.notes[0].range.end = 0,
+            InvalidManifest::NoteOutside(1),
+        ),
+        (
+            |m| m.notes[0].text = "two\nlines".into(),
+            InvalidManifest::NoteText(1),
+        ),
+        (
+            |m| m.notes[0].text = "x".repeat(MAX_NOTE_TEXT + 1).into(),
+            InvalidManifest::NoteText(1),
+        ),
     ];
     for (spoil, expected) in spoils {
-        let mut manifest = vector();
+        let mut manifest = with_note();
         spoil(&mut manifest);
         assert_eq!(manifest.validate(), Err(expected.clone()));
         assert!(
@@ -234,12 +325,14 @@ fn invalid_manifests_do_not_decode() {
 #[test]
 fn invalid_gpts_do_not_decode() {
     type Spoil = fn(&mut GptTable);
-    let spoils: [(Spoil, InvalidManifest); 6] = [
+    let spoils: [(Spoil, InvalidManifest); 8] = [
         (|t| t.entry_slots = 0, InvalidManifest::GptSlots(0)),
         (
             |t| t.first_usable_lba = 33,
             InvalidManifest::GptFirstUsable(33),
         ),
+        (|t| t.entries_lba = 1, InvalidManifest::GptEntriesAt(1)),
+        (|t| t.entries_lba = 3, InvalidManifest::GptFirstUsable(34)),
         (
             |t| t.entries[1].number = 129,
             InvalidManifest::GptNumber(129),
@@ -333,6 +426,7 @@ proptest! {
         let mut manifest = gpt_manifest();
         manifest.geometry.size = ByteCount::from_mib(1 << 20);
         manifest.chunks = chunks;
+        manifest.notes = with_note().notes;
         prop_assert_eq!(manifest.validate(), Ok(()));
         prop_assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
     }
@@ -342,7 +436,9 @@ proptest! {
         edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in any::<prop::sample::Index>(),
     ) {
-        let mut encoded = gpt_manifest().encode();
+        let mut manifest = gpt_manifest();
+        manifest.notes = with_note().notes;
+        let mut encoded = manifest.encode();
         for (at, byte) in edits {
             let at = at.index(encoded.len());
             encoded[at] = byte;

@@ -68,6 +68,7 @@ impl Image {
             table: PartitionTable::None,
             file_systems: vec![whole],
             chunks: entries,
+            notes: Vec::new(),
         };
         let encoded: Bytes = manifest.encode().into();
         Self {

@@ -81,6 +81,7 @@ pub(super) fn read(
         protective_end_chs: mbr::protective_end_chs(mbr, last_lba),
         disk_guid: copy.header.disk_guid,
         entry_slots: copy.header.number_of_partition_entries,
+        entries_lba: 2,
         first_usable_lba: copy.header.first_usable_lba,
         entries: used_entries(&copy.array),
     };

@@ -5,7 +5,7 @@ mod gaps;
 mod gpt;
 mod mbr;
 
-use foghorn_image::{ByteRange, ByteRanges, PartitionTable};
+use foghorn_image::{ByteRange, ByteRanges, Note, NoteKind, PartitionTable};
 use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 
 pub use error::{ReadGptCopyError, ReadLayoutError};
@@ -47,6 +47,30 @@ pub enum LayoutNote {
     /// There is a GPT that nothing points to: the MBR beside it has partitions of its own and
     /// counts, as it does for Linux.
     StaleGpt,
+}
+
+impl LayoutNote {
+    /// The note that an image keeps about it.
+    #[must_use]
+    pub fn to_note(&self) -> Note {
+        let text = match self {
+            Self::PrimaryGptDamaged(why) => format!(
+                "the primary GPT is damaged, and the backup at the end of the disk was used: {why}"
+            ),
+            Self::BackupGptDamaged(why) => format!(
+                "the backup GPT at the end of the disk is missing or damaged, and the primary was used: {why}"
+            ),
+            Self::GptCopiesDiffer => {
+                "both copies of the GPT are intact but differ, and the primary \
+                 was used, as firmware does"
+                    .to_owned()
+            }
+            Self::StaleGpt => "there is an old GPT, but the MBR has partitions of its own and was \
+                 used, as Linux does"
+                .to_owned(),
+        };
+        Note::of_disk(NoteKind::Table, &text)
+    }
 }
 
 /// How a disk is divided, and what outside its partitions belongs to it.

@@ -3,6 +3,7 @@
 //! There is exactly one encoding of a manifest, so that its hash can be its name. A BLAKE3 trailer
 //! makes every truncation and every flipped bit an error before anything is interpreted.
 
+mod notes;
 mod sections;
 
 use foghorn_types::{ByteCount, SectorSize};
@@ -22,6 +23,8 @@ const GEOMETRY: u8 = 1;
 const TABLE: u8 = 2;
 const FILE_SYSTEMS: u8 = 3;
 const CHUNKS: u8 = 4;
+/// Only there when there are notes: a manifest without them has the bytes that it always had.
+const NOTES: u8 = 5;
 
 /// Why bytes are not a manifest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +66,9 @@ impl Manifest {
             &sections::encode_file_systems(&self.file_systems),
         );
         put_section(&mut out, CHUNKS, &sections::encode_chunks(&self.chunks));
+        if !self.notes.is_empty() {
+            put_section(&mut out, NOTES, &notes::encode_notes(&self.notes));
+        }
         let trailer = blake3::hash(&out);
         out.extend_from_slice(trailer.as_bytes());
         out
@@ -102,6 +108,11 @@ impl Manifest {
                 rest.section(FILE_SYSTEMS, "file systems")?,
             )?,
             chunks: sections::decode_chunks(rest.section(CHUNKS, "chunks")?)?,
+            notes: if rest.remaining() == 0 {
+                Vec::new()
+            } else {
+                notes::decode_notes(rest.section(NOTES, "notes")?)?
+            },
         };
         rest.finish()?;
         manifest.validate()?;

@@ -15,6 +15,10 @@ const CHUNK_FLAG_BITS: u32 = 2;
 const HAS_BOOT_CODE: u8 = 1;
 const PROTECTIVE_ACTIVE: u8 = 2;
 const PROTECTIVE_END_CHS: u8 = 4;
+const HAS_ENTRIES_LBA: u8 = 8;
+
+/// Where the entries are on nearly all disks; only another place is encoded.
+const USUAL_ENTRIES_LBA: u64 = 2;
 
 pub(super) fn encode_table(table: &PartitionTable) -> Vec<u8> {
     match table {
@@ -40,13 +44,21 @@ fn encode_gpt(out: &mut Vec<u8>, gpt: &GptTable) {
     } else {
         0
     };
-    out.push(if has_boot_code { HAS_BOOT_CODE } else { 0 } | active | end_chs);
+    let moved = if gpt.entries_lba == USUAL_ENTRIES_LBA {
+        0
+    } else {
+        HAS_ENTRIES_LBA
+    };
+    out.push(if has_boot_code { HAS_BOOT_CODE } else { 0 } | active | end_chs | moved);
     if has_boot_code {
         out.extend_from_slice(&*gpt.boot_code);
     }
     out.extend_from_slice(&gpt.mbr_signature);
     out.extend_from_slice(&gpt.disk_guid);
     put_varint(out, u64::from(gpt.entry_slots));
+    if moved != 0 {
+        put_varint(out, gpt.entries_lba);
+    }
     put_varint(out, gpt.first_usable_lba);
     put_varint(out, gpt.entries.len() as u64);
     for entry in &gpt.entries {
@@ -83,7 +95,7 @@ pub(super) fn decode_table(mut from: Cursor<'_>) -> Result<PartitionTable, Decod
 
 fn decode_gpt(from: &mut Cursor<'_>) -> Result<GptTable, DecodeManifestError> {
     let flags = from.byte()?;
-    if flags & !(HAS_BOOT_CODE | PROTECTIVE_ACTIVE | PROTECTIVE_END_CHS) != 0 {
+    if flags & !(HAS_BOOT_CODE | PROTECTIVE_ACTIVE | PROTECTIVE_END_CHS | HAS_ENTRIES_LBA) != 0 {
         return Err(from.malformed("has unknown flags"));
     }
     let mut boot_code = Box::new([0; 440]);
@@ -96,6 +108,16 @@ fn decode_gpt(from: &mut Cursor<'_>) -> Result<GptTable, DecodeManifestError> {
     let mbr_signature = from.array()?;
     let disk_guid = from.array()?;
     let entry_slots = from.number()?;
+    let entries_lba = if flags & HAS_ENTRIES_LBA == 0 {
+        USUAL_ENTRIES_LBA
+    } else {
+        match from.varint()? {
+            USUAL_ENTRIES_LBA => {
+                return Err(from.malformed("spells out the usual place of its entries"));
+            }
+            lba => lba,
+        }
+    };
     let first_usable_lba = from.varint()?;
     let count = from.count(37)?;
     let entries = (0..count)
@@ -108,6 +130,7 @@ fn decode_gpt(from: &mut Cursor<'_>) -> Result<GptTable, DecodeManifestError> {
         protective_end_chs: flags & PROTECTIVE_END_CHS != 0,
         disk_guid,
         entry_slots,
+        entries_lba,
         first_usable_lba,
         entries,
     })

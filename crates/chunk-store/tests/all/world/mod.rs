@@ -64,6 +64,7 @@ pub(crate) fn manifest(chunks: &[NewChunk]) -> Vec<u8> {
         table: PartitionTable::None,
         file_systems: Vec::new(),
         chunks: chunks.iter().enumerate().map(entry).collect(),
+        notes: Vec::new(),
     }
     .encode()
 }

@@ -1,0 +1,228 @@
+//! What someone who deploys an image should know about it.
+
+use crate::ranges::ByteRange;
+
+/// Most notes of one manifest; [`fit_notes`] joins those that are too many.
+pub const MAX_NOTES: usize = 4096;
+
+/// Most bytes of a note's text.
+pub const MAX_NOTE_TEXT: usize = 512;
+
+/// What a note is about. The number is the one in the encoded manifest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum NoteKind {
+    /// A partition was taken raw (every block that is not zero), and why.
+    TakenRaw = 1,
+    /// The contents are encrypted, and what that means for sizes and keys.
+    Encrypted = 2,
+    /// A file system was not cleanly unmounted, and what was done about it.
+    Unclean = 3,
+    /// Bytes with data that are not in the image.
+    LeftOut = 4,
+    /// Bytes that could not be read and are zero in the image.
+    Unreadable = 5,
+    /// Something unusual about the partition table.
+    Table = 6,
+    /// The image can only be deployed to a disk of exactly the captured size.
+    SizeTied = 7,
+    /// The image holds only a part of the disk.
+    PartOfDisk = 8,
+}
+
+impl NoteKind {
+    /// All kinds, by number.
+    pub const ALL: [Self; 8] = [
+        Self::TakenRaw,
+        Self::Encrypted,
+        Self::Unclean,
+        Self::LeftOut,
+        Self::Unreadable,
+        Self::Table,
+        Self::SizeTied,
+        Self::PartOfDisk,
+    ];
+
+    /// The number in the encoded manifest.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// The name that JSON and text have for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TakenRaw => "taken-raw",
+            Self::Encrypted => "encrypted",
+            Self::Unclean => "unclean",
+            Self::LeftOut => "left-out",
+            Self::Unreadable => "unreadable",
+            Self::Table => "table",
+            Self::SizeTied => "size-tied",
+            Self::PartOfDisk => "part-of-disk",
+        }
+    }
+
+    /// Whether a deploy of the image reports it again: it limits what can be expected of the
+    /// machine that receives the image.
+    #[must_use]
+    pub const fn matters_to_a_deploy(self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable | Self::Unclean | Self::Encrypted | Self::SizeTied | Self::PartOfDisk
+        )
+    }
+}
+
+/// Something about an image that whoever deploys it should know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// What it is about.
+    pub kind: NoteKind,
+    /// Partition as Linux counts, from 1; 0: the disk.
+    pub partition: u32,
+    /// Bytes of the disk that it is about; empty: none in particular.
+    pub range: ByteRange,
+    /// An English sentence without its full stop: not empty, at most [`MAX_NOTE_TEXT`] bytes, no
+    /// control characters.
+    pub text: Box<str>,
+}
+
+impl Note {
+    /// A note whose text is made to fit: control characters become spaces, and what is longer than
+    /// [`MAX_NOTE_TEXT`] is cut.
+    #[must_use]
+    pub fn new(kind: NoteKind, partition: u32, range: ByteRange, text: &str) -> Self {
+        let clean: String = text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let text = match clean.trim() {
+            "" => kind.name().to_owned(),
+            text => clipped(text, MAX_NOTE_TEXT),
+        };
+        Self {
+            kind,
+            partition,
+            range,
+            text: text.into_boxed_str(),
+        }
+    }
+
+    /// A note about the disk as a whole.
+    #[must_use]
+    pub fn of_disk(kind: NoteKind, text: &str) -> Self {
+        Self::new(kind, 0, ByteRange::new(0, 0), text)
+    }
+
+    /// Whether the text keeps its rules.
+    #[must_use]
+    pub fn has_sane_text(&self) -> bool {
+        (1..=MAX_NOTE_TEXT).contains(&self.text.len()) && !self.text.chars().any(char::is_control)
+    }
+}
+
+/// At most `limit` bytes of `text`, with an ellipsis where something was cut.
+fn clipped(text: &str, limit: usize) -> String {
+    const ELLIPSIS: &str = "…";
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(limit - ELLIPSIS.len());
+    format!("{}{ELLIPSIS}", &text[..end])
+}
+
+/// Makes notes fit a manifest: where there are more than [`MAX_NOTES`], neighbours of one kind are
+/// joined into one note about the bytes from the first to the last of them.
+#[must_use]
+pub fn fit_notes(mut notes: Vec<Note>) -> Vec<Note> {
+    if notes.len() <= MAX_NOTES {
+        return notes;
+    }
+    notes.sort_by_key(|note| (note.kind, note.range));
+    // Each kind gets its share; a kind that needs less leaves the rest unused, which is fine: there
+    // are eight kinds and thousands of notes.
+    let share = MAX_NOTES / NoteKind::ALL.len();
+    notes
+        .chunk_by(|a, b| a.kind == b.kind)
+        .flat_map(|kind| kind.chunks(kind.len().div_ceil(share)))
+        .map(joined)
+        .collect()
+}
+
+/// One note for a row of notes of one kind, ascending by range.
+fn joined(group: &[Note]) -> Note {
+    let [first, .., last] = group else {
+        return group[0].clone();
+    };
+    let same = group.iter().all(|note| note.partition == first.partition);
+    let end = group
+        .iter()
+        .map(|note| note.range.end)
+        .max()
+        .unwrap_or(last.range.end);
+    Note::new(
+        first.kind,
+        if same { first.partition } else { 0 },
+        ByteRange::new(first.range.start, end),
+        &format!(
+            "{} places between these bytes, the first of them: {}",
+            group.len(),
+            first.text
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_one_number_and_one_name_each() {
+        for kind in NoteKind::ALL {
+            assert_eq!(NoteKind::from_code(kind.code()), Some(kind));
+        }
+        assert_eq!(NoteKind::from_code(0), None);
+        assert_eq!(NoteKind::from_code(9), None);
+    }
+
+    #[test]
+    fn a_new_note_has_a_sane_text_whatever_is_given() {
+        for text in ["", "\n\t", "two\nlines", &"ä".repeat(400), &"x".repeat(513)] {
+            let note = Note::of_disk(NoteKind::Table, text);
+            assert!(note.has_sane_text(), "{:?}", note.text);
+        }
+        let fits = "x".repeat(MAX_NOTE_TEXT);
+        assert_eq!(&*Note::of_disk(NoteKind::Table, &fits).text, fits);
+    }
+
+    #[test]
+    fn too_many_notes_are_joined_and_none_is_lost() {
+        let note = |place: u64| {
+            let range = ByteRange::new(place * 1000, place * 1000 + 512);
+            Note::new(NoteKind::Unreadable, 1, range, "could not be read")
+        };
+        let mut many: Vec<Note> = (0..100_000).rev().map(note).collect();
+        many.push(Note::of_disk(NoteKind::Table, "unusual"));
+        let fitted = fit_notes(many.clone());
+        assert!(fitted.len() <= MAX_NOTES);
+        assert!(fitted.iter().all(Note::has_sane_text));
+        for lost in many {
+            assert!(
+                fitted.iter().any(|kept| kept.kind == lost.kind
+                    && kept.range.start <= lost.range.start
+                    && kept.range.end >= lost.range.end),
+                "{lost:?} is in no note"
+            );
+        }
+        let few = vec![note(2), note(1)];
+        assert_eq!(fit_notes(few.clone()), few);
+    }
+}
