@@ -126,23 +126,23 @@ impl Agent {
         ));
         let identity = watch::Sender::new(Arc::new(identity));
 
-        let cancel = serving.cancel.child_token();
         serving.spawn(sessions::accept_all(
             sessions.clone(),
             listener,
             identity.subscribe(),
-            cancel,
+            serving.cancel.child_token(),
         ));
-        let cancel = serving.cancel.child_token();
         serving.spawn(upkeep::run(
             store.clone(),
             config.upkeep.clone(),
             jobs.store_changed.clone(),
-            cancel,
+            serving.cancel.child_token(),
         ));
 
-        let cancel = reporting.cancel.child_token();
-        reporting.spawn(sessions::run_ticker(sessions.clone(), cancel));
+        reporting.spawn(sessions::run_ticker(
+            sessions.clone(),
+            reporting.cancel.child_token(),
+        ));
         let status = StatusReporter {
             store,
             sessions: sessions.clone(),

@@ -113,56 +113,8 @@ impl Controller {
         // After everything that can fail because of a wrong setting: the credentials are shown
         // once, and only if all this succeeds.
         let first_run = first_run(&state).await.map_err(StartError::FirstRun)?;
-        let hub = Arc::new(Hub::new(state.read_at(|_, revision| revision)));
-        let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
-        plugins.reload().await;
-        let ctx = Arc::new(Ctx {
-            plugins,
-            background: Arc::new(Background::default()),
-            state,
-            live: Arc::new(Live::default()),
-            trust,
-            links: Arc::new(Links::default()),
-            files: Arc::new(Files::default()),
-            jobs: Arc::new(Jobs::new(Timestamp::now())),
-            events: hub,
-            uploads: Arc::new(Uploads::new(
-                config.data_dir.join("uploads"),
-                config.snapins.largest_file,
-            )),
-            settings: settings(&config, link_address),
-            doors: Doors::new(&config.login),
-        });
-
-        tasks.spawn(dispatch::run(
-            ctx.clone(),
-            config.limits,
-            cancel.child_token(),
-        ));
-        tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
-        tasks.spawn(
-            ctx.plugins
-                .clone()
-                .follow(ctx.background.clone(), cancel.child_token()),
-        );
-        tasks.spawn(upkeep::run(
-            ctx.clone(),
-            config.audit_keep,
-            cancel.child_token(),
-        ));
-        let (hub, state, live) = (ctx.events.clone(), ctx.state.clone(), ctx.live.clone());
-        tasks.spawn(events::run(
-            hub,
-            state,
-            live,
-            ctx.background.clone(),
-            cancel.child_token(),
-        ));
-        tasks.spawn(snapin_files::run(
-            ctx.clone(),
-            config.snapins.file_grace,
-            cancel.child_token(),
-        ));
+        let ctx = context(&config, state, trust, link_address).await;
+        spawn_drivers(&ctx, &config, &tasks, &cancel);
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));
         let callers = descriptors::room_for(config.rest.max_connections);
@@ -253,6 +205,67 @@ impl Drop for Controller {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
+}
+
+async fn context(
+    config: &Config,
+    state: Arc<State>,
+    trust: Arc<Trust>,
+    link_address: String,
+) -> Arc<Ctx> {
+    let hub = Hub::new(state.read_at(|_, revision| revision));
+    let plugins = Plugins::new(state.clone(), Some(config.plugins_folder()));
+    plugins.reload().await;
+    Arc::new(Ctx {
+        plugins,
+        background: Arc::new(Background::default()),
+        state,
+        live: Arc::new(Live::default()),
+        trust,
+        links: Arc::new(Links::default()),
+        files: Arc::new(Files::default()),
+        jobs: Arc::new(Jobs::new(Timestamp::now())),
+        events: Arc::new(hub),
+        uploads: Arc::new(Uploads::new(
+            config.data_dir.join("uploads"),
+            config.snapins.largest_file,
+        )),
+        settings: settings(config, link_address),
+        doors: Doors::new(&config.login),
+    })
+}
+
+/// Starts what works by itself, without a request.
+fn spawn_drivers(ctx: &Arc<Ctx>, config: &Config, tasks: &TaskTracker, cancel: &CancellationToken) {
+    tasks.spawn(dispatch::run(
+        ctx.clone(),
+        config.limits,
+        cancel.child_token(),
+    ));
+    tasks.spawn(scheduler::run(ctx.clone(), cancel.child_token()));
+    tasks.spawn(
+        ctx.plugins
+            .clone()
+            .follow(ctx.background.clone(), cancel.child_token()),
+    );
+    tasks.spawn(upkeep::run(
+        ctx.clone(),
+        config.audit_keep,
+        cancel.child_token(),
+    ));
+    let (hub, state, live) = (ctx.events.clone(), ctx.state.clone(), ctx.live.clone());
+    tasks.spawn(events::run(
+        hub,
+        state,
+        live,
+        ctx.background.clone(),
+        cancel.child_token(),
+    ));
+    tasks.spawn(snapin_files::run(
+        ctx.clone(),
+        config.snapins.file_grace,
+        cancel.child_token(),
+    ));
 }
 
 fn router(ctx: &Arc<Ctx>) -> Router {

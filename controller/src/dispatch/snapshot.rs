@@ -110,30 +110,7 @@ impl Movement {
             let nodes = tables.of::<StorageNode>().iter().filter_map(|row| {
                 let id = StorageNodeId::new(row.id)?;
                 let seen = known.get(&id);
-                let mut holds: HashSet<_> = tables
-                    .contents()
-                    .iter()
-                    .filter(|content| content.nodes.contains(&id))
-                    .map(|c| (c.image, c.manifest))
-                    .collect();
-                holds.extend(
-                    seen.into_iter()
-                        .flat_map(|node| node.manifests.iter().copied()),
-                );
-                let view = NodeView {
-                    group: StorageGroupId::new(row.storagegroup)?,
-                    master: row.is_master.is_yes(),
-                    enabled: row.is_enabled.is_yes(),
-                    revoked: tables
-                        .enrolled_nodes()
-                        .get(&id)
-                        .is_none_or(|node| node.is_revoked()),
-                    max_clients: u32::try_from(row.max_clients).unwrap_or(0),
-                    link: link(seen, started, now),
-                    ipv6: seen.is_some_and(|node| multicast::is_ipv6(&node.quic_address)),
-                    holds,
-                };
-                Some((id, view))
+                Some((id, node(tables, row, id, seen, link(seen, started, now))?))
             });
             (
                 runs,
@@ -201,6 +178,36 @@ impl Movement {
             quiet: now.saturating_duration_since(last),
         }
     }
+}
+
+fn node(
+    tables: &Tables,
+    row: &StorageNode,
+    id: StorageNodeId,
+    seen: Option<&NodeLive>,
+    link: LinkState,
+) -> Option<NodeView> {
+    let stored = tables
+        .contents()
+        .iter()
+        .filter(|content| content.nodes.contains(&id))
+        .map(|content| (content.image, content.manifest));
+    let reported = seen
+        .into_iter()
+        .flat_map(|node| node.manifests.iter().copied());
+    Some(NodeView {
+        group: StorageGroupId::new(row.storagegroup)?,
+        master: row.is_master.is_yes(),
+        enabled: row.is_enabled.is_yes(),
+        revoked: tables
+            .enrolled_nodes()
+            .get(&id)
+            .is_none_or(|node| node.is_revoked()),
+        max_clients: u32::try_from(row.max_clients).unwrap_or(0),
+        link,
+        ipv6: seen.is_some_and(|node| multicast::is_ipv6(&node.quic_address)),
+        holds: stored.chain(reported).collect(),
+    })
 }
 
 fn sessions(tables: &Tables, config: &MulticastConfig) -> MulticastView {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
-use super::convert::{self, BadMessage, Ended};
+use super::convert::{self, BadMessage, Captured, Ended};
 use crate::agents::live::NodeLive;
 use crate::app::moves::{MoveError, apply_event, apply_event_with};
 use crate::app::orders;
@@ -21,6 +21,8 @@ use crate::ctx::Ctx;
 use crate::state::classes::Image;
 use crate::state::content::ImageContent;
 use crate::state::enrolment::EnrolledNode;
+use crate::state::run::Run;
+use crate::state::{Draft, Refusal};
 
 /// Time limit for the hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -272,34 +274,9 @@ async fn record_end(
         task,
         TaskEvent::Ended { node, outcome },
         |run, draft| {
-            let Some(captured) = &captured else {
-                return Ok(());
-            };
-            let Some(row) = draft.tables().of::<Image>().get(run.image.get()) else {
-                return Ok(());
-            };
-            let content = ImageContent {
-                image: run.image,
-                manifest: captured.manifest,
-                logical_bytes: captured.logical_bytes,
-                used_bytes: captured.used_bytes,
-                stored_bytes: captured.stored_bytes,
-                new_bytes: captured.new_bytes,
-                captured_at: Timestamp::now(),
-                nodes: vec![node],
-                modified: 0,
-            };
-            draft.store(&content);
-            let srvsize = i64::try_from(captured.stored_bytes.bytes()).unwrap_or(i64::MAX);
-            let size = format!("{}:", captured.logical_bytes.bytes());
-            draft.update(
-                row,
-                &Image {
-                    size,
-                    srvsize,
-                    ..Image::clone(row)
-                },
-            )?;
+            if let Some(captured) = &captured {
+                store_content(draft, run, captured, node)?;
+            }
             Ok(())
         },
     );
@@ -329,6 +306,35 @@ async fn record_end(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Stores what a capture brought, and its sizes in the row of the image.
+fn store_content(
+    draft: &mut Draft<'_>,
+    run: &Run,
+    captured: &Captured,
+    node: StorageNodeId,
+) -> Result<(), Refusal> {
+    let Some(row) = draft.tables().of::<Image>().get(run.image.get()) else {
+        return Ok(());
+    };
+    draft.store(&ImageContent {
+        image: run.image,
+        manifest: captured.manifest,
+        logical_bytes: captured.logical_bytes,
+        used_bytes: captured.used_bytes,
+        stored_bytes: captured.stored_bytes,
+        new_bytes: captured.new_bytes,
+        captured_at: Timestamp::now(),
+        nodes: vec![node],
+        modified: 0,
+    });
+    let image = Image {
+        size: format!("{}:", captured.logical_bytes.bytes()),
+        srvsize: i64::try_from(captured.stored_bytes.bytes()).unwrap_or(i64::MAX),
+        ..Image::clone(row)
+    };
+    draft.update(row, &image)
 }
 
 fn reported(ctx: &Ctx, node: StorageNodeId, report: link::JobReport) -> Result<(), LinkError> {
