@@ -239,4 +239,51 @@ mod tests {
             "2030-01-31T20:00:00Z"
         ]));
     }
+
+    #[test]
+    fn a_text_in_place_of_a_number_is_refused_in_plain_words() {
+        let id = "an id is a whole number from 1 to 4294967295";
+        for (line, argument, words) in [
+            ("task show abc", "<TASK>", id),
+            ("task cancel 0", "<TASKS>", id),
+            ("session show 1.5", "<SESSION>", id),
+            ("snapin download -- -1 file", "<ID>", id),
+            (
+                "node create n --ip ::1 --storage-group x",
+                "--storage-group",
+                id,
+            ),
+            (
+                "node edit n --max-clients many",
+                "--max-clients",
+                "a whole number from 0 to",
+            ),
+            (
+                "node join-token n --ttl 0",
+                "--ttl",
+                "a whole number from 1 to 604800",
+            ),
+            (
+                "image create i --os linux",
+                "--os",
+                "a whole number from 0 to",
+            ),
+            (
+                "audit --limit none",
+                "--limit",
+                "a whole number from 1 to 100000",
+            ),
+            (
+                "demo --content big",
+                "--content",
+                "a whole number from 1 to 65536",
+            ),
+        ] {
+            let words_of = ["foghorn"].into_iter().chain(line.split(' '));
+            let refused = Cli::try_parse_from(words_of).expect_err(line).to_string();
+            assert!(refused.contains(argument), "{line}: {refused}");
+            assert!(refused.contains(words), "{line}: {refused}");
+            assert!(!refused.contains("digit"), "{line}: {refused}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ pub mod doctor;
 pub mod exit;
 pub mod find;
 pub mod fingerprint;
+pub mod number;
 pub mod output;
 pub mod password;
 pub mod serve;

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use foghorn_types::SnapinId;
 use serde::de::DeserializeOwned;
 use ureq::SendBody;
 
@@ -16,7 +17,7 @@ pub struct FileContent {
     pub body: ureq::BodyReader<'static>,
 }
 
-fn path_of(snapin: u32) -> String {
+fn path_of(snapin: SnapinId) -> String {
     format!("/foghorn/v1/snapins/{snapin}/file")
 }
 
@@ -27,7 +28,7 @@ impl Api {
     /// See [`ApiError`].
     pub fn upload<T: DeserializeOwned>(
         &self,
-        snapin: u32,
+        snapin: SnapinId,
         name: &str,
         len: u64,
         mut content: impl Read,
@@ -67,7 +68,7 @@ impl Api {
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub fn snapin_file(&self, snapin: u32) -> Result<FileContent, ApiError> {
+    pub fn snapin_file(&self, snapin: SnapinId) -> Result<FileContent, ApiError> {
         let path = path_of(snapin);
         let unreachable = |source| ApiError::Unreachable {
             server: self.base.clone(),

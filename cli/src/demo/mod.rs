@@ -29,6 +29,7 @@ use self::figures::Transfer;
 use self::site::{Site, broken};
 use self::transport::Transport;
 use crate::exit::{Exit, Failure};
+use crate::number::within;
 use crate::output::{Format, Output, print};
 use crate::verbs::order::order_one;
 use crate::verbs::wait::{Display, parse_duration, status_of};
@@ -45,8 +46,8 @@ pub struct DemoArgs {
     #[arg(long, env = "UNICAST", value_parser = clap::builder::FalseyValueParser::new())]
     unicast: bool,
     /// MiB of this machine's files to copy to the generated disk
-    #[arg(long, value_name = "MIB", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=65536))]
-    content: u64,
+    #[arg(long, value_name = "MIB", default_value_t = 300, value_parser = within(1..=65536))]
+    content: u32,
     /// Folder for the disks, instead of the system's temporary folder; needs about five times the
     /// size of the content
     #[arg(long, value_name = "DIR")]
@@ -105,7 +106,7 @@ pub fn run(args: DemoArgs) -> Result<Exit, Failure> {
             step(
                 "creating a disk: GPT, EFI system partition, ext4 and NTFS with files of this machine",
             );
-            disk::make(work.path(), args.content << 20).map_err(broken)?
+            disk::make(work.path(), u64::from(args.content) << 20).map_err(broken)?
         }
     };
     let captured = survey(&golden, work.path()).map_err(broken)?;

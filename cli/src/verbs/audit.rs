@@ -8,6 +8,7 @@ use foghorn_types::Timestamp;
 use super::Session;
 use super::wait::parse_duration;
 use crate::exit::{Exit, Failure};
+use crate::number::within;
 use crate::output::Table;
 
 /// Maximum number of entries per request.
@@ -28,7 +29,7 @@ pub struct AuditArgs {
     #[arg(long, value_parser = parse_duration)]
     since: Option<Duration>,
     /// Maximum number of entries
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 100, value_parser = within(1..=100_000))]
     limit: u32,
 }
 

@@ -14,6 +14,7 @@ use crate::api::Api;
 use crate::confirm::confirm;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::number::within;
 
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("target").required(true).multiple(true).args(["host", "group"])))]
@@ -87,7 +88,7 @@ pub struct MulticastArgs {
     #[arg(long)]
     pub multicast: bool,
     /// Start when this number of hosts have checked in, instead of all
-    #[arg(long, requires = "multicast", conflicts_with = "start_at", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, requires = "multicast", conflicts_with = "start_at", value_parser = within(1..=u32::MAX))]
     pub start_receivers: Option<u32>,
     /// Start at this time with the hosts that have checked in, such as 2026-01-31T20:00:00Z
     #[arg(long, requires = "multicast", conflicts_with = "max_wait")]

@@ -10,6 +10,7 @@ use super::object::{dash, delete_all, show_row, show_rows};
 use crate::api::ApiError;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::number::within;
 
 #[derive(Subcommand, Debug)]
 pub enum HostCommand {
@@ -61,7 +62,7 @@ pub enum HostCommand {
     BootToken {
         host: String,
         /// Seconds until the token expires (1 to 86400)
-        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86400))]
+        #[arg(long, value_name = "SECONDS", value_parser = within(1..=86400))]
         ttl: Option<u32>,
     },
 }

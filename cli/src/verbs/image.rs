@@ -14,6 +14,7 @@ use super::{Session, object};
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::number;
 use crate::output::Format;
 
 #[derive(Subcommand, Debug)]
@@ -77,7 +78,7 @@ pub struct ImageSettings {
     #[arg(long)]
     description: Option<String>,
     /// Id of the operating system in FOG
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = number::any)]
     os: Option<u32>,
     /// Whether tasks may use it
     #[arg(long, value_name = "true|false")]

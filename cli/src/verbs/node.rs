@@ -11,9 +11,12 @@ use serde_json::Value;
 use super::object::{dash, delete_all, show_row, show_rows};
 use super::wait::parse_duration;
 use super::{Session, job};
+use crate::api::Api;
 use crate::confirm::confirm;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
+use crate::number::{self, within};
+use crate::output::Output;
 
 #[derive(Subcommand, Debug)]
 pub enum NodeCommand {
@@ -41,7 +44,7 @@ pub enum NodeCommand {
         #[arg(long)]
         description: Option<String>,
         /// Maximum number of concurrent transfers
-        #[arg(long, value_name = "NUMBER")]
+        #[arg(long, value_name = "NUMBER", value_parser = number::any)]
         max_clients: Option<u32>,
         /// Whether tasks may use it
         #[arg(long, value_name = "true|false")]
@@ -69,7 +72,7 @@ pub enum NodeCommand {
         #[arg(long, value_name = "ID")]
         storage_group: Option<StorageGroupId>,
         /// Seconds until the token expires (1 to 604800)
-        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604800))]
+        #[arg(long, value_name = "SECONDS", value_parser = within(1..=604800))]
         ttl: Option<u32>,
     },
     /// Refuse the certificates of a node from now on
@@ -151,23 +154,7 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
                 api.native("POST", "/foghorn/v1/nodes/join-token", Some(&request))?;
             output.show_value(&answer.token, &answer)?;
         }
-        NodeCommand::Revoke { node, yes } => {
-            let row = find::<StorageNode>(&api, &node)?;
-            let name = &row.view.name;
-            let loss = format!(
-                "storage node {name}: its transfers end, it must enrol again, \
-                 and until then images that only it holds cannot be deployed"
-            );
-            confirm(yes, &[loss], "Revoke?")?;
-            api.text(
-                "POST",
-                &format!("/foghorn/v1/nodes/{}/revoke", row.view.id),
-                None::<&Value>,
-            )?;
-            output.say(&format!(
-                "revoked {name}; `foghorn node join-token {name}` admits it again"
-            ));
-        }
+        NodeCommand::Revoke { node, yes } => revoke(&api, output, &node, yes)?,
         NodeCommand::Scrub {
             node,
             wait,
@@ -180,6 +167,25 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+fn revoke(api: &Api, output: Output, node: &str, yes: bool) -> Result<(), Failure> {
+    let row = find::<StorageNode>(api, node)?;
+    let name = &row.view.name;
+    let loss = format!(
+        "storage node {name}: its transfers end, it must enrol again, \
+         and until then images that only it holds cannot be deployed"
+    );
+    confirm(yes, &[loss], "Revoke?")?;
+    api.text(
+        "POST",
+        &format!("/foghorn/v1/nodes/{}/revoke", row.view.id),
+        None::<&Value>,
+    )?;
+    output.say(&format!(
+        "revoked {name}; `foghorn node join-token {name}` admits it again"
+    ));
+    Ok(())
 }
 
 fn list(session: &Session) -> Result<(), Failure> {

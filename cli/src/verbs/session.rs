@@ -7,7 +7,7 @@ use foghorn_rest_types::fog::{FogObject as _, Host};
 use foghorn_rest_types::multicast::{
     MulticastEdit, MulticastList, MulticastReceiver, MulticastStatus, MulticastSummary,
 };
-use foghorn_types::{BitRate, ByteCount};
+use foghorn_types::{BitRate, ByteCount, SessionId};
 use serde_json::{Value, json};
 
 use super::Session;
@@ -34,35 +34,35 @@ pub enum SessionCommand {
     },
     /// Show one session, with a line for each receiver
     #[command(after_help = "Example:\n  foghorn session show 7")]
-    Show { session: u32 },
+    Show { session: SessionId },
     /// Follow a session until it ends, with a line for each receiver
     #[command(after_help = "Example:\n  foghorn session watch 7 --timeout 1h")]
     Watch {
-        session: u32,
+        session: SessionId,
         /// Stop watching after this time, such as 90s, 30m, 2h
         #[arg(long, value_parser = parse_duration)]
         timeout: Option<Duration>,
     },
     /// Start a waiting session with the hosts that have checked in; others can join while it runs
     #[command(after_help = "Example:\n  foghorn session start 7")]
-    Start { session: u32 },
+    Start { session: SessionId },
     /// Change the maximum rate of a session
     #[command(after_help = "Example:\n  foghorn session rate 7 500m")]
     Rate {
-        session: u32,
+        session: SessionId,
         /// Maximum rate in bits per second on the wire, such as 500m or 1g; 0 for no limit
         rate: BitRate,
     },
     /// Add hosts to a session, also while it is being sent
     #[command(after_help = "Example:\n  foghorn session join 7 lab-pc09")]
     Join {
-        session: u32,
+        session: SessionId,
         #[arg(required = true)]
         hosts: Vec<String>,
     },
     /// Cancel a session and its tasks
     #[command(after_help = "Example:\n  foghorn session cancel 7")]
-    Cancel { session: u32 },
+    Cancel { session: SessionId },
 }
 
 /// # Errors
@@ -126,16 +126,16 @@ pub fn run(command: SessionCommand, session: &Session) -> Result<Exit, Failure> 
 }
 
 /// The session.
-fn of(api: &Api, session: u32) -> Result<MulticastStatus, Failure> {
+fn of(api: &Api, session: SessionId) -> Result<MulticastStatus, Failure> {
     ask(api, session).map_err(|error| known(session, error))
 }
 
-pub(super) fn ask(api: &Api, session: u32) -> Result<MulticastStatus, ApiError> {
+pub(super) fn ask(api: &Api, session: SessionId) -> Result<MulticastStatus, ApiError> {
     api.get(&format!("{SESSIONS}/{session}"))
 }
 
 /// The error of the server, with advice when the session does not exist.
-pub(super) fn known(session: u32, error: ApiError) -> Failure {
+pub(super) fn known(session: SessionId, error: ApiError) -> Failure {
     match error {
         ApiError::NotFound(_) => Failure::new(
             Exit::NotFound,
@@ -146,7 +146,7 @@ pub(super) fn known(session: u32, error: ApiError) -> Failure {
     }
 }
 
-fn edit(api: &Api, session: u32, body: &MulticastEdit) -> Result<MulticastStatus, Failure> {
+fn edit(api: &Api, session: SessionId, body: &MulticastEdit) -> Result<MulticastStatus, Failure> {
     let answer = api.native("PATCH", &format!("{SESSIONS}/{session}"), Some(body));
     answer.map_err(|error| known(session, error))
 }
@@ -181,7 +181,7 @@ fn list(api: &Api, session: &Session, all: bool) -> Result<(), Failure> {
 }
 
 /// Hosts join by the name of the session, as in FOG.
-fn join(api: &Api, session: &Session, id: u32, names: &[String]) -> Result<(), Failure> {
+fn join(api: &Api, session: &Session, id: SessionId, names: &[String]) -> Result<(), Failure> {
     let summary = of(api, id)?.summary;
     if summary.phase.is_finished() {
         return Err(Failure::new(

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use foghorn_rest_types::multicast::{MulticastPath, MulticastStatus};
+use foghorn_types::SessionId;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::session::{ask, heading, known, receiver_line, receivers, summary_line};
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) fn watch(
     api: &Api,
     output: Output,
-    session: u32,
+    session: SessionId,
     timeout: Option<Duration>,
 ) -> Result<Exit, Failure> {
     let started = Instant::now();

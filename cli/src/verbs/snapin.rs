@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use data_encoding::HEXLOWER;
 use foghorn_rest_types::native::SnapinFileStatus;
+use foghorn_types::SnapinId;
 use indicatif::{ProgressBar, ProgressStyle};
 use ring::digest::{Context, SHA512};
 
@@ -20,7 +21,7 @@ pub enum SnapinCommand {
     #[command(after_help = "Example:\n  foghorn snapin upload 3 ./7z2409-x64.msi")]
     Upload {
         /// Id of the snapin
-        id: u32,
+        id: SnapinId,
         file: PathBuf,
         /// Name under which hosts store it; default: the name of the file
         #[arg(long)]
@@ -30,7 +31,7 @@ pub enum SnapinCommand {
     #[command(after_help = "Example:\n  foghorn snapin download 3 ./7z2409-x64.msi")]
     Download {
         /// Id of the snapin
-        id: u32,
+        id: SnapinId,
         /// Path of the new file; it must not exist yet
         file: PathBuf,
     },
@@ -50,7 +51,12 @@ fn local(what: &str, path: &Path, error: io::Error) -> Failure {
     Failure::new(Exit::Failed, format!("could not {what} {}", path.display())).caused_by(error)
 }
 
-fn upload(session: &Session, id: u32, path: &Path, name: Option<String>) -> Result<Exit, Failure> {
+fn upload(
+    session: &Session,
+    id: SnapinId,
+    path: &Path,
+    name: Option<String>,
+) -> Result<Exit, Failure> {
     let file = File::open(path).map_err(|error| local("read", path, error))?;
     let len = file
         .metadata()
@@ -76,7 +82,7 @@ fn upload(session: &Session, id: u32, path: &Path, name: Option<String>) -> Resu
     Ok(Exit::Ok)
 }
 
-fn download(session: &Session, id: u32, path: &Path) -> Result<Exit, Failure> {
+fn download(session: &Session, id: SnapinId, path: &Path) -> Result<Exit, Failure> {
     let mut content = session.api()?.snapin_file(id)?;
     let folder = path
         .parent()

@@ -19,8 +19,8 @@ mod units;
 pub use chain::{Chain, chain};
 pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError};
 pub use ids::{
-    GroupId, HostId, ImageId, SessionId, SnapinId, StorageGroupId, StorageNodeId, TaskId,
-    TaskTypeId,
+    GroupId, HostId, ImageId, ParseIdError, SessionId, SnapinId, StorageGroupId, StorageNodeId,
+    TaskId, TaskTypeId,
 };
 pub use mac::{MacAddress, ParseMacError};
 pub use names::{CertificateName, NodeName, ParseCertificateNameError, ParseNodeNameError};

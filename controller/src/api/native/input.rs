@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::Refused;
+use super::wording;
 
 /// Maximum number of hosts in one request.
 pub(super) const MOST_HOSTS: usize = 10_000;
@@ -40,10 +41,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
 fn bad_json(text: &[u8], error: &serde_json::Error) -> Refused {
     match field_at_fault(text, error) {
-        Some(field) => Refused::field(StatusCode::BAD_REQUEST, &field, error.to_string()),
+        Some(field) => Refused::field(StatusCode::BAD_REQUEST, &field, wording::of_json(error)),
         None => Refused::new(
             StatusCode::BAD_REQUEST,
-            format!("the body does not have the expected JSON form: {error}"),
+            format!(
+                "the body is not valid JSON: see line {}, column {}",
+                error.line(),
+                error.column()
+            ),
         ),
     }
 }
@@ -51,12 +56,8 @@ fn bad_json(text: &[u8], error: &serde_json::Error) -> Refused {
 /// The field that serde speaks of, or the one in whose value it stopped. Bodies here are flat
 /// objects.
 fn field_at_fault(text: &[u8], error: &serde_json::Error) -> Option<String> {
-    let message = error.to_string();
-    if let Some(name) = ["missing field `", "unknown field `", "duplicate field `"]
-        .iter()
-        .find_map(|start| message.strip_prefix(start))
-    {
-        return name.split('`').next().map(str::to_owned);
+    if let Some(name) = wording::field(&error.to_string()) {
+        return Some(name.to_owned());
     }
     // What is JSON but not a word where one is expected is an error of syntax to serde_json.
     if !error.is_data() && serde_json::from_slice::<IgnoredAny>(text).is_err() {
@@ -109,9 +110,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
 /// axum reports `what failed: parameter: why`.
 fn bad_query(text: &str) -> Refused {
-    let why = text.split_once(": ").map_or(text, |(_, why)| why);
-    match why.split_once(": ") {
-        Some((field, why)) => Refused::field(StatusCode::BAD_REQUEST, field, why),
+    let report = text.split_once(": ").map_or(text, |(_, report)| report);
+    let (field, report) = match report.split_once(": ") {
+        Some((field, report)) => (Some(field), report),
+        None => (wording::field(report), report),
+    };
+    let why = wording::of_value(report);
+    match field {
+        Some(field) => Refused::field(StatusCode::BAD_REQUEST, field, why),
         None => Refused::new(StatusCode::BAD_REQUEST, why),
     }
 }

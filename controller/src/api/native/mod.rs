@@ -19,6 +19,7 @@ mod tasks;
 pub mod telemetry;
 mod user_tracking;
 mod users;
+mod wording;
 
 use std::sync::Arc;
 

@@ -102,6 +102,50 @@ async fn what_does_not_exist_is_said_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_cannot_be_read_is_refused_in_plain_words() {
+    let fleet = Fleet::new().await;
+    const TASKS: &str = "/foghorn/v1/tasks";
+    for (method, path, body, field, words) in [
+        (
+            "POST",
+            TASKS,
+            Some(json!({"kind": "deploy", "host": 0})),
+            "host",
+            "must be a whole number from 1 to 4294967295, not 0",
+        ),
+        (
+            "POST",
+            TASKS,
+            Some(json!({"kind": "wipe", "host": 1})),
+            "kind",
+            "must be `deploy` or `capture`, not `wipe`",
+        ),
+        (
+            "POST",
+            TASKS,
+            Some(json!({"host": 1})),
+            "kind",
+            "is required",
+        ),
+        (
+            "GET",
+            "/foghorn/v1/multicast-sessions?all=1",
+            None,
+            "all",
+            "must be true or false",
+        ),
+    ] {
+        let (status, answer) = fleet.api(method, path, body).await;
+        assert_eq!(
+            (status, &answer["field"], &answer["error"]),
+            (400, &json!(field), &json!(words)),
+            "{method} {path}"
+        );
+    }
+    fleet.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_scrub_is_ordered_followed_and_its_damage_named() {
     let fleet = Fleet::new().await;
     let image = fleet.image("win").await;
