@@ -72,6 +72,10 @@ fn tags(described: &[ClassSchema]) -> Value {
             "Users, the state and token of the API, the audit log.",
         ),
         ("images", "Contents of images."),
+        (
+            "background",
+            "What the controller does by itself, and how its last rounds ended.",
+        ),
     ];
     let own = own
         .iter()

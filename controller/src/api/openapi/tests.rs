@@ -93,6 +93,28 @@ fn operation_ids_are_unique_and_every_operation_says_what_it_does() {
 }
 
 #[test]
+fn every_tag_of_an_operation_has_one_description() {
+    let document = built();
+    let mut described = BTreeSet::new();
+    for tag in document["tags"].as_array().unwrap() {
+        let (name, about) = (tag["name"].as_str().unwrap(), tag["description"].as_str());
+        assert!(about.is_some_and(|text| !text.is_empty()), "{name}");
+        assert!(described.insert(name), "{name} is described twice");
+    }
+    let mut used = BTreeSet::new();
+    for item in document["paths"].as_object().unwrap().values() {
+        for operation in item.as_object().unwrap().values() {
+            let tags = operation["tags"].as_array().unwrap();
+            used.extend(tags.iter().map(|tag| tag.as_str().unwrap()));
+        }
+    }
+    let missing: Vec<_> = used.difference(&described).collect();
+    assert!(missing.is_empty(), "without a line in tags(): {missing:?}");
+    let unused: Vec<_> = described.difference(&used).collect();
+    assert!(unused.is_empty(), "of no operation: {unused:?}");
+}
+
+#[test]
 fn every_class_and_member_has_a_meaning() {
     let mut missing = Vec::new();
     for class in CLASSES.iter().map(|class| class.schema()) {
