@@ -111,6 +111,22 @@ macro_rules! id_in_field {
 }
 pub(crate) use id_in_field;
 
+/// For a class with the field `name`, which every row has and which no two rows share.
+macro_rules! unique_name {
+    () => {
+        const NAMED: bool = true;
+
+        fn name(&self) -> &str {
+            &self.name
+        }
+
+        fn uniques(&self) -> Vec<$crate::state::class::Unique> {
+            vec![$crate::state::class::Unique::name(&self.name)]
+        }
+    };
+}
+pub(crate) use unique_name;
+
 /// What a class of objects is. What it does beside being stored is in [`super::rules::Rules`].
 pub trait Class: Default + Clone + Send + Sync + 'static {
     /// Name in routes and keys.

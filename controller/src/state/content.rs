@@ -4,7 +4,7 @@
 use foghorn_types::{ByteCount, ImageId, ManifestId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::shelf::{Record, number_in, numbered};
+use super::shelf::{Record, numbered_by, stored_whole};
 use crate::store::Revision;
 
 /// Keys of contents: this and the image's id.
@@ -32,31 +32,8 @@ pub struct ImageContent {
 
 impl Record for ImageContent {
     const WHAT: &'static str = "content of an image";
-    type Id = ImageId;
-    type Body = Self;
     type Index = ();
 
-    fn id(&self) -> ImageId {
-        self.image
-    }
-
-    fn key_of(image: &ImageId) -> String {
-        numbered(PREFIX, image.get())
-    }
-
-    fn id_in(key: &str) -> Option<ImageId> {
-        number_in(PREFIX, key).and_then(ImageId::new)
-    }
-
-    fn modified(&self) -> Revision {
-        self.modified
-    }
-
-    fn to_body(&self) -> Self {
-        self.clone()
-    }
-
-    fn from_body(_image: ImageId, body: Self, modified: Revision) -> Self {
-        Self { modified, ..body }
-    }
+    numbered_by!(PREFIX, image: ImageId);
+    stored_whole!();
 }

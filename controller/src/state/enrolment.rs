@@ -9,7 +9,7 @@ use std::sync::Arc;
 use foghorn_types::{Digest, HostId, NodeName, StorageNodeId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::shelf::{Record, Shelf, number_in, numbered};
+use super::shelf::{Record, Shelf, numbered_by, stored_whole};
 use crate::store::Revision;
 
 /// Keys of tokens: one of these and the hash.
@@ -176,33 +176,10 @@ impl EnrolledNode {
 
 impl Record for EnrolledNode {
     const WHAT: &'static str = "enrolled node";
-    type Id = StorageNodeId;
-    type Body = Self;
     type Index = ();
 
-    fn id(&self) -> StorageNodeId {
-        self.node
-    }
-
-    fn key_of(node: &StorageNodeId) -> String {
-        numbered(NODE_PREFIX, node.get())
-    }
-
-    fn id_in(key: &str) -> Option<StorageNodeId> {
-        number_in(NODE_PREFIX, key).and_then(StorageNodeId::new)
-    }
-
-    fn modified(&self) -> Revision {
-        self.modified
-    }
-
-    fn to_body(&self) -> Self {
-        self.clone()
-    }
-
-    fn from_body(_node: StorageNodeId, body: Self, modified: Revision) -> Self {
-        Self { modified, ..body }
-    }
+    numbered_by!(NODE_PREFIX, node: StorageNodeId);
+    stored_whole!();
 }
 
 /// Nodes stay, revoked or not, as long as their storage node exists.

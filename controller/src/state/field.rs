@@ -84,6 +84,21 @@ pub struct BadReference {
 const INT_MIN: i64 = i32::MIN as i64;
 const INT_MAX: i64 = i32::MAX as i64;
 
+/// A field that is stored in a member of the struct: its kind, its name on the wire, the most
+/// characters of a `text`, the member.
+macro_rules! field {
+    (reference, $name:expr, $member:ident) => {
+        Field::reference($name, |c: &Self| c.$member, |c, id| c.$member = id)
+    };
+    (text, $name:expr, $most:expr, $member:ident) => {
+        Field::text($name, $most, |c: &Self| &c.$member, |c| &mut c.$member)
+    };
+    ($kind:ident, $name:expr, $member:ident) => {
+        Field::$kind($name, |c: &Self| &c.$member, |c| &mut c.$member)
+    };
+}
+pub(crate) use field;
+
 impl<C> Field<C> {
     const fn new(name: &'static str, access: Access<C>) -> Self {
         Self {

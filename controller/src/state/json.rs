@@ -24,6 +24,14 @@ impl<'o> JsonObject<'o> {
         Self { out, empty: true }
     }
 
+    /// An object of an id and a name alone.
+    pub fn named(out: &'o mut Vec<u8>, id: u32, name: &str) {
+        let mut object = Self::begin(out);
+        object.text("id", &id.to_string());
+        object.text("name", name);
+        object.end();
+    }
+
     pub fn end(self) {
         self.out.push(b'}');
     }
@@ -76,14 +84,7 @@ impl<'o> JsonObject<'o> {
 
     pub fn texts(&mut self, name: &str, values: impl IntoIterator<Item = impl AsRef<str>>) {
         self.key(name);
-        self.out.push(b'[');
-        for (place, value) in values.into_iter().enumerate() {
-            if place != 0 {
-                self.out.push(b',');
-            }
-            string(self.out, value.as_ref());
-        }
-        self.out.push(b']');
+        list(self.out, values, |value, out| string(out, value.as_ref()));
     }
 
     /// A value that there is none of.
@@ -105,6 +106,22 @@ impl<'o> JsonObject<'o> {
         self.key(name);
         self.out.extend_from_slice(b"{}");
     }
+}
+
+/// A JSON list, each of whose items `write` writes.
+pub fn list<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) {
+    out.push(b'[');
+    for (place, item) in items.into_iter().enumerate() {
+        if place != 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(b']');
 }
 
 /// A JSON string.

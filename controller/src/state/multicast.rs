@@ -14,7 +14,7 @@ use bytes::Bytes;
 use foghorn_types::{BitRate, SessionId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::shelf::{Record, Shelf, number_in, numbered};
+use super::shelf::{Record, Shelf, numbered_by, stored_whole};
 use crate::store::{Change, Compare, Op, Revision};
 
 /// Keys of plans: this and the session's id.
@@ -73,33 +73,10 @@ impl SessionPlan {
 
 impl Record for SessionPlan {
     const WHAT: &'static str = "plan of a multicast session";
-    type Id = SessionId;
-    type Body = Self;
     type Index = ();
 
-    fn id(&self) -> SessionId {
-        self.session
-    }
-
-    fn key_of(session: &SessionId) -> String {
-        numbered(PREFIX, session.get())
-    }
-
-    fn id_in(key: &str) -> Option<SessionId> {
-        number_in(PREFIX, key).and_then(SessionId::new)
-    }
-
-    fn modified(&self) -> Revision {
-        self.modified
-    }
-
-    fn to_body(&self) -> Self {
-        self.clone()
-    }
-
-    fn from_body(_session: SessionId, body: Self, modified: Revision) -> Self {
-        Self { modified, ..body }
-    }
+    numbered_by!(PREFIX, session: SessionId);
+    stored_whole!();
 }
 
 impl Shelf<SessionPlan> {

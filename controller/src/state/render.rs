@@ -66,7 +66,7 @@ pub(crate) fn every_missing(
         )
     }
     macro_rules! each {
-        ($($class:ident,)*) => { vec![$(missing::<super::classes::$class>(scene),)*] };
+        ($($module:ident::$class:ident,)*) => { vec![$(missing::<super::classes::$class>(scene),)*] };
     }
     super::classes::every_class!(each)
 }

@@ -14,7 +14,7 @@ use foghorn_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::shelf::{Index, Record, Shelf, number_in, numbered};
+use super::shelf::{Index, Record, Shelf, numbered_by};
 use crate::store::Revision;
 
 /// Keys of runs: this and the task's id.
@@ -133,25 +133,10 @@ impl Run {
 
 impl Record for Run {
     const WHAT: &'static str = "run of a task";
-    type Id = TaskId;
     type Body = RunBody;
     type Index = Sessions;
 
-    fn id(&self) -> TaskId {
-        self.task
-    }
-
-    fn key_of(task: &TaskId) -> String {
-        numbered(PREFIX, task.get())
-    }
-
-    fn id_in(key: &str) -> Option<TaskId> {
-        number_in(PREFIX, key).and_then(TaskId::new)
-    }
-
-    fn modified(&self) -> Revision {
-        self.modified
-    }
+    numbered_by!(PREFIX, task: TaskId);
 
     fn to_body(&self) -> RunBody {
         self.into()

@@ -79,6 +79,47 @@ impl<R> Index<R> for () {
     fn remove(&mut self, _record: &R) {}
 }
 
+/// [`Record::id`] and what follows from it, of a struct whose field is the number in its key, and
+/// that has its revision in `modified`.
+macro_rules! numbered_by {
+    ($prefix:expr, $field:ident: $id:ty) => {
+        type Id = $id;
+
+        fn id(&self) -> $id {
+            self.$field
+        }
+
+        fn key_of(id: &$id) -> String {
+            $crate::state::shelf::numbered($prefix, id.get())
+        }
+
+        fn id_in(key: &str) -> Option<$id> {
+            $crate::state::shelf::number_in($prefix, key).and_then(<$id>::new)
+        }
+
+        fn modified(&self) -> $crate::store::Revision {
+            self.modified
+        }
+    };
+}
+pub(super) use numbered_by;
+
+/// [`Record::Body`] of a struct that is stored as it is.
+macro_rules! stored_whole {
+    () => {
+        type Body = Self;
+
+        fn to_body(&self) -> Self {
+            self.clone()
+        }
+
+        fn from_body(_id: Self::Id, body: Self, modified: $crate::store::Revision) -> Self {
+            Self { modified, ..body }
+        }
+    };
+}
+pub(super) use stored_whole;
+
 /// The key of a record that is numbered. Ten digits keep the order of keys and of numbers the same.
 pub(super) fn numbered(prefix: &str, number: u32) -> String {
     format!("{prefix}{number:010}")

@@ -3,7 +3,7 @@
 use foghorn_types::{ByteCount, FileId, SnapinId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::shelf::{Record, number_in, numbered};
+use super::shelf::{Record, numbered_by, stored_whole};
 use crate::store::Revision;
 
 /// Keys of files: this and the snapin's id.
@@ -27,31 +27,8 @@ pub struct SnapinFile {
 
 impl Record for SnapinFile {
     const WHAT: &'static str = "file of a snapin";
-    type Id = SnapinId;
-    type Body = Self;
     type Index = ();
 
-    fn id(&self) -> SnapinId {
-        self.snapin
-    }
-
-    fn key_of(snapin: &SnapinId) -> String {
-        numbered(PREFIX, snapin.get())
-    }
-
-    fn id_in(key: &str) -> Option<SnapinId> {
-        number_in(PREFIX, key).and_then(SnapinId::new)
-    }
-
-    fn modified(&self) -> Revision {
-        self.modified
-    }
-
-    fn to_body(&self) -> Self {
-        self.clone()
-    }
-
-    fn from_body(_snapin: SnapinId, body: Self, modified: Revision) -> Self {
-        Self { modified, ..body }
-    }
+    numbered_by!(PREFIX, snapin: SnapinId);
+    stored_whole!();
 }

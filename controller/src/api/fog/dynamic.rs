@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::endpoint::{Ask, Endpoint};
+use super::endpoint::{Endpoint, Look};
 use super::etag::OnlyIf;
 use super::filter::{self, Test};
 use super::page::Page;
@@ -122,15 +122,25 @@ impl DynamicEndpoint {
         rows.retain(|row| self.is_listed(row));
         let (rows, total) = self.page(rows, page)?;
         out.extend_from_slice(
-            format!("{{\"count\":{},\"{}s\":[", rows.len(), self.class.name).as_bytes(),
+            format!("{{\"count\":{},\"{}s\":", rows.len(), self.class.name).as_bytes(),
         );
-        for (place, row) in rows.into_iter().enumerate() {
-            if place != 0 {
-                out.push(b',');
-            }
-            self.one(row, scene, out);
-        }
-        out.extend_from_slice(b"]}");
+        json::list(out, rows, |row, out| self.one(row, scene, out));
+        out.push(b'}');
+        Ok(total)
+    }
+
+    /// A list with something of each row, or of none.
+    fn each(
+        &self,
+        any: bool,
+        scene: &Scene<'_>,
+        page: &Page,
+        out: &mut Vec<u8>,
+        write: impl Fn(&DynamicRow, &mut Vec<u8>),
+    ) -> Result<usize, Refusal> {
+        let rows = if any { self.rows(scene) } else { Vec::new() };
+        let (rows, total) = self.page(rows, page)?;
+        json::list(out, rows, |row, out| write(row, out));
         Ok(total)
     }
 
@@ -227,83 +237,43 @@ impl Endpoint for DynamicEndpoint {
         self.class.active.is_some()
     }
 
-    fn list(
+    fn show(
         &self,
         scene: &Scene<'_>,
-        ask: &Ask<'_>,
-        _item: &str,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        self.envelope(self.filtered(scene, ask.filter, None), scene, ask.page, out)
-    }
-
-    fn active(
-        &self,
-        scene: &Scene<'_>,
-        ask: &Ask<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        let Some(active) = self.class.active else {
-            return Ok(0);
-        };
-        let mut rows = self.filtered(scene, ask.filter, Some(active));
-        rows.retain(|row| !Test::Nothing.fits(&row.show(&self.class, active), false, false));
-        self.envelope(rows, scene, ask.page, out)
-    }
-
-    fn search(
-        &self,
-        scene: &Scene<'_>,
-        text: &str,
+        look: &Look<'_>,
         page: &Page,
         out: &mut Vec<u8>,
     ) -> Result<usize, Refusal> {
-        let needle = Needle::new(text);
-        let mut rows = self.rows(scene);
-        rows.retain(|row| self.is_hit(row, scene, &needle));
-        self.envelope(rows, scene, page, out)
-    }
-
-    fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
-        let rows = if self.class.is_named() {
-            self.rows(scene)
-        } else {
-            Vec::new()
-        };
-        let (rows, total) = self.page(rows, page)?;
-        out.push(b'[');
-        for (place, row) in rows.into_iter().enumerate() {
-            if place != 0 {
-                out.push(b',');
+        match *look {
+            Look::List { filter, .. } => {
+                self.envelope(self.filtered(scene, filter, None), scene, page, out)
             }
-            let mut object = JsonObject::begin(out);
-            object.text("id", &row.id().to_string());
-            object.text("name", row.get("name").unwrap_or_default());
-            object.end();
-        }
-        out.push(b']');
-        Ok(total)
-    }
-
-    fn values(
-        &self,
-        scene: &Scene<'_>,
-        field: &str,
-        page: &Page,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        let known = field == "id" || self.class.field(field).is_some();
-        let rows = if known { self.rows(scene) } else { Vec::new() };
-        let (rows, total) = self.page(rows, page)?;
-        out.push(b'[');
-        for (place, row) in rows.into_iter().enumerate() {
-            if place != 0 {
-                out.push(b',');
+            Look::Active { filter } => {
+                let Some(active) = self.class.active else {
+                    return Ok(0);
+                };
+                let mut rows = self.filtered(scene, filter, Some(active));
+                rows.retain(|row| {
+                    !Test::Nothing.fits(&row.show(&self.class, active), false, false)
+                });
+                self.envelope(rows, scene, page, out)
             }
-            json::string(out, &row.show(&self.class, field));
+            Look::Search(text) => {
+                let needle = Needle::new(text);
+                let mut rows = self.rows(scene);
+                rows.retain(|row| self.is_hit(row, scene, &needle));
+                self.envelope(rows, scene, page, out)
+            }
+            Look::Names => self.each(self.class.is_named(), scene, page, out, |row, out| {
+                JsonObject::named(out, row.id(), row.get("name").unwrap_or_default());
+            }),
+            Look::Values(field) => {
+                let known = field == "id" || self.class.field(field).is_some();
+                self.each(known, scene, page, out, |row, out| {
+                    json::string(out, &row.show(&self.class, field));
+                })
+            }
         }
-        out.push(b']');
-        Ok(total)
     }
 
     fn get(&self, scene: &Scene<'_>, id: u32, _item: &str, out: &mut Vec<u8>) -> Option<Revision> {

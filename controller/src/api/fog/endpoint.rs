@@ -21,8 +21,7 @@ use crate::state::search;
 use crate::state::{Refusal, Row, State, Tables};
 use crate::store::Revision;
 
-/// A class as a route sees it: only its name is known. What shows a list returns how many rows
-/// there are on all pages.
+/// A class as a route sees it: only its name is known.
 pub(super) trait Endpoint: Send + Sync {
     fn name(&self) -> &'static str;
     /// Other spellings of the name in routes.
@@ -31,27 +30,11 @@ pub(super) trait Endpoint: Send + Sync {
     fn schema(&self) -> ClassSchema;
     /// Whether it has an `active` route.
     fn has_active(&self) -> bool;
-    fn list(
+    /// Shows a page of many objects and returns how many there are on all pages.
+    fn show(
         &self,
         scene: &Scene<'_>,
-        ask: &Ask<'_>,
-        item: &str,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal>;
-    fn active(&self, scene: &Scene<'_>, ask: &Ask<'_>, out: &mut Vec<u8>)
-    -> Result<usize, Refusal>;
-    fn search(
-        &self,
-        scene: &Scene<'_>,
-        text: &str,
-        page: &Page,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal>;
-    fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal>;
-    fn values(
-        &self,
-        scene: &Scene<'_>,
-        field: &str,
+        look: &Look<'_>,
         page: &Page,
         out: &mut Vec<u8>,
     ) -> Result<usize, Refusal>;
@@ -81,11 +64,20 @@ pub(super) trait Endpoint: Send + Sync {
     ) -> BoxFuture<'a, Result<(), Refusal>>;
 }
 
-/// What a client wants to see of a list.
-pub(super) struct Ask<'a> {
-    /// The filter, as it was sent.
-    pub(super) filter: &'a Body,
-    pub(super) page: &'a Page,
+/// What a client wants to see of many objects. A filter is as it was sent.
+pub(super) enum Look<'a> {
+    List {
+        filter: &'a Body,
+        item: &'a str,
+    },
+    Active {
+        filter: &'a Body,
+    },
+    Search(&'a str),
+    /// Ids and names.
+    Names,
+    /// The values of one field.
+    Values(&'a str),
 }
 
 /// The endpoint of class `C`.
@@ -102,14 +94,9 @@ fn envelope<C: Rules>(
     item: &str,
     out: &mut Vec<u8>,
 ) -> usize {
-    out.extend_from_slice(format!("{{\"count\":{},\"{}s\":[", rows.len(), C::NAME).as_bytes());
-    for (place, row) in rows.into_iter().enumerate() {
-        if place != 0 {
-            out.push(b',');
-        }
-        one(row, scene, item, out);
-    }
-    out.extend_from_slice(b"]}");
+    out.extend_from_slice(format!("{{\"count\":{},\"{}s\":", rows.len(), C::NAME).as_bytes());
+    json::list(out, rows, |row, out| one(row, scene, item, out));
+    out.push(b'}');
     total
 }
 
@@ -143,6 +130,74 @@ fn bare<C: Rules>(id: u32, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
     true
 }
 
+fn list<C: Rules>(
+    scene: &Scene<'_>,
+    filter: &Body,
+    item: &str,
+    page: &Page,
+    out: &mut Vec<u8>,
+) -> Result<usize, Refusal> {
+    let filter = Filter::<C>::new(filter, &[], scene.secrets);
+    let fits = |row: &Row<C>| filter.fits(row);
+    let wanted = if filter.is_empty() {
+        Wanted::Listed
+    } else {
+        Wanted::Fitting(&fits)
+    };
+    Ok(envelope(select(scene, page, &wanted)?, scene, item, out))
+}
+
+fn active<C: Rules>(
+    scene: &Scene<'_>,
+    filter: &Body,
+    page: &Page,
+    out: &mut Vec<u8>,
+) -> Result<usize, Refusal> {
+    let Some(current) = C::CURRENT else {
+        return Ok(0);
+    };
+    let filter = Filter::<C>::new(filter, &[current.field], scene.secrets);
+    let rows = scene.tables.of::<C>().by(current.index, 0);
+    let selected = select_from(scene, page, rows.filter(|row| filter.fits(row)))?;
+    Ok(envelope(selected, scene, "", out))
+}
+
+fn names<C: Rules>(scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+    if !C::NAMED {
+        out.extend_from_slice(b"[]");
+        return Ok(0);
+    }
+    let (rows, total) = select::<C>(scene, page, &Wanted::All)?;
+    json::list(out, rows, |row, out| {
+        JsonObject::named(out, row.id(), row.name());
+    });
+    Ok(total)
+}
+
+fn values<C: Rules>(
+    scene: &Scene<'_>,
+    field: &str,
+    page: &Page,
+    out: &mut Vec<u8>,
+) -> Result<usize, Refusal> {
+    let known = C::FIELDS
+        .iter()
+        .find(|known| known.name == field && (!known.secret || scene.secrets));
+    let Some(field) = known else {
+        out.extend_from_slice(b"[]");
+        return Ok(0);
+    };
+    let (rows, total) = select::<C>(scene, page, &Wanted::All)?;
+    json::list(out, rows, |row, out| {
+        if !scene.secrets && field.hides(row) {
+            return json::string(out, "");
+        }
+        let now = row.overlay(scene);
+        json::string(out, &field.show(now.as_ref().unwrap_or(row)));
+    });
+    Ok(total)
+}
+
 impl<C: Rules> Endpoint for Of<C> {
     fn name(&self) -> &'static str {
         C::NAME
@@ -160,117 +215,24 @@ impl<C: Rules> Endpoint for Of<C> {
         C::CURRENT.is_some()
     }
 
-    fn list(
+    fn show(
         &self,
         scene: &Scene<'_>,
-        ask: &Ask<'_>,
-        item: &str,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        let filter = Filter::<C>::new(ask.filter, &[], scene.secrets);
-        let fits = |row: &Row<C>| filter.fits(row);
-        let wanted = if filter.is_empty() {
-            Wanted::Listed
-        } else {
-            Wanted::Fitting(&fits)
-        };
-        Ok(envelope(
-            select(scene, ask.page, &wanted)?,
-            scene,
-            item,
-            out,
-        ))
-    }
-
-    fn active(
-        &self,
-        scene: &Scene<'_>,
-        ask: &Ask<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        let Some(current) = C::CURRENT else {
-            return Ok(0);
-        };
-        let filter = Filter::<C>::new(ask.filter, &[current.field], scene.secrets);
-        let rows = scene
-            .tables
-            .of::<C>()
-            .by(current.index, 0)
-            .filter(|row| filter.fits(row));
-        Ok(envelope(
-            select_from(scene, ask.page, rows)?,
-            scene,
-            "",
-            out,
-        ))
-    }
-
-    fn search(
-        &self,
-        scene: &Scene<'_>,
-        text: &str,
+        look: &Look<'_>,
         page: &Page,
         out: &mut Vec<u8>,
     ) -> Result<usize, Refusal> {
-        let needle = Needle::new(text);
-        let found = search::rows::<C>(scene, &needle);
-        Ok(envelope(
-            select_from(scene, page, found.into_iter())?,
-            scene,
-            "",
-            out,
-        ))
-    }
-
-    fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
-        if !C::NAMED {
-            out.extend_from_slice(b"[]");
-            return Ok(0);
-        }
-        let (rows, total) = select::<C>(scene, page, &Wanted::All)?;
-        out.push(b'[');
-        for (place, row) in rows.into_iter().enumerate() {
-            if place != 0 {
-                out.push(b',');
+        match *look {
+            Look::List { filter, item } => list::<C>(scene, filter, item, page, out),
+            Look::Active { filter } => active::<C>(scene, filter, page, out),
+            Look::Search(text) => {
+                let found = search::rows::<C>(scene, &Needle::new(text));
+                let selected = select_from(scene, page, found.into_iter())?;
+                Ok(envelope(selected, scene, "", out))
             }
-            let mut object = JsonObject::begin(out);
-            object.text("id", &row.id().to_string());
-            object.text("name", row.name());
-            object.end();
+            Look::Names => names::<C>(scene, page, out),
+            Look::Values(field) => values::<C>(scene, field, page, out),
         }
-        out.push(b']');
-        Ok(total)
-    }
-
-    fn values(
-        &self,
-        scene: &Scene<'_>,
-        field: &str,
-        page: &Page,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        let known = C::FIELDS
-            .iter()
-            .find(|known| known.name == field && (!known.secret || scene.secrets));
-        let Some(field) = known else {
-            out.extend_from_slice(b"[]");
-            return Ok(0);
-        };
-        let (rows, total) = select::<C>(scene, page, &Wanted::All)?;
-        out.push(b'[');
-        for (place, row) in rows.into_iter().enumerate() {
-            if place != 0 {
-                out.push(b',');
-            }
-            if !scene.secrets && field.hides(row) {
-                json::string(out, "");
-                continue;
-            }
-            let now = row.overlay(scene);
-            json::string(out, &field.show(now.as_ref().unwrap_or(row)));
-        }
-        out.push(b']');
-        Ok(total)
     }
 
     fn get(&self, scene: &Scene<'_>, id: u32, item: &str, out: &mut Vec<u8>) -> Option<Revision> {

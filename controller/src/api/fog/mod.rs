@@ -32,7 +32,7 @@ use axum::routing::any;
 
 pub(super) use self::access::needed;
 use self::dynamic::DynamicEndpoint;
-use self::endpoint::{Ask, Endpoint, of};
+use self::endpoint::{Endpoint, Look, of};
 pub(super) use self::etag::mark_encoded;
 use self::etag::{OnlyIf, Tag};
 use self::page::Page;
@@ -43,70 +43,22 @@ pub(super) use self::tasking::{CANCELLED, TASKED};
 use crate::app::idempotent::Ticket;
 use crate::ctx::Ctx;
 use crate::state::class::Class;
-use crate::state::classes::{
-    ClientUpdater, DirCleaner, GreenFog, Group, GroupAssociation, History, HookEvent, Host,
-    HostAutoLogout, HostScreenSetting, Image, ImageAssociation, ImagePartitionType, ImageType,
-    ImagingLog, Inventory, Ipxe, KeySequence, MacAddressAssociation, Module, ModuleAssociation,
-    MulticastSession, MulticastSessionAssociation, NodeFailure, NotifyEvent, Os, Oui, Plugin,
-    PowerManagement, Printer, PrinterAssociation, PxeMenuOptions, ScheduledTask, Service, Snapin,
-    SnapinAssociation, SnapinGroupAssociation, SnapinJob, SnapinTask, StorageGroup, StorageNode,
-    Task, TaskLog, TaskState, TaskType, UserCleanup, UserTracking, Virus,
-};
+use crate::state::classes::{self, Plugin, User};
 use crate::state::scene::Scene;
 use crate::state::schema::ClassSchema;
 use crate::state::{Refusal, State};
 
-/// Classes that have routes.
-static ENDPOINTS: &[&dyn Endpoint] = &[
-    &of::<Host>(),
-    &of::<Task>(),
-    &of::<Image>(),
-    &of::<Group>(),
-    &of::<GroupAssociation>(),
-    &of::<HostAutoLogout>(),
-    &of::<HostScreenSetting>(),
-    &of::<ImageAssociation>(),
-    &of::<ImagePartitionType>(),
-    &of::<ImageType>(),
-    &of::<ImagingLog>(),
-    &of::<Inventory>(),
-    &of::<MacAddressAssociation>(),
-    &of::<MulticastSession>(),
-    &of::<MulticastSessionAssociation>(),
-    &of::<NodeFailure>(),
-    &of::<Os>(),
-    &of::<Snapin>(),
-    &of::<SnapinAssociation>(),
-    &of::<SnapinGroupAssociation>(),
-    &of::<SnapinJob>(),
-    &of::<SnapinTask>(),
-    &of::<PowerManagement>(),
-    &of::<ScheduledTask>(),
-    &of::<Plugin>(),
-    &of::<StorageGroup>(),
-    &of::<StorageNode>(),
-    &of::<TaskState>(),
-    &of::<TaskType>(),
-    &of::<ClientUpdater>(),
-    &of::<DirCleaner>(),
-    &of::<GreenFog>(),
-    &of::<History>(),
-    &of::<HookEvent>(),
-    &of::<Ipxe>(),
-    &of::<KeySequence>(),
-    &of::<Module>(),
-    &of::<ModuleAssociation>(),
-    &of::<NotifyEvent>(),
-    &of::<Oui>(),
-    &of::<Printer>(),
-    &of::<PrinterAssociation>(),
-    &of::<PxeMenuOptions>(),
-    &of::<Service>(),
-    &of::<TaskLog>(),
-    &of::<UserCleanup>(),
-    &of::<UserTracking>(),
-    &of::<Virus>(),
-];
+macro_rules! of_every {
+    ($($module:ident::$class:ident,)*) => { &[$(&of::<classes::$class>(),)*] };
+}
+
+/// Classes of the program that have routes: all but users, whom native routes change.
+fn own() -> impl Iterator<Item = &'static dyn Endpoint> {
+    const ALL: &[&dyn Endpoint] = classes::every_class!(of_every);
+    ALL.iter()
+        .copied()
+        .filter(|class| class.name() != User::NAME)
+}
 
 /// Everything under `/fog`.
 pub fn router(ctx: Arc<Ctx>) -> Router {
@@ -131,7 +83,7 @@ async fn handle(Extract(ctx): Extract<Arc<Ctx>>, request: Request) -> Response {
 /// What every class with routes is now, for the API's description.
 pub(super) fn schemas(state: &State) -> Vec<ClassSchema> {
     let declared = state.declared();
-    let own = ENDPOINTS.iter().map(|endpoint| {
+    let own = own().map(|endpoint| {
         let mut schema = endpoint.schema();
         schema.accept(declared.members_of(endpoint.name()));
         schema
@@ -148,7 +100,7 @@ pub(super) fn schemas(state: &State) -> Vec<ClassSchema> {
 /// What the classes of the program are.
 #[cfg(test)]
 pub(super) fn own_schemas() -> Vec<ClassSchema> {
-    ENDPOINTS.iter().map(|endpoint| endpoint.schema()).collect()
+    own().map(|endpoint| endpoint.schema()).collect()
 }
 
 /// A class that a request names: one of ours, or one of a plugin.
@@ -172,7 +124,7 @@ impl Deref for Found {
 
 /// Every class that has routes now.
 fn endpoints(ctx: &Ctx) -> impl Iterator<Item = Found> {
-    let own = ENDPOINTS.iter().map(|own| served(ctx, *own));
+    let own = own().map(|own| served(ctx, own));
     let all = own.chain(DynamicEndpoint::all(&ctx.state).map(Found::OfPlugins));
     all.filter(|found| ctx.plugins.is_valid(found.name()))
 }
@@ -181,7 +133,7 @@ fn endpoints(ctx: &Ctx) -> impl Iterator<Item = Found> {
 fn endpoint(ctx: &Ctx, class: &str) -> Option<Found> {
     let is_named =
         |endpoint: &&dyn Endpoint| endpoint.name() == class || endpoint.aliases().contains(&class);
-    let found = match ENDPOINTS.iter().copied().find(is_named) {
+    let found = match own().find(is_named) {
         Some(own) => served(ctx, own),
         None => Found::OfPlugins(DynamicEndpoint::of(&ctx.state, class)?),
     };
@@ -351,24 +303,26 @@ fn read(
         _ => Default::default(),
     };
     let page = Page::read(incoming.uri())?;
-    let ask = Ask {
-        filter: &filter,
-        page: &page,
+    let look = match *route {
+        Route::List { item, .. } => Some(Look::List {
+            filter: &filter,
+            item,
+        }),
+        Route::Active { .. } => Some(Look::Active { filter: &filter }),
+        Route::Names { .. } => Some(Look::Names),
+        Route::Ids { field, .. } => field.map(Look::Values),
+        Route::Search { text, .. } => Some(Look::Search(text)),
+        _ => None,
     };
-    let mut out = Vec::new();
-    let total = with_scene(ctx, incoming, |scene| match *route {
-        Route::List { item, .. } => endpoint.list(scene, &ask, item, &mut out),
-        Route::Active { .. } => endpoint.active(scene, &ask, &mut out),
-        Route::Names { .. } => endpoint.names(scene, &page, &mut out),
-        Route::Ids {
-            field: Some(field), ..
-        } => endpoint.values(scene, field, &page, &mut out),
-        Route::Search { text, .. } => endpoint.search(scene, text, &page, &mut out),
-        _ => {
-            out.extend_from_slice(b"[]");
-            Ok(0)
+    let (mut out, mut total) = (Vec::new(), 0);
+    match look {
+        Some(look) => {
+            total = with_scene(ctx, incoming, |scene| {
+                endpoint.show(scene, &look, &page, &mut out)
+            })?;
         }
-    })?;
+        None => out.extend_from_slice(b"[]"),
+    }
     let mut response = etag::answer(&Tag::of_list(&out), out);
     page.announce(incoming.uri(), total, &mut response);
     Ok(response)

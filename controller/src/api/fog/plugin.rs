@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::endpoint::{Ask, Endpoint, Of, of};
+use super::endpoint::{Endpoint, Look, Of, of};
 use super::etag::OnlyIf;
 use super::page::Page;
 use super::select::Key;
@@ -14,7 +14,7 @@ use crate::app::objects;
 use crate::plugins::{Plugins, Shown};
 use crate::state::class::{Body, Class, Computed, Shape};
 use crate::state::classes::Plugin;
-use crate::state::json::JsonObject;
+use crate::state::json::{self, JsonObject};
 use crate::state::render::render;
 use crate::state::row::Row;
 use crate::state::scene::Scene;
@@ -36,9 +36,7 @@ impl PluginEndpoint {
             plugins,
         }
     }
-}
 
-impl PluginEndpoint {
     /// The plugins of the folder and the rows without one, by name.
     fn entries<'s>(&self, scene: &Scene<'s>) -> Vec<Entry<'s>> {
         let rows = scene.tables.of::<Plugin>();
@@ -62,6 +60,27 @@ impl PluginEndpoint {
         }));
         entries.sort_by_cached_key(|entry| fold(entry.name()));
         entries
+    }
+
+    fn list(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
+        let rows = scene.tables.of::<Plugin>();
+        let (mut active, mut installed) = (0_usize, 0_usize);
+        for row in rows.iter() {
+            match (row.state == "1", row.installed == "1") {
+                (true, true) => installed += 1,
+                (true, false) => active += 1,
+                _ => {}
+            }
+        }
+        let (entries, total) = self::page(self.entries(scene), page)?;
+        let (count, rest) = (entries.len(), total - active - installed);
+        out.extend_from_slice(format!("{{\"count\":{count},\"plugins\":").as_bytes());
+        json::list(out, entries, |entry, out| entry.show(scene, out));
+        let counts = format!(
+            ",\"count_active\":{active},\"count_installed\":{installed},\"count_not_active\":{rest}}}"
+        );
+        out.extend_from_slice(counts.as_bytes());
+        Ok(total)
     }
 }
 
@@ -220,70 +239,19 @@ impl Endpoint for PluginEndpoint {
         false
     }
 
-    /// A FOG server lists its folder whatever the filter says.
-    fn list(
+    fn show(
         &self,
         scene: &Scene<'_>,
-        ask: &Ask<'_>,
-        _item: &str,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        let rows = scene.tables.of::<Plugin>();
-        let (mut active, mut installed) = (0_usize, 0_usize);
-        for row in rows.iter() {
-            match (row.state == "1", row.installed == "1") {
-                (true, true) => installed += 1,
-                (true, false) => active += 1,
-                _ => {}
-            }
-        }
-        let (entries, total) = page(self.entries(scene), ask.page)?;
-        let (count, rest) = (entries.len(), total - active - installed);
-        out.extend_from_slice(format!("{{\"count\":{count},\"plugins\":[").as_bytes());
-        for (place, entry) in entries.into_iter().enumerate() {
-            if place != 0 {
-                out.push(b',');
-            }
-            entry.show(scene, out);
-        }
-        let counts = format!(
-            "],\"count_active\":{active},\"count_installed\":{installed},\"count_not_active\":{rest}}}"
-        );
-        out.extend_from_slice(counts.as_bytes());
-        Ok(total)
-    }
-
-    fn active(
-        &self,
-        _scene: &Scene<'_>,
-        _ask: &Ask<'_>,
-        _out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        Ok(0)
-    }
-
-    fn search(
-        &self,
-        scene: &Scene<'_>,
-        text: &str,
+        look: &Look<'_>,
         page: &Page,
         out: &mut Vec<u8>,
     ) -> Result<usize, Refusal> {
-        self.rows.search(scene, text, page, out)
-    }
-
-    fn names(&self, scene: &Scene<'_>, page: &Page, out: &mut Vec<u8>) -> Result<usize, Refusal> {
-        self.rows.names(scene, page, out)
-    }
-
-    fn values(
-        &self,
-        scene: &Scene<'_>,
-        field: &str,
-        page: &Page,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        self.rows.values(scene, field, page, out)
+        match look {
+            // A FOG server lists its folder whatever the filter says.
+            Look::List { .. } => self.list(scene, page, out),
+            Look::Active { .. } => Ok(0),
+            _ => self.rows.show(scene, look, page, out),
+        }
     }
 
     fn get(&self, scene: &Scene<'_>, id: u32, item: &str, out: &mut Vec<u8>) -> Option<Revision> {

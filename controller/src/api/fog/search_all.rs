@@ -3,6 +3,7 @@
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
 
+use super::endpoint::Look;
 use super::page::Page;
 use super::request::Incoming;
 use super::{answer, endpoints, hooked, with_scene};
@@ -47,7 +48,7 @@ pub(super) async fn answer(
         let mut found = Vec::new();
         // One class at a time, so that a search of everything does not hold up those who write.
         let total = with_scene(ctx, incoming, |scene| {
-            endpoint.search(scene, text, &page, &mut found)
+            endpoint.show(scene, &Look::Search(text), &page, &mut found)
         })?;
         if total == 0 {
             continue;

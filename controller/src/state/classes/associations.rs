@@ -1,8 +1,8 @@
 //! Associations: which hosts are in which groups, which host has which snapins, and so on. Each row
 //! is a pair of objects, and no pair comes twice.
 
-use crate::state::class::{Clash, Class, Computed, Shape, Unique};
-use crate::state::field::Field;
+use crate::state::class::{Clash, Class, Computed, Shape, Unique, id_in_field};
+use crate::state::field::{Field, field};
 use crate::state::value::Flag;
 
 /// A class whose rows are pairs of objects. It has two indexes: 0 by its left object, 1 by its
@@ -44,9 +44,10 @@ macro_rules! association {
             const ABOUT: &'static str = $about;
             const FIELDS: &'static [Field<Self>] = &[
                 Field::id(|c: &Self| c.id).about("Number of the association."),
-                Field::reference($left_field, |c: &Self| c.$left, |c,
-                    id| c.$left = id).required().about($left_about),
-                Field::reference($right_field, |c: &Self| c.$right, |c, id| c.$right = id)
+                field!(reference, $left_field, $left)
+                    .required()
+                    .about($left_about),
+                field!(reference, $right_field, $right)
                     .required()
                     .about($right_about),
                 $($field,)*
@@ -54,13 +55,7 @@ macro_rules! association {
             const INDEXES: usize = 2;
             $($(const $constant: $constant_type = $value;)*)?
 
-            fn id(&self) -> u32 {
-                self.id
-            }
-
-            fn set_id(&mut self, id: u32) {
-                self.id = id;
-            }
+            id_in_field!();
 
             fn uniques(&self) -> Vec<Unique> {
                 let value = format!("{}/{}", self.$left, self.$right);
@@ -100,7 +95,7 @@ association! {
     ImageAssociation "imageassociation" "The storage group that an image is in."
     image "imageID" BY_IMAGE "The image.",
     storagegroup "storagegroupID" BY_GROUP "The storage group.",
-    primary: Flag = Field::flag("primary", |c: &Self| &c.primary, |c| &mut c.primary)
+    primary: Flag = field!(flag, "primary", primary)
         .about("Whether the group is where the image is captured to.");
     const COMPUTED: &'static [Computed] = &[
         Computed { name: "image", shape: Shape::Empty, about: "Always without members." },
@@ -114,7 +109,7 @@ association! {
     ModuleAssociation "moduleassociation" "Whether a part of the client is on, on one host."
     host "hostID" BY_HOST "The host, by its id.",
     module "moduleID" BY_MODULE "The part of the client, by its id.",
-    state: String = Field::text("state", 1, |c: &Self| &c.state, |c| &mut c.state)
+    state: String = field!(text, "state", 1, state)
         .about("`1` for on, anything else for off."),
 }
 
@@ -131,14 +126,13 @@ association! {
     PrinterAssociation "printerassociation" "A printer that the client sets up on one host."
     host "hostID" BY_HOST "The host, by its id.",
     printer "printerID" BY_PRINTER "The printer, by its id.",
-    is_default: String = Field::text("isDefault", 2, |c: &Self| &c.is_default,
-        |c| &mut c.is_default)
+    is_default: String = field!(text, "isDefault", 2, is_default)
         .about("`1` for the default printer of the host."),
-    anon1: String = Field::text("anon1", 2, |c: &Self| &c.anon1, |c| &mut c.anon1).about(KEPT),
-    anon2: String = Field::text("anon2", 2, |c: &Self| &c.anon2, |c| &mut c.anon2).about(KEPT),
-    anon3: String = Field::text("anon3", 2, |c: &Self| &c.anon3, |c| &mut c.anon3).about(KEPT),
-    anon4: String = Field::text("anon4", 2, |c: &Self| &c.anon4, |c| &mut c.anon4).about(KEPT),
-    anon5: String = Field::text("anon5", 2, |c: &Self| &c.anon5, |c| &mut c.anon5).about(KEPT),
+    anon1: String = field!(text, "anon1", 2, anon1).about(KEPT),
+    anon2: String = field!(text, "anon2", 2, anon2).about(KEPT),
+    anon3: String = field!(text, "anon3", 2, anon3).about(KEPT),
+    anon4: String = field!(text, "anon4", 2, anon4).about(KEPT),
+    anon5: String = field!(text, "anon5", 2, anon5).about(KEPT),
 }
 
 const KEPT: &str = "Kept for clients that use it; Foghorn gives it no meaning.";
@@ -157,7 +151,7 @@ association! {
     "Says that the nodes of a storage group hold the file of a snapin."
     snapin "snapinID" BY_SNAPIN "The snapin.",
     storagegroup "storagegroupID" BY_GROUP "The storage group.",
-    primary: Flag = Field::flag("primary", |c: &Self| &c.primary, |c| &mut c.primary)
+    primary: Flag = field!(flag, "primary", primary)
         .about("1: this group comes first where one group is asked for.");
     const COMPUTED: &'static [Computed] = &[
         Computed { name: "snapin", shape: Shape::Empty, about: "Always without members." },

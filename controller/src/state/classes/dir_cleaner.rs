@@ -1,7 +1,7 @@
 //! Folders that FOG's client empties at log-off.
 
 use crate::state::class::{Class, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 
 /// A folder that the client on an installed machine empties when its user logs off.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,7 +16,7 @@ impl Class for DirCleaner {
         "A folder that the client on an installed machine empties when its user logs off.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::long_text("path", |c: &Self| &c.path, |c| &mut c.path)
+        field!(long_text, "path", path)
             .required()
             .about("Path of the folder on the machine."),
     ];

@@ -1,7 +1,7 @@
 //! Times of day at which a host is switched off or restarted.
 
 use crate::state::class::{Class, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 
 /// A time of day at which the client on a host switches it off or restarts it; an older way than
 /// `powermanagement`.
@@ -25,15 +25,11 @@ impl Class for GreenFog {
     const ABOUT: &'static str = "A time of day at which the client on a host switches it off or restarts it; an older way than `powermanagement`.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
-            .about("The host, by its id."),
-        Field::number("hour", |c: &Self| &c.hour, |c| &mut c.hour)
-            .about("Hour of the day, 0 to 23."),
-        Field::number("min", |c: &Self| &c.min, |c| &mut c.min)
-            .about("Minute of the hour, 0 to 59."),
-        Field::text("action", 2, |c: &Self| &c.action, |c| &mut c.action)
-            .about("`s` to switch off, `r` to restart."),
-        Field::text("days", 25, |c: &Self| &c.days, |c| &mut c.days)
+        field!(reference, "hostID", host).about("The host, by its id."),
+        field!(number, "hour", hour).about("Hour of the day, 0 to 23."),
+        field!(number, "min", min).about("Minute of the hour, 0 to 59."),
+        field!(text, "action", 2, action).about("`s` to switch off, `r` to restart."),
+        field!(text, "days", 25, days)
             .about("One digit per day from Monday on, `1` for the days that count."),
     ];
     const ANY_ID: Option<&'static [&'static str]> = Some(&[]);

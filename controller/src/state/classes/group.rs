@@ -1,7 +1,7 @@
 //! Groups: sets of hosts.
 
-use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, Computed, Shape, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 
 /// A set of hosts.
@@ -23,46 +23,16 @@ impl Class for Group {
     const ABOUT: &'static str = "A set of hosts that are tasked together.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the group."),
-        Field::text("name", 50, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 50, name)
             .required()
             .about("Name, unique without case."),
-        Field::long_text(
-            "description",
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("Free text."),
-        Field::text(
-            "createdBy",
-            50,
-            |c: &Self| &c.created_by,
-            |c| &mut c.created_by,
-        )
-        .about("Name of the user who created it."),
-        Field::time(
-            "createdTime",
-            |c: &Self| &c.created_time,
-            |c| &mut c.created_time,
-        )
-        .about("When it was created."),
-        Field::number("building", |c: &Self| &c.building, |c| &mut c.building)
-            .about("Number of a building; kept for old scripts."),
-        Field::text("kernel", 255, |c: &Self| &c.kernel, |c| &mut c.kernel)
-            .about("Kernel that its members are to boot."),
-        Field::text(
-            "kernelArgs",
-            255,
-            |c: &Self| &c.kernel_args,
-            |c| &mut c.kernel_args,
-        )
-        .about("Arguments for that kernel."),
-        Field::text(
-            "kernelDevice",
-            255,
-            |c: &Self| &c.kernel_device,
-            |c| &mut c.kernel_device,
-        )
-        .about("Rule for the disk to image."),
+        field!(long_text, "description", description).about("Free text."),
+        field!(text, "createdBy", 50, created_by).about("Name of the user who created it."),
+        field!(time, "createdTime", created_time).about("When it was created."),
+        field!(number, "building", building).about("Number of a building; kept for old scripts."),
+        field!(text, "kernel", 255, kernel).about("Kernel that its members are to boot."),
+        field!(text, "kernelArgs", 255, kernel_args).about("Arguments for that kernel."),
+        field!(text, "kernelDevice", 255, kernel_device).about("Rule for the disk to image."),
     ];
     const COMPUTED: &'static [Computed] = &[Computed {
         name: "hostcount",
@@ -86,15 +56,7 @@ impl Class for Group {
             about: "Snapins that all members get.",
         },
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

@@ -1,7 +1,7 @@
 //! What the system did, line by line.
 
 use crate::state::class::{Clash, Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::{FogTime, fold};
 
 /// A line about something that happened in the system.
@@ -19,23 +19,10 @@ impl Class for History {
     const ABOUT: &'static str = "A line about something that happened in the system.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::text("info", 255, |c: &Self| &c.info, |c| &mut c.info)
-            .about("What happened, in words."),
-        Field::text(
-            "createdBy",
-            200,
-            |c: &Self| &c.created_by,
-            |c| &mut c.created_by,
-        )
-        .about("Name of the user who did it."),
-        Field::time(
-            "createdTime",
-            |c: &Self| &c.created_time,
-            |c| &mut c.created_time,
-        )
-        .about("When it was written, in UTC."),
-        Field::text("ip", 50, |c: &Self| &c.ip, |c| &mut c.ip)
-            .about("Address from which it was done."),
+        field!(text, "info", 255, info).about("What happened, in words."),
+        field!(text, "createdBy", 200, created_by).about("Name of the user who did it."),
+        field!(time, "createdTime", created_time).about("When it was written, in UTC."),
+        field!(text, "ip", 50, ip).about("Address from which it was done."),
     ];
     const ANY_ID: Option<&'static [&'static str]> = Some(&[]);
 

@@ -1,7 +1,7 @@
 //! Names of the events that plugins can hook.
 
-use crate::state::class::{Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 
 /// The name of an event that a plugin can hook.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -15,19 +15,11 @@ impl Class for HookEvent {
     const ABOUT: &'static str = "The name of an event that a plugin can hook.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::text("name", 255, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 255, name)
             .required()
             .about("Name of the event; no two share one."),
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

@@ -2,8 +2,8 @@
 
 use foghorn_types::HostId;
 
-use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, Computed, Shape, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 use crate::state::value::{Flag, FogTime, leading_number};
 
 /// A machine that is imaged.
@@ -57,119 +57,53 @@ impl Class for Host {
     const ABOUT: &'static str = "A machine that is imaged.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the host."),
-        Field::text("name", 16, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 16, name)
             .required()
             .about("Name, 1 to 15 letters, digits and a few signs, unique without case."),
-        Field::long_text(
-            "description",
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("Free text."),
-        Field::text("ip", 25, |c: &Self| &c.ip, |c| &mut c.ip)
-            .about("Address that was noted for it; Foghorn does not use it."),
-        Field::reference("imageID", |c: &Self| c.image, |c, id| c.image = id)
+        field!(long_text, "description", description).about("Free text."),
+        field!(text, "ip", 25, ip).about("Address that was noted for it; Foghorn does not use it."),
+        field!(reference, "imageID", image)
             .about("Image that is deployed to it or captured from it."),
-        Field::number("building", |c: &Self| &c.building, |c| &mut c.building)
-            .about("Number of a building; kept for old scripts."),
-        Field::time(
-            "createdTime",
-            |c: &Self| &c.created_time,
-            |c| &mut c.created_time,
-        )
-        .about("When it was created."),
-        Field::time("deployed", |c: &Self| &c.deployed, |c| &mut c.deployed)
-            .about("When an image was last deployed to it."),
-        Field::text(
-            "createdBy",
-            50,
-            |c: &Self| &c.created_by,
-            |c| &mut c.created_by,
-        )
-        .about("Name of the user who created it."),
-        Field::flag("useAD", |c: &Self| &c.use_ad, |c| &mut c.use_ad)
-            .about("Whether it joins a domain."),
-        Field::text(
-            "ADDomain",
-            250,
-            |c: &Self| &c.ad_domain,
-            |c| &mut c.ad_domain,
-        )
-        .about("Domain that it joins."),
-        Field::long_text("ADOU", |c: &Self| &c.ad_ou, |c| &mut c.ad_ou)
-            .about("Organisational unit for its account."),
-        Field::text("ADUser", 250, |c: &Self| &c.ad_user, |c| &mut c.ad_user)
-            .about("Account that may join it to the domain."),
-        Field::text(
-            "ADPass",
-            250,
-            |c: &Self| &c.ad_password,
-            |c| &mut c.ad_password,
-        )
-        .secret()
-        .about("Password of that account."),
-        Field::long_text(
-            "ADPassLegacy",
-            |c: &Self| &c.ad_password_legacy,
-            |c| &mut c.ad_password_legacy,
-        )
-        .secret()
-        .about("Password of that account in the form that old clients read."),
-        Field::long_text(
-            "productKey",
-            |c: &Self| &c.product_key,
-            |c| &mut c.product_key,
-        )
-        .secret()
-        .about("Product key of its operating system."),
-        Field::text(
-            "printerLevel",
-            2,
-            |c: &Self| &c.printer_level,
-            |c| &mut c.printer_level,
-        )
-        .about("How far its printers are managed: 0 not, 1 only those added, 2 all."),
-        Field::text(
-            "kernelArgs",
-            250,
-            |c: &Self| &c.kernel_args,
-            |c| &mut c.kernel_args,
-        )
-        .about("Further arguments for the kernel that it boots."),
-        Field::text("kernel", 250, |c: &Self| &c.kernel, |c| &mut c.kernel)
-            .about("Kernel to boot instead of the usual one."),
-        Field::text(
-            "kernelDevice",
-            250,
-            |c: &Self| &c.kernel_device,
-            |c| &mut c.kernel_device,
-        )
-        .about("Rule for the disk to image: path, serial, WWN or size."),
-        Field::long_text("init", |c: &Self| &c.init, |c| &mut c.init)
+        field!(number, "building", building).about("Number of a building; kept for old scripts."),
+        field!(time, "createdTime", created_time).about("When it was created."),
+        field!(time, "deployed", deployed).about("When an image was last deployed to it."),
+        field!(text, "createdBy", 50, created_by).about("Name of the user who created it."),
+        field!(flag, "useAD", use_ad).about("Whether it joins a domain."),
+        field!(text, "ADDomain", 250, ad_domain).about("Domain that it joins."),
+        field!(long_text, "ADOU", ad_ou).about("Organisational unit for its account."),
+        field!(text, "ADUser", 250, ad_user).about("Account that may join it to the domain."),
+        field!(text, "ADPass", 250, ad_password)
+            .secret()
+            .about("Password of that account."),
+        field!(long_text, "ADPassLegacy", ad_password_legacy)
+            .secret()
+            .about("Password of that account in the form that old clients read."),
+        field!(long_text, "productKey", product_key)
+            .secret()
+            .about("Product key of its operating system."),
+        field!(text, "printerLevel", 2, printer_level)
+            .about("How far its printers are managed: 0 not, 1 only those added, 2 all."),
+        field!(text, "kernelArgs", 250, kernel_args)
+            .about("Further arguments for the kernel that it boots."),
+        field!(text, "kernel", 250, kernel).about("Kernel to boot instead of the usual one."),
+        field!(text, "kernelDevice", 250, kernel_device)
+            .about("Rule for the disk to image: path, serial, WWN or size."),
+        field!(long_text, "init", init)
             .about("Initial file system to boot instead of the usual one."),
-        Field::flag("pending", |c: &Self| &c.pending, |c| &mut c.pending)
+        field!(flag, "pending", pending)
             .about("Whether it registered itself and waits for approval."),
-        Field::long_text("pub_key", |c: &Self| &c.pub_key, |c| &mut c.pub_key)
+        field!(long_text, "pub_key", pub_key)
             .about("Public key of the client on it, in hexadecimal."),
-        Field::long_text("sec_tok", |c: &Self| &c.sec_tok, |c| &mut c.sec_tok)
+        field!(long_text, "sec_tok", sec_tok)
             .secret()
             .about("Token by which the client on it proves itself."),
-        Field::time("sec_time", |c: &Self| &c.sec_time, |c| &mut c.sec_time)
-            .about("When that token ends."),
-        Field::text(
-            "pingstatus",
-            20,
-            |c: &Self| &c.pingstatus,
-            |c| &mut c.pingstatus,
-        )
-        .displayed(ping_icon)
-        .about("Markup of an icon for the last ping; nothing pings hosts."),
-        Field::long_text("biosexit", |c: &Self| &c.biosexit, |c| &mut c.biosexit)
-            .about("How a BIOS machine leaves the boot menu."),
-        Field::long_text("efiexit", |c: &Self| &c.efiexit, |c| &mut c.efiexit)
-            .about("How an EFI machine leaves the boot menu."),
-        Field::flag("enforce", |c: &Self| &c.enforce, |c| &mut c.enforce)
-            .about("Whether changes of name and domain are enforced."),
+        field!(time, "sec_time", sec_time).about("When that token ends."),
+        field!(text, "pingstatus", 20, pingstatus)
+            .displayed(ping_icon)
+            .about("Markup of an icon for the last ping; nothing pings hosts."),
+        field!(long_text, "biosexit", biosexit).about("How a BIOS machine leaves the boot menu."),
+        field!(long_text, "efiexit", efiexit).about("How an EFI machine leaves the boot menu."),
+        field!(flag, "enforce", enforce).about("Whether changes of name and domain are enforced."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {
@@ -226,18 +160,10 @@ impl Class for Host {
         },
     ];
     const RELATIONS: &'static [&'static str] = &["hostscreen", "hostalo", "inventory", "image"];
-    const NAMED: bool = true;
     const INDEXES: usize = 1;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.image.into())

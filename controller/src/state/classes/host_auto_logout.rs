@@ -1,7 +1,7 @@
 //! Minutes of idling after which a host logs its user out.
 
 use crate::state::class::{Clash, Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 
 /// Minutes of idling after which a host logs its user out.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -21,10 +21,10 @@ impl Class for HostAutoLogout {
     const ABOUT: &'static str = "When users of a host are logged out.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the setting."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+        field!(reference, "hostID", host)
             .required()
             .about("The host."),
-        Field::text("time", 10, |c: &Self| &c.time, |c| &mut c.time)
+        field!(text, "time", 10, time)
             .required()
             .about("Minutes without activity after which a user is logged out."),
     ];

@@ -1,7 +1,7 @@
 //! Screen resolution of a host.
 
 use crate::state::class::{Clash, Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 
 /// Screen resolution of a host.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,21 +26,15 @@ impl Class for HostScreenSetting {
     const ABOUT: &'static str = "Screen settings of a host.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the setting."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+        field!(reference, "hostID", host)
             .required()
             .about("The host."),
-        Field::number("width", |c: &Self| &c.width, |c| &mut c.width).about("Width in pixels."),
-        Field::number("height", |c: &Self| &c.height, |c| &mut c.height).about("Height in pixels."),
-        Field::number("refresh", |c: &Self| &c.refresh, |c| &mut c.refresh)
-            .about("Refresh rate in hertz."),
-        Field::number(
-            "orientation",
-            |c: &Self| &c.orientation,
-            |c| &mut c.orientation,
-        )
-        .about("Rotation as a number; 0 is upright."),
-        Field::number("other1", |c: &Self| &c.other1, |c| &mut c.other1).about("Spare number."),
-        Field::number("other2", |c: &Self| &c.other2, |c| &mut c.other2).about("Spare number."),
+        field!(number, "width", width).about("Width in pixels."),
+        field!(number, "height", height).about("Height in pixels."),
+        field!(number, "refresh", refresh).about("Refresh rate in hertz."),
+        field!(number, "orientation", orientation).about("Rotation as a number; 0 is upright."),
+        field!(number, "other1", other1).about("Spare number."),
+        field!(number, "other2", other2).about("Spare number."),
     ];
     const INDEXES: usize = 1;
 

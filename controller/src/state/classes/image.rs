@@ -2,8 +2,8 @@
 
 use foghorn_types::ImageId;
 
-use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, Computed, Shape, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 use crate::state::value::{Flag, FogTime};
 
 /// A name and settings.
@@ -44,51 +44,40 @@ impl Class for Image {
     const NAME: &'static str = "image";
     const ABOUT: &'static str = "The contents of a disk that hosts can be given.";
     const FIELDS: &'static [Field<Self>] = &[
-        Field::reference("imageTypeID", |c: &Self| c.image_type, |c, id| c.image_type = id)
+        field!(reference, "imageTypeID", image_type)
             .required()
             .about("How disks are captured; an object of class imagetype."),
-        Field::reference(
-            "imagePartitionTypeID",
-            |c: &Self| c.image_partition_type,
-            |c, id| c.image_partition_type = id,
-        )
+        field!(reference, "imagePartitionTypeID", image_partition_type)
         .none_as("")
         .about("Which partitions are captured; an object of class imagepartitiontype."),
         Field::id(|c: &Self| c.id).about("Number of the image."),
-        Field::text("name", 40, |c: &Self| &c.name,
-            |c| &mut c.name).required().about("Name, unique without case."),
-        Field::long_text("description", |c: &Self| &c.description,
-            |c| &mut c.description).about("Free text."),
-        Field::long_text("path", |c: &Self| &c.path, |c| &mut c.path)
+        field!(text, "name", 40, name).required().about("Name, unique without case."),
+        field!(long_text, "description", description).about("Free text."),
+        field!(long_text, "path", path)
             .required()
             .about("Name of its folder on storage nodes."),
-        Field::time("createdTime", |c: &Self| &c.created_time,
-            |c| &mut c.created_time).about("When it was created."),
-        Field::text("createdBy", 50, |c: &Self| &c.created_by, |c| &mut c.created_by)
+        field!(time, "createdTime", created_time).about("When it was created."),
+        field!(text, "createdBy", 50, created_by)
             .about("Name of the user who created it."),
-        Field::number("building", |c: &Self| &c.building, |c| &mut c.building)
+        field!(number, "building", building)
             .about("Number of a building; kept for old scripts."),
-        Field::text("size", 255, |c: &Self| &c.size, |c| &mut c.size)
+        field!(text, "size", 255, size)
             .about("Sizes of its partitions in bytes, as captured."),
-        Field::reference("osID", |c: &Self| c.os, |c, id| c.os = id)
+        field!(reference, "osID", os)
             .required()
             .about("Its operating system; an object of class os."),
-        Field::time("deployed", |c: &Self| &c.deployed,
-            |c| &mut c.deployed).about("When it was last captured."),
-        Field::text("format", 1, |c: &Self| &c.format, |c| &mut c.format)
+        field!(time, "deployed", deployed).about("When it was last captured."),
+        field!(text, "format", 1, format)
             .about("Format of its files, as one digit; Foghorn has one format and keeps what is stored here."),
-        Field::long_text("magnet", |c: &Self| &c.magnet,
-            |c| &mut c.magnet).about("Magnet link; kept for old scripts."),
-        Field::number("protected", |c: &Self| &c.protected, |c| &mut c.protected)
+        field!(long_text, "magnet", magnet).about("Magnet link; kept for old scripts."),
+        field!(number, "protected", protected)
             .within(-8_388_608, 8_388_607, 1)
             .about("Not 0: a capture may not overwrite it."),
-        Field::number("compress", |c: &Self| &c.compress,
-            |c| &mut c.compress).about("Compression level."),
-        Field::flag("isEnabled", |c: &Self| &c.is_enabled,
-            |c| &mut c.is_enabled).about("Whether tasks may use it."),
-        Field::flag("toReplicate", |c: &Self| &c.to_replicate, |c| &mut c.to_replicate)
+        field!(number, "compress", compress).about("Compression level."),
+        field!(flag, "isEnabled", is_enabled).about("Whether tasks may use it."),
+        field!(flag, "toReplicate", to_replicate)
             .about("Whether it is copied to the other nodes of its storage groups."),
-        Field::number("srvsize", |c: &Self| &c.srvsize, |c| &mut c.srvsize)
+        field!(number, "srvsize", srvsize)
             .within(0, i64::MAX, 1)
             .about("Size on the storage node in bytes."),
     ];
@@ -142,15 +131,7 @@ impl Class for Image {
         },
     ];
     const RELATIONS: &'static [&'static str] = &["os", "imagepartitiontype", "imagetype"];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

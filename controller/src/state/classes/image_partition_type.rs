@@ -1,7 +1,7 @@
 //! Which partitions of a disk an image is about.
 
-use crate::state::class::{Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 
 /// Which partitions of a disk an image is about.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,22 +16,14 @@ impl Class for ImagePartitionType {
     const ABOUT: &'static str = "A choice of partitions to capture.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the choice."),
-        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 100, name)
             .required()
             .about("Name, unique without case."),
-        Field::text("type", 10, |c: &Self| &c.kind, |c| &mut c.kind)
+        field!(text, "type", 10, kind)
             .required()
             .about("The choice as machines read it: all, or a number."),
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

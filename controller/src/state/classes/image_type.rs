@@ -1,7 +1,7 @@
 //! Ways in which the disks of an image are laid out.
 
 use crate::state::class::{Clash, Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 
 /// Ways in which the disks of an image are laid out.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,10 +16,10 @@ impl Class for ImageType {
     const ABOUT: &'static str = "A way to capture disks.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the type."),
-        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 100, name)
             .required()
             .about("Name, unique without case."),
-        Field::text("type", 10, |c: &Self| &c.kind, |c| &mut c.kind)
+        field!(text, "type", 10, kind)
             .required()
             .about("The type as machines read it: n, mps, mpa or dd."),
     ];

@@ -1,7 +1,7 @@
 //! When which host was imaged with what.
 
 use crate::state::class::{Class, Computed, Shape, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 
 /// One imaging of one host.
@@ -28,28 +28,22 @@ impl Class for ImagingLog {
     const ABOUT: &'static str = "One transfer of an image.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the entry."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+        field!(reference, "hostID", host)
             .required()
             .about("The host."),
-        Field::time("start", |c: &Self| &c.start, |c| &mut c.start)
+        field!(time, "start", start)
             .required()
             .about("When the transfer began."),
-        Field::time("finish", |c: &Self| &c.finish, |c| &mut c.finish)
+        field!(time, "finish", finish)
             .required()
             .about("When it was complete; never for one that was not."),
-        Field::text("image", 64, |c: &Self| &c.image, |c| &mut c.image)
+        field!(text, "image", 64, image)
             .required()
             .about("Name of the image."),
-        Field::text("type", 64, |c: &Self| &c.kind, |c| &mut c.kind)
+        field!(text, "type", 64, kind)
             .required()
             .about("Direction: up for a capture, down for a deployment."),
-        Field::text(
-            "createdBy",
-            255,
-            |c: &Self| &c.created_by,
-            |c| &mut c.created_by,
-        )
-        .about("Name of the user who ordered it."),
+        field!(text, "createdBy", 255, created_by).about("Name of the user who ordered it."),
     ];
     const COMPUTED: &'static [Computed] = &[Computed {
         name: "host",

@@ -1,7 +1,7 @@
 //! Keys that choose an entry of the boot menu.
 
-use crate::state::class::{Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 
 /// A key that a boot menu can wait for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,22 +16,14 @@ impl Class for KeySequence {
     const ABOUT: &'static str = "A key that a boot menu can wait for.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::text("name", 25, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 25, name)
             .required()
             .about("Name of the key, for people."),
-        Field::text("ascii", 25, |c: &Self| &c.ascii, |c| &mut c.ascii)
+        field!(text, "ascii", 25, ascii)
             .required()
             .about("Code of the key in iPXE, hexadecimal with `0x`."),
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

@@ -3,7 +3,7 @@
 use foghorn_types::MacAddress;
 
 use crate::state::class::{Clash, Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::Flag;
 
 /// Network addresses of hosts.
@@ -45,34 +45,19 @@ impl Class for MacAddressAssociation {
     const ABOUT: &'static str = "An Ethernet address of a host.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the address."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+        field!(reference, "hostID", host)
             .required()
             .about("The host."),
-        Field::text("mac", 59, |c: &Self| &c.mac, |c| &mut c.mac)
+        field!(text, "mac", 59, mac)
             .required()
             .about("The address, lower case with colons."),
-        Field::long_text(
-            "description",
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("Free text."),
-        Field::flag("pending", |c: &Self| &c.pending, |c| &mut c.pending)
+        field!(long_text, "description", description).about("Free text."),
+        field!(flag, "pending", pending)
             .about("Whether it was reported by the host and waits for approval."),
-        Field::flag("primary", |c: &Self| &c.primary, |c| &mut c.primary)
-            .about("Whether it is the host's primary address."),
-        Field::flag(
-            "clientIgnore",
-            |c: &Self| &c.client_ignore,
-            |c| &mut c.client_ignore,
-        )
-        .about("Whether the client on the host passes it over."),
-        Field::flag(
-            "imageIgnore",
-            |c: &Self| &c.image_ignore,
-            |c| &mut c.image_ignore,
-        )
-        .about("Whether imaging passes it over."),
+        field!(flag, "primary", primary).about("Whether it is the host's primary address."),
+        field!(flag, "clientIgnore", client_ignore)
+            .about("Whether the client on the host passes it over."),
+        field!(flag, "imageIgnore", image_ignore).about("Whether imaging passes it over."),
     ];
     const INDEXES: usize = 2;
 

@@ -46,52 +46,8 @@ pub mod user_cleanup;
 pub mod user_tracking;
 pub mod virus;
 
-pub use associations::{
-    Association, GroupAssociation, ImageAssociation, ModuleAssociation,
-    MulticastSessionAssociation, PrinterAssociation, SnapinAssociation, SnapinGroupAssociation,
-};
-pub use client_updater::ClientUpdater;
-pub use dir_cleaner::DirCleaner;
-pub use green_fog::GreenFog;
-pub use group::Group;
-pub use history::History;
-pub use hook_event::HookEvent;
-pub use host::Host;
-pub use host_auto_logout::HostAutoLogout;
-pub use host_screen_setting::HostScreenSetting;
-pub use image::Image;
-pub use image_partition_type::ImagePartitionType;
-pub use image_type::ImageType;
-pub use imaging_log::ImagingLog;
-pub use inventory::Inventory;
-pub use ipxe::Ipxe;
-pub use key_sequence::KeySequence;
-pub use mac_address_association::{MacAddressAssociation, mac_key};
-pub use module::Module;
-pub use multicast_session::MulticastSession;
-pub use node_failure::NodeFailure;
-pub use notify_event::NotifyEvent;
-pub use os::Os;
-pub use oui::Oui;
-pub use plugin::Plugin;
-pub use power_management::PowerManagement;
-pub use printer::Printer;
-pub use pxe_menu_options::PxeMenuOptions;
-pub use scheduled_task::ScheduledTask;
-pub use service::Service;
-pub use snapin::Snapin;
-pub use snapin_job::SnapinJob;
-pub use snapin_task::SnapinTask;
-pub use storage_group::StorageGroup;
-pub use storage_node::StorageNode;
-pub use task::Task;
-pub use task_log::TaskLog;
-pub use task_state::TaskState;
-pub use task_type::TaskType;
-pub use user::User;
-pub use user_cleanup::UserCleanup;
-pub use user_tracking::UserTracking;
-pub use virus::Virus;
+pub use associations::Association;
+pub use mac_address_association::mac_key;
 
 use std::any::TypeId;
 use std::marker::PhantomData;
@@ -152,63 +108,64 @@ const fn declared<C: Class>() -> Declared<C> {
 macro_rules! every_class {
     ($then:ident) => {
         $then! {
-            Host,
-            Task,
-            Image,
-            Group,
-            GroupAssociation,
-            HostAutoLogout,
-            HostScreenSetting,
-            ImageAssociation,
-            ImagePartitionType,
-            ImageType,
-            ImagingLog,
-            Inventory,
-            MacAddressAssociation,
-            MulticastSession,
-            MulticastSessionAssociation,
-            NodeFailure,
-            Os,
-            Snapin,
-            SnapinAssociation,
-            SnapinGroupAssociation,
-            SnapinJob,
-            SnapinTask,
-            PowerManagement,
-            ScheduledTask,
-            Plugin,
-            StorageGroup,
-            StorageNode,
-            TaskState,
-            TaskType,
-            User,
-            ClientUpdater,
-            DirCleaner,
-            GreenFog,
-            History,
-            HookEvent,
-            Ipxe,
-            KeySequence,
-            Module,
-            ModuleAssociation,
-            NotifyEvent,
-            Oui,
-            Printer,
-            PrinterAssociation,
-            PxeMenuOptions,
-            Service,
-            TaskLog,
-            UserCleanup,
-            UserTracking,
-            Virus,
+            host::Host,
+            task::Task,
+            image::Image,
+            group::Group,
+            associations::GroupAssociation,
+            host_auto_logout::HostAutoLogout,
+            host_screen_setting::HostScreenSetting,
+            associations::ImageAssociation,
+            image_partition_type::ImagePartitionType,
+            image_type::ImageType,
+            imaging_log::ImagingLog,
+            inventory::Inventory,
+            mac_address_association::MacAddressAssociation,
+            multicast_session::MulticastSession,
+            associations::MulticastSessionAssociation,
+            node_failure::NodeFailure,
+            os::Os,
+            snapin::Snapin,
+            associations::SnapinAssociation,
+            associations::SnapinGroupAssociation,
+            snapin_job::SnapinJob,
+            snapin_task::SnapinTask,
+            power_management::PowerManagement,
+            scheduled_task::ScheduledTask,
+            plugin::Plugin,
+            storage_group::StorageGroup,
+            storage_node::StorageNode,
+            task_state::TaskState,
+            task_type::TaskType,
+            user::User,
+            client_updater::ClientUpdater,
+            dir_cleaner::DirCleaner,
+            green_fog::GreenFog,
+            history::History,
+            hook_event::HookEvent,
+            ipxe::Ipxe,
+            key_sequence::KeySequence,
+            module::Module,
+            associations::ModuleAssociation,
+            notify_event::NotifyEvent,
+            oui::Oui,
+            printer::Printer,
+            associations::PrinterAssociation,
+            pxe_menu_options::PxeMenuOptions,
+            service::Service,
+            task_log::TaskLog,
+            user_cleanup::UserCleanup,
+            user_tracking::UserTracking,
+            virus::Virus,
         }
     };
 }
-#[cfg(test)]
 pub(crate) use every_class;
 
 macro_rules! list {
-    ($($class:ident,)*) => {
+    ($($module:ident::$class:ident,)*) => {
+        $(pub use $module::$class;)*
+
         /// Every class there is.
         pub(crate) static CLASSES: &[&dyn AnyClass] = &[$(&declared::<$class>(),)*];
     };

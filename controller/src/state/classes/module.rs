@@ -1,7 +1,7 @@
 //! Parts of the client on installed machines that can be switched per host.
 
 use crate::state::class::{Clash, Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::fold;
 
 /// A part of the client on installed machines that can be on or off for each host.
@@ -20,25 +20,14 @@ impl Class for Module {
         "A part of the client on installed machines that can be on or off for each host.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::text("name", 50, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 50, name)
             .required()
             .about("Name of the part, for people."),
-        Field::long_text(
-            "description",
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("What the part does."),
-        Field::text(
-            "shortName",
-            30,
-            |c: &Self| &c.short_name,
-            |c| &mut c.short_name,
-        )
-        .required()
-        .about("Name by which the client asks for the part."),
-        Field::number("isDefault", |c: &Self| &c.is_default, |c| &mut c.is_default)
-            .about("1 when new hosts have it on, otherwise 0."),
+        field!(long_text, "description", description).about("What the part does."),
+        field!(text, "shortName", 30, short_name)
+            .required()
+            .about("Name by which the client asks for the part."),
+        field!(number, "isDefault", is_default).about("1 when new hosts have it on, otherwise 0."),
     ];
     const NAMED: bool = true;
 

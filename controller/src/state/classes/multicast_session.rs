@@ -3,7 +3,7 @@
 use foghorn_types::SessionId;
 
 use crate::state::class::{Class, Computed, Current, Shape, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 
 /// Deploys of one image that belong together.
@@ -50,41 +50,34 @@ impl Class for MulticastSession {
     const ABOUT: &'static str = "Deploys of one image to several hosts that were ordered together.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the session."),
-        Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 250, name)
             .about("Name under which a host joins; emptied when the session is cancelled."),
-        Field::number("port", |c: &Self| &c.port,
-            |c| &mut c.port).about("UDP port of the session."),
-        Field::long_text("logpath", |c: &Self| &c.logpath,
-            |c| &mut c.logpath).about("Path of the image."),
-        Field::reference("image", |c: &Self| c.image, |c, id| c.image = id)
+        field!(number, "port", port).about("UDP port of the session."),
+        field!(long_text, "logpath", logpath).about("Path of the image."),
+        field!(reference, "image", image)
             .none_as("")
             .shadowed()
             .about("Id of the image. Answers show it as `imageID`, and the image itself as `image`."),
-        Field::number("clients", |c: &Self| &c.clients, |c| &mut c.clients).about(
+        field!(number, "clients", clients).about(
             "Hosts that have checked in; before the first, 0 for a group's and -1 for one that a single host opened.",
         ),
-        Field::number("sessclients", |c: &Self| &c.sessclients, |c| &mut c.sessclients)
+        field!(number, "sessclients", sessclients)
             .about("Hosts that the stream waits for; 0 for as many as have tasks."),
-        Field::text("interface", 250, |c: &Self| &c.interface, |c| &mut c.interface)
+        field!(text, "interface", 250, interface)
             .about("Network interface of the storage node that sends."),
-        Field::time("starttime", |c: &Self| &c.starttime,
-            |c| &mut c.starttime).about("When it was ordered (UTC)."),
-        Field::number("percent", |c: &Self| &c.percent, |c| &mut c.percent)
+        field!(time, "starttime", starttime).about("When it was ordered (UTC)."),
+        field!(number, "percent", percent)
             .about("Progress of the slowest host, 0 to 100."),
-        Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id)
+        field!(reference, "stateID", state)
             .about("Id of the task state; 0 until a host has begun."),
-        Field::time("completetime", |c: &Self| &c.completetime, |c| &mut c.completetime)
+        field!(time, "completetime", completetime)
             .about("When it completed (UTC)."),
-        Field::number("isDD", |c: &Self| &c.is_dd,
-            |c| &mut c.is_dd).about("Id of the image's type."),
-        Field::reference("storagegroupID", |c: &Self| c.storagegroup, |c, id| c.storagegroup = id)
+        field!(number, "isDD", is_dd).about("Id of the image's type."),
+        field!(reference, "storagegroupID", storagegroup)
             .about("Id of the storage group that has the image."),
-        Field::text("anon3", 250, |c: &Self| &c.anon3,
-            |c| &mut c.anon3).about("Kept, without a meaning."),
-        Field::text("anon4", 250, |c: &Self| &c.anon4,
-            |c| &mut c.anon4).about("Kept, without a meaning."),
-        Field::text("anon5", 250, |c: &Self| &c.anon5,
-            |c| &mut c.anon5).about("Kept, without a meaning."),
+        field!(text, "anon3", 250, anon3).about("Kept, without a meaning."),
+        field!(text, "anon4", 250, anon4).about("Kept, without a meaning."),
+        field!(text, "anon5", 250, anon5).about("Kept, without a meaning."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {

@@ -1,7 +1,7 @@
 //! Storage nodes that failed while a host was served.
 
 use crate::state::class::{Clash, Class, Computed, Shape, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 
 /// Storage nodes that failed while a host was served.
@@ -20,33 +20,21 @@ impl Class for NodeFailure {
     const ABOUT: &'static str = "A storage node that failed a task.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the entry."),
-        Field::reference(
-            "storagenodeID",
-            |c: &Self| c.storagenode,
-            |c, id| c.storagenode = id,
-        )
-        .required()
-        .about("The node that failed."),
-        Field::reference("taskID", |c: &Self| c.task, |c, id| c.task = id)
+        field!(reference, "storagenodeID", storagenode)
+            .required()
+            .about("The node that failed."),
+        field!(reference, "taskID", task)
             .required()
             .about("The task."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+        field!(reference, "hostID", host)
             .required()
             .about("The host of the task."),
-        Field::reference(
-            "storagegroupID",
-            |c: &Self| c.storagegroup,
-            |c, id| c.storagegroup = id,
-        )
-        .required()
-        .about("Storage group of the node."),
-        Field::time(
-            "failureTime",
-            |c: &Self| &c.failure_time,
-            |c| &mut c.failure_time,
-        )
-        .required()
-        .about("When it failed."),
+        field!(reference, "storagegroupID", storagegroup)
+            .required()
+            .about("Storage group of the node."),
+        field!(time, "failureTime", failure_time)
+            .required()
+            .about("When it failed."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {

@@ -1,7 +1,7 @@
 //! Operating systems that an image may hold.
 
-use crate::state::class::{Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 
 /// Operating systems that an image may hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,25 +16,12 @@ impl Class for Os {
     const ABOUT: &'static str = "An operating system that images may hold.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the system."),
-        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 30, name)
             .required()
             .about("Name, unique without case."),
-        Field::long_text(
-            "description",
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("Free text."),
+        field!(long_text, "description", description).about("Free text."),
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use md5::{Digest as _, Md5};
 
-use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, Computed, Shape, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 
 /// Whether a plugin is switched on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -42,25 +42,20 @@ impl Class for Plugin {
     const ABOUT: &'static str = "A plugin: a script in the controller's folder of plugins, a row that switches it on or off, or both.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row; absent for a plugin of the folder without one."),
-        Field::text("name", 100, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 100, name)
             .required()
             .about("Name of the plugin: that of its file without the ending."),
-        Field::text("state", 1, |c: &Self| &c.state, |c| &mut c.state)
+        field!(text, "state", 1, state)
             .about("0 switches the plugin off within a second; 1 counts it as active in lists."),
-        Field::text("installed", 1, |c: &Self| &c.installed, |c| &mut c.installed)
+        field!(text, "installed", 1, installed)
             .about("1 counts it as installed in lists; without effect on the plugin."),
-        Field::text("version", 100, |c: &Self| &c.version, |c| &mut c.version)
+        field!(text, "version", 100, version)
             .about("Free text. The version of the script itself is shown for a plugin of the folder without a row."),
-        Field::text("pAnon1", 100, |c: &Self| &c.anon_1,
-            |c| &mut c.anon_1).about("Free text for the plugin's users."),
-        Field::text("pAnon2", 100, |c: &Self| &c.anon_2,
-            |c| &mut c.anon_2).about("Free text for the plugin's users."),
-        Field::text("pAnon3", 100, |c: &Self| &c.anon_3,
-            |c| &mut c.anon_3).about("Free text for the plugin's users."),
-        Field::text("pAnon4", 100, |c: &Self| &c.anon_4,
-            |c| &mut c.anon_4).about("Free text for the plugin's users."),
-        Field::text("pAnon5", 100, |c: &Self| &c.anon_5,
-            |c| &mut c.anon_5).about("Free text for the plugin's users."),
+        field!(text, "pAnon1", 100, anon_1).about("Free text for the plugin's users."),
+        field!(text, "pAnon2", 100, anon_2).about("Free text for the plugin's users."),
+        field!(text, "pAnon3", 100, anon_3).about("Free text for the plugin's users."),
+        field!(text, "pAnon4", 100, anon_4).about("Free text for the plugin's users."),
+        field!(text, "pAnon5", 100, anon_5).about("Free text for the plugin's users."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {
@@ -89,15 +84,7 @@ impl Class for Plugin {
             about: "MD5 of the name, hexadecimal, as a FOG server shows it.",
         },
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

@@ -2,7 +2,7 @@
 
 use crate::state::class::{Clash, Class, Unique, id_in_field};
 use crate::state::cron::Fields;
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::Flag;
 
 /// One rule for one host.
@@ -50,24 +50,25 @@ impl Class for PowerManagement {
     const ABOUT: &'static str = "A rule by which a host is woken, shut down or restarted.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the rule."),
-        Field::reference("hostID", |c: &Self| c.host, |c,
-            id| c.host = id).required().about("Id of the host."),
-        Field::text("min", 50, |c: &Self| &c.minute, |c| &mut c.minute)
+        field!(reference, "hostID", host)
+            .required()
+            .about("Id of the host."),
+        field!(text, "min", 50, minute)
             .required()
             .about("Minutes of the hour, 0 to 59, as in a crontab. On create write `00` for 0."),
-        Field::text("hour", 50, |c: &Self| &c.hour, |c| &mut c.hour)
+        field!(text, "hour", 50, hour)
             .required()
             .about("Hours of the day, 0 to 23, in the site's time zone. On create write `00` for 0."),
-        Field::text("dom", 50, |c: &Self| &c.day_of_month, |c| &mut c.day_of_month)
+        field!(text, "dom", 50, day_of_month)
             .required()
             .about("Days of the month, 1 to 31; `dow` must fit as well."),
-        Field::text("month", 50, |c: &Self| &c.month, |c| &mut c.month)
+        field!(text, "month", 50, month)
             .required()
             .about("Months of the year, 1 to 12."),
-        Field::text("dow", 50, |c: &Self| &c.day_of_week, |c| &mut c.day_of_week)
+        field!(text, "dow", 50, day_of_week)
             .required()
             .about("Days of the week, 1 (Monday) to 7; Sunday is 0 too."),
-        Field::flag("onDemand", |c: &Self| &c.on_demand, |c| &mut c.on_demand).about(
+        field!(flag, "onDemand", on_demand).about(
             "`1`: at once and only once, whatever the calendar fields say; the rule goes when it has been done.",
         ),
         Field::choice("action", Self::ACTIONS, |c: &Self| &c.action, |c| &mut c.action)

@@ -4,7 +4,7 @@ use foghorn_types::Timestamp;
 
 use crate::state::class::{Class, Computed, Current, Shape, Unique, id_in_field};
 use crate::state::cron::Fields;
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 
 /// A task that is created later.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -112,49 +112,44 @@ impl Class for ScheduledTask {
         "A task that is created later: once at a moment, or repeatedly by the calendar.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the scheduled task."),
-        Field::text("name", 240, |c: &Self| &c.name, |c| &mut c.name)
-            .about("Name, which the tasks it creates carry too."),
-        Field::long_text("description", |c: &Self| &c.description,
-            |c| &mut c.description).about("Free text."),
-        Field::text("type", 24, |c: &Self| &c.kind, |c| &mut c.kind)
-            .required()
-            .about("`S`: once, at `scheduleTime`. `C`: by the calendar, in the five fields of a crontab."),
-        Field::reference("taskType", |c: &Self| c.task_type, |c, id| c.task_type = id)
+        field!(text, "name", 240, name).about("Name, which the tasks it creates carry too."),
+        field!(long_text, "description", description).about("Free text."),
+        field!(text, "type", 24, kind).required().about(
+            "`S`: once, at `scheduleTime`. `C`: by the calendar, in the five fields of a crontab.",
+        ),
+        field!(reference, "taskType", task_type)
             .required()
             .about("Id of the task type that is created."),
-        Field::text("minute", 240, |c: &Self| &c.minute, |c| &mut c.minute)
+        field!(text, "minute", 240, minute)
             .about("Minutes of the hour, 0 to 59, as in a crontab. On create write `00` for 0."),
-        Field::text("hour", 240, |c: &Self| &c.hour, |c| &mut c.hour)
-            .about("Hours of the day, 0 to 23, in the site's time zone. On create write `00` for 0."),
-        Field::text("dayOfMonth", 240, |c: &Self| &c.day_of_month, |c| &mut c.day_of_month)
+        field!(text, "hour", 240, hour).about(
+            "Hours of the day, 0 to 23, in the site's time zone. On create write `00` for 0.",
+        ),
+        field!(text, "dayOfMonth", 240, day_of_month)
             .about("Days of the month, 1 to 31; `dayOfWeek` must fit as well."),
-        Field::text("month", 240, |c: &Self| &c.month,
-            |c| &mut c.month).about("Months of the year, 1 to 12."),
-        Field::text("dayOfWeek", 240, |c: &Self| &c.day_of_week, |c| &mut c.day_of_week)
+        field!(text, "month", 240, month).about("Months of the year, 1 to 12."),
+        field!(text, "dayOfWeek", 240, day_of_week)
             .about("Days of the week, 1 (Monday) to 7; Sunday is 0 too."),
-        Field::text("isGroupTask", 2, |c: &Self| &c.is_group_task, |c| &mut c.is_group_task)
-            .about("`1`: for the hosts that are in the group at that time, and `hostID` is the group."),
-        Field::reference("hostID", |c: &Self| c.target, |c, id| c.target = id)
+        field!(text, "isGroupTask", 2, is_group_task).about(
+            "`1`: for the hosts that are in the group at that time, and `hostID` is the group.",
+        ),
+        field!(reference, "hostID", target)
             .required()
             .about("Id of the host, or of the group when `isGroupTask` is 1."),
-        Field::text("shutdown", 2, |c: &Self| &c.shutdown, |c| &mut c.shutdown)
-            .about("`1`: power the host off afterwards."),
-        Field::text("other1", 240, |c: &Self| &c.other1,
-            |c| &mut c.other1).about("New password of a password reset."),
-        Field::text("other2", 240, |c: &Self| &c.other2, |c| &mut c.other2)
+        field!(text, "shutdown", 2, shutdown).about("`1`: power the host off afterwards."),
+        field!(text, "other1", 240, other1).about("New password of a password reset."),
+        field!(text, "other2", 240, other2)
             .about("Snapins to run: `-1` for all of the host's, or the id of one."),
-        Field::text("other3", 240, |c: &Self| &c.other3,
-            |c| &mut c.other3).about("Who the tasks are created by."),
-        Field::text("other4", 240, |c: &Self| &c.other4,
-            |c| &mut c.other4).about("`1`: wake the host first."),
-        Field::text("other5", 240, |c: &Self| &c.other5,
-            |c| &mut c.other5).about("Kept, without a meaning."),
-        Field::number("scheduleTime", |c: &Self| &c.schedule_time, |c| &mut c.schedule_time)
+        field!(text, "other3", 240, other3).about("Who the tasks are created by."),
+        field!(text, "other4", 240, other4).about("`1`: wake the host first."),
+        field!(text, "other5", 240, other5).about("Kept, without a meaning."),
+        field!(number, "scheduleTime", schedule_time)
             .within(0, MOST_SECONDS, 1)
             .about("Moment of a task that is created once, in seconds since 1970 (UTC)."),
-        Field::text("isActive", 2, |c: &Self| &c.is_active, |c| &mut c.is_active)
-            .about("`1`: switched on. One that is created once is switched off when that has happened."),
-        Field::reference("imageID", |c: &Self| c.image, |c, id| c.image = id)
+        field!(text, "isActive", 2, is_active).about(
+            "`1`: switched on. One that is created once is switched off when that has happened.",
+        ),
+        field!(reference, "imageID", image)
             .about("Kept; a host is given the image that it has when the task is created."),
     ];
     const COMPUTED: &'static [Computed] = &[

@@ -3,8 +3,8 @@
 //! Two of them are the API's switch and token, which live in [`crate::state::settings::ApiSettings`]: their rows are
 //! windows on it, so that there is one truth whichever way it is changed.
 
-use crate::state::class::{Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 use crate::state::value::fold;
 
 /// A setting.
@@ -49,30 +49,16 @@ impl Class for Service {
         "A setting of the installation. Its description says whether it has an effect here.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::text("name", 255, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 255, name)
             .required()
             .about("Name of the setting; no two share one."),
-        Field::long_text(
-            "description",
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("What the setting does, in words."),
-        Field::long_text("value", |c: &Self| &c.value, |c| &mut c.value)
+        field!(long_text, "description", description).about("What the setting does, in words."),
+        field!(long_text, "value", value)
             .secret_in(|c| is_one_of(&c.name, SECRETS))
             .about("The value, as a text. A token is never shown: only its hash is stored."),
-        Field::long_text("category", |c: &Self| &c.category, |c| &mut c.category)
-            .about("Heading under which the setting is shown."),
+        field!(long_text, "category", category).about("Heading under which the setting is shown."),
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

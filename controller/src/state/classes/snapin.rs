@@ -1,7 +1,7 @@
 //! Snapins: programs that hosts run after imaging or on request.
 
-use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, Computed, Shape, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 use crate::state::value::{Flag, FogTime};
 
 /// A file and how hosts run it.
@@ -36,47 +36,41 @@ impl Class for Snapin {
     const ALIASES: &'static [&'static str] = &["snapins"];
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the snapin."),
-        Field::text("name", 200, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 200, name)
             .required()
             .about("Name; no two snapins share one."),
-        Field::long_text("description", |c: &Self| &c.description, |c| &mut c.description)
+        field!(long_text, "description", description)
             .about("Free text for people."),
-        Field::long_text("file", |c: &Self| &c.file, |c| &mut c.file)
+        field!(long_text, "file", file)
             .required()
             .about("Name of the file that hosts run; an upload sets it."),
-        Field::long_text("args", |c: &Self| &c.args,
-            |c| &mut c.args).about("Arguments that follow the file."),
-        Field::time("createdTime", |c: &Self| &c.created_time,
-            |c| &mut c.created_time).about("When it was made, UTC."),
-        Field::text("createdBy", 200, |c: &Self| &c.created_by,
-            |c| &mut c.created_by).about("Who made it."),
-        Field::text("reboot", 1, |c: &Self| &c.reboot,
-            |c| &mut c.reboot).about("1: the host restarts afterwards."),
-        Field::flag("shutdown", |c: &Self| &c.shutdown, |c| &mut c.shutdown)
+        field!(long_text, "args", args).about("Arguments that follow the file."),
+        field!(time, "createdTime", created_time).about("When it was made, UTC."),
+        field!(text, "createdBy", 200, created_by).about("Who made it."),
+        field!(text, "reboot", 1, reboot).about("1: the host restarts afterwards."),
+        field!(flag, "shutdown", shutdown)
             .about("1: the host powers off afterwards."),
-        Field::text("runWith", 245, |c: &Self| &c.run_with, |c| &mut c.run_with)
+        field!(text, "runWith", 245, run_with)
             .about("Program that runs the file; empty: the file runs itself."),
-        Field::text("runWithArgs", 200, |c: &Self| &c.run_with_args, |c| &mut c.run_with_args)
+        field!(text, "runWithArgs", 200, run_with_args)
             .about("Arguments between that program and the file."),
-        Field::number("protected", |c: &Self| &c.protected, |c| &mut c.protected)
+        field!(number, "protected", protected)
             .within(-8_388_608, 8_388_607, 1)
             .about("1: people should not delete it; kept, not enforced."),
-        Field::flag("isEnabled", |c: &Self| &c.is_enabled,
-            |c| &mut c.is_enabled).about("1: it may be run."),
-        Field::flag("toReplicate", |c: &Self| &c.to_replicate, |c| &mut c.to_replicate)
+        field!(flag, "isEnabled", is_enabled).about("1: it may be run."),
+        field!(flag, "toReplicate", to_replicate)
             .about("0: the file stays on the nodes that have it; anything else: every node of its groups gets it."),
-        Field::flag("hide", |c: &Self| &c.hide,
-            |c| &mut c.hide).about("1: the host shows nothing while it runs."),
-        Field::number("timeout", |c: &Self| &c.timeout, |c| &mut c.timeout)
+        field!(flag, "hide", hide).about("1: the host shows nothing while it runs."),
+        field!(number, "timeout", timeout)
             .about("Seconds after which the host stops it; 0: never."),
-        Field::flag("packtype", |c: &Self| &c.packtype, |c| &mut c.packtype)
+        field!(flag, "packtype", packtype)
             .about("1: the file is an archive to unpack first."),
-        Field::text("hash", 255, |c: &Self| &c.hash, |c| &mut c.hash)
+        field!(text, "hash", 255, hash)
             .about("SHA-512 of the file in hexadecimal; an upload sets it."),
-        Field::number("size", |c: &Self| &c.size, |c| &mut c.size)
+        field!(number, "size", size)
             .within(i64::MIN, i64::MAX, 1)
             .about("Size of the file in bytes; an upload sets it."),
-        Field::text("anon3", 45, |c: &Self| &c.anon3, |c| &mut c.anon3).about("Free for scripts."),
+        field!(text, "anon3", 45, anon3).about("Free for scripts."),
     ];
     const COMPUTED: &'static [Computed] = &[Computed {
         name: "storagegroupname",
@@ -95,15 +89,7 @@ impl Class for Snapin {
             about: "Hosts that have it.",
         },
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

@@ -2,7 +2,7 @@
 
 use super::task::state;
 use crate::state::class::{Class, Computed, Current, Shape, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 
 /// What one host has to run.
@@ -34,18 +34,13 @@ impl Class for SnapinJob {
     const ABOUT: &'static str = "What one host has to run: the snapin tasks of one deployment.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the job."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+        field!(reference, "hostID", host)
             .required()
             .about("The host that runs it."),
-        Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id)
+        field!(reference, "stateID", state)
             .required()
             .about("Task state: 1 to 3 while it is active, 4 complete, 5 cancelled."),
-        Field::time(
-            "createdTime",
-            |c: &Self| &c.created_time,
-            |c| &mut c.created_time,
-        )
-        .about("When it was made, UTC."),
+        field!(time, "createdTime", created_time).about("When it was made, UTC."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {

@@ -4,7 +4,7 @@ use foghorn_types::Timestamp;
 
 use super::task::state;
 use crate::state::class::{Clash, Class, Computed, Current, Shape, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 
 /// One snapin that one host has to run.
@@ -50,22 +50,19 @@ impl Class for SnapinTask {
     const ABOUT: &'static str = "One snapin that one host has to run, and how that went.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the snapin task."),
-        Field::reference("jobID", |c: &Self| c.job, |c, id| c.job = id)
+        field!(reference, "jobID", job)
             .required()
             .about("The job it is part of."),
-        Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id)
+        field!(reference, "stateID", state)
             .about("Task state: up to 3 while it is active, 4 complete, 5 cancelled."),
-        Field::time("checkin", |c: &Self| &c.checkin, |c| &mut c.checkin)
+        field!(time, "checkin", checkin)
             .about("When it was made or, later, when the host took it, UTC."),
-        Field::time("complete", |c: &Self| &c.complete, |c| &mut c.complete)
-            .about("When it ended, UTC."),
-        Field::reference("snapinID", |c: &Self| c.snapin, |c, id| c.snapin = id)
+        field!(time, "complete", complete).about("When it ended, UTC."),
+        field!(reference, "snapinID", snapin)
             .required()
             .about("What is run."),
-        Field::number("return", |c: &Self| &c.exit_code, |c| &mut c.exit_code)
-            .about("Exit code that the host reported."),
-        Field::text("details", 250, |c: &Self| &c.details, |c| &mut c.details)
-            .about("What the host says about the outcome."),
+        field!(number, "return", exit_code).about("Exit code that the host reported."),
+        field!(text, "details", 250, details).about("What the host says about the outcome."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {

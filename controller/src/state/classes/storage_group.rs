@@ -1,7 +1,7 @@
 //! Sets of storage nodes that hold the same images.
 
-use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, Computed, Shape, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 
 /// Sets of storage nodes that hold the same images.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,15 +16,10 @@ impl Class for StorageGroup {
     const ABOUT: &'static str = "A set of storage nodes that hold the same images.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the group."),
-        Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 250, name)
             .required()
             .about("Name, unique without case."),
-        Field::long_text(
-            "description",
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("Free text."),
+        field!(long_text, "description", description).about("Free text."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {
@@ -43,15 +38,7 @@ impl Class for StorageGroup {
             about: "Numbers of all its nodes, by name.",
         },
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

@@ -3,7 +3,7 @@
 use foghorn_types::{StorageGroupId, StorageNodeId};
 
 use crate::state::class::{Clash, Class, Computed, Shape, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::Flag;
 
 /// An agent that keeps images.
@@ -60,81 +60,39 @@ impl Class for StorageNode {
     const ABOUT: &'static str = "An agent that keeps images.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the node."),
-        Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 250, name)
             .about("Name, unique without case; its agent joins under it."),
-        Field::long_text(
-            "description",
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("Free text."),
-        Field::flag("isMaster", |c: &Self| &c.is_master, |c| &mut c.is_master)
-            .about("Whether captures go to it."),
-        Field::reference(
-            "storagegroupID",
-            |c: &Self| c.storagegroup,
-            |c, id| c.storagegroup = id,
-        )
-        .about("Its storage group."),
-        Field::flag("isEnabled", |c: &Self| &c.is_enabled, |c| &mut c.is_enabled)
-            .about("Whether tasks may be given to it."),
-        Field::flag(
-            "isGraphEnabled",
-            |c: &Self| &c.is_graph_enabled,
-            |c| &mut c.is_graph_enabled,
-        )
-        .about("Whether pages draw its bandwidth."),
-        Field::long_text("path", |c: &Self| &c.path, |c| &mut c.path)
+        field!(long_text, "description", description).about("Free text."),
+        field!(flag, "isMaster", is_master).about("Whether captures go to it."),
+        field!(reference, "storagegroupID", storagegroup).about("Its storage group."),
+        field!(flag, "isEnabled", is_enabled).about("Whether tasks may be given to it."),
+        field!(flag, "isGraphEnabled", is_graph_enabled).about("Whether pages draw its bandwidth."),
+        field!(long_text, "path", path)
             .required()
             .about("Folder of its images."),
-        Field::long_text("ftppath", |c: &Self| &c.ftppath, |c| &mut c.ftppath)
+        field!(long_text, "ftppath", ftppath)
             .required()
             .about("The same folder as FTP shows it; kept for old scripts."),
-        Field::text("bitrate", 25, |c: &Self| &c.bitrate, |c| &mut c.bitrate)
-            .about("Bit rate for multicast, with its unit."),
-        Field::text(
-            "helloInterval",
-            8,
-            |c: &Self| &c.hello_interval,
-            |c| &mut c.hello_interval,
-        )
-        .about("Interval of multicast greetings; kept for old scripts."),
-        Field::long_text(
-            "snapinpath",
-            |c: &Self| &c.snapinpath,
-            |c| &mut c.snapinpath,
-        )
-        .about("Folder of its snapin files."),
-        Field::long_text("sslpath", |c: &Self| &c.sslpath, |c| &mut c.sslpath)
-            .about("Folder of its keys; kept for old scripts."),
-        Field::text("ip", 250, |c: &Self| &c.ip, |c| &mut c.ip)
+        field!(text, "bitrate", 25, bitrate).about("Bit rate for multicast, with its unit."),
+        field!(text, "helloInterval", 8, hello_interval)
+            .about("Interval of multicast greetings; kept for old scripts."),
+        field!(long_text, "snapinpath", snapinpath).about("Folder of its snapin files."),
+        field!(long_text, "sslpath", sslpath).about("Folder of its keys; kept for old scripts."),
+        field!(text, "ip", 250, ip)
             .required()
             .about("Its address or host name."),
-        Field::number(
-            "maxClients",
-            |c: &Self| &c.max_clients,
-            |c| &mut c.max_clients,
-        )
-        .about("Hosts that it may serve at a time."),
-        Field::text("user", 250, |c: &Self| &c.user, |c| &mut c.user)
+        field!(number, "maxClients", max_clients).about("Hosts that it may serve at a time."),
+        field!(text, "user", 250, user)
             .required()
             .about("Account on the node; kept for old scripts."),
-        Field::text("pass", 250, |c: &Self| &c.pass, |c| &mut c.pass)
+        field!(text, "pass", 250, pass)
             .required()
             .secret()
             .about("Password of that account."),
-        Field::text("key", 250, |c: &Self| &c.key, |c| &mut c.key)
-            .about("Key of that account; kept for old scripts."),
-        Field::text(
-            "interface",
-            25,
-            |c: &Self| &c.interface,
-            |c| &mut c.interface,
-        )
-        .about("Its network interface."),
-        Field::number("bandwidth", |c: &Self| &c.bandwidth, |c| &mut c.bandwidth)
-            .about("Limit for replication in kbit/s; 0 is none."),
-        Field::long_text("webroot", |c: &Self| &c.webroot, |c| &mut c.webroot)
+        field!(text, "key", 250, key).about("Key of that account; kept for old scripts."),
+        field!(text, "interface", 25, interface).about("Its network interface."),
+        field!(number, "bandwidth", bandwidth).about("Limit for replication in kbit/s; 0 is none."),
+        field!(long_text, "webroot", webroot)
             .about("Folder of its web pages; kept for old scripts."),
     ];
     const COMPUTED: &'static [Computed] = &[

@@ -3,7 +3,7 @@
 use foghorn_types::{TaskId, TaskTypeId};
 
 use crate::state::class::{Class, Computed, Current, Shape, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::{Flag, FogTime};
 
 /// An order to do something to one host.
@@ -80,39 +80,16 @@ impl Class for Task {
     const ABOUT: &'static str = "An order to do something to one host.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the task."),
-        Field::text("name", 250, |c: &Self| &c.name, |c| &mut c.name).about("Name."),
-        Field::time(
-            "checkInTime",
-            |c: &Self| &c.check_in_time,
-            |c| &mut c.check_in_time,
-        )
-        .about("When its host last asked for it."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+        field!(text, "name", 250, name).about("Name."),
+        field!(time, "checkInTime", check_in_time).about("When its host last asked for it."),
+        field!(reference, "hostID", host)
             .required()
             .about("Its host."),
-        Field::reference("stateID", |c: &Self| c.state, |c, id| c.state = id)
-            .about("Its state; an object of class taskstate."),
-        Field::time(
-            "createdTime",
-            |c: &Self| &c.created_time,
-            |c| &mut c.created_time,
-        )
-        .about("When it was created."),
-        Field::text(
-            "createdBy",
-            200,
-            |c: &Self| &c.created_by,
-            |c| &mut c.created_by,
-        )
-        .about("Name of the user who created it."),
-        Field::flag("isForced", |c: &Self| &c.is_forced, |c| &mut c.is_forced)
-            .about("Whether it goes ahead of the queue."),
-        Field::time(
-            "scheduledStartTime",
-            |c: &Self| &c.scheduled_start_time,
-            |c| &mut c.scheduled_start_time,
-        )
-        .about("When it was to start."),
+        field!(reference, "stateID", state).about("Its state; an object of class taskstate."),
+        field!(time, "createdTime", created_time).about("When it was created."),
+        field!(text, "createdBy", 200, created_by).about("Name of the user who created it."),
+        field!(flag, "isForced", is_forced).about("Whether it goes ahead of the queue."),
+        field!(time, "scheduledStartTime", scheduled_start_time).about("When it was to start."),
         Field::reference(
             "typeID",
             |c: &Self| c.kind.map_or(0, TaskTypeId::get),
@@ -120,80 +97,28 @@ impl Class for Task {
         )
         .required()
         .about("What is to be done; an object of class tasktype."),
-        Field::number("pct", |c: &Self| &c.pct, |c| &mut c.pct)
+        field!(number, "pct", pct)
             .within(0, 4_294_967_295, 10)
             .about("Progress in percent."),
-        Field::text("bpm", 250, |c: &Self| &c.bpm, |c| &mut c.bpm).about("Speed, with its unit."),
-        Field::text(
-            "timeElapsed",
-            250,
-            |c: &Self| &c.time_elapsed,
-            |c| &mut c.time_elapsed,
-        )
-        .about("Time since the start, HH:MM:SS."),
-        Field::text(
-            "timeRemaining",
-            250,
-            |c: &Self| &c.time_remaining,
-            |c| &mut c.time_remaining,
-        )
-        .about("Time to the end, HH:MM:SS."),
-        Field::text(
-            "dataCopied",
-            250,
-            |c: &Self| &c.data_copied,
-            |c| &mut c.data_copied,
-        )
-        .about("Data that were transferred, with their unit."),
-        Field::text("percent", 250, |c: &Self| &c.percent, |c| &mut c.percent)
-            .about("Progress in percent, as text."),
-        Field::text(
-            "dataTotal",
-            250,
-            |c: &Self| &c.data_total,
-            |c| &mut c.data_total,
-        )
-        .about("Data to transfer, with their unit."),
-        Field::reference(
-            "storagegroupID",
-            |c: &Self| c.storagegroup,
-            |c, id| c.storagegroup = id,
-        )
-        .about("Storage group that serves it."),
-        Field::reference(
-            "storagenodeID",
-            |c: &Self| c.storagenode,
-            |c, id| c.storagenode = id,
-        )
-        .about("Storage node that serves it."),
-        Field::text(
-            "NFSFailures",
-            1,
-            |c: &Self| &c.failures,
-            |c| &mut c.failures,
-        )
-        .about("Failures of storage nodes; kept for old scripts."),
-        Field::reference(
-            "NFSLastMemberID",
-            |c: &Self| c.last_member,
-            |c, id| c.last_member = id,
-        )
-        .about("Storage node that failed last."),
-        Field::flag("shutdown", |c: &Self| &c.shutdown, |c| &mut c.shutdown)
-            .about("Whether the machine is shut down at the end."),
-        Field::text(
-            "passreset",
-            250,
-            |c: &Self| &c.passreset,
-            |c| &mut c.passreset,
-        )
-        .about("New password of a password reset."),
-        Field::number("isDebug", |c: &Self| &c.is_debug, |c| &mut c.is_debug)
+        field!(text, "bpm", 250, bpm).about("Speed, with its unit."),
+        field!(text, "timeElapsed", 250, time_elapsed).about("Time since the start, HH:MM:SS."),
+        field!(text, "timeRemaining", 250, time_remaining).about("Time to the end, HH:MM:SS."),
+        field!(text, "dataCopied", 250, data_copied)
+            .about("Data that were transferred, with their unit."),
+        field!(text, "percent", 250, percent).about("Progress in percent, as text."),
+        field!(text, "dataTotal", 250, data_total).about("Data to transfer, with their unit."),
+        field!(reference, "storagegroupID", storagegroup).about("Storage group that serves it."),
+        field!(reference, "storagenodeID", storagenode).about("Storage node that serves it."),
+        field!(text, "NFSFailures", 1, failures)
+            .about("Failures of storage nodes; kept for old scripts."),
+        field!(reference, "NFSLastMemberID", last_member).about("Storage node that failed last."),
+        field!(flag, "shutdown", shutdown).about("Whether the machine is shut down at the end."),
+        field!(text, "passreset", 250, passreset).about("New password of a password reset."),
+        field!(number, "isDebug", is_debug)
             .within(-8_388_608, 8_388_607, 1)
             .about("Not 0: the machine waits for a person."),
-        Field::reference("imageID", |c: &Self| c.image, |c, id| c.image = id).about("Its image."),
-        Field::flag("wol", |c: &Self| &c.wol, |c| &mut c.wol)
-            .about("Whether the machine is woken up first."),
+        field!(reference, "imageID", image).about("Its image."),
+        field!(flag, "wol", wol).about("Whether the machine is woken up first."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {

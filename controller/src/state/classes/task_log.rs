@@ -1,7 +1,7 @@
 //! Which states tasks have been in, and when.
 
 use crate::state::class::{Class, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::{FogTime, leading_number};
 
 /// A change of a task's state.
@@ -26,15 +26,13 @@ impl Class for TaskLog {
     const ABOUT: &'static str = "A change of a task's state.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::long_text("taskID", |c: &Self| &c.task,
-            |c| &mut c.task).about("The task, by its id."),
-        Field::text("ip", 15, |c: &Self| &c.ip, |c| &mut c.ip)
+        field!(long_text, "taskID", task).about("The task, by its id."),
+        field!(text, "ip", 15, ip)
             .about("Shows the address of whoever reads it; filters and searches see the address that was stored."),
-        Field::text("createdBy", 30, |c: &Self| &c.created_by, |c| &mut c.created_by)
+        field!(text, "createdBy", 30, created_by)
             .about("Name of the user who changed the state."),
-        Field::reference("stateID", |c: &Self| c.state, |c,
-            id| c.state = id).about("The new state, by its id."),
-        Field::time("createdTime", |c: &Self| &c.created_time, |c| &mut c.created_time)
+        field!(reference, "stateID", state).about("The new state, by its id."),
+        field!(time, "createdTime", created_time)
             .about("When the state changed, in UTC."),
     ];
     const ANY_ID: Option<&'static [&'static str]> = Some(&["ip"]);

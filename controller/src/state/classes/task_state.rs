@@ -1,7 +1,7 @@
 //! States that a task goes through.
 
-use crate::state::class::{Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 
 /// States that a task goes through.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -18,29 +18,16 @@ impl Class for TaskState {
     const ABOUT: &'static str = "A state that tasks go through.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the state."),
-        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 30, name)
             .required()
             .about("Name, unique without case."),
-        Field::long_text(
-            "description",
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("Free text."),
-        Field::number("order", |c: &Self| &c.order, |c| &mut c.order)
+        field!(long_text, "description", description).about("Free text."),
+        field!(number, "order", order)
             .within(-128, 127, 1)
             .about("Place among the states."),
-        Field::text("icon", 255, |c: &Self| &c.icon, |c| &mut c.icon).about("Name of its icon."),
+        field!(text, "icon", 255, icon).about("Name of its icon."),
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

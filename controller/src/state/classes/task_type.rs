@@ -1,7 +1,7 @@
 //! Kinds of tasks.
 
-use crate::state::class::{Class, Computed, Shape, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, Computed, Shape, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 use crate::state::value::Flag;
 
 /// Kinds of tasks.
@@ -24,26 +24,15 @@ impl Class for TaskType {
     const ABOUT: &'static str = "Something that can be done to a host.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the type."),
-        Field::text("name", 30, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 30, name)
             .required()
             .about("Name, unique without case."),
-        Field::long_text(
-            "description",
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("Free text."),
-        Field::text("icon", 30, |c: &Self| &c.icon, |c| &mut c.icon)
+        field!(long_text, "description", description).about("Free text."),
+        field!(text, "icon", 30, icon)
             .required()
             .about("Name of its icon."),
-        Field::text("kernel", 100, |c: &Self| &c.kernel, |c| &mut c.kernel)
-            .about("Kernel to boot instead of the usual one."),
-        Field::long_text(
-            "kernelArgs",
-            |c: &Self| &c.kernel_args,
-            |c| &mut c.kernel_args,
-        )
-        .about("Arguments for the kernel."),
+        field!(text, "kernel", 100, kernel).about("Kernel to boot instead of the usual one."),
+        field!(long_text, "kernelArgs", kernel_args).about("Arguments for the kernel."),
         Field::choice(
             "type",
             &["fog", "user"],
@@ -51,12 +40,8 @@ impl Class for TaskType {
             |c| &mut c.kind,
         )
         .about("Who made it: the program or a user."),
-        Field::flag(
-            "isAdvanced",
-            |c: &Self| &c.is_advanced,
-            |c| &mut c.is_advanced,
-        )
-        .about("Whether pages show it among the advanced ones."),
+        field!(flag, "isAdvanced", is_advanced)
+            .about("Whether pages show it among the advanced ones."),
         Field::choice(
             "access",
             &["both", "host", "group"],
@@ -64,7 +49,7 @@ impl Class for TaskType {
             |c| &mut c.access,
         )
         .about("What it can be done to: hosts, groups or both."),
-        Field::long_text("initrd", |c: &Self| &c.initrd, |c| &mut c.initrd)
+        field!(long_text, "initrd", initrd)
             .about("Initial file system to boot instead of the usual one."),
     ];
     const COMPUTED: &'static [Computed] = &[Computed {
@@ -72,15 +57,7 @@ impl Class for TaskType {
         shape: Shape::Boolean,
         about: "Whether it installs snapins.",
     }];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

@@ -3,8 +3,8 @@
 
 use foghorn_types::Role;
 
-use crate::state::class::{Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 use crate::state::value::{Flag, FogTime};
 
 /// Someone who may use the API.
@@ -53,49 +53,27 @@ impl Class for User {
     const ABOUT: &'static str = "Somebody, or some program, that may use the API.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("number of the user"),
-        Field::text("name", 40, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 40, name)
             .required()
             .about("log-in name"),
-        Field::long_text(
-            "passwordHash",
-            |c: &Self| &c.password_hash,
-            |c| &mut c.password_hash,
-        )
-        .secret()
-        .about("hash of the password: argon2id, or bcrypt until the first log-in after an import"),
-        Field::text(
-            "tokenHash",
-            64,
-            |c: &Self| &c.token_hash,
-            |c| &mut c.token_hash,
-        )
-        .secret()
-        .about("BLAKE3 of the user's token in hexadecimal, empty without one"),
-        Field::flag("api", |c: &Self| &c.api, |c| &mut c.api)
-            .about("whether the user's token is accepted"),
-        Field::number("type", |c: &Self| &c.kind, |c| &mut c.kind)
-            .about("kind of user on a FOG server: 0 full, 1 mobile"),
-        Field::time(
-            "createdTime",
-            |c: &Self| &c.created_time,
-            |c| &mut c.created_time,
-        )
-        .about("when the user was made"),
-        Field::text("role", 20, |c: &Self| &c.role, |c| &mut c.role)
+        field!(long_text, "passwordHash", password_hash)
+            .secret()
+            .about(
+                "hash of the password: argon2id, or bcrypt until the first log-in after an import",
+            ),
+        field!(text, "tokenHash", 64, token_hash)
+            .secret()
+            .about("BLAKE3 of the user's token in hexadecimal, empty without one"),
+        field!(flag, "api", api).about("whether the user's token is accepted"),
+        field!(number, "type", kind).about("kind of user on a FOG server: 0 full, 1 mobile"),
+        field!(time, "createdTime", created_time).about("when the user was made"),
+        field!(text, "role", 20, role)
             .about("administrator, operator or read-only; empty: follows from type"),
     ];
-    const NAMED: bool = true;
     const INDEXES: usize = 1;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         token_key(&self.token_hash)

@@ -1,7 +1,7 @@
 //! Local accounts that FOG's client leaves alone when it removes stale ones.
 
-use crate::state::class::{Class, Unique, id_in_field};
-use crate::state::field::Field;
+use crate::state::class::{Class, id_in_field, unique_name};
+use crate::state::field::{Field, field};
 
 /// A local account, or a pattern of names, that the client leaves alone when it removes stale
 /// accounts.
@@ -16,19 +16,11 @@ impl Class for UserCleanup {
     const ABOUT: &'static str = "A local account, or a pattern of names, that the client leaves alone when it removes stale accounts.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::text("name", 254, |c: &Self| &c.name, |c| &mut c.name)
+        field!(text, "name", 254, name)
             .required()
             .about("Name of the account; `*` and a name that ends in `_` stand for several."),
     ];
-    const NAMED: bool = true;
 
     id_in_field!();
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn uniques(&self) -> Vec<Unique> {
-        vec![Unique::name(&self.name)]
-    }
+    unique_name!();
 }

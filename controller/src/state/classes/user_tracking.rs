@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use crate::state::class::{Class, Computed, Shape, id_in_field};
-use crate::state::field::Field;
+use crate::state::field::{Field, field};
 use crate::state::value::{FogDate, FogTime};
 
 /// A log-in, log-out or start that a host has reported.
@@ -28,24 +28,18 @@ impl Class for UserTracking {
     const ABOUT: &'static str = "A log-in, log-out or start that a host has reported.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the row, given by the server."),
-        Field::reference("hostID", |c: &Self| c.host, |c, id| c.host = id)
+        field!(reference, "hostID", host)
             .required()
             .about("The host, by its id."),
-        Field::text("username", 50, |c: &Self| &c.username, |c| &mut c.username)
+        field!(text, "username", 50, username)
             .required()
             .about("Name of the user on the host."),
-        Field::text("action", 2, |c: &Self| &c.action, |c| &mut c.action)
+        field!(text, "action", 2, action)
             .about("`1` log-in, `0` log-out, `99` start of the client."),
-        Field::time("datetime", |c: &Self| &c.at, |c| &mut c.at).about("When it happened, in UTC."),
-        Field::text(
-            "description",
-            250,
-            |c: &Self| &c.description,
-            |c| &mut c.description,
-        )
-        .about("More about it, in words."),
-        Field::date("date", |c: &Self| &c.date, |c| &mut c.date).about("Day on which it happened."),
-        Field::text("anon3", 2, |c: &Self| &c.anon3, |c| &mut c.anon3)
+        field!(time, "datetime", at).about("When it happened, in UTC."),
+        field!(text, "description", 250, description).about("More about it, in words."),
+        field!(date, "date", date).about("Day on which it happened."),
+        field!(text, "anon3", 2, anon3)
             .about("Kept for clients that use it; Foghorn gives it no meaning."),
     ];
     const COMPUTED: &'static [Computed] = &[Computed {

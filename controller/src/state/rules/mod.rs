@@ -28,12 +28,7 @@ mod task_log;
 mod task_type;
 
 use super::class::{Body, Class};
-use super::classes::{
-    ClientUpdater, DirCleaner, GreenFog, GroupAssociation, History, HookEvent, HostAutoLogout,
-    HostScreenSetting, ImagePartitionType, ImageType, Ipxe, KeySequence, ModuleAssociation,
-    MulticastSessionAssociation, NotifyEvent, Os, Oui, PrinterAssociation, PxeMenuOptions,
-    SnapinAssociation, TaskState, User, UserCleanup, Virus,
-};
+use super::classes;
 use super::draft::Draft;
 use super::json::JsonObject;
 use super::needle::Needle;
@@ -120,7 +115,7 @@ pub trait Rules: Class {
 
 /// Classes that do nothing beside being stored.
 macro_rules! without_rules {
-    ($($class:ident,)*) => { $(impl Rules for $class {})* };
+    ($($class:ident,)*) => { $(impl Rules for classes::$class {})* };
 }
 
 without_rules! {
