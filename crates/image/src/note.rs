@@ -135,7 +135,10 @@ fn clipped(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(limit - ELLIPSIS.len());
+    let end = (0..=limit - ELLIPSIS.len())
+        .rev()
+        .find(|&end| text.is_char_boundary(end))
+        .unwrap_or(0);
     format!("{}{ELLIPSIS}", &text[..end])
 }
 
