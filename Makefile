@@ -24,6 +24,8 @@ PROGRAMS := \
 	protoc:protobuf-compiler etcd:etcd-server wrk:wrk partclone.ext4:partclone sgdisk:gdisk sfdisk:fdisk \
 	mkfs.ntfs:ntfs-3g mkfs.fat:dosfstools mcopy:mtools mke2fs:e2fsprogs debugfs:e2fsprogs nginx:nginx zstd:zstd \
 	curl:curl nft:nftables ip:iproute2 ps:procps losetup:mount gcc:gcc \
+	blkid:util-linux mdadm:mdadm mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.exfat:exfatprogs \
+	cryptsetup:cryptsetup-bin wipefs:util-linux mkswap:util-linux \
 	python3:python3 jq:jq udp-sender:udpcast uftp:uftp
 # The same for what is no program: protoc's own .proto files, which etcd-client's build imports.
 FILES := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev

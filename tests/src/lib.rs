@@ -3,6 +3,7 @@
 
 pub mod disks;
 pub mod lab;
+pub mod old_content;
 pub mod process;
 pub mod rest;
 pub mod stack;
