@@ -73,6 +73,14 @@ impl ReadAt for SparseDisk<'_> {
     fn size(&self) -> u64 {
         self.size
     }
+
+    fn next_data(&self, offset: u64) -> u64 {
+        let starts = self.sectors.keys().map(|sector| sector * SECTOR as u64);
+        starts
+            .filter(|start| start + SECTOR as u64 > offset)
+            .min()
+            .map_or(self.size, |start| start.max(offset))
+    }
 }
 
 /// What is read lies inside the disk, in order, and a GPT that was read can be written to the same
@@ -97,6 +105,7 @@ pub(crate) fn gpt_mbr(input: &[u8]) {
             layout
                 .raw_areas
                 .iter()
+                .chain(&layout.sparse_areas)
                 .chain(&layout.left_out)
                 .all(|range| range.end <= disk.size())
         );

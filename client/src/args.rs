@@ -63,7 +63,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub once: bool,
     /// Bytes per sector when the disk is a regular file: 512 or 4096. Default: the image's on
-    /// deploy, 512 on capture.
+    /// deploy; on capture what the contents show, else 512.
     #[arg(long, value_name = "BYTES")]
     pub sector_size: Option<u64>,
     /// Write a summary of the run as JSON.

@@ -60,9 +60,12 @@ impl RunError {
             Self::CheckIn(CheckInError::Url(_)) => Exit::Usage,
             Self::CheckIn(CheckInError::Stopped) => Exit::Cancelled,
             Self::Rule(_) | Self::ChooseDisk(_) => Exit::Refused,
-            Self::OpenDisk(OpenDiskError::InUse { .. } | OpenDiskError::SectorSize { .. }) => {
-                Exit::Refused
-            }
+            Self::OpenDisk(
+                OpenDiskError::InUse { .. }
+                | OpenDiskError::SectorSize { .. }
+                | OpenDiskError::OtherSectors { .. }
+                | OpenDiskError::OddSize { .. },
+            ) => Exit::Refused,
             Self::Deploy(DeployError::Cancelled { .. } | DeployError::Link(LinkError::Stopped)) => {
                 Exit::Cancelled
             }

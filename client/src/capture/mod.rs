@@ -13,13 +13,16 @@ mod ask;
 mod board;
 mod outbox;
 mod read;
+mod sparse;
 
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, SurveyDiskError, survey_disk};
+use foghorn_disk_layout::{
+    DirtyPolicy, ReadLayoutError, ReadVolumeError, SurveyDiskError, survey_disk,
+};
 use foghorn_image::{DiskGeometry, Manifest, ManifestSummary, fit_notes, used_chunks};
 use foghorn_transport::client::{StoreManifestError, WhichAreStoredError};
 use foghorn_transport::{AgentConnection, EndReason, Stage, StreamError};
@@ -70,10 +73,12 @@ impl CaptureError {
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::Survey(SurveyDiskError::Volume {
-                source: ReadVolumeError::Dirty { .. },
-                ..
-            })
+            Self::Survey(
+                SurveyDiskError::Volume {
+                    source: ReadVolumeError::Dirty { .. },
+                    ..
+                } | SurveyDiskError::Layout(ReadLayoutError::GptOtherSectors { .. })
+            )
         )
     }
 }
@@ -141,7 +146,8 @@ pub async fn capture(
         .await
         .map_err(|error| shared.take_failure().unwrap_or(error))?;
 
-    let chunks = shared.entries().ok_or_else(stopped)?;
+    let mut chunks = shared.entries().ok_or_else(stopped)?;
+    sparse::drop_zeroes(geometry, &contents.sparse, &mut chunks);
     let manifest = Manifest {
         geometry,
         table: contents.table,

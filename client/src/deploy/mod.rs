@@ -18,7 +18,9 @@ pub mod plan;
 pub mod policy;
 pub mod resume;
 mod scan;
+mod sectors;
 mod shared;
+mod stale;
 mod table;
 mod verify;
 mod write;
@@ -29,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foghorn_disk_layout::RenderGptError;
-use foghorn_image::{DecodeManifestError, Manifest, PartitionTable};
+use foghorn_image::{DecodeManifestError, Manifest};
 use foghorn_transport::client::FetchManifestError;
 use foghorn_transport::{EndReason, Stage, StreamError};
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, ManifestId, chain};
@@ -72,6 +74,15 @@ pub enum DeployError {
     },
     #[error("{path} has sectors of {have} bytes, but the image needs sectors of {need}", path = path.display())]
     OtherSectors { path: PathBuf, have: u64, need: u64 },
+    #[error(
+        "{path} has {size} bytes, which are not whole sectors of {sector} as the image has them; use a file whose size is a multiple of that",
+        path = path.display(), size = size.bytes()
+    )]
+    OddSize {
+        path: PathBuf,
+        size: ByteCount,
+        sector: u64,
+    },
     #[error("the partition table does not fit the disk")]
     Table(#[from] RenderGptError),
     #[error("the session with the agent failed")]
@@ -100,7 +111,10 @@ impl DeployError {
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::TooSmall { .. } | Self::OtherSectors { .. } | Self::Table(_)
+            Self::TooSmall { .. }
+                | Self::OtherSectors { .. }
+                | Self::OddSize { .. }
+                | Self::Table(_)
         )
     }
 }
@@ -229,12 +243,18 @@ fn check_target(disk: &Disk, manifest: &Manifest) -> Result<(), DeployError> {
         disk.sector_size().bytes(),
         manifest.geometry.sector_size.bytes(),
     );
-    // Tables count in sectors; a file system directly on the disk does not.
-    if have != need && manifest.table != PartitionTable::None {
+    if have != need && sectors::matter(manifest, disk.sector_size()) {
         return Err(DeployError::OtherSectors {
             path: disk.path().to_owned(),
             have,
             need,
+        });
+    }
+    if !disk.disk_size().bytes().is_multiple_of(have) {
+        return Err(DeployError::OddSize {
+            path: disk.path().to_owned(),
+            size: disk.disk_size(),
+            sector: have,
         });
     }
     Ok(())

@@ -1,56 +1,26 @@
 //! What makes a disk look valid: wiped first, written last.
 //!
 //! A disk on which a deploy has not finished has no partition table and no boot sector, so nothing
-//! boots from it or mounts it by mistake. Everything else stays, because the scan may find right
-//! chunks in it.
+//! boots from it or mounts it by mistake. Everything else stays (but for [`stale`] superblocks),
+//! because the scan may find right chunks in it.
 
 use foghorn_disk_layout::render_gpt;
 use foghorn_image::{Manifest, PartitionTable};
-use foghorn_types::{ByteCount, ByteOffset, chain};
+use foghorn_types::{ByteOffset, chain};
 
-use super::DeployError;
-use super::plan::{Plan, entry_offset};
+use super::plan::Plan;
+use super::{DeployError, stale};
 use crate::disk::{Disk, DiskError};
 
-/// Covers the last sector, where a backup GPT has its header, for both sector sizes; and the first
-/// two sectors.
-const LARGEST_SECTOR: u64 = 4096;
-/// More than any real GPT needs at the start of a disk.
-const MOST_HEAD: u64 = 1 << 20;
+/// Covers the first two sectors for both sector sizes.
+const HEAD: u64 = 2 * 4096;
 
-/// Byte ranges (start, length) to be zeroed before anything is written. Pure.
-pub(super) fn wipe_ranges(manifest: &Manifest, target: ByteCount) -> Vec<(u64, u64)> {
-    let head = match &manifest.table {
-        // Up to its first usable sector the disk belongs to the table; no chunk has used bytes
-        // there.
-        PartitionTable::Gpt(table) => (table
-            .first_usable_lba
-            .saturating_mul(manifest.geometry.sector_size.bytes()))
-        .min(MOST_HEAD),
-        // The chunk with the boot sector is written last, whole, so whatever of it goes comes back.
-        PartitionTable::Mbr | PartitionTable::None => 2 * LARGEST_SECTOR,
-    };
-    let head = head.min(target.bytes());
-    let tail = target.bytes().saturating_sub(LARGEST_SECTOR).max(head);
-    let tail_is_used = manifest.chunks.iter().rev().take(2).any(|entry| {
-        let length = manifest.geometry.chunk_len(entry.index);
-        entry
-            .used
-            .byte_ranges(length)
-            .any(|range| entry_offset(entry) + range.end as u64 > tail)
-    });
-    let mut ranges = vec![(0, head)];
-    if !tail_is_used && tail < target.bytes() {
-        ranges.push((tail, target.bytes() - tail));
-    }
-    ranges
-}
-
-/// Zeroes the places of every table the disk may have had, durably.
+/// Makes the disk one without a table, durably: no boot sector, no GPT header, no superblock of
+/// earlier contents where the image has none.
 pub(super) fn wipe(disk: &Disk, manifest: &Manifest) -> Result<(), DiskError> {
-    for (start, length) in wipe_ranges(manifest, disk.disk_size()) {
-        disk.zero(start, length)?;
-    }
+    // Also where the image uses these bytes: the boot sector is written last.
+    disk.zero(0, HEAD.min(disk.disk_size().bytes()))?;
+    stale::clear(disk, &stale::unused_places(manifest, disk.disk_size()))?;
     disk.flush()
 }
 
@@ -115,54 +85,4 @@ pub(super) fn complete(
         tracing::warn!(error = %chain(&error), "the kernel did not read the new partition table");
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use foghorn_image::{ChunkContent, ChunkEntry, DiskGeometry, SectorRange, UsedMask};
-    use foghorn_types::{ChunkIndex, SectorSize};
-
-    use super::*;
-
-    fn manifest(table: PartitionTable, end_unit: u16) -> Manifest {
-        Manifest {
-            geometry: DiskGeometry {
-                size: ByteCount::from_mib(2),
-                sector_size: SectorSize::B512,
-            },
-            table,
-            file_systems: vec![],
-            chunks: vec![ChunkEntry {
-                index: ChunkIndex::new(1),
-                used: UsedMask::Ranges(vec![SectorRange {
-                    start: 1,
-                    end: end_unit,
-                }]),
-                content: ChunkContent::Zero,
-            }],
-            notes: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn used_bytes_at_the_end_are_not_wiped() {
-        let size = ByteCount::from_mib(2);
-        assert_eq!(
-            wipe_ranges(&manifest(PartitionTable::Mbr, 100), size),
-            [(0, 8192), ((2 << 20) - 4096, 4096)]
-        );
-        assert_eq!(
-            wipe_ranges(&manifest(PartitionTable::Mbr, 2048), size),
-            [(0, 8192)]
-        );
-        assert_eq!(
-            wipe_ranges(
-                &manifest(PartitionTable::None, 2048),
-                ByteCount::from_mib(3)
-            )
-            .len(),
-            2,
-            "a larger disk has room behind"
-        );
-    }
 }

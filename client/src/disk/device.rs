@@ -11,7 +11,7 @@ use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 use rustix::fs::{Advice, FallocateFlags, OFlags};
 
 use super::target::{DiskKind, SeenDisk};
-use super::{ioctl, linux};
+use super::{FileSectors, ioctl, sectors, users};
 
 /// Zeroes are written from a buffer of this size where the kernel cannot do it for us.
 const ZERO_BUFFER: usize = 256 << 10;
@@ -27,6 +27,24 @@ pub enum OpenDiskError {
     Open { path: PathBuf, source: io::Error },
     #[error("{path} has a sector size that is not supported", path = path.display())]
     SectorSize { path: PathBuf },
+    #[error(
+        "{path} is divided by a GPT for sectors of {found} bytes, but --sector-size says {given}: leave the flag out, or give {found}",
+        path = path.display()
+    )]
+    OtherSectors {
+        path: PathBuf,
+        given: u64,
+        found: u64,
+    },
+    #[error(
+        "{path} has {size} bytes, but a disk has whole sectors of {sector}: give the file a size that is a multiple of that (truncate --size=%{sector} adds zeroes)",
+        path = path.display(), size = size.bytes()
+    )]
+    OddSize {
+        path: PathBuf,
+        size: ByteCount,
+        sector: u64,
+    },
 }
 
 /// A read or write that the disk refused.
@@ -48,15 +66,6 @@ pub enum Access {
     ReadInUse,
     /// Exclusive on block devices, so that nothing can be mounted meanwhile.
     Write,
-}
-
-/// Sectors of a regular file, which has none of its own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FileSectors {
-    /// What the operator says.
-    Given(SectorSize),
-    /// 512 bytes, until [`Disk::adopt_sector_size`] says what the image has.
-    Unknown,
 }
 
 /// An open disk. Cheap operations are positioned and take `&self`; the threads of a transfer share
@@ -87,7 +96,7 @@ impl Disk {
         let block_device = seen.kind != DiskKind::File;
         let write = access == Access::Write;
         if access != Access::ReadInUse {
-            let users = linux::users_of(&path).map_err(|source| OpenDiskError::Users {
+            let users = users::users_of(&path).map_err(|source| OpenDiskError::Users {
                 path: path.clone(),
                 source,
             })?;
@@ -120,11 +129,15 @@ impl Disk {
             SectorSize::try_from(u64::from(bytes))
                 .map_err(|_| OpenDiskError::SectorSize { path: path.clone() })?
         } else {
-            match file_sectors {
-                FileSectors::Given(size) => size,
-                FileSectors::Unknown => SectorSize::B512,
-            }
+            sectors::of_file(&file, &path, write, file_sectors)?
         };
+        if !size.bytes().is_multiple_of(sector_size.bytes()) {
+            return Err(OpenDiskError::OddSize {
+                path,
+                size,
+                sector: sector_size.bytes(),
+            });
+        }
         let sector_size_is_free = !block_device && file_sectors == FileSectors::Unknown;
         let identity = format!(
             "{}|{}|{}|{}",
@@ -322,6 +335,10 @@ impl ReadAt for Disk {
 
     fn size(&self) -> u64 {
         self.size.bytes()
+    }
+
+    fn next_data(&self, offset: u64) -> u64 {
+        Self::next_data(self, offset).unwrap_or(offset)
     }
 }
 

@@ -1,9 +1,8 @@
-//! The disks of this machine, from `/sys/block`, and whether somebody uses them.
+//! The disks of this machine, from `/sys/block`.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use foghorn_types::{ByteCount, SectorSize};
@@ -112,7 +111,7 @@ fn add_named(path: &Path, seen: &mut Vec<SeenDisk>) -> Result<(), ScanDisksError
     Ok(())
 }
 
-fn attribute(sys: &Path, name: &str) -> Option<String> {
+pub(super) fn attribute(sys: &Path, name: &str) -> Option<String> {
     let text = fs::read_to_string(sys.join(name)).ok()?;
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
@@ -152,90 +151,6 @@ fn vpd_serial(sys: &Path) -> Option<String> {
         .trim_matches(|c: char| c.is_whitespace() || c == '\0')
         .to_owned();
     (!text.is_empty()).then_some(text)
-}
-
-/// Who uses a block device: mounted file systems, swap, and devices stacked on it. Empty when
-/// nobody does.
-///
-/// # Errors
-/// When `/proc` or `/sys` cannot be read; a disk about which nothing is known must not be taken for
-/// free.
-pub fn users_of(device: &Path) -> io::Result<Vec<String>> {
-    let metadata = fs::metadata(device)?;
-    if !metadata.file_type().is_block_device() {
-        return Ok(Vec::new());
-    }
-    let (major, minor) = (
-        rustix::fs::major(metadata.rdev()),
-        rustix::fs::minor(metadata.rdev()),
-    );
-    let sys = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}"))?;
-    let mut users = Vec::new();
-    let mut numbers = HashSet::from([format!("{major}:{minor}")]);
-    let mut names = HashSet::from([sys
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()]);
-    note_holders(&sys, &mut users);
-    for entry in fs::read_dir(&sys)? {
-        let part = entry?.path();
-        if part.join("partition").exists() {
-            numbers.extend(attribute(&part, "dev"));
-            names.insert(
-                part.file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-            );
-            note_holders(&part, &mut users);
-        }
-    }
-    users.extend(mounts_on(
-        &fs::read_to_string("/proc/self/mountinfo")?,
-        &numbers,
-    ));
-    for line in fs::read_to_string("/proc/swaps")
-        .unwrap_or_default()
-        .lines()
-        .skip(1)
-    {
-        let file = line.split_whitespace().next().unwrap_or_default();
-        if file
-            .strip_prefix("/dev/")
-            .is_some_and(|name| names.contains(name))
-        {
-            users.push(format!("swap on {file}"));
-        }
-    }
-    Ok(users)
-}
-
-fn note_holders(sys: &Path, users: &mut Vec<String>) {
-    for holder in fs::read_dir(sys.join("holders"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        users.push(format!(
-            "{} is built on it",
-            holder.file_name().to_string_lossy()
-        ));
-    }
-}
-
-/// `/proc/self/mountinfo`: the third field is `major:minor`, the fifth the mount point.
-fn mounts_on(mountinfo: &str, numbers: &HashSet<String>) -> Vec<String> {
-    let mut users = Vec::new();
-    for line in mountinfo.lines() {
-        let fields: Vec<&str> = line.split(' ').collect();
-        if let (Some(number), Some(point)) = (fields.get(2), fields.get(4))
-            && numbers.contains(*number)
-        {
-            users.push(format!("mounted at {point}"));
-        }
-    }
-    users
 }
 
 #[cfg(test)]
@@ -278,14 +193,6 @@ mod tests {
             (Some("FAST DISK"), Some("W4X"), Some("naa.5000c500"))
         );
         assert_eq!(seen[0].kind, DiskKind::Virtual);
-    }
-
-    #[test]
-    fn a_mounted_partition_is_a_user_of_its_disk() {
-        let info =
-            "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n26 1 8:17 / /data rw - ext4 /dev/sdb1 rw\n";
-        let numbers = HashSet::from(["8:16".to_owned(), "8:17".to_owned()]);
-        assert_eq!(mounts_on(info, &numbers), ["mounted at /data"]);
     }
 
     #[test]

@@ -20,7 +20,8 @@ mod survey;
 mod volume;
 
 pub use layout::{
-    Layout, LayoutNote, MAX_RAW_GAP, Partition, ReadGptCopyError, ReadLayoutError, read_layout,
+    Layout, LayoutNote, MAX_RAW_GAP, Partition, ReadGptCopyError, ReadLayoutError,
+    SectorSizeEvidence, read_layout, sector_size_of,
 };
 pub use read_at::{ReadAt, Window};
 pub use render::{RenderGptError, render_gpt};

@@ -19,6 +19,12 @@ pub trait ReadAt {
 
     /// Bytes that can be read.
     fn size(&self) -> u64;
+
+    /// The first byte at or after `offset` that may be other than zero, as far as that is known
+    /// without reading; [`size`](Self::size) or more when there is none.
+    fn next_data(&self, offset: u64) -> u64 {
+        offset
+    }
 }
 
 #[expect(
@@ -70,6 +76,10 @@ impl<R: ReadAt + ?Sized> ReadAt for &R {
     fn size(&self) -> u64 {
         (**self).size()
     }
+
+    fn next_data(&self, offset: u64) -> u64 {
+        (**self).next_data(offset)
+    }
 }
 
 /// A part of something, such as a partition of a disk; offsets count from the start of the part.
@@ -101,6 +111,12 @@ impl<R: ReadAt> ReadAt for Window<R> {
 
     fn size(&self) -> u64 {
         self.size
+    }
+
+    fn next_data(&self, offset: u64) -> u64 {
+        self.inner
+            .next_data(self.start.saturating_add(offset))
+            .saturating_sub(self.start)
     }
 }
 

@@ -28,8 +28,8 @@ pub enum RenderGptError {
 }
 
 /// What to write, and where, to give a disk of `disk_size` this table: the protective MBR with its
-/// boot code and the primary table at the start, the backup at the end, positions and checksums for
-/// this size.
+/// boot code and the primary table at the start, its entries where they were, the backup at the end,
+/// positions and checksums for this size.
 ///
 /// On a disk of the size and table it was read from, the result is what is there already. Every
 /// piece is a whole number of sectors. Write the backup first: a table is then on the disk at every
@@ -48,7 +48,9 @@ pub fn render_gpt(
     let array_sectors = table.array_sectors(sector_size);
     let slots = table.entry_slots;
     let entries = all_slots(table)?;
-    if table.first_usable_lba < 2 + array_sectors {
+    if table.entries_lba < 2
+        || table.first_usable_lba < table.entries_lba.saturating_add(array_sectors)
+    {
         return Err(RenderGptError::FirstUsable {
             first_usable: table.first_usable_lba,
         });
@@ -79,7 +81,7 @@ pub fn render_gpt(
         first_usable_lba: table.first_usable_lba,
         last_usable_lba: last_lba - array_sectors - 1,
         disk_guid: table.disk_guid,
-        partition_entry_lba: 2,
+        partition_entry_lba: table.entries_lba,
         number_of_partition_entries: slots,
         size_of_partition_entry: GPT_ENTRY_SIZE as u32,
         partition_entry_array_crc32: 0,
@@ -89,18 +91,26 @@ pub fn render_gpt(
     backup.backup_lba = 1;
     backup.partition_entry_lba = last_lba - array_sectors;
 
-    let mut front = Piece::new(0, (2 + array_sectors) * sector, sectors * sector);
-    write_mbr(&mut front, table, sector)?;
-    primary.write_into(&mut front, sector, &entries)?;
-    let mut end = Piece::new(
-        backup.partition_entry_lba * sector,
-        (array_sectors + 1) * sector,
+    let at = |lba: u64, sectors: u64| (lba * sector, (sectors * sector) as usize);
+    let mut pieces = Pieces::new(
         sectors * sector,
+        if table.entries_lba == 2 {
+            vec![at(0, 2 + array_sectors)]
+        } else {
+            vec![at(0, 2), at(table.entries_lba, array_sectors)]
+        },
     );
+    write_mbr(&mut pieces, table, sector)?;
+    primary.write_into(&mut pieces, sector, &entries)?;
+    let place = at(backup.partition_entry_lba, array_sectors + 1);
+    let mut end = Pieces::new(sectors * sector, vec![place]);
     backup.write_into(&mut end, sector, &entries)?;
-    Ok([front, end]
-        .map(|piece| (ByteOffset::from_bytes(piece.start), piece.bytes))
-        .into())
+    Ok(pieces
+        .list
+        .into_iter()
+        .chain(end.list)
+        .map(|(start, bytes)| (ByteOffset::from_bytes(start), bytes))
+        .collect())
 }
 
 fn all_slots(table: &GptTable) -> Result<Vec<GPTPartitionEntry>, RenderGptError> {
@@ -122,48 +132,55 @@ fn all_slots(table: &GptTable) -> Result<Vec<GPTPartitionEntry>, RenderGptError>
     Ok(entries)
 }
 
-fn write_mbr(front: &mut Piece, table: &GptTable, sector: u64) -> Result<(), RenderGptError> {
-    front.bytes[..440].copy_from_slice(&*table.boot_code);
-    front.bytes[440..446].copy_from_slice(&table.mbr_signature);
-    if table.protective_active {
-        GPT::write_bootable_protective_mbr_into(front, sector)?;
-    } else {
-        GPT::write_protective_mbr_into(front, sector)?;
+/// Sector 0, which is in the first piece.
+fn write_mbr(pieces: &mut Pieces, table: &GptTable, sector: u64) -> Result<(), RenderGptError> {
+    if let Some((0, front)) = pieces.list.first_mut() {
+        front[..440].copy_from_slice(&*table.boot_code);
+        front[440..446].copy_from_slice(&table.mbr_signature);
     }
-    if table.protective_end_chs {
-        front.bytes[PROTECTIVE_END_CHS_AT..][..3]
-            .copy_from_slice(&end_chs(front.disk_size / sector - 1));
+    if table.protective_active {
+        GPT::write_bootable_protective_mbr_into(pieces, sector)?;
+    } else {
+        GPT::write_protective_mbr_into(pieces, sector)?;
+    }
+    let last_lba = pieces.disk_size / sector - 1;
+    if table.protective_end_chs
+        && let Some((0, front)) = pieces.list.first_mut()
+    {
+        front[PROTECTIVE_END_CHS_AT..][..3].copy_from_slice(&end_chs(last_lba));
     }
     Ok(())
 }
 
-/// A part of the disk in memory that is written as if it were the whole disk, which is how gptman
+/// Parts of the disk in memory that are written as if they were the whole disk, which is how gptman
 /// writes.
-struct Piece {
-    start: u64,
-    bytes: Vec<u8>,
+struct Pieces {
+    /// Where each starts, and its bytes.
+    list: Vec<(u64, Vec<u8>)>,
     disk_size: u64,
     at: u64,
 }
 
-impl Piece {
-    fn new(start: u64, length: u64, disk_size: u64) -> Self {
+impl Pieces {
+    fn new(disk_size: u64, places: Vec<(u64, usize)>) -> Self {
+        let list = places
+            .into_iter()
+            .map(|(start, length)| (start, vec![0; length]))
+            .collect();
         Self {
-            start,
-            bytes: vec![0; length as usize],
+            list,
             disk_size,
-            at: start,
+            at: 0,
         }
     }
 }
 
-impl Write for Piece {
+impl Write for Pieces {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let from = self
-            .at
-            .checked_sub(self.start)
-            .and_then(|from| usize::try_from(from).ok());
-        let place = from.and_then(|from| self.bytes.get_mut(from..from.checked_add(data.len())?));
+        let place = self.list.iter_mut().find_map(|(start, bytes)| {
+            let from = usize::try_from(self.at.checked_sub(*start)?).ok()?;
+            bytes.get_mut(from..from.checked_add(data.len())?)
+        });
         place.ok_or(io::ErrorKind::WriteZero)?.copy_from_slice(data);
         self.at += data.len() as u64;
         Ok(data.len())
@@ -174,7 +191,7 @@ impl Write for Piece {
     }
 }
 
-impl Seek for Piece {
+impl Seek for Pieces {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let at = match to {
             SeekFrom::Start(at) => Some(at),

@@ -5,7 +5,7 @@ use foghorn_types::SectorSize;
 
 use crate::layout::{Layout, LayoutNote, Partition, ReadLayoutError, read_layout};
 use crate::read_at::{ReadAt, Window};
-use crate::volume::{DirtyPolicy, ReadVolumeError, read_volume};
+use crate::volume::{DirtyPolicy, ReadVolumeError, Volume, read_volume};
 
 /// What is on a disk and which of its bytes are in use.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct DiskContents {
     pub file_systems: Vec<FileSystem>,
     /// Used bytes of the disk: of every volume, and the raw areas beside them.
     pub used: ByteRanges,
+    /// Where of the used bytes only those matter that are not zero, see [`Layout::sparse_areas`].
+    pub sparse: ByteRanges,
     /// See [`Layout::left_out`].
     pub left_out: ByteRanges,
     /// What whoever deploys the image should know.
@@ -50,15 +52,21 @@ pub fn survey_disk(
         table,
         partitions,
         raw_areas,
+        sparse_areas,
         left_out,
+        raw_disk,
         notes,
     } = read_layout(disk, sector_size)?;
     let mut file_systems = Vec::with_capacity(partitions.len());
     let mut used: Vec<ByteRange> = raw_areas.iter().copied().collect();
     for partition in partitions {
         let window = Window::new(disk, partition.start.bytes(), partition.size.bytes());
-        let volume = read_volume(&window, dirty)
-            .map_err(|source| SurveyDiskError::Volume { partition, source })?;
+        let volume = if raw_disk {
+            Volume::raw(partition.size)
+        } else {
+            read_volume(&window, dirty)
+                .map_err(|source| SurveyDiskError::Volume { partition, source })?
+        };
         used.extend(
             volume
                 .ranges
@@ -77,7 +85,8 @@ pub fn survey_disk(
         table,
         file_systems,
         used: used.into_iter().collect(),
+        sparse: sparse_areas,
         left_out,
-        notes: notes.iter().map(LayoutNote::to_note).collect(),
+        notes: notes.iter().flat_map(LayoutNote::to_notes).collect(),
     })
 }

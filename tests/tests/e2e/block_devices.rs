@@ -201,3 +201,76 @@ fn a_mounted_disk_is_refused() {
     );
     assert_eq!(stack.wait_task(task).unwrap()["state"], "failed");
 }
+
+/// The file under a mounted loop device, by its name or through another link to it, and also when
+/// the mount is in the namespace of somebody else.
+#[test]
+fn a_file_under_a_mounted_loop_device_is_refused() {
+    if !may_make_loop_devices() {
+        return;
+    }
+    let stack = Stack::start(Engine::Embedded).unwrap();
+    let golden = disks::make_gpt(
+        &stack.folder().join("golden"),
+        32 * MIB,
+        512,
+        &[(Kind::Raw, 8)],
+        123,
+    )
+    .unwrap();
+    let (_, image) = stack.capture("golden", MAC_A, &golden.path).unwrap();
+    let (file, link) = (stack.folder().join("in-use"), stack.folder().join("link"));
+    disks::blank(&file, 64 * MIB).unwrap();
+    run("mke2fs", ["-q", "-F", "-t", "ext4", file.to_str().unwrap()]).unwrap();
+    std::fs::hard_link(&file, &link).unwrap();
+    let device = Loop::over(&file, 512).unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let host = stack.create_host("target", MAC_B).unwrap();
+    stack.assign(host, image).unwrap();
+    let place = stack.folder().join("mounted");
+    std::fs::create_dir(&place).unwrap();
+    let refused = |name: &str, task: u32, mut command: Command| {
+        let mut client = Process::start(stack.folder(), name, &mut command).unwrap();
+        let status = client.wait(PATIENCE).unwrap();
+        assert_eq!(
+            status.code(),
+            Some(5),
+            "{name}: {status}:\n{}",
+            client.log()
+        );
+        assert!(client.log().contains("is in use"), "{}", client.log());
+        assert_eq!(stack.wait_task(task).unwrap()["state"], "failed");
+    };
+    // A deploy and a capture, with the mount in sight.
+    for kind in [1, 2] {
+        let task = stack.order(host, kind).unwrap();
+        let inner = stack.client_command(host, MAC_B, &link).unwrap();
+        refused(
+            &format!("seen-{kind}"),
+            task,
+            on_mounted(&device.0, &place, &inner),
+        );
+    }
+    // A deploy, with the mount out of sight.
+    let mut sleep = Command::new("sleep");
+    sleep.arg("600");
+    let mut holder = on_mounted(&device.0, &place, &sleep);
+    let mut holder = Process::start(stack.folder(), "holder", &mut holder).unwrap();
+    foghorn_tests::process::until("the mount", PATIENCE, || {
+        let mounts = std::fs::read_to_string(format!("/proc/{}/mountinfo", holder.id()))?;
+        Ok(mounts.contains("/mounted ").then_some(()))
+    })
+    .unwrap();
+    for (name, disk) in [("hidden-file", &file), ("hidden-device", &device.0)] {
+        let task = stack.order(host, 1).unwrap();
+        let command = stack.client_command(host, MAC_B, disk).unwrap();
+        refused(name, task, command);
+    }
+    holder.kill().unwrap();
+    assert!(std::fs::read(&file).unwrap() == before);
+    // An attached file that nobody mounted is free.
+    let task = stack.order(host, 1).unwrap();
+    let mut client = stack.start_client("free", host, MAC_B, &file).unwrap();
+    assert!(client.wait(PATIENCE).unwrap().success(), "{}", client.log());
+    assert_eq!(stack.wait_task(task).unwrap()["state"], "complete");
+}

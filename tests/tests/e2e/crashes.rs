@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use foghorn_tests::disks::{self, Disk, Kind, MIB};
+use foghorn_tests::old_content::{Old, judged};
 use foghorn_tests::process::{Process, until};
 use foghorn_tests::stack::{Engine, PATIENCE, Stack};
 
@@ -53,6 +54,10 @@ fn deploy_under_way(engine: Engine) -> Result<Deploy> {
     let (_, image) = stack.capture("golden", MAC_A, &golden.path)?;
     let target = stack.folder().join("target");
     disks::blank(&target, SIZE)?;
+    let volume = &golden.partitions[1];
+    for old in [Old::Md("1.0"), Old::Zfs] {
+        old.put(&target, volume.start, volume.size)?;
+    }
     let host = stack.create_host("target", MAC_B)?;
     stack.assign(host, image)?;
     let task = stack.order(host, 1)?;
@@ -89,6 +94,12 @@ impl Deploy {
         ensure!(
             disks::hash_files(&self.target, &self.golden.partitions)? == there,
             "the deployed files differ"
+        );
+        let volume = &self.golden.partitions[1];
+        let found = judged(&self.target, volume.start, volume.size)?;
+        ensure!(
+            found.contains("TYPE=ext4") && !found.contains("_member"),
+            "what the partition was before shows: {found}"
         );
         Ok(())
     }

@@ -18,10 +18,12 @@ mod disks;
 mod fog_replay;
 mod multicast;
 mod observability;
+mod old_contents;
 mod refusals;
 mod round_trip;
 mod slow_clients;
 mod snapins;
+mod tables;
 mod task_orders;
 
 /// Runs a scenario once per storage engine, as two tests.

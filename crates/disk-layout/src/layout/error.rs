@@ -44,9 +44,9 @@ pub enum ReadLayoutError {
     #[error("there is a GPT, but the protective MBR that belongs in front of it is missing")]
     GptWithoutProtectiveMbr,
     #[error(
-        "the disk has a hybrid MBR (protective and ordinary partitions at once), which is not supported"
+        "the disk is divided by a GPT for sectors of {table} bytes, but its sectors have {disk}: capture it where its sectors have {table} bytes (a file: without --sector-size, or with --sector-size {table})"
     )]
-    HybridMbr,
+    GptOtherSectors { table: u64, disk: u64 },
     #[error("the GPT lets partitions start in sector {first_usable}, inside the table itself")]
     GptFirstUsable { first_usable: u64 },
     #[error(

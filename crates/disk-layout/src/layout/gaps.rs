@@ -4,40 +4,62 @@ use foghorn_image::{ByteRange, ByteRanges};
 
 use super::Partition;
 
-/// Longest gap between partitions that a capture takes: 64 MiB, beyond what any boot loader or
-/// alignment uses. Of a longer gap in front of the first partition, where boot loaders are, this
-/// much is taken.
+/// Longest gap between partitions of which every byte counts, zero or not: 64 MiB, beyond what any
+/// boot loader or alignment uses. Of a longer one only what is not zero matters.
 pub const MAX_RAW_GAP: u64 = 64 << 20;
 
-/// Divides the gaps in front of and between `partitions` (ascending) inside `region` into what is
-/// taken and what is left out. `always` is taken wherever it is, unless a partition has it.
+/// What to do with the bytes outside the partitions.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    /// Taken.
+    pub(super) raw: ByteRanges,
+    /// Of these, gaps above [`MAX_RAW_GAP`].
+    pub(super) sparse: ByteRanges,
+    /// Not taken: what lies behind the last partition.
+    pub(super) tail: ByteRanges,
+}
+
+/// Divides the gaps around `partitions` (ascending) inside `region`. `tables` are not gaps although
+/// no partition has them; `always` is taken wherever it is, unless a partition has it. On a disk
+/// without partitions, [`MAX_RAW_GAP`] bytes at the start are taken, where boot loaders are.
 pub(super) fn divide(
     partitions: &[Partition],
+    tables: &ByteRanges,
     region: ByteRange,
     always: &ByteRanges,
-) -> (ByteRanges, ByteRanges) {
+) -> Gaps {
     let covered: ByteRanges = partitions.iter().map(Partition::range).collect();
-    let mut raw = ByteRanges::new();
     let last_end = partitions
         .last()
-        .map_or(region.start, |last| last.range().end);
-    for gap in &covered.gaps_within(region) {
-        let length = gap.size().bytes();
-        if gap.start >= last_end && !partitions.is_empty() {
-            // Behind the last partition, see `Layout::left_out`.
-        } else if length <= MAX_RAW_GAP {
-            raw.push(*gap);
-        } else if gap.start == region.start {
-            raw.push(ByteRange::new(gap.start, gap.start + MAX_RAW_GAP));
+        .map_or(region.start.saturating_add(MAX_RAW_GAP), |last| {
+            last.range().end
+        });
+    let mut gaps = Gaps::default();
+    let mut taken = covered.clone();
+    taken.extend_from(tables);
+    let before = ByteRange::new(region.start, region.end.min(last_end));
+    for gap in taken.gaps_within(before).iter() {
+        gaps.raw.push(*gap);
+        if gap.size().bytes() > MAX_RAW_GAP {
+            gaps.sparse.push(*gap);
         }
     }
     for range in always {
-        raw.extend_from(&covered.gaps_within(*range));
+        gaps.raw.extend_from(&covered.gaps_within(*range));
     }
-    let mut taken = covered;
-    taken.extend_from(&raw);
-    let left_out = taken.gaps_within(region);
-    (raw, left_out)
+    taken.extend_from(&gaps.raw);
+    gaps.tail = taken.gaps_within(region);
+    gaps
+}
+
+impl Gaps {
+    /// Takes also what lies behind the last partition, where it is not zero: structures are there
+    /// that belong to this disk.
+    pub(super) fn take_tail(&mut self) {
+        let tail = std::mem::take(&mut self.tail);
+        self.raw.extend_from(&tail);
+        self.sparse.extend_from(&tail);
+    }
 }
 
 #[cfg(test)]
@@ -49,7 +71,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn small_gaps_are_taken_and_large_ones_and_the_tail_are_not() {
+    fn gaps_are_taken_and_the_tail_is_not() {
         let partition = |number, start, end| Partition {
             number,
             start: ByteOffset::from_bytes(start * MIB),
@@ -60,21 +82,27 @@ mod tests {
             partition(2, 210, 300),
             partition(3, 400, 500),
         ];
-        let always = [ByteRange::new(350 * MIB, 350 * MIB + 512)]
-            .into_iter()
-            .collect();
-        let (raw, left_out) = divide(&partitions, ByteRange::new(MIB, 600 * MIB), &always);
-        let mib = |list: &[(u64, u64)]| {
-            list.iter()
-                .map(|&(a, b)| ByteRange::new(a * MIB, b * MIB))
-                .collect::<Vec<_>>()
+        let range = |start, end| ByteRange::new(start * MIB, end * MIB);
+        let tables = [range(3, 4)].into_iter().collect();
+        let always = [range(510, 511)].into_iter().collect();
+        let gaps = divide(&partitions, &tables, range(1, 600), &always);
+        let list = |ranges: &[(u64, u64)]| -> ByteRanges {
+            ranges.iter().map(|&(a, b)| range(a, b)).collect()
         };
-        let mut expected_raw = mib(&[(1, 65), (200, 210)]);
-        expected_raw.push(ByteRange::new(350 * MIB, 350 * MIB + 512));
-        assert_eq!(raw.as_slice(), expected_raw);
-        let mut expected_out = mib(&[(65, 100), (300, 350)]);
-        expected_out.push(ByteRange::new(350 * MIB + 512, 400 * MIB));
-        expected_out.extend(mib(&[(500, 600)]));
-        assert_eq!(left_out.as_slice(), expected_out);
+        assert_eq!(
+            gaps.raw,
+            list(&[(1, 3), (4, 100), (200, 210), (300, 400), (510, 511)])
+        );
+        assert_eq!(gaps.sparse, list(&[(4, 100), (300, 400)]));
+        assert_eq!(gaps.tail, list(&[(500, 510), (511, 600)]));
+    }
+
+    #[test]
+    fn a_disk_without_partitions_keeps_its_start() {
+        let region = ByteRange::new(MIB, 600 * MIB);
+        let gaps = divide(&[], &ByteRanges::new(), region, &ByteRanges::new());
+        let start = ByteRange::new(MIB, 65 * MIB);
+        assert_eq!(gaps.raw, [start].into_iter().collect());
+        assert!(gaps.sparse.is_empty());
     }
 }

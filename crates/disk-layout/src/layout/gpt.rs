@@ -12,7 +12,7 @@ use mbrman::MBRHeader;
 
 use super::{
     Layout, LayoutNote, Partition, ReadGptCopyError, ReadLayoutError, check_partitions, gaps, mbr,
-    read_sector,
+    read_sector, tail,
 };
 use crate::read_at::ReadAt;
 
@@ -40,6 +40,29 @@ pub(super) fn is_intact(disk: &dyn ReadAt, sector_size: SectorSize) -> bool {
     read_copy(disk, sector_size, 1).is_ok()
 }
 
+/// Whether the backup at the end of the disk is intact.
+pub(super) fn backup_is_intact(disk: &dyn ReadAt, sector_size: SectorSize) -> bool {
+    let sectors = disk.size() / sector_size.bytes();
+    sectors > 2 && read_copy(disk, sector_size, sectors - 1).is_ok()
+}
+
+pub(super) const fn other_sectors(than: SectorSize) -> SectorSize {
+    match than {
+        SectorSize::B512 => SectorSize::B4096,
+        SectorSize::B4096 => SectorSize::B512,
+    }
+}
+
+/// Whether an intact primary GPT has a partition with this byte of the disk.
+pub(super) fn covers(disk: &dyn ReadAt, sector_size: SectorSize, byte: u64) -> bool {
+    let lba = byte / sector_size.bytes();
+    read_copy(disk, sector_size, 1).is_ok_and(|copy| {
+        used_entries(&copy.array)
+            .iter()
+            .any(|entry| (entry.first_lba..=entry.last_lba).contains(&lba))
+    })
+}
+
 /// Reads a disk whose MBR is protective.
 pub(super) fn read(
     disk: &dyn ReadAt,
@@ -47,9 +70,6 @@ pub(super) fn read(
     boot_sector: &[u8; 512],
     mbr: &MBRHeader,
 ) -> Result<Layout, ReadLayoutError> {
-    if mbr::is_hybrid(mbr) {
-        return Err(ReadLayoutError::HybridMbr);
-    }
     let last_lba = disk.size() / sector_size.bytes() - 1;
     let mut notes = Vec::new();
     let copy = match (
@@ -70,9 +90,12 @@ pub(super) fn read(
             notes.push(LayoutNote::PrimaryGptDamaged(why));
             backup
         }
-        (Err(source), Err(backup)) => {
-            return Err(ReadLayoutError::GptUnreadable { source, backup });
-        }
+        (Err(source), Err(backup)) => return Err(unreadable(disk, sector_size, source, backup)),
+    };
+    let entries_lba = if copy.header.primary_lba == 1 {
+        copy.header.partition_entry_lba
+    } else {
+        primary_entries_lba(disk, sector_size, &copy)
     };
     let table = GptTable {
         boot_code: Box::new(*boot_sector.first_chunk().expect("440 is less than 512")),
@@ -81,28 +104,103 @@ pub(super) fn read(
         protective_end_chs: mbr::protective_end_chs(mbr, last_lba),
         disk_guid: copy.header.disk_guid,
         entry_slots: copy.header.number_of_partition_entries,
-        entries_lba: 2,
+        entries_lba,
         first_usable_lba: copy.header.first_usable_lba,
         entries: used_entries(&copy.array),
     };
-    layout_of(table, sector_size, last_lba + 1, notes)
+    layout_of(disk, table, sector_size, notes)
 }
 
+/// The error for a disk without a usable GPT, which may have been written for other sectors.
+fn unreadable(
+    disk: &dyn ReadAt,
+    sector_size: SectorSize,
+    source: ReadGptCopyError,
+    backup: ReadGptCopyError,
+) -> ReadLayoutError {
+    let other = other_sectors(sector_size);
+    if is_intact(disk, other) {
+        ReadLayoutError::GptOtherSectors {
+            table: other.bytes(),
+            disk: sector_size.bytes(),
+        }
+    } else {
+        ReadLayoutError::GptUnreadable { source, backup }
+    }
+}
+
+/// Where the primary copy had its entries, when only the backup is intact: where most of the same
+/// entries still are. Without any it is the usual place, unless that holds something else (a boot
+/// loader) and the place in front of the first usable sector is blank.
+fn primary_entries_lba(disk: &dyn ReadAt, sector_size: SectorSize, backup: &GptCopy) -> u64 {
+    const USUAL: u64 = 2;
+    let array_sectors = (backup.array.len() as u64).div_ceil(sector_size.bytes());
+    let last = backup.header.first_usable_lba.saturating_sub(array_sectors);
+    let mut header = [0; 92];
+    let claimed = disk
+        .read_exact_at(sector_size.bytes(), &mut header)
+        .ok()
+        .filter(|()| header.starts_with(SIGNATURE))
+        .and_then(|()| Some(u64::from_le_bytes(*header[72..].first_chunk()?)));
+    let mut at = vec![0; backup.array.len()];
+    let mut best = (0, USUAL);
+    let mut blank = [false; 2];
+    for lba in [Some(USUAL), Some(last), claimed].into_iter().flatten() {
+        let offset = lba.saturating_mul(sector_size.bytes());
+        if !(USUAL..=last).contains(&lba) || disk.read_exact_at(offset, &mut at).is_err() {
+            continue;
+        }
+        let slots = |bytes| <[u8]>::chunks_exact(bytes, GPT_ENTRY_SIZE as usize);
+        let same = slots(&at)
+            .zip(slots(&backup.array))
+            .filter(|(here, entry)| here == entry && entry.iter().any(|&byte| byte != 0))
+            .count();
+        if same > best.0 {
+            best = (same, lba);
+        }
+        if at.iter().all(|&byte| byte == 0) {
+            blank[0] |= lba == USUAL;
+            blank[1] |= lba == last;
+        }
+    }
+    match (best, blank) {
+        ((0, _), [false, true]) => last,
+        ((_, lba), _) => lba,
+    }
+}
+
+/// Types of the two kinds of partition that Windows' dynamic disks have: the database of volumes,
+/// and what the volumes are made of (Microsoft's `PARTITION_LDM_METADATA_GUID` and
+/// `PARTITION_LDM_DATA_GUID`, as the bytes lie on the disk).
+const DYNAMIC: [[u8; 16]; 2] = [
+    [
+        0xaa, 0xc8, 0x08, 0x58, 0x8f, 0x7e, 0xe0, 0x42, 0x85, 0xd2, 0xe1, 0xe9, 0x04, 0x34, 0xcf,
+        0xb3,
+    ],
+    [
+        0xa0, 0x60, 0x9b, 0xaf, 0x31, 0x14, 0x62, 0x4f, 0xbc, 0x68, 0x33, 0x11, 0x71, 0x4a, 0x69,
+        0xad,
+    ],
+];
+
 fn layout_of(
+    disk: &dyn ReadAt,
     table: GptTable,
     sector_size: SectorSize,
-    sectors: u64,
-    notes: Vec<LayoutNote>,
+    mut notes: Vec<LayoutNote>,
 ) -> Result<Layout, ReadLayoutError> {
     let bytes = |lba: u64| lba.saturating_mul(sector_size.bytes());
-    let table_end = 2 + table.array_sectors(sector_size);
-    if table.first_usable_lba < table_end {
+    let entries_end = table
+        .entries_lba
+        .saturating_add(table.array_sectors(sector_size));
+    if table.first_usable_lba < entries_end {
         return Err(ReadLayoutError::GptFirstUsable {
             first_usable: table.first_usable_lba,
         });
     }
     // Room for the backup is kept free even where the table at hand has been moved or claims
     // otherwise: the same disk could not be restored without it.
+    let sectors = disk.size() / sector_size.bytes();
     let usable_end = bytes(sectors).saturating_sub(table.backup_size(sector_size).bytes());
     let partition = |entry: &GptEntry| {
         let start = bytes(entry.first_lba);
@@ -115,13 +213,31 @@ fn layout_of(
     };
     let usable = ByteRange::new(bytes(table.first_usable_lba), usable_end);
     let partitions = check_partitions(table.entries.iter().map(partition).collect(), usable)?;
-    let region = ByteRange::new(bytes(table_end), usable_end);
-    let (raw_areas, left_out) = gaps::divide(&partitions, region, &ByteRanges::new());
+    let region = ByteRange::new(bytes(2), usable_end);
+    let entries = ByteRange::new(bytes(table.entries_lba), bytes(entries_end));
+    let tables = [entries].into_iter().collect();
+    let mut gaps = gaps::divide(&partitions, &tables, region, &ByteRanges::new());
+    if table.entries_lba != 2 {
+        notes.push(LayoutNote::GptEntriesMoved {
+            lba: table.entries_lba,
+        });
+    }
+    if table
+        .entries
+        .iter()
+        .any(|entry| DYNAMIC.contains(&entry.type_guid))
+    {
+        gaps.take_tail();
+        notes.push(LayoutNote::DynamicDisk);
+    }
+    notes.extend(tail::data_in(disk, &gaps.tail));
     Ok(Layout {
         table: PartitionTable::Gpt(table),
         partitions,
-        raw_areas,
-        left_out,
+        raw_areas: gaps.raw,
+        sparse_areas: gaps.sparse,
+        left_out: gaps.tail,
+        raw_disk: false,
         notes,
     })
 }

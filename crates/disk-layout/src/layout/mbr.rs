@@ -11,7 +11,9 @@ use foghorn_image::{ByteRange, ByteRanges, PartitionTable};
 use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 use mbrman::{CHS, MBRHeader, MBRPartitionEntry};
 
-use super::{Layout, Partition, ReadLayoutError, check_partitions, gaps, read_sector};
+use super::{
+    Layout, LayoutNote, Partition, ReadLayoutError, check_partitions, gaps, read_sector, tail,
+};
 use crate::read_at::ReadAt;
 
 const PROTECTIVE: u8 = 0xee;
@@ -26,6 +28,34 @@ pub(super) fn parse_boot_sector(sector: &[u8; 512]) -> Option<MBRHeader> {
 
 fn is_used(entry: &MBRPartitionEntry) -> bool {
     entry.is_used() && entry.sectors > 0
+}
+
+/// An entry of type 0, which means "unused", that has a place and a size nevertheless. Linux makes
+/// a partition of it, Windows does not.
+fn is_typeless(entry: &MBRPartitionEntry) -> bool {
+    !entry.is_used() && entry.sectors > 0
+}
+
+/// The type of Windows' dynamic disks, whose database of volumes is in the last MiB of the disk.
+const DYNAMIC: u8 = 0x42;
+
+/// Whether an entry other than the protective one has this byte of the disk.
+pub(super) fn covers(header: &MBRHeader, sector_size: SectorSize, byte: u64) -> bool {
+    let lba = byte / sector_size.bytes();
+    header.iter().any(|(_, entry)| {
+        let first = u64::from(entry.starting_lba);
+        entry.sys != PROTECTIVE && (first..first + u64::from(entry.sectors)).contains(&lba)
+    })
+}
+
+/// The first sector and the number of sectors of each used entry, with whether it is an extended
+/// partition.
+pub(super) fn places(header: &MBRHeader) -> impl Iterator<Item = (u64, u64, bool)> + '_ {
+    let used = header.iter().filter(|(_, entry)| is_used(entry));
+    used.map(|(_, entry)| {
+        let (first, sectors) = (u64::from(entry.starting_lba), u64::from(entry.sectors));
+        (first, sectors, entry.is_extended())
+    })
 }
 
 pub(super) fn is_protective(header: &MBRHeader) -> bool {
@@ -93,6 +123,8 @@ struct Walk<'a> {
     disk: &'a dyn ReadAt,
     sector_size: SectorSize,
     partitions: Vec<Partition>,
+    /// Of entries of type 0.
+    typeless: Vec<Partition>,
     always: ByteRanges,
 }
 
@@ -106,6 +138,7 @@ pub(super) fn read(
         disk,
         sector_size,
         partitions: Vec::new(),
+        typeless: Vec::new(),
         always: ByteRanges::new(),
     };
     walk.always.push(ByteRange::new(0, sector));
@@ -122,6 +155,14 @@ pub(super) fn read(
             walk.partitions.push(found)
         }
     }
+    for (number, entry) in header.iter().filter(|(_, entry)| is_typeless(entry)) {
+        let found = walk.partition(
+            number as u32,
+            u64::from(entry.starting_lba),
+            u64::from(entry.sectors),
+        );
+        walk.typeless.push(found);
+    }
     let usable = ByteRange::new(sector, disk.size() / sector * sector);
     // Containers must not share bytes with primary partitions; the logical ones inside are checked
     // below.
@@ -132,6 +173,7 @@ pub(super) fn read(
     for container in &containers {
         walk.chain(container.range())?;
     }
+    let mut notes = walk.adopt_typeless(&containers, usable);
     let partitions = check_partitions(walk.partitions, usable)?;
     let covered: ByteRanges = partitions.iter().map(Partition::range).collect();
     if let Some(record) = walk
@@ -151,14 +193,24 @@ pub(super) fn read(
         .iter()
         .map(|container| ByteRange::new(container.range().end - sector, container.range().end));
     ends.for_each(|end| walk.always.push(end));
-    let (raw_areas, left_out) =
-        gaps::divide(&partitions, ByteRange::new(0, disk.size()), &walk.always);
+    let region = ByteRange::new(0, disk.size());
+    let mut gaps = gaps::divide(&partitions, &ByteRanges::new(), region, &walk.always);
+    if header
+        .iter()
+        .any(|(_, entry)| entry.sys == DYNAMIC && is_used(entry))
+    {
+        gaps.take_tail();
+        notes.push(LayoutNote::DynamicDisk);
+    }
+    notes.extend(tail::data_in(disk, &gaps.tail));
     Ok(Layout {
         table: PartitionTable::Mbr,
         partitions,
-        raw_areas,
-        left_out,
-        notes: Vec::new(),
+        raw_areas: gaps.raw,
+        sparse_areas: gaps.sparse,
+        left_out: gaps.tail,
+        raw_disk: false,
+        notes,
     })
 }
 
@@ -170,6 +222,29 @@ impl Walk<'_> {
             start: ByteOffset::from_bytes(first * self.sector_size.bytes()),
             size: ByteCount::from_bytes(sectors * self.sector_size.bytes()),
         }
+    }
+
+    /// Makes partitions of the primary entries of type 0 whose bytes no other partition has, as Linux does;
+    /// the others mean nothing.
+    fn adopt_typeless(&mut self, containers: &[Partition], usable: ByteRange) -> Vec<LayoutNote> {
+        let mut notes = Vec::new();
+        for found in std::mem::take(&mut self.typeless) {
+            let range = found.range();
+            let inside = usable.start <= range.start && range.end <= usable.end;
+            let free =
+                self.partitions.iter().chain(containers).all(|other| {
+                    other.range().end <= range.start || range.end <= other.range().start
+                });
+            let taken = inside && free && !range.is_empty();
+            if taken {
+                self.partitions.push(found);
+            }
+            notes.push(LayoutNote::TypelessEntry {
+                partition: found,
+                taken,
+            });
+        }
+        notes
     }
 
     /// Follows the extended boot records of one extended partition.

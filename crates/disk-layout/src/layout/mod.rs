@@ -3,15 +3,21 @@
 mod error;
 mod gaps;
 mod gpt;
+mod hybrid;
 mod mbr;
+mod note;
+mod sectors;
+mod tail;
 
-use foghorn_image::{ByteRange, ByteRanges, Note, NoteKind, PartitionTable};
+use foghorn_image::{ByteRange, ByteRanges, PartitionTable};
 use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 
 pub use error::{ReadGptCopyError, ReadLayoutError};
 pub use gaps::MAX_RAW_GAP;
 pub(crate) use gpt::entry_bytes;
 pub(crate) use mbr::end_chs;
+pub use note::LayoutNote;
+pub use sectors::{SectorSizeEvidence, sector_size_of};
 
 use crate::read_at::ReadAt;
 
@@ -34,45 +40,6 @@ impl Partition {
     }
 }
 
-/// Something that people should hear about, although the disk could be read.
-#[derive(Debug, PartialEq, Eq)]
-pub enum LayoutNote {
-    /// The primary GPT is damaged; the backup at the end of the disk was used.
-    PrimaryGptDamaged(ReadGptCopyError),
-    /// The backup GPT is not at the end of the disk or is damaged; the primary was used.
-    BackupGptDamaged(ReadGptCopyError),
-    /// Both copies of the GPT are intact but say different things; the primary was used, as
-    /// firmware does.
-    GptCopiesDiffer,
-    /// There is a GPT that nothing points to: the MBR beside it has partitions of its own and
-    /// counts, as it does for Linux.
-    StaleGpt,
-}
-
-impl LayoutNote {
-    /// The note that an image keeps about it.
-    #[must_use]
-    pub fn to_note(&self) -> Note {
-        let text = match self {
-            Self::PrimaryGptDamaged(why) => format!(
-                "the primary GPT is damaged, and the backup at the end of the disk was used: {why}"
-            ),
-            Self::BackupGptDamaged(why) => format!(
-                "the backup GPT at the end of the disk is missing or damaged, and the primary was used: {why}"
-            ),
-            Self::GptCopiesDiffer => {
-                "both copies of the GPT are intact but differ, and the primary \
-                 was used, as firmware does"
-                    .to_owned()
-            }
-            Self::StaleGpt => "there is an old GPT, but the MBR has partitions of its own and was \
-                 used, as Linux does"
-                .to_owned(),
-        };
-        Note::of_disk(NoteKind::Table, &text)
-    }
-}
-
 /// How a disk is divided, and what outside its partitions belongs to it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -84,10 +51,14 @@ pub struct Layout {
     /// boot records of an MBR, and gaps, where boot loaders live. Never the copies of a GPT,
     /// which are restored by [`render_gpt`](crate::render_gpt).
     pub raw_areas: ByteRanges,
-    /// Bytes outside the partitions that a capture leaves out: gaps above [`MAX_RAW_GAP`], and
-    /// what follows the last partition, which would tie the image to disks of at least this
-    /// size.
+    /// Of the raw areas, those of which only what is not zero matters: gaps above
+    /// [`MAX_RAW_GAP`], and what structures behind the last partition may be in.
+    pub sparse_areas: ByteRanges,
+    /// Bytes outside the partitions that a capture leaves out: what follows the last partition,
+    /// which would tie the image to disks of at least this size. A note says what of it is data.
     pub left_out: ByteRanges,
+    /// Whether the whole disk has to be taken raw, whatever its start looks like.
+    pub raw_disk: bool,
     /// What is unusual and does not prevent a capture.
     pub notes: Vec<LayoutNote>,
 }
@@ -96,8 +67,8 @@ pub struct Layout {
 ///
 /// A GPT counts when the MBR in front of it is protective; its primary copy is used, else its
 /// backup at the end of the disk. Otherwise an MBR with partitions counts. Without either the whole
-/// disk is one volume. Hybrid MBRs are refused, because a larger disk cannot be given one that
-/// still means the same.
+/// disk is one volume. A disk that is several things at once (a hybrid MBR, an ISO file system that
+/// is also divided) is one raw volume, because no table describes it.
 ///
 /// # Errors
 ///
@@ -114,6 +85,11 @@ pub fn read_layout(disk: &dyn ReadAt, sector_size: SectorSize) -> Result<Layout,
         .expect("sectors have 512 bytes or more");
     let header = mbr::parse_boot_sector(boot_sector);
     if let Some(header) = &header
+        && let Some(layout) = hybrid::read(disk, sector_size, header)
+    {
+        return Ok(layout);
+    }
+    if let Some(header) = &header
         && mbr::is_protective(header)
     {
         return gpt::read(disk, sector_size, boot_sector, header);
@@ -128,17 +104,24 @@ pub fn read_layout(disk: &dyn ReadAt, sector_size: SectorSize) -> Result<Layout,
         _ if stale && gpt::is_intact(disk, sector_size) => {
             Err(ReadLayoutError::GptWithoutProtectiveMbr)
         }
-        _ => Ok(Layout {
-            table: PartitionTable::None,
-            partitions: vec![Partition {
-                number: 0,
-                start: ByteOffset::default(),
-                size: ByteCount::from_bytes(disk.size()),
-            }],
-            raw_areas: ByteRanges::new(),
-            left_out: ByteRanges::new(),
-            notes: Vec::new(),
-        }),
+        _ => Ok(undivided(disk)),
+    }
+}
+
+/// The layout of a disk that is one volume.
+fn undivided(disk: &dyn ReadAt) -> Layout {
+    Layout {
+        table: PartitionTable::None,
+        partitions: vec![Partition {
+            number: 0,
+            start: ByteOffset::default(),
+            size: ByteCount::from_bytes(disk.size()),
+        }],
+        raw_areas: ByteRanges::new(),
+        sparse_areas: ByteRanges::new(),
+        left_out: ByteRanges::new(),
+        raw_disk: false,
+        notes: Vec::new(),
     }
 }
 

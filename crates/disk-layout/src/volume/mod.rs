@@ -35,6 +35,18 @@ pub struct Volume {
     pub ranges: ByteRanges,
 }
 
+impl Volume {
+    /// A volume of this size of which every byte is in use.
+    #[must_use]
+    pub fn raw(size: ByteCount) -> Self {
+        Self {
+            kind: FileSystemKind::Raw,
+            used: size,
+            ranges: [ByteRange::new(0, size.bytes())].into_iter().collect(),
+        }
+    }
+}
+
 /// Finds out which bytes of a partition are in use.
 ///
 /// What no reader here recognises is [`FileSystemKind::Raw`], and so is what more than one
@@ -72,13 +84,6 @@ pub fn read_volume(partition: &dyn ReadAt, dirty: DirtyPolicy) -> Result<Volume,
             used: ranges.total(),
             ranges,
         },
-        _ => {
-            let ranges: ByteRanges = [ByteRange::new(0, size)].into_iter().collect();
-            Volume {
-                kind: FileSystemKind::Raw,
-                used: ByteCount::from_bytes(size),
-                ranges,
-            }
-        }
+        _ => Volume::raw(ByteCount::from_bytes(size)),
     })
 }

@@ -3,8 +3,11 @@
 use std::process::Command;
 
 use crate::support::{Image, feed, path_text, run};
-use foghorn_disk_layout::{Layout, LayoutNote, ReadLayoutError, read_layout, render_gpt};
-use foghorn_image::{ByteRange, PartitionTable};
+use foghorn_disk_layout::{
+    Layout, LayoutNote, ReadLayoutError, SectorSizeEvidence, read_layout, render_gpt,
+    sector_size_of,
+};
+use foghorn_image::{ByteRange, NoteKind, PartitionTable};
 use foghorn_types::{ByteCount, SectorSize};
 
 const MIB: u64 = 1 << 20;
@@ -292,10 +295,20 @@ fn tables_that_cannot_be_true_are_refused() {
 }
 
 #[test]
-fn hybrid_and_missing_protective_mbrs_are_refused() {
+fn a_hybrid_mbr_makes_the_disk_raw_and_ties_its_size() {
     let image = gpt_512();
     run("sgdisk", ["-h", "2", path_text(&image.path)]);
-    assert!(matches!(error(&image), ReadLayoutError::HybridMbr));
+    let found = layout(&image, SectorSize::B512);
+    assert!(found.raw_disk && found.partitions.len() == 1);
+    assert_eq!(found.partitions[0].range(), ByteRange::new(0, DISK));
+    assert_eq!(found.table, PartitionTable::None);
+    assert_eq!(found.notes, [LayoutNote::HybridMbr]);
+    let kinds: Vec<NoteKind> = found.notes[0].to_notes().iter().map(|n| n.kind).collect();
+    assert_eq!(kinds, [NoteKind::Table, NoteKind::SizeTied]);
+}
+
+#[test]
+fn a_missing_protective_mbr_is_refused() {
     let image = gpt_512();
     image.write(446, &[0; 64]);
     assert!(matches!(
@@ -305,10 +318,8 @@ fn hybrid_and_missing_protective_mbrs_are_refused() {
     // An ordinary MBR beside a forgotten GPT: the MBR counts.
     image.write(446, &[0, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0]);
     let found = layout(&image, SectorSize::B512);
-    assert_eq!(
-        (found.table, found.notes),
-        (PartitionTable::Mbr, vec![LayoutNote::StaleGpt])
-    );
+    assert_eq!(found.table, PartitionTable::Mbr);
+    assert!(found.notes.contains(&LayoutNote::StaleGpt));
 }
 
 #[test]
@@ -320,11 +331,10 @@ fn gaps_of_a_gpt_disk_are_taken_and_the_table_is_not() {
         sectors(2048 + 16_384, 20_480),
         sectors(20_480 + 4096, 40_960),
     ];
-    assert_eq!(found.raw_areas.as_slice(), expected);
-    assert_eq!(
-        found.left_out.as_slice(),
-        [sectors(40_960 + 8192, 131_072 - 33)]
-    );
+    assert_eq!(found.raw_areas, expected.into_iter().collect());
+    let tail = sectors(40_960 + 8192, 131_072 - 33);
+    assert_eq!(found.left_out, [tail].into_iter().collect());
+    assert!(found.sparse_areas.is_empty());
 }
 
 const PRIMARY_AND_LOGICAL: &str = "label: dos
@@ -474,4 +484,210 @@ fn a_file_system_without_a_table_is_one_volume() {
     // mkfs.fat can add an entry that covers the file system it is in.
     run("mkfs.fat", ["-I", "--mbr=y", path_text(&image.path)]);
     assert_eq!(layout(&image, SectorSize::B512).table, PartitionTable::None);
+}
+
+/// The whole range is taken.
+fn takes(found: &Layout, range: ByteRange) -> bool {
+    found.raw_areas.gaps_within(range).is_empty()
+}
+
+/// A table whose entries start in sector 2048, and a boot loader in front of them.
+fn moved_entries() -> Image {
+    let image = Image::new(DISK);
+    let arguments = ["-j", "2048", "-n", "1:4096:69631"];
+    run(
+        "sgdisk",
+        arguments.into_iter().chain([path_text(&image.path)]),
+    );
+    image.write(16 * 512, &vec![0x5a; 985 * 512]);
+    image
+}
+
+#[test]
+fn entries_that_were_moved_stay_there() {
+    let source = moved_entries();
+    let found = layout(&source, SectorSize::B512);
+    let PartitionTable::Gpt(table) = &found.table else {
+        panic!("no GPT")
+    };
+    assert_eq!(table.entries_lba, 2048);
+    assert_eq!(found.notes, [LayoutNote::GptEntriesMoved { lba: 2048 }]);
+    assert!(takes(&found, ByteRange::new(2 * 512, 2048 * 512)));
+    let entries = ByteRange::new(2048 * 512, 2080 * 512);
+    assert_eq!(found.raw_areas.gaps_within(entries).total(), entries.size());
+    for size in [DISK, 100 * MIB] {
+        let target = write_table(&source, SectorSize::B512, size);
+        target.write(16 * 512, &vec![0x5a; 985 * 512]);
+        if size == DISK {
+            assert!(source.bytes() == target.bytes());
+        }
+        let report = run("sgdisk", ["-v", path_text(&target.path)]);
+        assert!(report.contains("No problems found"), "{report}");
+        assert_eq!(layout(&target, SectorSize::B512).table, found.table);
+    }
+}
+
+#[test]
+fn moved_entries_are_found_by_the_backup_alone() {
+    // The header is damaged; the header is gone and one entry is damaged; nothing of the primary
+    // is left, and its place is told by what lies in the usual one.
+    let damages = [
+        vec![(512 + 60, 4)],
+        vec![(512, 512), (2048 * 512 + 128, 4)],
+        vec![(512, 512), (2048 * 512, 32 * 512)],
+    ];
+    for damage in damages {
+        let image = moved_entries();
+        let intact = layout(&image, SectorSize::B512);
+        for (at, length) in &damage {
+            image.write(*at, &vec![0; *length]);
+        }
+        let found = layout(&image, SectorSize::B512);
+        assert!(found.table == intact.table, "{damage:?}: {found:?}");
+    }
+}
+
+#[test]
+fn what_lies_behind_the_last_partition_is_named() {
+    let image = gpt_512();
+    image.write(50 * MIB + 100, b"data");
+    let found = layout(&image, SectorSize::B512);
+    let range = ByteRange::new(50 * MIB, 50 * MIB + 4096);
+    let expected = LayoutNote::DataBehindPartitions {
+        range,
+        bytes: 4096,
+        sampled: false,
+    };
+    assert_eq!(found.notes, [expected]);
+    let note = &found.notes[0].to_notes()[0];
+    assert_eq!((note.kind, note.range), (NoteKind::LeftOut, range));
+}
+
+#[test]
+fn a_gap_of_any_length_is_taken_where_it_is_not_zero() {
+    let image = Image::new(300 * MIB);
+    let script = "label: dos\nstart=2048, size=2048, type=83\nstart=409600, size=2048, type=83\n";
+    feed("sfdisk", ["-q", path_text(&image.path)], script);
+    let found = layout(&image, SectorSize::B512);
+    let gap = ByteRange::new(2 * MIB, 200 * MIB);
+    assert!(takes(&found, gap));
+    assert_eq!(found.sparse_areas, [gap].into_iter().collect());
+}
+
+#[test]
+fn dynamic_disks_keep_their_end_and_their_size() {
+    let image = Image::new(DISK);
+    let script = "label: dos\nstart=63, size=126976, type=42\n";
+    feed("sfdisk", ["-q", "--force", path_text(&image.path)], script);
+    let found = layout(&image, SectorSize::B512);
+    assert!(takes(&found, ByteRange::new((63 + 126_976) * 512, DISK)));
+    assert_eq!(found.notes, [LayoutNote::DynamicDisk]);
+    let image = Image::new(DISK);
+    let types = [
+        "-n",
+        "1:2048:+1M",
+        "-t",
+        "1:4202",
+        "-n",
+        "2:8192:+20M",
+        "-t",
+        "2:4201",
+    ];
+    run("sgdisk", types.into_iter().chain([path_text(&image.path)]));
+    let found = layout(&image, SectorSize::B512);
+    assert_eq!(found.notes, [LayoutNote::DynamicDisk]);
+    assert!(found.left_out.is_empty());
+}
+
+#[test]
+fn entries_of_type_0_with_a_size_are_partitions_as_for_linux() {
+    let image = Image::new(DISK);
+    let script = "label: dos\nstart=2048, size=2048, type=83\nstart=8192, size=2048, type=83\n";
+    feed("sfdisk", ["-q", path_text(&image.path)], script);
+    image.write(446 + 16 + 4, &[0]);
+    let found = layout(&image, SectorSize::B512);
+    let numbers: Vec<u32> = found.partitions.iter().map(|p| p.number).collect();
+    assert_eq!(numbers, [1, 2]);
+    assert!(matches!(
+        found.notes[..],
+        [LayoutNote::TypelessEntry { taken: true, .. }]
+    ));
+    // One that overlaps another partition means nothing.
+    image.write(446 + 16 + 8, &2049_u32.to_le_bytes());
+    let found = layout(&image, SectorSize::B512);
+    assert_eq!(found.partitions.len(), 1);
+    assert!(matches!(
+        found.notes[..],
+        [LayoutNote::TypelessEntry { taken: false, .. }]
+    ));
+}
+
+#[test]
+fn iso_images_with_a_table_inside_are_raw() {
+    let image = Image::new(DISK);
+    image.write(16 * 2048, b"\x01CD001\x01");
+    // As isohybrid makes it: one partition from sector 0, another one inside.
+    image.write(446, &[0x80, 0, 0, 0, 0x17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+    image.write(462, &[0, 0, 0, 0, 0xef, 0, 0, 0, 0xff, 0, 0, 0, 0, 8, 0, 0]);
+    image.write(510, &[0x55, 0xaa]);
+    let found = layout(&image, SectorSize::B512);
+    assert!(found.raw_disk);
+    assert_eq!(found.notes, [LayoutNote::HybridIso]);
+    // As xorriso makes it: a GPT with the file system as a partition.
+    let image = Image::new(DISK);
+    let arguments = ["-a", "1", "-n", "1:64:40000", "-n", "2:40960:+8M"];
+    run(
+        "sgdisk",
+        arguments.into_iter().chain([path_text(&image.path)]),
+    );
+    assert!(!layout(&image, SectorSize::B512).raw_disk);
+    image.write(16 * 2048, b"\x01CD001\x01");
+    assert!(layout(&image, SectorSize::B512).raw_disk);
+    // A disk that was divided anew keeps an old descriptor in front of its first partition.
+    let image = gpt_512();
+    image.write(16 * 2048, b"\x01CD001\x01");
+    assert!(!layout(&image, SectorSize::B512).raw_disk);
+}
+
+#[test]
+fn the_sectors_of_a_file_are_known_by_its_contents() {
+    let of = |image: &Image| sector_size_of(&image.open());
+    use SectorSizeEvidence::{Contents, Table, Unknown};
+    assert_eq!(of(&gpt_512()), Table(SectorSize::B512));
+    assert_eq!(of(&gpt_4096()), Table(SectorSize::B4096));
+    let image = gpt_4096();
+    image.write(4096, &[0; 512]);
+    assert_eq!(of(&image), Table(SectorSize::B4096), "the backup");
+    let why = read_layout(&gpt_4096().open(), SectorSize::B512).unwrap_err();
+    assert!(
+        matches!(
+            why,
+            ReadLayoutError::GptOtherSectors {
+                table: 4096,
+                disk: 512
+            }
+        ),
+        "{why}"
+    );
+    let why = read_layout(&gpt_512().open(), SectorSize::B4096).unwrap_err();
+    assert!(
+        matches!(why, ReadLayoutError::GptOtherSectors { .. }),
+        "{why}"
+    );
+    assert_eq!(of(&Image::new(DISK)), Unknown);
+    let fat = Image::new(DISK);
+    run("mkfs.fat", ["-S", "4096", path_text(&fat.path)]);
+    assert_eq!(of(&fat), Contents(SectorSize::B4096));
+    // An MBR is only known by what its partitions hold.
+    let image = Image::new(DISK);
+    feed(
+        "fdisk",
+        ["-b", "4096", path_text(&image.path)],
+        "o\nn\np\n1\n256\n+20M\nw\n",
+    );
+    assert_eq!(of(&image), Unknown);
+    let part = Image::new(20 * MIB);
+    run("mke2fs", ["-q", "-F", path_text(&part.path)]);
+    image.write(MIB, &part.bytes());
+    assert_eq!(of(&image), Contents(SectorSize::B4096));
 }

@@ -1,0 +1,135 @@
+//! What is unusual about how a disk is divided.
+
+use foghorn_image::{ByteRange, Note, NoteKind};
+
+use super::{Partition, ReadGptCopyError};
+
+/// Something that people should hear about, although the disk could be read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LayoutNote {
+    /// The primary GPT is damaged; the backup at the end of the disk was used.
+    PrimaryGptDamaged(ReadGptCopyError),
+    /// The backup GPT is not at the end of the disk or is damaged; the primary was used.
+    BackupGptDamaged(ReadGptCopyError),
+    /// Both copies of the GPT are intact but say different things; the primary was used, as
+    /// firmware does.
+    GptCopiesDiffer,
+    /// There is a GPT that nothing points to: the MBR beside it has partitions of its own and
+    /// counts, as it does for Linux.
+    StaleGpt,
+    /// The entries of the GPT do not follow its header, and are kept where they are.
+    GptEntriesMoved {
+        /// First sector of the entries.
+        lba: u64,
+    },
+    /// An MBR entry of type 0 with a place and a size.
+    TypelessEntry {
+        /// What it describes.
+        partition: Partition,
+        /// Whether it was taken as a partition, as Linux does; otherwise it lies outside the disk
+        /// or in another partition and means nothing.
+        taken: bool,
+    },
+    /// Windows' dynamic disk: a database of volumes is kept at the end of the disk.
+    DynamicDisk,
+    /// An ISO file system that covers the disk, and a partition table inside it; the disk was taken
+    /// raw.
+    HybridIso,
+    /// An MBR with ordinary partitions and a GPT at once; the disk was taken raw.
+    HybridMbr,
+    /// Data behind the last partition, which is not taken.
+    DataBehindPartitions {
+        /// From the first to the last byte that is not zero, in blocks.
+        range: ByteRange,
+        /// Bytes of blocks in it that are not zero.
+        bytes: u64,
+        /// Whether only samples of the place were read.
+        sampled: bool,
+    },
+}
+
+impl LayoutNote {
+    /// The notes that an image keeps about it.
+    #[must_use]
+    pub fn to_notes(&self) -> Vec<Note> {
+        let table = |text: &str| vec![Note::of_disk(NoteKind::Table, text)];
+        let tied = |text: &str| Note::of_disk(NoteKind::SizeTied, text);
+        match self {
+            Self::PrimaryGptDamaged(why) => table(&format!(
+                "the primary GPT is damaged, and the backup at the end of the disk was used: {why}"
+            )),
+            Self::BackupGptDamaged(why) => table(&format!(
+                "the backup GPT at the end of the disk is missing or damaged, and the primary was \
+                 used: {why}"
+            )),
+            Self::GptCopiesDiffer => table(
+                "both copies of the GPT are intact but differ, and the primary was used, as \
+                 firmware does",
+            ),
+            Self::StaleGpt => table(
+                "there is an old GPT, but the MBR has partitions of its own and was used, as Linux \
+                 does",
+            ),
+            Self::GptEntriesMoved { lba } => table(&format!(
+                "the entries of the GPT start in sector {lba} instead of sector 2, and a deploy \
+                 puts them there"
+            )),
+            Self::TypelessEntry { partition, taken } => {
+                let number = partition.number;
+                let text = if *taken {
+                    format!(
+                        "entry {number} of the MBR has type 0 (unused) and yet a size, and was \
+                         taken as a partition, as Linux does"
+                    )
+                } else {
+                    format!(
+                        "entry {number} of the MBR has type 0 (unused) and a size outside the disk \
+                         or inside another partition, and was ignored"
+                    )
+                };
+                // What lies outside the disk is no range of it.
+                let range = if *taken {
+                    partition.range()
+                } else {
+                    ByteRange::new(0, 0)
+                };
+                vec![Note::new(NoteKind::Table, number, range, &text)]
+            }
+            Self::DynamicDisk => vec![tied(
+                "this is a dynamic disk of Windows, whose database of volumes belongs to a disk of \
+                 exactly this size",
+            )],
+            Self::HybridIso => table(
+                "the disk is an ISO file system with a partition table inside, as sticks that \
+                 install systems are, and was taken raw as a whole",
+            ),
+            Self::HybridMbr => {
+                let mut notes = table(
+                    "the disk has a hybrid MBR (ordinary partitions beside a GPT) and was taken \
+                     raw as a whole",
+                );
+                notes.push(tied(
+                    "a hybrid MBR and its GPT mean the same only on a disk of exactly this size",
+                ));
+                notes
+            }
+            Self::DataBehindPartitions {
+                range,
+                bytes,
+                sampled,
+            } => {
+                let least = if *sampled {
+                    "at least (only samples were read) "
+                } else {
+                    ""
+                };
+                let text = format!(
+                    "{least}{bytes} bytes of data behind the last partition, between bytes {} and \
+                     {} of the disk, are not in the image",
+                    range.start, range.end
+                );
+                vec![Note::new(NoteKind::LeftOut, 0, *range, &text)]
+            }
+        }
+    }
+}
