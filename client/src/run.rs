@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foghorn_disk_layout::DirtyPolicy;
+use foghorn_disk_layout::{DirtyPolicy, SurveyOptions};
 use foghorn_proto::http::{Order, OrderKind};
 use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
-use foghorn_types::{TaskId, chain};
+use foghorn_types::{DiskPart, TaskId, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -136,9 +136,19 @@ async fn wait_for_order(
 }
 
 fn what(kind: OrderKind) -> &'static str {
-    match kind {
-        OrderKind::Deploy { .. } => "deploy",
-        OrderKind::Capture => "capture",
+    match kind.manifest() {
+        Some(_) => "deploy",
+        None => "capture",
+    }
+}
+
+/// What the order is about, for the people at the machine: "deploy of partition 2 of image lab".
+fn subject(order: &Order) -> String {
+    let (what, image) = (what(order.kind), &order.image_name);
+    let raw = if order.kind.is_raw() { "raw " } else { "" };
+    match order.kind.part() {
+        DiskPart::Everything => format!("{raw}{what} of image {image}"),
+        part => format!("{raw}{what} of {part} for image {image}"),
     }
 }
 
@@ -149,12 +159,7 @@ async fn carry_out(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let order = &checked_in.order;
-    display::line(&format!(
-        "{} of image {} on {}",
-        what(order.kind),
-        order.image_name,
-        checked_in.host_name
-    ));
+    display::line(&format!("{} on {}", subject(order), checked_in.host_name));
     let mut link = new_link(checked_in, stop.clone())?;
     let over = CancellationToken::new();
     let showing = tokio::spawn(display::show(
@@ -211,9 +216,9 @@ fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink,
     if sources.is_empty() {
         return Err(RunError::NoSource);
     }
-    let kind = match order.kind {
-        OrderKind::Deploy { manifest } => SessionKind::Deploy { manifest },
-        OrderKind::Capture => SessionKind::Capture,
+    let kind = match order.kind.manifest() {
+        Some(manifest) => SessionKind::Deploy { manifest },
+        None => SessionKind::Capture,
     };
     let hello = Hello {
         task: order.task,
@@ -249,10 +254,10 @@ async fn transfer(
             .map(str::parse::<DiskRule>)
             .transpose()?,
     };
-    let access = match order.kind {
-        OrderKind::Deploy { .. } => Access::Write,
-        OrderKind::Capture if config.accept_dirty => Access::ReadInUse,
-        OrderKind::Capture => Access::Read,
+    let access = match order.kind.manifest() {
+        Some(_) => Access::Write,
+        None if config.accept_dirty => Access::ReadInUse,
+        None => Access::Read,
     };
     let file_sectors = config.file_sectors;
     let disk = tokio::task::spawn_blocking(move || -> Result<Disk, RunError> {
@@ -265,22 +270,27 @@ async fn transfer(
     })
     .await
     .map_err(RunError::Panicked)??;
-    match order.kind {
-        OrderKind::Deploy { manifest } => {
+    match order.kind.manifest() {
+        Some(manifest) => {
             let options = DeployOptions {
                 manifest,
+                part: order.kind.part(),
                 state_dir: config.state_dir.clone(),
             };
             deploy(disk, link, &options, progress, stop).await?;
             Ok(None)
         }
-        OrderKind::Capture => {
-            let policy = if config.accept_dirty {
-                DirtyPolicy::Accept
-            } else {
-                DirtyPolicy::Refuse
+        None => {
+            let options = SurveyOptions {
+                dirty: if config.accept_dirty {
+                    DirtyPolicy::Accept
+                } else {
+                    DirtyPolicy::Refuse
+                },
+                raw: order.kind.is_raw(),
+                part: order.kind.part(),
             };
-            let captured = capture(disk, link, policy, progress, stop).await?;
+            let captured = capture(disk, link, options, progress, stop).await?;
             tracing::info!(manifest = %captured.manifest, "captured");
             Ok(Some(captured.encoded))
         }

@@ -3,7 +3,9 @@
 //!
 //! They live here and not in `rest-types` because both ends are ours and are released together.
 
-use foghorn_types::{HostId, ImageId, MacAddress, ManifestId, NodeName, StorageNodeId, TaskId};
+use foghorn_types::{
+    DiskPart, HostId, ImageId, MacAddress, ManifestId, NodeName, StorageNodeId, TaskId,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -196,8 +198,69 @@ pub enum OrderKind {
         /// BLAKE3 of the image's manifest.
         manifest: ManifestId,
     },
+    /// Write a part of an image to the same part of the disk, and nothing else. A client that does
+    /// not know this kind refuses the order, where it would otherwise write the whole disk.
+    DeployPart {
+        /// BLAKE3 of the image's manifest.
+        manifest: ManifestId,
+        /// What is written.
+        part: DiskPart,
+    },
     /// Read the disk into an image.
     Capture,
+    /// Read the disk into an image, in another way than the usual one.
+    CapturePart {
+        /// What is read.
+        part: DiskPart,
+        /// Take every block that is not zero, whatever file systems say is in use.
+        raw: bool,
+    },
+}
+
+impl OrderKind {
+    /// To write `part` of an image.
+    #[must_use]
+    pub fn deploy(manifest: ManifestId, part: DiskPart) -> Self {
+        if part.is_everything() {
+            Self::Deploy { manifest }
+        } else {
+            Self::DeployPart { manifest, part }
+        }
+    }
+
+    /// To read `part` of a disk.
+    #[must_use]
+    pub fn capture(part: DiskPart, raw: bool) -> Self {
+        if part.is_everything() && !raw {
+            Self::Capture
+        } else {
+            Self::CapturePart { part, raw }
+        }
+    }
+
+    /// The image to write; `None` for a capture.
+    #[must_use]
+    pub fn manifest(self) -> Option<ManifestId> {
+        match self {
+            Self::Deploy { manifest } | Self::DeployPart { manifest, .. } => Some(manifest),
+            Self::Capture | Self::CapturePart { .. } => None,
+        }
+    }
+
+    /// What of the disk is read or written.
+    #[must_use]
+    pub fn part(self) -> DiskPart {
+        match self {
+            Self::Deploy { .. } | Self::Capture => DiskPart::Everything,
+            Self::DeployPart { part, .. } | Self::CapturePart { part, .. } => part,
+        }
+    }
+
+    /// Whether a capture takes every block that is not zero.
+    #[must_use]
+    pub fn is_raw(self) -> bool {
+        matches!(self, Self::CapturePart { raw: true, .. })
+    }
 }
 
 /// A storage node that can serve a task.

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 const PACKAGES: &[(&str, &str)] = &[
     ("sgdisk", "gdisk"),
     ("fdisk", "fdisk"),
+    ("sfdisk", "fdisk"),
     ("mke2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
     ("debugfs", "e2fsprogs"),

@@ -51,6 +51,7 @@ mod tests {
     fn the_ratio_is_used_over_stored() {
         let content = ImageContent {
             manifest: ManifestId::of(b"m"),
+            part: foghorn_types::DiskPart::Everything,
             logical_bytes: ByteCount::from_mib(1024),
             used_bytes: ByteCount::from_mib(512),
             stored_bytes: ByteCount::from_mib(256),

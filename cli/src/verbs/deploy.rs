@@ -56,7 +56,10 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
         )));
     }
     let hosts = targets(&api, &args)?;
-    let losses: Vec<String> = hosts.iter().map(|host| loss(&host.view)).collect();
+    let losses: Vec<String> = hosts
+        .iter()
+        .map(|host| loss(&host.view, image.view.only()))
+        .collect();
     let question = format!("Deploy {} to {} host(s)?", image.view.name, hosts.len());
     confirm(args.yes, &losses, &question)?;
 
@@ -144,8 +147,9 @@ fn targets(api: &Api, args: &DeployArgs) -> Result<Vec<Row<Host>>, Failure> {
     Ok(hosts.into_values().collect())
 }
 
-/// What the user must know about this host before confirming.
-fn loss(host: &Host) -> String {
+/// What the user must know about this host before confirming. `only` is the part of the disk that
+/// the image is about, `None` for all of it.
+fn loss(host: &Host, only: Option<&str>) -> String {
     let mac = host
         .macs
         .first()
@@ -155,10 +159,11 @@ fn loss(host: &Host) -> String {
         Some(rule) => format!("the disk selected by {rule}"),
         None => "the disk that is given to its client (the host has no disk rule)".to_owned(),
     };
-    format!(
-        "host {} ({mac}): everything on {disk} is replaced",
-        host.name
-    )
+    let lost = match only {
+        None => format!("everything on {disk} is replaced"),
+        Some(part) => format!("\"{part}\" of {disk} is replaced, the rest of it stays"),
+    };
+    format!("host {} ({mac}): {lost}", host.name)
 }
 
 #[cfg(test)]
@@ -173,7 +178,7 @@ mod tests {
         let host = |rule: &str| {
             let body = json!({"id": "1", "name": "pc1", "macs": ["aa:bb:cc:00:00:01"],
                 "kernelDevice": rule});
-            loss(&read_one::<Host>(body).unwrap().view)
+            loss(&read_one::<Host>(body).unwrap().view, None)
         };
         assert_eq!(
             host("serial:S1"),

@@ -86,6 +86,39 @@ pub struct ImageSettings {
     /// Whether it is protected from deletion
     #[arg(long, value_name = "true|false")]
     protected: Option<bool>,
+    /// What of the disk is captured and deployed: everything, table (the partition table and boot
+    /// code), or the number of a partition; nothing else of a disk is touched
+    #[arg(long, value_name = "PART", value_parser = parse_part)]
+    part: Option<PartChoice>,
+    /// Whether a capture takes every block, whatever file systems say is in use
+    #[arg(long, value_name = "true|false")]
+    raw: Option<bool>,
+}
+
+/// A row of the class imagepartitiontype that exists from the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartChoice(u32);
+
+/// Rows of FOG: 1 everything, 2 table, then partitions 1 to 10.
+fn parse_part(text: &str) -> Result<PartChoice, String> {
+    let row = match text {
+        "everything" => Some(1),
+        "table" => Some(2),
+        number => {
+            let number: Option<u32> = number.parse().ok();
+            number
+                .filter(|number| (1..=10).contains(number))
+                .map(|n| n + 2)
+        }
+    };
+    row.map(PartChoice).ok_or_else(|| {
+        "it is everything, table, or the number of a partition from 1 to 10".to_owned()
+    })
+}
+
+/// Image types of FOG: used blocks of one disk, and every block.
+fn image_type(raw: bool) -> u32 {
+    if raw { 4 } else { 2 }
 }
 
 impl ImageSettings {
@@ -95,6 +128,8 @@ impl ImageSettings {
             os: self.os.or(body.os),
             enabled: self.enabled.or(body.enabled),
             protected: self.protected.or(body.protected),
+            partition_type: self.part.map(|part| part.0).or(body.partition_type),
+            image_type: self.raw.map(image_type).or(body.image_type),
             ..body
         }
     }
@@ -219,6 +254,7 @@ fn show(api: &Api, session: &Session, row: &Row<Image>) -> Result<(), Failure> {
             .collect();
         fields.insert("content".into(), json!(content.manifest.to_string()));
         fields.insert("captured".into(), json!(content.captured));
+        fields.insert("contains".into(), json!(content.part.to_string()));
         fields.insert(
             "size of disk".into(),
             json!(content.logical_bytes.to_string()),
@@ -228,4 +264,19 @@ fn show(api: &Api, session: &Session, row: &Row<Image>) -> Result<(), Failure> {
         fields.insert("on nodes".into(), json!(nodes));
     }
     session.output.show_object(&row.view.id.to_string(), &shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_everything_the_table_or_a_partition() {
+        for (text, row) in [("everything", 1), ("table", 2), ("1", 3), ("10", 12)] {
+            assert_eq!(parse_part(text), Ok(PartChoice(row)));
+        }
+        for text in ["0", "11", "-1", "all", ""] {
+            assert!(parse_part(text).is_err(), "{text}");
+        }
+    }
 }

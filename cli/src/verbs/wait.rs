@@ -283,7 +283,7 @@ fn new_bar() -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use foghorn_rest_types::native::{Named, TaskMulticast, TaskProgress};
-    use foghorn_types::{ByteCount, HostId, ImageId};
+    use foghorn_types::{ByteCount, DiskPart, HostId, ImageId};
 
     use super::*;
 
@@ -300,6 +300,7 @@ mod tests {
                 id: ImageId::new(2).unwrap(),
                 name: "win11".into(),
             },
+            part: DiskPart::Everything,
             node: None,
             progress,
             multicast: None,

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_disk_layout::{
-    DirtyPolicy, ReadLayoutError, ReadVolumeError, SurveyDiskError, survey_disk,
+    ReadLayoutError, ReadVolumeError, SurveyDiskError, SurveyOptions, survey_disk,
 };
 use foghorn_image::{DiskGeometry, Manifest, ManifestSummary, fit_notes, used_chunks};
 use foghorn_transport::client::{StoreManifestError, WhichAreStoredError};
@@ -78,6 +78,8 @@ impl CaptureError {
                     source: ReadVolumeError::Dirty { .. },
                     ..
                 } | SurveyDiskError::Layout(ReadLayoutError::GptOtherSectors { .. })
+                    | SurveyDiskError::NoSuchPartition { .. }
+                    | SurveyDiskError::NoTable
             )
         )
     }
@@ -92,7 +94,7 @@ pub struct Captured {
     pub summary: ManifestSummary,
 }
 
-/// Captures the disk. When this returns `Ok`, every chunk and the manifest are durable at the
+/// Captures the disk, or a part of it. When this returns `Ok`, every chunk and the manifest are durable at the
 /// agent. Telling it that the task is done is the caller's.
 ///
 /// # Errors
@@ -101,7 +103,7 @@ pub struct Captured {
 pub async fn capture(
     disk: Disk,
     link: &mut TaskLink,
-    policy: DirtyPolicy,
+    options: SurveyOptions,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<Captured, CaptureError> {
@@ -112,7 +114,7 @@ pub async fn capture(
     };
     let surveyed = tokio::task::spawn_blocking({
         let disk = disk.clone();
-        move || survey_disk(&*disk, geometry.sector_size, policy)
+        move || survey_disk(&*disk, geometry.sector_size, options)
     });
     let contents = surveyed.await.map_err(CaptureError::Panicked)??;
     for note in &contents.notes {

@@ -79,10 +79,22 @@ pub enum StreamNews {
 
 impl Board {
     /// `marked` are chunks that an earlier run says it wrote: scanned first, believed only when
-    /// they hash right.
+    /// they hash right. Chunks that are not `needed` go nowhere: there is nothing to do for them.
     #[must_use]
-    pub fn new(chunks: usize, marked: impl Iterator<Item = ChunkNumber>, scanners: usize) -> Self {
-        let sample = chunks.min(SAMPLE);
+    pub fn new(
+        chunks: usize,
+        needed: impl Fn(ChunkNumber) -> bool,
+        marked: impl Iterator<Item = ChunkNumber>,
+        scanners: usize,
+    ) -> Self {
+        let wanted: Vec<u32> = (0..chunks as u32)
+            .filter(|&number| needed(ChunkNumber::new(number)))
+            .collect();
+        let mut states = vec![ChunkState::Right; chunks];
+        for &number in &wanted {
+            states[number as usize] = ChunkState::Unknown;
+        }
+        let sample = wanted.len().min(SAMPLE);
         let mut scan_first: Vec<ChunkNumber> =
             marked.filter(|number| number.index() < chunks).collect();
         scan_first.reverse();
@@ -90,11 +102,11 @@ impl Board {
         // and is often wiped.
         scan_first.extend(
             (0..sample)
-                .map(|n| numbered((2 * n + 1) * chunks / (2 * sample)))
+                .map(|n| ChunkNumber::new(wanted[(2 * n + 1) * wanted.len() / (2 * sample)]))
                 .rev(),
         );
         Self {
-            states: vec![ChunkState::Unknown; chunks],
+            states,
             scan_first,
             front: 0,
             far: chunks,
@@ -102,7 +114,7 @@ impl Board {
             sample_left: sample,
             recent: VecDeque::with_capacity(RECENT),
             bad: HashMap::new(),
-            right: 0,
+            right: chunks - wanted.len(),
             scan_time: Duration::ZERO,
             scan_bytes: 0,
             scanners: scanners as u64,
@@ -416,7 +428,7 @@ mod tests {
 
     #[test]
     fn a_blank_disk_costs_only_the_sample() {
-        let mut board = Board::new(1000, std::iter::empty(), 1);
+        let mut board = Board::new(1000, |_| true, std::iter::empty(), 1);
         let mut looked = 0;
         while let Some(number) = board.claim_scan() {
             board.scanned(number, false, 0, Duration::ZERO);
@@ -428,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_previous_version_is_scanned_whole_and_only_misses_are_fetched() {
-        let mut board = Board::new(1000, std::iter::empty(), 1);
+        let mut board = Board::new(1000, |_| true, std::iter::empty(), 1);
         while let Some(number) = board.claim_scan() {
             board.scanned(
                 number,
@@ -442,7 +454,7 @@ mod tests {
 
     #[test]
     fn marked_chunks_are_scanned_even_when_the_sample_misses() {
-        let mut board = Board::new(1000, (500..510).chain([2000]).map(n), 1);
+        let mut board = Board::new(1000, |_| true, (500..510).chain([2000]).map(n), 1);
         let mut found = 0;
         while let Some(number) = board.claim_scan() {
             let hit = (500..510).contains(&number.get());
@@ -457,7 +469,7 @@ mod tests {
 
     #[test]
     fn what_is_left_to_a_session_is_fetched_when_it_is_released_or_over() {
-        let mut board = Board::new(100, std::iter::empty(), 1);
+        let mut board = Board::new(100, |_| true, std::iter::empty(), 1);
         while let Some(number) = board.claim_scan() {
             board.scanned(number, false, 0, Duration::ZERO);
         }
@@ -485,7 +497,7 @@ mod tests {
 
     #[test]
     fn a_session_is_worth_joining_again_on_a_blank_disk() {
-        let mut board = Board::new(1000, std::iter::empty(), 1);
+        let mut board = Board::new(1000, |_| true, std::iter::empty(), 1);
         for _ in 0..SAMPLE {
             let number = board.claim_scan().unwrap();
             board.scanned(number, false, 1 << 20, Duration::from_millis(1));
@@ -504,7 +516,7 @@ mod tests {
 
     #[test]
     fn a_session_is_asked_for_what_a_scan_misses() {
-        let mut board = Board::new(1000, std::iter::empty(), 1);
+        let mut board = Board::new(1000, |_| true, std::iter::empty(), 1);
         for _ in 0..SAMPLE {
             let number = board.claim_scan().unwrap();
             board.scanned(number, true, 1 << 20, Duration::from_millis(1));
@@ -525,7 +537,7 @@ mod tests {
         #[test]
         fn every_chunk_becomes_right(chunks in 0usize..200, on_disk in any::<u64>(),
             steps in prop::collection::vec(0u8..5, 0..400)) {
-            let mut board = Board::new(chunks, std::iter::empty(), 1);
+            let mut board = Board::new(chunks, |_| true, std::iter::empty(), 1);
             let mut scanning = Vec::new();
             let mut fetching: Vec<ChunkNumber> = Vec::new();
             let mut arrived = Vec::new();

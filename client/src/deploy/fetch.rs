@@ -196,13 +196,14 @@ mod tests {
             size,
             sector_size: SectorSize::B512,
         };
-        let plan = Plan::new(Manifest {
+        let manifest = Manifest {
             geometry,
             table: PartitionTable::None,
             file_systems: Vec::new(),
             chunks,
             notes: Vec::new(),
-        });
+        };
+        let plan = Plan::new(manifest, super::super::part::Placement::Everything);
         let (path, kind) = (file.path().to_owned(), DiskKind::File);
         let seen = SeenDisk {
             path,
@@ -214,7 +215,7 @@ mod tests {
             wwn: None,
         };
         let disk = Disk::open(&seen, Access::Write, FileSectors::Unknown).unwrap();
-        let mut board = Board::new(1, std::iter::empty(), 1);
+        let mut board = Board::new(1, |_| true, std::iter::empty(), 1);
         assert_eq!(board.claim_scan(), Some(ChunkNumber::new(0)));
         board.scanned(ChunkNumber::new(0), false, 0, std::time::Duration::ZERO);
         Shared::new(

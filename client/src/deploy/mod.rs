@@ -14,6 +14,7 @@
 pub mod board;
 mod fetch;
 mod multicast;
+pub mod part;
 pub mod plan;
 pub mod policy;
 pub mod resume;
@@ -34,13 +35,14 @@ use foghorn_disk_layout::RenderGptError;
 use foghorn_image::{DecodeManifestError, Manifest};
 use foghorn_transport::client::FetchManifestError;
 use foghorn_transport::{EndReason, Stage, StreamError};
-use foghorn_types::{ByteCount, ByteOffset, ChunkId, ManifestId, chain};
+use foghorn_types::{ByteCount, ByteOffset, ChunkId, DiskPart, ManifestId, chain};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::board::Board;
 use self::fetch::{FetchEnd, fetch};
+use self::part::PartError;
 use self::plan::Plan;
 use self::resume::{ResumeFile, WrittenBitmap};
 use self::shared::Shared;
@@ -83,6 +85,8 @@ pub enum DeployError {
         size: ByteCount,
         sector: u64,
     },
+    #[error(transparent)]
+    Part(#[from] PartError),
     #[error("the partition table does not fit the disk")]
     Table(#[from] RenderGptError),
     #[error("the session with the agent failed")]
@@ -114,6 +118,7 @@ impl DeployError {
             Self::TooSmall { .. }
                 | Self::OtherSectors { .. }
                 | Self::OddSize { .. }
+                | Self::Part(_)
                 | Self::Table(_)
         )
     }
@@ -123,14 +128,16 @@ impl DeployError {
 #[derive(Clone, Debug)]
 pub struct DeployOptions {
     pub manifest: ManifestId,
+    /// What of the image is written; the rest of the disk is left as it is.
+    pub part: DiskPart,
     /// Where the resume bitmap is kept; without one, an interrupted deploy is found again by
     /// scanning alone.
     pub state_dir: Option<PathBuf>,
 }
 
-/// Brings the disk to the state that the manifest describes. When this returns `Ok`, every used
-/// byte was verified, written (or found by hash) and flushed, and the tables were read back.
-/// Telling the agent is the caller's.
+/// Brings the disk, or the ordered part of it, to the state that the manifest describes. When this
+/// returns `Ok`, every used byte was verified, written (or found by hash) and flushed, and the
+/// tables were read back. Telling the agent is the caller's.
 ///
 /// `stop` ends it promptly; the disk then stays without a table.
 ///
@@ -146,10 +153,14 @@ pub async fn deploy(
 ) -> Result<(), DeployError> {
     let manifest = fetch_manifest(link, &stop).await?;
     disk.adopt_sector_size(manifest.geometry.sector_size);
-    check_target(&disk, &manifest)?;
-    let pieces = table::render(&disk, &manifest)?;
+    let placement = part::place(&disk, &manifest, options.part)?;
+    let pieces = table::render(&disk, &manifest, &placement)?;
+    let wiped = table::wiped(&disk, &manifest, &placement);
+    let plan = Plan::new(manifest, placement);
+    if options.part == DiskPart::Table {
+        part::check_in_the_way(&disk, &plan.written(&wiped.all(), &pieces))?;
+    }
     let disk = Arc::new(disk);
-    let plan = Plan::new(manifest);
     progress.set_total(plan.used_total());
 
     let empty = WrittenBitmap::new(options.manifest, disk.identity(), plan.count());
@@ -166,6 +177,7 @@ pub async fn deploy(
     }
     let board = Board::new(
         plan.count() as usize,
+        |number| plan.is_needed(number),
         earlier.iter().flat_map(WrittenBitmap::marked),
         SCANNERS,
     );
@@ -178,8 +190,8 @@ pub async fn deploy(
         link.source_count(),
     ));
 
-    blocking(&shared, |shared| {
-        Ok(table::wipe(&shared.disk, shared.plan.manifest())?)
+    blocking(&shared, move |shared| {
+        Ok(table::wipe(&shared.disk, &wiped)?)
     })
     .await?;
     let resume = resume.map(|file| (file, empty));

@@ -1,14 +1,22 @@
 //! The result that a deploy has to reach, indexed for lookup. Pure.
 
-use foghorn_image::{
-    ChunkContent, ChunkEntry, DiskGeometry, DistinctChunks, Manifest, PartitionTable,
-};
-use foghorn_types::{ByteCount, ChunkId, ChunkNumber};
+use std::ops::Range;
+
+use foghorn_image::{ByteRange, ByteRanges, ChunkContent, ChunkEntry, DistinctChunks, Manifest};
+use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, ChunkNumber};
+
+use super::part::Placement;
 
 /// A manifest, with its distinct chunks and the places of each.
 #[derive(Debug)]
 pub struct Plan {
+    /// Its entries are only those that are written, and their masks only what is written.
     manifest: Manifest,
+    placement: Placement,
+    /// Entries whose masks the placement has made smaller: the bytes of their chunks cannot be
+    /// found on the target, only fetched.
+    clipped: Vec<ChunkIndex>,
+    /// Of the whole image, whatever of it is written: agents number the same way.
     chunks: DistinctChunks,
     /// Places of chunk `n` are `places[first_place[n]..first_place[n + 1]]`; flat, because nearly
     /// every chunk has one.
@@ -17,10 +25,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Indexes a manifest.
+    /// Indexes what the placement has of a manifest.
     #[must_use]
-    pub fn new(manifest: Manifest) -> Self {
+    pub fn new(mut manifest: Manifest, placement: Placement) -> Self {
         let chunks = manifest.distinct_chunks();
+        let clipped = placement.clip(&mut manifest);
         // The number of each entry's chunk; `None` for zeroes.
         let numbers: Vec<Option<ChunkNumber>> = manifest
             .chunks
@@ -48,6 +57,8 @@ impl Plan {
         }
         Self {
             manifest,
+            placement,
+            clipped,
             chunks,
             first_place,
             places,
@@ -59,7 +70,12 @@ impl Plan {
         &self.manifest
     }
 
-    /// How many distinct chunks have data.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// How many distinct chunks of the image have data.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.chunks.count()
@@ -79,7 +95,14 @@ impl Plan {
         self.chunks.ids()[number.index()]
     }
 
-    /// Where a chunk goes, in disk order. Never empty.
+    /// Whether the chunk goes anywhere: not when only a part of the image is written, and the chunk
+    /// is not in it.
+    #[must_use]
+    pub fn is_needed(&self, number: ChunkNumber) -> bool {
+        self.first_place[number.index()] < self.first_place[number.index() + 1]
+    }
+
+    /// Where a chunk goes, in disk order. Not empty when the chunk is needed.
     pub fn places(&self, number: ChunkNumber) -> impl Iterator<Item = &ChunkEntry> {
         let range = self.first_place[number.index()] as usize
             ..self.first_place[number.index() + 1] as usize;
@@ -135,27 +158,59 @@ impl Plan {
         )
     }
 
-    /// Whether this entry is what firmware and kernels look at first, and is therefore written
-    /// last.
+    /// Whether this entry is what firmware, kernels and `mount` look at first, and is therefore
+    /// written last.
     ///
     /// Of a GPT disk that is the table, which is in no chunk; of every other disk the chunk with
-    /// the boot sector.
+    /// the boot sector; of a partition the chunk with its first sectors.
     #[must_use]
     pub fn is_boot_entry(&self, entry: &ChunkEntry) -> bool {
-        entry.index.get() == 0 && !matches!(self.manifest.table, PartitionTable::Gpt(_))
+        self.placement.boot_chunk(&self.manifest) == Some(entry.index)
     }
-}
 
-/// Place of an entry on the disk in bytes.
-#[must_use]
-pub fn entry_offset(entry: &ChunkEntry) -> u64 {
-    DiskGeometry::chunk_offset(entry.index).bytes()
+    /// Whether the contents of the entry's place on the target can tell that its chunk is there.
+    #[must_use]
+    pub fn can_be_found(&self, entry: &ChunkEntry) -> bool {
+        !self.is_boot_entry(entry) && self.clipped.binary_search(&entry.index).is_err()
+    }
+
+    /// Where a byte of an entry goes on the target. `within` is a byte that is used.
+    #[must_use]
+    pub fn offset(&self, entry: &ChunkEntry, within: usize) -> u64 {
+        self.placement.offset(entry, within)
+    }
+
+    /// All bytes of the target that the deploy writes or may write: those of the entries, these
+    /// that are wiped, and these pieces of tables.
+    #[must_use]
+    pub fn written(&self, wiped: &ByteRanges, pieces: &[(ByteOffset, Vec<u8>)]) -> ByteRanges {
+        let pieces = pieces.iter().map(|(start, bytes)| {
+            ByteRange::new(start.bytes(), start.bytes() + bytes.len() as u64)
+        });
+        let entries = self.manifest.chunks.iter().flat_map(|entry| {
+            let ranges = entry.used.byte_ranges(self.entry_length(entry));
+            ranges.map(move |range| {
+                let start = self.offset(entry, range.start);
+                ByteRange::new(start, start + range.len() as u64)
+            })
+        });
+        pieces.chain(entries).chain(wiped.iter().copied()).collect()
+    }
+
+    /// From the first used byte of an entry to the last.
+    #[must_use]
+    pub fn span(&self, entry: &ChunkEntry) -> Range<usize> {
+        let mut used = entry.used.byte_ranges(self.entry_length(entry));
+        let first = used.next().unwrap_or_default();
+        let end = used.last().map_or(first.end, |last| last.end);
+        first.start..end
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use foghorn_image::{SectorRange, UsedMask};
-    use foghorn_types::{ChunkIndex, SectorSize};
+    use foghorn_image::{DiskGeometry, PartitionTable, SectorRange, UsedMask};
+    use foghorn_types::SectorSize;
 
     use super::*;
 
@@ -171,7 +226,7 @@ mod tests {
             start: 8,
             end: 1024,
         }]);
-        let plan = Plan::new(Manifest {
+        let manifest = Manifest {
             geometry: DiskGeometry {
                 size: ByteCount::from_bytes((4 << 20) + 4096),
                 sector_size: SectorSize::B512,
@@ -186,7 +241,8 @@ mod tests {
                 entry(4, UsedMask::Whole, ChunkContent::Zero),
             ],
             notes: Vec::new(),
-        });
+        };
+        let plan = Plan::new(manifest, Placement::Everything);
         let [first, second] = [0, 1].map(ChunkNumber::new);
         assert_eq!((plan.count(), plan.id(first), plan.id(second)), (2, b, a));
         let as_agents_number = plan.manifest().distinct_chunks();

@@ -9,7 +9,6 @@ use foghorn_image::ChunkEntry;
 use foghorn_types::{ChunkId, ChunkNumber};
 use tokio::sync::mpsc;
 
-use super::plan::entry_offset;
 use super::shared::Shared;
 use super::write::{Verified, is_zero};
 use crate::buffers::{BufferPool, ChunkBuffer};
@@ -66,15 +65,17 @@ fn look(shared: &Shared, pool: &BufferPool, number: ChunkNumber) -> Result<Look,
     for entry in plan.places(number) {
         // Data is never all zero, so a hole is a miss without reading. The boot sector was wiped,
         // so it is one too.
-        if plan.is_boot_entry(entry) || disk.is_hole(entry_offset(entry), length as u64) {
+        let span = plan.span(entry);
+        let (at, bytes) = (plan.offset(entry, span.start), span.len() as u64);
+        if !plan.can_be_found(entry) || disk.is_hole(at, bytes) {
             result.right.push(false);
             continue;
         }
         let mut buffer = pool.take(length);
-        disk.read_at(entry_offset(entry), &mut buffer)?;
+        disk.read_at(at, &mut buffer[span])?;
         entry.used.mask_out(&mut buffer);
         let right = ChunkId::of(&buffer) == plan.id(number);
-        result.bytes += length as u64;
+        result.bytes += bytes;
         result.right.push(right);
         if right {
             result.found = Some(buffer);
@@ -134,9 +135,9 @@ pub(super) fn make_zeroes(shared: &Shared, pool: &BufferPool) {
 
 fn make_zero(shared: &Shared, pool: &BufferPool, entry: &ChunkEntry) -> Result<(), DiskError> {
     let length = shared.plan.entry_length(entry);
-    let (disk, base) = (&shared.disk, entry_offset(entry));
+    let disk = &shared.disk;
     for used in entry.used.byte_ranges(length) {
-        let (at, bytes) = (base + used.start as u64, used.len() as u64);
+        let (at, bytes) = (shared.plan.offset(entry, used.start), used.len() as u64);
         if disk.is_hole(at, bytes) {
             shared.progress.add_reused(bytes);
             continue;

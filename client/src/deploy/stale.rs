@@ -8,8 +8,8 @@
 //! made zero: for the disk, and for every partition of the image. What is not at such a place
 //! stays, and so does what the image uses; the scan finds right chunks there as before.
 
-use foghorn_image::{ByteRange, CHUNK_SIZE, ChunkEntry, DiskGeometry, Manifest};
-use foghorn_types::ByteCount;
+use foghorn_image::{ByteRange, ByteRanges, CHUNK_SIZE, ChunkEntry, DiskGeometry, Manifest};
+use foghorn_types::{ByteCount, ByteOffset};
 
 use super::write::is_zero;
 use crate::disk::{Disk, DiskError};
@@ -82,6 +82,25 @@ pub(super) fn unused_places(manifest: &Manifest, target: ByteCount) -> Vec<ByteR
         }
     }
     unused
+}
+
+/// The same for a partition of the image that is written alone, as bytes of the target: `source`
+/// is the partition in the image, `target` its place there.
+pub(super) fn unused_of_partition(
+    manifest: &Manifest,
+    source: ByteRange,
+    target: ByteOffset,
+) -> ByteRanges {
+    let mut unused = Vec::new();
+    let wanted: ByteRanges = places(source).collect();
+    for range in &wanted {
+        unused_within(manifest, *range, &mut unused);
+    }
+    let moved = |at: u64| at - source.start + target.bytes();
+    unused
+        .into_iter()
+        .map(|range| ByteRange::new(moved(range.start), moved(range.end)))
+        .collect()
 }
 
 /// Appends what of `range` the image does not use.

@@ -5,9 +5,10 @@
 //! because the scan may find right chunks in it.
 
 use foghorn_disk_layout::render_gpt;
-use foghorn_image::{Manifest, PartitionTable};
+use foghorn_image::{ByteRange, ByteRanges, Manifest, PartitionTable};
 use foghorn_types::{ByteOffset, chain};
 
+use super::part::Placement;
 use super::plan::Plan;
 use super::{DeployError, stale};
 use crate::disk::{Disk, DiskError};
@@ -15,12 +16,52 @@ use crate::disk::{Disk, DiskError};
 /// Covers the first two sectors for both sector sizes.
 const HEAD: u64 = 2 * 4096;
 
-/// Makes the disk one without a table, durably: no boot sector, no GPT header, no superblock of
-/// earlier contents where the image has none.
-pub(super) fn wipe(disk: &Disk, manifest: &Manifest) -> Result<(), DiskError> {
-    // Also where the image uses these bytes: the boot sector is written last.
-    disk.zero(0, HEAD.min(disk.disk_size().bytes()))?;
-    stale::clear(disk, &stale::unused_places(manifest, disk.disk_size()))?;
+/// What is zeroed of the target before anything is written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Wiped {
+    /// The first sectors of the disk, or of the only partition that is written, also where the
+    /// image uses them: they are written last.
+    head: ByteRanges,
+    /// Places where earlier contents may have superblocks and the image has nothing.
+    stale: ByteRanges,
+}
+
+impl Wiped {
+    pub(super) fn all(&self) -> ByteRanges {
+        let mut all = self.head.clone();
+        all.extend_from(&self.stale);
+        all
+    }
+}
+
+/// Finds out what has to be zeroed. Pure.
+pub(super) fn wiped(disk: &Disk, manifest: &Manifest, placement: &Placement) -> Wiped {
+    let (start, stale) = match placement {
+        Placement::Everything | Placement::Table { .. } => (
+            0,
+            stale::unused_places(manifest, disk.disk_size())
+                .into_iter()
+                .collect(),
+        ),
+        Placement::Partition { source, target, .. } => (
+            target.bytes(),
+            stale::unused_of_partition(manifest, *source, *target),
+        ),
+    };
+    let head = ByteRange::new(start, (start + HEAD).min(disk.disk_size().bytes()));
+    Wiped {
+        head: placement.allowed(&[head].into_iter().collect()),
+        stale: placement.allowed(&stale),
+    }
+}
+
+/// Makes the disk, or the only partition that is written, one without contents, durably: no boot
+/// sector, no GPT header, no superblock of earlier contents where the image has none.
+pub(super) fn wipe(disk: &Disk, wiped: &Wiped) -> Result<(), DiskError> {
+    for range in &wiped.head {
+        disk.zero(range.start, range.size().bytes())?;
+    }
+    stale::clear(disk, wiped.stale.as_slice())?;
     disk.flush()
 }
 
@@ -29,8 +70,10 @@ pub(super) fn wipe(disk: &Disk, manifest: &Manifest) -> Result<(), DiskError> {
 pub(super) fn render(
     disk: &Disk,
     manifest: &Manifest,
+    placement: &Placement,
 ) -> Result<Vec<(ByteOffset, Vec<u8>)>, DeployError> {
     match &manifest.table {
+        _ if matches!(placement, Placement::Partition { .. }) => Ok(Vec::new()),
         PartitionTable::Gpt(table) => Ok(render_gpt(table, disk.sector_size(), disk.disk_size())?),
         PartitionTable::Mbr | PartitionTable::None => Ok(Vec::new()),
     }
@@ -56,7 +99,7 @@ pub(super) fn complete(
             entry
                 .used
                 .byte_ranges(plain.len())
-                .map(|range| (range.start as u64, &plain[range])),
+                .map(|range| (plan.offset(entry, range.start), &plain[range])),
         );
     }
     written.extend(
@@ -78,6 +121,9 @@ pub(super) fn complete(
                 offset: ByteOffset::from_bytes(*offset),
             });
         }
+    }
+    if matches!(plan.placement(), Placement::Partition { .. }) {
+        return Ok(());
     }
     if let Err(error) = disk.reread_partition_table() {
         // The disk is right; only the kernel's idea of it is old, which matters to nobody before

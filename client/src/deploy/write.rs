@@ -7,7 +7,7 @@ use foghorn_image::ChunkEntry;
 use foghorn_types::ChunkNumber;
 use tokio::sync::mpsc;
 
-use super::plan::entry_offset;
+use super::plan::Plan;
 use super::shared::Shared;
 use crate::buffers::ChunkBuffer;
 use crate::disk::{Disk, DiskError};
@@ -54,7 +54,7 @@ fn write_everywhere(shared: &Shared, verified: &Verified) -> Result<(), DiskErro
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner) = Some(verified.plain.to_vec());
         } else {
-            let written = write_entry(&shared.disk, entry, &verified.plain)?;
+            let written = write_entry(&shared.disk, &shared.plan, entry, &verified.plain)?;
             shared.progress.add_written(written);
         }
         shared.progress.add_done(shared.plan.entry_used(entry));
@@ -64,12 +64,16 @@ fn write_everywhere(shared: &Shared, verified: &Verified) -> Result<(), DiskErro
 
 /// Writes the used bytes of one entry, leaving holes where zeroes belong and the disk has a hole.
 /// Returns the bytes written.
-pub(super) fn write_entry(disk: &Disk, entry: &ChunkEntry, plain: &[u8]) -> Result<u64, DiskError> {
-    let base = entry_offset(entry);
+fn write_entry(
+    disk: &Disk,
+    plan: &Plan,
+    entry: &ChunkEntry,
+    plain: &[u8],
+) -> Result<u64, DiskError> {
     let mut written = 0;
     for used in entry.used.byte_ranges(plain.len()) {
         for run in runs(plain, used) {
-            let (at, bytes) = (base + run.range.start as u64, &plain[run.range]);
+            let (at, bytes) = (plan.offset(entry, run.range.start), &plain[run.range]);
             if run.zero && disk.is_hole(at, bytes.len() as u64) {
                 continue;
             }

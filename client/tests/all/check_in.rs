@@ -9,6 +9,7 @@ use foghorn_client::check_in::{CheckIn, CheckInError, CheckedIn, check_in};
 use foghorn_proto::http::{
     CA_PATH, CHECK_IN_PATH, CheckInRequest, ORDER_PATH, OrderKind, TokenText,
 };
+use foghorn_types::{DiskPart, ManifestId};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
 };
@@ -188,4 +189,30 @@ fn refusals_and_missing_tasks_are_told_apart() {
         run(&controller, controller.token.clone(), true),
         Err(CheckInError::NoTask { .. })
     ));
+}
+
+#[test]
+fn an_order_for_a_part_is_of_a_kind_that_older_clients_do_not_know() {
+    let manifest = ManifestId::of(b"m");
+    let json = |kind: OrderKind| serde_json::to_value(kind).unwrap();
+    for (kind, what) in [
+        (OrderKind::deploy(manifest, DiskPart::Everything), "deploy"),
+        (OrderKind::deploy(manifest, DiskPart::Table), "deploy_part"),
+        (OrderKind::capture(DiskPart::Everything, false), "capture"),
+        (
+            OrderKind::capture(DiskPart::Everything, true),
+            "capture_part",
+        ),
+    ] {
+        assert_eq!(json(kind)["what"], what);
+        assert_eq!(
+            serde_json::from_value::<OrderKind>(json(kind)).unwrap(),
+            kind
+        );
+    }
+    let part = DiskPart::partition(3).unwrap();
+    assert_eq!(
+        json(OrderKind::deploy(manifest, part))["part"],
+        serde_json::json!({"what": "partition", "number": 3})
+    );
 }

@@ -224,8 +224,8 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     Some(Order {
         task: run.task,
         kind: match run.kind {
-            RunKind::Deploy { manifest } => OrderKind::Deploy { manifest },
-            RunKind::Capture => OrderKind::Capture,
+            RunKind::Deploy { manifest } => OrderKind::deploy(manifest, run.scope.part),
+            RunKind::Capture => OrderKind::capture(run.scope.part, run.scope.raw),
         },
         image: run.image,
         image_name: tables

@@ -321,6 +321,7 @@ fn store_content(
     draft.store(&ImageContent {
         image: run.image,
         manifest: captured.manifest,
+        part: run.scope.part,
         logical_bytes: captured.logical_bytes,
         used_bytes: captured.used_bytes,
         stored_bytes: captured.stored_bytes,

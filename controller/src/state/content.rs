@@ -1,7 +1,7 @@
 //! What an image contains: one record per image that has been captured, written when the capture
 //! completes.
 
-use foghorn_types::{ByteCount, ImageId, ManifestId, StorageNodeId, Timestamp};
+use foghorn_types::{ByteCount, DiskPart, ImageId, ManifestId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::shelf::{Record, numbered_by, stored_whole};
@@ -14,6 +14,9 @@ const PREFIX: &str = "/foghorn/v1/content/";
 pub struct ImageContent {
     pub image: ImageId,
     pub manifest: ManifestId,
+    /// What of the disk was captured.
+    #[serde(default)]
+    pub part: DiskPart,
     /// Size of the captured disk.
     pub logical_bytes: ByteCount,
     /// Of these, in use.

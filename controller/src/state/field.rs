@@ -54,6 +54,17 @@ pub(crate) enum Access<C: 'static> {
     },
 }
 
+/// What the value of a field does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// It is used.
+    Used,
+    /// It tells people something, or is written by Foghorn itself; it is not meant to do anything.
+    Information,
+    /// On a FOG server it does something; here it is kept and shown.
+    Nothing,
+}
+
 /// One stored field of class `C`.
 pub struct Field<C: 'static> {
     /// Name in the API.
@@ -69,6 +80,9 @@ pub struct Field<C: 'static> {
     pub shadowed: bool,
     /// Rows in which the field is secret although it is not in others.
     pub(crate) secret_in: Option<fn(&C) -> bool>,
+    /// What the value does. `docs/fog-compatibility.md` lists the fields of `image`, `host` and
+    /// `task` that do nothing, and a test compares.
+    pub effect: Effect,
     /// What the value means, and in which unit, for people.
     pub about: &'static str,
     pub(crate) access: Access<C>,
@@ -108,6 +122,7 @@ impl<C> Field<C> {
             shadowed: false,
             displayed: None,
             secret_in: None,
+            effect: Effect::Used,
             about: "",
             access,
         }
@@ -209,6 +224,18 @@ impl<C> Field<C> {
 
     pub(crate) const fn about(mut self, about: &'static str) -> Self {
         self.about = about;
+        self
+    }
+
+    /// Kept and shown, without the effect that it has on a FOG server.
+    pub(crate) const fn without_effect(mut self) -> Self {
+        self.effect = Effect::Nothing;
+        self
+    }
+
+    /// Tells people something and does nothing.
+    pub(crate) const fn information(mut self) -> Self {
+        self.effect = Effect::Information;
         self
     }
 

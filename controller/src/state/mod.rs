@@ -13,6 +13,8 @@ pub mod content;
 pub(crate) mod cron;
 pub mod draft;
 pub mod dynamic;
+#[cfg(test)]
+mod effects;
 pub mod enrolment;
 pub mod field;
 mod ids;

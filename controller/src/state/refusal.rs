@@ -1,6 +1,8 @@
 //! Why a change of the state is refused. Expected, part of the contract, and answered by every
 //! dialect in its own words.
 
+use foghorn_types::DiskPart;
+
 use crate::store::StoreError;
 
 /// A change that was not made. Nothing has been stored.
@@ -70,6 +72,24 @@ pub enum TaskRefusal {
     NoStorageGroup,
     #[error("Image has no content: capture it first")]
     NoContent,
+    /// The type of the image stands for several disks.
+    #[error(
+        "Image has imageTypeID {image_type} (all disks), but a task images one disk: set imageTypeID to 1, 2 or 4, and make one image for each disk"
+    )]
+    AllDisks { image_type: u32 },
+    #[error(
+        "Image has imageTypeID {image_type}, which is not an image type that can be captured or deployed: set it to 1, 2 or 4"
+    )]
+    UnknownImageType { image_type: u32 },
+    #[error(
+        "Image has imagePartitionTypeID {choice}, which is not a choice of partitions: its type must be all, mbr or the number of a partition"
+    )]
+    UnknownPartitionType { choice: u32 },
+    /// The image was captured with another choice of partitions.
+    #[error(
+        "Image contains only {has}, but its imagePartitionTypeID stands for {wanted}: capture it again, or set imagePartitionTypeID as it was when it was captured"
+    )]
+    OtherPart { has: DiskPart, wanted: DiskPart },
     #[error("Host is already a member of an active task")]
     HostBusy,
     #[error("No hosts to task")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use foghorn_lifecycle::{Client, NodeFault, Outcome, Parts, Task, TaskEvent, TaskKind, TaskState};
 use foghorn_types::{
-    Digest, HostId, ImageId, ManifestId, StorageGroupId, StorageNodeId, TaskId, Timestamp,
+    Digest, DiskPart, HostId, ImageId, ManifestId, StorageGroupId, StorageNodeId, TaskId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,7 @@ pub struct Run {
     pub host: HostId,
     pub image: ImageId,
     pub storage_group: StorageGroupId,
+    pub scope: Scope,
     pub life: Task,
     /// W3C trace context of the request that created the task.
     pub traceparent: Option<String>,
@@ -48,6 +49,21 @@ pub struct Run {
 pub enum RunKind {
     Deploy { manifest: ManifestId },
     Capture,
+}
+
+/// What of the disk is imaged, and how: fixed when the task is ordered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scope {
+    pub part: DiskPart,
+    /// A capture takes every block that is not zero.
+    pub raw: bool,
+}
+
+impl Scope {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl RunKind {
@@ -79,6 +95,7 @@ impl Run {
             host,
             image,
             storage_group,
+            scope: Scope::default(),
             life,
             traceparent,
             created: now,
@@ -86,6 +103,12 @@ impl Run {
             client_session: None,
             modified: 0,
         }
+    }
+
+    /// The same run for this part of the disk.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// The same run with another time limit, counted from its creation.
@@ -204,6 +227,8 @@ pub struct RunBody {
     host: HostId,
     image: ImageId,
     storage_group: StorageGroupId,
+    #[serde(default, skip_serializing_if = "Scope::is_usual")]
+    scope: Scope,
     created: Timestamp,
     deadline: Timestamp,
     started: Option<Timestamp>,
@@ -316,6 +341,7 @@ impl From<&Run> for RunBody {
             host: run.host,
             image: run.image,
             storage_group: run.storage_group,
+            scope: run.scope,
             created: run.created,
             deadline: parts.deadline,
             started: parts.started,
@@ -353,6 +379,7 @@ impl RunBody {
             host: self.host,
             image: self.image,
             storage_group: self.storage_group,
+            scope: self.scope,
             life,
             traceparent: self.traceparent,
             created: self.created,
@@ -398,7 +425,11 @@ mod tests {
             Some("00-ab-cd-01".into()),
             now,
         )
-        .due_in(Duration::from_secs(9));
+        .due_in(Duration::from_secs(9))
+        .within(Scope {
+            part: DiskPart::partition(2).unwrap(),
+            raw: true,
+        });
         run.client_fingerprint = Some([7; 32]);
         for event in [
             TaskEvent::Assigned { node },

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::class::{Class, Computed, Shape};
 use super::dynamic::{ClassSpec, Declared, Kind, MemberSpec};
-use super::field::{Access, Field};
+use super::field::{Access, Effect, Field};
 
 /// A text of a declaration: fixed for classes of the program, made at run time for others.
 pub type Text = Cow<'static, str>;
@@ -216,7 +216,10 @@ fn field<C>(field: &Field<C>) -> FieldSchema {
     };
     FieldSchema {
         name: field.name.into(),
-        about: field.about.into(),
+        about: match field.effect {
+            Effect::Nothing => format!("{} Kept, no effect in Foghorn.", field.about).into(),
+            Effect::Used | Effect::Information => field.about.into(),
+        },
         required: field.required,
         secret: field.secret || field.secret_in.is_some(),
         shadowed: field.shadowed,

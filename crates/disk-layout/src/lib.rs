@@ -25,5 +25,5 @@ pub use layout::{
 };
 pub use read_at::{ReadAt, Window};
 pub use render::{RenderGptError, render_gpt};
-pub use survey::{DiskContents, SurveyDiskError, survey_disk};
+pub use survey::{DiskContents, SurveyDiskError, SurveyOptions, survey_disk};
 pub use volume::{DirtyPolicy, ReadVolumeError, Volume, read_volume};

@@ -1,11 +1,33 @@
 //! Everything that a capture has to know about a disk, in one call.
 
-use foghorn_image::{ByteRange, ByteRanges, FileSystem, Note, PartitionTable};
-use foghorn_types::SectorSize;
+use foghorn_image::{ByteRange, ByteRanges, FileSystem, Note, NoteKind, PartitionTable};
+use foghorn_types::{DiskPart, SectorSize};
 
 use crate::layout::{Layout, LayoutNote, Partition, ReadLayoutError, read_layout};
 use crate::read_at::{ReadAt, Window};
 use crate::volume::{DirtyPolicy, ReadVolumeError, Volume, read_volume};
+
+/// What of a disk is surveyed, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SurveyOptions {
+    /// What to do with file systems that were not cleanly unmounted.
+    pub dirty: DirtyPolicy,
+    /// Every block that is not zero is in use, whatever file systems say: in the partitions, and
+    /// between and behind them.
+    pub raw: bool,
+    /// Nothing else is in use, and no other file system is read.
+    pub part: DiskPart,
+}
+
+impl From<DirtyPolicy> for SurveyOptions {
+    fn from(dirty: DirtyPolicy) -> Self {
+        Self {
+            dirty,
+            raw: false,
+            part: DiskPart::Everything,
+        }
+    }
+}
 
 /// What is on a disk and which of its bytes are in use.
 #[derive(Debug)]
@@ -35,44 +57,52 @@ pub enum SurveyDiskError {
         partition: Partition,
         source: ReadVolumeError,
     },
+    #[error("the image names partition {number}, but {found}", found = numbers(.found))]
+    NoSuchPartition { number: u32, found: Vec<u32> },
+    #[error("the disk has no partition table, so there is only the whole disk to capture")]
+    NoTable,
 }
 
-/// Reads the partition table and the bitmaps of every file system.
+fn numbers(found: &[u32]) -> String {
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    match found.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => "the disk has no partitions".to_owned(),
+        ["0"] => "the disk has no partition table".to_owned(),
+        _ => format!("the disk has {}", found.join(", ")),
+    }
+}
+
+/// Reads the partition table and the bitmaps of every file system that is in the part.
 ///
 /// # Errors
 ///
-/// When the table or one of the file systems cannot be read or believed, or one was not cleanly
-/// unmounted and `dirty` says to refuse that.
+/// When the table or one of the file systems cannot be read or believed, one was not cleanly
+/// unmounted and the options say to refuse that, or the disk does not have the part.
 pub fn survey_disk(
     disk: &dyn ReadAt,
     sector_size: SectorSize,
-    dirty: DirtyPolicy,
+    options: SurveyOptions,
 ) -> Result<DiskContents, SurveyDiskError> {
-    let Layout {
-        table,
-        partitions,
-        raw_areas,
-        sparse_areas,
-        left_out,
-        raw_disk,
-        notes,
-    } = read_layout(disk, sector_size)?;
+    let layout = read_layout(disk, sector_size)?;
+    let partitions = partitions_of(&layout, options.part)?;
+    let beside = Beside::of(&layout, options);
+    let mut notes: Vec<Note> = layout.notes.iter().flat_map(LayoutNote::to_notes).collect();
+    if beside.is_complete {
+        notes.retain(|note| note.kind != NoteKind::LeftOut);
+    }
+    notes.extend(note_of_part(options.part, &partitions));
     let mut file_systems = Vec::with_capacity(partitions.len());
-    let mut used: Vec<ByteRange> = raw_areas.iter().copied().collect();
+    let mut used: Vec<ByteRange> = beside.used.iter().copied().collect();
     for partition in partitions {
-        let window = Window::new(disk, partition.start.bytes(), partition.size.bytes());
-        let volume = if raw_disk {
-            Volume::raw(partition.size)
-        } else {
-            read_volume(&window, dirty)
-                .map_err(|source| SurveyDiskError::Volume { partition, source })?
-        };
-        used.extend(
-            volume
-                .ranges
-                .iter()
-                .map(|range| range.shifted(partition.start.bytes())),
-        );
+        let volume = survey_partition(disk, &partition, layout.raw_disk, options)?;
+        if options.raw && options.part != DiskPart::Table {
+            let why =
+                "taken raw, every block that is not zero, because the image is of the raw type";
+            let (number, range) = (partition.number, partition.range());
+            notes.push(Note::new(NoteKind::TakenRaw, number, range, why));
+        }
+        let start = partition.start.bytes();
+        used.extend(volume.ranges.iter().map(|range| range.shifted(start)));
         file_systems.push(FileSystem {
             partition: partition.number,
             start: partition.start,
@@ -82,11 +112,106 @@ pub fn survey_disk(
         });
     }
     Ok(DiskContents {
-        table,
+        table: layout.table,
         file_systems,
         used: used.into_iter().collect(),
-        sparse: sparse_areas,
-        left_out,
-        notes: notes.iter().flat_map(LayoutNote::to_notes).collect(),
+        sparse: beside.sparse,
+        left_out: beside.left_out,
+        notes,
     })
+}
+
+fn survey_partition(
+    disk: &dyn ReadAt,
+    partition: &Partition,
+    raw_disk: bool,
+    options: SurveyOptions,
+) -> Result<Volume, SurveyDiskError> {
+    if options.part == DiskPart::Table {
+        // Named, because the table needs a disk with room for it; nothing of it is in use.
+        return Ok(Volume {
+            ranges: ByteRanges::new(),
+            ..Volume::raw(partition.size)
+        });
+    }
+    if raw_disk || options.raw {
+        return Ok(Volume::raw(partition.size));
+    }
+    let window = Window::new(disk, partition.start.bytes(), partition.size.bytes());
+    read_volume(&window, options.dirty).map_err(|source| SurveyDiskError::Volume {
+        partition: *partition,
+        source,
+    })
+}
+
+/// The partitions that are in the part.
+fn partitions_of(layout: &Layout, part: DiskPart) -> Result<Vec<Partition>, SurveyDiskError> {
+    let all = &layout.partitions;
+    match part {
+        DiskPart::Table if layout.table == PartitionTable::None => Err(SurveyDiskError::NoTable),
+        DiskPart::Everything | DiskPart::Table => Ok(all.clone()),
+        DiskPart::Partition(number) => {
+            let number = number.get();
+            let only = all.iter().find(|one| one.number == number);
+            let only = only.ok_or_else(|| SurveyDiskError::NoSuchPartition {
+                number,
+                found: all.iter().map(|one| one.number).collect(),
+            })?;
+            Ok(vec![*only])
+        }
+    }
+}
+
+/// What lies outside of the partitions.
+struct Beside {
+    used: ByteRanges,
+    /// See [`DiskContents::sparse`].
+    sparse: ByteRanges,
+    left_out: ByteRanges,
+    /// Nothing is left out that the image is about.
+    is_complete: bool,
+}
+
+impl Beside {
+    fn of(layout: &Layout, options: SurveyOptions) -> Self {
+        let (mut used, mut sparse) = (layout.raw_areas.clone(), layout.sparse_areas.clone());
+        let mut left_out = ByteRanges::new();
+        match options.part {
+            DiskPart::Everything if options.raw => {
+                used.extend_from(&layout.left_out);
+                sparse.extend_from(&layout.left_out);
+            }
+            DiskPart::Everything => left_out = layout.left_out.clone(),
+            DiskPart::Table => {}
+            DiskPart::Partition(_) => (used, sparse) = (ByteRanges::new(), ByteRanges::new()),
+        }
+        Self {
+            used,
+            sparse,
+            left_out,
+            is_complete: options.raw || !options.part.is_everything(),
+        }
+    }
+}
+
+/// Says what is in the image, and what therefore is not. Deploys read it as well
+/// ([`Manifest::part`](foghorn_image::Manifest::part)).
+fn note_of_part(part: DiskPart, partitions: &[Partition]) -> Option<Note> {
+    let kind = NoteKind::PartOfDisk;
+    match part {
+        DiskPart::Everything => None,
+        DiskPart::Table => Some(Note::of_disk(
+            kind,
+            "the image holds only the partition table, the boot code and what lies between the \
+             partitions, and nothing that is inside a partition",
+        )),
+        DiskPart::Partition(number) => Some(Note::new(
+            kind,
+            number.get(),
+            partitions
+                .first()
+                .map_or(ByteRange::new(0, 0), Partition::range),
+            &format!("the image holds only partition {number}, and nothing else of the disk"),
+        )),
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex};
+use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, DiskPart};
 
 use crate::geometry::DiskGeometry;
 use crate::mask::UsedMask;
-use crate::note::Note;
+use crate::note::{Note, NoteKind};
 use crate::table::PartitionTable;
 
 /// What kind of file system (or lack of one) a partition held, which decides how its used blocks
@@ -120,6 +120,17 @@ impl Manifest {
             }
         }
         summary
+    }
+
+    /// What of the disk was captured: its note of the kind
+    /// [`NoteKind::PartOfDisk`] says so, and names the partition.
+    #[must_use]
+    pub fn part(&self) -> DiskPart {
+        let mut notes = self.notes.iter();
+        match notes.find(|note| note.kind == NoteKind::PartOfDisk) {
+            None => DiskPart::Everything,
+            Some(note) => DiskPart::partition(note.partition).unwrap_or(DiskPart::Table),
+        }
     }
 
     /// The smallest disk, in whole sectors, that can hold this image: up to the last byte that a

@@ -109,6 +109,33 @@ impl ByteRanges {
         gaps.push(ByteRange::new(at, whole.end));
         gaps
     }
+
+    /// What is in both sets.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Self {
+        let (mut both, mut at) = (Self::new(), 0);
+        for range in &self.0 {
+            // The other's ranges that end before this one starts are of no use to later ones.
+            at += other.0[at..].partition_point(|other| other.end <= range.start);
+            for other in other.0[at..]
+                .iter()
+                .take_while(|other| other.start < range.end)
+            {
+                both.push(ByteRange::new(
+                    range.start.max(other.start),
+                    range.end.min(other.end),
+                ));
+            }
+        }
+        both
+    }
+
+    /// Whether every byte of `whole` is in the set.
+    #[must_use]
+    pub fn covers(&self, whole: ByteRange) -> bool {
+        let after = self.0.partition_point(|range| range.start <= whole.start);
+        whole.is_empty() || (after > 0 && self.0[after - 1].end >= whole.end)
+    }
 }
 
 impl FromIterator<ByteRange> for ByteRanges {
@@ -173,5 +200,34 @@ mod tests {
             set(&[(0, 40)]).gaps_within(ByteRange::new(10, 20)),
             ByteRanges::new()
         );
+    }
+
+    #[test]
+    fn what_two_sets_have_in_common_is_in_both() {
+        let (one, other) = (
+            set(&[(0, 10), (20, 30), (40, 41)]),
+            set(&[(5, 25), (28, 60)]),
+        );
+        let both = set(&[(5, 10), (20, 25), (28, 30), (40, 41)]);
+        assert_eq!(
+            (one.within(&other), other.within(&one)),
+            (both.clone(), both)
+        );
+        assert_eq!(one.within(&ByteRanges::new()), ByteRanges::new());
+        for (start, end, covered) in [
+            (0, 10, true),
+            (3, 4, true),
+            (9, 11, false),
+            (15, 16, false),
+            (20, 30, true),
+            (40, 42, false),
+            (50, 50, true),
+        ] {
+            assert_eq!(
+                one.covers(ByteRange::new(start, end)),
+                covered,
+                "{start}..{end}"
+            );
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The encoded form: round trips, damage, garbage, and one vector that must never change.
 
 use foghorn_image::*;
-use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, ManifestId, SectorSize};
+use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, DiskPart, ManifestId, SectorSize};
 use proptest::prelude::*;
 
 fn sector_ranges(list: &[(u16, u16)]) -> UsedMask {
@@ -459,5 +459,19 @@ proptest! {
         garbage.extend([0; 32]);
         prop_assert!(Manifest::decode(&garbage).is_err());
         let _ = Manifest::decode(&with_new_trailer(garbage));
+    }
+}
+
+#[test]
+fn a_note_says_what_of_the_disk_an_image_has() {
+    assert!(with_note().part().is_everything());
+    for (partition, part) in [(0, DiskPart::Table), (1, DiskPart::partition(1).unwrap())] {
+        let none = ByteRange::new(0, 0);
+        let mut manifest = with_note();
+        manifest
+            .notes
+            .push(Note::new(NoteKind::PartOfDisk, partition, none, "a part"));
+        let decoded = Manifest::decode(&manifest.encode()).unwrap();
+        assert_eq!(decoded.part(), part);
     }
 }

@@ -3,8 +3,8 @@
 //! Times are RFC 3339 in UTC, sizes are bytes, ids are numbers.
 
 use foghorn_types::{
-    ByteCount, HostId, ImageId, ManifestId, NodeName, SessionId, SnapinId, StorageGroupId,
-    StorageNodeId, TaskId,
+    ByteCount, DiskPart, HostId, ImageId, ManifestId, NodeName, SessionId, SnapinId,
+    StorageGroupId, StorageNodeId, TaskId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,8 @@ pub struct TaskStatus {
     pub host: Named<HostId>,
     /// Its image.
     pub image: Named<ImageId>,
+    /// What of the disk it reads or writes; the rest is not touched.
+    pub part: DiskPart,
     /// Name of the storage node to which the task is assigned.
     pub node: Option<String>,
     /// Progress of the transfer; absent before the first report and after the end.
@@ -225,6 +227,8 @@ pub struct ImageStatus {
 pub struct ImageContent {
     /// BLAKE3 of its manifest.
     pub manifest: ManifestId,
+    /// What of the disk was captured.
+    pub part: DiskPart,
     /// Size of the disk in bytes.
     pub logical_bytes: ByteCount,
     /// Bytes in use on it.

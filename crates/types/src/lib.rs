@@ -9,6 +9,7 @@
 
 mod chain;
 mod chunk_id;
+mod disk_part;
 mod ids;
 mod mac;
 mod names;
@@ -18,6 +19,7 @@ mod units;
 
 pub use chain::{Chain, chain};
 pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError};
+pub use disk_part::DiskPart;
 pub use ids::{
     GroupId, HostId, ImageId, ParseIdError, SessionId, SnapinId, StorageGroupId, StorageNodeId,
     TaskId, TaskTypeId,

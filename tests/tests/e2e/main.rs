@@ -19,6 +19,7 @@ mod fog_replay;
 mod multicast;
 mod observability;
 mod old_contents;
+mod parts;
 mod refusals;
 mod round_trip;
 mod slow_clients;

@@ -18,7 +18,7 @@ use foghorn_client::disk::Access;
 use foghorn_client::progress::{Progress, Snapshot};
 use foghorn_disk_layout::DirtyPolicy;
 use foghorn_transport::{ClientOutcome, SessionKind};
-use foghorn_types::ManifestId;
+use foghorn_types::{DiskPart, ManifestId};
 use tokio_util::sync::CancellationToken;
 
 async fn bounded<T>(work: impl Future<Output = T>) -> T {
@@ -33,7 +33,7 @@ async fn captured(agent: &TestAgent, disk: &Path) -> Result<Captured, CaptureErr
     let result = bounded(capture(
         open(disk, Access::Read),
         &mut link,
-        DirtyPolicy::Refuse,
+        DirtyPolicy::Refuse.into(),
         Arc::default(),
         stop,
     ))
@@ -67,6 +67,7 @@ impl Deploy<'_> {
         );
         let options = DeployOptions {
             manifest: self.manifest,
+            part: DiskPart::Everything,
             state_dir: self.state_dir.map(Path::to_owned),
         };
         bounded(deploy(
@@ -184,7 +185,7 @@ async fn a_dirty_file_system_is_refused_unless_accepted() {
     bounded(capture(
         open(&source, Access::Read),
         &mut link,
-        DirtyPolicy::Accept,
+        DirtyPolicy::Accept.into(),
         Arc::default(),
         stop,
     ))

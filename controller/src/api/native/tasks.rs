@@ -141,6 +141,7 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
                 .unwrap_or_default(),
         },
         image: image_name(tables, run.image),
+        part: run.scope.part,
         node: run.node().map(|node| node_view(tables, node).name),
         progress: live
             .progress(run.task)
@@ -205,6 +206,7 @@ async fn image(
             tables.of::<Image>().get(image.get())?;
             let content = tables.contents().get(&image).map(|content| ImageContent {
                 manifest: content.manifest,
+                part: content.part,
                 logical_bytes: content.logical_bytes,
                 used_bytes: content.used_bytes,
                 stored_bytes: content.stored_bytes,

@@ -5,13 +5,14 @@ mod all_or_none;
 mod cancel;
 mod group;
 mod host;
+mod part;
 mod request;
 mod site;
 mod snapins;
 
 use std::time::Duration;
 
-use foghorn_types::{ImageId, ManifestId, StorageGroupId, TaskId, TaskTypeId, Timestamp};
+use foghorn_types::{ImageId, StorageGroupId, TaskId, TaskTypeId, Timestamp};
 
 pub use all_or_none::{AllMade, Made, OrderTasksError, Whom, Wish, create_for_all};
 pub(crate) use cancel::cancel_each;
@@ -30,7 +31,7 @@ pub use snapins::Wanted;
 use super::idempotent::Ticket;
 use crate::state::classes::{Host, Image, StorageNode, Task, TaskType};
 use crate::state::rules::image;
-use crate::state::run::{Run, RunKind};
+use crate::state::run::{Run, RunKind, Scope};
 use crate::state::scene::Glance;
 use crate::state::{Draft, Refusal, Row, Tables, TaskRefusal};
 
@@ -92,6 +93,7 @@ struct Imaging {
     image: ImageId,
     group: StorageGroupId,
     kind: RunKind,
+    scope: Scope,
 }
 
 /// Checks that the host's image can be deployed or captured.
@@ -107,29 +109,29 @@ fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Re
     let group =
         image::storage_group(tables, row.id).and_then(|group| StorageGroupId::new(group.id));
     let group = group.ok_or(TaskRefusal::NoStorageGroup)?;
+    let scope = part::of(tables, row)?;
     if purpose == Purpose::Capture {
         return Ok(Imaging {
             image,
             group,
             kind: RunKind::Capture,
+            scope,
         });
     }
+    let content = tables
+        .contents()
+        .get(&image)
+        .ok_or(TaskRefusal::NoContent)?;
+    part::check_content(content, scope)?;
     let kind = RunKind::Deploy {
-        manifest: manifest(tables, image)?,
+        manifest: content.manifest,
     };
     Ok(Imaging {
         image,
         group: site::of(tables, host, image).unwrap_or(group),
         kind,
+        scope,
     })
-}
-
-fn manifest(tables: &Tables, image: ImageId) -> Result<ManifestId, Refusal> {
-    let content = tables
-        .contents()
-        .get(&image)
-        .ok_or(TaskRefusal::NoContent)?;
-    Ok(content.manifest)
 }
 
 /// The active imaging task of a host.
@@ -162,7 +164,7 @@ fn insert(
             traceparent,
             origin.now,
         );
-        let run = run.due_in(origin.deadline);
+        let run = run.within(imaging.scope).due_in(origin.deadline);
         draft.replace(&run);
         // The image must not be deleted at the same time; its deletion checks the runs.
         draft.require_present::<Image>(imaging.image.get());

@@ -60,50 +60,90 @@ impl Class for Host {
         field!(text, "name", 16, name)
             .required()
             .about("Name, 1 to 15 letters, digits and a few signs, unique without case."),
-        field!(long_text, "description", description).about("Free text."),
-        field!(text, "ip", 25, ip).about("Address that was noted for it; Foghorn does not use it."),
+        field!(long_text, "description", description)
+            .information()
+            .about("Free text."),
+        field!(text, "ip", 25, ip)
+            .without_effect()
+            .about("Address that was noted for it; Foghorn does not use it."),
         field!(reference, "imageID", image)
             .about("Image that is deployed to it or captured from it."),
-        field!(number, "building", building).about("Number of a building; kept for old scripts."),
-        field!(time, "createdTime", created_time).about("When it was created."),
-        field!(time, "deployed", deployed).about("When an image was last deployed to it."),
-        field!(text, "createdBy", 50, created_by).about("Name of the user who created it."),
-        field!(flag, "useAD", use_ad).about("Whether it joins a domain."),
-        field!(text, "ADDomain", 250, ad_domain).about("Domain that it joins."),
-        field!(long_text, "ADOU", ad_ou).about("Organisational unit for its account."),
-        field!(text, "ADUser", 250, ad_user).about("Account that may join it to the domain."),
+        field!(number, "building", building)
+            .without_effect()
+            .about("Number of a building; kept for old scripts."),
+        field!(time, "createdTime", created_time)
+            .information()
+            .about("When it was created."),
+        field!(time, "deployed", deployed)
+            .information()
+            .about("When an image was last deployed to it."),
+        field!(text, "createdBy", 50, created_by)
+            .information()
+            .about("Name of the user who created it."),
+        field!(flag, "useAD", use_ad)
+            .without_effect()
+            .about("Whether it joins a domain."),
+        field!(text, "ADDomain", 250, ad_domain)
+            .without_effect()
+            .about("Domain that it joins."),
+        field!(long_text, "ADOU", ad_ou)
+            .without_effect()
+            .about("Organisational unit for its account."),
+        field!(text, "ADUser", 250, ad_user)
+            .without_effect()
+            .about("Account that may join it to the domain."),
         field!(text, "ADPass", 250, ad_password)
             .secret()
+            .without_effect()
             .about("Password of that account."),
         field!(long_text, "ADPassLegacy", ad_password_legacy)
             .secret()
+            .without_effect()
             .about("Password of that account in the form that old clients read."),
         field!(long_text, "productKey", product_key)
             .secret()
+            .without_effect()
             .about("Product key of its operating system."),
         field!(text, "printerLevel", 2, printer_level)
+            .without_effect()
             .about("How far its printers are managed: 0 not, 1 only those added, 2 all."),
         field!(text, "kernelArgs", 250, kernel_args)
+            .without_effect()
             .about("Further arguments for the kernel that it boots."),
-        field!(text, "kernel", 250, kernel).about("Kernel to boot instead of the usual one."),
+        field!(text, "kernel", 250, kernel)
+            .without_effect()
+            .about("Kernel to boot instead of the usual one."),
         field!(text, "kernelDevice", 250, kernel_device)
             .about("Rule for the disk to image: path, serial, WWN or size."),
         field!(long_text, "init", init)
+            .without_effect()
             .about("Initial file system to boot instead of the usual one."),
         field!(flag, "pending", pending)
+            .without_effect()
             .about("Whether it registered itself and waits for approval."),
         field!(long_text, "pub_key", pub_key)
+            .without_effect()
             .about("Public key of the client on it, in hexadecimal."),
         field!(long_text, "sec_tok", sec_tok)
             .secret()
+            .without_effect()
             .about("Token by which the client on it proves itself."),
-        field!(time, "sec_time", sec_time).about("When that token ends."),
+        field!(time, "sec_time", sec_time)
+            .without_effect()
+            .about("When that token ends."),
         field!(text, "pingstatus", 20, pingstatus)
             .displayed(ping_icon)
+            .without_effect()
             .about("Markup of an icon for the last ping; nothing pings hosts."),
-        field!(long_text, "biosexit", biosexit).about("How a BIOS machine leaves the boot menu."),
-        field!(long_text, "efiexit", efiexit).about("How an EFI machine leaves the boot menu."),
-        field!(flag, "enforce", enforce).about("Whether changes of name and domain are enforced."),
+        field!(long_text, "biosexit", biosexit)
+            .without_effect()
+            .about("How a BIOS machine leaves the boot menu."),
+        field!(long_text, "efiexit", efiexit)
+            .without_effect()
+            .about("How an EFI machine leaves the boot menu."),
+        field!(flag, "enforce", enforce)
+            .without_effect()
+            .about("Whether changes of name and domain are enforced."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {

@@ -46,40 +46,40 @@ impl Class for Image {
     const FIELDS: &'static [Field<Self>] = &[
         field!(reference, "imageTypeID", image_type)
             .required()
-            .about("How disks are captured; an object of class imagetype."),
+            .about("What of the disk is captured: used blocks of one disk (n, mps), or all of them (dd); an object of class imagetype."),
         field!(reference, "imagePartitionTypeID", image_partition_type)
         .none_as("")
-        .about("Which partitions are captured; an object of class imagepartitiontype."),
+        .about("Which part of the disk is captured and deployed; an object of class imagepartitiontype."),
         Field::id(|c: &Self| c.id).about("Number of the image."),
         field!(text, "name", 40, name).required().about("Name, unique without case."),
-        field!(long_text, "description", description).about("Free text."),
+        field!(long_text, "description", description).information().about("Free text."),
         field!(long_text, "path", path)
             .required()
-            .about("Name of its folder on storage nodes."),
-        field!(time, "createdTime", created_time).about("When it was created."),
+            .without_effect().about("Name of its folder on storage nodes."),
+        field!(time, "createdTime", created_time).information().about("When it was created."),
         field!(text, "createdBy", 50, created_by)
-            .about("Name of the user who created it."),
+            .information().about("Name of the user who created it."),
         field!(number, "building", building)
-            .about("Number of a building; kept for old scripts."),
+            .without_effect().about("Number of a building; kept for old scripts."),
         field!(text, "size", 255, size)
-            .about("Sizes of its partitions in bytes, as captured."),
+            .information().about("Sizes of its partitions in bytes, as captured."),
         field!(reference, "osID", os)
             .required()
-            .about("Its operating system; an object of class os."),
-        field!(time, "deployed", deployed).about("When it was last captured."),
+            .without_effect().about("Its operating system; an object of class os."),
+        field!(time, "deployed", deployed).information().about("When it was last captured."),
         field!(text, "format", 1, format)
-            .about("Format of its files, as one digit; Foghorn has one format and keeps what is stored here."),
-        field!(long_text, "magnet", magnet).about("Magnet link; kept for old scripts."),
+            .without_effect().about("Format of its files, as one digit; Foghorn has one format and keeps what is stored here."),
+        field!(long_text, "magnet", magnet).without_effect().about("Magnet link; kept for old scripts."),
         field!(number, "protected", protected)
             .within(-8_388_608, 8_388_607, 1)
-            .about("Not 0: a capture may not overwrite it."),
-        field!(number, "compress", compress).about("Compression level."),
+            .about("Not 0: it cannot be deleted."),
+        field!(number, "compress", compress).without_effect().about("Compression level."),
         field!(flag, "isEnabled", is_enabled).about("Whether tasks may use it."),
         field!(flag, "toReplicate", to_replicate)
-            .about("Whether it is copied to the other nodes of its storage groups."),
+            .without_effect().about("Whether it is copied to the other nodes of its storage groups."),
         field!(number, "srvsize", srvsize)
             .within(0, i64::MAX, 1)
-            .about("Size on the storage node in bytes."),
+            .information().about("Size on the storage node in bytes."),
     ];
     const COMPUTED: &'static [Computed] = &[
         Computed {

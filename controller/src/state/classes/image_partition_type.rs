@@ -21,7 +21,7 @@ impl Class for ImagePartitionType {
             .about("Name, unique without case."),
         field!(text, "type", 10, kind)
             .required()
-            .about("The choice as machines read it: all, or a number."),
+            .about("The choice as machines read it: all, mbr (the table and boot code), or the number of a partition."),
     ];
 
     id_in_field!();

@@ -80,16 +80,26 @@ impl Class for Task {
     const ABOUT: &'static str = "An order to do something to one host.";
     const FIELDS: &'static [Field<Self>] = &[
         Field::id(|c: &Self| c.id).about("Number of the task."),
-        field!(text, "name", 250, name).about("Name."),
-        field!(time, "checkInTime", check_in_time).about("When its host last asked for it."),
+        field!(text, "name", 250, name).information().about("Name."),
+        field!(time, "checkInTime", check_in_time)
+            .information()
+            .about("When its host last asked for it."),
         field!(reference, "hostID", host)
             .required()
             .about("Its host."),
         field!(reference, "stateID", state).about("Its state; an object of class taskstate."),
-        field!(time, "createdTime", created_time).about("When it was created."),
-        field!(text, "createdBy", 200, created_by).about("Name of the user who created it."),
-        field!(flag, "isForced", is_forced).about("Whether it goes ahead of the queue."),
-        field!(time, "scheduledStartTime", scheduled_start_time).about("When it was to start."),
+        field!(time, "createdTime", created_time)
+            .information()
+            .about("When it was created."),
+        field!(text, "createdBy", 200, created_by)
+            .information()
+            .about("Name of the user who created it."),
+        field!(flag, "isForced", is_forced)
+            .without_effect()
+            .about("Whether it goes ahead of the queue."),
+        field!(time, "scheduledStartTime", scheduled_start_time)
+            .without_effect()
+            .about("When it was to start."),
         Field::reference(
             "typeID",
             |c: &Self| c.kind.map_or(0, TaskTypeId::get),
@@ -99,23 +109,43 @@ impl Class for Task {
         .about("What is to be done; an object of class tasktype."),
         field!(number, "pct", pct)
             .within(0, 4_294_967_295, 10)
+            .information()
             .about("Progress in percent."),
-        field!(text, "bpm", 250, bpm).about("Speed, with its unit."),
-        field!(text, "timeElapsed", 250, time_elapsed).about("Time since the start, HH:MM:SS."),
-        field!(text, "timeRemaining", 250, time_remaining).about("Time to the end, HH:MM:SS."),
+        field!(text, "bpm", 250, bpm)
+            .information()
+            .about("Speed, with its unit."),
+        field!(text, "timeElapsed", 250, time_elapsed)
+            .information()
+            .about("Time since the start, HH:MM:SS."),
+        field!(text, "timeRemaining", 250, time_remaining)
+            .information()
+            .about("Time to the end, HH:MM:SS."),
         field!(text, "dataCopied", 250, data_copied)
+            .information()
             .about("Data that were transferred, with their unit."),
-        field!(text, "percent", 250, percent).about("Progress in percent, as text."),
-        field!(text, "dataTotal", 250, data_total).about("Data to transfer, with their unit."),
+        field!(text, "percent", 250, percent)
+            .information()
+            .about("Progress in percent, as text."),
+        field!(text, "dataTotal", 250, data_total)
+            .information()
+            .about("Data to transfer, with their unit."),
         field!(reference, "storagegroupID", storagegroup).about("Storage group that serves it."),
         field!(reference, "storagenodeID", storagenode).about("Storage node that serves it."),
         field!(text, "NFSFailures", 1, failures)
+            .without_effect()
             .about("Failures of storage nodes; kept for old scripts."),
-        field!(reference, "NFSLastMemberID", last_member).about("Storage node that failed last."),
-        field!(flag, "shutdown", shutdown).about("Whether the machine is shut down at the end."),
-        field!(text, "passreset", 250, passreset).about("New password of a password reset."),
+        field!(reference, "NFSLastMemberID", last_member)
+            .without_effect()
+            .about("Storage node that failed last."),
+        field!(flag, "shutdown", shutdown)
+            .without_effect()
+            .about("Whether the machine is shut down at the end."),
+        field!(text, "passreset", 250, passreset)
+            .without_effect()
+            .about("New password of a password reset."),
         field!(number, "isDebug", is_debug)
             .within(-8_388_608, 8_388_607, 1)
+            .without_effect()
             .about("Not 0: the machine waits for a person."),
         field!(reference, "imageID", image).about("Its image."),
         field!(flag, "wol", wol).about("Whether the machine is woken up first."),

@@ -5,6 +5,11 @@ mod boot;
 mod client;
 mod settings;
 
+#[cfg(test)]
+pub(crate) use settings::{
+    with_effect as settings_with_effect, without_effect as settings_without_effect,
+};
+
 use super::class::Class;
 use super::classes::{
     HookEvent, ImagePartitionType, ImageType, Os, StorageGroup, StorageNode, TaskState, TaskType,

@@ -22,6 +22,19 @@ const EFFECTIVE: &[&str] = &[
 /// id, name, value, heading, meaning
 type Row = (u32, &'static str, &'static str, &'static str, &'static str);
 
+/// Names of the settings that do something.
+#[cfg(test)]
+pub(crate) fn with_effect() -> impl Iterator<Item = &'static str> {
+    EFFECTIVE.iter().copied()
+}
+
+/// Names of all others.
+#[cfg(test)]
+pub(crate) fn without_effect() -> impl Iterator<Item = &'static str> {
+    let names = SETTINGS.iter().map(|row| row.1);
+    names.filter(|name| !EFFECTIVE.contains(name))
+}
+
 pub(super) fn rows() -> Vec<Service> {
     SETTINGS.iter().map(setting).collect()
 }

@@ -28,7 +28,7 @@ use foghorn_controller::state::{Refusal, State};
 use foghorn_controller::store::Store;
 use foghorn_controller::store::embedded::EmbeddedStore;
 use foghorn_controller::trust::Trust;
-use foghorn_types::{ByteCount, ImageId, ManifestId, Role, Timestamp};
+use foghorn_types::{ByteCount, DiskPart, ImageId, ManifestId, Role, Timestamp};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -295,6 +295,7 @@ impl Server {
         let content = ImageContent {
             image,
             manifest: ManifestId::of(b"manifest"),
+            part: DiskPart::Everything,
             logical_bytes: ByteCount::from_mib(8),
             used_bytes: ByteCount::from_mib(4),
             stored_bytes: ByteCount::from_mib(2),

@@ -1,9 +1,9 @@
 //! A whole disk, as a capture sees it.
 
 use crate::support::{Image, path_text, run};
-use foghorn_disk_layout::{DirtyPolicy, ReadAt, survey_disk};
-use foghorn_image::{ByteRange, FileSystemKind};
-use foghorn_types::SectorSize;
+use foghorn_disk_layout::{DirtyPolicy, ReadAt, SurveyDiskError, SurveyOptions, survey_disk};
+use foghorn_image::{ByteRange, FileSystemKind, NoteKind};
+use foghorn_types::{DiskPart, SectorSize};
 
 const MIB: u64 = 1 << 20;
 
@@ -37,7 +37,7 @@ fn every_partition_is_found_with_its_file_system() {
         );
         disk.write(start * MIB, &part.bytes());
     }
-    let found = survey_disk(&disk.open(), SectorSize::B512, DirtyPolicy::Refuse).unwrap();
+    let found = survey_disk(&disk.open(), SectorSize::B512, DirtyPolicy::Refuse.into()).unwrap();
     let kinds: Vec<_> = found
         .file_systems
         .iter()
@@ -70,4 +70,87 @@ fn every_partition_is_found_with_its_file_system() {
             );
         }
     }
+}
+
+/// 20 MiB: a damaged ext4 from 1 to 9 MiB, bytes from 9 to 12 MiB, then nothing.
+fn two_partitions() -> Image {
+    let disk = Image::new(20 * MIB);
+    let path = path_text(&disk.path);
+    run("sgdisk", ["-n", "1:1M:+8M", "-n", "2:9M:+3M", path]);
+    let part = Image::new(8 * MIB);
+    let path = path_text(&part.path);
+    run(
+        "mke2fs",
+        ["-q", "-F", "-t", "ext4", "-O", "^metadata_csum", path],
+    );
+    disk.write(MIB, &part.bytes());
+    // Not cleanly unmounted.
+    disk.write(MIB + 1024 + 0x3A, &[0, 0]);
+    disk
+}
+
+fn survey(disk: &Image, part: DiskPart, raw: bool) -> Result<Found, SurveyDiskError> {
+    let options = SurveyOptions {
+        raw,
+        part,
+        ..DirtyPolicy::Refuse.into()
+    };
+    let found = survey_disk(&disk.open(), SectorSize::B512, options)?;
+    let notes = found.notes.iter();
+    Ok(Found {
+        partitions: found.file_systems.iter().map(|fs| fs.partition).collect(),
+        used: found.used.iter().map(|r| (r.start, r.end)).collect(),
+        part: notes
+            .filter(|note| note.kind == NoteKind::PartOfDisk)
+            .map(|note| note.partition)
+            .collect(),
+    })
+}
+
+#[derive(PartialEq, Eq, Debug)]
+struct Found {
+    partitions: Vec<u32>,
+    used: Vec<(u64, u64)>,
+    /// Partitions of the notes that the image is about a part.
+    part: Vec<u32>,
+}
+
+#[test]
+fn only_the_part_is_in_use_and_only_it_is_read() {
+    let disk = two_partitions();
+    let gap = (34 * 512, MIB);
+    let one = |number| DiskPart::partition(number).unwrap();
+    let found = |partitions, used, part| Found {
+        partitions,
+        used,
+        part,
+    };
+    assert_eq!(
+        survey(&disk, DiskPart::Table, false).unwrap(),
+        found(vec![1, 2], vec![gap], vec![0])
+    );
+    assert_eq!(
+        survey(&disk, one(2), false).unwrap(),
+        found(vec![2], vec![(9 * MIB, 12 * MIB)], vec![2])
+    );
+    assert_eq!(
+        survey(&disk, one(1), true).unwrap(),
+        found(vec![1], vec![(MIB, 9 * MIB)], vec![1])
+    );
+    // Raw: everything but the two copies of the table.
+    let all = vec![(34 * 512, 20 * MIB - 33 * 512)];
+    assert_eq!(
+        survey(&disk, DiskPart::Everything, true).unwrap(),
+        found(vec![1, 2], all, vec![])
+    );
+    for (part, says) in [
+        (DiskPart::Everything, "could not read partition 1"),
+        (one(1), "could not read partition 1"),
+        (one(3), "names partition 3, but the disk has 1, 2"),
+    ] {
+        let error = survey(&disk, part, false).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    let error = survey(&Image::new(MIB), DiskPart::Table, false).unwrap_err();
+    assert!(matches!(error, SurveyDiskError::NoTable), "{error}");
 }

@@ -24,6 +24,28 @@ pub struct Image {
     pub os: Option<String>,
     #[serde(rename = "storagegroupname", default)]
     pub storage_group: Option<String>,
+    /// Name of its choice of partitions; empty when none was chosen.
+    #[serde(rename = "imageparttypename", default)]
+    pub part: Option<String>,
+    /// The choice itself, as machines read it.
+    #[serde(rename = "imagepartitiontype", default)]
+    pub part_type: PartType,
+}
+
+impl Image {
+    /// Name of the part of the disk that it is about; `None` for the whole disk.
+    #[must_use]
+    pub fn only(&self) -> Option<&str> {
+        let is_part = !matches!(self.part_type.kind.as_str(), "" | "all");
+        self.part.as_deref().filter(|_| is_part)
+    }
+}
+
+/// An embedded row of the class `imagepartitiontype`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct PartType {
+    #[serde(rename = "type", default)]
+    pub kind: String,
 }
 
 impl FogObject for Image {
@@ -51,6 +73,11 @@ pub struct ImageBody {
     pub path: Option<String>,
     #[serde(rename = "imageTypeID", skip_serializing_if = "Option::is_none")]
     pub image_type: Option<u32>,
+    #[serde(
+        rename = "imagePartitionTypeID",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub partition_type: Option<u32>,
     #[serde(rename = "osID", skip_serializing_if = "Option::is_none")]
     pub os: Option<u32>,
     #[serde(

@@ -119,6 +119,7 @@ impl Server {
         let content = ImageContent {
             image: id,
             manifest: ManifestId::of(b"manifest"),
+            part: Default::default(),
             logical_bytes: ByteCount::from_mib(8),
             used_bytes: ByteCount::from_mib(4),
             stored_bytes: ByteCount::from_mib(2),
