@@ -25,7 +25,10 @@ PROGRAMS := \
 	mkfs.ntfs:ntfs-3g mkfs.fat:dosfstools mcopy:mtools mke2fs:e2fsprogs debugfs:e2fsprogs nginx:nginx zstd:zstd \
 	curl:curl nft:nftables ip:iproute2 ps:procps losetup:mount gcc:gcc \
 	blkid:util-linux mdadm:mdadm mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.exfat:exfatprogs \
-	cryptsetup:cryptsetup-bin wipefs:util-linux mkswap:util-linux \
+	cryptsetup:cryptsetup-bin wipefs:util-linux mkswap:util-linux veritysetup:cryptsetup-bin \
+	mkfs.f2fs:f2fs-tools mkfs.jfs:jfsutils mkreiserfs:reiserfsprogs mkfs.nilfs2:nilfs-tools \
+	mkfs.ocfs2:ocfs2-tools mkfs.gfs2:gfs2-utils mkudffs:udftools genisoimage:genisoimage \
+	mksquashfs:squashfs-tools mkfs.erofs:erofs-utils make-bcache:bcache-tools ntfs-3g.probe:ntfs-3g \
 	python3:python3 jq:jq udp-sender:udpcast uftp:uftp
 # The same for what is no program: protoc's own .proto files, which etcd-client's build imports.
 FILES := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev

@@ -116,7 +116,7 @@ pub(crate) fn gpt_mbr(input: &[u8]) {
     }
 }
 
-/// What is in use lies inside the partition, and both policies agree on it.
+/// What is in use lies inside the partition, and both policies agree on it where both take it.
 pub(crate) fn volume(input: &[u8]) {
     let disk = SparseDisk::new(input);
     let accepted = read_volume(&disk, DirtyPolicy::Accept);

@@ -1,8 +1,10 @@
 //! Arguments, environment and kernel command line: raw text in, a checked [`RunConfig`] out.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use foghorn_disk_layout::{PartitionSet, SurveyOptions};
 use foghorn_proto::http::{BOOT_PREFIX, ParseTokenError, TokenText};
 use foghorn_types::{MacAddress, ParseMacError, SectorSize, UnknownSectorSize};
 
@@ -55,9 +57,20 @@ pub struct RunArgs {
     /// Where to remember what was written, so that an interrupted deploy finds it faster.
     #[arg(long, env = "FOGHORN_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Capture a disk that is in use, or a file system that was not cleanly unmounted.
-    #[arg(long)]
-    pub accept_dirty: bool,
+    /// Capture although a file system was not cleanly unmounted, or a system is suspended: of that
+    /// partition, every block that is not zero. PARTITIONS are numbers as Linux counts (2,5);
+    /// without them all are meant, and a disk that is in use is captured too.
+    #[arg(
+        long,
+        value_name = "PARTITIONS",
+        num_args = 0..=1,
+        default_missing_value = ALL
+    )]
+    pub accept_dirty: Vec<String>,
+    /// Capture these partitions raw, whatever is in them: every block that is not zero. Numbers as
+    /// Linux counts (3 or 2,5), or all.
+    #[arg(long, value_name = "PARTITIONS")]
+    pub raw: Vec<String>,
     /// Do not wait: exit with 4 when there is no order yet, with 1 when the controller does not
     /// answer.
     #[arg(long)]
@@ -90,6 +103,10 @@ pub enum ConfigError {
     FindMac(#[source] crate::args::FindMac),
     #[error("--disk is not valid")]
     Disk(#[source] ParseDiskRuleError),
+    #[error(
+        "{option}: {text:?} is no partition: give numbers as Linux counts, such as 2 or 2,5, or all"
+    )]
+    Partitions { option: &'static str, text: String },
     #[error("--sector-size is not valid")]
     SectorSize(#[source] UnknownSectorSize),
 }
@@ -106,7 +123,8 @@ pub struct RunConfig {
     /// Takes precedence over the host's rule.
     pub disk: Option<DiskRule>,
     pub state_dir: Option<PathBuf>,
-    pub accept_dirty: bool,
+    /// What of a capture's partitions is decided here.
+    pub survey: SurveyOptions,
     pub file_sectors: FileSectors,
     pub report: Option<PathBuf>,
 }
@@ -156,11 +174,33 @@ impl RunConfig {
             },
             disk,
             state_dir: args.state_dir,
-            accept_dirty: args.accept_dirty,
+            survey: SurveyOptions {
+                dirty: partitions("--accept-dirty", &args.accept_dirty)?,
+                raw: partitions("--raw", &args.raw)?,
+                ..SurveyOptions::default()
+            },
             file_sectors,
             report: args.report,
         })
     }
+}
+
+/// What `--accept-dirty` without a value, and `all`, mean.
+const ALL: &str = "all";
+
+/// The partitions that an option names, which may be given more than once.
+fn partitions(option: &'static str, given: &[String]) -> Result<PartitionSet, ConfigError> {
+    let mut numbers = BTreeSet::new();
+    for text in given.iter().flat_map(|list| list.split(',')).map(str::trim) {
+        if text == ALL {
+            return Ok(PartitionSet::All);
+        }
+        numbers.insert(text.parse().map_err(|_| ConfigError::Partitions {
+            option,
+            text: text.to_owned(),
+        })?);
+    }
+    Ok(PartitionSet::Only(numbers))
 }
 
 #[cfg(test)]
@@ -180,6 +220,43 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn partitions_are_listed_or_all() {
+        let parse = |line: &[&str]| {
+            let Command::Run(args) =
+                Cli::try_parse_from([&["foghorn-client", "run"], line].concat())
+                    .unwrap()
+                    .command;
+            let dirty = partitions("--accept-dirty", &args.accept_dirty);
+            let raw = partitions("--raw", &args.raw);
+            dirty.and_then(|dirty| Ok((dirty, raw?)))
+        };
+        let only = |numbers: &[u32]| PartitionSet::Only(numbers.iter().copied().collect());
+        let none = only(&[]);
+        assert_eq!(parse(&[]).unwrap(), (none.clone(), none.clone()));
+        assert_eq!(
+            parse(&["--accept-dirty", "--once"]).unwrap(),
+            (PartitionSet::All, none.clone())
+        );
+        assert_eq!(
+            parse(&["--accept-dirty", "2,5", "--raw", "3", "--raw=4, 1"]).unwrap(),
+            (only(&[2, 5]), only(&[1, 3, 4]))
+        );
+        assert_eq!(parse(&["--raw", "all"]).unwrap(), (none, PartitionSet::All));
+        for wrong in [
+            ["--raw", "sda1"],
+            ["--raw", "1,,2"],
+            ["--accept-dirty", "-1"],
+        ] {
+            let joined = wrong.join("=");
+            let error = parse(&[&joined]).unwrap_err().to_string();
+            assert!(
+                error.contains(wrong[0]) && error.contains("is no partition"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foghorn_disk_layout::{DirtyPolicy, SurveyOptions};
+use foghorn_disk_layout::{PartitionSet, SurveyOptions};
 use foghorn_proto::http::{Order, OrderKind};
 use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
 use foghorn_types::{DiskPart, TaskId, chain};
@@ -256,7 +256,7 @@ async fn transfer(
     };
     let access = match order.kind.manifest() {
         Some(_) => Access::Write,
-        None if config.accept_dirty => Access::ReadInUse,
+        None if config.survey.dirty == PartitionSet::All => Access::ReadInUse,
         None => Access::Read,
     };
     let file_sectors = config.file_sectors;
@@ -281,14 +281,15 @@ async fn transfer(
             Ok(None)
         }
         None => {
+            let raw = if order.kind.is_raw() {
+                PartitionSet::All
+            } else {
+                config.survey.raw.clone()
+            };
             let options = SurveyOptions {
-                dirty: if config.accept_dirty {
-                    DirtyPolicy::Accept
-                } else {
-                    DirtyPolicy::Refuse
-                },
-                raw: order.kind.is_raw(),
+                raw,
                 part: order.kind.part(),
+                ..config.survey.clone()
             };
             let captured = capture(disk, link, options, progress, stop).await?;
             tracing::info!(manifest = %captured.manifest, "captured");

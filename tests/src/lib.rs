@@ -8,3 +8,4 @@ pub mod process;
 pub mod rest;
 pub mod stack;
 pub mod tools;
+pub mod unclear;

@@ -114,7 +114,7 @@ pub async fn capture(
     };
     let surveyed = tokio::task::spawn_blocking({
         let disk = disk.clone();
-        move || survey_disk(&*disk, geometry.sector_size, options)
+        move || survey_disk(&*disk, geometry.sector_size, &options)
     });
     let contents = surveyed.await.map_err(CaptureError::Panicked)??;
     for note in &contents.notes {

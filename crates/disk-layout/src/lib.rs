@@ -7,9 +7,9 @@
 //!
 //! The readers know where data is, not what it says: they read bitmaps and allocation tables, never
 //! directories (one exception: a hibernation file on NTFS). What they do not recognise is
-//! [`FileSystemKind::Raw`](foghorn_image::FileSystemKind), in use from the first byte to the last.
-//! Damaged metadata is an error, never a guess, and never a panic; memory is bounded by what the
-//! disk really holds.
+//! [`FileSystemKind::Raw`](foghorn_image::FileSystemKind), in use from the first byte to the last,
+//! and so is everything in doubt: damaged metadata, two owners of one partition. It is never a guess,
+//! and never a panic; memory is bounded by what the disk really holds.
 
 #![warn(missing_docs)]
 
@@ -20,10 +20,10 @@ mod survey;
 mod volume;
 
 pub use layout::{
-    Layout, LayoutNote, MAX_RAW_GAP, Partition, ReadGptCopyError, ReadLayoutError,
+    DeclaredType, Layout, LayoutNote, MAX_RAW_GAP, Partition, ReadGptCopyError, ReadLayoutError,
     SectorSizeEvidence, read_layout, sector_size_of,
 };
 pub use read_at::{ReadAt, Window};
 pub use render::{RenderGptError, render_gpt};
-pub use survey::{DiskContents, SurveyDiskError, SurveyOptions, survey_disk};
-pub use volume::{DirtyPolicy, ReadVolumeError, Volume, read_volume};
+pub use survey::{DiskContents, PartitionSet, SurveyDiskError, SurveyOptions, survey_disk};
+pub use volume::{DirtyPolicy, ReadVolumeError, Volume, VolumeNote, read_volume};

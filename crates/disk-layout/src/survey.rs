@@ -1,32 +1,51 @@
 //! Everything that a capture has to know about a disk, in one call.
 
+use std::collections::BTreeSet;
+
 use foghorn_image::{ByteRange, ByteRanges, FileSystem, Note, NoteKind, PartitionTable};
 use foghorn_types::{DiskPart, SectorSize};
 
 use crate::layout::{Layout, LayoutNote, Partition, ReadLayoutError, read_layout};
 use crate::read_at::{ReadAt, Window};
-use crate::volume::{DirtyPolicy, ReadVolumeError, Volume, read_volume};
+use crate::volume::{DirtyPolicy, ReadVolumeError, Volume, read_declared};
 
-/// What of a disk is surveyed, and how.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SurveyOptions {
-    /// What to do with file systems that were not cleanly unmounted.
-    pub dirty: DirtyPolicy,
-    /// Every block that is not zero is in use, whatever file systems say: in the partitions, and
-    /// between and behind them.
-    pub raw: bool,
-    /// Nothing else is in use, and no other file system is read.
-    pub part: DiskPart,
+/// Some partitions of a disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PartitionSet {
+    /// All, also where the disk has no table.
+    All,
+    /// These, as Linux counts; 0 is a disk without a table.
+    Only(BTreeSet<u32>),
 }
 
-impl From<DirtyPolicy> for SurveyOptions {
-    fn from(dirty: DirtyPolicy) -> Self {
-        Self {
-            dirty,
-            raw: false,
-            part: DiskPart::Everything,
+impl Default for PartitionSet {
+    /// None.
+    fn default() -> Self {
+        Self::Only(BTreeSet::new())
+    }
+}
+
+impl PartitionSet {
+    /// Whether the partition is one of them.
+    #[must_use]
+    pub fn contains(&self, number: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(numbers) => numbers.contains(&number),
         }
     }
+}
+
+/// What of a disk is surveyed, and how.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct SurveyOptions {
+    /// Partitions that are taken although they were not cleanly unmounted.
+    pub dirty: PartitionSet,
+    /// Partitions that are taken raw, whatever is in them, without looking at it. All of them: every
+    /// block between and behind them that is not zero is in use too.
+    pub raw: PartitionSet,
+    /// Nothing else is in use, and no other file system is read.
+    pub part: DiskPart,
 }
 
 /// What is on a disk and which of its bytes are in use.
@@ -57,8 +76,13 @@ pub enum SurveyDiskError {
         partition: Partition,
         source: ReadVolumeError,
     },
-    #[error("the image names partition {number}, but {found}", found = numbers(.found))]
-    NoSuchPartition { number: u32, found: Vec<u32> },
+    #[error("{named_by} names partition {number}, but {found}", found = numbers(.found))]
+    NoSuchPartition {
+        /// The option that names it, or the image.
+        named_by: &'static str,
+        number: u32,
+        found: Vec<u32>,
+    },
     #[error("the disk has no partition table, so there is only the whole disk to capture")]
     NoTable,
 }
@@ -67,23 +91,28 @@ fn numbers(found: &[u32]) -> String {
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
     match found.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => "the disk has no partitions".to_owned(),
-        ["0"] => "the disk has no partition table".to_owned(),
+        ["0"] => "the disk has no partition table; as a whole it has number 0".to_owned(),
         _ => format!("the disk has {}", found.join(", ")),
     }
 }
 
 /// Reads the partition table and the bitmaps of every file system that is in the part.
 ///
+/// A partition that cannot be understood is taken raw, with a note.
+///
 /// # Errors
 ///
-/// When the table or one of the file systems cannot be read or believed, one was not cleanly
-/// unmounted and the options say to refuse that, or the disk does not have the part.
+/// When the table cannot be read or believed, a partition cannot be read, a file system was not
+/// cleanly unmounted and the options do not accept that, or the disk does not have the part, or a
+/// partition that the options name.
 pub fn survey_disk(
     disk: &dyn ReadAt,
     sector_size: SectorSize,
-    options: SurveyOptions,
+    options: &SurveyOptions,
 ) -> Result<DiskContents, SurveyDiskError> {
     let layout = read_layout(disk, sector_size)?;
+    check_numbers("--accept-dirty", &options.dirty, &layout.partitions)?;
+    check_numbers("--raw", &options.raw, &layout.partitions)?;
     let partitions = partitions_of(&layout, options.part)?;
     let beside = Beside::of(&layout, options);
     let mut notes: Vec<Note> = layout.notes.iter().flat_map(LayoutNote::to_notes).collect();
@@ -95,13 +124,13 @@ pub fn survey_disk(
     let mut used: Vec<ByteRange> = beside.used.iter().copied().collect();
     for partition in partitions {
         let volume = survey_partition(disk, &partition, layout.raw_disk, options)?;
-        if options.raw && options.part != DiskPart::Table {
-            let why =
-                "taken raw, every block that is not zero, because the image is of the raw type";
-            let (number, range) = (partition.number, partition.range());
-            notes.push(Note::new(NoteKind::TakenRaw, number, range, why));
-        }
         let start = partition.start.bytes();
+        notes.extend(
+            volume
+                .notes
+                .iter()
+                .map(|note| Note::new(note.kind, partition.number, partition.range(), &note.text)),
+        );
         used.extend(volume.ranges.iter().map(|range| range.shifted(start)));
         file_systems.push(FileSystem {
             partition: partition.number,
@@ -125,23 +154,55 @@ fn survey_partition(
     disk: &dyn ReadAt,
     partition: &Partition,
     raw_disk: bool,
-    options: SurveyOptions,
+    options: &SurveyOptions,
 ) -> Result<Volume, SurveyDiskError> {
+    let size = partition.size.bytes();
     if options.part == DiskPart::Table {
         // Named, because the table needs a disk with room for it; nothing of it is in use.
         return Ok(Volume {
             ranges: ByteRanges::new(),
-            ..Volume::raw(partition.size)
+            ..Volume::raw(size, None)
         });
     }
-    if raw_disk || options.raw {
-        return Ok(Volume::raw(partition.size));
+    if options.raw.contains(partition.number) {
+        return Ok(Volume::raw_by_order(size));
     }
-    let window = Window::new(disk, partition.start.bytes(), partition.size.bytes());
-    read_volume(&window, options.dirty).map_err(|source| SurveyDiskError::Volume {
+    if raw_disk {
+        return Ok(Volume::raw(size, None));
+    }
+    let window = Window::new(disk, partition.start.bytes(), size);
+    let dirty = if options.dirty.contains(partition.number) {
+        DirtyPolicy::Accept
+    } else {
+        DirtyPolicy::Refuse
+    };
+    read_declared(&window, partition.declared, dirty).map_err(|source| SurveyDiskError::Volume {
         partition: *partition,
         source,
     })
+}
+
+/// Refuses numbers that no partition has.
+fn check_numbers(
+    named_by: &'static str,
+    set: &PartitionSet,
+    partitions: &[Partition],
+) -> Result<(), SurveyDiskError> {
+    let PartitionSet::Only(numbers) = set else {
+        return Ok(());
+    };
+    let found: Vec<u32> = partitions
+        .iter()
+        .map(|partition| partition.number)
+        .collect();
+    match numbers.iter().find(|number| !found.contains(number)) {
+        Some(&number) => Err(SurveyDiskError::NoSuchPartition {
+            named_by,
+            number,
+            found,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The partitions that are in the part.
@@ -154,6 +215,7 @@ fn partitions_of(layout: &Layout, part: DiskPart) -> Result<Vec<Partition>, Surv
             let number = number.get();
             let only = all.iter().find(|one| one.number == number);
             let only = only.ok_or_else(|| SurveyDiskError::NoSuchPartition {
+                named_by: "the image",
                 number,
                 found: all.iter().map(|one| one.number).collect(),
             })?;
@@ -173,11 +235,12 @@ struct Beside {
 }
 
 impl Beside {
-    fn of(layout: &Layout, options: SurveyOptions) -> Self {
+    fn of(layout: &Layout, options: &SurveyOptions) -> Self {
+        let is_raw = options.raw == PartitionSet::All;
         let (mut used, mut sparse) = (layout.raw_areas.clone(), layout.sparse_areas.clone());
         let mut left_out = ByteRanges::new();
         match options.part {
-            DiskPart::Everything if options.raw => {
+            DiskPart::Everything if is_raw => {
                 used.extend_from(&layout.left_out);
                 sparse.extend_from(&layout.left_out);
             }
@@ -189,7 +252,7 @@ impl Beside {
             used,
             sparse,
             left_out,
-            is_complete: options.raw || !options.part.is_everything(),
+            is_complete: is_raw || !options.part.is_everything(),
         }
     }
 }

@@ -372,21 +372,33 @@ fn a_truncated_disk() {
     .unwrap();
 }
 
+/// A partition that cannot be understood does not stop the disk: all of it is taken.
 #[test]
 fn a_bitmap_beyond_the_device() {
-    // Group descriptor 0 of an ext4 with 4 KiB blocks, or 1 KiB: bg_block_bitmap_lo is its first
-    // word.
-    damaged(
-        "bitmap",
-        |disk| {
-            for descriptors in [2048, 4096] {
-                disk.write_all_at(&[0xff, 0xff, 0xff, 0x7f], MIB + descriptors)?;
-            }
-            Ok(())
-        },
-        "bitmap",
+    let stack = Stack::start(Engine::Embedded).unwrap();
+    let golden = disks::make_gpt(
+        &stack.folder().join("golden"),
+        96 * MIB,
+        512,
+        &[(Kind::Ext4, 40), (Kind::Raw, 8)],
+        1,
     )
     .unwrap();
+    let disk = fs::OpenOptions::new()
+        .write(true)
+        .open(&golden.path)
+        .unwrap();
+    // Group descriptor 0 of an ext4 with 4 KiB blocks, or 1 KiB: bg_block_bitmap_lo is its first
+    // word.
+    for descriptors in [2048, 4096] {
+        disk.write_all_at(&[0xff, 0xff, 0xff, 0x7f], MIB + descriptors)
+            .unwrap();
+    }
+    let (_, image) = stack.capture("golden", MAC_A, &golden.path).unwrap();
+    let target = stack.folder().join("target");
+    disks::blank(&target, 96 * MIB).unwrap();
+    stack.deploy("target", MAC_B, image, &target).unwrap();
+    assert!(disks::same(&golden.path, &target).unwrap());
 }
 
 #[test]

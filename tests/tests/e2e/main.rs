@@ -26,6 +26,7 @@ mod slow_clients;
 mod snapins;
 mod tables;
 mod task_orders;
+mod unclear;
 
 /// Runs a scenario once per storage engine, as two tests.
 macro_rules! on_both_engines {

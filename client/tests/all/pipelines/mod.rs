@@ -16,7 +16,7 @@ use foghorn_client::capture::{CaptureError, Captured, capture};
 use foghorn_client::deploy::{DeployError, DeployOptions, deploy};
 use foghorn_client::disk::Access;
 use foghorn_client::progress::{Progress, Snapshot};
-use foghorn_disk_layout::DirtyPolicy;
+use foghorn_disk_layout::{PartitionSet, SurveyOptions};
 use foghorn_transport::{ClientOutcome, SessionKind};
 use foghorn_types::{DiskPart, ManifestId};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ async fn captured(agent: &TestAgent, disk: &Path) -> Result<Captured, CaptureErr
     let result = bounded(capture(
         open(disk, Access::Read),
         &mut link,
-        DirtyPolicy::Refuse.into(),
+        SurveyOptions::default(),
         Arc::default(),
         stop,
     ))
@@ -185,7 +185,10 @@ async fn a_dirty_file_system_is_refused_unless_accepted() {
     bounded(capture(
         open(&source, Access::Read),
         &mut link,
-        DirtyPolicy::Accept.into(),
+        SurveyOptions {
+            dirty: PartitionSet::All,
+            ..SurveyOptions::default()
+        },
         Arc::default(),
         stop,
     ))

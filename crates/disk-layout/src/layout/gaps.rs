@@ -76,6 +76,7 @@ mod tests {
             number,
             start: ByteOffset::from_bytes(start * MIB),
             size: ByteCount::from_bytes((end - start) * MIB),
+            declared: crate::layout::DeclaredType::Unknown,
         };
         let partitions = [
             partition(1, 100, 200),

@@ -11,8 +11,8 @@ use gptman::{GPTHeader, GPTPartitionEntry};
 use mbrman::MBRHeader;
 
 use super::{
-    Layout, LayoutNote, Partition, ReadGptCopyError, ReadLayoutError, check_partitions, gaps, mbr,
-    read_sector, tail,
+    DeclaredType, Layout, LayoutNote, Partition, ReadGptCopyError, ReadLayoutError,
+    check_partitions, gaps, mbr, read_sector, tail,
 };
 use crate::read_at::ReadAt;
 
@@ -209,6 +209,7 @@ fn layout_of(
             number: entry.number,
             start: ByteOffset::from_bytes(start),
             size: ByteCount::from_bytes(end.saturating_sub(start)),
+            declared: DeclaredType::Gpt(entry.type_guid),
         }
     };
     let usable = ByteRange::new(bytes(table.first_usable_lba), usable_end);

@@ -12,7 +12,8 @@ use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 use mbrman::{CHS, MBRHeader, MBRPartitionEntry};
 
 use super::{
-    Layout, LayoutNote, Partition, ReadLayoutError, check_partitions, gaps, read_sector, tail,
+    DeclaredType, Layout, LayoutNote, Partition, ReadLayoutError, check_partitions, gaps,
+    read_sector, tail,
 };
 use crate::read_at::ReadAt;
 
@@ -148,6 +149,7 @@ pub(super) fn read(
             number as u32,
             u64::from(entry.starting_lba),
             u64::from(entry.sectors),
+            entry.sys,
         );
         if entry.is_extended() {
             containers.push(found)
@@ -160,6 +162,7 @@ pub(super) fn read(
             number as u32,
             u64::from(entry.starting_lba),
             u64::from(entry.sectors),
+            entry.sys,
         );
         walk.typeless.push(found);
     }
@@ -215,12 +218,13 @@ pub(super) fn read(
 }
 
 impl Walk<'_> {
-    fn partition(&self, number: u32, first: u64, sectors: u64) -> Partition {
+    fn partition(&self, number: u32, first: u64, sectors: u64, kind: u8) -> Partition {
         // No overflow: sums and products of 32-bit numbers.
         Partition {
             number,
             start: ByteOffset::from_bytes(first * self.sector_size.bytes()),
             size: ByteCount::from_bytes(sectors * self.sector_size.bytes()),
+            declared: DeclaredType::Mbr(kind),
         }
     }
 
@@ -284,6 +288,7 @@ impl Walk<'_> {
                     number as u32,
                     lba + u64::from(entry.starting_lba),
                     u64::from(entry.sectors),
+                    entry.sys,
                 );
                 if found.range().end > container.end {
                     return Err(damaged("its partition ends outside the extended partition"));

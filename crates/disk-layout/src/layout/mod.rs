@@ -6,6 +6,7 @@ mod gpt;
 mod hybrid;
 mod mbr;
 mod note;
+mod owner;
 mod sectors;
 mod tail;
 
@@ -21,6 +22,17 @@ pub use sectors::{SectorSizeEvidence, sector_size_of};
 
 use crate::read_at::ReadAt;
 
+/// What the table says about the contents of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeclaredType {
+    /// There is no table.
+    Unknown,
+    /// Type GUID of a GPT entry, as its bytes lie on the disk.
+    Gpt([u8; 16]),
+    /// Type byte of an MBR entry.
+    Mbr(u8),
+}
+
 /// One partition, or the whole disk where there is no table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Partition {
@@ -30,6 +42,8 @@ pub struct Partition {
     pub start: ByteOffset,
     /// Bytes that it covers.
     pub size: ByteCount,
+    /// What the table says that it holds.
+    pub declared: DeclaredType,
 }
 
 impl Partition {
@@ -67,14 +81,19 @@ pub struct Layout {
 ///
 /// A GPT counts when the MBR in front of it is protective; its primary copy is used, else its
 /// backup at the end of the disk. Otherwise an MBR with partitions counts. Without either the whole
-/// disk is one volume. A disk that is several things at once (a hybrid MBR, an ISO file system that
-/// is also divided) is one raw volume, because no table describes it.
+/// disk is one volume, and so is a disk that a RAID, a pool or a file system has taken as a whole
+/// since the table was written. A disk that is several things at once (a hybrid MBR, an ISO file
+/// system that is also divided) is one raw volume, because no table describes it.
 ///
 /// # Errors
 ///
 /// When the disk cannot be read, or says something about its partitions that cannot be true. A
 /// protective MBR without a readable GPT is an error and never "no table".
 pub fn read_layout(disk: &dyn ReadAt, sector_size: SectorSize) -> Result<Layout, ReadLayoutError> {
+    owner::overrule(disk, read_table(disk, sector_size))
+}
+
+fn read_table(disk: &dyn ReadAt, sector_size: SectorSize) -> Result<Layout, ReadLayoutError> {
     let sectors = disk.size() / sector_size.bytes();
     if sectors < 2 {
         return Err(ReadLayoutError::TooSmall { size: disk.size() });
@@ -116,6 +135,7 @@ fn undivided(disk: &dyn ReadAt) -> Layout {
             number: 0,
             start: ByteOffset::default(),
             size: ByteCount::from_bytes(disk.size()),
+            declared: DeclaredType::Unknown,
         }],
         raw_areas: ByteRanges::new(),
         sparse_areas: ByteRanges::new(),

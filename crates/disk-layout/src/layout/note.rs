@@ -14,6 +14,8 @@ pub enum LayoutNote {
     /// Both copies of the GPT are intact but say different things; the primary was used, as
     /// firmware does.
     GptCopiesDiffer,
+    /// Something has taken the whole disk, named here, and the table on it is older or its own.
+    Owned(&'static str),
     /// There is a GPT that nothing points to: the MBR beside it has partitions of its own and
     /// counts, as it does for Linux.
     StaleGpt,
@@ -66,6 +68,10 @@ impl LayoutNote {
                 "both copies of the GPT are intact but differ, and the primary was used, as \
                  firmware does",
             ),
+            Self::Owned(owner) => table(&format!(
+                "the disk as a whole has the marks of {owner}: its partition table was not used \
+                 (if it should be: wipefs removes marks that are old)"
+            )),
             Self::StaleGpt => table(
                 "there is an old GPT, but the MBR has partitions of its own and was used, as Linux \
                  does",

@@ -21,7 +21,9 @@ pub enum ReadVolumeError {
         offset: u64,
         size: u64,
     },
-    #[error("the {file_system} file system was not cleanly unmounted: {why}")]
+    #[error(
+        "the {file_system} was not cleanly unmounted: {why} (shut the machine down completely, or accept it with --accept-dirty)"
+    )]
     Dirty {
         file_system: &'static str,
         why: &'static str,
@@ -30,11 +32,6 @@ pub enum ReadVolumeError {
     Damaged {
         file_system: &'static str,
         what: String,
-    },
-    #[error("the {file_system} file system cannot be captured: {what}")]
-    Unsupported {
-        file_system: &'static str,
-        what: &'static str,
     },
 }
 

@@ -4,9 +4,9 @@
 use foghorn_image::{ByteRange, ByteRanges};
 
 use super::field::{Source, u16_at, u32_at};
-use super::{DirtyPolicy, ReadVolumeError};
+use super::{Account, ReadVolumeError};
 
-const NAME: &str = "FAT";
+pub(super) const NAME: &str = "FAT";
 /// Bytes of the table that are in memory at once; a multiple of every entry's size but FAT12's,
 /// whose table is smaller.
 const PIECE: u64 = 64 << 10;
@@ -48,7 +48,10 @@ impl Width {
 #[derive(Debug)]
 struct BootSector {
     width: Width,
+    /// The table that counts.
     table_offset: u64,
+    /// Those that must say the same.
+    copies: Vec<u64>,
     data_offset: u64,
     cluster_size: u64,
     clusters: u64,
@@ -132,9 +135,16 @@ impl BootSector {
         if active >= tables {
             return damaged("the table that it says is active does not exist");
         }
+        let mirrored = !(is_32 && flags & 0x80 != 0);
+        let offset_of = |table: u64| (reserved + table * table_sectors) * sector;
         Ok(Self {
             width,
-            table_offset: (reserved + active * table_sectors) * sector,
+            table_offset: offset_of(active),
+            copies: if mirrored {
+                (1..tables).map(offset_of).collect()
+            } else {
+                Vec::new()
+            },
             data_offset: data * sector,
             cluster_size: sectors_per_cluster * sector,
             clusters,
@@ -144,11 +154,10 @@ impl BootSector {
 }
 
 /// `start`: the first 2048 bytes of the partition.
-pub(super) fn used_ranges(
-    source: &Source<'_>,
-    start: &[u8],
-    dirty: DirtyPolicy,
-) -> Result<ByteRanges, ReadVolumeError> {
+///
+/// A FAT that is not marked clean is no worse than one that is: every cluster of a file is marked in
+/// the table before the file has it. Tables that differ from each other are.
+pub(super) fn account(source: &Source<'_>, start: &[u8]) -> Result<Account, ReadVolumeError> {
     let source = source.of(NAME);
     let boot = BootSector::parse(start, source.size)?;
     let mut used = ByteRanges::new();
@@ -160,23 +169,32 @@ pub(super) fn used_ranges(
         Width::Fat32 => (PIECE, PIECE / 4),
     };
     let table_bytes = boot.width.table_bytes(entries);
+    let mut unclean = None;
     let mut first = 0;
     while first < entries {
         let offset = boot.width.table_bytes(first);
         let length = whole.min(table_bytes - offset);
-        let table = source.bytes(
-            boot.table_offset + offset,
-            length,
-            "the file allocation table",
-        )?;
+        let piece = |table| source.bytes(table + offset, length, "the file allocation table");
+        let table = piece(boot.table_offset)?;
+        let copies = boot.copies.iter().map(|&copy| piece(copy));
+        let copies = copies.collect::<Result<Vec<_>, _>>()?;
         let count = per_piece.min(entries - first);
-        if first == 0 && dirty == DirtyPolicy::Refuse {
-            refuse_dirty(&boot, boot.width.entry(&table, 1))?;
+        if first == 0 {
+            unclean = why_unclean(&boot, boot.width.entry(&table, 1));
         }
         for index in 0..count {
             let cluster = first + index;
             let entry = boot.width.entry(&table, index as usize);
-            if cluster >= 2 && entry != 0 && entry != boot.width.bad() {
+            if cluster < 2 {
+                continue;
+            }
+            if copies
+                .iter()
+                .any(|copy| boot.width.entry(copy, index as usize) != entry)
+            {
+                return Ok(Account::Unknown("its file allocation tables differ"));
+            }
+            if entry != 0 && entry != boot.width.bad() {
                 let from = boot.data_offset + (cluster - 2) * boot.cluster_size;
                 used.push(ByteRange::new(from, from + boot.cluster_size));
             }
@@ -187,23 +205,22 @@ pub(super) fn used_ranges(
         boot.data_offset + boot.clusters * boot.cluster_size,
         source.size,
     ));
-    Ok(used)
+    Ok(match unclean {
+        Some(why) => Account::UsedThough(used, why),
+        None => Account::Used(used),
+    })
 }
 
 /// `flags`: the second entry of the table, which is not a cluster.
-fn refuse_dirty(boot: &BootSector, flags: u32) -> Result<(), ReadVolumeError> {
+fn why_unclean(boot: &BootSector, flags: u32) -> Option<&'static str> {
     let (clean, no_error) = match boot.width {
         Width::Fat12 => (true, true),
         Width::Fat16 => (flags & 0x8000 != 0, flags & 0x4000 != 0),
         Width::Fat32 => (flags & 0x0800_0000 != 0, flags & 0x0400_0000 != 0),
     };
-    let why = match (clean && !boot.dirty_mount, no_error) {
-        (true, true) => return Ok(()),
-        (true, false) => "read or write errors were met on it and not checked",
-        (false, _) => "it is not marked clean",
-    };
-    Err(ReadVolumeError::Dirty {
-        file_system: NAME,
-        why,
-    })
+    match (clean && !boot.dirty_mount, no_error) {
+        (true, true) => None,
+        (true, false) => Some("read or write errors were met on it and not checked"),
+        (false, _) => Some("it is not marked clean"),
+    }
 }

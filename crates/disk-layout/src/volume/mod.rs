@@ -1,89 +1,188 @@
 //! Which bytes of a partition are in use, by the account of the file system in it.
 
 mod bitmap;
+mod declared;
 mod error;
 mod ext;
 mod fat;
 mod field;
 mod ntfs;
+mod probe;
+mod sentences;
 
-use foghorn_image::{ByteRange, ByteRanges, FileSystemKind};
+use foghorn_image::{ByteRange, ByteRanges, FileSystemKind, NoteKind};
 use foghorn_types::ByteCount;
 
 pub use error::ReadVolumeError;
+pub(crate) use probe::{TableState, whole_disk_owner};
 
+use crate::layout::DeclaredType;
 use crate::read_at::ReadAt;
 use field::Source;
+use probe::{Class, Finding};
 
 /// What to do with a file system that was not cleanly unmounted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DirtyPolicy {
-    /// It is an error: its bitmaps may be behind its data.
+    /// It is an error.
     Refuse,
-    /// Take it as it is. A journal that was not replayed comes along and can be replayed later.
+    /// Take every block of it: its bitmaps may be behind its data.
     Accept,
 }
 
 /// What a partition holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Volume {
-    /// What was recognised.
+    /// By whose account bytes are in use. [`FileSystemKind::Raw`]: by nobody's, all of them are.
     pub kind: FileSystemKind,
     /// Bytes in `ranges`.
     pub used: ByteCount,
     /// Used bytes, counted from the start of the partition.
     pub ranges: ByteRanges,
+    /// What people should know about it.
+    pub notes: Vec<VolumeNote>,
 }
 
-impl Volume {
-    /// A volume of this size of which every byte is in use.
-    #[must_use]
-    pub fn raw(size: ByteCount) -> Self {
+/// A note about one volume.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VolumeNote {
+    /// What it is about.
+    pub kind: NoteKind,
+    /// A sentence without its full stop.
+    pub text: String,
+}
+
+impl VolumeNote {
+    fn new(kind: NoteKind, text: impl Into<String>) -> Self {
         Self {
-            kind: FileSystemKind::Raw,
-            used: size,
-            ranges: [ByteRange::new(0, size.bytes())].into_iter().collect(),
+            kind,
+            text: text.into(),
         }
     }
 }
 
+impl Volume {
+    fn of(kind: FileSystemKind, ranges: ByteRanges) -> Self {
+        Self {
+            kind,
+            used: ranges.total(),
+            ranges,
+            notes: Vec::new(),
+        }
+    }
+
+    /// A partition of `size` bytes, all of which are in use.
+    pub(crate) fn raw(size: u64, note: Option<VolumeNote>) -> Self {
+        Self {
+            notes: note.into_iter().collect(),
+            ..Self::of(
+                FileSystemKind::Raw,
+                [ByteRange::new(0, size)].into_iter().collect(),
+            )
+        }
+    }
+
+    /// A partition of `size` bytes that is not looked at, because someone ordered so.
+    pub(crate) fn raw_by_order(size: u64) -> Self {
+        Self::raw(
+            size,
+            Some(VolumeNote::new(NoteKind::TakenRaw, sentences::BY_ORDER)),
+        )
+    }
+}
+
+/// What a file system says about its blocks.
+enum Account {
+    /// These are in use.
+    Used(ByteRanges),
+    /// The same, and the file system was not cleanly unmounted, which does not matter for it.
+    UsedThough(ByteRanges, &'static str),
+    /// It was not cleanly unmounted, so that what it says cannot be relied on.
+    Unclean(&'static str),
+    /// It cannot be said, and why.
+    Unknown(&'static str),
+}
+
 /// Finds out which bytes of a partition are in use.
 ///
-/// What no reader here recognises is [`FileSystemKind::Raw`], and so is what more than one
-/// recognises, or an ext file system with a feature that may change where its bitmaps are: all of
-/// it is in use. Bytes behind the end of a file system, but inside its partition, are in use as
+/// A file system is asked only when it is alone in the partition: see [`probe`]. Everything else is
+/// [`FileSystemKind::Raw`], all of it in use, with a note that says why: what no reader here knows,
+/// what may be two things, what is damaged, an ext file system with a feature that may change where
+/// its bitmaps are. Bytes behind the end of a file system, but inside its partition, are in use as
 /// well: NTFS keeps its backup boot sector there, RAID its metadata.
 ///
 /// # Errors
 ///
-/// When the partition cannot be read, when metadata on the way to the bitmaps is damaged, or when
-/// the file system was not cleanly unmounted and `dirty` says to refuse that.
+/// When the partition cannot be read, or when a file system was not cleanly unmounted, or a system
+/// is suspended to the partition, and `dirty` says to refuse that.
 pub fn read_volume(partition: &dyn ReadAt, dirty: DirtyPolicy) -> Result<Volume, ReadVolumeError> {
-    let size = partition.size();
-    let mut start = vec![0; size.min(2048) as usize];
+    read_declared(partition, DeclaredType::Unknown, dirty)
+}
+
+/// The same for a partition about which its table says something.
+pub(crate) fn read_declared(
+    partition: &dyn ReadAt,
+    declared: DeclaredType,
+    dirty: DirtyPolicy,
+) -> Result<Volume, ReadVolumeError> {
     let source = Source::new(partition);
-    source.fill(0, &mut start, "the start of the partition")?;
-    start.resize(2048, 0);
-    let kinds: Vec<FileSystemKind> = [
-        (FileSystemKind::Ext, ext::looks_like_ext(&start)),
-        (FileSystemKind::Ntfs, ntfs::looks_like_ntfs(&start)),
-        (FileSystemKind::Fat, fat::looks_like_fat(&start)),
-    ]
-    .into_iter()
-    .filter_map(|(kind, found)| found.then_some(kind))
-    .collect();
-    let ranges = match kinds[..] {
-        [FileSystemKind::Ext] => ext::used_ranges(&source, &start, dirty)?,
-        [FileSystemKind::Ntfs] => Some(ntfs::used_ranges(&source, &start, dirty)?),
-        [FileSystemKind::Fat] => Some(fat::used_ranges(&source, &start, dirty)?),
-        _ => None,
+    let size = source.size;
+    let found = probe::find_all(&source)?;
+    if found
+        .iter()
+        .any(|finding| finding.class == Class::Suspended)
+    {
+        let why = "a Linux is suspended to it and would go on where it was";
+        return unclean(size, "swap", why, dirty);
+    }
+    if let Some(name) = declared::other_than_a_file_system(declared) {
+        return Ok(Volume::raw(size, sentences::of_declared(name, &found)));
+    }
+    let [Finding { class, name, .. }] = found[..] else {
+        return Ok(Volume::raw(size, Some(sentences::of_many(&found))));
     };
-    Ok(match (ranges, kinds.first()) {
-        (Some(ranges), Some(&kind)) => Volume {
-            kind,
-            used: ranges.total(),
-            ranges,
-        },
-        _ => Volume::raw(ByteCount::from_bytes(size)),
-    })
+    let kind = match class {
+        Class::Ext => FileSystemKind::Ext,
+        Class::Ntfs => FileSystemKind::Ntfs,
+        Class::Fat => FileSystemKind::Fat,
+        _ => return Ok(Volume::raw(size, sentences::of_one(&found[0]))),
+    };
+    let raw = |text| Volume::raw(size, Some(VolumeNote::new(NoteKind::TakenRaw, text)));
+    match account(&source, kind) {
+        Ok(Account::Used(ranges)) => Ok(Volume::of(kind, ranges)),
+        Ok(Account::UsedThough(ranges, why)) => Ok(Volume {
+            notes: vec![sentences::unclean_but_whole(name, why)],
+            ..Volume::of(kind, ranges)
+        }),
+        Ok(Account::Unclean(why)) => unclean(size, name, why, dirty),
+        Ok(Account::Unknown(why)) => Ok(raw(sentences::not_understood(name, why))),
+        Err(error @ ReadVolumeError::Read { .. }) => Err(error),
+        Err(error) => Ok(raw(sentences::not_understood(name, &error.to_string()))),
+    }
+}
+
+fn account(source: &Source<'_>, kind: FileSystemKind) -> Result<Account, ReadVolumeError> {
+    let mut start = source.bytes(0, source.size.min(2048), "the start of the partition")?;
+    start.resize(2048, 0);
+    match kind {
+        FileSystemKind::Ext => ext::account(source, &start),
+        FileSystemKind::Ntfs => ntfs::account(source, &start),
+        FileSystemKind::Fat => fat::account(source, &start),
+        FileSystemKind::Raw => Ok(Account::Unknown("it is none")),
+    }
+}
+
+fn unclean(
+    size: u64,
+    file_system: &'static str,
+    why: &'static str,
+    dirty: DirtyPolicy,
+) -> Result<Volume, ReadVolumeError> {
+    match dirty {
+        DirtyPolicy::Refuse => Err(ReadVolumeError::Dirty { file_system, why }),
+        DirtyPolicy::Accept => Ok(Volume::raw(
+            size,
+            Some(sentences::unclean(file_system, why)),
+        )),
+    }
 }

@@ -1,6 +1,6 @@
 //! Used clusters of NTFS against partclone and ntfsinfo.
 
-use crate::support::{Image, assert_same, path_text, run};
+use crate::support::{Image, assert_same, path_text, raw_because, run};
 use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, read_volume};
 use foghorn_image::{ByteRange, FileSystemKind};
 
@@ -93,7 +93,11 @@ fn a_volume_that_is_marked_dirty_is_refused_unless_accepted() {
     image.write((table + 3 * 1024 + version + 2) as u64, &[1, 0]);
     let why = read_volume(&image.open(), DirtyPolicy::Refuse).unwrap_err();
     assert!(matches!(why, ReadVolumeError::Dirty { .. }), "{why}");
-    assert!(read_volume(&image.open(), DirtyPolicy::Accept).is_ok());
+    let note = raw_because(&image, DirtyPolicy::Accept);
+    assert!(
+        note.starts_with("Unclean") && note.contains("marked dirty"),
+        "{note}"
+    );
 }
 
 #[test]
@@ -101,6 +105,7 @@ fn a_sleeping_windows_is_refused_unless_accepted() {
     for (contents, sleeps) in [
         (b"hibr", true),
         (b"HIBR", true),
+        (b"Hibr", false),
         (b"\0\0\0\0", false),
         (b"wake", false),
     ] {
@@ -125,19 +130,18 @@ fn a_sleeping_windows_is_refused_unless_accepted() {
                 Err(other) => panic!("{other}"),
                 Ok(_) => assert!(!sleeps, "{contents:?} with {others} other files was taken"),
             }
-            assert!(read_volume(&image.open(), DirtyPolicy::Accept).is_ok());
+            let accepted = read_volume(&image.open(), DirtyPolicy::Accept).unwrap();
+            assert_eq!(accepted.kind == FileSystemKind::Raw, sleeps);
         }
     }
 }
 
 #[test]
-fn damage_is_named() {
+fn damage_makes_it_raw_and_is_named() {
     let damage = |at: u64, bytes: &[u8]| {
         let image = filled(20 * MIB, &["-c", "4096"]);
         image.write(at, bytes);
-        read_volume(&image.open(), DirtyPolicy::Accept)
-            .unwrap_err()
-            .to_string()
+        raw_because(&image, DirtyPolicy::Refuse)
     };
     let image = filled(20 * MIB, &["-c", "4096"]);
     let raw = image.bytes();
@@ -153,10 +157,5 @@ fn damage_is_named() {
         .unwrap()
         .set_len(10 * MIB)
         .unwrap();
-    assert!(
-        read_volume(&image.open(), DirtyPolicy::Accept)
-            .unwrap_err()
-            .to_string()
-            .contains("larger than its partition")
-    );
+    assert!(raw_because(&image, DirtyPolicy::Refuse).contains("larger than its partition"));
 }

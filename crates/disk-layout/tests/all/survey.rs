@@ -1,7 +1,7 @@
 //! A whole disk, as a capture sees it.
 
 use crate::support::{Image, path_text, run};
-use foghorn_disk_layout::{DirtyPolicy, ReadAt, SurveyDiskError, SurveyOptions, survey_disk};
+use foghorn_disk_layout::{PartitionSet, ReadAt, SurveyDiskError, SurveyOptions, survey_disk};
 use foghorn_image::{ByteRange, FileSystemKind, NoteKind};
 use foghorn_types::{DiskPart, SectorSize};
 
@@ -37,7 +37,7 @@ fn every_partition_is_found_with_its_file_system() {
         );
         disk.write(start * MIB, &part.bytes());
     }
-    let found = survey_disk(&disk.open(), SectorSize::B512, DirtyPolicy::Refuse.into()).unwrap();
+    let found = survey_disk(&disk.open(), SectorSize::B512, &SurveyOptions::default()).unwrap();
     let kinds: Vec<_> = found
         .file_systems
         .iter()
@@ -91,11 +91,15 @@ fn two_partitions() -> Image {
 
 fn survey(disk: &Image, part: DiskPart, raw: bool) -> Result<Found, SurveyDiskError> {
     let options = SurveyOptions {
-        raw,
+        raw: if raw {
+            PartitionSet::All
+        } else {
+            PartitionSet::default()
+        },
         part,
-        ..DirtyPolicy::Refuse.into()
+        ..SurveyOptions::default()
     };
-    let found = survey_disk(&disk.open(), SectorSize::B512, options)?;
+    let found = survey_disk(&disk.open(), SectorSize::B512, &options)?;
     let notes = found.notes.iter();
     Ok(Found {
         partitions: found.file_systems.iter().map(|fs| fs.partition).collect(),

@@ -13,36 +13,34 @@ use foghorn_image::{ByteRange, ByteRanges};
 
 use super::bitmap::runs_of_ones;
 use super::field::Source;
-use super::{DirtyPolicy, ReadVolumeError};
+use super::{Account, ReadVolumeError};
 use groups::{Group, GroupReader};
 use superblock::Superblock;
 
-const NAME: &str = "ext2/3/4";
+pub(super) const NAME: &str = "ext2/3/4";
 
 /// `start`: the first 2048 bytes of the partition.
 pub(super) fn looks_like_ext(start: &[u8]) -> bool {
     superblock::has_magic(&start[1024..2048])
 }
 
-/// `None`: an ext file system with features that this reader does not know, to be taken as a whole.
-pub(super) fn used_ranges(
-    source: &Source<'_>,
-    start: &[u8],
-    dirty: DirtyPolicy,
-) -> Result<Option<ByteRanges>, ReadVolumeError> {
+/// While a journal waits to be replayed the bitmaps are older than the files: blocks that the
+/// journal gives to files are free in them.
+pub(super) fn account(source: &Source<'_>, start: &[u8]) -> Result<Account, ReadVolumeError> {
     let source = source.of(NAME);
     let raw = start[1024..2048].try_into().expect("1024 bytes");
     let Some(sb) = Superblock::parse(raw, source.size)? else {
-        return Ok(None);
+        return Ok(Account::Unknown(
+            "it has features that may change where its bitmaps are",
+        ));
     };
-    if dirty == DirtyPolicy::Refuse
-        && let Some(why) = sb.dirty
-    {
-        return Err(ReadVolumeError::Dirty {
-            file_system: NAME,
-            why,
-        });
+    if let Some(why) = sb.dirty {
+        return Ok(Account::Unclean(why));
     }
+    used_ranges(&source, &sb).map(Account::Used)
+}
+
+fn used_ranges(source: &Source<'_>, sb: &Superblock) -> Result<ByteRanges, ReadVolumeError> {
     let mut blocks: Vec<ByteRange> = Vec::new();
     let mut use_blocks = |first: u64, end: u64| {
         let range = ByteRange::new(first * sb.block_size, end.min(sb.blocks) * sb.block_size);
@@ -52,11 +50,11 @@ pub(super) fn used_ranges(
             _ => blocks.push(range),
         }
     };
-    let mut reader = GroupReader::new(source, &sb);
+    let mut reader = GroupReader::new(*source, sb);
     for number in 0..sb.groups {
         let group = reader.read(number)?;
         let first = sb.first_block_of(number);
-        match bitmap(&source, &sb, &group)? {
+        match bitmap(source, sb, &group)? {
             Some(bits) => runs_of_ones(&bits, sb.clusters_in(number), |run| {
                 use_blocks(
                     first + run.start * sb.blocks_per_cluster,
@@ -65,7 +63,7 @@ pub(super) fn used_ranges(
             }),
             None => use_blocks(first, first + sb.base_metadata(number)),
         }
-        for (metadata, length) in group.metadata(&sb) {
+        for (metadata, length) in group.metadata(sb) {
             source.check(
                 metadata.saturating_mul(sb.block_size),
                 length * sb.block_size,
@@ -78,7 +76,7 @@ pub(super) fn used_ranges(
     }
     blocks.push(ByteRange::new(0, sb.first_data_block * sb.block_size));
     blocks.push(ByteRange::new(sb.blocks * sb.block_size, source.size));
-    Ok(Some(blocks.into_iter().collect()))
+    Ok(blocks.into_iter().collect())
 }
 
 /// The block bitmap of a group, or `None` when it was never written.

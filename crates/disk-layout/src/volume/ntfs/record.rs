@@ -1,6 +1,5 @@
 //! Records of the master file table and their attributes.
 
-use super::boot::BootSector;
 use super::runs::{Stream, decode_runs};
 use super::{NAME, ReadVolumeError};
 use crate::volume::field::{u16_at, u32_at, u64_at};
@@ -14,7 +13,11 @@ pub(super) mod kind {
     pub(crate) const INDEX_ALLOCATION: u32 = 0xa0;
 }
 
+/// Bytes of a record number in a reference; the rest counts how often the record was used.
+pub(super) const RECORD_BITS: u64 = (1 << 48) - 1;
 const END: u32 = 0xffff_ffff;
+/// Compression (the low byte says how) and encryption; not: sparse.
+const PACKED: u16 = 0x40ff;
 /// Stride of the update sequence, whatever the sector size.
 const STRIDE: usize = 512;
 
@@ -54,7 +57,7 @@ impl FileRecord {
         ))
     }
 
-    fn damaged(&self) -> ReadVolumeError {
+    pub(super) fn damaged(&self) -> ReadVolumeError {
         ReadVolumeError::damaged(
             NAME,
             format!(
@@ -64,20 +67,23 @@ impl FileRecord {
         )
     }
 
-    /// For when [`stream`](Self::stream) finds nothing.
-    pub(super) fn lacks_data(&self, elsewhere: &'static str) -> ReadVolumeError {
-        match self.attribute(kind::ATTRIBUTE_LIST) {
-            Ok(Some(_)) => ReadVolumeError::Unsupported {
-                file_system: NAME,
-                what: elsewhere,
-            },
-            _ => self.damaged(),
-        }
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
-    /// The first attribute of this type; `$DATA` only without a name, because named ones are other
-    /// streams.
-    fn attribute(&self, kind: u32) -> Result<Option<&[u8]>, ReadVolumeError> {
+    /// The first record of the file, where this is a further one.
+    pub(super) fn base(&self) -> Option<u64> {
+        Some(u64_at(&self.raw, 32) & RECORD_BITS).filter(|_| u64_at(&self.raw, 32) != 0)
+    }
+
+    /// The attribute of this type and name; with `lowest_cluster`, of its parts that which starts
+    /// there (one that is kept in the record starts at 0).
+    pub(super) fn find(
+        &self,
+        kind: u32,
+        name: &str,
+        lowest_cluster: Option<u64>,
+    ) -> Result<Option<Attribute<'_>>, ReadVolumeError> {
         let mut at = usize::from(u16_at(&self.raw, 20));
         while at + 8 <= self.raw.len() {
             let found = u32_at(&self.raw, at);
@@ -85,12 +91,17 @@ impl FileRecord {
                 return Ok(None);
             }
             let length = u32_at(&self.raw, at + 4) as usize;
-            let attribute = self.raw[at..]
+            let raw = self.raw[at..]
                 .get(..length)
                 .filter(|_| length >= 24)
                 .ok_or_else(|| self.damaged())?;
-            if found == kind && (kind != kind::DATA || attribute[9] == 0) {
-                return Ok(Some(attribute));
+            let attribute = Attribute { raw };
+            if found == kind {
+                let found = attribute.name().ok_or_else(|| self.damaged())?;
+                let start = attribute.lowest_cluster().ok_or_else(|| self.damaged())?;
+                if is_named(found, name) && lowest_cluster.is_none_or(|wanted| wanted == start) {
+                    return Ok(Some(attribute));
+                }
             }
             at += length;
         }
@@ -98,60 +109,74 @@ impl FileRecord {
     }
 
     /// The value of an attribute that is kept in the record itself.
-    pub(super) fn resident(&self, kind: u32) -> Result<Option<&[u8]>, ReadVolumeError> {
-        let Some(attribute) = self.attribute(kind)?.filter(|attribute| attribute[8] == 0) else {
-            return Ok(None);
-        };
+    pub(super) fn resident(&self, kind: u32, name: &str) -> Result<Option<&[u8]>, ReadVolumeError> {
+        match self.find(kind, name, None)? {
+            Some(attribute) if attribute.is_resident() => {
+                attribute.resident().map(Some).ok_or_else(|| self.damaged())
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Whether a name in UTF-16, as it is on the disk, is this one (of ASCII letters).
+pub(super) fn is_named(found: &[u8], name: &str) -> bool {
+    found.len() == 2 * name.len()
+        && found
+            .chunks_exact(2)
+            .zip(name.bytes())
+            .all(|(unit, letter)| unit == [letter, 0])
+}
+
+/// An attribute in a record: at least 24 bytes.
+pub(super) struct Attribute<'a> {
+    raw: &'a [u8],
+}
+
+impl<'a> Attribute<'a> {
+    pub(super) fn is_resident(&self) -> bool {
+        self.raw[8] == 0
+    }
+
+    fn name(&self) -> Option<&'a [u8]> {
+        self.raw
+            .get(usize::from(u16_at(self.raw, 10))..)?
+            .get(..2 * usize::from(self.raw[9]))
+    }
+
+    fn lowest_cluster(&self) -> Option<u64> {
+        match (self.is_resident(), self.raw.len()) {
+            (true, _) => Some(0),
+            (false, 64..) => Some(u64_at(self.raw, 16)),
+            _ => None,
+        }
+    }
+
+    /// `None` when it is not valid, or not kept in the record.
+    pub(super) fn resident(&self) -> Option<&'a [u8]> {
+        if !self.is_resident() {
+            return None;
+        }
         let (length, offset) = (
-            u32_at(attribute, 16) as usize,
-            usize::from(u16_at(attribute, 20)),
+            u32_at(self.raw, 16) as usize,
+            usize::from(u16_at(self.raw, 20)),
         );
-        attribute
-            .get(offset..)
-            .and_then(|rest| rest.get(..length))
-            .map(Some)
-            .ok_or_else(|| self.damaged())
+        self.raw.get(offset..)?.get(..length)
     }
 
-    /// Where the value of an attribute is that is kept outside the record, all of it.
-    pub(super) fn stream(
-        &self,
-        kind: u32,
-        boot: &BootSector,
-    ) -> Result<Option<Stream>, ReadVolumeError> {
-        let stream = self.stream_start(kind, boot)?;
-        match stream {
-            Some(stream) if !stream.is_complete() => match self.attribute(kind::ATTRIBUTE_LIST)? {
-                Some(_) => {
-                    Err(self.lacks_data("a file that is needed is described by an attribute list"))
-                }
-                None => Err(self.damaged()),
-            },
-            stream => Ok(stream),
+    /// Where the part of the value is that this attribute describes. Sizes are only in the part that
+    /// starts at cluster 0. `None` when it is not valid, or kept in the record.
+    pub(super) fn stream(&self, cluster_size: u64) -> Option<Stream> {
+        if self.is_resident() || self.raw.len() < 64 {
+            return None;
         }
-    }
-
-    /// As [`stream`](Self::stream), but the record may know only the beginning, as with a
-    /// fragmented master file table.
-    pub(super) fn stream_start(
-        &self,
-        kind: u32,
-        boot: &BootSector,
-    ) -> Result<Option<Stream>, ReadVolumeError> {
-        let Some(attribute) = self.attribute(kind)?.filter(|attribute| attribute[8] != 0) else {
-            return Ok(None);
-        };
-        if attribute.len() < 64 || u64_at(attribute, 16) != 0 {
-            return Err(self.damaged());
-        }
-        let runs = attribute
-            .get(usize::from(u16_at(attribute, 32))..)
-            .and_then(decode_runs);
-        let runs = runs.ok_or_else(|| self.damaged())?;
-        Ok(Some(Stream {
-            runs,
-            size: u64_at(attribute, 48),
-            cluster_size: boot.cluster_size,
-        }))
+        let runs = self.raw.get(usize::from(u16_at(self.raw, 32))..)?;
+        Some(Stream {
+            runs: decode_runs(runs)?,
+            size: u64_at(self.raw, 48),
+            initialised: u64_at(self.raw, 56),
+            is_packed: u16_at(self.raw, 12) & PACKED != 0,
+            cluster_size,
+        })
     }
 }

@@ -50,17 +50,39 @@ pub(super) struct Stream {
     pub(super) runs: Vec<Run>,
     /// Bytes of the whole file.
     pub(super) size: u64,
+    /// Bytes that were ever written; what follows reads as zero.
+    pub(super) initialised: u64,
+    /// Whether the clusters hold something else than the bytes of the file: they are compressed or
+    /// encrypted.
+    pub(super) is_packed: bool,
     pub(super) cluster_size: u64,
 }
 
 impl Stream {
     /// Whether the runs cover the whole file.
     pub(super) fn is_complete(&self) -> bool {
-        let clusters = self
-            .runs
+        self.clusters().saturating_mul(self.cluster_size) >= self.size
+    }
+
+    /// Clusters that the runs cover, with holes.
+    pub(super) fn clusters(&self) -> u64 {
+        self.runs
             .iter()
-            .fold(0_u64, |sum, run| sum.saturating_add(run.clusters));
-        clusters.saturating_mul(self.cluster_size) >= self.size
+            .fold(0_u64, |sum, run| sum.saturating_add(run.clusters))
+    }
+
+    /// The first `length` bytes of a file of users, in which there may be holes.
+    pub(super) fn contents(
+        &self,
+        source: &Source<'_>,
+        length: u64,
+        what: &'static str,
+    ) -> Result<Vec<u8>, ReadVolumeError> {
+        let is_hole = self.runs.first().is_some_and(|run| run.first.is_none());
+        if is_hole || self.initialised < length {
+            return Ok(vec![0; length as usize]);
+        }
+        self.read(source, 0, length, what)
     }
 
     /// `length` bytes from `offset` on. Memory for them is reserved only as they are found to

@@ -9,7 +9,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use foghorn_image::{ByteRange, ByteRanges};
+use foghorn_disk_layout::{DirtyPolicy, read_volume};
+use foghorn_image::{ByteRange, ByteRanges, FileSystemKind};
 use tempfile::TempDir;
 
 /// A sparse image file that goes away with the test.
@@ -99,6 +100,18 @@ impl Image {
         assert!(!ranges.is_empty(), "partclone wrote no ranges: {text}");
         ranges
     }
+}
+
+/// Takes the volume, which must be raw, and gives the one note that says why.
+pub(crate) fn raw_because(image: &Image, dirty: DirtyPolicy) -> String {
+    let volume = read_volume(&image.open(), dirty).unwrap();
+    assert_eq!(volume.kind, FileSystemKind::Raw, "{:?}", volume.notes);
+    assert_eq!(volume.used.bytes(), image.open().metadata().unwrap().len());
+    let [note] = &volume.notes[..] else {
+        panic!("{:?}", volume.notes);
+    };
+    assert!(note.text.len() <= 500, "{} bytes", note.text.len());
+    format!("{:?}: {}", note.kind, note.text)
 }
 
 /// Runs a tool to its end and gives what it printed.

@@ -1,0 +1,180 @@
+//! What claims a partition, or a whole disk.
+//!
+//! Superblocks survive what comes after them: whoever makes a RAID, a pool or another file system
+//! of a partition leaves bytes of the old file system in places that the new owner does not use. So
+//! every place is looked at where any system that is known leaves a signature, and a file system is
+//! believed only when it is alone. Whatever else is found, and where two things are, every block
+//! may be in use.
+
+mod checks;
+mod magics;
+mod pages;
+mod raid;
+
+use super::field::Source;
+use super::{ReadVolumeError, ext, fat, ntfs};
+use crate::read_at::ReadAt;
+use checks::more_checks;
+use magics::{
+    FILE_SYSTEMS, FIRMWARE_RAID, MEMBERS, Magic, PAGE_SIZES, Place, SUSPENDED, SWAP, TABLES,
+    TUX_ON_ICE,
+};
+use pages::Pages;
+
+/// What kind of thing claims a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Class {
+    Ext,
+    Ntfs,
+    Fat,
+    /// Swap in which nobody is suspended.
+    Swap,
+    /// Swap in which a system is suspended.
+    Suspended,
+    BitLocker,
+    Luks,
+    /// Part of something larger: RAID, LVM, a pool.
+    Member,
+    /// A partition table.
+    Table,
+    /// Another file system, or anything else that fills a partition by itself.
+    Volume,
+}
+
+/// Something that was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Finding {
+    pub(super) name: &'static str,
+    pub(super) class: Class,
+    /// Whether it is near the end, where a new partition table does not reach.
+    pub(super) at_end: bool,
+}
+
+/// Everything that claims the partition, each name once.
+pub(super) fn find_all(source: &Source<'_>) -> Result<Vec<Finding>, ReadVolumeError> {
+    let pages = Pages::new(*source);
+    let mut found = Findings(Vec::new());
+    raid::find(&pages, &mut found)?;
+    for magic in MEMBERS.iter().chain(FIRMWARE_RAID).chain(FILE_SYSTEMS) {
+        found.look(&pages, magic)?;
+    }
+    more_checks(&pages, &mut found)?;
+    swap(&pages, &mut found)?;
+    let mut start = pages
+        .bytes(0, pages.size().min(2048) as usize)?
+        .unwrap_or_default();
+    start.resize(2048, 0);
+    for (here, name, class) in [
+        (ext::looks_like_ext(&start), ext::NAME, Class::Ext),
+        (ntfs::looks_like_ntfs(&start), ntfs::NAME, Class::Ntfs),
+        (
+            fat::looks_like_fat(&start) && !found.has(Class::BitLocker),
+            fat::NAME,
+            Class::Fat,
+        ),
+    ] {
+        if here {
+            found.add(name, class, false);
+        }
+    }
+    for magic in TABLES {
+        found.look(&pages, magic)?;
+    }
+    // Its boot code ends where a table would be.
+    if !found.has(Class::BitLocker) {
+        checks::nested_table(&pages, &start, &mut found)?;
+    }
+    Ok(found.0)
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, name: &'static str, class: Class, at_end: bool) {
+        if self.0.iter().all(|known| known.name != name) {
+            self.0.push(Finding {
+                name,
+                class,
+                at_end,
+            });
+        }
+    }
+
+    fn has(&self, class: Class) -> bool {
+        self.0.iter().any(|known| known.class == class)
+    }
+
+    fn look(&mut self, pages: &Pages<'_>, magic: &Magic) -> Result<(), ReadVolumeError> {
+        let (offset, at_end) = match magic.place {
+            Place::Start(offset) => (Some(offset), false),
+            Place::End(before) => ((pages.size() / 512 * 512).checked_sub(before), true),
+        };
+        if let Some(offset) = offset
+            && pages.has(offset, magic.bytes)?
+        {
+            self.add(magic.name, magic.class, at_end);
+        }
+        Ok(())
+    }
+}
+
+/// Swap, and systems that are suspended to it.
+fn swap(pages: &Pages<'_>, found: &mut Findings) -> Result<(), ReadVolumeError> {
+    if pages.has(0, &TUX_ON_ICE)? {
+        found.add("a suspended Linux", Class::Suspended, false);
+    }
+    for page in PAGE_SIZES {
+        let Some(signature) = pages.bytes(page - 10, 10)? else {
+            continue;
+        };
+        if SUSPENDED.iter().any(|magic| signature.starts_with(magic)) {
+            found.add("a suspended Linux", Class::Suspended, false);
+        } else if SWAP.iter().any(|magic| signature == **magic) {
+            found.add("swap", Class::Swap, false);
+        }
+    }
+    Ok(())
+}
+
+/// How much of a disk's table there is, for [`whole_disk_owner`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TableState {
+    /// A GPT with both copies intact and in their places.
+    WholeGpt,
+    /// A GPT whose copy at the start is intact; the one at the end is not.
+    GptAtStart,
+    /// What is left of a GPT: the copy at the end, or one that no MBR points to.
+    RestOfGpt,
+    /// An MBR with partitions.
+    Mbr,
+}
+
+/// What owns the whole disk although there is a partition table: that is older, or belongs to what
+/// the owner makes of its disks.
+///
+/// A table that cannot have been there before counts: nobody but a GPT writes to the last sector of
+/// a disk, and an owner with its data at the start destroys the copy there. Beside an MBR a file
+/// system does not count, since making one overwrites that sector; a RAID, a pool or a volume group
+/// leaves it alone.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub(crate) fn whole_disk_owner(
+    disk: &dyn ReadAt,
+    table: TableState,
+) -> Result<Option<&'static str>, ReadVolumeError> {
+    if table == TableState::WholeGpt {
+        return Ok(None);
+    }
+    let owns = |finding: &Finding| match table {
+        TableState::WholeGpt => false,
+        TableState::GptAtStart => finding.class == Class::Member && finding.at_end,
+        TableState::RestOfGpt => finding.class != Class::Table,
+        TableState::Mbr => matches!(finding.class, Class::Member | Class::Luks),
+    };
+    let found = find_all(&Source::new(disk))?;
+    Ok(found
+        .iter()
+        .find(|finding| owns(finding))
+        .map(|finding| finding.name))
+}
