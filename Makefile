@@ -36,7 +36,7 @@ FILES := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup build demo test bench-image bench-rest bench-multicast sim lint fmt deny fuzz
+.PHONY: help setup build demo test bench-image bench-rest bench-multicast sim fuzz-disks lint fmt deny fuzz
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -97,6 +97,10 @@ sim: setup ## Run multicast sessions on a simulated LAN by seed (SEEDS=1000000, 
 	$(CARGO) build --locked --release -p foghorn-sim
 	$(CARGO_TARGET_DIR)/release/sim --from $${FROM:-10000} --seeds $${SEEDS:-1000000}
 	$(CARGO_TARGET_DIR)/release/sim figures --json target/bench/sim.json
+
+fuzz-disks: setup ## Capture and deploy random disks by seed, compare with independent tools (root; SEEDS=2000, FROM=0, JOBS=2, KEEP=1)
+	$(BUILD)
+	$(CARGO_TARGET_DIR)/debug/fuzz-disks --seeds $${SEEDS:-2000} --from $${FROM:-0} --jobs $${JOBS:-2} $${KEEP:+--keep}
 
 lint: setup $(CARGO_DENY) ## Formatting, clippy, docs, arrows between crates and modules, licences and bans
 	@$(STEP) fmt $(CARGO) fmt --all --check

@@ -2,6 +2,7 @@
 //! that verify the result.
 
 pub mod disks;
+pub mod fuzz_disks;
 pub mod lab;
 pub mod old_content;
 pub mod process;

@@ -13,6 +13,9 @@ use foghorn_tests::unclear::{self, Part, assemble};
 
 const REFUSED: i32 = 5;
 
+/// Makes a volume in a file.
+type Make<'a> = &'a dyn Fn(&Path) -> Result<()>;
+
 /// One disk after the other on one stack.
 struct Bench {
     stack: Stack,
@@ -37,19 +40,12 @@ impl Bench {
     }
 
     /// Builds a disk of these partitions.
-    fn disk(
-        &self,
-        name: &str,
-        parts: &[(&'static str, &dyn Fn(&Path) -> Result<()>)],
-    ) -> Result<PathBuf> {
+    fn disk(&self, name: &str, parts: &[(&'static str, Make<'_>)]) -> Result<PathBuf> {
         let mut made = Vec::new();
-        for (number, (kind, make)) in (1..).zip(parts) {
+        for (number, &(kind, make)) in (1..).zip(parts) {
             let volume = self.file(&format!("{name}-{number}"));
             make(&volume)?;
-            made.push(Part {
-                kind: *kind,
-                volume,
-            });
+            made.push(Part { kind, volume });
         }
         let disk = self.file(name);
         assemble(&disk, &made)?;
@@ -204,7 +200,7 @@ fn what_is_not_at_rest_is_refused_or_taken_whole() {
     };
     let ext4 = |path: &Path| unclear::interrupted_ext4(path, 40 * MIB);
     let swap = |path: &Path| unclear::suspended_swap(path, 8 * MIB);
-    let cases: [(&str, &'static str, &dyn Fn(&Path) -> Result<()>, &str); 3] = [
+    let cases: [(&str, &'static str, Make<'_>, &str); 3] = [
         ("ntfs", "0700", &ntfs, "its log was not replayed"),
         ("ext4", "8300", &ext4, "its journal needs to be replayed"),
         ("swap", "8200", &swap, "a Linux is suspended to it"),

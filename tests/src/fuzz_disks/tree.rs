@@ -1,0 +1,79 @@
+//! What is below a folder, as text that can be compared.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// Path to description: kind, size, hash and, where they mean something, mode and time.
+pub type Tree = BTreeMap<String, String>;
+
+/// Describes everything below `root`. `exact`: with modes and times of modification.
+///
+/// # Errors
+/// When something cannot be read.
+pub fn describe(root: &Path, exact: bool) -> Result<Tree> {
+    let mut tree = Tree::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+        for entry in entries {
+            let path = entry?.path();
+            let data = fs::symlink_metadata(&path)?;
+            let mut text = if data.is_dir() {
+                open.push(path.clone());
+                "folder".to_owned()
+            } else if data.is_symlink() {
+                format!("link to {}", fs::read_link(&path)?.display())
+            } else {
+                format!("{} bytes, {}", data.len(), hash(&path)?)
+            };
+            if exact {
+                text += &format!(
+                    " mode {:o} at {}.{:09}",
+                    data.mode(),
+                    data.mtime(),
+                    data.mtime_nsec()
+                );
+            }
+            let name = path.strip_prefix(root)?.to_string_lossy().into_owned();
+            tree.insert(name, text);
+        }
+    }
+    Ok(tree)
+}
+
+fn hash(path: &Path) -> Result<String> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(blake3::hash(&bytes).to_hex()[..16].to_owned()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok("unreadable".to_owned()),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+/// The first differences, in words; nothing when the trees are equal.
+#[must_use]
+pub fn difference(expected: &Tree, found: &Tree) -> Option<String> {
+    let mut all: Vec<String> = expected
+        .iter()
+        .filter(|(name, text)| found.get(*name) != Some(text))
+        .map(|(name, text)| match found.get(name) {
+            Some(other) => format!("{name} is {other}, not {text}"),
+            None => format!("{name} is missing"),
+        })
+        .collect();
+    let more = found.keys().filter(|name| !expected.contains_key(*name));
+    all.extend(more.map(|name| format!("{name} should not be there")));
+    let count = all.len();
+    all.truncate(3);
+    (count > 0).then(|| {
+        format!(
+            "{count} of {} files differ: {}",
+            expected.len(),
+            all.join("; ")
+        )
+    })
+}
