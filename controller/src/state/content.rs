@@ -16,7 +16,7 @@ pub struct ImageContent {
     pub image: ImageId,
     pub manifest: ManifestId,
     /// What of the disk was captured.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "DiskPart::is_everything")]
     pub part: DiskPart,
     /// Size of the captured disk.
     pub logical_bytes: ByteCount,

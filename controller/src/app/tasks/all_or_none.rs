@@ -6,10 +6,10 @@
 
 use std::collections::HashSet;
 
-use foghorn_types::{GroupId, HostId, ImageId, SessionId, TaskId, TaskTypeId, chain};
+use foghorn_types::{GroupId, HostId, ImageId, SessionId, TaskId, TaskTypeId, Timestamp, chain};
 use tracing::{info, warn};
 
-use super::cancel::cancel_each;
+use super::cancel::cancel_in;
 use super::group::{Sessions, join_session_of_image};
 use super::{
     Origin, Pending, Purpose, Request, Wanted, active_imaging, host, imaging, insert, make_room,
@@ -312,44 +312,58 @@ async fn take_back(state: &State, made: &[Made], opened: &Sessions) {
         ?tasks,
         "cancelled tasks that were already created, because one of the hosts was refused"
     );
-    if let Err(refusal) = try_to_take_back(state, made, &tasks, opened).await {
+    if let Err(refusal) = try_to_take_back(state, made, opened).await {
         warn!(?tasks, error = %chain(&refusal), "could not cancel tasks that were already created");
     }
 }
 
-async fn try_to_take_back(
-    state: &State,
-    made: &[Made],
-    tasks: &[u32],
-    opened: &Sessions,
-) -> Result<(), Refusal> {
-    cancel_each(state, tasks).await?;
-    for session in opened.values() {
-        sessions::cancel(state, *session).await?;
-    }
-    give_images_back(state, made).await
-}
-
-async fn give_images_back(state: &State, made: &[Made]) -> Result<(), Refusal> {
+/// The task of a host and its image change in one transaction: between two, another order could take
+/// the image that is about to be taken back for the host's own.
+async fn try_to_take_back(state: &State, made: &[Made], opened: &Sessions) -> Result<(), Refusal> {
     for part in made.chunks(HOSTS_AT_ONCE) {
+        let (now, mut pending) = (Timestamp::now(), Pending::default());
         state
-            .write(|draft| {
-                for made in part.iter().filter(|made| made.before != made.image.get()) {
-                    let row = draft.tables().hosts().get(made.host.get());
-                    // What somebody else has changed since is theirs.
-                    if let Some(row) = row.filter(|row| row.image == made.image.get()) {
-                        draft.update(
-                            row,
-                            &Host {
-                                image: made.before,
-                                ..Host::clone(row)
-                            },
-                        )?;
-                    }
+            .write_in_steps(|draft| {
+                if !draft.continues() {
+                    pending = Pending::default();
+                    part.iter()
+                        .try_for_each(|made| take_one_back(draft, made, &mut pending))?;
                 }
-                Ok::<_, Refusal>(())
+                pending.settle(draft, now)
             })
             .await?;
     }
+    for session in opened.values() {
+        sessions::cancel(state, *session).await?;
+    }
     Ok(())
+}
+
+fn take_one_back(draft: &mut Draft<'_>, made: &Made, pending: &mut Pending) -> Result<(), Refusal> {
+    let tables = draft.tables();
+    let task = tables.tasks().get(made.task.get()).cloned();
+    if let Some(task) = task {
+        cancel_in(
+            draft,
+            &task,
+            "another host of the order was refused",
+            pending,
+        )?;
+    }
+    let host = tables.hosts().get(made.host.get());
+    // What somebody else has changed or ordered since is theirs.
+    let host = host.filter(|host| {
+        let other = active_imaging(tables, host).filter(|task| task.id != made.task.get());
+        host.image == made.image.get() && host.image != made.before && other.is_none()
+    });
+    match host {
+        Some(host) => draft.update(
+            host,
+            &Host {
+                image: made.before,
+                ..Host::clone(host)
+            },
+        ),
+        None => Ok(()),
+    }
 }

@@ -56,11 +56,14 @@ fn volume(layers: &[&Layer]) -> Volume {
 
 #[test]
 fn alone_everything_is_what_blkid_calls_it() {
+    // One exception: BitLocker To Go, whose boot sector blkid takes for that of a FAT.
     let mut readable_ones = 0;
     for contents in all() {
         let found = volume(&[&contents.marks]);
         let theirs = blkid(&write(&[&contents.marks]));
-        let expected = readable(theirs.as_deref()).unwrap_or(FileSystemKind::Raw);
+        let expected = readable(theirs.as_deref())
+            .filter(|_| !contents.name.starts_with("bitlocker"))
+            .unwrap_or(FileSystemKind::Raw);
         assert_eq!(
             found.kind, expected,
             "{}: blkid says {theirs:?}",
@@ -88,8 +91,10 @@ fn alone_everything_is_what_blkid_calls_it() {
     assert_eq!(readable_ones, 10);
 }
 
-/// The marks made by hand are too little for blkid, which checks more of them than is done here.
+/// The marks made by hand are too little for blkid, which checks more of them than is done here; and
+/// it looks for ZFS only from 64 MiB on.
 const NOT_KNOWN_TO_BLKID: &[&str] = &[
+    "zfs",
     "ddf",
     "apfs",
     "refs",
