@@ -63,7 +63,7 @@ fn output_of(stack: &Stack, words: &[&str]) -> (String, String) {
 fn a_note_of_a_capture_is_in_report_task_image_and_on_the_command_line() {
     let stack = Stack::start(Engine::Embedded).unwrap();
     let path = stack.folder().join("golden");
-    let golden = disks::make_gpt(&path, 96 * MIB, 512, &[(Kind::Raw, 8)], 31).unwrap();
+    let golden = disks::make_gpt(&path, 96 * MIB, 512, &[(Kind::Ext4, 16)], 31).unwrap();
     // The backup GPT is damaged.
     let file = File::options().write(true).open(&golden.path).unwrap();
     file.write_all_at(&[0; 512], 96 * MIB - 512).unwrap();
