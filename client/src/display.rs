@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foghorn_image::{Note, selected_notes};
 use foghorn_types::ByteCount;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
@@ -86,6 +87,20 @@ pub(crate) fn summary(what: &str, snapshot: &Snapshot) -> String {
         "{what}: {} in {seconds:.1} s ({rate}/s), {} over the network ({} by multicast), {} reused, {} written",
         snapshot.done, snapshot.wire, snapshot.multicast, snapshot.reused, snapshot.written
     )
+}
+
+/// Most notes that are printed; the report has all of them.
+const MOST_NOTES: usize = 20;
+
+/// Prints what people should know about the image, each note once, and keeps it for the report.
+pub(crate) fn notes<'n>(progress: &Progress, notes: impl IntoIterator<Item = &'n Note>) {
+    let new = progress.add_notes(notes);
+    for note in selected_notes(&new, MOST_NOTES) {
+        line(&format!("note: {note}"));
+    }
+    if new.len() > MOST_NOTES {
+        line(&format!("note: … and {} more", new.len() - MOST_NOTES));
+    }
 }
 
 /// Prints a line. Imaging continues even when nobody reads it any more.

@@ -1,10 +1,12 @@
 //! How far a transfer is and where it spends its time: counters that every stage adds to, read once
 //! a second.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use foghorn_image::Note;
 use foghorn_transport::{ClientProgress, Stage};
 use foghorn_types::ByteCount;
 use serde::Serialize;
@@ -53,6 +55,8 @@ pub struct Progress {
     /// Index into [`PATHS`].
     path: AtomicU8,
     unicast_reason: Mutex<Option<String>>,
+    /// What the user was told about the image.
+    notes: Mutex<Vec<Note>>,
     busy_nanos: [AtomicU64; WORKS.len()],
 }
 
@@ -84,6 +88,7 @@ impl Default for Progress {
             limiting: AtomicU8::new(UNKNOWN),
             path: AtomicU8::new(0),
             unicast_reason: Mutex::new(None),
+            notes: Mutex::new(Vec::new()),
             busy_nanos: Default::default(),
         }
     }
@@ -135,6 +140,28 @@ impl Progress {
     #[must_use]
     pub fn unicast_reason(&self) -> Option<String> {
         self.unicast_reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Keeps what people should know about the image, for the report; returns what is new.
+    pub fn add_notes<'n>(&self, notes: impl IntoIterator<Item = &'n Note>) -> Vec<Note> {
+        let mut known = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let before: HashSet<Note> = known.iter().cloned().collect();
+        let new: Vec<Note> = notes
+            .into_iter()
+            .filter(|note| !before.contains(*note))
+            .cloned()
+            .collect();
+        known.extend(new.iter().cloned());
+        new
+    }
+
+    /// What people should know about the image.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note> {
+        self.notes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

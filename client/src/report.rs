@@ -4,6 +4,7 @@
 use std::io;
 use std::path::Path;
 
+use foghorn_image::Note;
 use foghorn_types::chain;
 use serde::Serialize;
 
@@ -34,8 +35,38 @@ pub struct RunReport {
     pub limiting_stage: Option<&'static str>,
     /// Seconds per kind of work, summed over its threads or lanes.
     pub busy_seconds: BusySeconds,
+    /// What people should know about the image: of a capture all notes, of a deploy those that
+    /// limit what can be expected of the machine.
+    pub notes: Vec<ReportedNote>,
     /// Most memory that the process had resident, in bytes.
     pub peak_memory_bytes: Option<u64>,
+}
+
+/// A note about the image, as the REST API shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ReportedNote {
+    /// `taken_raw`, `encrypted`, `unclean`, `left_out`, `unreadable`, `table`, `size_tied` or
+    /// `part_of_disk`.
+    pub kind: &'static str,
+    /// As Linux counts; 0: the disk.
+    pub partition: u32,
+    /// First byte of the disk that it is about.
+    pub offset: u64,
+    /// Bytes that it is about; 0: none in particular.
+    pub length: u64,
+    pub text: String,
+}
+
+impl ReportedNote {
+    fn new(note: &Note) -> Self {
+        Self {
+            kind: note.kind.name(),
+            partition: note.partition,
+            offset: note.range.start,
+            length: note.range.size().bytes(),
+            text: note.text.to_string(),
+        }
+    }
 }
 
 impl RunReport {
@@ -67,6 +98,7 @@ impl RunReport {
             bytes_written: snapshot.written.bytes(),
             limiting_stage: snapshot.limiting.map(stage_name),
             busy_seconds: progress.busy_seconds(),
+            notes: progress.notes().iter().map(ReportedNote::new).collect(),
             peak_memory_bytes: peak_memory(),
         }
     }

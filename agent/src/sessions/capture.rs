@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foghorn_chunk_store::{CaptureGuard, NewChunk, PutError};
-use foghorn_image::{DecodeManifestError, Manifest};
-use foghorn_proto::link::CapturedImage;
+use foghorn_image::{DecodeManifestError, Manifest, selected_notes};
+use foghorn_proto::link::{CapturedImage, ImageNote};
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{
     AckSender, SentChunk, SentChunks, StoreLane, StoreManifestReply, WhichAreStoredReply,
@@ -245,14 +245,33 @@ fn store_manifest(
         .stored_size(manifest.distinct_chunks().ids())
         .map_err(StoreManifestError::Measure)?;
     let summary = manifest.summary();
+    let notes = notes_of(&manifest);
     let captured = CapturedImage {
         manifest_id: id.as_bytes().to_vec(),
         logical_bytes: summary.logical_size.bytes(),
         used_bytes: summary.used.bytes(),
         stored_bytes: stored.bytes(),
         new_bytes: 0,
+        more_notes: (manifest.notes.len() - notes.len()) as u32,
+        notes,
     };
     Ok((id, captured))
+}
+
+/// Most notes of an image that the controller is sent.
+const MOST_NOTES: usize = 100;
+
+fn notes_of(manifest: &Manifest) -> Vec<ImageNote> {
+    selected_notes(&manifest.notes, MOST_NOTES)
+        .into_iter()
+        .map(|note| ImageNote {
+            kind: note.kind.code().into(),
+            partition: note.partition,
+            offset: note.range.start,
+            length: note.range.size().bytes(),
+            text: note.text.to_string(),
+        })
+        .collect()
 }
 
 /// Everything that has gathered since the last batch was taken.

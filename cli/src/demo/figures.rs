@@ -57,6 +57,8 @@ mod tests {
             new_bytes: ByteCount::from_mib(256),
             captured: String::new(),
             nodes: vec![],
+            notes: vec![],
+            more_notes: 0,
         };
         let text = table(
             &content,

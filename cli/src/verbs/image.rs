@@ -10,7 +10,7 @@ use super::deploy::{self, DeployArgs};
 use super::job;
 use super::object::{dash, delete_all, show_row, show_rows};
 use super::wait::parse_duration;
-use super::{Session, object};
+use super::{Session, notes, object};
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
@@ -226,6 +226,7 @@ fn show(api: &Api, session: &Session, row: &Row<Image>) -> Result<(), Failure> {
         fields.insert("used".into(), json!(content.used_bytes.to_string()));
         fields.insert("stored".into(), json!(content.stored_bytes.to_string()));
         fields.insert("on nodes".into(), json!(nodes));
+        notes::add_to(fields, &content.notes, content.more_notes);
     }
     session.output.show_object(&row.view.id.to_string(), &shown)
 }

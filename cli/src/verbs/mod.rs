@@ -12,6 +12,7 @@ pub mod image;
 pub mod job;
 pub mod login;
 pub mod node;
+mod notes;
 pub mod object;
 pub mod order;
 pub mod schedule;

@@ -9,9 +9,9 @@ use foghorn_rest_types::native::{TaskPhase, TaskStatus};
 use foghorn_types::TaskId;
 use serde_json::Value;
 
-use super::Session;
 use super::object::{dash, show_row, show_rows};
 use super::wait::{self, parse_duration};
+use super::{Session, notes};
 use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure};
 
@@ -121,9 +121,14 @@ fn show(api: &Api, session: &Session, task: TaskId) -> Result<Exit, Failure> {
     if session.output.is_for_people() && row.view.is_imaging() {
         match api.get::<TaskStatus>(&format!("/foghorn/v1/tasks/{task}")) {
             Ok(status) => {
-                let value = serde_json::to_value(&status).map_err(|error| {
+                let mut value = serde_json::to_value(&status).map_err(|error| {
                     Failure::new(Exit::Failed, "could not show the task").caused_by(error)
                 })?;
+                if let Some(fields) = value.as_object_mut() {
+                    fields.remove("notes");
+                    fields.remove("more_notes");
+                    notes::add_to(fields, &status.notes, status.more_notes);
+                }
                 session.output.show_object(&task.to_string(), &value)?;
                 session.output.say(&wait::line(&status));
                 return Ok(Exit::Ok);

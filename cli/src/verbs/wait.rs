@@ -9,6 +9,7 @@ use foghorn_rest_types::native::{TaskList, TaskPhase, TaskStatus};
 use foghorn_types::TaskId;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::notes;
 use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure, of_many};
 use crate::output::{Format, Output, Table, is_decorated};
@@ -122,6 +123,11 @@ fn conclude(output: Output, statuses: &[TaskStatus]) -> Result<Exit, Failure> {
         ]);
     }
     output.show(&table, &statuses)?;
+    for status in statuses {
+        for note in notes::lines(&status.notes, status.more_notes) {
+            output.say(&format!("{}: note: {note}", status.host.name));
+        }
+    }
     let worked = statuses
         .iter()
         .filter(|status| status.state == TaskPhase::Complete)
@@ -307,6 +313,8 @@ mod tests {
             started: None,
             finished: None,
             deadline: String::new(),
+            notes: Vec::new(),
+            more_notes: 0,
         }
     }
 

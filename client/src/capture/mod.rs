@@ -36,6 +36,7 @@ use self::board::Shared;
 use self::outbox::{LaneEnd, Outbox};
 use crate::buffers::BufferPool;
 use crate::disk::{Disk, DiskError};
+use crate::display;
 use crate::link::{LinkError, TaskLink};
 use crate::progress::{Progress, QueueFill, limiting_stage};
 
@@ -115,14 +116,7 @@ pub async fn capture(
         move || survey_disk(&*disk, geometry.sector_size, policy)
     });
     let contents = surveyed.await.map_err(CaptureError::Panicked)??;
-    for note in &contents.notes {
-        tracing::warn!(
-            kind = note.kind.name(),
-            partition = note.partition,
-            text = %note.text,
-            "note about the image"
-        );
-    }
+    display::notes(&progress, &contents.notes);
     for area in &contents.left_out {
         tracing::info!(
             start = area.start,
@@ -155,6 +149,7 @@ pub async fn capture(
         chunks,
         notes: fit_notes(contents.notes),
     };
+    display::notes(&shared.progress, &manifest.notes);
     let summary = manifest.summary();
     let encoded = Bytes::from(manifest.encode());
     drop(manifest);

@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foghorn_disk_layout::RenderGptError;
-use foghorn_image::{DecodeManifestError, Manifest};
+use foghorn_image::{DecodeManifestError, Manifest, NoteKind};
 use foghorn_transport::client::FetchManifestError;
 use foghorn_transport::{EndReason, Stage, StreamError};
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, ManifestId, chain};
@@ -48,6 +48,7 @@ use self::verify::Arrived;
 use self::write::Verified;
 use crate::buffers::BufferPool;
 use crate::disk::{Disk, DiskError};
+use crate::display;
 use crate::link::{LinkError, TaskLink};
 use crate::progress::{Progress, QueueFill, limiting_stage};
 
@@ -83,6 +84,13 @@ pub enum DeployError {
         size: ByteCount,
         sector: u64,
     },
+    #[error("{path} has {have} bytes, but the image can only be deployed to a disk of exactly {need} bytes: {why}", path = path.display(), have = have.bytes(), need = need.bytes())]
+    OtherSize {
+        path: PathBuf,
+        have: ByteCount,
+        need: ByteCount,
+        why: Box<str>,
+    },
     #[error("the partition table does not fit the disk")]
     Table(#[from] RenderGptError),
     #[error("the session with the agent failed")]
@@ -114,6 +122,7 @@ impl DeployError {
             Self::TooSmall { .. }
                 | Self::OtherSectors { .. }
                 | Self::OddSize { .. }
+                | Self::OtherSize { .. }
                 | Self::Table(_)
         )
     }
@@ -146,6 +155,13 @@ pub async fn deploy(
 ) -> Result<(), DeployError> {
     let manifest = fetch_manifest(link, &stop).await?;
     disk.adopt_sector_size(manifest.geometry.sector_size);
+    display::notes(
+        &progress,
+        manifest
+            .notes
+            .iter()
+            .filter(|note| note.kind.matters_to_a_deploy()),
+    );
     check_target(&disk, &manifest)?;
     let pieces = table::render(&disk, &manifest)?;
     let disk = Arc::new(disk);
@@ -231,6 +247,20 @@ async fn fetch_manifest(
 }
 
 fn check_target(disk: &Disk, manifest: &Manifest) -> Result<(), DeployError> {
+    let tied = manifest
+        .notes
+        .iter()
+        .find(|note| note.kind == NoteKind::SizeTied);
+    if let Some(note) = tied
+        && disk.disk_size() != manifest.geometry.size
+    {
+        return Err(DeployError::OtherSize {
+            path: disk.path().to_owned(),
+            have: disk.disk_size(),
+            need: manifest.geometry.size,
+            why: note.text.clone(),
+        });
+    }
     let (have, need) = (disk.disk_size(), manifest.minimum_disk());
     if have < need {
         return Err(DeployError::TooSmall {

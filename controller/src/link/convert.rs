@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use foghorn_image::{ByteRange, Note, NoteKind};
 use foghorn_lifecycle::Outcome;
 use foghorn_proto::link::{self, session_ended};
 use foghorn_types::{
@@ -12,6 +13,7 @@ use foghorn_types::{
 use crate::agents::jobs::Damage;
 use crate::agents::live::{NodeLive, Stage, TransferProgress};
 use crate::agents::session_reports::{ReceiverReport, SessionPhase, SessionReport};
+use crate::state::notes::Notes;
 
 /// An invalid message.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -29,6 +31,7 @@ pub(crate) struct Captured {
     pub(crate) used_bytes: ByteCount,
     pub(crate) stored_bytes: ByteCount,
     pub(crate) new_bytes: ByteCount,
+    pub(crate) notes: Notes,
 }
 
 /// How a session ended, with what it captured.
@@ -191,7 +194,33 @@ fn captured(image: link::CapturedImage) -> Result<Captured, BadMessage> {
         used_bytes: ByteCount::from_bytes(image.used_bytes),
         stored_bytes: ByteCount::from_bytes(image.stored_bytes),
         new_bytes: ByteCount::from_bytes(image.new_bytes),
+        notes: notes(&image)?,
     })
+}
+
+/// Notes about bytes of the disk. Those of a kind that this controller does not know are counted
+/// only; texts are clipped.
+fn notes(image: &link::CapturedImage) -> Result<Notes, BadMessage> {
+    let mut known = Vec::new();
+    let mut more = image.more_notes;
+    for sent in &image.notes {
+        let end = sent
+            .offset
+            .checked_add(sent.length)
+            .filter(|&end| end <= image.logical_bytes)
+            .ok_or(BadMessage {
+                field: "notes",
+                why: "are about bytes outside the disk",
+            })?;
+        match u8::try_from(sent.kind).ok().and_then(NoteKind::from_code) {
+            Some(kind) => {
+                let range = ByteRange::new(sent.offset, end);
+                known.push(Note::new(kind, sent.partition, range, &sent.text));
+            }
+            None => more = more.saturating_add(1),
+        }
+    }
+    Ok(Notes::new(&known, more))
 }
 
 pub(super) fn damage(chunk: link::DamagedChunk) -> Result<Damage, BadMessage> {
@@ -233,6 +262,35 @@ mod tests {
     }
 
     #[test]
+    fn notes_are_checked_clipped_and_bounded() {
+        let note = |kind, offset, length, text: &str| link::ImageNote {
+            kind,
+            partition: 1,
+            offset,
+            length,
+            text: text.to_owned(),
+        };
+        let image = |notes| link::CapturedImage {
+            logical_bytes: 1024,
+            notes,
+            more_notes: 2,
+            ..link::CapturedImage::default()
+        };
+        for outside in [note(4, 512, 513, "x"), note(4, u64::MAX, 2, "x")] {
+            assert_eq!(notes(&image(vec![outside])).unwrap_err().field, "notes");
+        }
+        let mut sent = vec![
+            note(4, 512, 512, &"two\nlines ".repeat(1000)),
+            note(99, 0, 0, "new"),
+        ];
+        sent.extend(vec![note(5, 0, 512, "x"); 500]);
+        let kept = notes(&image(sent)).unwrap();
+        assert_eq!((kept.list().len(), kept.more()), (100, 2 + 1 + 401));
+        assert_eq!(kept.list()[0].kind, NoteKind::LeftOut);
+        assert!(kept.list().iter().all(Note::has_sane_text));
+    }
+
+    #[test]
     fn a_capture_keeps_its_figures() {
         let image = link::CapturedImage {
             manifest_id: vec![3; 32],
@@ -240,6 +298,7 @@ mod tests {
             used_bytes: 2,
             stored_bytes: 3,
             new_bytes: 4,
+            ..link::CapturedImage::default()
         };
         let done = link::Completed {
             r#final: None,

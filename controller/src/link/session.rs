@@ -274,8 +274,16 @@ async fn record_end(
         task,
         TaskEvent::Ended { node, outcome },
         |run, draft| {
-            if let Some(captured) = &captured {
-                store_content(draft, run, captured, node)?;
+            match &captured {
+                Some(captured) => {
+                    run.notes = captured.notes.of_capture();
+                    store_content(draft, run, captured, node)?;
+                }
+                None => {
+                    if let Some(notes) = run.notes_of_image(draft.tables().contents()) {
+                        run.notes = notes;
+                    }
+                }
             }
             Ok(())
         },
@@ -327,6 +335,7 @@ fn store_content(
         new_bytes: captured.new_bytes,
         captured_at: Timestamp::now(),
         nodes: vec![node],
+        notes: captured.notes.clone(),
         modified: 0,
     });
     let image = Image {

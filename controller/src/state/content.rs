@@ -4,6 +4,7 @@
 use foghorn_types::{ByteCount, ImageId, ManifestId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::notes::Notes;
 use super::shelf::{Record, numbered_by, stored_whole};
 use crate::store::Revision;
 
@@ -25,6 +26,9 @@ pub struct ImageContent {
     pub captured_at: Timestamp,
     /// Nodes that hold every chunk, verified.
     pub nodes: Vec<StorageNodeId>,
+    /// What whoever deploys it should know.
+    #[serde(default, skip_serializing_if = "Notes::is_empty")]
+    pub notes: Notes,
     /// The store's revision of this record; 0 for one that was never stored.
     #[serde(skip)]
     pub modified: Revision,

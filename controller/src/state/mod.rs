@@ -21,6 +21,7 @@ pub mod key;
 pub mod keyed;
 pub mod multicast;
 pub mod needle;
+pub mod notes;
 mod record;
 pub mod refusal;
 pub mod render;

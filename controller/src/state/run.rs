@@ -14,6 +14,8 @@ use foghorn_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::content::ImageContent;
+use super::notes::Notes;
 use super::shelf::{Index, Record, Shelf, numbered_by};
 use crate::store::Revision;
 
@@ -39,6 +41,8 @@ pub struct Run {
     pub client_fingerprint: Option<Digest>,
     /// BLAKE3 of the bearer with which that client asks for its order.
     pub client_session: Option<Digest>,
+    /// Notes of the image, from the end on.
+    pub notes: Notes,
     /// The store's revision of this record; 0 for one that was never stored.
     pub modified: Revision,
 }
@@ -84,6 +88,7 @@ impl Run {
             created: now,
             client_fingerprint: None,
             client_session: None,
+            notes: Notes::default(),
             modified: 0,
         }
     }
@@ -112,6 +117,17 @@ impl Run {
     #[must_use]
     pub fn node(&self) -> Option<StorageNodeId> {
         self.life.state().node()
+    }
+
+    /// What people should know about the image that it deploys, while the image is still the one
+    /// that was ordered.
+    #[must_use]
+    pub fn notes_of_image(&self, contents: &Shelf<ImageContent>) -> Option<Notes> {
+        let RunKind::Deploy { manifest } = self.kind else {
+            return None;
+        };
+        let content = contents.get(&self.image)?;
+        (content.manifest == manifest).then(|| content.notes.of_deploy())
     }
 
     /// The run after a cancellation, or `None` when it has already ended. Store it under
@@ -215,6 +231,8 @@ pub struct RunBody {
     traceparent: Option<String>,
     client_fingerprint: Option<Digest>,
     client_session: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Notes::is_empty")]
+    notes: Notes,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -329,6 +347,7 @@ impl From<&Run> for RunBody {
             traceparent: run.traceparent.clone(),
             client_fingerprint: run.client_fingerprint,
             client_session: run.client_session,
+            notes: run.notes.clone(),
         }
     }
 }
@@ -358,6 +377,7 @@ impl RunBody {
             created: self.created,
             client_fingerprint: self.client_fingerprint,
             client_session: self.client_session,
+            notes: self.notes,
             modified,
         }
     }

@@ -26,6 +26,10 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"image":4,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1,2]}"#,
     ),
     (
+        "/foghorn/v1/content/0000000005",
+        r#"{"v":1,"image":5,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1],"notes":{"list":[{"kind":"left_out","partition":2,"start":512,"end":1024,"text":"why"}],"more":3}}"#,
+    ),
+    (
         "/foghorn/v1/snapinfile/0000000006",
         r#"{"v":1,"snapin":6,"file":"MANIFEST","sha512":"00ff","size":5,"uploaded_at":9,"nodes":[1]}"#,
     ),
@@ -214,6 +218,6 @@ fn a_record_of_another_version_is_refused_and_changes_nothing() {
             tables.contents().len(),
             tables.tokens().len()
         ),
-        (2, 1, 2)
+        (2, 2, 2)
     );
 }

@@ -25,7 +25,7 @@ pub use manifest::{
     ChunkContent, ChunkEntry, FileSystem, FileSystemKind, Manifest, ManifestSummary,
 };
 pub use mask::{MASK_UNIT, SectorRange, UsedChunks, UsedMask, used_chunks};
-pub use note::{MAX_NOTE_TEXT, MAX_NOTES, Note, NoteKind, fit_notes};
+pub use note::{MAX_NOTE_TEXT, MAX_NOTES, Note, NoteKind, fit_notes, selected_notes};
 pub use ranges::{ByteRange, ByteRanges};
 pub use table::{GPT_ENTRY_SIZE, GptEntry, GptTable, MAX_GPT_SLOTS, PartitionTable};
 pub use validate::InvalidManifest;

@@ -55,19 +55,25 @@ impl NoteKind {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
-    /// The name that JSON and text have for it.
+    /// Its name in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::TakenRaw => "taken-raw",
+            Self::TakenRaw => "taken_raw",
             Self::Encrypted => "encrypted",
             Self::Unclean => "unclean",
-            Self::LeftOut => "left-out",
+            Self::LeftOut => "left_out",
             Self::Unreadable => "unreadable",
             Self::Table => "table",
-            Self::SizeTied => "size-tied",
-            Self::PartOfDisk => "part-of-disk",
+            Self::SizeTied => "size_tied",
+            Self::PartOfDisk => "part_of_disk",
         }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// Whether a deploy of the image reports it again: it limits what can be expected of the
@@ -82,7 +88,7 @@ impl NoteKind {
 }
 
 /// Something about an image that whoever deploys it should know.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Note {
     /// What it is about.
     pub kind: NoteKind,
@@ -127,6 +133,41 @@ impl Note {
     pub fn has_sane_text(&self) -> bool {
         (1..=MAX_NOTE_TEXT).contains(&self.text.len()) && !self.text.chars().any(char::is_control)
     }
+}
+
+impl std::fmt::Display for Note {
+    /// One line for people: kind, place, text.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.kind.name().replace('_', " "))?;
+        let bytes = self.range.size().bytes();
+        match (self.partition, bytes) {
+            (0, 0) => {}
+            (partition, 0) => write!(f, " (partition {partition})")?,
+            (0, _) => write!(f, " ({bytes} bytes at byte {})", self.range.start)?,
+            (partition, _) => write!(
+                f,
+                " (partition {partition}, {bytes} bytes at byte {})",
+                self.range.start
+            )?,
+        }
+        write!(f, ": {}", self.text)
+    }
+}
+
+/// At most `most` of `notes`, in their order, so that every kind is still among them.
+#[must_use]
+pub fn selected_notes(notes: &[Note], most: usize) -> Vec<&Note> {
+    let mut of_kind = [0_usize; NoteKind::ALL.len() + 1];
+    let mut ranked: Vec<(usize, usize)> = Vec::with_capacity(notes.len());
+    for (at, note) in notes.iter().enumerate() {
+        let rank = &mut of_kind[usize::from(note.kind.code())];
+        ranked.push((*rank, at));
+        *rank += 1;
+    }
+    ranked.sort_unstable();
+    ranked.truncate(most);
+    ranked.sort_unstable_by_key(|&(_, at)| at);
+    ranked.into_iter().map(|(_, at)| &notes[at]).collect()
 }
 
 /// At most `limit` bytes of `text`, with an ellipsis where something was cut.
@@ -191,6 +232,7 @@ mod tests {
     fn kinds_have_one_number_and_one_name_each() {
         for kind in NoteKind::ALL {
             assert_eq!(NoteKind::from_code(kind.code()), Some(kind));
+            assert_eq!(NoteKind::from_name(kind.name()), Some(kind));
         }
         assert_eq!(NoteKind::from_code(0), None);
         assert_eq!(NoteKind::from_code(9), None);
@@ -204,6 +246,31 @@ mod tests {
         }
         let fits = "x".repeat(MAX_NOTE_TEXT);
         assert_eq!(&*Note::of_disk(NoteKind::Table, &fits).text, fits);
+    }
+
+    #[test]
+    fn a_note_is_one_line_for_people() {
+        let note = |partition, start, end| {
+            let range = ByteRange::new(start, end);
+            Note::new(NoteKind::LeftOut, partition, range, "why").to_string()
+        };
+        assert_eq!(note(0, 0, 0), "left out: why");
+        assert_eq!(note(2, 0, 0), "left out (partition 2): why");
+        assert_eq!(note(0, 512, 1024), "left out (512 bytes at byte 512): why");
+        assert_eq!(
+            note(2, 512, 1024),
+            "left out (partition 2, 512 bytes at byte 512): why"
+        );
+    }
+
+    #[test]
+    fn a_selection_has_every_kind() {
+        let mut notes = vec![Note::of_disk(NoteKind::Unreadable, "x"); 50];
+        notes.push(Note::of_disk(NoteKind::SizeTied, "y"));
+        let kinds: Vec<_> = selected_notes(&notes, 3).iter().map(|n| n.kind).collect();
+        use NoteKind::{SizeTied, Unreadable};
+        assert_eq!(kinds, [Unreadable, Unreadable, SizeTied]);
+        assert_eq!(selected_notes(&notes, 100).len(), 51);
     }
 
     #[test]

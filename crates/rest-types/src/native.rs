@@ -172,6 +172,50 @@ pub struct TaskStatus {
     /// Deadline.
     #[schemars(with = "Rfc3339")]
     pub deadline: String,
+    /// What people should know about its image, at most 20: for a capture from its end on, for a
+    /// deploy those that limit what can be expected of the machine.
+    #[serde(default)]
+    pub notes: Vec<ImageNote>,
+    /// How many more notes there are.
+    #[serde(default)]
+    pub more_notes: u32,
+}
+
+/// Something about an image that whoever deploys it should know.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageNote {
+    /// What it is about.
+    pub kind: ImageNoteKind,
+    /// Partition as Linux counts, from 1; 0: the disk.
+    pub partition: u32,
+    /// First byte of the disk that it is about.
+    pub offset: u64,
+    /// Bytes that it is about; 0: none in particular.
+    pub length: ByteCount,
+    /// A sentence, at most 512 bytes.
+    pub text: String,
+}
+
+/// What a note is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageNoteKind {
+    /// A partition was captured raw.
+    TakenRaw,
+    /// The contents are encrypted.
+    Encrypted,
+    /// A file system was not cleanly unmounted.
+    Unclean,
+    /// Bytes with data that are not in the image.
+    LeftOut,
+    /// Bytes that could not be read and are zero in the image.
+    Unreadable,
+    /// Something unusual about the partition table.
+    Table,
+    /// Can only be deployed to a disk of exactly the captured size.
+    SizeTied,
+    /// The image contains only a part of the disk.
+    PartOfDisk,
 }
 
 /// How a deploy that is part of a multicast session gets its image.
@@ -238,6 +282,12 @@ pub struct ImageContent {
     pub captured: String,
     /// Storage nodes that hold it completely.
     pub nodes: Vec<Named<StorageNodeId>>,
+    /// What people should know about it, at most 100.
+    #[serde(default)]
+    pub notes: Vec<ImageNote>,
+    /// How many more notes its manifest has.
+    #[serde(default)]
+    pub more_notes: u32,
 }
 
 /// A job of a storage node.

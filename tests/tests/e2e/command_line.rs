@@ -22,7 +22,7 @@ fn command(stack: &Stack, words: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-fn run(stack: &Stack, words: &[&str]) -> Result<Output> {
+pub(crate) fn run(stack: &Stack, words: &[&str]) -> Result<Output> {
     command(stack, words)?
         .output()
         .context("could not run foghorn")

@@ -16,6 +16,7 @@ mod crashes;
 mod disk_full;
 mod disks;
 mod fog_replay;
+mod image_notes;
 mod multicast;
 mod observability;
 mod old_contents;

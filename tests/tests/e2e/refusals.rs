@@ -17,9 +17,9 @@ const MAC_B: &str = "52:54:00:00:07:0b";
 const MAC_C: &str = "52:54:00:00:07:0c";
 
 /// What a client holds after it has checked in.
-struct CheckedIn {
-    identity: Identity,
-    source: Source,
+pub(crate) struct CheckedIn {
+    pub(crate) identity: Identity,
+    pub(crate) source: Source,
     task: u32,
 }
 
@@ -33,7 +33,7 @@ fn check_in_body(stack: &Stack, host: u32, mac: &str) -> Result<(Value, rcgen::K
     Ok((body, key))
 }
 
-fn check_in(stack: &Stack, host: u32, mac: &str) -> Result<CheckedIn> {
+pub(crate) fn check_in(stack: &Stack, host: u32, mac: &str) -> Result<CheckedIn> {
     let (body, key) = check_in_body(stack, host, mac)?;
     let answer = stack
         .rest

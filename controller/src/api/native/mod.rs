@@ -11,6 +11,7 @@ mod multicast;
 mod names;
 mod node_status;
 mod nodes;
+mod notes;
 mod schedules;
 mod snapin_files;
 mod snapins;

@@ -19,6 +19,7 @@ use super::input::{Id, Query};
 use super::multicast;
 use super::names::image_name;
 use super::nodes::node_view;
+use super::notes;
 use crate::agents::live::{Live, TransferProgress};
 use crate::api::routes::{Routes, get};
 use crate::ctx::Ctx;
@@ -128,6 +129,7 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
         TaskState::Finished { at, .. } => Some(at.to_string()),
         _ => None,
     };
+    let notes = notes::of_task(tables, run);
     TaskStatus {
         task: run.task,
         state,
@@ -151,6 +153,8 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
         started: run.life.started().map(|time| time.to_string()),
         finished,
         deadline: run.deadline().to_string(),
+        notes: notes::views(&notes),
+        more_notes: notes.more(),
     }
 }
 
@@ -215,6 +219,8 @@ async fn image(
                     .iter()
                     .map(|node| node_view(tables, *node))
                     .collect(),
+                notes: notes::views(&content.notes),
+                more_notes: content.notes.more(),
             });
             Some(ImageStatus {
                 image: image_name(tables, image),

@@ -24,6 +24,7 @@ use foghorn_controller::logins::Doors;
 use foghorn_controller::plugins::Plugins;
 use foghorn_controller::state::classes::User;
 use foghorn_controller::state::content::ImageContent;
+use foghorn_controller::state::notes::Notes;
 use foghorn_controller::state::{Refusal, State};
 use foghorn_controller::store::Store;
 use foghorn_controller::store::embedded::EmbeddedStore;
@@ -301,6 +302,7 @@ impl Server {
             new_bytes: ByteCount::from_mib(2),
             captured_at: Timestamp::now(),
             nodes: Vec::new(),
+            notes: Notes::default(),
             modified: 0,
         };
         self.state

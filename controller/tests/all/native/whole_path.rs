@@ -5,7 +5,8 @@ use foghorn_proto::http::OrderKind;
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
 use foghorn_proto::link::{
-    CapturedImage, Completed, Failed, SessionEnded, SessionKind, SessionProgress, session_ended,
+    CapturedImage, Completed, Failed, ImageNote, SessionEnded, SessionKind, SessionProgress,
+    session_ended,
 };
 use foghorn_types::{ManifestId, TaskId};
 use serde_json::json;
@@ -32,6 +33,14 @@ fn captured(task: TaskId, manifest: ManifestId) -> Message {
         used_bytes: 30,
         stored_bytes: 20,
         new_bytes: 10,
+        notes: vec![ImageNote {
+            kind: 5,
+            partition: 2,
+            offset: 16,
+            length: 8,
+            text: "could not be read".to_owned(),
+        }],
+        more_notes: 1,
     };
     let completed = Completed {
         r#final: None,

@@ -11,6 +11,7 @@ use foghorn_controller::app::accounts::{self, FirstRun, NewUser};
 use foghorn_controller::config::StoreConfig;
 use foghorn_controller::state::classes::{Service, StorageNode};
 use foghorn_controller::state::content::ImageContent;
+use foghorn_controller::state::notes::Notes;
 use foghorn_controller::state::{Draft, Refusal};
 use foghorn_controller::store::etcd::EtcdOptions;
 use foghorn_controller::{Config, Controller};
@@ -125,6 +126,7 @@ impl Server {
             new_bytes: ByteCount::from_mib(2),
             captured_at: Timestamp::now(),
             nodes: Vec::new(),
+            notes: Notes::default(),
             modified: 0,
         };
         let write = |draft: &mut Draft<'_>| {
