@@ -67,6 +67,9 @@ fn a_note_of_a_capture_is_in_report_task_image_and_on_the_command_line() {
     // The backup GPT is damaged.
     let file = File::options().write(true).open(&golden.path).unwrap();
     file.write_all_at(&[0; 512], 96 * MIB - 512).unwrap();
+    // Behind the last partition, which ends at 17 MiB, is data.
+    let stray = 64 * MIB;
+    file.write_all_at(&[7; 4096], stray).unwrap();
 
     let host = stack.create_host("golden", MAC_A).unwrap();
     let image = stack.create_image("image").unwrap();
@@ -75,7 +78,18 @@ fn a_note_of_a_capture_is_in_report_task_image_and_on_the_command_line() {
     let (code, log, report) = client(&stack, "capture", (host, MAC_A), &golden.path).unwrap();
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("note: table: the backup GPT"), "{log}");
-    assert_eq!(kinds(&report["notes"]), ["table"], "{report}");
+    assert!(log.contains("note: left out ("), "{log}");
+    let mut found = kinds(&report["notes"]);
+    found.sort_unstable();
+    assert_eq!(found, ["left_out", "table"], "{report}");
+    let notes = report["notes"].as_array().unwrap();
+    let left_out = notes
+        .iter()
+        .find(|note| note["kind"] == "left_out")
+        .unwrap();
+    let (start, length) = (&left_out["offset"], &left_out["length"]);
+    let range = start.as_u64().unwrap()..start.as_u64().unwrap() + length.as_u64().unwrap();
+    assert!(range.contains(&stray), "{left_out}");
 
     let ended = stack.wait_task(task).unwrap();
     assert_eq!(ended["state"], "complete");
@@ -91,7 +105,10 @@ fn a_note_of_a_capture_is_in_report_task_image_and_on_the_command_line() {
 
     let line = "partition table: the backup GPT";
     let (out, _) = output_of(&stack, &["image", "show", "image"]);
-    assert!(out.contains(line), "{out}");
+    assert!(
+        out.contains(line) && out.contains("not in the image ("),
+        "{out}"
+    );
     let number = task.to_string();
     let (out, _) = output_of(&stack, &["task", "show", &number]);
     assert!(out.contains(line), "{out}");
