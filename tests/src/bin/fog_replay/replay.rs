@@ -102,7 +102,7 @@ struct File<'f> {
     rules: &'f Deviations,
     sent: HashSet<String>,
     apart: Apart,
-    /// The recorded server's time of the last row of history.
+    /// The recorded server's time of the last such row.
     clock: String,
     /// A name with blanks around it has been sent.
     padded: bool,
@@ -110,12 +110,12 @@ struct File<'f> {
 }
 
 impl File<'_> {
-    /// Rows of `history` are told apart by their second: where the recording is a second on, so are
-    /// we.
+    /// Rows of `history` are told apart by their second, and a second row of `inventory` for one host
+    /// is refused within one: where the recording is a second on, so are we.
     async fn keep_time(&mut self, record: &Exchange) {
         let Some(time) = record.response["body"]["createdTime"]
             .as_str()
-            .filter(|_| record.object().0 == "history")
+            .filter(|_| matches!(record.object().0, "history" | "inventory"))
         else {
             return;
         };
