@@ -1,5 +1,5 @@
 //! The disk of this machine: which one is meant ([`target`], pure), what there is ([`linux`]), who
-//! uses it ([`users`]), and how it is read and written ([`Disk`]).
+//! uses it (`users`), and how it is read and written ([`Disk`]).
 
 mod device;
 mod ioctl;

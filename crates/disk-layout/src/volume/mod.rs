@@ -105,7 +105,7 @@ enum Account {
 
 /// Finds out which bytes of a partition are in use.
 ///
-/// A file system is asked only when it is alone in the partition: see [`probe`]. Everything else is
+/// A file system is asked only when it is alone in the partition: see `probe`. Everything else is
 /// [`FileSystemKind::Raw`], all of it in use, with a note that says why: what no reader here knows,
 /// what may be two things, what is damaged, an ext file system with a feature that may change where
 /// its bitmaps are. Bytes behind the end of a file system, but inside its partition, are in use as
