@@ -13,6 +13,7 @@ use super::cancel::cancel_in;
 use super::group::{Sessions, join_session_of_image};
 use super::{
     Origin, Pending, Purpose, Request, Wanted, active_imaging, host, imaging, insert, make_room,
+    take_turn_of_host,
 };
 use crate::app::{sessions, wake};
 use crate::state::classes::{Group, GroupAssociation, Host, Image};
@@ -356,14 +357,16 @@ fn take_one_back(draft: &mut Draft<'_>, made: &Made, pending: &mut Pending) -> R
         let other = active_imaging(tables, host).filter(|task| task.id != made.task.get());
         host.image == made.image.get() && host.image != made.before && other.is_none()
     });
-    match host {
-        Some(host) => draft.update(
-            host,
-            &Host {
-                image: made.before,
-                ..Host::clone(host)
-            },
-        ),
-        None => Ok(()),
-    }
+    let Some(host) = host else {
+        return Ok(());
+    };
+    // An order that has not been seen yet may already count on the image.
+    take_turn_of_host(draft, host.id, made.task.get());
+    draft.update(
+        host,
+        &Host {
+            image: made.before,
+            ..Host::clone(host)
+        },
+    )
 }

@@ -170,11 +170,15 @@ fn insert(
         draft.require_present::<Image>(imaging.image.get());
     }
     draft.require_present::<Host>(host.id);
-    // The caller has looked at the host's tasks. Two orders at once, from any controllers, see each
-    // other here: a host never has two imaging tasks.
-    draft.take_turn(&format!("task-host-{}", host.id), task.id);
+    take_turn_of_host(draft, host.id, task.id);
     draft.insert(task)?;
     Ok(task_id)
+}
+
+/// For whoever has looked at a host's tasks and relies on what was there. Two drafts at once, from any
+/// controllers, see each other here: a host never has two imaging tasks.
+fn take_turn_of_host(draft: &mut Draft<'_>, host: u32, task: u32) {
+    draft.take_turn(&format!("task-host-{host}"), task);
 }
 
 /// Cancels every active task of a host that is not an imaging task, to make room for another.
