@@ -119,13 +119,6 @@ pub async fn capture(
     });
     let contents = surveyed.await.map_err(CaptureError::Panicked)??;
     display::notes(&progress, &contents.notes);
-    for area in &contents.left_out {
-        tracing::info!(
-            start = area.start,
-            end = area.end,
-            "not captured: belongs to no partition"
-        );
-    }
     let chunks = used_chunks(geometry, &contents.used).collect();
     let shared = Arc::new(Shared::new(
         disk,
@@ -151,7 +144,6 @@ pub async fn capture(
         chunks,
         notes: fit_notes(contents.notes),
     };
-    display::notes(&shared.progress, &manifest.notes);
     let summary = manifest.summary();
     let encoded = Bytes::from(manifest.encode());
     drop(manifest);

@@ -59,8 +59,6 @@ pub struct DiskContents {
     pub used: ByteRanges,
     /// Where of the used bytes only those matter that are not zero, see [`Layout::sparse_areas`].
     pub sparse: ByteRanges,
-    /// See [`Layout::left_out`].
-    pub left_out: ByteRanges,
     /// What whoever deploys the image should know.
     pub notes: Vec<Note>,
 }
@@ -145,7 +143,6 @@ pub fn survey_disk(
         file_systems,
         used: used.into_iter().collect(),
         sparse: beside.sparse,
-        left_out: beside.left_out,
         notes,
     })
 }
@@ -229,7 +226,6 @@ struct Beside {
     used: ByteRanges,
     /// See [`DiskContents::sparse`].
     sparse: ByteRanges,
-    left_out: ByteRanges,
     /// Nothing is left out that the image is about.
     is_complete: bool,
 }
@@ -238,20 +234,17 @@ impl Beside {
     fn of(layout: &Layout, options: &SurveyOptions) -> Self {
         let is_raw = options.raw == PartitionSet::All;
         let (mut used, mut sparse) = (layout.raw_areas.clone(), layout.sparse_areas.clone());
-        let mut left_out = ByteRanges::new();
         match options.part {
             DiskPart::Everything if is_raw => {
                 used.extend_from(&layout.left_out);
                 sparse.extend_from(&layout.left_out);
             }
-            DiskPart::Everything => left_out = layout.left_out.clone(),
-            DiskPart::Table => {}
+            DiskPart::Everything | DiskPart::Table => {}
             DiskPart::Partition(_) => (used, sparse) = (ByteRanges::new(), ByteRanges::new()),
         }
         Self {
             used,
             sparse,
-            left_out,
             is_complete: is_raw || !options.part.is_everything(),
         }
     }
