@@ -143,29 +143,7 @@ pub(super) fn read(
         always: ByteRanges::new(),
     };
     walk.always.push(ByteRange::new(0, sector));
-    let mut containers = Vec::new();
-    for (number, entry) in header.iter().filter(|(_, entry)| is_used(entry)) {
-        let found = walk.partition(
-            number as u32,
-            u64::from(entry.starting_lba),
-            u64::from(entry.sectors),
-            entry.sys,
-        );
-        if entry.is_extended() {
-            containers.push(found)
-        } else {
-            walk.partitions.push(found)
-        }
-    }
-    for (number, entry) in header.iter().filter(|(_, entry)| is_typeless(entry)) {
-        let found = walk.partition(
-            number as u32,
-            u64::from(entry.starting_lba),
-            u64::from(entry.sectors),
-            entry.sys,
-        );
-        walk.typeless.push(found);
-    }
+    let containers = walk.primary_entries(header);
     let usable = ByteRange::new(sector, disk.size() / sector * sector);
     // Containers must not share bytes with primary partitions; the logical ones inside are checked
     // below.
@@ -218,6 +196,23 @@ pub(super) fn read(
 }
 
 impl Walk<'_> {
+    /// Takes the four entries of the boot sector; returns the extended partitions.
+    fn primary_entries(&mut self, header: &MBRHeader) -> Vec<Partition> {
+        let mut containers = Vec::new();
+        for (number, entry) in header.iter() {
+            let (first, sectors) = (u64::from(entry.starting_lba), u64::from(entry.sectors));
+            let found = self.partition(number as u32, first, sectors, entry.sys);
+            if is_typeless(entry) {
+                self.typeless.push(found);
+            } else if is_used(entry) && entry.is_extended() {
+                containers.push(found);
+            } else if is_used(entry) {
+                self.partitions.push(found);
+            }
+        }
+        containers
+    }
+
     fn partition(&self, number: u32, first: u64, sectors: u64, kind: u8) -> Partition {
         // No overflow: sums and products of 32-bit numbers.
         Partition {

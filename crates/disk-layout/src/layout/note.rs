@@ -80,27 +80,7 @@ impl LayoutNote {
                 "the entries of the GPT start in sector {lba} instead of sector 2, and a deploy \
                  puts them there"
             )),
-            Self::TypelessEntry { partition, taken } => {
-                let number = partition.number;
-                let text = if *taken {
-                    format!(
-                        "entry {number} of the MBR has type 0 (unused) and yet a size, and was \
-                         taken as a partition, as Linux does"
-                    )
-                } else {
-                    format!(
-                        "entry {number} of the MBR has type 0 (unused) and a size outside the disk \
-                         or inside another partition, and was ignored"
-                    )
-                };
-                // What lies outside the disk is no range of it.
-                let range = if *taken {
-                    partition.range()
-                } else {
-                    ByteRange::new(0, 0)
-                };
-                vec![Note::new(NoteKind::Table, number, range, &text)]
-            }
+            Self::TypelessEntry { partition, taken } => vec![of_typeless(partition, *taken)],
             Self::DynamicDisk => vec![tied(
                 "this is a dynamic disk of Windows, whose database of volumes belongs to a disk of \
                  exactly this size",
@@ -138,4 +118,22 @@ impl LayoutNote {
             }
         }
     }
+}
+
+fn of_typeless(partition: &Partition, taken: bool) -> Note {
+    let number = partition.number;
+    // What lies outside the disk is no range of it.
+    let (range, what) = if taken {
+        (
+            partition.range(),
+            "yet a size, and was taken as a partition, as Linux does",
+        )
+    } else {
+        (
+            ByteRange::new(0, 0),
+            "a size outside the disk or inside another partition, and was ignored",
+        )
+    };
+    let text = format!("entry {number} of the MBR has type 0 (unused) and {what}");
+    Note::new(NoteKind::Table, number, range, &text)
 }
