@@ -119,6 +119,22 @@ fn tail(text: &str, most: usize) -> &str {
     &text[start..]
 }
 
+/// As [`until`], and fails at once when `process` ends, with what it printed.
+pub fn until_answer<T>(
+    process: &mut Process,
+    what: &str,
+    within: Duration,
+    mut condition: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let result = until(what, within, || {
+        if let Some(status) = process.child.try_wait()? {
+            bail!("{} ended with {status}", process.name);
+        }
+        condition()
+    });
+    result.with_context(|| format!("log of {}:\n{}", process.name, tail(&process.log(), 8000)))
+}
+
 /// Waits until `condition` returns a value; the error names what was waited for.
 pub fn until<T>(
     what: &str,
@@ -135,18 +151,4 @@ pub fn until<T>(
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// A loopback TCP port that was free just now.
-pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
-        .local_addr()?
-        .port())
-}
-
-/// A loopback UDP port that was free just now.
-pub fn free_udp_port() -> Result<u16> {
-    Ok(std::net::UdpSocket::bind(("127.0.0.1", 0))?
-        .local_addr()?
-        .port())
 }

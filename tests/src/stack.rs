@@ -8,10 +8,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use foghorn_test_ports::{free_port, free_udp_port};
 use serde_json::{Value, json};
 
 use crate::disks;
-use crate::process::{Process, free_port, free_udp_port, until};
+use crate::process::{Process, until, until_answer};
 use crate::rest::Rest;
 use crate::tools::{find, foghorn};
 
@@ -123,10 +124,11 @@ impl Stack {
                 ports.link
             ),
         )?;
-        let controller = start_controller(folder.path())?;
+        let mut controller = start_controller(folder.path())?;
         let scheme = if options.plain_http { "http" } else { "https" };
         let url = format!("{scheme}://{address}:{}", ports.rest);
-        let ca = until("the first answer of the controller", PATIENCE, || {
+        let what = "the first answer of the controller";
+        let ca = until_answer(&mut controller, what, PATIENCE, || {
             Ok(Rest::fetch_ca(&url).ok())
         })?;
         let secrets: Value = until("the first-run file", PATIENCE, || {
@@ -475,8 +477,8 @@ pub fn start_etcd(folder: &Path) -> Result<(Process, u16)> {
             &peer_url,
         ])
         .args(["--initial-cluster", &format!("foghorn={peer_url}")]);
-    let process = Process::start(folder, "etcd", &mut command)?;
-    until("etcd's port", PATIENCE, || {
+    let mut process = Process::start(folder, "etcd", &mut command)?;
+    until_answer(&mut process, "etcd's port", PATIENCE, || {
         Ok(std::net::TcpStream::connect(("127.0.0.1", client)).ok())
     })?;
     Ok((process, client))

@@ -21,13 +21,8 @@ use crate::support::controller::deploy;
 use crate::support::image::Image;
 use crate::support::{Node, PATIENCE};
 
-/// A port that nobody uses: tests of several runs may be under way on one machine.
 fn order(session: u32, receivers: u32) -> MulticastOrder {
-    let port = std::net::UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = foghorn_test_ports::free_udp_port().unwrap();
     MulticastOrder {
         session_id: session,
         group: format!("239.255.78.{session}:{port}"),

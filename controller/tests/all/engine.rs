@@ -1,7 +1,6 @@
 //! A real engine of each kind, in a temporary directory, that can be stopped and started again on
 //! the same data.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use foghorn_controller::store::Store;
 use foghorn_controller::store::embedded::EmbeddedStore;
 use foghorn_controller::store::etcd::{EtcdOptions, EtcdStore};
+use foghorn_test_ports::free_port;
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
@@ -166,7 +166,7 @@ impl Etcd {
     }
 
     fn start_with(dir: &Path, scheme: &str, mut arguments: Vec<String>) -> Self {
-        let (client_port, peer_port) = free_ports();
+        let (client_port, peer_port) = (free_port().unwrap(), free_port().unwrap());
         let (client, peer) = (
             format!("{scheme}://127.0.0.1:{client_port}"),
             format!("http://127.0.0.1:{peer_port}"),
@@ -229,14 +229,4 @@ impl Drop for Etcd {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// Two ports that are free now.
-fn free_ports() -> (u16, u16) {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let (a, b) = (bind(), bind());
-    (
-        a.local_addr().unwrap().port(),
-        b.local_addr().unwrap().port(),
-    )
 }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use foghorn_test_ports::free_udp_port;
 use foghorn_tests::disks::{self, Kind, MIB};
-use foghorn_tests::process::{free_udp_port, until};
+use foghorn_tests::process::until;
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
 use serde_json::json;
 

@@ -272,11 +272,7 @@ async fn take_in(mut lane: MulticastLane, store: Arc<Store>) {
         let _ = lane.notices.refuse("the room is full").await;
         return;
     }
-    let port = std::net::UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = foghorn_test_ports::free_udp_port().unwrap();
     let key = KeyMaterial {
         session: SessionTag(1),
         epoch: Epoch(0),

@@ -3,21 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use foghorn_test_ports::free_udp_port;
 use foghorn_transport::multicast::{GroupReceiver, GroupSender, InterfaceChoice};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A port that nobody uses: tests of several runs may be under way on one machine.
-fn free_port(any: &str) -> u16 {
-    std::net::UdpSocket::bind((any, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
-fn group(address: &str, any: &str) -> SocketAddr {
-    SocketAddr::new(address.parse().unwrap(), free_port(any))
+fn group(address: &str) -> SocketAddr {
+    SocketAddr::new(address.parse().unwrap(), free_udp_port().unwrap())
 }
 
 fn on(text: &str) -> InterfaceChoice {
@@ -37,7 +29,7 @@ fn take(receiver: &mut GroupReceiver, count: usize) -> Vec<Vec<u8>> {
 
 #[test]
 fn every_member_gets_every_datagram_of_a_burst() {
-    let group = group("239.255.77.1", "127.0.0.1");
+    let group = group("239.255.77.1");
     let sender = GroupSender::open(group, &on("127.0.0.0/8"), 1, true).unwrap();
     let join = || GroupReceiver::join(group, sender.source(), false, &on("127.0.0.1")).unwrap();
     let mut receivers = [join(), join()];
@@ -62,7 +54,7 @@ fn every_member_gets_every_datagram_of_a_burst() {
 
 #[test]
 fn packets_of_another_source_are_not_handed_over() {
-    let group = group("239.255.77.2", "127.0.0.1");
+    let group = group("239.255.77.2");
     let sender = GroupSender::open(group, &on("lo"), 1, true).unwrap();
     let elsewhere: IpAddr = "127.0.0.9".parse().unwrap();
     let mut receiver = GroupReceiver::join(group, elsewhere, false, &on("127.0.0.1")).unwrap();
@@ -83,7 +75,7 @@ fn packets_of_another_source_are_not_handed_over() {
 
 #[test]
 fn a_member_for_one_source_hears_that_source() {
-    let group = group("232.1.77.3", "127.0.0.1");
+    let group = group("232.1.77.3");
     let sender = GroupSender::open(group, &on("127.0.0.1"), 1, true).unwrap();
     let mut receiver = GroupReceiver::join(group, sender.source(), true, &on("127.0.0.1")).unwrap();
     sender.send(b"ours", 4).unwrap();
@@ -114,7 +106,7 @@ fn a_group_of_ipv6_is_heard() {
 #[test]
 #[ignore = "run by a_group_of_ipv6_is_heard"]
 fn in_a_network_of_its_own() {
-    let group = group("ff15::77:4", "::1");
+    let group = group("ff15::77:4");
     for (number, chosen) in ["lan", "fd77::/64", "fd77::1"].into_iter().enumerate() {
         let sender = GroupSender::open(group, &on(chosen), 1, true).unwrap();
         let mut receiver =

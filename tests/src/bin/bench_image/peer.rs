@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use foghorn_tests::process::{Process, free_port, until};
+use foghorn_test_ports::free_port;
+use foghorn_tests::process::{Process, until};
 use foghorn_tests::tools::find;
 
 use crate::on_client;
