@@ -2,15 +2,15 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Below the ports that Linux gives to outgoing connections (32768 and up by default): a port that
 /// the kernel chose may go to a connection of another test before its program listens.
 const FIRST: u16 = 12_000;
-const COUNT: u16 = 20_000;
+const COUNT: u32 = 20_000;
 
 /// How many ports of this process were tried.
-static TRIED: AtomicU16 = AtomicU16::new(0);
+static TRIED: AtomicU32 = AtomicU32::new(0);
 
 /// A loopback TCP port that nobody uses and that this process gives out once.
 pub fn free_port() -> io::Result<u16> {
@@ -24,12 +24,9 @@ pub fn free_udp_port() -> io::Result<u16> {
 
 fn free(is_free: impl Fn(u16) -> bool) -> io::Result<u16> {
     // Test programs that run beside this one start elsewhere.
-    let start = (std::process::id() as u16).wrapping_mul(61);
+    let start = std::process::id() % COUNT * 997;
     (0..COUNT)
-        .map(|_| {
-            let step = TRIED.fetch_add(1, Ordering::Relaxed);
-            FIRST + start.wrapping_add(step) % COUNT
-        })
+        .map(|_| FIRST + ((start + TRIED.fetch_add(1, Ordering::Relaxed)) % COUNT) as u16)
         .find(|port| is_free(*port))
         .ok_or_else(|| io::Error::new(io::ErrorKind::AddrInUse, "no free port on loopback"))
 }
