@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 /// A running child. Dropping it kills it.
 pub struct Process {
@@ -132,7 +132,13 @@ pub fn until_answer<T>(
         }
         condition()
     });
-    result.with_context(|| format!("log of {}:\n{}", process.name, tail(&process.log(), 8000)))
+    result.map_err(|error| {
+        anyhow!(
+            "{error:#}\n==== log of {} ====\n{}",
+            process.name,
+            tail(&process.log(), 8000)
+        )
+    })
 }
 
 /// Waits until `condition` returns a value; the error names what was waited for.
@@ -150,5 +156,29 @@ pub fn until<T>(
             bail!("timeout after {within:?} while waiting for {what}");
         }
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_program_that_has_ended() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo the port is taken; exit 3"]);
+        let mut process = Process::start(folder.path(), "busy", &mut command)?;
+        let forever = Duration::from_secs(3600);
+        let waited = until_answer(&mut process, "an answer", forever, || Ok(None::<()>));
+        let error = waited.err().context("it never answers")?.to_string();
+        for part in [
+            "an answer",
+            "busy ended with exit status: 3",
+            "the port is taken",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        Ok(())
     }
 }

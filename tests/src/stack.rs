@@ -157,11 +157,7 @@ impl Stack {
 
     pub fn wait_ready(&self) -> Result<()> {
         until("the controller to become ready", PATIENCE, || {
-            Ok(self
-                .rest
-                .get("/readyz")
-                .is_ok_and(|answer| answer.status == 200)
-                .then_some(()))
+            Ok(is_ready(&self.rest).then_some(()))
         })
     }
 
@@ -212,7 +208,11 @@ impl Stack {
                 self.address,
             ),
         )?;
-        let process = start_agent(self.folder(), name, &config, &wrap)?;
+        let mut process = start_agent(self.folder(), name, &config, &wrap)?;
+        let what = format!("storage node {name} to be online");
+        until_answer(&mut process, &what, PATIENCE, || {
+            Ok(self.is_online(name)?.then_some(()))
+        })?;
         self.agents.push(Agent {
             name: name.to_owned(),
             process,
@@ -220,35 +220,35 @@ impl Stack {
             config,
             wrap,
         });
-        self.wait_online(name)
+        Ok(())
     }
 
     /// Waits until the FOG row of the node shows that it is online.
     pub fn wait_online(&self, name: &str) -> Result<()> {
-        until(
-            &format!("storage node {name} to be online"),
-            PATIENCE,
-            || {
-                let nodes = self.rest.get("/fog/storagenode")?.ok()?;
-                let rows = nodes["storagenodes"]
-                    .as_array()
-                    .cloned()
-                    .unwrap_or_default();
-                let found = rows.iter().any(|row| {
-                    row["name"]
-                        .as_str()
-                        .is_some_and(|text| text.eq_ignore_ascii_case(name))
-                        && row["online"] == json!(true)
-                });
-                Ok(found.then_some(()))
-            },
-        )
+        let what = format!("storage node {name} to be online");
+        until(&what, PATIENCE, || Ok(self.is_online(name)?.then_some(())))
+    }
+
+    fn is_online(&self, name: &str) -> Result<bool> {
+        let nodes = self.rest.get("/fog/storagenode")?.ok()?;
+        let rows = nodes["storagenodes"].as_array().into_iter().flatten();
+        let mut named = rows.filter(|row| {
+            let found = row["name"].as_str();
+            found.is_some_and(|text| text.eq_ignore_ascii_case(name))
+        });
+        Ok(named.any(|row| row["online"] == json!(true)))
     }
 
     /// Starts the controller again after it was killed or stopped, on the same ports and state.
     pub fn restart_controller(&mut self) -> Result<()> {
         self.controller = start_controller(self.folder())?;
-        self.wait_ready()
+        let (controller, rest) = (&mut self.controller, &self.rest);
+        until_answer(
+            controller,
+            "the controller to become ready",
+            PATIENCE,
+            || Ok(is_ready(rest).then_some(())),
+        )
     }
 
     /// Starts an agent again after it was killed or stopped, on the same state.
@@ -430,6 +430,10 @@ impl Stack {
         ensure!(ended["state"] == "complete", "the deploy ended as {ended}");
         Ok(host)
     }
+}
+
+fn is_ready(rest: &Rest) -> bool {
+    rest.get("/readyz").is_ok_and(|answer| answer.status == 200)
 }
 
 fn start_controller(folder: &Path) -> Result<Process> {
