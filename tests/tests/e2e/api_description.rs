@@ -69,8 +69,10 @@ fn schemathesis_finds_nothing() -> Result<()> {
             "--seed",
             "1",
             "--no-shrink",
+            // Python 3.11 sometimes fails when two threads parse its source at once
+            // (python/cpython#106905).
             "--workers",
-            "2",
+            "1",
         ])
         .args([
             "--checks",
