@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 
-use foghorn_disk_layout::{DirtyPolicy, ReadAt, read_layout, read_volume, render_gpt};
+use foghorn_disk_layout::{DirtyPolicy, ReadAt, owners, read_layout, read_volume, render_gpt};
 use foghorn_image::{ByteRange, Manifest, PartitionTable};
 use foghorn_types::{ByteCount, ChunkId, SectorSize};
 
@@ -109,6 +109,7 @@ pub(crate) fn gpt_mbr(input: &[u8]) {
                 .chain(&layout.left_out)
                 .all(|range| range.end <= disk.size())
         );
+        assert!(layout.idle_areas.without(&layout.raw_areas).is_empty());
         if let PartitionTable::Gpt(table) = &layout.table {
             render_gpt(table, sector_size, ByteCount::from_bytes(disk.size()))
                 .expect("a table fits where it came from");
@@ -116,7 +117,7 @@ pub(crate) fn gpt_mbr(input: &[u8]) {
     }
 }
 
-/// What is in use lies inside the partition, and both policies agree on it where both take it.
+/// What is in use lies inside the partition, whatever it is has a name or none, and both policies agree on it where both take it.
 pub(crate) fn volume(input: &[u8]) {
     let disk = SparseDisk::new(input);
     let accepted = read_volume(&disk, DirtyPolicy::Accept);
@@ -135,6 +136,9 @@ pub(crate) fn volume(input: &[u8]) {
                 .is_empty(),
             "the first sector is free"
         );
+        let whole = ByteRange::new(0, disk.size());
+        let named = owners(&disk, volume.kind, &[whole].into_iter().collect());
+        assert!(named.names.iter().all(|(range, _)| *range == whole));
     }
     if let Ok(refusing) = read_volume(&disk, DirtyPolicy::Refuse) {
         assert!(accepted.is_ok_and(|accepted| accepted == refusing));

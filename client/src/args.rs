@@ -71,6 +71,10 @@ pub struct RunArgs {
     /// Linux counts (3 or 2,5), or all.
     #[arg(long, value_name = "PARTITIONS")]
     pub raw: Vec<String>,
+    /// Capture what can be read of a failing disk. What cannot be read is zero in the image, and the
+    /// image, its task and every deploy say so. Without this such a capture fails.
+    #[arg(long)]
+    pub rescue: bool,
     /// Do not wait: exit with 4 when there is no order yet, with 1 when the controller does not
     /// answer.
     #[arg(long)]
@@ -177,6 +181,7 @@ impl RunConfig {
             survey: SurveyOptions {
                 dirty: partitions("--accept-dirty", &args.accept_dirty)?,
                 raw: partitions("--raw", &args.raw)?,
+                rescue: args.rescue,
                 ..SurveyOptions::default()
             },
             file_sectors,

@@ -12,6 +12,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("fdisk", "fdisk"),
     ("sfdisk", "fdisk"),
     ("mke2fs", "e2fsprogs"),
+    ("dumpe2fs", "e2fsprogs"),
+    ("cc", "gcc"),
     ("e2fsck", "e2fsprogs"),
     ("debugfs", "e2fsprogs"),
     ("mkfs.fat", "dosfstools"),

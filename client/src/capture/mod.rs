@@ -11,11 +11,15 @@
 
 mod ask;
 mod board;
+mod careful;
+mod lost;
 mod outbox;
 mod read;
 mod sparse;
+mod steps;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::ask::Asker;
 use self::board::Shared;
+use self::lost::Losses;
 use self::outbox::{LaneEnd, Outbox};
 use crate::buffers::BufferPool;
 use crate::disk::{Disk, DiskError};
@@ -54,6 +59,28 @@ pub enum CaptureError {
     Survey(#[from] SurveyDiskError),
     #[error("the disk failed")]
     Disk(#[from] DiskError),
+    #[error(
+        "could not read {length} bytes at byte {offset} of {path}, {what} (--rescue captures the rest and notes what is missing)",
+        path = path.display()
+    )]
+    Unreadable {
+        path: PathBuf,
+        offset: u64,
+        length: u64,
+        /// Whose bytes they are.
+        what: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error(
+        "{path} is failing: reads that failed took {hours} hours, up to byte {offset}, and {lost} bytes were lost; copy what can be read of it to another disk first, with a tool such as ddrescue, and capture that",
+        path = path.display(), hours = careful::MOST_TIME.as_secs() / 3600
+    )]
+    Hopeless {
+        path: PathBuf,
+        offset: u64,
+        lost: u64,
+        source: Box<DiskError>,
+    },
     #[error("could not compress a chunk")]
     Compress { source: io::Error },
     #[error("the session with the agent failed")]
@@ -113,12 +140,15 @@ pub async fn capture(
         size: disk.disk_size(),
         sector_size: disk.sector_size(),
     };
+    let rescue = options.rescue;
     let surveyed = tokio::task::spawn_blocking({
         let disk = disk.clone();
         move || survey_disk(&*disk, geometry.sector_size, &options)
     });
-    let contents = surveyed.await.map_err(CaptureError::Panicked)??;
+    let surveyed = surveyed.await.map_err(CaptureError::Panicked)?;
+    let mut contents = surveyed.map_err(|error| survey_failure(&disk, error))?;
     display::notes(&progress, &contents.notes);
+    let losses = Arc::new(Losses::new(&contents, rescue));
     let chunks = used_chunks(geometry, &contents.used).collect();
     let shared = Arc::new(Shared::new(
         disk,
@@ -131,9 +161,10 @@ pub async fn capture(
         .map(|slot| shared.used(slot))
         .sum();
     shared.progress.set_total(ByteCount::from_bytes(total));
-    run_stages(&shared, link)
+    run_stages(&shared, &losses, link)
         .await
         .map_err(|error| shared.take_failure().unwrap_or(error))?;
+    contents.notes.extend(missing(&shared, losses).await?);
 
     let mut chunks = shared.entries().ok_or_else(stopped)?;
     sparse::drop_zeroes(geometry, &contents.sparse, &mut chunks);
@@ -154,6 +185,42 @@ pub async fn capture(
         encoded,
         summary,
     })
+}
+
+/// Says so where it was not what is on the disk that ended the survey, but the disk.
+fn survey_failure(disk: &Disk, error: SurveyDiskError) -> CaptureError {
+    match error.unreadable() {
+        Some((what, range)) => CaptureError::Unreadable {
+            path: disk.path().to_owned(),
+            offset: range.start,
+            length: range.size().bytes(),
+            what,
+            source: Box::new(error),
+        },
+        None => CaptureError::Survey(error),
+    }
+}
+
+/// The notes about what the image lacks because it could not be read, which everybody is told.
+async fn missing(
+    shared: &Arc<Shared>,
+    losses: Arc<Losses>,
+) -> Result<Vec<foghorn_image::Note>, CaptureError> {
+    let lost = losses.bytes();
+    if lost == 0 {
+        return Ok(Vec::new());
+    }
+    let disk = shared.disk.clone();
+    let notes = tokio::task::spawn_blocking(move || losses.notes(&disk))
+        .await
+        .map_err(CaptureError::Panicked)?;
+    display::line(&format!(
+        "WARNING: {lost} bytes of {} could not be read and are zero in the image",
+        shared.disk.path().display()
+    ));
+    let notes = fit_notes(notes);
+    display::notes(&shared.progress, &notes);
+    Ok(notes)
 }
 
 fn stopped() -> CaptureError {
@@ -197,9 +264,13 @@ struct Stages {
     compress: mpsc::WeakSender<read::Hashed>,
 }
 
-async fn run_stages(shared: &Arc<Shared>, link: &mut TaskLink) -> Result<(), CaptureError> {
+async fn run_stages(
+    shared: &Arc<Shared>,
+    losses: &Arc<Losses>,
+    link: &mut TaskLink,
+) -> Result<(), CaptureError> {
     let mut threads = JoinSet::new();
-    let mut stages = start_threads(shared, &mut threads);
+    let mut stages = start_threads(shared, losses, &mut threads);
     let ended = drive(shared, link, &mut stages).await;
     if ended.is_err() {
         shared.stop.cancel();
@@ -223,7 +294,7 @@ impl Drop for CloseWhenDone {
     }
 }
 
-fn start_threads(shared: &Arc<Shared>, threads: &mut JoinSet<()>) -> Stages {
+fn start_threads(shared: &Arc<Shared>, losses: &Arc<Losses>, threads: &mut JoinSet<()>) -> Stages {
     let workers = std::thread::available_parallelism()
         .map_or(2, usize::from)
         .min(8);
@@ -235,8 +306,8 @@ fn start_threads(shared: &Arc<Shared>, threads: &mut JoinSet<()>) -> Stages {
     let (compress, compress_in) = mpsc::channel(QUEUE);
     let outbox = Arc::new(Outbox::new());
     let runtime = tokio::runtime::Handle::current();
-    let for_reader = shared.clone();
-    threads.spawn_blocking(move || read::read_disk(&for_reader, &pool, &read_out));
+    let (for_reader, losses) = (shared.clone(), losses.clone());
+    threads.spawn_blocking(move || read::read_disk(&for_reader, &losses, &pool, &read_out));
     let (hash_in, compress_in) = (
         Arc::new(Mutex::new(hash_in)),
         Arc::new(Mutex::new(compress_in)),

@@ -1,15 +1,25 @@
 //! The first two stages: the disk is read in order, and what was read is hashed.
+//!
+//! Used bytes are read together with the small gaps between them. Where that fails, and for some way
+//! beyond, only used bytes are read, past the kernel's cache; and what of them cannot be read is
+//! narrowed down to sectors.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use foghorn_image::DiskGeometry;
-use foghorn_types::ChunkId;
+use foghorn_image::{ByteRange, DiskGeometry, UsedMask};
+use foghorn_types::{ChunkId, chain};
 use tokio::sync::mpsc;
 
+use super::CaptureError;
 use super::board::{Shared, Slot};
+use super::careful::{Effort, read_around};
+use super::lost::Losses;
+use super::steps::{Ahead, Step};
 use crate::buffers::{BufferPool, ChunkBuffer};
 use crate::deploy::is_zero;
-use crate::disk::DiskError;
+use crate::disk::{Disk, DiskError};
 use crate::progress::Work;
 
 /// How far ahead of the reader the kernel is asked to read. Two chunks keep a fast disk busy, eight
@@ -32,48 +42,166 @@ pub(super) struct Hashed {
     pub(super) bytes: ChunkBuffer,
 }
 
+/// Chunks that are read with care after one in which a read failed.
+const CAREFUL_CHUNKS: u32 = 64;
+/// Places of one chunk after which an image that would not be stored is given up.
+const MOST_PLACES: usize = 16;
+/// Failures that are logged; of more, every hundredth.
+const MOST_LOGGED: u64 = 20;
+
 /// Runs on its own thread. Holes are known to be zero and are not read.
-pub(super) fn read_disk(shared: &Shared, pool: &BufferPool, queue: &mpsc::Sender<Plain>) {
-    for slot in 0..shared.chunks.len() {
+pub(super) fn read_disk(
+    shared: &Shared,
+    losses: &Losses,
+    pool: &BufferPool,
+    queue: &mpsc::Sender<Plain>,
+) {
+    let mut reader = Reader {
+        shared,
+        losses,
+        effort: Effort::default(),
+        careful: 0,
+        failures: 0,
+    };
+    let mut steps = Ahead::new(shared, READ_AHEAD);
+    // Not where reading fails: the kernel would try the bad places as well.
+    while let Some(step) = steps.next(reader.careful == 0) {
         if shared.stop.is_cancelled() {
             return;
         }
-        if let Some((ahead, _)) = shared.chunks.get(slot + READ_AHEAD) {
-            shared.disk.will_need(
-                DiskGeometry::chunk_offset(*ahead).bytes(),
-                foghorn_image::CHUNK_SIZE,
-            );
-        }
-        let slot = slot as Slot;
-        let base = DiskGeometry::chunk_offset(shared.chunks[slot as usize].0).bytes();
-        let length = shared.length(slot);
-        if shared.disk.is_hole(base, length as u64) {
-            shared.is_zero(slot);
-            continue;
-        }
-        let mut bytes = pool.take(length);
+        let slot = match step {
+            Step::Holes(slots) => {
+                slots.for_each(|slot| shared.is_zero(slot));
+                continue;
+            }
+            Step::Read(slot) => slot,
+        };
+        let mut bytes = pool.take(shared.length(slot));
         match shared
             .progress
-            .timed(Work::Read, || read_chunk(shared, slot, base, &mut bytes))
+            .timed(Work::Read, || reader.read_chunk(slot, &mut bytes))
         {
             Ok(()) => {
                 if queue.blocking_send(Plain { slot, bytes }).is_err() {
                     return;
                 }
             }
-            Err(error) => return shared.fail(error.into()),
+            Err(error) => return shared.fail(error),
         }
     }
 }
 
-fn read_chunk(
-    shared: &Shared,
-    slot: Slot,
+struct Reader<'a> {
+    shared: &'a Shared,
+    losses: &'a Losses,
+    effort: Effort,
+    /// Chunks that are still to be read with care.
+    careful: u32,
+    /// Reads that failed.
+    failures: u64,
+}
+
+impl Reader<'_> {
+    fn read_chunk(&mut self, slot: Slot, bytes: &mut ChunkBuffer) -> Result<(), CaptureError> {
+        let (index, used) = &self.shared.chunks[slot as usize];
+        let base = DiskGeometry::chunk_offset(*index).bytes();
+        if self.careful == 0 {
+            let begun = Instant::now();
+            match read_spans(&self.shared.disk, base, used, bytes) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.failed(&error, begun.elapsed()),
+            }
+        }
+        self.careful = self.careful.saturating_sub(1);
+        for range in used.byte_ranges(bytes.len()) {
+            let range = ByteRange::new(base + range.start as u64, base + range.end as u64);
+            for part in self.losses.divide(range) {
+                let part = (part.start - base) as usize..(part.end - base) as usize;
+                self.read_part(base, part, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads bytes that are wanted or missed together, and nothing else.
+    fn read_part(
+        &mut self,
+        base: u64,
+        part: Range<usize>,
+        bytes: &mut ChunkBuffer,
+    ) -> Result<(), CaptureError> {
+        let disk = &self.shared.disk;
+        let begun = Instant::now();
+        let Err(error) = disk.reread_at(base + part.start as u64, &mut bytes[part.clone()]) else {
+            return Ok(());
+        };
+        self.failed(&error, begun.elapsed());
+        let place = |range: &Range<usize>| {
+            ByteRange::new(base + range.start as u64, base + range.end as u64)
+        };
+        let may_miss = self.losses.may_miss(place(&part));
+        let sector = disk.sector_size().bytes() as usize;
+        let most = if may_miss { usize::MAX } else { MOST_PLACES };
+        let missed = read_around(
+            bytes,
+            part,
+            (sector, most),
+            &mut self.effort,
+            |at, piece| {
+                let begun = Instant::now();
+                disk.reread_at(base + at as u64, piece)
+                    .map_err(|error| (error, begun.elapsed()))
+            },
+        );
+        let Some(error) = missed.error else {
+            return Ok(());
+        };
+        if self.effort.is_hopeless() {
+            return Err(CaptureError::Hopeless {
+                path: error.path.clone(),
+                offset: error.offset.bytes(),
+                lost: self.losses.bytes(),
+                source: Box::new(error),
+            });
+        }
+        let places: Vec<ByteRange> = missed.ranges.iter().map(place).collect();
+        if !may_miss {
+            return Err(self.losses.failure(disk, &places, error));
+        }
+        places.into_iter().for_each(|place| self.losses.add(place));
+        Ok(())
+    }
+
+    /// A read failed after this time.
+    fn failed(&mut self, error: &DiskError, time: Duration) {
+        self.effort.failed_after(time);
+        self.careful = if self.effort.is_costly() {
+            u32::MAX
+        } else {
+            CAREFUL_CHUNKS
+        };
+        self.failures += 1;
+        if self.failures <= MOST_LOGGED || self.failures.is_multiple_of(100) {
+            tracing::warn!(
+                offset = error.offset.bytes(),
+                length = error.length,
+                failures = self.failures,
+                lost_bytes = self.losses.bytes(),
+                error = %chain(error),
+                "a read failed; reading around it"
+            );
+        }
+    }
+}
+
+/// Reads what is used of a chunk, and small gaps along with it.
+fn read_spans(
+    disk: &Disk,
     base: u64,
+    used: &UsedMask,
     bytes: &mut ChunkBuffer,
 ) -> Result<(), DiskError> {
-    let used = &shared.chunks[slot as usize].1;
-    let mut pending: Option<std::ops::Range<usize>> = None;
+    let mut pending: Option<Range<usize>> = None;
     let mut spans = Vec::new();
     for range in used.byte_ranges(bytes.len()) {
         match &mut pending {
@@ -82,9 +210,7 @@ fn read_chunk(
         }
     }
     for span in spans.into_iter().chain(pending) {
-        shared
-            .disk
-            .read_at(base + span.start as u64, &mut bytes[span])?;
+        disk.read_at(base + span.start as u64, &mut bytes[span])?;
     }
     Ok(())
 }

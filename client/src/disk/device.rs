@@ -10,6 +10,7 @@ use foghorn_disk_layout::ReadAt;
 use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 use rustix::fs::{Advice, FallocateFlags, OFlags};
 
+use super::direct::Direct;
 use super::target::{DiskKind, SeenDisk};
 use super::{FileSectors, ioctl, sectors, users};
 
@@ -73,6 +74,7 @@ pub enum Access {
 #[derive(Debug)]
 pub struct Disk {
     file: File,
+    direct: Direct,
     path: PathBuf,
     kind: DiskKind,
     size: ByteCount,
@@ -148,6 +150,7 @@ impl Disk {
         );
         Ok(Self {
             file,
+            direct: Direct::default(),
             path,
             kind: seen.kind,
             size,
@@ -217,6 +220,18 @@ impl Disk {
         ))
     }
 
+    /// The same where reading failed before: nothing around these bytes is read, only the sectors that
+    /// they are in.
+    ///
+    /// # Errors
+    /// The disk's, naming the place.
+    pub fn reread_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        let length = buffer.len() as u64;
+        self.direct
+            .read_exact_at(&self.file, self.sector_size.bytes(), offset, buffer)
+            .map_err(self.failed("read", offset, length))
+    }
+
     /// # Errors
     /// The disk's, naming the place. Refuses to write beyond the end, which would make a regular
     /// file grow.
@@ -275,6 +290,20 @@ impl Disk {
             .is_some_and(|data| data >= offset.saturating_add(length))
     }
 
+    /// The first bytes at or after `offset` that may be other than zero, up to the next hole. Of block
+    /// devices no holes are known. Empty when there are none.
+    #[must_use]
+    pub fn data_from(&self, offset: u64) -> std::ops::Range<u64> {
+        let Some(start) = self.next_data(offset) else {
+            return offset..u64::MAX;
+        };
+        let end = match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Hole(start)) {
+            Ok(end) if end > start => end,
+            _ => u64::MAX,
+        };
+        start..end
+    }
+
     /// First byte at or after `offset` that may hold data, `u64::MAX` when there is none, `None`
     /// when holes are not known.
     fn next_data(&self, offset: u64) -> Option<u64> {
@@ -329,8 +358,17 @@ impl Disk {
 }
 
 impl ReadAt for Disk {
+    /// A sector that nobody asks for does not matter, although the kernel reads more than one.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        FileExt::read_exact_at(&self.file, buffer, offset)
+        match FileExt::read_exact_at(&self.file, buffer, offset) {
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                let sector = self.sector_size.bytes();
+                self.direct
+                    .read_exact_at(&self.file, sector, offset, buffer)
+                    .map_err(|_| error)
+            }
+            read => read,
+        }
     }
 
     fn size(&self) -> u64 {
@@ -366,6 +404,12 @@ mod tests {
         let disk = file_disk(&file);
         disk.write_at(1 << 20, &[7; 8192]).unwrap();
         assert!(disk.is_hole(2 << 20, 1 << 20));
+        let data = disk.data_from(0);
+        assert!(
+            data.start > 0 && data.contains(&(1 << 20)) && data.end < 2 << 20,
+            "{data:?}"
+        );
+        assert!(disk.data_from(2 << 20).is_empty());
         assert!(!disk.is_hole(1 << 20, 4096));
         disk.zero((1 << 20) + 512, 4096).unwrap();
         let mut found = vec![0; 8192];

@@ -2,6 +2,7 @@
 //! uses it (`users`), and how it is read and written ([`Disk`]).
 
 mod device;
+mod direct;
 mod ioctl;
 pub mod linux;
 mod sectors;

@@ -6,7 +6,8 @@
 //! has on a disk of another size.
 //!
 //! The readers know where data is, not what it says: they read bitmaps and allocation tables, never
-//! directories (one exception: a hibernation file on NTFS). What they do not recognise is
+//! directories (one exception: a hibernation file on NTFS). Only [`owners`] does, for the names of
+//! files that are lost. What they do not recognise is
 //! [`FileSystemKind::Raw`](foghorn_image::FileSystemKind), in use from the first byte to the last,
 //! and so is everything in doubt: damaged metadata, two owners of one partition. It is never a guess,
 //! and never a panic; memory is bounded by what the disk really holds.
@@ -26,4 +27,4 @@ pub use layout::{
 pub use read_at::{ReadAt, Window};
 pub use render::{RenderGptError, render_gpt};
 pub use survey::{DiskContents, PartitionSet, SurveyDiskError, SurveyOptions, survey_disk};
-pub use volume::{DirtyPolicy, ReadVolumeError, Volume, VolumeNote, read_volume};
+pub use volume::{DirtyPolicy, Owners, ReadVolumeError, Volume, VolumeNote, owners, read_volume};

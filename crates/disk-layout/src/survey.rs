@@ -46,6 +46,9 @@ pub struct SurveyOptions {
     pub raw: PartitionSet,
     /// Nothing else is in use, and no other file system is read.
     pub part: DiskPart,
+    /// What says how the disk is divided, or what a partition uses, may be unreadable: then the whole
+    /// of it counts as used.
+    pub rescue: bool,
 }
 
 /// What is on a disk and which of its bytes are in use.
@@ -59,6 +62,8 @@ pub struct DiskContents {
     pub used: ByteRanges,
     /// Where of the used bytes only those matter that are not zero, see [`Layout::sparse_areas`].
     pub sparse: ByteRanges,
+    /// Used bytes that nothing is known to need, see [`Layout::idle_areas`].
+    pub idle: ByteRanges,
     /// What whoever deploys the image should know.
     pub notes: Vec<Note>,
 }
@@ -85,6 +90,39 @@ pub enum SurveyDiskError {
     NoTable,
 }
 
+impl SurveyDiskError {
+    /// Which bytes of the disk could not be read, and what they say; `None` when it was not the disk
+    /// that failed.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<(String, ByteRange)> {
+        match self {
+            Self::Layout(ReadLayoutError::Read { offset, .. }) => {
+                let what = "which may say how the disk is divided".to_owned();
+                // Tables are read by sectors.
+                Some((what, ByteRange::new(*offset, offset.saturating_add(512))))
+            }
+            Self::Volume {
+                partition,
+                source:
+                    ReadVolumeError::Read {
+                        what,
+                        offset,
+                        length,
+                        ..
+                    },
+            } => {
+                let range = ByteRange::new(*offset, offset.saturating_add(*length));
+                let text = format!(
+                    "which are {what} and say what partition {} uses",
+                    partition.number
+                );
+                Some((text, range.shifted(partition.start.bytes())))
+            }
+            _ => None,
+        }
+    }
+}
+
 fn numbers(found: &[u32]) -> String {
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
     match found.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -108,7 +146,10 @@ pub fn survey_disk(
     sector_size: SectorSize,
     options: &SurveyOptions,
 ) -> Result<DiskContents, SurveyDiskError> {
-    let layout = read_layout(disk, sector_size)?;
+    let layout = match read_layout(disk, sector_size) {
+        Err(error) if options.rescue && error.is_unreadable() => Layout::unreadable(disk, &error),
+        read => read?,
+    };
     check_numbers("--accept-dirty", &options.dirty, &layout.partitions)?;
     check_numbers("--raw", &options.raw, &layout.partitions)?;
     let partitions = partitions_of(&layout, options.part)?;
@@ -143,6 +184,7 @@ pub fn survey_disk(
         file_systems,
         used: used.into_iter().collect(),
         sparse: beside.sparse,
+        idle: beside.idle,
         notes,
     })
 }
@@ -173,10 +215,15 @@ fn survey_partition(
     } else {
         DirtyPolicy::Refuse
     };
-    read_declared(&window, partition.declared, dirty).map_err(|source| SurveyDiskError::Volume {
-        partition: *partition,
-        source,
-    })
+    match read_declared(&window, partition.declared, dirty) {
+        Err(error) if options.rescue && error.is_unreadable() => {
+            Ok(Volume::raw_by_necessity(size, &error))
+        }
+        read => read.map_err(|source| SurveyDiskError::Volume {
+            partition: *partition,
+            source,
+        }),
+    }
 }
 
 /// Refuses numbers that no partition has.
@@ -226,6 +273,8 @@ struct Beside {
     used: ByteRanges,
     /// See [`DiskContents::sparse`].
     sparse: ByteRanges,
+    /// See [`DiskContents::idle`].
+    idle: ByteRanges,
     /// Nothing is left out that the image is about.
     is_complete: bool,
 }
@@ -234,17 +283,23 @@ impl Beside {
     fn of(layout: &Layout, options: &SurveyOptions) -> Self {
         let is_raw = options.raw == PartitionSet::All;
         let (mut used, mut sparse) = (layout.raw_areas.clone(), layout.sparse_areas.clone());
+        let mut idle = layout.idle_areas.clone();
         match options.part {
             DiskPart::Everything if is_raw => {
                 used.extend_from(&layout.left_out);
                 sparse.extend_from(&layout.left_out);
+                // Somebody wants every byte.
+                idle = ByteRanges::new();
             }
             DiskPart::Everything | DiskPart::Table => {}
-            DiskPart::Partition(_) => (used, sparse) = (ByteRanges::new(), ByteRanges::new()),
+            DiskPart::Partition(_) => {
+                (used, sparse, idle) = (ByteRanges::new(), ByteRanges::new(), ByteRanges::new());
+            }
         }
         Self {
             used,
             sparse,
+            idle,
             is_complete: is_raw || !options.part.is_everything(),
         }
     }

@@ -130,6 +130,25 @@ impl ByteRanges {
         both
     }
 
+    /// What is in this set and not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let (mut rest, mut at) = (Self::new(), 0);
+        for range in &self.0 {
+            at += other.0[at..].partition_point(|other| other.end <= range.start);
+            let mut start = range.start;
+            for other in other.0[at..]
+                .iter()
+                .take_while(|other| other.start < range.end)
+            {
+                rest.push(ByteRange::new(start, other.start));
+                start = start.max(other.end);
+            }
+            rest.push(ByteRange::new(start, range.end));
+        }
+        rest
+    }
+
     /// Whether every byte of `whole` is in the set.
     #[must_use]
     pub fn covers(&self, whole: ByteRange) -> bool {
@@ -200,6 +219,18 @@ mod tests {
             set(&[(0, 40)]).gaps_within(ByteRange::new(10, 20)),
             ByteRanges::new()
         );
+    }
+
+    #[test]
+    fn what_is_taken_out_of_a_set_is_gone() {
+        let whole = set(&[(0, 10), (20, 30), (40, 50), (60, 70)]);
+        let out = set(&[(0, 2), (5, 6), (8, 22), (40, 50), (69, 90)]);
+        assert_eq!(
+            whole.without(&out),
+            set(&[(2, 5), (6, 8), (22, 30), (60, 69)])
+        );
+        assert_eq!(whole.without(&ByteRanges::new()), whole);
+        assert!(whole.without(&whole).is_empty());
     }
 
     #[test]

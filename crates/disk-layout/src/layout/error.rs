@@ -63,3 +63,16 @@ pub enum ReadLayoutError {
     #[error("the extended boot record in sector {lba} is damaged: {what}")]
     ExtendedBootRecord { lba: u64, what: &'static str },
 }
+
+impl ReadLayoutError {
+    /// Whether the disk failed, and not what is on it.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        let failed = |copy: &ReadGptCopyError| matches!(copy, ReadGptCopyError::Unreadable { .. });
+        match self {
+            Self::Read { .. } => true,
+            Self::GptUnreadable { source, backup } => failed(source) || failed(backup),
+            _ => false,
+        }
+    }
+}

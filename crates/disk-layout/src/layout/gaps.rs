@@ -15,6 +15,9 @@ pub(super) struct Gaps {
     pub(super) raw: ByteRanges,
     /// Of these, gaps above [`MAX_RAW_GAP`].
     pub(super) sparse: ByteRanges,
+    /// Of the gaps that are taken, those between partitions: no system keeps anything there, as far
+    /// as is known. Boot loaders are in front of the first partition.
+    pub(super) between: ByteRanges,
     /// Not taken: what lies behind the last partition.
     pub(super) tail: ByteRanges,
 }
@@ -34,12 +37,18 @@ pub(super) fn divide(
         .map_or(region.start.saturating_add(MAX_RAW_GAP), |last| {
             last.range().end
         });
+    let first_start = partitions
+        .first()
+        .map_or(u64::MAX, |first| first.range().start);
     let mut gaps = Gaps::default();
     let mut taken = covered.clone();
     taken.extend_from(tables);
     let before = ByteRange::new(region.start, region.end.min(last_end));
     for gap in taken.gaps_within(before).iter() {
         gaps.raw.push(*gap);
+        if gap.start >= first_start {
+            gaps.between.push(*gap);
+        }
         if gap.size().bytes() > MAX_RAW_GAP {
             gaps.sparse.push(*gap);
         }
@@ -47,6 +56,7 @@ pub(super) fn divide(
     for range in always {
         gaps.raw.extend_from(&covered.gaps_within(*range));
     }
+    gaps.between = gaps.between.without(always);
     taken.extend_from(&gaps.raw);
     gaps.tail = taken.gaps_within(region);
     gaps
@@ -85,7 +95,7 @@ mod tests {
         ];
         let range = |start, end| ByteRange::new(start * MIB, end * MIB);
         let tables = [range(3, 4)].into_iter().collect();
-        let always = [range(510, 511)].into_iter().collect();
+        let always = [range(320, 321), range(510, 511)].into_iter().collect();
         let gaps = divide(&partitions, &tables, range(1, 600), &always);
         let list = |ranges: &[(u64, u64)]| -> ByteRanges {
             ranges.iter().map(|&(a, b)| range(a, b)).collect()
@@ -95,6 +105,7 @@ mod tests {
             list(&[(1, 3), (4, 100), (200, 210), (300, 400), (510, 511)])
         );
         assert_eq!(gaps.sparse, list(&[(4, 100), (300, 400)]));
+        assert_eq!(gaps.between, list(&[(200, 210), (300, 320), (321, 400)]));
         assert_eq!(gaps.tail, list(&[(500, 510), (511, 600)]));
     }
 

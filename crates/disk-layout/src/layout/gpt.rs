@@ -237,6 +237,7 @@ fn layout_of(
         partitions,
         raw_areas: gaps.raw,
         sparse_areas: gaps.sparse,
+        idle_areas: gaps.between,
         left_out: gaps.tail,
         raw_disk: false,
         notes,

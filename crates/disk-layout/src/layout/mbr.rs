@@ -189,6 +189,7 @@ pub(super) fn read(
         partitions,
         raw_areas: gaps.raw,
         sparse_areas: gaps.sparse,
+        idle_areas: gaps.between,
         left_out: gaps.tail,
         raw_disk: false,
         notes,

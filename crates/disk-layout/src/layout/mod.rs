@@ -68,6 +68,9 @@ pub struct Layout {
     /// Of the raw areas, those of which only what is not zero matters: gaps above
     /// [`MAX_RAW_GAP`], and what structures behind the last partition may be in.
     pub sparse_areas: ByteRanges,
+    /// Of the raw areas, gaps between partitions without the records of an MBR that are in them:
+    /// nothing is known that needs their bytes, so a capture goes on where they cannot be read.
+    pub idle_areas: ByteRanges,
     /// Bytes outside the partitions that a capture leaves out: what follows the last partition,
     /// which would tie the image to disks of at least this size. A note says what of it is data.
     pub left_out: ByteRanges,
@@ -139,9 +142,22 @@ fn undivided(disk: &dyn ReadAt) -> Layout {
         }],
         raw_areas: ByteRanges::new(),
         sparse_areas: ByteRanges::new(),
+        idle_areas: ByteRanges::new(),
         left_out: ByteRanges::new(),
         raw_disk: false,
         notes: Vec::new(),
+    }
+}
+
+impl Layout {
+    /// The layout of a disk whose table cannot be read: everything counts, and where partitions
+    /// would be is unknown.
+    pub(crate) fn unreadable(disk: &dyn ReadAt, error: &ReadLayoutError) -> Self {
+        Self {
+            raw_disk: true,
+            notes: vec![LayoutNote::UnreadableTable(error.to_string())],
+            ..undivided(disk)
+        }
     }
 }
 

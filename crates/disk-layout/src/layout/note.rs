@@ -39,6 +39,8 @@ pub enum LayoutNote {
     HybridIso,
     /// An MBR with ordinary partitions and a GPT at once; the disk was taken raw.
     HybridMbr,
+    /// The table could not be read, and why; the disk was taken raw.
+    UnreadableTable(String),
     /// Data behind the last partition, which is not taken.
     DataBehindPartitions {
         /// From the first to the last byte that is not zero, in blocks.
@@ -96,6 +98,17 @@ impl LayoutNote {
                 );
                 notes.push(tied(
                     "a hybrid MBR and its GPT mean the same only on a disk of exactly this size",
+                ));
+                notes
+            }
+            Self::UnreadableTable(why) => {
+                let mut notes = table(&format!(
+                    "the partition table could not be read, so the disk was taken raw as a whole: \
+                     {why}"
+                ));
+                notes.push(tied(
+                    "a partition table that could not be read may belong to a disk of exactly this \
+                     size",
                 ));
                 notes
             }

@@ -18,9 +18,14 @@ const READ_WHOLE: u64 = 512 << 20;
 /// How many samples of one block are read in between.
 const SAMPLES: u64 = 1024;
 
+/// Reads of up to a step that may fail, each of which can take a disk many seconds; then no more are
+/// tried.
+const MOST_FAILURES: u32 = 8;
+
 /// What was found.
 #[derive(Default)]
 struct Found {
+    failures: u32,
     first: Option<u64>,
     end: u64,
     bytes: u64,
@@ -89,10 +94,11 @@ fn not_holes(disk: &dyn ReadAt, range: ByteRange) -> Vec<ByteRange> {
 fn look(disk: &dyn ReadAt, range: ByteRange, found: &mut Found) {
     let mut buffer = vec![0; range.size().bytes().min(STEP) as usize];
     let mut at = range.start;
-    while at < range.end {
+    while at < range.end && found.failures < MOST_FAILURES {
         let bytes = &mut buffer[..(range.end - at).min(STEP) as usize];
         if disk.read_exact_at(at, bytes).is_err() {
             bytes.fill(0);
+            found.failures += 1;
         }
         for block in bytes.chunks(BLOCK as usize) {
             if block.iter().any(|&byte| byte != 0) {
@@ -112,6 +118,9 @@ fn sample(disk: &dyn ReadAt, range: ByteRange, found: &mut Found) {
     while at < range.end {
         let end = (at + BLOCK).min(range.end);
         look(disk, ByteRange::new(at, end), found);
+        if found.failures == MOST_FAILURES {
+            return;
+        }
         at += step;
     }
 }

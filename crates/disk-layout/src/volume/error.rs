@@ -6,10 +6,11 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReadVolumeError {
-    #[error("could not read {what} at byte {offset} of the partition")]
+    #[error("could not read {what}: {length} bytes at byte {offset} of the partition")]
     Read {
         what: &'static str,
         offset: u64,
+        length: u64,
         source: io::Error,
     },
     #[error(
@@ -36,6 +37,11 @@ pub enum ReadVolumeError {
 }
 
 impl ReadVolumeError {
+    /// Whether the disk failed, and not what is on it.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Read { .. })
+    }
+
     pub(super) fn damaged(file_system: &'static str, what: impl Into<String>) -> Self {
         Self::Damaged {
             file_system,

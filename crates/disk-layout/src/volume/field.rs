@@ -53,6 +53,7 @@ impl<'a> Source<'a> {
             .map_err(|source| ReadVolumeError::Read {
                 what,
                 offset,
+                length: buffer.len() as u64,
                 source,
             })
     }

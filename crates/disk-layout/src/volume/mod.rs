@@ -7,6 +7,7 @@ mod ext;
 mod fat;
 mod field;
 mod ntfs;
+mod owners;
 mod probe;
 mod sentences;
 
@@ -14,12 +15,13 @@ use foghorn_image::{ByteRange, ByteRanges, FileSystemKind, NoteKind};
 use foghorn_types::ByteCount;
 
 pub use error::ReadVolumeError;
+pub use owners::{Owners, owners};
 pub(crate) use probe::{TableState, whole_disk_owner};
 
 use crate::layout::DeclaredType;
 use crate::read_at::ReadAt;
 use field::Source;
-use probe::{Class, Finding};
+use probe::{Claims, Class, Finding};
 
 /// What to do with a file system that was not cleanly unmounted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +84,17 @@ impl Volume {
         }
     }
 
+    /// A partition of `size` bytes whose file system cannot be read.
+    pub(crate) fn raw_by_necessity(size: u64, error: &ReadVolumeError) -> Self {
+        Self::raw(
+            size,
+            Some(VolumeNote::new(
+                NoteKind::TakenRaw,
+                sentences::unreadable(&error.to_string()),
+            )),
+        )
+    }
+
     /// A partition of `size` bytes that is not looked at, because someone ordered so.
     pub(crate) fn raw_by_order(size: u64) -> Self {
         Self::raw(
@@ -127,7 +140,7 @@ pub(crate) fn read_declared(
 ) -> Result<Volume, ReadVolumeError> {
     let source = Source::new(partition);
     let size = source.size;
-    let found = probe::find_all(&source)?;
+    let Claims { found, unreadable } = probe::find_all(&source)?;
     if found
         .iter()
         .any(|finding| finding.class == Class::Suspended)
@@ -149,6 +162,14 @@ pub(crate) fn read_declared(
     };
     let raw = |text| Volume::raw(size, Some(VolumeNote::new(NoteKind::TakenRaw, text)));
     match account(&source, kind) {
+        Ok(Account::Used(ranges) | Account::UsedThough(ranges, _))
+            if !ranges.within(&unreadable).is_empty() =>
+        {
+            Ok(raw(sentences::not_understood(
+                name,
+                sentences::MARKS_UNREADABLE,
+            )))
+        }
         Ok(Account::Used(ranges)) => Ok(Volume::of(kind, ranges)),
         Ok(Account::UsedThough(ranges, why)) => Ok(Volume {
             notes: vec![sentences::unclean_but_whole(name, why)],

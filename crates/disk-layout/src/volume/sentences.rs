@@ -20,6 +20,10 @@ const LUKS: &str = "holds LUKS: which blocks are in use cannot be told from outs
      passphrases and key files, not with a key in the TPM of this computer, and all copies share \
      one master key";
 
+/// Of a file system that may not be alone.
+pub(super) const MARKS_UNREADABLE: &str = "places that it uses, and where something else would have \
+     its mark, cannot be read";
+
 fn raw(text: impl Into<String>) -> VolumeNote {
     VolumeNote::new(NoteKind::TakenRaw, text)
 }
@@ -79,6 +83,13 @@ pub(super) fn of_declared(name: &'static str, found: &[Finding]) -> Option<Volum
 pub(super) fn not_understood(name: &str, why: &str) -> String {
     format!(
         "its {name} file system could not be understood, so every block that is not zero was \
+         taken: {why}"
+    )
+}
+
+pub(super) fn unreadable(why: &str) -> String {
+    format!(
+        "what it uses could not be read, so every block that can be read and is not zero was \
          taken: {why}"
     )
 }

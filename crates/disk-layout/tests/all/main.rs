@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // pure is what is tested, not who tests it
 
+mod bad_sectors;
 mod contents;
 mod ext;
 mod fat;

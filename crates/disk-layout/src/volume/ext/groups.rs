@@ -5,6 +5,7 @@ use super::superblock::Superblock;
 use super::{NAME, ReadVolumeError};
 use crate::volume::field::{Source, u16_at, u32_at};
 
+const INODE_UNINIT: u16 = 1;
 const BLOCK_UNINIT: u16 = 2;
 const CHECKSUM_AT: usize = 30;
 
@@ -13,6 +14,8 @@ pub(super) struct Group {
     pub(super) block_bitmap: u64,
     inode_bitmap: u64,
     inode_table: u64,
+    /// Inodes at the start of the table that were ever used.
+    pub(super) inodes: u64,
     /// Its block bitmap was never written: only metadata is in use.
     pub(super) uninitialised: bool,
     pub(super) bitmap_checksum: Option<BitmapChecksum>,
@@ -26,6 +29,13 @@ pub(super) struct BitmapChecksum {
 }
 
 impl Group {
+    /// Byte of the partition where the inode at this place in the table starts.
+    pub(super) fn inode(&self, sb: &Superblock, place: u64) -> u64 {
+        self.inode_table
+            .saturating_mul(sb.block_size)
+            .saturating_add(place * sb.inodes.size)
+    }
+
     /// First block and number of blocks of each piece of metadata, wherever it is.
     pub(super) fn metadata(&self, sb: &Superblock) -> [(u64, u64); 3] {
         [
@@ -96,12 +106,25 @@ fn parse(sb: &Superblock, number: u64, raw: &[u8]) -> Group {
             mask: 0xffff,
         }
     };
+    let unused = u64::from(u16_at(raw, 28))
+        | if long {
+            u64::from(u16_at(raw, 50)) << 16
+        } else {
+            0
+        };
+    let flags = u16_at(raw, 18);
+    let inodes = match (sb.has_uninitialised, flags & INODE_UNINIT != 0) {
+        (false, _) => sb.inodes.per_group,
+        (true, true) => 0,
+        (true, false) => sb.inodes.per_group.saturating_sub(unused),
+    };
     Group {
         number,
         block_bitmap: block(0, 32),
         inode_bitmap: block(4, 36),
         inode_table: block(8, 40),
-        uninitialised: sb.has_uninitialised && u16_at(raw, 18) & BLOCK_UNINIT != 0,
+        inodes,
+        uninitialised: sb.has_uninitialised && flags & BLOCK_UNINIT != 0,
         bitmap_checksum: sb.checksum_seed.map(|_| checksum),
     }
 }

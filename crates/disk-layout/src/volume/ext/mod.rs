@@ -3,10 +3,13 @@
 //!
 //! Bitmaps that the file system never wrote (`BLOCK_UNINIT`) are computed: in such a group only
 //! metadata is in use. The places of all metadata are known anyway, and are taken as used whatever
-//! the bitmaps say.
+//! the bitmaps say. Blocks on the list of bad blocks are not in use, although the bitmaps say so.
 
+mod bad;
 mod checksum;
 mod groups;
+mod inode;
+mod owners;
 mod superblock;
 
 use foghorn_image::{ByteRange, ByteRanges};
@@ -14,6 +17,8 @@ use foghorn_image::{ByteRange, ByteRanges};
 use super::bitmap::runs_of_ones;
 use super::field::Source;
 use super::{Account, ReadVolumeError};
+pub(super) use owners::owners;
+
 use groups::{Group, GroupReader};
 use superblock::Superblock;
 
@@ -51,6 +56,8 @@ fn used_ranges(source: &Source<'_>, sb: &Superblock) -> Result<ByteRanges, ReadV
         }
     };
     let mut reader = GroupReader::new(*source, sb);
+    let start = sb.first_data_block + sb.base_metadata(0);
+    let mut needed = vec![ByteRange::new(0, start * sb.block_size)];
     for number in 0..sb.groups {
         let group = reader.read(number)?;
         let first = sb.first_block_of(number);
@@ -72,11 +79,21 @@ fn used_ranges(source: &Source<'_>, sb: &Superblock) -> Result<ByteRanges, ReadV
             // By whole clusters, which is how the file system accounts for it.
             let from = sb.round_down_to_cluster(metadata);
             use_blocks(from, sb.round_up_to_cluster(metadata + length));
+            needed.push(ByteRange::new(
+                metadata * sb.block_size,
+                (metadata + length) * sb.block_size,
+            ));
         }
     }
     blocks.push(ByteRange::new(0, sb.first_data_block * sb.block_size));
     blocks.push(ByteRange::new(sb.blocks * sb.block_size, source.size));
-    Ok(blocks.into_iter().collect())
+    let used: ByteRanges = blocks.into_iter().collect();
+    let bad = bad::blocks(source, sb)?;
+    if bad.is_empty() {
+        return Ok(used);
+    }
+    // No list can make metadata unneeded.
+    Ok(used.without(&bad.without(&needed.into_iter().collect())))
 }
 
 /// The block bitmap of a group, or `None` when it was never written.

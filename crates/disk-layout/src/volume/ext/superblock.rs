@@ -37,9 +37,12 @@ const RO_METADATA_CSUM: u32 = 0x400;
 const RO_ORPHAN_PRESENT: u32 = 0x1_0000;
 const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 
-struct Inodes {
-    per_group: u64,
-    size: u64,
+/// Inodes are numbered from 1.
+#[derive(Debug)]
+pub(super) struct Inodes {
+    pub(super) per_group: u64,
+    /// Bytes of one; at least 128.
+    pub(super) size: u64,
 }
 
 #[derive(Debug)]
@@ -51,6 +54,7 @@ pub(super) struct Superblock {
     pub(super) clusters_per_group: u64,
     pub(super) blocks_per_cluster: u64,
     pub(super) groups: u64,
+    pub(super) inodes: Inodes,
     pub(super) inode_table_blocks: u64,
     pub(super) descriptor_size: usize,
     /// Whether descriptors say which bitmaps were never written.
@@ -144,6 +148,7 @@ impl Superblock {
                 .saturating_sub(first_data_block)
                 .div_ceil(blocks_per_group.max(1)),
             inode_table_blocks: (inodes.per_group * inodes.size).div_ceil(block_size),
+            inodes,
             descriptor_size: if is_64bit {
                 usize::from(u16_at(raw, 254))
             } else {
@@ -158,14 +163,13 @@ impl Superblock {
             reserved_descriptor_blocks: u64::from(u16_at(raw, 206)),
             backups: Backups::parse(raw, compat, ro_compat),
         };
-        superblock
-            .check(&inodes, size)
-            .map_or(Ok(Some(superblock)), damaged)
+        superblock.check(size).map_or(Ok(Some(superblock)), damaged)
     }
 
     /// What about the sizes cannot be. After this, arithmetic with them neither overflows nor
     /// divides by zero.
-    fn check(&self, inodes: &Inodes, size: u64) -> Option<&'static str> {
+    fn check(&self, size: u64) -> Option<&'static str> {
+        let inodes = &self.inodes;
         let descriptors = self.descriptor_size == 32 || (64..=1024).contains(&self.descriptor_size);
         let bitmap_bits = self.block_size * 8;
         if self

@@ -7,6 +7,7 @@
 mod boot;
 mod hibernation;
 mod log;
+mod owners;
 mod record;
 mod runs;
 mod table;
@@ -16,6 +17,8 @@ use foghorn_image::{ByteRange, ByteRanges};
 use super::bitmap::runs_of_ones;
 use super::field::{Source, u16_at};
 use super::{Account, ReadVolumeError};
+pub(super) use owners::owners;
+
 use record::kind;
 use runs::Stream;
 use table::{Ntfs, Value};
@@ -23,6 +26,7 @@ use table::{Ntfs, Value};
 pub(super) const NAME: &str = "NTFS";
 const VOLUME: u64 = 3;
 const BITMAP: u64 = 6;
+const BAD_CLUSTERS: u64 = 8;
 const VOLUME_IS_DIRTY: u16 = 1;
 /// Bytes of a stream that are in memory at once.
 const PIECE: u64 = 256 << 10;
@@ -91,6 +95,7 @@ fn used_ranges(ntfs: &Ntfs<'_>) -> Result<ByteRanges, ReadVolumeError> {
         }
         None => return Err(bitmap.damaged()),
     }
+    let mut used = used.without(&bad_clusters(ntfs)?);
     // The boot sectors and their backup at the end of the partition, whatever the bitmap says.
     used.push(ByteRange::new(
         boot.clusters * boot.cluster_size,
@@ -101,4 +106,24 @@ fn used_ranges(ntfs: &Ntfs<'_>) -> Result<ByteRanges, ReadVolumeError> {
         boot.cluster_size.max(8192).min(source.size),
     ));
     Ok(used)
+}
+
+/// Clusters that nobody uses because they are bad. They belong to a file as large as the volume that
+/// has holes everywhere else. A list that is not valid counts as empty.
+fn bad_clusters(ntfs: &Ntfs<'_>) -> Result<ByteRanges, ReadVolumeError> {
+    let list = ntfs
+        .record(BAD_CLUSTERS)
+        .and_then(|record| ntfs.value(&record, kind::DATA, "$Bad"));
+    let runs = match list {
+        Ok(Some(Value::Stream(stream))) => stream.runs,
+        Err(error) if error.is_unreadable() => return Err(error),
+        _ => return Ok(ByteRanges::new()),
+    };
+    let size = ntfs.boot.cluster_size;
+    let bad = runs.iter().filter_map(|run| {
+        let first = run.first?;
+        let end = first.checked_add(run.clusters)?;
+        (end <= ntfs.boot.clusters).then(|| ByteRange::new(first * size, end * size))
+    });
+    Ok(bad.collect())
 }

@@ -7,6 +7,7 @@ use crate::volume::field::{u16_at, u32_at, u64_at};
 /// Types of attributes.
 pub(super) mod kind {
     pub(crate) const ATTRIBUTE_LIST: u32 = 0x20;
+    pub(crate) const FILE_NAME: u32 = 0x30;
     pub(crate) const VOLUME_INFORMATION: u32 = 0x70;
     pub(crate) const DATA: u32 = 0x80;
     pub(crate) const INDEX_ROOT: u32 = 0x90;
@@ -67,6 +68,10 @@ impl FileRecord {
         )
     }
 
+    pub(super) fn is_in_use(&self) -> bool {
+        u16_at(&self.raw, 22) & 1 != 0
+    }
+
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -108,6 +113,21 @@ impl FileRecord {
         Err(self.damaged())
     }
 
+    /// All attributes in the record.
+    pub(super) fn attributes(&self) -> Result<Vec<Attribute<'_>>, ReadVolumeError> {
+        let mut found = Vec::new();
+        let mut at = usize::from(u16_at(&self.raw, 20));
+        while at + 8 <= self.raw.len() && u32_at(&self.raw, at) != END {
+            let length = u32_at(&self.raw, at + 4) as usize;
+            let raw = self.raw[at..].get(..length).filter(|_| length >= 24);
+            found.push(Attribute {
+                raw: raw.ok_or_else(|| self.damaged())?,
+            });
+            at += length;
+        }
+        Ok(found)
+    }
+
     /// The value of an attribute that is kept in the record itself.
     pub(super) fn resident(&self, kind: u32, name: &str) -> Result<Option<&[u8]>, ReadVolumeError> {
         match self.find(kind, name, None)? {
@@ -134,6 +154,10 @@ pub(super) struct Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
+    pub(super) fn kind(&self) -> u32 {
+        u32_at(self.raw, 0)
+    }
+
     pub(super) fn is_resident(&self) -> bool {
         self.raw[8] == 0
     }

@@ -60,6 +60,20 @@ impl<'a> Ntfs<'a> {
         Ok(ntfs)
     }
 
+    /// Records that the table has room for.
+    pub(super) fn records(&self) -> u64 {
+        let known = self.table.clusters().saturating_mul(self.boot.cluster_size);
+        self.table.size.min(known) / self.boot.record_size
+    }
+
+    /// `count` records from `first` on, as they are on the disk.
+    pub(super) fn raw_records(&self, first: u64, count: u64) -> Result<Vec<u8>, ReadVolumeError> {
+        let size = self.boot.record_size;
+        let what = "a part of the master file table";
+        self.table
+            .read(&self.source, first.saturating_mul(size), count * size, what)
+    }
+
     pub(super) fn record(&self, number: u64) -> Result<FileRecord, ReadVolumeError> {
         let offset = number.saturating_mul(self.boot.record_size);
         let raw = self.table.read(

@@ -11,6 +11,8 @@ mod magics;
 mod pages;
 mod raid;
 
+use foghorn_image::ByteRanges;
+
 use super::field::Source;
 use super::{ReadVolumeError, ext, fat, ntfs};
 use crate::read_at::ReadAt;
@@ -50,8 +52,16 @@ pub(super) struct Finding {
     pub(super) at_end: bool,
 }
 
-/// Everything that claims the partition, each name once.
-pub(super) fn find_all(source: &Source<'_>) -> Result<Vec<Finding>, ReadVolumeError> {
+/// Everything that claims a partition.
+pub(super) struct Claims {
+    /// Each name once.
+    pub(super) found: Vec<Finding>,
+    /// Places of signatures that cannot be read.
+    pub(super) unreadable: ByteRanges,
+}
+
+/// Everything that claims the partition.
+pub(super) fn find_all(source: &Source<'_>) -> Result<Claims, ReadVolumeError> {
     let pages = Pages::new(*source);
     let mut found = Findings(Vec::new());
     raid::find(&pages, &mut found)?;
@@ -84,7 +94,10 @@ pub(super) fn find_all(source: &Source<'_>) -> Result<Vec<Finding>, ReadVolumeEr
     if !found.has(Class::BitLocker) {
         checks::nested_table(&pages, &start, &mut found)?;
     }
-    Ok(found.0)
+    Ok(Claims {
+        found: found.0,
+        unreadable: pages.into_unreadable(),
+    })
 }
 
 struct Findings(Vec<Finding>);
@@ -172,7 +185,7 @@ pub(crate) fn whole_disk_owner(
         TableState::RestOfGpt => finding.class != Class::Table,
         TableState::Mbr => matches!(finding.class, Class::Member | Class::Luks),
     };
-    let found = find_all(&Source::new(disk))?;
+    let Claims { found, .. } = find_all(&Source::new(disk))?;
     Ok(found
         .iter()
         .find(|finding| owns(finding))

@@ -1,7 +1,11 @@
 //! Used clusters of FAT12, FAT16 and FAT32: what the file allocation table does not call free. Boot
 //! sectors, tables and the root directory of the older two are always in use.
 
+mod owners;
+
 use foghorn_image::{ByteRange, ByteRanges};
+
+pub(super) use owners::owners;
 
 use super::field::{Source, u16_at, u32_at};
 use super::{Account, ReadVolumeError};
