@@ -26,6 +26,7 @@ mod sessions;
 mod space;
 mod start;
 mod status;
+mod stored_image;
 mod wake;
 
 pub use config::{Config, DEFAULT_QUIC_PORT, Limits, LoadConfigError, Timing, Upkeep, WakeConfig};

@@ -50,6 +50,9 @@ pub struct ServeArgs {
     /// instead of the terminal
     #[arg(long, value_name = "FILE")]
     first_run_file: Option<PathBuf>,
+    /// Make new credentials for the user fog, print them, and exit; the server must be stopped
+    #[arg(long, conflicts_with = "first_run_file")]
+    reset_admin: bool,
 }
 
 /// The credentials that the first start prints, once.
@@ -71,6 +74,7 @@ struct Plan {
     /// Where other machines reach this one.
     host: String,
     first_run_file: Option<PathBuf>,
+    reset_admin: bool,
 }
 
 impl Plan {
@@ -104,6 +108,7 @@ impl Plan {
             agent,
             host,
             first_run_file: args.first_run_file,
+            reset_admin: args.reset_admin,
         })
     }
 }
@@ -149,7 +154,36 @@ pub fn run(args: ServeArgs) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| failed("could not start the threads of the process", error.into()))?;
+    if plan.reset_admin {
+        return runtime.block_on(reset_admin(&plan.controller));
+    }
     runtime.block_on(serve(plan))
+}
+
+async fn reset_admin(config: &foghorn_controller::Config) -> Result<Exit, Failure> {
+    let made = foghorn_controller::reset_admin(config, "fog")
+        .await
+        .map_err(|error| {
+            Failure::new(Exit::Failed, "could not make new credentials".to_owned())
+                .caused_by(error)
+                .advise("stop the server first; only one process can use its store")
+        })?;
+    print(&format!(
+        "New credentials; the old ones of this user are void. Keep these, they are not shown again:\n{}",
+        credentials(
+            &made.api_token,
+            &made.user_token,
+            &made.user,
+            &made.password
+        )
+    ))?;
+    Ok(Exit::Ok)
+}
+
+fn credentials(api_token: &str, user_token: &str, user: &str, password: &str) -> String {
+    format!(
+        "API token:  {api_token}\nuser token: {user_token}\nuser:       {user}\npassword:   {password}\n"
+    )
 }
 
 async fn serve(plan: Plan) -> Result<Exit, Failure> {
@@ -200,14 +234,18 @@ async fn start_agent(
         .await
         .map_err(|error| failed(error.into()))?
         .map_err(|error| failed(error.into()))?;
-    if enrolled.is_none() {
-        let name: NodeName = NODE
-            .parse()
-            .expect("the name is a constant and a DNS label");
-        let token = controller
-            .join_token_for(&name)
-            .await
-            .map_err(|error| failed(error.into()))?;
+    let token = match enrolled {
+        None => {
+            let name: NodeName = NODE
+                .parse()
+                .expect("the name is a constant and a DNS label");
+            controller.join_token_for(&name).await.map(Some)
+        }
+        // At every start, because the certificate may have expired, and the address of the link
+        // may have changed, while this process was off.
+        Some(identity) => controller.rejoin_token_for(identity.node_id).await,
+    };
+    if let Some(token) = token.map_err(|error| failed(error.into()))? {
         join(&mut config, &controller.rest_url(), &token).map_err(failed)?;
     }
     Agent::start(config)
@@ -290,9 +328,13 @@ fn announce(controller: &Controller, url: &str, file: Option<&Path>) -> Result<(
     match file {
         Some(path) => write_first_run(path, &content),
         None => print(&format!(
-            "\nThis is the first start. Keep these, they are not shown again:\n\
-             API token:  {}\nuser token: {}\nuser:       {}\npassword:   {}\n\n",
-            content.api_token, content.user_token, content.user, content.password
+            "\nThis is the first start. Keep these, they are not shown again:\n{}\n",
+            credentials(
+                &content.api_token,
+                &content.user_token,
+                &content.user,
+                &content.password
+            )
         )),
     }
 }

@@ -28,4 +28,4 @@ mod upkeep;
 pub mod uploads;
 
 pub use config::{Config, ConfigError};
-pub use start::{Controller, StartError};
+pub use start::{Controller, StartError, reset_admin};

@@ -28,6 +28,15 @@ enum Command {
     Run(Options),
     /// Create the first user and tokens, print them once, and exit.
     FirstRun(Options),
+    /// Make new credentials for an administrator, print them once, and exit. With the embedded
+    /// store the controller must be stopped.
+    ResetAdmin {
+        /// The user; created if it does not exist.
+        #[arg(long, default_value = "fog")]
+        user: String,
+        #[command(flatten)]
+        options: Options,
+    },
 }
 
 #[derive(Args)]
@@ -50,6 +59,10 @@ struct Options {
     /// Write the first user and tokens to this file (JSON, mode 0600) instead of printing them.
     #[arg(long)]
     first_run_file: Option<PathBuf>,
+    /// Take the certificate authority of this data directory, or a new one, although the store
+    /// belongs to another. Every agent must be enrolled again. For one start, after a loss.
+    #[arg(long)]
+    new_authority: bool,
 }
 
 impl Options {
@@ -68,6 +81,7 @@ impl Options {
         if let Some(address) = self.link_listen {
             config.link.listen = address;
         }
+        config.new_authority = self.new_authority;
         config.rest.plain_http |= self.plain_http;
         config.first_run_file = self.first_run_file.or(config.first_run_file);
         Ok(config.checked()?)
@@ -81,6 +95,11 @@ async fn main() -> anyhow::Result<()> {
     match arguments.command {
         Command::Run(options) => run(options.into_config()?).await,
         Command::FirstRun(options) => first_run(options.into_config()?).await,
+        Command::ResetAdmin { user, options } => {
+            let config = options.into_config()?;
+            let made = foghorn_controller::reset_admin(&config, &user).await?;
+            hand_out(&made, config.first_run_file.as_deref())
+        }
     }
 }
 
@@ -123,7 +142,7 @@ async fn first_run(mut config: Config) -> anyhow::Result<()> {
 fn hand_out(first: &FirstRun, file: Option<&Path>) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let json = serde_json::json!({
-        "user": "fog",
+        "user": first.user,
         "password": first.password,
         "api_token": first.api_token,
         "user_token": first.user_token,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use foghorn_types::{NodeName, Timestamp, chain};
+use foghorn_types::{NodeName, StorageNodeId, Timestamp, chain};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +18,8 @@ use crate::agents::links::Links;
 use crate::agents::live::Live;
 use crate::api;
 use crate::api::native::telemetry;
-use crate::app::accounts::{AccountError, FirstRun, first_run};
+use crate::app::accounts::{self, AccountError, FirstRun, first_run};
+use crate::app::authority::{self, AuthorityError};
 use crate::app::enrolment;
 use crate::app::snapin_files;
 use crate::background::Background;
@@ -31,7 +32,7 @@ use crate::plugins::Plugins;
 use crate::state::{Refusal, State};
 use crate::store::measured::MeasuredStore;
 use crate::store::open::{self, OpenStoreError};
-use crate::trust::{CONTROLLER_TLS_NAME, LoadTrustError, ServerConfigError, Trust};
+use crate::trust::{CONTROLLER_TLS_NAME, ServerConfigError, Trust};
 use crate::uploads::Uploads;
 use crate::{descriptors, dispatch, recorder, scheduler, serve, upkeep};
 
@@ -66,7 +67,7 @@ pub enum StartError {
     #[error("could not create the first user and its tokens")]
     FirstRun(#[source] AccountError),
     #[error("could not load the certificate authority")]
-    Trust(#[from] LoadTrustError),
+    Trust(#[from] AuthorityError),
     #[error("could not set up TLS")]
     Tls(#[from] ServerConfigError),
     #[error("could not listen on {address} ({purpose})")]
@@ -98,7 +99,9 @@ impl Controller {
             }
         });
         let trust = Arc::new(
-            Trust::load_or_create(&config.data_dir.join("ca"))?.with_lifetimes(config.lifetimes),
+            authority::open(&state, &config.data_dir.join("ca"), config.new_authority)
+                .await?
+                .with_lifetimes(config.lifetimes),
         );
         let rest = listen("REST", config.rest.listen).await?;
         let link = listen("agents", config.link.listen).await?;
@@ -178,6 +181,26 @@ impl Controller {
             .text)
     }
 
+    /// A join token for a storage node that has joined before, under its present name; `None` if it
+    /// was revoked or deleted.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn rejoin_token_for(&self, node: StorageNodeId) -> Result<Option<String>, Refusal> {
+        let name = self.ctx.state.read(|tables| {
+            let enrolled = tables.enrolled_nodes().get(&node)?;
+            let row = tables.storage_nodes().get(node.get())?;
+            row.name
+                .parse::<NodeName>()
+                .ok()
+                .filter(|_| !enrolled.is_revoked())
+        });
+        match name {
+            Some(name) => self.join_token_for(&name).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The context of the handlers, for a process that contains the controller.
     #[must_use]
     pub fn ctx(&self) -> &Arc<Ctx> {
@@ -205,6 +228,25 @@ impl Drop for Controller {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
+}
+
+/// Makes new credentials for an administrator, on the machine of a controller that is not running:
+/// see [`accounts::reset_admin`].
+///
+/// # Errors
+/// When the store cannot be opened, such as while the controller uses it, or written.
+pub async fn reset_admin(config: &Config, name: &str) -> Result<FirstRun, StartError> {
+    let cancel = CancellationToken::new();
+    let _stop = cancel.clone().drop_guard();
+    let store = open::open(&engine(config)).await?;
+    let (state, follower) = State::start(store, cancel.child_token())
+        .await
+        .map_err(StartError::State)?;
+    let follower = tokio::spawn(follower);
+    let reset = accounts::reset_admin(&state, name).await;
+    cancel.cancel();
+    let _ended = follower.await;
+    reset.map_err(StartError::FirstRun)
 }
 
 async fn context(
@@ -253,6 +295,7 @@ fn spawn_drivers(ctx: &Arc<Ctx>, config: &Config, tasks: &TaskTracker, cancel: &
         config.audit_keep,
         cancel.child_token(),
     ));
+    tasks.spawn(upkeep::removals::run(ctx.clone(), cancel.child_token()));
     let (hub, state, live) = (ctx.events.clone(), ctx.state.clone(), ctx.live.clone());
     tasks.spawn(events::run(
         hub,

@@ -30,7 +30,7 @@ pub struct Stack {
     pub rest: Rest,
     pub controller: Process,
     pub agents: Vec<Agent>,
-    etcd: Option<Process>,
+    etcd: Option<Etcd>,
     ports: Ports,
     address: String,
     folder: tempfile::TempDir,
@@ -44,6 +44,12 @@ pub struct Agent {
     config: PathBuf,
     /// Command words before those of the agent, such as a command that enters a network namespace.
     wrap: Vec<String>,
+}
+
+struct Etcd {
+    process: Process,
+    client: u16,
+    peer: u16,
 }
 
 struct Ports {
@@ -103,11 +109,16 @@ impl Stack {
         let (etcd, store) = match engine {
             Engine::Embedded => (None, String::new()),
             Engine::Etcd => {
-                let (process, port) = start_etcd(folder.path())?;
+                let (client, peer) = (free_port()?, free_port()?);
+                let process = run_etcd(folder.path(), client, peer)?;
                 (
-                    Some(process),
+                    Some(Etcd {
+                        process,
+                        client,
+                        peer,
+                    }),
                     format!(
-                        "[store]\nengine = \"etcd\"\nendpoints = [\"http://127.0.0.1:{port}\"]\n"
+                        "[store]\nengine = \"etcd\"\nendpoints = [\"http://127.0.0.1:{client}\"]\n"
                     ),
                 )
             }
@@ -260,7 +271,37 @@ impl Stack {
     }
 
     pub fn kill_etcd(&mut self) -> Result<()> {
-        self.etcd.as_mut().context("this stack has no etcd")?.kill()
+        let etcd = self.etcd.as_mut().context("this stack has no etcd")?;
+        etcd.process.kill()
+    }
+
+    /// Stops controller and store, hands the folder of the store to `work`, and starts both again.
+    pub fn with_store_at_rest(&mut self, work: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        self.controller.stop(PATIENCE)?;
+        match &mut self.etcd {
+            None => work(&self.folder.path().join("controller"))?,
+            Some(etcd) => {
+                etcd.process.stop(PATIENCE)?;
+                work(&self.folder.path().join("etcd"))?;
+                etcd.process = run_etcd(self.folder.path(), etcd.client, etcd.peer)?;
+            }
+        }
+        self.restart_controller()
+    }
+
+    /// What the CLI needs to work with this installation.
+    pub fn cli_environment(&self) -> Result<Vec<(&'static str, String)>> {
+        let ca = self.folder().join("cli-ca.pem");
+        fs::write(&ca, &self.rest.ca_pem)?;
+        let text = |path: &Path| path.display().to_string();
+        Ok(vec![
+            ("HOME", text(self.folder())),
+            ("XDG_CONFIG_HOME", text(&self.folder().join("config"))),
+            ("FOGHORN_SERVER", self.rest.url.clone()),
+            ("FOGHORN_CA", text(&ca)),
+            ("FOGHORN_API_TOKEN", self.rest.api_token.clone()),
+            ("FOGHORN_USER_TOKEN", self.rest.user_token.clone()),
+        ])
     }
 
     /// Creates a host over REST; returns its id.
@@ -462,6 +503,10 @@ fn start_agent(folder: &Path, name: &str, config: &Path, wrap: &[String]) -> Res
 /// Starts an etcd with one member and its data in `folder`; returns the client port.
 pub fn start_etcd(folder: &Path) -> Result<(Process, u16)> {
     let (client, peer) = (free_port()?, free_port()?);
+    Ok((run_etcd(folder, client, peer)?, client))
+}
+
+fn run_etcd(folder: &Path, client: u16, peer: u16) -> Result<Process> {
     let url = format!("http://127.0.0.1:{client}");
     let peer_url = format!("http://127.0.0.1:{peer}");
     let mut command = Command::new(find("etcd")?);
@@ -485,7 +530,7 @@ pub fn start_etcd(folder: &Path) -> Result<(Process, u16)> {
     until_answer(&mut process, "etcd's port", PATIENCE, || {
         Ok(std::net::TcpStream::connect(("127.0.0.1", client)).ok())
     })?;
-    Ok((process, client))
+    Ok(process)
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> Result<&'a str> {

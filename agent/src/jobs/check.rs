@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use foghorn_chunk_store::{DamagedChunk, ScrubProgress, ScrubReport, Store};
 use foghorn_proto::link::{DamagedChunk as WireDamagedChunk, JobReport};
-use foghorn_types::chain;
+use foghorn_types::{ImageId, ManifestId, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::Work;
+use crate::stored_image::store_image;
 
 /// Between two reports of a running job.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -46,9 +47,12 @@ pub(super) fn perform(
     let checked = match work {
         Work::Scrub => store.scrub(&mut progress),
         Work::Verify(manifest) => store.verify_manifest(manifest, &mut progress),
-        Work::Drop(image) => {
+        Work::Adopt(manifest, to) => {
+            return finished(job_id, adopt(store, manifest, to, &mut progress));
+        }
+        Work::Drop(image, manifest) => {
             let dropped = store
-                .drop_image(image)
+                .drop_image(image, manifest)
                 .map_err(|problem| chain(&problem).to_string());
             return finished(
                 job_id,
@@ -65,6 +69,35 @@ pub(super) fn perform(
             .map_err(|problem| chain(&problem).to_string())
             .and_then(to_report),
     )
+}
+
+/// Checks every chunk of the manifest, and only then makes it the content of the image.
+fn adopt(
+    store: &Store,
+    manifest: ManifestId,
+    to: ImageId,
+    progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
+) -> Result<JobReport, String> {
+    let checked = store
+        .verify_manifest(manifest, progress)
+        .map_err(|problem| chain(&problem).to_string())
+        .and_then(to_report)?;
+    if !checked.damaged.is_empty() {
+        return Ok(JobReport {
+            error: "some of its chunks are damaged, so nothing was changed".to_owned(),
+            ..checked
+        });
+    }
+    let encoded = store
+        .read_manifest(manifest)
+        .map_err(|problem| chain(&problem).to_string())?;
+    let (_, adopted) =
+        store_image(store, to, &encoded).map_err(|problem| chain(&problem).to_string())?;
+    info!(image = %to, %manifest, "content adopted");
+    Ok(JobReport {
+        adopted: Some(adopted),
+        ..checked
+    })
 }
 
 fn finished(job_id: u64, result: Result<JobReport, String>) -> JobReport {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foghorn_chunk_store::Store;
 use foghorn_proto::link::job::Work as WireWork;
-use foghorn_proto::link::{DropImage, Job, JobReport, StoredManifest, VerifyImage};
+use foghorn_proto::link::{AdoptImage, DropImage, Job, JobReport, StoredManifest, VerifyImage};
 use foghorn_types::{ImageId, ManifestId, chain};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,10 @@ pub(crate) struct Jobs {
 enum Work {
     Scrub,
     Verify(ManifestId),
-    Drop(ImageId),
+    /// Only if the image still is this.
+    Drop(ImageId, ManifestId),
+    /// Make the content that of this image.
+    Adopt(ManifestId, ImageId),
 }
 
 impl Jobs {
@@ -98,9 +101,16 @@ impl Jobs {
             self.store_changed.clone(),
         );
         async move {
-            let permit = tokio::select! {
-                permit = turn.acquire_owned() => permit.expect("the semaphore is never closed"),
-                () = cancel.cancelled() => return,
+            // At once: a capture that is ordered later may bring the same content again, and must
+            // not lose it to an order from before.
+            let permit = if matches!(work, Work::Drop(..)) {
+                None
+            } else {
+                tokio::select! {
+                    permit = turn.acquire_owned() =>
+                        Some(permit.expect("the semaphore is never closed")),
+                    () = cancel.cancelled() => return,
+                }
             };
             let reporter = outbox.clone();
             let done = tokio::task::spawn_blocking(move || {
@@ -162,14 +172,27 @@ fn check_work(job: Job) -> Result<Work, &'static str> {
     match job.work {
         Some(WireWork::Scrub(_)) => Ok(Work::Scrub),
         Some(WireWork::Verify(VerifyImage { manifest_id, .. })) => {
-            let digest = manifest_id
-                .try_into()
-                .map_err(|_| "the manifest id does not have 32 bytes")?;
-            Ok(Work::Verify(ManifestId::from_digest(digest)))
+            manifest(manifest_id).map(Work::Verify)
         }
-        Some(WireWork::Drop(DropImage { image_id })) => ImageId::new(image_id)
-            .map(Work::Drop)
-            .ok_or("0 is not an image id"),
+        Some(WireWork::Drop(DropImage {
+            image_id,
+            manifest_id,
+        })) => Ok(Work::Drop(image(image_id)?, manifest(manifest_id)?)),
+        Some(WireWork::Adopt(AdoptImage {
+            manifest_id,
+            to_image_id,
+        })) => Ok(Work::Adopt(manifest(manifest_id)?, image(to_image_id)?)),
         None => Err("this version of the agent does not know this kind of job"),
     }
+}
+
+fn image(id: u32) -> Result<ImageId, &'static str> {
+    ImageId::new(id).ok_or("0 is not an image id")
+}
+
+fn manifest(bytes: Vec<u8>) -> Result<ManifestId, &'static str> {
+    let digest = bytes
+        .try_into()
+        .map_err(|_| "the manifest id does not have 32 bytes")?;
+    Ok(ManifestId::from_digest(digest))
 }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foghorn_chunk_store::{CaptureGuard, NewChunk, PutError};
-use foghorn_image::{DecodeManifestError, Manifest, selected_notes};
-use foghorn_proto::link::{CapturedImage, ImageNote};
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{
     AckSender, SentChunk, SentChunks, StoreLane, StoreManifestReply, WhichAreStoredReply,
@@ -20,6 +18,7 @@ use super::Sessions;
 use super::budget::{Hold, SessionBudget};
 use super::order::SessionOrder;
 use super::progress::Meter;
+use crate::stored_image::store_image;
 
 /// Chunks received and waiting for the next batch of a lane. While one batch is written the next
 /// one gathers here.
@@ -43,17 +42,6 @@ pub(super) struct Capture {
 struct Received {
     chunk: SentChunk,
     _hold: Hold,
-}
-
-/// Why a manifest was not taken.
-#[derive(Debug, thiserror::Error)]
-enum StoreManifestError {
-    #[error("the manifest is not valid")]
-    Decode(#[from] DecodeManifestError),
-    #[error("the storage node could not store the manifest")]
-    Put(#[from] foghorn_chunk_store::PutManifestError),
-    #[error("the storage node could not read the sizes of the image's chunks")]
-    Measure(#[source] foghorn_chunk_store::ReadChunkError),
 }
 
 impl Capture {
@@ -184,7 +172,7 @@ impl Capture {
         let stored = self
             .sessions
             .disk
-            .run(move |store| store_manifest(store, image, &encoded))
+            .run(move |store| store_image(store, image, &encoded))
             .await;
         drop(turn);
         match stored {
@@ -232,46 +220,6 @@ impl Sessions {
             None => new(),
         }
     }
-}
-
-fn store_manifest(
-    store: &foghorn_chunk_store::Store,
-    image: ImageId,
-    encoded: &[u8],
-) -> Result<(ManifestId, CapturedImage), StoreManifestError> {
-    let manifest = Manifest::decode(encoded)?;
-    let id = store.put_manifest(image, encoded)?;
-    let stored = store
-        .stored_size(manifest.distinct_chunks().ids())
-        .map_err(StoreManifestError::Measure)?;
-    let summary = manifest.summary();
-    let notes = notes_of(&manifest);
-    let captured = CapturedImage {
-        manifest_id: id.as_bytes().to_vec(),
-        logical_bytes: summary.logical_size.bytes(),
-        used_bytes: summary.used.bytes(),
-        stored_bytes: stored.bytes(),
-        new_bytes: 0,
-        more_notes: (manifest.notes.len() - notes.len()) as u32,
-        notes,
-    };
-    Ok((id, captured))
-}
-
-/// Most notes of an image that the controller is sent.
-const MOST_NOTES: usize = 100;
-
-fn notes_of(manifest: &Manifest) -> Vec<ImageNote> {
-    selected_notes(&manifest.notes, MOST_NOTES)
-        .into_iter()
-        .map(|note| ImageNote {
-            kind: note.kind.code().into(),
-            partition: note.partition,
-            offset: note.range.start,
-            length: note.range.size().bytes(),
-            text: note.text.to_string(),
-        })
-        .collect()
 }
 
 /// Everything that has gathered since the last batch was taken.

@@ -5,7 +5,7 @@ use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as ToAgent;
 use foghorn_proto::link::job::Work;
 use foghorn_proto::link::session_ended::Outcome;
-use foghorn_proto::link::{DropImage, Job, JobReport, Scrub, VerifyImage};
+use foghorn_proto::link::{AdoptImage, DropImage, Job, JobReport, Scrub, VerifyImage};
 use foghorn_transport::ClientOutcome;
 
 use crate::support::Node;
@@ -104,7 +104,19 @@ async fn jobs_find_damage_and_drop_images() {
         [(image.chunks[1].id.as_bytes().to_vec(), vec![101])]
     );
 
-    let dropped = job(&node, 3, Work::Drop(DropImage { image_id: 101 })).await;
+    let adopt = AdoptImage {
+        manifest_id: image.manifest.as_bytes().to_vec(),
+        to_image_id: 102,
+    };
+    let refused = job(&node, 3, Work::Adopt(adopt)).await;
+    assert!(refused.error.contains("damaged"), "{refused:?}");
+    assert_eq!((refused.adopted, refused.damaged.len()), (None, 1));
+
+    let drop = DropImage {
+        image_id: 101,
+        manifest_id: image.manifest.as_bytes().to_vec(),
+    };
+    let dropped = job(&node, 4, Work::Drop(drop)).await;
     assert_eq!(dropped.error, "");
     let gone = |message: &Message| match message {
         Message::Status(status) if status.chunks == 4 && status.manifests.is_empty() => Some(()),

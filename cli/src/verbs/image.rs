@@ -9,6 +9,7 @@ use super::capture::{self, CaptureArgs};
 use super::deploy::{self, DeployArgs};
 use super::job;
 use super::object::{dash, delete_all, show_row, show_rows};
+use super::orphans::{self, OrphanCommand};
 use super::wait::parse_duration;
 use super::{Session, notes, object};
 use crate::api::Api;
@@ -70,6 +71,14 @@ pub enum ImageCommand {
         /// Stop waiting after this time, such as 90s, 30m, 2h
         #[arg(long, value_parser = parse_duration, requires = "wait")]
         timeout: Option<std::time::Duration>,
+    },
+    /// Content on storage nodes that no image or snapin here has: list, adopt or drop it
+    #[command(
+        after_help = "Examples:\n  foghorn image orphans\n  foghorn image orphans adopt north 7 --name win11-restored --wait\n  foghorn image orphans drop north 7 --yes"
+    )]
+    Orphans {
+        #[command(subcommand)]
+        command: Option<OrphanCommand>,
     },
 }
 
@@ -188,6 +197,7 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
             refuse_protected(&api, &images)?;
             return delete_all::<Image>(&api, output, &images, yes, |row| loss(&api, row));
         }
+        ImageCommand::Orphans { command } => return orphans::run(command, session),
         ImageCommand::Capture(args) => return capture::run(args, session),
         ImageCommand::Deploy(args) => return deploy::run(args, session),
         ImageCommand::Verify {

@@ -15,6 +15,7 @@ pub mod node;
 mod notes;
 pub mod object;
 pub mod order;
+mod orphans;
 pub mod schedule;
 pub mod session;
 mod session_watch;

@@ -29,8 +29,17 @@ pub struct JobState {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JobWork {
     Scrub,
-    Verify { image: ImageId },
-    Drop { image: ImageId },
+    Verify {
+        image: ImageId,
+    },
+    Drop {
+        image: ImageId,
+    },
+    /// Content that the node holds under the number `from` becomes that of image `to`.
+    Adopt {
+        from: ImageId,
+        to: ImageId,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,10 +3,13 @@
 //! Tokens are random and long, so a fast hash (BLAKE3) protects them; passwords are neither and get
 //! argon2id.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use foghorn_types::Timestamp;
 
 use super::passwords;
+use crate::state::actor::{self, Actor};
 use crate::state::classes::User;
 use crate::state::settings::ApiSettings;
 pub use crate::state::settings::hash_token;
@@ -85,6 +88,61 @@ pub async fn first_run(state: &State) -> Result<Option<FirstRun>, AccountError> 
         })
         .await?;
     Ok(made.then_some(first))
+}
+
+/// Gives the user `name` a new password and token and the rights of an administrator, and the API a
+/// new token; the user is created if it does not exist. For whoever has the controller's disk and
+/// has lost the credentials. In the audit log it is `reset-admin`.
+///
+/// # Errors
+/// When the store, the hash or the system's randomness fails.
+pub async fn reset_admin(state: &State, name: &str) -> Result<FirstRun, AccountError> {
+    let first = FirstRun {
+        api_token: token()?,
+        user: name.to_owned(),
+        user_token: token()?,
+        password: random(12).map(|bytes| BASE64URL_NOPAD.encode(&bytes))?,
+    };
+    let user = prepare(NewUser {
+        name: name.to_owned(),
+        password: first.password.clone(),
+        token: first.user_token.clone(),
+        api: true,
+        kind: 0,
+    })
+    .await?;
+    let reset = state.write::<_, Refusal>(|draft| {
+        let tables = draft.tables();
+        let modified = tables.api().map_or(0, |settings| settings.modified);
+        draft.replace(&ApiSettings {
+            enabled: true,
+            token_hash: hash_token(&first.api_token),
+            modified,
+        });
+        match tables.of::<User>().named(name) {
+            Some(row) => draft.update(
+                row,
+                &User {
+                    id: row.id,
+                    name: row.name.clone(),
+                    created_time: row.created_time,
+                    ..user.clone()
+                },
+            ),
+            None => draft.insert(user.clone()).map(drop),
+        }
+    });
+    let actor = Actor {
+        user: 0,
+        name: "reset-admin".to_owned(),
+        from: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        method: "LOCAL".to_owned(),
+        path: "reset-admin".to_owned(),
+        request: String::new(),
+        idempotency_key: None,
+    };
+    actor::on_behalf(actor, reset).await?;
+    Ok(first)
 }
 
 /// Adds a user.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use foghorn_types::{ByteCount, StorageNodeId, TaskId};
+use foghorn_types::{ByteCount, ImageId, ManifestId, StorageNodeId, TaskId};
 
 use crate::agents::live::Live;
 use crate::state::scene::{Glance, NodeGlance, ProgressGlance};
@@ -12,6 +12,15 @@ impl Glance for Live {
         NodeGlance {
             online: Live::node(self, node).is_some_and(|node| node.online),
         }
+    }
+
+    fn held(&self, node: StorageNodeId, image: ImageId) -> Vec<ManifestId> {
+        let held = Live::node(self, node).map(|node| node.manifests);
+        held.into_iter()
+            .flatten()
+            .filter(|(held, _)| *held == image)
+            .map(|(_, manifest)| manifest)
+            .collect()
     }
 
     fn progress(&self, task: TaskId) -> Option<ProgressGlance> {

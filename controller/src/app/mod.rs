@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod authority;
 pub mod check_in;
 pub(crate) mod due;
 pub mod dynamic_objects;
@@ -16,6 +17,7 @@ pub mod multicast;
 pub mod objects;
 pub mod one_time;
 pub(crate) mod orders;
+pub mod orphans;
 pub mod passwords;
 pub mod power;
 pub mod sessions;

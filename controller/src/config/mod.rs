@@ -43,6 +43,9 @@ pub struct Config {
     pub multicast: MulticastConfig,
     /// File for the credentials of the first start (mode 0600), instead of standard output.
     pub first_run_file: Option<PathBuf>,
+    /// Whether the certificate authority may be another than the store knows. Only on the command
+    /// line, for one start.
+    pub new_authority: bool,
     /// Folder of plugins; default: `plugins` in the data directory.
     pub plugins_dir: Option<PathBuf>,
 }
@@ -145,6 +148,7 @@ impl Config {
             snapins: SnapinConfig::default(),
             multicast: MulticastConfig::default(),
             first_run_file: None,
+            new_authority: false,
             plugins_dir: None,
         }
     }
@@ -391,6 +395,7 @@ impl Raw {
             snapins: self.snapins.check()?,
             multicast: self.multicast.check()?,
             first_run_file: self.first_run_file,
+            new_authority: false,
             plugins_dir: self.plugins.dir,
         }
         .checked()

@@ -82,6 +82,8 @@ fn candidates<'a>(
         RunKind::Capture => Box::new(
             usable
                 .min_by_key(|(id, view)| (!view.master, *id))
+                // What the store does not know may be newer than the store: it is not replaced.
+                .filter(|(_, view)| !view.unknown.contains(&run.image))
                 .into_iter(),
         ),
     }

@@ -44,6 +44,11 @@ fn node(words: &[&str]) -> NodeView {
         } else {
             LinkState::Up
         },
+        unknown: if has("unknown") {
+            HashSet::from([ImageId::new(1).unwrap()])
+        } else {
+            HashSet::new()
+        },
         holds: if has("holds") {
             HashSet::from([(ImageId::new(1).unwrap(), manifest())])
         } else {
@@ -202,6 +207,7 @@ fn a_capture_goes_to_the_master_and_waits_for_it() {
     check("node 1 up; node 2 up master; capture 1 queued", "1 to 2");
     check("node 1 up; node 2 down 99s master; capture 1 queued", "");
     check("node 1 up; node 2 up; capture 1 queued", "1 to 1");
+    check("node 1 up; node 2 up master unknown; capture 1 queued", "");
     check(
         "node 1 up; node 2 down 99s master; capture 1 running on 2 quiet 9999s",
         "",

@@ -8,9 +8,10 @@ use foghorn_lifecycle::Task;
 use foghorn_types::{ImageId, ManifestId, SessionId, StorageGroupId, StorageNodeId, TaskId};
 
 use crate::agents::live::{Live, NodeLive};
-use crate::app::multicast;
+use crate::app::{multicast, orphans};
 use crate::config::MulticastConfig;
 use crate::state::classes::StorageNode;
+use crate::state::removal::Stored;
 use crate::state::run::{Run, RunKind};
 use crate::state::{State, Tables};
 
@@ -63,6 +64,8 @@ pub struct NodeView {
     pub ipv6: bool,
     /// Images that it holds completely, as stored and as reported.
     pub holds: HashSet<(ImageId, ManifestId)>,
+    /// Images of which it has content that the store does not know: a capture would replace it.
+    pub unknown: HashSet<ImageId>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -192,9 +195,13 @@ fn node(
         .iter()
         .filter(|content| content.nodes.contains(&id))
         .map(|content| (content.image, content.manifest));
-    let reported = seen
-        .into_iter()
-        .flat_map(|node| node.manifests.iter().copied());
+    let reported = || {
+        seen.into_iter()
+            .flat_map(|node| node.manifests.iter().copied())
+    };
+    let unknown = reported()
+        .filter(|(image, manifest)| orphans::is_unknown(tables, &Stored::Image(*image, *manifest)))
+        .map(|(image, _)| image);
     Some(NodeView {
         group: StorageGroupId::new(row.storagegroup)?,
         master: row.is_master.is_yes(),
@@ -206,7 +213,8 @@ fn node(
         max_clients: u32::try_from(row.max_clients).unwrap_or(0),
         link,
         ipv6: seen.is_some_and(|node| multicast::is_ipv6(&node.quic_address)),
-        holds: stored.chain(reported).collect(),
+        holds: stored.chain(reported()).collect(),
+        unknown: unknown.collect(),
     })
 }
 

@@ -187,7 +187,7 @@ pub(super) fn ended(message: link::SessionEnded) -> Result<Ended, BadMessage> {
     })
 }
 
-fn captured(image: link::CapturedImage) -> Result<Captured, BadMessage> {
+pub(super) fn captured(image: link::CapturedImage) -> Result<Captured, BadMessage> {
     Ok(Captured {
         manifest: manifest(&image.manifest_id)?,
         logical_bytes: ByteCount::from_bytes(image.logical_bytes),

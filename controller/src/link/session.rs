@@ -7,20 +7,21 @@ use foghorn_lifecycle::{Outcome, TaskEvent, TaskState};
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
 use foghorn_proto::link::{self, AgentMessage, ControllerMessage, EndedRecorded};
-use foghorn_types::{SessionId, StorageNodeId, TaskId, Timestamp, chain};
+use foghorn_types::{DiskPart, ImageId, SessionId, StorageNodeId, TaskId, Timestamp, chain};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::convert::{self, BadMessage, Captured, Ended};
+use crate::agents::jobs::JobWork;
 use crate::agents::live::NodeLive;
 use crate::app::moves::{MoveError, apply_event, apply_event_with};
-use crate::app::orders;
+use crate::app::{orders, orphans};
 use crate::ctx::Ctx;
-use crate::state::classes::Image;
 use crate::state::content::ImageContent;
 use crate::state::enrolment::EnrolledNode;
+use crate::state::removal::{Removal, Stored};
 use crate::state::run::Run;
 use crate::state::{Draft, Refusal};
 
@@ -138,7 +139,7 @@ async fn serve(
                 let task = convert::task(message.task_id)?;
                 ended(ctx, node, task, convert::ended(message)?).await?;
             }
-            Some(Message::Job(report)) => reported(ctx, node, report)?,
+            Some(Message::Job(report)) => reported(ctx, node, report).await?,
             Some(Message::Multicast(report)) => store_session_report(ctx, node, &report).await?,
         }
     }
@@ -277,7 +278,7 @@ async fn record_end(
             match &captured {
                 Some(captured) => {
                     run.notes = captured.notes.of_capture();
-                    store_content(draft, run, captured, node)?;
+                    store_captured(draft, run, captured, node)?;
                 }
                 None => {
                     if let Some(notes) = run.notes_of_image(draft.tables().contents()) {
@@ -316,59 +317,89 @@ async fn record_end(
     }
 }
 
-/// Stores what a capture brought, and its sizes in the row of the image.
-fn store_content(
-    draft: &mut Draft<'_>,
-    run: &Run,
-    captured: &Captured,
+/// The record of what a node has stored.
+fn content(
+    captured: Captured,
+    image: ImageId,
+    part: DiskPart,
     node: StorageNodeId,
-) -> Result<(), Refusal> {
-    let Some(row) = draft.tables().of::<Image>().get(run.image.get()) else {
-        return Ok(());
-    };
-    draft.store(&ImageContent {
-        image: run.image,
+) -> ImageContent {
+    ImageContent {
+        image,
         manifest: captured.manifest,
-        part: run.scope.part,
+        part,
         logical_bytes: captured.logical_bytes,
         used_bytes: captured.used_bytes,
         stored_bytes: captured.stored_bytes,
         new_bytes: captured.new_bytes,
         captured_at: Timestamp::now(),
         nodes: vec![node],
-        notes: captured.notes.clone(),
+        notes: captured.notes,
         modified: 0,
-    });
-    let image = Image {
-        size: format!("{}:", captured.logical_bytes.bytes()),
-        srvsize: i64::try_from(captured.stored_bytes.bytes()).unwrap_or(i64::MAX),
-        ..Image::clone(row)
-    };
-    draft.update(row, &image)
+    }
 }
 
-fn reported(ctx: &Ctx, node: StorageNodeId, report: link::JobReport) -> Result<(), LinkError> {
+/// Stores what a capture brought. Nodes that held the content before it are to delete that.
+fn store_captured(
+    draft: &mut Draft<'_>,
+    run: &Run,
+    captured: &Captured,
+    node: StorageNodeId,
+) -> Result<(), Refusal> {
+    let before = draft.tables().contents().get(&run.image).cloned();
+    if let Some(before) = before.filter(|before| before.manifest != captured.manifest) {
+        draft.store(&Removal::new(Stored::Image(run.image, before.manifest)));
+    }
+    let content = content(captured.clone(), run.image, run.scope.part, node);
+    orphans::store_content(draft, &content)
+}
+
+async fn reported(
+    ctx: &Ctx,
+    node: StorageNodeId,
+    report: link::JobReport,
+) -> Result<(), LinkError> {
     let damaged = report
         .damaged
         .into_iter()
         .map(convert::damage)
         .collect::<Result<Vec<_>, _>>()?;
+    let mut error = Some(report.error).filter(|error| !error.is_empty());
+    if let Some(stored) = report.adopted.filter(|_| report.done && error.is_none()) {
+        let stored = convert::captured(stored)?;
+        error = adopted(ctx, node, report.job_id, stored).await.err();
+    }
     if report.done {
         info!(
             job = report.job_id,
             checked = report.chunks_checked,
             damaged = damaged.len(),
-            error = report.error,
+            error,
             "job done"
         );
     }
     ctx.jobs.update(node, report.job_id, |state| {
         state.reported = Timestamp::now();
         state.done = report.done;
-        state.error = Some(report.error).filter(|error| !error.is_empty());
+        state.error = error;
         state.chunks_checked = report.chunks_checked;
         state.chunks_total = report.chunks_total;
         state.damaged = damaged;
     });
     Ok(())
+}
+
+/// Records what a node has adopted, if this controller has ordered it. An error is a text for the
+/// status of the job.
+async fn adopted(ctx: &Ctx, node: StorageNodeId, job: u64, stored: Captured) -> Result<(), String> {
+    let job = ctx.jobs.get(job).filter(|job| job.node == node);
+    let Some(JobWork::Adopt { from, to }) = job.map(|job| job.work) else {
+        return Err(
+            "the controller was restarted since it ordered this; order it again".to_owned(),
+        );
+    };
+    let part = stored.notes.part();
+    orphans::adopted(ctx, from, &content(stored, to, part, node))
+        .await
+        .map_err(|error| chain(&error).to_string())
 }

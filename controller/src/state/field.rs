@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::value::{Flag, FogDate, FogTime, leading_number};
+use super::value::{Flag, FogDate, FogTime, exact_id, leading_number};
 
 /// How a value is kept.
 pub(crate) enum Access<C: 'static> {
@@ -348,13 +348,10 @@ impl<C> Field<C> {
                 min, max, get_mut, ..
             } => *get_mut(object) = leading_number(text).clamp(*min, *max),
             Access::Reference { set, .. } => {
-                let number = leading_number(text);
-                set(
-                    object,
-                    u32::try_from(number).map_err(|_| BadReference {
-                        found: text.to_owned(),
-                    })?,
-                );
+                let id = exact_id(text).ok_or_else(|| BadReference {
+                    found: text.to_owned(),
+                })?;
+                set(object, id);
             }
             Access::Flag { get_mut, .. } => *get_mut(object) = Flag::read(text),
             Access::Time { get_mut, .. } => *get_mut(object) = FogTime::read(text),

@@ -7,8 +7,10 @@
 
 pub mod actor;
 pub mod audit;
+pub mod authority;
 pub mod class;
 pub mod classes;
+pub mod clock;
 pub mod content;
 pub(crate) mod cron;
 pub mod draft;
@@ -26,6 +28,7 @@ pub mod needle;
 pub mod notes;
 mod record;
 pub mod refusal;
+pub mod removal;
 pub mod render;
 pub mod row;
 pub mod rules;

@@ -2,6 +2,7 @@
 //! captured or deployed it.
 
 use foghorn_image::{ByteRange, Note, NoteKind, selected_notes};
+use foghorn_types::DiskPart;
 use serde::{Deserialize, Serialize};
 
 /// Most notes that are kept with the content of an image.
@@ -63,6 +64,16 @@ impl Notes {
     #[must_use]
     pub fn list(&self) -> &[Note] {
         &self.list
+    }
+
+    /// What of the disk the image contains, as [`foghorn_image::Manifest::part`] tells it.
+    #[must_use]
+    pub fn part(&self) -> DiskPart {
+        let mut notes = self.list.iter();
+        match notes.find(|note| note.kind == NoteKind::PartOfDisk) {
+            None => DiskPart::Everything,
+            Some(note) => DiskPart::partition(note.partition).unwrap_or(DiskPart::Table),
+        }
     }
 
     /// How many more there are in the manifest.

@@ -1,7 +1,7 @@
 //! Why a change of the state is refused. Expected, part of the contract, and answered by every
 //! dialect in its own words.
 
-use foghorn_types::DiskPart;
+use foghorn_types::{DiskPart, ImageId, StorageNodeId};
 
 use crate::store::StoreError;
 
@@ -90,6 +90,11 @@ pub enum TaskRefusal {
         "Image contains only {has}, but its imagePartitionTypeID stands for {wanted}: capture it again, or set imagePartitionTypeID as it was when it was captured"
     )]
     OtherPart { has: DiskPart, wanted: DiskPart },
+    /// A capture would replace content that is perhaps newer than the store.
+    #[error(
+        "Storage node {node} holds content of image {image} that is unknown here: adopt or drop it first, see `foghorn image orphans`"
+    )]
+    UnknownContent { node: StorageNodeId, image: ImageId },
     #[error("Host is already a member of an active task")]
     HostBusy,
     #[error("No hosts to task")]

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use foghorn_types::{StorageNodeId, TaskId};
+use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId};
 
 use super::tables::Tables;
 
@@ -31,6 +31,8 @@ pub struct ProgressGlance {
 /// Where a rendering learns what no store keeps. Implemented by the agents' registry.
 pub trait Glance: Send + Sync {
     fn node(&self, node: StorageNodeId) -> NodeGlance;
+    /// What the node holds under the number of an image.
+    fn held(&self, node: StorageNodeId, image: ImageId) -> Vec<ManifestId>;
     /// `None` when nothing is running for the task.
     fn progress(&self, task: TaskId) -> Option<ProgressGlance>;
 }

@@ -3,16 +3,19 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use super::authority::Authority;
 use super::class::Class;
 use super::classes::{CLASSES, Host, Image, Service, StorageNode, Task};
+use super::clock::Clock;
 use super::content::ImageContent;
 use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNode, OneTimeToken};
 use super::key::{self, Place};
 use super::keyed::Keyed;
 use super::multicast::{SessionPlan, Turn};
+use super::removal::Removal;
 use super::run::Run;
 use super::schedule::Mark;
 use super::settings::ApiSettings;
@@ -47,6 +50,7 @@ pub struct Tables {
     runs: Shelf<Run>,
     contents: Shelf<ImageContent>,
     snapin_files: Shelf<SnapinFile>,
+    removals: Shelf<Removal>,
     tokens: Shelf<OneTimeToken>,
     keyed: Shelf<Keyed>,
     enrolled_nodes: Shelf<EnrolledNode>,
@@ -55,6 +59,8 @@ pub struct Tables {
     session_plans: Shelf<SessionPlan>,
     multicast_turn: Turn,
     api: Shelf<ApiSettings>,
+    clock: Shelf<Clock>,
+    authority: Shelf<Authority>,
 }
 
 /// The last id of a class that some controller may give out.
@@ -74,6 +80,7 @@ impl Default for Tables {
             runs: Shelf::default(),
             contents: Shelf::default(),
             snapin_files: Shelf::default(),
+            removals: Shelf::default(),
             tokens: Shelf::default(),
             keyed: Shelf::default(),
             enrolled_nodes: Shelf::default(),
@@ -82,6 +89,8 @@ impl Default for Tables {
             session_plans: Shelf::default(),
             multicast_turn: Turn::default(),
             api: Shelf::default(),
+            clock: Shelf::default(),
+            authority: Shelf::default(),
         }
     }
 }
@@ -160,6 +169,24 @@ impl Tables {
     #[must_use]
     pub fn runs(&self) -> &Shelf<Run> {
         &self.runs
+    }
+
+    /// The certificate authority of the installation, once a controller has started.
+    #[must_use]
+    pub fn authority(&self) -> Option<&Arc<Authority>> {
+        self.authority.get(&())
+    }
+
+    /// The latest time that a controller took for right.
+    #[must_use]
+    pub fn time_seen(&self) -> Option<&Arc<Clock>> {
+        self.clock.get(&())
+    }
+
+    /// What nodes are to delete, by order.
+    #[must_use]
+    pub fn removals(&self) -> &Shelf<Removal> {
+        &self.removals
     }
 
     /// Contents of images.
@@ -293,12 +320,17 @@ impl View for Tables {
             Place::Setting {
                 name: ApiSettings::NAME,
             } => self.api.apply(change),
+            Place::Setting { name: Clock::NAME } => self.clock.apply(change),
+            Place::Setting {
+                name: Authority::NAME,
+            } => self.authority.apply(change),
             Place::Setting { .. } => Ok(()),
             // Guards exist for compares; the tables know the same from the rows themselves.
             Place::Unique => Ok(()),
             Place::Other("run") => self.runs.apply(change),
             Place::Other("content") => self.contents.apply(change),
             Place::Other("snapinfile") => self.snapin_files.apply(change),
+            Place::Other("removal") => self.removals.apply(change),
             Place::Other("token") => self.tokens.apply(change),
             Place::Other("idem") => self.keyed.apply(change),
             Place::Other("node") => self.enrolled_nodes.apply(change),

@@ -170,6 +170,17 @@ pub fn leading_number(text: &str) -> i64 {
     })
 }
 
+/// The id in a text, 0 for none. A text without any number is none, as for FOG; a number that is not
+/// exactly an id (`1.9`, `1e20`, `7x`) must not name another object, so it is nothing at all.
+#[must_use]
+pub fn exact_id(text: &str) -> Option<u32> {
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+    if !is_number {
+        return Some(0);
+    }
+    text.strip_suffix(".0").unwrap_or(text).parse().ok()
+}
+
 /// The ids in a value that is a list of them, or one of them. What is no id (0, negative, text) is
 /// left out.
 #[must_use]
@@ -238,6 +249,24 @@ mod tests {
             ("99999999999", 99_999_999_999),
         ] {
             assert_eq!(leading_number(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_not_exactly_an_id_is_none() {
+        for (text, expected) in [
+            ("7", Some(7)),
+            ("7.0", Some(7)),
+            ("0", Some(0)),
+            ("", Some(0)),
+            ("none", Some(0)),
+            ("1.9", None),
+            ("1e20", None),
+            ("100000000000000000000", None),
+            ("7x", None),
+            ("-1", None),
+        ] {
+            assert_eq!(exact_id(text), expected, "{text:?}");
         }
     }
 

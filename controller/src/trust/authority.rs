@@ -55,6 +55,12 @@ pub enum LoadTrustError {
 }
 
 impl Trust {
+    /// Whether `dir` has an authority, or half of one.
+    #[must_use]
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(CERTIFICATE_FILE).exists() || dir.join(KEY_FILE).exists()
+    }
+
     /// The authority in `dir`: `ca.pem` and `ca.key` if they exist (created here before, or
     /// provided by the operator), and otherwise a new one with a key that only its owner can read.
     /// Blocks on the disk for a few milliseconds.

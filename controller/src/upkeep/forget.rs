@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use foghorn_types::Timestamp;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::app::idempotent;
 use crate::state::class::Class;
@@ -117,7 +117,7 @@ pub(super) async fn audit(store: &dyn Store, before: Timestamp) -> Result<usize,
         }
     }
     if removed > 0 {
-        debug!(removed, "removed old entries of the audit log");
+        info!(removed, "removed old entries of the audit log");
     }
     Ok(removed)
 }

@@ -1,26 +1,30 @@
-//! Periodic clean-up: records and history that are no longer needed, images that nodes still store
-//! although they were deleted, jobs without reports.
+//! Periodic clean-up: records and history that are no longer needed, jobs without reports; and
+//! [`removals`].
 
+mod age;
 mod forget;
 mod history;
+pub(crate) mod removals;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foghorn_proto::link::controller_message::Message;
-use foghorn_proto::link::{DropImage, Job, job};
-use foghorn_types::{ImageId, StorageNodeId, Timestamp, chain};
+use foghorn_types::{Timestamp, chain};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
+use self::age::{AgeGate, Moment, Verdict};
 use self::history::{History, Keep};
-use crate::agents::jobs::JobWork;
 use crate::app::sessions::{self, Settle};
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 use crate::recorder;
+use crate::state::Refusal;
+use crate::state::clock::Clock;
 
 const PERIOD: Duration = Duration::from_secs(60);
+/// How often the time is noted as seen.
+const SEEN_PERIOD: Duration = Duration::from_secs(60 * 60);
 /// Old rows of FOG's logs are found by reading all of them.
 const LOGS_PERIOD: Duration = Duration::from_secs(60 * 60);
 /// Agents send a report on a job every few seconds.
@@ -39,6 +43,7 @@ pub(crate) async fn run(ctx: Arc<Ctx>, audit_keep: Duration, cancel: Cancellatio
         audit_keep,
         history: History::new(Keep::default()),
         logs_seen: None,
+        age: AgeGate::default(),
     };
     background.drive(rhythm, upkeep, cancel).await;
 }
@@ -48,6 +53,7 @@ struct Upkeep {
     audit_keep: Duration,
     history: History,
     logs_seen: Option<Instant>,
+    age: AgeGate,
 }
 
 impl Work for Upkeep {
@@ -55,6 +61,57 @@ impl Work for Upkeep {
         let (ctx, now) = (self.ctx.clone(), Timestamp::now());
         ctx.jobs.give_up(now, JOB_PATIENCE);
         recorder::handle().run_upkeep();
+        note(
+            report,
+            "close multicast sessions",
+            sessions::settle(&ctx.state, Settle::All).await,
+        );
+        let last = ctx.state.read_at(|_, revision| revision);
+        note(
+            report,
+            "forget old history",
+            self.history
+                .tidy(&**ctx.state.store(), Instant::now(), last)
+                .await,
+        );
+        if self.may_delete(now, report).await {
+            self.delete_old(&ctx, now, report).await;
+        }
+    }
+}
+
+impl Upkeep {
+    /// Whether the clock is good enough to tell what is old.
+    async fn may_delete(&mut self, now: Timestamp, report: &mut Report) -> bool {
+        let seen = self.ctx.state.read(|tables| tables.time_seen().cloned());
+        let moment = Moment {
+            time: now,
+            instant: Instant::now(),
+        };
+        match self.age.judge(moment, seen.as_ref().map(|seen| seen.seen)) {
+            Verdict::Paused { new } => {
+                if let Some(why) = new {
+                    warn!("{why}");
+                }
+                report.did("rounds without deletion because of the clock", 1);
+                return false;
+            }
+            Verdict::Go => {}
+        }
+        if seen.is_none_or(|seen| now.since(seen.seen) > SEEN_PERIOD) {
+            let written = self.ctx.state.write::<_, Refusal>(|draft| {
+                draft.store(&Clock {
+                    seen: now,
+                    modified: 0,
+                });
+                Ok(())
+            });
+            note(report, "note the time", written.await);
+        }
+        true
+    }
+
+    async fn delete_old(&mut self, ctx: &Ctx, now: Timestamp, report: &mut Report) {
         removed(
             report,
             "used and expired tokens",
@@ -69,11 +126,6 @@ impl Work for Upkeep {
             report,
             "runs of deleted tasks",
             forget::runs(&ctx.state, now).await,
-        );
-        note(
-            report,
-            "close multicast sessions",
-            sessions::settle(&ctx.state, Settle::All).await,
         );
         let oldest = now - self.audit_keep;
         removed(
@@ -92,15 +144,6 @@ impl Work for Upkeep {
                 forget::logs(&ctx.state, oldest).await,
             );
         }
-        let last = ctx.state.read_at(|_, revision| revision);
-        note(
-            report,
-            "forget old history",
-            self.history
-                .tidy(&**ctx.state.store(), Instant::now(), last)
-                .await,
-        );
-        drop_images(&ctx, now, report);
     }
 }
 
@@ -119,43 +162,4 @@ fn note<E: std::error::Error + 'static>(report: &mut Report, what: &str, done: R
         warn!(error = %chain(&error), "could not {what}");
         report.failed(&format!("could not {what}"), &error);
     }
-}
-
-/// Orders nodes to delete what no longer belongs to any image and what no task is about to create
-/// or use.
-fn drop_images(ctx: &Ctx, now: Timestamp, report: &mut Report) {
-    for (node, image) in orphans(ctx) {
-        let job = ctx.jobs.create(node, JobWork::Drop { image }, now);
-        let order = Job {
-            job_id: job,
-            work: Some(job::Work::Drop(DropImage {
-                image_id: image.get(),
-            })),
-        };
-        match ctx.links.send(node, Message::Job(order)) {
-            Ok(()) => {
-                info!(%node, %image, "ordered a node to delete an image");
-                report.did("images dropped", 1);
-            }
-            Err(_) => ctx.jobs.forget(job),
-        }
-    }
-}
-
-fn orphans(ctx: &Ctx) -> Vec<(StorageNodeId, ImageId)> {
-    let nodes = ctx.live.nodes();
-    ctx.state.read(|tables| {
-        let gone = |image: &ImageId| {
-            tables.contents().get(image).is_none() && !tables.runs().uses_image(*image)
-        };
-        let mut orphans: Vec<_> = nodes
-            .iter()
-            .filter(|(_, live)| live.online)
-            .flat_map(|(node, live)| live.manifests.iter().map(|(image, _)| (*node, *image)))
-            .filter(|(_, image)| gone(image))
-            .collect();
-        orphans.sort_unstable();
-        orphans.dedup();
-        orphans
-    })
 }

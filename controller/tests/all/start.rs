@@ -1,6 +1,13 @@
 //! Starting a controller: what a wrong setting must not cost, and what agents are told.
 
+use foghorn_controller::app::authority::{self, AuthorityError};
+use foghorn_controller::state::State;
+use foghorn_controller::trust::Trust;
 use foghorn_controller::{Config, Controller};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{BOTH, Engine};
+use crate::native::fleet::Fleet;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_survive_a_first_start_that_fails() {
@@ -52,4 +59,81 @@ async fn agents_are_told_an_address_that_they_can_reach() {
         controller.link_address()
     );
     controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_has_one_certificate_authority_on_both_engines() {
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let cancel = CancellationToken::new();
+        let (state, _follower) = State::start(engine.store(), cancel.clone()).await.unwrap();
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = authority::open(&state, one.path(), false).await.unwrap();
+        let again = authority::open(&state, one.path(), false).await.unwrap();
+        assert_eq!(first.ca_fingerprint(), again.ca_fingerprint());
+
+        let error = authority::open(&state, other.path(), false)
+            .await
+            .err()
+            .unwrap();
+        assert!(matches!(error, AuthorityError::Missing { .. }), "{error}");
+        assert!(
+            !Trust::exists(other.path()),
+            "a second authority was made although it is of no use"
+        );
+        let second = Trust::load_or_create(other.path()).unwrap();
+        let error = authority::open(&state, other.path(), false)
+            .await
+            .err()
+            .unwrap();
+        let told = error.to_string();
+        assert!(
+            told.contains(first.ca_fingerprint()) && told.contains(second.ca_fingerprint()),
+            "{told}"
+        );
+        authority::open(&state, one.path(), false).await.unwrap();
+
+        // By order, after a loss; then the first one is the stranger.
+        authority::open(&state, other.path(), true).await.unwrap();
+        let error = authority::open(&state, one.path(), false)
+            .await
+            .err()
+            .unwrap();
+        assert!(matches!(error, AuthorityError::Other { .. }), "{error}");
+        cancel.cancel();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_credentials_are_made_again_on_the_machine_itself() {
+    let fleet = Fleet::new().await;
+    let (status, _) = fleet.api("GET", "/fog/user/current", None).await;
+    let config = fleet.config.clone();
+    assert!(
+        foghorn_controller::reset_admin(&config, "fog")
+            .await
+            .is_err(),
+        "the store is in use"
+    );
+    let fleet = fleet
+        .while_stopped(async || {
+            let made = foghorn_controller::reset_admin(&config, "FOG")
+                .await
+                .unwrap();
+            assert_eq!(made.user, "FOG");
+            made
+        })
+        .await;
+    let (again, answer) = fleet.api("GET", "/fog/user/current", None).await;
+    assert_eq!(again, status, "{answer}");
+    let users = fleet.good("GET", "/foghorn/v1/users", None).await;
+    let list = users["users"].as_array().unwrap();
+    assert_eq!(list.len(), 1, "the user was reset, not made: {users}");
+    let log = fleet.good("GET", "/foghorn/v1/audit", None).await;
+    let entries = log["entries"].as_array().unwrap();
+    assert!(
+        entries.iter().any(|entry| entry["name"] == "reset-admin"),
+        "{log}"
+    );
+    fleet.stop().await;
 }

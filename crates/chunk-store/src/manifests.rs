@@ -241,23 +241,25 @@ impl Store {
         Ok(images)
     }
 
-    /// Forgets an image. Its manifest and the chunks that no other image needs go with the first
-    /// sweep after their grace, which begins now. Returns whether there was one.
+    /// Forgets an image if it still is `manifest`. Its manifest and the chunks that no other image
+    /// needs go with the first sweep after their grace, which begins now. Returns whether it was.
     ///
     /// # Errors
     /// When the file system fails.
-    pub fn drop_image(&self, image: ImageId) -> Result<bool, DropImageError> {
+    pub fn drop_image(&self, image: ImageId, manifest: ManifestId) -> Result<bool, DropImageError> {
         let _references = self
             .references
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let path = self.manifests.images.join(image.to_string());
-        let removed = match self
-            .manifests
-            .begin_grace(&path)
-            .and_then(|()| fs::remove_file(&path))
-        {
-            Ok(()) => sync_dir(&self.manifests.images).map(|()| true),
+        let removed = match fs::read_to_string(&path) {
+            Ok(text) if text.parse() == Ok(manifest) => self
+                .manifests
+                .begin_grace(&path)
+                .and_then(|()| fs::remove_file(&path))
+                .and_then(|()| sync_dir(&self.manifests.images))
+                .map(|()| true),
+            Ok(_) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         };

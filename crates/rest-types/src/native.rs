@@ -3,7 +3,7 @@
 //! Times are RFC 3339 in UTC, sizes are bytes, ids are numbers.
 
 use foghorn_types::{
-    ByteCount, DiskPart, HostId, ImageId, ManifestId, NodeName, SessionId, SnapinId,
+    ByteCount, DiskPart, FileId, HostId, ImageId, ManifestId, NodeName, SessionId, SnapinId,
     StorageGroupId, StorageNodeId, TaskId,
 };
 use schemars::JsonSchema;
@@ -309,7 +309,7 @@ pub struct JobStatus {
     /// The storage node.
     pub node: Named<StorageNodeId>,
     /// Kind of the job.
-    #[schemars(extend("enum" = ["scrub", "verify", "drop"]))]
+    #[schemars(extend("enum" = ["scrub", "verify", "drop", "adopt"]))]
     pub work: String,
     /// When it was created.
     #[schemars(with = "Rfc3339")]
@@ -324,6 +324,61 @@ pub struct JobStatus {
     pub chunks_total: u64,
     /// What was found.
     pub damaged: Vec<DamagedChunk>,
+}
+
+/// What storage nodes hold and the controller does not know.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OrphanList {
+    /// By node, images first.
+    pub orphans: Vec<Orphan>,
+}
+
+/// Content on a storage node that no image or snapin has, and whose removal nobody has ordered.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Orphan {
+    /// The storage node.
+    pub node: Named<StorageNodeId>,
+    /// For the content of an image: the image that it was captured for. It has no name if it does
+    /// not exist here.
+    pub image: Option<Named<ImageId>>,
+    /// For the content of an image: what it is.
+    pub manifest: Option<ManifestId>,
+    /// For any other file: its BLAKE3 hash.
+    pub file: Option<FileId>,
+    /// Whether the image has other content here.
+    pub has_other_content: bool,
+}
+
+/// Makes content that a storage node holds that of an image.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptRequest {
+    /// The storage node.
+    pub node: StorageNodeId,
+    /// The image that the content was captured for.
+    pub image: ImageId,
+    /// The content.
+    pub manifest: ManifestId,
+    /// Name of a new image to make of it; without one, the image must exist and have no content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Orders that unknown content is deleted.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DropRequest {
+    /// The storage node.
+    pub node: StorageNodeId,
+    /// For the content of an image: the image that it was captured for, with `manifest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+    /// For the content of an image: what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<ManifestId>,
+    /// For any other file: its BLAKE3 hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileId>,
 }
 
 /// A chunk whose bytes are wrong.

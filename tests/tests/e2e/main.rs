@@ -22,6 +22,7 @@ mod image_notes;
 mod multicast;
 mod observability;
 mod old_contents;
+mod orphans;
 mod parts;
 mod refusals;
 mod round_trip;

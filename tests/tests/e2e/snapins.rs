@@ -20,18 +20,8 @@ const NODE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The CLI with the tokens of the stack.
 fn foghorn(stack: &Stack, arguments: &[&str]) -> Result<std::process::Output> {
-    let ca = stack.folder().join("snapin-ca.pem");
-    fs::write(&ca, &stack.rest.ca_pem)?;
     let mut command = Command::new(foghorn_tests::tools::foghorn("foghorn")?);
-    command
-        .env("XDG_CONFIG_HOME", stack.folder().join("config"))
-        .env("HOME", stack.folder());
-    command
-        .env("FOGHORN_SERVER", &stack.rest.url)
-        .env("FOGHORN_CA", &ca);
-    command
-        .env("FOGHORN_API_TOKEN", &stack.rest.api_token)
-        .env("FOGHORN_USER_TOKEN", &stack.rest.user_token);
+    command.envs(stack.cli_environment()?);
     Ok(command.args(arguments).output()?)
 }
 

@@ -12,6 +12,7 @@ mod names;
 mod node_status;
 mod nodes;
 mod notes;
+mod orphans;
 mod schedules;
 mod snapin_files;
 mod snapins;
@@ -40,6 +41,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(health::routes())
         .and(nodes::routes())
         .and(node_status::routes())
+        .and(orphans::routes())
         .and(background::routes())
         .and(clients::routes())
         .and(user_tracking::routes())

@@ -261,6 +261,7 @@ fn job_view(tables: &Tables, state: JobState) -> JobStatus {
             JobWork::Scrub => "scrub",
             JobWork::Verify { .. } => "verify",
             JobWork::Drop { .. } => "drop",
+            JobWork::Adopt { .. } => "adopt",
         }
         .to_owned(),
         created: state.created.to_string(),

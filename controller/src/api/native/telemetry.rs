@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::TRACEPARENT;
@@ -17,9 +17,17 @@ const FILE_WITHIN: Duration = Duration::from_secs(4 * 60 * 60);
 
 static REQUESTS: AtomicU64 = AtomicU64::new(1);
 
+/// A method in a label of a metric. Labels are kept as long as the program runs, so a caller must not
+/// be able to make them up.
+fn label(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    let known = KNOWN.iter().find(|known| **known == method.as_str());
+    known.copied().unwrap_or("other")
+}
+
 /// Wraps every handler.
 pub async fn observe(mut request: Request, next: Next) -> Response {
-    let method = request.method().to_string();
+    let method = label(request.method());
     let route = request
         .extensions()
         .get::<MatchedPath>()

@@ -22,6 +22,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use foghorn_types::chain;
 use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::task::JoinError;
 use tracing::error;
 
 use super::routes::{Declared as DeclaredRoute, Routes, get};
@@ -48,6 +50,8 @@ pub(super) struct Book {
     /// The native routes.
     routes: Vec<DeclaredRoute>,
     made: ArcSwapOption<Documents>,
+    /// Held while the documents are made: it takes much memory, and many may ask at once.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Both renderings. They change with the program, and with what plugins declare.
@@ -70,20 +74,34 @@ impl Book {
             ctx,
             routes,
             made: ArcSwapOption::empty(),
+            turn: Arc::default(),
         }
     }
 
-    /// The documents as they are now; made again when the plugins' classes have changed. Takes a
-    /// while then.
-    fn open(&self) -> Arc<Documents> {
+    /// The documents if they have been made and the plugins' classes are still the same.
+    fn made(&self) -> Option<Arc<Documents>> {
         let declared = self.ctx.state.declared();
-        if let Some(made) = self
-            .made
-            .load_full()
-            .filter(|made| Arc::ptr_eq(&made.declared, &declared))
-        {
-            return made;
+        let made = self.made.load_full();
+        made.filter(|made| Arc::ptr_eq(&made.declared, &declared))
+    }
+
+    /// The documents as they are now. Making them takes long enough to keep it off the threads that
+    /// serve others.
+    async fn open(self: Arc<Self>) -> Result<Arc<Documents>, JoinError> {
+        if let Some(made) = self.made() {
+            return Ok(made);
         }
+        // Held by the thread, so that callers who go away do not start a second one.
+        let turn = self.turn.clone().lock_owned().await;
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            self.made().unwrap_or_else(|| self.make())
+        })
+        .await
+    }
+
+    fn make(&self) -> Arc<Documents> {
+        let declared = self.ctx.state.declared();
         let document = document::build(&super::fog::schemas(&self.ctx.state), &self.routes);
         let legacy = rendered(&legacy::rewrite(&document));
         let made = Arc::new(Documents {
@@ -126,15 +144,13 @@ async fn legacy_document(State(book): State<Arc<Book>>, headers: HeaderMap) -> R
     send(book, &headers, |documents| &documents.legacy).await
 }
 
-/// The first request makes the documents, which takes long enough to keep it off the threads that
-/// serve others.
 async fn send(
     book: Arc<Book>,
     headers: &HeaderMap,
     which: fn(&Documents) -> &Rendered,
 ) -> Response {
-    let made = tokio::task::spawn_blocking(move || which(&book.open()).clone()).await;
-    let Rendered { text, etag } = match made {
+    let made = book.open().await;
+    let Rendered { text, etag } = match made.map(|made| which(&made).clone()) {
         Ok(rendered) => rendered,
         Err(error) => {
             error!(error = %chain(&error), "the description of the API could not be made");

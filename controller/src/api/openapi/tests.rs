@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use foghorn_types::{ImageId, ManifestId, StorageNodeId};
 use serde_json::{Map, Value};
 
 use super::{document, legacy};
@@ -20,6 +21,10 @@ struct Nothing;
 impl Glance for Nothing {
     fn node(&self, _: foghorn_types::StorageNodeId) -> NodeGlance {
         NodeGlance::default()
+    }
+
+    fn held(&self, _: StorageNodeId, _: ImageId) -> Vec<ManifestId> {
+        Vec::new()
     }
 
     fn progress(&self, _: foghorn_types::TaskId) -> Option<ProgressGlance> {

@@ -17,6 +17,7 @@ use crate::agents::files::{FileError, Parts};
 use crate::ctx::Ctx;
 use crate::state::classes::Snapin;
 use crate::state::classes::StorageNode;
+use crate::state::removal::{Removal, Stored};
 use crate::state::rules::snapin;
 use crate::state::snapin_file::SnapinFile;
 use crate::state::{Refusal, Tables};
@@ -173,6 +174,15 @@ async fn record(
                     class: "snapin",
                     id,
                 })?;
+            let tables = draft.tables();
+            let before = tables
+                .snapin_files()
+                .get(&file.snapin)
+                .filter(|before| before.file != file.file);
+            if let Some(before) = before {
+                draft.store(&Removal::new(Stored::File(before.file)));
+            }
+            draft.forget::<Removal>(&Stored::File(file.file));
             draft.store(&file);
             draft.update(
                 row,

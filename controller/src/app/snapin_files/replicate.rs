@@ -1,5 +1,5 @@
-//! Copies snapin files to every node that must hold them, and deletes files to which no snapin
-//! refers.
+//! Copies snapin files to every node that must hold them, and deletes files whose snapin was deleted
+//! or has another file.
 //!
 //! It reconciles, like the dispatcher: the desired state (records, storage groups) with the actual
 //! state (reports of nodes), when either changes and every few seconds. It acts only on nodes that
@@ -19,6 +19,7 @@ use crate::ctx::Ctx;
 use crate::state::Refusal;
 use crate::state::Tables;
 use crate::state::classes::Snapin;
+use crate::state::removal::Stored;
 use crate::state::snapin_file::SnapinFile;
 use crate::state::value::Flag;
 
@@ -187,13 +188,21 @@ impl Replication {
         self.missing = still;
     }
 
-    /// Deletes files from nodes to which no snapin has referred for the grace period.
+    /// Deletes files from nodes that belonged to a deleted or changed snapin, and to which no snapin
+    /// has referred for the grace period.
     fn drop_unnamed(&mut self, online: &HashSet<StorageNodeId>, now: Instant) {
-        let named: HashSet<FileId> = self.ctx.state.read(|tables| {
-            tables
+        let removed: HashSet<FileId> = self.ctx.state.read(|tables| {
+            let named: HashSet<FileId> = tables
                 .snapin_files()
                 .iter()
                 .map(|record| record.file)
+                .collect();
+            let removals = tables.removals().iter();
+            removals
+                .filter_map(|removal| match removal.what {
+                    Stored::File(file) if !named.contains(&file) => Some(file),
+                    _ => None,
+                })
                 .collect()
         });
         let mut still = HashMap::new();
@@ -204,7 +213,7 @@ impl Replication {
             .into_iter()
             .filter(|(node, _)| online.contains(node))
         {
-            for file in live.files.difference(&named) {
+            for file in live.files.intersection(&removed) {
                 let since = *self.unnamed.get(&(node, *file)).unwrap_or(&now);
                 still.insert((node, *file), since);
                 if now.duration_since(since) < self.grace {

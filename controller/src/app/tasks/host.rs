@@ -6,9 +6,10 @@ use super::{
     Imaging, Origin, Pending, Purpose, Request, active_imaging, check_type, imaging, insert,
     least_loaded, make_room, master, title,
 };
-use crate::app::{sessions, wake};
+use crate::app::{orphans, sessions, wake};
 use crate::state::classes::task::state;
 use crate::state::classes::{Host, StorageNode, Task};
+use crate::state::removal::Stored;
 use crate::state::scene::Glance;
 use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
@@ -89,6 +90,9 @@ pub(crate) fn create_in(
         pending.bring(draft, host, snapins, origin.now)?;
         return Ok(Some(merged));
     }
+    if let Some(imaging) = imaging.as_ref().filter(|_| purpose == Purpose::Capture) {
+        refuse_unknown(tables, glance, imaging)?;
+    }
     make_room(draft, host, pending)?;
     pending.bring(draft, host, snapins, origin.now)?;
     let task = row(tables, host, request, origin, glance, imaging.as_ref());
@@ -111,6 +115,26 @@ pub(crate) fn create_in(
         sessions::join(draft, session, id)?;
     }
     Ok(Some(id))
+}
+
+/// A capture replaces what its node holds under the number of the image; that must be known here.
+fn refuse_unknown(
+    tables: &Tables,
+    glance: &dyn Glance,
+    imaging: &Imaging,
+) -> Result<(), TaskRefusal> {
+    let Some(node) = master(tables, imaging.group).and_then(|row| row.key()) else {
+        return Ok(());
+    };
+    let image = imaging.image;
+    let unknown = glance
+        .held(node, image)
+        .into_iter()
+        .any(|manifest| orphans::is_unknown(tables, &Stored::Image(image, manifest)));
+    if unknown {
+        return Err(TaskRefusal::UnknownContent { node, image });
+    }
+    Ok(())
 }
 
 /// The row of a host's task. The storage node is a guess for people; the dispatcher decides again.

@@ -16,6 +16,7 @@ use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
 use crate::state::needle::Needle;
 use crate::state::refusal::Refusal;
+use crate::state::removal::{Removal, Stored};
 use crate::state::row::Row;
 use crate::state::scene::Scene;
 use crate::state::tables::Tables;
@@ -134,8 +135,11 @@ impl Rules for Image {
                 .by(ImageAssociation::BY_IMAGE, row.id.into()),
         );
         // With the row itself: until then the image can still be deployed.
-        if let Some(image) = row.key().filter(|_| draft.postponed() == 0) {
-            draft.forget::<ImageContent>(&image);
+        if let Some(image) = row.key().filter(|_| draft.postponed() == 0)
+            && let Some(content) = tables.contents().get(&image)
+        {
+            draft.discard::<ImageContent>(content);
+            draft.store(&Removal::new(Stored::Image(image, content.manifest)));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::state::classes::{
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
 use crate::state::refusal::Refusal;
+use crate::state::removal::{Removal, Stored};
 use crate::state::row::Row;
 use crate::state::scene::Scene;
 use crate::state::snapin_file::SnapinFile;
@@ -101,8 +102,11 @@ impl Rules for Snapin {
         );
         draft.delete_each(tables.of::<SnapinTask>().by(SnapinTask::BY_SNAPIN, id));
         // With the row itself; nodes forget the file some time later.
-        if let Some(snapin) = SnapinId::new(row.id).filter(|_| draft.postponed() == 0) {
-            draft.forget::<SnapinFile>(&snapin);
+        if let Some(snapin) = SnapinId::new(row.id).filter(|_| draft.postponed() == 0)
+            && let Some(file) = tables.snapin_files().get(&snapin)
+        {
+            draft.discard::<SnapinFile>(file);
+            draft.store(&Removal::new(Stored::File(file.file)));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use foghorn_controller::app::FirstRun;
 use foghorn_controller::{Config, Controller};
 use foghorn_proto::http::{CHECK_IN_PATH, CheckInResponse, ENROL_PATH, EnrolResponse};
 use foghorn_types::TaskId;
@@ -71,6 +72,22 @@ impl Fleet {
         let controller = Controller::start(config).await.unwrap();
         assert!(controller.first_run().is_none(), "tokens are made once");
         Self { controller, ..self }
+    }
+
+    /// The same installation, after `work` has made new credentials while it was stopped.
+    pub(crate) async fn while_stopped(self, work: impl AsyncFnOnce() -> FirstRun) -> Self {
+        self.controller.shutdown().await;
+        let made = work().await;
+        let controller = Controller::start(self.config.clone()).await.unwrap();
+        let operator = [
+            ("fog-api-token".to_owned(), made.api_token),
+            ("fog-user-token".to_owned(), made.user_token),
+        ];
+        Self {
+            controller,
+            operator,
+            ..self
+        }
     }
 
     pub(crate) async fn stop(self) {

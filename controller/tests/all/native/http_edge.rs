@@ -287,3 +287,31 @@ async fn events_arrive_and_end_with_the_controller() {
         begun.elapsed()
     );
 }
+
+/// Every label of a metric is kept as long as the program runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_methods_and_paths_are_no_labels() {
+    let fleet = plain().await;
+    for number in 0..50 {
+        let request = format!(
+            "MADEUP{number} /nowhere{number} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        );
+        let answer = exchange(&fleet, request.as_bytes()).await;
+        assert!(status(&answer) >= 400, "{answer}");
+    }
+    let (_, metrics) = fleet.anonymous("GET", "/metrics", None).await;
+    let metrics = metrics.as_str().unwrap();
+    assert!(!metrics.contains("MADEUP") && !metrics.contains("nowhere"));
+    assert!(metrics.contains("method=\"other\""));
+    fleet.stop().await;
+}
+
+/// Making the description takes much memory, so it is made once, whoever asks at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_first_callers_of_the_description_get_the_same_document() {
+    let fleet = plain().await;
+    let ask = || async { fleet.anonymous("GET", "/openapi.json", None).await.1 };
+    let (one, two, three, four) = tokio::join!(ask(), ask(), ask(), ask());
+    assert!(one["paths"].is_object() && one == two && two == three && three == four);
+    fleet.stop().await;
+}

@@ -3,7 +3,7 @@
 
 mod agent;
 mod check_in;
-mod fleet;
+pub(crate) mod fleet;
 mod http_edge;
 mod link;
 mod multicast;

@@ -15,7 +15,7 @@ use foghorn_chunk_store::{
     ChunkProblem, NewChunk, OpenStoreError, Options, PutError, PutManifestError, ReadChunkError,
     Store,
 };
-use foghorn_types::{ByteCount, ChunkId};
+use foghorn_types::{ByteCount, ChunkId, ManifestId};
 
 #[test]
 fn what_was_put_is_there_after_a_restart() {
@@ -249,8 +249,14 @@ fn an_image_with_a_missing_chunk_is_refused_and_the_old_one_stays() {
     ));
     assert_eq!(store.manifests().unwrap(), [(image(1), old)]);
     assert_eq!(store.read_manifest(old).unwrap(), manifest(&all[..2]));
-    assert!(store.drop_image(image(1)).unwrap());
-    assert!(!store.drop_image(image(1)).unwrap());
+    let other = ManifestId::of(b"other");
+    assert!(
+        !store.drop_image(image(1), other).unwrap(),
+        "only this content is meant"
+    );
+    assert_eq!(store.manifests().unwrap(), [(image(1), old)]);
+    assert!(store.drop_image(image(1), old).unwrap());
+    assert!(!store.drop_image(image(1), old).unwrap());
 }
 
 #[test]
@@ -261,13 +267,13 @@ fn a_sweep_keeps_what_an_image_shares_and_frees_the_rest() {
     for batch in all.chunks(10) {
         store.put_batch(batch).unwrap();
     }
-    store.put_manifest(image(1), &manifest(&all[..40])).unwrap();
+    let dropped = store.put_manifest(image(1), &manifest(&all[..40])).unwrap();
     store
         .put_manifest(image(2), &manifest(&all[36..50]))
         .unwrap();
     let before = store.stats().unwrap().pack_bytes;
 
-    store.drop_image(image(1)).unwrap();
+    store.drop_image(image(1), dropped).unwrap();
     assert_eq!(
         store
             .sweep(Duration::from_secs(3600))
@@ -343,7 +349,7 @@ fn a_pinned_manifest_outlives_its_image() {
     store.put_batch(&all).unwrap();
     let id = store.put_manifest(image(1), &manifest(&all)).unwrap();
     let pin = store.pin_manifest(id);
-    store.drop_image(image(1)).unwrap();
+    store.drop_image(image(1), id).unwrap();
     store.sweep(Duration::ZERO).unwrap();
     assert!(store.read(all[0].id).is_ok() && store.read_manifest(id).is_ok());
     drop(pin);
@@ -369,7 +375,7 @@ fn the_grace_of_an_old_image_begins_when_it_is_dropped_or_replaced() {
     let dropped = store.put_manifest(image(1), &manifest(&all[..3])).unwrap();
     let replaced = store.put_manifest(image(2), &manifest(&all[3..6])).unwrap();
     age(&dir.path().join("manifests"));
-    store.drop_image(image(1)).unwrap();
+    store.drop_image(image(1), dropped).unwrap();
     store.put_manifest(image(2), &manifest(&all[6..])).unwrap();
     let hour = Duration::from_secs(3600);
     assert_eq!(store.sweep(hour).unwrap().removed_manifests, 0);

@@ -1,0 +1,310 @@
+//! What nodes hold and the store does not know, and what nodes hold although its deletion was
+//! ordered.
+//!
+//! Content without an image is not rubbish: after an older backup of the store was restored, it is
+//! every image that was captured since. So it is listed, and whoever runs the fleet decides: it is
+//! adopted into an image, or dropped. Only what somebody ordered to be deleted is ever deleted.
+
+use foghorn_lifecycle::TaskState;
+use foghorn_proto::link::controller_message::Message;
+use foghorn_proto::link::{AdoptImage, DropImage, Job, job};
+use foghorn_types::{ImageId, ManifestId, StorageNodeId, Timestamp, chain};
+use tracing::{info, warn};
+
+use crate::agents::jobs::JobWork;
+use crate::agents::links::SendError;
+use crate::ctx::Ctx;
+use crate::state::classes::Image;
+use crate::state::content::ImageContent;
+use crate::state::removal::{Removal, Stored};
+use crate::state::run::{Run, RunKind};
+use crate::state::shelf::Record as _;
+use crate::state::{Draft, Refusal, Tables};
+use crate::store::Compare;
+
+/// Something on a node that the store does not know.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Orphan {
+    pub node: StorageNodeId,
+    pub what: Stored,
+}
+
+/// Why content was not adopted. Nothing has been changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    #[error(
+        "storage node {node} holds no content with manifest {manifest} under image {image} that is unknown here: see `foghorn image orphans`"
+    )]
+    NotThere {
+        node: StorageNodeId,
+        image: ImageId,
+        manifest: ManifestId,
+    },
+    #[error("image {0} does not exist: give a name for a new one")]
+    NoImage(ImageId),
+    #[error("image {0} has other content: give a name for a new image")]
+    HasContent(ImageId),
+    #[error("could not send the order to storage node {node}")]
+    NotSent {
+        node: StorageNodeId,
+        source: SendError,
+    },
+    #[error(transparent)]
+    State(#[from] Refusal),
+}
+
+/// Why something was not dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum DropError {
+    #[error(
+        "storage node {0} reports nothing like that which is unknown here: see `foghorn image orphans`"
+    )]
+    NotThere(StorageNodeId),
+    #[error(transparent)]
+    State(#[from] Refusal),
+}
+
+/// Everything unknown that nodes have reported since the controller started, ascending.
+#[must_use]
+pub fn list(ctx: &Ctx) -> Vec<Orphan> {
+    let nodes = ctx.live.nodes();
+    let mut found: Vec<Orphan> = ctx.state.read(|tables| {
+        let held = nodes.iter().flat_map(|(node, live)| {
+            let images = live
+                .manifests
+                .iter()
+                .map(|(image, manifest)| Stored::Image(*image, *manifest));
+            let files = live.files.iter().map(|file| Stored::File(*file));
+            images.chain(files).map(|what| Orphan { node: *node, what })
+        });
+        held.filter(|orphan| is_unknown(tables, &orphan.what))
+            .collect()
+    });
+    found.sort_unstable();
+    found
+}
+
+/// Whether nothing in the store accounts for it: no image or snapin has it, no task is about to
+/// create or use it, and nobody has ordered its removal.
+#[must_use]
+pub fn is_unknown(tables: &Tables, what: &Stored) -> bool {
+    let named = match what {
+        Stored::Image(image, manifest) => {
+            is_content(tables, *image, *manifest) || is_in_work(tables, *image, *manifest)
+        }
+        Stored::File(file) => tables
+            .snapin_files()
+            .iter()
+            .any(|record| record.file == *file),
+    };
+    !named && tables.removals().get(what).is_none()
+}
+
+fn is_content(tables: &Tables, image: ImageId, manifest: ManifestId) -> bool {
+    let content = tables.contents().get(&image);
+    content.is_some_and(|content| content.manifest == manifest)
+}
+
+/// A deploy continues with the content with which it began, and what a capture stores is recorded
+/// only when it has ended.
+fn is_in_work(tables: &Tables, image: ImageId, manifest: ManifestId) -> bool {
+    tables.runs().active().any(|run| match run.kind {
+        RunKind::Deploy { manifest: deployed } => run.image == image && deployed == manifest,
+        RunKind::Capture => run.image == image && has_begun(run),
+    })
+}
+
+fn has_begun(run: &Run) -> bool {
+    use TaskState::{CheckedIn, Running};
+    matches!(run.life.state(), CheckedIn { .. } | Running { .. })
+}
+
+/// Orders a node to check the content and to make it that of an image: of the image with its
+/// number, or of a new one if there is a name. Returns the job's number; [`adopted`] does the rest.
+///
+/// # Errors
+/// See [`AdoptError`].
+pub async fn adopt(
+    ctx: &Ctx,
+    node: StorageNodeId,
+    (from, manifest): (ImageId, ManifestId),
+    name: Option<&str>,
+    by: &str,
+) -> Result<u64, AdoptError> {
+    let holds = ctx
+        .live
+        .node(node)
+        .is_some_and(|live| live.manifests.contains(&(from, manifest)));
+    let what = Stored::Image(from, manifest);
+    if !holds || !ctx.state.read(|tables| is_unknown(tables, &what)) {
+        return Err(AdoptError::NotThere {
+            node,
+            image: from,
+            manifest,
+        });
+    }
+    let to = match name {
+        Some(name) => new_image(ctx, name, by).await?,
+        None => {
+            ctx.state.read(|tables| fits_into(tables, from, manifest))?;
+            from
+        }
+    };
+    let job = ctx
+        .jobs
+        .create(node, JobWork::Adopt { from, to }, Timestamp::now());
+    let order = AdoptImage {
+        manifest_id: manifest.as_bytes().to_vec(),
+        to_image_id: to.get(),
+    };
+    let sent = send(ctx, node, job, job::Work::Adopt(order));
+    sent.map_err(|source| AdoptError::NotSent { node, source })?;
+    info!(%node, image = %from, adopted_as = %to, "ordered a node to adopt content");
+    Ok(job)
+}
+
+fn fits_into(tables: &Tables, image: ImageId, manifest: ManifestId) -> Result<(), AdoptError> {
+    if tables.of::<Image>().get(image.get()).is_none() {
+        return Err(AdoptError::NoImage(image));
+    }
+    match tables.contents().get(&image) {
+        Some(content) if content.manifest != manifest => Err(AdoptError::HasContent(image)),
+        _ => Ok(()),
+    }
+}
+
+async fn new_image(ctx: &Ctx, name: &str, by: &str) -> Result<ImageId, Refusal> {
+    let body = [("name".to_owned(), serde_json::Value::from(name))]
+        .into_iter()
+        .collect();
+    let id = super::objects::create::<Image>(&ctx.state, &body, by, None).await?;
+    ImageId::new(id).ok_or(Refusal::NotFound { class: "image", id })
+}
+
+/// Records that a node has checked the content and made it that of an image. What the node held
+/// under the number `from` is then a second name for it, and goes.
+///
+/// # Errors
+/// When the image is gone or has other content by now, or the change cannot be stored.
+pub(crate) async fn adopted(
+    ctx: &Ctx,
+    from: ImageId,
+    content: &ImageContent,
+) -> Result<(), AdoptError> {
+    ctx.state
+        .write(|draft| {
+            fits_into(draft.tables(), content.image, content.manifest)?;
+            if from != content.image {
+                draft.store(&Removal::new(Stored::Image(from, content.manifest)));
+            }
+            store_content(draft, content).map_err(AdoptError::from)
+        })
+        .await
+}
+
+/// Stores the content of an image, and its sizes in the row. The image must exist.
+///
+/// # Errors
+/// As any write.
+pub(crate) fn store_content(draft: &mut Draft<'_>, content: &ImageContent) -> Result<(), Refusal> {
+    let Some(row) = draft.tables().of::<Image>().get(content.image.get()) else {
+        return Ok(());
+    };
+    draft.store(content);
+    // The same content again: nobody has ordered that to be deleted.
+    draft.forget::<Removal>(&Stored::Image(content.image, content.manifest));
+    let image = Image {
+        size: format!("{}:", content.logical_bytes.bytes()),
+        srvsize: i64::try_from(content.stored_bytes.bytes()).unwrap_or(i64::MAX),
+        ..Image::clone(row)
+    };
+    draft.update(row, &image)
+}
+
+/// Orders that something unknown on a node is deleted, on every node that has it.
+///
+/// # Errors
+/// See [`DropError`].
+pub async fn drop(ctx: &Ctx, orphan: Orphan) -> Result<(), DropError> {
+    let holds = ctx
+        .live
+        .node(orphan.node)
+        .is_some_and(|live| match orphan.what {
+            Stored::Image(image, manifest) => live.manifests.contains(&(image, manifest)),
+            Stored::File(file) => live.files.contains(&file),
+        });
+    if !holds {
+        return Err(DropError::NotThere(orphan.node));
+    }
+    ctx.state
+        .write(|draft| {
+            if !is_unknown(draft.tables(), &orphan.what) {
+                return Err(DropError::NotThere(orphan.node));
+            }
+            if let Stored::Image(image, _) = orphan.what {
+                // Without content it has no record that could be compared.
+                match draft.tables().contents().get(&image) {
+                    Some(content) => draft.require(content.unchanged()),
+                    None => draft.require(Compare::Absent(ImageContent::key_of(&image))),
+                }
+            }
+            draft.store(&Removal::new(orphan.what));
+            Ok(())
+        })
+        .await?;
+    info!(node = %orphan.node, what = ?orphan.what, "ordered the removal of unknown content");
+    order_removals(ctx, Timestamp::now());
+    Ok(())
+}
+
+/// Orders connected nodes to delete the images whose removal was ordered, and which no task uses.
+/// Returns how many orders were sent. They are repeated until the nodes no longer report them.
+pub(crate) fn order_removals(ctx: &Ctx, now: Timestamp) -> usize {
+    let mut sent = 0;
+    for (node, image, manifest) in removable(ctx) {
+        let job = ctx.jobs.create(node, JobWork::Drop { image }, now);
+        let order = DropImage {
+            image_id: image.get(),
+            manifest_id: manifest.as_bytes().to_vec(),
+        };
+        match send(ctx, node, job, job::Work::Drop(order)) {
+            Ok(()) => {
+                info!(%node, %image, %manifest, "ordered a node to delete an image");
+                sent += 1;
+            }
+            Err(error) => {
+                warn!(%node, %image, error = %chain(&error), "could not order a node to delete an image");
+            }
+        }
+    }
+    sent
+}
+
+fn removable(ctx: &Ctx) -> Vec<(StorageNodeId, ImageId, ManifestId)> {
+    let nodes = ctx.live.nodes();
+    ctx.state.read(|tables| {
+        let mut found: Vec<_> = nodes
+            .iter()
+            .filter(|(_, live)| live.online)
+            .flat_map(|(node, live)| live.manifests.iter().map(|held| (*node, held.0, held.1)))
+            .filter(|(_, image, manifest)| {
+                let ordered = Stored::Image(*image, *manifest);
+                tables.removals().get(&ordered).is_some()
+                    && !is_content(tables, *image, *manifest)
+                    && !tables.runs().uses_image(*image)
+            })
+            .collect();
+        found.sort_unstable();
+        found
+    })
+}
+
+fn send(ctx: &Ctx, node: StorageNodeId, job: u64, work: job::Work) -> Result<(), SendError> {
+    let order = Job {
+        job_id: job,
+        work: Some(work),
+    };
+    ctx.links
+        .send(node, Message::Job(order))
+        .inspect_err(|_| ctx.jobs.forget(job))
+}

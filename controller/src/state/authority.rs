@@ -1,0 +1,53 @@
+//! Which certificate authority this installation has. The authority itself is on the disks of its
+//! controllers; its fingerprint is here, so that two controllers with one store cannot have two.
+
+use serde::{Deserialize, Serialize};
+
+use super::key;
+use super::shelf::Record;
+use crate::store::Revision;
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Authority {
+    /// As [`crate::trust::Trust::ca_fingerprint`] gives it.
+    pub fingerprint: String,
+    /// The store's revision of this record; 0 for one that was never stored.
+    #[serde(skip)]
+    pub modified: Revision,
+}
+
+impl Authority {
+    /// Name of the setting.
+    pub const NAME: &'static str = "authority";
+}
+
+/// There is one.
+impl Record for Authority {
+    const WHAT: &'static str = "fingerprint of the certificate authority";
+    type Id = ();
+    type Body = Self;
+    type Index = ();
+
+    fn id(&self) {}
+
+    fn key_of((): &()) -> String {
+        key::setting(Self::NAME)
+    }
+
+    fn id_in(key: &str) -> Option<()> {
+        (key == key::setting(Self::NAME)).then_some(())
+    }
+
+    fn modified(&self) -> Revision {
+        self.modified
+    }
+
+    fn to_body(&self) -> Self {
+        self.clone()
+    }
+
+    fn from_body((): (), body: Self, modified: Revision) -> Self {
+        Self { modified, ..body }
+    }
+}
