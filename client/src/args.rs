@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use foghorn_disk_layout::{PartitionSet, SurveyOptions};
-use foghorn_proto::http::{BOOT_PREFIX, ParseTokenError, TokenText};
+use foghorn_proto::http::{BOOT_PREFIX, OptionsFor, ParseTokenError, TokenText};
 use foghorn_types::{MacAddress, ParseMacError, SectorSize, UnknownSectorSize};
 
 use crate::boot::BootSettings;
-use crate::check_in::{CheckIn, controller_address};
+use crate::check_in::{CheckIn, OnlyFor, controller_address};
 use crate::disk::FileSectors;
 use crate::disk::target::{DiskRule, ParseDiskRuleError};
 use crate::interface::{FindMacError, mac_towards};
@@ -17,7 +17,7 @@ use crate::interface::{FindMacError, mac_towards};
 /// Images the disk of this machine.
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage, 4 no task, 5 refused (token, target disk, dirty file
-/// system), 6 cancelled.
+/// system, unusable partition table), 6 cancelled.
 #[derive(Parser, Debug)]
 #[command(name = "foghorn-client", version)]
 pub struct Cli {
@@ -54,10 +54,11 @@ pub struct RunArgs {
     /// the host's own rule.
     #[arg(long, env = "FOGHORN_DISK", value_name = "RULE")]
     pub disk: Option<String>,
-    /// Where to remember what was written, so that an interrupted deploy finds it faster.
-    #[arg(long, env = "FOGHORN_STATE_DIR", value_name = "DIR")]
+    /// For deploys: where to remember what was written, so that an interrupted one finds it faster.
+    /// Default: the environment's FOGHORN_STATE_DIR, which may also be set for a capture.
+    #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Capture although a file system was not cleanly unmounted, or a system is suspended: of that
+    /// For captures: go on although a file system was not cleanly unmounted, or a system is suspended: of that
     /// partition, every block that is not zero. PARTITIONS are numbers as Linux counts (2,5);
     /// without them all are meant, and a disk that is in use is captured too.
     #[arg(
@@ -67,8 +68,9 @@ pub struct RunArgs {
         default_missing_value = ALL
     )]
     pub accept_dirty: Vec<String>,
-    /// Capture these partitions raw, whatever is in them: every block that is not zero. Numbers as
-    /// Linux counts (3 or 2,5), or all.
+    /// For captures: take these partitions raw, whatever is in them: every block that is not zero.
+    /// Numbers as Linux counts (3 or 2,5), or all, which also takes a disk whose partition table
+    /// cannot be used.
     #[arg(long, value_name = "PARTITIONS")]
     pub raw: Vec<String>,
     /// Capture what can be read of a failing disk. What cannot be read is zero in the image, and the
@@ -111,6 +113,8 @@ pub enum ConfigError {
         "{option}: {text:?} is no partition: give numbers as Linux counts, such as 2 or 2,5, or all"
     )]
     Partitions { option: &'static str, text: String },
+    #[error("{capture} would have an effect on a capture, {deploy} on a deploy: no task is both")]
+    BothKinds { capture: String, deploy: String },
     #[error("--sector-size is not valid")]
     SectorSize(#[source] UnknownSectorSize),
 }
@@ -140,10 +144,14 @@ impl RunConfig {
     /// # Errors
     /// The first setting that is missing or wrong.
     pub fn new(args: RunArgs) -> Result<Self, ConfigError> {
-        Self::with_boot(args, BootSettings::of_this_boot())
+        let mut config = Self::with_boot(args, BootSettings::of_this_boot())?;
+        let state_dir = std::env::var_os(STATE_DIR).filter(|dir| !dir.is_empty());
+        config.state_dir = config.state_dir.or(state_dir.map(PathBuf::from));
+        Ok(config)
     }
 
     fn with_boot(args: RunArgs, boot: BootSettings) -> Result<Self, ConfigError> {
+        let only_for = only_for(&args)?;
         let controller = args
             .controller
             .or(boot.controller)
@@ -175,6 +183,7 @@ impl RunConfig {
                 token,
                 mac,
                 once: args.once,
+                only_for,
             },
             disk,
             state_dir: args.state_dir,
@@ -187,6 +196,38 @@ impl RunConfig {
             file_sectors,
             report: args.report,
         })
+    }
+}
+
+/// Environments are the same for all tasks: this one has no effect on captures, which do not mind.
+const STATE_DIR: &str = "FOGHORN_STATE_DIR";
+
+/// The options that have an effect on one kind of task only.
+fn only_for(args: &RunArgs) -> Result<Option<OnlyFor>, ConfigError> {
+    let given = |options: &[(&'static str, bool)]| -> Vec<&'static str> {
+        let given = options.iter().filter(|(_, is_given)| *is_given);
+        given.map(|(name, _)| *name).collect()
+    };
+    let capture = given(&[
+        ("--accept-dirty", !args.accept_dirty.is_empty()),
+        ("--raw", !args.raw.is_empty()),
+        ("--rescue", args.rescue),
+    ]);
+    let deploy = given(&[("--state-dir", args.state_dir.is_some())]);
+    match (capture.is_empty(), deploy.is_empty()) {
+        (true, true) => Ok(None),
+        (false, true) => Ok(Some(OnlyFor {
+            kind: OptionsFor::Capture,
+            options: capture,
+        })),
+        (true, false) => Ok(Some(OnlyFor {
+            kind: OptionsFor::Deploy,
+            options: deploy,
+        })),
+        (false, false) => Err(ConfigError::BothKinds {
+            capture: capture.join(" and "),
+            deploy: deploy.join(" and "),
+        }),
     }
 }
 
@@ -262,6 +303,35 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn options_name_the_kind_of_task_that_they_are_for() {
+        let with = |args: RunArgs| only_for(&args).map(|only| only.map(|only| only.kind));
+        let raw = || vec!["2".to_owned()];
+        let dir = || Some(PathBuf::from("/state"));
+        assert_eq!(with(args()).unwrap(), None);
+        let captures = RunArgs {
+            raw: raw(),
+            ..args()
+        };
+        assert_eq!(with(captures).unwrap(), Some(OptionsFor::Capture));
+        let deploys = RunArgs {
+            state_dir: dir(),
+            ..args()
+        };
+        assert_eq!(with(deploys).unwrap(), Some(OptionsFor::Deploy));
+        let both = RunArgs {
+            accept_dirty: raw(),
+            raw: raw(),
+            state_dir: dir(),
+            ..args()
+        };
+        assert_eq!(
+            with(both).unwrap_err().to_string(),
+            "--accept-dirty and --raw would have an effect on a capture, --state-dir on a deploy: \
+             no task is both"
+        );
     }
 
     #[test]

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64_MIME, BASE64URL_NOPAD};
 use foghorn_proto::http::{
-    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, ORDER_PATH, Order,
-    Problem, TokenText,
+    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, ORDER_PATH, OptionsFor,
+    Order, Problem, TokenText,
 };
 use foghorn_transport::{Identity, IdentityError};
 use foghorn_types::{HostId, MacAddress, chain};
@@ -66,6 +66,15 @@ pub enum CheckInError {
     Failed { status: u16, reason: String },
     #[error("the controller has no task for this machine: {reason}")]
     NoTask { reason: String },
+    #[error(
+        "the task of this machine is a {task}, on which {options} would have no effect: start the client without, or order a {wanted} (nothing was read or written, and the task still waits)"
+    )]
+    OtherTask {
+        /// As they were given.
+        options: String,
+        task: &'static str,
+        wanted: &'static str,
+    },
     #[error("the certificate from the controller cannot be used")]
     Identity(#[from] IdentityError),
     #[error("stopped while waiting for the controller")]
@@ -87,6 +96,27 @@ pub struct CheckIn {
     /// Give up with [`CheckInError::NoTask`] when the order is not there at once, instead of
     /// waiting for it.
     pub once: bool,
+    /// Options of this run that have an effect on one kind of task only.
+    pub only_for: Option<OnlyFor>,
+}
+
+/// Options that have an effect on one kind of task only: a task of the other kind is not begun with
+/// them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OnlyFor {
+    pub kind: OptionsFor,
+    /// Never empty.
+    pub options: Vec<&'static str>,
+}
+
+impl OnlyFor {
+    fn refuse(&self, task: OptionsFor) -> CheckInError {
+        CheckInError::OtherTask {
+            options: self.options.join(" and "),
+            task: task.word(),
+            wanted: self.kind.word(),
+        }
+    }
 }
 
 /// A machine that has checked in.
@@ -116,6 +146,7 @@ pub fn check_in(with: &CheckIn, stop: &CancellationToken) -> Result<CheckedIn, C
         boot_token: with.token.to_text(BOOT_PREFIX),
         csr_pem: request.pem().map_err(CheckInError::MakeKey)?,
         software: SOFTWARE.to_owned(),
+        options_for: with.only_for.as_ref().map(|only| only.kind),
         hardware: Some(hardware::read(Path::new("/"))),
     };
     let root =
@@ -128,13 +159,20 @@ pub fn check_in(with: &CheckIn, stop: &CancellationToken) -> Result<CheckedIn, C
             .root_certs(RootCerts::new_with_certs(&[root]))
             .build(),
     );
-    let answer = retry(patience, stop, || send_check_in(&agent, &base, &body))?;
+    let answer = retry(patience, stop, || {
+        send_check_in(&agent, &base, &body, with.only_for.as_ref())
+    })?;
     let identity = Identity::from_pem(&authority, &answer.chain_pem, &key.serialize_pem())?;
     tracing::info!(host = %answer.host, task = %answer.task, name = answer.host_name, "checked in");
     let order = match answer.order {
         Some(order) => order,
         None => wait_for_order(&agent, &base, &answer.session, with.once, stop)?,
     };
+    if let Some(only) = &with.only_for
+        && order.kind.options() != only.kind
+    {
+        return Err(only.refuse(order.kind.options()));
+    }
     Ok(CheckedIn {
         host: answer.host,
         host_name: answer.host_name,
@@ -238,6 +276,7 @@ fn send_check_in(
     agent: &ureq::Agent,
     base: &str,
     body: &CheckInRequest,
+    only_for: Option<&OnlyFor>,
 ) -> Result<CheckInResponse, CheckInError> {
     let url = format!("{base}{CHECK_IN_PATH}");
     let (status, text) = exchange(&url, || agent.post(&url).send_json(body))?;
@@ -246,8 +285,19 @@ fn send_check_in(
         404 | 410 => Err(CheckInError::NoTask {
             reason: problem(&text),
         }),
+        409 => Err(other_task(only_for, &text).unwrap_or_else(|| answer_error(status, &text))),
         _ => Err(answer_error(status, &text)),
     }
+}
+
+/// The refusal of a task of the other kind, if the answer is about that.
+fn other_task(only_for: Option<&OnlyFor>, text: &str) -> Option<CheckInError> {
+    let problem: Problem = serde_json::from_str(text).ok()?;
+    let only = only_for.filter(|_| problem.field.as_deref() == Some("options_for"))?;
+    Some(only.refuse(match only.kind {
+        OptionsFor::Capture => OptionsFor::Deploy,
+        OptionsFor::Deploy => OptionsFor::Capture,
+    }))
 }
 
 fn wait_for_order(

@@ -13,7 +13,8 @@ pub enum Exit {
     Usage,
     /// The controller has no task for this machine.
     NoTask,
-    /// The token, the target disk or a dirty file system was refused. Nothing was written.
+    /// The token, the target disk, a dirty file system or an unusable partition table was refused.
+    /// Nothing was written.
     Refused,
     /// The task was cancelled, or the client was told to stop.
     Cancelled,

@@ -57,7 +57,7 @@ impl RunError {
                 | CheckInError::OtherAuthority { .. }
                 | CheckInError::PlainHttp(_),
             ) => Exit::Refused,
-            Self::CheckIn(CheckInError::Url(_)) => Exit::Usage,
+            Self::CheckIn(CheckInError::Url(_) | CheckInError::OtherTask { .. }) => Exit::Usage,
             Self::CheckIn(CheckInError::Stopped) => Exit::Cancelled,
             Self::Rule(_) | Self::ChooseDisk(_) => Exit::Refused,
             Self::OpenDisk(

@@ -101,9 +101,35 @@ pub struct CheckInRequest {
     pub csr_pem: String,
     /// Name and version of the client's software.
     pub software: String,
+    /// The kind of task that the client's options are for, if they have an effect on one kind only.
+    /// A task of the other kind refuses the check-in (409), and the token is not used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options_for: Option<OptionsFor>,
     /// What the machine is made of, as far as the client can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hardware: Option<Hardware>,
+}
+
+/// What options of a client have an effect on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum OptionsFor {
+    /// Reading a disk into an image.
+    Capture,
+    /// Writing an image to a disk.
+    Deploy,
+}
+
+impl OptionsFor {
+    /// The kind of task, as a word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Capture => "capture",
+            Self::Deploy => "deploy",
+        }
+    }
 }
 
 /// Hardware of a machine as reported by its firmware and kernel. Unknown values are empty.
@@ -244,6 +270,15 @@ impl OrderKind {
         match self {
             Self::Deploy { manifest } | Self::DeployPart { manifest, .. } => Some(manifest),
             Self::Capture | Self::CapturePart { .. } => None,
+        }
+    }
+
+    /// Which options have an effect on it.
+    #[must_use]
+    pub fn options(self) -> OptionsFor {
+        match self.manifest() {
+            Some(_) => OptionsFor::Deploy,
+            None => OptionsFor::Capture,
         }
     }
 

@@ -8,5 +8,6 @@ pub mod old_content;
 pub mod process;
 pub mod rest;
 pub mod stack;
+pub mod takes;
 pub mod tools;
 pub mod unclear;

@@ -106,6 +106,7 @@ impl CaptureError {
                     source: ReadVolumeError::Dirty { .. },
                     ..
                 } | SurveyDiskError::Layout(ReadLayoutError::GptOtherSectors { .. })
+                    | SurveyDiskError::UnusableTable(_)
                     | SurveyDiskError::NoSuchPartition { .. }
                     | SurveyDiskError::NoTable
             )

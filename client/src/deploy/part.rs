@@ -69,10 +69,10 @@ pub enum Placement {
     Everything,
     /// What is outside of the image's partitions, at its place.
     Table { outside: ByteRanges },
-    /// One partition of the image, to the start of a partition of the target.
+    /// One partition of the image, to the start of a partition of the target, which may be larger.
     Partition {
         source: ByteRange,
-        target: ByteOffset,
+        target: ByteRange,
     },
 }
 
@@ -128,7 +128,7 @@ impl Placement {
         match self {
             Self::Everything | Self::Table { .. } => on_image,
             Self::Partition { source, target } => {
-                target.bytes() + on_image.saturating_sub(source.start)
+                target.start + on_image.saturating_sub(source.start)
             }
         }
     }
@@ -138,11 +138,7 @@ impl Placement {
         match self {
             Self::Everything => ranges.clone(),
             Self::Table { outside } => ranges.within(outside),
-            Self::Partition { source, target } => {
-                let start = target.bytes();
-                let partition = ByteRange::new(start, start + source.size().bytes());
-                ranges.within(&[partition].into_iter().collect())
-            }
+            Self::Partition { target, .. } => ranges.within(&[*target].into_iter().collect()),
         }
     }
 }
@@ -224,7 +220,7 @@ fn place_partition(
     }
     Ok(Placement::Partition {
         source: range_of(source),
-        target: target.start,
+        target: target.range(),
     })
 }
 
@@ -326,7 +322,7 @@ mod tests {
         let middle = 2 * MIB + MIB / 2;
         let placement = Placement::Partition {
             source: ByteRange::new(middle, 5 * MIB),
-            target: ByteOffset::from_bytes(7 * MIB + 512),
+            target: ByteRange::new(7 * MIB + 512, 17 * MIB),
         };
         let plan = Plan::new(manifest(), placement);
         assert_eq!(entries(&plan), [(2, MIB / 2), (3, MIB), (4, MIB)]);
@@ -342,10 +338,9 @@ mod tests {
         assert_eq!(plan.offset(last, 0), 7 * MIB + 512 + 3 * MIB / 2);
         assert!(plan.can_be_found(last));
         let wiped = [ByteRange::new(0, 20 * MIB)].into_iter().collect();
-        let end = 7 * MIB + 512 + 5 * MIB / 2;
         assert_eq!(
             plan.placement().allowed(&wiped).as_slice(),
-            [ByteRange::new(7 * MIB + 512, end)]
+            [ByteRange::new(7 * MIB + 512, 17 * MIB)]
         );
     }
 

@@ -9,7 +9,7 @@
 //! stays, and so does what the image uses; the scan finds right chunks there as before.
 
 use foghorn_image::{ByteRange, ByteRanges, CHUNK_SIZE, ChunkEntry, DiskGeometry, Manifest};
-use foghorn_types::{ByteCount, ByteOffset};
+use foghorn_types::ByteCount;
 
 use super::write::is_zero;
 use crate::disk::{Disk, DiskError};
@@ -85,21 +85,28 @@ pub(super) fn unused_places(manifest: &Manifest, target: ByteCount) -> Vec<ByteR
 }
 
 /// The same for a partition of the image that is written alone, as bytes of the target: `source`
-/// is the partition in the image, `target` its place there.
+/// is the partition in the image, `target` the one that it is written to, which may be larger: then
+/// places at both ends count, and the image uses nothing of what it does not reach.
 pub(super) fn unused_of_partition(
     manifest: &Manifest,
     source: ByteRange,
-    target: ByteOffset,
+    target: ByteRange,
 ) -> ByteRanges {
+    let reached = ByteRange::new(target.start, target.start + source.size().bytes());
+    let wanted: ByteRanges = places(reached).chain(places(target)).collect();
     let mut unused = Vec::new();
-    let wanted: ByteRanges = places(source).collect();
-    for range in &wanted {
-        unused_within(manifest, *range, &mut unused);
+    for range in &wanted.within(&[reached].into_iter().collect()) {
+        let on_image = |at: u64| at - target.start + source.start;
+        let range = ByteRange::new(on_image(range.start), on_image(range.end));
+        unused_within(manifest, range, &mut unused);
     }
-    let moved = |at: u64| at - source.start + target.bytes();
-    unused
+    let on_target = |at: u64| at - source.start + target.start;
+    let unused = unused
         .into_iter()
-        .map(|range| ByteRange::new(moved(range.start), moved(range.end)))
+        .map(|range| ByteRange::new(on_target(range.start), on_target(range.end)));
+    let beyond = [ByteRange::new(reached.end, target.end)];
+    unused
+        .chain(wanted.within(&beyond.into_iter().collect()).iter().copied())
         .collect()
 }
 
@@ -224,6 +231,32 @@ mod tests {
                 (164 * MIB, 164 * MIB + SUPERBLOCK),
                 (178 * MIB, 180 * MIB - 1024),
                 (198 * MIB, 200 * MIB),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_larger_partition_is_cleared_at_its_own_end_too() {
+        let image = manifest(
+            (100 * MIB, 8 * MIB),
+            &[(100, 0, 2), (107, 0, 2048)],
+            180 * MIB,
+        );
+        let (source, target) = (
+            ByteRange::new(100 * MIB, 108 * MIB),
+            ByteRange::new(10 * MIB, 30 * MIB),
+        );
+        let unused = unused_of_partition(&image, source, target);
+        let ranges: Vec<(u64, u64)> = unused
+            .iter()
+            .map(|range| (range.start, range.end))
+            .collect();
+        assert_eq!(
+            ranges,
+            [
+                (10 * MIB + 1024, 14 * MIB + SUPERBLOCK),
+                (16 * MIB, 17 * MIB),
+                (28 * MIB, 30 * MIB),
             ]
         );
     }

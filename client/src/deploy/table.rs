@@ -44,7 +44,7 @@ pub(super) fn wiped(disk: &Disk, manifest: &Manifest, placement: &Placement) -> 
                 .collect(),
         ),
         Placement::Partition { source, target, .. } => (
-            target.bytes(),
+            target.start,
             stale::unused_of_partition(manifest, *source, *target),
         ),
     };

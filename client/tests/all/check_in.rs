@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use data_encoding::BASE64URL_NOPAD;
-use foghorn_client::check_in::{CheckIn, CheckInError, CheckedIn, check_in};
+use foghorn_client::check_in::{CheckIn, CheckInError, CheckedIn, OnlyFor, check_in};
 use foghorn_proto::http::{
-    CA_PATH, CHECK_IN_PATH, CheckInRequest, ORDER_PATH, OrderKind, TokenText,
+    CA_PATH, CHECK_IN_PATH, CheckInRequest, ORDER_PATH, OptionsFor, OrderKind, TokenText,
 };
 use foghorn_types::{DiskPart, ManifestId};
 use rcgen::{
@@ -117,6 +117,15 @@ fn checked_in(issuer: &Issuer<'_, KeyPair>, body: &[u8]) -> String {
 }
 
 fn run(controller: &Controller, token: TokenText, once: bool) -> Result<CheckedIn, CheckInError> {
+    run_with(controller, token, once, None)
+}
+
+fn run_with(
+    controller: &Controller,
+    token: TokenText,
+    once: bool,
+    only_for: Option<OnlyFor>,
+) -> Result<CheckedIn, CheckInError> {
     let mac = "aa:bb:cc:00:01:02".parse().unwrap();
     check_in(
         &CheckIn {
@@ -124,6 +133,7 @@ fn run(controller: &Controller, token: TokenText, once: bool) -> Result<CheckedI
             token,
             mac,
             once,
+            only_for,
         },
         &CancellationToken::new(),
     )
@@ -189,6 +199,36 @@ fn refusals_and_missing_tasks_are_told_apart() {
         run(&controller, controller.token.clone(), true),
         Err(CheckInError::NoTask { .. })
     ));
+}
+
+/// The order here is a capture.
+#[test]
+fn a_task_of_the_other_kind_is_not_begun() {
+    let only_for = |kind, option| {
+        Some(OnlyFor {
+            kind,
+            options: vec![option],
+        })
+    };
+    // A controller that gives out its orders without looking at the options.
+    let controller = start(200, 0);
+    let token = || controller.token.clone();
+    let deploys = only_for(OptionsFor::Deploy, "--state-dir");
+    let refused = run_with(&controller, token(), false, deploys).unwrap_err();
+    let CheckInError::OtherTask {
+        options,
+        task,
+        wanted,
+    } = &refused
+    else {
+        panic!("{refused}");
+    };
+    assert_eq!(
+        (options.as_str(), *task, *wanted),
+        ("--state-dir", "capture", "deploy")
+    );
+    let captures = only_for(OptionsFor::Capture, "--raw");
+    run_with(&controller, token(), false, captures).unwrap();
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use foghorn_lifecycle::{Outcome, TaskEvent, TaskState, TransitionError};
-use foghorn_proto::http::{BOOT_PREFIX, CheckInRequest, CheckInResponse, Order, OrderKind, Source};
+use foghorn_proto::http::{
+    BOOT_PREFIX, CheckInRequest, CheckInResponse, OptionsFor, Order, OrderKind, Source,
+};
 use foghorn_types::{HostId, MacAddress, NodeName, TaskId, Timestamp};
 use tracing::info;
 
@@ -47,6 +49,15 @@ pub enum CheckInError {
     WrongMac { mac: MacAddress },
     #[error("the task has ended: {reason}")]
     Ended { reason: String },
+    #[error(
+        "task {task} is a {kind}, and the options of the client are for a {wanted}",
+        kind = kind.word(), wanted = wanted.word()
+    )]
+    OtherKind {
+        task: TaskId,
+        kind: OptionsFor,
+        wanted: OptionsFor,
+    },
     #[error("the certificate request is invalid")]
     Request(#[source] IssueError),
     #[error("could not issue a certificate")]
@@ -132,6 +143,13 @@ pub async fn check_in(
         .min(ctx.settings.client_certificate_lifetime);
     if let Some(reason) = ended_because(&run) {
         return Err(CheckInError::Ended { reason });
+    }
+    let kind = match run.kind {
+        RunKind::Deploy { .. } => OptionsFor::Deploy,
+        RunKind::Capture => OptionsFor::Capture,
+    };
+    if let Some(wanted) = request.options_for.filter(|&wanted| wanted != kind) {
+        return Err(CheckInError::OtherKind { task, kind, wanted });
     }
     let issued = ctx
         .trust

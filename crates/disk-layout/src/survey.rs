@@ -73,7 +73,11 @@ pub struct DiskContents {
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum SurveyDiskError {
     #[error("could not read the partition table")]
-    Layout(#[from] ReadLayoutError),
+    Layout(#[source] ReadLayoutError),
+    #[error(
+        "the partition table cannot be used: repair it, or take the whole disk raw (--raw all, into an image of everything)"
+    )]
+    UnusableTable(#[source] ReadLayoutError),
     #[error("could not read partition {number}", number = partition.number)]
     Volume {
         partition: Partition,
@@ -134,7 +138,8 @@ fn numbers(found: &[u32]) -> String {
 
 /// Reads the partition table and the bitmaps of every file system that is in the part.
 ///
-/// A partition that cannot be understood is taken raw, with a note.
+/// A partition that cannot be understood is taken raw, with a note. So is a whole disk with a table
+/// that cannot be believed, if all of it is to be raw.
 ///
 /// # Errors
 ///
@@ -146,10 +151,7 @@ pub fn survey_disk(
     sector_size: SectorSize,
     options: &SurveyOptions,
 ) -> Result<DiskContents, SurveyDiskError> {
-    let layout = match read_layout(disk, sector_size) {
-        Err(error) if options.rescue && error.is_unreadable() => Layout::unreadable(disk, &error),
-        read => read?,
-    };
+    let layout = layout_of(disk, sector_size, options)?;
     check_numbers("--accept-dirty", &options.dirty, &layout.partitions)?;
     check_numbers("--raw", &options.raw, &layout.partitions)?;
     let partitions = partitions_of(&layout, options.part)?;
@@ -187,6 +189,24 @@ pub fn survey_disk(
         idle: beside.idle,
         notes,
     })
+}
+
+/// The layout of the disk. One whose table cannot be believed has none for those who want everything
+/// raw.
+fn layout_of(
+    disk: &dyn ReadAt,
+    sector_size: SectorSize,
+    options: &SurveyOptions,
+) -> Result<Layout, SurveyDiskError> {
+    match read_layout(disk, sector_size) {
+        Err(why) if options.rescue && why.is_unreadable() => Ok(Layout::unreadable(disk, &why)),
+        Err(why) if !why.is_about_the_table() => Err(SurveyDiskError::Layout(why)),
+        Err(why) if options.raw == PartitionSet::All && options.part.is_everything() => {
+            Ok(Layout::in_spite_of(disk, &why))
+        }
+        Err(why) => Err(SurveyDiskError::UnusableTable(why)),
+        Ok(layout) => Ok(layout),
+    }
 }
 
 fn survey_partition(

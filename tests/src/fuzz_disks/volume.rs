@@ -188,9 +188,12 @@ impl Volume<'_> {
         rustix::fs::syncfs(fs::File::open(&mounted.root)?)?;
         work(&mounted.root, rng, &amount).context("files could not be made")?;
         // What a program has made sure of must be there after the power failed.
-        let files = fs::read_dir(&mounted.root)?.collect::<io::Result<Vec<_>>>()?;
-        for entry in files.iter().filter(|entry| entry.path().is_file()).take(3) {
-            fs::File::open(entry.path())?.sync_all()?;
+        // Paths, because an entry keeps its folder open.
+        let paths = fs::read_dir(&mounted.root)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<Vec<_>>>()?;
+        for path in paths.iter().filter(|path| path.is_file()).take(3) {
+            fs::File::open(path)?.sync_all()?;
         }
         // From here on nothing reaches the image.
         let root = mounted.root.to_str().context("temporary paths are text")?;

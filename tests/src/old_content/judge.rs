@@ -35,7 +35,10 @@ pub fn judged(disk: &Path, start: u64, size: u64) -> Result<String> {
 }
 
 /// Copies what is data of the file into `to`, from `start` on.
-pub(super) fn copy_data(from: &Path, to: &Path, start: u64) -> Result<()> {
+///
+/// # Errors
+/// When one of them cannot be read or written.
+pub fn copy_data(from: &Path, to: &Path, start: u64) -> Result<()> {
     copy_range(from, 0, fs::metadata(from)?.len(), to, start)
 }
 

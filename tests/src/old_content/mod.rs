@@ -16,7 +16,8 @@ use crate::tools::{find, run};
 mod judge;
 mod superblock;
 
-use judge::{copy_data, copy_range};
+pub use judge::copy_data;
+use judge::copy_range;
 pub use judge::{extract, judged};
 
 /// One kind of earlier contents.
@@ -117,7 +118,7 @@ impl Old {
     /// When a tool is missing or fails.
     pub fn make(self, file: &Path) -> Result<()> {
         let size = fs::metadata(file)?.len();
-        let text = file.to_str().context("temporary paths are text")?;
+        let text = text(file)?;
         let tool = |program: &str, arguments: &[&str]| {
             run(program, arguments.iter().copied().chain([text])).map(drop)
         };
@@ -210,12 +211,22 @@ impl Old {
     }
 }
 
+/// The path for the command line of a tool.
+pub(crate) fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("temporary paths are text")
+}
+
 /// Some programs want more room than the partition has: the start of what they make is taken.
-fn on_enough(file: &Path, least: u64, make: impl Fn(&str) -> Result<()>) -> Result<()> {
+pub(crate) fn on_enough(file: &Path, least: u64, make: impl Fn(&str) -> Result<()>) -> Result<()> {
     let size = fs::metadata(file)?.len();
     let whole = file.with_extension("whole");
     File::create(&whole)?.set_len(size.max(least))?;
-    make(whole.to_str().context("temporary paths are text")?)?;
+    make(text(&whole)?)?;
+    // Some programs decide about the size themselves.
+    File::options()
+        .write(true)
+        .open(&whole)?
+        .set_len(size.max(least))?;
     copy_range(&whole, 0, size, file, 0)?;
     Ok(fs::remove_file(&whole)?)
 }
@@ -228,7 +239,7 @@ fn write(file: &Path, pieces: &[(u64, Vec<u8>)]) -> Result<()> {
     Ok(())
 }
 
-fn feed(program: &str, arguments: &[&str], input: &str) -> Result<()> {
+pub(crate) fn feed(program: &str, arguments: &[&str], input: &str) -> Result<()> {
     let mut child = Command::new(find(program)?)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -255,8 +266,7 @@ fn feed(program: &str, arguments: &[&str], input: &str) -> Result<()> {
 /// # Errors
 /// When sfdisk refuses it.
 pub fn sfdisk(disk: &Path, script: &str) -> Result<()> {
-    let text = disk.to_str().context("temporary paths are text")?;
-    feed("sfdisk", &["-q", "--force", text], script)
+    feed("sfdisk", &["-q", "--force", text(disk)?], script)
 }
 
 fn luks(file: &str, version: u32) -> Result<()> {

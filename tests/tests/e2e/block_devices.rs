@@ -42,7 +42,7 @@ impl Drop for Loop {
     }
 }
 
-fn may_make_loop_devices() -> bool {
+pub(crate) fn may_make_loop_devices() -> bool {
     let root = rustix::process::geteuid().is_root();
     assert!(
         root || std::env::var_os("CI").is_none(),

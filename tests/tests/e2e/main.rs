@@ -11,12 +11,14 @@ mod bad_sectors;
 mod bench_multicast;
 mod bench_rest;
 mod block_devices;
+mod client_options;
 mod command_line;
 mod corruption;
 mod crashes;
 mod disk_full;
 mod disks;
 mod fog_replay;
+mod fuzz_disks;
 mod holes;
 mod image_notes;
 mod multicast;
@@ -31,6 +33,7 @@ mod snapins;
 mod tables;
 mod task_orders;
 mod unclear;
+mod what_a_capture_takes;
 
 /// Runs a scenario once per storage engine, as two tests.
 macro_rules! on_both_engines {

@@ -134,6 +134,54 @@ fn under_a_disk_without_a_table() {
     deploys.over(&ALL).unwrap();
 }
 
+/// Old superblocks at the end of a partition that is larger than the one it gets.
+#[test]
+fn under_one_partition_that_is_written_to_a_larger_one() {
+    let stack = Stack::start(Engine::Embedded).unwrap();
+    let golden = stack.folder().join("golden");
+    disks::blank(&golden, 24 * MIB).unwrap();
+    sfdisk(&golden, "label: gpt\nstart=2048, size=40960\n").unwrap();
+    fill(&golden, &[((MIB, 20 * MIB), Old::Ext(4, 1024))]).unwrap();
+    let (_, image) = stack.capture("golden", MAC_A, &golden).unwrap();
+    let only_the_first = serde_json::json!({ "imagePartitionTypeID": 3 });
+    let path = format!("/fog/image/{image}/edit");
+    stack
+        .rest
+        .put(&path, &only_the_first)
+        .unwrap()
+        .ok()
+        .unwrap();
+    let host = stack.create_host("target", MAC_B).unwrap();
+    stack.assign(host, image).unwrap();
+    let (start, size) = (4 * MIB, 70 * MIB);
+    let deploys = Deploys {
+        target: stack.folder().join("target"),
+        volumes: vec![(start, size)],
+        stack,
+        host,
+    };
+    let table = "label: gpt\nstart=8192, size=143360\n";
+    let mut blank = None;
+    for old in [
+        None,
+        Some(Old::Md("0.90")),
+        Some(Old::Md("1.0")),
+        Some(Old::Zfs),
+        Some(Old::Gpt),
+        Some(Old::IntelRaid),
+        Some(Old::PromiseRaid),
+    ] {
+        disks::blank(&deploys.target, TARGET).unwrap();
+        sfdisk(&deploys.target, table).unwrap();
+        if let Some(old) = old {
+            old.put(&deploys.target, start, size).unwrap();
+        }
+        deploys.deploy(&format!("{old:?}")).unwrap();
+        let found = deploys.judge().unwrap();
+        assert_eq!(&found, blank.get_or_insert(found.clone()), "{old:?}");
+    }
+}
+
 /// A copy of btrfs' superblock 64 MiB from the start is found by its own tools.
 #[test]
 fn copies_far_from_the_start_are_gone_too() {

@@ -37,7 +37,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                     200,
                     "The client's certificate and, if it already exists, its order.",
                 )
-                .refuses(&[403, 404, 410]),
+                .refuses(&[403, 404, 409, 410]),
         )
         .add(
             get(ORDER_PATH, order)

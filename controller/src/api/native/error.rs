@@ -124,6 +124,9 @@ impl From<CheckInError> for Refused {
                 Self::field(StatusCode::FORBIDDEN, "mac", error.to_string())
             }
             CheckInError::Ended { .. } => Self::new(StatusCode::GONE, error.to_string()),
+            CheckInError::OtherKind { .. } => {
+                Self::field(StatusCode::CONFLICT, "options_for", error.to_string())
+            }
             CheckInError::Request(_) => Self::field(
                 StatusCode::BAD_REQUEST,
                 "csr_pem",

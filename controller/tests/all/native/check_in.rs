@@ -136,6 +136,33 @@ async fn a_token_is_of_use_to_its_own_host_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn options_for_the_other_kind_of_task_use_up_no_token() {
+    let (fleet, host, _) = two_hosts().await;
+    let task = fleet.task(host, 2).await;
+    let token = fleet.boot_token(host).await;
+    let check_in = async |options_for: &str| {
+        let csr = Keys::new().csr_pem;
+        let body = json!({"mac": MAC, "boot_token": token, "csr_pem": csr, "software": "test",
+            "options_for": options_for});
+        fleet.anonymous("POST", CHECK_IN_PATH, Some(body)).await
+    };
+    let (status, answer) = check_in("deploy").await;
+    assert_eq!(
+        (status, &answer["field"]),
+        (409, &json!("options_for")),
+        "{answer}"
+    );
+    let error = answer["error"].as_str().unwrap();
+    assert!(
+        error.contains(&format!("task {task} is a capture")),
+        "{answer}"
+    );
+    let (status, answer) = check_in("capture").await;
+    assert_eq!(status, 200, "{answer}");
+    fleet.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_are_none_are_refused() {
     let (fleet, host, _) = two_hosts().await;
     fleet.task(host, 2).await;

@@ -75,4 +75,19 @@ impl ReadLayoutError {
             _ => false,
         }
     }
+
+    /// Whether the disk can be read, and what it says about its partitions cannot be true.
+    #[must_use]
+    pub fn is_about_the_table(&self) -> bool {
+        match self {
+            _ if self.is_unreadable() => false,
+            Self::Read { .. } | Self::TooSmall { .. } | Self::GptOtherSectors { .. } => false,
+            Self::GptUnreadable { .. }
+            | Self::GptWithoutProtectiveMbr
+            | Self::GptFirstUsable { .. }
+            | Self::PartitionOutside { .. }
+            | Self::PartitionsOverlap { .. }
+            | Self::ExtendedBootRecord { .. } => true,
+        }
+    }
 }

@@ -11,7 +11,7 @@ mod sectors;
 mod tail;
 
 use foghorn_image::{ByteRange, ByteRanges, PartitionTable};
-use foghorn_types::{ByteCount, ByteOffset, SectorSize};
+use foghorn_types::{ByteCount, ByteOffset, SectorSize, chain};
 
 pub use error::{ReadGptCopyError, ReadLayoutError};
 pub use gaps::MAX_RAW_GAP;
@@ -156,6 +156,15 @@ impl Layout {
         Self {
             raw_disk: true,
             notes: vec![LayoutNote::UnreadableTable(error.to_string())],
+            ..undivided(disk)
+        }
+    }
+
+    /// One raw volume, for a disk whose table cannot be used.
+    pub(crate) fn in_spite_of(disk: &dyn ReadAt, why: &ReadLayoutError) -> Self {
+        Self {
+            raw_disk: true,
+            notes: vec![LayoutNote::Unusable(chain(why).to_string())],
             ..undivided(disk)
         }
     }

@@ -41,6 +41,8 @@ pub enum LayoutNote {
     HybridMbr,
     /// The table could not be read, and why; the disk was taken raw.
     UnreadableTable(String),
+    /// The table cannot be used, named here why; the disk was taken raw, as ordered.
+    Unusable(String),
     /// Data behind the last partition, which is not taken.
     DataBehindPartitions {
         /// From the first to the last byte that is not zero, in blocks.
@@ -112,6 +114,10 @@ impl LayoutNote {
                 ));
                 notes
             }
+            Self::Unusable(why) => table(&format!(
+                "the partition table cannot be used, and the disk was taken raw as a whole, as \
+                 ordered: {why}"
+            )),
             Self::DataBehindPartitions {
                 range,
                 bytes,

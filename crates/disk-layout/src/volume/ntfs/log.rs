@@ -95,10 +95,14 @@ fn restart_page(
     let Ok(mut bytes) = stream.read(&ntfs.source, at, page, "the log") else {
         return Ok(None);
     };
-    if !apply_fixups(&mut bytes) {
+    // If a block behind the restart area was not written to its end, the page still is the newest, and
+    // nobody believes that it ended properly.
+    let is_whole = apply_fixups(&mut bytes);
+    let area = &bytes[area_at..];
+    let area_end = area_at + usize::from(u16_at(area, 20));
+    if !is_whole && area_end as u64 > BLOCK - 2 {
         return Ok(None);
     }
-    let area = &bytes[area_at..];
     let (clients, client_at) = (u16_at(area, 8), usize::from(u16_at(area, 22)));
     let (free, in_use) = (u16_at(area, 10), u16_at(area, 12));
     let file_size = u64_at(area, 24);
@@ -114,14 +118,14 @@ fn restart_page(
     {
         return Ok(None);
     }
-    let checked = bytes.starts_with(b"CHKD");
+    let checked = is_whole && bytes.starts_with(b"CHKD");
     Ok(Some(Restart {
         sequence: if checked {
             u64_at(&bytes, 8)
         } else {
             u64_at(area, 0)
         },
-        in_use: in_use != NO_CLIENT && u16_at(area, 14) & VOLUME_IS_CLEAN == 0,
+        in_use: !is_whole || in_use != NO_CLIENT && u16_at(area, 14) & VOLUME_IS_CLEAN == 0,
         cached: version == (2, 0),
     }))
 }

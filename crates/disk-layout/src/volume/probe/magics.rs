@@ -103,6 +103,9 @@ pub(super) const FILE_SYSTEMS: &[Magic] = &[
     at(0, "UBIFS", &[0x31, 0x18, 0x10, 0x06]),
 ];
 
+/// The second header of LUKS 2, which is at one of several places.
+pub(super) const SPARE_LUKS: &str = "a spare LUKS header";
+
 /// What a partition is only a part of.
 pub(super) const MEMBERS: &[Magic] = &[
     member(0, "UBI", b"UBI#"),
@@ -139,42 +142,24 @@ pub(super) const MEMBERS: &[Magic] = &[
     member(0, "mpool", b"mpoolDev"),
     member(0, "DRBD control data", b"$DRBDmgr=q"),
     of(Class::Luks, member(0, "LUKS", b"LUKS\xba\xbe")),
+    of(Class::Volume, member(16 * KIB, SPARE_LUKS, b"SKUL\xba\xbe")),
+    of(Class::Volume, member(32 * KIB, SPARE_LUKS, b"SKUL\xba\xbe")),
+    of(Class::Volume, member(64 * KIB, SPARE_LUKS, b"SKUL\xba\xbe")),
     of(
         Class::Volume,
-        member(16 * KIB, "a spare LUKS header", b"SKUL\xba\xbe"),
+        member(128 * KIB, SPARE_LUKS, b"SKUL\xba\xbe"),
     ),
     of(
         Class::Volume,
-        member(32 * KIB, "a spare LUKS header", b"SKUL\xba\xbe"),
+        member(256 * KIB, SPARE_LUKS, b"SKUL\xba\xbe"),
     ),
     of(
         Class::Volume,
-        member(64 * KIB, "a spare LUKS header", b"SKUL\xba\xbe"),
+        member(512 * KIB, SPARE_LUKS, b"SKUL\xba\xbe"),
     ),
-    of(
-        Class::Volume,
-        member(128 * KIB, "a spare LUKS header", b"SKUL\xba\xbe"),
-    ),
-    of(
-        Class::Volume,
-        member(256 * KIB, "a spare LUKS header", b"SKUL\xba\xbe"),
-    ),
-    of(
-        Class::Volume,
-        member(512 * KIB, "a spare LUKS header", b"SKUL\xba\xbe"),
-    ),
-    of(
-        Class::Volume,
-        member(MIB, "a spare LUKS header", b"SKUL\xba\xbe"),
-    ),
-    of(
-        Class::Volume,
-        member(2 * MIB, "a spare LUKS header", b"SKUL\xba\xbe"),
-    ),
-    of(
-        Class::Volume,
-        member(4 * MIB, "a spare LUKS header", b"SKUL\xba\xbe"),
-    ),
+    of(Class::Volume, member(MIB, SPARE_LUKS, b"SKUL\xba\xbe")),
+    of(Class::Volume, member(2 * MIB, SPARE_LUKS, b"SKUL\xba\xbe")),
+    of(Class::Volume, member(4 * MIB, SPARE_LUKS, b"SKUL\xba\xbe")),
 ];
 
 /// RAID of mainboards and controllers: in the last sectors, which other systems leave alone.

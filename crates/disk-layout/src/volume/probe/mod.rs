@@ -18,8 +18,8 @@ use super::{ReadVolumeError, ext, fat, ntfs};
 use crate::read_at::ReadAt;
 use checks::more_checks;
 use magics::{
-    FILE_SYSTEMS, FIRMWARE_RAID, MEMBERS, Magic, PAGE_SIZES, Place, SUSPENDED, SWAP, TABLES,
-    TUX_ON_ICE,
+    FILE_SYSTEMS, FIRMWARE_RAID, MEMBERS, Magic, PAGE_SIZES, Place, SPARE_LUKS, SUSPENDED, SWAP,
+    TABLES, TUX_ON_ICE,
 };
 use pages::Pages;
 
@@ -48,7 +48,7 @@ pub(super) enum Class {
 pub(super) struct Finding {
     pub(super) name: &'static str,
     pub(super) class: Class,
-    /// Whether it is near the end, where a new partition table does not reach.
+    /// Whether it, or a copy of it, is near the end, where a new partition table does not reach.
     pub(super) at_end: bool,
 }
 
@@ -67,6 +67,10 @@ pub(super) fn find_all(source: &Source<'_>) -> Result<Claims, ReadVolumeError> {
     raid::find(&pages, &mut found)?;
     for magic in MEMBERS.iter().chain(FIRMWARE_RAID).chain(FILE_SYSTEMS) {
         found.look(&pages, magic)?;
+    }
+    // LUKS 2 has a second header itself; without the first it is what is left of one.
+    if found.has(Class::Luks) {
+        found.0.retain(|finding| finding.name != SPARE_LUKS);
     }
     more_checks(&pages, &mut found)?;
     swap(&pages, &mut found)?;
@@ -104,12 +108,13 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     fn add(&mut self, name: &'static str, class: Class, at_end: bool) {
-        if self.0.iter().all(|known| known.name != name) {
-            self.0.push(Finding {
+        match self.0.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.at_end |= at_end,
+            None => self.0.push(Finding {
                 name,
                 class,
                 at_end,
-            });
+            }),
         }
     }
 

@@ -68,7 +68,6 @@ fn zfs(pages: &Pages<'_>, found: &mut Findings) -> Result<(), ReadVolumeError> {
         };
         if ring.chunks_exact(UBERBLOCK_STEP).any(uberblock) {
             found.add("a ZFS pool", Class::Member, is_end);
-            break;
         }
     }
     Ok(())
