@@ -2,7 +2,7 @@
 
 use foghorn_chunk_store::Store;
 use foghorn_image::{DecodeManifestError, Manifest, selected_notes};
-use foghorn_proto::link::{CapturedImage, ImageNote};
+use foghorn_proto::link::{CapturedImage, ImageDisk, ImageNote};
 use foghorn_types::{ImageId, ManifestId};
 
 /// Why an image was not stored.
@@ -37,8 +37,23 @@ pub(crate) fn store_image(
         new_bytes: 0,
         more_notes: (manifest.notes.len() - notes.len()) as u32,
         notes,
+        disks: disks_of(&manifest),
     };
     Ok((id, captured))
+}
+
+fn disks_of(manifest: &Manifest) -> Vec<ImageDisk> {
+    let places = manifest.disk_places();
+    let disks = manifest.disks.iter().zip(places).enumerate();
+    disks
+        .map(|(nth, (disk, place))| ImageDisk {
+            size: disk.size.bytes(),
+            sector_size: disk.sector_size.bytes() as u32,
+            start: place.start,
+            minimum: manifest.of_disk(nth).minimum_disk().bytes(),
+            name: disk.name.to_string(),
+        })
+        .collect()
 }
 
 /// Most notes of an image that the controller is sent.

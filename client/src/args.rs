@@ -1,18 +1,18 @@
 //! Arguments, environment and kernel command line: raw text in, a checked [`RunConfig`] out.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use foghorn_disk_layout::{PartitionSet, SurveyOptions};
+use foghorn_disk_layout::SurveyOptions;
 use foghorn_proto::http::{BOOT_PREFIX, OptionsFor, ParseTokenError, TokenText};
 use foghorn_types::{MacAddress, ParseMacError, SectorSize, UnknownSectorSize};
 
 use crate::boot::BootSettings;
 use crate::check_in::{CheckIn, OnlyFor, controller_address};
 use crate::disk::FileSectors;
-use crate::disk::target::{DiskRule, ParseDiskRuleError};
+use crate::disk::target::{DiskRules, ParseDiskRuleError};
 use crate::interface::{FindMacError, mac_towards};
+use crate::partitions::{ALL, ParsePartitionsError, Partitions};
 
 /// Images the disk of this machine.
 ///
@@ -50,9 +50,10 @@ pub struct RunArgs {
         hide_env_values = true
     )]
     pub token: Option<String>,
-    /// Which disk: path:/dev/… (or just the path), serial:…, wwn:…, size:>=N,<=N, only. Default:
+    /// Which disk: path:/dev/… (or just the path), serial:…, wwn:…, size:>=N,<=N, only. For an image
+    /// of several disks one rule each, in their order, with commas between them; or all. Default:
     /// the host's own rule.
-    #[arg(long, env = "FOGHORN_DISK", value_name = "RULE")]
+    #[arg(long, env = "FOGHORN_DISK", value_name = "RULE[,RULE…]")]
     pub disk: Option<String>,
     /// For deploys: where to remember what was written, so that an interrupted one finds it faster.
     /// Default: the environment's FOGHORN_STATE_DIR, which may also be set for a capture.
@@ -60,7 +61,8 @@ pub struct RunArgs {
     pub state_dir: Option<PathBuf>,
     /// For captures: go on although a file system was not cleanly unmounted, or a system is suspended: of that
     /// partition, every block that is not zero. PARTITIONS are numbers as Linux counts (2,5);
-    /// without them all are meant, and a disk that is in use is captured too.
+    /// without them all are meant, and a disk that is in use is captured too. Of several disks, the
+    /// number of the disk comes first (1:2).
     #[arg(
         long,
         value_name = "PARTITIONS",
@@ -69,8 +71,8 @@ pub struct RunArgs {
     )]
     pub accept_dirty: Vec<String>,
     /// For captures: take these partitions raw, whatever is in them: every block that is not zero.
-    /// Numbers as Linux counts (3 or 2,5), or all, which also takes a disk whose partition table
-    /// cannot be used.
+    /// Numbers as Linux counts (3 or 2,5; of several disks 1:3), or all, which also takes a disk
+    /// whose partition table cannot be used.
     #[arg(long, value_name = "PARTITIONS")]
     pub raw: Vec<String>,
     /// Capture what can be read of a failing disk. What cannot be read is zero in the image, and the
@@ -109,12 +111,10 @@ pub enum ConfigError {
     FindMac(#[source] crate::args::FindMac),
     #[error("--disk is not valid")]
     Disk(#[source] ParseDiskRuleError),
-    #[error(
-        "{option}: {text:?} is no partition: give numbers as Linux counts, such as 2 or 2,5, or all"
-    )]
-    Partitions { option: &'static str, text: String },
     #[error("{capture} would have an effect on a capture, {deploy} on a deploy: no task is both")]
     BothKinds { capture: String, deploy: String },
+    #[error(transparent)]
+    Partitions(#[from] ParsePartitionsError),
     #[error("--sector-size is not valid")]
     SectorSize(#[source] UnknownSectorSize),
 }
@@ -129,9 +129,13 @@ pub struct FindMac(FindMacError);
 pub struct RunConfig {
     pub check_in: CheckIn,
     /// Takes precedence over the host's rule.
-    pub disk: Option<DiskRule>,
+    pub disk: Option<DiskRules>,
     pub state_dir: Option<PathBuf>,
-    /// What of a capture's partitions is decided here.
+    /// Partitions that a capture takes although they are unclean, on any of its disks.
+    pub dirty: Partitions,
+    /// Partitions that a capture takes raw.
+    pub raw: Partitions,
+    /// What else of a capture is decided here.
     pub survey: SurveyOptions,
     pub file_sectors: FileSectors,
     pub report: Option<PathBuf>,
@@ -187,9 +191,9 @@ impl RunConfig {
             },
             disk,
             state_dir: args.state_dir,
+            dirty: Partitions::parse("--accept-dirty", &args.accept_dirty)?,
+            raw: Partitions::parse("--raw", &args.raw)?,
             survey: SurveyOptions {
-                dirty: partitions("--accept-dirty", &args.accept_dirty)?,
-                raw: partitions("--raw", &args.raw)?,
                 rescue: args.rescue,
                 ..SurveyOptions::default()
             },
@@ -231,27 +235,10 @@ fn only_for(args: &RunArgs) -> Result<Option<OnlyFor>, ConfigError> {
     }
 }
 
-/// What `--accept-dirty` without a value, and `all`, mean.
-const ALL: &str = "all";
-
-/// The partitions that an option names, which may be given more than once.
-fn partitions(option: &'static str, given: &[String]) -> Result<PartitionSet, ConfigError> {
-    let mut numbers = BTreeSet::new();
-    for text in given.iter().flat_map(|list| list.split(',')).map(str::trim) {
-        if text == ALL {
-            return Ok(PartitionSet::All);
-        }
-        numbers.insert(text.parse().map_err(|_| ConfigError::Partitions {
-            option,
-            text: text.to_owned(),
-        })?);
-    }
-    Ok(PartitionSet::Only(numbers))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use foghorn_disk_layout::PartitionSet;
 
     use super::*;
 
@@ -275,9 +262,10 @@ mod tests {
                 Cli::try_parse_from([&["foghorn-client", "run"], line].concat())
                     .unwrap()
                     .command;
-            let dirty = partitions("--accept-dirty", &args.accept_dirty);
-            let raw = partitions("--raw", &args.raw);
-            dirty.and_then(|dirty| Ok((dirty, raw?)))
+            let of_the_disk = |parsed: Partitions| parsed.of_disks(1).unwrap().remove(0);
+            let dirty = Partitions::parse("--accept-dirty", &args.accept_dirty);
+            let raw = Partitions::parse("--raw", &args.raw);
+            dirty.and_then(|dirty| Ok((of_the_disk(dirty), of_the_disk(raw?))))
         };
         let only = |numbers: &[u32]| PartitionSet::Only(numbers.iter().copied().collect());
         let none = only(&[]);

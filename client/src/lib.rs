@@ -17,6 +17,7 @@ pub mod exit;
 pub mod hardware;
 mod interface;
 pub mod link;
+pub mod partitions;
 pub mod progress;
 pub mod report;
 pub mod run;

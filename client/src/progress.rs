@@ -11,6 +11,8 @@ use foghorn_transport::{ClientProgress, Stage};
 use foghorn_types::ByteCount;
 use serde::Serialize;
 
+use crate::disk::{Disk, DiskSet};
+
 /// The kinds of work whose time is counted, per thread or lane that does it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Work {
@@ -40,6 +42,20 @@ const WORKS: [(Work, &str); 7] = [
     (Work::Network, "network"),
 ];
 
+/// A disk that is read or written, for the report.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct TaskDisk {
+    pub path: String,
+    /// Path, model and serial number.
+    pub name: String,
+    /// In bytes.
+    pub size: u64,
+    /// In bytes.
+    pub sector_size: u64,
+    /// Where its bytes start in the numbering of the task, in which a first disk starts at 0.
+    pub start: u64,
+}
+
 /// Counters of one transfer. All byte counts but `wire` are plain bytes of the disk.
 #[derive(Debug)]
 pub struct Progress {
@@ -57,6 +73,7 @@ pub struct Progress {
     unicast_reason: Mutex<Option<String>>,
     /// What the user was told about the image.
     notes: Mutex<Vec<Note>>,
+    disks: Mutex<Vec<TaskDisk>>,
     busy_nanos: [AtomicU64; WORKS.len()],
 }
 
@@ -89,6 +106,7 @@ impl Default for Progress {
             path: AtomicU8::new(0),
             unicast_reason: Mutex::new(None),
             notes: Mutex::new(Vec::new()),
+            disks: Mutex::new(Vec::new()),
             busy_nanos: Default::default(),
         }
     }
@@ -156,6 +174,28 @@ impl Progress {
             .collect();
         known.extend(new.iter().cloned());
         new
+    }
+
+    /// Keeps which disks are read or written, for the report.
+    pub fn set_disks(&self, disks: &DiskSet) {
+        let disk = |(start, disk): (u64, &Disk)| TaskDisk {
+            path: disk.path().display().to_string(),
+            name: disk.name().to_owned(),
+            size: disk.disk_size().bytes(),
+            sector_size: disk.sector_size().bytes(),
+            start,
+        };
+        *self.disks.lock().unwrap_or_else(PoisonError::into_inner) =
+            disks.iter().map(disk).collect();
+    }
+
+    /// Which disks are read or written, once that is known.
+    #[must_use]
+    pub fn disks(&self) -> Vec<TaskDisk> {
+        self.disks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// What people should know about the image.

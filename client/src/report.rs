@@ -9,7 +9,7 @@ use foghorn_types::chain;
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::progress::{BusySeconds, Progress};
+use crate::progress::{BusySeconds, Progress, TaskDisk};
 
 /// What `--report` writes. Bytes are plain bytes of the disk, except `bytes_wire`, which are
 /// compressed.
@@ -35,6 +35,8 @@ pub struct RunReport {
     pub limiting_stage: Option<&'static str>,
     /// Seconds per kind of work, summed over its threads or lanes.
     pub busy_seconds: BusySeconds,
+    /// The disks that were read or written, in the order of the image; empty when none was chosen.
+    pub disks: Vec<TaskDisk>,
     /// What people should know about the image: of a capture all notes, of a deploy those that
     /// limit what can be expected of the machine.
     pub notes: Vec<ReportedNote>,
@@ -50,7 +52,7 @@ pub struct ReportedNote {
     pub kind: &'static str,
     /// As Linux counts; 0: the disk.
     pub partition: u32,
-    /// First byte of the disk that it is about.
+    /// First byte of the disk that it is about; of several disks, in the numbering of the image.
     pub offset: u64,
     /// Bytes that it is about; 0: none in particular.
     pub length: u64,
@@ -98,6 +100,7 @@ impl RunReport {
             bytes_written: snapshot.written.bytes(),
             limiting_stage: snapshot.limiting.map(stage_name),
             busy_seconds: progress.busy_seconds(),
+            disks: progress.disks(),
             notes: progress.notes().iter().map(ReportedNote::new).collect(),
             peak_memory_bytes: peak_memory(),
         }

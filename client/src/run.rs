@@ -6,19 +6,21 @@ use bytes::Bytes;
 use foghorn_disk_layout::{PartitionSet, SurveyOptions};
 use foghorn_proto::http::{Order, OrderKind};
 use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
-use foghorn_types::{DiskPart, TaskId, chain};
+use foghorn_types::{DiskPart, DiskRules, TaskId, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::args::RunConfig;
-use crate::capture::{CaptureError, capture};
+use crate::capture::{CaptureError, CaptureOptions, capture};
 use crate::check_in::{CheckInError, CheckedIn, SOFTWARE, check_in};
 use crate::deploy::{DeployError, DeployOptions, deploy};
-use crate::disk::target::{ChooseDiskError, DiskRule, ParseDiskRuleError, choose};
-use crate::disk::{Access, Disk, OpenDiskError, linux};
+use crate::disk::Access;
+use crate::disk::select::{HowToOpen, LeftOut, SelectDisksError, Selected, select};
+use crate::disk::target::ParseDiskRuleError;
 use crate::display;
 use crate::exit::Exit;
 use crate::link::{DEFAULT_PATIENCE, LinkConfig, LinkError, TaskLink};
+use crate::partitions::PartitionsError;
 use crate::progress::Progress;
 use crate::report::RunReport;
 
@@ -30,12 +32,10 @@ pub enum RunError {
     NoSource,
     #[error("the host's disk rule cannot be used")]
     Rule(#[from] ParseDiskRuleError),
-    #[error("could not look for disks")]
-    Scan(#[from] linux::ScanDisksError),
-    #[error("the disk was refused")]
-    ChooseDisk(#[from] ChooseDiskError),
-    #[error("the disk was refused")]
-    OpenDisk(#[from] OpenDiskError),
+    #[error(transparent)]
+    Disks(#[from] SelectDisksError),
+    #[error(transparent)]
+    Partitions(#[from] PartitionsError),
     #[error("the deploy failed")]
     Deploy(#[from] DeployError),
     #[error("the capture failed")]
@@ -59,13 +59,8 @@ impl RunError {
             ) => Exit::Refused,
             Self::CheckIn(CheckInError::Url(_) | CheckInError::OtherTask { .. }) => Exit::Usage,
             Self::CheckIn(CheckInError::Stopped) => Exit::Cancelled,
-            Self::Rule(_) | Self::ChooseDisk(_) => Exit::Refused,
-            Self::OpenDisk(
-                OpenDiskError::InUse { .. }
-                | OpenDiskError::SectorSize { .. }
-                | OpenDiskError::OtherSectors { .. }
-                | OpenDiskError::OddSize { .. },
-            ) => Exit::Refused,
+            Self::Rule(_) | Self::Partitions(_) => Exit::Refused,
+            Self::Disks(error) if error.is_refusal() => Exit::Refused,
             Self::Deploy(DeployError::Cancelled { .. } | DeployError::Link(LinkError::Stopped)) => {
                 Exit::Cancelled
             }
@@ -147,6 +142,7 @@ fn subject(order: &Order) -> String {
     let (what, image) = (what(order.kind), &order.image_name);
     let raw = if order.kind.is_raw() { "raw " } else { "" };
     match order.kind.part() {
+        _ if order.kind.is_of_disks() => format!("{what} of disks for image {image}"),
         DiskPart::Everything => format!("{raw}{what} of image {image}"),
         part => format!("{raw}{what} of {part} for image {image}"),
     }
@@ -246,30 +242,10 @@ async fn transfer(
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<Option<Bytes>, RunError> {
-    let rule = match &config.disk {
-        Some(rule) => Some(rule.clone()),
-        None => order
-            .disk_rule
-            .as_deref()
-            .map(str::parse::<DiskRule>)
-            .transpose()?,
-    };
-    let access = match order.kind.manifest() {
-        Some(_) => Access::Write,
-        None if config.survey.dirty == PartitionSet::All => Access::ReadInUse,
-        None => Access::Read,
-    };
-    let file_sectors = config.file_sectors;
-    let disk = tokio::task::spawn_blocking(move || -> Result<Disk, RunError> {
-        let seen = linux::scan(rule.as_ref())?;
-        Ok(Disk::open(
-            choose(rule.as_ref(), &seen)?,
-            access,
-            file_sectors,
-        )?)
-    })
-    .await
-    .map_err(RunError::Panicked)??;
+    let Selected { disks, left_out } = find_disks(config, order).await?;
+    for disk in &left_out {
+        display::line(&format!("not selected: {disk}"));
+    }
     match order.kind.manifest() {
         Some(manifest) => {
             let options = DeployOptions {
@@ -277,23 +253,72 @@ async fn transfer(
                 part: order.kind.part(),
                 state_dir: config.state_dir.clone(),
             };
-            deploy(disk, link, &options, progress, stop).await?;
+            deploy(disks, link, &options, progress, stop).await?;
             Ok(None)
         }
         None => {
-            let raw = if order.kind.is_raw() {
-                PartitionSet::All
-            } else {
-                config.survey.raw.clone()
+            let options = CaptureOptions {
+                surveys: surveys(config, order, disks.count())?,
+                left_out: left_out.iter().filter_map(of_interest).collect(),
             };
-            let options = SurveyOptions {
-                raw,
-                part: order.kind.part(),
-                ..config.survey.clone()
-            };
-            let captured = capture(disk, link, options, progress, stop).await?;
+            let captured = capture(disks, link, options, progress, stop).await?;
             tracing::info!(manifest = %captured.manifest, "captured");
             Ok(Some(captured.encoded))
         }
     }
+}
+
+/// Opens the disks of the order.
+async fn find_disks(config: &RunConfig, order: &Order) -> Result<Selected, RunError> {
+    let rules = match &config.disk {
+        Some(rules) => Some(rules.clone()),
+        None => order
+            .disk_rule
+            .as_deref()
+            .map(str::parse::<DiskRules>)
+            .transpose()?,
+    };
+    let is_deploy = order.kind.manifest().is_some();
+    let access = match is_deploy {
+        true => Access::Write,
+        false if config.dirty.are_all() => Access::ReadInUse,
+        false => Access::Read,
+    };
+    let how = HowToOpen {
+        access,
+        file_sectors: config.file_sectors,
+        // How many an image has is known only with its manifest.
+        several: is_deploy || order.kind.is_of_disks(),
+    };
+    let selected = tokio::task::spawn_blocking(move || select(rules.as_ref(), how));
+    Ok(selected.await.map_err(RunError::Panicked)??)
+}
+
+/// How each disk of a capture is surveyed.
+fn surveys(
+    config: &RunConfig,
+    order: &Order,
+    disks: usize,
+) -> Result<Vec<SurveyOptions>, RunError> {
+    let dirty = config.dirty.of_disks(disks)?;
+    let raw = if order.kind.is_raw() {
+        vec![PartitionSet::All; disks]
+    } else {
+        config.raw.of_disks(disks)?
+    };
+    let options = dirty
+        .into_iter()
+        .zip(raw)
+        .map(|(dirty, raw)| SurveyOptions {
+            dirty,
+            raw,
+            part: order.kind.part(),
+            ..config.survey.clone()
+        });
+    Ok(options.collect())
+}
+
+/// A drive that an image of all disks lacks: a stick in the machine is no loss.
+fn of_interest(left_out: &LeftOut) -> Option<String> {
+    (left_out.why != "removable").then(|| format!("not captured, because {left_out}"))
 }

@@ -208,7 +208,8 @@ pub struct Order {
     pub image_name: String,
     /// Storage nodes that can serve the task, best first. Never empty.
     pub sources: Vec<Source>,
-    /// The host's rule for its disk (FOG calls the field `kernelDevice`), if it has one.
+    /// The host's rule for its disk, or its rules for several (FOG calls the field `kernelDevice`), if
+    /// it has one.
     pub disk_rule: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
@@ -241,6 +242,9 @@ pub enum OrderKind {
         /// Take every block that is not zero, whatever file systems say is in use.
         raw: bool,
     },
+    /// Read the disks that the rules name, one or more, into one image. A client that does not know
+    /// this kind refuses the order, where it would otherwise read one disk.
+    CaptureDisks,
 }
 
 impl OrderKind {
@@ -269,7 +273,7 @@ impl OrderKind {
     pub fn manifest(self) -> Option<ManifestId> {
         match self {
             Self::Deploy { manifest } | Self::DeployPart { manifest, .. } => Some(manifest),
-            Self::Capture | Self::CapturePart { .. } => None,
+            Self::Capture | Self::CapturePart { .. } | Self::CaptureDisks => None,
         }
     }
 
@@ -286,9 +290,15 @@ impl OrderKind {
     #[must_use]
     pub fn part(self) -> DiskPart {
         match self {
-            Self::Deploy { .. } | Self::Capture => DiskPart::Everything,
+            Self::Deploy { .. } | Self::Capture | Self::CaptureDisks => DiskPart::Everything,
             Self::DeployPart { part, .. } | Self::CapturePart { part, .. } => part,
         }
+    }
+
+    /// Whether a capture may be of several disks.
+    #[must_use]
+    pub fn is_of_disks(self) -> bool {
+        self == Self::CaptureDisks
     }
 
     /// Whether a capture takes every block that is not zero.

@@ -52,6 +52,7 @@ mod tests {
         let content = ImageContent {
             manifest: ManifestId::of(b"m"),
             part: foghorn_types::DiskPart::Everything,
+            disks: vec![],
             logical_bytes: ByteCount::from_mib(1024),
             used_bytes: ByteCount::from_mib(512),
             stored_bytes: ByteCount::from_mib(256),

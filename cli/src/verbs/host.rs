@@ -74,7 +74,8 @@ pub struct HostSettings {
     /// Image for this host, by name or id
     #[arg(long)]
     image: Option<String>,
-    /// Rule that selects the disk: path:/dev/sda, serial:S, wwn:W, size:>=N,<=M, or only
+    /// Rule that selects the disk: path:/dev/sda, serial:S, wwn:W, size:>=N,<=M, or only; for an image
+    /// of several disks one rule each, with commas between them, or all
     #[arg(long, value_name = "RULE")]
     disk: Option<String>,
 }

@@ -11,7 +11,7 @@ use super::job;
 use super::object::{dash, delete_all, show_row, show_rows};
 use super::orphans::{self, OrphanCommand};
 use super::wait::parse_duration;
-use super::{Session, notes, object};
+use super::{Session, disks, notes, object};
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
@@ -102,6 +102,9 @@ pub struct ImageSettings {
     /// Whether a capture takes every block, whatever file systems say is in use
     #[arg(long, value_name = "true|false")]
     raw: Option<bool>,
+    /// Whether it is of several disks, as many as the disk rules of a host name
+    #[arg(long, value_name = "true|false", conflicts_with = "raw")]
+    all_disks: Option<bool>,
 }
 
 /// A row of the class imagepartitiontype that exists from the start.
@@ -130,6 +133,11 @@ fn image_type(raw: bool) -> u32 {
     if raw { 4 } else { 2 }
 }
 
+/// Image types of FOG: used blocks of one disk, and of several.
+fn type_of_disks(several: bool) -> u32 {
+    if several { 3 } else { 2 }
+}
+
 impl ImageSettings {
     fn over(self, body: ImageBody) -> ImageBody {
         ImageBody {
@@ -138,7 +146,11 @@ impl ImageSettings {
             enabled: self.enabled.or(body.enabled),
             protected: self.protected.or(body.protected),
             partition_type: self.part.map(|part| part.0).or(body.partition_type),
-            image_type: self.raw.map(image_type).or(body.image_type),
+            image_type: self
+                .raw
+                .map(image_type)
+                .or(self.all_disks.map(type_of_disks))
+                .or(body.image_type),
             ..body
         }
     }
@@ -265,10 +277,13 @@ fn show(api: &Api, session: &Session, row: &Row<Image>) -> Result<(), Failure> {
         fields.insert("content".into(), json!(content.manifest.to_string()));
         fields.insert("captured".into(), json!(content.captured));
         fields.insert("contains".into(), json!(content.part.to_string()));
-        fields.insert(
-            "size of disk".into(),
-            json!(content.logical_bytes.to_string()),
-        );
+        if content.disks.is_empty() {
+            fields.insert(
+                "size of disk".into(),
+                json!(content.logical_bytes.to_string()),
+            );
+        }
+        disks::add_to(fields, &content.disks);
         fields.insert("used".into(), json!(content.used_bytes.to_string()));
         fields.insert("stored".into(), json!(content.stored_bytes.to_string()));
         fields.insert("on nodes".into(), json!(nodes));

@@ -6,6 +6,7 @@ pub mod capture;
 pub mod completions;
 pub mod context;
 pub mod deploy;
+mod disks;
 pub mod group;
 pub mod host;
 pub mod image;

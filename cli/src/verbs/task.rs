@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::object::{dash, show_row, show_rows};
 use super::wait::{self, parse_duration};
-use super::{Session, notes};
+use super::{Session, disks, notes};
 use crate::api::{Api, ApiError};
 use crate::exit::{Exit, Failure};
 
@@ -127,6 +127,8 @@ fn show(api: &Api, session: &Session, task: TaskId) -> Result<Exit, Failure> {
                 if let Some(fields) = value.as_object_mut() {
                     fields.remove("notes");
                     fields.remove("more_notes");
+                    fields.remove("disks");
+                    disks::add_to(fields, &status.disks);
                     notes::add_to(fields, &status.notes, status.more_notes);
                 }
                 session.output.show_object(&task.to_string(), &value)?;

@@ -307,6 +307,7 @@ mod tests {
                 name: "win11".into(),
             },
             part: DiskPart::Everything,
+            disks: Vec::new(),
             node: None,
             progress,
             multicast: None,

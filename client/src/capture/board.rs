@@ -8,7 +8,7 @@ use foghorn_types::{ChunkId, ChunkIndex};
 use tokio_util::sync::CancellationToken;
 
 use super::CaptureError;
-use crate::disk::Disk;
+use crate::disk::DiskSet;
 use crate::progress::Progress;
 
 /// Number of a used chunk within the survey, in disk order.
@@ -16,7 +16,7 @@ pub(super) type Slot = u32;
 
 /// What the threads and lanes of one capture share.
 pub(super) struct Shared {
-    pub(super) disk: Arc<Disk>,
+    pub(super) disk: Arc<DiskSet>,
     pub(super) geometry: DiskGeometry,
     pub(super) chunks: Vec<(ChunkIndex, UsedMask)>,
     pub(super) progress: Arc<Progress>,
@@ -35,7 +35,7 @@ struct Contents {
 
 impl Shared {
     pub(super) fn new(
-        disk: Arc<Disk>,
+        disk: Arc<DiskSet>,
         geometry: DiskGeometry,
         chunks: Vec<(ChunkIndex, UsedMask)>,
         progress: Arc<Progress>,

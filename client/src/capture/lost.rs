@@ -2,11 +2,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use foghorn_disk_layout::{DiskContents, Owners, Window, owners};
+use foghorn_disk_layout::{Owners, Window, owners};
 use foghorn_image::{ByteRange, ByteRanges, FileSystem, FileSystemKind, Note, NoteKind};
 
 use super::CaptureError;
-use crate::disk::{Disk, DiskError};
+use super::survey::Surveyed;
+use crate::disk::{DiskError, DiskSet};
 
 /// Places that are kept apart; beyond that many, the last one grows instead.
 const MOST_PLACES: usize = 1 << 16;
@@ -35,7 +36,7 @@ struct Lost {
 }
 
 impl Losses {
-    pub(super) fn new(contents: &DiskContents, rescue: bool) -> Self {
+    pub(super) fn new(contents: &Surveyed, rescue: bool) -> Self {
         Self {
             rescue,
             idle: contents.idle.clone(),
@@ -74,7 +75,7 @@ impl Losses {
     /// The end of a capture that may not go on without these bytes.
     pub(super) fn failure(
         &self,
-        disk: &Disk,
+        disks: &DiskSet,
         ranges: &[ByteRange],
         error: DiskError,
     ) -> CaptureError {
@@ -89,7 +90,7 @@ impl Losses {
             None => "outside the partitions, where boot code may be".to_owned(),
             Some(found) => {
                 let here = ranges.iter().filter(|range| holds(found, **range));
-                let names = names(disk, found, here.copied());
+                let names = names(disks, found, here.copied());
                 let whose = match found.kind {
                     FileSystemKind::Raw => {
                         "of which every block is taken, so that no file can be named".to_owned()
@@ -101,7 +102,7 @@ impl Losses {
         };
         CaptureError::Unreadable {
             length: first.size().bytes(),
-            offset: first.start,
+            offset: disks.at(first.start).1,
             path: error.path.clone(),
             what: format!("{place}{others}"),
             source: Box::new(error),
@@ -121,7 +122,7 @@ impl Losses {
 
     /// The notes about what is missing, of which there may be more than fit a manifest. Searches for
     /// the names of files, which reads the disk.
-    pub(super) fn notes(&self, disk: &Disk) -> Vec<Note> {
+    pub(super) fn notes(&self, disks: &DiskSet) -> Vec<Note> {
         let lost = std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner));
         let mut notes = Vec::new();
         if lost.places.len() > 1 {
@@ -138,7 +139,7 @@ impl Losses {
             outside.extend_from_slice(&rest[..before]);
             rest = &rest[before..];
             let inside = rest.partition_point(|place| holds(found, *place));
-            notes.extend(notes_of(disk, found, &rest[..inside]));
+            notes.extend(notes_of(disks, found, &rest[..inside]));
             rest = &rest[inside..];
         }
         outside.extend_from_slice(rest);
@@ -152,12 +153,26 @@ impl Losses {
             };
             Note::new(NoteKind::Unreadable, 0, place, text)
         }));
+        if disks.count() > 1 {
+            notes = notes.iter().map(|note| with_disk(disks, note)).collect();
+        }
         notes
     }
 }
 
-fn notes_of(disk: &Disk, found: &FileSystem, places: &[ByteRange]) -> Vec<Note> {
-    let known = names(disk, found, places.iter().take(MOST_NAMED).copied());
+/// The note with the number of its disk, unless it is about all of them.
+fn with_disk(disks: &DiskSet, note: &Note) -> Note {
+    if note.range.is_empty() {
+        return note.clone();
+    }
+    let starts = disks.iter().map(|(start, _)| start);
+    let number = starts.filter(|start| *start <= note.range.start).count();
+    let text = format!("disk {number}: {}", note.text);
+    Note::new(note.kind, note.partition, note.range, &text)
+}
+
+fn notes_of(disks: &DiskSet, found: &FileSystem, places: &[ByteRange]) -> Vec<Note> {
+    let known = names(disks, found, places.iter().take(MOST_NAMED).copied());
     let start = found.start.bytes();
     places
         .iter()
@@ -188,7 +203,7 @@ fn holds(found: &FileSystem, range: ByteRange) -> bool {
 }
 
 /// The owners of places of the disk; the ranges in the answer count from the start of the partition.
-fn names(disk: &Disk, found: &FileSystem, places: impl Iterator<Item = ByteRange>) -> Owners {
+fn names(disks: &DiskSet, found: &FileSystem, places: impl Iterator<Item = ByteRange>) -> Owners {
     let start = found.start.bytes();
     let wanted: ByteRanges = places
         .map(|place| ByteRange::new(place.start - start, place.end - start))
@@ -196,6 +211,7 @@ fn names(disk: &Disk, found: &FileSystem, places: impl Iterator<Item = ByteRange
     if wanted.is_empty() {
         return Owners::default();
     }
+    let (disk, start) = disks.at(start);
     let window = Window::new(disk, start, found.size.bytes());
     owners(&window, found.kind, &wanted)
 }

@@ -17,6 +17,7 @@ mod outbox;
 mod read;
 mod sparse;
 mod steps;
+mod survey;
 
 use std::io;
 use std::path::PathBuf;
@@ -24,10 +25,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use foghorn_disk_layout::{
-    ReadLayoutError, ReadVolumeError, SurveyDiskError, SurveyOptions, survey_disk,
-};
-use foghorn_image::{DiskGeometry, Manifest, ManifestSummary, fit_notes, used_chunks};
+use foghorn_disk_layout::{ReadLayoutError, ReadVolumeError, SurveyDiskError};
+use foghorn_image::{Manifest, ManifestSummary, PartitionTable, fit_notes, used_chunks};
 use foghorn_transport::client::{StoreManifestError, WhichAreStoredError};
 use foghorn_transport::{AgentConnection, EndReason, Stage, StreamError};
 use foghorn_types::{ByteCount, ChunkId, ManifestId, chain};
@@ -39,8 +38,10 @@ use self::ask::Asker;
 use self::board::Shared;
 use self::lost::Losses;
 use self::outbox::{LaneEnd, Outbox};
+pub use self::survey::CaptureOptions;
+use self::survey::survey;
 use crate::buffers::BufferPool;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{DiskError, DiskSet};
 use crate::display;
 use crate::link::{LinkError, TaskLink};
 use crate::progress::{Progress, QueueFill, limiting_stage};
@@ -57,6 +58,11 @@ pub enum CaptureError {
     EndedByAgent { reason: String },
     #[error("the disk cannot be captured")]
     Survey(#[from] SurveyDiskError),
+    #[error("{path} cannot be captured", path = path.display())]
+    SurveyOf {
+        path: PathBuf,
+        source: SurveyDiskError,
+    },
     #[error("the disk failed")]
     Disk(#[from] DiskError),
     #[error(
@@ -99,17 +105,18 @@ impl CaptureError {
     /// Whether the disk was refused for what is on it, before anything was sent.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
+        let (Self::Survey(source) | Self::SurveyOf { source, .. }) = self else {
+            return false;
+        };
         matches!(
-            self,
-            Self::Survey(
-                SurveyDiskError::Volume {
-                    source: ReadVolumeError::Dirty { .. },
-                    ..
-                } | SurveyDiskError::Layout(ReadLayoutError::GptOtherSectors { .. })
-                    | SurveyDiskError::UnusableTable(_)
-                    | SurveyDiskError::NoSuchPartition { .. }
-                    | SurveyDiskError::NoTable
-            )
+            source,
+            SurveyDiskError::Volume {
+                source: ReadVolumeError::Dirty { .. },
+                ..
+            } | SurveyDiskError::Layout(ReadLayoutError::GptOtherSectors { .. })
+                | SurveyDiskError::UnusableTable(_)
+                | SurveyDiskError::NoSuchPartition { .. }
+                | SurveyDiskError::NoTable
         )
     }
 }
@@ -123,31 +130,29 @@ pub struct Captured {
     pub summary: ManifestSummary,
 }
 
-/// Captures the disk, or a part of it. When this returns `Ok`, every chunk and the manifest are durable at the
+/// Captures the disks, or a part of the disk. When this returns `Ok`, every chunk and the manifest are durable at the
 /// agent. Telling it that the task is done is the caller's.
 ///
 /// # Errors
 /// The disk cannot be understood or read, a file system is dirty, the agent cannot take the image,
 /// or the task was cancelled.
 pub async fn capture(
-    disk: Disk,
+    disks: impl Into<DiskSet>,
     link: &mut TaskLink,
-    options: SurveyOptions,
+    options: impl Into<CaptureOptions>,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<Captured, CaptureError> {
-    let disk = Arc::new(disk);
-    let geometry = DiskGeometry {
-        size: disk.disk_size(),
-        sector_size: disk.sector_size(),
-    };
-    let rescue = options.rescue;
+    let (disk, options) = (Arc::new(disks.into()), options.into());
+    let geometry = disk.geometry();
+    progress.set_disks(&disk);
+    let rescue = options.surveys.iter().any(|survey| survey.rescue);
     let surveyed = tokio::task::spawn_blocking({
         let disk = disk.clone();
-        move || survey_disk(&*disk, geometry.sector_size, &options)
+        move || survey(&disk, &options)
     });
     let surveyed = surveyed.await.map_err(CaptureError::Panicked)?;
-    let mut contents = surveyed.map_err(|error| survey_failure(&disk, error))?;
+    let mut contents = surveyed?;
     display::notes(&progress, &contents.notes);
     let losses = Arc::new(Losses::new(&contents, rescue));
     let chunks = used_chunks(geometry, &contents.used).collect();
@@ -171,10 +176,11 @@ pub async fn capture(
     sparse::drop_zeroes(geometry, &contents.sparse, &mut chunks);
     let manifest = Manifest {
         geometry,
-        table: contents.table,
+        table: contents.table.unwrap_or(PartitionTable::None),
         file_systems: contents.file_systems,
         chunks,
         notes: fit_notes(contents.notes),
+        disks: contents.disks,
     };
     let summary = manifest.summary();
     let encoded = Bytes::from(manifest.encode());
@@ -186,20 +192,6 @@ pub async fn capture(
         encoded,
         summary,
     })
-}
-
-/// Says so where it was not what is on the disk that ended the survey, but the disk.
-fn survey_failure(disk: &Disk, error: SurveyDiskError) -> CaptureError {
-    match error.unreadable() {
-        Some((what, range)) => CaptureError::Unreadable {
-            path: disk.path().to_owned(),
-            offset: range.start,
-            length: range.size().bytes(),
-            what,
-            source: Box::new(error),
-        },
-        None => CaptureError::Survey(error),
-    }
 }
 
 /// The notes about what the image lacks because it could not be read, which everybody is told.
@@ -217,7 +209,7 @@ async fn missing(
         .map_err(CaptureError::Panicked)?;
     display::line(&format!(
         "WARNING: {lost} bytes of {} could not be read and are zero in the image",
-        shared.disk.path().display()
+        shared.disk.paths()
     ));
     let notes = fit_notes(notes);
     display::notes(&shared.progress, &notes);

@@ -19,7 +19,7 @@ use super::lost::Losses;
 use super::steps::{Ahead, Step};
 use crate::buffers::{BufferPool, ChunkBuffer};
 use crate::deploy::is_zero;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{DiskError, DiskSet};
 use crate::progress::Work;
 
 /// How far ahead of the reader the kernel is asked to read. Two chunks keep a fast disk busy, eight
@@ -140,7 +140,7 @@ impl Reader<'_> {
             ByteRange::new(base + range.start as u64, base + range.end as u64)
         };
         let may_miss = self.losses.may_miss(place(&part));
-        let sector = disk.sector_size().bytes() as usize;
+        let sector = disk.at(base).0.sector_size().bytes() as usize;
         let most = if may_miss { usize::MAX } else { MOST_PLACES };
         let missed = read_around(
             bytes,
@@ -196,7 +196,7 @@ impl Reader<'_> {
 
 /// Reads what is used of a chunk, and small gaps along with it.
 fn read_spans(
-    disk: &Disk,
+    disk: &DiskSet,
     base: u64,
     used: &UsedMask,
     bytes: &mut ChunkBuffer,

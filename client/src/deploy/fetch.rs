@@ -202,6 +202,7 @@ mod tests {
             file_systems: Vec::new(),
             chunks,
             notes: Vec::new(),
+            disks: Vec::new(),
         };
         let plan = Plan::new(manifest, super::super::part::Placement::Everything);
         let (path, kind) = (file.path().to_owned(), DiskKind::File);
@@ -221,7 +222,7 @@ mod tests {
         Shared::new(
             plan,
             board,
-            Arc::new(disk),
+            Arc::new(disk.into()),
             Arc::new(Progress::default()),
             CancellationToken::new(),
             1,

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod resume;
 mod scan;
 mod sectors;
+mod several;
 mod shared;
 mod stale;
 mod table;
@@ -45,11 +46,12 @@ use self::fetch::{FetchEnd, fetch};
 use self::part::PartError;
 use self::plan::Plan;
 use self::resume::{ResumeFile, WrittenBitmap};
+use self::several::{Prepared, WhichDiskError};
 use self::shared::Shared;
 use self::verify::Arrived;
 use self::write::Verified;
 use crate::buffers::BufferPool;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, DiskSet};
 use crate::display;
 use crate::link::{LinkError, TaskLink};
 use crate::progress::{Progress, QueueFill, limiting_stage};
@@ -88,6 +90,8 @@ pub enum DeployError {
     },
     #[error(transparent)]
     Part(#[from] PartError),
+    #[error(transparent)]
+    WhichDisk(#[from] WhichDiskError),
     #[error("{path} has {have} bytes, but the image can only be deployed to a disk of exactly {need} bytes: {why}", path = path.display(), have = have.bytes(), need = need.bytes())]
     OtherSize {
         path: PathBuf,
@@ -109,8 +113,8 @@ pub enum DeployError {
     Protocol(String),
     #[error("the disk failed")]
     Disk(#[from] DiskError),
-    #[error("the partition table at {offset} reads back differently from what was written")]
-    TableReadsBackWrong { offset: ByteOffset },
+    #[error("the partition table at {offset} of {path} reads back differently from what was written", path = path.display())]
+    TableReadsBackWrong { path: PathBuf, offset: ByteOffset },
     #[error("could not set up a decompressor")]
     Decompressor(#[source] io::Error),
     #[error("a thread of the deploy panicked")]
@@ -127,6 +131,7 @@ impl DeployError {
                 | Self::OtherSectors { .. }
                 | Self::OddSize { .. }
                 | Self::Part(_)
+                | Self::WhichDisk(_)
                 | Self::OtherSize { .. }
                 | Self::Table(_)
         )
@@ -144,24 +149,29 @@ pub struct DeployOptions {
     pub state_dir: Option<PathBuf>,
 }
 
-/// Brings the disk, or the ordered part of it, to the state that the manifest describes. When this
+/// Brings the disks, or the ordered part of the disk, to the state that the manifest describes. When this
 /// returns `Ok`, every used byte was verified, written (or found by hash) and flushed, and the
 /// tables were read back. Telling the agent is the caller's.
 ///
-/// `stop` ends it promptly; the disk then stays without a table.
+/// `stop` ends it promptly; the disks then stay without tables.
 ///
 /// # Errors
 /// The disk is unsuitable (nothing was written), the image cannot be had, the disk failed, or the
 /// task was cancelled.
 pub async fn deploy(
-    mut disk: Disk,
+    disks: impl Into<DiskSet>,
     link: &mut TaskLink,
     options: &DeployOptions,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<(), DeployError> {
     let manifest = fetch_manifest(link, &stop).await?;
-    disk.adopt_sector_size(manifest.geometry.sector_size);
+    let mut disk = several::arrange(disks.into(), &manifest)?;
+    for (nth, member) in disk.iter_mut().enumerate() {
+        let of_image = manifest.disks.get(nth).map(|disk| disk.sector_size);
+        member.adopt_sector_size(of_image.unwrap_or(manifest.geometry.sector_size));
+    }
+    progress.set_disks(&disk);
     display::notes(
         &progress,
         manifest
@@ -169,21 +179,24 @@ pub async fn deploy(
             .iter()
             .filter(|note| note.kind.matters_to_a_deploy()),
     );
-    let placement = part::place(&disk, &manifest, options.part)?;
-    let pieces = table::render(&disk, &manifest, &placement)?;
-    let wiped = table::wiped(&disk, &manifest, &placement);
+    let Prepared {
+        placement,
+        pieces,
+        wiped,
+    } = several::prepare(&disk, &manifest, options.part)?;
     let plan = Plan::new(manifest, placement);
     if options.part == DiskPart::Table {
-        part::check_in_the_way(&disk, &plan.written(&wiped.all(), &pieces))?;
+        part::check_in_the_way(disk.nth(0), &plan.written(&wiped.all(), &pieces))?;
     }
     let disk = Arc::new(disk);
     progress.set_total(plan.used_total());
 
-    let empty = WrittenBitmap::new(options.manifest, disk.identity(), plan.count());
+    let identity = disk.identity();
+    let empty = WrittenBitmap::new(options.manifest, &identity, plan.count());
     let resume = options
         .state_dir
         .as_deref()
-        .map(|dir| ResumeFile::new(dir, disk.identity()));
+        .map(|dir| ResumeFile::new(dir, &identity));
     let earlier = resume.as_ref().and_then(|file| file.load(&empty));
     if let Some(earlier) = &earlier {
         tracing::info!(
@@ -217,12 +230,12 @@ pub async fn deploy(
         return Err(shared.take_failure().unwrap_or(error));
     }
     blocking(&shared, move |shared| {
-        let boot_chunk = shared
-            .boot_chunk
+        let mut boot_chunks = shared
+            .boot_chunks
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        table::complete(&shared.disk, &shared.plan, &pieces, boot_chunk.as_deref())
+            .unwrap_or_else(PoisonError::into_inner);
+        let boot_chunks = std::mem::take(&mut *boot_chunks);
+        table::complete(&shared.disk, &shared.plan, &pieces, &boot_chunks)
     })
     .await?;
     if let Some((file, _)) = resume {

@@ -22,6 +22,10 @@ pub enum PartError {
     NotInImage { has: DiskPart, wanted: DiskPart },
     #[error("the image has no partition {number} ({}): choose one that it has, or capture it again", list(.found))]
     NoSuchPartition { number: u32, found: Vec<u32> },
+    #[error(
+        "the image has {count} disks, so {part} cannot be written alone: deploy the whole image"
+    )]
+    SeveralDisks { part: DiskPart, count: usize },
     #[error("the image has no partition table, so its table cannot be written")]
     NoTable,
     #[error("the partition table of {path} cannot be read, so partition {number} is not found on it: deploy the whole image or the table first", path = path.display())]
@@ -62,11 +66,24 @@ fn list(found: &[u32]) -> String {
     }
 }
 
+/// What one disk of an image becomes on the target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// The disk in the image.
+    pub source: ByteRange,
+    /// Where it starts on the targets.
+    pub target: ByteOffset,
+    /// The chunk that is written last of it, see [`super::plan::Plan::is_boot_entry`].
+    pub boot_chunk: Option<ChunkIndex>,
+}
+
 /// What of an image goes where. Bytes of the image keep their distance from each other.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Placement {
     /// All of it, at its place.
     Everything,
+    /// All of it, each disk of the image to a disk of its own; ascending.
+    Disks(Vec<Move>),
     /// What is outside of the image's partitions, at its place.
     Table { outside: ByteRanges },
     /// One partition of the image, to the start of a partition of the target, which may be larger.
@@ -81,7 +98,7 @@ impl Placement {
     /// written. Returns the entries whose masks have become smaller, ascending.
     pub(super) fn clip(&self, manifest: &mut Manifest) -> Vec<ChunkIndex> {
         let region: ByteRanges = match self {
-            Self::Everything => return Vec::new(),
+            Self::Everything | Self::Disks(_) => return Vec::new(),
             Self::Table { outside } => outside.clone(),
             Self::Partition { source, .. } => [*source].into_iter().collect(),
         };
@@ -109,16 +126,14 @@ impl Placement {
         clipped
     }
 
-    /// The chunk that is written last; see [`super::plan::Plan::is_boot_entry`].
-    pub(super) fn boot_chunk(&self, manifest: &Manifest) -> Option<ChunkIndex> {
+    /// Whether the chunk is written last; see [`super::plan::Plan::is_boot_entry`].
+    pub(super) fn is_boot_chunk(&self, manifest: &Manifest, index: ChunkIndex) -> bool {
         match self {
             Self::Everything | Self::Table { .. } => {
-                let gpt = matches!(manifest.table, PartitionTable::Gpt(_));
-                (!gpt).then(|| ChunkIndex::new(0))
+                index.get() == 0 && !matches!(manifest.table, PartitionTable::Gpt(_))
             }
-            Self::Partition { source, .. } => u32::try_from(source.start / CHUNK_SIZE)
-                .ok()
-                .map(ChunkIndex::new),
+            Self::Disks(moves) => moves.iter().any(|disk| disk.boot_chunk == Some(index)),
+            Self::Partition { source, .. } => u64::from(index.get()) == source.start / CHUNK_SIZE,
         }
     }
 
@@ -127,6 +142,11 @@ impl Placement {
         let on_image = DiskGeometry::chunk_offset(entry.index).bytes() + within as u64;
         match self {
             Self::Everything | Self::Table { .. } => on_image,
+            Self::Disks(moves) => {
+                let after = moves.partition_point(|disk| disk.source.start <= on_image);
+                let disk = &moves[after.max(1) - 1];
+                disk.target.bytes() + (on_image - disk.source.start)
+            }
             Self::Partition { source, target } => {
                 target.start + on_image.saturating_sub(source.start)
             }
@@ -136,7 +156,7 @@ impl Placement {
     /// Of byte ranges of the target, those that may be written.
     pub(super) fn allowed(&self, ranges: &ByteRanges) -> ByteRanges {
         match self {
-            Self::Everything => ranges.clone(),
+            Self::Everything | Self::Disks(_) => ranges.clone(),
             Self::Table { outside } => ranges.within(outside),
             Self::Partition { target, .. } => ranges.within(&[*target].into_iter().collect()),
         }
@@ -307,6 +327,7 @@ mod tests {
                 entry(4, UsedMask::Whole, data(b"two")),
             ],
             notes: Vec::new(),
+            disks: Vec::new(),
         }
     }
 

@@ -165,7 +165,7 @@ impl Plan {
     /// the boot sector; of a partition the chunk with its first sectors.
     #[must_use]
     pub fn is_boot_entry(&self, entry: &ChunkEntry) -> bool {
-        self.placement.boot_chunk(&self.manifest) == Some(entry.index)
+        self.placement.is_boot_chunk(&self.manifest, entry.index)
     }
 
     /// Whether the contents of the entry's place on the target can tell that its chunk is there.
@@ -241,6 +241,7 @@ mod tests {
                 entry(4, UsedMask::Whole, ChunkContent::Zero),
             ],
             notes: Vec::new(),
+            disks: Vec::new(),
         };
         let plan = Plan::new(manifest, Placement::Everything);
         let [first, second] = [0, 1].map(ChunkNumber::new);

@@ -59,6 +59,7 @@ mod tests {
                 content: ChunkContent::Zero,
             }],
             notes: Vec::new(),
+            disks: Vec::new(),
         }
     }
 

@@ -1,30 +1,31 @@
 //! What the threads and lanes of one deploy share: the board, the first failure, and a way to
 //! notice changes.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foghorn_types::{BitRate, ChunkNumber};
+use foghorn_types::{BitRate, ChunkIndex, ChunkNumber};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::DeployError;
 use super::board::Board;
 use super::plan::Plan;
-use crate::disk::Disk;
+use crate::disk::DiskSet;
 use crate::progress::{Progress, Work};
 
 /// See the module page.
 pub(super) struct Shared {
     pub(super) plan: Plan,
-    pub(super) disk: Arc<Disk>,
+    pub(super) disk: Arc<DiskSet>,
     pub(super) progress: Arc<Progress>,
     /// Cancelled when the deploy ends early, for whatever reason; every loop looks at it between
     /// two chunks.
     pub(super) stop: CancellationToken,
-    /// Contents of the chunk that is written last, once they are known; see
+    /// Contents of the chunks that are written last, once they are known; see
     /// [`Plan::is_boot_entry`].
-    pub(super) boot_chunk: Mutex<Option<Vec<u8>>>,
+    pub(super) boot_chunks: Mutex<BTreeMap<ChunkIndex, Vec<u8>>>,
     board: Mutex<Board>,
     sources: usize,
     distrusted: AtomicBool,
@@ -38,7 +39,7 @@ impl Shared {
     pub(super) fn new(
         plan: Plan,
         board: Board,
-        disk: Arc<Disk>,
+        disk: Arc<DiskSet>,
         progress: Arc<Progress>,
         stop: CancellationToken,
         sources: usize,
@@ -48,7 +49,7 @@ impl Shared {
             disk,
             progress,
             stop,
-            boot_chunk: Mutex::new(None),
+            boot_chunks: Mutex::default(),
             board: Mutex::new(board),
             sources,
             distrusted: AtomicBool::new(false),

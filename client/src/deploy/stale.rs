@@ -12,7 +12,7 @@ use foghorn_image::{ByteRange, ByteRanges, CHUNK_SIZE, ChunkEntry, DiskGeometry,
 use foghorn_types::ByteCount;
 
 use super::write::is_zero;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{DiskError, DiskSet};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -137,7 +137,7 @@ fn unused_within(manifest: &Manifest, range: ByteRange, unused: &mut Vec<ByteRan
 
 /// Makes these [`unused_places`] zero. What is zero already is only read, so a deploy that is
 /// repeated writes nothing here.
-pub(super) fn clear(disk: &Disk, places: &[ByteRange]) -> Result<(), DiskError> {
+pub(super) fn clear(disk: &DiskSet, places: &[ByteRange]) -> Result<(), DiskError> {
     let mut buffer = vec![0; STEP as usize];
     let mut cleared = 0;
     for range in places {
@@ -166,7 +166,7 @@ pub(super) fn clear(disk: &Disk, places: &[ByteRange]) -> Result<(), DiskError> 
 }
 
 /// `buffer` has `length` bytes.
-fn clear_step(disk: &Disk, at: u64, length: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+fn clear_step(disk: &DiskSet, at: u64, length: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
     if length > SMALL {
         return disk.zero(at, length);
     }
@@ -207,6 +207,7 @@ mod tests {
                 })
                 .collect(),
             notes: Vec::new(),
+            disks: Vec::new(),
         }
     }
 

@@ -4,20 +4,22 @@
 //! boots from it or mounts it by mistake. Everything else stays (but for [`stale`] superblocks),
 //! because the scan may find right chunks in it.
 
+use std::collections::BTreeMap;
+
 use foghorn_disk_layout::render_gpt;
 use foghorn_image::{ByteRange, ByteRanges, Manifest, PartitionTable};
-use foghorn_types::{ByteOffset, chain};
+use foghorn_types::{ByteOffset, ChunkIndex, chain};
 
 use super::part::Placement;
 use super::plan::Plan;
 use super::{DeployError, stale};
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, DiskSet};
 
 /// Covers the first two sectors for both sector sizes.
 const HEAD: u64 = 2 * 4096;
 
 /// What is zeroed of the target before anything is written.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Wiped {
     /// The first sectors of the disk, or of the only partition that is written, also where the
     /// image uses them: they are written last.
@@ -32,12 +34,23 @@ impl Wiped {
         all.extend_from(&self.stale);
         all
     }
+
+    /// Adds what is zeroed of the disk that starts at `start`.
+    pub(super) fn add(&mut self, disk: &Self, start: u64) {
+        self.head.extend_from(&shifted(&disk.head, start));
+        self.stale.extend_from(&shifted(&disk.stale, start));
+    }
+}
+
+/// These ranges, `by` bytes further on.
+fn shifted(ranges: &ByteRanges, by: u64) -> ByteRanges {
+    ranges.iter().map(|range| range.shifted(by)).collect()
 }
 
 /// Finds out what has to be zeroed. Pure.
 pub(super) fn wiped(disk: &Disk, manifest: &Manifest, placement: &Placement) -> Wiped {
     let (start, stale) = match placement {
-        Placement::Everything | Placement::Table { .. } => (
+        Placement::Everything | Placement::Disks(_) | Placement::Table { .. } => (
             0,
             stale::unused_places(manifest, disk.disk_size())
                 .into_iter()
@@ -57,7 +70,7 @@ pub(super) fn wiped(disk: &Disk, manifest: &Manifest, placement: &Placement) -> 
 
 /// Makes the disk, or the only partition that is written, one without contents, durably: no boot
 /// sector, no GPT header, no superblock of earlier contents where the image has none.
-pub(super) fn wipe(disk: &Disk, wiped: &Wiped) -> Result<(), DiskError> {
+pub(super) fn wipe(disk: &DiskSet, wiped: &Wiped) -> Result<(), DiskError> {
     for range in &wiped.head {
         disk.zero(range.start, range.size().bytes())?;
     }
@@ -80,21 +93,22 @@ pub(super) fn render(
 }
 
 /// The last writes of a deploy: flush the data, write the tables from the back (so that sector 0 is
-/// the very last), flush, read them again and compare.
+/// the very last of each disk), flush, read them again and compare. `boot_chunks` has the chunks that
+/// are boot entries of the plan.
 pub(super) fn complete(
-    disk: &Disk,
+    disk: &DiskSet,
     plan: &Plan,
     pieces: &[(ByteOffset, Vec<u8>)],
-    boot_chunk: Option<&[u8]>,
+    boot_chunks: &BTreeMap<ChunkIndex, Vec<u8>>,
 ) -> Result<(), DeployError> {
     disk.flush()?;
-    let boot_entry = plan
-        .manifest()
-        .chunks
-        .first()
-        .filter(|entry| plan.is_boot_entry(entry));
     let mut written: Vec<(u64, &[u8])> = Vec::new();
-    if let (Some(entry), Some(plain)) = (boot_entry, boot_chunk) {
+    for (index, plain) in boot_chunks {
+        let entries = &plan.manifest().chunks;
+        let Ok(place) = entries.binary_search_by_key(index, |entry| entry.index) else {
+            continue;
+        };
+        let entry = &entries[place];
         written.extend(
             entry
                 .used
@@ -117,18 +131,23 @@ pub(super) fn complete(
         disk.forget(*offset, bytes.len());
         disk.read_at(*offset, &mut found)?;
         if found != *bytes {
+            let (disk, at) = disk.at(*offset);
             return Err(DeployError::TableReadsBackWrong {
-                offset: ByteOffset::from_bytes(*offset),
+                path: disk.path().to_owned(),
+                offset: ByteOffset::from_bytes(at),
             });
         }
     }
     if matches!(plan.placement(), Placement::Partition { .. }) {
         return Ok(());
     }
-    if let Err(error) = disk.reread_partition_table() {
-        // The disk is right; only the kernel's idea of it is old, which matters to nobody before
-        // the next boot.
-        tracing::warn!(error = %chain(&error), "the kernel did not read the new partition table");
+    for (_, disk) in disk.iter() {
+        if let Err(error) = disk.reread_partition_table() {
+            // The disk is right; only the kernel's idea of it is old, which matters to nobody before
+            // the next boot.
+            tracing::warn!(path = %disk.path().display(), error = %chain(&error),
+                "the kernel did not read the new partition table");
+        }
     }
     Ok(())
 }

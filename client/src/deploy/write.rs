@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::plan::Plan;
 use super::shared::Shared;
 use crate::buffers::ChunkBuffer;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{DiskError, DiskSet};
 use crate::progress::Work;
 
 /// Zeroes are looked for in steps of this size: a page, and a block of most file systems.
@@ -49,10 +49,11 @@ fn write_everywhere(shared: &Shared, verified: &Verified) -> Result<(), DiskErro
             continue;
         }
         if shared.plan.is_boot_entry(entry) {
-            *shared
-                .boot_chunk
+            shared
+                .boot_chunks
                 .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(verified.plain.to_vec());
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(entry.index, verified.plain.to_vec());
         } else {
             let written = write_entry(&shared.disk, &shared.plan, entry, &verified.plain)?;
             shared.progress.add_written(written);
@@ -65,7 +66,7 @@ fn write_everywhere(shared: &Shared, verified: &Verified) -> Result<(), DiskErro
 /// Writes the used bytes of one entry, leaving holes where zeroes belong and the disk has a hole.
 /// Returns the bytes written.
 fn write_entry(
-    disk: &Disk,
+    disk: &DiskSet,
     plan: &Plan,
     entry: &ChunkEntry,
     plain: &[u8],

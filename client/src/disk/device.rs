@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use foghorn_disk_layout::ReadAt;
+use foghorn_image::ImageDisk;
 use foghorn_types::{ByteCount, ByteOffset, SectorSize};
 use rustix::fs::{Advice, FallocateFlags, OFlags};
 
@@ -48,6 +49,19 @@ pub enum OpenDiskError {
     },
 }
 
+impl OpenDiskError {
+    /// Whether the disk was refused for what it is, and not for an error.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::InUse { .. }
+                | Self::SectorSize { .. }
+                | Self::OtherSectors { .. }
+                | Self::OddSize { .. }
+        )
+    }
+}
+
 /// A read or write that the disk refused.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {what} {length} bytes at {offset} of {path}", path = path.display())]
@@ -81,6 +95,7 @@ pub struct Disk {
     sector_size: SectorSize,
     sector_size_is_free: bool,
     identity: String,
+    name: Box<str>,
 }
 
 impl Disk {
@@ -157,6 +172,7 @@ impl Disk {
             sector_size,
             sector_size_is_free,
             identity,
+            name: ImageDisk::fit_name(&seen.name()),
         })
     }
 
@@ -192,6 +208,12 @@ impl Disk {
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// Which disk this is, for people: path, model and serial number.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     fn failed(

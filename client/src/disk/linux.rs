@@ -82,6 +82,64 @@ fn scan_sysfs(root: &Path) -> Result<Vec<SeenDisk>, ScanDisksError> {
     Ok(seen)
 }
 
+/// Every drive, in the order of their kernel names (`sda`, `sdb`, …, `sdz`, `sdaa`), and why it is
+/// not one that is built into this machine and can be written, if it is not.
+///
+/// # Errors
+/// When `/sys/block` cannot be listed.
+pub fn built_in() -> Result<Vec<(SeenDisk, Option<&'static str>)>, ScanDisksError> {
+    built_in_under(Path::new("/sys/block"))
+}
+
+fn built_in_under(root: &Path) -> Result<Vec<(SeenDisk, Option<&'static str>)>, ScanDisksError> {
+    let mut seen = scan_sysfs(root)?;
+    seen.retain(|disk| disk.kind == DiskKind::Drive);
+    seen.sort_by_cached_key(|disk| natural_order(&disk.path.to_string_lossy()));
+    let judged = seen.into_iter().map(|disk| {
+        let sys = root.join(sysfs_name(&disk.path));
+        let flag = |name| attribute(&sys, name).is_some_and(|text| text != "0");
+        let why = if flag("removable") {
+            Some("removable")
+        } else if flag("ro") {
+            Some("read-only")
+        } else if !sys.join("device").exists() {
+            Some("no device of its own")
+        } else {
+            None
+        };
+        (disk, why)
+    });
+    Ok(judged.collect())
+}
+
+/// Names split into runs of letters and numbers, so that `nvme2n1` comes before `nvme10n1` and `sdz`
+/// before `sdaa`.
+fn natural_order(name: &str) -> Vec<(bool, u64, String)> {
+    let mut runs: Vec<(bool, String)> = Vec::new();
+    for c in name.chars() {
+        let digit = c.is_ascii_digit();
+        match runs.last_mut() {
+            Some((was_digit, run)) if *was_digit == digit => run.push(c),
+            _ => runs.push((digit, c.to_string())),
+        }
+    }
+    let key = |(digit, run): (bool, String)| {
+        let rank = if digit {
+            run.parse().unwrap_or(u64::MAX)
+        } else {
+            run.len() as u64
+        };
+        (digit, rank, run)
+    };
+    runs.into_iter().map(key).collect()
+}
+
+/// sysfs writes '!' for the '/' in names such as cciss/c0d0.
+fn sysfs_name(device: &Path) -> String {
+    let name = device.strip_prefix("/dev").unwrap_or(device);
+    name.to_string_lossy().replace('/', "!")
+}
+
 /// The path in a rule may be a symbolic link (`/dev/disk/by-id/…`) or a regular file.
 fn add_named(path: &Path, seen: &mut Vec<SeenDisk>) -> Result<(), ScanDisksError> {
     let look = |source| ScanDisksError::Look {
@@ -193,6 +251,45 @@ mod tests {
             (Some("FAST DISK"), Some("W4X"), Some("naa.5000c500"))
         );
         assert_eq!(seen[0].kind, DiskKind::Virtual);
+    }
+
+    #[test]
+    fn all_stands_for_drives_that_are_built_in_in_a_stable_order() {
+        let root = tempfile::tempdir().unwrap();
+        let add = |disk: &str, flags: &[(&str, &str)]| {
+            let sys = root.path().join(disk);
+            fs::create_dir_all(sys.join("device")).unwrap();
+            fs::write(sys.join("size"), "2048").unwrap();
+            for (name, text) in flags {
+                fs::write(sys.join(name), text).unwrap();
+            }
+        };
+        for disk in ["sdaa", "sdb", "nvme10n1", "nvme2n1", "loop0", "dm-0"] {
+            add(disk, &[("removable", "0"), ("ro", "0")]);
+        }
+        add("sdc", &[("removable", "1")]);
+        add("mmcblk0boot0", &[("ro", "1")]);
+        fs::create_dir_all(root.path().join("bcache0")).unwrap();
+        fs::write(root.path().join("bcache0/size"), "2048").unwrap();
+        let found: Vec<(String, Option<&str>)> = built_in_under(root.path())
+            .unwrap()
+            .into_iter()
+            .map(|(disk, why)| (disk.path.display().to_string(), why))
+            .collect();
+        let found: Vec<(&str, Option<&str>)> =
+            found.iter().map(|(path, why)| (&**path, *why)).collect();
+        assert_eq!(
+            found,
+            [
+                ("/dev/sdb", None),
+                ("/dev/sdc", Some("removable")),
+                ("/dev/nvme2n1", None),
+                ("/dev/nvme10n1", None),
+                ("/dev/sdaa", None),
+                ("/dev/bcache0", Some("no device of its own")),
+                ("/dev/mmcblk0boot0", Some("read-only")),
+            ]
+        );
     }
 
     #[test]

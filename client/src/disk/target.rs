@@ -5,10 +5,10 @@
 //! are all refusals.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 
 use foghorn_types::{ByteCount, SectorSize};
+pub use foghorn_types::{DiskRule, DiskRules, ParseDiskRuleError};
 
 /// What a disk is made of, which decides whether a rule other than its path may pick it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +35,21 @@ pub struct SeenDisk {
     pub wwn: Option<String>,
 }
 
+impl SeenDisk {
+    /// Which disk this is, for people: path, model and serial number.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let mut name = self.path.display().to_string();
+        if let Some(model) = &self.model {
+            name = format!("{name}, {model}");
+        }
+        if let Some(serial) = &self.serial {
+            name = format!("{name}, serial {serial}");
+        }
+        name
+    }
+}
+
 impl fmt::Display for SeenDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
@@ -49,124 +64,6 @@ impl fmt::Display for SeenDisk {
             shown(&self.wwn)
         )
     }
-}
-
-/// How the operator names the disk.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum DiskRule {
-    /// `path:/dev/sda`, or just `/dev/sda`. Also takes regular files.
-    Path(PathBuf),
-    /// `serial:TEXT`, compared without regard to case and outer blanks.
-    Serial(String),
-    /// `wwn:TEXT`, likewise; a leading `0x`, `naa.`, `eui.` or `nvme.` does not matter.
-    Wwn(String),
-    /// `size:>=N`, `size:<=N` or both with a comma; N in bytes or with K, M, G, T (1024) behind.
-    Size {
-        at_least: ByteCount,
-        at_most: ByteCount,
-    },
-    /// `only`: the one drive of the machine.
-    Only,
-}
-
-/// A text that is not a rule.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "{text:?} is not a disk rule ({why}): use path:/dev/…, serial:…, wwn:…, size:>=N,<=N or only"
-)]
-pub struct ParseDiskRuleError {
-    text: String,
-    why: &'static str,
-}
-
-impl FromStr for DiskRule {
-    type Err = ParseDiskRuleError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = |why| ParseDiskRuleError {
-            text: text.to_owned(),
-            why,
-        };
-        let text = text.trim();
-        if text == "only" {
-            return Ok(Self::Only);
-        }
-        if text.starts_with('/') {
-            return Ok(Self::Path(PathBuf::from(text)));
-        }
-        let (what, value) = text
-            .split_once(':')
-            .ok_or_else(|| refuse("no such word, and a path starts with /"))?;
-        if value.trim().is_empty() {
-            return Err(refuse("nothing after the colon"));
-        }
-        match what {
-            "path" if Path::new(value).is_absolute() => Ok(Self::Path(PathBuf::from(value))),
-            "path" => Err(refuse("the path is not absolute")),
-            "serial" => Ok(Self::Serial(value.trim().to_owned())),
-            "wwn" => Ok(Self::Wwn(value.trim().to_owned())),
-            "size" => parse_size_rule(value).map_err(refuse),
-            _ => Err(refuse("no such word")),
-        }
-    }
-}
-
-impl fmt::Display for DiskRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Path(path) => write!(f, "path:{}", path.display()),
-            Self::Serial(serial) => write!(f, "serial:{serial}"),
-            Self::Wwn(wwn) => write!(f, "wwn:{wwn}"),
-            Self::Size { at_least, at_most } => {
-                write!(f, "size:>={},<={}", at_least.bytes(), at_most.bytes())
-            }
-            Self::Only => f.write_str("only"),
-        }
-    }
-}
-
-fn parse_size_rule(text: &str) -> Result<DiskRule, &'static str> {
-    let (mut at_least, mut at_most) = (None, None);
-    for bound in text.split(',') {
-        let (slot, number) = match (
-            bound.trim().strip_prefix(">="),
-            bound.trim().strip_prefix("<="),
-        ) {
-            (Some(number), _) => (&mut at_least, number),
-            (_, Some(number)) => (&mut at_most, number),
-            _ => return Err("a bound starts with >= or <="),
-        };
-        if slot.replace(parse_bytes(number)?).is_some() {
-            return Err("the same bound twice");
-        }
-    }
-    let (at_least, at_most) = (
-        at_least.unwrap_or(ByteCount::ZERO),
-        at_most.unwrap_or(ByteCount::from_bytes(u64::MAX)),
-    );
-    if at_least > at_most {
-        Err("no size lies between the bounds")
-    } else {
-        Ok(DiskRule::Size { at_least, at_most })
-    }
-}
-
-fn parse_bytes(text: &str) -> Result<ByteCount, &'static str> {
-    let text = text.trim();
-    let (digits, shift) = match text.bytes().last() {
-        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
-        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
-        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
-        Some(b'T' | b't') => (&text[..text.len() - 1], 40),
-        _ => (text, 0),
-    };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| "a size is a whole number, maybe with K, M, G or T behind")?;
-    number
-        .checked_mul(1 << shift)
-        .map(ByteCount::from_bytes)
-        .ok_or("the size is too large")
 }
 
 /// Why no disk was chosen. Every message lists the disks that were seen, because whoever reads it

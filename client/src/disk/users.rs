@@ -42,6 +42,37 @@ pub(super) fn users_of(disk: &Path) -> io::Result<Vec<String>> {
     Ok(users)
 }
 
+/// What a disk's bytes are in: the same for all paths to them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Bytes {
+    Device(u64),
+    /// Device and inode.
+    File(u64, u64),
+}
+
+/// Where the bytes of a block device or a regular file are; those of a loop device are in what it
+/// shows.
+///
+/// # Errors
+/// When it, or what it shows, cannot be looked at.
+pub(super) fn bytes_of(disk: &Path) -> io::Result<Bytes> {
+    let metadata = fs::metadata(disk)?;
+    if !metadata.file_type().is_block_device() {
+        return Ok(Bytes::File(metadata.dev(), metadata.ino()));
+    }
+    let number = metadata.rdev();
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    let shown = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}"))
+        .ok()
+        .and_then(|sys| backing_file(&sys))
+        // A file that was deleted since is in nobody else's hands.
+        .filter(|file| file.exists());
+    match shown {
+        Some(file) => bytes_of(&file),
+        None => Ok(Bytes::Device(number)),
+    }
+}
+
 /// For a user that is neither in the mount table of this process nor a device of its own, such as a
 /// mount in a container.
 const CLAIMED: &str = "another program has it for itself, or it is mounted in a container";

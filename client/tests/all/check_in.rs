@@ -239,6 +239,7 @@ fn an_order_for_a_part_is_of_a_kind_that_older_clients_do_not_know() {
         (OrderKind::deploy(manifest, DiskPart::Everything), "deploy"),
         (OrderKind::deploy(manifest, DiskPart::Table), "deploy_part"),
         (OrderKind::capture(DiskPart::Everything, false), "capture"),
+        (OrderKind::CaptureDisks, "capture_disks"),
         (
             OrderKind::capture(DiskPart::Everything, true),
             "capture_part",

@@ -243,6 +243,7 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
         task: run.task,
         kind: match run.kind {
             RunKind::Deploy { manifest } => OrderKind::deploy(manifest, run.scope.part),
+            RunKind::Capture if run.scope.several => OrderKind::CaptureDisks,
             RunKind::Capture => OrderKind::capture(run.scope.part, run.scope.raw),
         },
         image: run.image,

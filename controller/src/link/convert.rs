@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use foghorn_image::{ByteRange, Note, NoteKind};
+use foghorn_image::{ByteRange, ImageDisk, MAX_DISKS, Note, NoteKind};
 use foghorn_lifecycle::Outcome;
 use foghorn_proto::link::{self, session_ended};
 use foghorn_types::{
@@ -13,6 +13,7 @@ use foghorn_types::{
 use crate::agents::jobs::Damage;
 use crate::agents::live::{NodeLive, Stage, TransferProgress};
 use crate::agents::session_reports::{ReceiverReport, SessionPhase, SessionReport};
+use crate::state::content::ContentDisk;
 use crate::state::notes::Notes;
 
 /// An invalid message.
@@ -32,6 +33,7 @@ pub(crate) struct Captured {
     pub(crate) stored_bytes: ByteCount,
     pub(crate) new_bytes: ByteCount,
     pub(crate) notes: Notes,
+    pub(crate) disks: Vec<ContentDisk>,
 }
 
 /// How a session ended, with what it captured.
@@ -195,7 +197,26 @@ pub(super) fn captured(image: link::CapturedImage) -> Result<Captured, BadMessag
         stored_bytes: ByteCount::from_bytes(image.stored_bytes),
         new_bytes: ByteCount::from_bytes(image.new_bytes),
         notes: notes(&image)?,
+        disks: disks(&image)?,
     })
+}
+
+/// The disks of an image of several.
+fn disks(sent: &link::CapturedImage) -> Result<Vec<ContentDisk>, BadMessage> {
+    if sent.disks.len() == 1 || sent.disks.len() > MAX_DISKS {
+        return Err(BadMessage {
+            field: "disks",
+            why: "are one or too many",
+        });
+    }
+    let disk = |disk: &link::ImageDisk| ContentDisk {
+        size: ByteCount::from_bytes(disk.size),
+        sector_size: disk.sector_size,
+        start: disk.start,
+        minimum: ByteCount::from_bytes(disk.minimum),
+        name: ImageDisk::fit_name(&disk.name).into(),
+    };
+    Ok(sent.disks.iter().map(disk).collect())
 }
 
 /// Notes about bytes of the disk. Those of a kind that this controller does not know are counted
@@ -288,6 +309,25 @@ mod tests {
         assert_eq!((kept.list().len(), kept.more()), (100, 2 + 1 + 401));
         assert_eq!(kept.list()[0].kind, NoteKind::LeftOut);
         assert!(kept.list().iter().all(Note::has_sane_text));
+    }
+
+    #[test]
+    fn an_image_has_no_disk_list_or_two_or_more() {
+        let of = |count| {
+            let disk = link::ImageDisk {
+                name: "two\nlines".to_owned(),
+                ..link::ImageDisk::default()
+            };
+            disks(&link::CapturedImage {
+                disks: vec![disk; count],
+                ..link::CapturedImage::default()
+            })
+        };
+        assert_eq!(of(0), Ok(Vec::new()));
+        assert_eq!(of(2).unwrap()[1].name, "two lines");
+        for count in [1, MAX_DISKS + 1] {
+            assert_eq!(of(count).unwrap_err().field, "disks");
+        }
     }
 
     #[test]

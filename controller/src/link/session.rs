@@ -335,6 +335,7 @@ fn content(
         captured_at: Timestamp::now(),
         nodes: vec![node],
         notes: captured.notes,
+        disks: captured.disks,
         modified: 0,
     }
 }

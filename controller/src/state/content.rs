@@ -32,9 +32,35 @@ pub struct ImageContent {
     /// What whoever deploys it should know.
     #[serde(default, skip_serializing_if = "Notes::is_empty")]
     pub notes: Notes,
+    /// Its disks, if there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<ContentDisk>,
     /// The store's revision of this record; 0 for one that was never stored.
     #[serde(skip)]
     pub modified: Revision,
+}
+
+/// One disk of an image of several.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ContentDisk {
+    /// Of the captured disk.
+    pub size: ByteCount,
+    /// In bytes.
+    pub sector_size: u32,
+    /// Its first byte in the numbering of the image's notes.
+    pub start: u64,
+    /// The smallest disk that can hold it.
+    pub minimum: ByteCount,
+    /// Which disk it was: path, model, serial number.
+    pub name: String,
+}
+
+impl ImageContent {
+    /// How many disks it needs.
+    #[must_use]
+    pub fn disk_count(&self) -> usize {
+        self.disks.len().max(1)
+    }
 }
 
 impl Record for ImageContent {

@@ -72,13 +72,29 @@ pub enum TaskRefusal {
     NoStorageGroup,
     #[error("Image has no content: capture it first")]
     NoContent,
-    /// The type of the image stands for several disks.
+    /// The type of the image stands for several disks, and its choice of partitions for one part.
     #[error(
-        "Image has imageTypeID {image_type} (all disks), but a task images one disk: set imageTypeID to 1, 2 or 4, and make one image for each disk"
+        "Image has imageTypeID {image_type} (all disks), which can only be imaged whole, but its imagePartitionTypeID stands for {part}: set imagePartitionTypeID to 1, or imageTypeID to 1, 2 or 4"
     )]
-    AllDisks { image_type: u32 },
+    PartOfDisks { image_type: u32, part: DiskPart },
     #[error(
-        "Image has imageTypeID {image_type}, which is not an image type that can be captured or deployed: set it to 1, 2 or 4"
+        "Host has a kernelDevice that is no list of disk rules: use one rule for each disk (path:/dev/…, serial:…, wwn:…, size:>=N,<=N) with commas between them, or all, or leave it empty and give them to the client (--disk)"
+    )]
+    BadDiskRules,
+    #[error(
+        "Host has a kernelDevice that selects several disks, but the image is of one disk: set kernelDevice to one rule, or the image's imageTypeID to 3 (all disks)"
+    )]
+    RulesForOneDisk,
+    #[error(
+        "Image contains {image} disks, but the host's kernelDevice selects {rules}: set kernelDevice to one rule for each disk, with commas between them, in the order of the image"
+    )]
+    DiskCount { image: usize, rules: usize },
+    #[error(
+        "Image contains {disks} disks, but its imageTypeID stands for one: set imageTypeID to 3 (all disks), or capture it again"
+    )]
+    SeveralDisks { disks: usize },
+    #[error(
+        "Image has imageTypeID {image_type}, which is not an image type that can be captured or deployed: set it to 1, 2, 3 or 4"
     )]
     UnknownImageType { image_type: u32 },
     #[error(

@@ -62,6 +62,9 @@ pub struct Scope {
     pub part: DiskPart,
     /// A capture takes every block that is not zero.
     pub raw: bool,
+    /// It is about several disks, as many as the rules name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub several: bool,
 }
 
 impl Scope {
@@ -449,6 +452,7 @@ mod tests {
         .within(Scope {
             part: DiskPart::partition(2).unwrap(),
             raw: true,
+            several: true,
         });
         run.client_fingerprint = Some([7; 32]);
         for event in [

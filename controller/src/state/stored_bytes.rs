@@ -30,6 +30,10 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"image":5,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1],"notes":{"list":[{"kind":"left_out","partition":2,"start":512,"end":1024,"text":"why"}],"more":3}}"#,
     ),
     (
+        "/foghorn/v1/content/0000000006",
+        r#"{"v":1,"image":6,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1],"disks":[{"size":4,"sector_size":512,"start":0,"minimum":3,"name":"/dev/sda"},{"size":5,"sector_size":4096,"start":6,"minimum":2,"name":"/dev/sdb"}]}"#,
+    ),
+    (
         "/foghorn/v1/snapinfile/0000000006",
         r#"{"v":1,"snapin":6,"file":"MANIFEST","sha512":"00ff","size":5,"uploaded_at":9,"nodes":[1]}"#,
     ),
@@ -218,6 +222,6 @@ fn a_record_of_another_version_is_refused_and_changes_nothing() {
             tables.contents().len(),
             tables.tokens().len()
         ),
-        (2, 2, 2)
+        (2, 3, 2)
     );
 }

@@ -46,6 +46,11 @@ impl<'a> Cursor<'a> {
         self.rest.len()
     }
 
+    /// Whether the next byte is this one.
+    pub(crate) fn starts_with(&self, byte: u8) -> bool {
+        self.rest.first() == Some(&byte)
+    }
+
     pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], DecodeManifestError> {
         let (taken, rest) = self
             .rest

@@ -9,6 +9,7 @@
 
 mod codec;
 mod cursor;
+mod disks;
 mod distinct;
 mod geometry;
 mod manifest;
@@ -19,13 +20,14 @@ mod table;
 mod validate;
 
 pub use codec::{DecodeManifestError, FORMAT_VERSION};
+pub use disks::{ImageDisk, MAX_DISK_NAME, MAX_DISKS, disk_places};
 pub use distinct::DistinctChunks;
 pub use geometry::{CHUNK_SIZE, DiskGeometry};
 pub use manifest::{
     ChunkContent, ChunkEntry, FileSystem, FileSystemKind, Manifest, ManifestSummary,
 };
 pub use mask::{MASK_UNIT, SectorRange, UsedChunks, UsedMask, used_chunks};
-pub use note::{MAX_NOTE_TEXT, MAX_NOTES, Note, NoteKind, fit_notes, selected_notes};
+pub use note::{MAX_NOTE_TEXT, MAX_NOTES, Note, NoteKind, fit_notes, fit_notes_in, selected_notes};
 pub use ranges::{ByteRange, ByteRanges};
 pub use table::{GPT_ENTRY_SIZE, GptEntry, GptTable, MAX_GPT_SLOTS, PartitionTable};
 pub use validate::InvalidManifest;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, DiskPart};
 
+use crate::disks::ImageDisk;
 use crate::geometry::DiskGeometry;
 use crate::mask::UsedMask;
 use crate::note::{Note, NoteKind};
@@ -26,9 +27,9 @@ pub enum FileSystemKind {
 /// One partition (or the whole disk when there is no table) as it was captured.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileSystem {
-    /// Number of the partition as Linux counts it, from 1; 0 for a disk without a table.
+    /// Number of the partition as Linux counts it on its disk, from 1; 0 for a disk without a table.
     pub partition: u32,
-    /// First byte on the disk.
+    /// First byte on the disk; of several disks, in their common space.
     pub start: ByteOffset,
     /// Bytes of the partition.
     pub size: ByteCount,
@@ -60,12 +61,13 @@ pub struct ChunkEntry {
     pub content: ChunkContent,
 }
 
-/// One captured state of one disk.
+/// One captured state of a disk, or of several.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Manifest {
-    /// Size of the disk and of its sectors.
+    /// Size of the disk and of its sectors. Of several disks: of their common space, and of the
+    /// sectors of the first.
     pub geometry: DiskGeometry,
-    /// The partition table as data.
+    /// The partition table as data. Of several disks: none, as each has its own.
     pub table: PartitionTable,
     /// Ascending by start, none overlapping.
     pub file_systems: Vec<FileSystem>,
@@ -73,12 +75,14 @@ pub struct Manifest {
     pub chunks: Vec<ChunkEntry>,
     /// What whoever deploys it should know, at most [`MAX_NOTES`](crate::MAX_NOTES).
     pub notes: Vec<Note>,
+    /// The disks, when they are two or more; at most [`MAX_DISKS`](crate::MAX_DISKS).
+    pub disks: Vec<ImageDisk>,
 }
 
 /// A manifest in figures. What is stored depends on compression, which the manifest does not know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ManifestSummary {
-    /// Size of the captured disk.
+    /// Size of the captured disk, or of the common space of several.
     pub logical_size: ByteCount,
     /// Bytes in use, zero or not, in units of 512.
     pub used: ByteCount,
@@ -134,9 +138,14 @@ impl Manifest {
     }
 
     /// The smallest disk, in whole sectors, that can hold this image: up to the last byte that a
-    /// partition or a used sector needs, and for GPT room for the backup table behind it.
+    /// partition or a used sector needs, and for GPT room for the backup table behind it. Of several
+    /// disks, all together.
     #[must_use]
     pub fn minimum_disk(&self) -> ByteCount {
+        if !self.disks.is_empty() {
+            let disks = 0..self.disks.len();
+            return disks.map(|nth| self.of_disk(nth).minimum_disk()).sum();
+        }
         let sector = self.geometry.sector_size.bytes();
         let volumes = self
             .file_systems

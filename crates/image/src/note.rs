@@ -92,9 +92,10 @@ impl NoteKind {
 pub struct Note {
     /// What it is about.
     pub kind: NoteKind,
-    /// Partition as Linux counts, from 1; 0: the disk.
+    /// Partition as Linux counts on its disk, from 1; 0: the disk.
     pub partition: u32,
-    /// Bytes of the disk that it is about; empty: none in particular.
+    /// Bytes of the disk that it is about; empty: none in particular. Of several disks, in their
+    /// common space, where it starts in the disk that it is about even if it is empty.
     pub range: ByteRange,
     /// An English sentence without its full stop: not empty, at most [`MAX_NOTE_TEXT`] bytes, no
     /// control characters.
@@ -186,14 +187,20 @@ fn clipped(text: &str, limit: usize) -> String {
 /// Makes notes fit a manifest: where there are more than [`MAX_NOTES`], neighbours of one kind are
 /// joined into one note about the bytes from the first to the last of them.
 #[must_use]
-pub fn fit_notes(mut notes: Vec<Note>) -> Vec<Note> {
-    if notes.len() <= MAX_NOTES {
+pub fn fit_notes(notes: Vec<Note>) -> Vec<Note> {
+    fit_notes_in(MAX_NOTES, notes)
+}
+
+/// The same for another limit, which is at least the number of kinds.
+#[must_use]
+pub fn fit_notes_in(most: usize, mut notes: Vec<Note>) -> Vec<Note> {
+    if notes.len() <= most {
         return notes;
     }
     notes.sort_by_key(|note| (note.kind, note.range));
     // Each kind gets its share; a kind that needs less leaves the rest unused, which is fine: there
     // are eight kinds and thousands of notes.
-    let share = MAX_NOTES / NoteKind::ALL.len();
+    let share = (most / NoteKind::ALL.len()).max(1);
     notes
         .chunk_by(|a, b| a.kind == b.kind)
         .flat_map(|kind| kind.chunks(kind.len().div_ceil(share)))

@@ -2,10 +2,12 @@
 
 use foghorn_types::ChunkIndex;
 
-use crate::geometry::CHUNK_SIZE;
+use crate::disks::MAX_DISKS;
+use crate::geometry::{CHUNK_SIZE, DiskGeometry};
 use crate::manifest::{FileSystem, FileSystemKind, Manifest};
 use crate::mask::{UsedMask, units};
 use crate::note::MAX_NOTES;
+use crate::ranges::ByteRange;
 use crate::table::{GptTable, MAX_GPT_SLOTS, PartitionTable};
 
 /// Why a manifest describes no disk.
@@ -44,6 +46,14 @@ pub enum InvalidManifest {
     NoteOutside(usize),
     #[error("the text of note {0} is empty, too long, or has control characters")]
     NoteText(usize),
+    #[error("there are {0} disks, but a list of disks has 2 to {MAX_DISKS}")]
+    DiskCount(usize),
+    #[error("disk {number} has a size of {size} bytes, which are not whole sectors")]
+    SizeOfDisk { number: u32, size: u64 },
+    #[error("the name of disk {0} is empty, too long, or has control characters")]
+    DiskName(u32),
+    #[error("size, sector size or partition table are not those of the disks")]
+    NotOfItsDisks,
 }
 
 impl Manifest {
@@ -58,18 +68,85 @@ impl Manifest {
             return Err(InvalidManifest::DiskSize(size));
         }
         if let PartitionTable::Gpt(table) = &self.table {
-            self.validate_gpt(table)?;
+            Self::validate_gpt(self.geometry, table)?;
         }
         self.validate_file_systems()?;
         self.validate_chunks()?;
-        self.validate_notes()
+        self.validate_notes()?;
+        if self.disks.is_empty() {
+            Ok(())
+        } else {
+            self.validate_disks()
+        }
     }
 
-    fn validate_gpt(&self, table: &GptTable) -> Result<(), InvalidManifest> {
+    /// What else must hold when there are several: the table and the sizes are those of the disks,
+    /// and nothing lies between them or on two of them.
+    fn validate_disks(&self) -> Result<(), InvalidManifest> {
+        let count = self.disks.len();
+        if !(2..=MAX_DISKS).contains(&count) {
+            return Err(InvalidManifest::DiskCount(count));
+        }
+        for (number, disk) in (1..).zip(&self.disks) {
+            let size = disk.size.bytes();
+            if size == 0 || !size.is_multiple_of(disk.sector_size.bytes()) {
+                return Err(InvalidManifest::SizeOfDisk { number, size });
+            }
+            if !disk.has_sane_name() {
+                return Err(InvalidManifest::DiskName(number));
+            }
+            if let PartitionTable::Gpt(table) = &disk.table {
+                let geometry = DiskGeometry {
+                    size: disk.size,
+                    sector_size: disk.sector_size,
+                };
+                Self::validate_gpt(geometry, table)?;
+            }
+        }
+        let places = self.disk_places();
+        if places.last().map(|last| last.end) != Some(self.geometry.size.bytes())
+            || self.disks[0].sector_size != self.geometry.sector_size
+            || self.table != PartitionTable::None
+        {
+            return Err(InvalidManifest::NotOfItsDisks);
+        }
+        self.validate_places(&places)
+    }
+
+    /// Everything lies on one disk.
+    fn validate_places(&self, places: &[ByteRange]) -> Result<(), InvalidManifest> {
+        let on_one_disk = |start: u64, end: u64| {
+            let after = places.partition_point(|place| place.start <= start);
+            let place = places[..after].last();
+            place.is_some_and(|place| start < place.end && end <= place.end)
+        };
+        for fs in &self.file_systems {
+            let start = fs.start.bytes();
+            if !on_one_disk(start, start.saturating_add(fs.size.bytes())) {
+                return Err(InvalidManifest::FileSystemOutside(fs.partition));
+            }
+        }
+        for chunk in &self.chunks {
+            let start = DiskGeometry::chunk_offset(chunk.index).bytes();
+            let used = chunk.used.byte_ranges(self.geometry.chunk_len(chunk.index));
+            let end = used.last().map_or(0, |last| last.end) as u64;
+            if !on_one_disk(start, start + end) {
+                return Err(InvalidManifest::ChunkOutside(chunk.index));
+            }
+        }
+        for (number, note) in (1..).zip(&self.notes) {
+            if !on_one_disk(note.range.start, note.range.end) {
+                return Err(InvalidManifest::NoteOutside(number));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_gpt(geometry: DiskGeometry, table: &GptTable) -> Result<(), InvalidManifest> {
         if !(1..=MAX_GPT_SLOTS).contains(&table.entry_slots) {
             return Err(InvalidManifest::GptSlots(table.entry_slots));
         }
-        let sector_size = self.geometry.sector_size;
+        let sector_size = geometry.sector_size;
         if table.entries_lba < 2 {
             return Err(InvalidManifest::GptEntriesAt(table.entries_lba));
         }
@@ -79,7 +156,7 @@ impl Manifest {
         if table.first_usable_lba < entries_end {
             return Err(InvalidManifest::GptFirstUsable(table.first_usable_lba));
         }
-        let sectors = self.geometry.size.bytes() / sector_size.bytes();
+        let sectors = geometry.size.bytes() / sector_size.bytes();
         let usable_end = sectors.saturating_sub(1 + table.array_sectors(sector_size));
         let mut previous = 0;
         for entry in &table.entries {

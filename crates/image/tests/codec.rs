@@ -43,6 +43,7 @@ fn vector() -> Manifest {
             ),
         ],
         notes: Vec::new(),
+        disks: Vec::new(),
     }
 }
 

@@ -174,6 +174,9 @@ pub struct TaskStatus {
     /// Deadline.
     #[schemars(with = "Rfc3339")]
     pub deadline: String,
+    /// Disks of the image that it deploys, in the order of the host's rules; empty if there is one.
+    #[serde(default)]
+    pub disks: Vec<ImageDisk>,
     /// What people should know about its image, at most 20: for a capture from its end on, for a
     /// deploy those that limit what can be expected of the machine.
     #[serde(default)]
@@ -190,12 +193,27 @@ pub struct ImageNote {
     pub kind: ImageNoteKind,
     /// Partition as Linux counts, from 1; 0: the disk.
     pub partition: u32,
-    /// First byte of the disk that it is about.
+    /// First byte of the disk that it is about; of several disks, in the numbering of the image.
     pub offset: u64,
     /// Bytes that it is about; 0: none in particular.
     pub length: ByteCount,
     /// A sentence, at most 512 bytes.
     pub text: String,
+}
+
+/// One disk of an image of several.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageDisk {
+    /// Size of the captured disk in bytes.
+    pub size: ByteCount,
+    /// Bytes of its sectors.
+    pub sector_size: u32,
+    /// Its first byte in the numbering of the image's notes.
+    pub start: u64,
+    /// The smallest disk that can hold it, in bytes.
+    pub minimum_size: ByteCount,
+    /// Which disk it was: path, model, serial number.
+    pub name: String,
 }
 
 /// What a note is about.
@@ -273,7 +291,10 @@ pub struct ImageContent {
     pub manifest: ManifestId,
     /// What of the disk was captured.
     pub part: DiskPart,
-    /// Size of the disk in bytes.
+    /// Its disks, if there are several.
+    #[serde(default)]
+    pub disks: Vec<ImageDisk>,
+    /// Size of the disk in bytes; of several disks, of the space in which they lie one after the other.
     pub logical_bytes: ByteCount,
     /// Bytes in use on it.
     pub used_bytes: ByteCount,

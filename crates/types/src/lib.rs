@@ -10,6 +10,7 @@
 mod chain;
 mod chunk_id;
 mod disk_part;
+mod disk_rule;
 mod ids;
 mod mac;
 mod names;
@@ -20,6 +21,7 @@ mod units;
 pub use chain::{Chain, chain};
 pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError};
 pub use disk_part::DiskPart;
+pub use disk_rule::{DiskRule, DiskRules, MAX_DISK_RULES, ParseDiskRuleError};
 pub use ids::{
     GroupId, HostId, ImageId, ParseIdError, SessionId, SnapinId, StorageGroupId, StorageNodeId,
     TaskId, TaskTypeId,

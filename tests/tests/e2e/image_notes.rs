@@ -149,6 +149,7 @@ fn manifest(size: u64, notes: Vec<Note>) -> Manifest {
             content: ChunkContent::Zero,
         }],
         notes,
+        disks: Vec::new(),
     }
 }
 

@@ -28,6 +28,7 @@ mod orphans;
 mod parts;
 mod refusals;
 mod round_trip;
+mod several_disks;
 mod slow_clients;
 mod snapins;
 mod tables;

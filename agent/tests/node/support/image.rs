@@ -69,6 +69,7 @@ impl Image {
             file_systems: vec![whole],
             chunks: entries,
             notes: Vec::new(),
+            disks: Vec::new(),
         };
         let encoded: Bytes = manifest.encode().into();
         Self {

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use foghorn_lifecycle::{Client, Outcome, TaskState};
 use foghorn_rest_types::native::{
-    ImageContent, ImageStatus, Named, TaskList, TaskPhase, TaskProgress, TaskStatus,
+    ImageContent, ImageDisk, ImageStatus, Named, TaskList, TaskPhase, TaskProgress, TaskStatus,
 };
 use foghorn_types::{ImageId, Role, TaskId};
 use schemars::JsonSchema;
@@ -25,7 +25,8 @@ use crate::api::routes::{Routes, get};
 use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::{Host, Image};
-use crate::state::run::Run;
+use crate::state::content::ContentDisk;
+use crate::state::run::{Run, RunKind};
 
 /// Tasks in one list at most.
 const MOST_IDS: usize = 1000;
@@ -144,6 +145,7 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
         },
         image: image_name(tables, run.image),
         part: run.scope.part,
+        disks: disks_of_task(tables, run),
         node: run.node().map(|node| node_view(tables, node).name),
         progress: live
             .progress(run.task)
@@ -156,6 +158,28 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
         deadline: run.deadline().to_string(),
         notes: notes::views(&notes),
         more_notes: notes.more(),
+    }
+}
+
+/// The disks of the image that a task deploys, while the image is still the one that was ordered.
+fn disks_of_task(tables: &Tables, run: &Run) -> Vec<ImageDisk> {
+    let RunKind::Deploy { manifest } = run.kind else {
+        return Vec::new();
+    };
+    let content = tables.contents().get(&run.image);
+    let content = content.filter(|content| content.manifest == manifest);
+    content.map_or_else(Vec::new, |content| {
+        content.disks.iter().map(disk_view).collect()
+    })
+}
+
+fn disk_view(disk: &ContentDisk) -> ImageDisk {
+    ImageDisk {
+        size: disk.size,
+        sector_size: disk.sector_size,
+        start: disk.start,
+        minimum_size: disk.minimum,
+        name: disk.name.clone(),
     }
 }
 
@@ -211,6 +235,7 @@ async fn image(
             let content = tables.contents().get(&image).map(|content| ImageContent {
                 manifest: content.manifest,
                 part: content.part,
+                disks: content.disks.iter().map(disk_view).collect(),
                 logical_bytes: content.logical_bytes,
                 used_bytes: content.used_bytes,
                 stored_bytes: content.stored_bytes,

@@ -110,6 +110,7 @@ fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Re
         image::storage_group(tables, row.id).and_then(|group| StorageGroupId::new(group.id));
     let group = group.ok_or(TaskRefusal::NoStorageGroup)?;
     let scope = part::of(tables, row)?;
+    part::check_rules(host, scope)?;
     if purpose == Purpose::Capture {
         return Ok(Imaging {
             image,
@@ -123,6 +124,7 @@ fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Re
         .get(&image)
         .ok_or(TaskRefusal::NoContent)?;
     part::check_content(content, scope)?;
+    part::check_disks(content, host, scope)?;
     let kind = RunKind::Deploy {
         manifest: content.manifest,
     };

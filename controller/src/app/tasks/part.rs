@@ -1,11 +1,11 @@
 //! What of a disk an image is about: its type and its choice of partitions, as FOG's rows have
 //! them.
 
-use foghorn_types::DiskPart;
+use foghorn_types::{DiskPart, DiskRules};
 
 use crate::state::Tables;
 use crate::state::TaskRefusal;
-use crate::state::classes::{Image, ImagePartitionType, ImageType};
+use crate::state::classes::{Host, Image, ImagePartitionType, ImageType};
 use crate::state::content::ImageContent;
 use crate::state::run::Scope;
 
@@ -15,23 +15,27 @@ use crate::state::run::Scope;
 /// # Errors
 /// [`TaskRefusal`] when it cannot be done, or its rows mean nothing.
 pub(super) fn of(tables: &Tables, image: &Image) -> Result<Scope, TaskRefusal> {
-    Ok(Scope {
-        raw: is_raw(tables, image.image_type)?,
-        part: part(tables, image.image_partition_type)?,
-    })
+    let part = part(tables, image.image_partition_type)?;
+    let image_type = image.image_type;
+    let (raw, several) = kind(tables, image_type)?;
+    if several && !part.is_everything() {
+        return Err(TaskRefusal::PartOfDisks { image_type, part });
+    }
+    Ok(Scope { part, raw, several })
 }
 
-/// The rows may be edited: what counts is their machine-readable `type`.
-fn is_raw(tables: &Tables, image_type: u32) -> Result<bool, TaskRefusal> {
+/// Whether a capture is raw, and whether it is of several disks. The rows may be edited: what counts
+/// is their machine-readable `type`.
+fn kind(tables: &Tables, image_type: u32) -> Result<(bool, bool), TaskRefusal> {
     if image_type == 0 {
-        return Ok(false);
+        return Ok((false, false));
     }
     let row = tables.of::<ImageType>().get(image_type);
     match row.map(|row| row.kind.as_str()) {
         // Nothing is resized, so both mean the used blocks of one disk.
-        Some("n" | "mps") => Ok(false),
-        Some("dd") => Ok(true),
-        Some("mpa") => Err(TaskRefusal::AllDisks { image_type }),
+        Some("n" | "mps") => Ok((false, false)),
+        Some("dd") => Ok((true, false)),
+        Some("mpa") => Ok((false, true)),
         _ => Err(TaskRefusal::UnknownImageType { image_type }),
     }
 }
@@ -62,5 +66,49 @@ pub(super) fn check_content(content: &ImageContent, scope: Scope) -> Result<(), 
             has: content.part,
             wanted: scope.part,
         })
+    }
+}
+
+/// The host's rules; `None` where it has none, and the client is given some.
+fn rules_of(host: &Host) -> Option<Result<DiskRules, TaskRefusal>> {
+    let text = host.kernel_device.trim();
+    (!text.is_empty()).then(|| text.parse().map_err(|_| TaskRefusal::BadDiskRules))
+}
+
+/// The host's rules must be for as many disks as the image is about: one, or several. Of one disk, a
+/// text that is no rule is left to the client, which may be given another.
+///
+/// # Errors
+/// [`TaskRefusal`].
+pub(super) fn check_rules(host: &Host, scope: Scope) -> Result<(), TaskRefusal> {
+    match rules_of(host) {
+        Some(rules) if scope.several => rules.map(drop),
+        Some(Ok(rules)) if rules.count() != Some(1) => Err(TaskRefusal::RulesForOneDisk),
+        _ => Ok(()),
+    }
+}
+
+/// A deploy needs a rule for each disk of the image.
+///
+/// # Errors
+/// [`TaskRefusal`].
+pub(super) fn check_disks(
+    content: &ImageContent,
+    host: &Host,
+    scope: Scope,
+) -> Result<(), TaskRefusal> {
+    let disks = content.disk_count();
+    if disks > 1 && !scope.several {
+        return Err(TaskRefusal::SeveralDisks { disks });
+    }
+    let rules = rules_of(host)
+        .and_then(Result::ok)
+        .and_then(|rules| rules.count());
+    match rules {
+        Some(rules) if rules != disks && scope.several => Err(TaskRefusal::DiskCount {
+            image: disks,
+            rules,
+        }),
+        _ => Ok(()),
     }
 }

@@ -32,7 +32,8 @@ impl Class for Group {
         field!(number, "building", building).about("Number of a building; kept for old scripts."),
         field!(text, "kernel", 255, kernel).about("Kernel that its members are to boot."),
         field!(text, "kernelArgs", 255, kernel_args).about("Arguments for that kernel."),
-        field!(text, "kernelDevice", 255, kernel_device).about("Rule for the disk to image."),
+        field!(text, "kernelDevice", 255, kernel_device)
+            .about("Rule for the disk to image; several with commas, or all."),
     ];
     const COMPUTED: &'static [Computed] = &[Computed {
         name: "hostcount",

@@ -113,8 +113,9 @@ impl Class for Host {
         field!(text, "kernel", 250, kernel)
             .without_effect()
             .about("Kernel to boot instead of the usual one."),
-        field!(text, "kernelDevice", 250, kernel_device)
-            .about("Rule for the disk to image: path, serial, WWN or size."),
+        field!(text, "kernelDevice", 250, kernel_device).about(
+            "Rule for the disk to image: path, serial, WWN or size; several with commas, or all.",
+        ),
         field!(long_text, "init", init)
             .without_effect()
             .about("Initial file system to boot instead of the usual one."),

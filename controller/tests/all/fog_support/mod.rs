@@ -304,6 +304,7 @@ impl Server {
             captured_at: Timestamp::now(),
             nodes: Vec::new(),
             notes: Notes::default(),
+            disks: Vec::new(),
             modified: 0,
         };
         self.state

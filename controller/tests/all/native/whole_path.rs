@@ -41,6 +41,7 @@ fn captured(task: TaskId, manifest: ManifestId) -> Message {
             text: "could not be read".to_owned(),
         }],
         more_notes: 1,
+        disks: Vec::new(),
     };
     let completed = Completed {
         r#final: None,

@@ -3,6 +3,7 @@
 //! There is exactly one encoding of a manifest, so that its hash can be its name. A BLAKE3 trailer
 //! makes every truncation and every flipped bit an error before anything is interpreted.
 
+mod disks;
 mod notes;
 mod sections;
 
@@ -25,6 +26,8 @@ const FILE_SYSTEMS: u8 = 3;
 const CHUNKS: u8 = 4;
 /// Only there when there are notes: a manifest without them has the bytes that it always had.
 const NOTES: u8 = 5;
+/// Only there when there are two or more: programs that know nothing of it refuse the manifest.
+const DISKS: u8 = 6;
 
 /// Why bytes are not a manifest.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +60,7 @@ impl Manifest {
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         let mut contents = Vec::new();
         put_varint(&mut contents, self.geometry.size.bytes());
-        contents.push(self.geometry.sector_size.bytes().ilog2() as u8);
+        put_sector_size(&mut contents, self.geometry.sector_size);
         put_section(&mut out, GEOMETRY, &contents);
         put_section(&mut out, TABLE, &sections::encode_table(&self.table));
         put_section(
@@ -68,6 +71,9 @@ impl Manifest {
         put_section(&mut out, CHUNKS, &sections::encode_chunks(&self.chunks));
         if !self.notes.is_empty() {
             put_section(&mut out, NOTES, &notes::encode_notes(&self.notes));
+        }
+        if !self.disks.is_empty() {
+            put_section(&mut out, DISKS, &disks::encode_disks(&self.disks));
         }
         let trailer = blake3::hash(&out);
         out.extend_from_slice(trailer.as_bytes());
@@ -108,10 +114,15 @@ impl Manifest {
                 rest.section(FILE_SYSTEMS, "file systems")?,
             )?,
             chunks: sections::decode_chunks(rest.section(CHUNKS, "chunks")?)?,
-            notes: if rest.remaining() == 0 {
+            notes: if rest.remaining() == 0 || rest.starts_with(DISKS) {
                 Vec::new()
             } else {
                 notes::decode_notes(rest.section(NOTES, "notes")?)?
+            },
+            disks: if rest.remaining() == 0 {
+                Vec::new()
+            } else {
+                disks::decode_disks(rest.section(DISKS, "disks")?)?
             },
         };
         rest.finish()?;
@@ -122,11 +133,20 @@ impl Manifest {
 
 fn decode_geometry(mut from: Cursor<'_>) -> Result<DiskGeometry, DecodeManifestError> {
     let size = ByteCount::from_bytes(from.varint()?);
-    let sector_size = match from.byte()? {
-        9 => SectorSize::B512,
-        12 => SectorSize::B4096,
-        _ => return Err(from.malformed("has an unknown sector size")),
-    };
+    let sector_size = take_sector_size(&mut from)?;
     from.finish()?;
     Ok(DiskGeometry { size, sector_size })
+}
+
+/// As the power of two.
+fn put_sector_size(out: &mut Vec<u8>, size: SectorSize) {
+    out.push(size.bytes().ilog2() as u8);
+}
+
+fn take_sector_size(from: &mut Cursor<'_>) -> Result<SectorSize, DecodeManifestError> {
+    match from.byte()? {
+        9 => Ok(SectorSize::B512),
+        12 => Ok(SectorSize::B4096),
+        _ => Err(from.malformed("has an unknown sector size")),
+    }
 }

@@ -128,6 +128,7 @@ impl Server {
             captured_at: Timestamp::now(),
             nodes: Vec::new(),
             notes: Notes::default(),
+            disks: Vec::new(),
             modified: 0,
         };
         let write = |draft: &mut Draft<'_>| {

@@ -2,7 +2,7 @@
 //! byte of it stays. What cannot be done is refused when it is ordered.
 
 mod refused;
-mod room;
+pub(crate) mod room;
 
 use std::fs;
 

@@ -30,7 +30,7 @@ fn orders() -> Result<()> {
         )?
         .ok()?;
     for (part, image_type, sentence) in [
-        (EVERYTHING, 3, "imageTypeID 3 (all disks)"),
+        (partition(1), 3, "imageTypeID 3 (all disks)"),
         (EVERYTHING, 99, "imageTypeID 99"),
         (99, USED, "imagePartitionTypeID 99"),
         (13, USED, "imagePartitionTypeID 13"),
@@ -47,7 +47,7 @@ fn orders() -> Result<()> {
         }
     }
 
-    room.set(image, EVERYTHING, 3)?;
+    room.set(image, TABLE, 3)?;
     let host = room.host(image)?;
     let group = json!({ "name": "room", "hosts": [host.id] });
     let group = room.stack.rest.post("/fog/group/create", &group)?.ok()?;

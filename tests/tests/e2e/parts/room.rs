@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use foghorn_tests::disks::MIB;
 use foghorn_tests::process::Process;
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
-use foghorn_tests::tools::{find, run};
+use foghorn_tests::tools::{find, foghorn, run};
 use serde_json::{Value, json};
 
 /// Rows of FOG: what of a disk an image is about, and how it is captured.
@@ -38,6 +38,12 @@ pub(crate) struct Machine {
 pub(crate) struct Client {
     pub(crate) process: Process,
     report: PathBuf,
+}
+
+impl Machine {
+    pub(crate) fn mac(&self) -> &str {
+        &self.mac
+    }
 }
 
 impl Client {
@@ -89,6 +95,20 @@ impl Room {
         let report = self.path(&format!("report-{}.json", host.name));
         let mut command = self.stack.client_command(host.id, &host.mac, disk)?;
         command.arg("--report").arg(&report);
+        let process = Process::start(self.stack.folder(), &host.name, &mut command)?;
+        Ok(Client { process, report })
+    }
+
+    /// The client without rules of its own: it takes those of the host.
+    pub(crate) fn client_of_rule(&self, host: &Machine) -> Result<Client> {
+        let report = self.path(&format!("report-{}.json", host.name));
+        let token = self.stack.boot_token(host.id)?;
+        let mut command = Command::new(foghorn("foghorn-client")?);
+        command
+            .args(["run", "--controller", &self.stack.rest.url])
+            .args(["--mac", &host.mac, "--token", &token])
+            .arg("--report")
+            .arg(&report);
         let process = Process::start(self.stack.folder(), &host.name, &mut command)?;
         Ok(Client { process, report })
     }

@@ -65,6 +65,7 @@ pub(crate) fn manifest(chunks: &[NewChunk]) -> Vec<u8> {
         file_systems: Vec::new(),
         chunks: chunks.iter().enumerate().map(entry).collect(),
         notes: Vec::new(),
+        disks: Vec::new(),
     }
     .encode()
 }
