@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::io;
 
 use foghorn_disk_layout::{DirtyPolicy, ReadAt, owners, read_layout, read_volume, render_gpt};
-use foghorn_image::{ByteRange, Manifest, PartitionTable};
+use foghorn_image::{
+    ByteRange, ChunkList, DecodeManifestError, Manifest, ManifestRoot, PartitionTable,
+};
 use foghorn_types::{ByteCount, ChunkId, SectorSize};
 
 const SECTOR: usize = 512;
@@ -146,7 +148,7 @@ pub(crate) fn volume(input: &[u8]) {
 }
 
 /// What decodes is valid and encodes to the same bytes; also behind a trailer that fits, or a
-/// fuzzer would never get there.
+/// fuzzer would never get there. The input is also taken for the only part of a manifest.
 pub(crate) fn manifest(input: &[u8]) {
     let body = &input[..input.len().saturating_sub(32)];
     let with_trailer = [body, ChunkId::of(body).as_bytes()].concat();
@@ -157,5 +159,24 @@ pub(crate) fn manifest(input: &[u8]) {
             assert!(manifest.summary().logical_size == manifest.geometry.size);
             assert!(manifest.minimum_disk().bytes() > 0 || manifest.chunks.is_empty());
         }
+        if let Ok(root) = ManifestRoot::decode(&bytes.to_vec().into()) {
+            part(&root, input);
+        }
+    }
+}
+
+/// Bytes are entries of a manifest in one way only, and each is where it may be.
+fn part(root: &ManifestRoot, bytes: &[u8]) {
+    let mut list = ChunkList::new();
+    let read = root.walk(
+        |_| Ok::<_, DecodeManifestError>(bytes.to_vec().into()),
+        |entry| {
+            assert!(root.geometry.chunk_len(entry.index) > 0);
+            list.push(&entry);
+            Ok(())
+        },
+    );
+    if read.is_ok() {
+        assert_eq!(root.clone().with_chunks(list).validate(), Ok(()));
     }
 }

@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
-use foghorn_chunk_store::{ManifestPin, ReadManifestError};
-use foghorn_image::{DecodeManifestError, DistinctChunks, Manifest};
-use foghorn_types::ManifestId;
+use foghorn_chunk_store::{ManifestPin, ReadManifestError, Store};
+use foghorn_image::{DecodeManifestError, DistinctChunks, ManifestRoot, Numbering};
+use foghorn_types::{ManifestId, PartId};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::disk::Disk;
 
-/// A manifest as clients get it, and the chunks that it allows them to have.
+/// A manifest as clients get it, and the chunks that it allows them to have. Its parts are read when
+/// they are asked for.
 pub(crate) struct ServedImage {
     pub(crate) encoded: Bytes,
+    /// What the manifest names as its parts, in order.
+    pub(crate) parts: Vec<PartId>,
     pub(crate) chunks: DistinctChunks,
     /// The sweep leaves the chunks alone as long as somebody is served from them, whatever becomes
     /// of the image.
@@ -29,16 +32,19 @@ pub(crate) enum LoadImageError {
 }
 
 impl ServedImage {
-    fn new(
-        manifest: ManifestId,
-        encoded: Vec<u8>,
-        pin: ManifestPin,
-    ) -> Result<Self, LoadImageError> {
-        let decoded = Manifest::decode(&encoded)
+    fn load(store: &Store, manifest: ManifestId, pin: ManifestPin) -> Result<Self, LoadImageError> {
+        let failed = |source| LoadImageError::Read(manifest, source);
+        let encoded = Bytes::from(store.read_manifest(manifest).map_err(failed)?);
+        let root = ManifestRoot::decode(&encoded)
             .map_err(|source| LoadImageError::Decode(manifest, source))?;
+        let mut numbering = Numbering::default();
+        store
+            .walk_manifest(manifest, &root, |entry| numbering.add(&entry))
+            .map_err(failed)?;
         Ok(Self {
-            encoded: encoded.into(),
-            chunks: decoded.distinct_chunks(),
+            parts: root.parts().iter().map(|part| part.id).collect(),
+            encoded,
+            chunks: numbering.finish(),
             _pin: pin,
         })
     }
@@ -74,12 +80,7 @@ impl ServedImages {
         }
         // Before the manifest is read: what is there then stays.
         let pin = self.disk.store().pin_manifest(manifest);
-        let load = move |store: &foghorn_chunk_store::Store| {
-            let encoded = store
-                .read_manifest(manifest)
-                .map_err(|source| LoadImageError::Read(manifest, source))?;
-            ServedImage::new(manifest, encoded, pin)
-        };
+        let load = move |store: &Store| ServedImage::load(store, manifest, pin);
         let image = Arc::new(self.disk.run(load).await?);
         let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
         images.retain(|_, image| image.strong_count() > 0);

@@ -1,15 +1,23 @@
 //! Making stored chunks an image, and what the controller is told of it.
 
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
 use foghorn_chunk_store::Store;
-use foghorn_image::{DecodeManifestError, Manifest, selected_notes};
+use foghorn_image::{
+    ChunkEntry, ChunkList, DecodeManifestError, DiskGeometry, EntryCount, ManifestRoot, Note,
+    selected_notes,
+};
 use foghorn_proto::link::{CapturedImage, ImageDisk, ImageNote};
-use foghorn_types::{ImageId, ManifestId};
+use foghorn_types::{ByteCount, ImageId, ManifestId};
 
 /// Why an image was not stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreImageError {
     #[error("the manifest is not valid")]
     Decode(#[from] DecodeManifestError),
+    #[error("the storage node could not read the manifest again")]
+    Read(#[from] foghorn_chunk_store::ReadManifestError),
     #[error("the storage node could not store the manifest")]
     Put(#[from] foghorn_chunk_store::PutManifestError),
     #[error("the storage node could not read the sizes of the image's chunks")]
@@ -20,47 +28,94 @@ pub(crate) enum StoreImageError {
 pub(crate) fn store_image(
     store: &Store,
     image: ImageId,
-    encoded: &[u8],
+    encoded: &Bytes,
 ) -> Result<(ManifestId, CapturedImage), StoreImageError> {
-    let manifest = Manifest::decode(encoded)?;
+    let root = ManifestRoot::decode(encoded)?;
     let id = store.put_manifest(image, encoded)?;
-    let stored = store
-        .stored_size(manifest.distinct_chunks().ids())
-        .map_err(StoreImageError::Measure)?;
-    let summary = manifest.summary();
-    let notes = notes_of(&manifest);
+    let (mut count, mut last) = (EntryCount::default(), LastOfDisks::new(&root));
+    store.walk_manifest(id, &root, |entry| {
+        count.add(root.geometry, &entry);
+        last.see(entry);
+    })?;
+    let (mut stored, mut failed) = (ByteCount::ZERO, None);
+    let _ = store.distinct_pages(id, &root, |ids| match store.stored_size(ids) {
+        Ok(size) => {
+            stored += size;
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(StoreImageError::Measure(error));
+    }
+    let notes = notes_of(&root.notes);
     let captured = CapturedImage {
         manifest_id: id.as_bytes().to_vec(),
-        logical_bytes: summary.logical_size.bytes(),
-        used_bytes: summary.used.bytes(),
+        logical_bytes: root.geometry.size.bytes(),
+        used_bytes: count.used.bytes(),
         stored_bytes: stored.bytes(),
         new_bytes: 0,
-        more_notes: (manifest.notes.len() - notes.len()) as u32,
+        more_notes: (root.notes.len() - notes.len()) as u32,
         notes,
-        disks: disks_of(&manifest),
+        disks: last.disks(root),
     };
     Ok((id, captured))
 }
 
-fn disks_of(manifest: &Manifest) -> Vec<ImageDisk> {
-    let places = manifest.disk_places();
-    let disks = manifest.disks.iter().zip(places).enumerate();
-    disks
-        .map(|(nth, (disk, place))| ImageDisk {
-            size: disk.size.bytes(),
-            sector_size: disk.sector_size.bytes() as u32,
-            start: place.start,
-            minimum: manifest.of_disk(nth).minimum_disk().bytes(),
-            name: disk.name.to_string(),
-        })
-        .collect()
+/// The last entry of each disk, which says how small a target may be. Empty for one disk.
+struct LastOfDisks {
+    ends: Vec<u64>,
+    entries: Vec<Option<ChunkEntry>>,
+}
+
+impl LastOfDisks {
+    fn new(root: &ManifestRoot) -> Self {
+        let ends: Vec<u64> = root.disk_places().iter().map(|place| place.end).collect();
+        Self {
+            entries: vec![None; ends.len()],
+            ends,
+        }
+    }
+
+    fn see(&mut self, entry: ChunkEntry) {
+        if self.ends.is_empty() {
+            return;
+        }
+        let start = DiskGeometry::chunk_offset(entry.index).bytes();
+        let nth = self.ends.partition_point(|end| *end <= start);
+        if let Some(last) = self.entries.get_mut(nth) {
+            *last = Some(entry);
+        }
+    }
+
+    fn disks(self, root: ManifestRoot) -> Vec<ImageDisk> {
+        if root.disks.is_empty() {
+            return Vec::new();
+        }
+        let chunks: ChunkList = self.entries.into_iter().flatten().collect();
+        let manifest = root.with_chunks(chunks);
+        let places = manifest.disk_places();
+        let disks = manifest.disks.iter().zip(places).enumerate();
+        disks
+            .map(|(nth, (disk, place))| ImageDisk {
+                size: disk.size.bytes(),
+                sector_size: disk.sector_size.bytes() as u32,
+                start: place.start,
+                minimum: manifest.of_disk(nth).minimum_disk().bytes(),
+                name: disk.name.to_string(),
+            })
+            .collect()
+    }
 }
 
 /// Most notes of an image that the controller is sent.
 const MOST_NOTES: usize = 100;
 
-fn notes_of(manifest: &Manifest) -> Vec<ImageNote> {
-    selected_notes(&manifest.notes, MOST_NOTES)
+fn notes_of(notes: &[Note]) -> Vec<ImageNote> {
+    selected_notes(notes, MOST_NOTES)
         .into_iter()
         .map(|note| ImageNote {
             kind: note.kind.code().into(),

@@ -50,6 +50,10 @@ pub struct ServeArgs {
     /// instead of the terminal
     #[arg(long, value_name = "FILE")]
     first_run_file: Option<PathBuf>,
+    /// Take the certificate authority of the state directory, or a new one, although the store
+    /// belongs to another; for one start, after a loss
+    #[arg(long)]
+    new_authority: bool,
     /// Make new credentials for the user fog, print them, and exit; the server must be stopped
     #[arg(long, conflicts_with = "first_run_file")]
     reset_admin: bool,
@@ -92,6 +96,7 @@ impl Plan {
             .unwrap_or_else(|| public_host(ip).to_string());
 
         let mut controller = foghorn_controller::Config::local(args.state_dir.join("controller"));
+        controller.new_authority = args.new_authority;
         controller.rest.listen = args.listen;
         controller.rest.names = vec![host.clone()];
         controller.link.listen = link;

@@ -64,6 +64,8 @@ pub enum StartError {
     Store(#[from] OpenStoreError),
     #[error("could not load the state")]
     State(#[source] Refusal),
+    #[error("there is no installation in {path}", path = path.display())]
+    NoInstallation { path: PathBuf },
     #[error("could not create the first user and its tokens")]
     FirstRun(#[source] AccountError),
     #[error("could not load the certificate authority")]
@@ -238,7 +240,15 @@ impl Drop for Controller {
 pub async fn reset_admin(config: &Config, name: &str) -> Result<FirstRun, StartError> {
     let cancel = CancellationToken::new();
     let _stop = cancel.clone().drop_guard();
-    let store = open::open(&engine(config)).await?;
+    let engine = engine(config);
+    if let open::StoreConfig::Embedded { path } = &engine
+        && !path.exists()
+    {
+        return Err(StartError::NoInstallation {
+            path: config.data_dir.clone(),
+        });
+    }
+    let store = open::open(&engine).await?;
     let (state, follower) = State::start(store, cancel.child_token())
         .await
         .map_err(StartError::State)?;

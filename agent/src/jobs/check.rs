@@ -92,7 +92,7 @@ fn adopt(
         .read_manifest(manifest)
         .map_err(|problem| chain(&problem).to_string())?;
     let (_, adopted) =
-        store_image(store, to, &encoded).map_err(|problem| chain(&problem).to_string())?;
+        store_image(store, to, &encoded.into()).map_err(|problem| chain(&problem).to_string())?;
     info!(image = %to, %manifest, "content adopted");
     Ok(JobReport {
         adopted: Some(adopted),

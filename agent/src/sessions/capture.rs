@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foghorn_chunk_store::{CaptureGuard, NewChunk, PutError};
+use foghorn_image::most_part_bytes;
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{
-    AckSender, SentChunk, SentChunks, StoreLane, StoreManifestReply, WhichAreStoredReply,
+    AckSender, SentChunk, SentChunks, StoreLane, StoreManifestReply, StorePartReply,
+    WhichAreStoredReply,
 };
-use foghorn_types::{ChunkId, ImageId, ManifestId, TaskId, chain};
+use foghorn_types::{ByteCount, ChunkId, ImageId, ManifestId, PartId, TaskId, chain};
 use futures_util::{Stream, StreamExt, pin_mut, stream};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -147,6 +149,36 @@ impl Capture {
         (ids, result)
     }
 
+    /// Stores a part of the manifest that the client will send.
+    pub(super) async fn store_part(
+        self,
+        disk: ByteCount,
+        part: Bytes,
+        reply: StorePartReply,
+    ) -> Result<(), StreamError> {
+        let (bytes, id) = (part.len() as u64, PartId::of(&part));
+        let known = self
+            .sessions
+            .disk
+            .run(move |store| store.read_part(id).is_ok());
+        // One that is here, of another image or because its answer was lost, costs nothing.
+        let new_bytes = if known.await { 0 } else { bytes };
+        if let Err(reason) = self.sessions.claim_part(self.task, disk, new_bytes) {
+            warn!(error = reason, "a part of a manifest was refused");
+            return reply.refuse(&reason).await;
+        }
+        self.meter.add_wire(bytes);
+        let stored = self.sessions.disk.run(move |store| store.put_part(&part));
+        match stored.await {
+            Ok((id, _)) => reply.stored(id).await,
+            Err(problem) => {
+                let reason = chain(&problem).to_string();
+                warn!(error = reason, "a part of a manifest was not stored");
+                reply.refuse(&reason).await
+            }
+        }
+    }
+
     /// Makes the image: valid, complete, and on disk, or not at all.
     pub(super) async fn store_manifest(
         self,
@@ -210,7 +242,47 @@ fn is_the_nodes(problem: &PutError) -> bool {
     !matches!(problem, PutError::Invalid { .. })
 }
 
+/// What a capture has stored of a manifest that is not complete.
+#[derive(Clone, Copy, Default)]
+pub(super) struct PartsClaim {
+    /// The size of the disk, as the client says with the first part.
+    disk: Option<ByteCount>,
+    /// Bytes of the parts that were not here before.
+    bytes: u64,
+}
+
+impl PartsClaim {
+    /// Counts a part, unless all together would be more than the manifest of such a disk can have.
+    fn add(&mut self, disk: ByteCount, bytes: u64) -> Result<(), String> {
+        let claimed = *self.disk.get_or_insert(disk);
+        if claimed != disk {
+            return Err(format!(
+                "the parts are of a disk of {} bytes and of one of {} bytes",
+                claimed.bytes(),
+                disk.bytes()
+            ));
+        }
+        let most = most_part_bytes(disk);
+        if self.bytes.saturating_add(bytes) > most.bytes() {
+            return Err(format!(
+                "a disk of {} bytes has a manifest of at most {} bytes",
+                disk.bytes(),
+                most.bytes()
+            ));
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
 impl Sessions {
+    fn claim_part(&self, task: TaskId, disk: ByteCount, bytes: u64) -> Result<(), String> {
+        match self.table().facts(task) {
+            Some(facts) => facts.parts.add(disk, bytes),
+            None => Err("the session has ended".to_owned()),
+        }
+    }
+
     /// The one guard of a capture, kept over all of its connections.
     fn capture_guard(&self, task: TaskId) -> Arc<CaptureGuard> {
         let mut table = self.table();

@@ -8,7 +8,7 @@ use std::time::Instant;
 use foghorn_chunk_store::{ReadChunkError, StoredChunk};
 use foghorn_transport::StreamError;
 use foghorn_transport::server::{
-    ChunkSender, FetchLane, ManifestReply, MulticastLane, WantedChunks,
+    ChunkSender, FetchLane, ManifestReply, MulticastLane, PartReply, WantedChunks,
 };
 use foghorn_types::{ChunkId, SessionId, TaskId, chain};
 use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
@@ -70,6 +70,28 @@ impl Deploy {
     pub(super) async fn send_manifest(self, reply: ManifestReply) -> Result<(), StreamError> {
         self.meter.add_wire(self.image.encoded.len() as u64);
         reply.send(self.image.encoded.clone()).await
+    }
+
+    pub(super) async fn send_part(self, number: u32, reply: PartReply) -> Result<(), StreamError> {
+        let Some(id) = self.image.parts.get(number as usize).copied() else {
+            return reply.refuse("the manifest has no such part").await;
+        };
+        match self
+            .sessions
+            .disk
+            .run(move |store| store.read_part(id))
+            .await
+        {
+            Ok(part) => {
+                self.meter.add_wire(part.len() as u64);
+                reply.send(part).await
+            }
+            Err(problem) => {
+                let problem = chain(&problem).to_string();
+                error!(error = problem, "a part of a manifest cannot be served");
+                reply.refuse(&problem).await
+            }
+        }
     }
 
     /// Lets the client into the multicast session of its task.

@@ -244,6 +244,18 @@ async fn answer(
         (Request::StoreManifest(bytes, reply), Work::Capture(capture)) => {
             capture.store_manifest(bytes, reply).await
         }
+        (Request::FetchPart(number, reply), Work::Deploy(deploy)) => {
+            deploy.send_part(number, reply).await
+        }
+        (Request::StorePart(disk, bytes, reply), Work::Capture(capture)) => {
+            capture.store_part(disk, bytes, reply).await
+        }
+        (Request::FetchPart(_, reply), Work::Capture(_)) => {
+            reply.refuse("a capture has no manifest yet").await
+        }
+        (Request::StorePart(_, _, reply), Work::Deploy(_)) => {
+            reply.refuse("a deploy stores nothing").await
+        }
         (Request::FetchManifest(reply), Work::Capture(_)) => {
             reply.refuse("a capture has no manifest yet").await
         }

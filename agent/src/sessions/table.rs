@@ -15,6 +15,7 @@ use foghorn_proto::link::CapturedImage;
 use foghorn_types::{CertificateName, HostId, TaskId, Timestamp};
 use tokio::sync::watch;
 
+use super::capture::PartsClaim;
 use super::order::{Fingerprint, SessionOrder};
 use super::progress::Meter;
 use crate::multicast::MulticastTerms;
@@ -80,6 +81,8 @@ pub(super) struct Facts {
     pub unavailable: Vec<String>,
     /// Of a capture: what it put, or was told is stored, is safe from the sweep.
     pub guard: Option<Arc<CaptureGuard>>,
+    /// Of a capture: the parts of its manifest so far.
+    pub parts: PartsClaim,
 }
 
 struct Entry {

@@ -9,6 +9,7 @@ mod support;
 mod cancel;
 mod damage;
 mod enrolment;
+mod hostile_manifests;
 mod link;
 mod memory;
 mod multicast;

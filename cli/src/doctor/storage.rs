@@ -1,7 +1,7 @@
 //! Storage nodes: does one exist, are they online, how much free space do they have.
 
 use foghorn_rest_types::fog::StorageNode;
-use foghorn_rest_types::native::{NodeList, NodeStatus};
+use foghorn_rest_types::native::{NodeList, NodeStatus, OrphanList};
 
 use super::Finding;
 use crate::api::{Api, ApiError};
@@ -40,7 +40,21 @@ pub(super) fn check(api: &Api) -> Vec<Finding> {
             "see the server's log",
         )),
     }
+    findings.extend(orphans(api));
     findings
+}
+
+fn orphans(api: &Api) -> Option<Finding> {
+    // A server from before has no such list.
+    let list: OrphanList = api.get("/foghorn/v1/orphans").ok()?;
+    Some(match list.orphans.len() {
+        0 => Finding::ok("content", "all of it belongs to an image or a snapin"),
+        count => Finding::warn(
+            "content",
+            format!("storage nodes hold {count} contents that nothing here has"),
+            "`foghorn image orphans` lists them, to be adopted or dropped",
+        ),
+    })
 }
 
 fn online(enabled: &[&StorageNode]) -> Finding {

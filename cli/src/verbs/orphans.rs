@@ -91,7 +91,8 @@ pub(super) fn run(command: Option<OrphanCommand>, session: &Session) -> Result<E
                     .any(|name| name == content)
             })?;
             let loss = format!(
-                "{} on {}: this content is lost on every storage node that holds it",
+                "{} on {} is lost, there and on every other storage node that holds it; images that \
+                 exist here stay as they are",
                 what(&orphan),
                 orphan.node.name
             );
@@ -111,18 +112,19 @@ pub(super) fn run(command: Option<OrphanCommand>, session: &Session) -> Result<E
 
 fn list(api: &Api, session: &Session) -> Result<Exit, Failure> {
     let list: OrphanList = api.get("/foghorn/v1/orphans")?;
-    let mut table = Table::new(&["NODE", "IMAGE", "NAME", "CONTENT", "NOTE"]);
+    let mut table = Table::new(&["IMAGE", "NODE", "NAME", "CONTENT", "NOTE"]);
     for orphan in &list.orphans {
         let image = orphan.image.as_ref();
-        let content = orphan
-            .manifest
-            .map(|manifest| format!("{manifest:#}"))
-            .or(orphan.file.map(|file| file.to_string()));
+        let content = orphan.manifest.map(|manifest| format!("{manifest:#}"));
+        let file = orphan.file.map(|file| file.to_string());
         table.row([
+            image
+                .map(|image| image.id.to_string())
+                .or(file)
+                .unwrap_or_default(),
             orphan.node.name.clone(),
-            image.map_or_else(|| "-".to_owned(), |image| image.id.to_string()),
             image.map_or_else(|| "-".to_owned(), |image| name_of(&image.name)),
-            content.unwrap_or_default(),
+            content.unwrap_or_else(|| "-".to_owned()),
             note(orphan).to_owned(),
         ]);
     }
@@ -145,9 +147,16 @@ fn note(orphan: &Orphan) -> &'static str {
 
 fn what(orphan: &Orphan) -> String {
     match (&orphan.image, orphan.file) {
-        (Some(image), _) => format!("content of image {} {}", image.id, image.name),
-        (None, Some(file)) => format!("file {file}"),
-        (None, None) => "content".to_owned(),
+        (Some(image), _) => {
+            let content = orphan.manifest.map(|manifest| format!("{manifest:#}"));
+            format!(
+                "the unknown content {} with the number of image {}",
+                content.unwrap_or_default(),
+                image.id
+            )
+        }
+        (None, Some(file)) => format!("the unknown file {file}"),
+        (None, None) => "the unknown content".to_owned(),
     }
 }
 

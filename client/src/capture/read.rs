@@ -49,6 +49,9 @@ const MOST_PLACES: usize = 16;
 /// Failures that are logged; of more, every hundredth.
 const MOST_LOGGED: u64 = 20;
 
+/// Slots behind one that is not known yet.
+const MOST_BEHIND: Slot = 1 << 16;
+
 /// Runs on its own thread. Holes are known to be zero and are not read.
 pub(super) fn read_disk(
     shared: &Shared,
@@ -71,7 +74,7 @@ pub(super) fn read_disk(
         }
         let slot = match step {
             Step::Holes(slots) => {
-                slots.for_each(|slot| shared.is_zero(slot));
+                skip(shared, slots);
                 continue;
             }
             Step::Read(slot) => slot,
@@ -91,6 +94,19 @@ pub(super) fn read_disk(
     }
 }
 
+/// Settles the slots of a hole. What is known before a slot that is not takes memory, so a long hole
+/// waits for those in front of it.
+fn skip(shared: &Shared, slots: Range<Slot>) {
+    for slot in slots {
+        if slot.is_multiple_of(MOST_BEHIND) {
+            while shared.behind(slot) > MOST_BEHIND && !shared.stop.is_cancelled() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        shared.is_zero(slot);
+    }
+}
+
 struct Reader<'a> {
     shared: &'a Shared,
     losses: &'a Losses,
@@ -103,11 +119,16 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read_chunk(&mut self, slot: Slot, bytes: &mut ChunkBuffer) -> Result<(), CaptureError> {
-        let (index, used) = &self.shared.chunks[slot as usize];
-        let base = DiskGeometry::chunk_offset(*index).bytes();
+        let Some(index) = self.shared.index(slot as usize) else {
+            return Ok(());
+        };
+        let (base, used) = (
+            DiskGeometry::chunk_offset(index).bytes(),
+            self.shared.mask(slot),
+        );
         if self.careful == 0 {
             let begun = Instant::now();
-            match read_spans(&self.shared.disk, base, used, bytes) {
+            match read_spans(&self.shared.disk, base, &used, bytes) {
                 Ok(()) => return Ok(()),
                 Err(error) => self.failed(&error, begun.elapsed()),
             }
@@ -234,7 +255,7 @@ pub(super) fn hash_chunks(
             return;
         }
         let id = shared.progress.timed(Work::Hash, || {
-            shared.chunks[slot as usize].1.mask_out(&mut bytes);
+            shared.mask(slot).mask_out(&mut bytes);
             (!is_zero(&bytes)).then(|| ChunkId::of(&bytes))
         });
         match id {

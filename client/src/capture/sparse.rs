@@ -2,24 +2,17 @@
 
 use foghorn_image::{ByteRange, ByteRanges, ChunkContent, ChunkEntry, DiskGeometry};
 
-/// Removes the entries of chunks that turned out to be zero and lie in `sparse`: a deploy then leaves
-/// those bytes alone, instead of reading a gap of terabytes to make sure that it is empty.
-pub(super) fn drop_zeroes(
+/// Whether a chunk has a place in the manifest: not when it turned out to be zero and lies in
+/// `sparse`. A deploy then leaves those bytes alone, instead of reading a gap of terabytes to make
+/// sure that it is empty.
+pub(super) fn is_worth_an_entry(
     geometry: DiskGeometry,
     sparse: &ByteRanges,
-    chunks: &mut Vec<ChunkEntry>,
-) {
-    if sparse.is_empty() {
-        return;
-    }
-    let ranges: Vec<ByteRange> = sparse.iter().copied().collect();
-    chunks.retain(|entry| {
-        let start = DiskGeometry::chunk_offset(entry.index).bytes();
-        let end = start + geometry.chunk_len(entry.index) as u64;
-        let after = ranges.partition_point(|range| range.start <= start);
-        let inside = after > 0 && ranges[after - 1].end >= end;
-        entry.content != ChunkContent::Zero || !inside
-    });
+    entry: &ChunkEntry,
+) -> bool {
+    let start = DiskGeometry::chunk_offset(entry.index).bytes();
+    let end = start + geometry.chunk_len(entry.index) as u64;
+    entry.content != ChunkContent::Zero || !sparse.covers(ByteRange::new(start, end))
 }
 
 #[cfg(test)]
@@ -41,19 +34,19 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let mut chunks: Vec<ChunkEntry> = (0..10)
-            .map(|index| ChunkEntry {
-                index: ChunkIndex::new(index),
-                used: UsedMask::Whole,
-                content: if index == 3 {
-                    ChunkContent::Data(ChunkId::of(b"data"))
-                } else {
-                    ChunkContent::Zero
-                },
-            })
+        let chunks = (0..10).map(|index| ChunkEntry {
+            index: ChunkIndex::new(index),
+            used: UsedMask::Whole,
+            content: if index == 3 {
+                ChunkContent::Data(ChunkId::of(b"data"))
+            } else {
+                ChunkContent::Zero
+            },
+        });
+        let kept: Vec<u32> = chunks
+            .filter(|entry| is_worth_an_entry(geometry, &sparse, entry))
+            .map(|entry| entry.index.get())
             .collect();
-        drop_zeroes(geometry, &sparse, &mut chunks);
-        let kept: Vec<u32> = chunks.iter().map(|entry| entry.index.get()).collect();
         assert_eq!(kept, [0, 1, 2, 3, 5, 6, 7, 8]);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use foghorn_image::{CHUNK_SIZE, DiskGeometry};
+use foghorn_types::ChunkIndex;
 
 use super::board::{Shared, Slot};
 
@@ -29,18 +30,14 @@ impl Iterator for Steps<'_> {
 
     fn next(&mut self) -> Option<Step> {
         let first = self.slot;
-        let base = DiskGeometry::chunk_offset(self.shared.chunks.get(first)?.0).bytes();
+        let base = DiskGeometry::chunk_offset(self.shared.index(first)?).bytes();
         if self.data.end <= base {
             self.data = self.shared.disk.data_from(base);
         }
         // The chunks that end before the next data begins.
-        let data = self.data.start;
-        let holes = self.shared.chunks[first..].partition_point(|(index, _)| {
-            let start = DiskGeometry::chunk_offset(*index).bytes();
-            start + self.shared.geometry.chunk_len(*index) as u64 <= data
-        });
-        if holes > 0 {
-            self.slot += holes;
+        if self.data.start / CHUNK_SIZE > base / CHUNK_SIZE {
+            let data = u32::try_from(self.data.start / CHUNK_SIZE).unwrap_or(u32::MAX);
+            self.slot = self.shared.slots_below(ChunkIndex::new(data)) as usize;
             return Some(Step::Holes(first as Slot..self.slot as Slot));
         }
         self.slot += 1;
@@ -78,8 +75,10 @@ impl<'a> Ahead<'a> {
                 && hints
             {
                 let shared = self.steps.shared;
-                let base = DiskGeometry::chunk_offset(shared.chunks[slot as usize].0).bytes();
-                shared.disk.will_need(base, CHUNK_SIZE);
+                if let Some(index) = shared.index(slot as usize) {
+                    let base = DiskGeometry::chunk_offset(index).bytes();
+                    shared.disk.will_need(base, CHUNK_SIZE);
+                }
             }
             self.waiting.push_back(step);
         }

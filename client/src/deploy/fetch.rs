@@ -170,7 +170,7 @@ mod tests {
 
     use bytes::Bytes;
     use foghorn_image::{
-        ChunkContent, ChunkEntry, DiskGeometry, Manifest, PartitionTable, UsedMask,
+        ChunkContent, ChunkEntry, ChunkList, DiskGeometry, Manifest, PartitionTable, UsedMask,
     };
     use foghorn_transport::client::FetchedChunk;
     use foghorn_types::{ByteCount, ChunkId, ChunkIndex, SectorSize};
@@ -187,11 +187,11 @@ mod tests {
     fn one_chunk(file: &tempfile::NamedTempFile) -> Shared {
         let size = ByteCount::from_mib(1);
         let content = ChunkContent::Data(ChunkId::of(b"it"));
-        let chunks = vec![ChunkEntry {
+        let chunks = ChunkList::from(vec![ChunkEntry {
             index: ChunkIndex::new(0),
             used: UsedMask::Whole,
             content,
-        }];
+        }]);
         let geometry = DiskGeometry {
             size,
             sector_size: SectorSize::B512,

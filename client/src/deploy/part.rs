@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use foghorn_disk_layout::{Layout, Partition, ReadLayoutError, read_layout};
 use foghorn_image::{
-    ByteRange, ByteRanges, CHUNK_SIZE, ChunkEntry, DiskGeometry, Manifest, PartitionTable,
-    used_chunks,
+    ByteRange, ByteRanges, CHUNK_SIZE, ChunkEntry, ChunkList, DiskGeometry, Manifest,
+    PartitionTable, used_chunks,
 };
 use foghorn_types::{ByteCount, ByteOffset, ChunkIndex, DiskPart};
 
@@ -102,12 +102,14 @@ impl Placement {
             Self::Table { outside } => outside.clone(),
             Self::Partition { source, .. } => [*source].into_iter().collect(),
         };
-        let (geometry, mut clipped) = (manifest.geometry, Vec::new());
-        manifest.chunks.retain_mut(|entry| {
+        let geometry = manifest.geometry;
+        let (mut kept, mut clipped) = (ChunkList::new(), Vec::new());
+        for mut entry in &manifest.chunks {
             let base = DiskGeometry::chunk_offset(entry.index).bytes();
             let length = geometry.chunk_len(entry.index);
             if region.covers(ByteRange::new(base, base + length as u64)) {
-                return true;
+                kept.push(&entry);
+                continue;
             }
             let used = entry.used.byte_ranges(length);
             let used: ByteRanges = used
@@ -115,14 +117,15 @@ impl Placement {
                 .collect();
             let written = used.within(&region);
             let Some((_, mask)) = used_chunks(geometry, &written).next() else {
-                return false;
+                continue;
             };
             if written != used {
                 entry.used = mask;
                 clipped.push(entry.index);
             }
-            true
-        });
+            kept.push(&entry);
+        }
+        manifest.chunks = kept;
         clipped
     }
 
@@ -319,13 +322,13 @@ mod tests {
             },
             table: PartitionTable::Mbr,
             file_systems: vec![volume(1, 63 * 512, middle), volume(2, middle, 5 * MIB)],
-            chunks: vec![
+            chunks: ChunkList::from(vec![
                 entry(0, boot, data(b"boot")),
                 entry(1, UsedMask::Whole, data(b"one")),
                 entry(2, UsedMask::Whole, data(b"both")),
                 entry(3, UsedMask::Whole, ChunkContent::Zero),
                 entry(4, UsedMask::Whole, data(b"two")),
-            ],
+            ]),
             notes: Vec::new(),
             disks: Vec::new(),
         }
@@ -334,7 +337,7 @@ mod tests {
     fn entries(plan: &Plan) -> Vec<(u32, u64)> {
         let chunks = plan.manifest().chunks.iter();
         chunks
-            .map(|entry| (entry.index.get(), plan.entry_used(entry)))
+            .map(|entry| (entry.index.get(), plan.entry_used(&entry)))
             .collect()
     }
 
@@ -352,10 +355,10 @@ mod tests {
             .map(|number| plan.is_needed(number))
             .collect();
         assert_eq!(needed, [false, false, true, true], "boot, one, both, two");
-        let first = &plan.manifest().chunks[0];
+        let first = &plan.manifest().chunks.get(0).unwrap();
         assert_eq!(plan.offset(first, (MIB / 2) as usize), 7 * MIB + 512);
         assert!(plan.is_boot_entry(first) && !plan.can_be_found(first));
-        let last = &plan.manifest().chunks[2];
+        let last = &plan.manifest().chunks.get(2).unwrap();
         assert_eq!(plan.offset(last, 0), 7 * MIB + 512 + 3 * MIB / 2);
         assert!(plan.can_be_found(last));
         let wiped = [ByteRange::new(0, 20 * MIB)].into_iter().collect();
@@ -372,7 +375,7 @@ mod tests {
         let outside = partitions.gaps_within(ByteRange::new(0, u64::MAX));
         let plan = Plan::new(image, Placement::Table { outside });
         assert_eq!(entries(&plan), [(0, 63 * 512)]);
-        assert!(plan.is_boot_entry(&plan.manifest().chunks[0]));
+        assert!(plan.is_boot_entry(&plan.manifest().chunks.get(0).unwrap()));
         let wiped = [(0, 63 * 512 + 4096), (4 * MIB, 8 * MIB)];
         let ranges = |list: [(u64, u64); 2]| -> ByteRanges {
             list.into_iter()

@@ -30,31 +30,33 @@ impl Plan {
     pub fn new(mut manifest: Manifest, placement: Placement) -> Self {
         let chunks = manifest.distinct_chunks();
         let clipped = placement.clip(&mut manifest);
-        // The number of each entry's chunk; `None` for zeroes.
-        let numbers: Vec<Option<ChunkNumber>> = manifest
-            .chunks
-            .iter()
-            .map(|entry| match entry.content {
-                ChunkContent::Data(id) => chunks.number(&id),
-                ChunkContent::Zero => None,
-            })
-            .collect();
+        let numbers = || {
+            (0_u32..)
+                .zip(&manifest.chunks)
+                .filter_map(|(place, entry)| match entry.content {
+                    ChunkContent::Data(id) => Some((place, chunks.number(&id)?)),
+                    ChunkContent::Zero => None,
+                })
+        };
         let mut first_place = vec![0_u32; chunks.count() as usize + 1];
-        for number in numbers.iter().flatten() {
+        let mut count = 0;
+        for (_, number) in numbers() {
             first_place[number.index() + 1] += 1;
+            count += 1;
         }
         for n in 1..first_place.len() {
             first_place[n] += first_place[n - 1];
         }
-        let mut next = first_place.clone();
-        let mut places = vec![0; numbers.iter().flatten().count()];
-        for (place, number) in (0..).zip(&numbers) {
-            if let Some(number) = number {
-                let slot = &mut next[number.index()];
-                places[*slot as usize] = place;
-                *slot += 1;
-            }
+        // Each number's first place moves on with every place that is filled in; at the end it has
+        // become the first place of the next number.
+        let mut places = vec![0; count];
+        for (place, number) in numbers() {
+            let slot = &mut first_place[number.index()];
+            places[*slot as usize] = place;
+            *slot += 1;
         }
+        first_place.rotate_right(1);
+        first_place[0] = 0;
         Self {
             manifest,
             placement,
@@ -103,12 +105,12 @@ impl Plan {
     }
 
     /// Where a chunk goes, in disk order. Not empty when the chunk is needed.
-    pub fn places(&self, number: ChunkNumber) -> impl Iterator<Item = &ChunkEntry> {
+    pub fn places(&self, number: ChunkNumber) -> impl Iterator<Item = ChunkEntry> + '_ {
         let range = self.first_place[number.index()] as usize
             ..self.first_place[number.index() + 1] as usize;
         self.places[range]
             .iter()
-            .map(|&place| &self.manifest.chunks[place as usize])
+            .filter_map(|&place| self.manifest.chunks.get(place as usize))
     }
 
     /// Length of a chunk in bytes: 1 MiB, less only at the end of the disk.
@@ -116,7 +118,7 @@ impl Plan {
     pub fn length(&self, number: ChunkNumber) -> usize {
         self.places(number)
             .next()
-            .map_or(0, |entry| self.entry_length(entry))
+            .map_or(0, |entry| self.entry_length(&entry))
     }
 
     #[must_use]
@@ -134,12 +136,12 @@ impl Plan {
     #[must_use]
     pub fn used(&self, number: ChunkNumber) -> u64 {
         self.places(number)
-            .map(|entry| self.entry_used(entry))
+            .map(|entry| self.entry_used(&entry))
             .sum()
     }
 
     /// Entries that are in use and all zero.
-    pub fn zero_entries(&self) -> impl Iterator<Item = &ChunkEntry> {
+    pub fn zero_entries(&self) -> impl Iterator<Item = ChunkEntry> + '_ {
         self.manifest
             .chunks
             .iter()
@@ -153,7 +155,7 @@ impl Plan {
             self.manifest
                 .chunks
                 .iter()
-                .map(|entry| self.entry_used(entry))
+                .map(|entry| self.entry_used(&entry))
                 .sum(),
         )
     }
@@ -188,11 +190,14 @@ impl Plan {
             ByteRange::new(start.bytes(), start.bytes() + bytes.len() as u64)
         });
         let entries = self.manifest.chunks.iter().flat_map(|entry| {
-            let ranges = entry.used.byte_ranges(self.entry_length(entry));
-            ranges.map(move |range| {
-                let start = self.offset(entry, range.start);
-                ByteRange::new(start, start + range.len() as u64)
-            })
+            let ranges = entry.used.byte_ranges(self.entry_length(&entry));
+            let written: Vec<ByteRange> = ranges
+                .map(|range| {
+                    let start = self.offset(&entry, range.start);
+                    ByteRange::new(start, start + range.len() as u64)
+                })
+                .collect();
+            written
         });
         pieces.chain(entries).chain(wiped.iter().copied()).collect()
     }
@@ -209,7 +214,7 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use foghorn_image::{DiskGeometry, PartitionTable, SectorRange, UsedMask};
+    use foghorn_image::{ChunkList, DiskGeometry, PartitionTable, SectorRange, UsedMask};
     use foghorn_types::SectorSize;
 
     use super::*;
@@ -233,13 +238,13 @@ mod tests {
             },
             table: PartitionTable::Mbr,
             file_systems: vec![],
-            chunks: vec![
+            chunks: ChunkList::from(vec![
                 entry(0, half, ChunkContent::Data(b)),
                 entry(1, UsedMask::Whole, ChunkContent::Data(a)),
                 entry(2, UsedMask::Whole, ChunkContent::Zero),
                 entry(3, UsedMask::Whole, ChunkContent::Data(b)),
                 entry(4, UsedMask::Whole, ChunkContent::Zero),
-            ],
+            ]),
             notes: Vec::new(),
             disks: Vec::new(),
         };
@@ -262,7 +267,7 @@ mod tests {
         assert!(
             plan.places(first)
                 .next()
-                .is_some_and(|e| plan.is_boot_entry(e))
+                .is_some_and(|e| plan.is_boot_entry(&e))
         );
         assert_eq!(plan.zero_entries().count(), 2);
     }

@@ -65,9 +65,9 @@ fn look(shared: &Shared, pool: &BufferPool, number: ChunkNumber) -> Result<Look,
     for entry in plan.places(number) {
         // Data is never all zero, so a hole is a miss without reading. The boot sector was wiped,
         // so it is one too.
-        let span = plan.span(entry);
-        let (at, bytes) = (plan.offset(entry, span.start), span.len() as u64);
-        if !plan.can_be_found(entry) || disk.is_hole(at, bytes) {
+        let span = plan.span(&entry);
+        let (at, bytes) = (plan.offset(&entry, span.start), span.len() as u64);
+        if !plan.can_be_found(&entry) || disk.is_hole(at, bytes) {
             result.right.push(false);
             continue;
         }
@@ -99,7 +99,7 @@ fn settle(
     let everywhere = look.right.iter().all(|&right| right);
     for (entry, &right) in shared.plan.places(number).zip(&look.right) {
         if right {
-            shared.progress.add_reused(shared.plan.entry_used(entry));
+            shared.progress.add_reused(shared.plan.entry_used(&entry));
         }
     }
     match look.found {
@@ -127,7 +127,7 @@ pub(super) fn make_zeroes(shared: &Shared, pool: &BufferPool) {
         if shared.stop.is_cancelled() {
             return;
         }
-        if let Err(error) = make_zero(shared, pool, entry) {
+        if let Err(error) = make_zero(shared, pool, &entry) {
             return shared.fail(error.into());
         }
     }
@@ -136,6 +136,12 @@ pub(super) fn make_zeroes(shared: &Shared, pool: &BufferPool) {
 fn make_zero(shared: &Shared, pool: &BufferPool, entry: &ChunkEntry) -> Result<(), DiskError> {
     let length = shared.plan.entry_length(entry);
     let disk = &shared.disk;
+    let span = shared.plan.span(entry);
+    // One look for all fragments of the chunk.
+    if disk.is_hole(shared.plan.offset(entry, span.start), span.len() as u64) {
+        shared.progress.add_reused(shared.plan.entry_used(entry));
+        return Ok(());
+    }
     for used in entry.used.byte_ranges(length) {
         let (at, bytes) = (shared.plan.offset(entry, used.start), used.len() as u64);
         if disk.is_hole(at, bytes) {

@@ -32,7 +32,7 @@ fn fits_blocks(manifest: &Manifest, target: SectorSize) -> bool {
 #[cfg(test)]
 mod tests {
     use foghorn_image::{
-        ChunkContent, ChunkEntry, DiskGeometry, FileSystem, SectorRange, UsedMask,
+        ChunkContent, ChunkEntry, ChunkList, DiskGeometry, FileSystem, SectorRange, UsedMask,
     };
     use foghorn_types::{ByteCount, ByteOffset, ChunkIndex};
 
@@ -53,11 +53,11 @@ mod tests {
                 kind,
                 used: size,
             }],
-            chunks: vec![ChunkEntry {
+            chunks: ChunkList::from(vec![ChunkEntry {
                 index: ChunkIndex::new(0),
                 used: UsedMask::Ranges(vec![SectorRange { start: 0, end }]),
                 content: ChunkContent::Zero,
-            }],
+            }]),
             notes: Vec::new(),
             disks: Vec::new(),
         }

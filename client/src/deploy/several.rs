@@ -220,7 +220,9 @@ fn prepare_one(disk: &Disk, manifest: &Manifest, part: DiskPart) -> Result<Prepa
 
 #[cfg(test)]
 mod tests {
-    use foghorn_image::{DiskGeometry, FileSystem, FileSystemKind, ImageDisk, disk_places};
+    use foghorn_image::{
+        ChunkList, DiskGeometry, FileSystem, FileSystemKind, ImageDisk, disk_places,
+    };
     use foghorn_types::{ByteCount, SectorSize};
 
     use super::*;
@@ -252,7 +254,7 @@ mod tests {
             },
             table: PartitionTable::None,
             file_systems: places.iter().zip(disks).map(volume).collect(),
-            chunks: Vec::new(),
+            chunks: ChunkList::new(),
             notes: Vec::new(),
             disks: sizes.map(disk).collect(),
         };

@@ -9,7 +9,7 @@
 //! stays, and so does what the image uses; the scan finds right chunks there as before.
 
 use foghorn_image::{ByteRange, ByteRanges, CHUNK_SIZE, ChunkEntry, DiskGeometry, Manifest};
-use foghorn_types::ByteCount;
+use foghorn_types::{ByteCount, ChunkIndex};
 
 use super::write::is_zero;
 use crate::disk::{DiskError, DiskSet};
@@ -113,11 +113,13 @@ pub(super) fn unused_of_partition(
 /// Appends what of `range` the image does not use.
 fn unused_within(manifest: &Manifest, range: ByteRange, unused: &mut Vec<ByteRange>) {
     let offset = |entry: &ChunkEntry| DiskGeometry::chunk_offset(entry.index).bytes();
-    let first = manifest
-        .chunks
-        .partition_point(|entry| offset(entry) + CHUNK_SIZE <= range.start);
+    let Ok(first) = u32::try_from(range.start / CHUNK_SIZE) else {
+        unused.push(range);
+        return;
+    };
     let mut at = range.start;
-    for entry in &manifest.chunks[first..] {
+    for entry in manifest.chunks.iter_from(ChunkIndex::new(first)) {
+        let entry = &entry;
         if offset(entry) >= range.end {
             break;
         }
@@ -179,7 +181,7 @@ mod tests {
     use foghorn_image::{
         ChunkContent, FileSystem, FileSystemKind, PartitionTable, SectorRange, UsedMask,
     };
-    use foghorn_types::{ByteOffset, ChunkIndex, SectorSize};
+    use foghorn_types::{ByteOffset, SectorSize};
     use proptest::prelude::*;
 
     use super::*;

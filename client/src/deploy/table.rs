@@ -104,16 +104,15 @@ pub(super) fn complete(
     disk.flush()?;
     let mut written: Vec<(u64, &[u8])> = Vec::new();
     for (index, plain) in boot_chunks {
-        let entries = &plan.manifest().chunks;
-        let Ok(place) = entries.binary_search_by_key(index, |entry| entry.index) else {
+        let mut entries = plan.manifest().chunks.iter_from(*index);
+        let Some(entry) = entries.next().filter(|entry| entry.index == *index) else {
             continue;
         };
-        let entry = &entries[place];
         written.extend(
             entry
                 .used
                 .byte_ranges(plain.len())
-                .map(|range| (plan.offset(entry, range.start), &plain[range])),
+                .map(|range| (plan.offset(&entry, range.start), &plain[range])),
         );
     }
     written.extend(

@@ -48,17 +48,17 @@ fn write_everywhere(shared: &Shared, verified: &Verified) -> Result<(), DiskErro
         if verified.already_right.get(nth).copied().unwrap_or(false) {
             continue;
         }
-        if shared.plan.is_boot_entry(entry) {
+        if shared.plan.is_boot_entry(&entry) {
             shared
                 .boot_chunks
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(entry.index, verified.plain.to_vec());
         } else {
-            let written = write_entry(&shared.disk, &shared.plan, entry, &verified.plain)?;
+            let written = write_entry(&shared.disk, &shared.plan, &entry, &verified.plain)?;
             shared.progress.add_written(written);
         }
-        shared.progress.add_done(shared.plan.entry_used(entry));
+        shared.progress.add_done(shared.plan.entry_used(&entry));
     }
     Ok(())
 }

@@ -8,13 +8,13 @@
 use foghorn_lifecycle::TaskState;
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{AdoptImage, DropImage, Job, job};
-use foghorn_types::{ImageId, ManifestId, StorageNodeId, Timestamp, chain};
+use foghorn_types::{DiskPart, ImageId, ManifestId, StorageNodeId, Timestamp, chain};
 use tracing::{info, warn};
 
 use crate::agents::jobs::JobWork;
 use crate::agents::links::SendError;
 use crate::ctx::Ctx;
-use crate::state::classes::Image;
+use crate::state::classes::{Image, ImagePartitionType, ImageType};
 use crate::state::content::ImageContent;
 use crate::state::removal::{Removal, Stored};
 use crate::state::run::{Run, RunKind};
@@ -120,7 +120,7 @@ fn has_begun(run: &Run) -> bool {
 }
 
 /// Orders a node to check the content and to make it that of an image: of the image with its
-/// number, or of a new one if there is a name. Returns the job's number; [`adopted`] does the rest.
+/// number, or of a new one if there is a name. Returns the job's number; what it reports is recorded when it is done.
 ///
 /// # Errors
 /// See [`AdoptError`].
@@ -173,10 +173,18 @@ fn fits_into(tables: &Tables, image: ImageId, manifest: ManifestId) -> Result<()
     }
 }
 
+/// Rows that exist from the start.
+const SINGLE_DISK: u32 = 2;
+const EVERYTHING: u32 = 1;
+const OTHER_OS: u32 = 50;
+
 async fn new_image(ctx: &Ctx, name: &str, by: &str) -> Result<ImageId, Refusal> {
-    let body = [("name".to_owned(), serde_json::Value::from(name))]
-        .into_iter()
-        .collect();
+    // What must be there; the rest follows from the content.
+    let body = serde_json::json!({
+        "name": name, "path": name, "imageTypeID": SINGLE_DISK, "imagePartitionTypeID": EVERYTHING,
+        "osID": OTHER_OS, "isEnabled": "1",
+    });
+    let body = body.as_object().cloned().unwrap_or_default();
     let id = super::objects::create::<Image>(&ctx.state, &body, by, None).await?;
     ImageId::new(id).ok_or(Refusal::NotFound { class: "image", id })
 }
@@ -194,12 +202,38 @@ pub(crate) async fn adopted(
     ctx.state
         .write(|draft| {
             fits_into(draft.tables(), content.image, content.manifest)?;
-            if from != content.image {
+            let is_new = from != content.image;
+            if is_new {
                 draft.store(&Removal::new(Stored::Image(from, content.manifest)));
             }
-            store_content(draft, content).map_err(AdoptError::from)
+            let fit = |image: Image, tables: &Tables| match is_new {
+                true => fitted(image, content, tables),
+                false => image,
+            };
+            store_fitted(draft, content, fit).map_err(AdoptError::from)
         })
         .await
+}
+
+/// The row of a new image with the type and the choice of partitions that its content has, so that
+/// it can be deployed as it is.
+fn fitted(image: Image, content: &ImageContent, tables: &Tables) -> Image {
+    let part = match content.part {
+        DiskPart::Everything => "all".to_owned(),
+        DiskPart::Table => "mbr".to_owned(),
+        DiskPart::Partition(number) => number.to_string(),
+    };
+    let mut parts = tables.of::<ImagePartitionType>().iter();
+    let choice = parts.find(|row| row.kind == part).map(|row| row.id);
+    let mut types = tables.of::<ImageType>().iter();
+    let several = types.find(|row| row.kind == "mpa").map(|row| row.id);
+    Image {
+        image_type: several
+            .filter(|_| !content.disks.is_empty())
+            .unwrap_or(image.image_type),
+        image_partition_type: choice.unwrap_or(image.image_partition_type),
+        ..image
+    }
 }
 
 /// Stores the content of an image, and its sizes in the row. The image must exist.
@@ -207,6 +241,14 @@ pub(crate) async fn adopted(
 /// # Errors
 /// As any write.
 pub(crate) fn store_content(draft: &mut Draft<'_>, content: &ImageContent) -> Result<(), Refusal> {
+    store_fitted(draft, content, |image, _| image)
+}
+
+fn store_fitted(
+    draft: &mut Draft<'_>,
+    content: &ImageContent,
+    fit: impl FnOnce(Image, &Tables) -> Image,
+) -> Result<(), Refusal> {
     let Some(row) = draft.tables().of::<Image>().get(content.image.get()) else {
         return Ok(());
     };
@@ -218,6 +260,7 @@ pub(crate) fn store_content(draft: &mut Draft<'_>, content: &ImageContent) -> Re
         srvsize: i64::try_from(content.stored_bytes.bytes()).unwrap_or(i64::MAX),
         ..Image::clone(row)
     };
+    let image = fit(image, draft.tables());
     draft.update(row, &image)
 }
 

@@ -162,7 +162,7 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner);
         let write = || {
             fs::create_dir_all(self.files_dir())?;
-            write_durably(&path, &record.encode())
+            write_durably(&path, &record.encode(), None)
         };
         write().map_err(|source| PutFileError::Io {
             path: path.clone(),

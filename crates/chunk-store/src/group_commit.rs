@@ -208,7 +208,7 @@ impl Store {
         Ok(())
     }
 
-    fn check_space(&self, wanted: u64, keep_free: ByteCount) -> Result<(), PutError> {
+    pub(crate) fn check_space(&self, wanted: u64, keep_free: ByteCount) -> Result<(), PutError> {
         let failed = |source: io::Error| PutError::Io {
             path: self.path().to_owned(),
             source: Arc::new(source),

@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::SystemTime;
 
-use foghorn_image::{ChunkContent, DecodeManifestError, Manifest};
-use foghorn_types::{ChunkId, ImageId, ManifestId};
+use bytes::Bytes;
+use foghorn_image::{ChunkContent, DecodeManifestError, ManifestRoot};
+use foghorn_types::{ChunkId, ImageId, ManifestId, PartId};
 
 use crate::index::IndexError;
 use crate::pack::sync_dir;
 use crate::store::Store;
+
+/// Chunks that are looked up in one transaction.
+const BATCH: usize = 4096;
 
 /// The image was not stored; whatever it was before, it still is.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +30,8 @@ pub enum PutManifestError {
     Io { path: PathBuf, source: io::Error },
     #[error("could not look up the image's chunks")]
     Index(#[from] IndexError),
+    #[error("could not read a part of the manifest; it has to be sent before the manifest")]
+    Part(#[from] ReadManifestError),
 }
 
 /// A manifest could not be had.
@@ -36,6 +42,12 @@ pub enum ReadManifestError {
     NotFound(ManifestId),
     #[error("manifest {0} is damaged on disk")]
     Damaged(ManifestId),
+    #[error("manifest {0} cannot be decoded")]
+    Decode(ManifestId, #[source] DecodeManifestError),
+    #[error("part {0} of a manifest is not in the store")]
+    PartNotFound(PartId),
+    #[error("part {0} of a manifest is damaged on disk")]
+    PartDamaged(PartId),
     #[error("could not read {path}", path = path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -136,18 +148,26 @@ impl ManifestDir {
 
 /// Replaces a file by `bytes`, at once and durably.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), PutManifestError> {
-    write_durably(path, bytes).map_err(|source| PutManifestError::Io {
+    write_durably(path, bytes, None).map_err(|source| PutManifestError::Io {
         path: path.to_owned(),
         source,
     })
 }
 
 /// Replaces a file in a directory of the store by `bytes`: it is the old one or the new one, never
-/// anything between.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// anything between. `modified`: the time that it shall have, other than that of the file system's
+/// clock, which ticks slowly.
+pub(crate) fn write_durably(
+    path: &Path,
+    bytes: &[u8],
+    modified: Option<SystemTime>,
+) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
     file.write_all(bytes)?;
+    if let Some(modified) = modified {
+        file.set_modified(modified)?;
+    }
     file.sync_all()?;
     fs::rename(&new, path)?;
     sync_dir(path.parent().expect("it lies in a directory of the store"))
@@ -155,26 +175,24 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 impl Store {
     /// Makes `manifest` the contents of an image, durably, instead of what the image was before.
+    /// The parts that it names must be here. Memory does not depend on the number of entries.
     ///
     /// # Errors
-    /// When the bytes are not a manifest, one of its chunks is not here (or damaged), or the file
-    /// system fails.
+    /// When the bytes are not a manifest, one of its parts or chunks is not here (or damaged), or
+    /// the file system fails.
     pub fn put_manifest(
         &self,
         image: ImageId,
         manifest: &[u8],
     ) -> Result<ManifestId, PutManifestError> {
-        let chunks = data_chunks(&Manifest::decode(manifest)?);
+        let root = ManifestRoot::decode(&Bytes::copy_from_slice(manifest))?;
         let id = ManifestId::of(manifest);
         // No sweep may judge the chunks between the look at them and the manifest that keeps them.
         let _references = self
             .references
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let present = self.contains(&chunks)?;
-        if let Some((missing, _)) = chunks.iter().zip(present).find(|(_, present)| !present) {
-            return Err(PutManifestError::MissingChunk(*missing));
-        }
+        self.check_chunks(&root)?;
         let named = self.manifests.images.join(image.to_string());
         self.manifests
             .begin_grace(&named)
@@ -185,6 +203,33 @@ impl Store {
         replace(&self.manifests.path_of(&id), manifest)?;
         replace(&named, id.to_string().as_bytes())?;
         Ok(id)
+    }
+
+    /// Checks that every chunk of a manifest is here, whole.
+    fn check_chunks(&self, root: &ManifestRoot) -> Result<(), PutManifestError> {
+        let mut batch = Vec::with_capacity(BATCH);
+        root.walk(
+            |part| self.read_part(part).map_err(PutManifestError::from),
+            |entry| {
+                if let ChunkContent::Data(id) = entry.content {
+                    batch.push(id);
+                }
+                if batch.len() == BATCH {
+                    self.check_present(&batch)?;
+                    batch.clear();
+                }
+                Ok(())
+            },
+        )?;
+        self.check_present(&batch)
+    }
+
+    fn check_present(&self, chunks: &[ChunkId]) -> Result<(), PutManifestError> {
+        let present = self.contains(chunks)?;
+        match chunks.iter().zip(present).find(|(_, present)| !present) {
+            Some((missing, _)) => Err(PutManifestError::MissingChunk(*missing)),
+            None => Ok(()),
+        }
     }
 
     /// The encoded manifest, checked against its id.
@@ -265,19 +310,4 @@ impl Store {
         };
         removed.map_err(|source| DropImageError { path, source })
     }
-}
-
-/// The different chunks that an image needs stored, ascending.
-pub(crate) fn data_chunks(manifest: &Manifest) -> Vec<ChunkId> {
-    let mut ids: Vec<ChunkId> = manifest
-        .chunks
-        .iter()
-        .filter_map(|chunk| match chunk.content {
-            ChunkContent::Data(id) => Some(id),
-            ChunkContent::Zero => None,
-        })
-        .collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }

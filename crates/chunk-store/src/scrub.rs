@@ -1,12 +1,13 @@
 //! Reading everything again: does each chunk still have the contents that its id names?
 
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use foghorn_image::{DecodeManifestError, Manifest};
+use foghorn_image::ChunkContent;
 use foghorn_types::{ChunkId, ImageId, ManifestId};
 
 use crate::index::{Entry, IndexError};
-use crate::manifests::{ListManifestsError, ReadManifestError, data_chunks};
+use crate::manifests::{ListManifestsError, ReadManifestError};
 use crate::pack::ScanDepth;
 use crate::problem::ChunkProblem;
 use crate::read::ReadChunkError;
@@ -56,8 +57,6 @@ pub enum ScrubError {
     List(#[from] ListManifestsError),
     #[error("could not read a manifest")]
     Manifest(#[from] ReadManifestError),
-    #[error("manifest {0} cannot be decoded")]
-    Decode(ManifestId, #[source] DecodeManifestError),
 }
 
 /// Chunks that are put into the order of the disk at a time; takes 20 MB.
@@ -102,20 +101,38 @@ impl Store {
         manifest: ManifestId,
         progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
     ) -> Result<ScrubReport, ScrubError> {
-        let encoded = self.read_manifest(manifest)?;
-        let decoded =
-            Manifest::decode(&encoded).map_err(|source| ScrubError::Decode(manifest, source))?;
-        let mut chunks = self.index.read(|index| {
-            data_chunks(&decoded)
-                .into_iter()
-                .map(|id| Ok((id, index.get(&id)?)))
-                .collect::<Result<Vec<_>, _>>()
+        let root = self.manifest_root(manifest)?;
+        let mut total = 0;
+        let _ = self.distinct_pages(manifest, &root, |ids| {
+            total += ids.len() as u64;
+            ControlFlow::Continue(())
         })?;
-        chunks.sort_unstable_by_key(|(_, entry)| entry.map(|entry| (entry.pack, entry.offset)));
-        let mut round = Round::new(self, chunks.len() as u64, progress);
+        let mut round = Round::new(self, total, progress);
+        let mut failed = None;
         // Whether it was stopped is in the report.
-        let _ = round.check_all(chunks.into_iter());
-        round.finish()
+        let _ = self.distinct_pages(manifest, &root, |ids| {
+            let found = self.index.read(|index| {
+                ids.iter()
+                    .map(|id| Ok((*id, index.get(id)?)))
+                    .collect::<Result<Vec<_>, _>>()
+            });
+            match found {
+                Ok(mut chunks) => {
+                    chunks.sort_unstable_by_key(|(_, entry)| {
+                        entry.map(|entry| (entry.pack, entry.offset))
+                    });
+                    round.check_all(chunks.into_iter())
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        match failed {
+            Some(error) => Err(error.into()),
+            None => round.finish(),
+        }
     }
 }
 
@@ -197,20 +214,25 @@ impl<'a> Round<'a> {
     }
 
     fn name_images(&mut self) -> Result<(), ScrubError> {
+        let damaged = self.report.damaged.iter().enumerate();
+        let by_id: HashMap<ChunkId, usize> = damaged.map(|(at, chunk)| (chunk.id, at)).collect();
         for (image, id) in self.store.manifests()? {
-            let encoded = match self.store.read_manifest(id) {
-                Ok(encoded) => encoded,
+            let root = match self.store.manifest_root(id) {
+                Ok(root) => root,
                 // Dropped meanwhile.
                 Err(ReadManifestError::NotFound(_)) => continue,
                 Err(other) => return Err(other.into()),
             };
-            let manifest =
-                Manifest::decode(&encoded).map_err(|source| ScrubError::Decode(id, source))?;
-            let chunks = data_chunks(&manifest);
-            for damaged in &mut self.report.damaged {
-                if chunks.binary_search(&damaged.id).is_ok() {
-                    damaged.images.push(image);
+            let mut needed = HashSet::new();
+            self.store.walk_manifest(id, &root, |entry| {
+                if let ChunkContent::Data(id) = entry.content
+                    && by_id.contains_key(&id)
+                {
+                    needed.insert(id);
                 }
+            })?;
+            for id in needed {
+                self.report.damaged[by_id[&id]].images.push(image);
             }
         }
         Ok(())

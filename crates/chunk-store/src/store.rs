@@ -16,6 +16,7 @@ use crate::guard::Guards;
 use crate::index::{Flush, Index, IndexError};
 use crate::manifests::ManifestDir;
 use crate::pack::{PackDir, sync_dir};
+use crate::parts::PartDir;
 use crate::recovery;
 use crate::writer::Writer;
 
@@ -73,6 +74,7 @@ pub struct Store {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) commits: GroupCommit,
     pub(crate) manifests: ManifestDir,
+    pub(crate) parts: PartDir,
     pub(crate) guards: Guards,
     /// Held while chunks are judged by the manifests that there are: by a sweep, and by whoever
     /// adds or drops one.
@@ -108,6 +110,7 @@ impl Store {
         })?;
         let packs = PackDir::open(path.join("packs")).map_err(failed)?;
         let manifests = ManifestDir::open(&path).map_err(failed)?;
+        let parts = PartDir::open(&path).map_err(failed)?;
         sync_dir(&path).map_err(failed)?;
         let index = recovery::open_index(&path.join("index.redb"))?;
         recovery::read_tails(&packs, &index, recovery::Torn::Cut)?;
@@ -120,6 +123,7 @@ impl Store {
             writer: Mutex::new(writer),
             commits: GroupCommit::default(),
             manifests,
+            parts,
             guards: Guards::default(),
             references: Mutex::new(()),
             clock: AtomicI64::new(0),

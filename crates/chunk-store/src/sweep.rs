@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
-use foghorn_image::{DecodeManifestError, Manifest};
-use foghorn_types::{ByteCount, ChunkId, ManifestId, Timestamp};
+use foghorn_image::ChunkContent;
+use foghorn_types::{ByteCount, ChunkId, ManifestId, PartId, Timestamp};
 use tracing::{info, warn};
 
 use crate::files::ReadFileError;
 use crate::index::{Flush, IndexError};
-use crate::manifests::{ListManifestsError, ReadManifestError, data_chunks};
+use crate::manifests::{ListManifestsError, ReadManifestError};
 use crate::pack::{Found, PackNumber, Scan, ScanDepth, read_record};
 use crate::put::PutError;
 use crate::record::RecordHeader;
@@ -27,6 +27,8 @@ use crate::store::Store;
 pub struct SweepReport {
     /// Manifests that no image names any more.
     pub removed_manifests: u64,
+    /// Parts of manifests that no manifest names any more.
+    pub removed_parts: u64,
     /// Chunks that nothing needs any more.
     pub removed_chunks: u64,
     /// Packs that were deleted or rewritten.
@@ -49,8 +51,6 @@ pub enum SweepError {
     /// As long as a manifest cannot be read nobody knows which chunks it needs.
     #[error("could not read a manifest")]
     Manifest(#[from] ReadManifestError),
-    #[error("manifest {0} cannot be decoded")]
-    Decode(ManifestId, #[source] DecodeManifestError),
     #[error("could not access {path}", path = path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("could not change the index")]
@@ -64,13 +64,35 @@ const BATCH: usize = 4096;
 /// Bytes of chunks that are copied with one flush.
 const COPY_BATCH: u64 = 8 << 20;
 
-/// The first 8 bytes of every chunk that is needed: 8 MB for a million. Two chunks that share them
-/// are kept if one is needed, which does no harm and happens once in 2^44 or so.
-struct Marked(Vec<u64>);
+/// What is needed.
+#[derive(Default)]
+struct Marked {
+    /// The first 8 bytes of every chunk: 8 MB for a million. Two chunks that share them are kept if
+    /// one is needed, which does no harm and happens once in 2^44 or so.
+    chunks: Vec<u64>,
+    /// Length of `chunks` when equal ones were last removed.
+    distinct: usize,
+    /// Parts of manifests.
+    parts: HashSet<PartId>,
+}
 
 impl Marked {
     fn has(&self, id: &ChunkId) -> bool {
-        self.0.binary_search(&prefix(id)).is_ok()
+        self.chunks.binary_search(&prefix(id)).is_ok()
+    }
+
+    fn add(&mut self, id: &ChunkId) {
+        self.chunks.push(prefix(id));
+        // Many images that share their chunks take no more than one.
+        if self.chunks.len() >= (2 * self.distinct).max(1 << 20) {
+            self.sort();
+        }
+    }
+
+    fn sort(&mut self) {
+        self.chunks.sort_unstable();
+        self.chunks.dedup();
+        self.distinct = self.chunks.len();
     }
 }
 
@@ -79,8 +101,8 @@ fn prefix(id: &ChunkId) -> u64 {
 }
 
 impl Store {
-    /// Removes what no image needs: manifests that no image has named for `grace`, and chunks
-    /// without a manifest, if nobody has put or asked for them for `grace` and no
+    /// Removes what no image needs: manifests that no image has named for `grace`, and chunks and
+    /// parts without a manifest, if nobody has put or asked for them for `grace` and no
     /// [`CaptureGuard`](crate::CaptureGuard) or [`ManifestPin`](crate::ManifestPin) keeps them.
     /// The store works on meanwhile; images cannot be added or dropped while chunks are judged.
     ///
@@ -95,6 +117,11 @@ impl Store {
                 .unwrap_or_else(PoisonError::into_inner);
             let marked = self.mark(grace, &mut report)?;
             self.remove_unmarked(&marked, grace, &mut report)?;
+            let removed = self.parts.sweep(&marked.parts, self.cutoff(grace));
+            report.removed_parts += removed.map_err(|source| SweepError::Io {
+                path: self.parts.path().to_owned(),
+                source,
+            })?;
         }
         self.clean_packs(&mut report)?;
         info!(?report, "swept the chunk store");
@@ -107,7 +134,7 @@ impl Store {
             source,
         };
         let named: HashSet<ManifestId> = self.manifests()?.into_iter().map(|(_, id)| id).collect();
-        let mut marked = Vec::new();
+        let mut marked = Marked::default();
         for (id, written) in self.manifests.list().map_err(failed)? {
             let age = SystemTime::now()
                 .duration_since(written)
@@ -117,17 +144,17 @@ impl Store {
                 report.removed_manifests += 1;
                 continue;
             }
-            let encoded = self.read_manifest(id)?;
-            let manifest =
-                Manifest::decode(&encoded).map_err(|source| SweepError::Decode(id, source))?;
-            marked.extend(data_chunks(&manifest).iter().map(prefix));
-            marked.sort_unstable();
-            marked.dedup();
+            let root = self.manifest_root(id)?;
+            self.walk_manifest(id, &root, |entry| {
+                if let ChunkContent::Data(id) = entry.content {
+                    marked.add(&id);
+                }
+            })?;
+            marked.parts.extend(root.parts().iter().map(|part| part.id));
         }
-        marked.extend(self.chunks_of_files()?.iter().map(prefix));
-        marked.sort_unstable();
-        marked.dedup();
-        Ok(Marked(marked))
+        self.chunks_of_files()?.iter().for_each(|id| marked.add(id));
+        marked.sort();
+        Ok(marked)
     }
 
     fn remove_unmarked(

@@ -172,7 +172,12 @@ pub fn survey_disk(
                 .iter()
                 .map(|note| Note::new(note.kind, partition.number, partition.range(), &note.text)),
         );
-        used.extend(volume.ranges.iter().map(|range| range.shifted(start)));
+        // The few go to the many: those of a fragmented partition are held once.
+        let mut ranges = volume.ranges.into_shifted(start);
+        if ranges.len() > used.len() {
+            std::mem::swap(&mut ranges, &mut used);
+        }
+        used.extend(ranges);
         file_systems.push(FileSystem {
             partition: partition.number,
             start: partition.start,

@@ -98,10 +98,7 @@ impl Manifest {
         let first = (start / CHUNK_SIZE) as u32;
         let inside = |at: u64| (place.start..place.end).contains(&at);
         let offset = |chunk: &ChunkEntry| DiskGeometry::chunk_offset(chunk.index).bytes();
-        let chunks = self.chunks.partition_point(|chunk| offset(chunk) < start)
-            ..self
-                .chunks
-                .partition_point(|chunk| offset(chunk) < place.end);
+        let chunks = self.chunks.iter_from(ChunkIndex::new(first));
         Cow::Owned(Self {
             geometry: DiskGeometry {
                 size: disk.size,
@@ -117,11 +114,11 @@ impl Manifest {
                     ..fs.clone()
                 })
                 .collect(),
-            chunks: self.chunks[chunks]
-                .iter()
+            chunks: chunks
+                .take_while(|chunk| offset(chunk) < place.end)
                 .map(|chunk| ChunkEntry {
                     index: ChunkIndex::new(chunk.index.get() - first),
-                    ..chunk.clone()
+                    ..chunk
                 })
                 .collect(),
             notes: self

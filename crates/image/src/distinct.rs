@@ -4,7 +4,7 @@
 
 use foghorn_types::{ChunkId, ChunkNumber};
 
-use crate::manifest::{ChunkContent, Manifest};
+use crate::manifest::{ChunkContent, ChunkEntry, Manifest};
 
 /// The distinct data chunks of an image, numbered from 0 in the order in which a disk first needs
 /// them.
@@ -22,24 +22,55 @@ impl Manifest {
     /// Numbers the distinct data chunks. Sorts all entries, so the price is that of a sort.
     #[must_use]
     pub fn distinct_chunks(&self) -> DistinctChunks {
-        DistinctChunks::in_order(self.chunks.iter().filter_map(|entry| match entry.content {
-            ChunkContent::Data(id) => Some(id),
-            ChunkContent::Zero => None,
-        }))
+        let mut numbering = Numbering::default();
+        self.chunks.iter().for_each(|entry| numbering.add(&entry));
+        numbering.finish()
+    }
+}
+
+/// Numbers the distinct data chunks of entries that come one by one, in the order of the disk.
+#[derive(Debug, Default)]
+pub struct Numbering(Vec<ChunkId>);
+
+impl Numbering {
+    /// Adds the next entry.
+    pub fn add(&mut self, entry: &ChunkEntry) {
+        if let ChunkContent::Data(id) = entry.content {
+            self.0.push(id);
+        }
+    }
+
+    /// The numbers of all that were added.
+    #[must_use]
+    pub fn finish(self) -> DistinctChunks {
+        DistinctChunks::in_order(self.0)
     }
 }
 
 impl DistinctChunks {
     /// Numbers ids by where each comes first.
-    fn in_order(ids: impl Iterator<Item = ChunkId>) -> Self {
-        let mut found: Vec<(ChunkId, u32)> = ids.zip(0..).collect();
-        found.sort_unstable();
-        // Of equal ids the first place stays, because it sorts first.
-        found.dedup_by_key(|(id, _)| *id);
-        found.sort_unstable_by_key(|(_, place)| *place);
-        let ids: Vec<ChunkId> = found.into_iter().map(|(id, _)| id).collect();
+    fn in_order(mut ids: Vec<ChunkId>) -> Self {
+        ids.shrink_to_fit();
         let mut by_id: Vec<ChunkNumber> = (0..).map(ChunkNumber::new).take(ids.len()).collect();
-        by_id.sort_unstable_by_key(|number| ids[number.index()]);
+        let id_of = |ids: &[ChunkId], number: ChunkNumber| ids[number.index()];
+        // Of equal ids the first place comes first, and stays.
+        by_id.sort_unstable_by_key(|&number| (id_of(&ids, number), number));
+        by_id.dedup_by_key(|number| id_of(&ids, *number));
+        if by_id.len() == ids.len() {
+            return Self { ids, by_id };
+        }
+        // The places that stay, in their order, are the numbers.
+        let mut places = by_id.clone();
+        places.sort_unstable();
+        for (number, place) in places.iter().enumerate() {
+            ids[number] = ids[place.index()];
+        }
+        ids.truncate(places.len());
+        ids.shrink_to_fit();
+        for place in &mut by_id {
+            let number = places.partition_point(|other| other < place);
+            *place = ChunkNumber::new(number as u32);
+        }
         Self { ids, by_id }
     }
 
@@ -85,9 +116,8 @@ mod tests {
     fn chunks_are_numbered_by_where_they_come_first() {
         let [a, b, c] = [b"a", b"b", b"c"].map(|bytes| ChunkId::of(bytes));
         for order in [[a, b, c], [c, b, a], [b, c, a]] {
-            let chunks = DistinctChunks::in_order(
-                [order[0], order[1], order[0], order[2], order[1]].into_iter(),
-            );
+            let chunks =
+                DistinctChunks::in_order(vec![order[0], order[1], order[0], order[2], order[1]]);
             assert_eq!(chunks.ids(), order);
             for (number, id) in (0..).map(ChunkNumber::new).zip(order) {
                 assert_eq!(
@@ -102,7 +132,7 @@ mod tests {
 
     #[test]
     fn an_image_without_data_has_none() {
-        let none = DistinctChunks::in_order(std::iter::empty());
+        let none = DistinctChunks::in_order(Vec::new());
         assert!(none.is_empty() && none.id(ChunkNumber::new(0)).is_none());
     }
 }

@@ -16,6 +16,15 @@ pub struct DiskGeometry {
 }
 
 impl DiskGeometry {
+    /// The largest disk of which there can be a manifest: its chunks are counted in 32 bits.
+    pub const LARGEST: ByteCount = ByteCount::from_bytes(u32::MAX as u64 * CHUNK_SIZE);
+
+    /// Whether there can be a manifest of a disk of this size.
+    #[must_use]
+    pub const fn can_have_a_manifest(&self) -> bool {
+        self.size.bytes() > 0 && self.size.bytes() <= Self::LARGEST.bytes()
+    }
+
     /// Where the chunk starts on the disk.
     #[must_use]
     pub const fn chunk_offset(index: ChunkIndex) -> ByteOffset {

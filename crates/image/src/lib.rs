@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+mod chunk_list;
 mod codec;
 mod cursor;
 mod disks;
@@ -15,19 +16,26 @@ mod geometry;
 mod manifest;
 mod mask;
 mod note;
+mod part;
 mod ranges;
+mod root;
 mod table;
 mod validate;
 
-pub use codec::{DecodeManifestError, FORMAT_VERSION};
+pub use chunk_list::{ChunkList, Entries};
+pub use codec::{DecodeManifestError, FORMAT_VERSION, PARTS_VERSION};
 pub use disks::{ImageDisk, MAX_DISK_NAME, MAX_DISKS, disk_places};
-pub use distinct::DistinctChunks;
+pub use distinct::{DistinctChunks, Numbering};
 pub use geometry::{CHUNK_SIZE, DiskGeometry};
 pub use manifest::{
     ChunkContent, ChunkEntry, FileSystem, FileSystemKind, Manifest, ManifestSummary,
 };
 pub use mask::{MASK_UNIT, SectorRange, UsedChunks, UsedMask, used_chunks};
 pub use note::{MAX_NOTE_TEXT, MAX_NOTES, Note, NoteKind, fit_notes, fit_notes_in, selected_notes};
+pub use part::{
+    MAX_INLINE, MAX_PART, MAX_PARTS, ManifestPart, PART_CHUNKS, PartRef, most_part_bytes,
+};
 pub use ranges::{ByteRange, ByteRanges};
+pub use root::{EntryCount, EntryReader, ManifestRoot, ManifestWriter};
 pub use table::{GPT_ENTRY_SIZE, GptEntry, GptTable, MAX_GPT_SLOTS, PartitionTable};
 pub use validate::InvalidManifest;

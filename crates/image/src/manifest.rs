@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, DiskPart};
 
+use crate::chunk_list::ChunkList;
 use crate::disks::ImageDisk;
 use crate::geometry::DiskGeometry;
 use crate::mask::UsedMask;
 use crate::note::{Note, NoteKind};
+use crate::root::Head;
 use crate::table::PartitionTable;
 
 /// What kind of file system (or lack of one) a partition held, which decides how its used blocks
@@ -72,7 +74,7 @@ pub struct Manifest {
     /// Ascending by start, none overlapping.
     pub file_systems: Vec<FileSystem>,
     /// Strictly ascending by index.
-    pub chunks: Vec<ChunkEntry>,
+    pub chunks: ChunkList,
     /// What whoever deploys it should know, at most [`MAX_NOTES`](crate::MAX_NOTES).
     pub notes: Vec<Note>,
     /// The disks, when they are two or more; at most [`MAX_DISKS`](crate::MAX_DISKS).
@@ -97,6 +99,16 @@ pub struct ManifestSummary {
 }
 
 impl Manifest {
+    pub(crate) fn head(&self) -> Head<'_> {
+        Head {
+            geometry: self.geometry,
+            table: &self.table,
+            file_systems: &self.file_systems,
+            notes: &self.notes,
+            disks: &self.disks,
+        }
+    }
+
     /// Counts what is in the manifest. Walks all entries.
     #[must_use]
     pub fn summary(&self) -> ManifestSummary {

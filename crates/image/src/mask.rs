@@ -10,6 +10,9 @@ use crate::ranges::ByteRanges;
 /// Bytes that one unit of a mask stands for.
 pub const MASK_UNIT: u64 = 512;
 
+/// Most ranges of one mask: every second unit of a chunk, as ranges do not touch each other.
+pub(crate) const MAX_RANGES: usize = (CHUNK_SIZE / MASK_UNIT / 2) as usize;
+
 /// A run of 512-byte sectors inside one chunk: `start..end`, `end` at most 2048.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SectorRange {

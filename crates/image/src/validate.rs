@@ -2,12 +2,14 @@
 
 use foghorn_types::ChunkIndex;
 
-use crate::disks::MAX_DISKS;
-use crate::geometry::{CHUNK_SIZE, DiskGeometry};
-use crate::manifest::{FileSystem, FileSystemKind, Manifest};
+use crate::disks::{MAX_DISKS, disk_places};
+use crate::geometry::DiskGeometry;
+use crate::manifest::{ChunkEntry, FileSystem, FileSystemKind, Manifest};
 use crate::mask::{UsedMask, units};
 use crate::note::MAX_NOTES;
+use crate::part::PartRef;
 use crate::ranges::ByteRange;
+use crate::root::{Head, ManifestRoot};
 use crate::table::{GptTable, MAX_GPT_SLOTS, PartitionTable};
 
 /// Why a manifest describes no disk.
@@ -16,8 +18,6 @@ use crate::table::{GptTable, MAX_GPT_SLOTS, PartitionTable};
 pub enum InvalidManifest {
     #[error("the disk has a size of {0} bytes, which chunks cannot cover")]
     DiskSize(u64),
-    #[error("{0} does not come after the one before it")]
-    ChunkOrder(ChunkIndex),
     #[error("{0} lies outside the disk")]
     ChunkOutside(ChunkIndex),
     #[error("the used mask of {0} is empty, out of order, or runs beyond the chunk")]
@@ -63,21 +63,78 @@ impl Manifest {
     ///
     /// The first thing that does not hold.
     pub fn validate(&self) -> Result<(), InvalidManifest> {
-        let size = self.geometry.size.bytes();
-        if size == 0 || size > u64::from(u32::MAX) * CHUNK_SIZE {
-            return Err(InvalidManifest::DiskSize(size));
+        self.head().validate()?;
+        let places = self.head().places();
+        self.chunks
+            .iter()
+            .try_for_each(|entry| validate_chunk(self.geometry, &places, &entry))
+    }
+}
+
+impl ManifestRoot {
+    /// Checks what it has itself, without entries.
+    pub(crate) fn validate(&self) -> Result<(), InvalidManifest> {
+        self.head().validate()?;
+        let outside = |part: &&PartRef| self.geometry.chunk_len(ChunkIndex::new(part.end - 1)) == 0;
+        match self.parts().iter().find(outside) {
+            Some(part) => Err(InvalidManifest::ChunkOutside(ChunkIndex::new(part.end - 1))),
+            None => Ok(()),
         }
-        if let PartitionTable::Gpt(table) = &self.table {
-            Self::validate_gpt(self.geometry, table)?;
+    }
+}
+
+/// Checks one entry; its place among the others is the list's. `places` are those of the disks when
+/// there are several.
+pub(crate) fn validate_chunk(
+    geometry: DiskGeometry,
+    places: &[ByteRange],
+    chunk: &ChunkEntry,
+) -> Result<(), InvalidManifest> {
+    let length = geometry.chunk_len(chunk.index);
+    if length == 0 {
+        return Err(InvalidManifest::ChunkOutside(chunk.index));
+    }
+    if !mask_is_sane(&chunk.used, units(length)) {
+        return Err(InvalidManifest::Mask(chunk.index));
+    }
+    if !places.is_empty() {
+        let start = DiskGeometry::chunk_offset(chunk.index).bytes();
+        let last = chunk.used.byte_ranges(length).last();
+        let end = start + last.map_or(0, |last| last.end) as u64;
+        if !on_one_disk(places, start, end) {
+            return Err(InvalidManifest::ChunkOutside(chunk.index));
+        }
+    }
+    Ok(())
+}
+
+/// Whether all of it lies on one of the disks.
+fn on_one_disk(places: &[ByteRange], start: u64, end: u64) -> bool {
+    let after = places.partition_point(|place| place.start <= start);
+    let place = places[..after].last();
+    place.is_some_and(|place| start < place.end && end <= place.end)
+}
+
+impl Head<'_> {
+    fn validate(&self) -> Result<(), InvalidManifest> {
+        if !self.geometry.can_have_a_manifest() {
+            return Err(InvalidManifest::DiskSize(self.geometry.size.bytes()));
+        }
+        if let PartitionTable::Gpt(table) = self.table {
+            validate_gpt(self.geometry, table)?;
         }
         self.validate_file_systems()?;
-        self.validate_chunks()?;
         self.validate_notes()?;
         if self.disks.is_empty() {
             Ok(())
         } else {
             self.validate_disks()
         }
+    }
+
+    /// Where the disks lie when there are several.
+    pub(crate) fn places(&self) -> Vec<ByteRange> {
+        disk_places(self.disks.iter().map(|disk| disk.size))
     }
 
     /// What else must hold when there are several: the table and the sizes are those of the disks,
@@ -87,7 +144,7 @@ impl Manifest {
         if !(2..=MAX_DISKS).contains(&count) {
             return Err(InvalidManifest::DiskCount(count));
         }
-        for (number, disk) in (1..).zip(&self.disks) {
+        for (number, disk) in (1..).zip(self.disks) {
             let size = disk.size.bytes();
             if size == 0 || !size.is_multiple_of(disk.sector_size.bytes()) {
                 return Err(InvalidManifest::SizeOfDisk { number, size });
@@ -100,86 +157,28 @@ impl Manifest {
                     size: disk.size,
                     sector_size: disk.sector_size,
                 };
-                Self::validate_gpt(geometry, table)?;
+                validate_gpt(geometry, table)?;
             }
         }
-        let places = self.disk_places();
+        let places = self.places();
         if places.last().map(|last| last.end) != Some(self.geometry.size.bytes())
             || self.disks[0].sector_size != self.geometry.sector_size
-            || self.table != PartitionTable::None
+            || *self.table != PartitionTable::None
         {
             return Err(InvalidManifest::NotOfItsDisks);
         }
-        self.validate_places(&places)
-    }
-
-    /// Everything lies on one disk.
-    fn validate_places(&self, places: &[ByteRange]) -> Result<(), InvalidManifest> {
-        let on_one_disk = |start: u64, end: u64| {
-            let after = places.partition_point(|place| place.start <= start);
-            let place = places[..after].last();
-            place.is_some_and(|place| start < place.end && end <= place.end)
-        };
-        for fs in &self.file_systems {
+        for fs in self.file_systems {
             let start = fs.start.bytes();
-            if !on_one_disk(start, start.saturating_add(fs.size.bytes())) {
+            if !on_one_disk(&places, start, start.saturating_add(fs.size.bytes())) {
                 return Err(InvalidManifest::FileSystemOutside(fs.partition));
             }
         }
-        for chunk in &self.chunks {
-            let start = DiskGeometry::chunk_offset(chunk.index).bytes();
-            let used = chunk.used.byte_ranges(self.geometry.chunk_len(chunk.index));
-            let end = used.last().map_or(0, |last| last.end) as u64;
-            if !on_one_disk(start, start + end) {
-                return Err(InvalidManifest::ChunkOutside(chunk.index));
-            }
-        }
-        for (number, note) in (1..).zip(&self.notes) {
-            if !on_one_disk(note.range.start, note.range.end) {
+        for (number, note) in (1..).zip(self.notes) {
+            if !on_one_disk(&places, note.range.start, note.range.end) {
                 return Err(InvalidManifest::NoteOutside(number));
             }
         }
         Ok(())
-    }
-
-    fn validate_gpt(geometry: DiskGeometry, table: &GptTable) -> Result<(), InvalidManifest> {
-        if !(1..=MAX_GPT_SLOTS).contains(&table.entry_slots) {
-            return Err(InvalidManifest::GptSlots(table.entry_slots));
-        }
-        let sector_size = geometry.sector_size;
-        if table.entries_lba < 2 {
-            return Err(InvalidManifest::GptEntriesAt(table.entries_lba));
-        }
-        let entries_end = table
-            .entries_lba
-            .saturating_add(table.array_sectors(sector_size));
-        if table.first_usable_lba < entries_end {
-            return Err(InvalidManifest::GptFirstUsable(table.first_usable_lba));
-        }
-        let sectors = geometry.size.bytes() / sector_size.bytes();
-        let usable_end = sectors.saturating_sub(1 + table.array_sectors(sector_size));
-        let mut previous = 0;
-        for entry in &table.entries {
-            if entry.number <= previous || entry.number > table.entry_slots {
-                return Err(InvalidManifest::GptNumber(entry.number));
-            }
-            previous = entry.number;
-            if entry.first_lba < table.first_usable_lba
-                || entry.last_lba < entry.first_lba
-                || entry.last_lba >= usable_end
-            {
-                return Err(InvalidManifest::GptOutside(entry.number));
-            }
-        }
-        let mut by_place: Vec<_> = table.entries.iter().collect();
-        by_place.sort_unstable_by_key(|entry| entry.first_lba);
-        match by_place
-            .windows(2)
-            .find(|pair| pair[1].first_lba <= pair[0].last_lba)
-        {
-            Some(pair) => Err(InvalidManifest::GptOverlap(pair[0].number, pair[1].number)),
-            None => Ok(()),
-        }
     }
 
     fn validate_file_systems(&self) -> Result<(), InvalidManifest> {
@@ -191,7 +190,7 @@ impl Manifest {
             size,
             kind,
             used,
-        } in &self.file_systems
+        } in self.file_systems
         {
             let end = start
                 .bytes()
@@ -209,29 +208,11 @@ impl Manifest {
         Ok(())
     }
 
-    fn validate_chunks(&self) -> Result<(), InvalidManifest> {
-        let mut previous = None;
-        for chunk in &self.chunks {
-            if previous >= Some(chunk.index) {
-                return Err(InvalidManifest::ChunkOrder(chunk.index));
-            }
-            previous = Some(chunk.index);
-            let len = self.geometry.chunk_len(chunk.index);
-            if len == 0 {
-                return Err(InvalidManifest::ChunkOutside(chunk.index));
-            }
-            if !mask_is_sane(&chunk.used, units(len)) {
-                return Err(InvalidManifest::Mask(chunk.index));
-            }
-        }
-        Ok(())
-    }
-
     fn validate_notes(&self) -> Result<(), InvalidManifest> {
         if self.notes.len() > MAX_NOTES {
             return Err(InvalidManifest::TooManyNotes(self.notes.len()));
         }
-        for (number, note) in (1..).zip(&self.notes) {
+        for (number, note) in (1..).zip(self.notes) {
             if note.range.start > note.range.end || note.range.end > self.geometry.size.bytes() {
                 return Err(InvalidManifest::NoteOutside(number));
             }
@@ -240,6 +221,46 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+}
+
+fn validate_gpt(geometry: DiskGeometry, table: &GptTable) -> Result<(), InvalidManifest> {
+    if !(1..=MAX_GPT_SLOTS).contains(&table.entry_slots) {
+        return Err(InvalidManifest::GptSlots(table.entry_slots));
+    }
+    let sector_size = geometry.sector_size;
+    if table.entries_lba < 2 {
+        return Err(InvalidManifest::GptEntriesAt(table.entries_lba));
+    }
+    let entries_end = table
+        .entries_lba
+        .saturating_add(table.array_sectors(sector_size));
+    if table.first_usable_lba < entries_end {
+        return Err(InvalidManifest::GptFirstUsable(table.first_usable_lba));
+    }
+    let sectors = geometry.size.bytes() / sector_size.bytes();
+    let usable_end = sectors.saturating_sub(1 + table.array_sectors(sector_size));
+    let mut previous = 0;
+    for entry in &table.entries {
+        if entry.number <= previous || entry.number > table.entry_slots {
+            return Err(InvalidManifest::GptNumber(entry.number));
+        }
+        previous = entry.number;
+        if entry.first_lba < table.first_usable_lba
+            || entry.last_lba < entry.first_lba
+            || entry.last_lba >= usable_end
+        {
+            return Err(InvalidManifest::GptOutside(entry.number));
+        }
+    }
+    let mut by_place: Vec<_> = table.entries.iter().collect();
+    by_place.sort_unstable_by_key(|entry| entry.first_lba);
+    match by_place
+        .windows(2)
+        .find(|pair| pair[1].first_lba <= pair[0].last_lba)
+    {
+        Some(pair) => Err(InvalidManifest::GptOverlap(pair[0].number, pair[1].number)),
+        None => Ok(()),
     }
 }
 

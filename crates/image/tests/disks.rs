@@ -49,7 +49,8 @@ fn two_disks() -> Manifest {
             entry(3, ranges(2040, 2048), b"end"),
             entry(5, ranges(0, 8), b"second"),
             entry(7, UsedMask::Whole, b"tail"),
-        ],
+        ]
+        .into(),
         notes: vec![
             Note::new(NoteKind::Table, 0, ByteRange::new(0, 0), "disk 1: odd"),
             Note::new(
@@ -175,7 +176,15 @@ fn what_does_not_fit_its_disks_does_not_decode() {
             InvalidManifest::DiskName(2),
         ),
         (
-            |m| m.chunks[1].index = ChunkIndex::new(4),
+            |m| {
+                let moved = |mut entry: ChunkEntry| {
+                    if entry.index == ChunkIndex::new(3) {
+                        entry.index = ChunkIndex::new(4);
+                    }
+                    entry
+                };
+                m.chunks = m.chunks.iter().map(moved).collect();
+            },
             InvalidManifest::ChunkOutside(ChunkIndex::new(4)),
         ),
         (

@@ -12,7 +12,7 @@
 mod multicast;
 
 use foghorn_multicast::Stage;
-use foghorn_types::{ByteCount, ChunkId, ManifestId, TaskId};
+use foghorn_types::{ByteCount, ChunkId, ManifestId, PartId, TaskId};
 use serde::{Deserialize, Serialize};
 
 use crate::session::{
@@ -24,7 +24,7 @@ pub use multicast::{WireDatagram, WireKey, WireTerms, decode_datagram};
 pub(crate) use multicast::{decode_chunks, encode_chunks};
 
 /// Version of everything in this module. Goes up with every change of meaning.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 /// Application protocol in the TLS handshake; changes only when even `Hello` cannot be read any
 /// more.
 pub const ALPN: &[u8] = b"foghorn/1";
@@ -38,8 +38,14 @@ pub const MAX_PLAIN: u32 = foghorn_image::CHUNK_SIZE as u32;
 /// Most bytes of a chunk on the wire: zstd makes incompressible data a little larger (its bound is
 /// 1/256 and a header).
 pub const MAX_COMPRESSED: u32 = MAX_PLAIN + MAX_PLAIN / 128;
-/// Most bytes of an encoded manifest; a fully used 1 TiB disk takes about 36 MiB.
+/// Most bytes of an encoded manifest that an agent sends: of version 1, as clients stored it up to
+/// version 2 of the protocol.
 pub const MAX_MANIFEST: u32 = 64 << 20;
+/// Most bytes of an encoded manifest that a client may store: entries or parts, and room for all
+/// notes and the largest table.
+pub const MAX_STORED_MANIFEST: u32 = foghorn_image::MAX_INLINE as u32 + (8 << 20);
+/// Most bytes of a part of a manifest.
+pub const MAX_PART: u32 = foghorn_image::MAX_PART as u32;
 /// Most bytes of a reason given in words; longer ones are cut.
 pub const MAX_REASON: usize = 1024;
 
@@ -87,6 +93,11 @@ pub enum ClientMessage {
     MulticastWant { chunks: Vec<u8> },
     /// On a control stream: I continue by unicast.
     MulticastLeave { reason: String },
+    /// Opens a stream: send me this part of the session's manifest, counted from 0.
+    FetchPart { number: u32 },
+    /// Opens a stream: a part of the manifest to come, of a disk of `disk` bytes. `len` raw bytes
+    /// follow the frame.
+    StorePart { disk: ByteCount, len: u32 },
 }
 
 /// What an agent sends on a stream that a client opened.
@@ -132,6 +143,10 @@ pub enum AgentMessage {
     MulticastFetch { chunks: Vec<u8> },
     /// On a control stream: fetch what you lack, the session has ended.
     MulticastOver { reason: String },
+    /// Answers `FetchPart`: `len` raw bytes follow the frame.
+    Part { len: u32 },
+    /// Answers `StorePart`.
+    PartStored { id: PartId },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -243,7 +258,8 @@ pub fn decode_client_message(bytes: &[u8]) -> Result<ClientMessage, DecodeMessag
             compressed_len,
             ..
         } => check_chunk(*plain_len, *compressed_len)?,
-        ClientMessage::StoreManifest { len } => check_len(*len, MAX_MANIFEST)?,
+        ClientMessage::StoreManifest { len } => check_len(*len, MAX_STORED_MANIFEST)?,
+        ClientMessage::StorePart { len, .. } => check_len(*len, MAX_PART)?,
         ClientMessage::JoinMulticast { chunks, .. } => {
             check_len(*chunks, foghorn_multicast::MAX_CHUNKS)?
         }
@@ -263,6 +279,7 @@ pub fn decode_agent_message(bytes: &[u8]) -> Result<AgentMessage, DecodeMessageE
             ..
         } => check_chunk(*plain_len, *compressed_len)?,
         AgentMessage::Manifest { len } => check_len(*len, MAX_MANIFEST)?,
+        AgentMessage::Part { len } => check_len(*len, MAX_PART)?,
         AgentMessage::Stored { stored } => check_ids(stored.len())?,
         AgentMessage::Durable { ids } => check_ids(ids.len())?,
         AgentMessage::Refused { reason, .. } => check_reason(reason)?,
@@ -521,7 +538,11 @@ mod tests {
                 compressed_len: MAX_COMPRESSED + 1,
             },
             ClientMessage::StoreManifest {
-                len: MAX_MANIFEST + 1,
+                len: MAX_STORED_MANIFEST + 1,
+            },
+            ClientMessage::StorePart {
+                disk: ByteCount::from_mib(1),
+                len: MAX_PART + 1,
             },
             ClientMessage::Want {
                 ids: vec![id; MAX_IDS + 1],
@@ -548,7 +569,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_decoded_was_encoded_so_or_equally(tag in 0_u8..15,
+        fn what_is_decoded_was_encoded_so_or_equally(tag in 0_u8..18,
             rest in proptest::collection::vec(any::<u8>(), 0..100)) {
             let bytes = [&[tag][..], &rest].concat();
             if let Ok(message) = decode_client_message(&bytes) {

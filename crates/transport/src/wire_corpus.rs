@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use foghorn_types::{ChunkId, ManifestId, TaskId};
+use foghorn_types::{ByteCount, ChunkId, ManifestId, PartId, TaskId};
 
 use crate::session::Hello;
 use crate::wire::{
@@ -114,6 +114,23 @@ fn make_the_corpus_anew() {
         (
             "store-manifest",
             encode(&ClientMessage::StoreManifest { len: 4096 }),
+        ),
+        (
+            "store-part",
+            encode(&ClientMessage::StorePart {
+                disk: ByteCount::from_mib(1 << 24),
+                len: 4096,
+            }),
+        ),
+        (
+            "fetch-part",
+            encode(&ClientMessage::FetchPart { number: 300 }),
+        ),
+        (
+            "part-stored",
+            encode(&AgentMessage::PartStored {
+                id: PartId::of(b"p"),
+            }),
         ),
         (
             "finished",

@@ -99,6 +99,10 @@ digest_id!(
     ManifestId
 );
 digest_id!(
+    /// Digest of a part of a large manifest: some of its chunk entries, encoded.
+    PartId
+);
+digest_id!(
     /// Digest of the whole content of a file beside images, such as a snapin's.
     FileId
 );

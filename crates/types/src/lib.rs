@@ -19,7 +19,7 @@ mod timestamp;
 mod units;
 
 pub use chain::{Chain, chain};
-pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError};
+pub use chunk_id::{ChunkId, Digest, FileId, ManifestId, ParseDigestError, PartId};
 pub use disk_part::DiskPart;
 pub use disk_rule::{DiskRule, DiskRules, MAX_DISK_RULES, ParseDiskRuleError};
 pub use ids::{

@@ -88,6 +88,18 @@ impl Drop for Seen {
     }
 }
 
+/// Whether ntfs-3g would not mount it for writing, because Windows has not let go of it.
+///
+/// # Errors
+/// When ntfs-3g.probe cannot be run.
+pub fn ntfs_is_unclean(volume: &Path) -> Result<bool> {
+    let volume = volume.to_str().context("temporary paths are text")?;
+    let code = run_any("ntfs-3g.probe", ["--readwrite", volume])?
+        .status
+        .code();
+    Ok(matches!(code, Some(14 | 15)))
+}
+
 /// Probes a part of a disk.
 ///
 /// # Errors

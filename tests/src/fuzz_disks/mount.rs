@@ -30,7 +30,11 @@ impl Mounted {
         let server = if matches!(content, Content::Ntfs { .. }) {
             Some(serve_ntfs(image, &root, writable)?)
         } else {
-            let kind = content.kind();
+            // A small ext3 has no room for a journal, and the kernel wants one for ext3.
+            let kind = match content.kind() {
+                "ext3" => "ext4",
+                kind => kind,
+            };
             let access = if writable { "rw" } else { "ro" };
             let more = if kind == "xfs" { ",nouuid" } else { "" };
             // The loop device is writable in any case: a journal is replayed also for reading.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use super::compare::{Case, Target, compare};
 use super::report::{Report, SeedResult};
 use super::session::Session;
-use super::shape::{DiskShape, OldTarget};
+use super::shape::{Content, DiskShape, OldTarget};
 use super::{judge, make, sparse, table, target};
 use crate::stack::{Engine, Options, Stack};
 
@@ -135,15 +135,27 @@ fn keep_disks(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a partition needs its journal replayed. What is in doubt, or has the type of something
-/// else, is captured raw, journal and all.
-fn is_unclean(shape: &DiskShape, source: &Path) -> Result<bool> {
+/// Whether a partition needs its journal replayed, or has an old NTFS under other content that is
+/// still taken for one. What is in doubt, or has the type of something else, is captured raw,
+/// journal and all.
+fn is_unclean(shape: &DiskShape, source: &Path, folder: &Path) -> Result<bool> {
     for part in &shape.partitions {
-        if part.unclean && !table::type_says_raw(part) {
-            let facts = judge::blkid(source, part.start, part.size)?;
-            if facts.kind().is_some_and(|kind| kind.starts_with("ext")) {
-                return Ok(true);
+        let is_old = part.old.is_some() && !matches!(part.content, Content::Ntfs { .. });
+        if !(part.unclean || is_old) || table::type_says_raw(part) {
+            continue;
+        }
+        let facts = judge::blkid(source, part.start, part.size)?;
+        let unclean = match facts.kind() {
+            Some(kind) if kind.starts_with("ext") => part.unclean,
+            Some("ntfs") if is_old => {
+                let volume = folder.join("old-ntfs");
+                sparse::extract(source, part.start, part.size, &volume)?;
+                judge::ntfs_is_unclean(&volume)?
             }
+            _ => false,
+        };
+        if unclean {
+            return Ok(true);
         }
     }
     Ok(false)
@@ -154,7 +166,7 @@ fn run_seed(shape: &DiskShape, session: &Session<'_>, folder: &Path) -> Result<V
     let trees = make::disk(shape, &source, folder, true).context("the disk was not built")?;
     let written = fs::metadata(&source)?.modified()?;
     let mut options: &[&str] = &[];
-    if is_unclean(shape, &source)? {
+    if is_unclean(shape, &source, folder)? {
         let ended = session.capture(&source, shape.sector, options)?;
         if ended.code != Some(REFUSED) {
             return Ok(vec![format!(

@@ -34,10 +34,11 @@ pub fn work(root: &Path, rng: &mut Rng, amount: &Amount) -> io::Result<()> {
         next: amount.first,
     };
     for _ in 0..amount.operations {
-        match work.step(rng, amount.posix) {
-            Err(error) if error.kind() == ErrorKind::StorageFull => {
-                work.delete(rng)?;
-            }
+        let done = match work.step(rng, amount.posix) {
+            Err(error) if error.kind() == ErrorKind::StorageFull => work.delete(rng),
+            done => done,
+        };
+        match done {
             // A file that there was no room for.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             done => done?,

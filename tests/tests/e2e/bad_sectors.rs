@@ -263,7 +263,7 @@ fn what_nobody_needs_may_be_unreadable() {
 
     // Between the partitions: complete, and noted; its neighbours are there.
     let bad = IN_GAP + 512..IN_GAP + 1024;
-    let captured = lab.capture(&path, &[bad.clone()], &[]).unwrap();
+    let captured = lab.capture(&path, std::slice::from_ref(&bad), &[]).unwrap();
     captured.must_end_with(0).unwrap();
     let notes = captured.unreadable().unwrap();
     assert_eq!(notes.len(), 1, "{notes:?}");
@@ -414,7 +414,9 @@ fn a_rescue_takes_the_rest_and_everybody_is_told() {
     let bitmap = inodes.split("Block bitmap at ").nth(1).unwrap();
     let bitmap: u64 = bitmap.split_whitespace().next().unwrap().parse().unwrap();
     let bad = on_disk(bitmap);
-    let captured = lab.capture(&path, &[bad.clone()], &["--rescue"]).unwrap();
+    let captured = lab
+        .capture(&path, std::slice::from_ref(&bad), &["--rescue"])
+        .unwrap();
     captured.must_end_with(0).unwrap();
     let why = "taken raw (partition 1";
     assert!(captured.log.contains(why), "{}", captured.log);

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use foghorn_image::{
-    ByteRange, ChunkContent, ChunkEntry, DiskGeometry, FileSystem, FileSystemKind, Manifest, Note,
-    NoteKind, PartitionTable, UsedMask,
+    ByteRange, ChunkContent, ChunkEntry, ChunkList, DiskGeometry, FileSystem, FileSystemKind,
+    Manifest, Note, NoteKind, PartitionTable, UsedMask,
 };
 use foghorn_tests::disks::{self, Kind, MIB};
 use foghorn_tests::process::Process;
@@ -143,11 +143,11 @@ fn manifest(size: u64, notes: Vec<Note>) -> Manifest {
             kind: FileSystemKind::Raw,
             used: ByteCount::from_mib(2),
         }],
-        chunks: vec![ChunkEntry {
+        chunks: ChunkList::from(vec![ChunkEntry {
             index: ChunkIndex::new(1),
             used: UsedMask::Whole,
             content: ChunkContent::Zero,
-        }],
+        }]),
         notes,
         disks: Vec::new(),
     }

@@ -59,7 +59,7 @@ fn images_outlive_an_older_backup(engine: Engine) -> Result<()> {
         std::fs::remove_dir_all(store)?;
         copy(&backup, store)
     })?;
-    let orphan = until("the unknown image to be listed", PATIENCE, || {
+    let mut orphan = until("the unknown image to be listed", PATIENCE, || {
         Ok(orphans(&stack)?.pop())
     })?;
     ensure!(
@@ -73,19 +73,23 @@ fn images_outlive_an_older_backup(engine: Engine) -> Result<()> {
     ensure!(again == image, "the restored store gives out other ids");
     stack.assign(host, again)?;
     let body = json!({ "taskTypeID": 2 });
-    let refused = stack.rest.post(&format!("/fog/host/{host}/task"), &body)?;
-    let text = refused.body.to_string();
-    ensure!(
-        refused.status >= 400 && text.contains("foghorn image orphans"),
-        "{}: {text}",
-        refused.status
-    );
+    let fog = stack.rest.post(&format!("/fog/host/{host}/task"), &body)?;
+    let body = json!({ "kind": "capture", "host": host });
+    let native = stack.rest.post("/foghorn/v1/tasks", &body)?;
+    for refused in [fog, native] {
+        let (status, text) = (refused.status, refused.body);
+        ensure!(
+            status >= 400 && text.contains("foghorn image orphans"),
+            "{status}: {text}"
+        );
+    }
 
     let cli = Command::new(foghorn_tests::tools::foghorn("foghorn")?)
         .args(["image", "orphans", "-o", "json"])
         .envs(stack.cli_environment()?)
         .output()?;
     let listed: Value = serde_json::from_slice(&cli.stdout).context("what the CLI prints")?;
+    orphan["image"]["name"] = json!("third-image");
     ensure!(listed["orphans"] == json!([orphan]), "{listed}");
 
     let node = orphan["node"]["id"].clone();

@@ -368,7 +368,7 @@ const RAW: &str = "the whole disk raw";
 const BESIDE: &str = "by partition, and what is beside them";
 
 fn is_used(manifest: &Manifest, byte: u64) -> bool {
-    let chunk = |entry: &&foghorn_image::ChunkEntry| u64::from(entry.index.get()) == byte / MIB;
+    let chunk = |entry: &foghorn_image::ChunkEntry| u64::from(entry.index.get()) == byte / MIB;
     let mut entries = manifest.chunks.iter();
     entries
         .find(chunk)

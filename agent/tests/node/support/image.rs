@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use foghorn_image::{
-    CHUNK_SIZE, ChunkContent, ChunkEntry, DiskGeometry, FileSystem, FileSystemKind, Manifest,
-    PartitionTable, UsedMask,
+    CHUNK_SIZE, ChunkContent, ChunkEntry, ChunkList, DiskGeometry, FileSystem, FileSystemKind,
+    Manifest, PartitionTable, UsedMask,
 };
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, ManifestId, SectorSize};
 
@@ -44,7 +44,7 @@ impl Image {
             .iter()
             .map(|chunk| ChunkContent::Data(chunk.id))
             .chain([ChunkContent::Zero]);
-        let entries: Vec<ChunkEntry> = (0..)
+        let entries: ChunkList = (0..)
             .zip(ids)
             .map(|(index, content)| ChunkEntry {
                 index: ChunkIndex::new(index),

@@ -16,7 +16,7 @@ mod listen;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foghorn_multicast::{ChunkSet, Report};
+use foghorn_multicast::{ChunkSet, MAX_CHUNKS, Report};
 use foghorn_transport::client::{MulticastListener, MulticastMember, MulticastNews};
 use foghorn_transport::multicast::{GroupReceiver, InterfaceChoice, SessionTerms, in_image};
 use foghorn_transport::{AgentConnection, StreamError};
@@ -62,9 +62,9 @@ enum MembershipEnd {
 /// Leaves chunks to the agent's multicast session if it offers one. To be called before lanes are
 /// opened on the connection, which would take the chunks otherwise.
 pub(super) fn expect<'a>(shared: &'a Shared, connection: &AgentConnection) -> Option<Leaving<'a>> {
-    connection
-        .offers_multicast()
-        .then(|| Leaving::begin(shared))
+    // The chunks of a larger image have no numbers in a session.
+    let fits = shared.plan.count() <= MAX_CHUNKS;
+    (fits && connection.offers_multicast()).then(|| Leaving::begin(shared))
 }
 
 /// Takes chunks from the multicast session that was expected, as long as the connection lives. Does

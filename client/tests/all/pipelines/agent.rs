@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_client::link::{LinkConfig, TaskLink};
+use foghorn_image::{ManifestPart, ManifestRoot};
 use foghorn_multicast::{Epoch, KeyMaterial, SessionTag, Suite};
 use foghorn_transport::multicast::SessionTerms;
 use foghorn_transport::server::{MemberRequest, MulticastLane};
 use foghorn_transport::{
     ClientOutcome, Hello, Identity, Listener, Request, Session, SessionKind, Source,
 };
-use foghorn_types::{CertificateName, ChunkId, HostId, ManifestId, TaskId};
+use foghorn_types::{CertificateName, ChunkId, HostId, ManifestId, PartId, TaskId};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ const SERVER_NAME: &str = "north.node.foghorn.internal";
 pub(crate) struct Store {
     pub(crate) chunks: Mutex<HashMap<ChunkId, (u32, Bytes)>>,
     pub(crate) manifests: Mutex<HashMap<ManifestId, Bytes>>,
+    pub(crate) parts: Mutex<HashMap<PartId, Bytes>>,
     pub(crate) outcomes: Mutex<Vec<ClientOutcome>>,
     /// Restart when a client says that it is through, once: what was only in memory is gone.
     pub(crate) restart_at_end: AtomicBool,
@@ -242,6 +244,19 @@ async fn serve(mut session: Session, store: Arc<Store>) {
                 *store.manifests.lock().unwrap() = manifests;
                 store.captured.fetch_add(1, Ordering::Relaxed);
                 let _ = reply.stored(id).await;
+            }
+            Request::StorePart(_, bytes, reply) => {
+                let part = ManifestPart::new(bytes);
+                let id = part.id;
+                store.parts.lock().unwrap().insert(id, part.bytes);
+                let _ = reply.stored(id).await;
+            }
+            Request::FetchPart(number, reply) => {
+                let encoded = store.manifests.lock().unwrap().values().next().cloned();
+                let root = ManifestRoot::decode(&encoded.unwrap()).unwrap();
+                let id = root.parts()[number as usize].id;
+                let part = store.parts.lock().unwrap()[&id].clone();
+                let _ = reply.send(part).await;
             }
             Request::Progress(_) | Request::MulticastReport(_) => {}
             Request::JoinMulticast(lane) => {

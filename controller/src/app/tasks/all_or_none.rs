@@ -201,15 +201,19 @@ fn check<'t>(
             task,
         });
     }
-    let imaging =
-        imaging(tables, &host, Purpose::of(wish.request.kind)).map_err(|why| match wish.image {
-            Some(image) => OrderTasksError::BadImage { image, why },
-            None => OrderTasksError::BadHostImage {
-                host: id,
-                name: row.name.clone(),
-                why,
-            },
-        })?;
+    let bad_image = |why: Refusal| match wish.image {
+        Some(image) => OrderTasksError::BadImage { image, why },
+        None => OrderTasksError::BadHostImage {
+            host: id,
+            name: row.name.clone(),
+            why,
+        },
+    };
+    let purpose = Purpose::of(wish.request.kind);
+    let imaging = imaging(tables, &host, purpose).map_err(bad_image)?;
+    if purpose == Purpose::Capture {
+        host::refuse_unknown(tables, wish.glance, &imaging).map_err(|why| bad_image(why.into()))?;
+    }
     Ok(Ready { row, host, imaging })
 }
 

@@ -118,7 +118,7 @@ pub(crate) fn create_in(
 }
 
 /// A capture replaces what its node holds under the number of the image; that must be known here.
-fn refuse_unknown(
+pub(super) fn refuse_unknown(
     tables: &Tables,
     glance: &dyn Glance,
     imaging: &Imaging,

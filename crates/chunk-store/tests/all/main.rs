@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
 mod crash;
+mod parts;
 mod store;
 mod world;

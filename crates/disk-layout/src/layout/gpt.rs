@@ -130,8 +130,9 @@ fn unreadable(
 }
 
 /// Where the primary copy had its entries, when only the backup is intact: where most of the same
-/// entries still are. Without any it is the usual place, unless that holds something else (a boot
-/// loader) and the place in front of the first usable sector is blank.
+/// entries still are. Without any it is the place that a legible header names and that cannot be
+/// read; otherwise the usual place, unless that holds something else (a boot loader) and the place in
+/// front of the first usable sector is blank.
 fn primary_entries_lba(disk: &dyn ReadAt, sector_size: SectorSize, backup: &GptCopy) -> u64 {
     const USUAL: u64 = 2;
     let array_sectors = (backup.array.len() as u64).div_ceil(sector_size.bytes());
@@ -144,10 +145,14 @@ fn primary_entries_lba(disk: &dyn ReadAt, sector_size: SectorSize, backup: &GptC
         .and_then(|()| Some(u64::from_le_bytes(*header[72..].first_chunk()?)));
     let mut at = vec![0; backup.array.len()];
     let mut best = (0, USUAL);
-    let mut blank = [false; 2];
+    let (mut blank, mut unread) = ([false; 2], None);
     for lba in [Some(USUAL), Some(last), claimed].into_iter().flatten() {
         let offset = lba.saturating_mul(sector_size.bytes());
-        if !(USUAL..=last).contains(&lba) || disk.read_exact_at(offset, &mut at).is_err() {
+        if !(USUAL..=last).contains(&lba) {
+            continue;
+        }
+        if disk.read_exact_at(offset, &mut at).is_err() {
+            unread = unread.or(Some(lba).filter(|_| Some(lba) == claimed));
             continue;
         }
         let slots = |bytes| <[u8]>::chunks_exact(bytes, GPT_ENTRY_SIZE as usize);
@@ -163,9 +168,10 @@ fn primary_entries_lba(disk: &dyn ReadAt, sector_size: SectorSize, backup: &GptC
             blank[1] |= lba == last;
         }
     }
-    match (best, blank) {
-        ((0, _), [false, true]) => last,
-        ((_, lba), _) => lba,
+    match (best, unread, blank) {
+        ((0, _), Some(lba), _) => lba,
+        ((0, _), None, [false, true]) => last,
+        ((_, lba), ..) => lba,
     }
 }
 

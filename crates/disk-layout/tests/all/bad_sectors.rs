@@ -420,3 +420,19 @@ fn only_gaps_between_partitions_are_idle() {
     let needed = found.idle.gaps_within(between);
     assert_eq!(needed.total().bytes(), 512, "the second record");
 }
+
+/// The entries of one copy of a GPT need not be readable, and stay where the header says.
+#[test]
+fn an_unreadable_sector_in_the_entries_of_a_gpt_moves_nothing() {
+    let image = Image::new(32 * MIB);
+    run("sgdisk", ["--new=1:2048:+16M", path_text(&image.path)]);
+    let bytes = image.bytes();
+    let whole = survey_disk(&bytes, SectorSize::B512, &SurveyOptions::default()).unwrap();
+    let failing = Failing(&bytes, vec![1024..1536]);
+    let found = survey_disk(&failing, SectorSize::B512, &SurveyOptions::default()).unwrap();
+    assert_eq!(found.table, whole.table);
+    assert!(
+        !found.used.covers(ByteRange::new(1024, 1536)),
+        "a deploy writes the table anew, so nobody needs the entries of this copy"
+    );
+}

@@ -1,16 +1,11 @@
 //! Contents of the sections.
 
-use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex};
+use foghorn_types::{ByteCount, ByteOffset};
 
 use super::DecodeManifestError;
 use crate::cursor::{Cursor, put_varint};
-use crate::manifest::{ChunkContent, ChunkEntry, FileSystem, FileSystemKind};
-use crate::mask::{SectorRange, UsedMask};
+use crate::manifest::{FileSystem, FileSystemKind};
 use crate::table::{GptEntry, GptTable, PartitionTable};
-
-const CHUNK_HAS_DATA: u64 = 1;
-const CHUNK_HAS_RANGES: u64 = 2;
-const CHUNK_FLAG_BITS: u32 = 2;
 
 const HAS_BOOT_CODE: u8 = 1;
 const PROTECTIVE_ACTIVE: u8 = 2;
@@ -19,6 +14,10 @@ const HAS_ENTRIES_LBA: u8 = 8;
 
 /// Where the entries are on nearly all disks; only another place is encoded.
 const USUAL_ENTRIES_LBA: u64 = 2;
+
+/// Most file systems in a manifest: more than partition tables have, and few enough that what is
+/// decoded stays small.
+const MAX_FILE_SYSTEMS: usize = 1 << 14;
 
 pub(super) fn encode_table(table: &PartitionTable) -> Vec<u8> {
     match table {
@@ -181,6 +180,9 @@ pub(super) fn decode_file_systems(
     mut from: Cursor<'_>,
 ) -> Result<Vec<FileSystem>, DecodeManifestError> {
     let count = from.count(5)?;
+    if count > MAX_FILE_SYSTEMS {
+        return Err(from.malformed("are too many"));
+    }
     let mut file_systems = Vec::with_capacity(count);
     for _ in 0..count {
         file_systems.push(FileSystem {
@@ -199,100 +201,4 @@ pub(super) fn decode_file_systems(
     }
     from.finish()?;
     Ok(file_systems)
-}
-
-pub(super) fn encode_chunks(chunks: &[ChunkEntry]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(chunks.len() * 36 + 10);
-    put_varint(&mut out, chunks.len() as u64);
-    let mut expected = 0;
-    for chunk in chunks {
-        let index = u64::from(chunk.index.get());
-        let data = if matches!(chunk.content, ChunkContent::Data(_)) {
-            CHUNK_HAS_DATA
-        } else {
-            0
-        };
-        let ranges = if matches!(chunk.used, UsedMask::Ranges(_)) {
-            CHUNK_HAS_RANGES
-        } else {
-            0
-        };
-        // Chunks out of order give a gap that no decoder takes, see encode().
-        put_varint(
-            &mut out,
-            (index.wrapping_sub(expected) << CHUNK_FLAG_BITS) | data | ranges,
-        );
-        expected = index + 1;
-        if let UsedMask::Ranges(ranges) = &chunk.used {
-            encode_ranges(&mut out, ranges);
-        }
-        if let ChunkContent::Data(id) = &chunk.content {
-            out.extend_from_slice(id.as_bytes());
-        }
-    }
-    out
-}
-
-fn encode_ranges(out: &mut Vec<u8>, ranges: &[SectorRange]) {
-    put_varint(out, ranges.len() as u64);
-    let mut at = 0_u64;
-    for range in ranges {
-        put_varint(out, u64::from(range.start).wrapping_sub(at));
-        put_varint(
-            out,
-            u64::from(range.end).wrapping_sub(u64::from(range.start)),
-        );
-        at = u64::from(range.end);
-    }
-}
-
-pub(super) fn decode_chunks(mut from: Cursor<'_>) -> Result<Vec<ChunkEntry>, DecodeManifestError> {
-    // A chunk takes one byte or more, its entry here some fifty: in proportion, and mostly far less
-    // than that, because a list that is not made of zero chunks has 33 bytes per chunk.
-    let count = from.count(1)?;
-    let mut chunks = Vec::with_capacity(count);
-    let mut expected = 0_u64;
-    for _ in 0..count {
-        let head = from.varint()?;
-        let index = expected
-            .checked_add(head >> CHUNK_FLAG_BITS)
-            .and_then(|index| u32::try_from(index).ok());
-        let index = index.ok_or(from.malformed("name a chunk that no disk has"))?;
-        expected = u64::from(index) + 1;
-        let used = if head & CHUNK_HAS_RANGES != 0 {
-            decode_ranges(&mut from)?
-        } else {
-            UsedMask::Whole
-        };
-        let content = if head & CHUNK_HAS_DATA != 0 {
-            ChunkContent::Data(ChunkId::from_digest(from.array()?))
-        } else {
-            ChunkContent::Zero
-        };
-        chunks.push(ChunkEntry {
-            index: ChunkIndex::new(index),
-            used,
-            content,
-        });
-    }
-    from.finish()?;
-    Ok(chunks)
-}
-
-fn decode_ranges(from: &mut Cursor<'_>) -> Result<UsedMask, DecodeManifestError> {
-    let count = from.count(2)?;
-    let mut ranges = Vec::with_capacity(count);
-    let mut at = 0_u16;
-    for _ in 0..count {
-        let (gap, len): (u16, u16) = (from.number()?, from.number()?);
-        let start = at
-            .checked_add(gap)
-            .ok_or(from.malformed("have a range beyond the chunk"))?;
-        let end = start
-            .checked_add(len)
-            .ok_or(from.malformed("have a range beyond the chunk"))?;
-        ranges.push(SectorRange { start, end });
-        at = end;
-    }
-    Ok(UsedMask::Ranges(ranges))
 }

@@ -11,8 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foghorn_image::ManifestPart;
 use foghorn_multicast::{ChunkSet, Report};
-use foghorn_types::{ChunkId, ManifestId, chain};
+use foghorn_types::{ByteCount, ChunkId, ManifestId, PartId, chain};
 use quinn::Endpoint;
 use tokio::task::JoinSet;
 use tracing::debug;
@@ -26,7 +27,7 @@ use crate::identity::Identity;
 use crate::link::QuicLink;
 use crate::session::{CLOSE_DONE, ClientOutcome, ClientProgress, EndReason, Hello, SessionKind};
 use crate::wire::{
-    AgentMessage, ClientMessage, MAX_IDS, MAX_MANIFEST, WireDatagram, WireReport,
+    AgentMessage, ClientMessage, MAX_IDS, MAX_STORED_MANIFEST, WireDatagram, WireReport,
     decode_agent_message, decode_goodbye, encode,
 };
 
@@ -57,6 +58,8 @@ pub enum FetchManifestError {
         expected: ManifestId,
         found: ManifestId,
     },
+    #[error("the agent sent part {found} of the manifest instead of part {expected}")]
+    OtherPart { expected: PartId, found: PartId },
     #[error("a capture has no manifest to fetch")]
     Capture,
 }
@@ -79,6 +82,8 @@ pub enum StoreManifestError {
         expected: ManifestId,
         found: ManifestId,
     },
+    #[error("the agent stored part {found} of the manifest, but {expected} was sent")]
+    OtherPart { expected: PartId, found: PartId },
 }
 
 /// Nobody confirmed that the end of the task was recorded; it may have been, or not.
@@ -220,6 +225,53 @@ impl AgentConnection {
         }
     }
 
+    /// A part of the manifest of a deploy, by its number; checked against the id that the manifest
+    /// names.
+    ///
+    /// # Errors
+    /// When the connection fails, the agent cannot read the part, or what it sent is not that part.
+    pub async fn fetch_part(
+        &self,
+        number: u32,
+        expected: PartId,
+    ) -> Result<Bytes, FetchManifestError> {
+        let (_writer, mut reader) = self.open(ClientMessage::FetchPart { number }).await?;
+        let bytes = match reader.expect(decode_agent_message).await? {
+            AgentMessage::Part { len } => reader.raw(len as usize).await?,
+            other => return Err(refused(other, &reader, "a part of the manifest").into()),
+        };
+        match PartId::of(&bytes) {
+            found if found == expected => Ok(bytes),
+            found => Err(FetchManifestError::OtherPart { expected, found }),
+        }
+    }
+
+    /// Stores a part of the manifest of a disk of `disk` bytes; returns when it is durable. All
+    /// parts must be stored before the manifest that names them.
+    ///
+    /// # Errors
+    /// When the connection fails, or the agent refuses: the parts are more than a disk of this size
+    /// can have, its disk is full.
+    pub async fn store_part(
+        &self,
+        disk: ByteCount,
+        part: &ManifestPart,
+    ) -> Result<(), StoreManifestError> {
+        let len = part.bytes.len() as u32;
+        let (mut writer, mut reader) = self.streams().await?;
+        writer
+            .send_with(&ClientMessage::StorePart { disk, len }, part.bytes.clone())
+            .await?;
+        match reader.expect(decode_agent_message).await? {
+            AgentMessage::PartStored { id } if id == part.id => Ok(()),
+            AgentMessage::PartStored { id: found } => Err(StoreManifestError::OtherPart {
+                expected: part.id,
+                found,
+            }),
+            other => Err(refused(other, &reader, "an answer to a part").into()),
+        }
+    }
+
     /// Opens a lane on which the agent sends chunks as they are asked for. Several lanes may be
     /// open at once.
     ///
@@ -273,7 +325,7 @@ impl AgentConnection {
     pub async fn store_manifest(&self, manifest: Bytes) -> Result<ManifestId, StoreManifestError> {
         let len = u32::try_from(manifest.len())
             .ok()
-            .filter(|len| *len <= MAX_MANIFEST);
+            .filter(|len| *len <= MAX_STORED_MANIFEST);
         let len = len.ok_or(StoreManifestError::TooLarge(manifest.len()))?;
         let expected = ManifestId::of(&manifest);
         let (mut writer, mut reader) = self.streams().await?;

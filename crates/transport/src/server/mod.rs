@@ -13,6 +13,7 @@ pub use lanes::{
 pub use listener::{BindError, Incoming, Listener};
 pub use multicast::{MemberNotices, MemberRequest, MemberRequests, MulticastLane};
 pub use requests::{
-    FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply,
+    FinishedReply, ManifestReply, PartReply, Request, StoreManifestReply, StorePartReply,
+    WhichAreStoredReply,
 };
 pub use session::Session;

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use foghorn_multicast::Report;
-use foghorn_types::{ChunkId, ManifestId};
+use foghorn_types::{ByteCount, ChunkId, ManifestId, PartId};
 
 use crate::frame::{FrameWriter, StreamError};
 use crate::server::lanes::{FetchLane, StoreLane};
@@ -24,6 +24,10 @@ pub enum Request {
     Store(StoreLane),
     /// The encoded manifest of a captured disk is to be stored.
     StoreManifest(Bytes, StoreManifestReply),
+    /// The part of the session's manifest with this number is wanted.
+    FetchPart(u32, PartReply),
+    /// A part of the manifest of a disk of this size is to be stored.
+    StorePart(ByteCount, Bytes, StorePartReply),
     /// How far the client is; needs no answer.
     Progress(ClientProgress),
     /// The client would hear the multicast session of its task.
@@ -58,7 +62,7 @@ macro_rules! reply {
     };
 }
 
-// A macro only because the four differ in nothing but the one answer below that each of them has
+// A macro only because the six differ in nothing but the one answer below that each of them has
 // for itself.
 reply!(
     /// Answers [`Request::FetchManifest`].
@@ -71,6 +75,14 @@ reply!(
 reply!(
     /// Answers [`Request::StoreManifest`].
     StoreManifestReply
+);
+reply!(
+    /// Answers [`Request::FetchPart`].
+    PartReply
+);
+reply!(
+    /// Answers [`Request::StorePart`].
+    StorePartReply
 );
 reply!(
     /// Answers [`Request::Finished`].
@@ -118,6 +130,31 @@ impl StoreManifestReply {
     /// When the client has gone.
     pub async fn stored(mut self, id: ManifestId) -> Result<(), StreamError> {
         self.0.send(&AgentMessage::ManifestStored { id }).await?;
+        self.0.finish();
+        Ok(())
+    }
+}
+
+impl PartReply {
+    /// Sends the part, which is at most [`MAX_PART`](foghorn_image::MAX_PART) long.
+    ///
+    /// # Errors
+    /// When the client has gone.
+    pub async fn send(mut self, part: Bytes) -> Result<(), StreamError> {
+        let len = part.len() as u32;
+        self.0.send_with(&AgentMessage::Part { len }, part).await?;
+        self.0.finish();
+        Ok(())
+    }
+}
+
+impl StorePartReply {
+    /// The part is durable under this id.
+    ///
+    /// # Errors
+    /// When the client has gone.
+    pub async fn stored(mut self, id: PartId) -> Result<(), StreamError> {
+        self.0.send(&AgentMessage::PartStored { id }).await?;
         self.0.finish();
         Ok(())
     }

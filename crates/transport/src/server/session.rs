@@ -16,7 +16,8 @@ use crate::server::farewell::Guest;
 use crate::server::lanes::{FetchLane, StoreLane};
 use crate::server::multicast::MulticastLane;
 use crate::server::requests::{
-    FinishedReply, ManifestReply, Request, StoreManifestReply, WhichAreStoredReply,
+    FinishedReply, ManifestReply, PartReply, Request, StoreManifestReply, StorePartReply,
+    WhichAreStoredReply,
 };
 use crate::session::{ClientProgress, EndReason};
 use crate::wire::{
@@ -175,6 +176,12 @@ async fn read_opening(
             turn = manifests.acquire().await.ok();
             let bytes = reader.raw(len as usize).await?;
             Request::StoreManifest(bytes, StoreManifestReply::new(writer))
+        }
+        ClientMessage::FetchPart { number } => Request::FetchPart(number, PartReply::new(writer)),
+        ClientMessage::StorePart { disk, len } => {
+            turn = manifests.acquire().await.ok();
+            let bytes = reader.raw(len as usize).await?;
+            Request::StorePart(disk, bytes, StorePartReply::new(writer))
         }
         ClientMessage::Finished { outcome, progress } => {
             if let Some(progress) = progress {
