@@ -47,8 +47,8 @@ pub(super) fn perform(
     let checked = match work {
         Work::Scrub => store.scrub(&mut progress),
         Work::Verify(manifest) => store.verify_manifest(manifest, &mut progress),
-        Work::Adopt(manifest, to) => {
-            return finished(job_id, adopt(store, manifest, to, &mut progress));
+        Work::Adopt { manifest, from, to } => {
+            return finished(job_id, adopt(store, manifest, (from, to), &mut progress));
         }
         Work::Drop(image, manifest) => {
             let dropped = store
@@ -71,11 +71,12 @@ pub(super) fn perform(
     )
 }
 
-/// Checks every chunk of the manifest, and only then makes it the content of the image.
+/// Checks every chunk of the manifest, and only then makes it the content of the image `to`, and no
+/// longer that of `from`.
 fn adopt(
     store: &Store,
     manifest: ManifestId,
-    to: ImageId,
+    (from, to): (ImageId, ImageId),
     progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
 ) -> Result<JobReport, String> {
     let checked = store
@@ -93,7 +94,12 @@ fn adopt(
         .map_err(|problem| chain(&problem).to_string())?;
     let (_, adopted) =
         store_image(store, to, &encoded.into()).map_err(|problem| chain(&problem).to_string())?;
-    info!(image = %to, %manifest, "content adopted");
+    if from != to {
+        store
+            .drop_image(from, manifest)
+            .map_err(|problem| chain(&problem).to_string())?;
+    }
+    info!(%from, %to, %manifest, "content adopted");
     Ok(JobReport {
         adopted: Some(adopted),
         ..checked

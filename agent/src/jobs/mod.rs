@@ -43,8 +43,12 @@ enum Work {
     Verify(ManifestId),
     /// Only if the image still is this.
     Drop(ImageId, ManifestId),
-    /// Make the content that of this image.
-    Adopt(ManifestId, ImageId),
+    /// Make the content of one image that of another, which may be the same.
+    Adopt {
+        manifest: ManifestId,
+        from: ImageId,
+        to: ImageId,
+    },
 }
 
 impl Jobs {
@@ -181,7 +185,12 @@ fn check_work(job: Job) -> Result<Work, &'static str> {
         Some(WireWork::Adopt(AdoptImage {
             manifest_id,
             to_image_id,
-        })) => Ok(Work::Adopt(manifest(manifest_id)?, image(to_image_id)?)),
+            from_image_id,
+        })) => Ok(Work::Adopt {
+            manifest: manifest(manifest_id)?,
+            from: image(from_image_id)?,
+            to: image(to_image_id)?,
+        }),
         None => Err("this version of the agent does not know this kind of job"),
     }
 }

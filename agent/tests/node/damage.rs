@@ -107,6 +107,7 @@ async fn jobs_find_damage_and_drop_images() {
     let adopt = AdoptImage {
         manifest_id: image.manifest.as_bytes().to_vec(),
         to_image_id: 102,
+        from_image_id: 101,
     };
     let refused = job(&node, 3, Work::Adopt(adopt)).await;
     assert!(refused.error.contains("damaged"), "{refused:?}");

@@ -230,20 +230,22 @@ pub async fn deploy(
         // The first failure is the cause; what the connection says after it is a consequence.
         return Err(shared.take_failure().unwrap_or(error));
     }
-    blocking(&shared, move |shared| {
-        let mut boot_chunks = shared
-            .boot_chunks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let boot_chunks = std::mem::take(&mut *boot_chunks);
-        table::complete(&shared.disk, &shared.plan, &pieces, &boot_chunks)
-    })
-    .await?;
+    blocking(&shared, move |shared| write_tables(shared, &pieces)).await?;
     if let Some((file, _)) = resume {
         file.remove();
     }
     link.report(shared.progress.snapshot().into());
     Ok(())
+}
+
+/// The end of a deploy: what makes the disks bootable is written last.
+fn write_tables(shared: &Shared, pieces: &[(ByteOffset, Vec<u8>)]) -> Result<(), DeployError> {
+    let mut boot_chunks = shared
+        .boot_chunks
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let boot_chunks = std::mem::take(&mut *boot_chunks);
+    table::complete(&shared.disk, &shared.plan, pieces, &boot_chunks)
 }
 
 /// Fetches the manifest with all its parts. What is in memory is packed: about 34 bytes per chunk.

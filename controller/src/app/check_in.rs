@@ -144,13 +144,7 @@ pub async fn check_in(
     if let Some(reason) = ended_because(&run) {
         return Err(CheckInError::Ended { reason });
     }
-    let kind = match run.kind {
-        RunKind::Deploy { .. } => OptionsFor::Deploy,
-        RunKind::Capture => OptionsFor::Capture,
-    };
-    if let Some(wanted) = request.options_for.filter(|&wanted| wanted != kind) {
-        return Err(CheckInError::OtherKind { task, kind, wanted });
-    }
+    refuse_other_kind(&run, request)?;
     let issued = ctx
         .trust
         .issue_client(host, task, &request.csr_pem, lifetime)
@@ -193,6 +187,19 @@ pub async fn check_in(
         session,
         order,
     })
+}
+
+/// Options that would have no effect on the task.
+fn refuse_other_kind(run: &Run, request: &CheckInRequest) -> Result<(), CheckInError> {
+    let task = run.task;
+    let kind = match run.kind {
+        RunKind::Deploy { .. } => OptionsFor::Deploy,
+        RunKind::Capture => OptionsFor::Capture,
+    };
+    match request.options_for.filter(|&wanted| wanted != kind) {
+        Some(wanted) => Err(CheckInError::OtherKind { task, kind, wanted }),
+        None => Ok(()),
+    }
 }
 
 impl From<MoveError> for CheckInError {

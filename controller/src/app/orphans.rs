@@ -120,7 +120,8 @@ fn has_begun(run: &Run) -> bool {
 }
 
 /// Orders a node to check the content and to make it that of an image: of the image with its
-/// number, or of a new one if there is a name. Returns the job's number; what it reports is recorded when it is done.
+/// number, or of a new one if there is a name; there it no longer has the number that it had. Returns
+/// the job's number; what it reports is recorded when it is done.
 ///
 /// # Errors
 /// See [`AdoptError`].
@@ -143,6 +144,11 @@ pub async fn adopt(
             manifest,
         });
     }
+    if !ctx.links.online().contains(&node) {
+        // Before there is an image without content.
+        let source = SendError::Offline;
+        return Err(AdoptError::NotSent { node, source });
+    }
     let to = match name {
         Some(name) => new_image(ctx, name, by).await?,
         None => {
@@ -156,6 +162,7 @@ pub async fn adopt(
     let order = AdoptImage {
         manifest_id: manifest.as_bytes().to_vec(),
         to_image_id: to.get(),
+        from_image_id: from.get(),
     };
     let sent = send(ctx, node, job, job::Work::Adopt(order));
     sent.map_err(|source| AdoptError::NotSent { node, source })?;
@@ -189,8 +196,8 @@ async fn new_image(ctx: &Ctx, name: &str, by: &str) -> Result<ImageId, Refusal> 
     ImageId::new(id).ok_or(Refusal::NotFound { class: "image", id })
 }
 
-/// Records that a node has checked the content and made it that of an image. What the node held
-/// under the number `from` is then a second name for it, and goes.
+/// Records that a node has checked the content and made it that of an image, which has it from the
+/// number `from`.
 ///
 /// # Errors
 /// When the image is gone or has other content by now, or the change cannot be stored.
@@ -202,13 +209,12 @@ pub(crate) async fn adopted(
     ctx.state
         .write(|draft| {
             fits_into(draft.tables(), content.image, content.manifest)?;
-            let is_new = from != content.image;
-            if is_new {
-                draft.store(&Removal::new(Stored::Image(from, content.manifest)));
-            }
-            let fit = |image: Image, tables: &Tables| match is_new {
-                true => fitted(image, content, tables),
-                false => image,
+            let fit = |image: Image, tables: &Tables| {
+                if from == content.image {
+                    image
+                } else {
+                    fitted(image, content, tables)
+                }
             };
             store_fitted(draft, content, fit).map_err(AdoptError::from)
         })

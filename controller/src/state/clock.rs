@@ -3,8 +3,7 @@
 use foghorn_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::key;
-use super::shelf::Record;
+use super::shelf::{Record, one_setting, stored_whole};
 use crate::store::Revision;
 
 /// See the module.
@@ -21,32 +20,10 @@ impl Clock {
     pub const NAME: &'static str = "clock";
 }
 
-/// There is one.
 impl Record for Clock {
     const WHAT: &'static str = "time last seen";
-    type Id = ();
-    type Body = Self;
     type Index = ();
 
-    fn id(&self) {}
-
-    fn key_of((): &()) -> String {
-        key::setting(Self::NAME)
-    }
-
-    fn id_in(key: &str) -> Option<()> {
-        (key == key::setting(Self::NAME)).then_some(())
-    }
-
-    fn modified(&self) -> Revision {
-        self.modified
-    }
-
-    fn to_body(&self) -> Self {
-        self.clone()
-    }
-
-    fn from_body((): (), body: Self, modified: Revision) -> Self {
-        Self { modified, ..body }
-    }
+    one_setting!();
+    stored_whole!();
 }

@@ -104,6 +104,29 @@ macro_rules! numbered_by {
 }
 pub(super) use numbered_by;
 
+/// [`Record::id`] and what follows from it, of a setting: there is one, under its `NAME`, and it has
+/// its revision in `modified`.
+macro_rules! one_setting {
+    () => {
+        type Id = ();
+
+        fn id(&self) {}
+
+        fn key_of((): &()) -> String {
+            $crate::state::key::setting(Self::NAME)
+        }
+
+        fn id_in(key: &str) -> Option<()> {
+            (key == $crate::state::key::setting(Self::NAME)).then_some(())
+        }
+
+        fn modified(&self) -> $crate::store::Revision {
+            self.modified
+        }
+    };
+}
+pub(super) use one_setting;
+
 /// [`Record::Body`] of a struct that is stored as it is.
 macro_rules! stored_whole {
     () => {

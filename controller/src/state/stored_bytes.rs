@@ -82,6 +82,19 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"fingerprint":"f","attempt":"a","at":9,"phase":{"is":"applied","until":10,"made":3}}"#,
     ),
     (
+        "/foghorn/v1/removal/file/MANIFEST",
+        r#"{"v":1,"ordered":9}"#,
+    ),
+    (
+        "/foghorn/v1/removal/image/0000000004/MANIFEST",
+        r#"{"v":1,"ordered":9}"#,
+    ),
+    (
+        "/foghorn/v1/setting/authority",
+        r#"{"v":1,"fingerprint":"sha"}"#,
+    ),
+    ("/foghorn/v1/setting/clock", r#"{"v":1,"seen":9}"#),
+    (
         "/foghorn/v1/setting/api",
         r#"{"v":1,"enabled":false,"token_hash":"HASH"}"#,
     ),
@@ -138,6 +151,9 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
             .put_op(),
     );
     ops.push(tables.api().unwrap().put_op());
+    ops.extend(tables.removals().iter().map(|record| record.put_op()));
+    ops.push(tables.authority().unwrap().put_op());
+    ops.push(tables.time_seen().unwrap().put_op());
     let mut written: Vec<(String, String)> = ops
         .into_iter()
         .map(|op| match op {
