@@ -249,7 +249,8 @@ fn bases() -> Vec<Base> {
 fn the_judge_agrees_about_a_hundred_volumes() {
     let bases = bases();
     let mut counts = BTreeMap::new();
-    for seed in 0..100 {
+    // The last two once differed: torn pages, of which one was written by the check of Windows.
+    for seed in (0..100).chain([1142, 1620]) {
         *counts.entry(compare(&bases, seed)).or_insert(0) += 1;
     }
     assert!(counts[&true] >= 10 && counts[&false] >= 40, "{counts:?}");

@@ -20,13 +20,18 @@ const MIN_PAGES: u64 = 2 + 48;
 const BLOCK: u64 = 512;
 const NO_CLIENT: u16 = 0xffff;
 const VOLUME_IS_CLEAN: u16 = 2;
+/// Bytes of a page in front of its update sequence, of the restart area without its users, and of one
+/// user.
+const HEADER: u64 = 30;
+const AREA: usize = 48;
+const CLIENT: usize = 160;
 const EMPTY: [u8; 4] = [0xff; 4];
 const NOT_REPLAYED: &str = "its log was not replayed: the computer stopped without shutting down";
 
 /// What a restart page says.
 struct Restart {
     /// Grows with every change of the log.
-    sequence: u64,
+    sequence: i64,
     in_use: bool,
     cached: bool,
 }
@@ -42,7 +47,7 @@ pub(super) fn why_in_use(ntfs: &Ntfs<'_>) -> Result<Option<&'static str>, ReadVo
     }
     let (mut pages, mut is_empty) = (Vec::new(), true);
     let mut at = 0;
-    while at < size && pages.len() < 2 {
+    while at < size {
         let block = stream.read(&ntfs.source, at, BLOCK, "the log")?;
         match (block.starts_with(&EMPTY), is_empty) {
             (true, false) => break,
@@ -52,7 +57,12 @@ pub(super) fn why_in_use(ntfs: &Ntfs<'_>) -> Result<Option<&'static str>, ReadVo
             break;
         }
         if block.starts_with(b"RSTR") || block.starts_with(b"CHKD") {
-            pages.extend(restart_page(ntfs, &stream, at, &block)?);
+            let page = restart_page(ntfs, &stream, at, &block)?;
+            let is_second = page.is_some() && at != 0;
+            pages.extend(page);
+            if is_second {
+                break;
+            }
         }
         // Wherever a page can start, whatever its size.
         at = if at == 0 { BLOCK } else { at * 2 };
@@ -79,53 +89,113 @@ fn restart_page(
     at: u64,
     block: &[u8],
 ) -> Result<Option<Restart>, ReadVolumeError> {
-    let (page, log_page) = (u64::from(u32_at(block, 16)), u64::from(u32_at(block, 20)));
-    let version = (u16_at(block, 28), u16_at(block, 26));
-    let area_at = usize::from(u16_at(block, 24));
-    let sane = |size: u64| size.is_power_of_two() && (BLOCK..=64 << 10).contains(&size);
-    if !sane(page)
-        || !sane(log_page)
-        || (at != 0 && at != page)
-        || !matches!(version, (1, 1) | (2, 0))
-        || !area_at.is_multiple_of(8)
-        || area_at as u64 + 48 > page
-    {
+    let page = u64::from(u32_at(block, 16));
+    if !has_valid_header(block, at) || page > stream.size {
         return Ok(None);
     }
     let Ok(mut bytes) = stream.read(&ntfs.source, at, page, "the log") else {
         return Ok(None);
     };
-    // If a block behind the restart area was not written to its end, the page still is the newest, and
-    // nobody believes that it ended properly.
-    let is_whole = apply_fixups(&mut bytes);
+    let checked = block.starts_with(b"CHKD");
+    // If a block behind the restart area was not written to its end, the page still counts, and nobody
+    // believes that it ended properly.
+    let is_whole = is_unprotected(block) || apply_fixups(&mut bytes);
+    let area_at = usize::from(u16_at(block, 24));
     let area = &bytes[area_at..];
     let area_end = area_at + usize::from(u16_at(area, 20));
-    if !is_whole && area_end as u64 > BLOCK - 2 {
+    if !has_valid_area(&bytes, area_at) || !is_whole && area_end as u64 > BLOCK - 2 {
         return Ok(None);
     }
+    let has_user = u16_at(area, 12) != NO_CLIENT;
+    if !checked && has_user && !has_valid_clients(area) {
+        return Ok(None);
+    }
+    // The check of Windows keeps a number of its own, also in a page that is not whole.
+    let sequence = if checked {
+        u64_at(&bytes, 8)
+    } else {
+        u64_at(area, 0)
+    };
+    Ok(Some(Restart {
+        sequence: sequence.cast_signed(),
+        in_use: !is_whole || has_user && u16_at(area, 14) & VOLUME_IS_CLEAN == 0,
+        cached: u16_at(block, 28) == 2,
+    }))
+}
+
+/// A page that the check of Windows has written without an update sequence.
+fn is_unprotected(block: &[u8]) -> bool {
+    block.starts_with(b"CHKD") && u16_at(block, 6) == 0
+}
+
+/// Sizes, version, and the places of the update sequence and the restart area.
+fn has_valid_header(block: &[u8], at: u64) -> bool {
+    let (page, log_page) = (u64::from(u32_at(block, 16)), u64::from(u32_at(block, 20)));
+    let sane = |size: u64| size.is_power_of_two() && (BLOCK..=64 << 10).contains(&size);
+    let version = (u16_at(block, 28), u16_at(block, 26));
+    let (sequence_at, count) = (u64::from(u16_at(block, 4)), u64::from(u16_at(block, 6)));
+    let area_at = u64::from(u16_at(block, 24));
+    let sequence_end = if is_unprotected(block) {
+        HEADER
+    } else {
+        sequence_at + count * 2
+    };
+    sane(page)
+        && sane(log_page)
+        && (at == 0 || at == page)
+        && matches!(version, (1, 1) | (2, 0))
+        && (is_unprotected(block)
+            || count == 1 + page / BLOCK && sequence_at >= HEADER && sequence_end <= BLOCK - 2)
+        && area_at.is_multiple_of(8)
+        && area_at >= sequence_end
+        // What is looked at before the page is known to be whole.
+        && area_at + 24 <= BLOCK - 2
+        && (block.starts_with(b"CHKD") || u64_at(block, 8) == 0)
+}
+
+/// Whether what the restart area says about itself fits together. Its page is longer than the area
+/// without the list of users.
+fn has_valid_area(page: &[u8], area_at: usize) -> bool {
+    let Some(area) = page.get(area_at..).filter(|area| area.len() >= AREA) else {
+        return false;
+    };
     let (clients, client_at) = (u16_at(area, 8), usize::from(u16_at(area, 22)));
-    let (free, in_use) = (u16_at(area, 10), u16_at(area, 12));
+    let length = usize::from(u16_at(area, 20));
+    let needed = client_at + usize::from(clients) * CLIENT;
     let file_size = u64_at(area, 24);
-    let is_client = |index: u16| index == NO_CLIENT || index < clients;
     // The number of a record is its place in the log and how often the log went round.
     let sequence_bits = 67 - u64::from(u64::BITS - file_size.leading_zeros());
-    if !client_at.is_multiple_of(8)
-        || area_at + client_at + usize::from(clients) * 160 > bytes.len()
-        || !is_client(free)
-        || !is_client(in_use)
-        || file_size >> 63 != 0
-        || u64::from(u32_at(area, 16)) != sequence_bits
-    {
-        return Ok(None);
+    let is_client = |index: u16| index == NO_CLIENT || index < clients;
+    client_at.is_multiple_of(8)
+        && (area_at + client_at) as u64 <= BLOCK - 2
+        && needed <= length
+        && length <= area.len()
+        && is_client(u16_at(area, 10))
+        && is_client(u16_at(area, 12))
+        && u64::from(u32_at(area, 16)) == sequence_bits
+        && u16_at(area, 36).is_multiple_of(8)
+        && u16_at(area, 38).is_multiple_of(8)
+}
+
+/// Whether the lists of free places and of users end, and have no place twice.
+fn has_valid_clients(area: &[u8]) -> bool {
+    let (clients, client_at) = (u16_at(area, 8), usize::from(u16_at(area, 22)));
+    let mut left = clients;
+    for list in [10, 12] {
+        let mut index = u16_at(area, list);
+        let mut is_first = true;
+        while index != NO_CLIENT {
+            if left == 0 || index >= clients {
+                return false;
+            }
+            left -= 1;
+            let record = &area[client_at + usize::from(index) * CLIENT..];
+            if is_first && u16_at(record, 16) != NO_CLIENT {
+                return false;
+            }
+            is_first = false;
+            index = u16_at(record, 18);
+        }
     }
-    let checked = is_whole && bytes.starts_with(b"CHKD");
-    Ok(Some(Restart {
-        sequence: if checked {
-            u64_at(&bytes, 8)
-        } else {
-            u64_at(area, 0)
-        },
-        in_use: !is_whole || in_use != NO_CLIENT && u16_at(area, 14) & VOLUME_IS_CLEAN == 0,
-        cached: version == (2, 0),
-    }))
+    true
 }
