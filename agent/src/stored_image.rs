@@ -52,6 +52,10 @@ pub(crate) fn store_image(
         return Err(StoreImageError::Measure(error));
     }
     let notes = notes_of(&root.notes);
+    let partitions = match root.disks[..] {
+        [] => root.file_systems.iter().map(|fs| fs.partition).collect(),
+        _ => Vec::new(),
+    };
     let captured = CapturedImage {
         manifest_id: id.as_bytes().to_vec(),
         logical_bytes: root.geometry.size.bytes(),
@@ -60,6 +64,7 @@ pub(crate) fn store_image(
         new_bytes: 0,
         more_notes: (root.notes.len() - notes.len()) as u32,
         notes,
+        partitions,
         disks: last.disks(root),
     };
     Ok((id, captured))

@@ -47,8 +47,8 @@ pub struct RunReport {
 /// A note about the image, as the REST API shows it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ReportedNote {
-    /// `taken_raw`, `encrypted`, `unclean`, `left_out`, `unreadable`, `table`, `size_tied` or
-    /// `part_of_disk`.
+    /// `taken_raw`, `encrypted`, `unclean`, `left_out`, `unreadable`, `table`, `size_tied`,
+    /// `part_of_disk` or `partition_size_tied`.
     pub kind: &'static str,
     /// As Linux counts; 0: the disk.
     pub partition: u32,

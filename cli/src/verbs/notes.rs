@@ -13,6 +13,7 @@ fn line(note: &ImageNote) -> String {
         ImageNoteKind::Unreadable => "unreadable",
         ImageNoteKind::Table => "partition table",
         ImageNoteKind::SizeTied => "only for disks of the same size",
+        ImageNoteKind::PartitionSizeTied => "only for partitions of the same size",
         ImageNoteKind::PartOfDisk => "a part of the disk",
     };
     let mut place = Vec::new();

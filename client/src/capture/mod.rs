@@ -129,6 +129,7 @@ impl CaptureError {
             } | SurveyDiskError::Layout(ReadLayoutError::GptOtherSectors { .. })
                 | SurveyDiskError::UnusableTable(_)
                 | SurveyDiskError::NoSuchPartition { .. }
+                | SurveyDiskError::OutsidePart { .. }
                 | SurveyDiskError::NoTable
         )
     }

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foghorn_disk_layout::RenderGptError;
-use foghorn_image::{ChunkList, DecodeManifestError, Manifest, ManifestRoot, NoteKind};
+use foghorn_image::{ChunkList, DecodeManifestError, Manifest, ManifestRoot};
 use foghorn_transport::client::FetchManifestError;
 use foghorn_transport::{AgentConnection, EndReason, Stage, StreamError};
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, DiskPart, ManifestId, chain};
@@ -302,11 +302,8 @@ async fn fetch_some(
 }
 
 fn check_target(disk: &Disk, manifest: &Manifest) -> Result<(), DeployError> {
-    let tied = manifest
-        .notes
-        .iter()
-        .find(|note| note.kind == NoteKind::SizeTied);
-    if let Some(note) = tied
+    // Partitions keep their sizes when the disk as a whole is written.
+    if let Some(note) = manifest.size_tie(0)
         && disk.disk_size() != manifest.geometry.size
     {
         return Err(DeployError::OtherSize {

@@ -47,6 +47,14 @@ pub enum PartError {
         have: ByteCount,
         need: ByteCount,
     },
+    #[error("partition {number} of {path} has {have} bytes, but what partition {number} of the image holds can only be in one of exactly {need} bytes: {why}", path = path.display(), have = have.bytes(), need = need.bytes())]
+    OtherSize {
+        path: PathBuf,
+        number: u32,
+        have: ByteCount,
+        need: ByteCount,
+        why: Box<str>,
+    },
     #[error("partition {number} of {path} lies at {at}, where the image has its table, boot code or a gap between partitions: remove the old table first (wipefs --all {path}) if that partition is to be given up", path = path.display(), at = at.bytes())]
     InTheWay {
         path: PathBuf,
@@ -238,6 +246,18 @@ fn place_partition(
             number,
             have: target.size,
             need: source.size,
+        }
+        .into());
+    }
+    if let Some(note) = manifest.size_tie(number)
+        && target.size != source.size
+    {
+        return Err(PartError::OtherSize {
+            path: path(),
+            number,
+            have: target.size,
+            need: source.size,
+            why: note.text.clone(),
         }
         .into());
     }

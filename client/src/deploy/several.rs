@@ -43,10 +43,10 @@ pub(super) fn arrange(set: DiskSet, manifest: &Manifest) -> Result<DiskSet, Whic
     let (image, selected) = (manifest.disk_count(), set.count());
     if image != selected {
         let advice = if image == 1 {
-            "give one rule (--disk, or the host's kernelDevice)".to_owned()
+            "give one rule (--disk, or in the host: foghorn host edit --disk)".to_owned()
         } else {
             format!(
-                "give one rule for each disk of the image, with commas between them (--disk, or the host's kernelDevice), in this order: {}",
+                "give one rule for each disk of the image, with commas between them (--disk, or in the host: foghorn host edit --disk), in this order: {}",
                 names(manifest)
             )
         };

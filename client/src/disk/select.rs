@@ -16,7 +16,7 @@ pub enum SelectDisksError {
     #[error("the disk was refused")]
     Open(#[from] OpenDiskError),
     #[error(
-        "{rules} selects {several}, but the image is of one disk: give one rule (--disk, or the host's kernelDevice), or set the image's imageTypeID to 3, all disks",
+        "{rules} selects {several}, but the image is of one disk: give one rule (--disk, or that of the host), or make the image one of all disks (foghorn image edit --all-disks true)",
         several = match rules.count() { Some(count) => format!("{count} disks"), None => "all disks".to_owned() }
     )]
     OneIsWanted { rules: DiskRules },

@@ -34,6 +34,7 @@ pub(crate) struct Captured {
     pub(crate) new_bytes: ByteCount,
     pub(crate) notes: Notes,
     pub(crate) disks: Vec<ContentDisk>,
+    pub(crate) partitions: Vec<u32>,
 }
 
 /// How a session ended, with what it captured.
@@ -198,7 +199,14 @@ pub(super) fn captured(image: link::CapturedImage) -> Result<Captured, BadMessag
         new_bytes: ByteCount::from_bytes(image.new_bytes),
         notes: notes(&image)?,
         disks: disks(&image)?,
+        partitions: partitions(image.partitions),
     })
+}
+
+/// Numbers of partitions; more than a disk has outside of tests count as unknown.
+fn partitions(sent: Vec<u32>) -> Vec<u32> {
+    const MOST: usize = 1024;
+    if sent.len() > MOST { Vec::new() } else { sent }
 }
 
 /// The disks of an image of several.

@@ -336,6 +336,7 @@ fn content(
         nodes: vec![node],
         notes: captured.notes,
         disks: captured.disks,
+        partitions: captured.partitions,
         modified: 0,
     }
 }

@@ -35,6 +35,10 @@ pub struct ImageContent {
     /// Its disks, if there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<ContentDisk>,
+    /// Numbers of its partitions, of one disk; 0: it has no table. Empty: unknown, as before this was
+    /// kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<u32>,
     /// The store's revision of this record; 0 for one that was never stored.
     #[serde(skip)]
     pub modified: Revision,
@@ -56,6 +60,17 @@ pub struct ContentDisk {
 }
 
 impl ImageContent {
+    /// Whether it has this part, as far as is known.
+    #[must_use]
+    pub fn has(&self, part: DiskPart) -> bool {
+        match part {
+            _ if self.partitions.is_empty() => true,
+            DiskPart::Everything => true,
+            DiskPart::Table => self.partitions != [0],
+            DiskPart::Partition(number) => self.partitions.contains(&number.get()),
+        }
+    }
+
     /// How many disks it needs.
     #[must_use]
     pub fn disk_count(&self) -> usize {

@@ -106,6 +106,10 @@ pub enum TaskRefusal {
         "Image contains only {has}, but its imagePartitionTypeID stands for {wanted}: capture it again, or set imagePartitionTypeID as it was when it was captured"
     )]
     OtherPart { has: DiskPart, wanted: DiskPart },
+    #[error(
+        "Image does not contain {wanted}, for which its imagePartitionTypeID stands: set imagePartitionTypeID to what it contains, or capture it again"
+    )]
+    NoSuchPart { wanted: DiskPart },
     /// A capture would replace content that is perhaps newer than the store.
     #[error(
         "Storage node {node} holds content of image {image} that is unknown here: adopt or drop it first, see `foghorn image orphans`"

@@ -26,5 +26,7 @@ pub use layout::{
 };
 pub use read_at::{ReadAt, Window};
 pub use render::{RenderGptError, render_gpt};
-pub use survey::{DiskContents, PartitionSet, SurveyDiskError, SurveyOptions, survey_disk};
+pub use survey::{
+    DiskContents, PartitionSet, SurveyDiskError, SurveyOptions, check_options, survey_disk,
+};
 pub use volume::{DirtyPolicy, Owners, ReadVolumeError, Volume, VolumeNote, owners, read_volume};

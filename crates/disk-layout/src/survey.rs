@@ -41,8 +41,8 @@ impl PartitionSet {
 pub struct SurveyOptions {
     /// Partitions that are taken although they were not cleanly unmounted.
     pub dirty: PartitionSet,
-    /// Partitions that are taken raw, whatever is in them, without looking at it. All of them: every
-    /// block between and behind them that is not zero is in use too.
+    /// Partitions that are taken raw, whatever is in them. All of them: every block between and behind
+    /// them that is not zero is in use too.
     pub raw: PartitionSet,
     /// Nothing else is in use, and no other file system is read.
     pub part: DiskPart,
@@ -89,6 +89,15 @@ pub enum SurveyDiskError {
         named_by: &'static str,
         number: u32,
         found: Vec<u32>,
+    },
+    #[error(
+        "{named_by} names partition {number}, but the image is only of {part}, so that it would have no effect"
+    )]
+    OutsidePart {
+        /// The option that names it.
+        named_by: &'static str,
+        number: u32,
+        part: DiskPart,
     },
     #[error("the disk has no partition table, so there is only the whole disk to capture")]
     NoTable,
@@ -152,9 +161,7 @@ pub fn survey_disk(
     options: &SurveyOptions,
 ) -> Result<DiskContents, SurveyDiskError> {
     let layout = layout_of(disk, sector_size, options)?;
-    check_numbers("--accept-dirty", &options.dirty, &layout.partitions)?;
-    check_numbers("--raw", &options.raw, &layout.partitions)?;
-    let partitions = partitions_of(&layout, options.part)?;
+    let partitions = chosen(&layout, options)?;
     let beside = Beside::of(&layout, options);
     let mut notes: Vec<Note> = layout.notes.iter().flat_map(LayoutNote::to_notes).collect();
     if beside.is_complete {
@@ -166,12 +173,13 @@ pub fn survey_disk(
     for partition in partitions {
         let volume = survey_partition(disk, &partition, layout.raw_disk, options)?;
         let start = partition.start.bytes();
-        notes.extend(
-            volume
-                .notes
-                .iter()
-                .map(|note| Note::new(note.kind, partition.number, partition.range(), &note.text)),
-        );
+        notes.extend(volume.notes.iter().map(|note| {
+            let kind = match note.kind {
+                NoteKind::PartitionSizeTied if partition.number == 0 => NoteKind::SizeTied,
+                kind => kind,
+            };
+            Note::new(kind, partition.number, partition.range(), &note.text)
+        }));
         // The few go to the many: those of a fragmented partition are held once.
         let mut ranges = volume.ranges.into_shifted(start);
         if ranges.len() > used.len() {
@@ -194,6 +202,58 @@ pub fn survey_disk(
         idle: beside.idle,
         notes,
     })
+}
+
+/// Whether the disk has the part and the partitions that the options name, for whoever wants to know
+/// that before anything else is read. A table that cannot be read is nothing for this.
+///
+/// # Errors
+/// [`SurveyDiskError::NoSuchPartition`], [`SurveyDiskError::OutsidePart`] or
+/// [`SurveyDiskError::NoTable`].
+pub fn check_options(
+    disk: &dyn ReadAt,
+    sector_size: SectorSize,
+    options: &SurveyOptions,
+) -> Result<(), SurveyDiskError> {
+    match layout_of(disk, sector_size, options) {
+        Ok(layout) => chosen(&layout, options).map(drop),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The partitions that are in the part; the options name no others.
+fn chosen(layout: &Layout, options: &SurveyOptions) -> Result<Vec<Partition>, SurveyDiskError> {
+    let named = [("--accept-dirty", &options.dirty), ("--raw", &options.raw)];
+    for (named_by, set) in named {
+        check_numbers(named_by, set, &layout.partitions)?;
+    }
+    let partitions = partitions_of(layout, options.part)?;
+    for (named_by, set) in named {
+        check_part(named_by, set, options.part, &partitions)?;
+    }
+    Ok(partitions)
+}
+
+/// Refuses numbers of partitions that are not read.
+fn check_part(
+    named_by: &'static str,
+    set: &PartitionSet,
+    part: DiskPart,
+    partitions: &[Partition],
+) -> Result<(), SurveyDiskError> {
+    let PartitionSet::Only(numbers) = set else {
+        return Ok(());
+    };
+    let is_read =
+        |number: u32| part != DiskPart::Table && partitions.iter().any(|one| one.number == number);
+    match numbers.iter().find(|&&number| !is_read(number)) {
+        Some(&number) => Err(SurveyDiskError::OutsidePart {
+            named_by,
+            number,
+            part,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The layout of the disk. One whose table cannot be believed has none for those who want everything
@@ -228,13 +288,13 @@ fn survey_partition(
             ..Volume::raw(size, None)
         });
     }
+    let window = Window::new(disk, partition.start.bytes(), size);
     if options.raw.contains(partition.number) {
-        return Ok(Volume::raw_by_order(size));
+        return Ok(Volume::raw_by_order(&window));
     }
     if raw_disk {
-        return Ok(Volume::raw(size, None));
+        return Ok(Volume::raw_disk(&window));
     }
-    let window = Window::new(disk, partition.start.bytes(), size);
     let dirty = if options.dirty.contains(partition.number) {
         DirtyPolicy::Accept
     } else {

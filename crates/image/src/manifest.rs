@@ -149,6 +149,17 @@ impl Manifest {
         }
     }
 
+    /// The note that says that a partition, or for 0 the disk, has to keep its size.
+    #[must_use]
+    pub fn size_tie(&self, partition: u32) -> Option<&Note> {
+        let mut notes = self.notes.iter();
+        notes.find(|note| match note.kind {
+            NoteKind::SizeTied => partition == 0,
+            NoteKind::PartitionSizeTied => note.partition == partition,
+            _ => false,
+        })
+    }
+
     /// The smallest disk, in whole sectors, that can hold this image: up to the last byte that a
     /// partition or a used sector needs, and for GPT room for the backup table behind it. Of several
     /// disks, all together.

@@ -28,11 +28,13 @@ pub enum NoteKind {
     SizeTied = 7,
     /// The image holds only a part of the disk.
     PartOfDisk = 8,
+    /// The partition can only be deployed to one of exactly the captured size.
+    PartitionSizeTied = 9,
 }
 
 impl NoteKind {
     /// All kinds, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::TakenRaw,
         Self::Encrypted,
         Self::Unclean,
@@ -41,6 +43,7 @@ impl NoteKind {
         Self::Table,
         Self::SizeTied,
         Self::PartOfDisk,
+        Self::PartitionSizeTied,
     ];
 
     /// The number in the encoded manifest.
@@ -67,6 +70,7 @@ impl NoteKind {
             Self::Table => "table",
             Self::SizeTied => "size_tied",
             Self::PartOfDisk => "part_of_disk",
+            Self::PartitionSizeTied => "partition_size_tied",
         }
     }
 
@@ -82,7 +86,12 @@ impl NoteKind {
     pub const fn matters_to_a_deploy(self) -> bool {
         matches!(
             self,
-            Self::Unreadable | Self::Unclean | Self::Encrypted | Self::SizeTied | Self::PartOfDisk
+            Self::Unreadable
+                | Self::Unclean
+                | Self::Encrypted
+                | Self::SizeTied
+                | Self::PartitionSizeTied
+                | Self::PartOfDisk
         )
     }
 }
@@ -199,7 +208,7 @@ pub fn fit_notes_in(most: usize, mut notes: Vec<Note>) -> Vec<Note> {
     }
     notes.sort_by_key(|note| (note.kind, note.range));
     // Each kind gets its share; a kind that needs less leaves the rest unused, which is fine: there
-    // are eight kinds and thousands of notes.
+    // are few kinds and thousands of notes.
     let share = (most / NoteKind::ALL.len()).max(1);
     notes
         .chunk_by(|a, b| a.kind == b.kind)
@@ -242,7 +251,7 @@ mod tests {
             assert_eq!(NoteKind::from_name(kind.name()), Some(kind));
         }
         assert_eq!(NoteKind::from_code(0), None);
-        assert_eq!(NoteKind::from_code(9), None);
+        assert_eq!(NoteKind::from_code(10), None);
     }
 
     #[test]

@@ -236,6 +236,8 @@ pub enum ImageNoteKind {
     SizeTied,
     /// The image contains only a part of the disk.
     PartOfDisk,
+    /// The partition can only be deployed to one of exactly the captured size.
+    PartitionSizeTied,
 }
 
 /// How a deploy that is part of a multicast session gets its image.

@@ -167,6 +167,11 @@ impl FromStr for DiskRules {
             text: text.to_owned(),
             why,
         };
+        if text.contains(',') && text.split(',').any(|piece| piece.trim().is_empty()) {
+            return Err(refuse(
+                "there is a comma with nothing in front of it or behind",
+            ));
+        }
         let pieces = rules_in(text);
         if pieces.len() > MAX_DISK_RULES {
             return Err(refuse("more than 16 disks"));
@@ -265,6 +270,9 @@ mod tests {
             ("only,serial:A", "only is for machines with one disk"),
             ("/dev/sda,path:/dev/sda", "the same disk twice"),
             ("serial:,/dev/sda", "nothing after the colon"),
+            ("/dev/sda,", "a comma with nothing"),
+            (",serial:A", "a comma with nothing"),
+            ("serial:A, ,serial:B", "a comma with nothing"),
             (&seventeen, "more than 16 disks"),
         ] {
             let error = text.parse::<DiskRules>().unwrap_err().to_string();

@@ -161,6 +161,19 @@ fn is_unclean(shape: &DiskShape, source: &Path, folder: &Path) -> Result<bool> {
     Ok(false)
 }
 
+/// Whether the disk has no table, and something that counts from its end. `None`: it has nothing of the
+/// kind. `Some(false)`: it had once.
+fn is_for_this_size_only(shape: &DiskShape) -> Option<bool> {
+    let whole = shape.partitions.first().filter(|part| part.number == 0)?;
+    if whole.content.has_marks_at_end() && whole.volume_size == whole.size {
+        return Some(true);
+    }
+    let other = whole.old.filter(|old| old.has_marks_at_end());
+    other
+        .or(Some(whole.content).filter(|content| content.has_marks_at_end()))
+        .map(|_| false)
+}
+
 fn run_seed(shape: &DiskShape, session: &Session<'_>, folder: &Path) -> Result<Vec<String>> {
     let source = folder.join("source");
     let trees = make::disk(shape, &source, folder, true).context("the disk was not built")?;
@@ -190,6 +203,15 @@ fn run_seed(shape: &DiskShape, session: &Session<'_>, folder: &Path) -> Result<V
         let disk = folder.join(format!("target{number}"));
         target::build(&target, shape, &disk, folder).context("the target was not built")?;
         let ended = session.deploy(&disk, shape.sector)?;
+        let is_refused = ended.code == Some(REFUSED);
+        match is_for_this_size_only(shape).filter(|_| target.size != shape.size) {
+            Some(true) if !is_refused => {
+                faults.push(format!("the deploy to target {number} was not refused"));
+                return Ok(faults);
+            }
+            Some(_) if is_refused => continue,
+            _ => {}
+        }
         if !ended.is_complete() {
             faults.push(format!(
                 "the deploy to target {number} failed: {}",

@@ -129,6 +129,12 @@ impl Content {
         }
     }
 
+    /// Whether its marks, or some of them, are counted from the end of the partition.
+    #[must_use]
+    pub const fn has_marks_at_end(self) -> bool {
+        matches!(self, Self::RaidMember { version: 9 | 10 } | Self::ZfsMember)
+    }
+
     /// Whether files in it can be made and compared.
     #[must_use]
     pub const fn has_files(self) -> bool {

@@ -431,8 +431,8 @@ fn labels() -> Vec<Thing> {
 fn owned() -> Vec<Thing> {
     let mut all = vec![];
     for (what, says, old) in [
-        ("a RAID of whole disks", "a Linux RAID", Old::Md("1.2")),
-        ("a RAID of whole disks", "a Linux RAID", Old::Md("1.0")),
+        ("a RAID 1.2 of whole disks", "a Linux RAID", Old::Md("1.2")),
+        ("a RAID 1.0 of whole disks", "a Linux RAID", Old::Md("1.0")),
         ("an LVM of whole disks", "LVM2", Old::Lvm),
         ("a ZFS of whole disks", "a ZFS pool", Old::Zfs),
         ("a bcache of whole disks", "bcache", Old::Bcache),

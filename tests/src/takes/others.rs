@@ -105,10 +105,10 @@ fn file_systems() -> Vec<Thing> {
 fn members() -> Vec<Thing> {
     let mut all = vec![];
     for (what, says, mib, old) in [
-        ("a Linux RAID", "a Linux RAID", 4, Old::Md("0.90")),
-        ("a Linux RAID", "a Linux RAID", 4, Old::Md("1.0")),
-        ("a Linux RAID", "a Linux RAID", 4, Old::Md("1.1")),
-        ("a Linux RAID", "a Linux RAID", 4, Old::Md("1.2")),
+        ("a Linux RAID 0.90", "a Linux RAID", 4, Old::Md("0.90")),
+        ("a Linux RAID 1.0", "a Linux RAID", 4, Old::Md("1.0")),
+        ("a Linux RAID 1.1", "a Linux RAID", 4, Old::Md("1.1")),
+        ("a Linux RAID 1.2", "a Linux RAID", 4, Old::Md("1.2")),
         ("an Intel RAID", "an Intel RAID", 4, Old::IntelRaid),
         ("a Promise RAID", "a Promise RAID", 4, Old::PromiseRaid),
         ("an LVM volume group", "LVM2", 4, Old::Lvm),
@@ -129,6 +129,18 @@ fn members() -> Vec<Thing> {
             "a DDF RAID",
             4 * MIB - 512,
             &[0xde, 0x11, 0xde, 0x11][..],
+        ),
+        (
+            "an Apple RAID",
+            "an Apple RAID",
+            4 * MIB - 4096,
+            b"AppleRAIDHeader",
+        ),
+        (
+            "a GEOM class of FreeBSD",
+            "GEOM",
+            4 * MIB - 512,
+            b"GEOM::MIRROR",
         ),
         (
             "a Ceph object store",

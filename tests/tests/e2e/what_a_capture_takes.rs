@@ -214,8 +214,15 @@ fn is_taken(ended: &Ended, number: u32, thing: &Thing, how: &str) -> Result<()> 
         .find(|fs| fs.partition == number)
         .context("a partition")?;
     let of_it = |note: &&Note| note.partition == number;
-    let notes: Vec<&Note> = manifest.notes.iter().filter(of_it).collect();
-    let found = found(fs, &notes, thing.says)?;
+    let (ties, notes): (Vec<&Note>, Vec<&Note>) = manifest
+        .notes
+        .iter()
+        .filter(of_it)
+        .partition(|note| note.kind == NoteKind::PartitionSizeTied);
+    let mut found = found(fs, &notes, thing.says)?;
+    if !ties.is_empty() {
+        found += "; only for partitions of the same size";
+    }
     ensure!(found == how, "taken as {found:?} ({notes:?})");
     Ok(())
 }

@@ -32,6 +32,7 @@ fn view(note: &Note) -> ImageNote {
             NoteKind::Table => ImageNoteKind::Table,
             NoteKind::SizeTied => ImageNoteKind::SizeTied,
             NoteKind::PartOfDisk => ImageNoteKind::PartOfDisk,
+            NoteKind::PartitionSizeTied => ImageNoteKind::PartitionSizeTied,
         },
         partition: note.partition,
         offset: note.range.start,

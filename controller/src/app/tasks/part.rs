@@ -57,16 +57,17 @@ fn part(tables: &Tables, choice: u32) -> Result<DiskPart, TaskRefusal> {
 /// A deploy needs an image that contains what it writes.
 ///
 /// # Errors
-/// [`TaskRefusal::OtherPart`].
+/// [`TaskRefusal::OtherPart`] and [`TaskRefusal::NoSuchPart`].
 pub(super) fn check_content(content: &ImageContent, scope: Scope) -> Result<(), TaskRefusal> {
-    if content.part.contains(scope.part) {
-        Ok(())
-    } else {
-        Err(TaskRefusal::OtherPart {
-            has: content.part,
-            wanted: scope.part,
-        })
+    let wanted = scope.part;
+    if !content.part.contains(wanted) {
+        let has = content.part;
+        return Err(TaskRefusal::OtherPart { has, wanted });
     }
+    if !content.has(wanted) {
+        return Err(TaskRefusal::NoSuchPart { wanted });
+    }
+    Ok(())
 }
 
 /// The host's rules; `None` where it has none, and the client is given some.
@@ -75,16 +76,18 @@ fn rules_of(host: &Host) -> Option<Result<DiskRules, TaskRefusal>> {
     (!text.is_empty()).then(|| text.parse().map_err(|_| TaskRefusal::BadDiskRules))
 }
 
-/// The host's rules must be for as many disks as the image is about: one, or several. Of one disk, a
-/// text that is no rule is left to the client, which may be given another.
+/// The host's rules must be for as many disks as the image is about: one, or several.
 ///
 /// # Errors
 /// [`TaskRefusal`].
 pub(super) fn check_rules(host: &Host, scope: Scope) -> Result<(), TaskRefusal> {
     match rules_of(host) {
-        Some(rules) if scope.several => rules.map(drop),
-        Some(Ok(rules)) if rules.count() != Some(1) => Err(TaskRefusal::RulesForOneDisk),
-        _ => Ok(()),
+        Some(rules) => match rules?.count() {
+            Some(1) => Ok(()),
+            _ if scope.several => Ok(()),
+            _ => Err(TaskRefusal::RulesForOneDisk),
+        },
+        None => Ok(()),
     }
 }
 

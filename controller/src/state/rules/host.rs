@@ -94,6 +94,9 @@ impl Rules for Host {
         body: &Body,
     ) -> Result<(), Refusal> {
         host_parts::check_name(&object.name)?;
+        if !matches!(write, Write::Edit(row) if row.kernel_device == object.kernel_device) {
+            host_parts::check_disk_rules(&object.kernel_device)?;
+        }
         match write {
             Write::Create => host_parts::give_addresses(draft, object.id, body)?,
             Write::Edit(_) => host_parts::change_addresses(draft, object.id, body)?,

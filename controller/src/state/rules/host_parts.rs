@@ -1,6 +1,6 @@
 //! Rules about hosts that need more than a field: names, addresses, what a search finds.
 
-use foghorn_types::MacAddress;
+use foghorn_types::{DiskRules, MacAddress};
 use serde_json::Value;
 
 use crate::state::class::{Body, Class};
@@ -31,6 +31,18 @@ pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
         "a host's name has 1 to {LONGEST_NAME} letters, digits and _!@#$%^()-'{{}}.~, found {name:?}"
     );
     Err(Refusal::Unusable { field: "name", why })
+}
+
+/// A rule for disks must be one. A word without a sign of a rule stays, as on a FOG server: whoever
+/// orders a task is told.
+pub(super) fn check_disk_rules(text: &str) -> Result<(), Refusal> {
+    match text.trim().parse::<DiskRules>() {
+        Err(why) if text.contains([':', ',', '/']) => Err(Refusal::Invalid {
+            field: "kernelDevice",
+            why: why.to_string(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The addresses that a client sent: each once, all well-formed.

@@ -2,9 +2,9 @@
 
 use foghorn_lifecycle::TaskState as RunState;
 
-use super::Rules;
 use super::membership;
 use super::task::end_run;
+use super::{Rules, Write};
 use crate::state::class::Body;
 use crate::state::class::Class;
 use crate::state::classes::task::state;
@@ -77,6 +77,27 @@ impl Rules for Image {
             .any(|host| needle.hits(&host.name))
     }
 
+    fn on_write(
+        draft: &mut Draft<'_>,
+        object: &mut Self,
+        write: Write<'_, Self>,
+        _body: &Body,
+    ) -> Result<(), Refusal> {
+        let before = match write {
+            Write::Create => (0, 0),
+            Write::Edit(row) => (row.image_type, row.image_partition_type),
+        };
+        // What is stored already may be stored again.
+        if object.image_type != before.0 {
+            must_exist::<ImageType>(draft, "imageTypeID", object.image_type)?;
+        }
+        if object.image_partition_type != before.1 {
+            let choice = object.image_partition_type;
+            must_exist::<ImagePartitionType>(draft, "imagePartitionTypeID", choice)?;
+        }
+        Ok(())
+    }
+
     fn spread(draft: &mut Draft<'_>, id: u32, is_new: bool, body: &Body) -> Result<(), Refusal> {
         let tables = draft.tables();
         let named = body.get("storagegroups").map(ids);
@@ -143,6 +164,23 @@ impl Rules for Image {
         }
         Ok(())
     }
+}
+
+/// The row that a field names has to be there, unless it names none.
+fn must_exist<C: Class>(
+    draft: &mut Draft<'_>,
+    field: &'static str,
+    id: u32,
+) -> Result<(), Refusal> {
+    if id == 0 {
+        return Ok(());
+    }
+    if draft.tables().of::<C>().get(id).is_none() {
+        let why = format!("there is no {} {id}", C::NAME);
+        return Err(Refusal::Invalid { field, why });
+    }
+    draft.require_present::<C>(id);
+    Ok(())
 }
 
 /// A stored run, generously.

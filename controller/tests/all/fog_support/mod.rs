@@ -305,6 +305,7 @@ impl Server {
             nodes: Vec::new(),
             notes: Notes::default(),
             disks: Vec::new(),
+            partitions: Vec::new(),
             modified: 0,
         };
         self.state

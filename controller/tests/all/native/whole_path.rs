@@ -42,6 +42,7 @@ fn captured(task: TaskId, manifest: ManifestId) -> Message {
         }],
         more_notes: 1,
         disks: Vec::new(),
+        partitions: Vec::new(),
     };
     let completed = Completed {
         r#final: None,

@@ -10,8 +10,8 @@ use foghorn_image::ByteRange;
 pub enum ReadGptCopyError {
     #[error("there is no GPT header in sector {lba}")]
     NoSignature { lba: u64 },
-    #[error("sector {lba} or the entries it points to could not be read: {kind}")]
-    Unreadable { lba: u64, kind: io::ErrorKind },
+    #[error("sector {lba} or the entries it points to could not be read: {why}")]
+    Unreadable { lba: u64, why: String },
     #[error("the GPT header in sector {lba} is damaged: {what}")]
     Header { lba: u64, what: String },
     #[error("the GPT header in sector {lba} says that it belongs in sector {claimed}")]

@@ -257,7 +257,7 @@ fn read_copy(
 ) -> Result<GptCopy, ReadGptCopyError> {
     let unreadable = |source: std::io::Error| ReadGptCopyError::Unreadable {
         lba,
-        kind: source.kind(),
+        why: source.to_string(),
     };
     let sectors = disk.size() / sector_size.bytes();
     let mut sector = vec![0; sector_size.bytes() as usize];

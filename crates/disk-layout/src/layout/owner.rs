@@ -15,7 +15,8 @@ pub(super) fn overrule(
     let Some(state) = state(&read) else {
         return read;
     };
-    let owner = match whole_disk_owner(disk, state) {
+    let partitions = read.as_ref().map_or(&[][..], |layout| &layout.partitions);
+    let owner = match whole_disk_owner(disk, state, partitions) {
         Ok(owner) => owner,
         Err(ReadVolumeError::Read { offset, source, .. }) => {
             return Err(ReadLayoutError::Read { offset, source });

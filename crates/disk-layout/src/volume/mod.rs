@@ -95,14 +95,62 @@ impl Volume {
         )
     }
 
-    /// A partition of `size` bytes that is not looked at, because someone ordered so.
-    pub(crate) fn raw_by_order(size: u64) -> Self {
+    /// A partition all of which is in use, because someone ordered so. What can be found out about it
+    /// is noted.
+    pub(crate) fn raw_by_order(partition: &dyn ReadAt) -> Self {
+        let source = Source::new(partition);
+        let mut volume = Self::raw(source.size, None);
+        volume
+            .notes
+            .push(VolumeNote::new(NoteKind::TakenRaw, sentences::BY_ORDER));
+        let Ok(Claims { found, .. }) = probe::find_all(&source) else {
+            return volume;
+        };
+        let of_one = match &found[..] {
+            [only] => sentences::of_one(only).filter(|note| note.kind == NoteKind::Encrypted),
+            _ => None,
+        };
+        volume.notes.extend(of_one);
+        let unclean =
+            why_unclean(&source, &found).map(|(name, why)| sentences::unclean_by_order(name, why));
+        volume.notes.extend(unclean);
+        volume.notes.extend(sentences::of_end(&found));
+        volume
+    }
+
+    /// A disk that is taken raw because no table describes it.
+    pub(crate) fn raw_disk(disk: &dyn ReadAt) -> Self {
+        let source = Source::new(disk);
+        let found = probe::find_all(&source).map(|claims| claims.found);
         Self::raw(
-            size,
-            Some(VolumeNote::new(NoteKind::TakenRaw, sentences::BY_ORDER)),
+            source.size,
+            found.ok().and_then(|found| sentences::of_end(&found)),
         )
     }
 }
+
+/// Why a partition is not clean, and what is in it, as far as that can be read.
+fn why_unclean(source: &Source<'_>, found: &[Finding]) -> Option<(&'static str, &'static str)> {
+    if found.iter().any(|one| one.class == Class::Suspended) {
+        return Some((SWAP, SUSPENDED));
+    }
+    let [Finding { class, name, .. }] = *found else {
+        return None;
+    };
+    let mut start = source.bytes(0, source.size.min(2048), START).ok()?;
+    start.resize(2048, 0);
+    let why = match class {
+        Class::Ext => ext::why_unclean(source, &start),
+        Class::Ntfs => ntfs::why_unclean(source, &start),
+        Class::Fat => fat::why_unclean(source, &start),
+        _ => return None,
+    };
+    Some((name, why.ok()??))
+}
+
+const SWAP: &str = "swap";
+const SUSPENDED: &str = "a Linux is suspended to it and would go on where it was";
+const START: &str = "the start of the partition";
 
 /// What a file system says about its blocks.
 enum Account {
@@ -139,20 +187,30 @@ pub(crate) fn read_declared(
     dirty: DirtyPolicy,
 ) -> Result<Volume, ReadVolumeError> {
     let source = Source::new(partition);
+    let claims = probe::find_all(&source)?;
+    let mut volume = read_claimed(&source, &claims, declared, dirty)?;
+    volume.notes.extend(sentences::of_end(&claims.found));
+    Ok(volume)
+}
+
+fn read_claimed(
+    source: &Source<'_>,
+    Claims { found, unreadable }: &Claims,
+    declared: DeclaredType,
+    dirty: DirtyPolicy,
+) -> Result<Volume, ReadVolumeError> {
     let size = source.size;
-    let Claims { found, unreadable } = probe::find_all(&source)?;
     if found
         .iter()
         .any(|finding| finding.class == Class::Suspended)
     {
-        let why = "a Linux is suspended to it and would go on where it was";
-        return unclean(size, "swap", why, dirty);
+        return unclean(size, SWAP, SUSPENDED, dirty);
     }
     if let Some(name) = declared::other_than_a_file_system(declared) {
-        return Ok(Volume::raw(size, sentences::of_declared(name, &found)));
+        return Ok(Volume::raw(size, sentences::of_declared(name, found)));
     }
     let [Finding { class, name, .. }] = found[..] else {
-        return Ok(Volume::raw(size, Some(sentences::of_many(&found))));
+        return Ok(Volume::raw(size, Some(sentences::of_many(found))));
     };
     let kind = match class {
         Class::Ext => FileSystemKind::Ext,
@@ -161,9 +219,9 @@ pub(crate) fn read_declared(
         _ => return Ok(Volume::raw(size, sentences::of_one(&found[0]))),
     };
     let raw = |text| Volume::raw(size, Some(VolumeNote::new(NoteKind::TakenRaw, text)));
-    match account(&source, kind) {
+    match account(source, kind) {
         Ok(Account::Used(ranges) | Account::UsedThough(ranges, _))
-            if !ranges.within(&unreadable).is_empty() =>
+            if !ranges.within(unreadable).is_empty() =>
         {
             Ok(raw(sentences::not_understood(
                 name,
@@ -183,7 +241,7 @@ pub(crate) fn read_declared(
 }
 
 fn account(source: &Source<'_>, kind: FileSystemKind) -> Result<Account, ReadVolumeError> {
-    let mut start = source.bytes(0, source.size.min(2048), "the start of the partition")?;
+    let mut start = source.bytes(0, source.size.min(2048), START)?;
     start.resize(2048, 0);
     match kind {
         FileSystemKind::Ext => ext::account(source, &start),

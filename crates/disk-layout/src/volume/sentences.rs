@@ -104,6 +104,27 @@ pub(super) fn unclean(name: &str, why: &str) -> VolumeNote {
     )
 }
 
+/// For a partition that was not asked whether it is clean.
+pub(super) fn unclean_by_order(name: &str, why: &str) -> VolumeNote {
+    VolumeNote::new(
+        NoteKind::Unclean,
+        format!("the {name} was not cleanly unmounted ({why}), and taken raw as ordered"),
+    )
+}
+
+/// What the end of a partition means for its size, if something counts from there.
+pub(super) fn of_end(found: &[Finding]) -> Option<VolumeNote> {
+    let owner = found.iter().find(|finding| finding.ties_size())?;
+    Some(VolumeNote::new(
+        NoteKind::PartitionSizeTied,
+        format!(
+            "the marks of {} are counted from its end, where they are found only if its size stays \
+             exactly the same (if they are old: wipefs removes them before a capture)",
+            owner.name
+        ),
+    ))
+}
+
 pub(super) fn unclean_but_whole(name: &str, why: &str) -> VolumeNote {
     VolumeNote::new(
         NoteKind::Unclean,

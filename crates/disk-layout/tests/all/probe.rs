@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::contents::{Contents, Layer, Layers, SIZE, all};
 use crate::support::{Image, path_text};
-use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, Volume, read_volume};
-use foghorn_image::{ByteRange, FileSystemKind};
+use foghorn_disk_layout::{DirtyPolicy, ReadVolumeError, Volume, VolumeNote, read_volume};
+use foghorn_image::{ByteRange, FileSystemKind, NoteKind};
 
 const MIB: u64 = 1 << 20;
 
@@ -78,7 +78,9 @@ fn alone_everything_is_what_blkid_calls_it() {
             readable_ones += 1;
             assert!(found.used.bytes() < SIZE, "{} is full", contents.name);
         } else if contents.name != "swap" {
-            let [note] = &found.notes[..] else {
+            let of_end = |note: &&VolumeNote| note.kind != NoteKind::PartitionSizeTied;
+            let notes: Vec<&VolumeNote> = found.notes.iter().filter(of_end).collect();
+            let [note] = notes[..] else {
                 panic!("{}: {:?}", contents.name, found.notes);
             };
             let alone = ["nothing that is known", "has the marks of"];
@@ -105,6 +107,41 @@ const NOT_KNOWN_TO_BLKID: &[&str] = &[
     "bitlocker-to-go",
     "isw",
 ];
+
+/// Marks as `wipefs` finds them when the contents are in a partition of this size.
+fn wipefs(contents: &Contents, size: u64) -> String {
+    let image = write(&[&contents.marks]);
+    let file = File::options().write(true).open(&image.path).unwrap();
+    file.set_len(size).unwrap();
+    let columns = ["-n", "--output", "OFFSET,TYPE"];
+    crate::support::run(
+        "wipefs",
+        columns.into_iter().chain([path_text(&image.path)]),
+    )
+}
+
+#[test]
+fn what_is_not_found_in_a_larger_partition_ties_its_size() {
+    let mut tied_ones = vec![];
+    for contents in all() {
+        let found = volume(&[&contents.marks]);
+        let tied = found
+            .notes
+            .iter()
+            .any(|note| note.kind == NoteKind::PartitionSizeTied);
+        let expected = match contents.name {
+            // What is at the start counts; at the end is a copy of it.
+            "gpt" | "nilfs2" => false,
+            "zfs" | "ddf" | "isw" => true,
+            _ => wipefs(contents, SIZE) != wipefs(contents, SIZE + 8 * MIB),
+        };
+        assert_eq!(tied, expected, "{}", contents.name);
+        tied_ones.extend(tied.then_some(contents.name));
+    }
+    for name in ["md-0.90", "md-1.0", "promise"] {
+        assert!(tied_ones.contains(&name), "{name} is not in {tied_ones:?}");
+    }
+}
 
 /// Whatever was in the partition before: no byte of what is in it now is left out, and what blkid
 /// doubts is not read by its own account.

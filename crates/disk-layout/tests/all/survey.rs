@@ -1,7 +1,9 @@
 //! A whole disk, as a capture sees it.
 
 use crate::support::{Image, path_text, run};
-use foghorn_disk_layout::{PartitionSet, ReadAt, SurveyDiskError, SurveyOptions, survey_disk};
+use foghorn_disk_layout::{
+    PartitionSet, ReadAt, SurveyDiskError, SurveyOptions, check_options, survey_disk,
+};
 use foghorn_image::{ByteRange, FileSystemKind, NoteKind};
 use foghorn_types::{DiskPart, SectorSize};
 
@@ -154,6 +156,26 @@ fn only_the_part_is_in_use_and_only_it_is_read() {
     ] {
         let error = survey(&disk, part, false).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+    for (part, says) in [
+        (
+            one(2),
+            "--raw names partition 1, but the image is only of partition 2",
+        ),
+        (
+            DiskPart::Table,
+            "--raw names partition 1, but the image is only of the",
+        ),
+    ] {
+        let options = SurveyOptions {
+            raw: PartitionSet::Only([1].into()),
+            part,
+            ..SurveyOptions::default()
+        };
+        let early = check_options(&disk.open(), SectorSize::B512, &options);
+        assert!(early.unwrap_err().to_string().contains(says));
+        let late = survey_disk(&disk.open(), SectorSize::B512, &options);
+        assert!(late.unwrap_err().to_string().contains(says));
     }
     let error = survey(&Image::new(MIB), DiskPart::Table, false).unwrap_err();
     assert!(matches!(error, SurveyDiskError::NoTable), "{error}");

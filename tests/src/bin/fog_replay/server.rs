@@ -129,6 +129,7 @@ impl Server {
             nodes: Vec::new(),
             notes: Notes::default(),
             disks: Vec::new(),
+            partitions: Vec::new(),
             modified: 0,
         };
         let write = |draft: &mut Draft<'_>| {

@@ -1,6 +1,7 @@
 //! Images that are about a part of a disk: only that part of a target is written, and every other
 //! byte of it stays. What cannot be done is refused when it is ordered.
 
+mod ends;
 mod refused;
 pub(crate) mod room;
 

@@ -31,8 +31,6 @@ fn orders() -> Result<()> {
         .ok()?;
     for (part, image_type, sentence) in [
         (partition(1), 3, "imageTypeID 3 (all disks)"),
-        (EVERYTHING, 99, "imageTypeID 99"),
-        (99, USED, "imagePartitionTypeID 99"),
         (13, USED, "imagePartitionTypeID 13"),
     ] {
         room.set(image, part, image_type)?;
@@ -47,8 +45,42 @@ fn orders() -> Result<()> {
         }
     }
 
+    // The image has two partitions: this the controller knows.
+    room.set(image, partition(3), USED)?;
+    let why = room.refused_order(image, 1, "deploy")?;
+    ensure!(why.contains("does not contain partition 3"), "{why}");
+
+    // What cannot be meant is not stored.
+    let edit = format!("/fog/image/{image}/edit");
+    for (field, value) in [
+        ("imagePartitionTypeID", json!(99)),
+        ("imagePartitionTypeID", json!("x")),
+        ("imageTypeID", json!(99)),
+    ] {
+        let answer = room.stack.rest.put(&edit, &json!({ field: value }))?;
+        ensure!(
+            answer.status == 500 && answer.body.contains(field),
+            "{} {}",
+            answer.status,
+            answer.body
+        );
+    }
+
     room.set(image, TABLE, 3)?;
     let host = room.host(image)?;
+    let edit = format!("/fog/host/{}/edit", host.id);
+    for rule in ["serial:", "path:sda", "size:10G", "serial:A,,serial:B"] {
+        let answer = room
+            .stack
+            .rest
+            .put(&edit, &json!({ "kernelDevice": rule }))?;
+        ensure!(
+            answer.status == 500 && answer.body.contains("kernelDevice"),
+            "{rule}: {} {}",
+            answer.status,
+            answer.body
+        );
+    }
     let group = json!({ "name": "room", "hosts": [host.id] });
     let group = room.stack.rest.post("/fog/group/create", &group)?.ok()?;
     let path = format!(
@@ -167,11 +199,6 @@ fn targets() -> Result<()> {
         (partition(2), &small.path, "needs 31457280"),
         (partition(2), &blank, "has no partition 2 (it has none)"),
         (partition(2), &one.path, "has no partition 2 (it has 1)"),
-        (
-            partition(3),
-            &golden.path,
-            "the image has no partition 3 (it has 1, 2)",
-        ),
     ] {
         room.set(image, part, USED)?;
         let why = room.refused_by_client(image, disk)?;

@@ -45,6 +45,16 @@ pub(super) fn account(source: &Source<'_>, start: &[u8]) -> Result<Account, Read
     used_ranges(&source, &sb).map(Account::Used)
 }
 
+/// The same without its blocks.
+pub(super) fn why_unclean(
+    source: &Source<'_>,
+    start: &[u8],
+) -> Result<Option<&'static str>, ReadVolumeError> {
+    let raw = start[1024..2048].try_into().expect("1024 bytes");
+    let sb = Superblock::parse(raw, source.size)?;
+    Ok(sb.and_then(|sb| sb.dirty))
+}
+
 fn used_ranges(source: &Source<'_>, sb: &Superblock) -> Result<ByteRanges, ReadVolumeError> {
     let mut blocks: Vec<ByteRange> = Vec::new();
     let mut use_blocks = |first: u64, end: u64| {

@@ -184,7 +184,7 @@ pub(super) fn account(source: &Source<'_>, start: &[u8]) -> Result<Account, Read
         let copies = copies.collect::<Result<Vec<_>, _>>()?;
         let count = per_piece.min(entries - first);
         if first == 0 {
-            unclean = why_unclean(&boot, boot.width.entry(&table, 1));
+            unclean = state(&boot, boot.width.entry(&table, 1));
         }
         for index in 0..count {
             let cluster = first + index;
@@ -215,8 +215,20 @@ pub(super) fn account(source: &Source<'_>, start: &[u8]) -> Result<Account, Read
     })
 }
 
+/// Why it is not marked clean, without its clusters.
+pub(super) fn why_unclean(
+    source: &Source<'_>,
+    start: &[u8],
+) -> Result<Option<&'static str>, ReadVolumeError> {
+    let boot = BootSector::parse(start, source.size)?;
+    let table = source
+        .of(NAME)
+        .bytes(boot.table_offset, 8, "the file allocation table")?;
+    Ok(state(&boot, boot.width.entry(&table, 1)))
+}
+
 /// `flags`: the second entry of the table, which is not a cluster.
-fn why_unclean(boot: &BootSector, flags: u32) -> Option<&'static str> {
+fn state(boot: &BootSector, flags: u32) -> Option<&'static str> {
     let (clean, no_error) = match boot.width {
         Width::Fat12 => (true, true),
         Width::Fat16 => (flags & 0x8000 != 0, flags & 0x4000 != 0),

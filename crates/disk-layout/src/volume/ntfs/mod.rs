@@ -40,13 +40,21 @@ pub(super) fn looks_like_ntfs(start: &[u8]) -> bool {
 /// the bitmap may be older than the files.
 pub(super) fn account(source: &Source<'_>, start: &[u8]) -> Result<Account, ReadVolumeError> {
     let ntfs = Ntfs::open(source.of(NAME), start)?;
-    if let Some(why) = why_unclean(&ntfs)? {
+    if let Some(why) = why_volume_is_unclean(&ntfs)? {
         return Ok(Account::Unclean(why));
     }
     used_ranges(&ntfs).map(Account::Used)
 }
 
-fn why_unclean(ntfs: &Ntfs<'_>) -> Result<Option<&'static str>, ReadVolumeError> {
+/// The same without its clusters.
+pub(super) fn why_unclean(
+    source: &Source<'_>,
+    start: &[u8],
+) -> Result<Option<&'static str>, ReadVolumeError> {
+    why_volume_is_unclean(&Ntfs::open(source.of(NAME), start)?)
+}
+
+fn why_volume_is_unclean(ntfs: &Ntfs<'_>) -> Result<Option<&'static str>, ReadVolumeError> {
     let volume = ntfs.record(VOLUME)?;
     let information = volume
         .resident(kind::VOLUME_INFORMATION, "")?

@@ -38,30 +38,30 @@ pub(super) fn more_checks(pages: &Pages<'_>, found: &mut Findings) -> Result<(),
         return Ok(());
     };
     if is_bitlocker(&start) {
-        found.add("BitLocker", Class::BitLocker, false);
+        found.add("BitLocker", Class::BitLocker, 0);
     }
     if is_hfs(&start) {
-        found.add("HFS", Class::Volume, false);
+        found.add("HFS", Class::Volume, 0);
     }
     if is_minix(&start) {
-        found.add("Minix", Class::Volume, false);
+        found.add("Minix", Class::Volume, 0);
     }
     // Revision 2 with a superblock of a few hundred bytes.
     if u16_at(&start, 1024 + 6) == 0x3434
         && u32_at(&start, 1024) == 2
         && (64..=1024).contains(&u16_at(&start, 1024 + 8))
     {
-        found.add("NILFS2", Class::Volume, false);
+        found.add("NILFS2", Class::Volume, 0);
     }
     // Core Storage (FileVault 2): version 1, block type 16.
     if start[88..90] == *b"CS" && u16_at(&start, 8) == 1 && u16_at(&start, 10) == 0x10 {
-        found.add("FileVault", Class::Volume, false);
+        found.add("FileVault", Class::Volume, 0);
     }
     for place in UFS {
         if let Some(magic) = pages.bytes(place + UFS_MAGIC_AT, 4)? {
             let magic = u32_at(&magic, 0);
             if UFS_MAGIC.contains(&magic) || UFS_MAGIC.contains(&magic.swap_bytes()) {
-                found.add("UFS", Class::Volume, false);
+                found.add("UFS", Class::Volume, place);
             }
         }
     }
@@ -125,7 +125,7 @@ pub(super) fn nested_table(
     found: &mut Findings,
 ) -> Result<(), ReadVolumeError> {
     if u16_at(start, 508) == 0xbeda {
-        found.add("a Sun disk label", Class::Table, false);
+        found.add("a Sun disk label", Class::Table, 0);
     }
     if u16_at(start, 510) != 0xaa55 {
         return Ok(());
@@ -143,6 +143,6 @@ pub(super) fn nested_table(
     } else {
         "an MBR of its own"
     };
-    found.add(name, Class::Table, false);
+    found.add(name, Class::Table, 0);
     Ok(())
 }

@@ -162,7 +162,8 @@ pub(super) const MEMBERS: &[Magic] = &[
     of(Class::Volume, member(4 * MIB, SPARE_LUKS, b"SKUL\xba\xbe")),
 ];
 
-/// RAID of mainboards and controllers: in the last sectors, which other systems leave alone.
+/// RAID of mainboards and controllers, and of systems that do as they: in the last sectors, which other
+/// systems leave alone.
 pub(super) const FIRMWARE_RAID: &[Magic] = &[
     raid(512, "a DDF RAID", &[0xde, 0x11, 0xde, 0x11]),
     raid(257 * 512, "a DDF RAID", &[0xde, 0x11, 0xde, 0x11]),
@@ -174,6 +175,10 @@ pub(super) const FIRMWARE_RAID: &[Magic] = &[
     raid(2 * 512, "an Nvidia RAID", b"NVIDIA"),
     raid(512 - 0x60, "a Silicon Image RAID", &[0, 0, 0, 0x2f]),
     raid(512, "an Adaptec RAID", &[0x37, 0xfc, 0x4d, 0x1e]),
+    // Of FreeBSD (mirrors, labels, encryption) and macOS: libblkid does not know them.
+    raid(512, "a GEOM class of FreeBSD", b"GEOM::"),
+    raid(4096, "a GEOM class of FreeBSD", b"GEOM::"),
+    raid(4096, "an Apple RAID", b"AppleRAIDHeader"),
     raid(11 * 512, "a HighPoint RAID", &[0xf3, 0x16, 0x78, 0x5a]),
     raid(11 * 512, "a HighPoint RAID", &[0xfd, 0x16, 0x78, 0x5a]),
     member(9 * 512 + 32, "a HighPoint RAID", &[0xf0, 0x16, 0x78, 0x5a]),

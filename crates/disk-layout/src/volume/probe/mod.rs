@@ -15,6 +15,7 @@ use foghorn_image::ByteRanges;
 
 use super::field::Source;
 use super::{ReadVolumeError, ext, fat, ntfs};
+use crate::layout::Partition;
 use crate::read_at::ReadAt;
 use checks::more_checks;
 use magics::{
@@ -48,8 +49,18 @@ pub(super) enum Class {
 pub(super) struct Finding {
     pub(super) name: &'static str,
     pub(super) class: Class,
-    /// Whether it, or a copy of it, is near the end, where a new partition table does not reach.
-    pub(super) at_end: bool,
+    /// The first of its marks whose place does not depend on the size of the partition.
+    start: Option<u64>,
+    /// The first of those that are counted from the end, where a new partition table does not reach,
+    /// and where nobody looks for them in a partition of another size.
+    end: Option<u64>,
+}
+
+impl Finding {
+    /// Whether it means the same only in a partition of this size.
+    pub(super) fn ties_size(&self) -> bool {
+        self.end.is_some()
+    }
 }
 
 /// Everything that claims a partition.
@@ -88,7 +99,7 @@ pub(super) fn find_all(source: &Source<'_>) -> Result<Claims, ReadVolumeError> {
         ),
     ] {
         if here {
-            found.add(name, class, false);
+            found.add(name, class, 0);
         }
     }
     for magic in TABLES {
@@ -107,15 +118,26 @@ pub(super) fn find_all(source: &Source<'_>) -> Result<Claims, ReadVolumeError> {
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, name: &'static str, class: Class, at_end: bool) {
-        match self.0.iter_mut().find(|known| known.name == name) {
-            Some(known) => known.at_end |= at_end,
-            None => self.0.push(Finding {
+    fn add(&mut self, name: &'static str, class: Class, at: u64) {
+        self.known(name, class).start.get_or_insert(at);
+    }
+
+    fn add_at_end(&mut self, name: &'static str, class: Class, at: u64) {
+        self.known(name, class).end.get_or_insert(at);
+    }
+
+    fn known(&mut self, name: &'static str, class: Class) -> &mut Finding {
+        let known = self.0.iter().position(|known| known.name == name);
+        let at = known.unwrap_or(self.0.len());
+        if known.is_none() {
+            self.0.push(Finding {
                 name,
                 class,
-                at_end,
-            }),
+                start: None,
+                end: None,
+            });
         }
+        &mut self.0[at]
     }
 
     fn has(&self, class: Class) -> bool {
@@ -123,14 +145,17 @@ impl Findings {
     }
 
     fn look(&mut self, pages: &Pages<'_>, magic: &Magic) -> Result<(), ReadVolumeError> {
-        let (offset, at_end) = match magic.place {
-            Place::Start(offset) => (Some(offset), false),
-            Place::End(before) => ((pages.size() / 512 * 512).checked_sub(before), true),
+        let offset = match magic.place {
+            Place::Start(offset) => Some(offset),
+            Place::End(before) => (pages.size() / 512 * 512).checked_sub(before),
         };
         if let Some(offset) = offset
             && pages.has(offset, magic.bytes)?
         {
-            self.add(magic.name, magic.class, at_end);
+            match magic.place {
+                Place::Start(_) => self.add(magic.name, magic.class, offset),
+                Place::End(_) => self.add_at_end(magic.name, magic.class, offset),
+            }
         }
         Ok(())
     }
@@ -139,16 +164,16 @@ impl Findings {
 /// Swap, and systems that are suspended to it.
 fn swap(pages: &Pages<'_>, found: &mut Findings) -> Result<(), ReadVolumeError> {
     if pages.has(0, &TUX_ON_ICE)? {
-        found.add("a suspended Linux", Class::Suspended, false);
+        found.add("a suspended Linux", Class::Suspended, 0);
     }
     for page in PAGE_SIZES {
         let Some(signature) = pages.bytes(page - 10, 10)? else {
             continue;
         };
         if SUSPENDED.iter().any(|magic| signature.starts_with(magic)) {
-            found.add("a suspended Linux", Class::Suspended, false);
+            found.add("a suspended Linux", Class::Suspended, page - 10);
         } else if SWAP.iter().any(|magic| signature == **magic) {
-            found.add("swap", Class::Swap, false);
+            found.add("swap", Class::Swap, page - 10);
         }
     }
     Ok(())
@@ -173,22 +198,33 @@ pub(crate) enum TableState {
 /// A table that cannot have been there before counts: nobody but a GPT writes to the last sector of
 /// a disk, and an owner with its data at the start destroys the copy there. Beside an MBR a file
 /// system does not count, since making one overwrites that sector; a RAID, a pool or a volume group
-/// leaves it alone.
+/// leaves it alone. Marks inside a partition are those of what is in the partition: the last one may
+/// end where the disk does, and some places are found from the end of either.
 ///
 /// # Errors
 /// When the disk cannot be read.
 pub(crate) fn whole_disk_owner(
     disk: &dyn ReadAt,
     table: TableState,
+    partitions: &[Partition],
 ) -> Result<Option<&'static str>, ReadVolumeError> {
     if table == TableState::WholeGpt {
         return Ok(None);
     }
-    let owns = |finding: &Finding| match table {
-        TableState::WholeGpt => false,
-        TableState::GptAtStart => finding.class == Class::Member && finding.at_end,
-        TableState::RestOfGpt => finding.class != Class::Table,
-        TableState::Mbr => matches!(finding.class, Class::Member | Class::Luks),
+    let is_beside = |at: u64| {
+        !partitions
+            .iter()
+            .any(|one| (one.range().start..one.range().end).contains(&at))
+    };
+    let owns = |finding: &Finding| {
+        let at_end = finding.end.is_some_and(is_beside);
+        let anywhere = at_end || finding.start.is_some_and(is_beside);
+        match table {
+            TableState::WholeGpt => false,
+            TableState::GptAtStart => finding.class == Class::Member && at_end,
+            TableState::RestOfGpt => finding.class != Class::Table && anywhere,
+            TableState::Mbr => matches!(finding.class, Class::Member | Class::Luks) && anywhere,
+        }
     };
     let Claims { found, .. } = find_all(&Source::new(disk))?;
     Ok(found

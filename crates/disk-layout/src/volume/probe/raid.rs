@@ -5,7 +5,7 @@ use super::magics::{PROMISE, PROMISE_SECTORS};
 use super::pages::Pages;
 use super::{Class, Findings};
 use crate::volume::ReadVolumeError;
-use crate::volume::field::{u16_at, u32_at};
+use crate::volume::field::{u16_at, u32_at, u64_at};
 
 const SECTOR: u64 = 512;
 /// `MD_SB_MAGIC` of `linux/raid/md_p.h`.
@@ -25,25 +25,32 @@ pub(super) fn find(pages: &Pages<'_>, found: &mut Findings) -> Result<(), ReadVo
 }
 
 /// Version 0.90 is 64 KiB to 128 KiB in front of the end, in the byte order of its maker; of version
-/// 1, sub-version 0 is 8 KiB to 12 KiB in front of the end, 1 at the start, 2 at 4 KiB.
+/// 1, sub-version 0 is 8 KiB to 12 KiB in front of the end, 1 at the start, 2 at 4 KiB, and all of them
+/// say in which sector they are.
 fn md(pages: &Pages<'_>, found: &mut Findings) -> Result<(), ReadVolumeError> {
     let size = pages.size();
     if let Some(old) = (size & !0xffff).checked_sub(0x1_0000)
         && let Some(head) = pages.bytes(old, 8)?
         && (u32_at(&head, 0) == MD || u32_at(&head, 0) == MD.swap_bytes())
     {
-        found.add(MD_NAME, Class::Member, true);
+        found.add_at_end(MD_NAME, Class::Member, old);
     }
     let at_end = (size / SECTOR)
         .checked_sub(16)
         .map(|sector| (sector & !7) * SECTOR);
     for (place, is_end) in [(at_end, true), (Some(0), false), (Some(4096), false)] {
         if let Some(place) = place
-            && let Some(head) = pages.bytes(place, 8)?
+            && let Some(head) = pages.bytes(place, 152)?
             && u32_at(&head, 0) == MD
             && u32_at(&head, 4) == 1
+            && u64_at(&head, 144) == place / SECTOR
         {
-            found.add(MD_NAME, Class::Member, is_end);
+            if is_end {
+                // It names its place: if it lies in a partition, it still is none of what is in that.
+                found.add_at_end(MD_NAME, Class::Member, size);
+            } else {
+                found.add(MD_NAME, Class::Member, place);
+            }
         }
     }
     Ok(())
@@ -67,7 +74,11 @@ fn zfs(pages: &Pages<'_>, found: &mut Findings) -> Result<(), ReadVolumeError> {
                 .is_some_and(|head| UBERBLOCK.contains(&u64::from_le_bytes(*head)))
         };
         if ring.chunks_exact(UBERBLOCK_STEP).any(uberblock) {
-            found.add("a ZFS pool", Class::Member, is_end);
+            if is_end {
+                found.add_at_end("a ZFS pool", Class::Member, place);
+            } else {
+                found.add("a ZFS pool", Class::Member, place + LABEL / 2);
+            }
         }
     }
     Ok(())
@@ -82,7 +93,7 @@ fn drbd(pages: &Pages<'_>, found: &mut Findings) -> Result<(), ReadVolumeError> 
             .chunks_exact(4)
             .any(|word| word[..3] == [0x83, 0x74, 0x02] && matches!(word[3], 0x67..=0x6e))
     {
-        found.add("DRBD", Class::Member, true);
+        found.add_at_end("DRBD", Class::Member, place);
     }
     Ok(())
 }
@@ -93,20 +104,21 @@ fn firmware(pages: &Pages<'_>, found: &mut Findings) -> Result<(), ReadVolumeErr
         if let Some(sector) = sectors.checked_sub(before)
             && pages.has(sector * SECTOR, PROMISE)?
         {
-            found.add("a Promise RAID", Class::Member, true);
+            found.add_at_end("a Promise RAID", Class::Member, sector * SECTOR);
         }
     }
     let Some(last) = sectors.checked_sub(1) else {
         return Ok(());
     };
-    let Some(last) = pages.bytes(last * SECTOR, SECTOR as usize)? else {
+    let at = last * SECTOR;
+    let Some(last) = pages.bytes(at, SECTOR as usize)? else {
         return Ok(());
     };
     if is_via(&last) {
-        found.add("a VIA RAID", Class::Member, true);
+        found.add_at_end("a VIA RAID", Class::Member, at);
     }
     if is_jmicron(&last) {
-        found.add("a JMicron RAID", Class::Member, true);
+        found.add_at_end("a JMicron RAID", Class::Member, at);
     }
     Ok(())
 }
