@@ -1,5 +1,6 @@
 //! `foghorn-agent`: arguments, logs, signals; everything else is in the library.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,9 +66,21 @@ fn join_token(text: &str) -> Result<TokenText, foghorn_proto::http::ParseTokenEr
     TokenText::parse(JOIN_PREFIX, text)
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let command = Cli::parse().command;
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(problem) => {
+            eprintln!("foghorn-agent: could not start the threads of the process: {problem}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let exit = runtime.block_on(run(command));
+    runtime.shutdown_timeout(foghorn_telemetry::BLOCKING_CALLS);
+    exit
+}
+
+async fn run(command: Command) -> ExitCode {
     let _telemetry = match foghorn_telemetry::init("foghorn-agent", None) {
         Ok(guard) => guard,
         Err(problem) => {
@@ -92,11 +105,19 @@ async fn serve(run: Run) -> anyhow::Result<()> {
     let config = configure(run)?;
     let mut terminate = signal(SignalKind::terminate()).context("could not watch for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("could not watch for SIGINT")?;
-    let agent = Agent::start(config).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        foghorn_telemetry::end_soon(0);
+    };
+    tokio::pin!(stop);
+    let agent = tokio::select! {
+        agent = Agent::start(config) => agent?,
+        () = &mut stop => return Ok(()),
+    };
+    stop.await;
     agent.shutdown().await;
     Ok(())
 }
@@ -133,9 +154,12 @@ async fn enrol_only(enrol: Enrol) -> anyhow::Result<()> {
         )?)
     });
     let identity = enrolled.await??;
-    println!(
+    // The node has its identity; whether somebody reads this changes nothing.
+    let _ = writeln!(
+        std::io::stdout(),
         "{} enrolled, certificate good until {}",
-        identity.node, identity.expires
+        identity.node,
+        identity.expires
     );
     Ok(())
 }

@@ -25,7 +25,7 @@ use crate::status::StatusReporter;
 use crate::wake::Waker;
 
 /// How long parts may take to end once they were asked to.
-const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
 
 /// A running storage node. Dropping it stops it at once; [`Agent::shutdown`] is the orderly way.
 pub struct Agent {
@@ -117,6 +117,7 @@ impl Agent {
         let jobs = Arc::new(Jobs::new(
             store.clone(),
             outbox.clone(),
+            config.upkeep.grace,
             serving.cancel.child_token(),
         ));
         let files = Arc::new(Files::new(
@@ -190,7 +191,7 @@ impl Agent {
         self.listening
     }
 
-    /// Stops in an orderly way, within about 20 s: clients are told to come back later (their
+    /// Stops in an orderly way, usually within a second: clients are told to come back later (their
     /// sessions stay open with the controller), what is being written is finished, and the link
     /// closes last.
     pub async fn shutdown(mut self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foghorn_chunk_store::Store;
 use foghorn_proto::link::{NodeStatus, StoredManifest};
-use foghorn_types::chain;
+use foghorn_types::{ByteCount, chain};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -41,8 +41,8 @@ impl StatusReporter {
     }
 
     async fn gather(&self) -> Option<NodeStatus> {
-        let store = self.store.clone();
-        let gathered = tokio::task::spawn_blocking(move || from_store(&store))
+        let (store, keep_free) = (self.store.clone(), self.keep_free);
+        let gathered = tokio::task::spawn_blocking(move || from_store(&store, keep_free))
             .await
             .ok()?;
         match gathered {
@@ -72,12 +72,28 @@ impl StatusReporter {
     }
 }
 
-fn from_store(store: &Store) -> Result<NodeStatus, Box<dyn std::error::Error + Send + Sync>> {
-    let stats = store.stats()?;
+fn from_store(
+    store: &Store,
+    keep_free: ByteCount,
+) -> Result<NodeStatus, Box<dyn std::error::Error + Send + Sync>> {
+    let healed = store.heal();
+    let space = crate::space::of(store.path())?;
+    let problem = healed
+        .err()
+        .map(|error| chain(&error).to_string())
+        .or_else(|| space.problem(store.path(), keep_free));
+    // What the index says is not known while it does not work.
+    let stats = store.stats().unwrap_or_else(|problem| {
+        warn!(error = %chain(&problem), "could not read the index of the chunk store");
+        foghorn_chunk_store::Stats::default()
+    });
     let manifests = store.manifests()?;
     Ok(NodeStatus {
-        disk_total_bytes: crate::space::total(store.path())?.bytes(),
-        disk_free_bytes: crate::space::free(store.path())?.bytes(),
+        disk_total_bytes: space.total.bytes(),
+        disk_free_bytes: space.free.bytes(),
+        keep_free_bytes: keep_free.bytes(),
+        chunks_path: store.path().display().to_string(),
+        problem: problem.unwrap_or_default(),
         stored_bytes: stats.stored_bytes.bytes(),
         chunks: stats.chunks,
         manifests: manifests

@@ -58,7 +58,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Verb::Session(command) => verbs::session::run(command, &session),
         Verb::Wake { hosts } => verbs::schedule::wake(&hosts, &session),
         Verb::Doctor => doctor::run(&session),
-        Verb::Serve(args) => serve::run(args),
+        Verb::Serve(args) => serve::run(args, output),
         Verb::Demo(args) => demo::run(args),
         Verb::Completions { shell } => verbs::completions::run(shell),
     }

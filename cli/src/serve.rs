@@ -23,7 +23,7 @@ use crate::api::certificates;
 use crate::context::write_private;
 use crate::exit::{Exit, Failure};
 use crate::fingerprint::Fingerprint;
-use crate::output::print;
+use crate::output::{Output, print};
 
 /// Name of the node, which is that of the initial node in FOG.
 const NODE: &str = "defaultmember";
@@ -59,7 +59,7 @@ pub struct ServeArgs {
     reset_admin: bool,
 }
 
-/// The credentials that the first start prints, once.
+/// The credentials that every start prints until they are used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FirstRunFile {
     /// Such as `https://10.0.0.2:8443`.
@@ -148,7 +148,7 @@ fn authority(host: &str, port: u16) -> String {
 ///
 /// # Errors
 /// When a part cannot start; nothing is left running then.
-pub fn run(args: ServeArgs) -> Result<Exit, Failure> {
+pub fn run(args: ServeArgs, output: Output) -> Result<Exit, Failure> {
     let plan = Plan::new(args)?;
     let failed = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::new(Exit::Failed, what.to_owned()).caused_by(error)
@@ -160,12 +160,23 @@ pub fn run(args: ServeArgs) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| failed("could not start the threads of the process", error.into()))?;
     if plan.reset_admin {
-        return runtime.block_on(reset_admin(&plan.controller));
+        return runtime.block_on(reset_admin(&plan.controller, output));
     }
-    runtime.block_on(serve(plan))
+    let done = runtime.block_on(serve(plan));
+    runtime.shutdown_timeout(foghorn_telemetry::BLOCKING_CALLS);
+    done
 }
 
-async fn reset_admin(config: &foghorn_controller::Config) -> Result<Exit, Failure> {
+/// What `--reset-admin` gives to programs.
+#[derive(Serialize)]
+struct NewCredentials<'a> {
+    api_token: &'a str,
+    user: &'a str,
+    user_token: &'a str,
+    password: &'a str,
+}
+
+async fn reset_admin(config: &foghorn_controller::Config, output: Output) -> Result<Exit, Failure> {
     let made = foghorn_controller::reset_admin(config, "fog")
         .await
         .map_err(|error| {
@@ -173,15 +184,25 @@ async fn reset_admin(config: &foghorn_controller::Config) -> Result<Exit, Failur
                 .caused_by(error)
                 .advise("stop the server first; only one process can use its store")
         })?;
-    print(&format!(
-        "New credentials; the old ones of this user are void. Keep these, they are not shown again:\n{}",
-        credentials(
-            &made.api_token,
-            &made.user_token,
-            &made.user,
-            &made.password
-        )
-    ))?;
+    let text = credentials(
+        &made.api_token,
+        &made.user_token,
+        &made.user,
+        &made.password,
+    );
+    let shown = output.show_value(
+        &format!(
+            "New credentials; the old ones of this user are void. Keep these, they are not shown again:\n{}",
+            text.trim_end()
+        ),
+        &NewCredentials {
+            api_token: &made.api_token,
+            user: &made.user,
+            user_token: &made.user_token,
+            password: &made.password,
+        },
+    );
+    shown.map_err(|failure| failure.advise("run the same again: it makes new credentials"))?;
     Ok(Exit::Ok)
 }
 
@@ -200,18 +221,27 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
         Stop::new().map_err(|error| failed("could not install signal handlers", error.into()))?;
     create_private(&plan.agent.state_dir)
         .map_err(|error| failed("could not create the state directory", error.into()))?;
-    let controller = Controller::start(plan.controller)
-        .await
-        .map_err(|error| failed("could not start the controller", error.into()))?;
-    // Immediately: only hashes are stored, so a later failure must not lose the only copy.
-    let url = public_url(&controller.rest_url(), &plan.host);
-    let announced = announce(&controller, &url, plan.first_run_file.as_deref());
-
-    let agent = match announced {
-        Ok(()) => start_agent(&controller, plan.agent).await,
-        Err(failure) => Err(failure),
+    let started = tokio::select! {
+        started = Controller::start(plan.controller) => started,
+        () = stop.asked() => return Ok(Exit::Ok),
     };
-    let agent = match agent {
+    let controller =
+        started.map_err(|error| failed("could not start the controller", error.into()))?;
+    let url = public_url(&controller.rest_url(), &plan.host);
+    if let Err(failure) = announce(&controller, &url, plan.first_run_file.as_deref()) {
+        tracing::error!(
+            error = failure.in_one_line(),
+            "could not show where the site is and its first credentials; these are kept until they are used, the next start shows them again"
+        );
+    }
+    let started = tokio::select! {
+        started = start_agent(&controller, plan.agent) => started,
+        () = stop.asked() => {
+            controller.shutdown().await;
+            return Ok(Exit::Ok);
+        }
+    };
+    let agent = match started {
         Ok(agent) => agent,
         Err(failure) => {
             controller.shutdown().await;
@@ -333,7 +363,7 @@ fn announce(controller: &Controller, url: &str, file: Option<&Path>) -> Result<(
     match file {
         Some(path) => write_first_run(path, &content),
         None => print(&format!(
-            "\nThis is the first start. Keep these, they are not shown again:\n{}\n",
+            "\nKeep these; they are shown until they are used for the first time:\n{}\n",
             credentials(
                 &content.api_token,
                 &content.user_token,
@@ -357,9 +387,7 @@ fn write_first_run(path: &Path, content: &FirstRunFile) -> Result<(), Failure> {
             format!("could not write the tokens to {}", path.display()),
         )
         .caused_by(error)
-        .advise(
-            "the tokens are lost: remove the state directory and start again with a writable file",
-        )
+        .advise("the tokens are kept until they are used: start again with a writable file")
     })
 }
 
@@ -382,6 +410,7 @@ impl Stop {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+        foghorn_telemetry::end_soon(0);
     }
 }
 

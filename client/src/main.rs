@@ -57,5 +57,6 @@ async fn stop_on_signal(stop: CancellationToken) {
         _ = terminate.recv() => {}
     }
     tracing::warn!("received a signal to stop");
+    foghorn_telemetry::end_soon(Exit::Cancelled.code());
     stop.cancel();
 }

@@ -23,10 +23,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the server until SIGTERM or SIGINT. The first start prints the new user and tokens,
-    /// once.
+    /// Run the server until SIGTERM or SIGINT. Prints the first user and tokens until they are used.
     Run(Options),
-    /// Create the first user and tokens, print them once, and exit.
+    /// Create the first user and tokens, or print them again if nobody has used them, and exit.
     FirstRun(Options),
     /// Make new credentials for an administrator, print them once, and exit. With the embedded
     /// store the controller must be stopped.
@@ -88,9 +87,16 @@ impl Options {
     }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    let runtime =
+        tokio::runtime::Runtime::new().context("could not start the threads of the process")?;
+    let done = runtime.block_on(carry_out(arguments));
+    runtime.shutdown_timeout(foghorn_telemetry::BLOCKING_CALLS);
+    done
+}
+
+async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
     let _flush = foghorn_telemetry::init("foghorn-controller", None)?;
     match arguments.command {
         Command::Run(options) => run(options.into_config()?).await,
@@ -109,16 +115,35 @@ async fn run(config: Config) -> anyhow::Result<()> {
         signal(SignalKind::interrupt())?,
     );
     let file = config.first_run_file.clone();
-    let controller = Controller::start(config).await?;
-    if let Some(first) = controller.first_run() {
-        hand_out(first, file.as_deref())?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        foghorn_telemetry::end_soon(0);
+    };
+    tokio::pin!(stop);
+    let controller = tokio::select! {
+        controller = Controller::start(config) => controller?,
+        () = &mut stop => return Ok(()),
+    };
+    if let Some(first) = controller.first_run()
+        && let Err(error) = hand_out(first, file.as_deref())
+    {
+        tracing::error!(
+            error = format!("{error:#}"),
+            "could not show the first credentials; they are kept until they are used: the next start or `foghorn-controller first-run` shows them again"
+        );
     }
-    println!("REST {}", controller.rest_url());
-    println!("link {}", controller.link_address());
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let addresses = format!(
+        "REST {}\nlink {}\n",
+        controller.rest_url(),
+        controller.link_address()
+    );
+    if let Err(error) = show(&addresses) {
+        tracing::warn!(error = %foghorn_types::chain(&error), "could not write to standard output");
     }
+    stop.await;
     controller.shutdown().await;
     Ok(())
 }
@@ -130,9 +155,10 @@ async fn first_run(mut config: Config) -> anyhow::Result<()> {
     let file = config.first_run_file.clone();
     let controller = Controller::start(config).await?;
     match controller.first_run() {
-        Some(first) => hand_out(first, file.as_deref())?,
+        Some(first) => hand_out(first, file.as_deref())
+            .context("the first credentials were not shown; they are kept, so run this again")?,
         None => anyhow::bail!(
-            "the first user and its tokens already exist; they were shown when they were created"
+            "the first user and its tokens have been used; `foghorn-controller reset-admin` makes new ones"
         ),
     }
     controller.shutdown().await;
@@ -140,7 +166,6 @@ async fn first_run(mut config: Config) -> anyhow::Result<()> {
 }
 
 fn hand_out(first: &FirstRun, file: Option<&Path>) -> anyhow::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
     let json = serde_json::json!({
         "user": first.user,
         "password": first.password,
@@ -149,22 +174,49 @@ fn hand_out(first: &FirstRun, file: Option<&Path>) -> anyhow::Result<()> {
     });
     let text = serde_json::to_string_pretty(&json).context("credentials are plain strings")?;
     match file {
-        None => println!("{text}"),
-        Some(path) => {
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .with_context(|| {
-                    format!(
-                        "could not write the first credentials to {}",
-                        path.display()
-                    )
-                })?;
-            writeln!(file, "{text}")?;
-            file.sync_all()?;
-        }
+        None => show(&format!("{text}\n")).context("could not write to standard output"),
+        Some(path) => write_whole(path, format!("{text}\n").as_bytes()).with_context(|| {
+            format!(
+                "could not write the first credentials to {}",
+                path.display()
+            )
+        }),
     }
-    Ok(())
+}
+
+fn show(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Whoever waits for the file never reads half of it. A file with other content is left alone.
+fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    match std::fs::read(path) {
+        Ok(found) if found == content => return Ok(()),
+        Ok(found) if found.is_empty() => std::fs::remove_file(path)?,
+        Ok(_) => {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::AlreadyExists,
+                "it exists and holds something else: move it away",
+            ));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let next = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&next)?;
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&next, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&next);
+    }
+    written
 }

@@ -36,7 +36,7 @@ const PING_AFTER: Duration = Duration::from_secs(5);
 /// within ten seconds.
 const PONG_WITHIN: Duration = Duration::from_secs(4);
 /// Time that active requests get when the controller stops.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(3);
 /// Maximum number of concurrent handshakes of agents. Agents back off, so when all reconnect at
 /// once they wait only briefly.
 const LINK_HANDSHAKES: usize = 256;

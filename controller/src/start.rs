@@ -39,7 +39,7 @@ use crate::{descriptors, dispatch, recorder, scheduler, serve, upkeep};
 /// Maximum lifetime of a client certificate, whatever the deadline of its task.
 const CLIENT_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 /// Time limit for all tasks to end after the listeners have drained.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+const STOP_WITHIN: Duration = Duration::from_secs(4);
 
 /// A running controller. Dropping it cancels its tasks without waiting; [`Controller::shutdown`]
 /// waits.

@@ -46,6 +46,7 @@ pub(super) fn perform(
     };
     let checked = match work {
         Work::Scrub => store.scrub(&mut progress),
+        Work::Sweep(grace) => return finished(job_id, sweep(store, grace, job_id, report)),
         Work::Verify(manifest) => store.verify_manifest(manifest, &mut progress),
         Work::Adopt { manifest, from, to } => {
             return finished(job_id, adopt(store, manifest, (from, to), &mut progress));
@@ -69,6 +70,36 @@ pub(super) fn perform(
             .map_err(|problem| chain(&problem).to_string())
             .and_then(to_report),
     )
+}
+
+/// Says every second that it goes on; a sweep does not tell how far it is.
+fn sweep(
+    store: &Store,
+    grace: Duration,
+    job_id: u64,
+    report: &dyn Fn(JobReport),
+) -> Result<JobReport, String> {
+    let swept = std::thread::scope(|scope| {
+        let sweeping = scope.spawn(|| store.sweep(grace));
+        let mut last = Instant::now();
+        while !sweeping.is_finished() {
+            std::thread::sleep(Duration::from_millis(20));
+            if last.elapsed() >= REPORT_EVERY {
+                last = Instant::now();
+                report(JobReport {
+                    job_id,
+                    ..Default::default()
+                });
+            }
+        }
+        sweeping.join()
+    });
+    let done = swept.map_err(|_| "the sweep broke off on this node".to_owned())?;
+    let done = done.map_err(|problem| chain(&problem).to_string())?;
+    Ok(JobReport {
+        freed_bytes: done.freed.bytes(),
+        ..Default::default()
+    })
 }
 
 /// Checks every chunk of the manifest, and only then makes it the content of the image `to`, and no

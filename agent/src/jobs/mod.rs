@@ -6,10 +6,13 @@ pub(crate) mod upkeep;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use foghorn_chunk_store::Store;
 use foghorn_proto::link::job::Work as WireWork;
-use foghorn_proto::link::{AdoptImage, DropImage, Job, JobReport, StoredManifest, VerifyImage};
+use foghorn_proto::link::{
+    AdoptImage, DropImage, Job, JobReport, StoredManifest, Sweep, VerifyImage,
+};
 use foghorn_types::{ImageId, ManifestId, chain};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +31,8 @@ pub(crate) struct Jobs {
     outbox: Arc<Outbox>,
     tasks: TaskTracker,
     cancel: CancellationToken,
+    /// How long a sweep leaves what became useless.
+    grace: Duration,
     turn: Arc<Semaphore>,
     /// Accepted and not finished. An order that comes twice is done once.
     known: Arc<Mutex<BTreeSet<u64>>>,
@@ -40,6 +45,8 @@ pub(crate) struct Jobs {
 #[derive(Clone, Copy, Debug)]
 enum Work {
     Scrub,
+    /// Remove what nothing has needed for this long.
+    Sweep(Duration),
     Verify(ManifestId),
     /// Only if the image still is this.
     Drop(ImageId, ManifestId),
@@ -53,12 +60,18 @@ enum Work {
 
 impl Jobs {
     #[must_use]
-    pub(crate) fn new(store: Arc<Store>, outbox: Arc<Outbox>, cancel: CancellationToken) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        outbox: Arc<Outbox>,
+        grace: Duration,
+        cancel: CancellationToken,
+    ) -> Self {
         Self {
             store,
             outbox,
             tasks: TaskTracker::new(),
             cancel,
+            grace,
             turn: Arc::new(Semaphore::new(1)),
             known: Arc::default(),
             store_changed: Arc::default(),
@@ -77,7 +90,7 @@ impl Jobs {
                 ..Default::default()
             });
         };
-        let work = match check_work(job) {
+        let work = match check_work(job, self.grace) {
             Ok(work) => work,
             Err(problem) => return refuse(problem),
         };
@@ -172,9 +185,12 @@ impl Jobs {
     }
 }
 
-fn check_work(job: Job) -> Result<Work, &'static str> {
+fn check_work(job: Job, grace: Duration) -> Result<Work, &'static str> {
     match job.work {
         Some(WireWork::Scrub(_)) => Ok(Work::Scrub),
+        Some(WireWork::Sweep(Sweep { now })) => {
+            Ok(Work::Sweep(if now { Duration::ZERO } else { grace }))
+        }
         Some(WireWork::Verify(VerifyImage { manifest_id, .. })) => {
             manifest(manifest_id).map(Work::Verify)
         }

@@ -14,5 +14,6 @@ mod link;
 mod memory;
 mod multicast;
 mod refusals;
+mod stopping;
 mod transfers;
 mod wake;

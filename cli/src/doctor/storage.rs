@@ -88,10 +88,30 @@ fn space(node: &NodeStatus) -> Finding {
         .saturating_mul(100)
         .checked_div(total.bytes())
         .unwrap_or(0);
+    let place = if node.chunks_path.is_empty() {
+        String::new()
+    } else {
+        format!(" in {}", node.chunks_path)
+    };
     let found = format!(
-        "{}: {free} of {total} free, {} in images",
+        "{}: {free} of {total} free{place}, {} in images",
         node.name, node.stored_bytes
     );
+    if let Some(problem) = &node.problem {
+        return Finding::fail("space", found, problem);
+    }
+    // Below this a node refuses captures; four times that lets somebody act.
+    let keep_free = node.keep_free_bytes;
+    if free.bytes() < keep_free.bytes().saturating_mul(4) && total.bytes() > 0 {
+        return Finding::warn(
+            "space",
+            format!("{found}; captures are refused below {keep_free}"),
+            format!(
+                "delete images and run `foghorn node sweep {} --now`, or give the node a larger disk",
+                node.name
+            ),
+        );
+    }
     let todo = "delete images that are no longer needed, or give the node a larger disk";
     match share {
         _ if total.bytes() == 0 => Finding::warn(
@@ -114,22 +134,40 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_found_before_a_capture_finds_it() {
-        let verdict = |free| {
-            space(&NodeStatus {
-                id: StorageNodeId::new(1).unwrap(),
-                name: "north".into(),
-                online: true,
-                disk_total_bytes: ByteCount::from_mib(1000),
-                disk_free_bytes: ByteCount::from_mib(free),
-                stored_bytes: ByteCount::from_mib(1),
-                chunks: 1,
-                active_transfers: 0,
-            })
-            .verdict
+        let mut node = NodeStatus {
+            id: StorageNodeId::new(1).unwrap(),
+            name: "north".into(),
+            online: true,
+            disk_total_bytes: ByteCount::from_mib(1000),
+            disk_free_bytes: ByteCount::ZERO,
+            keep_free_bytes: ByteCount::from_mib(1),
+            chunks_path: "/chunks".into(),
+            problem: None,
+            stored_bytes: ByteCount::from_mib(1),
+            chunks: 1,
+            active_transfers: 0,
+        };
+        let mut verdict = |free| {
+            node.disk_free_bytes = ByteCount::from_mib(free);
+            space(&node).verdict
         };
         assert_eq!(
             [verdict(500), verdict(80), verdict(10)],
             [Verdict::Ok, Verdict::Warn, Verdict::Fail]
+        );
+        node.keep_free_bytes = ByteCount::from_mib(150);
+        node.disk_free_bytes = ByteCount::from_mib(500);
+        let finding = space(&node);
+        assert_eq!(finding.verdict, Verdict::Warn);
+        assert!(
+            finding.found.contains("150 MiB") && finding.found.contains("/chunks"),
+            "{finding:?}"
+        );
+        node.problem = Some("the file system is full".into());
+        let finding = space(&node);
+        assert_eq!(
+            (finding.verdict, finding.todo),
+            (Verdict::Fail, node.problem)
         );
     }
 

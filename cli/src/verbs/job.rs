@@ -1,4 +1,4 @@
-//! Jobs of a storage node (verify, scrub): waits for them and shows the result.
+//! Jobs of a storage node (verify, scrub, sweep): waits for them and shows the result.
 
 use std::time::{Duration, Instant};
 
@@ -65,6 +65,14 @@ fn conclude(output: Output, status: &JobStatus) -> Result<Exit, Failure> {
                 status.work, status.node.name
             ),
         ));
+    }
+    if status.work == "sweep" {
+        let text = format!(
+            "sweep on {}: freed {}",
+            status.node.name, status.freed_bytes
+        );
+        output.show_value(&text, status)?;
+        return Ok(Exit::Ok);
     }
     let mut table = Table::new(&["CHUNK", "PROBLEM", "IMAGES"]);
     for chunk in &status.damaged {

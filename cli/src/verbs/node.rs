@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use foghorn_rest_types::fog::{StorageNode, StorageNodeBody};
-use foghorn_rest_types::native::{JobCreated, JoinTokenRequest, JoinTokenResponse, NodeList};
+use foghorn_rest_types::native::{
+    JobCreated, JoinTokenRequest, JoinTokenResponse, NodeList, SweepRequest,
+};
 use foghorn_types::{ByteCount, NodeName, StorageGroupId, StorageNodeId};
 use serde_json::Value;
 
@@ -83,6 +85,20 @@ pub enum NodeCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Remove what no image on a node needs, and report the bytes freed
+    #[command(after_help = "Example:\n  foghorn node sweep north --now --wait")]
+    Sweep {
+        node: String,
+        /// Also what became useless lately, such as by a capture that failed
+        #[arg(long)]
+        now: bool,
+        /// Wait for the result
+        #[arg(long)]
+        wait: bool,
+        /// Stop waiting after this time, such as 90s, 30m, 2h
+        #[arg(long, value_parser = parse_duration, requires = "wait")]
+        timeout: Option<Duration>,
+    },
     /// Read every chunk on a node and report damaged ones
     #[command(after_help = "Example:\n  foghorn node scrub north --wait")]
     Scrub {
@@ -155,6 +171,17 @@ pub fn run(command: NodeCommand, session: &Session) -> Result<Exit, Failure> {
             output.show_value(&answer.token, &answer)?;
         }
         NodeCommand::Revoke { node, yes } => revoke(&api, output, &node, yes)?,
+        NodeCommand::Sweep {
+            node,
+            now,
+            wait,
+            timeout,
+        } => {
+            let row = find::<StorageNode>(&api, &node)?;
+            let path = format!("/foghorn/v1/nodes/{}/sweep", row.view.id);
+            let created: JobCreated = api.native("POST", &path, Some(&SweepRequest { now }))?;
+            return job::follow(&api, output, &created, wait, timeout);
+        }
         NodeCommand::Scrub {
             node,
             wait,

@@ -4,3 +4,4 @@
 
 mod check_in;
 mod pipelines;
+mod stopping;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use foghorn_types::{ChunkId, ImageId, StorageNodeId, Timestamp};
+use foghorn_types::{ByteCount, ChunkId, ImageId, StorageNodeId, Timestamp};
 
 /// Maximum number of finished jobs; the oldest are removed first.
 const REMEMBERED: usize = 1000;
@@ -24,11 +24,14 @@ pub struct JobState {
     pub chunks_checked: u64,
     pub chunks_total: u64,
     pub damaged: Vec<Damage>,
+    /// By a sweep.
+    pub freed: ByteCount,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JobWork {
     Scrub,
+    Sweep,
     Verify {
         image: ImageId,
     },
@@ -91,6 +94,7 @@ impl Jobs {
             chunks_checked: 0,
             chunks_total: 0,
             damaged: vec![],
+            freed: ByteCount::ZERO,
         };
         inner.jobs.insert(job, state);
         job

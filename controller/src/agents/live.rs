@@ -20,6 +20,12 @@ pub struct NodeLive {
     pub software: String,
     pub disk_total: ByteCount,
     pub disk_free: ByteCount,
+    /// Captures are refused when less than this would stay free.
+    pub keep_free: ByteCount,
+    /// Where it keeps chunks.
+    pub chunks_path: String,
+    /// Why it cannot store chunks now; empty if nothing is known.
+    pub problem: String,
     pub stored_bytes: ByteCount,
     pub chunks: u64,
     pub active_transfers: u32,

@@ -4,19 +4,27 @@
 //! argon2id.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use foghorn_types::Timestamp;
+use foghorn_types::{Timestamp, chain};
+use tracing::{info, warn};
 
 use super::passwords;
 use crate::state::actor::{self, Actor};
 use crate::state::classes::User;
+use crate::state::first_run::FirstCredentials;
 use crate::state::settings::ApiSettings;
 pub use crate::state::settings::hash_token;
 use crate::state::value::Flag;
 use crate::state::{Refusal, State};
 
-/// The credentials that a first run returns, once: only hashes are stored.
+/// The request that uses the first credentials waits this long for their removal.
+const FORGET_WITHIN: Duration = Duration::from_secs(2);
+
+/// The credentials that a first run makes. They are stored until somebody uses them, afterwards only
+/// their hashes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FirstRun {
     pub api_token: String,
@@ -49,13 +57,14 @@ pub enum AccountError {
     Refused(#[from] Refusal),
 }
 
-/// Creates the user `fog`, its tokens and the API token, unless the API has been set up before.
+/// Creates the user `fog`, its tokens and the API token, or gives those that were created before and
+/// have not been used. `None` if they have been.
 ///
 /// # Errors
 /// When the store, the hash or the system's randomness fails.
 pub async fn first_run(state: &State) -> Result<Option<FirstRun>, AccountError> {
     if state.read(|tables| tables.api().is_some()) {
-        return Ok(None);
+        return Ok(unused(state));
     }
     let password = random(12).map(|bytes| BASE64URL_NOPAD.encode(&bytes))?;
     let first = FirstRun {
@@ -84,10 +93,54 @@ pub async fn first_run(state: &State) -> Result<Option<FirstRun>, AccountError> 
             }
             draft.replace(&settings);
             draft.insert(user.clone())?;
+            draft.store(&FirstCredentials {
+                api_token: first.api_token.clone(),
+                user: first.user.clone(),
+                user_token: first.user_token.clone(),
+                password: first.password.clone(),
+                modified: 0,
+            });
             Ok(true)
         })
         .await?;
-    Ok(made.then_some(first))
+    Ok(if made { Some(first) } else { unused(state) })
+}
+
+/// The first credentials, if nobody has used them.
+fn unused(state: &State) -> Option<FirstRun> {
+    state.read(|tables| {
+        tables.first_credentials().map(|kept| FirstRun {
+            api_token: kept.api_token.clone(),
+            user: kept.user.clone(),
+            user_token: kept.user_token.clone(),
+            password: kept.password.clone(),
+        })
+    })
+}
+
+/// Forgets the first credentials once their user, who was just authenticated, has them.
+pub async fn used(state: &State, user: &str) {
+    /// One request at a time tries, the others go on.
+    static TRYING: AtomicBool = AtomicBool::new(false);
+    let kept = state.read(|tables| {
+        let kept = tables.first_credentials();
+        kept.is_some_and(|kept| kept.user.eq_ignore_ascii_case(user))
+    });
+    if !kept || TRYING.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let forgotten = state.write::<_, Refusal>(|draft| {
+        draft.forget::<FirstCredentials>(&());
+        Ok(())
+    });
+    match tokio::time::timeout(FORGET_WITHIN, forgotten).await {
+        Ok(Ok(())) => info!("the first credentials have been used and are no longer kept"),
+        Ok(Err(error)) => {
+            warn!(error = %chain(&error), "could not forget the first credentials");
+        }
+        Err(late) => warn!(error = %chain(&late), "could not forget the first credentials"),
+    }
+    TRYING.store(false, Ordering::Release);
 }
 
 /// Gives the user `name` a new password and token and the rights of an administrator, and the API a
@@ -119,6 +172,7 @@ pub async fn reset_admin(state: &State, name: &str) -> Result<FirstRun, AccountE
             token_hash: hash_token(&first.api_token),
             modified,
         });
+        draft.forget::<FirstCredentials>(&());
         match tables.of::<User>().named(name) {
             Some(row) => draft.update(
                 row,

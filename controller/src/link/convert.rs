@@ -91,6 +91,9 @@ pub(super) fn apply_status(
     live.disk_free = ByteCount::from_bytes(status.disk_free_bytes);
     live.stored_bytes = ByteCount::from_bytes(status.stored_bytes);
     live.chunks = status.chunks;
+    live.keep_free = ByteCount::from_bytes(status.keep_free_bytes);
+    live.chunks_path.clone_from(&status.chunks_path);
+    live.problem.clone_from(&status.problem);
     live.active_transfers = status.active_transfers;
     Ok(())
 }

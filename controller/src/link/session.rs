@@ -7,7 +7,9 @@ use foghorn_lifecycle::{Outcome, TaskEvent, TaskState};
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
 use foghorn_proto::link::{self, AgentMessage, ControllerMessage, EndedRecorded};
-use foghorn_types::{DiskPart, ImageId, SessionId, StorageNodeId, TaskId, Timestamp, chain};
+use foghorn_types::{
+    ByteCount, DiskPart, ImageId, SessionId, StorageNodeId, TaskId, Timestamp, chain,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
@@ -387,6 +389,7 @@ async fn reported(
         state.chunks_checked = report.chunks_checked;
         state.chunks_total = report.chunks_total;
         state.damaged = damaged;
+        state.freed = ByteCount::from_bytes(report.freed_bytes);
     });
     Ok(())
 }

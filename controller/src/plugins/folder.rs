@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// Maximum size of a plugin file.
 const MOST_BYTES: u64 = 256 << 10;
@@ -71,11 +74,19 @@ fn bad_name(name: &str) -> String {
 }
 
 fn text(path: &Path) -> Result<String, String> {
+    let must_be_file = |metadata: std::fs::Metadata| {
+        let refusal = || std::io::Error::other("it is not a file");
+        metadata.is_file().then_some(()).ok_or_else(refusal)
+    };
     let open = || {
-        let file = std::fs::File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("it is not a file"));
-        }
+        // Opening a device can do something, and opening a pipe waits for somebody who writes.
+        must_be_file(std::fs::metadata(path)?)?;
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)?;
+        must_be_file(file.metadata()?)?;
         let mut text = String::new();
         file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
         Ok(text)
@@ -112,6 +123,29 @@ mod tests {
         std::os::unix::fs::symlink(&two, folder.path().join("..new")).unwrap();
         std::fs::rename(folder.path().join("..new"), &data).unwrap();
         assert_eq!(read(folder.path()).unwrap()["a"].as_deref(), Ok("2"));
+    }
+
+    #[test]
+    fn a_pipe_and_a_device_are_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.rhai");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        std::os::unix::fs::symlink(&pipe, folder.path().join("link.rhai")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("device.rhai")).unwrap();
+        std::fs::create_dir(folder.path().join("folder.rhai")).unwrap();
+        std::fs::write(folder.path().join("good.rhai"), "1").unwrap();
+        let (send, receive) = std::sync::mpsc::channel();
+        let path = folder.path().to_owned();
+        std::thread::spawn(move || send.send(read(&path).unwrap()));
+        let sources = receive
+            .recv_timeout(std::time::Duration::from_secs(20))
+            .expect("something in the folder stops the reading of it");
+        for bad in ["pipe", "link", "device", "folder"] {
+            let refused = Err("could not read it: it is not a file".to_owned());
+            assert_eq!(sources[bad], refused, "{bad}");
+        }
+        assert_eq!(sources["good"].as_deref(), Ok("1"));
     }
 
     #[test]

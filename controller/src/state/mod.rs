@@ -19,6 +19,7 @@ pub mod dynamic;
 mod effects;
 pub mod enrolment;
 pub mod field;
+pub mod first_run;
 mod ids;
 pub mod json;
 pub mod key;
@@ -67,6 +68,7 @@ pub use tables::Tables;
 use self::dynamic::Declared;
 use self::ids::{IdLoan, IdPools};
 use crate::store::cache::WatchCache;
+use crate::store::probe::WriteProbe;
 use crate::store::{Revision, Store, StoreError, Txn, TxnOutcome};
 
 /// Time in which the cache has to show a change that was committed. It usually takes under a
@@ -81,6 +83,7 @@ const STEPS_TO_SPARE: usize = 16;
 /// See the module.
 pub struct State {
     store: Arc<dyn Store>,
+    probe: WriteProbe,
     cache: Arc<WatchCache<Tables>>,
     declared: ArcSwap<Declared>,
     ids: Arc<IdPools>,
@@ -118,6 +121,7 @@ impl State {
     ) -> Result<(Arc<Self>, JoinHandle<()>), Refusal> {
         let (cache, task) = WatchCache::start(store.clone(), key::ROOT, cancel).await?;
         let state = Arc::new(Self {
+            probe: WriteProbe::new(store.clone()),
             store,
             cache,
             ids: Arc::default(),
@@ -278,6 +282,12 @@ impl State {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.cache.is_ready()
+    }
+
+    /// Tells whether a write would work.
+    #[must_use]
+    pub fn probe(&self) -> &WriteProbe {
+        &self.probe
     }
 
     /// The engine, for what is not part of the tables (the audit log, answers kept under

@@ -133,7 +133,9 @@ impl Refusal {
     pub fn may_succeed_later(&self) -> bool {
         matches!(
             self,
-            Self::Contended | Self::Lagging | Self::Store(StoreError::Unavailable { .. })
+            Self::Contended
+                | Self::Lagging
+                | Self::Store(StoreError::Unavailable { .. } | StoreError::Unwritable { .. })
         )
     }
 }

@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::content::ImageContent;
 use super::dynamic::DynamicRows;
 use super::enrolment::{EnrolledNode, OneTimeToken};
+use super::first_run::FirstCredentials;
 use super::key::{self, Place};
 use super::keyed::Keyed;
 use super::multicast::{SessionPlan, Turn};
@@ -61,6 +62,7 @@ pub struct Tables {
     api: Shelf<ApiSettings>,
     clock: Shelf<Clock>,
     authority: Shelf<Authority>,
+    first_credentials: Shelf<FirstCredentials>,
 }
 
 /// The last id of a class that some controller may give out.
@@ -91,6 +93,7 @@ impl Default for Tables {
             api: Shelf::default(),
             clock: Shelf::default(),
             authority: Shelf::default(),
+            first_credentials: Shelf::default(),
         }
     }
 }
@@ -175,6 +178,12 @@ impl Tables {
     #[must_use]
     pub fn authority(&self) -> Option<&Arc<Authority>> {
         self.authority.get(&())
+    }
+
+    /// The first credentials, until somebody has used them.
+    #[must_use]
+    pub fn first_credentials(&self) -> Option<&Arc<FirstCredentials>> {
+        self.first_credentials.get(&())
     }
 
     /// The latest time that a controller took for right.
@@ -324,6 +333,9 @@ impl View for Tables {
             Place::Setting {
                 name: Authority::NAME,
             } => self.authority.apply(change),
+            Place::Setting {
+                name: FirstCredentials::NAME,
+            } => self.first_credentials.apply(change),
             Place::Setting { .. } => Ok(()),
             // Guards exist for compares; the tables know the same from the rows themselves.
             Place::Unique => Ok(()),

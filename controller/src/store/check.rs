@@ -50,14 +50,19 @@ pub(super) fn check_txn(txn: &Txn) -> Result<(), StoreError> {
     if let Some(twice) = txn.ops.iter().map(Op::key).find(|key| !named.insert(*key)) {
         return refuse(format!("key {twice:?} is in two operations"));
     }
-    let bytes = txn.ops.iter().map(op_bytes).sum::<usize>()
-        + txn.compares.iter().map(|c| c.key().len()).sum::<usize>();
+    let bytes = txn_bytes(txn);
     if bytes > MAX_TXN_BYTES {
         return refuse(format!(
             "{bytes} bytes of keys and values, but at most {MAX_TXN_BYTES} are allowed"
         ));
     }
     Ok(())
+}
+
+/// Bytes of all keys and values.
+pub(super) fn txn_bytes(txn: &Txn) -> usize {
+    txn.ops.iter().map(op_bytes).sum::<usize>()
+        + txn.compares.iter().map(|c| c.key().len()).sum::<usize>()
 }
 
 fn op_bytes(op: &Op) -> usize {

@@ -7,7 +7,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use super::{
-    Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError,
+    Condition, Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch,
+    WatchError,
 };
 
 /// An engine whose commits are timed.
@@ -61,6 +62,10 @@ impl Store for MeasuredStore {
         after: Revision,
     ) -> BoxStream<'static, Result<WatchBatch, WatchError>> {
         self.engine.watch(prefix, after)
+    }
+
+    fn condition(&self) -> BoxFuture<'_, Condition> {
+        self.engine.condition()
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -17,8 +17,10 @@ pub mod embedded;
 pub mod etcd;
 pub(crate) mod measured;
 pub mod open;
+pub mod probe;
 
 use bytes::Bytes;
+use foghorn_types::ByteCount;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
@@ -135,6 +137,10 @@ pub enum StoreError {
         doing: &'static str,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The engine knows why it does not work now; the text also says what to do. Trying again helps
+    /// once that is done.
+    #[error("the state store cannot {doing}: {why}")]
+    Unwritable { doing: &'static str, why: String },
     /// The transaction itself is wrong (a key named twice, too large); trying again will not help.
     #[error("the state store refused to {doing}: {why}")]
     Invalid { doing: &'static str, why: String },
@@ -148,6 +154,22 @@ pub enum WatchError {
     Compacted { compacted: Revision },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Where an engine keeps its data, how much room is left there, and what prevents it from writing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Condition {
+    /// `embedded` or `etcd`.
+    pub engine: &'static str,
+    /// The file, or the endpoints.
+    pub place: String,
+    /// Room on the file system of the embedded store, and its size.
+    pub free: Option<ByteCount>,
+    pub total: Option<ByteCount>,
+    /// Size of the file or of etcd's database.
+    pub used: Option<ByteCount>,
+    /// What is wrong as far as the engine knows without writing.
+    pub problem: Option<String>,
 }
 
 /// An engine. Cheap to share behind `Arc<dyn Store>`.
@@ -180,4 +202,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets history up to and including `revision`. Current entries are not touched.
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// How the engine is. Answers also when it does not work.
+    fn condition(&self) -> BoxFuture<'_, Condition>;
 }

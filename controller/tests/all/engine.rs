@@ -165,6 +165,11 @@ impl Etcd {
         Self::start_with(dir, "https", arguments)
     }
 
+    /// Takes no more changes when its database has this size.
+    pub(crate) fn start_small(dir: &Path, bytes: u64) -> Self {
+        Self::start_with(dir, "http", vec![format!("--quota-backend-bytes={bytes}")])
+    }
+
     fn start_with(dir: &Path, scheme: &str, mut arguments: Vec<String>) -> Self {
         let (client_port, peer_port) = (free_port().unwrap(), free_port().unwrap());
         let (client, peer) = (
@@ -213,7 +218,7 @@ impl Etcd {
         self.process = Some(process);
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();

@@ -6,5 +6,6 @@ mod engine;
 mod fog_rules;
 mod fog_support;
 mod native;
+mod program;
 mod start;
 mod store_conformance;

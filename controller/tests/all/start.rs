@@ -34,16 +34,35 @@ async fn credentials_survive_a_first_start_that_fails() {
         }
         tokio::task::yield_now().await;
     };
+    let first = controller.first_run().cloned();
     assert!(
-        controller.first_run().is_some(),
+        first.is_some(),
         "the failed start has used up the credentials"
     );
     controller.shutdown().await;
-    let again = Controller::start(Config::local(folder.path()))
-        .await
-        .unwrap();
-    assert!(again.first_run().is_none(), "credentials were made twice");
+    let mut config = Config::local(folder.path());
+    config.rest.plain_http = true;
+    let again = Controller::start(config.clone()).await.unwrap();
+    assert_eq!(
+        again.first_run(),
+        first.as_ref(),
+        "credentials that nobody has used are shown again"
+    );
+    let first = first.unwrap();
+    let url = format!("{}/fog/system/info", again.rest_url());
+    let status = tokio::task::spawn_blocking(move || {
+        ureq::get(url)
+            .header("fog-api-token", first.api_token)
+            .header("fog-user-token", first.user_token)
+            .call()
+            .unwrap()
+            .status()
+    });
+    assert_eq!(status.await.unwrap(), 200);
     again.shutdown().await;
+    let last = Controller::start(config).await.unwrap();
+    assert_eq!(last.first_run(), None, "they have been used");
+    last.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use foghorn_types::{ByteCount, ChunkId, chain};
 use crate::index::{Entry, Flush};
 use crate::put::{NewChunk, PutError, PutReport};
 use crate::record::{RecordHeader, record_len};
-use crate::recovery::{self, Torn};
+use crate::recovery;
 use crate::store::Store;
 use crate::writer::Writer;
 
@@ -82,7 +82,11 @@ impl Store {
     /// The writer. A panic of an earlier holder left at most bytes behind the pack's end, which the
     /// next append overwrites.
     pub(crate) fn lock_writer(&self) -> std::sync::MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.index.is_broken() {
+            self.heal_index();
+        }
+        writer
     }
 
     fn commit_group(
@@ -228,10 +232,7 @@ impl Store {
     /// redb does nothing more after a failed write until it is opened again. What it had not
     /// flushed is in the packs. The caller holds the writer and has cut off what failed.
     pub(crate) fn heal_index(&self) {
-        let healed = self.index.reopen().map_err(Into::into);
-        if let Err(error) =
-            healed.and_then(|()| recovery::read_tails(&self.packs, &self.index, Torn::Leave))
-        {
+        if let Err(error) = recovery::heal(&self.index, &self.packs) {
             tracing::error!(
                 error = %chain(&error),
                 "the index could not be opened again; every use fails until it can"

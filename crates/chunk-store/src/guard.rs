@@ -20,6 +20,8 @@ struct Held {
     next: u64,
     /// When each running capture began.
     captures: BTreeMap<u64, Timestamp>,
+    /// How many captures have ended.
+    ended: u64,
     /// How many pins each manifest has.
     manifests: HashMap<ManifestId, usize>,
 }
@@ -33,6 +35,11 @@ impl Guards {
     /// When the oldest running capture began.
     pub(crate) fn oldest_capture(&self) -> Option<Timestamp> {
         self.held().captures.values().min().copied()
+    }
+
+    /// Grows when something may have become useless.
+    pub(crate) fn ended_captures(&self) -> u64 {
+        self.held().ended
     }
 
     pub(crate) fn is_pinned(&self, manifest: &ManifestId) -> bool {
@@ -108,18 +115,21 @@ impl CaptureGuard {
         })
     }
 
-    /// As [`Store::put_batch`], and all of it stays here as long as the guard.
+    /// As [`Store::put_batch`], and all of it stays here as long as the guard. When the disk is full,
+    /// what nothing needs is removed first, however new it is.
     ///
     /// # Errors
     /// As [`Store::put_batch`].
     pub fn put_batch(&self, chunks: &[NewChunk]) -> Result<PutReport, PutError> {
-        self.store.put_batch(chunks)
+        self.store.with_room(|| self.store.put_batch(chunks))
     }
 }
 
 impl Drop for CaptureGuard {
     fn drop(&mut self) {
-        self.store.guards.held().captures.remove(&self.number);
+        let mut held = self.store.guards.held();
+        held.captures.remove(&self.number);
+        held.ended += 1;
     }
 }
 

@@ -1,7 +1,10 @@
 //! Where each chunk is: redb, with a small cache. Most commits are not flushed by themselves,
 //! because a pack's tail is read again at start; see `recovery`.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use foghorn_types::{ChunkId, Timestamp};
@@ -32,6 +35,32 @@ impl IndexError {
     pub(crate) fn is_full(&self) -> bool {
         matches!(&*self.0, redb::Error::Io(error) if crate::put::means_full(error))
     }
+
+    /// Whether the file itself is wrong, so that a new one must be made of the packs. Otherwise the
+    /// file system or another process prevents its use, and the file may be good.
+    pub(crate) fn is_damage(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        match &*self.0 {
+            redb::Error::Io(error) => {
+                !crate::put::means_full(error)
+                    && !matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
+            }
+            redb::Error::PreviousIo | redb::Error::DatabaseAlreadyOpen => false,
+            _ => true,
+        }
+    }
+}
+
+/// redb panics on some damaged files.
+fn catching<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("unknown");
+        Err(failed(redb::Error::Corrupted(text.to_owned())))
+    })
 }
 
 /// For `map_err`: redb has an error type per kind of call, all of which become one.
@@ -101,6 +130,10 @@ pub(crate) enum Flush {
 pub(crate) struct Index {
     path: PathBuf,
     database: RwLock<Database>,
+    /// Something failed: nothing works before it is opened again.
+    broken: AtomicBool,
+    /// And the file is damaged.
+    damaged: AtomicBool,
 }
 
 impl Index {
@@ -109,7 +142,29 @@ impl Index {
         Ok(Self {
             path: path.to_owned(),
             database: RwLock::new(open_database(path)?),
+            broken: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn noted<T>(&self, done: Result<T, IndexError>) -> Result<T, IndexError> {
+        if let Err(error) = &done {
+            self.damaged.fetch_or(error.is_damage(), Ordering::AcqRel);
+            self.broken.store(true, Ordering::Release);
+        }
+        done
     }
 
     /// Throws away all commits that were not flushed, and with them the state in which redb refuses
@@ -123,7 +178,10 @@ impl Index {
         *database = redb::Builder::new()
             .create_with_backend(redb::backends::InMemoryBackend::new())
             .map_err(failed)?;
-        *database = open_database(&self.path)?;
+        let opened = self.noted(open_database(&self.path))?;
+        *database = opened;
+        self.damaged.store(false, Ordering::Release);
+        self.broken.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -132,8 +190,10 @@ impl Index {
         work: impl FnOnce(&Reading) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let transaction = database.begin_read().map_err(failed)?;
-        work(&Reading::new(&transaction)?)
+        self.noted(catching(|| {
+            let transaction = database.begin_read().map_err(failed)?;
+            work(&Reading::new(&transaction)?)
+        }))
     }
 
     /// Runs `work` and commits, or leaves the index as it was when `work` fails.
@@ -143,31 +203,45 @@ impl Index {
         work: impl FnOnce(&mut Writing<'_>) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let mut transaction = database.begin_write().map_err(failed)?;
-        match flush {
-            // Saves what a repair after a crash would otherwise have to find out by walking over
-            // everything.
-            Flush::Now => transaction.set_quick_repair(true),
-            Flush::Later => transaction
-                .set_durability(Durability::None)
-                .map_err(failed)?,
-        }
-        let value = {
-            let mut writing = Writing::new(&transaction)?;
-            let value = work(&mut writing)?;
-            writing.save_live_bytes()?;
-            value
-        };
-        transaction.commit().map_err(failed)?;
-        Ok(value)
+        self.noted(catching(|| write(&database, flush, work)))
     }
 }
 
+fn write<T>(
+    database: &Database,
+    flush: Flush,
+    work: impl FnOnce(&mut Writing<'_>) -> Result<T, IndexError>,
+) -> Result<T, IndexError> {
+    let mut transaction = database.begin_write().map_err(failed)?;
+    match flush {
+        // Saves what a repair after a crash would otherwise have to find out by walking over
+        // everything.
+        Flush::Now => transaction.set_quick_repair(true),
+        Flush::Later => transaction
+            .set_durability(Durability::None)
+            .map_err(failed)?,
+    }
+    let value = {
+        let mut writing = Writing::new(&transaction)?;
+        let value = work(&mut writing)?;
+        writing.save_live_bytes()?;
+        value
+    };
+    transaction.commit().map_err(failed)?;
+    Ok(value)
+}
+
 fn open_database(path: &Path) -> Result<Database, IndexError> {
-    let database = redb::Builder::new()
+    catching(|| open_checked(path))
+}
+
+fn open_checked(path: &Path) -> Result<Database, IndexError> {
+    let mut database = redb::Builder::new()
         .set_cache_size(CACHE)
         .create(path)
         .map_err(failed)?;
+    // Entries that point to wrong places would be found one by one, by those who read them.
+    database.check_integrity().map_err(failed)?;
     let transaction: WriteTransaction = database.begin_write().map_err(failed)?;
     transaction.open_table(CHUNKS).map_err(failed)?;
     transaction.open_table(PACKS).map_err(failed)?;

@@ -30,6 +30,7 @@ mod put;
 mod read;
 mod record;
 mod recovery;
+mod room;
 mod scrub;
 mod store;
 mod sweep;

@@ -24,23 +24,63 @@ pub(crate) enum Torn {
     Leave,
 }
 
-/// Opens the index; one that cannot be opened is put aside and a new one begun, to be filled from
-/// the packs.
-pub(crate) fn open_index(path: &Path) -> Result<Index, OpenStoreError> {
-    let problem = match Index::open(path) {
-        Ok(index) => return Ok(index),
-        Err(problem) => problem,
+/// Opens the index and takes in what the packs have beyond it. One that is damaged is put aside and
+/// a new one is filled from the packs.
+pub(crate) fn open_index(path: &Path, packs: &PackDir) -> Result<Index, OpenStoreError> {
+    let opened = Index::open(path)
+        .map_err(OpenStoreError::from)
+        .and_then(|index| read_tails(packs, &index, Torn::Cut).map(|()| index));
+    match opened {
+        Err(OpenStoreError::Index(problem)) if problem.is_damage() => {
+            put_aside(path, &problem)?;
+        }
+        done => return done,
+    }
+    let index = Index::open(path)?;
+    read_tails(packs, &index, Torn::Cut)?;
+    Ok(index)
+}
+
+/// Opens an index again that has failed. The caller holds the writer.
+pub(crate) fn heal(index: &Index, packs: &PackDir) -> Result<(), OpenStoreError> {
+    let problem = if index.is_damaged() {
+        None
+    } else {
+        match index
+            .reopen()
+            .map_err(OpenStoreError::from)
+            .and_then(|()| read_tails(packs, index, Torn::Leave))
+        {
+            Err(OpenStoreError::Index(problem)) if problem.is_damage() => Some(problem),
+            done => return done,
+        }
     };
+    match problem {
+        Some(problem) => put_aside(index.path(), &problem)?,
+        None => put_aside(index.path(), &DamagedInUse)?,
+    }
+    index.reopen()?;
+    read_tails(packs, index, Torn::Leave)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it was found damaged while it was used")]
+struct DamagedInUse;
+
+fn put_aside(path: &Path, problem: &dyn std::error::Error) -> Result<(), OpenStoreError> {
     let aside = path.with_extension("damaged");
     warn!(
-        error = %chain(&problem),
-        "could not open the index of the chunk store; rebuilding it from the packs"
+        error = %chain(problem),
+        aside = %aside.display(),
+        "the index of the chunk store is damaged; rebuilding it from the packs"
     );
-    fs::rename(path, &aside).map_err(|source| OpenStoreError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(Index::open(path)?)
+    match fs::rename(path, &aside) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(OpenStoreError::Io {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Takes all records into the index that it does not know yet.

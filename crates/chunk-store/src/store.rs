@@ -18,6 +18,7 @@ use crate::manifests::ManifestDir;
 use crate::pack::{PackDir, sync_dir};
 use crate::parts::PartDir;
 use crate::recovery;
+use crate::room::Room;
 use crate::writer::Writer;
 
 /// How a store behaves. The defaults suit a storage node.
@@ -73,6 +74,7 @@ pub struct Store {
     /// Appends to packs. Whoever holds it may also be sure that nobody removes chunks.
     pub(crate) writer: Mutex<Writer>,
     pub(crate) commits: GroupCommit,
+    pub(crate) room: Room,
     pub(crate) manifests: ManifestDir,
     pub(crate) parts: PartDir,
     pub(crate) guards: Guards,
@@ -112,8 +114,7 @@ impl Store {
         let manifests = ManifestDir::open(&path).map_err(failed)?;
         let parts = PartDir::open(&path).map_err(failed)?;
         sync_dir(&path).map_err(failed)?;
-        let index = recovery::open_index(&path.join("index.redb"))?;
-        recovery::read_tails(&packs, &index, recovery::Torn::Cut)?;
+        let index = recovery::open_index(&path.join("index.redb"), &packs)?;
         let writer = Writer::open(&packs).map_err(failed)?;
         Ok(Self {
             path: path.clone(),
@@ -122,6 +123,7 @@ impl Store {
             index,
             writer: Mutex::new(writer),
             commits: GroupCommit::default(),
+            room: Room::default(),
             manifests,
             parts,
             guards: Guards::default(),
@@ -135,6 +137,24 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Opens the index again if it has failed, as after a disk that was full. Cheap when it works.
+    ///
+    /// # Errors
+    /// When it cannot be opened; every use fails until it can.
+    pub fn heal(&self) -> Result<(), OpenStoreError> {
+        if !self.index.is_broken() {
+            return Ok(());
+        }
+        let _writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if self.index.is_broken() {
+            recovery::heal(&self.index, &self.packs)?;
+        }
+        Ok(())
     }
 
     /// # Errors

@@ -123,7 +123,7 @@ impl Store {
                 source,
             })?;
         }
-        self.clean_packs(&mut report)?;
+        self.clean_packs(grace.is_zero(), &mut report)?;
         info!(?report, "swept the chunk store");
         Ok(report)
     }
@@ -209,9 +209,13 @@ impl Store {
             .map_or(cutoff, |began| began.min(cutoff))
     }
 
-    fn clean_packs(&self, report: &mut SweepReport) -> Result<(), SweepError> {
+    /// With `also_open`, the pack that is being written is closed first if it is worth it.
+    fn clean_packs(&self, also_open: bool, report: &mut SweepReport) -> Result<(), SweepError> {
         // From here on the removals hold, so the bytes may go.
         self.index.write(Flush::Now, |_| Ok(()))?;
+        if also_open {
+            self.close_wasteful_pack()?;
+        }
         // Asked before the bytes are counted: a pack that is closed by then only ever loses chunks.
         let open = self.lock_writer().pack();
         let live = self.live_bytes_by_pack()?;
@@ -242,6 +246,20 @@ impl Store {
             report.removed_packs += 1;
             report.rewritten_packs += u64::from(copied > 0);
             report.freed += ByteCount::from_bytes(len.saturating_sub(copied));
+        }
+        Ok(())
+    }
+
+    fn close_wasteful_pack(&self) -> Result<(), SweepError> {
+        let live = self.live_bytes_by_pack()?;
+        let mut writer = self.lock_writer();
+        let needed = live.get(&writer.pack()).copied().unwrap_or(0);
+        let len = self.packs.len_of(writer.pack()).unwrap_or(0);
+        if len > 0 && needed <= len / 2 {
+            // Only the last pack may have records that the index does not know.
+            self.index.write(Flush::Now, |_| Ok(()))?;
+            writer.roll(1);
+            writer.flushed();
         }
         Ok(())
     }

@@ -16,4 +16,5 @@ pub mod fog;
 pub mod multicast;
 pub mod native;
 mod schema;
+pub mod store;
 pub mod tasks;

@@ -332,7 +332,7 @@ pub struct JobStatus {
     /// The storage node.
     pub node: Named<StorageNodeId>,
     /// Kind of the job.
-    #[schemars(extend("enum" = ["scrub", "verify", "drop", "adopt"]))]
+    #[schemars(extend("enum" = ["scrub", "sweep", "verify", "drop", "adopt"]))]
     pub work: String,
     /// When it was created.
     #[schemars(with = "Rfc3339")]
@@ -347,6 +347,19 @@ pub struct JobStatus {
     pub chunks_total: u64,
     /// What was found.
     pub damaged: Vec<DamagedChunk>,
+    /// Bytes by which a sweep made the node's packs smaller.
+    #[serde(default)]
+    pub freed_bytes: ByteCount,
+}
+
+/// Removes what no image on a storage node needs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SweepRequest {
+    /// Also what became useless lately, such as by a capture that failed; otherwise that stays for
+    /// the node's time of grace.
+    #[serde(default)]
+    pub now: bool,
 }
 
 /// What storage nodes hold and the controller does not know.
@@ -437,6 +450,15 @@ pub struct NodeStatus {
     pub disk_total_bytes: ByteCount,
     /// Free bytes there.
     pub disk_free_bytes: ByteCount,
+    /// Captures are refused when less than this would stay free.
+    #[serde(default)]
+    pub keep_free_bytes: ByteCount,
+    /// Where it keeps chunks.
+    #[serde(default)]
+    pub chunks_path: String,
+    /// Why it cannot store chunks now, and what to do.
+    #[serde(default)]
+    pub problem: Option<String>,
     /// Compressed bytes of all chunks that it holds.
     pub stored_bytes: ByteCount,
     /// Number of chunks that it holds.

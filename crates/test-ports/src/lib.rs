@@ -1,4 +1,6 @@
-//! Ports for the programs that tests start.
+//! Ports for the programs that tests start, and a name server that they wait for in vain.
+
+pub mod dns;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};

@@ -22,6 +22,7 @@ use foghorn_types::Role;
 pub use self::rule::Need;
 pub(super) use self::rule::Rules;
 use super::auth::{self, AuthError, Principal};
+use crate::app::accounts;
 use crate::ctx::Ctx;
 use crate::state::actor::{self, Actor};
 
@@ -64,6 +65,7 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
             Ok(caller) => caller,
             Err(error) => return turned_away(dialect, error),
         };
+    accounts::used(&ctx.state, &caller.name).await;
     // Reads change nothing, and most requests are reads.
     let actor = (!is_reading(request.method())).then(|| acting(&caller, from, &request));
     request.extensions_mut().insert(caller);

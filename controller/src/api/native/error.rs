@@ -12,6 +12,7 @@ use crate::app::check_in::{BootTokenError, CheckInError};
 use crate::app::enrolment::EnrolError;
 use crate::app::one_time::TokenError;
 use crate::state::Refusal;
+use crate::store::StoreError;
 
 /// What a handler answers when it does not do what it was asked.
 #[derive(Clone, Debug)]
@@ -79,10 +80,11 @@ impl From<Refusal> for Refused {
             | Refusal::Task(_) => Self::new(StatusCode::CONFLICT, text),
             refusal if refusal.may_succeed_later() => {
                 warn!(error = %chain(refusal), "could not write to the store");
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the state store is not available, try again",
-                )
+                let text = match refusal {
+                    Refusal::Store(StoreError::Unwritable { .. }) => text,
+                    _ => "the state store is not available, try again".to_owned(),
+                };
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
             }
             refusal => internal(refusal),
         }

@@ -63,6 +63,8 @@ struct Alive {
 struct Ready {
     /// The state store answers.
     store: bool,
+    /// A change would be stored: a small write was made within the last seconds.
+    writable: bool,
     /// The cache is up to date with the store.
     cache: bool,
 }
@@ -71,17 +73,23 @@ async fn alive() -> Json<Alive> {
     Json(Alive { status: "ok" })
 }
 
-/// Requests can be served: the store answers and the cache follows it.
+/// Requests can be served: the store answers and takes changes, and the cache follows it.
 async fn ready(State(ctx): State<Arc<Ctx>>) -> (StatusCode, Json<Ready>) {
     let answered =
         tokio::time::timeout(STORE_WITHIN, ctx.state.store().get(crate::state::key::ROOT)).await;
+    let writable = ctx.state.probe().check().await.is_ok();
     let (store, cache) = (matches!(answered, Ok(Ok(_))), ctx.state.is_ready());
-    let status = if store && cache {
+    let status = if store && writable && cache {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(Ready { store, cache }))
+    let ready = Ready {
+        store,
+        writable,
+        cache,
+    };
+    (status, Json(ready))
 }
 
 /// Prometheus text. Gauges are taken at this moment, so they cost nothing in between.

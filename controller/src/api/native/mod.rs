@@ -16,6 +16,7 @@ mod orphans;
 mod schedules;
 mod snapin_files;
 mod snapins;
+mod store;
 mod task_orders;
 mod tasks;
 pub mod telemetry;
@@ -39,6 +40,7 @@ pub(super) const BODY_LIMIT: usize = 64 * 1024;
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new()
         .and(health::routes())
+        .and(store::routes())
         .and(nodes::routes())
         .and(node_status::routes())
         .and(orphans::routes())

@@ -44,6 +44,13 @@ fn view(
         online: live.is_some_and(|node| node.online),
         disk_total_bytes: live.map(|node| node.disk_total).unwrap_or_default(),
         disk_free_bytes: live.map(|node| node.disk_free).unwrap_or_default(),
+        keep_free_bytes: live.map(|node| node.keep_free).unwrap_or_default(),
+        chunks_path: live
+            .map(|node| node.chunks_path.clone())
+            .unwrap_or_default(),
+        problem: live
+            .map(|node| node.problem.clone())
+            .filter(|problem| !problem.is_empty()),
         stored_bytes: live.map(|node| node.stored_bytes).unwrap_or_default(),
         chunks: live.map_or(0, |node| node.chunks),
         active_transfers: live.map_or(0, |node| node.active_transfers),

@@ -9,9 +9,9 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use foghorn_proto::http::{CA_PATH, ENROL_PATH, EnrolRequest, EnrolResponse};
 use foghorn_proto::link::controller_message::Message;
-use foghorn_proto::link::{Job, Scrub, VerifyImage, job};
+use foghorn_proto::link::{Job, Scrub, Sweep, VerifyImage, job};
 use foghorn_rest_types::native::{
-    DamagedChunk, JobCreated, JobStatus, JoinTokenRequest, JoinTokenResponse, Named,
+    DamagedChunk, JobCreated, JobStatus, JoinTokenRequest, JoinTokenResponse, Named, SweepRequest,
 };
 use foghorn_types::{ImageId, Role, StorageNodeId, Timestamp};
 
@@ -86,6 +86,22 @@ fn work() -> Routes<Arc<Ctx>> {
                 .refuses(&[404]),
         )
         .add(
+            post("/foghorn/v1/nodes/{id}/sweep", sweep)
+                .needs(Role::Operator)
+                .named(
+                    "nodes",
+                    "sweep_node",
+                    "Remove what no image on a node needs",
+                )
+                .about(
+                    "Nodes also do this by themselves, now and then and when their disk is full.",
+                )
+                .path::<StorageNodeId>("id", "Id of the node.")
+                .takes::<SweepRequest>()
+                .gives::<JobCreated>(202, "The job.")
+                .refuses(&[400, 404]),
+        )
+        .add(
             post("/foghorn/v1/images/{id}/verify", verify)
                 .needs(Role::Operator)
                 .named(
@@ -156,17 +172,31 @@ async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
+fn must_exist(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refused> {
+    let exists = ctx
+        .state
+        .read(|tables| tables.of::<StorageNode>().get(node.get()).is_some());
+    exists
+        .then_some(())
+        .ok_or_else(|| Refused::not_found("storage node", node))
+}
+
 async fn scrub(
     State(ctx): State<Arc<Ctx>>,
     Id(node): Id<StorageNodeId>,
 ) -> Result<(StatusCode, Json<JobCreated>), Refused> {
-    if ctx
-        .state
-        .read(|tables| tables.of::<StorageNode>().get(node.get()).is_none())
-    {
-        return Err(Refused::not_found("storage node", node));
-    }
+    must_exist(&ctx, node)?;
     start(&ctx, node, JobWork::Scrub, job::Work::Scrub(Scrub {}))
+}
+
+async fn sweep(
+    State(ctx): State<Arc<Ctx>>,
+    Id(node): Id<StorageNodeId>,
+    Body(request): Body<SweepRequest>,
+) -> Result<(StatusCode, Json<JobCreated>), Refused> {
+    must_exist(&ctx, node)?;
+    let order = Sweep { now: request.now };
+    start(&ctx, node, JobWork::Sweep, job::Work::Sweep(order))
 }
 
 async fn verify(
@@ -259,6 +289,7 @@ fn job_view(tables: &Tables, state: JobState) -> JobStatus {
         node: node_view(tables, state.node),
         work: match state.work {
             JobWork::Scrub => "scrub",
+            JobWork::Sweep => "sweep",
             JobWork::Verify { .. } => "verify",
             JobWork::Drop { .. } => "drop",
             JobWork::Adopt { .. } => "adopt",
@@ -270,6 +301,7 @@ fn job_view(tables: &Tables, state: JobState) -> JobStatus {
         chunks_checked: state.chunks_checked,
         chunks_total: state.chunks_total,
         damaged: damaged.collect(),
+        freed_bytes: state.freed,
     }
 }
 

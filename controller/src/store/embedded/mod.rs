@@ -5,29 +5,36 @@
 //! own snapshots and never wait for the writer. A watch reads the history table from where it
 //! stands, whenever the committed revision has moved: nothing is queued for a slow watcher, and
 //! there is no border between old and live events where one could be lost or doubled.
+//!
+//! After a failed write, read or panic of redb the writer opens the file again, once a second until
+//! it can; see `file`. Until then every call says what is wrong. A group of transactions that failed
+//! is looked for in the file that was opened again: its callers learn whether it was stored.
 
+mod file;
 mod tables;
 mod transaction;
 mod watch;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 
+use foghorn_types::ByteCount;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use redb::{Database, DatabaseError};
+use redb::Database;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::check::check_txn;
 use super::{
-    Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch, WatchError,
+    Condition, Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch,
+    WatchError,
 };
+use file::{Check, Space, Trouble};
 use writer::{Command, Reply, Writer};
 
-/// Memory for pages of the file. The watch cache serves reads, so the engine needs little.
-const PAGE_CACHE_BYTES: usize = 32 << 20;
 /// Calls that may wait for the writer at once; more wait for a place.
 const WAITING_CALLS: usize = 4096;
 
@@ -44,7 +51,10 @@ pub struct EmbeddedStore {
 /// What readers need. Watches hold it weakly where they wait, so that the file is released with the
 /// store.
 struct Shared {
-    db: Database,
+    path: PathBuf,
+    file: RwLock<Result<Database, Trouble>>,
+    /// A read has failed: the writer must open the file again.
+    suspect: AtomicBool,
     /// The last durable revision. Closed when the writer has ended.
     committed: tokio::sync::watch::Receiver<Revision>,
 }
@@ -66,6 +76,8 @@ pub enum OpenEmbeddedError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("{path} is damaged ({what}): restore a backup of the data directory, see \"A damaged store\" in docs/operations/README.md", path = path.display())]
+    Damaged { path: PathBuf, what: String },
     #[error("could not start the writer thread")]
     Thread { source: std::io::Error },
 }
@@ -90,31 +102,14 @@ impl EmbeddedStore {
                 source,
             })?;
         }
-        let db = Database::builder()
-            .set_cache_size(PAGE_CACHE_BYTES)
-            .create(path)
-            .map_err(|error| match error {
-                DatabaseError::DatabaseAlreadyOpen => OpenEmbeddedError::InUse {
-                    path: path.to_owned(),
-                },
-                other => OpenEmbeddedError::Open {
-                    path: path.to_owned(),
-                    source: Box::new(other.into()),
-                },
-            })?;
-        let failed = |source| OpenEmbeddedError::Open {
-            path: path.to_owned(),
-            source: Box::new(source),
-        };
-        let start = tables::prepare(&db).map_err(failed)?;
-        if start.format != tables::FORMAT {
-            return Err(OpenEmbeddedError::Format {
-                path: path.to_owned(),
-                found: start.format,
-            });
-        }
+        let (db, start) = file::open(path, Check::Pages)?;
         let (announce, committed) = tokio::sync::watch::channel(start.revision);
-        let shared = Arc::new(Shared { db, committed });
+        let shared = Arc::new(Shared {
+            path: path.to_owned(),
+            file: RwLock::new(Ok(db)),
+            suspect: AtomicBool::new(false),
+            committed,
+        });
         let (commands, inbox) = mpsc::channel();
         let writer = Writer::new(shared.clone(), announce);
         let writer = std::thread::Builder::new()
@@ -165,7 +160,7 @@ impl Store for EmbeddedStore {
         Box::pin(
             self.shared
                 .clone()
-                .reading("read a key", move |shared| tables::get(&shared.db, &key)),
+                .reading("read a key", move |db| tables::get(db, &key)),
         )
     }
 
@@ -174,7 +169,7 @@ impl Store for EmbeddedStore {
         Box::pin(
             self.shared
                 .clone()
-                .reading("list keys", move |shared| tables::list(&shared.db, &prefix)),
+                .reading("list keys", move |db| tables::list(db, &prefix)),
         )
     }
 
@@ -186,7 +181,7 @@ impl Store for EmbeddedStore {
         backwards: bool,
     ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
         let (from, to) = (from.to_owned(), to.to_owned());
-        let read = move |shared: &Shared| tables::range(&shared.db, &from, &to, limit, backwards);
+        let read = move |db: &Database| tables::range(db, &from, &to, limit, backwards);
         Box::pin(self.shared.clone().reading("read a range of keys", read))
     }
 
@@ -217,6 +212,10 @@ impl Store for EmbeddedStore {
             }),
         )
     }
+
+    fn condition(&self) -> BoxFuture<'_, Condition> {
+        Box::pin(async { self.shared.condition() })
+    }
 }
 
 impl Shared {
@@ -224,19 +223,49 @@ impl Shared {
     async fn reading<T: Send + 'static>(
         self: Arc<Self>,
         doing: &'static str,
-        read: impl FnOnce(&Self) -> Result<T, redb::Error> + Send + 'static,
+        read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let done = tokio::task::spawn_blocking(move || read(&self)).await;
-        match done {
+        let shared = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let file = shared.file.read().unwrap_or_else(PoisonError::into_inner);
+            match &*file {
+                Ok(db) => read(db).map_err(|error| Trouble::of_write(&shared.path, &error)),
+                Err(trouble) => Err(trouble.clone()),
+            }
+        });
+        match done.await {
             Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => Err(StoreError::Unavailable {
-                doing,
-                source: Box::new(error),
-            }),
-            Err(error) => Err(StoreError::Unavailable {
-                doing,
-                source: Box::new(error),
-            }),
+            Ok(Err(trouble)) => {
+                self.suspect.store(true, Ordering::Release);
+                Err(trouble.while_doing(doing))
+            }
+            Err(error) => {
+                self.suspect.fetch_or(error.is_panic(), Ordering::AcqRel);
+                Err(StoreError::Unavailable {
+                    doing,
+                    source: Box::new(error),
+                })
+            }
+        }
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        file.as_ref().err().cloned()
+    }
+
+    fn condition(&self) -> Condition {
+        let space = Space::of(&self.path).ok();
+        let trouble = self.trouble().or_else(|| Space::refuse(&self.path, 0));
+        Condition {
+            engine: "embedded",
+            place: self.path.display().to_string(),
+            free: space.as_ref().map(|space| space.free),
+            total: space.map(|space| space.total),
+            used: std::fs::metadata(&self.path)
+                .ok()
+                .map(|file| ByteCount::from_bytes(file.len())),
+            problem: trouble.map(|trouble| trouble.text().to_owned()),
         }
     }
 }

@@ -66,9 +66,7 @@ impl Watcher {
             let shared = self.shared.upgrade().ok_or_else(closed)?;
             let (prefix, after) = (self.prefix.clone(), self.at);
             match shared
-                .reading(DOING, move |shared| {
-                    tables::history(&shared.db, &prefix, after)
-                })
+                .reading(DOING, move |db| tables::history(db, &prefix, after))
                 .await?
             {
                 Page::Compacted { compacted } => return Err(WatchError::Compacted { compacted }),

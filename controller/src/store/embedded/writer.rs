@@ -1,18 +1,25 @@
-//! The thread that writes: group commit.
+//! The thread that writes: group commit, and opening the file again after a failure.
 
-use std::sync::{Arc, mpsc};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
-use foghorn_types::chain;
 use tokio::sync::{oneshot, watch};
-use tracing::error;
+use tracing::{error, info};
 
 use super::Shared;
+use super::file::{self, Check, Space, Trouble};
 use super::transaction::Group;
+use crate::store::check::txn_bytes;
 use crate::store::{Revision, StoreError, Txn, TxnOutcome};
 
 /// Most commands that share one flush. Enough to make the flush cheap, few enough that the first is
 /// not kept waiting long.
 const GROUP: usize = 512;
+/// Pause between attempts to open a file that has failed.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -27,59 +34,212 @@ pub(super) enum Command {
     },
 }
 
-/// Answers that wait until their group is durable. When the group fails they are dropped, which
-/// tells the callers.
-type Answers = Vec<Box<dyn FnOnce()>>;
+impl Command {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Commit { txn, .. } => txn_bytes(txn),
+            Self::Compact { .. } => 0,
+        }
+    }
+
+    fn refuse(self, trouble: &Trouble) {
+        // The caller may have stopped waiting.
+        match self {
+            Self::Commit { reply, .. } => {
+                let _ = reply.send(Err(trouble.while_doing("commit a transaction")));
+            }
+            Self::Compact { reply, .. } => {
+                let _ = reply.send(Err(trouble.while_doing("compact the history")));
+            }
+        }
+    }
+
+    fn answer(self, outcome: Outcome) {
+        match (self, outcome) {
+            (Self::Commit { reply, .. }, Outcome::Commit(outcome)) => {
+                let _ = reply.send(Ok(outcome));
+            }
+            (Self::Compact { reply, .. }, Outcome::Compact(outcome)) => {
+                let _ = reply.send(outcome);
+            }
+            _ => unreachable!("outcomes are in the order of the commands"),
+        }
+    }
+}
+
+/// What a command will be told when its group is durable.
+enum Outcome {
+    Commit(TxnOutcome),
+    Compact(Result<(), StoreError>),
+}
+
+/// A group as far as it came.
+#[derive(Default)]
+struct Written {
+    outcomes: Vec<Outcome>,
+    /// The last revision, once all of the group was ready to be committed.
+    revision: Option<Revision>,
+}
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
     announce: watch::Sender<Revision>,
+    /// When the file was last tried to be opened after a failure.
+    tried: Option<Instant>,
+    /// The disk lost acknowledged changes: the file stays closed.
+    gave_up: bool,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, announce: watch::Sender<Revision>) -> Self {
-        Self { shared, announce }
+        Self {
+            shared,
+            announce,
+            tried: None,
+            gave_up: false,
+        }
     }
 
     /// Works until the inbox is closed and empty.
-    pub(super) fn run(self, inbox: &mpsc::Receiver<Command>) {
-        while let Ok(first) = inbox.recv() {
+    pub(super) fn run(mut self, inbox: &mpsc::Receiver<Command>) {
+        loop {
+            let first = match inbox.recv_timeout(OPEN_AGAIN_AFTER) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if self.is_broken() && self.is_due() {
+                self.open_again();
+            }
+            let Some(first) = first else { continue };
             let commands = std::iter::once(first)
                 .chain(inbox.try_iter())
                 .take(GROUP)
                 .collect();
-            if let Err(error) = self.write(commands) {
-                error!(error = %chain(&error), "a group of transactions could not be written");
-            }
+            self.serve(commands);
         }
     }
 
-    /// Runs one group: durable as a whole, then announced, then answered.
-    fn write(&self, commands: Vec<Command>) -> Result<(), redb::Error> {
-        let mut answers = Answers::with_capacity(commands.len());
-        let txn = self.shared.db.begin_write()?;
-        let mut group = Group::begin(&txn)?;
-        for command in commands {
-            match command {
-                Command::Commit { txn, reply } => {
-                    answers.push(answer(reply, Ok(group.commit(&txn)?)))
-                }
-                Command::Compact { revision, reply } => {
-                    answers.push(answer(reply, group.compact(revision)?))
-                }
-            }
+    fn is_broken(&self) -> bool {
+        self.shared.suspect.load(Ordering::Acquire) || self.shared.trouble().is_some()
+    }
+
+    fn is_due(&self) -> bool {
+        !self.gave_up
+            && self
+                .tried
+                .is_none_or(|tried| tried.elapsed() >= OPEN_AGAIN_AFTER)
+    }
+
+    /// Runs one group and answers all of it.
+    fn serve(&mut self, commands: Vec<Command>) {
+        let bytes = commands.iter().map(Command::bytes).sum();
+        let refused = self.shared.trouble();
+        if let Some(trouble) = refused.or_else(|| Space::refuse(&self.shared.path, bytes)) {
+            commands
+                .into_iter()
+                .for_each(|command| command.refuse(&trouble));
+            return;
         }
-        let revision = group.finish()?;
-        txn.commit()?;
+        let before = *self.announce.borrow();
+        let mut written = Written::default();
+        let done = catch_unwind(AssertUnwindSafe(|| self.write(&commands, &mut written)));
+        let trouble = match done {
+            Ok(Ok(())) => return self.answer(commands, written),
+            Ok(Err(error)) => Trouble::of_write(&self.shared.path, &error),
+            Err(panic) => Trouble::of_panic(&self.shared.path, &*panic),
+        };
+        error!(
+            error = trouble.text(),
+            "a group of transactions could not be written"
+        );
+        let found = self.open_again();
+        // A commit that failed may be in the file all the same.
+        if found.is_some() && found == written.revision && found != Some(before) {
+            return self.answer(commands, written);
+        }
+        let trouble = self.shared.trouble().unwrap_or(trouble);
+        commands
+            .into_iter()
+            .for_each(|command| command.refuse(&trouble));
+    }
+
+    /// What is announced and answered is durable.
+    fn answer(&self, commands: Vec<Command>, written: Written) {
+        if let Some(revision) = written.revision {
+            self.announce(revision);
+        }
+        for (command, outcome) in commands.into_iter().zip(written.outcomes) {
+            command.answer(outcome);
+        }
+    }
+
+    fn announce(&self, revision: Revision) {
         self.announce
             .send_if_modified(|last| std::mem::replace(last, revision) != revision);
-        answers.into_iter().for_each(|answer| answer());
+    }
+
+    fn write(&self, commands: &[Command], written: &mut Written) -> Result<(), redb::Error> {
+        let file = self.shared.file.read();
+        let file = file.unwrap_or_else(PoisonError::into_inner);
+        let Ok(db) = &*file else {
+            return Err(redb::Error::PreviousIo); // It was open a moment ago, and only we close it.
+        };
+        let txn = db.begin_write()?;
+        let mut group = Group::begin(&txn)?;
+        for command in commands {
+            written.outcomes.push(match command {
+                Command::Commit { txn, .. } => Outcome::Commit(group.commit(txn)?),
+                Command::Compact { revision, .. } => Outcome::Compact(group.compact(*revision)?),
+            });
+        }
+        written.revision = Some(group.finish()?);
+        txn.commit()?;
         Ok(())
     }
-}
 
-fn answer<T: 'static>(reply: Reply<T>, outcome: Result<T, StoreError>) -> Box<dyn FnOnce()> {
-    Box::new(move || {
-        let _ = reply.send(outcome); // The caller may have stopped waiting.
-    })
+    /// Closes the file and opens it again. Returns its revision if that worked.
+    fn open_again(&mut self) -> Option<Revision> {
+        self.tried = Some(Instant::now());
+        let known = *self.announce.borrow();
+        let was_closed = self.shared.trouble();
+        // redb allows a file to be open once. Reads that are under way end first.
+        let closing = Trouble::opening(&self.shared.path);
+        self.set_file(Err(was_closed.clone().unwrap_or(closing)));
+        self.shared.suspect.store(false, Ordering::Release);
+        let opened = file::open(&self.shared.path, Check::AsNeeded);
+        let (state, found) = match opened {
+            Ok((db, start)) if start.revision >= known => (Ok(db), Some(start.revision)),
+            Ok((_, start)) => {
+                self.gave_up = true;
+                let trouble = Trouble::of_loss(&self.shared.path, known, start.revision);
+                (Err(trouble), None)
+            }
+            Err(error) => (Err(Trouble::of_open(&error)), None),
+        };
+        match &state {
+            Ok(_) => info!(path = %self.shared.path.display(), "the store has been opened again"),
+            Err(trouble) if was_closed.as_ref() != Some(trouble) => {
+                error!(
+                    error = trouble.text(),
+                    "the store could not be opened again"
+                );
+            }
+            Err(_) => {}
+        }
+        self.set_file(state);
+        if let Some(revision) = found {
+            self.announce(revision);
+        }
+        found
+    }
+
+    fn set_file(&self, state: Result<redb::Database, Trouble>) {
+        let file = self.shared.file.write();
+        let old = std::mem::replace(&mut *file.unwrap_or_else(PoisonError::into_inner), state);
+        // Closing a damaged file may panic as well.
+        if catch_unwind(AssertUnwindSafe(|| drop(old))).is_err() {
+            error!("closing the store panicked");
+        }
+    }
 }

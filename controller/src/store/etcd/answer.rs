@@ -11,6 +11,7 @@ use crate::store::StoreError;
 pub(super) enum Refusal {
     Compacted,
     YetToCome,
+    Full,
     Invalid(String),
 }
 
@@ -23,10 +24,14 @@ pub(super) fn refusal(error: &etcd_client::Error) -> Option<Refusal> {
     match status.code() {
         Code::OutOfRange if text.contains("has been compacted") => Some(Refusal::Compacted),
         Code::OutOfRange if text.contains("is a future revision") => Some(Refusal::YetToCome),
+        Code::ResourceExhausted if text.contains("space exceeded") => Some(Refusal::Full),
         Code::InvalidArgument => Some(Refusal::Invalid(text.to_owned())),
         _ => None,
     }
 }
+
+/// What to do when etcd takes no more writes.
+pub(super) const FULL: &str = "the database of etcd is full (alarm NOSPACE): compact it, run `etcdctl defrag` and `etcdctl alarm disarm`, or raise --quota-backend-bytes";
 
 pub(super) fn unavailable(
     doing: &'static str,

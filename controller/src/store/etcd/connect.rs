@@ -115,7 +115,10 @@ impl EtcdStore {
         )
         .await
         {
-            Ok(Ok(client)) => Ok(Self { client }),
+            Ok(Ok(client)) => Ok(Self {
+                client,
+                endpoints: endpoints(),
+            }),
             Ok(Err(source)) => Err(ConnectEtcdError::Connect {
                 endpoints: endpoints(),
                 source,

@@ -9,6 +9,7 @@
 //! then unknown, and a second attempt could turn its success into a conflict.
 
 mod answer;
+mod condition;
 mod connect;
 mod watch;
 
@@ -21,10 +22,10 @@ use futures_util::stream::BoxStream;
 
 use super::check::check_txn;
 use super::{
-    Compare, Entry, Op, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch,
-    WatchError,
+    Compare, Condition, Entry, Op, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome,
+    WatchBatch, WatchError,
 };
-use answer::{Refusal, in_time, refusal, unavailable};
+use answer::{FULL, Refusal, in_time, refusal, unavailable};
 
 pub use connect::{ConnectEtcdError, EtcdClientIdentity, EtcdLogin, EtcdOptions, EtcdTls};
 
@@ -46,6 +47,7 @@ const LIST_ATTEMPTS: usize = 3;
 /// The etcd engine.
 pub struct EtcdStore {
     client: Client,
+    endpoints: Vec<String>,
 }
 
 impl EtcdStore {
@@ -154,6 +156,10 @@ impl EtcdStore {
             Ok(Err(error)) => {
                 return Err(match refusal(&error) {
                     Some(Refusal::Invalid(why)) => StoreError::Invalid { doing: DOING, why },
+                    Some(Refusal::Full) => StoreError::Unwritable {
+                        doing: DOING,
+                        why: FULL.to_owned(),
+                    },
                     _ => unavailable(DOING, error),
                 });
             }
@@ -222,6 +228,10 @@ impl Store for EtcdStore {
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.compact_to(revision))
+    }
+
+    fn condition(&self) -> BoxFuture<'_, Condition> {
+        Box::pin(self.find_condition())
     }
 }
 

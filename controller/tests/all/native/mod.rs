@@ -4,6 +4,7 @@
 mod agent;
 mod check_in;
 pub(crate) mod fleet;
+mod full_disk;
 mod http_edge;
 mod link;
 mod multicast;

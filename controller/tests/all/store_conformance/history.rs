@@ -254,7 +254,7 @@ impl<'e> Player<'e> {
     fn refusal(error: &StoreError) -> String {
         match error {
             StoreError::Invalid { .. } => "invalid".to_owned(),
-            StoreError::Unavailable { .. } => panic!("{error:?}"),
+            StoreError::Unavailable { .. } | StoreError::Unwritable { .. } => panic!("{error:?}"),
         }
     }
 }

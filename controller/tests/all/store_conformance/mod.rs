@@ -6,6 +6,8 @@
 mod backlog;
 mod cache;
 mod crash;
+mod damage;
+pub(crate) mod disk;
 mod history;
 mod races;
 mod secured;

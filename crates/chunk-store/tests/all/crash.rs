@@ -4,9 +4,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::world::{chunk, chunks, small_packs};
+use crate::world::{chunk, chunks, image, manifest, small_packs};
 use foghorn_chunk_store::{Options, Store};
 use foghorn_types::ByteCount;
 
@@ -175,4 +176,49 @@ fn a_full_disk_is_said_clearly_and_the_store_goes_on_when_there_is_room() {
         std::fs::remove_file(dir.path().join("index.redb")).unwrap();
         std::fs::write(&ballast, vec![1; 4 << 20]).unwrap();
     }
+}
+
+/// On a disk that is full of what nothing needs, a capture goes on: what failed captures left
+/// behind goes first, although it is new.
+#[test]
+fn a_full_disk_gives_room_from_captures_that_failed_or_were_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_disk) = SmallDisk::mount(dir.path()) else {
+        eprintln!("skipped: mounting needs root");
+        return;
+    };
+    let options = Options {
+        keep_free: ByteCount::from_mib(1),
+        ..small_packs()
+    };
+    let store = Arc::new(Store::open(dir.path(), options).unwrap());
+    let kept = chunks(0..10);
+    store.put_batch(&kept).unwrap();
+    store.put_manifest(image(1), &manifest(&kept)).unwrap();
+    let replaced = chunks(10..20);
+    store.put_batch(&replaced).unwrap();
+    store.put_manifest(image(2), &manifest(&replaced)).unwrap();
+    store.put_manifest(image(2), &manifest(&kept)).unwrap();
+    // A capture that fails before it has a manifest, when the disk is full.
+    let failed = store.capture_guard();
+    let mut next = 100;
+    while failed.put_batch(&chunks(next..next + 4)).is_ok() {
+        next += 4;
+        assert!(next < 1000, "the disk never became full");
+    }
+    drop(failed);
+    let capture = store.capture_guard();
+    let new = chunks(2000..2020);
+    capture
+        .put_batch(&new)
+        .expect("the disk is full of what nothing needs");
+    for needed in kept.iter().chain(&new) {
+        assert!(store.read(needed.id).is_ok(), "a needed chunk was removed");
+    }
+    assert!(store.read(chunk(101).id).is_err(), "nothing was removed");
+    store.put_manifest(image(3), &manifest(&new)).unwrap();
+    // A sweep on order says what it freed, also from the pack that is being written.
+    store.put_batch(&chunks(3000..3003)).unwrap();
+    let report = store.sweep(Duration::ZERO).unwrap();
+    assert!(report.removed_chunks >= 3, "{report:?}");
 }

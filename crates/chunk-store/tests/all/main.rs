@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy knows tests by their attribute, not their helpers
 
 mod crash;
+mod damage;
 mod parts;
 mod store;
 mod world;

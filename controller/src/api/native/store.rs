@@ -1,0 +1,39 @@
+//! The state store: where it is, how much room it has, whether it takes changes.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use foghorn_rest_types::store::StoreCondition;
+use foghorn_types::Role;
+
+use crate::api::routes::{Routes, get};
+use crate::ctx::Ctx;
+
+pub(super) fn routes() -> Routes<Arc<Ctx>> {
+    Routes::new().add(
+        get("/foghorn/v1/store", show)
+            .needs(Role::ReadOnly)
+            .named("health", "store", "Show the condition of the state store")
+            .about(
+                "Of the controller that answers. Writes to the store, at most every few seconds.",
+            )
+            .gives::<StoreCondition>(200, "The condition; also when the store does not work."),
+    )
+}
+
+async fn show(State(ctx): State<Arc<Ctx>>) -> Json<StoreCondition> {
+    let (written, condition) =
+        tokio::join!(ctx.state.probe().check(), ctx.state.store().condition());
+    Json(StoreCondition {
+        engine: condition.engine.to_owned(),
+        place: condition.place,
+        free_bytes: condition.free,
+        total_bytes: condition.total,
+        used_bytes: condition.used,
+        writable: written.is_ok(),
+        problem: condition
+            .problem
+            .or_else(|| written.err().map(|why| why.to_string())),
+    })
+}

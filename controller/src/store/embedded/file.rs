@@ -1,0 +1,236 @@
+//! The file that is open, or why it is not: opened once at start and again after every failure,
+//! because redb does nothing more once a write or a read has failed.
+
+use std::any::Any;
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use foghorn_types::{ByteCount, chain};
+use redb::{Database, DatabaseError};
+use rustix::fs::{Advice, StatVfs, fadvise, statvfs};
+use rustix::process::geteuid;
+
+use super::OpenEmbeddedError;
+use super::tables::{self, Start};
+use crate::store::StoreError;
+
+/// Memory for pages of the file. The watch cache serves reads, so the engine needs little.
+const PAGE_CACHE_BYTES: usize = 32 << 20;
+/// Writes are refused when the file system has less room than this, before redb fails half-way.
+const KEEP_FREE: u64 = 1 << 20;
+
+/// Whether somebody looks at every page of the file, which takes a while for a large one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Check {
+    Pages,
+    /// redb looks at all pages by itself when the file was not closed properly.
+    AsNeeded,
+}
+
+/// Opens the file and writes to it, so that a file that cannot be written is not taken for open.
+pub(super) fn open(path: &Path, check: Check) -> Result<(Database, Start), OpenEmbeddedError> {
+    forget_unflushed(path)?;
+    let opened = catch_unwind(AssertUnwindSafe(|| open_checked(path, check)));
+    opened.unwrap_or_else(|panic| {
+        Err(OpenEmbeddedError::Damaged {
+            path: path.to_owned(),
+            what: words_of(&*panic),
+        })
+    })
+}
+
+fn open_checked(path: &Path, check: Check) -> Result<(Database, Start), OpenEmbeddedError> {
+    let failed = |error: redb::Error| open_failed(path, error);
+    let mut db = Database::builder()
+        .set_cache_size(PAGE_CACHE_BYTES)
+        .create(path)
+        .map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => OpenEmbeddedError::InUse {
+                path: path.to_owned(),
+            },
+            other => failed(other.into()),
+        })?;
+    if check == Check::Pages && !db.check_integrity().map_err(|error| failed(error.into()))? {
+        tracing::warn!(
+            path = %path.display(),
+            "the store was damaged and has been repaired; its last changes may be missing"
+        );
+    }
+    let start = tables::prepare(&db).map_err(failed)?;
+    if start.format != tables::FORMAT {
+        return Err(OpenEmbeddedError::Format {
+            path: path.to_owned(),
+            found: start.format,
+        });
+    }
+    Ok((db, start))
+}
+
+/// Pages that the kernel failed to write stay in its memory as if they were on the disk. What is
+/// built on them would be lost with them, so they are read from the disk again.
+fn forget_unflushed(path: &Path) -> Result<(), OpenEmbeddedError> {
+    let forgotten = match File::open(path) {
+        Ok(file) => file
+            .sync_all()
+            .and_then(|()| fadvise(&file, 0, None, Advice::DontNeed).map_err(io::Error::from)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    forgotten.map_err(|error| open_failed(path, error.into()))
+}
+
+fn open_failed(path: &Path, error: redb::Error) -> OpenEmbeddedError {
+    let path = path.to_owned();
+    match error {
+        redb::Error::Corrupted(what) => OpenEmbeddedError::Damaged { path, what },
+        redb::Error::Io(error) if is_damage(&error) => OpenEmbeddedError::Damaged {
+            path,
+            what: error.to_string(),
+        },
+        source => OpenEmbeddedError::Open {
+            path,
+            source: Box::new(source),
+        },
+    }
+}
+
+/// What redb says of a file that is too short or does not begin as its files do.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
+}
+
+/// What a panic said.
+pub(super) fn words_of(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown")
+        .to_owned()
+}
+
+/// Why the store does not work now, and what to do about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Trouble(String);
+
+impl Trouble {
+    pub(super) fn of_write(path: &Path, error: &redb::Error) -> Self {
+        let shown = path.display();
+        Self(match error {
+            redb::Error::Io(error) => of_io(path, error),
+            redb::Error::PreviousIo => format!(
+                "{shown} could not be read: see the kernel's log for the disk and its file system"
+            ),
+            redb::Error::Corrupted(what) => damaged(path, what),
+            other => format!("{shown}: {}", chain(other)),
+        })
+    }
+
+    pub(super) fn of_open(error: &OpenEmbeddedError) -> Self {
+        match error {
+            OpenEmbeddedError::Open { path, source } => Self::of_write(path, source),
+            other => Self(chain(other).to_string()),
+        }
+    }
+
+    pub(super) fn of_panic(path: &Path, panic: &(dyn Any + Send)) -> Self {
+        Self(damaged(path, &words_of(panic)))
+    }
+
+    /// For calls that come while the file is being opened again.
+    pub(super) fn opening(path: &Path) -> Self {
+        Self(format!("{} is being opened again", path.display()))
+    }
+
+    /// The disk has lost what it had confirmed. Going on would hide it.
+    pub(super) fn of_loss(path: &Path, had: u64, has: u64) -> Self {
+        Self(format!(
+            "{} has gone back from revision {had} to {has}, because its disk lost changes that it had confirmed: check the disk, then restore a backup, or restart the controller to go on without these changes",
+            path.display()
+        ))
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn while_doing(&self, doing: &'static str) -> StoreError {
+        StoreError::Unwritable {
+            doing,
+            why: self.0.clone(),
+        }
+    }
+}
+
+fn of_io(path: &Path, error: &io::Error) -> String {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let shown = path.display();
+    match error.kind() {
+        StorageFull => full(path, Space::of(path).ok().as_ref()),
+        QuotaExceeded | FileTooLarge => {
+            format!("{shown} must not become larger ({error}): raise the quota or the limit")
+        }
+        ReadOnlyFilesystem => format!(
+            "the file system of {shown} is read-only: see the kernel's log for the reason, check the disk, and mount it writable again"
+        ),
+        _ => format!(
+            "{shown} could not be read or written ({error}): see the kernel's log for the disk and its file system"
+        ),
+    }
+}
+
+fn full(path: &Path, space: Option<&Space>) -> String {
+    let room = space.map_or_else(String::new, |space| {
+        format!(" ({} of {} free)", space.free, space.total)
+    });
+    format!(
+        "the file system of {} is full{room}: make room there, the store then goes on by itself",
+        path.display()
+    )
+}
+
+fn damaged(path: &Path, what: &str) -> String {
+    format!(
+        "{} is damaged ({what}): stop the controller and restore a backup of its data directory",
+        path.display()
+    )
+}
+
+/// How much room the file system of the store has.
+pub(super) struct Space {
+    pub(super) free: ByteCount,
+    pub(super) total: ByteCount,
+}
+
+impl Space {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        let stat: StatVfs = statvfs(&folder)?;
+        // Root may also use what file systems reserve for it.
+        let free = if geteuid().is_root() {
+            stat.f_bfree
+        } else {
+            stat.f_bavail
+        };
+        let bytes = |blocks: u64| ByteCount::from_bytes(blocks.saturating_mul(stat.f_frsize));
+        Ok(Self {
+            free: bytes(free),
+            total: bytes(stat.f_blocks),
+        })
+    }
+
+    /// Why there is no room for a change of so many bytes. A file system that does not say how
+    /// large it is has room.
+    pub(super) fn refuse(path: &Path, bytes: usize) -> Option<Trouble> {
+        let space = Self::of(path).ok()?;
+        // Pages are written anew with what they hold beside the change.
+        let wanted = KEEP_FREE.saturating_add(2 * bytes as u64);
+        let is_full = space.total.bytes() > 0 && space.free.bytes() < wanted;
+        is_full.then(|| Trouble(full(path, Some(&space))))
+    }
+}
