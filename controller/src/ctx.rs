@@ -8,7 +8,7 @@ use crate::agents::jobs::Jobs;
 use crate::agents::links::Links;
 use crate::agents::live::Live;
 use crate::background::Background;
-use crate::config::MulticastConfig;
+use crate::config::{MulticastConfig, VersionConfig};
 use crate::events::Hub;
 use crate::logins::Doors;
 use crate::plugins::Plugins;
@@ -43,6 +43,8 @@ pub struct Settings {
     pub task_deadline: Duration,
     /// Which groups multicast sessions are sent to, and how.
     pub multicast: MulticastConfig,
+    /// How long replaced versions of images are kept.
+    pub versions: VersionConfig,
     /// `host:port` under which agents reach the gRPC link.
     pub link_address: String,
     /// Name in the controller's certificate on the link.

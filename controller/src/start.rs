@@ -329,6 +329,7 @@ fn settings(config: &Config, link_address: String) -> Settings {
     Settings {
         task_deadline: config.limits.task_deadline,
         multicast: config.multicast.clone(),
+        versions: config.versions,
         link_address,
         link_server_name: CONTROLLER_TLS_NAME.to_owned(),
         boot_token_ttl: config.tokens.boot_ttl,

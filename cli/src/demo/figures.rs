@@ -51,6 +51,8 @@ mod tests {
     fn the_ratio_is_used_over_stored() {
         let content = ImageContent {
             manifest: ManifestId::of(b"m"),
+            version: 1,
+            captured_from: None,
             part: foghorn_types::DiskPart::Everything,
             disks: vec![],
             logical_bytes: ByteCount::from_mib(1024),

@@ -5,15 +5,17 @@ use std::time::Duration;
 use foghorn_rest_types::fog::{Host, Image};
 use foghorn_rest_types::tasks::TaskKind;
 
-use super::Session;
+use super::{Session, image};
 use super::order::{order_one, table};
 use super::wait::{parse_duration, status_of, wait_for};
+use crate::confirm::confirm;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
 
 #[derive(clap::Args, Debug)]
 pub struct CaptureArgs {
-    /// Image to fill, by name or id; its current content is replaced when the capture is complete
+    /// Image to fill, by name or id; its present content is replaced when the capture is complete,
+    /// and kept as an earlier version for a while
     pub image: String,
     /// Host whose disk is captured, by name or id
     #[arg(long)]
@@ -24,14 +26,23 @@ pub struct CaptureArgs {
     /// Stop waiting after this time, such as 90s, 30m, 2h
     #[arg(long, value_parser = parse_duration, requires = "wait")]
     pub timeout: Option<Duration>,
+    /// Do not ask for confirmation, although the content of the image is replaced
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// # Errors
-/// As the server answers.
+/// As the server answers; [`Exit::Refused`] when the image is protected, or the loss of its content was
+/// not confirmed.
 pub fn run(args: CaptureArgs, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     let image = find::<Image>(&api, &args.image)?;
     let host = find::<Host>(&api, &args.host)?;
+    image::refuse_protected(&image)?;
+    if let Some(loss) = image::replaced(&api, &image)? {
+        let question = format!("Capture {} into {}?", host.view.name, image.view.name);
+        confirm(args.yes, &[loss], &question)?;
+    }
     let ordered = order_one(&api, &host, &image, TaskKind::Capture)?;
     let task = ordered.task;
     if args.wait {

@@ -27,6 +27,10 @@ pub struct DeployArgs {
     /// All hosts of this group; may be given several times
     #[arg(long)]
     pub group: Vec<String>,
+    /// Version of the image, as `foghorn image versions` lists it; default: what the image is when each
+    /// machine comes
+    #[arg(long, value_name = "NUMBER", value_parser = within(1..=u32::MAX))]
+    pub version: Option<u32>,
     #[command(flatten)]
     pub multicast: MulticastArgs,
     /// Wait until all are done and show progress
@@ -63,7 +67,11 @@ pub fn run(args: DeployArgs, session: &Session) -> Result<Exit, Failure> {
     let question = format!("Deploy {} to {} host(s)?", image.view.name, hosts.len());
     confirm(args.yes, &losses, &question)?;
 
-    let created = order(&api, &request(&image, &hosts, &args.multicast))?;
+    let request = TaskRequest {
+        version: args.version,
+        ..request(&image, &hosts, &args.multicast)
+    };
+    let created = order(&api, &request)?;
     for session in &created.sessions {
         output.say(&format!(
             "multicast session {session}: follow it with `foghorn session watch {session}`"

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use foghorn_rest_types::fog::{FogObject as _, Image, ImageBody, Row};
-use foghorn_rest_types::native::{ImageStatus, JobCreated};
+use foghorn_rest_types::native::{ImageStatus, ImageVersions, JobCreated};
 use serde_json::{Value, json};
 
 use super::capture::{self, CaptureArgs};
@@ -11,7 +11,7 @@ use super::job;
 use super::object::{dash, delete_all, show_row, show_rows};
 use super::orphans::{self, OrphanCommand};
 use super::wait::parse_duration;
-use super::{Session, disks, notes, object};
+use super::{Session, disks, notes, object, versions};
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
 use crate::find::find;
@@ -54,8 +54,36 @@ pub enum ImageCommand {
         yes: bool,
     },
     /// Capture the disk of a host into an image
-    #[command(after_help = "Example:\n  foghorn image capture win11 --host golden-pc --wait")]
+    #[command(
+        after_help = "Examples:\n  foghorn image capture win11 --host golden-pc --wait\n  foghorn image capture win11 --host golden-pc --yes"
+    )]
     Capture(CaptureArgs),
+    /// List the versions of an image: what it is, and what captures have replaced
+    #[command(
+        after_help = "Examples:\n  foghorn image versions win11\n  foghorn image versions win11 --drop 3"
+    )]
+    Versions {
+        image: String,
+        /// Delete this earlier version from the storage nodes
+        #[arg(long, value_name = "NUMBER", value_parser = number::any)]
+        drop: Option<u32>,
+        /// Do not ask for confirmation
+        #[arg(long, requires = "drop")]
+        yes: bool,
+    },
+    /// Make an earlier version of an image the present one
+    #[command(
+        after_help = "Examples:\n  foghorn image undo win11\n  foghorn image undo win11 --version 3 --yes"
+    )]
+    Undo {
+        image: String,
+        /// Its number; default: the version that was replaced last
+        #[arg(long, value_name = "NUMBER", value_parser = number::any)]
+        version: Option<u32>,
+        /// Do not ask for confirmation
+        #[arg(long)]
+        yes: bool,
+    },
     /// Write an image to the disks of hosts, replacing their contents
     #[command(
         after_help = "Examples:\n  foghorn image deploy win11 --host lab-pc01 --host lab-pc02 --wait\n  foghorn image deploy win11 --group lab --yes --wait --timeout 30m"
@@ -92,7 +120,7 @@ pub struct ImageSettings {
     /// Whether tasks may use it
     #[arg(long, value_name = "true|false")]
     enabled: Option<bool>,
-    /// Whether it is protected from deletion
+    /// Whether it is protected from deletion and from captures into it
     #[arg(long, value_name = "true|false")]
     protected: Option<bool>,
     /// What of the disk is captured and deployed: everything, table (the partition table and boot
@@ -206,10 +234,28 @@ pub fn run(command: ImageCommand, session: &Session) -> Result<Exit, Failure> {
             show_row(output, &api.edit::<Image>(row.view.number(), &body)?)?;
         }
         ImageCommand::Delete { images, yes } => {
-            refuse_protected(&api, &images)?;
+            for image in &images {
+                refuse_protected(&find::<Image>(&api, image)?)?;
+            }
             return delete_all::<Image>(&api, output, &images, yes, |row| loss(&api, row));
         }
         ImageCommand::Orphans { command } => return orphans::run(command, session),
+        ImageCommand::Versions { image, drop, yes } => {
+            let row = find::<Image>(&api, &image)?;
+            return match drop {
+                None => versions::list(&api, session, &row),
+                Some(number) => versions::drop(&api, session, &row, number, yes),
+            };
+        }
+        ImageCommand::Undo {
+            image,
+            version,
+            yes,
+        } => {
+            let row = find::<Image>(&api, &image)?;
+            refuse_protected(&row)?;
+            return versions::undo(&api, session, &row, version, yes);
+        }
         ImageCommand::Capture(args) => return capture::run(args, session),
         ImageCommand::Deploy(args) => return deploy::run(args, session),
         ImageCommand::Verify {
@@ -235,21 +281,37 @@ pub fn content_of(api: &Api, row: &Row<Image>) -> Result<ImageStatus, Failure> {
 }
 
 /// The flag `protected` is that of FOG.
-fn refuse_protected(api: &Api, images: &[String]) -> Result<(), Failure> {
-    for image in images {
-        let row = find::<Image>(api, image)?;
-        if row.view.protected {
-            return Err(Failure::new(
-                Exit::Refused,
-                format!("image {} is protected", row.view.name),
-            )
-            .advise(format!(
-                "run this first: foghorn image edit id:{} --protected false",
-                row.view.id
-            )));
-        }
+///
+/// # Errors
+/// [`Exit::Refused`] when the image has it.
+pub fn refuse_protected(row: &Row<Image>) -> Result<(), Failure> {
+    if !row.view.protected {
+        return Ok(());
     }
-    Ok(())
+    let name = &row.view.name;
+    Err(
+        Failure::new(Exit::Refused, format!("image {name} is protected")).advise(format!(
+            "run this first: foghorn image edit id:{} --protected false",
+            row.view.id
+        )),
+    )
+}
+
+/// What a capture into the image replaces; `None` when it has no content.
+///
+/// # Errors
+/// As the server answers.
+pub fn replaced(api: &Api, row: &Row<Image>) -> Result<Option<String>, Failure> {
+    let Some(content) = content_of(api, row)?.content else {
+        return Ok(None);
+    };
+    let keep: ImageVersions =
+        api.get(&format!("/foghorn/v1/images/{}/versions", row.view.id))?;
+    Ok(Some(versions::replacement(
+        &row.view.name,
+        &content,
+        &keep,
+    )))
 }
 
 fn loss(api: &Api, row: &Row<Image>) -> Result<String, Failure> {
@@ -275,7 +337,11 @@ fn show(api: &Api, session: &Session, row: &Row<Image>) -> Result<(), Failure> {
             .map(|node| node.name.as_str())
             .collect();
         fields.insert("content".into(), json!(content.manifest.to_string()));
+        fields.insert("version".into(), json!(content.version));
         fields.insert("captured".into(), json!(content.captured));
+        if let Some(host) = &content.captured_from {
+            fields.insert("captured from".into(), json!(host.name));
+        }
         fields.insert("contains".into(), json!(content.part.to_string()));
         if content.disks.is_empty() {
             fields.insert(

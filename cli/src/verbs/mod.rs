@@ -23,6 +23,7 @@ mod session_watch;
 pub mod snapin;
 pub mod task;
 pub mod user;
+pub mod versions;
 pub mod wait;
 
 use crate::api::Api;

@@ -306,6 +306,8 @@ mod tests {
                 id: ImageId::new(2).unwrap(),
                 name: "win11".into(),
             },
+            image_version: None,
+            version_is_fixed: false,
             part: DiskPart::Everything,
             disks: Vec::new(),
             node: None,

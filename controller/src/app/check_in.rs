@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use foghorn_lifecycle::{Outcome, TaskEvent, TaskState, TransitionError};
+use foghorn_lifecycle::{Effect, Outcome, TaskEvent, TaskState, TransitionError};
 use foghorn_proto::http::{
     BOOT_PREFIX, CheckInRequest, CheckInResponse, OptionsFor, Order, OrderKind, Source,
 };
 use foghorn_types::{HostId, MacAddress, NodeName, TaskId, Timestamp};
 use tracing::info;
 
-use super::inventory;
 use super::one_time::{self, TokenError};
-use crate::app::moves::{MoveError, apply_event_with};
+use super::{inventory, versions};
+use crate::app::moves::{self, MoveError, apply_event_with};
 use crate::ctx::Ctx;
-use crate::state::Refusal;
-use crate::state::Tables;
+use crate::state::{Draft, Refusal, Tables};
 use crate::state::classes::mac_address_association::mac_key;
 use crate::state::classes::{Host, Image, MacAddressAssociation};
 use crate::state::enrolment::{OneTimeToken, Purpose};
@@ -62,6 +61,8 @@ pub enum CheckInError {
     Request(#[source] IssueError),
     #[error("could not issue a certificate")]
     Issue(#[source] IssueError),
+    #[error("the task waits, because of what its image is now")]
+    Image(#[source] Refusal),
     #[error("could not store the check-in")]
     State(#[from] Refusal),
 }
@@ -157,7 +158,9 @@ pub async fn check_in(
         })?;
 
     let session = one_time::secret();
+    let mut left = Vec::new();
     let moved = apply_event_with(ctx, task, TaskEvent::ClientCheckedIn, |run, draft| {
+        left = settle_image(ctx, draft, run).map_err(CheckInError::Image)?;
         one_time::spend(draft, &token, Timestamp::now(), Some(&key))?;
         run.client_fingerprint = Some(issued.fingerprint());
         run.client_session = Some(*blake3::hash(session.as_bytes()).as_bytes());
@@ -167,6 +170,7 @@ pub async fn check_in(
         Ok::<_, CheckInError>(())
     });
     let moved = moved.await?;
+    moves::perform(ctx, &moved.run, &left);
     info!(%host, %task, software = request.software, "client checked in");
     ctx.live.forget_transfer(task);
     let (host_name, order) = ctx.state.read(|tables| {
@@ -187,6 +191,25 @@ pub async fn check_in(
         session,
         order,
     })
+}
+
+/// What depends on the image at the moment when the machine comes: a deploy gets its version, a
+/// capture is refused if the image has been protected. A node that does not hold the version gives the
+/// task back; returned is what that means for it.
+fn settle_image(ctx: &Ctx, draft: &mut Draft<'_>, run: &mut Run) -> Result<Vec<Effect>, Refusal> {
+    versions::refuse_protected(draft, run)?;
+    versions::fix(draft, run)?;
+    let lacking = run
+        .node()
+        .filter(|node| !versions::holds(draft.tables(), &ctx.live, *node, run));
+    let Some(node) = lacking.filter(|_| run.life.started().is_none()) else {
+        return Ok(Vec::new());
+    };
+    let left = run
+        .life
+        .apply(Timestamp::now(), TaskEvent::NodeLacks { node });
+    // It stays with the node where that is not possible, and waits.
+    Ok(left.unwrap_or_default())
 }
 
 /// Options that would have no effect on the task.
@@ -249,7 +272,7 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     Some(Order {
         task: run.task,
         kind: match run.kind {
-            RunKind::Deploy { manifest } => OrderKind::deploy(manifest, run.scope.part),
+            RunKind::Deploy { manifest, .. } => OrderKind::deploy(manifest?, run.scope.part),
             RunKind::Capture if run.scope.several => OrderKind::CaptureDisks,
             RunKind::Capture => OrderKind::capture(run.scope.part, run.scope.raw),
         },

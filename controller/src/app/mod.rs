@@ -26,6 +26,7 @@ pub mod snapin_run;
 pub mod task_outcome;
 pub mod tasks;
 pub mod users;
+pub mod versions;
 pub(crate) mod wake;
 
 pub use accounts::{FirstRun, first_run};

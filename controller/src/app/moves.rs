@@ -98,7 +98,7 @@ async fn move_task<E: From<MoveError> + From<Refusal>>(
 
 /// Performs the effects of a move. What is not possible now is repeated when the node connects
 /// again.
-fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
+pub(crate) fn perform(ctx: &Ctx, run: &Run, effects: &[Effect]) {
     let task = run.task;
     for effect in effects {
         let (node, sent) = match effect {

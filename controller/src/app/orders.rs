@@ -8,7 +8,7 @@ use foghorn_proto::link::{
 use foghorn_types::{ImageId, ManifestId, StorageNodeId, TaskId, chain};
 use tracing::debug;
 
-use super::multicast;
+use super::{multicast, versions};
 use crate::agents::links::SendError;
 use crate::config::MulticastConfig;
 use crate::ctx::Ctx;
@@ -18,10 +18,13 @@ use crate::state::run::{Run, RunKind};
 /// The order to serve a run.
 #[must_use]
 pub(crate) fn open_session(tables: &Tables, config: &MulticastConfig, run: &Run) -> OpenSession {
-    let (kind, manifest_id) = match run.kind {
-        RunKind::Deploy { manifest } => (SessionKind::Deploy, manifest.as_bytes().to_vec()),
-        RunKind::Capture => (SessionKind::Capture, vec![]),
+    let kind = match run.kind {
+        RunKind::Deploy { .. } => SessionKind::Deploy,
+        RunKind::Capture => SessionKind::Capture,
     };
+    let manifest_id = versions::of_run(tables, run)
+        .map(|fixed| fixed.manifest.as_bytes().to_vec())
+        .unwrap_or_default();
     OpenSession {
         task_id: run.task.get(),
         kind: kind.into(),
@@ -68,14 +71,14 @@ pub(crate) fn reconcile(
     let contents = tables
         .contents()
         .iter()
+        .flat_map(|content| content.versions())
         .filter(|content| content.nodes.contains(&node))
         .map(|c| (c.image, c.manifest));
-    // A deploy continues with the content with which it started, even when a new capture has
-    // replaced it.
-    let in_use = tables.runs().active().filter_map(|run| match run.kind {
-        RunKind::Deploy { manifest } => Some((run.image, manifest)),
-        RunKind::Capture => None,
-    });
+    // A deploy continues with the version with which it started, even when that is no longer kept.
+    let in_use = tables
+        .runs()
+        .active()
+        .filter_map(|run| Some((run.image, versions::of_run(tables, run)?.manifest)));
     let mut keep: Vec<(ImageId, ManifestId)> = contents.chain(in_use).collect();
     keep.sort_unstable();
     keep.dedup();
@@ -117,7 +120,13 @@ pub(crate) fn tell_open(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<
 
 /// Tells the node which client it may serve for a task, if it still has it.
 pub(crate) fn tell_admit(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<(), SendError> {
-    tell(ctx, task, node, |_, run| Message::Admit(admit(run)))
+    tell(ctx, task, node, |tables, run| match run.kind {
+        // The session that is open there may be for another version of the image.
+        RunKind::Deploy { .. } => {
+            Message::Open(open_session(tables, &ctx.settings.multicast, run))
+        }
+        RunKind::Capture => Message::Admit(admit(run)),
+    })
 }
 
 fn admit(run: &Run) -> AdmitClient {

@@ -5,12 +5,15 @@
 //! every image that was captured since. So it is listed, and whoever runs the fleet decides: it is
 //! adopted into an image, or dropped. Only what somebody ordered to be deleted is ever deleted.
 
+use std::sync::Arc;
+
 use foghorn_lifecycle::TaskState;
 use foghorn_proto::link::controller_message::Message;
 use foghorn_proto::link::{AdoptImage, DropImage, Job, job};
 use foghorn_types::{DiskPart, ImageId, ManifestId, StorageNodeId, Timestamp, chain};
 use tracing::{info, warn};
 
+use super::versions;
 use crate::agents::jobs::JobWork;
 use crate::agents::links::SendError;
 use crate::ctx::Ctx;
@@ -18,9 +21,7 @@ use crate::state::classes::{Image, ImagePartitionType, ImageType};
 use crate::state::content::ImageContent;
 use crate::state::removal::{Removal, Stored};
 use crate::state::run::{Run, RunKind};
-use crate::state::shelf::Record as _;
-use crate::state::{Draft, Refusal, Tables};
-use crate::store::Compare;
+use crate::state::{Refusal, Tables};
 
 /// Something on a node that the store does not know.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -102,16 +103,16 @@ pub fn is_unknown(tables: &Tables, what: &Stored) -> bool {
 
 fn is_content(tables: &Tables, image: ImageId, manifest: ManifestId) -> bool {
     let content = tables.contents().get(&image);
-    content.is_some_and(|content| content.manifest == manifest)
+    content.is_some_and(|content| content.with_manifest(manifest).is_some())
 }
 
 /// A deploy continues with the content with which it began, and what a capture stores is recorded
 /// only when it has ended.
 fn is_in_work(tables: &Tables, image: ImageId, manifest: ManifestId) -> bool {
-    tables.runs().active().any(|run| match run.kind {
-        RunKind::Deploy { manifest: deployed } => run.image == image && deployed == manifest,
-        RunKind::Capture => run.image == image && has_begun(run),
-    })
+    let is_captured = |run: &Arc<Run>| {
+        run.image == image && run.kind == RunKind::Capture && has_begun(run)
+    };
+    versions::is_in_use(tables, image, manifest) || tables.runs().active().any(is_captured)
 }
 
 fn has_begun(run: &Run) -> bool {
@@ -216,7 +217,8 @@ pub(crate) async fn adopted(
                     fitted(image, content, tables)
                 }
             };
-            store_fitted(draft, content, fit).map_err(AdoptError::from)
+            let keep = ctx.settings.versions;
+            versions::store(draft, content.clone(), keep, fit).map_err(AdoptError::from)
         })
         .await
 }
@@ -242,34 +244,6 @@ fn fitted(image: Image, content: &ImageContent, tables: &Tables) -> Image {
     }
 }
 
-/// Stores the content of an image, and its sizes in the row. The image must exist.
-///
-/// # Errors
-/// As any write.
-pub(crate) fn store_content(draft: &mut Draft<'_>, content: &ImageContent) -> Result<(), Refusal> {
-    store_fitted(draft, content, |image, _| image)
-}
-
-fn store_fitted(
-    draft: &mut Draft<'_>,
-    content: &ImageContent,
-    fit: impl FnOnce(Image, &Tables) -> Image,
-) -> Result<(), Refusal> {
-    let Some(row) = draft.tables().of::<Image>().get(content.image.get()) else {
-        return Ok(());
-    };
-    draft.store(content);
-    // The same content again: nobody has ordered that to be deleted.
-    draft.forget::<Removal>(&Stored::Image(content.image, content.manifest));
-    let image = Image {
-        size: format!("{}:", content.logical_bytes.bytes()),
-        srvsize: i64::try_from(content.stored_bytes.bytes()).unwrap_or(i64::MAX),
-        ..Image::clone(row)
-    };
-    let image = fit(image, draft.tables());
-    draft.update(row, &image)
-}
-
 /// Orders that something unknown on a node is deleted, on every node that has it.
 ///
 /// # Errors
@@ -291,11 +265,7 @@ pub async fn drop(ctx: &Ctx, orphan: Orphan) -> Result<(), DropError> {
                 return Err(DropError::NotThere(orphan.node));
             }
             if let Stored::Image(image, _) = orphan.what {
-                // Without content it has no record that could be compared.
-                match draft.tables().contents().get(&image) {
-                    Some(content) => draft.require(content.unchanged()),
-                    None => draft.require(Compare::Absent(ImageContent::key_of(&image))),
-                }
+                draft.require(versions::unchanged(draft.tables(), image));
             }
             draft.store(&Removal::new(orphan.what));
             Ok(())
@@ -340,7 +310,7 @@ fn removable(ctx: &Ctx) -> Vec<(StorageNodeId, ImageId, ManifestId)> {
                 let ordered = Stored::Image(*image, *manifest);
                 tables.removals().get(&ordered).is_some()
                     && !is_content(tables, *image, *manifest)
-                    && !tables.runs().uses_image(*image)
+                    && !is_in_work(tables, *image, *manifest)
             })
             .collect();
         found.sort_unstable();

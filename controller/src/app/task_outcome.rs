@@ -241,26 +241,18 @@ fn log_imaging(
     Ok(())
 }
 
+/// The date of the image is that of its capture, which is stored with the content.
 fn mark_deployed(draft: &mut Draft<'_>, run: &Run, now: Timestamp) -> Result<(), Refusal> {
-    if let Some(row) = draft.tables().of::<Host>().get(run.host.get()) {
-        draft.update(
-            row,
-            &Host {
-                deployed: now.into(),
-                ..Host::clone(row)
-            },
-        )?;
-    }
-    if let Some(row) = draft.tables().of::<Image>().get(run.image.get()) {
-        draft.update(
-            row,
-            &Image {
-                deployed: now.into(),
-                ..Image::clone(row)
-            },
-        )?;
-    }
-    Ok(())
+    let Some(row) = draft.tables().of::<Host>().get(run.host.get()) else {
+        return Ok(());
+    };
+    draft.update(
+        row,
+        &Host {
+            deployed: now.into(),
+            ..Host::clone(row)
+        },
+    )
 }
 
 #[cfg(test)]

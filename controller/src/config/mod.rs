@@ -40,6 +40,8 @@ pub struct Config {
     /// How long an entry of the audit log is kept. Default 400 days.
     pub audit_keep: Duration,
     pub snapins: SnapinConfig,
+    /// Versions of images that were replaced.
+    pub versions: VersionConfig,
     pub multicast: MulticastConfig,
     /// File for the credentials of the first start (mode 0600), instead of standard output.
     pub first_run_file: Option<PathBuf>,
@@ -104,6 +106,27 @@ impl Default for SnapinConfig {
     }
 }
 
+/// How long what a capture has replaced is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VersionConfig {
+    /// Versions of each image beside the present one. Default 1.
+    pub most: u32,
+    /// Since they were replaced. Default 14 days.
+    pub keep: Duration,
+}
+
+impl Default for VersionConfig {
+    fn default() -> Self {
+        Self {
+            most: 1,
+            keep: DAY * 14,
+        }
+    }
+}
+
+/// All versions of an image are one record of the store.
+const MOST_VERSIONS: u32 = 10;
+
 /// Why the configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -146,6 +169,7 @@ impl Config {
             login: LoginConfig::default(),
             audit_keep: DAY * AUDIT_DAYS,
             snapins: SnapinConfig::default(),
+            versions: VersionConfig::default(),
             multicast: MulticastConfig::default(),
             first_run_file: None,
             new_authority: false,
@@ -226,6 +250,8 @@ struct Raw {
     audit: RawAudit,
     #[serde(default)]
     snapins: RawSnapins,
+    #[serde(default)]
+    images: RawImages,
     #[serde(default)]
     multicast: RawMulticast,
     #[serde(default)]
@@ -316,6 +342,34 @@ impl RawSnapins {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
+struct RawImages {
+    keep_versions: Option<u32>,
+    keep_days: Option<u32>,
+}
+
+impl RawImages {
+    fn check(&self) -> Result<VersionConfig, ConfigError> {
+        let default = VersionConfig::default();
+        let most = self.keep_versions.unwrap_or(default.most);
+        if most > MOST_VERSIONS {
+            return Err(ConfigError::Value {
+                key: "images.keep_versions",
+                why: format!("must be at most {MOST_VERSIONS}"),
+            });
+        }
+        if self.keep_days == Some(0) {
+            return Err(ConfigError::Value {
+                key: "images.keep_days",
+                why: "must be at least 1; set keep_versions to 0 to keep none".to_owned(),
+            });
+        }
+        let keep = self.keep_days.map_or(default.keep, |days| DAY * days);
+        Ok(VersionConfig { most, keep })
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
 struct RawTrust {
     node_certificate_seconds: Option<u64>,
     server_certificate_seconds: Option<u64>,
@@ -393,6 +447,7 @@ impl Raw {
             login: self.login.check()?,
             audit_keep: self.audit.check()?,
             snapins: self.snapins.check()?,
+            versions: self.images.check()?,
             multicast: self.multicast.check()?,
             first_run_file: self.first_run_file,
             new_authority: false,
@@ -508,6 +563,14 @@ mod tests {
                 "trusted_proxies",
             ),
             ("data_dir = '/x'\n[audit]\nkeep_days = 0", "audit.keep_days"),
+            (
+                "data_dir = '/x'\n[images]\nkeep_versions = 11",
+                "images.keep_versions",
+            ),
+            (
+                "data_dir = '/x'\n[images]\nkeep_days = 0",
+                "images.keep_days",
+            ),
             (
                 "data_dir = '/x'\n[link]\nadvertise = 'nowhere'",
                 "link.advertise",

@@ -50,7 +50,9 @@ fn next_event(
             let node = load.place(run, willing, *client, limits.node_grace)?;
             Some(TaskEvent::Assigned { node })
         }
-        TaskState::Assigned { node } => lost(snapshot, run, *node, limits),
+        TaskState::Assigned { node } => {
+            lost(snapshot, run, *node, limits).or_else(|| lacks(snapshot, run, *node))
+        }
         TaskState::CheckedIn { node } | TaskState::Running { node } => {
             lost(snapshot, run, *node, limits).or_else(|| stalled(snapshot, run, *node, limits))
         }
@@ -74,9 +76,7 @@ fn candidates<'a>(
                 && !run.life.has_failed_at(*id)
         });
     match run.kind {
-        RunKind::Deploy { manifest } => {
-            Box::new(usable.filter(move |(_, view)| view.holds.contains(&(run.image, manifest))))
-        }
+        RunKind::Deploy { .. } => Box::new(usable.filter(move |(_, view)| holds(view, run))),
         // Images are captured to one node: the master of the group, or its oldest node if it has no
         // master.
         RunKind::Capture => Box::new(
@@ -87,6 +87,22 @@ fn candidates<'a>(
                 .into_iter(),
         ),
     }
+}
+
+fn holds(view: &NodeView, run: &RunView) -> bool {
+    match run.kind {
+        RunKind::Deploy { manifest, .. } => {
+            manifest.is_some_and(|manifest| view.holds.contains(&(run.image, manifest)))
+        }
+        RunKind::Capture => true,
+    }
+}
+
+/// The image was captured again, to another node, while the machine is still switched off.
+fn lacks(snapshot: &Snapshot, run: &RunView, node: StorageNodeId) -> Option<TaskEvent> {
+    let view = snapshot.nodes.get(&node)?;
+    let other = || candidates(snapshot, run).any(|(id, other)| id != node && other.link == LinkState::Up);
+    (!holds(view, run) && other()).then_some(TaskEvent::NodeLacks { node })
 }
 
 fn lost(

@@ -61,7 +61,8 @@ fn run(words: &[&str]) -> RunView {
     let has = |word: &str| words.contains(&word);
     let kind = if words[0] == "deploy" {
         RunKind::Deploy {
-            manifest: manifest(),
+            manifest: Some(manifest()),
+            version: None,
         }
     } else {
         RunKind::Capture
@@ -152,6 +153,7 @@ fn check(world: &str, expected: &str) {
     .map(|step| match step.event {
         TaskEvent::Assigned { node } => format!("{} to {node}", step.task),
         TaskEvent::NodeLost { node } => format!("{} lost {node}", step.task),
+        TaskEvent::NodeLacks { node } => format!("{} leaves {node}", step.task),
         TaskEvent::NoNodeLeft => format!("{} has no node", step.task),
         TaskEvent::Stalled { .. } => format!("{} stalled", step.task),
         TaskEvent::DeadlinePassed => format!("{} late", step.task),

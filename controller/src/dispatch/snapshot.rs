@@ -8,9 +8,10 @@ use foghorn_lifecycle::Task;
 use foghorn_types::{ImageId, ManifestId, SessionId, StorageGroupId, StorageNodeId, TaskId};
 
 use crate::agents::live::{Live, NodeLive};
-use crate::app::{multicast, orphans};
+use crate::app::{multicast, orphans, versions};
 use crate::config::MulticastConfig;
 use crate::state::classes::StorageNode;
+use crate::state::multicast::Fixed;
 use crate::state::removal::Stored;
 use crate::state::run::{Run, RunKind};
 use crate::state::{State, Tables};
@@ -39,6 +40,7 @@ pub struct MulticastView {
 #[derive(Clone, Debug)]
 pub struct RunView {
     pub task: TaskId,
+    /// A deploy with the version that it would get now, if it has none yet.
     pub kind: RunKind,
     pub image: ImageId,
     pub storage_group: StorageGroupId,
@@ -108,7 +110,7 @@ impl Movement {
             let runs: Vec<_> = tables
                 .runs()
                 .active()
-                .map(|run| (run.clone(), session(run)))
+                .map(|run| (run.clone(), session(run), needs(tables, run)))
                 .collect();
             let nodes = tables.of::<StorageNode>().iter().filter_map(|row| {
                 let id = StorageNodeId::new(row.id)?;
@@ -121,7 +123,7 @@ impl Movement {
                 sessions(tables, config),
             )
         });
-        let active: HashSet<_> = runs.iter().map(|(run, _)| run.task).collect();
+        let active: HashSet<_> = runs.iter().map(|(run, ..)| run.task).collect();
         for (task, (life, _)) in self.seen.extract_if(|task, _| !active.contains(task)) {
             self.left
                 .extend(life.state().node().map(|node| (task, node)));
@@ -142,7 +144,10 @@ impl Movement {
         };
         let runs = runs
             .iter()
-            .map(|(run, session)| self.view(run, *session, moved(run, *session), now))
+            .map(|(run, session, needs)| RunView {
+                kind: *needs,
+                ..self.view(run, *session, moved(run, *session), now)
+            })
             .collect();
         Snapshot {
             runs,
@@ -183,6 +188,16 @@ impl Movement {
     }
 }
 
+fn needs(tables: &Tables, run: &Run) -> RunKind {
+    match versions::of_run(tables, run) {
+        Some(Fixed { manifest, version }) => RunKind::Deploy {
+            manifest: Some(manifest),
+            version,
+        },
+        None => run.kind,
+    }
+}
+
 fn node(
     tables: &Tables,
     row: &StorageNode,
@@ -193,6 +208,7 @@ fn node(
     let stored = tables
         .contents()
         .iter()
+        .flat_map(|content| content.versions())
         .filter(|content| content.nodes.contains(&id))
         .map(|content| (content.image, content.manifest));
     let reported = || {

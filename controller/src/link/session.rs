@@ -19,11 +19,12 @@ use super::convert::{self, BadMessage, Captured, Ended};
 use crate::agents::jobs::JobWork;
 use crate::agents::live::NodeLive;
 use crate::app::moves::{MoveError, apply_event, apply_event_with};
-use crate::app::{orders, orphans};
+use crate::app::{orders, orphans, versions};
+use crate::config::VersionConfig;
 use crate::ctx::Ctx;
-use crate::state::content::ImageContent;
+use crate::state::classes::Image;
+use crate::state::content::{CapturedFrom, ImageContent};
 use crate::state::enrolment::EnrolledNode;
-use crate::state::removal::{Removal, Stored};
 use crate::state::run::Run;
 use crate::state::{Draft, Refusal};
 
@@ -280,11 +281,11 @@ async fn record_end(
             match &captured {
                 Some(captured) => {
                     run.notes = captured.notes.of_capture();
-                    store_captured(draft, run, captured, node)?;
+                    store_captured(draft, run, captured, node, ctx.settings.versions)?;
                 }
                 None => {
-                    if let Some(notes) = run.notes_of_image(draft.tables().contents()) {
-                        run.notes = notes;
+                    if let Some(content) = versions::content_of(draft.tables(), run) {
+                        run.notes = content.notes.of_deploy();
                     }
                 }
             }
@@ -339,23 +340,35 @@ fn content(
         notes: captured.notes,
         disks: captured.disks,
         partitions: captured.partitions,
+        version: 1,
+        newest: None,
+        from: None,
+        previous: Vec::new(),
         modified: 0,
     }
 }
 
-/// Stores what a capture brought. Nodes that held the content before it are to delete that.
+/// Stores what a capture brought. What the image was before is kept for a while.
 fn store_captured(
     draft: &mut Draft<'_>,
     run: &Run,
     captured: &Captured,
     node: StorageNodeId,
+    keep: VersionConfig,
 ) -> Result<(), Refusal> {
-    let before = draft.tables().contents().get(&run.image).cloned();
-    if let Some(before) = before.filter(|before| before.manifest != captured.manifest) {
-        draft.store(&Removal::new(Stored::Image(run.image, before.manifest)));
-    }
-    let content = content(captured.clone(), run.image, run.scope.part, node);
-    orphans::store_content(draft, &content)
+    let host = draft.tables().hosts().get(run.host.get());
+    let content = ImageContent {
+        from: Some(CapturedFrom {
+            host: run.host,
+            name: host.map(|host| host.name.clone()).unwrap_or_default(),
+        }),
+        ..content(captured.clone(), run.image, run.scope.part, node)
+    };
+    // As on a FOG server, the date of an image is that of its last capture.
+    versions::store(draft, content, keep, |image, _| Image {
+        deployed: Timestamp::now().into(),
+        ..image
+    })
 }
 
 async fn reported(

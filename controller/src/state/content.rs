@@ -1,9 +1,10 @@
 //! What an image contains: one record per image that has been captured, written when the capture
 //! completes.
 
-use foghorn_types::{ByteCount, DiskPart, ImageId, ManifestId, StorageNodeId, Timestamp};
+use foghorn_types::{ByteCount, DiskPart, HostId, ImageId, ManifestId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::multicast::Fixed;
 use super::notes::Notes;
 use super::shelf::{Record, numbered_by, stored_whole};
 use crate::store::Revision;
@@ -39,9 +40,45 @@ pub struct ImageContent {
     /// kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<u32>,
+    /// Its number among the versions of the image: captures count up.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub version: u32,
+    /// The highest number that any version of the image has had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<u32>,
+    /// Where it was captured; `None` for content from before this was recorded, and for adopted
+    /// content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<CapturedFrom>,
+    /// Versions that were replaced and are kept, the latest replaced first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<Previous>,
     /// The store's revision of this record; 0 for one that was never stored.
     #[serde(skip)]
     pub modified: Revision,
+}
+
+/// The host whose disk was captured, as it was called then.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CapturedFrom {
+    pub host: HostId,
+    pub name: String,
+}
+
+/// A version of an image that was replaced and is kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Previous {
+    pub replaced_at: Timestamp,
+    /// Has no previous versions itself.
+    pub content: ImageContent,
+}
+
+fn first() -> u32 {
+    1
+}
+
+fn is_first(version: &u32) -> bool {
+    *version == 1
 }
 
 /// One disk of an image of several.
@@ -75,6 +112,34 @@ impl ImageContent {
     #[must_use]
     pub fn disk_count(&self) -> usize {
         self.disks.len().max(1)
+    }
+
+    /// This version, and then those that are kept, the latest replaced first.
+    pub fn versions(&self) -> impl Iterator<Item = &Self> {
+        let kept = self.previous.iter().map(|previous| &previous.content);
+        std::iter::once(self).chain(kept)
+    }
+
+    /// The version of the image with this manifest.
+    #[must_use]
+    pub fn with_manifest(&self, manifest: ManifestId) -> Option<&Self> {
+        self.versions()
+            .find(|version| version.manifest == manifest)
+    }
+
+    /// The version of the image with this number.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Option<&Self> {
+        self.versions().find(|version| version.version == number)
+    }
+
+    /// Stands for this version in tasks.
+    #[must_use]
+    pub fn fixed(&self) -> Fixed {
+        Fixed {
+            manifest: self.manifest,
+            version: Some(self.version),
+        }
     }
 }
 

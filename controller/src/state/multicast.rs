@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use foghorn_types::{BitRate, SessionId, StorageNodeId, Timestamp};
+use foghorn_types::{BitRate, ManifestId, SessionId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::shelf::{Record, Shelf, numbered_by, stored_whole};
@@ -36,6 +36,15 @@ pub struct Start {
     pub max_wait: Option<Duration>,
 }
 
+/// One version of an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Fixed {
+    pub manifest: ManifestId,
+    /// `None` when it is known by its manifest alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+}
+
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SessionPlan {
@@ -52,6 +61,10 @@ pub struct SessionPlan {
     /// Where each node sends to.
     #[serde(default)]
     pub leases: BTreeMap<StorageNodeId, SocketAddr>,
+    /// The version that all of its hosts get; `None` until the first of them has come, if the order
+    /// names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<Fixed>,
     /// The store's revision of this record; 0 for one that was never stored.
     #[serde(skip)]
     pub modified: Revision,
@@ -66,6 +79,7 @@ impl SessionPlan {
             start: Start::default(),
             max_rate: None,
             leases: BTreeMap::new(),
+            fixed: None,
             modified: 0,
         }
     }

@@ -72,6 +72,14 @@ pub enum TaskRefusal {
     NoStorageGroup,
     #[error("Image has no content: capture it first")]
     NoContent,
+    #[error("Image is protected: set \"protected\" of image {image} to 0 before capturing into it")]
+    ProtectedImage { image: ImageId },
+    #[error(
+        "Image has no version {version} that is kept: see `foghorn image versions`, or leave the version out"
+    )]
+    NoVersion { version: u32 },
+    #[error("the multicast session sends another version of the image")]
+    OtherVersion,
     /// The type of the image stands for several disks, and its choice of partitions for one part.
     #[error(
         "Image has imageTypeID {image_type} (all disks), which can only be imaged whole, but its imagePartitionTypeID stands for {part}: set imagePartitionTypeID to 1, or imageTypeID to 1, 2 or 4"

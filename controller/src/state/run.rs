@@ -14,7 +14,6 @@ use foghorn_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::content::ImageContent;
 use super::notes::Notes;
 use super::shelf::{Index, Record, Shelf, numbered_by};
 use crate::store::Revision;
@@ -51,7 +50,14 @@ pub struct Run {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum RunKind {
-    Deploy { manifest: ManifestId },
+    /// Without a manifest, the version is what the image is when the machine comes.
+    Deploy {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest: Option<ManifestId>,
+        /// The number of the version, once there is a manifest; orders of earlier releases have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u32>,
+    },
     Capture,
 }
 
@@ -145,17 +151,6 @@ impl Run {
         self.life.state().node()
     }
 
-    /// What people should know about the image that it deploys, while the image is still the one
-    /// that was ordered.
-    #[must_use]
-    pub fn notes_of_image(&self, contents: &Shelf<ImageContent>) -> Option<Notes> {
-        let RunKind::Deploy { manifest } = self.kind else {
-            return None;
-        };
-        let content = contents.get(&self.image)?;
-        (content.manifest == manifest).then(|| content.notes.of_deploy())
-    }
-
     /// The run after a cancellation, or `None` when it has already ended. Store it under
     /// [`Record::unchanged`] of the original.
     #[must_use]
@@ -229,12 +224,6 @@ impl Shelf<Run> {
         self.iter().filter(
             move |run| matches!(run.life.state(), TaskState::Finished { at, .. } if *at < time),
         )
-    }
-
-    /// Whether a run that has not ended reads or writes this image.
-    #[must_use]
-    pub fn uses_image(&self, image: ImageId) -> bool {
-        self.active().any(|run| run.image == image)
     }
 }
 
@@ -431,7 +420,8 @@ mod tests {
         let now = Timestamp::from_millis(5);
         let node = StorageNodeId::new(3).unwrap();
         let kind = RunKind::Deploy {
-            manifest: ManifestId::of(b"m"),
+            manifest: Some(ManifestId::of(b"m")),
+            version: Some(3),
         };
         let ids = (
             TaskId::new(1).unwrap(),

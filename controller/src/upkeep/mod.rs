@@ -16,6 +16,7 @@ use tracing::warn;
 use self::age::{AgeGate, Moment, Verdict};
 use self::history::{History, Keep};
 use crate::app::sessions::{self, Settle};
+use crate::app::versions;
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 use crate::recorder;
@@ -126,6 +127,11 @@ impl Upkeep {
             report,
             "runs of deleted tasks",
             forget::runs(&ctx.state, now).await,
+        );
+        removed(
+            report,
+            "old versions of images",
+            versions::retire_old(&ctx.state, ctx.settings.versions, now).await,
         );
         let oldest = now - self.audit_keep;
         removed(

@@ -1,13 +1,15 @@
 //! Orders nodes to delete the images whose deletion was ordered: when a node connects, and again until
-//! it has done so.
+//! it has done so. A node whose disk is nearly full gives up earlier versions of images first.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use foghorn_types::Timestamp;
+use foghorn_types::{ByteCount, StorageNodeId, Timestamp, chain};
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
-use crate::app::orphans;
+use crate::app::{orphans, versions};
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
 
@@ -21,16 +23,79 @@ pub(crate) async fn run(ctx: Arc<Ctx>, cancel: CancellationToken) {
         wakes: vec![("links", ctx.live.changed())],
     };
     let background = ctx.background.clone();
-    background.drive(rhythm, Removals { ctx }, cancel).await;
+    let removals = Removals {
+        ctx,
+        made_room: HashMap::new(),
+    };
+    background.drive(rhythm, removals, cancel).await;
 }
 
 struct Removals {
     ctx: Arc<Ctx>,
+    /// When each node last lost a version. What it frees is seen only after a sweep.
+    made_room: HashMap<StorageNodeId, Instant>,
+}
+
+/// A disk with less than this part of it free is nearly full, unless it is so large that this is more
+/// than [`ENOUGH`].
+const PART: u64 = 20;
+const ENOUGH: ByteCount = ByteCount::from_mib(16 * 1024);
+/// Between two versions that one node gives up.
+const ROOM_PERIOD: Duration = Duration::from_secs(10 * 60);
+
+fn is_nearly_full(free: ByteCount, total: ByteCount) -> bool {
+    free.bytes() < (total.bytes() / PART).min(ENOUGH.bytes())
+}
+
+impl Removals {
+    async fn make_room(&mut self, report: &mut Report) {
+        for (node, live) in self.ctx.live.nodes() {
+            let lately = self.made_room.get(&node);
+            if !live.online
+                || !is_nearly_full(live.disk_free, live.disk_total)
+                || lately.is_some_and(|at| at.elapsed() < ROOM_PERIOD)
+            {
+                continue;
+            }
+            match versions::make_room(&self.ctx.state, node).await {
+                Ok(Some((image, version))) => {
+                    info!(%node, %image, version, "an earlier version of an image makes room on a full disk");
+                    self.made_room.insert(node, Instant::now());
+                    report.did("versions of images given up for room", 1);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    warn!(%node, error = %chain(&error), "could not give up an earlier version of an image");
+                    report.failed("could not give up a version of an image", &error);
+                }
+            }
+        }
+    }
 }
 
 impl Work for Removals {
     async fn round(&mut self, _: Why, report: &mut Report) {
+        self.make_room(report).await;
         let sent = orphans::order_removals(&self.ctx, Timestamp::now());
         report.did("images dropped", sent as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_nearly_full_by_its_size() {
+        let gib = |count: u32| ByteCount::from_mib(1024 * count);
+        for (free, total, full) in [
+            (gib(1), gib(100), true),
+            (gib(6), gib(100), false),
+            (gib(15), gib(4000), true),
+            (gib(17), gib(4000), false),
+            (ByteCount::ZERO, ByteCount::ZERO, false),
+        ] {
+            assert_eq!(is_nearly_full(free, total), full, "{free} of {total}");
+        }
     }
 }

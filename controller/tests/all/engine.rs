@@ -76,9 +76,14 @@ impl Engine {
         }
     }
 
+    /// Where etcd answers.
+    pub(crate) fn endpoint(&self) -> String {
+        self.etcd.as_ref().expect("this engine is etcd").endpoint()
+    }
+
     /// A client of its own to the same etcd.
     pub(crate) async fn another_client(&self) -> Arc<dyn Store> {
-        let endpoint = self.etcd.as_ref().expect("this engine is etcd").endpoint();
+        let endpoint = self.endpoint();
         Arc::new(
             EtcdStore::connect(&EtcdOptions {
                 endpoints: vec![endpoint],

@@ -1,11 +1,12 @@
 //! Manifests and the images that they are: `manifests/ID.manifest`, and `images/NUMBER` with the id
-//! of its manifest.
+//! of its manifest. What an image was before stays under `images/NUMBER-ID` until it is dropped by
+//! name.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use foghorn_image::{ChunkContent, DecodeManifestError, ManifestRoot};
@@ -126,17 +127,34 @@ impl ManifestDir {
         &self.manifests
     }
 
-    /// Lets the grace of a manifest begin now, because its image is about to name it no longer: how
-    /// long ago it was written says nothing about that. A manifest that is not there needs
-    /// none.
-    fn begin_grace(&self, image: &Path) -> io::Result<()> {
-        let id = match fs::read_to_string(image) {
+    /// Where an earlier version of an image is named.
+    fn kept(&self, image: ImageId, id: &ManifestId) -> PathBuf {
+        self.images.join(format!("{image}-{id}"))
+    }
+
+    /// Keeps what the image is now under a name of its own, because it is about to become something
+    /// else.
+    fn keep_present(&self, image: ImageId, named: &Path, new: ManifestId) -> io::Result<()> {
+        let present: Option<ManifestId> = match fs::read_to_string(named) {
             Ok(text) => text.parse().ok(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let Some(id) = id else { return Ok(()) };
-        match File::open(self.path_of(&id)) {
+        match present.filter(|present| *present != new) {
+            Some(present) => write_durably(
+                &self.kept(image, &present),
+                present.to_string().as_bytes(),
+                None,
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the grace of a manifest begin now, because its image is about to name it no longer: how
+    /// long ago it was written says nothing about that. A manifest that is not there needs
+    /// none.
+    fn begin_grace(&self, id: &ManifestId) -> io::Result<()> {
+        match File::open(self.path_of(id)) {
             Ok(file) => file
                 .set_modified(SystemTime::now())
                 .and_then(|()| file.sync_all()),
@@ -144,14 +162,6 @@ impl ManifestDir {
             Err(error) => Err(error),
         }
     }
-}
-
-/// Replaces a file by `bytes`, at once and durably.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), PutManifestError> {
-    write_durably(path, bytes, None).map_err(|source| PutManifestError::Io {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// Replaces a file in a directory of the store by `bytes`: it is the old one or the new one, never
@@ -174,8 +184,9 @@ pub(crate) fn write_durably(
 }
 
 impl Store {
-    /// Makes `manifest` the contents of an image, durably, instead of what the image was before.
-    /// The parts that it names must be here. Memory does not depend on the number of entries.
+    /// Makes `manifest` the contents of an image, durably. What the image was before is kept as a
+    /// version of it until it is dropped. The parts that it names must be here. Memory does not
+    /// depend on the number of entries.
     ///
     /// # Errors
     /// When the bytes are not a manifest, one of its parts or chunks is not here (or damaged), or
@@ -194,14 +205,19 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner);
         self.check_chunks(&root)?;
         let named = self.manifests.images.join(image.to_string());
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| PutManifestError::Io { path, source }
+        };
         self.manifests
-            .begin_grace(&named)
-            .map_err(|source| PutManifestError::Io {
-                path: named.clone(),
-                source,
-            })?;
-        replace(&self.manifests.path_of(&id), manifest)?;
-        replace(&named, id.to_string().as_bytes())?;
+            .keep_present(image, &named, id)
+            .map_err(failed(&named))?;
+        let manifest_path = self.manifests.path_of(&id);
+        write_durably(&manifest_path, manifest, None).map_err(failed(&manifest_path))?;
+        // The time says whether a running capture has stored it: then it is not dropped.
+        let now = SystemTime::UNIX_EPOCH
+            + Duration::from_millis(u64::try_from(self.now().as_millis()).unwrap_or(0));
+        write_durably(&named, id.to_string().as_bytes(), Some(now)).map_err(failed(&named))?;
         Ok(id)
     }
 
@@ -249,7 +265,8 @@ impl Store {
         }
     }
 
-    /// The images that are here and what they are, ascending by image.
+    /// The images that are here and what they are, ascending by image; an image of which earlier
+    /// versions are kept is there several times.
     ///
     /// # Errors
     /// When the directory cannot be read or an entry is damaged.
@@ -262,11 +279,7 @@ impl Store {
         let mut images = Vec::new();
         for entry in fs::read_dir(dir).map_err(failed(dir))? {
             let entry = entry.map_err(failed(dir))?;
-            let Some(image) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse::<ImageId>().ok())
-            else {
+            let Some(image) = entry.file_name().to_str().and_then(image_in) else {
                 continue;
             };
             let path = entry.path();
@@ -283,11 +296,13 @@ impl Store {
             ));
         }
         images.sort_unstable();
+        images.dedup();
         Ok(images)
     }
 
-    /// Forgets an image if it still is `manifest`. Its manifest and the chunks that no other image
-    /// needs go with the first sweep after their grace, which begins now. Returns whether it was.
+    /// Forgets one version of an image. Its manifest and the chunks that nothing else needs go with
+    /// the first sweep after their grace, which begins now. Returns whether it was there; what a
+    /// capture that still runs has stored stays.
     ///
     /// # Errors
     /// When the file system fails.
@@ -296,18 +311,49 @@ impl Store {
             .references
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let path = self.manifests.images.join(image.to_string());
-        let removed = match fs::read_to_string(&path) {
-            Ok(text) if text.parse() == Ok(manifest) => self
-                .manifests
-                .begin_grace(&path)
-                .and_then(|()| fs::remove_file(&path))
-                .and_then(|()| sync_dir(&self.manifests.images))
-                .map(|()| true),
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        };
-        removed.map_err(|source| DropImageError { path, source })
+        let mut dropped = false;
+        for path in [
+            self.manifests.kept(image, &manifest),
+            self.manifests.images.join(image.to_string()),
+        ] {
+            let removed = self.drop_name(&path, manifest);
+            dropped |= removed.map_err(|source| DropImageError { path, source })?;
+        }
+        Ok(dropped)
+    }
+
+    fn drop_name(&self, path: &Path, manifest: ManifestId) -> io::Result<bool> {
+        match fs::read_to_string(path) {
+            Ok(text) if text.parse() == Ok(manifest) => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        let written = fs::metadata(path)?.modified()?;
+        let written = written
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        if self
+            .guards
+            .oldest_capture()
+            .is_some_and(|began| u128::try_from(began.as_millis()).is_ok_and(|began| written.as_millis() >= began))
+        {
+            return Ok(false);
+        }
+        self.manifests.begin_grace(&manifest)?;
+        fs::remove_file(path)?;
+        sync_dir(&self.manifests.images)?;
+        Ok(true)
+    }
+}
+
+/// The image that a file in `images` is about: `NUMBER` or `NUMBER-MANIFEST`.
+fn image_in(name: &str) -> Option<ImageId> {
+    match name.split_once('-') {
+        None => name.parse().ok(),
+        Some((image, manifest)) => {
+            let _: ManifestId = manifest.parse().ok()?;
+            image.parse().ok()
+        }
     }
 }

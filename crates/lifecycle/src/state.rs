@@ -77,6 +77,8 @@ pub enum TaskEvent {
     },
     /// The node has been unreachable for longer than the grace period, and another one could serve.
     NodeLost { node: StorageNodeId },
+    /// The node does not hold what the task needs by now; nothing has been transferred.
+    NodeLacks { node: StorageNodeId },
     /// Every node that could have served the task has failed at it.
     NoNodeLeft,
     /// Client and node are both there, and nothing has moved for longer than the stall limit.

@@ -111,6 +111,7 @@ impl Task {
     ///  Queued ────────────▶ Assigned ─────────────────▶ CheckedIn ──────────▶ Running
     ///  {client} ◀─────────────┴──────────────┬─────────────┴────────────────────┘ │
     ///    │  ▲   NodeLost (deploy only), Ended by the node's own fault (deploy only)│
+    ///    │  │   NodeLacks (deploy only, before Running)                           │
     ///    │  └── ClientCheckedIn: {CheckedIn}; Assigned then leads to CheckedIn     │
     ///    │          CheckedIn ◀──── ClientCheckedIn (the client came back) ─────────┤
     ///    ▼                                                                         ▼
@@ -177,6 +178,17 @@ impl Task {
                 let reason = "the storage node stopped answering".to_owned();
                 self.leave_node(node);
                 Ok(vec![Effect::RecordNodeFailure { node, reason }])
+            }
+            (
+                state @ (S::Assigned { node: own } | S::CheckedIn { node: own }),
+                E::NodeLacks { node },
+            ) if own == node && self.kind() == TaskKind::Deploy => {
+                let client = state.client().unwrap_or(Client::Awaited);
+                let reason = "another storage node serves the task".to_owned();
+                Ok(self.enter(
+                    S::Queued { client },
+                    vec![Effect::CloseSession { node, reason }],
+                ))
             }
             (state, E::Ended { node, outcome }) => self.ended(now, state, node, outcome),
 

@@ -154,6 +154,14 @@ pub struct TaskStatus {
     pub host: Named<HostId>,
     /// Its image.
     pub image: Named<ImageId>,
+    /// Version of the image that a deploy writes; the present one as long as its machine has not come
+    /// and its order names none.
+    #[serde(default)]
+    pub image_version: Option<u32>,
+    /// Whether that stays, whatever is captured meanwhile: the machine has come, or the order names
+    /// the version.
+    #[serde(default)]
+    pub version_is_fixed: bool,
     /// What of the disk it reads or writes; the rest is not touched.
     pub part: DiskPart,
     /// Name of the storage node to which the task is assigned.
@@ -291,6 +299,12 @@ pub struct ImageStatus {
 pub struct ImageContent {
     /// BLAKE3 of its manifest.
     pub manifest: ManifestId,
+    /// Its number among the versions of the image.
+    #[serde(default)]
+    pub version: u32,
+    /// The host whose disk was captured, with the name that it had then; absent when that is not known.
+    #[serde(default)]
+    pub captured_from: Option<Named<HostId>>,
     /// What of the disk was captured.
     pub part: DiskPart,
     /// Its disks, if there are several.
@@ -315,6 +329,72 @@ pub struct ImageContent {
     /// How many more notes its manifest has.
     #[serde(default)]
     pub more_notes: u32,
+}
+
+/// The versions of an image.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageVersions {
+    /// The image.
+    pub image: Named<ImageId>,
+    /// The present version, and then those that are kept, the latest replaced first; empty until the
+    /// image has been captured.
+    pub versions: Vec<ImageVersion>,
+    /// How many replaced versions are kept.
+    pub keep_versions: u32,
+    /// For how many days a replaced version is kept.
+    pub keep_days: u64,
+}
+
+/// One version of an image.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImageVersion {
+    /// Its number; captures count up.
+    pub version: u32,
+    /// What it is now.
+    pub state: VersionState,
+    /// BLAKE3 of its manifest.
+    pub manifest: ManifestId,
+    /// When it was captured.
+    #[schemars(with = "Rfc3339")]
+    pub captured: String,
+    /// The host whose disk was captured, with the name that it had then; absent when that is not known.
+    pub captured_from: Option<Named<HostId>>,
+    /// Bytes in use on the captured disk.
+    pub used_bytes: ByteCount,
+    /// Compressed bytes of all its chunks, which other versions may share.
+    pub stored_bytes: ByteCount,
+    /// Storage nodes that hold it.
+    pub nodes: Vec<Named<StorageNodeId>>,
+    /// When another version took its place; absent for the present one.
+    #[schemars(with = "Option<Rfc3339>")]
+    pub replaced: Option<String>,
+    /// Until when it is kept; absent for the present one.
+    #[schemars(with = "Option<Rfc3339>")]
+    pub kept_until: Option<String>,
+    /// Deploys that have not ended and write this version, or would if their machines came now.
+    pub tasks: Vec<TaskId>,
+}
+
+/// What a version of an image is now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionState {
+    /// The content of the image.
+    Present,
+    /// Replaced, and can be made the present one again.
+    Kept,
+    /// Its storage nodes are connected, and none of them has it.
+    Lost,
+}
+
+/// Which version of an image is to be the present one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UndoRequest {
+    /// Its number; the version that was replaced last when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub version: Option<u32>,
 }
 
 /// A job of a storage node.

@@ -26,6 +26,11 @@ pub struct TaskRequest {
     /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
+    /// Version of the image that a deploy writes, as in `GET /foghorn/v1/images/ID/versions`; when
+    /// absent, each machine gets what the image is when it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub version: Option<u32>,
     /// What the tasks are called, with the name of the host after it; "Deploy", "Capture" or
     /// "Multicast" when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +75,7 @@ impl TaskRequest {
             hosts: None,
             group: None,
             image: None,
+            version: None,
             name: None,
             wake: false,
             shutdown: false,

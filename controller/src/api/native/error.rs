@@ -135,6 +135,7 @@ impl From<CheckInError> for Refused {
                 chain(&error).to_string(),
             ),
             CheckInError::Issue(_) => internal(&error),
+            CheckInError::Image(_) => Self::new(StatusCode::CONFLICT, chain(&error).to_string()),
             CheckInError::State(refusal) => refusal.into(),
         }
     }

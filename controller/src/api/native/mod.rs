@@ -6,6 +6,7 @@ mod background;
 mod clients;
 mod error;
 mod health;
+mod image_versions;
 mod input;
 mod multicast;
 mod names;
@@ -51,6 +52,7 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
         .and(snapins::routes())
         .and(snapin_files::routes())
         .and(tasks::routes())
+        .and(image_versions::routes())
         .and(task_orders::routes())
         .and(multicast::routes())
         .add(listen("/foghorn/v1/events", "events"))

@@ -3,6 +3,7 @@
 use foghorn_image::{Note, NoteKind};
 use foghorn_rest_types::native::{ImageNote, ImageNoteKind};
 
+use crate::app::versions;
 use crate::state::Tables;
 use crate::state::notes::Notes;
 use crate::state::run::{Run, RunKind};
@@ -11,7 +12,9 @@ use crate::state::run::{Run, RunKind};
 pub(super) fn of_task(tables: &Tables, run: &Run) -> Notes {
     match run.kind {
         RunKind::Deploy { .. } if run.notes.is_empty() => {
-            run.notes_of_image(tables.contents()).unwrap_or_default()
+            versions::content_of(tables, run)
+                .map(|content| content.notes.of_deploy())
+                .unwrap_or_default()
         }
         _ => run.notes.clone(),
     }

@@ -21,6 +21,7 @@ use crate::app::tasks::{
     self, AllMade, Made, OrderTasksError, Origin, Request, Wanted, Whom, Wish,
 };
 use crate::ctx::Ctx;
+use crate::state::{Refusal, TaskRefusal};
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new().add(
@@ -124,7 +125,11 @@ fn whom(body: &TaskRequest) -> Result<Whom, Refused> {
 fn request(body: &TaskRequest, now: Timestamp) -> Result<Request, Refused> {
     let asked = Asked::from(body);
     if body.kind == TaskKind::Capture {
-        let deploys = [("multicast", body.multicast), ("snapins", body.snapins)];
+        let deploys = [
+            ("multicast", body.multicast),
+            ("snapins", body.snapins),
+            ("version", body.version.is_some()),
+        ];
         if let Some((field, _)) = deploys.into_iter().find(|(_, set)| *set) {
             return Err(bad(
                 field,
@@ -161,6 +166,7 @@ fn request(body: &TaskRequest, now: Timestamp) -> Result<Request, Refused> {
         } else {
             Terms::default()
         },
+        version: body.version,
     })
 }
 
@@ -173,6 +179,14 @@ fn refused(error: OrderTasksError, whom: &str) -> Refused {
         OrderTasksError::NoSuchImage(_) => Refused::field(StatusCode::NOT_FOUND, "image", text),
         OrderTasksError::Busy { .. } => Refused::field(StatusCode::CONFLICT, whom, text),
         OrderTasksError::EmptyGroup(_) | OrderTasksError::BadHostImage { .. } => bad(whom, text),
+        OrderTasksError::BadImage {
+            why: Refusal::Task(TaskRefusal::NoVersion { .. }),
+            ..
+        }
+        | OrderTasksError::BadHostImage {
+            why: Refusal::Task(TaskRefusal::NoVersion { .. }),
+            ..
+        } => bad("version", text),
         OrderTasksError::BadImage { .. } => bad("image", text),
         OrderTasksError::State(refusal) => refusal.into(),
     }

@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::error::Refused;
+use super::image_versions::captured_from;
 use super::input::{Id, Query};
 use super::multicast;
 use super::names::image_name;
@@ -22,6 +23,7 @@ use super::nodes::node_view;
 use super::notes;
 use crate::agents::live::{Live, TransferProgress};
 use crate::api::routes::{Routes, get};
+use crate::app::versions;
 use crate::ctx::Ctx;
 use crate::state::Tables;
 use crate::state::classes::{Host, Image};
@@ -131,6 +133,13 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
         _ => None,
     };
     let notes = notes::of_task(tables, run);
+    let version_is_fixed = matches!(
+        run.kind,
+        RunKind::Deploy {
+            manifest: Some(_),
+            ..
+        }
+    );
     TaskStatus {
         task: run.task,
         state,
@@ -144,6 +153,8 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
                 .unwrap_or_default(),
         },
         image: image_name(tables, run.image),
+        image_version: versions::of_run(tables, run).and_then(|fixed| fixed.version),
+        version_is_fixed,
         part: run.scope.part,
         disks: disks_of_task(tables, run),
         node: run.node().map(|node| node_view(tables, node).name),
@@ -163,12 +174,7 @@ fn view(tables: &Tables, live: &Live, run: &Run) -> TaskStatus {
 
 /// The disks of the image that a task deploys, while the image is still the one that was ordered.
 fn disks_of_task(tables: &Tables, run: &Run) -> Vec<ImageDisk> {
-    let RunKind::Deploy { manifest } = run.kind else {
-        return Vec::new();
-    };
-    let content = tables.contents().get(&run.image);
-    let content = content.filter(|content| content.manifest == manifest);
-    content.map_or_else(Vec::new, |content| {
+    versions::content_of(tables, run).map_or_else(Vec::new, |content| {
         content.disks.iter().map(disk_view).collect()
     })
 }
@@ -234,6 +240,8 @@ async fn image(
             tables.of::<Image>().get(image.get())?;
             let content = tables.contents().get(&image).map(|content| ImageContent {
                 manifest: content.manifest,
+                version: content.version,
+                captured_from: content.from.as_ref().map(captured_from),
                 part: content.part,
                 disks: content.disks.iter().map(disk_view).collect(),
                 logical_bytes: content.logical_bytes,

@@ -210,7 +210,7 @@ fn check<'t>(
         },
     };
     let purpose = Purpose::of(wish.request.kind);
-    let imaging = imaging(tables, &host, purpose).map_err(bad_image)?;
+    let imaging = imaging(tables, &host, purpose, wish.request.version).map_err(bad_image)?;
     if purpose == Purpose::Capture {
         host::refuse_unknown(tables, wish.glance, &imaging).map_err(|why| bad_image(why.into()))?;
     }

@@ -93,7 +93,7 @@ pub async fn create_for_hosts(
                     why,
                 });
             }
-            imaging(tables, row, Purpose::of(request.kind))?;
+            imaging(tables, row, Purpose::of(request.kind), request.version)?;
         }
         Ok(())
     })?;
@@ -216,7 +216,7 @@ pub(crate) fn free_hosts(
     if purpose.is_imaging() {
         let mut refusal = None;
         free.retain(|host| {
-            imaging(tables, host, purpose)
+            imaging(tables, host, purpose, request.version)
                 .map_err(|why| refusal = Some(why))
                 .is_ok()
         });
@@ -257,7 +257,7 @@ fn create_in(
     }
     let purpose = Purpose::of(request.kind);
     let imaging = if purpose.is_imaging() {
-        Some(imaging(tables, host, purpose)?)
+        Some(imaging(tables, host, purpose, request.version)?)
     } else {
         None
     };

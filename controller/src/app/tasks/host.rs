@@ -67,7 +67,7 @@ pub(crate) fn create_in(
     check_type(tables, request.kind)?;
     let purpose = Purpose::of(request.kind);
     let imaging = if purpose.is_imaging() {
-        Some(imaging_unless_busy(draft, host, purpose)?)
+        Some(imaging_unless_busy(draft, host, purpose, request.version)?)
     } else {
         None
     };
@@ -175,8 +175,9 @@ fn imaging_unless_busy(
     draft: &Draft<'_>,
     host: &Row<Host>,
     purpose: Purpose,
+    version: Option<u32>,
 ) -> Result<Imaging, Refusal> {
-    match imaging(draft.tables(), host, purpose) {
+    match imaging(draft.tables(), host, purpose, version) {
         Err(Refusal::Task(TaskRefusal::NoContent))
             if active_imaging(draft.tables(), host).is_some() =>
         {

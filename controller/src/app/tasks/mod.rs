@@ -29,8 +29,10 @@ pub(crate) use snapins::Pending;
 pub use snapins::Wanted;
 
 use super::idempotent::Ticket;
+use super::versions;
 use crate::state::classes::{Host, Image, StorageNode, Task, TaskType};
 use crate::state::rules::image;
+use crate::state::content::ImageContent;
 use crate::state::run::{Run, RunKind, Scope};
 use crate::state::scene::Glance;
 use crate::state::{Draft, Refusal, Row, Tables, TaskRefusal};
@@ -97,7 +99,12 @@ struct Imaging {
 }
 
 /// Checks that the host's image can be deployed or captured.
-fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Refusal> {
+fn imaging(
+    tables: &Tables,
+    host: &Host,
+    purpose: Purpose,
+    version: Option<u32>,
+) -> Result<Imaging, Refusal> {
     let row = tables
         .images()
         .get(host.image)
@@ -112,6 +119,9 @@ fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Re
     let scope = part::of(tables, row)?;
     part::check_rules(host, scope)?;
     if purpose == Purpose::Capture {
+        if row.protected != 0 {
+            return Err(TaskRefusal::ProtectedImage { image }.into());
+        }
         return Ok(Imaging {
             image,
             group,
@@ -123,17 +133,40 @@ fn imaging(tables: &Tables, host: &Host, purpose: Purpose) -> Result<Imaging, Re
         .contents()
         .get(&image)
         .ok_or(TaskRefusal::NoContent)?;
+    let (kind, content) = match version {
+        None => {
+            let kind = RunKind::Deploy {
+                manifest: None,
+                version: None,
+            };
+            (kind, &**content)
+        }
+        Some(version) => {
+            let kind = versions::pinned(content, version)?;
+            (kind, content.numbered(version).unwrap_or(content))
+        }
+    };
     part::check_content(content, scope)?;
     part::check_disks(content, host, scope)?;
-    let kind = RunKind::Deploy {
-        manifest: content.manifest,
-    };
     Ok(Imaging {
         image,
         group: site::of(tables, host, image).unwrap_or(group),
         kind,
         scope,
     })
+}
+
+/// Checks a deploy again when its machine has come: the image may have been captured anew since.
+pub(super) fn recheck(
+    tables: &Tables,
+    run: &Run,
+    content: &ImageContent,
+) -> Result<(), TaskRefusal> {
+    part::check_content(content, run.scope)?;
+    match tables.hosts().get(run.host.get()) {
+        Some(host) => part::check_disks(content, host, run.scope),
+        None => Ok(()),
+    }
 }
 
 /// The active imaging task of a host.
@@ -168,8 +201,15 @@ fn insert(
         );
         let run = run.within(imaging.scope).due_in(origin.deadline);
         draft.replace(&run);
-        // The image must not be deleted at the same time; its deletion checks the runs.
-        draft.require_present::<Image>(imaging.image.get());
+        // The image must not be deleted, disabled or protected at the same time; its deletion checks
+        // the runs.
+        match draft.tables().images().get(imaging.image.get()) {
+            Some(row) => draft.unchanged(row),
+            None => draft.require_present::<Image>(imaging.image.get()),
+        }
+        if matches!(imaging.kind, RunKind::Deploy { manifest: Some(_), .. }) {
+            draft.require(versions::unchanged(draft.tables(), imaging.image));
+        }
     }
     draft.require_present::<Host>(host.id);
     take_turn_of_host(draft, host.id, task.id);

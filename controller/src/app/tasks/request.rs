@@ -29,6 +29,8 @@ pub struct Request {
     pub session: String,
     /// When and how fast a session of its own is sent.
     pub terms: Terms,
+    /// Version of the image that a deploy writes; `None` for what the image is when the machine comes.
+    pub version: Option<u32>,
 }
 
 /// The task type that a body names: `taskTypeID`, or `taskType` as FOG's documentation has it.
@@ -65,6 +67,7 @@ impl Request {
             snapins: Wanted::read(body)?,
             session: text("sessionjoin"),
             terms: Terms::default(),
+            version: None,
         })
     }
 

@@ -160,7 +160,9 @@ impl Rules for Image {
             && let Some(content) = tables.contents().get(&image)
         {
             draft.discard::<ImageContent>(content);
-            draft.store(&Removal::new(Stored::Image(image, content.manifest)));
+            for version in content.versions() {
+                draft.store(&Removal::new(Stored::Image(image, version.manifest)));
+            }
         }
         Ok(())
     }

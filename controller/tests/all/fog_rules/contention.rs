@@ -184,6 +184,68 @@ async fn of_two_imaging_orders_for_one_host_at_once_one_is_refused() {
     }
 }
 
+/// What is protected, disabled or taken away at the moment of an order was so before it, or the order
+/// was there first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_relies_on_its_image_as_it_was() {
+    const PAIRS: usize = 60;
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let servers = controllers(&engine).await;
+        for pair in 0..PAIRS {
+            let body = json!({"name": format!("win{pair}"), "path": format!("win{pair}"), "osID": 50,
+                "imageTypeID": 1, "imagePartitionTypeID": 1, "isEnabled": "1"});
+            let reply = servers[0].call("POST", "/fog/image/create", body).await;
+            let image = id(&reply.json());
+            servers[0].give_versions(image).await;
+            let mut body = host(&format!("pc{pair}"), pair);
+            body["imageID"] = json!(image);
+            let host = id(&servers[0]
+                .call("POST", "/fog/host/create", body)
+                .await
+                .json());
+            settle(&servers).await;
+            let row = format!("/fog/image/{image}/edit");
+            let version = format!("/foghorn/v1/images/{image}/versions/1");
+            let (order, change) = match pair % 3 {
+                0 => (
+                    json!({"kind": "capture", "host": host}),
+                    ("PUT", row, json!({"protected": 1})),
+                ),
+                1 => (
+                    json!({"kind": "deploy", "host": host}),
+                    ("PUT", row, json!({"isEnabled": "0"})),
+                ),
+                _ => (
+                    json!({"kind": "deploy", "host": host, "version": 1}),
+                    ("DELETE", version, json!({})),
+                ),
+            };
+            let (first, second) = (&servers[pair % CONTROLLERS], &servers[(pair + 1) % CONTROLLERS]);
+            let (ordered, changed) = tokio::join!(
+                first.call("POST", "/foghorn/v1/tasks", order),
+                second.call(change.0, &change.1, change.2)
+            );
+            assert!(changed.status < 300, "{kind:?} pair {pair}: {}", changed.text);
+            settle(&servers).await;
+            servers[0].state.read(|tables| {
+                let run = tables.runs().iter().find(|run| run.host.get() == host);
+                let ordered = ordered.status == 201;
+                assert_eq!(run.is_some(), ordered, "{kind:?} pair {pair}");
+                let Some(run) = run else { return };
+                let changed = match pair % 3 {
+                    2 => tables.contents().get(&run.image).unwrap().modified,
+                    _ => tables.images().get(image).unwrap().modified(),
+                };
+                assert!(
+                    run.modified < changed,
+                    "{kind:?} pair {pair}: ordered after the change"
+                );
+            });
+        }
+    }
+}
+
 /// One controller, one create after the other: as a FOG server counts, with what was refused in
 /// between.
 #[tokio::test]

@@ -23,7 +23,7 @@ use foghorn_controller::events::{self, Hub};
 use foghorn_controller::logins::Doors;
 use foghorn_controller::plugins::Plugins;
 use foghorn_controller::state::classes::User;
-use foghorn_controller::state::content::ImageContent;
+use foghorn_controller::state::content::{ImageContent, Previous};
 use foghorn_controller::state::notes::Notes;
 use foghorn_controller::state::{Refusal, State};
 use foghorn_controller::store::Store;
@@ -140,6 +140,7 @@ impl Server {
             settings: Settings {
                 task_deadline: Duration::from_secs(3600),
                 multicast: foghorn_controller::config::MulticastConfig::default(),
+                versions: foghorn_controller::config::VersionConfig::default(),
                 link_address: "127.0.0.1:1".to_owned(),
                 link_server_name: "controller".to_owned(),
                 boot_token_ttl: Duration::from_secs(60),
@@ -292,22 +293,25 @@ impl Server {
     /// Stores what a finished capture of the image stores. The capture itself is the end-to-end
     /// suite's business.
     pub(crate) async fn give_content(&self, image: u32) {
-        let image = ImageId::new(image).unwrap();
-        let content = ImageContent {
-            image,
-            manifest: ManifestId::of(b"manifest"),
-            part: DiskPart::Everything,
-            logical_bytes: ByteCount::from_mib(8),
-            used_bytes: ByteCount::from_mib(4),
-            stored_bytes: ByteCount::from_mib(2),
-            new_bytes: ByteCount::from_mib(2),
-            captured_at: Timestamp::now(),
-            nodes: Vec::new(),
-            notes: Notes::default(),
-            disks: Vec::new(),
-            partitions: Vec::new(),
-            modified: 0,
-        };
+        self.store_content(content(image)).await;
+    }
+
+    /// The same, of an image that has been captured twice.
+    pub(crate) async fn give_versions(&self, image: u32) {
+        let first = content(image);
+        self.store_content(ImageContent {
+            manifest: ManifestId::of(b"second"),
+            version: 2,
+            previous: vec![Previous {
+                replaced_at: Timestamp::now(),
+                content: first.clone(),
+            }],
+            ..first
+        })
+        .await;
+    }
+
+    async fn store_content(&self, content: ImageContent) {
         self.state
             .write::<_, Refusal>(|draft| {
                 draft.store(&content);
@@ -315,5 +319,29 @@ impl Server {
             })
             .await
             .unwrap();
+    }
+}
+
+/// What an image contains after a capture.
+fn content(image: u32) -> ImageContent {
+    let image = ImageId::new(image).unwrap();
+    ImageContent {
+        image,
+        manifest: ManifestId::of(b"manifest"),
+        part: DiskPart::Everything,
+        logical_bytes: ByteCount::from_mib(8),
+        used_bytes: ByteCount::from_mib(4),
+        stored_bytes: ByteCount::from_mib(2),
+        new_bytes: ByteCount::from_mib(2),
+        captured_at: Timestamp::now(),
+        nodes: Vec::new(),
+        notes: Notes::default(),
+        disks: Vec::new(),
+        partitions: Vec::new(),
+        version: 1,
+        newest: None,
+        from: None,
+        previous: Vec::new(),
+        modified: 0,
     }
 }

@@ -9,4 +9,5 @@ mod http_edge;
 mod link;
 mod multicast;
 mod operations;
+mod versions;
 mod whole_path;

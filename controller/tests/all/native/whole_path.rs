@@ -26,7 +26,7 @@ pub(crate) fn progress(task: TaskId) -> Message {
     })
 }
 
-fn captured(task: TaskId, manifest: ManifestId) -> Message {
+pub(crate) fn captured(task: TaskId, manifest: ManifestId) -> Message {
     let image = CapturedImage {
         manifest_id: manifest.as_bytes().to_vec(),
         logical_bytes: 40,

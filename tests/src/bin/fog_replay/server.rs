@@ -130,6 +130,10 @@ impl Server {
             notes: Notes::default(),
             disks: Vec::new(),
             partitions: Vec::new(),
+            version: 1,
+            newest: None,
+            from: None,
+            previous: Vec::new(),
             modified: 0,
         };
         let write = |draft: &mut Draft<'_>| {

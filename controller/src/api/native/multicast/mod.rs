@@ -171,6 +171,7 @@ async fn create(
         snapins: Wanted::Nothing,
         session: String::new(),
         terms,
+        version: None,
     };
     // The time until the start does not count against the tasks.
     let wait = terms.start.at.map_or(Duration::ZERO, |at| at.since(now));
