@@ -20,6 +20,7 @@ pub mod plugins;
 mod recorder;
 pub mod scheduler;
 mod serve;
+mod shares;
 mod start;
 pub mod state;
 pub mod store;

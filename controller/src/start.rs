@@ -122,12 +122,17 @@ impl Controller {
         spawn_drivers(&ctx, &config, &tasks, &cancel);
         let service = LinkService::new(ctx.clone(), tasks.clone(), cancel.child_token());
         tasks.spawn(serve::link(link.0, link_tls, service, cancel.child_token()));
-        let callers = descriptors::room_for(config.rest.max_connections);
+        let limits = serve::RestLimits {
+            connections: descriptors::room_for(config.rest.max_connections),
+            connections_each: config.rest.max_connections_per_address,
+            proxies: config.login.trusted_proxies.clone(),
+            patience: config.rest.patience,
+        };
         tasks.spawn(serve::rest(
             rest.0,
             rest_tls,
             router(&ctx),
-            callers,
+            limits,
             cancel.child_token(),
         ));
         let scheme = if config.rest.plain_http {

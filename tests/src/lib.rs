@@ -4,6 +4,7 @@
 pub mod disks;
 pub mod fuzz_disks;
 pub mod lab;
+pub mod net;
 pub mod old_content;
 pub mod process;
 pub mod rest;

@@ -1,6 +1,8 @@
-//! What holds for every request and answer, whatever the route: compression in both directions.
+//! What holds for every request and answer, whatever the route: compression in both directions, and
+//! when to try again.
 
 use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::Response;
 use tower_http::CompressionLevel;
@@ -32,6 +34,21 @@ pub(super) fn wrap(router: Router) -> Router {
         .layer(compression)
         .layer(map_response(|mut response: Response| async {
             fog::mark_encoded(&mut response);
+            say_when(&mut response);
             response
         }))
+}
+
+/// Seconds after which a request that could not be served now may be sent again.
+const TRY_AGAIN: HeaderValue = HeaderValue::from_static("5");
+
+fn say_when(response: &mut Response) {
+    let later = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    if later.contains(&response.status()) {
+        let headers = response.headers_mut();
+        headers.entry(header::RETRY_AFTER).or_insert(TRY_AGAIN);
+    }
 }

@@ -16,7 +16,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 
-use self::access::{Door, Need, Rules};
+use self::access::{Budget, Door, Need, Rules};
 use self::routes::Declared;
 use crate::ctx::Ctx;
 
@@ -40,6 +40,7 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
     let door = Door {
         ctx,
         rules: Arc::new(rules),
+        budget: Arc::new(Budget::default()),
     };
     edge::wrap(routes.layer(from_fn_with_state(door, access::admit)))
 }

@@ -9,20 +9,27 @@
 use std::time::Duration;
 
 use foghorn_types::Timestamp;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::state::keyed::{KeptAnswer, Keyed, Phase, answer_in};
 use crate::state::{Draft, Refusal, State};
-use crate::store::StoreError;
+use crate::store::{Revision, StoreError};
 
 /// How long a key is stored.
 pub const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A claim that is older than this belongs to a process that no longer runs.
 const CLAIM: Duration = Duration::from_secs(30);
-/// How long a second request waits for the first one's answer.
+/// How long a second request waits for the first one's answer while that is being carried out …
 const PATIENCE: Duration = Duration::from_secs(10);
+/// … and once its change has been stored: then it can be answered without.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 /// Bounds the memory that keys take: about 400 bytes each.
 const MOST_KEYS: usize = 200_000;
+/// What the keys of one user may take in the store, about; when it is reached, keys are refused …
+const MOST_BYTES_EACH: u64 = 32 << 20;
+/// … and their answers; when it is reached, answers are not kept.
+const MOST_ANSWERS_EACH: u64 = 1 << 20;
 
 /// How to handle a request with a key.
 #[derive(Debug)]
@@ -31,8 +38,7 @@ pub enum Begun {
     Go(Ticket),
     /// It has been, with this answer.
     Done(KeptAnswer),
-    /// It has been, but its answer was lost or is too large to be kept; `made` is the id of what it
-    /// created.
+    /// It has been, but its answer was lost or not kept; `made` is the id of what it created.
     Applied { made: Option<u32> },
 }
 
@@ -54,6 +60,10 @@ pub enum KeyError {
         "Idempotency-Key: the limit of {MOST_KEYS} stored keys is reached; keys are removed after a day"
     )]
     TooMany,
+    #[error(
+        "Idempotency-Key: the keys of this user take {} MiB, the maximum; keys are removed after a day", MOST_BYTES_EACH >> 20
+    )]
+    TooManyOfUser,
     #[error("Idempotency-Key: could not read the stored answer: {0}")]
     Unreadable(String),
     #[error("no randomness")]
@@ -65,8 +75,10 @@ pub enum KeyError {
 enum Seen {
     Mine,
     Done,
-    /// Claimed by another process; the id of the created object, if it was already created.
-    Busy(Option<Option<u32>>),
+    /// Being carried out by another request.
+    Busy,
+    /// Stored and not answered; the id of the created object.
+    Stored(Option<u32>),
 }
 
 /// Determines whether the request `fingerprint` with the key `name` of `user` must be carried out.
@@ -86,7 +98,7 @@ pub async fn begin(
         place: Keyed::place(user, name),
         attempt: data_encoding::HEXLOWER.encode(&random),
     };
-    let deadline = Instant::now() + PATIENCE;
+    let begun = Instant::now();
     let mut changed = state.changed();
     loop {
         changed.mark_unchanged();
@@ -97,16 +109,23 @@ pub async fn begin(
                     return Ok(begun);
                 }
             }
-            Seen::Busy(applied) => {
-                if tokio::time::timeout_at(deadline, changed.changed())
-                    .await
-                    .is_err()
-                {
-                    return applied.map_or(Err(KeyError::Busy), |made| Ok(Begun::Applied { made }));
+            Seen::Busy => {
+                if !changes_until(&mut changed, begun + PATIENCE).await {
+                    return Err(KeyError::Busy);
+                }
+            }
+            Seen::Stored(made) => {
+                if !changes_until(&mut changed, begun + ANSWER_PATIENCE).await {
+                    return Ok(Begun::Applied { made });
                 }
             }
         }
     }
+}
+
+async fn changes_until(changed: &mut watch::Receiver<Revision>, deadline: Instant) -> bool {
+    let change = tokio::time::timeout_at(deadline, changed.changed()).await;
+    matches!(change, Ok(Ok(())))
 }
 
 async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen, KeyError> {
@@ -123,12 +142,14 @@ async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen
                 }
                 match known.phase {
                     Phase::Done => return Ok(Seen::Done),
-                    Phase::Applied { made, .. } => return Ok(Seen::Busy(Some(made))),
-                    Phase::Claimed { until } if now < until => return Ok(Seen::Busy(None)),
+                    Phase::Applied { made, .. } => return Ok(Seen::Stored(made)),
+                    Phase::Claimed { until } if now < until => return Ok(Seen::Busy),
                     Phase::Claimed { .. } => {}
                 }
             } else if keyed.len() >= MOST_KEYS {
                 return Err(KeyError::TooMany);
+            } else if keyed.taken_with(&ticket.place).bytes() >= MOST_BYTES_EACH {
+                return Err(KeyError::TooManyOfUser);
             }
             let mine = Keyed {
                 place: ticket.place.clone(),
@@ -136,6 +157,7 @@ async fn claim(state: &State, ticket: &Ticket, fingerprint: &str) -> Result<Seen
                 attempt: ticket.attempt.clone(),
                 at: known.map_or(now, |known| known.at),
                 phase: Phase::Claimed { until: now + CLAIM },
+                kept: 0,
                 answer: None,
                 modified: keyed.get(&ticket.place).map_or(0, |old| old.modified),
             };
@@ -184,18 +206,26 @@ impl Ticket {
         Ok(())
     }
 
-    /// Stores the answer.
+    /// Stores the answer, unless those of its user take too much: then a repeated request is answered
+    /// without it.
     ///
     /// # Errors
     /// When it cannot be stored; the request has been carried out nevertheless.
     pub async fn complete(&self, state: &State, answer: KeptAnswer) -> Result<(), Refusal> {
+        let kept = answer.body.len() as u64;
         state
             .write(|draft| {
                 let Some(mine) = self.record(draft) else {
                     return Ok(());
                 };
+                // Requests at the same time may exceed it a little.
+                let taken = draft.tables().keyed().taken_with(&self.place);
+                if taken.answers + kept > MOST_ANSWERS_EACH {
+                    return Ok(());
+                }
                 draft.replace(&Keyed {
                     phase: Phase::Done,
+                    kept,
                     answer: Some(answer.clone()),
                     ..mine.clone()
                 });

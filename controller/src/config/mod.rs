@@ -68,6 +68,35 @@ pub struct RestConfig {
     pub plain_http: bool,
     /// Maximum number of open connections; further ones wait to be accepted.
     pub max_connections: usize,
+    /// Maximum number of open connections of one address; further ones are refused.
+    pub max_connections_per_address: usize,
+    pub patience: Patience,
+}
+
+/// How long a client may be silent.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A connection without a request is closed after this time. Default 60 seconds.
+    pub idle: Duration,
+    /// A client that takes nothing of its answer is disconnected after this time. Default 30
+    /// seconds.
+    pub stuck: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(60),
+            stuck: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Patience {
+    /// How often to look.
+    pub(crate) fn check_every(self) -> Duration {
+        (self.idle.min(self.stuck) / 4).clamp(Duration::from_millis(50), Duration::from_secs(5))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -158,6 +187,8 @@ impl Config {
                 names: vec![],
                 plain_http: false,
                 max_connections: MAX_CONNECTIONS,
+                max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
+                patience: Patience::default(),
             },
             link: LinkConfig {
                 listen,
@@ -291,6 +322,9 @@ struct RawRest {
     #[serde(default)]
     plain_http: bool,
     max_connections: Option<usize>,
+    max_connections_per_address: Option<usize>,
+    idle_seconds: Option<u64>,
+    stuck_seconds: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -398,11 +432,14 @@ const REST_PORT: u16 = 8443;
 const LINK_PORT: u16 = 8444;
 /// Ten thousand slow clients must leave connections for the others.
 const MAX_CONNECTIONS: usize = 16_384;
+/// More than the machines of a site that are imaged at once, since they may share an address.
+const MAX_CONNECTIONS_PER_ADDRESS: usize = 1024;
 
 impl Raw {
     fn check(self) -> Result<Config, ConfigError> {
         let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
         let (tokens, lifetimes) = (TokenConfig::default(), Lifetimes::default());
+        let patience = Patience::default();
         Config {
             data_dir: self.data_dir,
             store: self.store.check()?,
@@ -414,6 +451,20 @@ impl Raw {
                     "rest.max_connections",
                     self.rest.max_connections.unwrap_or(MAX_CONNECTIONS),
                 )?,
+                max_connections_per_address: at_least_one(
+                    "rest.max_connections_per_address",
+                    self.rest
+                        .max_connections_per_address
+                        .unwrap_or(MAX_CONNECTIONS_PER_ADDRESS),
+                )?,
+                patience: Patience {
+                    idle: seconds("rest.idle_seconds", self.rest.idle_seconds, patience.idle)?,
+                    stuck: seconds(
+                        "rest.stuck_seconds",
+                        self.rest.stuck_seconds,
+                        patience.stuck,
+                    )?,
+                },
             },
             link: LinkConfig {
                 listen: self.link.listen.unwrap_or(any(LINK_PORT)),

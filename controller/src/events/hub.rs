@@ -1,12 +1,13 @@
 //! Follows the store once for all listeners.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foghorn_types::{SessionId, StorageNodeId, TaskId, chain};
 use futures_util::StreamExt;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -14,13 +15,18 @@ use super::history::{Batch, Gap, History};
 use crate::agents::live::{Live, TransferProgress};
 use crate::agents::session_reports::SessionReport;
 use crate::background::{Background, Report, Rhythm, Why, Work};
+use crate::shares::{Full, Share, Shares, source};
 use crate::state::{State, key};
 use crate::store::{Revision, WatchBatch, WatchError};
 
 /// Transactions that a listener may be behind before it is disconnected.
 const BEHIND: usize = 1024;
-/// Maximum number of concurrent listeners.
-pub(crate) const MOST_LISTENERS: usize = 2000;
+/// Maximum number of concurrent listeners …
+const MOST_LISTENERS: u64 = 2000;
+/// … of one user …
+const MOST_OF_USER: u64 = 64;
+/// … and at one address.
+const MOST_AT_ADDRESS: u64 = 256;
 /// How often progress is checked; agents report about as often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// Time limit for the tables to contain what the watch has delivered.
@@ -43,9 +49,27 @@ pub(crate) enum News {
 pub struct Hub {
     history: Mutex<History>,
     news: broadcast::Sender<News>,
-    pub(crate) places: Arc<Semaphore>,
+    users: Arc<Shares<u32>>,
+    addresses: Arc<Shares<IpAddr>>,
     /// Ends every listener when the controller stops.
     pub(crate) closed: CancellationToken,
+}
+
+/// Why there is no place for a listener.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoPlace {
+    #[error("the maximum of {MOST_OF_USER} concurrent listeners of one user is reached")]
+    User,
+    #[error("the maximum of {MOST_AT_ADDRESS} concurrent listeners at one address is reached")]
+    Address,
+    #[error("the maximum of {MOST_LISTENERS} concurrent listeners is reached")]
+    All,
+}
+
+/// The place of a listener, which is free again when this is dropped.
+pub(crate) struct Place {
+    _user: Share<u32>,
+    _address: Share<IpAddr>,
 }
 
 /// The starting point of a listener.
@@ -65,9 +89,24 @@ impl Hub {
         Self {
             history: Mutex::new(history),
             news: broadcast::Sender::new(BEHIND),
-            places: Arc::new(Semaphore::new(MOST_LISTENERS)),
+            users: Shares::new(MOST_LISTENERS, MOST_OF_USER),
+            addresses: Shares::new(MOST_LISTENERS, MOST_AT_ADDRESS),
             closed: CancellationToken::new(),
         }
+    }
+
+    /// A place for a listener of this user at this address.
+    pub(crate) fn place(&self, user: u32, from: IpAddr) -> Result<Place, NoPlace> {
+        let why = |full, one| match full {
+            Full::One => one,
+            Full::All => NoPlace::All,
+        };
+        let of_user = self.users.take(user, 1);
+        let address = self.addresses.take(source(from), 1);
+        Ok(Place {
+            _user: of_user.map_err(|full| why(full, NoPlace::User))?,
+            _address: address.map_err(|full| why(full, NoPlace::Address))?,
+        })
     }
 
     fn history(&self) -> MutexGuard<'_, History> {

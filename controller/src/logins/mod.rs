@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderMap;
 use tracing::warn;
 
-use self::throttle::{Buckets, source};
+use self::throttle::Buckets;
 use crate::config::LoginConfig;
+use crate::shares::source;
 use crate::state::value::fold;
 
 /// Failed log-ins by name and by address. Locks are held for a map access.

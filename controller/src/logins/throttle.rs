@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::config::Allowance;
@@ -93,18 +92,6 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 }
 
-/// The part of an address that one attacker controls: a whole IPv4 address, or an IPv6 /64.
-#[must_use]
-pub(super) fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(six) => {
-            let [a, b, c, d, ..] = six.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        four => four,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,14 +135,5 @@ mod tests {
             assert!(buckets.buckets.len() <= 64);
         }
         assert!(buckets.wait(&0, start).is_some());
-    }
-
-    #[test]
-    fn a_network_of_version_six_is_one_source() {
-        let source = |text: &str| source(text.parse().unwrap());
-        assert_eq!(source("2001:db8:1:2:3:4:5:6"), source("2001:db8:1:2::9"));
-        assert_ne!(source("2001:db8:1:2::"), source("2001:db8:1:3::"));
-        assert_eq!(source("::ffff:10.0.0.1"), source("10.0.0.1"));
-        assert_ne!(source("10.0.0.1"), source("10.0.0.2"));
     }
 }

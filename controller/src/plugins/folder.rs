@@ -89,7 +89,7 @@ fn text(path: &Path) -> Result<String, String> {
         must_be_file(file.metadata()?)?;
         let mut text = String::new();
         file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-        Ok(text)
+        Ok::<_, std::io::Error>(text)
     };
     match open() {
         Ok(text) if text.len() as u64 > MOST_BYTES => {

@@ -5,7 +5,7 @@
 //! great while, and a day of keys would keep as many answers. [`crate::app::idempotent`] reads it
 //! from the engine when a request is sent again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foghorn_types::Timestamp;
@@ -33,6 +33,14 @@ pub enum Phase {
     Done,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
 /// The answer as it was sent.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct KeptAnswer {
@@ -55,6 +63,9 @@ pub struct Keyed {
     /// When the key was first used.
     pub at: Timestamp,
     pub phase: Phase,
+    /// Bytes of the answer; 0 without one, and for records of earlier versions.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub kept: u64,
     /// Written with a finished request and never read into memory: see the module.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub answer: Option<KeptAnswer>,
@@ -73,6 +84,17 @@ impl Keyed {
             blake3::hash(name.as_bytes()).to_hex()
         )
     }
+}
+
+/// What a record takes without its answer, generously.
+const RECORD: u64 = 512;
+
+/// The user in the place of a record.
+fn user_in(place: &str) -> u32 {
+    let digits = place.strip_prefix(PREFIX).and_then(|rest| rest.get(..10));
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or_default()
 }
 
 impl Record for Keyed {
@@ -124,17 +146,47 @@ pub fn answer_in(value: &[u8]) -> Result<Option<KeptAnswer>, String> {
     decode::<AnswerOnly>(Keyed::WHAT, value).map(|record| record.answer)
 }
 
-/// Keys by the time at which they were first used.
+/// Keys by the time at which they were first used, and what those of each user take.
 #[derive(Default)]
-pub struct ByTime(BTreeSet<(Timestamp, String)>);
+pub struct ByTime {
+    times: BTreeSet<(Timestamp, String)>,
+    taken: HashMap<u32, Taken>,
+}
+
+/// What the keys of a user take in the store.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Taken {
+    keys: u64,
+    /// Bytes of the answers.
+    pub answers: u64,
+}
+
+impl Taken {
+    /// Bytes of all.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.keys * RECORD + self.answers
+    }
+}
 
 impl Index<Keyed> for ByTime {
     fn add(&mut self, keyed: &Keyed) {
-        self.0.insert((keyed.at, keyed.place.clone()));
+        self.times.insert((keyed.at, keyed.place.clone()));
+        let taken = self.taken.entry(user_in(&keyed.place)).or_default();
+        taken.keys += 1;
+        taken.answers += keyed.kept;
     }
 
     fn remove(&mut self, keyed: &Keyed) {
-        self.0.remove(&(keyed.at, keyed.place.clone()));
+        self.times.remove(&(keyed.at, keyed.place.clone()));
+        let user = user_in(&keyed.place);
+        if let Some(taken) = self.taken.get_mut(&user) {
+            taken.keys = taken.keys.saturating_sub(1);
+            taken.answers = taken.answers.saturating_sub(keyed.kept);
+            if taken.keys == 0 {
+                self.taken.remove(&user);
+            }
+        }
     }
 }
 
@@ -144,10 +196,16 @@ impl Shelf<Keyed> {
     pub fn used_before(&self, before: Timestamp) -> impl Iterator<Item = &Arc<Keyed>> {
         let old = self
             .index()
-            .0
+            .times
             .iter()
             .take_while(move |(at, _)| *at < before);
         old.filter_map(|(_, place)| self.get(place))
+    }
+
+    /// What the keys of the user to whom this one belongs take.
+    pub fn taken_with(&self, place: &str) -> Taken {
+        let taken = self.index().taken.get(&user_in(place));
+        taken.copied().unwrap_or_default()
     }
 }
 
@@ -180,6 +238,7 @@ mod tests {
             attempt: "a".to_owned(),
             at: Timestamp::from_millis(at),
             phase: Phase::Done,
+            kept: 100,
             answer: None,
             modified: 5,
         };
@@ -201,6 +260,12 @@ mod tests {
             all.get(&old.place).map(|found| Keyed::clone(found)),
             Some(old.clone())
         );
+        let taken = Taken {
+            keys: 2,
+            answers: 200,
+        };
+        assert_eq!(all.taken_with(&old.place), taken);
+        assert_eq!(all.taken_with(&Keyed::place(2, "x")), Taken::default());
         let before = |time| all.used_before(Timestamp::from_millis(time)).count();
         assert_eq!((before(10), before(11), before(21)), (0, 1, 2));
         all.apply(&Change::Delete {
@@ -215,6 +280,7 @@ mod tests {
             ),
             (1, 1)
         );
+        assert_eq!(all.taken_with(&new.place).answers, 100);
         assert_ne!(
             Keyed::place(1, "x"),
             Keyed::place(2, "x"),

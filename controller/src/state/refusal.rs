@@ -41,6 +41,12 @@ pub enum Refusal {
     Ended { class: &'static str, id: u32 },
     #[error("the body is not JSON: line {line}, column {column}")]
     BrokenJson { line: usize, column: usize },
+    #[error("{field}: a list of {count} elements, at most {most} are accepted in one request")]
+    TooLong {
+        field: String,
+        count: usize,
+        most: usize,
+    },
     /// A parameter of the query has a value that means nothing.
     #[error("{name}: {why}")]
     Parameter { name: &'static str, why: String },
@@ -55,7 +61,7 @@ pub enum Refusal {
     NothingToCancel(String),
     #[error("the same objects are being changed by other requests, try again")]
     Contended,
-    #[error("could not store the change")]
+    #[error("{}", not_stored(.0))]
     Store(#[from] StoreError),
     #[error("the change was stored, but the cache of this controller did not reach it in time")]
     Lagging,
@@ -145,5 +151,13 @@ impl Refusal {
                 | Self::Lagging
                 | Self::Store(StoreError::Unavailable { .. } | StoreError::Unwritable { .. })
         )
+    }
+}
+
+/// With the reason if whoever asked can do something about it.
+fn not_stored(error: &StoreError) -> String {
+    match error {
+        StoreError::Unwritable { why, .. } => format!("could not store the change: {why}"),
+        _ => "could not store the change".to_owned(),
     }
 }

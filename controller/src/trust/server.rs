@@ -25,7 +25,7 @@ pub enum ServerConfigError {
 }
 
 impl Trust {
-    /// HTTPS: no client certificates, HTTP/2 and HTTP/1.1.
+    /// HTTPS: TLS 1.3 only, no client certificates, HTTP/2 and HTTP/1.1.
     ///
     /// `names` are the DNS names and IP addresses by which the controller is reached.
     ///
@@ -36,7 +36,7 @@ impl Trust {
         names: &[String],
     ) -> Result<ServerConfig, ServerConfigError> {
         let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
+            .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_no_client_auth()
             .with_cert_resolver(RenewingCertificate::new(self.clone(), names)?);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

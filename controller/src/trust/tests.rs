@@ -460,3 +460,22 @@ fn a_lifetime_that_ends_in_whole_seconds_is_never_longer_than_told() {
     let (_, parsed) = x509_parser::parse_x509_certificate(&issued.der).unwrap();
     assert!(parsed.validity().not_after.timestamp() * 1000 <= issued.not_after.as_millis());
 }
+
+#[test]
+fn rest_takes_tls_1_3_and_nothing_older() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = Arc::new(Trust::load_or_create(folder.path()).unwrap());
+    let server = Arc::new(trust.rest_config(&["localhost".to_owned()]).unwrap());
+    let with = |version| {
+        let mut roots = RootCertStore::empty();
+        roots.add(trust.ca_der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        handshake(Arc::new(config), server.clone(), "localhost")
+    };
+    with(&rustls::version::TLS13).unwrap();
+    assert!(with(&rustls::version::TLS12).is_err());
+}

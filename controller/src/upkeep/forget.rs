@@ -332,6 +332,7 @@ mod tests {
             attempt: String::new(),
             at,
             phase: Phase::Done,
+            kept: 0,
             answer: None,
             modified: 0,
         };

@@ -35,7 +35,7 @@ impl Engine {
     pub(crate) async fn start(kind: Kind) -> Self {
         let dir = TempDir::new().unwrap();
         let (etcd, store): (_, Arc<dyn Store>) = match kind {
-            Kind::Embedded => (None, open_embedded(dir.path()).await),
+            Kind::Embedded => (None, open_embedded(&dir.path().join("store.redb")).await),
             Kind::Etcd => {
                 let etcd = Etcd::start(dir.path());
                 let options = EtcdOptions {
@@ -67,7 +67,7 @@ impl Engine {
         match self.kind {
             Kind::Embedded => {
                 self.store = None;
-                self.store = Some(open_embedded(self.dir.path()).await);
+                self.store = Some(open_embedded(&self.dir.path().join("store.redb")).await);
             }
             Kind::Etcd => {
                 self.stop_etcd();
@@ -131,10 +131,10 @@ impl Engine {
     }
 }
 
-async fn open_embedded(dir: &Path) -> Arc<EmbeddedStore> {
+pub(crate) async fn open_embedded(file: &Path) -> Arc<EmbeddedStore> {
     let start = Instant::now();
     loop {
-        match EmbeddedStore::open(&dir.join("store.redb")).await {
+        match EmbeddedStore::open(file).await {
             Ok(store) => return Arc::new(store),
             // A read that nobody waits for any more may hold the closed file for a moment.
             Err(error) => assert!(start.elapsed() < PATIENCE, "{error:?}"),

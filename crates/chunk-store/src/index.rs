@@ -45,7 +45,10 @@ impl IndexError {
                 !crate::put::means_full(error)
                     && !matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
             }
-            redb::Error::PreviousIo | redb::Error::DatabaseAlreadyOpen => false,
+            redb::Error::PreviousIo
+            | redb::Error::DatabaseAlreadyOpen
+            // Only what stands in for a file that could not be opened has no tables.
+            | redb::Error::TableDoesNotExist(_) => false,
             _ => true,
         }
     }

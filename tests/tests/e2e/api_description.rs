@@ -1,5 +1,5 @@
 //! The description of the API against a running controller: schemathesis looks for answers that it
-//! does not allow, and a client that a generator made from it does some work.
+//! does not allow, a validator judges it, and a client that a generator made from it does some work.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use foghorn_tests::tools::python;
 
 /// Two busy cores, a debug build, a thousand operations.
 const SCHEMATHESIS_WITHIN: Duration = Duration::from_secs(600);
+/// Thousands of schemas, in Python.
+const VALIDATED_WITHIN: Duration = Duration::from_secs(240);
 /// Generating and formatting a client of a thousand operations takes its time.
 const GENERATED_WITHIN: Duration = Duration::from_secs(240);
 
@@ -126,11 +128,24 @@ content_type_overrides:
 /// Routes whose answer has no end.
 const ENDLESS: &str = "^(/foghorn/v1)?/events$";
 
+/// Has a document judged by the validator of the specification's own schemas.
+fn is_valid(stack: &Stack, document: &Path) -> Result<()> {
+    let mut validate = Command::new(python("openapi-spec-validator")?);
+    validate.args(["--validation-errors", "all"]).arg(document);
+    let said = run(stack, "validator", &mut validate, VALIDATED_WITHIN)?;
+    ensure!(said.contains(": OK"), "{}:\n{said}", document.display());
+    Ok(())
+}
+
 #[test]
 fn a_generated_client_creates_orders_cancels_and_deletes() -> Result<()> {
     let stack = Stack::controller_only(Engine::Embedded, &Options::default())?;
     let document = stack.folder().join("openapi.json");
     fs::write(&document, stack.rest.get("/openapi.json")?.body)?;
+    is_valid(&stack, &document)?;
+    let legacy = stack.folder().join("openapi-3.0.json");
+    fs::write(&legacy, stack.rest.get("/openapi-3.0.json")?.body)?;
+    is_valid(&stack, &legacy)?;
     let settings = stack.folder().join("generator.yml");
     fs::write(&settings, GENERATOR)?;
     let mut generate = Command::new(python("openapi-python-client")?);

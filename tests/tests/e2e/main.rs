@@ -32,6 +32,7 @@ mod round_trip;
 mod several_disks;
 mod slow_clients;
 mod snapins;
+mod strangers;
 mod tables;
 mod task_orders;
 mod unclear;

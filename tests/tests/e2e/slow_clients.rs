@@ -2,9 +2,10 @@
 //! behind.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use foghorn_tests::net::connect_from;
 use foghorn_tests::process::until;
 use foghorn_tests::stack::{Engine, Options, PATIENCE, Stack};
 use rustix::process::{Resource, getrlimit};
@@ -12,6 +13,8 @@ use rustix::process::{Resource, getrlimit};
 const WANTED: usize = 10_000;
 /// Fewer prove little.
 const LEAST: usize = 2_000;
+/// Clients at one address.
+const EACH: usize = 500;
 /// Descriptors of the test itself.
 const OWN: usize = 500;
 /// With ten thousand others on two busy cores.
@@ -40,11 +43,14 @@ fn ten_thousand_slow_clients_hold_up_nobody() {
         "the limit of open files, {limit}, is too low for this test: `ulimit -n 12000`"
     );
 
-    let address = stack.rest.url.strip_prefix("http://").unwrap().to_owned();
+    let address = stack.rest.url.strip_prefix("http://").unwrap();
+    let address: SocketAddr = address.parse().unwrap();
     let mut slow = Vec::with_capacity(clients);
     for number in 0..clients {
-        let mut stream =
-            TcpStream::connect(&address).unwrap_or_else(|error| panic!("client {number}: {error}"));
+        // No address may have this many alone.
+        let source = Ipv4Addr::new(127, 0, 1, u8::try_from(number / EACH).unwrap());
+        let mut stream = connect_from(source, address)
+            .unwrap_or_else(|error| panic!("client {number}: {error}"));
         stream
             .write_all(b"GET /fog/host/1 HTTP/1.1\r\nhost: x\r\nslow: ")
             .unwrap();

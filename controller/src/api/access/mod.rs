@@ -5,6 +5,7 @@
 //! says it for the FOG dialect. A path that neither knows is for administrators only: closed, not
 //! open.
 
+mod budget;
 mod rule;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,10 +20,13 @@ use axum::response::{IntoResponse, Response};
 use foghorn_proto::http::{Problem, TRACEPARENT};
 use foghorn_types::Role;
 
+pub(super) use self::budget::Budget;
+use self::budget::{Asked, Charge};
 pub use self::rule::Need;
 pub(super) use self::rule::Rules;
 use super::auth::{self, AuthError, Principal};
 use crate::app::accounts;
+use super::native;
 use crate::ctx::Ctx;
 use crate::state::actor::{self, Actor};
 
@@ -49,30 +53,50 @@ impl Dialect {
 pub(super) struct Door {
     pub(super) ctx: Arc<Ctx>,
     pub(super) rules: Arc<Rules>,
+    pub(super) budget: Arc<Budget>,
 }
 
 /// Passes a request on, with its [`Principal`] as an extension, or refuses it.
 pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
-    let Door { ctx, rules } = door;
+    let Door { ctx, rules, budget } = door;
     let dialect = Dialect::of(request.uri().path());
-    let Need::Role(needed) = need(&rules, dialect, &request) else {
-        return next.run(request).await;
-    };
     let from = address_of(&ctx, &request);
+    let Need::Role(needed) = need(&rules, dialect, &request) else {
+        return match budget.of_stranger(from) {
+            Ok(charge) => pass(charge, request, next).await,
+            Err(no_room) => no_room.answer(),
+        };
+    };
     let caller =
         match auth::authenticate(&ctx, request.headers(), from, dialect == Dialect::Native).await {
             Ok(caller) if caller.role < needed => return forbidden(&caller, needed),
             Ok(caller) => caller,
             Err(error) => return turned_away(dialect, error),
         };
+    let charge = match budget.of_user(caller.user) {
+        Ok(charge) => charge,
+        Err(no_room) => return no_room.answer(),
+    };
     accounts::used(&ctx.state, &caller.name).await;
     // Reads change nothing, and most requests are reads.
     let actor = (!is_reading(request.method())).then(|| acting(&caller, from, &request));
     request.extensions_mut().insert(caller);
     match actor {
-        Some(actor) => actor::on_behalf(actor, next.run(request)).await,
-        None => next.run(request).await,
+        Some(actor) => actor::on_behalf(actor, pass(charge, request, next)).await,
+        None => pass(charge, request, next).await,
     }
+}
+
+/// Carries out a request that is let in, at the expense of whoever sent it.
+async fn pass(charge: Charge, request: Request, next: Next) -> Response {
+    let asked = Asked::of(request.method(), request.headers());
+    let request = if path_of(&request) == native::UPLOAD_PATH {
+        // Goes to the disk as it comes.
+        request
+    } else {
+        request.map(|body| charge.body(body))
+    };
+    charge.answer(&asked, next.run(request).await)
 }
 
 /// The address of the client.
@@ -125,14 +149,14 @@ fn trace_id(headers: &HeaderMap) -> Option<String> {
 fn need(rules: &Rules, dialect: Dialect, request: &Request) -> Need {
     match dialect {
         Dialect::Fog => rules.fog(request.method(), request.uri().path()),
-        Dialect::Native => {
-            let route = request
-                .extensions()
-                .get::<MatchedPath>()
-                .map_or("", MatchedPath::as_str);
-            rules.native(request.method(), route)
-        }
+        Dialect::Native => rules.native(request.method(), path_of(request)),
     }
+}
+
+/// The path of the route, as it was declared.
+fn path_of(request: &Request) -> &str {
+    let matched = request.extensions().get::<MatchedPath>();
+    matched.map_or("", MatchedPath::as_str)
 }
 
 fn turned_away(dialect: Dialect, error: AuthError) -> Response {

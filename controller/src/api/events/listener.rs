@@ -10,7 +10,6 @@ use axum::response::sse::Event;
 use bytes::Bytes;
 use foghorn_types::{SessionId, StorageNodeId};
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -22,13 +21,16 @@ use crate::agents::session_reports::SessionReport;
 use crate::api::{auth, fog};
 use crate::ctx::Ctx;
 use crate::events::history::{Batch, Change, Kind};
-use crate::events::hub::News;
+use crate::events::hub::{News, Place};
 use crate::state::json::{self, JsonObject};
 use crate::store::Revision;
 
 /// Interval of keep-alive messages on an idle connection; proxies close idle connections after
 /// about a minute.
 const BEAT: Duration = Duration::from_secs(15);
+
+/// A larger object is made for each listener again: thousands of changes are remembered.
+const MOST_KEPT: usize = 16 << 10;
 
 pub(super) struct Listener {
     ctx: Arc<Ctx>,
@@ -39,13 +41,16 @@ pub(super) struct Listener {
     news: Receiver<News>,
     /// Missed changes, which are sent first.
     missed: VecDeque<Arc<Batch>>,
-    /// Ready to be sent.
-    queue: VecDeque<Event>,
+    /// What is sent first of all.
+    notice: Option<Event>,
+    /// The transaction that is being sent, and its next change: events are made one by one, since
+    /// there are many listeners and some do not read.
+    current: Option<(Arc<Batch>, usize)>,
     /// Everything up to this revision has been sent or was not requested.
     at: Revision,
     beat: Interval,
     closed: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// What a listener received.
@@ -60,22 +65,20 @@ impl Listener {
         ctx: Arc<Ctx>,
         (headers, from): (HeaderMap, IpAddr),
         wish: Wish,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Self {
         let beginning = ctx.events.join(wish.since);
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.reset();
-        let mut queue = VecDeque::new();
-        let (missed, at) = match beginning.missed {
+        let (missed, at, notice) = match beginning.missed {
             Ok(missed) => {
                 let at = wish.since.unwrap_or(beginning.at);
-                queue.push_back(notice("ready", at));
-                (missed, at)
+                (missed, at, notice("ready", at))
             }
             Err(_) => {
-                queue.push_back(notice("reset", beginning.at));
-                (Vec::new(), beginning.at)
+                let at = beginning.at;
+                (Vec::new(), at, notice("reset", at))
             }
         };
         let closed = ctx.events.closed.clone();
@@ -87,7 +90,8 @@ impl Listener {
             wish,
             news,
             missed,
-            queue,
+            notice: Some(notice),
+            current: None,
             at,
             beat,
             closed,
@@ -98,12 +102,12 @@ impl Listener {
     /// The next event; `None` ends the stream. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.queue.pop_front() {
+            if let Some(event) = self.notice.take().or_else(|| self.step()) {
                 self.beat.reset();
                 return Some(event);
             }
             if let Some(batch) = self.missed.pop_front() {
-                self.take(&batch);
+                self.take(batch);
                 continue;
             }
             let heard = tokio::select! {
@@ -121,7 +125,7 @@ impl Listener {
                 Heard::Beat => return Some(Event::default().id(self.at.to_string())),
                 Heard::News(News::Reset(revision)) => {
                     self.at = revision;
-                    self.queue.push_back(notice("reset", revision));
+                    self.notice = Some(notice("reset", revision));
                 }
                 Heard::News(News::Progress(progress)) if self.wish.wants("task") => {
                     return Some(progress_event(progress.0.get(), &progress.1));
@@ -134,7 +138,7 @@ impl Listener {
                     if batch.touches_access && !self.may_listen().await {
                         return None;
                     }
-                    self.take(&batch);
+                    self.take(batch);
                 }
             }
         }
@@ -147,33 +151,46 @@ impl Listener {
             .is_ok()
     }
 
-    /// Queues the requested events of a transaction. The last event has the revision as its id: a
-    /// client that is disconnected in the middle gets the whole transaction again.
-    fn take(&mut self, batch: &Batch) {
+    fn take(&mut self, batch: Arc<Batch>) {
         self.at = batch.revision;
-        let wanted = |change: &&Change| {
+        self.current = Some((batch, 0));
+    }
+
+    /// The next requested event of the current transaction. The last one has the revision as its id:
+    /// a client that is disconnected in the middle gets the whole transaction again.
+    fn step(&mut self) -> Option<Event> {
+        let (batch, from) = self.current.take()?;
+        let wanted = |(_, change): &(usize, &Change)| {
             self.wish.wants(&change.class) && fog::serves(&self.ctx, &change.class)
         };
-        let mut changes = batch.changes.iter().filter(wanted).peekable();
-        while let Some(change) = changes.next() {
-            let event = Event::default()
-                .event(change.kind.word())
-                .data(self.describe(batch.revision, change));
-            self.queue.push_back(if changes.peek().is_none() {
-                event.id(batch.revision.to_string())
-            } else {
+        let mut rest = batch.changes.iter().enumerate().skip(from).filter(wanted);
+        let (_, change) = rest.next()?;
+        let next = rest.next().map(|(next, _)| next);
+        let event = Event::default()
+            .event(change.kind.word())
+            .data(self.describe(batch.revision, change));
+        Some(match next {
+            Some(next) => {
+                self.current = Some((batch.clone(), next));
                 event
-            });
-        }
+            }
+            None => event.id(batch.revision.to_string()),
+        })
     }
 
     /// `{"class":…,"id":…,"revision":…,"change":…,"object":…}`, with the object as it is now; null
     /// when it no longer exists.
     fn describe(&self, revision: Revision, change: &Change) -> String {
-        let shown = change.shown.get_or_init(|| match change.kind {
-            Kind::Delete => Bytes::from_static(b"null"),
-            _ => fog::shown(&self.ctx, &change.class, change.id)
-                .map_or(Bytes::from_static(b"null"), Bytes::from),
+        let shown = change.shown.get().cloned().unwrap_or_else(|| {
+            let shown = match change.kind {
+                Kind::Delete => None,
+                _ => fog::shown(&self.ctx, &change.class, change.id),
+            };
+            let shown = shown.map_or(Bytes::from_static(b"null"), Bytes::from);
+            if shown.len() <= MOST_KEPT {
+                let _made_by_another = change.shown.set(shown.clone());
+            }
+            shown
         });
         let mut out = Vec::with_capacity(shown.len() + 128);
         let mut object = JsonObject::begin(&mut out);
@@ -186,7 +203,7 @@ impl Listener {
         out.push(b',');
         json::string(&mut out, "object");
         out.push(b':');
-        out.extend_from_slice(shown);
+        out.extend_from_slice(&shown);
         out.push(b'}');
         String::from_utf8(out).expect("rendered events are UTF-8")
     }

@@ -20,9 +20,10 @@ use foghorn_proto::http::Problem;
 use futures_util::stream;
 
 use self::listener::Listener;
+use super::auth::Principal;
 use super::{access, fog};
 use crate::ctx::Ctx;
-use crate::events::hub::MOST_LISTENERS;
+use crate::events::hub::NoPlace;
 use crate::store::Revision;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -45,17 +46,20 @@ fn refuse(status: StatusCode, field: &str, error: String) -> Response {
 /// Opens the stream for an admitted caller.
 pub(super) async fn open(State(ctx): State<Arc<Ctx>>, request: Request) -> Response {
     let from = access::address_of(&ctx, &request);
+    let caller = request.extensions().get::<Principal>();
+    // Nobody gets here without being somebody.
+    let user = caller.map_or(0, |caller| caller.user);
     let (Parts { headers, uri, .. }, _) = request.into_parts();
     let wish = match Wish::read(&headers, &uri, |class| fog::serves(&ctx, class)) {
         Ok(wish) => wish,
         Err((field, why)) => return refuse(StatusCode::BAD_REQUEST, field, why),
     };
-    let Ok(place) = ctx.events.places.clone().try_acquire_owned() else {
-        let why = format!(
-            "the maximum of {} concurrent listeners is reached",
-            MOST_LISTENERS
-        );
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "", why);
+    let place = match ctx.events.place(user, from) {
+        Ok(place) => place,
+        Err(why @ NoPlace::All) => {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "", why.to_string());
+        }
+        Err(why) => return refuse(StatusCode::TOO_MANY_REQUESTS, "", why.to_string()),
     };
     let listener = Listener::join(ctx, (headers, from), wish, place);
     let events = stream::unfold(listener, |mut listener| async {

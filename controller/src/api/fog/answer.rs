@@ -78,6 +78,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         Refusal::BrokenJson { .. } | Refusal::Parameter { .. } => {
             problem(StatusCode::BAD_REQUEST, &refusal.to_string())
         }
+        Refusal::TooLong { .. } => problem(StatusCode::PAYLOAD_TOO_LARGE, &refusal.to_string()),
         Refusal::Precondition { .. } => {
             problem(StatusCode::PRECONDITION_FAILED, &refusal.to_string())
         }

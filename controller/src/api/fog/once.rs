@@ -21,7 +21,7 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const LONGEST_KEY: usize = 255;
 /// A larger answer is not kept; a replay then shows the object as it is.
-const MOST_KEPT: usize = 256 << 10;
+const MOST_KEPT: usize = 64 << 10;
 /// Seconds after which a request that came while another was being carried out may be sent again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
@@ -144,6 +144,7 @@ fn refused(why: &KeyError) -> Response {
         KeyError::OtherRequest => StatusCode::UNPROCESSABLE_ENTITY,
         KeyError::Busy => StatusCode::CONFLICT,
         KeyError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+        KeyError::TooManyOfUser => StatusCode::TOO_MANY_REQUESTS,
         KeyError::Unreadable(_) | KeyError::Randomness(_) | KeyError::State(_) => {
             error!(error = %chain(why), "a request with an idempotency key failed");
             StatusCode::INTERNAL_SERVER_ERROR

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 use serde_json::Value;
@@ -17,6 +17,10 @@ use crate::state::class::Body as Object;
 
 /// A larger body is refused.
 const MOST_BYTES: usize = 1 << 20;
+/// Longest list in a body, such as the hosts of a group: every step of a change looks at all of it.
+const LONGEST_LIST: usize = 10_000;
+/// What is shown of the name of a field.
+const LONGEST_NAME: usize = 100;
 /// A body must be complete within this time: who sends a byte now and then must not keep a
 /// connection for ever.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -58,22 +62,36 @@ impl IntoResponse for NotLetIn {
                 StatusCode::BAD_REQUEST,
                 "the body was cut off, or is not in the encoding that Content-Encoding names",
             ),
-            Self::TooSlow => {
-                let mut response = answer::problem(
-                    StatusCode::REQUEST_TIMEOUT,
-                    &format!(
-                        "the body did not arrive within {} seconds",
-                        BODY_WITHIN.as_secs()
-                    ),
-                );
-                // What is left of it will not be waited for.
-                response
-                    .headers_mut()
-                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
-                response
-            }
+            Self::TooSlow => answer::problem(
+                StatusCode::REQUEST_TIMEOUT,
+                &format!(
+                    "the body did not arrive within {} seconds",
+                    BODY_WITHIN.as_secs()
+                ),
+            ),
         }
     }
+}
+
+/// The refusal of a list, however deep, that is too long; it names the field that contains it.
+fn too_long(body: &Object) -> Option<Refusal> {
+    fn longest(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => items
+                .len()
+                .max(items.iter().map(longest).max().unwrap_or(0)),
+            Value::Object(members) => members.values().map(longest).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+    body.iter().find_map(|(field, value)| {
+        let count = longest(value);
+        (count > LONGEST_LIST).then(|| Refusal::TooLong {
+            field: field.chars().take(LONGEST_NAME).collect(),
+            count,
+            most: LONGEST_LIST,
+        })
+    })
 }
 
 async fn read_body(body: Body, within: Duration) -> Result<Bytes, NotLetIn> {
@@ -147,7 +165,10 @@ impl Incoming {
             return Ok(Object::new());
         }
         match serde_json::from_slice(&self.body) {
-            Ok(Value::Object(body)) => Ok(body),
+            Ok(Value::Object(body)) => match too_long(&body) {
+                Some(refusal) => Err(refusal),
+                None => Ok(body),
+            },
             Ok(_) => Ok(Object::new()),
             Err(error) => Err(Refusal::BrokenJson {
                 line: error.line(),

@@ -68,6 +68,9 @@ impl From<Refusal> for Refused {
         match &refusal {
             Refusal::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, text),
             Refusal::Precondition { .. } => Self::new(StatusCode::PRECONDITION_FAILED, text),
+            Refusal::TooLong { field, .. } => {
+                Self::field(StatusCode::PAYLOAD_TOO_LARGE, field, text)
+            }
             Refusal::Parameter { name, .. } => Self::field(StatusCode::BAD_REQUEST, name, text),
             Refusal::Missing { field }
             | Refusal::Invalid { field, .. }

@@ -34,6 +34,8 @@ use super::events;
 use super::routes::{Route, Routes, get};
 use crate::ctx::Ctx;
 
+pub(super) use self::snapin_files::PATH as UPLOAD_PATH;
+
 /// Bodies here are tokens, requests for certificates, and little else.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
 
@@ -83,5 +85,5 @@ fn listen(path: &'static str, id: &'static str) -> Route<Arc<Ctx>> {
         .query::<Wish>()
         .shared_parameter("LastEventId")
         .gives_text(200, "An endless stream of events.", "text/event-stream")
-        .refuses(&[503])
+        .refuses(&[429, 503])
 }

@@ -24,7 +24,7 @@ use crate::state::snapin_file::SnapinFile;
 use crate::uploads::SpoolError;
 
 /// Bodies of any size; the time limit applies to silence, not to the whole transfer.
-pub(super) const PATH: &str = "/foghorn/v1/snapins/{id}/file";
+pub(in crate::api) const PATH: &str = "/foghorn/v1/snapins/{id}/file";
 
 pub(super) fn routes() -> Routes<Arc<Ctx>> {
     Routes::new()

@@ -1,5 +1,5 @@
 //! The document as OpenAPI 3.0, for generators that know no 3.1: no lists of types, no `null` type,
-//! no `const`.
+//! no `const`, no empty list of what is required.
 
 use serde_json::{Map, Value, json};
 
@@ -47,6 +47,12 @@ fn object(mut members: Map<String, Value>) -> Value {
     {
         members.remove("const");
         members.insert("enum".to_owned(), json!([only]));
+    }
+    if members
+        .get("required")
+        .is_some_and(|names| names == &json!([]))
+    {
+        members.remove("required");
     }
     for word in ["anyOf", "oneOf"] {
         without_null(word, &mut members);
@@ -132,6 +138,10 @@ mod tests {
         assert_eq!(
             schema(json!({"$ref": "#/a", "description": "b"})),
             json!({"description": "b", "allOf": [{"$ref": "#/a"}]})
+        );
+        assert_eq!(
+            schema(json!({"type": "object", "required": []})),
+            json!({"type": "object"})
         );
         // A property may be called as a keyword is.
         let properties = json!({"properties": {"type": {"type": "string"}}});

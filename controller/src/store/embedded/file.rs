@@ -14,26 +14,69 @@ use rustix::process::geteuid;
 
 use super::OpenEmbeddedError;
 use super::tables::{self, Start};
-use crate::store::StoreError;
+use crate::store::{Revision, StoreError};
 
 /// Memory for pages of the file. The watch cache serves reads, so the engine needs little.
 const PAGE_CACHE_BYTES: usize = 32 << 20;
 /// Writes are refused when the file system has less room than this, before redb fails half-way.
 const KEEP_FREE: u64 = 1 << 20;
 
-/// Whether somebody looks at every page of the file, which takes a while for a large one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Check {
-    Pages,
-    /// redb looks at all pages by itself when the file was not closed properly.
-    AsNeeded,
+/// Opens the file at start, or makes it, and looks at every page of it.
+pub(super) fn open(path: &Path) -> Result<(Database, Start), OpenEmbeddedError> {
+    catching(path, || {
+        let mut db = builder()
+            .create(path)
+            .map_err(|error| refused(path, error))?;
+        let is_whole = db.check_integrity().map_err(|error| refused(path, error))?;
+        if !is_whole {
+            tracing::warn!(
+                path = %path.display(),
+                "the store was damaged and has been repaired; its last changes may be missing"
+            );
+        }
+        let start = tables::prepare(&db).map_err(|error| open_failed(path, error))?;
+        if start.format != tables::FORMAT {
+            return Err(OpenEmbeddedError::Format {
+                path: path.to_owned(),
+                found: start.format,
+            });
+        }
+        Ok((db, start))
+    })
 }
 
-/// Opens the file and writes to it, so that a file that cannot be written is not taken for open.
-pub(super) fn open(path: &Path, check: Check) -> Result<(Database, Start), OpenEmbeddedError> {
+/// Opens the file again after a failure and writes to it, so that one that cannot be written is not
+/// taken for open. redb looks at all pages by itself, because the file was not closed properly.
+/// Another file that came in its place, as when its file system is not mounted, is left alone.
+pub(super) fn open_again(path: &Path, known: Revision) -> Result<(Database, Revision), Trouble> {
+    let opened = catching(path, || {
+        let db = builder().open(path).map_err(|error| refused(path, error))?;
+        let found = tables::revision(&db).map_err(|error| open_failed(path, error))?;
+        if found >= known {
+            tables::prepare(&db).map_err(|error| open_failed(path, error))?;
+        }
+        Ok((db, found))
+    });
+    match opened {
+        Ok((_, found)) if found < known => Err(Trouble::of_loss(path, known, found)),
+        Ok(opened) => Ok(opened),
+        Err(error) => Err(Trouble::of_open(&error)),
+    }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(PAGE_CACHE_BYTES);
+    builder
+}
+
+/// redb panics on some damaged files.
+fn catching<T>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, OpenEmbeddedError>,
+) -> Result<T, OpenEmbeddedError> {
     forget_unflushed(path)?;
-    let opened = catch_unwind(AssertUnwindSafe(|| open_checked(path, check)));
-    opened.unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         Err(OpenEmbeddedError::Damaged {
             path: path.to_owned(),
             what: words_of(&*panic),
@@ -41,31 +84,13 @@ pub(super) fn open(path: &Path, check: Check) -> Result<(Database, Start), OpenE
     })
 }
 
-fn open_checked(path: &Path, check: Check) -> Result<(Database, Start), OpenEmbeddedError> {
-    let failed = |error: redb::Error| open_failed(path, error);
-    let mut db = Database::builder()
-        .set_cache_size(PAGE_CACHE_BYTES)
-        .create(path)
-        .map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => OpenEmbeddedError::InUse {
-                path: path.to_owned(),
-            },
-            other => failed(other.into()),
-        })?;
-    if check == Check::Pages && !db.check_integrity().map_err(|error| failed(error.into()))? {
-        tracing::warn!(
-            path = %path.display(),
-            "the store was damaged and has been repaired; its last changes may be missing"
-        );
-    }
-    let start = tables::prepare(&db).map_err(failed)?;
-    if start.format != tables::FORMAT {
-        return Err(OpenEmbeddedError::Format {
+fn refused(path: &Path, error: DatabaseError) -> OpenEmbeddedError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenEmbeddedError::InUse {
             path: path.to_owned(),
-            found: start.format,
-        });
+        },
+        other => open_failed(path, other.into()),
     }
-    Ok((db, start))
 }
 
 /// Pages that the kernel failed to write stay in its memory as if they were on the disk. What is
@@ -148,9 +173,9 @@ impl Trouble {
     }
 
     /// The disk has lost what it had confirmed. Going on would hide it.
-    pub(super) fn of_loss(path: &Path, had: u64, has: u64) -> Self {
+    pub(super) fn of_loss(path: &Path, had: Revision, has: Revision) -> Self {
         Self(format!(
-            "{} has gone back from revision {had} to {has}, because its disk lost changes that it had confirmed: check the disk, then restore a backup, or restart the controller to go on without these changes",
+            "{} has gone back from revision {had} to {has}: its disk lost changes that it had confirmed, or it is another file. Mount the right file system; otherwise check the disk, then restore a backup, or restart the controller to go on without these changes",
             path.display()
         ))
     }
@@ -168,10 +193,11 @@ impl Trouble {
 }
 
 fn of_io(path: &Path, error: &io::Error) -> String {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{FileTooLarge, NotFound, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let shown = path.display();
     match error.kind() {
         StorageFull => full(path, Space::of(path).ok().as_ref()),
+        NotFound => format!("{shown} is missing: mount its file system, or restore a backup"),
         QuotaExceeded | FileTooLarge => {
             format!("{shown} must not become larger ({error}): raise the quota or the limit")
         }

@@ -32,7 +32,7 @@ use super::{
     Condition, Entry, Revision, Snapshot, Store, StoreError, Txn, TxnOutcome, WatchBatch,
     WatchError,
 };
-use file::{Check, Space, Trouble};
+use file::{Space, Trouble};
 use writer::{Command, Reply, Writer};
 
 /// Calls that may wait for the writer at once; more wait for a place.
@@ -102,7 +102,7 @@ impl EmbeddedStore {
                 source,
             })?;
         }
-        let (db, start) = file::open(path, Check::Pages)?;
+        let (db, start) = file::open(path)?;
         let (announce, committed) = tokio::sync::watch::channel(start.revision);
         let shared = Arc::new(Shared {
             path: path.to_owned(),

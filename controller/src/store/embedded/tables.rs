@@ -54,6 +54,11 @@ pub(super) fn prepare(db: &Database) -> Result<Start, redb::Error> {
     Ok(start)
 }
 
+/// The last revision.
+pub(super) fn revision(db: &Database) -> Result<Revision, redb::Error> {
+    number(&db.begin_read()?.open_table(NUMBERS)?, REVISION)
+}
+
 pub(super) fn number(
     table: &impl ReadableTable<&'static str, u64>,
     name: &str,

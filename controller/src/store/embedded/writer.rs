@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, info};
 
 use super::Shared;
-use super::file::{self, Check, Space, Trouble};
+use super::file::{self, Space, Trouble};
 use super::transaction::Group;
 use crate::store::check::txn_bytes;
 use crate::store::{Revision, StoreError, Txn, TxnOutcome};
@@ -86,8 +86,6 @@ pub(super) struct Writer {
     announce: watch::Sender<Revision>,
     /// When the file was last tried to be opened after a failure.
     tried: Option<Instant>,
-    /// The disk lost acknowledged changes: the file stays closed.
-    gave_up: bool,
 }
 
 impl Writer {
@@ -96,7 +94,6 @@ impl Writer {
             shared,
             announce,
             tried: None,
-            gave_up: false,
         }
     }
 
@@ -125,10 +122,8 @@ impl Writer {
     }
 
     fn is_due(&self) -> bool {
-        !self.gave_up
-            && self
-                .tried
-                .is_none_or(|tried| tried.elapsed() >= OPEN_AGAIN_AFTER)
+        self.tried
+            .is_none_or(|tried| tried.elapsed() >= OPEN_AGAIN_AFTER)
     }
 
     /// Runs one group and answers all of it.
@@ -207,15 +202,9 @@ impl Writer {
         let closing = Trouble::opening(&self.shared.path);
         self.set_file(Err(was_closed.clone().unwrap_or(closing)));
         self.shared.suspect.store(false, Ordering::Release);
-        let opened = file::open(&self.shared.path, Check::AsNeeded);
-        let (state, found) = match opened {
-            Ok((db, start)) if start.revision >= known => (Ok(db), Some(start.revision)),
-            Ok((_, start)) => {
-                self.gave_up = true;
-                let trouble = Trouble::of_loss(&self.shared.path, known, start.revision);
-                (Err(trouble), None)
-            }
-            Err(error) => (Err(Trouble::of_open(&error)), None),
+        let (state, found) = match file::open_again(&self.shared.path, known) {
+            Ok((db, found)) => (Ok(db), Some(found)),
+            Err(trouble) => (Err(trouble), None),
         };
         match &state {
             Ok(_) => info!(path = %self.shared.path.display(), "the store has been opened again"),

@@ -244,3 +244,33 @@ async fn five_hundred_listeners_hear_the_same_and_one_who_does_not_listen_is_cut
     }
     assert_eq!(deaf.next().await, None, "it is not kept for");
 }
+
+#[tokio::test]
+async fn one_user_does_not_take_all_places() {
+    let server = Server::start().await;
+    let reader = server.user("reader", foghorn_types::Role::ReadOnly).await;
+    let open = async |headers: &[(String, String)]| {
+        let mut request = Request::builder().uri("/events");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        server.router.clone().oneshot(request).await.unwrap()
+    };
+    let mut open_ones = Vec::new();
+    let refused = loop {
+        let response = open(&reader).await;
+        if response.status() != 200 {
+            break response;
+        }
+        open_ones.push(response);
+    };
+    assert_eq!((open_ones.len(), refused.status().as_u16()), (64, 429));
+    assert!(refused.headers().contains_key("retry-after"));
+    let text = axum::body::to_bytes(refused.into_body(), 10_000).await;
+    assert!(String::from_utf8_lossy(&text.unwrap()).contains("listeners of one user"));
+    let other = open(&server.tokens()).await;
+    assert_eq!(other.status(), 200, "others have their own places");
+    open_ones.pop();
+    assert_eq!(open(&reader).await.status(), 200, "places are given back");
+}

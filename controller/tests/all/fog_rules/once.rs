@@ -292,9 +292,11 @@ async fn a_key_holds_at_every_controller_and_after_a_crash() {
         };
         let started = Instant::now();
         let (stored, claimed) = tokio::join!(
-            begin(&two, 1, "stored", "f"),
+            // Answered without waiting as long as for a request that is being carried out.
+            tokio::time::timeout(Duration::from_secs(8), begin(&two, 1, "stored", "f")),
             begin(&two, 1, "claimed", "f")
         );
+        let stored = stored.expect("the answer is waited for, although it will not come");
         assert!(
             matches!(stored, Ok(Begun::Applied { made: Some(7) })),
             "{kind:?}: {stored:?}"
@@ -317,5 +319,77 @@ async fn a_key_holds_at_every_controller_and_after_a_crash() {
             ),
             "{kind:?}"
         );
+    }
+}
+
+/// Kept answers are bounded for each user, and what is not kept is answered all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_answers_do_not_fill_the_store() {
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let server = Server::start_on(engine.store()).await;
+        let text = "x".repeat(50 << 10);
+        let lab = |number: usize| json!({"name": format!("lab {number}"), "description": text});
+        const REQUESTS: usize = 30;
+        for number in 0..REQUESTS {
+            let made = post(&server, "/fog/group", &format!("k{number}"), lab(number)).await;
+            assert_eq!(made.status, 200, "{kind:?}: {}", made.text);
+        }
+        let stored = engine.store().list("/foghorn/v1/idem/").await.unwrap();
+        let bytes: usize = stored.entries.iter().map(|entry| entry.value.len()).sum();
+        assert_eq!(stored.entries.len(), REQUESTS, "{kind:?}");
+        assert!(
+            bytes < 5 << 18,
+            "{kind:?}: {bytes} bytes are kept for one user"
+        );
+        let again = post(&server, "/fog/group", "k0", lab(0)).await;
+        assert_eq!(again.header("idempotency-replayed"), "true", "{kind:?}");
+        let last = REQUESTS - 1;
+        let again = post(&server, "/fog/group", &format!("k{last}"), lab(last)).await;
+        assert_eq!(
+            (
+                again.status.as_u16(),
+                again.header("idempotency-replayed"),
+                again.json()["name"].as_str()
+            ),
+            (200, "true", Some(format!("lab {last}").as_str())),
+            "{kind:?}: without a kept answer, the object is shown"
+        );
+        assert_eq!(count(&server, "/fog/group").await, REQUESTS as u64);
+    }
+}
+
+/// A list in a body costs time for each of its elements in every step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_a_hundred_thousand_ids_is_refused_with_a_sentence() {
+    for kind in BOTH {
+        let engine = Engine::start(kind).await;
+        let server = Server::start_on(engine.store()).await;
+        assert_eq!(
+            server.call("POST", "/fog/group", group("lab")).await.status,
+            200
+        );
+        let many: Vec<u32> = (1..=100_000).collect();
+        for (method, path, body) in [
+            ("PUT", "/fog/group/1/edit", json!({"hosts": many})),
+            (
+                "POST",
+                "/fog/group",
+                json!({"name": "new", "hosts": {"deep": many}}),
+            ),
+            ("GET", "/fog/host", json!({"hosts": many})),
+        ] {
+            let refused = server.call(method, path, body).await;
+            assert_eq!(refused.status, 413, "{kind:?} {method}: {}", refused.text);
+            assert!(
+                refused.text.contains("hosts: a list of 100000 elements"),
+                "{}",
+                refused.text
+            );
+        }
+        assert_eq!(count(&server, "/fog/group").await, 1, "{kind:?}");
+        let few: Vec<u32> = (1..=10_000).collect();
+        let done = server.call("GET", "/fog/host", json!({"id": few})).await;
+        assert_eq!(done.status, 200, "{kind:?}: {}", done.text);
     }
 }

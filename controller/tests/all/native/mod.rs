@@ -10,4 +10,5 @@ mod link;
 mod multicast;
 mod operations;
 mod versions;
+mod strangers;
 mod whole_path;

@@ -1,14 +1,15 @@
 //! One UDP socket, handshakes in the background, and clients that have sent their hello.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_types::{CertificateName, Digest, chain};
 use quinn::{ConnectionError, Endpoint, ServerConfig, TokioRuntime};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -26,6 +27,15 @@ const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 /// Handshakes under way at once; more are turned away at their first packet, before they cost a
 /// signature.
 const HANDSHAKES: usize = 256;
+/// The same of one address. A site may be behind one.
+const HANDSHAKES_EACH: usize = 128;
+/// Above this number of handshakes, a client has to show that its address is its own before it gets
+/// one, so that made-up addresses take no place.
+const UNPROVED: usize = 32;
+/// Connections that wait to be taken up, which takes moments, and what is kept of their packets.
+const MOST_INCOMING: usize = 1024;
+const INCOMING_BYTES: u64 = 16 << 10;
+const ALL_INCOMING_BYTES: u64 = 4 << 20;
 /// Clients that wait for [`Listener::accept`].
 const BACKLOG: usize = 16;
 /// How long closing waits until clients have heard of it.
@@ -132,23 +142,39 @@ fn server_config(identity: &Identity) -> Result<ServerConfig, IdentityError> {
     // A client that changes its address in the middle of an image is a new client; nothing of ours
     // roams.
     config.migration(false);
+    config.max_incoming(MOST_INCOMING);
+    config.incoming_buffer_size(INCOMING_BYTES);
+    config.incoming_buffer_size_total(ALL_INCOMING_BYTES);
     Ok(config)
 }
 
 async fn accept_all(endpoint: Endpoint, farewells: Arc<Farewells>, sender: mpsc::Sender<Incoming>) {
     let mut handshakes = JoinSet::new();
+    let mut crowd = Crowd::default();
     loop {
         let incoming = tokio::select! {
             incoming = endpoint.accept() => incoming,
-            Some(_) = handshakes.join_next() => continue,
+            Some(ended) = handshakes.join_next_with_id() => {
+                crowd.left(match &ended {
+                    Ok((id, ())) => *id,
+                    Err(error) => error.id(),
+                });
+                continue;
+            }
         };
         let Some(incoming) = incoming else { break };
-        if handshakes.len() >= HANDSHAKES {
+        let from = incoming.remote_address().ip();
+        if handshakes.len() >= HANDSHAKES || crowd.of(from) >= HANDSHAKES_EACH {
             incoming.refuse();
             continue;
         }
+        if handshakes.len() >= UNPROVED && incoming.may_retry() {
+            // Fails only for those who have been asked before.
+            let _asked = incoming.retry();
+            continue;
+        }
         let (sender, farewells) = (sender.clone(), farewells.clone());
-        handshakes.spawn(async move {
+        let handshake = handshakes.spawn(async move {
             let remote = incoming.remote_address();
             match timeout(HELLO_PATIENCE, greet(incoming, &farewells)).await {
                 // Fails when the listener is gone; the connection then ends with the value.
@@ -159,6 +185,26 @@ async fn accept_all(endpoint: Endpoint, farewells: Arc<Farewells>, sender: mpsc:
                 Err(_) => debug!(%remote, "a client did not send its hello in time"),
             }
         });
+        crowd.came(handshake.id(), from);
+    }
+}
+
+/// Who is shaking hands.
+#[derive(Default)]
+struct Crowd(HashMap<task::Id, IpAddr>);
+
+impl Crowd {
+    fn came(&mut self, handshake: task::Id, from: IpAddr) {
+        self.0.insert(handshake, from);
+    }
+
+    fn left(&mut self, handshake: task::Id) {
+        self.0.remove(&handshake);
+    }
+
+    /// How many there are at this address. At most [`HANDSHAKES`] are looked at.
+    fn of(&self, from: IpAddr) -> usize {
+        self.0.values().filter(|address| **address == from).count()
     }
 }
 

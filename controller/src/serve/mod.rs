@@ -1,21 +1,22 @@
 //! Listeners: HTTPS for REST, mutual TLS for the agents' links. The time of slow clients and the
-//! number of all clients are bounded.
+//! number of all clients, and of those at one address, are bounded.
 
-use std::net::SocketAddr;
+mod answer;
+mod connection;
+mod held;
+mod unread;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::{Json, Router};
+use foghorn_proto::http::Problem;
 use foghorn_proto::link::agent_link_server::AgentLinkServer;
 use foghorn_types::chain;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -23,10 +24,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
+use self::connection::talk;
+use self::held::Held;
+use crate::config::Patience;
 use crate::link::service::LinkService;
+use crate::shares::{Share, Shares, source};
 
 /// A handshake, or the headers of a request, must be complete within this time.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -40,8 +44,29 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// Maximum number of concurrent handshakes of agents. Agents back off, so when all reconnect at
 /// once they wait only briefly.
 const LINK_HANDSHAKES: usize = 256;
+/// The same of one address, and its open connections.
+const LINK_HANDSHAKES_EACH: u64 = 64;
+const LINKS_EACH: u64 = 512;
+/// Calls at once on one link: the link itself, its renewal, and transfers of files.
+const LINK_STREAMS: u32 = 128;
+/// Connections above the limit of their address that are told so at once; others are just closed …
+const TOLD: usize = 32;
+/// … and the time that they get.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 /// Delay after a failed accept, usually because there are no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What clients of REST may have and do.
+#[derive(Clone, Debug)]
+pub(crate) struct RestLimits {
+    /// Open connections; further ones wait to be accepted.
+    pub(crate) connections: usize,
+    /// Open connections of one address; further ones are refused.
+    pub(crate) connections_each: usize,
+    /// Addresses that speak for many and have no limit of their own.
+    pub(crate) proxies: Vec<IpAddr>,
+    pub(crate) patience: Patience,
+}
 
 /// Serves REST until `cancel`, then drains. `tls` absent: plain HTTP, which the configuration
 /// allows on loopback only.
@@ -49,11 +74,18 @@ pub(crate) async fn rest(
     listener: TcpListener,
     tls: Option<ServerConfig>,
     router: Router,
-    max_connections: usize,
+    limits: RestLimits,
     cancel: CancellationToken,
 ) {
-    let acceptor = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
-    let places = Arc::new(Semaphore::new(max_connections));
+    let port = Port {
+        acceptor: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
+        router,
+        patience: limits.patience,
+        cancel: cancel.clone(),
+    };
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let each = Shares::new(u64::MAX, limits.connections_each as u64);
+    let told = Arc::new(Semaphore::new(TOLD));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -64,26 +96,22 @@ pub(crate) async fn rest(
         let Some((stream, peer, place)) = accepted else {
             continue;
         };
-        let (acceptor, router, cancel) = (acceptor.clone(), router.clone(), cancel.clone());
-        connections.spawn(async move {
-            let _place = place;
-            match acceptor {
-                None => talk(stream, peer, None, router, cancel).await,
-                Some(acceptor) => match cancel
-                    .run_until_cancelled(handshake(&acceptor, stream))
-                    .await
-                {
-                    None => {}
-                    Some(Ok(stream)) => {
-                        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                        talk(stream, peer, Some(h2), router, cancel).await;
+        let from = source(peer.ip());
+        let share = if limits.proxies.contains(&peer.ip().to_canonical()) {
+            None
+        } else {
+            match each.take(from, 1) {
+                Ok(share) => Some(share),
+                Err(_) => {
+                    metrics::counter!("foghorn_connections_refused_total").increment(1);
+                    if let Ok(permit) = told.clone().try_acquire_owned() {
+                        connections.spawn(port.clone().tell(stream, peer, (permit, place)));
                     }
-                    Some(Err(error)) => {
-                        debug!(%peer, error = %chain(&error), "TLS handshake failed")
-                    }
-                },
+                    continue;
+                }
             }
-        });
+        };
+        connections.spawn(port.clone().serve(stream, peer, (share, place)));
     }
     drop(listener);
     let drained = tokio::time::timeout(DRAIN, async {
@@ -96,49 +124,55 @@ pub(crate) async fn rest(
     }
 }
 
-/// One connection; requests contain its remote address ([`ConnectInfo`]). The HTTP version is
-/// negotiated in TLS; plain connections use HTTP/1.1.
-async fn talk<S>(
-    stream: S,
-    peer: SocketAddr,
-    h2: Option<bool>,
+/// What every connection of the REST port needs.
+#[derive(Clone)]
+struct Port {
+    acceptor: Option<TlsAcceptor>,
     router: Router,
+    patience: Patience,
     cancel: CancellationToken,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE_WITHIN);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_AFTER)
-        .keep_alive_timeout(PONG_WITHIN)
-        .max_concurrent_streams(128);
-    let builder = if h2 == Some(true) {
-        builder.http2_only()
-    } else {
-        builder.http1_only()
-    };
-    let service = router.map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request
-    });
-    let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = cancel.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+}
+
+impl Port {
+    /// `held` is given back at the end.
+    async fn serve<H>(self, stream: TcpStream, peer: SocketAddr, held: H) {
+        let _held = held;
+        let Self {
+            acceptor,
+            router,
+            patience,
+            cancel,
+        } = self;
+        let Some(acceptor) = acceptor else {
+            return talk(stream, peer, None, router, patience, cancel).await;
+        };
+        match cancel
+            .run_until_cancelled(handshake(&acceptor, stream))
+            .await
+        {
+            None => {}
+            Some(Ok(stream)) => {
+                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                talk(stream, peer, Some(h2), router, patience, cancel).await;
+            }
+            Some(Err(error)) => debug!(%peer, error = %chain(&error), "TLS handshake failed"),
         }
-    };
-    if let Err(error) = result {
-        debug!(error = %chain(&*error), "a connection failed");
+    }
+
+    /// Answers a connection above the limit of its address.
+    async fn tell<H>(self, stream: TcpStream, peer: SocketAddr, held: H) {
+        debug!(%peer, "refused a connection: its address has too many");
+        let router = Router::new().fallback(|| async {
+            let error = "your address has too many open connections: close some, or try again";
+            let headers = [(header::RETRY_AFTER, "5"), (header::CONNECTION, "close")];
+            let problem = Problem {
+                error: error.to_owned(),
+                field: None,
+            };
+            (StatusCode::TOO_MANY_REQUESTS, headers, Json(problem)).into_response()
+        });
+        let serving = Self { router, ..self }.serve(stream, peer, held);
+        let _told_or_not = tokio::time::timeout(TOLD_WITHIN, serving).await;
     }
 }
 
@@ -153,6 +187,7 @@ pub(crate) async fn link(
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING_AFTER))
         .http2_keepalive_timeout(Some(PONG_WITHIN))
+        .max_concurrent_streams(LINK_STREAMS)
         .add_service(AgentLinkServer::new(service))
         .serve_with_incoming_shutdown(
             ReceiverStream::new(connections),
@@ -172,13 +207,18 @@ pub(crate) async fn link(
     }
 }
 
+/// A connection of an agent, with the share of its address.
+type Link = Held<TlsStream<TcpStream>, Share<IpAddr>>;
+
 /// Ends when the other end of `ready` does, or when it is dropped.
 async fn accept_links(
     listener: TcpListener,
     acceptor: TlsAcceptor,
-    ready: mpsc::Sender<Result<TlsStream<TcpStream>, std::io::Error>>,
+    ready: mpsc::Sender<Result<Link, std::io::Error>>,
 ) {
     let places = Arc::new(Semaphore::new(LINK_HANDSHAKES));
+    let each = Shares::new(u64::MAX, LINK_HANDSHAKES_EACH);
+    let links = Shares::new(u64::MAX, LINKS_EACH);
     let mut handshakes = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -188,12 +228,18 @@ async fn accept_links(
         let Some((stream, peer, place)) = accepted else {
             continue;
         };
+        let from = source(peer.ip());
+        let (Ok(turn), Ok(link)) = (each.take(from, 1), links.take(from, 1)) else {
+            metrics::counter!("foghorn_connections_refused_total").increment(1);
+            debug!(%peer, "refused a connection on the link: its address has too many");
+            continue;
+        };
         let (acceptor, ready) = (acceptor.clone(), ready.clone());
         handshakes.spawn(async move {
-            let _place = place;
+            let _held = (place, turn);
             match handshake(&acceptor, stream).await {
                 // The server may already have stopped.
-                Ok(stream) => drop(ready.send(Ok(stream)).await),
+                Ok(stream) => drop(ready.send(Ok(Held::new(stream, link))).await),
                 Err(error) => {
                     info!(%peer, error = %chain(&error), "refused a connection on the link")
                 }

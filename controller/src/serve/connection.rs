@@ -1,0 +1,261 @@
+//! One connection to the REST port: what is under way on it, and when its client has been silent for
+//! too long.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, Request, Response, Version, header};
+use foghorn_types::chain;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tracing::debug;
+
+use super::answer::{PIECE, Sent};
+use super::unread::{Unread, lend};
+use super::{HANDSHAKE_WITHIN, PING_AFTER, PONG_WITHIN};
+use crate::config::Patience;
+
+/// Method, URL and headers of a request over HTTP/1; what is larger is refused.
+const LONGEST_HEAD: usize = 64 << 10;
+/// The same over HTTP/2.
+const LARGEST_HEADERS: u32 = 16 << 10;
+/// Requests at once on one connection over HTTP/2.
+const STREAMS: u32 = 64;
+/// What is unread of a body when the answer is ready may still come within this time …
+const REST_WITHIN: Duration = Duration::from_millis(100);
+/// … up to this size; otherwise the connection is closed after the answer.
+const SMALL_REST: u64 = 64 << 10;
+
+/// Requests and answers that are under way on a connection.
+#[derive(Debug)]
+pub(super) struct Traffic(Mutex<UnderWay>);
+
+#[derive(Debug)]
+struct UnderWay {
+    requests: usize,
+    /// How many requests there have been.
+    begun: u64,
+    /// When the connection was last without a request.
+    quiet_since: Instant,
+    /// Answers of which the client has been given a piece and has not asked for the next one, and
+    /// since when.
+    untaken: HashMap<u64, Instant>,
+}
+
+/// What is wrong with a client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    /// It asks for nothing.
+    Idle,
+    /// It does not read its answer.
+    Stuck,
+}
+
+impl Traffic {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(UnderWay {
+            requests: 0,
+            begun: 0,
+            quiet_since: Instant::now(),
+            untaken: HashMap::new(),
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, UnderWay> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(self: &Arc<Self>) -> Turn {
+        let mut under_way = self.lock();
+        under_way.requests += 1;
+        under_way.begun += 1;
+        Turn {
+            number: under_way.begun,
+            traffic: self.clone(),
+        }
+    }
+
+    fn fault(&self, now: Instant, patience: Patience) -> Option<Fault> {
+        let under_way = self.lock();
+        let oldest = under_way.untaken.values().min();
+        if oldest.is_some_and(|since| now.duration_since(*since) >= patience.stuck) {
+            return Some(Fault::Stuck);
+        }
+        let quiet = if under_way.begun == 0 {
+            patience.idle.min(HANDSHAKE_WITHIN)
+        } else {
+            patience.idle
+        };
+        let is_idle = under_way.requests == 0 && now.duration_since(under_way.quiet_since) >= quiet;
+        is_idle.then_some(Fault::Idle)
+    }
+}
+
+/// One request from its beginning to the end of its answer.
+#[derive(Debug)]
+pub(super) struct Turn {
+    number: u64,
+    traffic: Arc<Traffic>,
+}
+
+impl Turn {
+    /// The client has to take what it was given before it gets more.
+    pub(super) fn gave(&self) {
+        let mut under_way = self.traffic.lock();
+        under_way.untaken.insert(self.number, Instant::now());
+    }
+
+    /// The client can take more.
+    pub(super) fn taken(&self) {
+        self.traffic.lock().untaken.remove(&self.number);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut under_way = self.traffic.lock();
+        under_way.untaken.remove(&self.number);
+        under_way.requests -= 1;
+        if under_way.requests == 0 {
+            under_way.quiet_since = Instant::now();
+        }
+    }
+}
+
+/// Serves a connection to its end; requests contain its remote address ([`ConnectInfo`]). The HTTP
+/// version is negotiated in TLS; plain connections use HTTP/1.1.
+pub(super) async fn talk<S>(
+    stream: S,
+    peer: SocketAddr,
+    h2: Option<bool>,
+    router: Router,
+    patience: Patience,
+    cancel: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let traffic = Traffic::new();
+    let builder = builder(h2 == Some(true));
+    let service = service_fn(|request| {
+        let (turn, router) = (traffic.begin(), router.clone());
+        async move { Ok::<_, Infallible>(answer(request, peer, router, turn).await) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let mut watch = tokio::time::interval(patience.check_every());
+    watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ending = false;
+    let result = loop {
+        tokio::select! {
+            result = &mut connection => break result,
+            () = cancel.cancelled(), if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            now = watch.tick() => match traffic.fault(now, patience) {
+                None => {}
+                Some(Fault::Idle) if !ending => {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                Some(fault) => {
+                    debug!(%peer, ?fault, "closed the connection of a client that is silent");
+                    return;
+                }
+            },
+        }
+    };
+    if let Err(error) = result {
+        debug!(error = %chain(&*error), "a connection failed");
+    }
+}
+
+fn builder(h2: bool) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_WITHIN)
+        // Also bounds what is buffered of an answer.
+        .max_buf_size(LONGEST_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PONG_WITHIN)
+        .max_header_list_size(LARGEST_HEADERS)
+        .max_concurrent_streams(STREAMS)
+        .max_send_buf_size(PIECE);
+    if h2 {
+        builder.http2_only()
+    } else {
+        builder.http1_only()
+    }
+}
+
+/// The answer to a request. When it leaves a body unread, the client hears that the connection ends,
+/// and what it is still sending is discarded for a while, so that it gets to the answer.
+async fn answer(
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    router: Router,
+    turn: Turn,
+) -> Response<Sent> {
+    let is_h1 = request.version() < Version::HTTP_2;
+    // Reading would ask the client to send what nobody wants.
+    let asks_first = is_h1 && request.headers().contains_key(header::EXPECT);
+    let (mut request, loan) = lend(request);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let answered = router.oneshot(request.map(Body::new)).await;
+    let mut response = answered.unwrap_or_else(|never| match never {});
+    if let Some(mut unread) = loan.unread() {
+        let came = !asks_first && unread.end_within(REST_WITHIN, SMALL_REST).await;
+        if !came {
+            if is_h1 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            if !asks_first {
+                tokio::spawn(Unread::discard(unread));
+            }
+        }
+    }
+    response.map(|body| Sent::new(body, turn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        idle: Duration::from_secs(60),
+        stuck: Duration::from_secs(30),
+    };
+
+    #[test]
+    fn clients_that_neither_ask_nor_read_are_found() {
+        let (traffic, start) = (Traffic::new(), Instant::now());
+        let after = |seconds| traffic.fault(start + Duration::from_secs(seconds), PATIENCE);
+        assert_eq!((after(5), after(11)), (None, Some(Fault::Idle)));
+        let turn = traffic.begin();
+        assert_eq!(after(1000), None, "a long poll waits for us");
+        turn.gave();
+        assert_eq!((after(20), after(31)), (None, Some(Fault::Stuck)));
+        turn.taken();
+        assert_eq!(after(1000), None);
+        drop(turn);
+        assert_eq!((after(50), after(61)), (None, Some(Fault::Idle)));
+    }
+}
