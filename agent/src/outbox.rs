@@ -40,6 +40,14 @@ struct EndedSession {
     recorded: watch::Sender<bool>,
 }
 
+impl EndedSession {
+    /// Whether it may be of the task with this incarnation; 0 is not known.
+    fn may_be(&self, incarnation: u64) -> bool {
+        let own = self.message.incarnation;
+        own == incarnation || own == 0 || incarnation == 0
+    }
+}
+
 struct WaitingReport {
     message: JobReport,
     sent: bool,
@@ -130,19 +138,34 @@ impl Outbox {
     }
 
     /// The controller has recorded the end of the session. Returns whether that was news.
-    pub(crate) fn recorded(&self, task: TaskId) -> bool {
-        match self.lock().ended.remove(&task) {
-            Some(outcome) => {
-                outcome.recorded.send_replace(true);
-                true
+    pub(crate) fn recorded(&self, task: TaskId, incarnation: u64) -> bool {
+        let mut state = self.lock();
+        if !state
+            .ended
+            .get(&task)
+            .is_some_and(|ended| ended.may_be(incarnation))
+        {
+            return false;
+        }
+        let Some(ended) = state.ended.remove(&task) else {
+            return false;
+        };
+        ended.recorded.send_replace(true);
+        true
+    }
+
+    /// Whether the session's end has yet to be recorded. The end of another task that had the
+    /// number in a store that was restored since is of no use to anybody any more, and is dropped.
+    pub(crate) fn has_unrecorded(&self, task: TaskId, incarnation: u64) -> bool {
+        let mut state = self.lock();
+        match state.ended.get(&task) {
+            Some(ended) if ended.may_be(incarnation) => true,
+            Some(_) => {
+                state.ended.remove(&task);
+                false
             }
             None => false,
         }
-    }
-
-    /// Whether the session's end has yet to be recorded.
-    pub(crate) fn has_unrecorded(&self, task: TaskId) -> bool {
-        self.lock().ended.contains_key(&task)
     }
 
     /// Tasks whose end has yet to be recorded.
@@ -248,6 +271,7 @@ mod tests {
             SessionEnded {
                 task_id: 1,
                 outcome: None,
+                incarnation: 5,
             },
         );
         assert_eq!(drain(&outbox).len(), 1);
@@ -255,11 +279,32 @@ mod tests {
         outbox.begin_link();
         assert_eq!(drain(&outbox).len(), 1);
         assert!(!*recorded.borrow());
-        assert!(outbox.recorded(task(1)));
+        assert!(
+            !outbox.recorded(task(1), 6),
+            "of another task of that number"
+        );
+        assert!(outbox.has_unrecorded(task(1), 5));
+        assert!(outbox.recorded(task(1), 5));
         assert!(*recorded.borrow());
         outbox.begin_link();
         assert_eq!(drain(&outbox).len(), 0);
-        assert!(!outbox.recorded(task(1)), "a second answer is no news");
+        assert!(!outbox.recorded(task(1), 5), "a second answer is no news");
+    }
+
+    #[test]
+    fn the_end_of_a_task_whose_number_was_given_out_again_is_dropped() {
+        let outbox = Outbox::default();
+        let _receiver = outbox.session_ended(
+            task(1),
+            SessionEnded {
+                task_id: 1,
+                outcome: None,
+                incarnation: 5,
+            },
+        );
+        assert!(outbox.has_unrecorded(task(1), 0), "not known");
+        assert!(!outbox.has_unrecorded(task(1), 6));
+        assert_eq!(drain(&outbox).len(), 0);
     }
 
     #[test]
@@ -277,6 +322,7 @@ mod tests {
             SessionEnded {
                 task_id: 1,
                 outcome: None,
+                incarnation: 5,
             },
         );
         outbox.progress(

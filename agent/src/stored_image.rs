@@ -56,22 +56,26 @@ pub(crate) fn store_image(
         [] => root.file_systems.iter().map(|fs| fs.partition).collect(),
         _ => Vec::new(),
     };
+    let (logical_bytes, more_notes) = (root.geometry.size.bytes(), root.notes.len() - notes.len());
+    let (disks, minimum) = last.disks_and_minimum(root);
     let captured = CapturedImage {
         manifest_id: id.as_bytes().to_vec(),
-        logical_bytes: root.geometry.size.bytes(),
+        logical_bytes,
         used_bytes: count.used.bytes(),
         stored_bytes: stored.bytes(),
         new_bytes: 0,
-        more_notes: (root.notes.len() - notes.len()) as u32,
+        more_notes: more_notes as u32,
         notes,
         partitions,
-        disks: last.disks(root),
+        disks,
+        minimum,
     };
     Ok((id, captured))
 }
 
-/// The last entry of each disk, which says how small a target may be. Empty for one disk.
+/// The last entry of each disk, which says how small a target may be.
 struct LastOfDisks {
+    /// Of several disks.
     ends: Vec<u64>,
     entries: Vec<Option<ChunkEntry>>,
 }
@@ -80,15 +84,12 @@ impl LastOfDisks {
     fn new(root: &ManifestRoot) -> Self {
         let ends: Vec<u64> = root.disk_places().iter().map(|place| place.end).collect();
         Self {
-            entries: vec![None; ends.len()],
+            entries: vec![None; ends.len().max(1)],
             ends,
         }
     }
 
     fn see(&mut self, entry: ChunkEntry) {
-        if self.ends.is_empty() {
-            return;
-        }
         let start = DiskGeometry::chunk_offset(entry.index).bytes();
         let nth = self.ends.partition_point(|end| *end <= start);
         if let Some(last) = self.entries.get_mut(nth) {
@@ -96,15 +97,16 @@ impl LastOfDisks {
         }
     }
 
-    fn disks(self, root: ManifestRoot) -> Vec<ImageDisk> {
-        if root.disks.is_empty() {
-            return Vec::new();
-        }
+    /// The disks of an image of several, or the smallest disk that holds the image.
+    fn disks_and_minimum(self, root: ManifestRoot) -> (Vec<ImageDisk>, u64) {
         let chunks: ChunkList = self.entries.into_iter().flatten().collect();
         let manifest = root.with_chunks(chunks);
+        if manifest.disks.is_empty() {
+            return (Vec::new(), manifest.minimum_disk().bytes());
+        }
         let places = manifest.disk_places();
         let disks = manifest.disks.iter().zip(places).enumerate();
-        disks
+        let disks = disks
             .map(|(nth, (disk, place))| ImageDisk {
                 size: disk.size.bytes(),
                 sector_size: disk.sector_size.bytes() as u32,
@@ -112,7 +114,8 @@ impl LastOfDisks {
                 minimum: manifest.of_disk(nth).minimum_disk().bytes(),
                 name: disk.name.to_string(),
             })
-            .collect()
+            .collect();
+        (disks, 0)
     }
 }
 

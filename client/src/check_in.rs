@@ -1,4 +1,5 @@
 //! Check-in: the boot token buys a short-lived certificate and, as soon as there is one, the order.
+//! Before that the client may look what the task needs, which leaves the token unused.
 //!
 //! Blocking; run it on a thread of its own. The controller is known by the fingerprint in the
 //! token, so nothing has to be installed on the machine. Plain HTTP is taken only to loopback
@@ -12,14 +13,16 @@ use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64_MIME, BASE64URL_NOPAD};
 use foghorn_proto::http::{
-    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, ORDER_PATH, OptionsFor,
-    Order, Problem, TokenText,
+    BOOT_PREFIX, CA_PATH, CHECK_IN_PATH, CheckInRequest, CheckInResponse, LOOK_PATH, LookRequest,
+    LookResponse, ORDER_PATH, OptionsFor, Order, Problem, TokenText,
 };
 use foghorn_transport::{Identity, IdentityError};
 use foghorn_types::{HostId, MacAddress, chain};
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -100,6 +103,20 @@ pub struct CheckIn {
     pub only_for: Option<OnlyFor>,
 }
 
+impl CheckIn {
+    fn patience(&self) -> Duration {
+        if self.once { Duration::ZERO } else { PATIENCE }
+    }
+
+    /// Refuses a task on which the options would have no effect.
+    fn accept(&self, task: OptionsFor) -> Result<(), CheckInError> {
+        match self.only_for.as_ref().filter(|only| only.kind != task) {
+            Some(only) => Err(only.refuse(task)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Options that have an effect on one kind of task only: a task of the other kind is not begun with
 /// them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -128,57 +145,122 @@ pub struct CheckedIn {
     pub order: Order,
 }
 
-/// Checks in and waits for the order. `stop` ends the waiting between two exchanges.
+/// The controller that a token names.
+#[derive(Debug)]
+pub struct Desk<'a> {
+    with: &'a CheckIn,
+    stop: &'a CancellationToken,
+    base: String,
+    authority: String,
+    agent: ureq::Agent,
+}
+
+impl<'a> Desk<'a> {
+    /// Finds the controller. `stop` ends the waiting between two exchanges, here and later.
+    ///
+    /// # Errors
+    /// The controller cannot be reached or is not the one that the token names.
+    pub fn find(with: &'a CheckIn, stop: &'a CancellationToken) -> Result<Self, CheckInError> {
+        let base = base_url(&with.controller)?;
+        let authority = retry(with.patience(), stop, || {
+            fetch_authority(&base, &with.token)
+        })?;
+        let root =
+            Certificate::from_pem(authority.as_bytes()).map_err(|source| CheckInError::Send {
+                url: base.clone(),
+                source: Box::new(source),
+            })?;
+        let agent = http(
+            TlsConfig::builder()
+                .root_certs(RootCerts::new_with_certs(&[root]))
+                .build(),
+        );
+        Ok(Self {
+            with,
+            stop,
+            base,
+            authority,
+            agent,
+        })
+    }
+
+    /// What the task needs. The token stays unused.
+    ///
+    /// # Errors
+    /// The controller refuses the token, or has no task.
+    pub fn look(&self) -> Result<LookResponse, CheckInError> {
+        let body = LookRequest {
+            mac: self.with.mac,
+            boot_token: self.with.token.to_text(BOOT_PREFIX),
+            options_for: self.with.only_for.as_ref().map(|only| only.kind),
+        };
+        let seen: LookResponse = self.post(LOOK_PATH, &body)?;
+        self.with.accept(seen.kind)?;
+        Ok(seen)
+    }
+
+    /// Checks in and waits for the order.
+    ///
+    /// # Errors
+    /// The controller refuses the token, or has no task.
+    pub fn check_in(&self) -> Result<CheckedIn, CheckInError> {
+        let with = self.with;
+        let key = rcgen::KeyPair::generate().map_err(CheckInError::MakeKey)?;
+        let request = rcgen::CertificateParams::default()
+            .serialize_request(&key)
+            .map_err(CheckInError::MakeKey)?;
+        let body = CheckInRequest {
+            mac: with.mac,
+            boot_token: with.token.to_text(BOOT_PREFIX),
+            csr_pem: request.pem().map_err(CheckInError::MakeKey)?,
+            software: SOFTWARE.to_owned(),
+            options_for: with.only_for.as_ref().map(|only| only.kind),
+            hardware: Some(hardware::read(Path::new("/"))),
+        };
+        let answer: CheckInResponse = self.post(CHECK_IN_PATH, &body)?;
+        let identity =
+            Identity::from_pem(&self.authority, &answer.chain_pem, &key.serialize_pem())?;
+        tracing::info!(host = %answer.host, task = %answer.task, name = answer.host_name, "checked in");
+        let order = match answer.order {
+            Some(order) => order,
+            None => wait_for_order(
+                &self.agent,
+                &self.base,
+                &answer.session,
+                with.once,
+                self.stop,
+            )?,
+        };
+        with.accept(order.kind.options())?;
+        Ok(CheckedIn {
+            host: answer.host,
+            host_name: answer.host_name,
+            identity,
+            order,
+        })
+    }
+
+    /// Sends a request, also when the answer to it was lost before.
+    fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CheckInError> {
+        let url = format!("{}{path}", self.base);
+        let only_for = self.with.only_for.as_ref();
+        retry(self.with.patience(), self.stop, || {
+            send(&self.agent, &url, body, only_for)
+        })
+    }
+}
+
+/// Checks in and waits for the order, without a look before it.
 ///
 /// # Errors
 /// The controller cannot be reached or is not the one that the token names, refuses the token, or
 /// has no task.
 pub fn check_in(with: &CheckIn, stop: &CancellationToken) -> Result<CheckedIn, CheckInError> {
-    let base = base_url(&with.controller)?;
-    let patience = if with.once { Duration::ZERO } else { PATIENCE };
-    let authority = retry(patience, stop, || fetch_authority(&base, &with.token))?;
-    let key = rcgen::KeyPair::generate().map_err(CheckInError::MakeKey)?;
-    let request = rcgen::CertificateParams::default()
-        .serialize_request(&key)
-        .map_err(CheckInError::MakeKey)?;
-    let body = CheckInRequest {
-        mac: with.mac,
-        boot_token: with.token.to_text(BOOT_PREFIX),
-        csr_pem: request.pem().map_err(CheckInError::MakeKey)?,
-        software: SOFTWARE.to_owned(),
-        options_for: with.only_for.as_ref().map(|only| only.kind),
-        hardware: Some(hardware::read(Path::new("/"))),
-    };
-    let root =
-        Certificate::from_pem(authority.as_bytes()).map_err(|source| CheckInError::Send {
-            url: base.clone(),
-            source: Box::new(source),
-        })?;
-    let agent = http(
-        TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&[root]))
-            .build(),
-    );
-    let answer = retry(patience, stop, || {
-        send_check_in(&agent, &base, &body, with.only_for.as_ref())
-    })?;
-    let identity = Identity::from_pem(&authority, &answer.chain_pem, &key.serialize_pem())?;
-    tracing::info!(host = %answer.host, task = %answer.task, name = answer.host_name, "checked in");
-    let order = match answer.order {
-        Some(order) => order,
-        None => wait_for_order(&agent, &base, &answer.session, with.once, stop)?,
-    };
-    if let Some(only) = &with.only_for
-        && order.kind.options() != only.kind
-    {
-        return Err(only.refuse(order.kind.options()));
-    }
-    Ok(CheckedIn {
-        host: answer.host,
-        host_name: answer.host_name,
-        identity,
-        order,
-    })
+    Desk::find(with, stop)?.check_in()
 }
 
 fn retry<T>(
@@ -272,16 +354,15 @@ fn fingerprint(der: &[u8]) -> String {
     BASE64URL_NOPAD.encode(suite.common.hash_provider.hash(der).as_ref())
 }
 
-fn send_check_in(
+fn send<T: DeserializeOwned>(
     agent: &ureq::Agent,
-    base: &str,
-    body: &CheckInRequest,
+    url: &str,
+    body: &impl Serialize,
     only_for: Option<&OnlyFor>,
-) -> Result<CheckInResponse, CheckInError> {
-    let url = format!("{base}{CHECK_IN_PATH}");
-    let (status, text) = exchange(&url, || agent.post(&url).send_json(body))?;
+) -> Result<T, CheckInError> {
+    let (status, text) = exchange(url, || agent.post(url).send_json(body))?;
     match status {
-        200..=299 => parse(&url, &text),
+        200..=299 => parse(url, &text),
         404 | 410 => Err(CheckInError::NoTask {
             reason: problem(&text),
         }),
@@ -360,7 +441,7 @@ fn exchange(
     Ok((answer.status().as_u16(), text))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(url: &str, text: &str) -> Result<T, CheckInError> {
+fn parse<T: DeserializeOwned>(url: &str, text: &str) -> Result<T, CheckInError> {
     serde_json::from_str(text).map_err(|error| CheckInError::Failed {
         status: 200,
         reason: format!("{url} answered nonsense: {error}"),

@@ -1,7 +1,8 @@
 //! The client: runs on the machine that is imaged, checks in with the controller, and then captures
 //! or deploys its disk through an agent.
 //!
-//! The parts: [`check_in`] buys a certificate for the boot token and learns the order; [`disk`]
+//! The parts: [`check_in`] buys a certificate for the boot token and learns the order; `ready` checks
+//! before that whether this machine can do its task; [`disk`]
 //! chooses and opens the disk; [`capture`] and [`deploy`] are the two pipelines; [`link`] keeps a
 //! session with an agent alive; [`run`] joins them.
 
@@ -19,5 +20,6 @@ mod interface;
 pub mod link;
 pub mod partitions;
 pub mod progress;
+mod ready;
 pub mod report;
 pub mod run;

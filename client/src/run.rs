@@ -3,25 +3,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foghorn_disk_layout::{PartitionSet, SurveyOptions};
 use foghorn_proto::http::{Order, OrderKind};
 use foghorn_transport::{ClientOutcome, Hello, SessionKind, Source};
-use foghorn_types::{DiskPart, DiskRules, TaskId, chain};
+use foghorn_types::{DiskPart, TaskId, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::args::RunConfig;
 use crate::capture::{CaptureError, CaptureOptions, capture};
-use crate::check_in::{CheckInError, CheckedIn, SOFTWARE, check_in};
+use crate::check_in::{CheckInError, CheckedIn, Desk, SOFTWARE};
 use crate::deploy::{DeployError, DeployOptions, deploy};
-use crate::disk::Access;
-use crate::disk::select::{HowToOpen, LeftOut, SelectDisksError, Selected, select};
-use crate::disk::target::ParseDiskRuleError;
+use crate::disk::select::{LeftOut, Selected};
 use crate::display;
 use crate::exit::Exit;
 use crate::link::{DEFAULT_PATIENCE, LinkConfig, LinkError, TaskLink};
 use crate::partitions::PartitionsError;
 use crate::progress::Progress;
+use crate::ready::{self, NotReadyError, Ready};
 use crate::report::RunReport;
 
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +28,10 @@ pub enum RunError {
     CheckIn(#[from] CheckInError),
     #[error("the order names no storage node")]
     NoSource,
-    #[error("the host's disk rule cannot be used")]
-    Rule(#[from] ParseDiskRuleError),
-    #[error(transparent)]
-    Disks(#[from] SelectDisksError),
+    #[error("the task has not begun and still waits, and the boot token is still good")]
+    NotReady(#[source] NotReadyError),
+    #[error("the task was changed while this machine waited for it")]
+    Changed(#[source] NotReadyError),
     #[error(transparent)]
     Partitions(#[from] PartitionsError),
     #[error("the deploy failed")]
@@ -59,8 +57,7 @@ impl RunError {
             ) => Exit::Refused,
             Self::CheckIn(CheckInError::Url(_) | CheckInError::OtherTask { .. }) => Exit::Usage,
             Self::CheckIn(CheckInError::Stopped) => Exit::Cancelled,
-            Self::Rule(_) | Self::Partitions(_) => Exit::Refused,
-            Self::Disks(error) if error.is_refusal() => Exit::Refused,
+            Self::NotReady(_) | Self::Changed(_) | Self::Partitions(_) => Exit::Refused,
             Self::Deploy(DeployError::Cancelled { .. } | DeployError::Link(LinkError::Stopped)) => {
                 Exit::Cancelled
             }
@@ -80,7 +77,7 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
     let mut progress = Arc::new(Progress::default());
     let mut task = None;
     let result = async {
-        let checked_in = wait_for_order(&config, &stop).await?;
+        let (checked_in, ready) = wait_for_order(&config, &stop).await?;
         progress = Arc::new(Progress::default());
         let order = &checked_in.order;
         task = Some(what(order.kind));
@@ -89,7 +86,7 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
         if let Some(traceparent) = &order.traceparent {
             foghorn_telemetry::set_parent(&span, traceparent);
         }
-        carry_out(&config, &checked_in, progress.clone(), stop)
+        carry_out(&config, &checked_in, ready, progress.clone(), stop)
             .instrument(span)
             .await
     }
@@ -117,16 +114,23 @@ pub async fn run(config: RunConfig, stop: CancellationToken) -> Exit {
     exit
 }
 
+/// Looks at the task, checks this machine, and only then spends the token.
+fn begin(config: &RunConfig, stop: &CancellationToken) -> Result<(CheckedIn, Ready), RunError> {
+    let desk = Desk::find(&config.check_in, stop)?;
+    let ready = ready::check(config, &desk.look()?).map_err(RunError::NotReady)?;
+    Ok((desk.check_in()?, ready))
+}
+
 async fn wait_for_order(
     config: &RunConfig,
     stop: &CancellationToken,
-) -> Result<CheckedIn, RunError> {
-    let (with, stop_waiting) = (config.check_in.clone(), stop.clone());
-    let waiting = tokio::task::spawn_blocking(move || check_in(&with, &stop_waiting));
+) -> Result<(CheckedIn, Ready), RunError> {
+    let (config, stop_waiting) = (config.clone(), stop.clone());
+    let waiting = tokio::task::spawn_blocking(move || begin(&config, &stop_waiting));
     tokio::select! {
         // An exchange under way cannot be interrupted; the thread notices at its end, and nobody waits for it.
         () = stop.cancelled() => Err(CheckInError::Stopped.into()),
-        checked_in = waiting => Ok(checked_in.map_err(RunError::Panicked)??),
+        begun = waiting => begun.map_err(RunError::Panicked)?,
     }
 }
 
@@ -151,6 +155,7 @@ fn subject(order: &Order) -> String {
 async fn carry_out(
     config: &RunConfig,
     checked_in: &CheckedIn,
+    ready: Ready,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
@@ -163,7 +168,7 @@ async fn carry_out(
         progress.clone(),
         over.clone(),
     ));
-    let result = transfer(config, order, &mut link, progress, stop).await;
+    let result = transfer(config, order, ready, &mut link, progress, stop).await;
     over.cancel();
     showing.await.map_err(RunError::Panicked)?;
     match result {
@@ -238,11 +243,17 @@ fn new_link(checked_in: &CheckedIn, stop: CancellationToken) -> Result<TaskLink,
 async fn transfer(
     config: &RunConfig,
     order: &Order,
+    ready: Ready,
     link: &mut TaskLink,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> Result<Option<Bytes>, RunError> {
-    let Selected { disks, left_out } = find_disks(config, order).await?;
+    let (with, of) = (config.clone(), order.clone());
+    let selected = tokio::task::spawn_blocking(move || ready.for_order(&with, &of));
+    let Selected { disks, left_out } = selected
+        .await
+        .map_err(RunError::Panicked)?
+        .map_err(RunError::Changed)?;
     for disk in &left_out {
         display::line(&format!("not selected: {disk}"));
     }
@@ -258,7 +269,12 @@ async fn transfer(
         }
         None => {
             let options = CaptureOptions {
-                surveys: surveys(config, order, disks.count())?,
+                surveys: ready::surveys(
+                    config,
+                    order.kind.is_raw(),
+                    order.kind.part(),
+                    disks.count(),
+                )?,
                 left_out: left_out.iter().filter_map(of_interest).collect(),
             };
             let captured = capture(disks, link, options, progress, stop).await?;
@@ -266,56 +282,6 @@ async fn transfer(
             Ok(Some(captured.encoded))
         }
     }
-}
-
-/// Opens the disks of the order.
-async fn find_disks(config: &RunConfig, order: &Order) -> Result<Selected, RunError> {
-    let rules = match &config.disk {
-        Some(rules) => Some(rules.clone()),
-        None => order
-            .disk_rule
-            .as_deref()
-            .map(str::parse::<DiskRules>)
-            .transpose()?,
-    };
-    let is_deploy = order.kind.manifest().is_some();
-    let access = match is_deploy {
-        true => Access::Write,
-        false if config.dirty.are_all() => Access::ReadInUse,
-        false => Access::Read,
-    };
-    let how = HowToOpen {
-        access,
-        file_sectors: config.file_sectors,
-        // How many an image has is known only with its manifest.
-        several: is_deploy || order.kind.is_of_disks(),
-    };
-    let selected = tokio::task::spawn_blocking(move || select(rules.as_ref(), how));
-    Ok(selected.await.map_err(RunError::Panicked)??)
-}
-
-/// How each disk of a capture is surveyed.
-fn surveys(
-    config: &RunConfig,
-    order: &Order,
-    disks: usize,
-) -> Result<Vec<SurveyOptions>, RunError> {
-    let dirty = config.dirty.of_disks(disks)?;
-    let raw = if order.kind.is_raw() {
-        vec![PartitionSet::All; disks]
-    } else {
-        config.raw.of_disks(disks)?
-    };
-    let options = dirty
-        .into_iter()
-        .zip(raw)
-        .map(|(dirty, raw)| SurveyOptions {
-            dirty,
-            raw,
-            part: order.kind.part(),
-            ..config.survey.clone()
-        });
-    Ok(options.collect())
 }
 
 /// A drive that an image of all disks lacks: a stick in the machine is no loss.

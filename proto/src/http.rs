@@ -4,7 +4,7 @@
 //! They live here and not in `rest-types` because both ends are ours and are released together.
 
 use foghorn_types::{
-    DiskPart, HostId, ImageId, MacAddress, ManifestId, NodeName, StorageNodeId, TaskId,
+    ByteCount, DiskPart, HostId, ImageId, MacAddress, ManifestId, NodeName, StorageNodeId, TaskId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub const CA_PATH: &str = "/foghorn/v1/ca";
 /// `POST` [`EnrolRequest`] → [`EnrolResponse`].
 pub const ENROL_PATH: &str = "/foghorn/v1/agents/enrol";
+/// `POST` [`LookRequest`] → [`LookResponse`]: the task behind a boot token, which stays unused.
+pub const LOOK_PATH: &str = "/foghorn/v1/clients/look";
 /// `POST` [`CheckInRequest`] → [`CheckInResponse`].
 pub const CHECK_IN_PATH: &str = "/foghorn/v1/clients/check-in";
 /// `GET ?wait=SECONDS` with `Authorization: Bearer SESSION` → 200 [`Order`], 204 not yet, 410
@@ -87,6 +89,49 @@ pub struct EnrolResponse {
     pub link_address: String,
     /// Name that the controller's certificate carries on the link.
     pub link_server_name: String,
+}
+
+/// A machine that has booted to be imaged and wants to know first whether it can do its task.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LookRequest {
+    /// Address of the machine.
+    pub mac: MacAddress,
+    /// The complete boot token. It is not used up.
+    pub boot_token: String,
+    /// As at check-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options_for: Option<OptionsFor>,
+}
+
+/// What a machine must have for its task.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LookResponse {
+    /// Number of the task.
+    pub task: TaskId,
+    /// Name of the host.
+    pub host_name: String,
+    /// Name of the image.
+    pub image_name: String,
+    /// What the task does.
+    pub kind: OptionsFor,
+    /// What of the disk is read or written.
+    pub part: DiskPart,
+    /// Whether the task may be about several disks.
+    pub several: bool,
+    /// The host's rule for its disk, or its rules for several, if it has one.
+    pub disk_rule: Option<String>,
+    /// The disks that an image needs that is to be written whole. Empty for other tasks.
+    pub needs: Vec<NeededDisk>,
+}
+
+/// A disk that an image needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NeededDisk {
+    /// Smallest size in bytes.
+    pub at_least: ByteCount,
+    /// Largest size in bytes: that of the captured disk, where the image is tied to it.
+    pub at_most: Option<ByteCount>,
 }
 
 /// A machine that has booted to be imaged.

@@ -401,6 +401,18 @@ impl Stack {
         })
     }
 
+    /// The task has not been begun by the client that was refused; cancels it, to make room for the
+    /// next.
+    pub fn cancel_waiting(&self, task: u32) -> Result<()> {
+        let status = self.task(task)?;
+        let state = status["state"].as_str().unwrap_or_default();
+        ensure!(["queued", "assigned"].contains(&state), "{status}");
+        self.rest
+            .delete(&format!("/fog/task/{task}/cancel"))?
+            .ok()?;
+        self.wait_task(task).map(drop)
+    }
+
     /// Waits until at least `bytes` of the task's data are done.
     pub fn wait_progress(&self, task: u32, bytes: u64) -> Result<()> {
         until(&format!("{bytes} bytes of task {task}"), PATIENCE, || {

@@ -262,9 +262,7 @@ impl ControllerLink {
             Some(FromController::Open(order)) => self.sessions.open(order),
             Some(FromController::Admit(admit)) => self.sessions.admit(admit),
             Some(FromController::Cancel(cancel)) => self.sessions.cancel(cancel),
-            Some(FromController::EndedRecorded(recorded)) => {
-                self.sessions.recorded(recorded.task_id)
-            }
+            Some(FromController::EndedRecorded(recorded)) => self.sessions.recorded(recorded),
             Some(FromController::Job(job)) => self.jobs.start(job),
             Some(FromController::Wake(order)) => self.waker.wake(order),
             Some(FromController::File(order)) => self.files.obey(order, client.clone()),

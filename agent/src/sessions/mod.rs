@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foghorn_chunk_store::Store;
-use foghorn_proto::link::{AdmitClient, CancelSession, OpenSession};
+use foghorn_proto::link::{AdmitClient, CancelSession, EndedRecorded, OpenSession};
 use foghorn_types::{NodeName, TaskId, Timestamp, chain};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
@@ -29,7 +29,7 @@ pub(crate) use accept::accept_all;
 pub(crate) use ticker::run as run_ticker;
 
 use self::budget::Budget;
-use self::order::{CheckOrderError, SessionOrder};
+use self::order::{CheckOrderError, Incarnation, SessionOrder};
 use self::outcome::SessionOutcome;
 use self::table::{Stop, Table};
 use crate::config::{Limits, Timing};
@@ -116,10 +116,10 @@ impl Sessions {
 
     /// Opens a session, or brings an open one up to date.
     pub(crate) fn open(&self, wire: OpenSession) {
-        let task = TaskId::new(wire.task_id);
+        let (task, incarnation) = (TaskId::new(wire.task_id), Incarnation(wire.incarnation));
         match (SessionOrder::try_from(wire), task) {
             (Ok(order), _) => self.open_checked(order),
-            (Err(problem), Some(task)) => self.reject(task, &problem),
+            (Err(problem), Some(task)) => self.reject(task, incarnation, &problem),
             (Err(problem), None) => {
                 warn!(error = %chain(&problem), "the controller sent an order that is not valid")
             }
@@ -129,7 +129,7 @@ impl Sessions {
     fn open_checked(&self, order: SessionOrder) {
         // It has ended here and the controller has yet to hear so: it will, and then it will not
         // want this any more.
-        if self.outbox.has_unrecorded(order.task) {
+        if self.outbox.has_unrecorded(order.task, order.incarnation.0) {
             return;
         }
         let (task, host, image, kind) = (order.task, order.host, order.image, order.kind);
@@ -139,14 +139,14 @@ impl Sessions {
         self.changed.send_replace(());
     }
 
-    fn reject(&self, task: TaskId, problem: &CheckOrderError) {
+    fn reject(&self, task: TaskId, incarnation: Incarnation, problem: &CheckOrderError) {
         warn!(%task, error = %chain(&problem), "the controller sent an order that is not valid");
         let outcome = SessionOutcome::Failed {
             reason: problem.to_string(),
             node_at_fault: false,
         };
         self.outbox
-            .session_ended(task, outcome.to_message(task, None));
+            .session_ended(task, outcome.to_message(task, incarnation, None));
     }
 
     /// The client that has checked in for a task.
@@ -204,9 +204,9 @@ impl Sessions {
     }
 
     /// The controller has recorded the end of a session.
-    pub(crate) fn recorded(&self, task: u32) {
-        if let Some(task) = TaskId::new(task)
-            && self.outbox.recorded(task)
+    pub(crate) fn recorded(&self, ended: EndedRecorded) {
+        if let Some(task) = TaskId::new(ended.task_id)
+            && self.outbox.recorded(task, ended.incarnation)
         {
             debug!(%task, "the end of the session is recorded");
         }
@@ -225,9 +225,10 @@ impl Sessions {
         let mut table = self.table();
         let meter = table.meter(task).filter(|_| table.ended(task).is_none())?;
         let last = meter.report(task, std::time::Instant::now(), self.timing.progress_every);
-        let recorded = self
-            .outbox
-            .session_ended(task, outcome.to_message(task, Some(last)));
+        let recorded = self.outbox.session_ended(
+            task,
+            outcome.to_message(task, table.incarnation(task), Some(last)),
+        );
         let ended = table::Ended {
             problem: outcome.problem(),
             recorded: recorded.clone(),

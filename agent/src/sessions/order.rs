@@ -15,10 +15,22 @@ pub(super) enum OrderKind {
     Capture,
 }
 
+/// Tells a task from another that had its number in a store that was restored since.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Incarnation(pub(super) u64);
+
+impl Incarnation {
+    /// Whether both may be of one task. Controllers of earlier versions do not tell (0).
+    pub(super) fn may_be(self, other: Self) -> bool {
+        self == other || self.0 == 0 || other.0 == 0
+    }
+}
+
 /// One session that the node should have.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct SessionOrder {
     pub task: TaskId,
+    pub incarnation: Incarnation,
     pub kind: OrderKind,
     pub host: HostId,
     pub image: ImageId,
@@ -54,6 +66,7 @@ impl TryFrom<OpenSession> for SessionOrder {
         };
         Ok(Self {
             task: TaskId::new(wire.task_id).ok_or(CheckOrderError::NoId("task"))?,
+            incarnation: Incarnation(wire.incarnation),
             kind,
             host: HostId::new(wire.host_id).ok_or(CheckOrderError::NoId("host"))?,
             image: ImageId::new(wire.image_id).ok_or(CheckOrderError::NoId("image"))?,

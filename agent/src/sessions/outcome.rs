@@ -7,6 +7,8 @@ use foghorn_proto::link::{
 use foghorn_types::TaskId;
 use tracing::{info, warn};
 
+use super::order::Incarnation;
+
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum SessionOutcome {
     /// With the figures of the new image when it was a capture.
@@ -22,7 +24,12 @@ pub(super) enum SessionOutcome {
 }
 
 impl SessionOutcome {
-    pub(super) fn to_message(&self, task: TaskId, last: Option<SessionProgress>) -> SessionEnded {
+    pub(super) fn to_message(
+        &self,
+        task: TaskId,
+        incarnation: Incarnation,
+        last: Option<SessionProgress>,
+    ) -> SessionEnded {
         let outcome = match self.clone() {
             Self::Complete(captured) => WireOutcome::Completed(Completed {
                 r#final: last,
@@ -40,6 +47,7 @@ impl SessionOutcome {
         SessionEnded {
             task_id: task.get(),
             outcome: Some(outcome),
+            incarnation: incarnation.0,
         }
     }
 

@@ -16,7 +16,7 @@ use foghorn_types::{CertificateName, HostId, TaskId, Timestamp};
 use tokio::sync::watch;
 
 use super::capture::PartsClaim;
-use super::order::{Fingerprint, SessionOrder};
+use super::order::{Fingerprint, Incarnation, SessionOrder};
 use super::progress::Meter;
 use crate::multicast::MulticastTerms;
 
@@ -128,10 +128,14 @@ impl Table {
     pub(super) fn open(&mut self, order: SessionOrder) -> bool {
         self.share(order.multicast.as_ref());
         if let Some(entry) = self.entries.get_mut(&order.task) {
-            let same = entry.order.kind == order.kind
+            let same = entry.order.incarnation.may_be(order.incarnation)
+                && entry.order.kind == order.kind
                 && entry.order.host == order.host
                 && entry.order.image == order.image;
             if same && entry.ended.is_none() {
+                if order.incarnation != Incarnation::default() {
+                    entry.order.incarnation = order.incarnation;
+                }
                 entry.order.deadline = order.deadline;
                 entry.order.multicast = order.multicast;
                 if let Some(fingerprint) = order.admitted {
@@ -331,6 +335,13 @@ impl Table {
         self.entries.get(&task).map(|entry| entry.meter.clone())
     }
 
+    pub(super) fn incarnation(&self, task: TaskId) -> Incarnation {
+        let entry = self.entries.get(&task);
+        entry
+            .map(|entry| entry.order.incarnation)
+            .unwrap_or_default()
+    }
+
     pub(super) fn ended(&self, task: TaskId) -> Option<Ended> {
         self.entries
             .get(&task)
@@ -380,6 +391,7 @@ mod tests {
     fn order(number: u32) -> SessionOrder {
         SessionOrder {
             task: task(number),
+            incarnation: Incarnation(5),
             kind: OrderKind::Capture,
             host: HostId::new(7).unwrap(),
             image: ImageId::new(3).unwrap(),
@@ -405,6 +417,20 @@ mod tests {
             ..order(2)
         });
         table
+    }
+
+    #[test]
+    fn a_task_that_has_the_number_of_another_is_another_session() {
+        let mut table = table();
+        let mut of = |incarnation| {
+            table.open(SessionOrder {
+                incarnation: Incarnation(incarnation),
+                ..order(1)
+            })
+        };
+        assert!(!of(5) && !of(0), "a controller that does not know says 0");
+        assert!(of(6));
+        assert!(!of(6));
     }
 
     #[test]

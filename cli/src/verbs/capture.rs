@@ -5,9 +5,9 @@ use std::time::Duration;
 use foghorn_rest_types::fog::{Host, Image};
 use foghorn_rest_types::tasks::TaskKind;
 
-use super::{Session, image};
 use super::order::{order_one, table};
 use super::wait::{parse_duration, status_of, wait_for};
+use super::{Session, image};
 use crate::confirm::confirm;
 use crate::exit::{Exit, Failure};
 use crate::find::find;

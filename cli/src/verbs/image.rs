@@ -305,13 +305,8 @@ pub fn replaced(api: &Api, row: &Row<Image>) -> Result<Option<String>, Failure> 
     let Some(content) = content_of(api, row)?.content else {
         return Ok(None);
     };
-    let keep: ImageVersions =
-        api.get(&format!("/foghorn/v1/images/{}/versions", row.view.id))?;
-    Ok(Some(versions::replacement(
-        &row.view.name,
-        &content,
-        &keep,
-    )))
+    let keep: ImageVersions = api.get(&format!("/foghorn/v1/images/{}/versions", row.view.id))?;
+    Ok(Some(versions::replacement(&row.view.name, &content, &keep)))
 }
 
 fn loss(api: &Api, row: &Row<Image>) -> Result<String, Failure> {

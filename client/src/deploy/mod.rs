@@ -20,7 +20,7 @@ pub mod policy;
 pub mod resume;
 mod scan;
 mod sectors;
-mod several;
+pub(crate) mod several;
 mod shared;
 mod stale;
 mod table;

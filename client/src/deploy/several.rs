@@ -27,7 +27,7 @@ pub enum WhichDiskError {
     NoWay { paths: String, why: String },
 }
 
-fn disks(count: usize) -> String {
+pub(crate) fn disks(count: usize) -> String {
     match count {
         1 => "1 disk".to_owned(),
         n => format!("{n} disks"),

@@ -25,6 +25,8 @@ pub enum OpenDiskError {
     InUse { path: PathBuf, users: String },
     #[error("could not find out who uses {path}", path = path.display())]
     Users { path: PathBuf, source: io::Error },
+    #[error("may not open {path}: run the client as root, or as a user who may {access} it", path = path.display())]
+    NotAllowed { path: PathBuf, access: &'static str },
     #[error("could not open {path}", path = path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("{path} has a sector size that is not supported", path = path.display())]
@@ -47,19 +49,6 @@ pub enum OpenDiskError {
         size: ByteCount,
         sector: u64,
     },
-}
-
-impl OpenDiskError {
-    /// Whether the disk was refused for what it is, and not for an error.
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::InUse { .. }
-                | Self::SectorSize { .. }
-                | Self::OtherSectors { .. }
-                | Self::OddSize { .. }
-        )
-    }
 }
 
 /// A read or write that the disk refused.
@@ -124,9 +113,15 @@ impl Disk {
                 });
             }
         }
-        let open = |source| OpenDiskError::Open {
-            path: path.clone(),
-            source,
+        let open = |source: io::Error| match source.kind() {
+            io::ErrorKind::PermissionDenied => OpenDiskError::NotAllowed {
+                path: path.clone(),
+                access: if write { "write" } else { "read" },
+            },
+            _ => OpenDiskError::Open {
+                path: path.clone(),
+                source,
+            },
         };
         let flags = if write && block_device {
             OFlags::EXCL
@@ -440,6 +435,36 @@ mod tests {
             found[..512].iter().all(|&b| b == 7)
                 && found[512..4608].iter().all(|&b| b == 0)
                 && found[4608..].iter().all(|&b| b == 7)
+        );
+    }
+
+    /// Needs root, to be somebody else for one thread.
+    #[test]
+    fn who_may_not_open_a_disk_is_told_to_run_as_root() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4096).unwrap();
+        let seen = SeenDisk {
+            path: file.path().to_owned(),
+            kind: DiskKind::File,
+            size: ByteCount::from_bytes(4096),
+            sector_size: None,
+            model: None,
+            serial: None,
+            wwn: None,
+        };
+        let opened = std::thread::spawn(move || {
+            let nobody = rustix::process::Uid::from_raw(65534);
+            rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            Disk::open(&seen, Access::Write, FileSectors::Unknown)
+        });
+        let error = opened.join().unwrap().unwrap_err();
+        assert!(
+            matches!(error, OpenDiskError::NotAllowed { .. })
+                && error.to_string().contains("run the client as root"),
+            "{error}"
         );
     }
 

@@ -66,16 +66,23 @@ impl fmt::Display for SeenDisk {
     }
 }
 
+/// What to do about all of these.
+const NAME_IT: &str = "name the disk by --disk or by the host's kernelDevice \
+    (path:/dev/…, serial:…, wwn:…, size:>=N,<=N, only)";
+
 /// Why no disk was chosen. Every message lists the disks that were seen, because whoever reads it
 /// cannot see the machine.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ChooseDiskError {
-    #[error("no disk rule is set for this host; disks found: {}", list(seen))]
+    #[error(
+        "no disk rule is set for this host: {NAME_IT}; disks found: {}",
+        list(seen)
+    )]
     NoRule { seen: Vec<SeenDisk> },
-    #[error("no disk matches {rule}; disks found: {}", list(seen))]
+    #[error("no disk matches {rule}: {NAME_IT}; disks found: {}", list(seen))]
     NoMatch { rule: DiskRule, seen: Vec<SeenDisk> },
     #[error(
-        "{count} disks match {rule}, but exactly one must; disks found: {}",
+        "{count} disks match {rule}, but exactly one must: {NAME_IT}; disks found: {}",
         list(seen)
     )]
     Ambiguous {

@@ -2,12 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use data_encoding::BASE64URL_NOPAD;
-use foghorn_client::check_in::{CheckIn, CheckInError, CheckedIn, OnlyFor, check_in};
+use foghorn_client::check_in::{CheckIn, CheckInError, CheckedIn, Desk, OnlyFor, check_in};
 use foghorn_proto::http::{
-    CA_PATH, CHECK_IN_PATH, CheckInRequest, ORDER_PATH, OptionsFor, OrderKind, TokenText,
+    CA_PATH, CHECK_IN_PATH, CheckInRequest, LOOK_PATH, ORDER_PATH, OptionsFor, OrderKind, TokenText,
 };
 use foghorn_types::{DiskPart, ManifestId};
 use rcgen::{
@@ -18,11 +19,17 @@ use tokio_util::sync::CancellationToken;
 
 const ORDER: &str = r#"{"task":42,"kind":{"what":"capture"},"image":3,"image_name":"lab","sources":[{"address":"127.0.0.1:1","server_name":"n"}],"disk_rule":"only","traceparent":null}"#;
 
+const LOOK: &str = r#"{"task":42,"host_name":"pc","image_name":"lab","kind":"capture","part":{"what":"everything"},"several":false,"disk_rule":"only","needs":[]}"#;
+
 /// Answers one request per connection until the test process ends.
 struct Controller {
     url: String,
     token: TokenText,
     requests: Arc<Mutex<Vec<String>>>,
+    /// Bodies of the check-ins.
+    bodies: Arc<Mutex<Vec<CheckInRequest>>>,
+    /// How many more requests get no answer: the connection is closed after each.
+    lost: Arc<AtomicUsize>,
 }
 
 fn start(check_in_status: u16, not_yet: usize) -> Controller {
@@ -49,20 +56,33 @@ fn start_with(check_in_status: u16, not_yet: usize, behind: &str) -> Controller 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let requests = Arc::new(Mutex::new(Vec::new()));
-    let seen = requests.clone();
+    let (bodies, lost) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
+    let (seen, asked, to_lose) = (requests.clone(), Arc::clone(&bodies), lost.clone());
+    let asked: Arc<Mutex<Vec<CheckInRequest>>> = asked;
     std::thread::spawn(move || {
         let mut not_yet = not_yet;
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let (line, body) = read_request(&stream);
             seen.lock().unwrap().push(line.clone());
-            let (status, body) = match line.split(' ').nth(1).unwrap().split('?').next().unwrap() {
+            let path = line.split(' ').nth(1).unwrap().split('?').next().unwrap();
+            if path == CHECK_IN_PATH {
+                let body = serde_json::from_slice(&body).unwrap();
+                asked.lock().unwrap().push(body);
+            }
+            let left = to_lose.load(Ordering::SeqCst);
+            if path != CA_PATH && left > 0 {
+                to_lose.store(left - 1, Ordering::SeqCst);
+                continue;
+            }
+            let (status, body) = match path {
                 CA_PATH => (200, ca_pem.clone()),
                 CHECK_IN_PATH if check_in_status != 200 => (
                     check_in_status,
                     r#"{"error":"token is used up"}"#.to_owned(),
                 ),
                 CHECK_IN_PATH => (200, checked_in(&issuer, &body)),
+                LOOK_PATH => (200, LOOK.to_owned()),
                 ORDER_PATH if not_yet > 0 => {
                     not_yet -= 1;
                     (204, String::new())
@@ -83,6 +103,8 @@ fn start_with(check_in_status: u16, not_yet: usize, behind: &str) -> Controller 
         url,
         token,
         requests,
+        bodies,
+        lost,
     }
 }
 
@@ -149,6 +171,61 @@ fn a_token_buys_a_certificate_and_the_order_is_waited_for() {
         controller.requests.lock().unwrap().len(),
         5,
         "authority, check-in, three questions"
+    );
+}
+
+fn settings(controller: &Controller) -> CheckIn {
+    CheckIn {
+        controller: controller.url.clone(),
+        token: controller.token.clone(),
+        mac: "aa:bb:cc:00:01:02".parse().unwrap(),
+        once: false,
+        only_for: None,
+    }
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_again_with_the_same_token_and_key() {
+    let controller = start(200, 0);
+    controller.lost.store(2, Ordering::SeqCst);
+    run(&controller, controller.token.clone(), false).unwrap();
+    let bodies = controller.bodies.lock().unwrap();
+    assert_eq!(bodies.len(), 3, "two answers were lost");
+    for body in bodies.iter() {
+        assert_eq!(
+            (&body.boot_token, &body.csr_pem),
+            (&bodies[0].boot_token, &bodies[0].csr_pem)
+        );
+    }
+}
+
+#[test]
+fn looking_at_the_task_is_no_check_in() {
+    let controller = start(200, 0);
+    controller.lost.store(1, Ordering::SeqCst);
+    let (with, stop) = (settings(&controller), CancellationToken::new());
+    let desk = Desk::find(&with, &stop).unwrap();
+    let seen = desk.look().unwrap();
+    assert_eq!(
+        (seen.kind, seen.disk_rule.as_deref()),
+        (OptionsFor::Capture, Some("only"))
+    );
+    assert_eq!(controller.bodies.lock().unwrap().len(), 0);
+    desk.check_in().unwrap();
+    assert_eq!(controller.bodies.lock().unwrap().len(), 1);
+    // Options for the other kind are found out by the look too.
+    let deploys = Some(OnlyFor {
+        kind: OptionsFor::Deploy,
+        options: vec!["--state-dir"],
+    });
+    let with = CheckIn {
+        only_for: deploys,
+        ..with
+    };
+    let refused = Desk::find(&with, &stop).unwrap().look().unwrap_err();
+    assert!(
+        matches!(refused, CheckInError::OtherTask { .. }),
+        "{refused}"
     );
 }
 

@@ -1,23 +1,25 @@
 //! Check-in: authenticates the machine to be imaged and returns its order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use foghorn_lifecycle::{Effect, Outcome, TaskEvent, TaskState, TransitionError};
 use foghorn_proto::http::{
-    BOOT_PREFIX, CheckInRequest, CheckInResponse, OptionsFor, Order, OrderKind, Source,
+    BOOT_PREFIX, CheckInRequest, CheckInResponse, LookRequest, LookResponse, NeededDisk,
+    OptionsFor, Order, OrderKind, Source,
 };
-use foghorn_types::{HostId, MacAddress, NodeName, TaskId, Timestamp};
+use foghorn_types::{Digest, HostId, ImageId, MacAddress, NodeName, TaskId, Timestamp};
 use tracing::info;
 
 use super::one_time::{self, TokenError};
 use super::{inventory, versions};
 use crate::app::moves::{self, MoveError, apply_event_with};
 use crate::ctx::Ctx;
-use crate::state::{Draft, Refusal, Tables};
 use crate::state::classes::mac_address_association::mac_key;
 use crate::state::classes::{Host, Image, MacAddressAssociation};
-use crate::state::enrolment::{OneTimeToken, Purpose};
+use crate::state::enrolment::{Answered, OneTimeToken, Purpose};
 use crate::state::run::{Run, RunKind};
+use crate::state::{Draft, Refusal, Tables};
 use crate::trust::{IssueError, key_of_request};
 
 /// A token as it is returned, once.
@@ -107,45 +109,111 @@ pub async fn boot_token(
     })
 }
 
+/// What a machine must have for the task behind a boot token. Writes nothing: the token stays as
+/// it is.
+///
+/// # Errors
+/// As [`check_in`] for the same token.
+pub fn look(ctx: &Ctx, request: &LookRequest) -> Result<LookResponse, CheckInError> {
+    let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, None)?;
+    ctx.state.read(|tables| {
+        let run = run_for(tables, &token, request.mac, request.options_for)?;
+        Ok(LookResponse {
+            task: run.task,
+            host_name: host_name(tables, run.host),
+            image_name: image_name(tables, run.image),
+            kind: kind(&run),
+            part: run.scope.part,
+            // How many disks an image of an older controller has may not be known.
+            several: kind(&run) == OptionsFor::Deploy || run.scope.several,
+            disk_rule: disk_rule(tables, run.host),
+            needs: needs(tables, &run),
+        })
+    })
+}
+
+/// The disks that a deploy of a whole image needs.
+fn needs(tables: &Tables, run: &Run) -> Vec<NeededDisk> {
+    match run.kind {
+        RunKind::Deploy { .. } if run.scope.part.is_everything() => {
+            let content = versions::content_of(tables, run);
+            content.map(|content| content.needs()).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Redeems a boot token and returns a certificate and, if a node is already assigned, the order.
 ///
 /// # Errors
 /// See [`CheckInError`]; the token is used up only by a success. The answer to a success may be
-/// lost: the same token with the same key gets another answer within a minute, with a new
-/// certificate that replaces the first.
+/// lost: the same token with the same key gets the same answer within a few minutes, unless
+/// another client has checked in for the task since.
 pub async fn check_in(
     ctx: &Ctx,
     request: &CheckInRequest,
 ) -> Result<CheckInResponse, CheckInError> {
     let key = key_of_request(&request.csr_pem).map_err(CheckInError::Request)?;
-    let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, Some(&key))?;
-    let Purpose::Boot { host, task } = token.purpose else {
-        return Err(TokenError::Unknown.into());
-    };
-    let run = ctx.state.read(|tables| {
-        let mut rows = tables
-            .of::<MacAddressAssociation>()
-            .by(MacAddressAssociation::BY_MAC, mac_key(request.mac));
-        if !rows.any(|row| row.host == host.get() && !row.pending.is_yes()) {
-            return Err(CheckInError::WrongMac { mac: request.mac });
+    match first_check_in(ctx, request, &key).await {
+        // Also of two requests at once with the same key.
+        Err(CheckInError::Token(TokenError::Used)) => {
+            let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, Some(&key))?;
+            ctx.state
+                .read(|tables| answer_again(ctx, tables, &token, request))
         }
-        tables
-            .runs()
-            .get(&task)
-            .cloned()
-            .ok_or_else(|| CheckInError::Ended {
-                reason: "it was deleted".to_owned(),
-            })
-    })?;
-    let now = Timestamp::now();
+        other => other,
+    }
+}
+
+/// The answer that the token has brought before.
+fn answer_again(
+    ctx: &Ctx,
+    tables: &Tables,
+    token: &OneTimeToken,
+    request: &CheckInRequest,
+) -> Result<CheckInResponse, CheckInError> {
+    let run = run_for(tables, token, request.mac, request.options_for)?;
+    let secret = one_time::secret_of(BOOT_PREFIX, &request.boot_token).map_err(TokenError::Form)?;
+    let answer = token.answer.as_ref().ok_or(TokenError::Used)?;
+    let session = answer.session(&secret);
+    if run.client_session != Some(hash_of(&session)) {
+        return Err(TokenError::Used.into());
+    }
+    info!(host = %run.host, task = %run.task, "client checked in again: the answer may have been lost");
+    Ok(answer_for(ctx, tables, &run, answer, session))
+}
+
+fn answer_for(
+    ctx: &Ctx,
+    tables: &Tables,
+    run: &Run,
+    answer: &Answered,
+    session: String,
+) -> CheckInResponse {
+    CheckInResponse {
+        host: run.host,
+        host_name: host_name(tables, run.host),
+        task: run.task,
+        chain_pem: answer.chain_pem.clone(),
+        session,
+        order: order(ctx, tables, run),
+    }
+}
+
+async fn first_check_in(
+    ctx: &Ctx,
+    request: &CheckInRequest,
+    key: &str,
+) -> Result<CheckInResponse, CheckInError> {
+    let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, None)?;
+    let run = ctx
+        .state
+        .read(|tables| run_for(tables, &token, request.mac, request.options_for))?;
+    let (host, task, now) = (run.host, run.task, Timestamp::now());
     let lifetime = run
         .deadline()
         .since(now)
         .min(ctx.settings.client_certificate_lifetime);
-    if let Some(reason) = ended_because(&run) {
-        return Err(CheckInError::Ended { reason });
-    }
-    refuse_other_kind(&run, request)?;
     let issued = ctx
         .trust
         .issue_client(host, task, &request.csr_pem, lifetime)
@@ -157,13 +225,18 @@ pub async fn check_in(
             }
         })?;
 
-    let session = one_time::secret();
     let mut left = Vec::new();
+    let answer = Answered {
+        salt: one_time::secret(),
+        chain_pem: issued.chain_pem.clone(),
+    };
+    let secret = one_time::secret_of(BOOT_PREFIX, &request.boot_token).map_err(TokenError::Form)?;
+    let session = answer.session(&secret);
     let moved = apply_event_with(ctx, task, TaskEvent::ClientCheckedIn, |run, draft| {
         left = settle_image(ctx, draft, run).map_err(CheckInError::Image)?;
-        one_time::spend(draft, &token, Timestamp::now(), Some(&key))?;
+        one_time::spend(draft, &token, Timestamp::now(), Some((key, &answer)))?;
         run.client_fingerprint = Some(issued.fingerprint());
-        run.client_session = Some(*blake3::hash(session.as_bytes()).as_bytes());
+        run.client_session = Some(hash_of(&session));
         if let Some(hardware) = &request.hardware {
             inventory::record(draft, host, hardware, Timestamp::now())?;
         }
@@ -173,24 +246,49 @@ pub async fn check_in(
     moves::perform(ctx, &moved.run, &left);
     info!(%host, %task, software = request.software, "client checked in");
     ctx.live.forget_transfer(task);
-    let (host_name, order) = ctx.state.read(|tables| {
-        (
-            tables
-                .of::<Host>()
-                .get(host.get())
-                .map(|row| row.name.clone())
-                .unwrap_or_default(),
-            order(ctx, tables, &moved.run),
-        )
-    });
-    Ok(CheckInResponse {
-        host,
-        host_name,
-        task,
-        chain_pem: issued.chain_pem,
-        session,
-        order,
-    })
+    Ok(ctx
+        .state
+        .read(|tables| answer_for(ctx, tables, &moved.run, &answer, session)))
+}
+
+fn hash_of(session: &str) -> Digest {
+    *blake3::hash(session.as_bytes()).as_bytes()
+}
+
+/// The run that a boot token is for, if a client with this address and these options may begin it.
+fn run_for(
+    tables: &Tables,
+    token: &OneTimeToken,
+    mac: MacAddress,
+    options_for: Option<OptionsFor>,
+) -> Result<Arc<Run>, CheckInError> {
+    let Purpose::Boot { host, task } = token.purpose else {
+        return Err(TokenError::Unknown.into());
+    };
+    let mut rows = tables
+        .of::<MacAddressAssociation>()
+        .by(MacAddressAssociation::BY_MAC, mac_key(mac));
+    if !rows.any(|row| row.host == host.get() && !row.pending.is_yes()) {
+        return Err(CheckInError::WrongMac { mac });
+    }
+    let run = tables
+        .runs()
+        .get(&task)
+        .ok_or_else(|| CheckInError::Ended {
+            reason: "it was deleted".to_owned(),
+        })?;
+    if let Some(reason) = ended_because(run) {
+        return Err(CheckInError::Ended { reason });
+    }
+    refuse_other_kind(run, options_for)?;
+    Ok(run.clone())
+}
+
+fn kind(run: &Run) -> OptionsFor {
+    match run.kind {
+        RunKind::Deploy { .. } => OptionsFor::Deploy,
+        RunKind::Capture => OptionsFor::Capture,
+    }
 }
 
 /// What depends on the image at the moment when the machine comes: a deploy gets its version, a
@@ -213,16 +311,28 @@ fn settle_image(ctx: &Ctx, draft: &mut Draft<'_>, run: &mut Run) -> Result<Vec<E
 }
 
 /// Options that would have no effect on the task.
-fn refuse_other_kind(run: &Run, request: &CheckInRequest) -> Result<(), CheckInError> {
-    let task = run.task;
-    let kind = match run.kind {
-        RunKind::Deploy { .. } => OptionsFor::Deploy,
-        RunKind::Capture => OptionsFor::Capture,
-    };
-    match request.options_for.filter(|&wanted| wanted != kind) {
+fn refuse_other_kind(run: &Run, options_for: Option<OptionsFor>) -> Result<(), CheckInError> {
+    let (task, kind) = (run.task, kind(run));
+    match options_for.filter(|&wanted| wanted != kind) {
         Some(wanted) => Err(CheckInError::OtherKind { task, kind, wanted }),
         None => Ok(()),
     }
+}
+
+fn host_name(tables: &Tables, host: HostId) -> String {
+    let row = tables.of::<Host>().get(host.get());
+    row.map(|row| row.name.clone()).unwrap_or_default()
+}
+
+fn image_name(tables: &Tables, image: ImageId) -> String {
+    let row = tables.of::<Image>().get(image.get());
+    row.map(|row| row.name.clone()).unwrap_or_default()
+}
+
+fn disk_rule(tables: &Tables, host: HostId) -> Option<String> {
+    let row = tables.of::<Host>().get(host.get());
+    row.map(|row| row.kernel_device.clone())
+        .filter(|rule| !rule.is_empty())
 }
 
 impl From<MoveError> for CheckInError {
@@ -264,11 +374,6 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
     let node = run.node()?;
     let address = ctx.live.node(node).filter(|live| live.online)?.quic_address;
     let name: &NodeName = &tables.enrolled_nodes().get(&node)?.name;
-    let disk_rule = tables
-        .of::<Host>()
-        .get(run.host.get())
-        .map(|row| row.kernel_device.clone())
-        .filter(|rule| !rule.is_empty());
     Some(Order {
         task: run.task,
         kind: match run.kind {
@@ -277,16 +382,12 @@ pub fn order(ctx: &Ctx, tables: &Tables, run: &Run) -> Option<Order> {
             RunKind::Capture => OrderKind::capture(run.scope.part, run.scope.raw),
         },
         image: run.image,
-        image_name: tables
-            .of::<Image>()
-            .get(run.image.get())
-            .map(|row| row.name.clone())
-            .unwrap_or_default(),
+        image_name: image_name(tables, run.image),
         sources: vec![Source {
             address,
             server_name: name.tls_name(),
         }],
-        disk_rule,
+        disk_rule: disk_rule(tables, run.host),
         traceparent: run.traceparent.clone(),
     })
 }

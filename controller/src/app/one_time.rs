@@ -9,7 +9,7 @@ use foghorn_types::Timestamp;
 
 use crate::ctx::Ctx;
 use crate::state::Draft;
-use crate::state::enrolment::OneTimeToken;
+use crate::state::enrolment::{Answered, OneTimeToken};
 use crate::state::shelf::Record as _;
 use crate::trust::Trust;
 
@@ -35,6 +35,14 @@ pub(crate) fn secret() -> String {
     BASE64URL_NOPAD.encode(&bytes)
 }
 
+/// A random number, not 0.
+pub(crate) fn number() -> u64 {
+    let random = getrandom::u64();
+    random
+        .expect("a system without random numbers cannot run TLS either")
+        .max(1)
+}
+
 /// The whole text of a token.
 pub(crate) fn text(trust: &Trust, prefix: &'static str, secret: String) -> String {
     TokenText {
@@ -44,9 +52,14 @@ pub(crate) fn text(trust: &Trust, prefix: &'static str, secret: String) -> Strin
     .to_text(prefix)
 }
 
+/// The secret in the text of a token.
+pub(crate) fn secret_of(prefix: &'static str, text: &str) -> Result<String, ParseTokenError> {
+    Ok(TokenText::parse(prefix, text)?.secret)
+}
+
 /// Time within which the holder of the same key is answered again, because the first answer may
-/// have been lost.
-const REPEAT_WITHIN: Duration = Duration::from_secs(60);
+/// have been lost: as long as a client tries to reach a controller.
+const REPEAT_WITHIN: Duration = Duration::from_secs(300);
 
 /// The stored token with this text, if it is valid now. Only [`spend`] ensures that it is used
 /// once. `key` is the key for which it is used, where the same key may use it again for a short
@@ -70,25 +83,23 @@ pub(crate) fn find(
 }
 
 /// Makes the draft redeem the token. Of two drafts that redeem one token, the store accepts one;
-/// the other is built again and finds the token used, unless it is for the same key.
+/// the other is built again and finds the token used, whoever uses it.
 pub(crate) fn spend(
     draft: &mut Draft<'_>,
     token: &OneTimeToken,
     now: Timestamp,
-    key: Option<&str>,
+    by: Option<(&str, &Answered)>,
 ) -> Result<(), TokenError> {
     let current = draft
         .tables()
         .tokens()
         .get(&token.id())
         .ok_or(TokenError::Unknown)?;
-    check(current, now, key)?;
-    // The first use counts: repeating the request does not extend the time limit.
-    let used = Some(current.used.unwrap_or(now));
-    let used_by = key.map(str::to_owned);
+    check(current, now, None)?;
     draft.replace(&OneTimeToken {
-        used,
-        used_by,
+        used: Some(now),
+        used_by: by.map(|(key, _)| key.to_owned()),
+        answer: by.map(|(_, answer)| answer.clone()),
         ..OneTimeToken::clone(current)
     });
     Ok(())
@@ -115,7 +126,7 @@ mod tests {
     use crate::state::enrolment::Purpose;
 
     #[test]
-    fn a_used_token_is_good_for_its_key_and_for_a_minute_only() {
+    fn a_used_token_is_good_for_its_key_and_for_a_few_minutes_only() {
         let purpose = Purpose::Boot {
             host: HostId::new(1).unwrap(),
             task: TaskId::new(1).unwrap(),
@@ -133,7 +144,7 @@ mod tests {
             Err(TokenError::Expired)
         );
         assert_eq!(check(&used, start + REPEAT_WITHIN, Some("mine")), Ok(()));
-        for (later, key) in [(61, Some("mine")), (1, Some("other")), (1, None)] {
+        for (later, key) in [(301, Some("mine")), (1, Some("other")), (1, None)] {
             assert_eq!(
                 check(&used, start + Duration::from_secs(later), key),
                 Err(TokenError::Used)

@@ -38,6 +38,7 @@ pub(crate) fn open_session(tables: &Tables, config: &MulticastConfig, run: &Run)
             .map(|print| print.to_vec())
             .unwrap_or_default(),
         multicast: multicast_order(tables, config, run),
+        incarnation: run.incarnation,
     }
 }
 
@@ -122,9 +123,7 @@ pub(crate) fn tell_open(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<
 pub(crate) fn tell_admit(ctx: &Ctx, task: TaskId, node: StorageNodeId) -> Result<(), SendError> {
     tell(ctx, task, node, |tables, run| match run.kind {
         // The session that is open there may be for another version of the image.
-        RunKind::Deploy { .. } => {
-            Message::Open(open_session(tables, &ctx.settings.multicast, run))
-        }
+        RunKind::Deploy { .. } => Message::Open(open_session(tables, &ctx.settings.multicast, run)),
         RunKind::Capture => Message::Admit(admit(run)),
     })
 }

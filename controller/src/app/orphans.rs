@@ -109,9 +109,8 @@ fn is_content(tables: &Tables, image: ImageId, manifest: ManifestId) -> bool {
 /// A deploy continues with the content with which it began, and what a capture stores is recorded
 /// only when it has ended.
 fn is_in_work(tables: &Tables, image: ImageId, manifest: ManifestId) -> bool {
-    let is_captured = |run: &Arc<Run>| {
-        run.image == image && run.kind == RunKind::Capture && has_begun(run)
-    };
+    let is_captured =
+        |run: &Arc<Run>| run.image == image && run.kind == RunKind::Capture && has_begun(run);
     versions::is_in_use(tables, image, manifest) || tables.runs().active().any(is_captured)
 }
 

@@ -10,7 +10,7 @@ use crate::state::classes::task::state;
 use crate::state::classes::{
     Image, MulticastSession, MulticastSessionAssociation, Service, StorageNode, Task,
 };
-use crate::state::multicast::{SessionPlan, Start};
+use crate::state::multicast::{Fixed, SessionPlan, Start};
 use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
 /// The setting with the port of the next session: any even port of the dynamic range, after the
@@ -27,6 +27,8 @@ pub struct Terms {
     pub start: Start,
     /// On the wire; 0 for no limit.
     pub max_rate: Option<BitRate>,
+    /// The version of the image that the order names.
+    pub fixed: Option<Fixed>,
 }
 
 /// The session with this number, which may be any.
@@ -82,6 +84,7 @@ pub(super) fn open(
         let plan = SessionPlan {
             start: terms.start,
             max_rate: terms.max_rate,
+            fixed: terms.fixed,
             ..SessionPlan::new(id)
         };
         draft.replace(&plan);
@@ -118,6 +121,7 @@ pub async fn change(
             let mut terms = Terms {
                 start: plan.start,
                 max_rate: plan.max_rate,
+                fixed: plan.fixed,
             };
             change(&mut terms);
             (plan.start, plan.max_rate) = (terms.start, terms.max_rate);

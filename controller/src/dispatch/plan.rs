@@ -101,7 +101,8 @@ fn holds(view: &NodeView, run: &RunView) -> bool {
 /// The image was captured again, to another node, while the machine is still switched off.
 fn lacks(snapshot: &Snapshot, run: &RunView, node: StorageNodeId) -> Option<TaskEvent> {
     let view = snapshot.nodes.get(&node)?;
-    let other = || candidates(snapshot, run).any(|(id, other)| id != node && other.link == LinkState::Up);
+    let other =
+        || candidates(snapshot, run).any(|(id, other)| id != node && other.link == LinkState::Up);
     (!holds(view, run) && other()).then_some(TaskEvent::NodeLacks { node })
 }
 

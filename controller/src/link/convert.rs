@@ -35,6 +35,7 @@ pub(crate) struct Captured {
     pub(crate) notes: Notes,
     pub(crate) disks: Vec<ContentDisk>,
     pub(crate) partitions: Vec<u32>,
+    pub(crate) minimum: ByteCount,
 }
 
 /// How a session ended, with what it captured.
@@ -42,6 +43,8 @@ pub(crate) struct Captured {
 pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     pub(crate) captured: Option<Captured>,
+    /// Of the session; 0 from an agent of an earlier version.
+    pub(crate) incarnation: u64,
 }
 
 pub(super) fn task(id: u32) -> Result<TaskId, BadMessage> {
@@ -165,6 +168,7 @@ fn receiver(receiver: &link::MulticastReceiver) -> ReceiverReport {
 }
 
 pub(super) fn ended(message: link::SessionEnded) -> Result<Ended, BadMessage> {
+    let incarnation = message.incarnation;
     let outcome = message.outcome.ok_or(BadMessage {
         field: "outcome",
         why: "is missing",
@@ -173,6 +177,7 @@ pub(super) fn ended(message: link::SessionEnded) -> Result<Ended, BadMessage> {
         session_ended::Outcome::Completed(done) => Ended {
             outcome: Outcome::Complete,
             captured: done.captured.map(captured).transpose()?,
+            incarnation,
         },
         session_ended::Outcome::Failed(failed) => {
             let outcome = Outcome::Failed {
@@ -182,6 +187,7 @@ pub(super) fn ended(message: link::SessionEnded) -> Result<Ended, BadMessage> {
             Ended {
                 outcome,
                 captured: None,
+                incarnation,
             }
         }
         session_ended::Outcome::Cancelled(cancelled) => Ended {
@@ -189,6 +195,7 @@ pub(super) fn ended(message: link::SessionEnded) -> Result<Ended, BadMessage> {
                 reason: cancelled.reason,
             },
             captured: None,
+            incarnation,
         },
     })
 }
@@ -203,6 +210,7 @@ pub(super) fn captured(image: link::CapturedImage) -> Result<Captured, BadMessag
         notes: notes(&image)?,
         disks: disks(&image)?,
         partitions: partitions(image.partitions),
+        minimum: ByteCount::from_bytes(image.minimum),
     })
 }
 
@@ -279,7 +287,8 @@ mod tests {
         assert_eq!(
             ended(link::SessionEnded {
                 task_id: 1,
-                outcome: None
+                outcome: None,
+                incarnation: 0
             })
             .unwrap_err()
             .field,
@@ -358,6 +367,7 @@ mod tests {
         let message = link::SessionEnded {
             task_id: 1,
             outcome: Some(session_ended::Outcome::Completed(done)),
+            incarnation: 7,
         };
         let captured = ended(message).unwrap().captured.unwrap();
         assert_eq!(

@@ -225,6 +225,7 @@ async fn ended(
     task: TaskId,
     ended: Ended,
 ) -> Result<(), LinkError> {
+    let incarnation = ended.incarnation;
     match record_end(ctx, node, task, ended).await {
         Ok(()) => {}
         Err(MoveError::NoSuchTask(_)) => debug!(%task, "received the end of an unknown session"),
@@ -242,6 +243,7 @@ async fn ended(
         node,
         Order::EndedRecorded(EndedRecorded {
             task_id: task.get(),
+            incarnation,
         }),
     ) {
         debug!(%task, error = %chain(&refused), "the agent will report the end again");
@@ -273,11 +275,17 @@ async fn record_end(
         }
         (outcome, captured) => (outcome, captured.filter(|_| capture)),
     };
+    // A task of a store that was restored since may have had its number.
+    let check = |run: &Run| match run.may_be(ended.incarnation) {
+        true => Ok(()),
+        false => Err(MoveError::NoSuchTask(task)),
+    };
     let result = apply_event_with(
         ctx,
         task,
         TaskEvent::Ended { node, outcome },
         |run, draft| {
+            check(run)?;
             match &captured {
                 Some(captured) => {
                     run.notes = captured.notes.of_capture();
@@ -302,7 +310,7 @@ async fn record_end(
                 "a storage node reported the completion of a task whose client never checked in"
             );
             let reason = "the storage node reported an impossible completion".to_owned();
-            apply_event(
+            apply_event_with(
                 ctx,
                 task,
                 TaskEvent::Ended {
@@ -312,6 +320,7 @@ async fn record_end(
                         node_at_fault: true,
                     },
                 },
+                |run, _| check(run),
             )
             .await
             .map(|_| ())
@@ -344,6 +353,7 @@ fn content(
         newest: None,
         from: None,
         previous: Vec::new(),
+        minimum: captured.minimum,
         modified: 0,
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use crate::app::due::{self, Due};
-use crate::app::tasks::{self, Brought, For, HOSTS_AT_ONCE, Origin, Pending, Request};
+use crate::app::tasks::{self, Brought, Chosen, For, HOSTS_AT_ONCE, Origin, Pending, Request};
 use crate::app::{history, wake};
 use crate::state::class::Body;
 use crate::state::classes::scheduled_task::Target;
@@ -132,7 +132,10 @@ fn task_step(
         });
         return Ok(Step::More);
     }
-    let outcome = format!("tasks created: {tasks}");
+    let mut outcome = format!("tasks created: {tasks}");
+    if !firing.left_out.is_empty() {
+        outcome = format!("{outcome}; {}", firing.left_out);
+    }
     draft.replace(&Mark {
         through: due.at,
         firing: None,
@@ -154,14 +157,18 @@ fn group_step(
     pending: &mut Pending,
 ) -> Result<bool, Refusal> {
     let begun = firing.after_host > 0;
-    let mut hosts = match tasks::free_hosts(draft.tables(), group, request) {
-        Ok(hosts) => hosts,
+    let Chosen {
+        mut hosts,
+        left_out,
+    } = match tasks::free_hosts(draft.tables(), group, request) {
+        Ok(chosen) => chosen,
         // The remaining hosts have got other tasks in the meantime.
         Err(Refusal::Task(_)) if begun => return Ok(false),
         Err(refusal) => return Err(refusal),
     };
     if !begun {
         tasks::wake_group(draft, group, request, origin);
+        firing.left_out = tasks::sentence(&left_out).unwrap_or_default();
     }
     hosts.retain(|host| host.get() > firing.after_host);
     hosts.sort_unstable();
@@ -170,7 +177,8 @@ fn group_step(
         pending,
         sessions: &mut firing.sessions,
     };
-    let created = tasks::create_part(draft, For::Group(group), &part, request, origin, brought)?;
+    let (created, _) =
+        tasks::create_part(draft, For::Group(group), &part, request, origin, brought)?;
     firing.tasks += u32::try_from(created.len()).unwrap_or(u32::MAX);
     firing.after_host = part.last().map_or(firing.after_host, |host| host.get());
     Ok(hosts.len() > part.len())

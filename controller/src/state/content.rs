@@ -1,6 +1,8 @@
 //! What an image contains: one record per image that has been captured, written when the capture
 //! completes.
 
+use foghorn_image::NoteKind;
+use foghorn_proto::http::NeededDisk;
 use foghorn_types::{ByteCount, DiskPart, HostId, ImageId, ManifestId, StorageNodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +55,9 @@ pub struct ImageContent {
     /// Versions that were replaced and are kept, the latest replaced first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<Previous>,
+    /// The smallest disk that can hold it; 0 if that is not known, or if there are several.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub minimum: ByteCount,
     /// The store's revision of this record; 0 for one that was never stored.
     #[serde(skip)]
     pub modified: Revision,
@@ -79,6 +84,10 @@ fn first() -> u32 {
 
 fn is_first(version: &u32) -> bool {
     *version == 1
+}
+
+fn is_zero(size: &ByteCount) -> bool {
+    *size == ByteCount::ZERO
 }
 
 /// One disk of an image of several.
@@ -123,8 +132,7 @@ impl ImageContent {
     /// The version of the image with this manifest.
     #[must_use]
     pub fn with_manifest(&self, manifest: ManifestId) -> Option<&Self> {
-        self.versions()
-            .find(|version| version.manifest == manifest)
+        self.versions().find(|version| version.manifest == manifest)
     }
 
     /// The version of the image with this number.
@@ -140,6 +148,28 @@ impl ImageContent {
             manifest: self.manifest,
             version: Some(self.version),
         }
+    }
+
+    /// The disks that it needs, as far as that is known.
+    #[must_use]
+    pub fn needs(&self) -> Vec<NeededDisk> {
+        let notes = self.notes.list();
+        let tied = notes.iter().any(|note| note.kind == NoteKind::SizeTied);
+        if self.disks.is_empty() {
+            return vec![NeededDisk {
+                at_least: if tied {
+                    self.logical_bytes
+                } else {
+                    self.minimum
+                },
+                at_most: tied.then_some(self.logical_bytes),
+            }];
+        }
+        let need = |disk: &ContentDisk| NeededDisk {
+            at_least: disk.minimum,
+            at_most: None,
+        };
+        self.disks.iter().map(need).collect()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use data_encoding::BASE64URL_NOPAD;
 use foghorn_types::{Digest, HostId, NodeName, StorageNodeId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -38,9 +39,33 @@ pub struct OneTimeToken {
     /// answer may be lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_by: Option<String>,
+    /// What it was used for, until it is forgotten: its holder gets the same answer again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answered>,
     /// The store's revision of this record; 0 for one that was never stored.
     #[serde(skip)]
     pub modified: Revision,
+}
+
+/// The answer to a check-in, as far as it was made up for it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Answered {
+    /// Random. The client's bearer is derived from it and from the secret of the token, which is
+    /// not stored: neither of them alone is of use.
+    pub salt: String,
+    /// The client's certificate.
+    pub chain_pem: String,
+}
+
+impl Answered {
+    /// The bearer of the client that holds the token with this secret.
+    #[must_use]
+    pub fn session(&self, secret: &str) -> String {
+        let mut hash = blake3::Hasher::new_derive_key("foghorn 2026-11 session of a client");
+        hash.update(self.salt.as_bytes());
+        hash.update(secret.as_bytes());
+        BASE64URL_NOPAD.encode(hash.finalize().as_bytes())
+    }
 }
 
 /// What tells tokens from one another.
@@ -60,6 +85,7 @@ impl OneTimeToken {
             expires,
             used: None,
             used_by: None,
+            answer: None,
             modified: 0,
         }
     }

@@ -50,6 +50,10 @@ pub enum Refusal {
     /// A parameter of the query has a value that means nothing.
     #[error("{name}: {why}")]
     Parameter { name: &'static str, why: String },
+    /// A member of what selects objects to be changed means nothing: without it, more would be
+    /// changed than was asked for.
+    #[error("{name}: {why}")]
+    Selector { name: String, why: String },
     /// The object is not the version that the change was meant for.
     #[error("{class} {id} has changed: its version is not the one in If-Match")]
     Precondition { class: &'static str, id: u32 },
@@ -139,6 +143,22 @@ pub enum TaskRefusal {
     TooManySessions,
     #[error("no multicast group is free")]
     NoMulticastGroup,
+}
+
+impl TaskRefusal {
+    /// Whether a FOG server refuses it too.
+    #[must_use]
+    pub fn is_of_fog(self) -> bool {
+        matches!(
+            self,
+            Self::NoImage
+                | Self::ImageDisabled
+                | Self::NoStorageGroup
+                | Self::HostBusy
+                | Self::NoHosts
+                | Self::NoFreeHosts
+        )
+    }
 }
 
 impl Refusal {

@@ -28,6 +28,9 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(12 * 60 * 60);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Run {
     pub task: TaskId,
+    /// Random: tells it from the run of a task that had its number in a store that was restored
+    /// since. 0 for one that an earlier version has stored.
+    pub incarnation: u64,
     pub kind: RunKind,
     pub host: HostId,
     pub image: ImageId,
@@ -104,6 +107,7 @@ impl Run {
         let life = Task::new(kind.task_kind(), now + DEFAULT_DEADLINE);
         Self {
             task,
+            incarnation: 0,
             kind,
             host,
             image,
@@ -123,6 +127,22 @@ impl Run {
     #[must_use]
     pub fn within(self, scope: Scope) -> Self {
         Self { scope, ..self }
+    }
+
+    /// The same run, told from others with its number by this.
+    #[must_use]
+    pub fn told_apart_by(self, incarnation: u64) -> Self {
+        Self {
+            incarnation,
+            ..self
+        }
+    }
+
+    /// Whether a report about a session of this incarnation may be about this run. Agents of
+    /// earlier versions do not tell (0).
+    #[must_use]
+    pub fn may_be(&self, incarnation: u64) -> bool {
+        self.incarnation == incarnation || self.incarnation == 0 || incarnation == 0
     }
 
     /// The same run with another time limit, counted from its creation.
@@ -231,6 +251,8 @@ impl Shelf<Run> {
 #[derive(Serialize, Deserialize)]
 pub struct RunBody {
     task: TaskId,
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    incarnation: u64,
     kind: RunKind,
     host: HostId,
     image: ImageId,
@@ -250,6 +272,10 @@ pub struct RunBody {
     client_session: Option<Digest>,
     #[serde(default, skip_serializing_if = "Notes::is_empty")]
     notes: Notes,
+}
+
+fn is_unknown(incarnation: &u64) -> bool {
+    *incarnation == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -347,6 +373,7 @@ impl From<&Run> for RunBody {
         let parts = run.life.parts();
         Self {
             task: run.task,
+            incarnation: run.incarnation,
             kind: run.kind,
             host: run.host,
             image: run.image,
@@ -386,6 +413,7 @@ impl RunBody {
         });
         Run {
             task: self.task,
+            incarnation: self.incarnation,
             kind: self.kind,
             host: self.host,
             image: self.image,
@@ -439,6 +467,7 @@ mod tests {
             now,
         )
         .due_in(Duration::from_secs(9))
+        .told_apart_by(u64::MAX)
         .within(Scope {
             part: DiskPart::partition(2).unwrap(),
             raw: true,

@@ -64,6 +64,9 @@ pub struct Firing {
     /// Multicast sessions that its tasks join, by image.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sessions: BTreeMap<ImageId, SessionId>,
+    /// A sentence about hosts that got no task.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub left_out: String,
 }
 
 impl Firing {
@@ -74,6 +77,7 @@ impl Firing {
             after_host: 0,
             tasks: 0,
             sessions: BTreeMap::new(),
+            left_out: String::new(),
         }
     }
 }

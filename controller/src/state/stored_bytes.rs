@@ -22,6 +22,10 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"task":4,"kind":{"what":"capture"},"host":2,"image":4,"storage_group":1,"created":5,"deadline":9005,"started":null,"state":{"is":"failed","reason":"no disk","node_at_fault":false,"at":8},"former":[],"faults":[],"traceparent":null,"client_fingerprint":null,"client_session":null}"#,
     ),
     (
+        "/foghorn/v1/run/0000000005",
+        r#"{"v":1,"task":5,"incarnation":18446744073709551615,"kind":{"what":"capture"},"host":2,"image":4,"storage_group":1,"created":5,"deadline":9005,"started":null,"state":{"is":"queued","checked_in":false},"former":[],"faults":[],"traceparent":null,"client_fingerprint":null,"client_session":null}"#,
+    ),
+    (
         "/foghorn/v1/content/0000000004",
         r#"{"v":1,"image":4,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1,2]}"#,
     ),
@@ -32,6 +36,10 @@ const STORED: &[(&str, &str)] = &[
     (
         "/foghorn/v1/content/0000000006",
         r#"{"v":1,"image":6,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1],"disks":[{"size":4,"sector_size":512,"start":0,"minimum":3,"name":"/dev/sda"},{"size":5,"sector_size":4096,"start":6,"minimum":2,"name":"/dev/sdb"}]}"#,
+    ),
+    (
+        "/foghorn/v1/content/0000000007",
+        r#"{"v":1,"image":7,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1],"minimum":8}"#,
     ),
     (
         "/foghorn/v1/snapinfile/0000000006",
@@ -58,12 +66,20 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"through":5,"firing":{"due":9,"after_host":3,"tasks":2,"sessions":{"4":7}},"last":{"due":8,"after_host":0,"tasks":1},"outcome":"tasks created: 1"}"#,
     ),
     (
+        "/foghorn/v1/schedule/task/0000000010",
+        r#"{"v":1,"through":5,"firing":{"due":9,"after_host":3,"tasks":2,"left_out":"1 host got no task"}}"#,
+    ),
+    (
         "/foghorn/v1/schedule/power/0000000009",
         r#"{"v":1,"through":5}"#,
     ),
     (
         "/foghorn/v1/token/boot/HASH",
         r#"{"v":1,"purpose":{"for":"boot","host":1,"task":2},"expires":10,"used":7,"used_by":"key"}"#,
+    ),
+    (
+        "/foghorn/v1/token/boot/HASH",
+        r#"{"v":1,"purpose":{"for":"boot","host":1,"task":2},"expires":10,"used":7,"used_by":"key","answer":{"salt":"salt","chain_pem":"pem"}}"#,
     ),
     (
         "/foghorn/v1/token/join/HASH",

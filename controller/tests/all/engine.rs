@@ -151,7 +151,7 @@ pub(crate) struct Etcd {
 }
 
 impl Etcd {
-    fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         Self::start_with(dir, "http", Vec::new())
     }
 

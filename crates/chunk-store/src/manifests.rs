@@ -333,11 +333,9 @@ impl Store {
         let written = written
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        if self
-            .guards
-            .oldest_capture()
-            .is_some_and(|began| u128::try_from(began.as_millis()).is_ok_and(|began| written.as_millis() >= began))
-        {
+        if self.guards.oldest_capture().is_some_and(|began| {
+            u128::try_from(began.as_millis()).is_ok_and(|began| written.as_millis() >= began)
+        }) {
             return Ok(false);
         }
         self.manifests.begin_grace(&manifest)?;

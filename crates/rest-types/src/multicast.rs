@@ -51,6 +51,20 @@ pub struct MulticastCreated {
     pub sessions: Vec<SessionId>,
     /// Ids of their tasks.
     pub tasks: Vec<TaskId>,
+    /// Hosts of the group that got no task.
+    #[serde(default)]
+    pub left_out: Vec<HostLeftOut>,
+}
+
+/// A host that an order for a group left out.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HostLeftOut {
+    /// Id of the host.
+    pub host: HostId,
+    /// Its name.
+    pub name: String,
+    /// Why it got no task.
+    pub reason: String,
 }
 
 /// What to change; absent members stay as they are.

@@ -153,7 +153,7 @@ fn nothing_is_stored(engine: Engine) -> anyhow::Result<()> {
         &json!({ "taskTypeID": 1 }),
     )?;
     anyhow::ensure!(
-        answer.status == 500 && answer.body.contains("content"),
+        answer.status == 409 && answer.body.contains("content"),
         "{answer:?}"
     );
     // A host has one active task at most.
@@ -202,5 +202,5 @@ fn a_deploy_that_waits_is_cancelled_when_its_image_is_deleted() {
             &json!({ "taskTypeID": 1 }),
         )
         .unwrap();
-    assert_eq!(answer.status, 500, "{answer:?}");
+    assert_eq!(answer.status, 409, "{answer:?}");
 }

@@ -29,7 +29,7 @@ pub(crate) fn run(stack: &Stack, words: &[&str]) -> Result<Output> {
 }
 
 /// Runs a command that must end with `status`; gives its standard output.
-fn expect(stack: &Stack, status: i32, words: &[&str]) -> String {
+pub(crate) fn expect(stack: &Stack, status: i32, words: &[&str]) -> String {
     let output = run(stack, words).unwrap();
     let (out, err) = (
         String::from_utf8_lossy(&output.stdout),

@@ -197,6 +197,18 @@ fn a_file_system_without_a_table() {
     run("e2fsck", ["-fn", target.to_str().unwrap()]).unwrap();
 }
 
+/// A client that is not ready leaves the task waiting and its boot token good.
+fn not_ready(stack: &Stack, task: u32, mut client: Process, reason: &str) -> Result<()> {
+    let status = client.wait(PATIENCE)?;
+    ensure!(
+        status.code() == Some(REFUSED) && client.log().contains(reason),
+        "the client ended with {status}, and {reason:?} is expected:\n{}",
+        client.log()
+    );
+    ensure!(client.log().contains("still waits"), "{}", client.log());
+    stack.cancel_waiting(task)
+}
+
 /// A refused client leaves the task failed with the reason, and the disk as it was.
 fn refused(stack: &Stack, task: u32, mut client: Process, reason: &str) -> Result<()> {
     let status = client.wait(PATIENCE)?;
@@ -239,7 +251,7 @@ fn a_disk_smaller_than_the_image_is_not_touched() {
     stack.assign(host, image).unwrap();
     let task = stack.order(host, 1).unwrap();
     let client = stack.start_client("client", host, MAC_B, &target).unwrap();
-    refused(&stack, task, client, "small").unwrap();
+    not_ready(&stack, task, client, "small").unwrap();
     assert!(
         fs::read(&target).unwrap().iter().all(|byte| *byte == 0xAA),
         "the small disk was written to"
@@ -263,7 +275,30 @@ fn no_rule_for_the_disk_means_no_disk() {
     let task = stack.order(host, 1).unwrap();
     let rule = Path::new("serial:no-disk-has-this-serial");
     let client = stack.start_client("client", host, MAC_B, rule).unwrap();
-    refused(&stack, task, client, "no-disk-has-this-serial").unwrap();
+    not_ready(&stack, task, client, "no-disk-has-this-serial").unwrap();
+
+    // The same boot token is good for a client that knows its disk, and that may write to it.
+    let task = stack.order(host, 1).unwrap();
+    let token = stack.boot_token(host).unwrap();
+    let target = stack.folder().join("target");
+    disks::blank(&target, 32 * MIB).unwrap();
+    let run = |name: &str, command: &mut Command| {
+        let mut client = Process::start(stack.folder(), name, command).unwrap();
+        (client.wait(PATIENCE).unwrap().code(), client.log())
+    };
+    let with_rule = stack.client_command_with(&token, MAC_B, &target).unwrap();
+    let mut ruleless = Command::new(with_rule.get_program());
+    ruleless.args(with_rule.get_args().take_while(|arg| *arg != "--disk"));
+    ruleless.env_remove("FOGHORN_DISK");
+    let (code, log) = run("ruleless", &mut ruleless);
+    assert!(
+        code == Some(REFUSED) && log.contains("name the disk by --disk"),
+        "{code:?} {log}"
+    );
+    let mut command = stack.client_command_with(&token, MAC_B, &target).unwrap();
+    let (code, log) = run("ready", &mut command);
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(stack.wait_task(task).unwrap()["state"], "complete");
 }
 
 #[test]

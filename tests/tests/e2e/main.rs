@@ -21,6 +21,7 @@ mod fog_replay;
 mod fuzz_disks;
 mod holes;
 mod image_notes;
+mod image_versions;
 mod large_disks;
 mod multicast;
 mod observability;

@@ -79,7 +79,7 @@ fn images_outlive_an_older_backup(engine: Engine) -> Result<()> {
     for refused in [fog, native] {
         let (status, text) = (refused.status, refused.body);
         ensure!(
-            status >= 400 && text.contains("foghorn image orphans"),
+            status == 409 && text.contains("foghorn image orphans"),
             "{status}: {text}"
         );
     }

@@ -243,7 +243,7 @@ fn refused() -> Result<()> {
     Ok(())
 }
 
-/// A task that the client must refuse; gives the reason that the task then has.
+/// A task that the client must refuse before it begins; gives what the client says.
 fn refused_by_client(room: &mut Room, image: u32, task: u32, disks: &[&Path]) -> Result<String> {
     let host = room.host(image)?;
     let task = room.stack.order(host.id, task)?;
@@ -254,9 +254,8 @@ fn refused_by_client(room: &mut Room, image: u32, task: u32, disks: &[&Path]) ->
         "{status}:\n{}",
         client.process.log()
     );
-    let ended = room.stack.wait_task(task)?;
-    ensure!(ended["state"] == "failed", "{ended}");
-    Ok(ended["reason"].as_str().context("a reason")?.to_owned())
+    room.stack.cancel_waiting(task)?;
+    Ok(client.process.log())
 }
 
 /// What cannot be done is refused when it is ordered.
@@ -313,7 +312,7 @@ fn orders() -> Result<()> {
         let order = json!({ "taskTypeID": task });
         let answer = room.stack.rest.post(&format!("{path}/task"), &order)?;
         ensure!(
-            answer.status == 500 && answer.body.contains(sentence),
+            answer.status == 409 && answer.body.contains(sentence),
             "{rule}: {} {}",
             answer.status,
             answer.body

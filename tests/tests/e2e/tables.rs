@@ -52,6 +52,17 @@ fn round_trip(stack: &Stack, golden: &Path, size: u64) -> Result<(u32, std::path
     Ok((image, target))
 }
 
+/// The client is not ready: it says so, and the task still waits.
+fn not_ready(stack: &Stack, task: u32, mut client: Process, reason: &str) -> Result<()> {
+    let status = client.wait(PATIENCE)?;
+    ensure!(
+        status.code() == Some(REFUSED) && client.log().contains(reason),
+        "{status}:\n{}",
+        client.log()
+    );
+    stack.cancel_waiting(task)
+}
+
 /// The client refuses, with this in its log and in the reason of the task.
 fn refused(stack: &Stack, task: u32, mut client: Process, reason: &str) -> Result<()> {
     let status = client.wait(PATIENCE)?;
@@ -186,7 +197,7 @@ fn the_sectors_of_a_file_are_recognised_by_its_gpt() {
     let mut command = stack.client_command(host, mac, &golden.path).unwrap();
     command.args(["--sector-size", "512"]);
     let client = Process::start(stack.folder(), "wrong", &mut command).unwrap();
-    refused(&stack, task, client, "sectors of 4096 bytes").unwrap();
+    not_ready(&stack, task, client, "sectors of 4096 bytes").unwrap();
 }
 
 /// A file system without a table that counts in sectors fits no disk with other sectors.
@@ -236,7 +247,7 @@ fn a_file_of_an_odd_size_is_refused() {
         let task = stack.order(host, kind).unwrap();
         let name = format!("odd-{kind}");
         let client = stack.start_client(&name, host, MAC_B, &odd).unwrap();
-        refused(&stack, task, client, "16777316 bytes").unwrap();
+        not_ready(&stack, task, client, "16777316 bytes").unwrap();
     }
     assert!(fs::read(&odd).unwrap().iter().all(|&byte| byte == 0xAA));
 }

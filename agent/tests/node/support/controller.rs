@@ -182,9 +182,9 @@ impl Controller {
 
     pub async fn ended(&self, task: u32) -> foghorn_proto::link::session_ended::Outcome {
         let pick = |message: &FromAgent| match message {
-            FromAgent::Ended(SessionEnded { task_id, outcome }) if *task_id == task => {
-                outcome.clone()
-            }
+            FromAgent::Ended(SessionEnded {
+                task_id, outcome, ..
+            }) if *task_id == task => outcome.clone(),
             _ => None,
         };
         self.wait_for("the end of the session", pick).await
@@ -203,6 +203,7 @@ pub fn capture(task: u32, fingerprint: [u8; 32]) -> OpenSession {
         traceparent: String::new(),
         client_fingerprint: fingerprint.to_vec(),
         multicast: None,
+        incarnation: u64::from(task) + 1000,
     }
 }
 
@@ -310,6 +311,7 @@ async fn read(
         if let (FromAgent::Ended(ended), true) = (&message, answers) {
             let answer = ToAgent::EndedRecorded(EndedRecorded {
                 task_id: ended.task_id,
+                incarnation: ended.incarnation,
             });
             if let Some(link) = link.upgrade() {
                 let _ = link

@@ -25,8 +25,8 @@ use self::budget::{Asked, Charge};
 pub use self::rule::Need;
 pub(super) use self::rule::Rules;
 use super::auth::{self, AuthError, Principal};
-use crate::app::accounts;
 use super::native;
+use crate::app::accounts;
 use crate::ctx::Ctx;
 use crate::state::actor::{self, Actor};
 

@@ -46,8 +46,13 @@ fn explained(status: StatusCode, words: &str, why: &Refusal) -> Response {
     } else {
         problem(status, words)
     };
+    explain(&mut response, &why.to_string());
+    response
+}
+
+/// Adds an explanation to an answer whose body is FOG's.
+pub(super) fn explain(response: &mut Response, why: &str) {
     let text: String = why
-        .to_string()
         .chars()
         .map(|c| {
             if c.is_ascii_graphic() || c == ' ' {
@@ -60,7 +65,6 @@ fn explained(status: StatusCode, words: &str, why: &Refusal) -> Response {
     if let Ok(text) = HeaderValue::from_str(&text) {
         response.headers_mut().insert(PROBLEM, text);
     }
-    response
 }
 
 pub(super) fn refused(refusal: &Refusal) -> Response {
@@ -75,19 +79,23 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
             refusal,
         ),
         Refusal::Taken { field: "name", .. } => explained(internal, "Already created", refusal),
-        Refusal::BrokenJson { .. } | Refusal::Parameter { .. } => {
+        Refusal::BrokenJson { .. } | Refusal::Parameter { .. } | Refusal::Selector { .. } => {
             problem(StatusCode::BAD_REQUEST, &refusal.to_string())
         }
         Refusal::TooLong { .. } => problem(StatusCode::PAYLOAD_TOO_LARGE, &refusal.to_string()),
+        // What a FOG server does not refuse has no status there.
+        Refusal::InUse { .. } | Refusal::Protected { .. } | Refusal::Ended { .. } => {
+            problem(StatusCode::CONFLICT, &refusal.to_string())
+        }
+        Refusal::Task(why) if !why.is_of_fog() => {
+            problem(StatusCode::CONFLICT, &refusal.to_string())
+        }
         Refusal::Precondition { .. } => {
             problem(StatusCode::PRECONDITION_FAILED, &refusal.to_string())
         }
         Refusal::BadTaskType => problem(StatusCode::NOT_IMPLEMENTED, "Invalid tasking type passed"),
         Refusal::Taken { .. }
         | Refusal::Invalid { .. }
-        | Refusal::InUse { .. }
-        | Refusal::Protected { .. }
-        | Refusal::Ended { .. }
         | Refusal::Task(_)
         | Refusal::NothingToCancel(_) => problem(internal, &refusal.to_string()),
         Refusal::Contended | Refusal::Lagging | Refusal::Store(_) => {

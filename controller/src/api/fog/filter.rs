@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::state::Refusal;
 use crate::state::class::{Body, Class};
 use crate::state::field::Field;
 use crate::state::needle::is_like;
@@ -42,6 +43,28 @@ impl<C: Class> Filter<C> {
         Self { tests, secrets }
     }
 
+    /// Refuses what [`Filter::new`] ignores, and numbers that are none.
+    ///
+    /// # Errors
+    /// [`Refusal::Selector`] with the first member that means nothing.
+    pub(super) fn check(body: &Body) -> Result<(), Refusal> {
+        for (name, value) in body {
+            let refuse = |why: String| Refusal::Selector {
+                name: name.clone(),
+                why,
+            };
+            let Some(field) = C::FIELDS.iter().find(|field| field.name == name) else {
+                let class = C::NAME;
+                return Err(refuse(format!(
+                    "a {class} has no such field; nothing was changed"
+                )));
+            };
+            check_value(value, field.is_number())
+                .map_err(|why| refuse(format!("{why}; nothing was changed")))?;
+        }
+        Ok(())
+    }
+
     /// Whether it lets everything through.
     pub(super) fn is_empty(&self) -> bool {
         self.tests.is_empty()
@@ -57,6 +80,27 @@ impl<C: Class> Filter<C> {
             test.fits(&value, field.is_number(), field.is_time())
         })
     }
+}
+
+fn check_value(value: &Value, is_number: bool) -> Result<(), String> {
+    let values = match value {
+        Value::Array(items) => items.iter().collect(),
+        value => vec![value],
+    };
+    for value in values {
+        let text = match value {
+            Value::Null | Value::Object(_) | Value::Array(_) => None,
+            value => scalar(value).ok().flatten(),
+        };
+        let Some(text) = text else {
+            return Err(format!("{value} is no value to look for"));
+        };
+        let is_exact = text.contains('%') || is_falsy(value) || text.parse::<i64>().is_ok();
+        if is_number && !is_exact {
+            return Err(format!("{value} is not a whole number"));
+        }
+    }
+    Ok(())
 }
 
 impl Test {

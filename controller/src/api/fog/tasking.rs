@@ -62,8 +62,12 @@ pub(super) async fn create(
         ticket: ticket.cloned(),
     };
     if class == "group" {
-        tasks::create_for_group(&ctx.state, group(id)?, &request, &origin).await?;
-        return Ok(answer::ok("\"\""));
+        let created = tasks::create_for_group(&ctx.state, group(id)?, &request, &origin).await?;
+        let mut response = answer::ok("\"\"");
+        if let Some(why) = tasks::sentence(&created.left_out) {
+            answer::explain(&mut response, &why);
+        }
+        return Ok(response);
     }
     tasks::create_for_host(&ctx.state, host(id)?, &request, &origin, &*ctx.live).await?;
     Ok(for_host(&request))
@@ -158,9 +162,12 @@ pub(super) async fn cancel(
 }
 
 /// What the body of a cancel names. A body that names nothing cancels nothing: on a FOG server it
-/// cancels all.
+/// cancels all. A member that would be ignored is refused: without it, more would be cancelled than
+/// was asked for.
 fn named<C: Class>(incoming: &Incoming) -> Result<Filter<C>, Refusal> {
-    let filter = Filter::new(&incoming.json()?, &[], incoming.wants_secrets());
+    let body = incoming.json()?;
+    Filter::<C>::check(&body)?;
+    let filter = Filter::new(&body, &[], incoming.wants_secrets());
     if filter.is_empty() {
         return Err(Refusal::NothingToCancel(
             "name what to cancel in the body, such as {\"hostID\":1} or {\"stateID\":[1,2,3]}"

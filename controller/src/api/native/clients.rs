@@ -7,7 +7,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use foghorn_proto::http::{CHECK_IN_PATH, CheckInRequest, CheckInResponse, ORDER_PATH, Order};
+use foghorn_proto::http::{
+    CHECK_IN_PATH, CheckInRequest, CheckInResponse, LOOK_PATH, LookRequest, LookResponse,
+    ORDER_PATH, Order,
+};
 use foghorn_rest_types::native::{BootTokenRequest, BootTokenResponse};
 use foghorn_types::{HostId, Role};
 use schemars::JsonSchema;
@@ -38,6 +41,22 @@ pub(super) fn routes() -> Routes<Arc<Ctx>> {
                     "The client's certificate and, if it already exists, its order.",
                 )
                 .refuses(&[403, 404, 409, 410]),
+        )
+        .add(
+            post(LOOK_PATH, look)
+                .open()
+                .named(
+                    "enrolment",
+                    "look",
+                    "What a machine must have for the task behind a boot token",
+                )
+                .about(
+                    "For checks before the check-in. The token stays unused, and nothing else is \
+                     changed either.",
+                )
+                .takes::<LookRequest>()
+                .gives::<LookResponse>(200, "The task, and the disks that it needs.")
+                .refuses(&[403, 409, 410]),
         )
         .add(
             get(ORDER_PATH, order)
@@ -88,6 +107,13 @@ async fn check_in(
     Body(request): Body<CheckInRequest>,
 ) -> Result<Json<CheckInResponse>, Refused> {
     Ok(Json(check_in::check_in(&ctx, &request).await?))
+}
+
+async fn look(
+    State(ctx): State<Arc<Ctx>>,
+    Body(request): Body<LookRequest>,
+) -> Result<Json<LookResponse>, Refused> {
+    Ok(Json(check_in::look(&ctx, &request)?))
 }
 
 #[derive(Deserialize, JsonSchema)]

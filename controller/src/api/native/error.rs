@@ -72,6 +72,9 @@ impl From<Refusal> for Refused {
                 Self::field(StatusCode::PAYLOAD_TOO_LARGE, field, text)
             }
             Refusal::Parameter { name, .. } => Self::field(StatusCode::BAD_REQUEST, name, text),
+            Refusal::Selector { name, .. } => Self::field(StatusCode::BAD_REQUEST, name, text),
+            Refusal::BrokenJson { .. } => Self::new(StatusCode::BAD_REQUEST, text),
+            Refusal::BadTaskType => Self::field(StatusCode::BAD_REQUEST, "kind", text),
             Refusal::Missing { field }
             | Refusal::Invalid { field, .. }
             | Refusal::Unusable { field, .. } => Self::field(StatusCode::BAD_REQUEST, field, text),
@@ -80,6 +83,7 @@ impl From<Refusal> for Refused {
             | Refusal::Protected { .. }
             | Refusal::Unchanged { .. }
             | Refusal::Ended { .. }
+            | Refusal::NothingToCancel(_)
             | Refusal::Task(_) => Self::new(StatusCode::CONFLICT, text),
             refusal if refusal.may_succeed_later() => {
                 warn!(error = %chain(refusal), "could not write to the store");

@@ -2,12 +2,13 @@
 //! given up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use foghorn_rest_types::native::{ImageVersion, ImageVersions, Named, UndoRequest, VersionState};
-use foghorn_types::{HostId, ImageId, Role, TaskId, chain};
+use foghorn_types::{HostId, ImageId, Role, TaskId, Timestamp, chain};
 use tracing::info;
 
 use super::error::Refused;
@@ -97,15 +98,16 @@ async fn drop(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// A node may report its content some time after a capture has ended.
+const REPORTED_WITHIN: Duration = Duration::from_secs(5 * 60);
+
 /// Whether the nodes that should hold it are connected and do not.
 fn is_lost(ctx: &Ctx, content: &ImageContent) -> bool {
-    !content.nodes.is_empty()
+    content.captured_at + REPORTED_WITHIN < Timestamp::now()
+        && !content.nodes.is_empty()
         && content.nodes.iter().all(|node| {
             ctx.live.node(*node).is_some_and(|live| {
-                live.online
-                    && !live
-                        .manifests
-                        .contains(&(content.image, content.manifest))
+                live.online && !live.manifests.contains(&(content.image, content.manifest))
             })
         })
 }

@@ -11,11 +11,9 @@ use crate::state::run::{Run, RunKind};
 /// The notes of a task: those that it has kept, or while it has not ended those of its image.
 pub(super) fn of_task(tables: &Tables, run: &Run) -> Notes {
     match run.kind {
-        RunKind::Deploy { .. } if run.notes.is_empty() => {
-            versions::content_of(tables, run)
-                .map(|content| content.notes.of_deploy())
-                .unwrap_or_default()
-        }
+        RunKind::Deploy { .. } if run.notes.is_empty() => versions::content_of(tables, run)
+            .map(|content| content.notes.of_deploy())
+            .unwrap_or_default(),
         _ => run.notes.clone(),
     }
 }

@@ -178,7 +178,6 @@ fn refused(error: OrderTasksError, whom: &str) -> Refused {
         }
         OrderTasksError::NoSuchImage(_) => Refused::field(StatusCode::NOT_FOUND, "image", text),
         OrderTasksError::Busy { .. } => Refused::field(StatusCode::CONFLICT, whom, text),
-        OrderTasksError::EmptyGroup(_) | OrderTasksError::BadHostImage { .. } => bad(whom, text),
         OrderTasksError::BadImage {
             why: Refusal::Task(TaskRefusal::NoVersion { .. }),
             ..
@@ -187,8 +186,18 @@ fn refused(error: OrderTasksError, whom: &str) -> Refused {
             why: Refusal::Task(TaskRefusal::NoVersion { .. }),
             ..
         } => bad("version", text),
-        OrderTasksError::BadImage { .. } => bad("image", text),
+        OrderTasksError::EmptyGroup(_) => bad(whom, text),
+        OrderTasksError::BadHostImage { why, .. } => Refused::field(status_of(&why), whom, text),
+        OrderTasksError::BadImage { why, .. } => Refused::field(status_of(&why), "image", text),
         OrderTasksError::State(refusal) => refusal.into(),
+    }
+}
+
+/// The request is right where only what a node holds is in its way.
+fn status_of(why: &Refusal) -> StatusCode {
+    match why {
+        Refusal::Task(TaskRefusal::UnknownContent { .. }) => StatusCode::CONFLICT,
+        _ => StatusCode::BAD_REQUEST,
     }
 }
 

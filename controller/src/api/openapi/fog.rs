@@ -22,7 +22,12 @@ const ALWAYS: &[(u16, &str)] = &[
     (503, "Unavailable"),
 ];
 
-const CHANGES: &[(u16, &str)] = &[(400, "BrokenJson"), (404, "NotFound"), (500, "Refused")];
+const CHANGES: &[(u16, &str)] = &[
+    (400, "BrokenJson"),
+    (404, "NotFound"),
+    (409, "Conflict"),
+    (500, "Refused"),
+];
 
 /// Adds the routes of a class.
 pub(super) fn add_class(class: &ClassSchema, paths: &mut Paths) {
@@ -318,7 +323,12 @@ impl Routes<'_> {
         ))
         .gives_nothing(200, "It was deleted, with everything that belonged to it.")
         .shared("IfMatch")
-        .may_fail(&[(404, "NotFound"), (412, "Changed"), (500, "Refused")]);
+        .may_fail(&[
+            (404, "NotFound"),
+            (409, "Conflict"),
+            (412, "Changed"),
+            (500, "Refused"),
+        ]);
         self.put(
             "delete",
             "delete",
@@ -339,7 +349,10 @@ impl Routes<'_> {
                     json!({"type": ["string", "null"]}),
                 )
                 .may_fail(CHANGES)
-                .with_headers(200, json!({"idempotency-replayed": replayed()}));
+                .with_headers(
+                    200,
+                    json!({"idempotency-replayed": replayed(), "foghorn-problem": left_out()}),
+                );
             self.put("post", "task", &["/{id}/task"], &keyed(task));
         }
         if !crate::api::fog::CANCELLED.contains(&name.as_ref()) {
@@ -354,7 +367,10 @@ impl Routes<'_> {
                 "cancel_named",
                 &format!("Cancel the active objects of class {name} that match the body"),
             )
-            .about("An empty body cancels nothing and is refused.")
+            .about(
+                "An empty body cancels nothing and is refused, as is a member that is no field of \
+                 the class.",
+            )
             .takes(schema_ref(&format!("{name}_filter")), true)
             .gives(200, "Cancelled.", json!({"type": "null"}))
             .may_fail(CHANGES);
@@ -405,6 +421,14 @@ fn keyed(operation: Operation) -> Operation {
 
 fn etag() -> Value {
     json!({"description": "Version of the answer, in quotes.", "schema": {"type": "string"}})
+}
+
+fn left_out() -> Value {
+    json!({
+        "description": "Hosts of the group that got no task, and why.",
+        "required": false,
+        "schema": {"type": "string"},
+    })
 }
 
 fn replayed() -> Value {

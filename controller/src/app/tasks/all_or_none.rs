@@ -15,7 +15,8 @@ use super::{
     Origin, Pending, Purpose, Request, Wanted, active_imaging, host, imaging, insert, make_room,
     take_turn_of_host,
 };
-use crate::app::{sessions, wake};
+use crate::app::sessions::Terms;
+use crate::app::{sessions, versions, wake};
 use crate::state::classes::{Group, GroupAssociation, Host, Image};
 use crate::state::scene::Glance;
 use crate::state::{Draft, Refusal, Row, State, Tables};
@@ -281,17 +282,13 @@ fn create_part(
         let task = host::row(tables, &host, request, origin, glance, Some(&imaging));
         let name = task.name.clone();
         let image = imaging.image;
+        let terms = Terms {
+            fixed: versions::named(imaging.kind),
+            ..request.terms
+        };
         let task = insert(draft, task, &host, Some(imaging), origin)?;
         if request.kind == TaskTypeId::MULTICAST {
-            join_session_of_image(
-                draft,
-                sessions,
-                task,
-                &name,
-                image,
-                request.terms,
-                origin.now,
-            )?;
+            join_session_of_image(draft, sessions, task, &name, image, terms, origin.now)?;
         }
         made.push(Made {
             task,

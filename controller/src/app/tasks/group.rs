@@ -36,15 +36,57 @@ pub(crate) enum For {
     Hosts,
 }
 
+/// A host that got no task, although others did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeftOut {
+    pub host: HostId,
+    pub name: String,
+    pub why: String,
+}
+
+impl LeftOut {
+    fn new(host: &Host, why: impl ToString) -> Option<Self> {
+        Some(Self {
+            host: host.key()?,
+            name: host.name.clone(),
+            why: why.to_string(),
+        })
+    }
+}
+
+/// Most hosts that a sentence names.
+const MOST_NAMED: usize = 10;
+
+/// A sentence about hosts that got no task; `None` without any.
+#[must_use]
+pub fn sentence(left_out: &[LeftOut]) -> Option<String> {
+    let hosts = match left_out.len() {
+        0 => return None,
+        1 => "1 host got no task".to_owned(),
+        many => format!("{many} hosts got no task"),
+    };
+    let named = left_out.iter().take(MOST_NAMED);
+    let named: Vec<String> = named
+        .map(|host| format!("host {} ({}): {}", host.host, host.name, host.why))
+        .collect();
+    let rest = match left_out.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    Some(format!("{hosts}: {}{rest}", named.join("; ")))
+}
+
 /// What was created for several hosts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Created {
     pub tasks: Vec<TaskId>,
+    /// Hosts of the group without a task, and why.
+    pub left_out: Vec<LeftOut>,
     /// One for each image, when it was a multicast.
     pub sessions: Vec<SessionId>,
 }
 
-/// Creates a task for each host of the group that is free, and returns the ids. Each host's task is
+/// Creates a task for each host of the group that is free, and returns the ids and the other hosts. Each host's task is
 /// stored whole; a large group takes several transactions.
 ///
 /// # Errors
@@ -55,14 +97,14 @@ pub async fn create_for_group(
     request: &Request,
     origin: &Origin,
 ) -> Result<Created, Refusal> {
-    let hosts = state.read(|tables| free_hosts(tables, group, request))?;
+    let Chosen { hosts, left_out } = state.read(|tables| free_hosts(tables, group, request))?;
     state
         .write::<_, Refusal>(|draft| {
             wake_group(draft, group, request, origin);
             Ok(())
         })
         .await?;
-    create_each(state, For::Group(group), &hosts, request, origin).await
+    create_each(state, For::Group(group), &hosts, left_out, request, origin).await
 }
 
 /// Creates a deploy for each of these hosts, all of which must be free.
@@ -97,43 +139,46 @@ pub async fn create_for_hosts(
         }
         Ok(())
     })?;
-    create_each(state, For::Hosts, hosts, request, origin).await
+    create_each(state, For::Hosts, hosts, Vec::new(), request, origin).await
 }
 
 async fn create_each(
     state: &State,
     target: For,
     hosts: &[HostId],
+    mut left_out: Vec<LeftOut>,
     request: &Request,
     origin: &Origin,
 ) -> Result<Created, Refusal> {
     let (mut created, mut sessions) = (Vec::new(), Sessions::new());
     for part in hosts.chunks(HOSTS_AT_ONCE) {
-        let mut pending = Pending::default();
+        let (mut pending, mut made) = (Pending::default(), (Vec::new(), Vec::new()));
+        let mut opened = sessions.clone();
         let step = state.write_in_steps::<_, Refusal>(|draft| {
-            let (mut ids, mut sessions) = (Vec::new(), sessions.clone());
             if !draft.continues() {
-                pending = Pending::default();
+                (pending, opened) = (Pending::default(), sessions.clone());
                 let brought = Brought {
                     pending: &mut pending,
-                    sessions: &mut sessions,
+                    sessions: &mut opened,
                 };
-                ids = create_part(draft, target, part, request, origin, brought)?;
+                made = create_part(draft, target, part, request, origin, brought)?;
             }
-            pending.settle(draft, origin.now)?;
-            Ok((ids, sessions))
+            pending.settle(draft, origin.now)
         });
-        let (ids, opened) = step.await?;
-        created.extend(ids);
+        step.await?;
+        created.extend(made.0);
+        left_out.extend(made.1);
         sessions = opened;
     }
     Ok(Created {
         tasks: created,
+        left_out,
         sessions: sessions.into_values().collect(),
     })
 }
 
-/// Drafts the tasks of up to [`HOSTS_AT_ONCE`] hosts, and what they bring.
+/// Drafts the tasks of up to [`HOSTS_AT_ONCE`] hosts, and what they bring. Gives the hosts back that
+/// get none.
 pub(crate) fn create_part(
     draft: &mut Draft<'_>,
     target: For,
@@ -141,19 +186,22 @@ pub(crate) fn create_part(
     request: &Request,
     origin: &Origin,
     mut brought: Brought<'_>,
-) -> Result<Vec<TaskId>, Refusal> {
+) -> Result<(Vec<TaskId>, Vec<LeftOut>), Refusal> {
     let mut created = Vec::with_capacity(hosts.len());
-    let mut woken = Vec::new();
+    let (mut woken, mut left_out) = (Vec::new(), Vec::new());
     for host in hosts {
-        if let Some(task) = create_in(draft, target, *host, request, origin, &mut brought)? {
-            created.push(task);
-            woken.push(*host);
+        match create_in(draft, target, *host, request, origin, &mut brought)? {
+            Ok(task) => {
+                created.push(task);
+                woken.push(*host);
+            }
+            Err(why) => left_out.push(why),
         }
     }
     if request.wake {
         wake::order(draft, woken, "for their tasks", origin.now);
     }
-    Ok(created)
+    Ok((created, left_out))
 }
 
 /// Orders all hosts of the group to be woken, when that is what the task is.
@@ -181,13 +229,21 @@ fn is_busy(tables: &Tables, host: &Host) -> bool {
         .any(|task| !Purpose::of_task(task).is_snapin())
 }
 
-/// The hosts that get a task. Everything that can be refused is refused here, before the first is
+/// Hosts of a group.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen {
+    /// Those that get a task.
+    pub(crate) hosts: Vec<HostId>,
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+/// The hosts that get a task, and the others. Everything that can be refused is refused here, before the first is
 /// stored.
 pub(crate) fn free_hosts(
     tables: &Tables,
     group: GroupId,
     request: &Request,
-) -> Result<Vec<HostId>, Refusal> {
+) -> Result<Chosen, Refusal> {
     tables
         .of::<Group>()
         .get(group.get())
@@ -205,31 +261,44 @@ pub(crate) fn free_hosts(
     if members.is_empty() {
         return Err(TaskRefusal::NoHosts.into());
     }
-    // Nothing to do: many hosts cannot be captured into one image, and waking leaves no task.
-    if matches!(purpose, Purpose::Capture | Purpose::Wake) {
-        return Ok(Vec::new());
-    }
-    let mut free: Vec<_> = members
-        .into_iter()
-        .filter(|host| !is_busy(tables, host))
-        .collect();
-    if purpose.is_imaging() {
-        let mut refusal = None;
-        free.retain(|host| {
-            imaging(tables, host, purpose, request.version)
-                .map_err(|why| refusal = Some(why))
-                .is_ok()
-        });
-        match (free.is_empty(), refusal) {
-            (true, Some(why)) => return Err(why),
-            (true, None) => return Err(TaskRefusal::NoFreeHosts.into()),
-            _ => {}
+    let mut chosen = Chosen::default();
+    match purpose {
+        // As on a FOG server, nothing is done.
+        Purpose::Capture => {
+            let why = "many hosts cannot be captured into one image: order a capture of one host";
+            let members = members.into_iter();
+            chosen.left_out = members.filter_map(|host| LeftOut::new(host, why)).collect();
+            return Ok(chosen);
         }
+        // Leaves no task.
+        Purpose::Wake => return Ok(chosen),
+        _ => {}
     }
-    Ok(free.into_iter().filter_map(|host| host.key()).collect())
+    let mut refusal = None;
+    for host in members {
+        let left_out = if is_busy(tables, host) {
+            LeftOut::new(host, TaskRefusal::HostBusy)
+        } else if let Some(why) = purpose
+            .is_imaging()
+            .then(|| imaging(tables, host, purpose, request.version).err())
+            .flatten()
+        {
+            let left_out = LeftOut::new(host, &why);
+            refusal = Some(why);
+            left_out
+        } else {
+            chosen.hosts.extend(host.key());
+            continue;
+        };
+        chosen.left_out.extend(left_out);
+    }
+    if purpose.is_imaging() && chosen.hosts.is_empty() {
+        return Err(refusal.unwrap_or(TaskRefusal::NoFreeHosts.into()));
+    }
+    Ok(chosen)
 }
 
-/// A host that was deleted or got another task since it was chosen is left out.
+/// A host that was deleted, got another task or another image since it was chosen is left out.
 fn create_in(
     draft: &mut Draft<'_>,
     target: For,
@@ -237,10 +306,17 @@ fn create_in(
     request: &Request,
     origin: &Origin,
     brought: &mut Brought<'_>,
-) -> Result<Option<TaskId>, Refusal> {
+) -> Result<Result<TaskId, LeftOut>, Refusal> {
     let tables = draft.tables();
+    let left_out = |name: &str, why: &str| {
+        Ok(Err(LeftOut {
+            host,
+            name: name.to_owned(),
+            why: why.to_owned(),
+        }))
+    };
     let Some(host) = tables.hosts().get(host.get()) else {
-        return Ok(None);
+        return left_out("deleted", "it was deleted meanwhile");
     };
     let target = match target {
         For::Group(group) => tables
@@ -250,16 +326,20 @@ fn create_in(
         For::Hosts => Some(host.name.as_str()),
     };
     let Some(target) = target else {
-        return Ok(None);
+        return left_out(&host.name, "the group was deleted meanwhile");
     };
     if is_busy(tables, host) {
-        return Ok(None);
+        return left_out(&host.name, &TaskRefusal::HostBusy.to_string());
     }
     let purpose = Purpose::of(request.kind);
-    let imaging = if purpose.is_imaging() {
-        Some(imaging(tables, host, purpose, request.version)?)
-    } else {
-        None
+    let imaging = match purpose
+        .is_imaging()
+        .then(|| imaging(tables, host, purpose, request.version))
+    {
+        None => None,
+        Some(Ok(imaging)) => Some(imaging),
+        Some(Err(Refusal::Task(why))) => return left_out(&host.name, &why.to_string()),
+        Some(Err(refusal)) => return Err(refusal),
     };
     let image = imaging.as_ref().map(|imaging| imaging.image);
     make_room(draft, host, brought.pending)?;
@@ -286,7 +366,7 @@ fn create_in(
             origin.now,
         )?;
     }
-    Ok(Some(id))
+    Ok(Ok(id))
 }
 
 /// Lets a task take part in the session of its image. The first task of an image opens it, under

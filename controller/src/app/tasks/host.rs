@@ -178,7 +178,7 @@ fn imaging_unless_busy(
     version: Option<u32>,
 ) -> Result<Imaging, Refusal> {
     match imaging(draft.tables(), host, purpose, version) {
-        Err(Refusal::Task(TaskRefusal::NoContent))
+        Err(Refusal::Task(TaskRefusal::NoContent | TaskRefusal::ProtectedImage { .. }))
             if active_imaging(draft.tables(), host).is_some() =>
         {
             Err(TaskRefusal::HostBusy.into())

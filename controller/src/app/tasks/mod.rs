@@ -20,8 +20,8 @@ pub use cancel::{cancel_active, cancel_group, cancel_host, cancel_task};
 pub(crate) use cancel::{
     cancel_snapin_job, cancel_snapin_jobs, cancel_snapin_task, cancel_snapin_tasks,
 };
-pub(crate) use group::{Brought, For, HOSTS_AT_ONCE, create_part, free_hosts, wake_group};
-pub use group::{Created, create_for_group, create_for_hosts};
+pub(crate) use group::{Brought, Chosen, For, HOSTS_AT_ONCE, create_part, free_hosts, wake_group};
+pub use group::{Created, LeftOut, create_for_group, create_for_hosts, sentence};
 pub use host::create_for_host;
 pub(crate) use host::create_in as create_on_host;
 pub use request::{Request, type_of};
@@ -29,10 +29,11 @@ pub(crate) use snapins::Pending;
 pub use snapins::Wanted;
 
 use super::idempotent::Ticket;
-use super::versions;
+use super::{one_time, versions};
+
 use crate::state::classes::{Host, Image, StorageNode, Task, TaskType};
-use crate::state::rules::image;
 use crate::state::content::ImageContent;
+use crate::state::rules::image;
 use crate::state::run::{Run, RunKind, Scope};
 use crate::state::scene::Glance;
 use crate::state::{Draft, Refusal, Row, Tables, TaskRefusal};
@@ -199,7 +200,10 @@ fn insert(
             traceparent,
             origin.now,
         );
-        let run = run.within(imaging.scope).due_in(origin.deadline);
+        let run = run
+            .within(imaging.scope)
+            .due_in(origin.deadline)
+            .told_apart_by(one_time::number());
         draft.replace(&run);
         // The image must not be deleted, disabled or protected at the same time; its deletion checks
         // the runs.
@@ -207,7 +211,13 @@ fn insert(
             Some(row) => draft.unchanged(row),
             None => draft.require_present::<Image>(imaging.image.get()),
         }
-        if matches!(imaging.kind, RunKind::Deploy { manifest: Some(_), .. }) {
+        if matches!(
+            imaging.kind,
+            RunKind::Deploy {
+                manifest: Some(_),
+                ..
+            }
+        ) {
             draft.require(versions::unchanged(draft.tables(), imaging.image));
         }
     }

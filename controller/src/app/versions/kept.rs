@@ -15,8 +15,9 @@ use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal, State, Tables, TaskRefusal};
 use crate::store::Compare;
 
-/// Images in one transaction.
-const BATCH: usize = 20;
+/// Versions that one transaction takes away; etcd allows 128 operations by default. What is left is left
+/// to the next round.
+const BATCH: usize = 50;
 
 /// Why an older version was not made the present one.
 #[derive(Debug, thiserror::Error)]
@@ -168,20 +169,18 @@ pub(crate) async fn retire_old(
         over.map(|content| content.image).collect()
     });
     let mut retired = 0;
-    for part in images.chunks(BATCH) {
+    for image in images {
         retired += state
             .write::<_, Refusal>(|draft| {
                 let tables = draft.tables();
-                let mut some = 0;
-                for content in part.iter().filter_map(|image| tables.contents().get(image)) {
-                    let mut nth = 0;
-                    some += retire(draft, content, |previous| {
+                let mut nth = 0;
+                Ok(tables.contents().get(&image).map_or(0, |content| {
+                    retire(draft, content, |previous| {
                         let over = is_over(tables, keep, now, nth, previous);
                         nth += 1;
                         over
-                    });
-                }
-                Ok(some)
+                    })
+                }))
             })
             .await?;
     }
@@ -271,11 +270,12 @@ fn put(
     content
         .previous
         .retain(|previous| previous.content.manifest != present);
-    let highest = newest(&content).max(content.newest.unwrap_or(0));
-    let mut nth = 0;
+    let highest = newest(&content);
+    let (mut nth, mut gone) = (0, 0);
     content.previous.retain(|previous| {
-        let over = is_over(tables, keep, now, nth, previous);
+        let over = gone < BATCH && is_over(tables, keep, now, nth, previous);
         nth += 1;
+        gone += usize::from(over);
         if over {
             draft.store(&Removal::new(Stored::Image(
                 content.image,
@@ -303,11 +303,12 @@ fn retire(
     content: &ImageContent,
     mut is_chosen: impl FnMut(&Previous) -> bool,
 ) -> usize {
-    let (gone, left): (Vec<_>, Vec<_>) = content
-        .previous
-        .iter()
-        .cloned()
-        .partition(|previous| is_chosen(previous));
+    let mut chosen = 0;
+    let (gone, left): (Vec<_>, Vec<_>) = content.previous.iter().cloned().partition(|previous| {
+        let is_gone = is_chosen(previous) && chosen < BATCH;
+        chosen += usize::from(is_gone);
+        is_gone
+    });
     if gone.is_empty() {
         return 0;
     }

@@ -11,7 +11,7 @@ pub(crate) use kept::{make_room, retire_old, store, unchanged};
 
 use foghorn_types::{ImageId, ManifestId, SessionId, StorageNodeId};
 
-use super::multicast::{is_active, session_of, tasks_of};
+use super::multicast::{is_active, session_of};
 use crate::agents::live::Live;
 use crate::state::classes::{Image, MulticastSession};
 use crate::state::content::ImageContent;
@@ -40,17 +40,17 @@ pub fn of_run(tables: &Tables, run: &Run) -> Option<Fixed> {
 
 /// The version of a session: that of its first host, or the one that its order names.
 fn of_session(tables: &Tables, session: SessionId) -> Option<Fixed> {
-    let plan = tables.session_plans().get(&session);
-    plan.and_then(|plan| plan.fixed).or_else(|| {
-        let mut runs = tasks_of(tables, session).filter_map(|task| tables.runs().get(&task));
-        runs.find_map(|run| match run.kind {
-            RunKind::Deploy { manifest, version } => manifest.map(|manifest| Fixed {
-                manifest,
-                version,
-            }),
-            RunKind::Capture => None,
-        })
-    })
+    tables.session_plans().get(&session)?.fixed
+}
+
+/// The version that an order names, of the kind of its runs.
+pub(crate) fn named(kind: RunKind) -> Option<Fixed> {
+    match kind {
+        RunKind::Deploy { manifest, version } => {
+            manifest.map(|manifest| Fixed { manifest, version })
+        }
+        RunKind::Capture => None,
+    }
 }
 
 /// The version that an order names.
@@ -97,8 +97,7 @@ pub(crate) fn fix(draft: &mut Draft<'_>, run: &mut Run) -> Result<(), Refusal> {
         None => content.fixed(),
         Some(session) => {
             let plan = tables.session_plans().get(&session);
-            let mut plan =
-                plan.map_or_else(|| SessionPlan::new(session), |plan| (**plan).clone());
+            let mut plan = plan.map_or_else(|| SessionPlan::new(session), |plan| (**plan).clone());
             let fixed = of_session(tables, session).unwrap_or(content.fixed());
             plan.fixed = Some(fixed);
             draft.replace(&plan);

@@ -52,6 +52,8 @@ impl ScheduledTask {
     pub const BY_HOST: usize = 0;
     /// Those that are switched on, under key 0.
     pub const ACTIVE: usize = 1;
+    /// Index by group, without what is meant for hosts.
+    pub const BY_GROUP: usize = 2;
 
     #[must_use]
     pub fn target(&self) -> Target {
@@ -176,7 +178,8 @@ impl Class for ScheduledTask {
     ];
     const RELATIONS: &'static [&'static str] = &["host", "group", "tasktype"];
     const NAMED: bool = true;
-    const INDEXES: usize = 2;
+    const INDEXES: usize = 3;
+    const ANNOUNCED: bool = true;
     const CURRENT: Option<Current> = Some(Current {
         index: Self::ACTIVE,
         field: "isActive",
@@ -195,6 +198,7 @@ impl Class for ScheduledTask {
     fn index_key(&self, number: usize) -> Option<u64> {
         match (number, self.target()) {
             (Self::BY_HOST, Target::Host(host)) => Some(host.into()),
+            (Self::BY_GROUP, Target::Group(group)) => Some(group.into()),
             (Self::ACTIVE, _) => self.is_active().then_some(0),
             _ => None,
         }

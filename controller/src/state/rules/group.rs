@@ -1,10 +1,11 @@
 //! Groups: sets of hosts.
 
-use super::membership;
 use super::{Rules, Write};
+use super::{membership, scheduled_task};
 use crate::state::class::Body;
 use crate::state::classes::{
-    Group, GroupAssociation, ModuleAssociation, PrinterAssociation, SnapinAssociation,
+    Group, GroupAssociation, ModuleAssociation, PrinterAssociation, ScheduledTask,
+    SnapinAssociation,
 };
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
@@ -101,6 +102,9 @@ impl Rules for Group {
             .of::<GroupAssociation>()
             .by(GroupAssociation::BY_GROUP, row.id.into());
         draft.delete_each(members);
-        Ok(())
+        // Its schedules are known only as long as no schedule is created.
+        draft.require_no_new::<ScheduledTask>();
+        let table = draft.tables().of::<ScheduledTask>();
+        scheduled_task::delete_each(draft, table.by(ScheduledTask::BY_GROUP, row.id.into()))
     }
 }

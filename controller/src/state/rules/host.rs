@@ -2,6 +2,7 @@
 
 use foghorn_types::MacAddress;
 
+use super::scheduled_task::{self, MARK_BYTES};
 use super::{Rules, Write};
 use super::{host_parts, membership};
 use crate::state::class::Body;
@@ -21,8 +22,6 @@ use crate::state::value::ids;
 
 /// A run as stored, generously.
 const RUN_BYTES: usize = 4096;
-/// A schedule's mark as stored, generously.
-const MARK_BYTES: usize = 1024;
 
 impl Host {
     /// Its addresses, the primary one first.
@@ -161,12 +160,9 @@ impl Rules for Host {
                 .of::<HostAutoLogout>()
                 .by(HostAutoLogout::BY_HOST, id),
         );
-        for task in tables.of::<ScheduledTask>().by(ScheduledTask::BY_HOST, id) {
-            if draft.has_room(3, MARK_BYTES) {
-                ScheduledTask::on_delete(draft, task)?;
-                draft.delete(task);
-            }
-        }
+        draft.require_no_new::<ScheduledTask>();
+        let schedules = tables.of::<ScheduledTask>();
+        scheduled_task::delete_each(draft, schedules.by(ScheduledTask::BY_HOST, id))?;
         for rule in tables
             .of::<PowerManagement>()
             .by(PowerManagement::BY_HOST, id)

@@ -1,6 +1,8 @@
 //! Tasks that are created later: once at a moment, or again and again by the calendar.
 
-use foghorn_types::Timestamp;
+use std::sync::Arc;
+
+use foghorn_types::{TaskTypeId, Timestamp};
 
 use super::{Rules, Write};
 use crate::state::class::Body;
@@ -17,7 +19,30 @@ use crate::state::schedule::{Mark, Owner};
 use crate::state::tables::Tables;
 use crate::state::zone;
 
+/// A schedule's mark as stored, generously.
+pub(super) const MARK_BYTES: usize = 1024;
+
+/// Deletes schedules with what goes with them, as far as there is room.
+pub(super) fn delete_each<'r>(
+    draft: &mut Draft<'_>,
+    rows: impl Iterator<Item = &'r Arc<Row<ScheduledTask>>>,
+) -> Result<(), Refusal> {
+    for row in rows {
+        if draft.has_room(3, MARK_BYTES) {
+            ScheduledTask::on_delete(draft, row)?;
+            draft.delete(row);
+        }
+    }
+    Ok(())
+}
+
 impl ScheduledTask {
+    /// Whether it does nothing but run this snapin.
+    pub(super) fn runs_only(&self, snapin: u32) -> bool {
+        self.task_type == TaskTypeId::SINGLE_SNAPIN.get()
+            && self.other2.trim().parse() == Ok(snapin)
+    }
+
     /// When it comes next, whether or not it is switched on.
     #[must_use]
     pub fn next(&self, tables: &Tables, now: Timestamp) -> Option<Timestamp> {

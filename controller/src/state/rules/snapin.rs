@@ -3,10 +3,10 @@
 use foghorn_types::SnapinId;
 
 use super::Rules;
-use super::membership;
+use super::{membership, scheduled_task};
 use crate::state::class::Body;
 use crate::state::classes::{
-    Snapin, SnapinAssociation, SnapinGroupAssociation, SnapinTask, StorageGroup,
+    ScheduledTask, Snapin, SnapinAssociation, SnapinGroupAssociation, SnapinTask, StorageGroup,
 };
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
@@ -101,6 +101,11 @@ impl Rules for Snapin {
                 .by(SnapinGroupAssociation::BY_SNAPIN, id),
         );
         draft.delete_each(tables.of::<SnapinTask>().by(SnapinTask::BY_SNAPIN, id));
+        // What would do nothing but run it has nothing left to do.
+        draft.require_no_new::<ScheduledTask>();
+        let schedules = tables.of::<ScheduledTask>().iter();
+        let schedules = schedules.filter(|schedule| schedule.runs_only(row.id));
+        scheduled_task::delete_each(draft, schedules)?;
         // With the row itself; nodes forget the file some time later.
         if let Some(snapin) = SnapinId::new(row.id).filter(|_| draft.postponed() == 0)
             && let Some(file) = tables.snapin_files().get(&snapin)

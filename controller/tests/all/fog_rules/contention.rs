@@ -221,12 +221,19 @@ async fn an_order_relies_on_its_image_as_it_was() {
                     ("DELETE", version, json!({})),
                 ),
             };
-            let (first, second) = (&servers[pair % CONTROLLERS], &servers[(pair + 1) % CONTROLLERS]);
+            let (first, second) = (
+                &servers[pair % CONTROLLERS],
+                &servers[(pair + 1) % CONTROLLERS],
+            );
             let (ordered, changed) = tokio::join!(
                 first.call("POST", "/foghorn/v1/tasks", order),
                 second.call(change.0, &change.1, change.2)
             );
-            assert!(changed.status < 300, "{kind:?} pair {pair}: {}", changed.text);
+            assert!(
+                changed.status.is_success(),
+                "{kind:?} pair {pair}: {}",
+                changed.text
+            );
             settle(&servers).await;
             servers[0].state.read(|tables| {
                 let run = tables.runs().iter().find(|run| run.host.get() == host);

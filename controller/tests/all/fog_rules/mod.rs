@@ -7,6 +7,7 @@ mod conditions;
 mod contention;
 mod encodings;
 mod events;
+mod groups;
 mod large_fleet;
 mod multicast;
 mod once;

@@ -338,6 +338,7 @@ fn content(image: u32) -> ImageContent {
         notes: Notes::default(),
         disks: Vec::new(),
         partitions: Vec::new(),
+        minimum: ByteCount::from_mib(8),
         version: 1,
         newest: None,
         from: None,

@@ -1,10 +1,13 @@
 //! What a boot token is good for, and everything it is not.
 
-use foghorn_proto::http::CHECK_IN_PATH;
-use foghorn_types::Timestamp;
-use serde_json::json;
+use foghorn_proto::http::{CHECK_IN_PATH, LOOK_PATH};
+use foghorn_types::{TaskId, Timestamp};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::native::fleet::{Fleet, Keys, PATIENCE};
+use crate::engine::BOTH;
+use crate::native::fleet::{Fleet, Keys, PATIENCE, id};
 
 const MAC: &str = "02:00:00:00:00:01";
 const OTHER_MAC: &str = "02:00:00:00:00:02";
@@ -45,31 +48,157 @@ async fn of_many_check_ins_with_one_token_one_succeeds() {
     fleet.controller.shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_lost_the_answer_asks_again_with_the_same_key() {
-    let (fleet, host, _) = two_hosts().await;
-    let task = fleet.task(host, 2).await;
-    let token = fleet.boot_token(host).await;
-    let keys = Keys::new();
-    let body =
-        json!({"mac": MAC, "boot_token": token, "csr_pem": keys.csr_pem, "software": "test"});
-    let mut sessions = Vec::new();
-    for _ in 0..3 {
-        let (status, answer) = fleet
-            .anonymous("POST", CHECK_IN_PATH, Some(body.clone()))
-            .await;
-        assert_eq!((status, &answer["task"]), (200, &json!(task)), "{answer}");
-        sessions.push(answer["session"].as_str().unwrap().to_owned());
-    }
-    assert_eq!(
-        fleet.order(&sessions[0], 0).await.0,
-        403,
-        "the lost answer is of no use to a finder"
+/// Sends a check-in and closes the connection without reading the answer, once the token is spent.
+async fn lose_the_answer(fleet: &Fleet, task: TaskId, body: &Value) {
+    let url = fleet.controller.rest_url();
+    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap())
+        .await
+        .unwrap();
+    let body = body.to_string();
+    let head = format!(
+        "POST {CHECK_IN_PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
     );
-    assert_eq!(fleet.order(&sessions[2], 0).await.0, 204);
-    let (status, answer) = fleet.try_check_in(MAC, &token).await;
-    assert_eq!(status, 403, "another key: {answer}");
-    fleet.controller.shutdown().await;
+    stream
+        .write_all((head + body.as_str()).as_bytes())
+        .await
+        .unwrap();
+    let state = fleet.controller.ctx().state.clone();
+    let mut changed = state.changed();
+    let spent = async {
+        while !state.read(|tables| {
+            let run = tables.runs().get(&task).unwrap();
+            run.client_session.is_some()
+        }) {
+            changed.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, spent).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lost_the_answer_gets_it_again_with_the_same_key() {
+    for kind in BOTH {
+        let fleet = Fleet::on(kind, |config| config.rest.plain_http = true).await;
+        let image = fleet.image("win").await;
+        let host = fleet.host("pc1", MAC, image).await;
+        let task = fleet.task(host, 2).await;
+        let token = fleet.boot_token(host).await;
+        let body = json!({"mac": MAC, "boot_token": token, "csr_pem": Keys::new().csr_pem,
+            "software": "test"});
+        lose_the_answer(&fleet, task, &body).await;
+        let again = || fleet.anonymous("POST", CHECK_IN_PATH, Some(body.clone()));
+        let (status, first) = again().await;
+        assert_eq!((status, &first["task"]), (200, &json!(task)), "{first}");
+        for (status, answer) in futures_util::future::join_all((0..4).map(|_| again())).await {
+            assert_eq!((status, &answer), (200, &first), "{kind:?}");
+        }
+        let session = first["session"].as_str().unwrap();
+        assert_eq!(fleet.order(session, 0).await.0, 204);
+        let (status, answer) = fleet.try_check_in(MAC, &token).await;
+        assert_eq!(
+            (status, &answer["field"]),
+            (403, &json!("boot_token")),
+            "another key: {answer}"
+        );
+        // Whoever came later with a token of his own has taken its place.
+        let later = fleet.boot_token(host).await;
+        fleet.check_in(MAC, &later).await;
+        let (status, answer) = again().await;
+        assert_eq!(status, 403, "{answer}");
+        fleet.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_check_ins_with_one_token_and_one_key_all_get_one_answer() {
+    for kind in BOTH {
+        let fleet = Fleet::on(kind, |_| {}).await;
+        let image = fleet.image("win").await;
+        let host = fleet.host("pc1", MAC, image).await;
+        fleet.task(host, 2).await;
+        let token = fleet.boot_token(host).await;
+        let body = json!({"mac": MAC, "boot_token": token, "csr_pem": Keys::new().csr_pem,
+            "software": "test"});
+        let all = (0..6).map(|_| fleet.anonymous("POST", CHECK_IN_PATH, Some(body.clone())));
+        let all = futures_util::future::join_all(all).await;
+        for answer in &all {
+            assert_eq!((answer.0, answer), (200, &all[0]), "{kind:?}");
+        }
+        fleet.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_at_a_task_spends_no_token_and_changes_nothing() {
+    for kind in BOTH {
+        let fleet = Fleet::on(kind, |_| {}).await;
+        let image = fleet.image("win").await;
+        let body = json!({"name": "pc1", "macs": [MAC], "imageID": image,
+            "kernelDevice": "serial:W4X"});
+        let host = id(&fleet.good("POST", "/fog/host", Some(body)).await);
+        let task = fleet.task(host, 2).await;
+        let token = fleet.boot_token(host).await;
+        let look = async |mac: &str, token: &str, more: Value| {
+            let mut body = json!({"mac": mac, "boot_token": token});
+            if let Value::Object(more) = more {
+                body.as_object_mut().unwrap().extend(more);
+            }
+            fleet.anonymous("POST", LOOK_PATH, Some(body)).await
+        };
+        let before = fleet.status(task).await;
+        for _ in 0..3 {
+            let (status, seen) = look(MAC, &token, json!({"options_for": "capture"})).await;
+            assert_eq!(status, 200, "{seen}");
+            assert_eq!(
+                (
+                    &seen["task"],
+                    &seen["kind"],
+                    &seen["disk_rule"],
+                    &seen["several"]
+                ),
+                (
+                    &json!(task),
+                    &json!("capture"),
+                    &json!("serial:W4X"),
+                    &json!(false)
+                ),
+                "{seen}"
+            );
+        }
+        assert_eq!(fleet.status(task).await, before);
+        let foreign = token.rsplit_once('.').unwrap().1;
+        for (mac, token, more, status, field) in [
+            (OTHER_MAC, &token, json!({}), 403, "mac"),
+            (
+                MAC,
+                &token,
+                json!({"options_for": "deploy"}),
+                409,
+                "options_for",
+            ),
+            (
+                MAC,
+                &format!("fhb1.invented.{foreign}"),
+                json!({}),
+                403,
+                "boot_token",
+            ),
+            (MAC, &token, json!({"csr_pem": "x"}), 400, "csr_pem"),
+        ] {
+            let (found, answer) = look(mac, token, more).await;
+            assert_eq!(
+                (found, &answer["field"]),
+                (status, &json!(field)),
+                "{answer}"
+            );
+        }
+        fleet.check_in(MAC, &token).await;
+        let (status, answer) = look(MAC, &token, json!({})).await;
+        assert_eq!(status, 403, "a token that is spent shows nothing: {answer}");
+        fleet.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use foghorn_controller::app::FirstRun;
+use foghorn_controller::config::StoreConfig;
+use foghorn_controller::store::etcd::EtcdOptions;
 use foghorn_controller::{Config, Controller};
 use foghorn_proto::http::{CHECK_IN_PATH, CheckInResponse, ENROL_PATH, EnrolResponse};
 use foghorn_types::TaskId;
@@ -10,11 +12,14 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::engine::{Etcd, Kind};
+
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Fleet {
     pub(crate) controller: Controller,
     pub(crate) config: Config,
+    _etcd: Option<Etcd>,
     _dir: TempDir,
     operator: [(String, String); 2],
 }
@@ -49,6 +54,26 @@ impl Fleet {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::local(dir.path().join("data"));
         change(&mut config);
+        Self::started(config, None, dir).await
+    }
+
+    /// On a store of this kind.
+    pub(crate) async fn on(kind: Kind, change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::local(dir.path().join("data"));
+        let etcd = (kind == Kind::Etcd).then(|| Etcd::start(dir.path()));
+        if let Some(etcd) = &etcd {
+            config.store = StoreConfig::Etcd(EtcdOptions {
+                endpoints: vec![etcd.endpoint()],
+                tls: None,
+                login: None,
+            });
+        }
+        change(&mut config);
+        Self::started(config, etcd, dir).await
+    }
+
+    async fn started(config: Config, etcd: Option<Etcd>, dir: TempDir) -> Self {
         let controller = Controller::start(config.clone()).await.unwrap();
         let first = controller.first_run().expect("the store is new").clone();
         let operator = [
@@ -58,6 +83,7 @@ impl Fleet {
         Self {
             controller,
             config,
+            _etcd: etcd,
             _dir: dir,
             operator,
         }

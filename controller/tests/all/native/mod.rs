@@ -9,6 +9,6 @@ mod http_edge;
 mod link;
 mod multicast;
 mod operations;
-mod versions;
 mod strangers;
+mod versions;
 mod whole_path;

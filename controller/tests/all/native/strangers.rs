@@ -149,7 +149,11 @@ async fn an_answer_that_leaves_a_body_unread_says_so_and_arrives() {
     }
     // A small body is read, and the connection goes on.
     let mut stream = from([127, 0, 0, 1], to).await;
-    let mut twice = head(5, "") + "small" + &head(5, "connection: close\r\n") + "small";
+    let mut twice = format!(
+        "{}small{}small",
+        head(5, ""),
+        head(5, "connection: close\r\n")
+    );
     stream.write_all(twice.as_bytes()).await.unwrap();
     twice = rest_of(&mut stream).await;
     assert_eq!(twice.matches("HTTP/1.1 403").count(), 2, "{twice}");

@@ -108,7 +108,9 @@ impl Lab {
 
     async fn pinned(&self, host: usize, version: u32) -> (u16, Value) {
         let body = json!({"kind": "deploy", "host": self.hosts[host], "version": version});
-        self.fleet.api("POST", "/foghorn/v1/tasks", Some(body)).await
+        self.fleet
+            .api("POST", "/foghorn/v1/tasks", Some(body))
+            .await
     }
 
     fn versions_path(&self) -> String {
@@ -152,11 +154,16 @@ impl Lab {
 
 fn deploys(order: &CheckInResponse, version: u32) -> bool {
     let wanted = OrderKind::deploy(manifest(version), DiskPart::Everything);
-    order.order.as_ref().is_some_and(|order| order.kind == wanted)
+    order
+        .order
+        .as_ref()
+        .is_some_and(|order| order.kind == wanted)
 }
 
 fn states(versions: &[(u64, &str)]) -> Vec<(u64, String)> {
-    let owned = versions.iter().map(|(number, state)| (*number, (*state).to_owned()));
+    let owned = versions
+        .iter()
+        .map(|(number, state)| (*number, (*state).to_owned()));
     owned.collect()
 }
 
@@ -174,7 +181,11 @@ async fn a_waiting_deploy_gets_what_its_image_is_when_its_machine_comes() {
         assert_eq!(lab.shown(pinned).await, (json!(1), json!(true)));
 
         lab.capture(2).await;
-        assert_eq!(lab.shown(waiting).await, (json!(2), json!(false)), "{kind:?}");
+        assert_eq!(
+            lab.shown(waiting).await,
+            (json!(2), json!(false)),
+            "{kind:?}"
+        );
         let order = lab.check_in(1).await;
         assert!(deploys(&order, 2), "{kind:?}: {order:?}");
         assert_eq!(
@@ -280,7 +291,11 @@ async fn an_earlier_version_becomes_the_present_one_again_and_is_named_by_its_nu
         (json!({"version": "two"}), 400),
     ] {
         let (got, answer) = lab.fleet.api("POST", &undo, Some(body.clone())).await;
-        assert_eq!((got, &answer["field"]), (status, &json!("version")), "{body}");
+        assert_eq!(
+            (got, &answer["field"]),
+            (status, &json!("version")),
+            "{body}"
+        );
     }
     lab.fleet
         .good("POST", &undo, Some(json!({"version": 2})))
@@ -329,11 +344,7 @@ async fn nothing_is_captured_into_a_protected_image() {
     let capture = |host: u32| json!({"kind": "capture", "host": host});
     let (status, refusal) = lab
         .fleet
-        .api(
-            "POST",
-            "/foghorn/v1/tasks",
-            Some(capture(lab.hosts[1])),
-        )
+        .api("POST", "/foghorn/v1/tasks", Some(capture(lab.hosts[1])))
         .await;
     assert_eq!(status, 400, "{refusal}");
     let fog = format!("/fog/host/{}/task", lab.hosts[1]);
@@ -378,7 +389,11 @@ async fn all_hosts_of_a_session_get_one_version() {
         let order = lab.check_in(1).await;
         assert!(deploys(&order, 2), "{kind:?}: {order:?}");
         lab.capture(3).await;
-        assert_eq!(lab.shown(second).await, (json!(2), json!(false)), "{kind:?}");
+        assert_eq!(
+            lab.shown(second).await,
+            (json!(2), json!(false)),
+            "{kind:?}"
+        );
         assert_eq!(lab.shown(alone).await, (json!(3), json!(false)));
         let (first, other) = (lab.check_in(2).await, lab.check_in(3).await);
         assert!(deploys(&first, 2), "{kind:?}: {first:?}");
@@ -436,10 +451,8 @@ async fn a_check_in_and_a_capture_at_once_come_one_after_the_other() {
             let (capture, report) = lab.begin_capture(round).await;
             let token = lab.fleet.boot_token(lab.hosts[1]).await;
             let target = mac(1);
-            let (order, ()) = tokio::join!(
-                lab.fleet.check_in(&target, &token),
-                lab.agent.send(report)
-            );
+            let (order, ()) =
+                tokio::join!(lab.fleet.check_in(&target, &token), lab.agent.send(report));
             recorded(&mut lab.agent, capture).await;
             let got = lab.fleet.controller.ctx().state.read(|tables| {
                 let content = tables.contents().get(&image).unwrap();

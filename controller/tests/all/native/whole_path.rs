@@ -5,12 +5,13 @@ use foghorn_proto::http::OrderKind;
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
 use foghorn_proto::link::{
-    CapturedImage, Completed, Failed, ImageNote, SessionEnded, SessionKind, SessionProgress,
-    session_ended,
+    CapturedImage, Completed, EndedRecorded, Failed, ImageNote, SessionEnded, SessionKind,
+    SessionProgress, session_ended,
 };
 use foghorn_types::{ManifestId, TaskId};
 use serde_json::json;
 
+use crate::engine::BOTH;
 use crate::native::agent::{Agent, opened};
 use crate::native::fleet::Fleet;
 
@@ -43,6 +44,7 @@ pub(crate) fn captured(task: TaskId, manifest: ManifestId) -> Message {
         more_notes: 1,
         disks: Vec::new(),
         partitions: Vec::new(),
+        minimum: 32,
     };
     let completed = Completed {
         r#final: None,
@@ -55,6 +57,7 @@ pub(crate) fn ended(task: TaskId, outcome: session_ended::Outcome) -> Message {
     Message::Ended(SessionEnded {
         task_id: task.get(),
         outcome: Some(outcome),
+        incarnation: 0,
     })
 }
 
@@ -137,7 +140,7 @@ async fn a_capture_goes_its_whole_way_and_a_deploy_follows() {
         )
         .await;
     assert_eq!(
-        status, 500,
+        status, 409,
         "an image without content is not deployed: {refusal}"
     );
 
@@ -240,6 +243,60 @@ async fn a_capture_goes_its_whole_way_and_a_deploy_follows() {
         )
     );
     fleet.controller.shutdown().await;
+}
+
+/// A store that was restored gives numbers of tasks out again; an agent may still have the end of the
+/// task that had the number before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_task_that_had_the_number_before_ends_no_other() {
+    for kind in BOTH {
+        let fleet = Fleet::on(kind, |_| {}).await;
+        let host = fleet.host("pc1", MAC, fleet.image("win").await).await;
+        let (keys, enrolled) = fleet.joined("north").await;
+        let mut agent = Agent::connect(&fleet, &keys, &enrolled).await;
+        let task = fleet.task(host, 2).await;
+        let open = agent.order(opened).await;
+        assert_ne!(open.incarnation, 0);
+        let of = |incarnation: u64, message: Message| match message {
+            Message::Ended(ended) => Message::Ended(SessionEnded {
+                incarnation,
+                ..ended
+            }),
+            other => other,
+        };
+        let failed = || {
+            let failed = Failed {
+                reason: "the disk is full".into(),
+                node_at_fault: false,
+            };
+            ended(task, session_ended::Outcome::Failed(failed))
+        };
+        let before = open.incarnation.wrapping_add(1).max(1);
+        // Before and after the check-in: a completion without one would end the task otherwise.
+        for checked_in in [false, true] {
+            if checked_in {
+                fleet.check_in(MAC, &fleet.boot_token(host).await).await;
+            }
+            let state = fleet.status(task).await["state"].clone();
+            for message in [failed(), captured(task, ManifestId::of(b"older"))] {
+                agent.send(of(before, message)).await;
+                let answer = agent.order(answered).await;
+                assert_eq!((answer.task_id, answer.incarnation), (task.get(), before));
+                assert_eq!(fleet.status(task).await["state"], state, "{kind:?}");
+            }
+        }
+        agent.send(of(open.incarnation, failed())).await;
+        agent.order(answered).await;
+        assert_eq!(fleet.status(task).await["state"], "failed");
+        fleet.stop().await;
+    }
+}
+
+fn answered(order: Order) -> Option<EndedRecorded> {
+    match order {
+        Order::EndedRecorded(answer) => Some(answer),
+        _ => None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -134,6 +134,7 @@ impl Server {
             newest: None,
             from: None,
             previous: Vec::new(),
+            minimum: ByteCount::from_mib(8),
             modified: 0,
         };
         let write = |draft: &mut Draft<'_>| {

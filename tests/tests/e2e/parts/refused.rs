@@ -93,7 +93,7 @@ fn orders() -> Result<()> {
             .rest
             .post(&path, &json!({ "taskTypeID": task }))?;
         ensure!(
-            answer.status == 500 && answer.body.contains("all disks"),
+            answer.status == 409 && answer.body.contains("all disks"),
             "{} {}",
             answer.status,
             answer.body

@@ -160,7 +160,7 @@ impl Room {
             &json!({ "taskTypeID": fog }),
         )?;
         let said: Value = serde_json::from_str(&answer.body).context(answer.body.clone())?;
-        ensure!(answer.status == 500, "{} {said}", answer.status);
+        ensure!(answer.status == 409, "{} {said}", answer.status);
         let why = said["error"].as_str().context("a sentence")?.to_owned();
         let answer = self.stack.rest.post(
             "/foghorn/v1/tasks",

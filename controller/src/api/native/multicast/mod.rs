@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use foghorn_rest_types::multicast::{
-    MulticastCreated, MulticastEdit, MulticastList, MulticastRequest, MulticastStatus,
+    HostLeftOut, MulticastCreated, MulticastEdit, MulticastList, MulticastRequest, MulticastStatus,
 };
 use foghorn_types::{BitRate, HostId, Role, SessionId, TaskTypeId, Timestamp};
 use schemars::JsonSchema;
@@ -29,7 +29,7 @@ use super::input::{Body, Id, MOST_HOSTS, Query};
 use crate::api::auth::Principal;
 use crate::api::routes::{Routes, delete, get, patch, post};
 use crate::app::sessions;
-use crate::app::tasks::{self, Origin, Request, Wanted};
+use crate::app::tasks::{self, LeftOut, Origin, Request, Wanted};
 use crate::ctx::Ctx;
 use crate::state::class::Class as _;
 use crate::state::classes::MulticastSession;
@@ -217,8 +217,17 @@ async fn create(
         Json(MulticastCreated {
             sessions: created.sessions,
             tasks: created.tasks,
+            left_out: created.left_out.into_iter().map(left_out).collect(),
         }),
     ))
+}
+
+fn left_out(host: LeftOut) -> HostLeftOut {
+    HostLeftOut {
+        host: host.host,
+        name: host.name,
+        reason: host.why,
+    }
 }
 
 fn bad(field: &str, why: impl Into<String>) -> Refused {

@@ -103,6 +103,7 @@ impl Asked<'_> {
                 max_wait,
             },
             max_rate,
+            fixed: None,
         })
     }
 }
