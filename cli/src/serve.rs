@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use foghorn_agent::Agent;
-use foghorn_controller::Controller;
+use foghorn_controller::{Controller, EXPOSED};
 use foghorn_types::NodeName;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -36,6 +36,13 @@ pub struct ServeArgs {
     /// Address of the REST API (HTTPS)
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
     listen: SocketAddr,
+    /// Take plain HTTP beside HTTPS, on the same port, for scripts that were written for a FOG
+    /// server without TLS. Everybody on the network can then read their tokens and passwords
+    #[arg(long)]
+    plain_http: bool,
+    /// Address of a proxy whose X-Forwarded-For is believed; may be given several times
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
+    trusted_proxies: Vec<IpAddr>,
     /// Address for the agents of further storage nodes (gRPC); default: port 8444 of the REST
     /// address
     #[arg(long, value_name = "ADDRESS")]
@@ -98,6 +105,8 @@ impl Plan {
         let mut controller = foghorn_controller::Config::local(args.state_dir.join("controller"));
         controller.new_authority = args.new_authority;
         controller.rest.listen = args.listen;
+        controller.rest.plain_http = args.plain_http;
+        controller.login.trusted_proxies = args.trusted_proxies;
         controller.rest.names = vec![host.clone()];
         controller.link.listen = link;
         // Other agents connect to the given name or address; the one in this process can use it as
@@ -221,6 +230,10 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
         Stop::new().map_err(|error| failed("could not install signal handlers", error.into()))?;
     create_private(&plan.agent.state_dir)
         .map_err(|error| failed("could not create the state directory", error.into()))?;
+    let (is_plain, is_exposed) = (
+        plan.controller.rest.plain_http,
+        plan.controller.is_exposed(),
+    );
     let started = tokio::select! {
         started = Controller::start(plan.controller) => started,
         () = stop.asked() => return Ok(Exit::Ok),
@@ -228,7 +241,16 @@ async fn serve(plan: Plan) -> Result<Exit, Failure> {
     let controller =
         started.map_err(|error| failed("could not start the controller", error.into()))?;
     let url = public_url(&controller.rest_url(), &plan.host);
-    if let Err(failure) = announce(&controller, &url, plan.first_run_file.as_deref()) {
+    if is_exposed {
+        eprintln!("WARNING: {EXPOSED}");
+    }
+    let plain = is_plain.then(|| url.trim_start_matches("https://"));
+    let shown = plain
+        .map_or(Ok(()), |address| {
+            print(&format!("Plain HTTP is on: http://{address}\n"))
+        })
+        .and_then(|()| announce(&controller, &url, plan.first_run_file.as_deref()));
+    if let Err(failure) = shown {
         tracing::error!(
             error = failure.in_one_line(),
             "could not show where the site is and its first credentials; these are kept until they are used, the next start shows them again"
@@ -322,12 +344,11 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
 
 /// `rest_url` is how this machine reaches itself; other machines need `host`.
 fn public_url(rest_url: &str, host: &str) -> String {
-    let scheme = rest_url.split("://").next().unwrap_or("https");
     match rest_url
         .rsplit_once(':')
         .and_then(|(_, port)| port.parse().ok())
     {
-        Some(port) => format!("{scheme}://{}", authority(host, port)),
+        Some(port) => format!("https://{}", authority(host, port)),
         None => rest_url.to_owned(),
     }
 }
@@ -457,6 +478,19 @@ mod tests {
             plan(&["--quic-listen", "0.0.0.0:0"]).is_err(),
             "nobody could be told the port"
         );
+    }
+
+    #[test]
+    fn plain_http_and_proxies_are_asked_for() {
+        let open = plan(&["--plain-http", "--trusted-proxy", "10.0.0.5"]).unwrap();
+        assert!(open.controller.is_exposed());
+        assert_eq!(
+            open.controller.login.trusted_proxies,
+            ["10.0.0.5".parse::<IpAddr>().unwrap()]
+        );
+        let here = plan(&["--plain-http", "--listen", "127.0.0.1:8443"]).unwrap();
+        assert!(!here.controller.is_exposed(), "nobody else can listen");
+        assert!(!plan(&[]).unwrap().controller.rest.plain_http);
     }
 
     #[test]

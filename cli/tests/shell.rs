@@ -21,7 +21,12 @@ struct Site {
 
 impl Site {
     fn start() -> Self {
+        Self::with(&["--listen", "127.0.0.1:0"])
+    }
+
+    fn with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        let said = std::fs::File::create(folder.path().join("said")).expect("a file");
         let first_run = folder.path().join("first.json");
         let server = Command::new(PROGRAM)
             .args([
@@ -31,16 +36,15 @@ impl Site {
                 "--first-run-file",
                 text(&first_run),
             ])
+            .args(arguments)
             .args([
-                "--listen",
-                "127.0.0.1:0",
                 "--link-listen",
                 "127.0.0.1:0",
                 "--quic-listen",
                 "127.0.0.1:0",
             ])
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(said)
             .spawn()
             .expect("the server starts");
         let mut site = Self {
@@ -383,4 +387,22 @@ fn a_multicast_session_is_shown_changed_and_cancelled() {
         Some(5),
         "nothing was captured yet"
     );
+}
+
+#[test]
+fn plain_http_is_taken_with_a_warning() {
+    use std::io::{Read as _, Write as _};
+    let site = Site::with(&["--listen", "0.0.0.0:0", "--plain-http"]);
+    let said = std::fs::read_to_string(site.folder.path().join("said")).expect("the messages");
+    assert!(said.contains("WARNING: plain HTTP is on"), "{said}");
+    let (_, port) = site.environment[0].1.rsplit_once(':').expect("a port");
+    let port = port.parse::<u16>().expect("a port");
+    let mut plain = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    plain
+        .write_all(b"GET /fog/service/getversion.php HTTP/1.0\r\n\r\n")
+        .expect("a request");
+    let mut answer = String::new();
+    plain.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.ends_with("1.5.8"), "{answer}");
+    assert_eq!(site.exit("host list"), Some(0), "the same port takes HTTPS");
 }

@@ -29,4 +29,4 @@ mod upkeep;
 pub mod uploads;
 
 pub use config::{Config, ConfigError};
-pub use start::{Controller, StartError, reset_admin};
+pub use start::{Controller, EXPOSED, StartError, reset_admin};

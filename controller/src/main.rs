@@ -1,7 +1,7 @@
 //! `foghorn-controller`: arguments, logs, signals. Everything else is in the library.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -52,9 +52,13 @@ struct Options {
     /// Address for the links of agents.
     #[arg(long, env = "FOGHORN_LINK_LISTEN")]
     link_listen: Option<SocketAddr>,
-    /// Plain HTTP instead of HTTPS, on a loopback address only.
+    /// Take plain HTTP beside HTTPS, on the same port. On any but a loopback address, everybody on
+    /// the network can read tokens and passwords.
     #[arg(long)]
     plain_http: bool,
+    /// Address of a proxy whose `X-Forwarded-For` is believed; may be given several times.
+    #[arg(long = "trusted-proxy", value_name = "ADDRESS")]
+    trusted_proxies: Vec<IpAddr>,
     /// Write the first user and tokens to this file (JSON, mode 0600) instead of printing them.
     #[arg(long)]
     first_run_file: Option<PathBuf>,
@@ -83,7 +87,8 @@ impl Options {
         config.new_authority = self.new_authority;
         config.rest.plain_http |= self.plain_http;
         config.first_run_file = self.first_run_file.or(config.first_run_file);
-        Ok(config.checked()?)
+        config.login.trusted_proxies.extend(self.trusted_proxies);
+        Ok(config)
     }
 }
 

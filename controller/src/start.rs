@@ -46,7 +46,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(4);
 pub struct Controller {
     ctx: Arc<Ctx>,
     rest: SocketAddr,
-    scheme: &'static str,
     first_run: Option<FirstRun>,
     tasks: TaskTracker,
     cancel: CancellationToken,
@@ -80,6 +79,11 @@ pub enum StartError {
     },
 }
 
+/// What an operator must know of [`Config::is_exposed`].
+pub const EXPOSED: &str = "plain HTTP is on: everybody on the network can read and change what \
+    callers send, with tokens and passwords. Use it only in a network that you trust, or put a \
+    proxy with TLS before it";
+
 impl Controller {
     /// Starts every part. When this returns, both ports are open and the state is loaded.
     ///
@@ -108,11 +112,7 @@ impl Controller {
         let rest = listen("REST", config.rest.listen).await?;
         let link = listen("agents", config.link.listen).await?;
         let names = certificate_names(&config);
-        let rest_tls = if config.rest.plain_http {
-            None
-        } else {
-            Some(trust.rest_config(&names)?)
-        };
+        let rest_tls = trust.rest_config(&names)?;
         let link_tls = trust.link_config(&names)?;
         let link_address = advertised_link(&config, link.1);
         // After everything that can fail because of a wrong setting: the credentials are shown
@@ -130,22 +130,23 @@ impl Controller {
         };
         tasks.spawn(serve::rest(
             rest.0,
-            rest_tls,
+            serve::Security {
+                tls: rest_tls,
+                plain_too: config.rest.plain_http,
+            },
             router(&ctx),
             limits,
             cancel.child_token(),
         ));
-        let scheme = if config.rest.plain_http {
-            "http"
-        } else {
-            "https"
-        };
-        info!(rest = %rest.1, link = %link.1, scheme, "controller started");
+        if config.is_exposed() {
+            warn!("{EXPOSED}");
+        }
+        let plain_http = config.rest.plain_http;
+        info!(rest = %rest.1, link = %link.1, plain_http, "controller started");
         stop_on_error.disarm();
         Ok(Self {
             ctx,
             rest: reachable(rest.1),
-            scheme,
             first_run,
             tasks,
             cancel,
@@ -155,7 +156,7 @@ impl Controller {
     /// URL of the REST API for this machine, without a trailing slash.
     #[must_use]
     pub fn rest_url(&self) -> String {
-        format!("{}://{}", self.scheme, self.rest)
+        format!("https://{}", self.rest)
     }
 
     /// `host:port` to which agents connect.

@@ -5,7 +5,7 @@ use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as ToAgent;
 use foghorn_proto::link::job::Work;
 use foghorn_proto::link::session_ended::Outcome;
-use foghorn_proto::link::{AdoptImage, DropImage, Job, JobReport, Scrub, VerifyImage};
+use foghorn_proto::link::{AdoptImage, DropImage, Job, JobReport, Scrub, Sweep, VerifyImage};
 use foghorn_transport::ClientOutcome;
 
 use crate::support::Node;
@@ -126,5 +126,26 @@ async fn jobs_find_damage_and_drop_images() {
     node.controller
         .wait_for("a status without the image", gone)
         .await;
+    // A sweep with its grace leaves what was useful a moment ago, one without takes it.
+    let swept = job(&node, 5, Work::Sweep(Sweep { now: false })).await;
+    assert_eq!((swept.error.as_str(), swept.freed_bytes), ("", 0));
+    let swept = job(&node, 6, Work::Sweep(Sweep { now: true })).await;
+    assert_eq!(swept.error, "");
+    let stored: u64 = image
+        .chunks
+        .iter()
+        .map(|chunk| chunk.compressed.len() as u64)
+        .sum();
+    assert!(swept.freed_bytes >= stored, "{swept:?}");
+    let empty = |message: &Message| match message {
+        Message::Status(status) if status.chunks == 0 => Some(status.clone()),
+        _ => None,
+    };
+    let status = node.controller.wait_for("an empty store", empty).await;
+    assert!(status.chunks_path.ends_with("chunks"), "{status:?}");
+    assert_eq!(
+        (status.keep_free_bytes, status.problem.as_str()),
+        (64 << 20, "")
+    );
     node.agent.shutdown().await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use foghorn_rest_types::fog::StorageNode;
 use foghorn_rest_types::native::{AdoptRequest, DropRequest, JobCreated, Orphan, OrphanList};
-use foghorn_types::{ImageId, StorageNodeId};
+use foghorn_types::StorageNodeId;
 
 use super::wait::parse_duration;
 use super::{Session, job};
@@ -27,8 +27,8 @@ pub enum OrphanCommand {
     Adopt {
         /// Storage node that holds it
         node: String,
-        /// Number in the column IMAGE of the list
-        image: ImageId,
+        /// Number in the column IMAGE of the list; if several have it, what is in the column CONTENT
+        content: String,
         /// Name of a new image; without it, the image with this number must exist and be empty
         #[arg(long)]
         name: Option<String>,
@@ -44,7 +44,8 @@ pub enum OrphanCommand {
     Drop {
         /// Storage node that holds it
         node: String,
-        /// Number in the column IMAGE of the list, or for a file its hash
+        /// Number in the column IMAGE of the list, or for a file its hash; if several have it, what is
+        /// in the column CONTENT
         content: String,
         /// Do not ask for confirmation
         #[arg(long)]
@@ -60,13 +61,13 @@ pub(super) fn run(command: Option<OrphanCommand>, session: &Session) -> Result<E
         OrphanCommand::List => list(&api, session),
         OrphanCommand::Adopt {
             node,
-            image,
+            content,
             name,
             wait,
             timeout,
         } => {
             let orphan = pick(&api, &node, |orphan| {
-                orphan.image.as_ref().is_some_and(|one| one.id == image)
+                orphan.image.is_some() && is_called(orphan, &content)
             })?;
             let (Some(image), Some(manifest)) = (orphan.image, orphan.manifest) else {
                 return Err(unknown(&node));
@@ -82,14 +83,7 @@ pub(super) fn run(command: Option<OrphanCommand>, session: &Session) -> Result<E
             job::follow(&api, output, &created, wait, timeout)
         }
         OrphanCommand::Drop { node, content, yes } => {
-            let orphan = pick(&api, &node, |orphan| {
-                let image = orphan.image.as_ref().map(|image| image.id.to_string());
-                let file = orphan.file.map(|file| file.to_string());
-                [image, file]
-                    .into_iter()
-                    .flatten()
-                    .any(|name| name == content)
-            })?;
+            let orphan = pick(&api, &node, |orphan| is_called(orphan, &content))?;
             let loss = format!(
                 "{} on {} is lost, there and on every other storage node that holds it; images that \
                  exist here stay as they are",
@@ -160,15 +154,36 @@ fn what(orphan: &Orphan) -> String {
     }
 }
 
-/// The one entry of the list that is meant.
+/// By the number of its image, or by its hash as the list shows it or in full.
+fn is_called(orphan: &Orphan, content: &str) -> bool {
+    let image = orphan.image.as_ref().map(|image| image.id.to_string());
+    let manifest = orphan.manifest;
+    let names = [
+        image,
+        manifest.map(|manifest| format!("{manifest:#}")),
+        manifest.map(|manifest| manifest.to_string()),
+        orphan.file.map(|file| file.to_string()),
+    ];
+    names.into_iter().flatten().any(|name| name == content)
+}
+
+/// The one entry of the list that is meant. A node may hold several contents of one image.
 fn pick(api: &Api, node: &str, is_meant: impl Fn(&Orphan) -> bool) -> Result<Orphan, Failure> {
     let node_id: StorageNodeId = find::<StorageNode>(api, node)?.view.id;
     let list: OrphanList = api.get("/foghorn/v1/orphans")?;
-    let mut meant = list
+    let mut meant: Vec<Orphan> = list
         .orphans
         .into_iter()
-        .filter(|orphan| orphan.node.id == node_id && is_meant(orphan));
-    meant.next().ok_or_else(|| unknown(node))
+        .filter(|orphan| orphan.node.id == node_id && is_meant(orphan))
+        .collect();
+    if meant.len() > 1 {
+        return Err(Failure::usage(format!(
+            "storage node {node} holds {} unknown contents with this number",
+            meant.len()
+        ))
+        .advise("give the one in the column CONTENT of `foghorn image orphans`"));
+    }
+    meant.pop().ok_or_else(|| unknown(node))
 }
 
 fn unknown(node: &str) -> Failure {

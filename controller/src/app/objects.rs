@@ -31,6 +31,7 @@ pub async fn create<C: Rules>(
         .filter(|(_, value)| !is_falsy(value))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    let sent = spelled::<C>(sent)?;
     let declared = state.declared();
     let mut made = None;
     let result = state
@@ -174,6 +175,7 @@ pub async fn edit<C: Rules>(
         .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    let sent = spelled::<C>(sent)?;
     let declared = state.declared();
     state
         .write_in_steps(|draft| {
@@ -193,6 +195,39 @@ pub async fn edit<C: Rules>(
             dynamic::change::spread(draft, &declared, C::NAME, id, &sent)
         })
         .await
+}
+
+/// What was sent, under the names of the fields.
+fn spelled<C: Class>(mut sent: Body) -> Result<Body, Refusal> {
+    for (spelling, field) in C::SPELLINGS {
+        let Some(value) = sent.remove(*spelling) else {
+            continue;
+        };
+        match sent.get(*field) {
+            Some(other) => same(spelling, &value, field, other)?,
+            None => drop(sent.insert((*field).to_owned(), value)),
+        }
+    }
+    Ok(sent)
+}
+
+/// Refuses two spellings of one thing that say different things.
+///
+/// # Errors
+/// [`Refusal::Invalid`] when they do.
+pub(super) fn same(
+    spelling: &'static str,
+    value: &Value,
+    field: &str,
+    other: &Value,
+) -> Result<(), Refusal> {
+    if scalar(value).ok() == scalar(other).ok() {
+        return Ok(());
+    }
+    Err(Refusal::Invalid {
+        field: spelling,
+        why: format!("is {value}, but {field} is {other}: send one of them"),
+    })
 }
 
 /// Whether an id without a row is one that a client may act on; see [`Class::ANY_ID`]. Larger ids
@@ -226,7 +261,7 @@ fn edit_in<C: Rules>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result
     let mut object = C::clone(row);
     set_fields(&mut object, sent)?;
     if C::NAMED && sent.contains_key("name") {
-        refuse_own_name(draft, row, object.name())?;
+        refuse_others_name(draft, row, object.name())?;
     }
     if draft
         .merges_into(&object)
@@ -241,22 +276,24 @@ fn edit_in<C: Rules>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result
     C::spread(draft, row.id(), false, sent)
 }
 
-/// FOG refuses a name that exists, even the row's own, unless it is its own in lower case.
-fn refuse_own_name<C: Class>(draft: &Draft<'_>, row: &Row<C>, name: &str) -> Result<(), Refusal> {
+/// A name that another row has is reported before all other errors.
+fn refuse_others_name<C: Class>(
+    draft: &Draft<'_>,
+    row: &Row<C>,
+    name: &str,
+) -> Result<(), Refusal> {
     match draft
         .tables()
         .of::<C>()
         .named(name)
         .filter(|_| !name.is_empty())
     {
-        Some(owner) if owner.id() != row.id() || name != row.name().to_lowercase() => {
-            Err(Refusal::Taken {
-                class: C::NAME,
-                field: "name",
-                value: name.to_owned(),
-                owner: owner.id(),
-            })
-        }
+        Some(owner) if owner.id() != row.id() => Err(Refusal::Taken {
+            class: C::NAME,
+            field: "name",
+            value: name.to_owned(),
+            owner: owner.id(),
+        }),
         _ => Ok(()),
     }
 }

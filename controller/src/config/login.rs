@@ -85,11 +85,7 @@ impl RawLogin {
                 ("login.address_refill_seconds", self.address_refill_seconds),
                 default.per_address,
             )?,
-            trusted_proxies: self
-                .trusted_proxies
-                .iter()
-                .map(IpAddr::to_canonical)
-                .collect(),
+            trusted_proxies: self.trusted_proxies,
         })
     }
 }

@@ -64,7 +64,8 @@ pub struct RestConfig {
     pub listen: SocketAddr,
     /// DNS names and IP addresses in the certificate, in addition to those of loopback.
     pub names: Vec<String>,
-    /// Plain HTTP, for a proxy or tools on the same machine. Only on a loopback address.
+    /// Takes plain HTTP beside HTTPS, on the same port: for a proxy on the same machine, and for
+    /// scripts that were written for a FOG server without TLS.
     pub plain_http: bool,
     /// Maximum number of open connections; further ones wait to be accepted.
     pub max_connections: usize,
@@ -231,22 +232,10 @@ impl Config {
             .unwrap_or_else(|| self.data_dir.join("plugins"))
     }
 
-    /// Checks that depend on both file and flags: to be called once everything is merged.
-    ///
-    /// # Errors
-    /// [`ConfigError::Value`] with the key at fault.
-    pub fn checked(self) -> Result<Self, ConfigError> {
-        if self.rest.plain_http && !self.rest.listen.ip().is_loopback() {
-            let why = format!(
-                "plain HTTP is allowed on loopback addresses only, and {} is not one",
-                self.rest.listen.ip()
-            );
-            return Err(ConfigError::Value {
-                key: "rest.plain_http",
-                why,
-            });
-        }
-        Ok(self)
+    /// Whether others on the network can read what callers send: tokens, passwords, everything.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        self.rest.plain_http && !self.rest.listen.ip().is_loopback()
     }
 }
 
@@ -440,7 +429,7 @@ impl Raw {
         let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
         let (tokens, lifetimes) = (TokenConfig::default(), Lifetimes::default());
         let patience = Patience::default();
-        Config {
+        Ok(Config {
             data_dir: self.data_dir,
             store: self.store.check()?,
             rest: RestConfig {
@@ -503,8 +492,7 @@ impl Raw {
             first_run_file: self.first_run_file,
             new_authority: false,
             plugins_dir: self.plugins.dir,
-        }
-        .checked()
+        })
     }
 }
 
@@ -594,10 +582,6 @@ mod tests {
             ("data_dir = '/x'\nspeed = 1", "speed"),
             ("data_dir = '/x'\n[rest]\nlisten = 'here'", "listen"),
             (
-                "data_dir = '/x'\n[rest]\nplain_http = true",
-                "rest.plain_http",
-            ),
-            (
                 "data_dir = '/x'\n[store]\nengine = 'etcd'",
                 "store.endpoints",
             ),
@@ -650,7 +634,7 @@ mod tests {
     fn a_short_file_is_enough() {
         assert_eq!(complaint("data_dir = '/x'"), "taken");
         assert_eq!(
-            complaint("data_dir = '/x'\n[rest]\nlisten = '127.0.0.1:80'\nplain_http = true"),
+            complaint("data_dir = '/x'\n[rest]\nlisten = '0.0.0.0:80'\nplain_http = true"),
             "taken"
         );
     }

@@ -174,6 +174,20 @@ fn a_deploy_goes_to_a_node_that_holds_the_image() {
 }
 
 #[test]
+fn a_machine_that_has_not_come_leaves_a_node_that_lacks_the_new_version() {
+    for (task, expected) in [
+        ("deploy 1 on 1", "1 leaves 1"),
+        ("deploy 1 checked-in on 1", ""),
+        ("deploy 1 running on 1", ""),
+        ("capture 1 on 1", ""),
+    ] {
+        check(&format!("node 1 up; node 2 up holds; {task}"), expected);
+    }
+    check("node 1 up holds; node 2 up holds; deploy 1 on 1", "");
+    check("node 1 up; node 2 down 5s holds; deploy 1 on 1", "");
+}
+
+#[test]
 fn deploys_are_spread_over_the_nodes() {
     check(
         "node 1 up holds; node 2 up holds; deploy 1 running on 1; deploy 2 queued; deploy 3 queued; deploy 4 queued",

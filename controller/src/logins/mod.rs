@@ -53,7 +53,11 @@ impl Doors {
         Self {
             names: Mutex::new(Buckets::new(config.per_name)),
             addresses: Mutex::new(Buckets::new(config.per_address)),
-            proxies: config.trusted_proxies.clone(),
+            proxies: config
+                .trusted_proxies
+                .iter()
+                .map(IpAddr::to_canonical)
+                .collect(),
             told: Mutex::default(),
         }
     }

@@ -68,17 +68,24 @@ pub(crate) struct RestLimits {
     pub(crate) patience: Patience,
 }
 
-/// Serves REST until `cancel`, then drains. `tls` absent: plain HTTP, which the configuration
-/// allows on loopback only.
+/// How REST is served.
+pub(crate) struct Security {
+    pub(crate) tls: ServerConfig,
+    /// Plain HTTP is taken as well, on the same port.
+    pub(crate) plain_too: bool,
+}
+
+/// Serves REST until `cancel`, then drains.
 pub(crate) async fn rest(
     listener: TcpListener,
-    tls: Option<ServerConfig>,
+    security: Security,
     router: Router,
     limits: RestLimits,
     cancel: CancellationToken,
 ) {
     let port = Port {
-        acceptor: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
+        acceptor: TlsAcceptor::from(Arc::new(security.tls)),
+        plain_too: security.plain_too,
         router,
         patience: limits.patience,
         cancel: cancel.clone(),
@@ -127,7 +134,8 @@ pub(crate) async fn rest(
 /// What every connection of the REST port needs.
 #[derive(Clone)]
 struct Port {
-    acceptor: Option<TlsAcceptor>,
+    acceptor: TlsAcceptor,
+    plain_too: bool,
     router: Router,
     patience: Patience,
     cancel: CancellationToken,
@@ -139,13 +147,18 @@ impl Port {
         let _held = held;
         let Self {
             acceptor,
+            plain_too,
             router,
             patience,
             cancel,
         } = self;
-        let Some(acceptor) = acceptor else {
-            return talk(stream, peer, None, router, patience, cancel).await;
-        };
+        let is_plain =
+            cancel.run_until_cancelled(async { plain_too && !starts_with_tls(&stream).await });
+        match is_plain.await {
+            None => return,
+            Some(true) => return talk(stream, peer, None, router, patience, cancel).await,
+            Some(false) => {}
+        }
         match cancel
             .run_until_cancelled(handshake(&acceptor, stream))
             .await
@@ -246,6 +259,16 @@ async fn accept_links(
             }
         });
     }
+}
+
+/// First byte of a TLS handshake; no request begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Whether the peer begins with TLS, also when it says nothing in time: the handshake then ends it.
+async fn starts_with_tls(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    let peeked = tokio::time::timeout(HANDSHAKE_WITHIN, stream.peek(&mut first)).await;
+    !matches!(peeked, Ok(Ok(1))) || first[0] == TLS_HANDSHAKE
 }
 
 /// The next connection, once a permit is free. Cancel safe: an unused permit is returned.

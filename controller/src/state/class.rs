@@ -141,6 +141,8 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     const COMPUTED: &'static [Computed] = &[];
     /// What [`super::rules::Rules::item`] can add, for the API's description.
     const ITEMS: &'static [Computed] = &[];
+    /// Other spellings of fields that a create and an edit take: the spelling, and the field.
+    const SPELLINGS: &'static [(&'static str, &'static str)] = &[];
     /// What a create and an edit take beside the stored fields (`Rules::on_write`,
     /// `Rules::spread`), for the API's description.
     const ACCEPTS: &'static [Computed] = &[];

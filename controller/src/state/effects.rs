@@ -1,10 +1,10 @@
-//! `docs/fog-compatibility.md` names every field of images, hosts and tasks, and every setting,
+//! `docs/fog-compatibility.md` names every field of images, groups, hosts and tasks, and every setting,
 //! that does nothing here: exactly those that the declarations mark.
 
 use std::collections::BTreeSet;
 
 use super::class::Class;
-use super::classes::{Host, Image, Task};
+use super::classes::{Group, Host, Image, Task};
 use super::field::Effect;
 use super::seed;
 
@@ -41,6 +41,7 @@ fn compare<C: Class>() {
 #[test]
 fn the_page_names_the_fields_without_effect() {
     compare::<Image>();
+    compare::<Group>();
     compare::<Host>();
     compare::<Task>();
 }

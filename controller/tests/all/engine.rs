@@ -61,6 +61,11 @@ impl Engine {
         self.store.clone().expect("not restarting")
     }
 
+    /// Where the process of etcd listens.
+    pub(crate) fn endpoint(&self) -> String {
+        self.etcd.as_ref().expect("this engine is etcd").endpoint()
+    }
+
     /// The embedded file is closed and opened; etcd's process is killed and started, while the
     /// client stays the same.
     pub(crate) async fn restart(&mut self) {
@@ -76,17 +81,11 @@ impl Engine {
         }
     }
 
-    /// Where etcd answers.
-    pub(crate) fn endpoint(&self) -> String {
-        self.etcd.as_ref().expect("this engine is etcd").endpoint()
-    }
-
     /// A client of its own to the same etcd.
     pub(crate) async fn another_client(&self) -> Arc<dyn Store> {
-        let endpoint = self.endpoint();
         Arc::new(
             EtcdStore::connect(&EtcdOptions {
-                endpoints: vec![endpoint],
+                endpoints: vec![self.endpoint()],
                 tls: None,
                 login: None,
             })

@@ -40,6 +40,7 @@ fn event() -> impl Strategy<Value = E> {
         4 => Just(E::ClientCheckedIn),
         4 => any_node().prop_map(|node| E::Progressed { node }),
         2 => any_node().prop_map(|node| E::NodeLost { node }),
+        2 => any_node().prop_map(|node| E::NodeLacks { node }),
         2 => (any_node(), outcome()).prop_map(|(node, outcome)| E::Ended { node, outcome }),
         1 => Just(E::NoNodeLeft),
         1 => Just(E::Stalled { reason: "nothing moved".into() }),
@@ -120,6 +121,30 @@ fn a_lost_node_gives_a_deploy_back_and_keeps_a_capture() {
     let mut capture = running(TaskKind::Capture);
     assert!(capture.apply(at(2), E::NodeLost { node: node(1) }).is_err());
     assert_eq!(capture.state(), &S::Running { node: node(1) });
+}
+
+#[test]
+fn a_node_without_the_image_gives_a_deploy_back_until_bytes_have_moved() {
+    let one = node(1);
+    let lacks = E::NodeLacks { node: one };
+    for (checked_in, client) in [(false, Client::Awaited), (true, Client::CheckedIn)] {
+        let mut task = Task::new(TaskKind::Deploy, DEADLINE);
+        task.apply(at(1), E::Assigned { node: one }).unwrap();
+        if checked_in {
+            task.apply(at(1), E::ClientCheckedIn).unwrap();
+        }
+        let effects = task.apply(at(2), lacks.clone()).unwrap();
+        assert!(
+            matches!(&effects[..], [Effect::CloseSession { node, .. }] if *node == one),
+            "{effects:?}"
+        );
+        assert_eq!(task.state(), &S::Queued { client });
+        // It is nobody's fault: the node may have the task again.
+        task.apply(at(3), E::Assigned { node: one }).unwrap();
+    }
+    for kind in [TaskKind::Deploy, TaskKind::Capture] {
+        assert!(running(kind).apply(at(2), lacks.clone()).is_err());
+    }
 }
 
 #[test]

@@ -46,6 +46,7 @@ const OPERATED: &[&str] = &[
 /// disagree.
 pub(in crate::api) fn needed(method: &Method, path: &str) -> Need {
     let role = match path::parse(method, path) {
+        Some(Route::Version | Route::Page) => return Need::Nothing,
         Some(
             Route::Info
             | Route::List { .. }

@@ -48,6 +48,9 @@ pub(super) trait Endpoint: Send + Sync {
         by: &'a str,
         ticket: Option<&'a Ticket>,
     ) -> BoxFuture<'a, Result<u32, Refusal>>;
+    /// Leaves out of an object that is sent back what its sender was shown as empty because it is
+    /// secret.
+    fn leave_hidden(&self, _tables: &Tables, _id: u32, _body: &mut Body) {}
     fn edit<'a>(
         &self,
         state: &'a State,
@@ -254,6 +257,17 @@ impl<C: Rules> Endpoint for Of<C> {
         ticket: Option<&'a Ticket>,
     ) -> BoxFuture<'a, Result<u32, Refusal>> {
         Box::pin(objects::create::<C>(state, body, by, ticket))
+    }
+
+    fn leave_hidden(&self, tables: &Tables, id: u32, body: &mut Body) {
+        let Some(row) = tables.of::<C>().get(id) else {
+            return;
+        };
+        for field in C::FIELDS.iter().filter(|field| field.hides(row)) {
+            if body.get(field.name).is_some_and(|sent| sent == "") {
+                body.remove(field.name);
+            }
+        }
     }
 
     fn edit<'a>(

@@ -14,6 +14,7 @@ mod filter;
 mod hooked;
 mod once;
 mod page;
+mod pages;
 mod path;
 mod plugin;
 mod request;
@@ -29,6 +30,7 @@ use axum::extract::{Request, State as Extract};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use percent_encoding::percent_decode_str;
 
 pub(super) use self::access::needed;
 use self::dynamic::DynamicEndpoint;
@@ -70,7 +72,10 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
 }
 
 async fn handle(Extract(ctx): Extract<Arc<Ctx>>, request: Request) -> Response {
-    let incoming = match Incoming::read(request).await {
+    if let Some(page) = pages::answer(request.method(), request.uri()) {
+        return page;
+    }
+    let incoming = match Incoming::read(&ctx, request).await {
         Ok(incoming) => incoming,
         Err(refused) => return refused.into_response(),
     };
@@ -220,6 +225,7 @@ async fn dispatch(ctx: &Ctx, incoming: &Incoming) -> Result<Response, Refusal> {
 fn class_of<'p>(route: &Route<'p>) -> &'p str {
     match route {
         Route::Info => "system",
+        Route::Version | Route::Page => "service",
         Route::SearchAll { .. } => "search",
         Route::List { class, .. }
         | Route::Active { class }
@@ -261,7 +267,12 @@ async fn change(
 ) -> Result<Response, Refusal> {
     match *route {
         Route::Edit { id, .. } => {
-            let body = incoming.json()?;
+            let mut body = incoming.json()?;
+            let is_whole = body.contains_key("id");
+            if is_whole && !incoming.wants_secrets() {
+                ctx.state
+                    .read(|tables| endpoint.leave_hidden(tables, id, &mut body));
+            }
             let only_if = OnlyIf::read(incoming, &*ctx.live);
             endpoint
                 .edit(&ctx.state, id, &body, &incoming.caller.created_by, &only_if)
@@ -318,7 +329,7 @@ fn read(
     match look {
         Some(look) => {
             total = with_scene(ctx, incoming, |scene| {
-                endpoint.show(scene, &look, &page, &mut out)
+                show_found(endpoint, scene, &look, &page, &mut out)
             })?;
         }
         None => out.extend_from_slice(b"[]"),
@@ -326,6 +337,28 @@ fn read(
     let mut response = etag::answer(&Tag::of_list(&out), out);
     page.announce(incoming.uri(), total, &mut response);
     Ok(response)
+}
+
+/// As FOG, takes the text of a search as it is in the path. When that finds nothing, it was
+/// percent-encoded, as most clients do.
+fn show_found(
+    endpoint: &dyn Endpoint,
+    scene: &Scene<'_>,
+    look: &Look<'_>,
+    page: &Page,
+    out: &mut Vec<u8>,
+) -> Result<usize, Refusal> {
+    let total = endpoint.show(scene, look, page, out)?;
+    let Look::Search(text) = *look else {
+        return Ok(total);
+    };
+    match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) if total == 0 && decoded != text => {
+            out.clear();
+            endpoint.show(scene, &Look::Search(&decoded), page, out)
+        }
+        _ => Ok(total),
+    }
 }
 
 fn with_scene<R>(ctx: &Ctx, incoming: &Incoming, look: impl FnOnce(&Scene<'_>) -> R) -> R {

@@ -7,8 +7,12 @@ use axum::http::Method;
 /// What a request is about; the class is still a word.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Route<'p> {
-    /// `/fog/system/info`: whether the API works for the caller.
+    /// `/fog/system/info` and `/fog/status`: whether the API works for the caller.
     Info,
+    /// `/fog/service/getversion.php`: the version of the dialect.
+    Version,
+    /// A page of a FOG server that is not part of its API.
+    Page,
     /// Search in every class.
     SearchAll {
         text: &'p str,
@@ -68,12 +72,33 @@ pub(super) fn parse<'p>(method: &Method, path: &'p str) -> Option<Route<'p>> {
         let known = matches!(parts.as_slice(), ["info" | "status"]);
         return (known && matches!(*method, Method::GET | Method::HEAD)).then_some(Route::Info);
     }
+    let is_reading = matches!(*method, Method::GET | Method::HEAD);
+    match (class, parts.as_slice()) {
+        ("status", []) if is_reading => return Some(Route::Info),
+        ("service", ["getversion.php"]) if is_reading || *method == Method::POST => {
+            return Some(Route::Version);
+        }
+        ("management", _) => return Some(Route::Page),
+        _ => {}
+    }
+    // The settings share their path with a folder of pages.
+    let is_setting = |part: &&str| part.starts_with(|c: char| c.is_ascii_digit());
+    let page = class == "service" && parts.first().is_some_and(|part| !is_setting(part));
+    of_class(method, class, rest, &parts).or(page.then_some(Route::Page))
+}
+
+fn of_class<'p>(
+    method: &Method,
+    class: &'p str,
+    rest: &'p str,
+    parts: &[&'p str],
+) -> Option<Route<'p>> {
     match *method {
         Method::GET if matches!(class, "search" | "unisearch") => {
             parts.first().map(|text| Route::SearchAll { text })
         }
-        Method::GET => get(class, rest, &parts),
-        Method::POST => match parts.as_slice() {
+        Method::GET => get(class, rest, parts),
+        Method::POST => match parts {
             [] | ["create" | "new"] => Some(Route::Create { class }),
             [number, "task"] => Some(Route::Task {
                 class,
@@ -81,14 +106,14 @@ pub(super) fn parse<'p>(method: &Method, path: &'p str) -> Option<Route<'p>> {
             }),
             _ => None,
         },
-        Method::PUT => match parts.as_slice() {
+        Method::PUT => match parts {
             [number] | [number, "edit" | "update"] => Some(Route::Edit {
                 class,
                 id: id(number)?,
             }),
             _ => None,
         },
-        Method::DELETE => match parts.as_slice() {
+        Method::DELETE => match parts {
             ["cancel"] => Some(Route::Cancel { class, id: None }),
             [number, "cancel"] => Some(Route::Cancel {
                 class,
@@ -176,6 +201,37 @@ mod tests {
         );
         assert_eq!(parse(&Method::GET, "/fog/host/-1"), None);
         assert_eq!(parse(&Method::GET, "/fog/host/abc"), None);
+    }
+
+    #[test]
+    fn pages_of_a_fog_server_are_no_routes() {
+        let of = |method: &Method, path| parse(method, path);
+        for path in ["/fog/status", "/fog/status/", "/fog/system/status"] {
+            assert_eq!(of(&Method::GET, path), Some(Route::Info), "{path}");
+            assert_eq!(of(&Method::HEAD, path), Some(Route::Info), "{path}");
+        }
+        for method in [Method::GET, Method::HEAD, Method::POST] {
+            let path = "/fog//service/getversion.php";
+            assert_eq!(of(&method, path), Some(Route::Version), "{method}");
+        }
+        for path in [
+            "/fog/management",
+            "/fog/management/index.php",
+            "/fog/service/hostname.php",
+            "/fog/service/ipxe/boot.php",
+        ] {
+            for method in [Method::GET, Method::HEAD, Method::POST, Method::PATCH] {
+                assert_eq!(of(&method, path), Some(Route::Page), "{method} {path}");
+            }
+        }
+        for path in ["/fog/service/1", "/fog/service/list", "/fog/service/new"] {
+            assert_ne!(of(&Method::GET, path), Some(Route::Page), "{path}");
+        }
+        assert_eq!(of(&Method::PATCH, "/fog/service/1"), None);
+        assert_eq!(
+            of(&Method::GET, "/fog/status.php"),
+            of(&Method::GET, "/fog/x.php")
+        );
     }
 
     #[test]

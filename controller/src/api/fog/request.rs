@@ -1,17 +1,19 @@
 //! A request that has been let in: who sent it, and its body, bounded.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 use serde_json::Value;
 
 use super::answer;
+use crate::api::access;
 use crate::api::auth::{AuthError, Principal};
+use crate::ctx::Ctx;
 use crate::state::Refusal;
 use crate::state::class::Body as Object;
 
@@ -29,7 +31,7 @@ pub(super) struct Incoming {
     pub(super) method: Method,
     pub(super) caller: Principal,
     pub(super) headers: HeaderMap,
-    /// Where it came from; this machine when the router was called without a socket.
+    /// The address of the client.
     pub(super) from: IpAddr,
     uri: Uri,
     body: Bytes,
@@ -112,17 +114,14 @@ async fn read_body(body: Body, within: Duration) -> Result<Bytes, NotLetIn> {
 
 impl Incoming {
     /// Reads the body of a request whose caller has been let in ([`crate::api::access`]).
-    pub(super) async fn read(request: Request) -> Result<Self, NotLetIn> {
+    pub(super) async fn read(ctx: &Ctx, request: Request) -> Result<Self, NotLetIn> {
+        let from = access::address_of(ctx, &request);
         let (mut parts, body) = request.into_parts();
         let caller = parts
             .extensions
             .remove::<Principal>()
             .ok_or(AuthError::User)?;
         let body = read_body(body, BODY_WITHIN).await?;
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let from = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(peer)| {
-            peer.ip().to_canonical()
-        });
         Ok(Self {
             method: parts.method,
             caller,

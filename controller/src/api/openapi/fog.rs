@@ -60,8 +60,26 @@ pub(super) fn add_system(paths: &mut Paths) {
             "The word `success` and a line feed, sent as application/json, as FOG does.",
         )
         .may_fail(ALWAYS);
+        if word == "status" {
+            add(paths, "get", "/fog/status", operation.alias("status"));
+        }
         add(paths, "get", &format!("/fog/system/{word}"), operation);
     }
+    let text = json!({"type": "string"});
+    let version = Operation::new("system", "get_version", "The version of FOG's dialect")
+        .about(
+            "A version of FOG 1.5, by which clients tell its routes from those of 1.6. With \
+             `clientver` or `client` in the query, that of FOG's client for installed machines.",
+        )
+        .open()
+        .in_query(
+            "clientver",
+            "Ask for the version of the client.",
+            text.clone(),
+        )
+        .gives_as(200, "The version, such as `1.5.8`.", "text/plain", text)
+        .may_fail(&[(404, "NotFound")]);
+    add(paths, "get", "/fog/service/getversion.php", version);
 }
 
 /// Search in every class.

@@ -24,7 +24,7 @@ pub(crate) use group::{Brought, Chosen, For, HOSTS_AT_ONCE, create_part, free_ho
 pub use group::{Created, LeftOut, create_for_group, create_for_hosts, sentence};
 pub use host::create_for_host;
 pub(crate) use host::create_in as create_on_host;
-pub use request::{Request, type_of};
+pub use request::Request;
 pub(crate) use snapins::Pending;
 pub use snapins::Wanted;
 
@@ -151,23 +151,30 @@ fn imaging(
     part::check_disks(content, host, scope)?;
     Ok(Imaging {
         image,
-        group: site::of(tables, host, image).unwrap_or(group),
+        group: site::of(tables, host, content).unwrap_or(group),
         kind,
         scope,
     })
 }
 
-/// Checks a deploy again when its machine has come: the image may have been captured anew since.
+/// Checks a deploy again when its machine has come, and chooses its site again: the image may have
+/// been captured anew since.
 pub(super) fn recheck(
     tables: &Tables,
-    run: &Run,
+    run: &mut Run,
     content: &ImageContent,
 ) -> Result<(), TaskRefusal> {
     part::check_content(content, run.scope)?;
-    match tables.hosts().get(run.host.get()) {
-        Some(host) => part::check_disks(content, host, run.scope),
-        None => Ok(()),
+    let Some(host) = tables.hosts().get(run.host.get()) else {
+        return Ok(());
+    };
+    part::check_disks(content, host, run.scope)?;
+    let group = image::storage_group(tables, run.image.get());
+    let group = group.and_then(|group| StorageGroupId::new(group.id));
+    if let Some(group) = site::of(tables, host, content).or(group) {
+        run.storage_group = group;
     }
+    Ok(())
 }
 
 /// The active imaging task of a host.

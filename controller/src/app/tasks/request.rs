@@ -4,6 +4,7 @@ use foghorn_types::TaskTypeId;
 use serde_json::Value;
 
 use super::snapins::Wanted;
+use crate::app::objects;
 use crate::app::sessions::Terms;
 use crate::state::Refusal;
 use crate::state::class::Body;
@@ -35,10 +36,21 @@ pub struct Request {
 
 /// The task type that a body names: `taskTypeID`, or `taskType` as FOG's documentation has it.
 /// Numbers and texts are taken.
-#[must_use]
-pub fn type_of(body: &Body) -> Option<TaskTypeId> {
-    let value = body.get("taskTypeID").or_else(|| body.get("taskType"))?;
-    scalar(value).ok().flatten()?.parse().ok()
+///
+/// # Errors
+/// [`Refusal::BadTaskType`], or [`Refusal::Invalid`] when the two are different.
+fn type_of(body: &Body) -> Result<TaskTypeId, Refusal> {
+    let named = |name: &str| body.get(name).filter(|value| !value.is_null());
+    let value = match (named("taskTypeID"), named("taskType")) {
+        (Some(one), Some(other)) => {
+            objects::same("taskType", other, "taskTypeID", one)?;
+            Some(one)
+        }
+        (one, other) => one.or(other),
+    };
+    value
+        .and_then(|value| scalar(value).ok().flatten()?.parse().ok())
+        .ok_or(Refusal::BadTaskType)
 }
 
 impl Request {
@@ -58,7 +70,7 @@ impl Request {
             })
         };
         Ok(Self {
-            kind: type_of(body).ok_or(Refusal::BadTaskType)?,
+            kind: type_of(body)?,
             name: text("taskName"),
             shutdown: yes("shutdown"),
             debug: yes("debug"),
@@ -100,6 +112,7 @@ mod tests {
             json!({"taskTypeID": 1}),
             json!({"taskTypeID": "1"}),
             json!({"taskType": "1"}),
+            json!({"taskTypeID": 1, "taskType": "1"}),
         ] {
             assert_eq!(read(body).unwrap().kind, TaskTypeId::DEPLOY);
         }
@@ -112,6 +125,21 @@ mod tests {
         ] {
             assert!(matches!(read(body), Err(Refusal::BadTaskType)));
         }
+    }
+
+    #[test]
+    fn two_types_are_none() {
+        let refused = read(json!({"taskTypeID": 2, "taskType": 1})).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                Refusal::Invalid {
+                    field: "taskType",
+                    ..
+                }
+            ),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -4,13 +4,14 @@
 //! Locations are the classes `location` and `locationassociation`, which a plugin declares as in
 //! FOG.
 
-use foghorn_types::{ImageId, StorageGroupId};
+use foghorn_types::StorageGroupId;
 
 use crate::state::Tables;
 use crate::state::classes::{Host, StorageNode};
+use crate::state::content::ImageContent;
 
-/// The storage group at the host's place, when a node there holds the image.
-pub(super) fn of(tables: &Tables, host: &Host, image: ImageId) -> Option<StorageGroupId> {
+/// The storage group at the host's place, when a node there holds this version of an image.
+pub(super) fn of(tables: &Tables, host: &Host, content: &ImageContent) -> Option<StorageGroupId> {
     let places = tables
         .dynamic()
         .table("locationassociation")?
@@ -19,7 +20,6 @@ pub(super) fn of(tables: &Tables, host: &Host, image: ImageId) -> Option<Storage
         .dynamic()
         .get("location", places.first()?.reference("locationID"))?;
     let group = StorageGroupId::new(place.reference("storagegroupID"))?;
-    let content = tables.contents().get(&image)?;
     let at_hand = |node: &foghorn_types::StorageNodeId| {
         tables
             .of::<StorageNode>()

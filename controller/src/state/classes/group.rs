@@ -26,14 +26,27 @@ impl Class for Group {
         field!(text, "name", 50, name)
             .required()
             .about("Name, unique without case."),
-        field!(long_text, "description", description).about("Free text."),
-        field!(text, "createdBy", 50, created_by).about("Name of the user who created it."),
-        field!(time, "createdTime", created_time).about("When it was created."),
-        field!(number, "building", building).about("Number of a building; kept for old scripts."),
-        field!(text, "kernel", 255, kernel).about("Kernel that its members are to boot."),
-        field!(text, "kernelArgs", 255, kernel_args).about("Arguments for that kernel."),
+        field!(long_text, "description", description)
+            .information()
+            .about("Free text."),
+        field!(text, "createdBy", 50, created_by)
+            .information()
+            .about("Name of the user who created it."),
+        field!(time, "createdTime", created_time)
+            .information()
+            .about("When it was created."),
+        field!(number, "building", building)
+            .without_effect()
+            .about("Number of a building; kept for old scripts."),
+        field!(text, "kernel", 255, kernel)
+            .without_effect()
+            .about("Kernel that its members are to boot."),
+        field!(text, "kernelArgs", 255, kernel_args)
+            .without_effect()
+            .about("Arguments for that kernel."),
         field!(text, "kernelDevice", 255, kernel_device)
-            .about("Rule for the disk to image; several with commas, or all."),
+            .without_effect()
+            .about("Rule for the disk to image; that of the host counts."),
     ];
     const COMPUTED: &'static [Computed] = &[Computed {
         name: "hostcount",
@@ -54,7 +67,17 @@ impl Class for Group {
         Computed {
             name: "snapins",
             shape: Shape::Ids("snapin"),
-            about: "Snapins that all members get.",
+            about: "Snapins that all members have; replaces those they had.",
+        },
+        Computed {
+            name: "printers",
+            shape: Shape::Ids("printer"),
+            about: "Printers that all members have, in an edit; replaces those they had.",
+        },
+        Computed {
+            name: "modules",
+            shape: Shape::Ids("module"),
+            about: "Modules that are switched on for all members; the others are removed.",
         },
     ];
 

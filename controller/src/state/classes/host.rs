@@ -187,7 +187,7 @@ impl Class for Host {
         Computed {
             name: "macs",
             shape: Shape::Texts,
-            about: "Addresses; the first is the primary one. An edit must bring a new one as its first. At most 24.",
+            about: "Addresses; the first is the primary one. An edit sends those that it has, or brings a new one as its first. At most 24.",
         },
         Computed {
             name: "groups",
@@ -198,6 +198,16 @@ impl Class for Host {
             name: "snapins",
             shape: Shape::Ids("snapin"),
             about: "Snapins that it has; replaces those it had.",
+        },
+        Computed {
+            name: "printers",
+            shape: Shape::Ids("printer"),
+            about: "Printers that it has; replaces those it had.",
+        },
+        Computed {
+            name: "modules",
+            shape: Shape::Ids("module"),
+            about: "Modules that are switched on for it; the others are removed.",
         },
     ];
     const RELATIONS: &'static [&'static str] = &["hostscreen", "hostalo", "inventory", "image"];

@@ -154,6 +154,12 @@ impl Class for ScheduledTask {
         field!(reference, "imageID", image)
             .about("Kept; a host is given the image that it has when the task is created."),
     ];
+    const SPELLINGS: &'static [(&'static str, &'static str)] = &[("taskTypeID", "taskType")];
+    const ACCEPTS: &'static [Computed] = &[Computed {
+        name: "taskTypeID",
+        shape: Shape::Integer,
+        about: "The same as `taskType`.",
+    }];
     const COMPUTED: &'static [Computed] = &[
         Computed {
             name: "host",

@@ -4,8 +4,7 @@ use super::{Rules, Write};
 use super::{membership, scheduled_task};
 use crate::state::class::Body;
 use crate::state::classes::{
-    Group, GroupAssociation, ModuleAssociation, PrinterAssociation, ScheduledTask,
-    SnapinAssociation,
+    Group, GroupAssociation, PrinterAssociation, ScheduledTask, SnapinAssociation,
 };
 use crate::state::draft::Draft;
 use crate::state::json::JsonObject;
@@ -74,18 +73,7 @@ impl Rules for Group {
             })?;
         }
         if let Some(modules) = body.get("modules").map(ids) {
-            hosts().try_for_each(|host| {
-                membership::replace_with(
-                    draft,
-                    ModuleAssociation::BY_HOST,
-                    host.id,
-                    &modules,
-                    |new| ModuleAssociation {
-                        state: "1".to_owned(),
-                        ..new
-                    },
-                )
-            })?;
+            hosts().try_for_each(|host| membership::give_modules(draft, host.id, &modules))?;
         }
         match body
             .get("imageID")

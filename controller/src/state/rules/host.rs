@@ -107,8 +107,9 @@ impl Rules for Host {
         if let Some(groups) = body.get("groups").map(ids) {
             membership::replace::<GroupAssociation>(draft, GroupAssociation::BY_HOST, id, &groups)?;
         }
-        // `modules` changes nothing, as on a FOG server; groups and the associations themselves are
-        // the ways.
+        if let Some(modules) = body.get("modules").map(ids) {
+            membership::give_modules(draft, id, &modules)?;
+        }
         if let Some(printers) = body.get("printers").map(ids) {
             membership::replace::<PrinterAssociation>(
                 draft,

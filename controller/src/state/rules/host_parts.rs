@@ -145,7 +145,8 @@ pub(super) fn give_addresses(draft: &mut Draft<'_>, host: u32, body: &Body) -> R
 }
 
 /// Changes the addresses of a host as a FOG server does: the first new one becomes the primary one,
-/// the former primary one goes, and so do those that were not sent.
+/// the former primary one goes, and so do those that were not sent. Unlike there, a host may be sent
+/// back with the addresses that it has.
 pub(super) fn change_addresses(
     draft: &mut Draft<'_>,
     host: u32,
@@ -161,16 +162,23 @@ pub(super) fn change_addresses(
             new.push(*mac);
         }
     }
+    let rows = || {
+        tables
+            .of::<MacAddressAssociation>()
+            .by(MacAddressAssociation::BY_HOST, host.into())
+    };
+    if new.is_empty() && macs.len() == rows().count() {
+        return Ok(());
+    }
     if new.is_empty() {
         return Err(Refusal::Invalid {
             field: "macs",
-            why: "none of the addresses is new to the host".to_owned(),
+            why: "none of the addresses is new to the host, and some of its own are missing: \
+                  delete a macaddressassociation to take an address away"
+                .to_owned(),
         });
     }
-    for row in tables
-        .of::<MacAddressAssociation>()
-        .by(MacAddressAssociation::BY_HOST, host.into())
-    {
+    for row in rows() {
         let kept = row.address().is_some_and(|mac| macs.contains(&mac));
         if row.primary.is_yes() || !kept {
             draft.delete(row);

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::state::classes::{Association, Host};
+use crate::state::classes::{Association, Host, ModuleAssociation};
 use crate::state::draft::Draft;
 use crate::state::refusal::Refusal;
 use crate::state::row::Row;
@@ -79,6 +79,29 @@ fn change<A: Association>(
         }
     }
     Ok(())
+}
+
+/// `state` of a module that is switched on.
+const ON: &str = "1";
+
+/// Makes `modules` those that are switched on for a host.
+pub(super) fn give_modules(
+    draft: &mut Draft<'_>,
+    host: u32,
+    modules: &[u32],
+) -> Result<(), Refusal> {
+    let on = |row| ModuleAssociation {
+        state: ON.to_owned(),
+        ..row
+    };
+    let table = draft.tables().of::<ModuleAssociation>();
+    for row in table.by(ModuleAssociation::BY_HOST, host.into()) {
+        let is_off = row.state != ON && modules.contains(&row.module);
+        if is_off && draft.has_room(1, ASSOCIATION_BYTES) {
+            draft.update(row, &on(ModuleAssociation::clone(row)))?;
+        }
+    }
+    replace_with(draft, ModuleAssociation::BY_HOST, host, modules, on)
 }
 
 /// Gives hosts an image: those that have it already are left alone, so that a repeated step goes on

@@ -16,7 +16,7 @@ async fn plain() -> Fleet {
 
 async fn connect(fleet: &Fleet) -> TcpStream {
     let url = fleet.controller.rest_url();
-    TcpStream::connect(url.strip_prefix("http://").unwrap())
+    TcpStream::connect(url.strip_prefix("https://").unwrap())
         .await
         .unwrap()
 }

@@ -4,11 +4,13 @@
 mod agent;
 mod check_in;
 pub(crate) mod fleet;
+mod fog_clients;
 mod full_disk;
 mod http_edge;
 mod link;
 mod multicast;
 mod operations;
+mod proxy;
 mod strangers;
 mod versions;
 mod whole_path;

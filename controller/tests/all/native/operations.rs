@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use foghorn_proto::link::agent_message::Message;
 use foghorn_proto::link::controller_message::Message as Order;
-use foghorn_proto::link::{DamagedChunk, JobReport};
+use foghorn_proto::link::job::Work;
+use foghorn_proto::link::{DamagedChunk, Job, JobReport};
 use foghorn_types::ChunkId;
 use serde_json::json;
 
@@ -200,6 +201,52 @@ async fn a_scrub_is_ordered_followed_and_its_damage_named() {
             &status["damaged"][0]["images"][0]["name"]
         ),
         (&json!(ChunkId::of(b"x")), &json!("win"))
+    );
+    fleet.controller.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_is_ordered_and_says_what_it_freed() {
+    let fleet = Fleet::new().await;
+    let (keys, enrolled) = fleet.joined("north").await;
+    let mut agent = Agent::connect(&fleet, &keys, &enrolled).await;
+    let path = format!("/foghorn/v1/nodes/{}/sweep", enrolled.node_id);
+    let unknown = fleet.api("POST", &path, Some(json!({"soon": true}))).await;
+    assert_eq!(unknown.0, 400, "{unknown:?}");
+    let nobody = "/foghorn/v1/nodes/99/sweep";
+    assert_eq!(fleet.api("POST", nobody, Some(json!({}))).await.0, 404);
+    let ordered = fleet.good("POST", &path, Some(json!({"now": true}))).await;
+    let job = ordered["job"].as_u64().unwrap();
+    let now = agent
+        .order(|order| match order {
+            Order::Job(Job {
+                job_id,
+                work: Some(Work::Sweep(sweep)),
+            }) if job_id == job => Some(sweep.now),
+            _ => None,
+        })
+        .await;
+    assert!(now);
+    let report = JobReport {
+        job_id: job,
+        done: true,
+        freed_bytes: 77,
+        ..JobReport::default()
+    };
+    agent.send(Message::Job(report)).await;
+    let path = format!("/foghorn/v1/jobs/{job}");
+    let status = tokio::time::timeout(crate::native::fleet::PATIENCE, async {
+        loop {
+            let status = fleet.good("GET", &path, None).await;
+            if status["done"] == true {
+                return status;
+            }
+        }
+    });
+    let status = status.await.unwrap();
+    assert_eq!(
+        (&status["work"], &status["freed_bytes"]),
+        (&json!("sweep"), &json!(77))
     );
     fleet.controller.shutdown().await;
 }

@@ -237,7 +237,11 @@ async fn a_waiting_deploy_gets_what_its_image_is_when_its_machine_comes() {
             states(&[(4, "present"), (3, "kept")]),
             "{kind:?}"
         );
+        let last = lab.fleet.task(lab.hosts[3], 1).await;
+        assert!(deploys(&lab.check_in(3).await, 4));
         lab.holds(&[1, 2, 3, 4]).await;
+        // What makes the controller look.
+        lab.agent.send(progress(last)).await;
         let mut dropped = Vec::new();
         while dropped.len() < 2 {
             let named = lab.agent.order(|order| match order {

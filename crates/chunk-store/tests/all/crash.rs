@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::world::{chunk, chunks, image, manifest, small_packs};
-use foghorn_chunk_store::{Options, Store};
+use foghorn_chunk_store::{OpenStoreError, Options, Store};
 use foghorn_types::ByteCount;
 
 const CHILD_DIR: &str = "FOGHORN_CHUNK_STORE_CRASH_DIR";
@@ -127,6 +127,19 @@ impl Drop for SmallDisk<'_> {
     }
 }
 
+/// A process that another test is starting may hold the lock of a closed store for a moment.
+pub(crate) fn open_again(path: &Path, options: Options, when: &str) -> Store {
+    let start = Instant::now();
+    loop {
+        match Store::open(path, options) {
+            Err(OpenStoreError::InUse { .. }) if start.elapsed() < Duration::from_secs(20) => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened.unwrap_or_else(|error| panic!("{when}: {error:?}")),
+        }
+    }
+}
+
 #[test]
 fn a_full_disk_is_said_clearly_and_the_store_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
@@ -144,7 +157,7 @@ fn a_full_disk_is_said_clearly_and_the_store_goes_on_when_there_is_room() {
             ..small_packs()
         };
         let mut stored = 0;
-        let store = Store::open(dir.path(), options).unwrap();
+        let store = open_again(dir.path(), options, "again");
         let error = loop {
             match store.put_batch(&chunks(stored..stored + 4)) {
                 Ok(_) => stored += 4,
@@ -164,7 +177,7 @@ fn a_full_disk_is_said_clearly_and_the_store_goes_on_when_there_is_room() {
             .expect("there is room again");
         assert!((0..stored + 4).all(|seed| store.read(chunk(seed).id).is_ok()));
         drop(store);
-        let store = Store::open(dir.path(), options).unwrap();
+        let store = open_again(dir.path(), options, "again");
         assert!(
             (0..stored + 4).all(|seed| store.read(chunk(seed).id).is_ok()),
             "lost by the restart"

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use foghorn_chunk_store::Store;
-
+use crate::crash::open_again;
 use crate::world::{chunk, chunks, small_packs, store};
 
 /// Damages that went wrong once.
@@ -77,8 +76,7 @@ fn a_damaged_index_is_rebuilt_whatever_the_damage_is() {
 }
 
 fn check(path: &Path, seed: u64) {
-    let opened =
-        Store::open(path, small_packs()).unwrap_or_else(|error| panic!("damage {seed}: {error:?}"));
+    let opened = open_again(path, small_packs(), &format!("damage {seed}"));
     assert_eq!(
         opened.stats().unwrap().chunks,
         u64::from(CHUNKS),

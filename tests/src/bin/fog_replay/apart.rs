@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foghorn_controller::state::value::fold;
 use serde_json::Value;
 
 use super::compare::{Difference, Kind};
@@ -15,6 +16,8 @@ pub(crate) struct Apart {
     ids: BTreeMap<String, BTreeSet<String>>,
     /// Rows that FOG stored while it answered an error; it does not say under which id.
     unseen: BTreeMap<String, usize>,
+    /// Names of such rows, by class.
+    unseen_names: BTreeSet<(String, String)>,
     /// Our ids of objects, by class and FOG's id.
     renamed: BTreeMap<String, BTreeMap<String, String>>,
     /// Images that both have deleted: their tasks are cancelled here and wait for ever there.
@@ -41,7 +44,7 @@ impl Apart {
             return;
         }
         match (record.method.as_str(), id) {
-            ("POST", None) => *self.unseen.entry(class.to_owned()).or_default() += 1,
+            ("POST", None) => self.note_unseen(record),
             ("PUT", Some(id)) => drop(
                 self.ids
                     .entry(class.to_owned())
@@ -52,12 +55,20 @@ impl Apart {
         }
     }
 
+    fn note_unseen(&mut self, record: &Exchange) {
+        let class = record.object().0.to_owned();
+        *self.unseen.entry(class.clone()).or_default() += 1;
+        if let Some(name) = sent_name(record) {
+            self.unseen_names.insert((class, name));
+        }
+    }
+
     /// Takes note of a request that was answered differently on purpose.
     pub(crate) fn note(&mut self, record: &Exchange, reply: &Reply, differences: &[Difference]) {
         let (class, id) = record.object();
         let status = record.response["status"].as_u64().unwrap_or_default();
         if record.method == "POST" && id.is_none() && status != 200 {
-            *self.unseen.entry(class.to_owned()).or_default() += 1;
+            self.note_unseen(record);
         }
         let refused = status == 404
             || differences
@@ -111,11 +122,13 @@ impl Apart {
         id.is_some_and(|id| self.has(class, id))
     }
 
-    /// Whether FOG refuses a create because of a row that it stored while it answered an error.
+    /// Whether FOG refuses a create because of a row that it stored while it answered an error. Not
+    /// to be sent here: ours uses up an id for it, and FOG none.
     pub(crate) fn clashes_unseen(&self, record: &Exchange) -> bool {
         let (class, id) = record.object();
         let taken = record.response["body"]["error"] == "Already created";
-        record.method == "POST" && id.is_none() && taken && self.unseen.contains_key(class)
+        let unseen = |name| self.unseen_names.contains(&(class.to_owned(), name));
+        record.method == "POST" && id.is_none() && taken && sent_name(record).is_some_and(unseen)
     }
 
     fn has(&self, class: &str, id: &str) -> bool {
@@ -181,6 +194,12 @@ impl Apart {
         }
         changed
     }
+}
+
+/// The name in the request's body, in the form in which names are compared.
+fn sent_name(record: &Exchange) -> Option<String> {
+    let body: Value = serde_json::from_slice(&record.body).ok()?;
+    Some(fold(body["name"].as_str()?))
 }
 
 /// Rows of hosts that only FOG has are left out, and further ones have lower ids here for that.

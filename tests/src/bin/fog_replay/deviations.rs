@@ -49,6 +49,15 @@ pub(crate) struct Rule {
     /// The text searched for is one or two digits beside wildcards: such are part of many a time.
     #[serde(default)]
     short_number_searched: bool,
+    /// The request's path has `%`.
+    #[serde(default)]
+    percent_encoded: bool,
+    /// The recorded list is empty.
+    #[serde(default)]
+    found_nothing: bool,
+    /// Times of day decide whether anything falls under the rule.
+    #[serde(default)]
+    by_chance: bool,
     kind: Option<Kind>,
     /// The difference is at a path that ends like one of these, with `*` for any text.
     at: Option<Vec<String>>,
@@ -90,6 +99,11 @@ impl Deviations {
             .find(|rule| rule.apart && rule.is_for(record))
     }
 
+    /// The rules under which something falls in every replay of all recordings.
+    pub(crate) fn certain(&self) -> impl Iterator<Item = &Rule> {
+        self.deviation.iter().filter(|rule| !rule.by_chance)
+    }
+
     /// The rule for what follows from an earlier deviation.
     pub(crate) fn consequence(&self) -> Option<&Rule> {
         self.deviation.iter().find(|rule| rule.follows)
@@ -124,6 +138,8 @@ impl Rule {
             && (!self.broken_json || (body.is_err() && !record.body.is_empty()))
             && (!self.list_for_value || body.as_ref().is_ok_and(has_list))
             && (!self.short_number_searched || searches_short_number(&record.path))
+            && (!self.percent_encoded || record.path.contains('%'))
+            && (!self.found_nothing || record.response["body"]["count"] == 0)
             && (!self.escaped_text || body.as_ref().is_ok_and(has_escapes))
             && self
                 .body_has

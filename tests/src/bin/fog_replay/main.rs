@@ -66,7 +66,7 @@ fn main() -> Result<ExitCode> {
         .enable_all()
         .build()?;
     let tally = runtime.block_on(replay::run(&folder, &rules, engine, arguments.verbose))?;
-    tally.print();
+    tally.print(&rules);
     Ok(if tally.different == 0 {
         ExitCode::SUCCESS
     } else {

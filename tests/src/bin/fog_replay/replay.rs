@@ -34,9 +34,14 @@ impl Tally {
         }
     }
 
-    pub(crate) fn print(&self) {
+    pub(crate) fn print(&self, rules: &Deviations) {
         for (rule, count) in &self.by_rule {
             println!("deviation {rule}: {count}");
+        }
+        for rule in rules.certain() {
+            if !self.by_rule.contains_key(&rule.name) {
+                println!("no deviation: {}", rule.name);
+            }
         }
         let all = self.same + self.deviating + self.different;
         println!(
@@ -80,7 +85,10 @@ pub(crate) async fn run(
             server.replay(record, &record.path).await?;
         }
         for record in records {
-            if let Some(rule) = rules.apart(record) {
+            let consequence = rules
+                .consequence()
+                .filter(|_| file.apart.clashes_unseen(record));
+            if let Some(rule) = rules.apart(record).or(consequence) {
                 tally.deviates([rule.name.clone()]);
                 continue;
             }
@@ -203,7 +211,7 @@ impl File<'_> {
                 .consequence()
                 .map(|rule| rule.name.clone())
                 .ok_or_else(|| unruled.clone())?;
-            if self.apart.is_about(record) || self.apart.clashes_unseen(record) {
+            if self.apart.is_about(record) {
                 return Ok(BTreeSet::from([consequence]));
             }
             let ours = compare::body(reply);

@@ -57,7 +57,7 @@ impl Server {
         install(&controller).await?;
         let address: SocketAddr = controller
             .rest_url()
-            .trim_start_matches("http://")
+            .trim_start_matches("https://")
             .parse()?;
         let connection = Connection::open(address).await?;
         let words = placeholders(&first, &apioff);
