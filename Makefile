@@ -36,7 +36,7 @@ FILES := /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 # Programs for disks are in sbin, which an ordinary user's path may lack.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help setup build demo test bench-image bench-rest bench-multicast sim fuzz-disks lint fmt deny fuzz
+.PHONY: help setup build demo test bench-image bench-rest bench-multicast sim fuzz-disks soak lint fmt deny fuzz
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -102,6 +102,10 @@ sim: setup ## Run multicast sessions on a simulated LAN by seed (SEEDS=1000000, 
 fuzz-disks: setup ## Capture and deploy random disks by seed, compare with independent tools (root; SEEDS=2000, FROM=0, JOBS=2, KEEP=1)
 	$(BUILD)
 	$(CARGO_TARGET_DIR)/debug/fuzz-disks --seeds $${SEEDS:-2000} --from $${FROM:-0} --jobs $${JOBS:-2} $${KEEP:+--keep}
+
+soak: setup ## Everything at once: writers, transfers, strangers, kills, a full disk, an older backup, a wrong clock (root; MINUTES=10, SEED=1)
+	$(BUILD)
+	$(CARGO_TARGET_DIR)/debug/soak --seconds $$(($${MINUTES:-10} * 60)) --seed $${SEED:-1}
 
 lint: setup $(CARGO_DENY) ## Formatting, clippy, docs, arrows between crates and modules, licences and bans
 	@$(STEP) fmt $(CARGO) fmt --all --check

@@ -318,7 +318,7 @@ fn is_distrust(error: &ureq::Error) -> bool {
 
 /// FOG's statuses do not distinguish a conflict from a crash; its few fixed sentences do.
 fn classify(status: u16, said: Option<String>, request: &str, server: &str) -> ApiError {
-    let message = said.unwrap_or_else(|| "no reason was given".to_owned());
+    let message = said.map_or_else(|| "no reason was given".to_owned(), with_options);
     let lower = message.to_lowercase();
     let taken = [
         "already created",
@@ -352,6 +352,26 @@ fn classify(status: u16, said: Option<String>, request: &str, server: &str) -> A
             request: request.to_owned(),
             message,
         },
+    }
+}
+
+/// Fields of the API that refusals speak of, and what sets them here.
+const SET_BY: [(&str, &str); 3] = [
+    ("imagePartitionTypeID", "foghorn image edit --part"),
+    ("imageTypeID", "foghorn image edit --all-disks or --raw"),
+    ("kernelDevice", "foghorn host edit --disk"),
+];
+
+/// A sentence of the server, with the options for the fields that it names.
+fn with_options(said: String) -> String {
+    let named = SET_BY.iter().filter(|(field, _)| said.contains(field));
+    let options: Vec<String> = named
+        .map(|(field, command)| format!("{field} is set by `{command}`"))
+        .collect();
+    if options.is_empty() {
+        said
+    } else {
+        format!("{said} ({})", options.join(", "))
     }
 }
 
@@ -435,5 +455,12 @@ mod tests {
         );
         assert_eq!(exit_of(500, None), Exit::Failed);
         assert_eq!(exit_of(503, None), Exit::Failed);
+    }
+
+    #[test]
+    fn fields_of_the_api_come_with_the_options_that_set_them() {
+        assert_eq!(with_options("no".to_owned()), "no");
+        let said = with_options("set imageTypeID to 1".to_owned());
+        assert!(said.contains("--all-disks or --raw") && !said.contains("--part"));
     }
 }

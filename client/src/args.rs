@@ -16,8 +16,8 @@ use crate::partitions::{ALL, ParsePartitionsError, Partitions};
 
 /// Images the disk of this machine.
 ///
-/// Exit codes: 0 done, 1 failed, 2 usage, 4 no task, 5 refused (token, target disk, dirty file
-/// system, unusable partition table), 6 cancelled.
+/// Exit codes: 0 done, 1 failed, 2 usage, 4 no task, 5 refused (token, rights, target disk, dirty
+/// file system, unusable partition table), 6 cancelled.
 #[derive(Parser, Debug)]
 #[command(name = "foghorn-client", version)]
 pub struct Cli {

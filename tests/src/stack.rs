@@ -275,6 +275,19 @@ impl Stack {
         etcd.process.kill()
     }
 
+    /// Starts etcd again after it was killed, on the same ports and data.
+    pub fn restart_etcd(&mut self) -> Result<()> {
+        let etcd = self.etcd.as_mut().context("this stack has no etcd")?;
+        etcd.process = run_etcd(self.folder.path(), etcd.client, etcd.peer)?;
+        Ok(())
+    }
+
+    /// The process of etcd, if there is one.
+    #[must_use]
+    pub fn etcd_id(&self) -> Option<u32> {
+        self.etcd.as_ref().map(|etcd| etcd.process.id())
+    }
+
     /// Stops controller and store, hands the folder of the store to `work`, and starts both again.
     pub fn with_store_at_rest(&mut self, work: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         self.controller.stop(PATIENCE)?;

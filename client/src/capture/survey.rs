@@ -108,12 +108,9 @@ fn failing(disk: &Disk, error: SurveyDiskError) -> Result<CaptureError, SurveyDi
 
 impl Surveyed {
     fn add(&mut self, number: usize, start: u64, disk: &Disk, contents: DiskContents) {
-        let shifted = |ranges: &ByteRanges| -> ByteRanges {
-            ranges.iter().map(|range| range.shifted(start)).collect()
-        };
-        self.used.extend_from(&shifted(&contents.used));
-        self.sparse.extend_from(&shifted(&contents.sparse));
-        self.idle.extend_from(&shifted(&contents.idle));
+        self.used.extend_from(&contents.used.shifted(start));
+        self.sparse.extend_from(&contents.sparse.shifted(start));
+        self.idle.extend_from(&contents.idle.shifted(start));
         self.file_systems
             .extend(contents.file_systems.into_iter().map(|fs| FileSystem {
                 start: ByteOffset::from_bytes(start + fs.start.bytes()),

@@ -112,7 +112,7 @@ async fn ask(
     }
     let ids: Vec<_> = claimed
         .iter()
-        .map(|&number| shared.plan.id(number))
+        .filter_map(|&number| shared.plan.id(number))
         .collect();
     owed.numbers.extend(claimed);
     requests.request(&ids).await.map_err(FetchEnd::Lost)
@@ -131,7 +131,7 @@ async fn take(
     let number = *owed
         .numbers
         .front()
-        .filter(|&&number| shared.plan.id(number) == id)
+        .filter(|&&number| shared.plan.id(number) == Some(id))
         .ok_or(FetchEnd::Disorder)?;
     match answer {
         Fetched::Unavailable { reason, .. } => {

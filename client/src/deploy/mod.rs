@@ -15,6 +15,7 @@ pub mod board;
 mod fetch;
 mod multicast;
 pub mod part;
+mod places;
 pub mod plan;
 pub mod policy;
 pub mod resume;

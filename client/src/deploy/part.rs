@@ -102,11 +102,11 @@ pub enum Placement {
 }
 
 impl Placement {
-    /// Leaves in the manifest only the entries, and of their masks only the bytes, that are
-    /// written. Returns the entries whose masks have become smaller, ascending.
-    pub(super) fn clip(&self, manifest: &mut Manifest) -> Vec<ChunkIndex> {
+    /// Of a manifest only the entries, and of their masks only the bytes, that are written; and the
+    /// entries whose masks have become smaller, ascending. `None`: all of it is written.
+    pub(super) fn clip(&self, manifest: &Manifest) -> Option<(ChunkList, Vec<ChunkIndex>)> {
         let region: ByteRanges = match self {
-            Self::Everything | Self::Disks(_) => return Vec::new(),
+            Self::Everything | Self::Disks(_) => return None,
             Self::Table { outside } => outside.clone(),
             Self::Partition { source, .. } => [*source].into_iter().collect(),
         };
@@ -133,8 +133,7 @@ impl Placement {
             }
             kept.push(&entry);
         }
-        manifest.chunks = kept;
-        clipped
+        Some((kept, clipped))
     }
 
     /// Whether the chunk is written last; see [`super::plan::Plan::is_boot_entry`].
@@ -383,7 +382,7 @@ mod tests {
         assert!(plan.can_be_found(last));
         let wiped = [ByteRange::new(0, 20 * MIB)].into_iter().collect();
         assert_eq!(
-            plan.placement().allowed(&wiped).as_slice(),
+            plan.placement().allowed(&wiped).iter().collect::<Vec<_>>(),
             [ByteRange::new(7 * MIB + 512, 17 * MIB)]
         );
     }

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use foghorn_image::{ByteRange, ByteRanges, ChunkContent, ChunkEntry, DistinctChunks, Manifest};
+use foghorn_image::{ByteRange, ByteRanges, ChunkContent, ChunkEntry, Manifest};
 use foghorn_types::{ByteCount, ByteOffset, ChunkId, ChunkIndex, ChunkNumber};
 
 use super::part::Placement;
+use super::places::Places;
 
-/// A manifest, with its distinct chunks and the places of each.
+/// A manifest, with the places of its distinct chunks.
 #[derive(Debug)]
 pub struct Plan {
     /// Its entries are only those that are written, and their masks only what is written.
@@ -16,53 +17,27 @@ pub struct Plan {
     /// Entries whose masks the placement has made smaller: the bytes of their chunks cannot be
     /// found on the target, only fetched.
     clipped: Vec<ChunkIndex>,
-    /// Of the whole image, whatever of it is written: agents number the same way.
-    chunks: DistinctChunks,
-    /// Places of chunk `n` are `places[first_place[n]..first_place[n + 1]]`; flat, because nearly
-    /// every chunk has one.
-    first_place: Vec<u32>,
-    places: Vec<u32>,
+    /// Numbered over the whole image, whatever of it is written: agents number the same way.
+    places: Places,
 }
 
 impl Plan {
     /// Indexes what the placement has of a manifest.
     #[must_use]
     pub fn new(mut manifest: Manifest, placement: Placement) -> Self {
-        let chunks = manifest.distinct_chunks();
-        let clipped = placement.clip(&mut manifest);
-        let numbers = || {
-            (0_u32..)
-                .zip(&manifest.chunks)
-                .filter_map(|(place, entry)| match entry.content {
-                    ChunkContent::Data(id) => Some((place, chunks.number(&id)?)),
-                    ChunkContent::Zero => None,
-                })
+        let places = Places::of(&manifest.chunks);
+        let (places, clipped) = match placement.clip(&manifest) {
+            None => (places, Vec::new()),
+            Some((kept, clipped)) => {
+                let places = places.within(&manifest.chunks, &kept);
+                manifest.chunks = kept;
+                (places, clipped)
+            }
         };
-        let mut first_place = vec![0_u32; chunks.count() as usize + 1];
-        let mut count = 0;
-        for (_, number) in numbers() {
-            first_place[number.index() + 1] += 1;
-            count += 1;
-        }
-        for n in 1..first_place.len() {
-            first_place[n] += first_place[n - 1];
-        }
-        // Each number's first place moves on with every place that is filled in; at the end it has
-        // become the first place of the next number.
-        let mut places = vec![0; count];
-        for (place, number) in numbers() {
-            let slot = &mut first_place[number.index()];
-            places[*slot as usize] = place;
-            *slot += 1;
-        }
-        first_place.rotate_right(1);
-        first_place[0] = 0;
         Self {
             manifest,
             placement,
             clipped,
-            chunks,
-            first_place,
             places,
         }
     }
@@ -80,7 +55,7 @@ impl Plan {
     /// How many distinct chunks of the image have data.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.chunks.count()
+        self.places.count()
     }
 
     /// The numbers of all of them, ascending.
@@ -88,29 +63,27 @@ impl Plan {
         (0..self.count()).map(ChunkNumber::new)
     }
 
-    /// The chunk with this number.
-    ///
-    /// # Panics
-    /// When the image has no such number.
+    /// The chunk with this number; `None` when it goes nowhere.
     #[must_use]
-    pub fn id(&self, number: ChunkNumber) -> ChunkId {
-        self.chunks.ids()[number.index()]
+    pub fn id(&self, number: ChunkNumber) -> Option<ChunkId> {
+        match self.places(number).next()?.content {
+            ChunkContent::Data(id) => Some(id),
+            ChunkContent::Zero => None,
+        }
     }
 
     /// Whether the chunk goes anywhere: not when only a part of the image is written, and the chunk
     /// is not in it.
     #[must_use]
     pub fn is_needed(&self, number: ChunkNumber) -> bool {
-        self.first_place[number.index()] < self.first_place[number.index() + 1]
+        self.places.first(number).is_some()
     }
 
     /// Where a chunk goes, in disk order. Not empty when the chunk is needed.
     pub fn places(&self, number: ChunkNumber) -> impl Iterator<Item = ChunkEntry> + '_ {
-        let range = self.first_place[number.index()] as usize
-            ..self.first_place[number.index() + 1] as usize;
-        self.places[range]
-            .iter()
-            .filter_map(|&place| self.manifest.chunks.get(place as usize))
+        self.places
+            .all(number)
+            .filter_map(|place| self.manifest.chunks.get(place as usize))
     }
 
     /// Length of a chunk in bytes: 1 MiB, less only at the end of the disk.
@@ -199,7 +172,7 @@ impl Plan {
                 .collect();
             written
         });
-        pieces.chain(entries).chain(wiped.iter().copied()).collect()
+        pieces.chain(entries).chain(wiped.iter()).collect()
     }
 
     /// From the first used byte of an entry to the last.
@@ -250,11 +223,14 @@ mod tests {
         };
         let plan = Plan::new(manifest, Placement::Everything);
         let [first, second] = [0, 1].map(ChunkNumber::new);
-        assert_eq!((plan.count(), plan.id(first), plan.id(second)), (2, b, a));
+        assert_eq!(
+            (plan.count(), plan.id(first), plan.id(second)),
+            (2, Some(b), Some(a))
+        );
         let as_agents_number = plan.manifest().distinct_chunks();
         assert!(
             plan.numbers()
-                .all(|number| as_agents_number.id(number) == Some(plan.id(number)))
+                .all(|number| as_agents_number.id(number) == plan.id(number))
         );
         assert_eq!(
             plan.places(first)

@@ -74,7 +74,7 @@ fn look(shared: &Shared, pool: &BufferPool, number: ChunkNumber) -> Result<Look,
         let mut buffer = pool.take(length);
         disk.read_at(at, &mut buffer[span])?;
         entry.used.mask_out(&mut buffer);
-        let right = ChunkId::of(&buffer) == plan.id(number);
+        let right = Some(ChunkId::of(&buffer)) == plan.id(number);
         result.bytes += bytes;
         result.right.push(right);
         if right {

@@ -97,7 +97,9 @@ impl Shared {
     /// What came for this chunk is not it. It is asked for once more, from every other source there
     /// is too; then the deploy fails and names it. Nothing of it is ever written.
     pub(super) fn refuse(&self, number: ChunkNumber, problem: &str) {
-        let id = self.plan.id(number);
+        let Some(id) = self.plan.id(number) else {
+            return;
+        };
         let times = self.update(|board| board.bad(number));
         tracing::warn!(chunk = %id, error = problem, times, "a chunk did not arrive intact");
         if times as usize > self.sources {

@@ -106,7 +106,7 @@ pub(super) fn unused_of_partition(
         .map(|range| ByteRange::new(on_target(range.start), on_target(range.end)));
     let beyond = [ByteRange::new(reached.end, target.end)];
     unused
-        .chain(wanted.within(&beyond.into_iter().collect()).iter().copied())
+        .chain(wanted.within(&beyond.into_iter().collect()).iter())
         .collect()
 }
 
@@ -139,7 +139,7 @@ fn unused_within(manifest: &Manifest, range: ByteRange, unused: &mut Vec<ByteRan
 
 /// Makes these [`unused_places`] zero. What is zero already is only read, so a deploy that is
 /// repeated writes nothing here.
-pub(super) fn clear(disk: &DiskSet, places: &[ByteRange]) -> Result<(), DiskError> {
+pub(super) fn clear(disk: &DiskSet, places: &ByteRanges) -> Result<(), DiskError> {
     let mut buffer = vec![0; STEP as usize];
     let mut cleared = 0;
     for range in places {

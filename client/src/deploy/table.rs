@@ -37,14 +37,9 @@ impl Wiped {
 
     /// Adds what is zeroed of the disk that starts at `start`.
     pub(super) fn add(&mut self, disk: &Self, start: u64) {
-        self.head.extend_from(&shifted(&disk.head, start));
-        self.stale.extend_from(&shifted(&disk.stale, start));
+        self.head.extend_from(&disk.head.shifted(start));
+        self.stale.extend_from(&disk.stale.shifted(start));
     }
-}
-
-/// These ranges, `by` bytes further on.
-fn shifted(ranges: &ByteRanges, by: u64) -> ByteRanges {
-    ranges.iter().map(|range| range.shifted(by)).collect()
 }
 
 /// Finds out what has to be zeroed. Pure.
@@ -74,7 +69,7 @@ pub(super) fn wipe(disk: &DiskSet, wiped: &Wiped) -> Result<(), DiskError> {
     for range in &wiped.head {
         disk.zero(range.start, range.size().bytes())?;
     }
-    stale::clear(disk, wiped.stale.as_slice())?;
+    stale::clear(disk, &wiped.stale)?;
     disk.flush()
 }
 

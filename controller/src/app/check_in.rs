@@ -8,17 +8,18 @@ use foghorn_proto::http::{
     BOOT_PREFIX, CheckInRequest, CheckInResponse, LookRequest, LookResponse, NeededDisk,
     OptionsFor, Order, OrderKind, Source,
 };
-use foghorn_types::{Digest, HostId, ImageId, MacAddress, NodeName, TaskId, Timestamp};
-use tracing::info;
+use foghorn_types::{Digest, HostId, ImageId, MacAddress, NodeName, TaskId, Timestamp, chain};
+use tracing::{debug, info};
 
 use super::one_time::{self, TokenError};
-use super::{inventory, versions};
+use super::{inventory, orders, versions};
 use crate::app::moves::{self, MoveError, apply_event_with};
 use crate::ctx::Ctx;
 use crate::state::classes::mac_address_association::mac_key;
 use crate::state::classes::{Host, Image, MacAddressAssociation};
 use crate::state::enrolment::{Answered, OneTimeToken, Purpose};
 use crate::state::run::{Run, RunKind};
+use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal, Tables};
 use crate::trust::{IssueError, key_of_request};
 
@@ -88,6 +89,7 @@ pub async fn boot_token(
         let Some(run) = tables.runs().active().find(|run| run.host == host) else {
             return Err(BootTokenError::NoTask(host));
         };
+        draft.require(run.unchanged());
         let expires = (Timestamp::now() + ttl).min(run.deadline());
         let token = OneTimeToken::new(
             &secret,
@@ -158,8 +160,19 @@ pub async fn check_in(
         // Also of two requests at once with the same key.
         Err(CheckInError::Token(TokenError::Used)) => {
             let token = one_time::find(ctx, BOOT_PREFIX, &request.boot_token, Some(&key))?;
-            ctx.state
-                .read(|tables| answer_again(ctx, tables, &token, request))
+            let (answer, node) = ctx.state.read(|tables| {
+                let answer = answer_again(ctx, tables, &token, request)?;
+                let run = tables.runs().get(&answer.task);
+                Ok::<_, CheckInError>((answer, run.and_then(|run| run.node())))
+            })?;
+            // Whoever hung up during the first request may have ended it before the node was told.
+            if let Some(node) = node
+                && let Err(refused) = orders::tell_admit(ctx, answer.task, node)
+            {
+                debug!(%node, task = %answer.task, error = %chain(&refused),
+                    "the client is admitted when the node connects again");
+            }
+            Ok(answer)
         }
         other => other,
     }

@@ -59,6 +59,11 @@ pub async fn join_token(
             class: "storagenode",
             id: 0,
         })?;
+        // Whoever revokes the node at the same time sees the token, and the node is not deleted.
+        draft.take_turn_of::<StorageNode>(node.get());
+        if draft.tables().storage_nodes().get(node.get()).is_some() {
+            draft.require_present::<StorageNode>(node.get());
+        }
         let token = OneTimeToken::new(
             &secret,
             Purpose::Join {
@@ -101,6 +106,10 @@ fn new_node(
         .iter()
         .any(|row| row.storagegroup == group.id && row.is_master.is_yes());
     draft.unchanged(group);
+    if master {
+        // Two new nodes are not both the first one.
+        draft.take_turn_of::<StorageGroup>(group.id);
+    }
     draft.insert(StorageNode {
         name: name.to_string(),
         storagegroup: group.id,
@@ -182,7 +191,8 @@ pub async fn revoke(ctx: &Ctx, node: StorageNodeId) -> Result<(), Refusal> {
                     id: node.get(),
                 });
             }
-            // An unused token would admit the node again.
+            // An unused token would admit the node again, also one that is being made.
+            draft.take_turn_of::<StorageNode>(node.get());
             let tokens: Vec<OneTimeToken> = tables
                 .tokens()
                 .unused_of(node)

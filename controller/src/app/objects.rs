@@ -7,7 +7,7 @@ use super::idempotent::Ticket;
 use crate::state::class::{Body, Clash, Class};
 use crate::state::dynamic::{self, Declared};
 use crate::state::rules::{Rules, Write};
-use crate::state::value::{is_falsy, scalar};
+use crate::state::value::{fold, is_falsy, scalar};
 use crate::state::{Draft, Refusal, Row, State, Tables};
 
 /// Decides whether a row has the version that a change is meant for. Called with the tables that
@@ -102,9 +102,22 @@ fn create_in<C: Rules>(draft: &mut Draft<'_>, sent: &Body, by: &str) -> Result<u
     }
     object.set_id(draft.next_id::<C>());
     C::on_write(draft, &mut object, Write::Create, sent)?;
+    hold_name(draft, &object);
     let id = draft.insert(object)?;
     C::spread(draft, id, true, sent)?;
     Ok(id)
+}
+
+/// Where no guard key holds a name, those who check the same one take turns: the second sees the first.
+fn hold_name<C: Class>(draft: &mut Draft<'_>, object: &C) {
+    let mut uniques = object.uniques().into_iter();
+    let has_guard = uniques.any(|unique| unique.field == "name");
+    let name = fold(object.name());
+    if C::NAMED && !has_guard && !name.is_empty() {
+        // Turns stay, names come and go: some names share a turn.
+        let turn = blake3::hash(name.as_bytes()).as_bytes()[0];
+        draft.take_turn(&format!("name-{}-{turn:02x}", C::NAME), object.id());
+    }
 }
 
 /// A name that is in use is reported before all other errors.
@@ -272,6 +285,9 @@ fn edit_in<C: Rules>(draft: &mut Draft<'_>, row: &Row<C>, sent: &Body) -> Result
         return Ok(());
     }
     C::on_write(draft, &mut object, Write::Edit(row), sent)?;
+    if object.name() != row.name() {
+        hold_name(draft, &object);
+    }
     draft.update(row, &object)?;
     C::spread(draft, row.id(), false, sent)
 }
@@ -321,9 +337,9 @@ pub async fn delete<C: Rules>(
             };
             if let Some(check) = check.filter(|_| !draft.continues()) {
                 check(draft.tables(), row)?;
-                // Also in a step that does not delete the row itself yet.
-                draft.unchanged(row);
             }
+            // Also in a step that does not delete the row itself yet: what allows it may change.
+            draft.unchanged(row);
             C::on_delete(draft, row)?;
             dynamic::change::forget(draft, C::NAME, id)?;
             if draft.postponed() == 0 {

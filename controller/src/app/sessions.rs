@@ -21,6 +21,9 @@ const STARTING_PORT: &str = "FOG_UDPCAST_STARTINGPORT";
 const LOWEST_PORT: u32 = 49_152;
 const PORTS: u32 = (65_532 - LOWEST_PORT) / 2 + 1;
 
+/// Times that a session is cancelled again because a task has joined it meanwhile.
+const CANCELS: usize = 16;
+
 /// Start conditions and rate of a session, as far as they are given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Terms {
@@ -136,6 +139,10 @@ pub async fn change(
 /// # Errors
 /// When the row cannot be drafted.
 pub(super) fn join(draft: &mut Draft<'_>, session: SessionId, task: TaskId) -> Result<(), Refusal> {
+    // One that ends at the same time is not joined; whoever ends it takes its turn.
+    if let Some(row) = draft.tables().of::<MulticastSession>().get(session.get()) {
+        draft.unchanged(row);
+    }
     draft
         .insert(MulticastSessionAssociation {
             id: 0,
@@ -214,30 +221,63 @@ fn interface(tables: &Tables, group: u32) -> String {
 /// # Errors
 /// [`Refusal::NotFound`], or an error of the store.
 pub async fn cancel(state: &State, session: SessionId) -> Result<(), Refusal> {
-    let tasks = state.read(|tables| {
-        let row = tables.of::<MulticastSession>().get(session.get());
-        let row = row.ok_or(not_found(session.get()))?;
-        Ok::<_, Refusal>(if row.is_active() {
-            tasks_of(tables, session)
-        } else {
-            Vec::new()
-        })
-    })?;
-    tasks::cancel_each(state, &tasks).await?;
-    state
-        .write(
-            |draft| match draft.tables().of::<MulticastSession>().get(session.get()) {
-                Some(row) if row.is_active() => {
-                    multicast::free(draft, session);
-                    draft.update(
-                        row,
-                        &ended(draft.tables(), row, state::CANCELLED, Timestamp::now()),
-                    )
-                }
-                _ => Ok(()),
-            },
-        )
-        .await
+    let found = state.read(|tables| tables.of::<MulticastSession>().get(session.get()).is_some());
+    if !found {
+        return Err(not_found(session.get()));
+    }
+    for _ in 0..CANCELS {
+        let tasks = state.read(|tables| {
+            let row = tables.of::<MulticastSession>().get(session.get());
+            let row = row.filter(|row| row.is_active());
+            row.map_or_else(Vec::new, |_| tasks_of(tables, session))
+        });
+        tasks::cancel_each(state, &tasks).await?;
+        if state
+            .write(|draft| end_without_tasks(draft, session))
+            .await?
+        {
+            return Ok(());
+        }
+    }
+    Err(Refusal::Contended)
+}
+
+/// Ends a session, unless a task has joined it: then it says `false`.
+fn end_without_tasks(draft: &mut Draft<'_>, session: SessionId) -> Result<bool, Refusal> {
+    let tables = draft.tables();
+    let row = tables.of::<MulticastSession>().get(session.get());
+    let Some(row) = row.filter(|row| row.is_active()) else {
+        return Ok(true);
+    };
+    let mut tasks = tasks_of(tables, session).into_iter();
+    let is_active = |task| {
+        tables
+            .tasks()
+            .get(task)
+            .is_some_and(|task| task.is_active())
+    };
+    if tasks.any(is_active) {
+        return Ok(false);
+    }
+    end(
+        draft,
+        row,
+        ended(tables, row, state::CANCELLED, Timestamp::now()),
+    )?;
+    Ok(true)
+}
+
+/// Ends a session whose tasks have ended; a task that joins at the same time is seen.
+fn end(
+    draft: &mut Draft<'_>,
+    row: &Row<MulticastSession>,
+    ended: MulticastSession,
+) -> Result<(), Refusal> {
+    if let Some(session) = row.key() {
+        multicast::free(draft, session);
+    }
+    draft.take_turn_of::<MulticastSession>(row.id);
+    draft.update(row, &ended)
 }
 
 /// Cancels the active sessions that `chosen` selects.
@@ -298,12 +338,8 @@ pub async fn settle(state: &State, which: Settle) -> Result<(), Refusal> {
                     return Ok(());
                 };
                 match settled(tables, row, which, Timestamp::now()) {
-                    Some(settled) => {
-                        if !settled.is_active() {
-                            multicast::free(draft, session);
-                        }
-                        draft.update(row, &settled)
-                    }
+                    Some(settled) if settled.is_active() => draft.update(row, &settled),
+                    Some(settled) => end(draft, row, settled),
                     None => Ok(()),
                 }
             })

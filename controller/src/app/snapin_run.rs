@@ -233,6 +233,8 @@ fn settle(draft: &mut Draft<'_>, host: HostId, done: Option<u32>) -> Result<(), 
             || tasks().any(|task| task.state == task_state::COMPLETE || Some(task.id) == done);
         any_complete |= complete;
         jobs += 1;
+        // Whoever brings more is seen.
+        draft.take_turn_of::<SnapinJob>(job.id);
         draft.update(
             job,
             &SnapinJob {

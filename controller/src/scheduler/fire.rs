@@ -279,10 +279,13 @@ async fn give_up(parts: &Parts<'_>, due: Due, now: Timestamp, why: &str) -> Resu
         let still = match due.owner {
             Owner::Task(id) => {
                 let row = tables.of::<ScheduledTask>().get(id);
+                // A mark is not left behind by a row that goes.
+                row.iter().for_each(|row| draft.unchanged(row));
                 row.and_then(|row| due::task_due(row, &mark, now, &zone))
             }
             Owner::Power(id) => {
                 let row = tables.of::<PowerManagement>().get(id);
+                row.iter().for_each(|row| draft.unchanged(row));
                 row.and_then(|row| due::rule_due(row, &mark, now, &zone))
             }
         };

@@ -49,6 +49,46 @@ pub enum Clash {
     Merge,
 }
 
+/// An object that another one points at, and that takes it along, or changes it, when it is deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reference {
+    pub class: &'static str,
+    /// 0 for none.
+    pub id: u32,
+}
+
+impl Reference {
+    /// To an object of class `C`, which has to be [`Class::POINTED_AT`]; the compiler checks it.
+    #[must_use]
+    pub fn to<C: Class>(id: u32) -> Self {
+        const {
+            assert!(
+                C::POINTED_AT,
+                "a class whose deletion changes what points at it says so: POINTED_AT"
+            )
+        };
+        Self { class: C::NAME, id }
+    }
+
+    /// The same, if the class is [`Class::POINTED_AT`].
+    #[must_use]
+    pub fn maybe<C: Class>(id: u32) -> Option<Self> {
+        C::POINTED_AT.then_some(Self { class: C::NAME, id })
+    }
+}
+
+/// [`Class::points_at`] of a class whose rows belong to the host in the field `host`.
+macro_rules! points_at_host {
+    () => {
+        fn points_at(&self) -> Vec<$crate::state::class::Reference> {
+            vec![$crate::state::class::Reference::to::<
+                $crate::state::classes::Host,
+            >(self.host)]
+        }
+    };
+}
+pub(crate) use points_at_host;
+
 /// See [`Class::CURRENT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Current {
@@ -160,6 +200,8 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     /// Whether making an object matters to changes of others, which then use
     /// [`super::draft::Draft::require_no_new`].
     const ANNOUNCED: bool = false;
+    /// Whether deleting an object deletes or changes those that point at it ([`Class::points_at`]).
+    const POINTED_AT: bool = false;
     /// Number of secondary indexes.
     const INDEXES: usize = 0;
 
@@ -172,6 +214,12 @@ pub trait Class: Default + Clone + Send + Sync + 'static {
     }
 
     fn uniques(&self) -> Vec<Unique> {
+        Vec::new()
+    }
+
+    /// The objects whose deletion deletes or changes this one. Whoever begins to point at an object
+    /// is noticed by whoever deletes it at the same time.
+    fn points_at(&self) -> Vec<Reference> {
         Vec::new()
     }
 

@@ -12,7 +12,7 @@ use foghorn_types::Timestamp;
 
 use super::actor::Actor;
 use super::audit::{self, Notes};
-use super::class::{Clash, Class};
+use super::class::{Clash, Class, Reference};
 use super::ids::{Given, IdLoan};
 use super::key;
 use super::record;
@@ -91,7 +91,7 @@ impl<'t> Draft<'t> {
     /// Deletes as many of the rows as have room.
     pub fn delete_each<'r, C: Class>(&mut self, rows: impl Iterator<Item = &'r Arc<Row<C>>>) {
         for row in rows {
-            if self.has_room(1 + row.uniques().len(), 1) {
+            if self.has_room(1 + row.uniques().len() + usize::from(C::POINTED_AT), 1) {
                 self.delete(row);
             }
         }
@@ -159,6 +159,39 @@ impl<'t> Draft<'t> {
         self.announce(turn, id);
     }
 
+    /// Like [`Draft::take_turn`], of one object; whoever begins to point at the object takes the turn
+    /// too. For a check of what belongs to it.
+    pub fn take_turn_of<C: Class>(&mut self, id: u32) {
+        self.take_turn_of_object(C::NAME, id);
+    }
+
+    /// See [`Draft::take_turn_of`]. Nobody else knows an object that is not in the tables yet.
+    pub(super) fn take_turn_of_object(&mut self, class: &str, id: u32) {
+        if self.tables.has_object(class, id) {
+            self.take_turn(&key::turn_of(class, id), id);
+        }
+    }
+
+    /// The draft is worth nothing if something begins to point at the object meanwhile.
+    fn require_unpointed(&mut self, class: &str, id: u32) {
+        self.require_unannounced(&key::turn_of(class, id));
+    }
+
+    /// The object begins to point at another one: that must not be deleted meanwhile, and whoever is
+    /// about to delete it has to look again. As on a FOG server an object may point at nothing.
+    fn point_at(&mut self, to: Reference) {
+        let key = key::object(to.class, to.id);
+        // Nobody else knows an object that this draft makes: it is not in the tables.
+        let is_there = to.id != 0 && self.tables.has_object(to.class, to.id);
+        if !is_there || self.deletes_key(&key) {
+            return;
+        }
+        self.compares
+            .entry(key.clone())
+            .or_insert(Compare::Present(key));
+        self.announce(&key::turn_of(to.class, to.id), to.id);
+    }
+
     /// Stores a new object under the id it has, or under the next one when it has none.
     ///
     /// # Errors
@@ -170,6 +203,10 @@ impl<'t> Draft<'t> {
         let id = object.id();
         let key = key::object(C::NAME, id);
         self.guard(None, &object)?;
+        object
+            .points_at()
+            .into_iter()
+            .for_each(|to| self.point_at(to));
         self.notes.changed(&key, &C::default(), &object);
         self.compares
             .insert(key.clone(), Compare::Absent(key.clone()));
@@ -186,6 +223,10 @@ impl<'t> Draft<'t> {
     /// [`Refusal::Taken`] when a unique value belongs to another row.
     pub fn update<C: Class>(&mut self, row: &Row<C>, object: &C) -> Result<(), Refusal> {
         self.guard(Some(row), object)?;
+        let before = row.points_at();
+        let new = object.points_at().into_iter();
+        new.filter(|to| !before.contains(to))
+            .for_each(|to| self.point_at(to));
         self.unchanged(row);
         let key = key::object(C::NAME, row.id());
         self.notes.changed(&key, &**row, object);
@@ -199,6 +240,13 @@ impl<'t> Draft<'t> {
         }
         self.unchanged(row);
         self.remove(key::object(C::NAME, row.id()));
+        if C::POINTED_AT {
+            self.require_unpointed(C::NAME, row.id());
+            let turn = key::turn_of(C::NAME, row.id());
+            if self.tables.announced(&turn).is_some() {
+                self.remove(key::announcement(&turn));
+            }
+        }
     }
 
     /// The draft is worth nothing if this row changes meanwhile.

@@ -7,7 +7,8 @@
 //! | `/foghorn/v1/uniq/<class>/<field>/<value>` | id of the object that owns the value |
 //! | `/foghorn/v1/seq/<class>` | last id of the class that some controller may give out (`state::ids`) |
 //! | `/foghorn/v1/new/<class>` | id of the last object made; for [`super::class::Class::ANNOUNCED`] only |
-//! | `/foghorn/v1/new/task-host-<id>` | id of the last task made for the host ([`super::Draft::take_turn`]) |
+//! | `/foghorn/v1/new/<class>-<id>` | written by whoever begins to point at the object, and by whoever takes its turn ([`super::Draft::take_turn_of`]); gone with the object |
+//! | `/foghorn/v1/new/name-<class>-<hash>` | written by whoever names an object of a class whose names no guard holds |
 //! | `/foghorn/v1/setting/<name>` | settings ([`super::settings`]) |
 //! | `/foghorn/v1/schedule/…`, `/wake/…` | see [`super::schedule`], [`super::wake`] |
 //! | `/foghorn/v1/idem/<user, ten digits>/<hash of the key>` | a request with an idempotency key ([`super::keyed`]) |
@@ -62,6 +63,17 @@ pub fn sequence(class: &str) -> String {
 #[must_use]
 pub fn announcement(class: &str) -> String {
     format!("{ROOT}new/{class}")
+}
+
+/// Written whenever something begins to point at the object.
+#[must_use]
+pub fn pointed_at(class: &str, id: u32) -> String {
+    announcement(&turn_of(class, id))
+}
+
+/// The turn of one object.
+pub(super) fn turn_of(class: &str, id: u32) -> String {
+    format!("{class}-{id}")
 }
 
 #[must_use]

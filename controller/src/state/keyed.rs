@@ -47,6 +47,9 @@ pub struct KeptAnswer {
     pub status: u16,
     /// With its quotes, where there was one.
     pub etag: Option<String>,
+    /// The explanation beside the body, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     pub body: String,
 }
 
@@ -246,6 +249,7 @@ mod tests {
         let answer = KeptAnswer {
             status: 200,
             etag: None,
+            problem: None,
             body: "{}".to_owned(),
         };
         let (old, new) = (keyed("old", 10), keyed("new", 20));

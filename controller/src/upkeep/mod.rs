@@ -101,10 +101,14 @@ impl Upkeep {
         }
         if seen.is_none_or(|seen| now.since(seen.seen) > SEEN_PERIOD) {
             let written = self.ctx.state.write::<_, Refusal>(|draft| {
-                draft.store(&Clock {
-                    seen: now,
-                    modified: 0,
-                });
+                let known = draft.tables().time_seen().cloned();
+                // Another controller may be ahead.
+                if known.as_ref().is_none_or(|known| known.seen < now) {
+                    draft.replace(&Clock {
+                        seen: now,
+                        modified: known.map_or(0, |known| known.modified),
+                    });
+                }
                 Ok(())
             });
             note(report, "note the time", written.await);

@@ -5,6 +5,7 @@
 mod engine;
 mod fog_rules;
 mod fog_support;
+mod guards;
 mod native;
 mod program;
 mod start;

@@ -169,7 +169,7 @@ pub fn survey_disk(
     }
     notes.extend(note_of_part(options.part, &partitions));
     let mut file_systems = Vec::with_capacity(partitions.len());
-    let mut used: Vec<ByteRange> = beside.used.iter().copied().collect();
+    let mut used = ByteRanges::new();
     for partition in partitions {
         let volume = survey_partition(disk, &partition, layout.raw_disk, options)?;
         let start = partition.start.bytes();
@@ -180,12 +180,10 @@ pub fn survey_disk(
             };
             Note::new(kind, partition.number, partition.range(), &note.text)
         }));
-        // The few go to the many: those of a fragmented partition are held once.
-        let mut ranges = volume.ranges.into_shifted(start);
-        if ranges.len() > used.len() {
-            std::mem::swap(&mut ranges, &mut used);
-        }
-        used.extend(ranges);
+        volume
+            .ranges
+            .iter()
+            .for_each(|range| used.push(range.shifted(start)));
         file_systems.push(FileSystem {
             partition: partition.number,
             start: partition.start,
@@ -194,10 +192,11 @@ pub fn survey_disk(
             used: volume.used,
         });
     }
+    used.extend_from(&beside.used);
     Ok(DiskContents {
         table: layout.table,
         file_systems,
-        used: used.into_iter().collect(),
+        used,
         sparse: beside.sparse,
         idle: beside.idle,
         notes,

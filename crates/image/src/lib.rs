@@ -35,7 +35,7 @@ pub use note::{MAX_NOTE_TEXT, MAX_NOTES, Note, NoteKind, fit_notes, fit_notes_in
 pub use part::{
     MAX_INLINE, MAX_PART, MAX_PARTS, ManifestPart, PART_CHUNKS, PartRef, most_part_bytes,
 };
-pub use ranges::{ByteRange, ByteRanges};
+pub use ranges::{ByteRange, ByteRanges, Runs, UnorderedRanges};
 pub use root::{EntryCount, EntryReader, ManifestRoot, ManifestWriter};
 pub use table::{GPT_ENTRY_SIZE, GptEntry, GptTable, MAX_GPT_SLOTS, PartitionTable};
 pub use validate::InvalidManifest;

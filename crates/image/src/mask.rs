@@ -5,7 +5,7 @@ use std::ops::Range;
 use foghorn_types::ChunkIndex;
 
 use crate::geometry::{CHUNK_SIZE, DiskGeometry};
-use crate::ranges::ByteRanges;
+use crate::ranges::{ByteRanges, Runs};
 
 /// Bytes that one unit of a mask stands for.
 pub const MASK_UNIT: u64 = 512;
@@ -106,7 +106,7 @@ pub fn used_chunks(geometry: DiskGeometry, used: &ByteRanges) -> UsedChunks<'_> 
 #[derive(Debug)]
 pub struct UsedChunks<'a> {
     geometry: DiskGeometry,
-    ranges: std::slice::Iter<'a, crate::ranges::ByteRange>,
+    ranges: Runs<'a>,
     /// What is left of the range at hand, in mask units from the start of the disk.
     current: Option<Range<u64>>,
 }

@@ -101,14 +101,14 @@ async fn settle(
         ));
     };
     if let (true, Ok(text)) = (body.len() <= MOST_KEPT, std::str::from_utf8(&body)) {
-        let etag = parts
-            .headers
-            .get(header::ETAG)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        let header = |name| {
+            let value = parts.headers.get(name)?;
+            Some(value.to_str().ok()?.to_owned())
+        };
         let kept = KeptAnswer {
             status: parts.status.as_u16(),
-            etag,
+            etag: header(header::ETAG),
+            problem: header(answer::PROBLEM),
             body: text.to_owned(),
         };
         if let Err(error) = ticket.complete(&ctx.state, kept).await {
@@ -129,6 +129,9 @@ fn again(kept: KeptAnswer) -> Response {
     if let Some(etag) = kept.etag.and_then(|text| HeaderValue::try_from(text).ok()) {
         response.headers_mut().insert(header::ETAG, etag);
     }
+    if let Some(problem) = kept.problem {
+        answer::explain(&mut response, &problem);
+    }
     response
 }
 
@@ -141,11 +144,12 @@ fn replayed(mut response: Response) -> Response {
 
 fn refused(why: &KeyError) -> Response {
     let status = match why {
+        KeyError::State(refusal) => return answer::refused(refusal),
         KeyError::OtherRequest => StatusCode::UNPROCESSABLE_ENTITY,
         KeyError::Busy => StatusCode::CONFLICT,
         KeyError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
         KeyError::TooManyOfUser => StatusCode::TOO_MANY_REQUESTS,
-        KeyError::Unreadable(_) | KeyError::Randomness(_) | KeyError::State(_) => {
+        KeyError::Unreadable(_) | KeyError::Randomness(_) => {
             error!(error = %chain(why), "a request with an idempotency key failed");
             StatusCode::INTERNAL_SERVER_ERROR
         }

@@ -362,7 +362,7 @@ fn take_one_back(draft: &mut Draft<'_>, made: &Made, pending: &mut Pending) -> R
         return Ok(());
     };
     // An order that has not been seen yet may already count on the image.
-    take_turn_of_host(draft, host.id, made.task.get());
+    take_turn_of_host(draft, host.id);
     draft.update(
         host,
         &Host {

@@ -11,7 +11,7 @@ use super::{
 use crate::app::sessions::{self, Terms};
 use crate::app::wake;
 use crate::state::classes::task::state;
-use crate::state::classes::{Group, GroupAssociation, Host, Task};
+use crate::state::classes::{Group, GroupAssociation, Host, MulticastSession, Task};
 use crate::state::value::Flag;
 use crate::state::{Draft, Refusal, Row, State, Tables, TaskRefusal};
 
@@ -380,7 +380,12 @@ pub(super) fn join_session_of_image(
     terms: Terms,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let session = match sessions.get(&image) {
+    // One that ended since an earlier step of the order is not joined.
+    let table = draft.tables().of::<MulticastSession>();
+    let known = sessions
+        .get(&image)
+        .filter(|session| table.get(session.get()).is_none_or(|row| row.is_active()));
+    let session = match known {
         Some(session) => *session,
         None => {
             let session = sessions::open(draft, name, image, 0, terms, now)?;

@@ -6,6 +6,7 @@ mod cancel;
 mod group;
 mod host;
 mod part;
+mod recheck;
 mod request;
 mod site;
 mod snapins;
@@ -24,15 +25,14 @@ pub(crate) use group::{Brought, Chosen, For, HOSTS_AT_ONCE, create_part, free_ho
 pub use group::{Created, LeftOut, create_for_group, create_for_hosts, sentence};
 pub use host::create_for_host;
 pub(crate) use host::create_in as create_on_host;
+pub(crate) use recheck::recheck;
 pub use request::Request;
 pub(crate) use snapins::Pending;
 pub use snapins::Wanted;
 
 use super::idempotent::Ticket;
 use super::{one_time, versions};
-
 use crate::state::classes::{Host, Image, StorageNode, Task, TaskType};
-use crate::state::content::ImageContent;
 use crate::state::rules::image;
 use crate::state::run::{Run, RunKind, Scope};
 use crate::state::scene::Glance;
@@ -157,26 +157,6 @@ fn imaging(
     })
 }
 
-/// Checks a deploy again when its machine has come, and chooses its site again: the image may have
-/// been captured anew since.
-pub(super) fn recheck(
-    tables: &Tables,
-    run: &mut Run,
-    content: &ImageContent,
-) -> Result<(), TaskRefusal> {
-    part::check_content(content, run.scope)?;
-    let Some(host) = tables.hosts().get(run.host.get()) else {
-        return Ok(());
-    };
-    part::check_disks(content, host, run.scope)?;
-    let group = image::storage_group(tables, run.image.get());
-    let group = group.and_then(|group| StorageGroupId::new(group.id));
-    if let Some(group) = site::of(tables, host, content).or(group) {
-        run.storage_group = group;
-    }
-    Ok(())
-}
-
 /// The active imaging task of a host.
 fn active_imaging<'t>(tables: &'t Tables, host: &Host) -> Option<&'t Row<Task>> {
     let mut active = tables.tasks().by(Task::ACTIVE_BY_HOST, host.id.into());
@@ -229,15 +209,15 @@ fn insert(
         }
     }
     draft.require_present::<Host>(host.id);
-    take_turn_of_host(draft, host.id, task.id);
+    take_turn_of_host(draft, host.id);
     draft.insert(task)?;
     Ok(task_id)
 }
 
 /// For whoever has looked at a host's tasks and relies on what was there. Two drafts at once, from any
 /// controllers, see each other here: a host never has two imaging tasks.
-fn take_turn_of_host(draft: &mut Draft<'_>, host: u32, task: u32) {
-    draft.take_turn(&format!("task-host-{host}"), task);
+fn take_turn_of_host(draft: &mut Draft<'_>, host: u32) {
+    draft.take_turn_of::<Host>(host);
 }
 
 /// Cancels every active task of a host that is not an imaging task, to make room for another.

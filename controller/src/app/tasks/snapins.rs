@@ -213,8 +213,16 @@ fn add_tasks(
     snapins: &[u32],
     at: Timestamp,
 ) -> Result<(), Refusal> {
-    let present: Vec<_> = draft
-        .tables()
+    let tables = draft.tables();
+    if let Some(row) = tables.of::<SnapinJob>().get(job) {
+        // It may have ended since an earlier step: nobody would run what came then.
+        if !row.is_active() || !draft.has_room(1, 1) {
+            return Ok(());
+        }
+        draft.unchanged(row);
+        draft.take_turn_of::<SnapinJob>(job);
+    }
+    let present: Vec<_> = tables
         .of::<SnapinTask>()
         .by(SnapinTask::BY_JOB, job.into())
         .collect();
@@ -233,7 +241,7 @@ fn add_tasks(
                 }
             }
             None => {
-                if draft.has_room(2, TASK_BYTES) {
+                if draft.has_room(4, TASK_BYTES) {
                     let (state, checkin) = (state::QUEUED, at.into());
                     draft.insert(SnapinTask {
                         job,

@@ -1,7 +1,10 @@
 //! Associations: which hosts are in which groups, which host has which snapins, and so on. Each row
 //! is a pair of objects, and no pair comes twice.
 
-use crate::state::class::{Clash, Class, Computed, Shape, Unique, id_in_field};
+use crate::state::class::{Clash, Class, Computed, Reference, Shape, Unique, id_in_field};
+use crate::state::classes::{
+    Group, Host, Image, Module, MulticastSession, Printer, Snapin, StorageGroup, Task,
+};
 use crate::state::field::{Field, field};
 use crate::state::value::Flag;
 
@@ -12,16 +15,19 @@ pub trait Association: Class {
     fn pair(left: u32, right: u32) -> Self;
     fn left(&self) -> u32;
     fn right(&self) -> u32;
+    /// Class of the object that index 0 or 1 is by.
+    fn class_by(index: usize) -> &'static str;
 }
 
-/// Declares an association: its names, its left object, its right object (member, name in the API,
-/// index, what it is), its other fields, and further constants of its [`Class`].
+/// Declares an association: its names, its left object, its right object (class, member, name in the
+/// API, index, what it is), its other fields, and further constants of its [`Class`]. Either object
+/// takes the association along when it is deleted, unless its class is not [`Class::POINTED_AT`].
 macro_rules! association {
     (
         $(#[$doc:meta])*
         $class:ident $name:literal $about:literal
-        $left:ident $left_field:literal $by_left:ident $left_about:literal,
-        $right:ident $right_field:literal $by_right:ident $right_about:literal
+        $left_class:ident $left:ident $left_field:literal $by_left:ident $left_about:literal,
+        $right_class:ident $right:ident $right_field:literal $by_right:ident $right_about:literal
         $(, $more:ident: $type:ty = $field:expr)* $(,)?
         $(; $(const $constant:ident: $constant_type:ty = $value:expr;)*)?
     ) => {
@@ -62,6 +68,16 @@ macro_rules! association {
                 vec![Unique { field: $left_field, value, clash: Clash::Merge }]
             }
 
+            fn points_at(&self) -> Vec<Reference> {
+                [
+                    Reference::maybe::<$left_class>(self.$left),
+                    Reference::maybe::<$right_class>(self.$right),
+                ]
+                .into_iter()
+                .flatten()
+                .collect()
+            }
+
             fn index_key(&self, number: usize) -> Option<u64> {
                 Some(if number == Self::$by_left { self.$left } else { self.$right }.into())
             }
@@ -79,6 +95,10 @@ macro_rules! association {
             fn right(&self) -> u32 {
                 self.$right
             }
+
+            fn class_by(index: usize) -> &'static str {
+                if index == Self::$by_left { $left_class::NAME } else { $right_class::NAME }
+            }
         }
     };
 }
@@ -86,15 +106,15 @@ macro_rules! association {
 association! {
     /// Which hosts are in which groups.
     GroupAssociation "groupassociation" "A host's membership in a group."
-    host "hostID" BY_HOST "The member.",
-    group "groupID" BY_GROUP "The group.",
+    Host host "hostID" BY_HOST "The member.",
+    Group group "groupID" BY_GROUP "The group.",
 }
 
 association! {
     /// Which storage groups hold which images.
     ImageAssociation "imageassociation" "The storage group that an image is in."
-    image "imageID" BY_IMAGE "The image.",
-    storagegroup "storagegroupID" BY_GROUP "The storage group.",
+    Image image "imageID" BY_IMAGE "The image.",
+    StorageGroup storagegroup "storagegroupID" BY_GROUP "The storage group.",
     primary: Flag = field!(flag, "primary", primary)
         .about("Whether the group is where the image is captured to.");
     const COMPUTED: &'static [Computed] = &[
@@ -107,8 +127,8 @@ association! {
 association! {
     /// Whether a part of the client is on, on one host.
     ModuleAssociation "moduleassociation" "Whether a part of the client is on, on one host."
-    host "hostID" BY_HOST "The host, by its id.",
-    module "moduleID" BY_MODULE "The part of the client, by its id.",
+    Host host "hostID" BY_HOST "The host, by its id.",
+    Module module "moduleID" BY_MODULE "The part of the client, by its id.",
     state: String = field!(text, "state", 1, state)
         .about("`1` for on, anything else for off."),
 }
@@ -116,16 +136,16 @@ association! {
 association! {
     /// A task of a multicast session.
     MulticastSessionAssociation "multicastsessionassociation" "A task that belongs to a multicast session."
-    session "msID" BY_SESSION "Id of the multicast session.",
-    task "taskID" BY_TASK "Id of the task.";
+    MulticastSession session "msID" BY_SESSION "Id of the multicast session.",
+    Task task "taskID" BY_TASK "Id of the task.";
     const ALIASES: &'static [&'static str] = &["multicastsessionsassociation"];
 }
 
 association! {
     /// A printer that the client sets up on one host.
     PrinterAssociation "printerassociation" "A printer that the client sets up on one host."
-    host "hostID" BY_HOST "The host, by its id.",
-    printer "printerID" BY_PRINTER "The printer, by its id.",
+    Host host "hostID" BY_HOST "The host, by its id.",
+    Printer printer "printerID" BY_PRINTER "The printer, by its id.",
     is_default: String = field!(text, "isDefault", 2, is_default)
         .about("`1` for the default printer of the host."),
     anon1: String = field!(text, "anon1", 2, anon1).about(KEPT),
@@ -141,16 +161,16 @@ association! {
     /// Which hosts have which snapins.
     SnapinAssociation "snapinassociation"
     "Says that a host has a snapin: it runs it when all its snapins are deployed."
-    host "hostID" BY_HOST "The host.",
-    snapin "snapinID" BY_SNAPIN "The snapin.",
+    Host host "hostID" BY_HOST "The host.",
+    Snapin snapin "snapinID" BY_SNAPIN "The snapin.",
 }
 
 association! {
     /// Which storage groups hold the files of which snapins.
     SnapinGroupAssociation "snapingroupassociation"
     "Says that the nodes of a storage group hold the file of a snapin."
-    snapin "snapinID" BY_SNAPIN "The snapin.",
-    storagegroup "storagegroupID" BY_GROUP "The storage group.",
+    Snapin snapin "snapinID" BY_SNAPIN "The snapin.",
+    StorageGroup storagegroup "storagegroupID" BY_GROUP "The storage group.",
     primary: Flag = field!(flag, "primary", primary)
         .about("1: this group comes first where one group is asked for.");
     const COMPUTED: &'static [Computed] = &[

@@ -1,6 +1,6 @@
 //! Times of day at which a host is switched off or restarted.
 
-use crate::state::class::{Class, id_in_field};
+use crate::state::class::{Class, id_in_field, points_at_host};
 use crate::state::field::{Field, field};
 
 /// A time of day at which the client on a host switches it off or restarts it; an older way than
@@ -36,6 +36,7 @@ impl Class for GreenFog {
     const INDEXES: usize = 1;
 
     id_in_field!();
+    points_at_host!();
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.host.into())

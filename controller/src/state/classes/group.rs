@@ -80,6 +80,7 @@ impl Class for Group {
             about: "Modules that are switched on for all members; the others are removed.",
         },
     ];
+    const POINTED_AT: bool = true;
 
     id_in_field!();
     unique_name!();

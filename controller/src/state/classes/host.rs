@@ -2,7 +2,8 @@
 
 use foghorn_types::HostId;
 
-use crate::state::class::{Class, Computed, Shape, id_in_field, unique_name};
+use crate::state::class::{Class, Computed, Reference, Shape, id_in_field, unique_name};
+use crate::state::classes::Image;
 use crate::state::field::{Field, field};
 use crate::state::value::{Flag, FogTime, leading_number};
 
@@ -212,8 +213,13 @@ impl Class for Host {
     ];
     const RELATIONS: &'static [&'static str] = &["hostscreen", "hostalo", "inventory", "image"];
     const INDEXES: usize = 1;
+    const POINTED_AT: bool = true;
 
     id_in_field!();
+
+    fn points_at(&self) -> Vec<Reference> {
+        vec![Reference::to::<Image>(self.image)]
+    }
     unique_name!();
 
     fn index_key(&self, _number: usize) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! Minutes of idling after which a host logs its user out.
 
-use crate::state::class::{Clash, Class, Unique, id_in_field};
+use crate::state::class::{Clash, Class, Unique, id_in_field, points_at_host};
 use crate::state::field::{Field, field};
 
 /// Minutes of idling after which a host logs its user out.
@@ -31,6 +31,7 @@ impl Class for HostAutoLogout {
     const INDEXES: usize = 1;
 
     id_in_field!();
+    points_at_host!();
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique {

@@ -1,6 +1,6 @@
 //! Screen resolution of a host.
 
-use crate::state::class::{Clash, Class, Unique, id_in_field};
+use crate::state::class::{Clash, Class, Unique, id_in_field, points_at_host};
 use crate::state::field::{Field, field};
 
 /// Screen resolution of a host.
@@ -39,6 +39,7 @@ impl Class for HostScreenSetting {
     const INDEXES: usize = 1;
 
     id_in_field!();
+    points_at_host!();
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique {

@@ -131,6 +131,7 @@ impl Class for Image {
         },
     ];
     const RELATIONS: &'static [&'static str] = &["os", "imagepartitiontype", "imagetype"];
+    const POINTED_AT: bool = true;
 
     id_in_field!();
     unique_name!();

@@ -1,6 +1,6 @@
 //! When which host was imaged with what.
 
-use crate::state::class::{Class, Computed, Shape, id_in_field};
+use crate::state::class::{Class, Computed, Shape, id_in_field, points_at_host};
 use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 
@@ -54,6 +54,7 @@ impl Class for ImagingLog {
     const INDEXES: usize = 1;
 
     id_in_field!();
+    points_at_host!();
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.host.into())

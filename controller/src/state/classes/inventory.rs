@@ -1,6 +1,6 @@
 //! Hardware of a host, as it reported it.
 
-use crate::state::class::{Clash, Class, Computed, Shape, Unique, id_in_field};
+use crate::state::class::{Clash, Class, Computed, Shape, Unique, id_in_field, points_at_host};
 use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 
@@ -97,6 +97,7 @@ impl Class for Inventory {
     const INDEXES: usize = 1;
 
     id_in_field!();
+    points_at_host!();
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique {

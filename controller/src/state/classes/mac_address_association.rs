@@ -2,7 +2,7 @@
 
 use foghorn_types::MacAddress;
 
-use crate::state::class::{Clash, Class, Unique, id_in_field};
+use crate::state::class::{Clash, Class, Unique, id_in_field, points_at_host};
 use crate::state::field::{Field, field};
 use crate::state::value::Flag;
 
@@ -62,6 +62,7 @@ impl Class for MacAddressAssociation {
     const INDEXES: usize = 2;
 
     id_in_field!();
+    points_at_host!();
 
     fn uniques(&self) -> Vec<Unique> {
         self.address()

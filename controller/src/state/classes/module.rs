@@ -30,6 +30,7 @@ impl Class for Module {
         field!(number, "isDefault", is_default).about("1 when new hosts have it on, otherwise 0."),
     ];
     const NAMED: bool = true;
+    const POINTED_AT: bool = true;
 
     id_in_field!();
 

@@ -104,6 +104,7 @@ impl Class for MulticastSession {
         index: Self::ACTIVE,
         field: "stateID",
     });
+    const POINTED_AT: bool = true;
 
     id_in_field!();
 

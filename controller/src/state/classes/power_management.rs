@@ -1,6 +1,6 @@
 //! When hosts are woken, shut down or restarted.
 
-use crate::state::class::{Clash, Class, Unique, id_in_field};
+use crate::state::class::{Clash, Class, Unique, id_in_field, points_at_host};
 use crate::state::cron::Fields;
 use crate::state::field::{Field, field};
 use crate::state::value::Flag;
@@ -78,6 +78,7 @@ impl Class for PowerManagement {
     const INDEXES: usize = 2;
 
     id_in_field!();
+    points_at_host!();
 
     fn uniques(&self) -> Vec<Unique> {
         let calendar = self.calendar().0.map(|(_, text)| text.to_uppercase());

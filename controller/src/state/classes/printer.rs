@@ -45,6 +45,7 @@ impl Class for Printer {
         field!(text, "configFile", 255, config_file).about("Path of a file with its settings."),
         field!(text, "ip", 20, ip).about("Address of the printer."),
     ];
+    const POINTED_AT: bool = true;
 
     id_in_field!();
     unique_name!();

@@ -2,7 +2,8 @@
 
 use foghorn_types::Timestamp;
 
-use crate::state::class::{Class, Computed, Current, Shape, Unique, id_in_field};
+use crate::state::class::{Class, Computed, Current, Reference, Shape, Unique, id_in_field};
+use crate::state::classes::{Group, Host};
 use crate::state::cron::Fields;
 use crate::state::field::{Field, field};
 
@@ -192,6 +193,13 @@ impl Class for ScheduledTask {
     });
 
     id_in_field!();
+
+    fn points_at(&self) -> Vec<Reference> {
+        match self.target() {
+            Target::Host(host) => vec![Reference::to::<Host>(host)],
+            Target::Group(group) => vec![Reference::to::<Group>(group)],
+        }
+    }
 
     fn name(&self) -> &str {
         &self.name

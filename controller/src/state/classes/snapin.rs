@@ -89,6 +89,7 @@ impl Class for Snapin {
             about: "Hosts that have it.",
         },
     ];
+    const POINTED_AT: bool = true;
 
     id_in_field!();
     unique_name!();

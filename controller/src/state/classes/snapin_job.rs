@@ -1,7 +1,7 @@
 //! Snapin jobs: what one host has to run, as one piece of work of one or more [`super::SnapinTask`]s.
 
 use super::task::state;
-use crate::state::class::{Class, Computed, Current, Shape, id_in_field};
+use crate::state::class::{Class, Computed, Current, Shape, id_in_field, points_at_host};
 use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 
@@ -60,8 +60,10 @@ impl Class for SnapinJob {
         index: Self::ACTIVE,
         field: "stateID",
     });
+    const POINTED_AT: bool = true;
 
     id_in_field!();
+    points_at_host!();
 
     fn index_key(&self, number: usize) -> Option<u64> {
         match number {

@@ -3,7 +3,8 @@
 use foghorn_types::Timestamp;
 
 use super::task::state;
-use crate::state::class::{Clash, Class, Computed, Current, Shape, Unique, id_in_field};
+use crate::state::class::{Clash, Class, Computed, Current, Reference, Shape, Unique, id_in_field};
+use crate::state::classes::{Snapin, SnapinJob};
 use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 
@@ -89,6 +90,13 @@ impl Class for SnapinTask {
     });
 
     id_in_field!();
+
+    fn points_at(&self) -> Vec<Reference> {
+        vec![
+            Reference::to::<SnapinJob>(self.job),
+            Reference::to::<Snapin>(self.snapin),
+        ]
+    }
 
     fn uniques(&self) -> Vec<Unique> {
         vec![Unique {

@@ -2,7 +2,7 @@
 
 use foghorn_types::{TaskId, TaskTypeId};
 
-use crate::state::class::{Class, Computed, Current, Shape, id_in_field};
+use crate::state::class::{Class, Computed, Current, Shape, id_in_field, points_at_host};
 use crate::state::field::{Field, field};
 use crate::state::value::{Flag, FogTime};
 
@@ -197,8 +197,10 @@ impl Class for Task {
         index: Self::ACTIVE,
         field: "stateID",
     });
+    const POINTED_AT: bool = true;
 
     id_in_field!();
+    points_at_host!();
 
     fn name(&self) -> &str {
         &self.name

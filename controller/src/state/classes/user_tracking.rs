@@ -1,7 +1,7 @@
 //! Who logged in and out of which host, and when.
 
 use super::host::Host;
-use crate::state::class::{Class, Computed, Shape, id_in_field};
+use crate::state::class::{Class, Computed, Shape, id_in_field, points_at_host};
 use crate::state::field::{Field, field};
 use crate::state::value::{FogDate, FogTime};
 
@@ -51,6 +51,7 @@ impl Class for UserTracking {
     const INDEXES: usize = 1;
 
     id_in_field!();
+    points_at_host!();
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.host.into())

@@ -66,11 +66,25 @@ fn change<A: Association>(
     let rows: Vec<_> = draft.tables().of::<A>().by(by, owner.into()).collect();
     let mut known: HashSet<u32> = rows.iter().map(|row| member(row)).collect();
     let kept: HashSet<u32> = wanted.iter().copied().collect();
+    let new: Vec<u32> = wanted
+        .iter()
+        .copied()
+        .filter(|id| known.insert(*id))
+        .collect();
     if others == Others::Go {
-        draft.delete_each(rows.into_iter().filter(|row| !kept.contains(&member(row))));
+        let gone: Vec<_> = rows
+            .into_iter()
+            .filter(|row| !kept.contains(&member(row)))
+            .collect();
+        if gone.is_empty() && new.is_empty() || !draft.has_room(1, 1) {
+            return Ok(());
+        }
+        // Whoever adds a member meanwhile is seen, and of two lists the members are those of one.
+        draft.take_turn_of_object(A::class_by(by), owner);
+        draft.delete_each(gone.into_iter());
     }
-    for id in wanted.iter().copied().filter(|id| known.insert(*id)) {
-        if draft.has_room(2, ASSOCIATION_BYTES) {
+    for id in new {
+        if draft.has_room(4, ASSOCIATION_BYTES) {
             draft.insert(complete(if is_left {
                 A::pair(owner, id)
             } else {

@@ -89,8 +89,7 @@ impl Rules for MulticastSession {
         _body: &Body,
     ) -> Result<(), Refusal> {
         // No guard holds the name: sessions of tasks take theirs from what the task is called, as
-        // often as that comes. Two creates at once meet at the class's counter of ids, so
-        // the second one sees the first.
+        // often as that comes.
         let owner = draft
             .tables()
             .of::<Self>()

@@ -117,7 +117,7 @@ async fn no_id_is_given_twice_and_creates_of_different_hosts_all_succeed() {
 }
 
 /// Waits until every controller has seen what any of them has.
-async fn settle(servers: &[Arc<Server>]) {
+pub(crate) async fn settle(servers: &[Arc<Server>]) {
     let revisions = servers
         .iter()
         .map(|server| server.state.read_at(|_, at| at));

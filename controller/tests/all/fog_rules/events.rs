@@ -1,8 +1,10 @@
 //! Server-sent events: what happens is told, in order, to whoever may know.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
+use axum::extract::ConnectInfo;
 use axum::http::Request;
 use foghorn_controller::state::Refusal;
 use foghorn_controller::state::settings::{ApiSettings, hash_token};
@@ -25,8 +27,19 @@ struct Listener {
 
 impl Listener {
     async fn open(server: &Server, path: &str, last: &str) -> Self {
-        let mut request = Request::builder().uri(path);
-        for (name, value) in server.tokens() {
+        Self::open_as(server, (&server.tokens(), [10, 0, 0, 1]), path, last).await
+    }
+
+    /// With these headers, from this address.
+    async fn open_as(
+        server: &Server,
+        (headers, from): (&[(String, String)], [u8; 4]),
+        path: &str,
+        last: &str,
+    ) -> Self {
+        let from = SocketAddr::from((from, 1));
+        let mut request = Request::builder().uri(path).extension(ConnectInfo(from));
+        for (name, value) in headers {
             request = request.header(name, value);
         }
         if !last.is_empty() {
@@ -209,10 +222,17 @@ async fn listening_ends_with_the_right_to_listen() {
 async fn five_hundred_listeners_hear_the_same_and_one_who_does_not_listen_is_cut_off() {
     let server = Server::start().await;
     let mut listeners = Vec::new();
-    for _ in 0..500 {
-        let mut listener = Listener::open(&server, "/events?class=group", "").await;
-        listener.expect("ready").await;
-        listeners.push(listener);
+    // No user and no address has so many places.
+    for number in 0..10 {
+        let user = server
+            .user(&format!("listener{number}"), foghorn_types::Role::ReadOnly)
+            .await;
+        for _ in 0..50 {
+            let who = (user.as_slice(), [10, 0, 1, number]);
+            let mut listener = Listener::open_as(&server, who, "/events?class=group", "").await;
+            listener.expect("ready").await;
+            listeners.push(listener);
+        }
     }
     group(&server, "lab").await;
     for listener in &mut listeners {

@@ -4,7 +4,7 @@
 mod accounts;
 mod audit;
 mod conditions;
-mod contention;
+pub(crate) mod contention;
 mod encodings;
 mod events;
 mod groups;
@@ -44,14 +44,14 @@ async fn host(server: &Server, name: &str, mac: &str, image: u32) -> u32 {
     id(&reply.json())
 }
 
-async fn image(server: &Server) -> u32 {
+pub(crate) async fn image(server: &Server) -> u32 {
     let body = json!({"name": "win", "path": "win", "imageTypeID": 1, "osID": 9, "isEnabled": 1});
     let reply = server.call("POST", "/fog/image/create", body).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     id(&reply.json())
 }
 
-fn id(object: &Value) -> u32 {
+pub(crate) fn id(object: &Value) -> u32 {
     object["id"].as_str().unwrap().parse().unwrap()
 }
 

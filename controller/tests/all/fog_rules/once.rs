@@ -264,6 +264,7 @@ async fn a_key_holds_at_every_controller_and_after_a_crash() {
         let answer = KeptAnswer {
             status: 200,
             etag: None,
+            problem: None,
             body: "{}".to_owned(),
         };
         ticket.complete(&one, answer.clone()).await.unwrap();

@@ -97,12 +97,12 @@ impl Server {
         Self::start_in(tempfile::tempdir().unwrap(), store).await
     }
 
-    /// One more controller on an engine that `self` was started on.
+    /// One more controller on an engine that `self` was started on, with the same authority.
     pub(crate) async fn beside(&self, store: Arc<dyn Store>) -> Self {
         Self::start_with(
             tempfile::tempdir().unwrap(),
             store,
-            Some(self.first.clone()),
+            Some((self.first.clone(), self.ctx.trust.clone())),
         )
         .await
     }
@@ -114,8 +114,9 @@ impl Server {
     async fn start_with(
         folder: tempfile::TempDir,
         store: Arc<dyn Store>,
-        first: Option<FirstRun>,
+        beside: Option<(FirstRun, Arc<Trust>)>,
     ) -> Self {
+        let (first, trust) = beside.unzip();
         let cancel = CancellationToken::new();
         let (state, follower) = State::start(store, cancel.clone()).await.unwrap();
         let made = app::first_run(&state).await.unwrap();
@@ -126,7 +127,7 @@ impl Server {
             plugins: plugins.clone(),
             state: state.clone(),
             live: Arc::new(Live::default()),
-            trust: Arc::new(Trust::load_or_create(folder.path()).unwrap()),
+            trust: trust.unwrap_or_else(|| Arc::new(Trust::load_or_create(folder.path()).unwrap())),
             links: Arc::new(Links::default()),
             files: Arc::new(Files::default()),
             background: Arc::default(),

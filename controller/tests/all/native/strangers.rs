@@ -149,13 +149,10 @@ async fn an_answer_that_leaves_a_body_unread_says_so_and_arrives() {
     }
     // A small body is read, and the connection goes on.
     let mut stream = from([127, 0, 0, 1], to).await;
-    let mut twice = format!(
-        "{}small{}small",
-        head(5, ""),
-        head(5, "connection: close\r\n")
-    );
-    stream.write_all(twice.as_bytes()).await.unwrap();
-    twice = rest_of(&mut stream).await;
+    let (stays, ends) = (head(5, ""), head(5, "connection: close\r\n"));
+    let both = format!("{stays}small{ends}small");
+    stream.write_all(both.as_bytes()).await.unwrap();
+    let twice = rest_of(&mut stream).await;
     assert_eq!(twice.matches("HTTP/1.1 403").count(), 2, "{twice}");
     fleet.stop().await;
 }

@@ -45,16 +45,16 @@ pub(super) fn divide(
     taken.extend_from(tables);
     let before = ByteRange::new(region.start, region.end.min(last_end));
     for gap in taken.gaps_within(before).iter() {
-        gaps.raw.push(*gap);
+        gaps.raw.push(gap);
         if gap.start >= first_start {
-            gaps.between.push(*gap);
+            gaps.between.push(gap);
         }
         if gap.size().bytes() > MAX_RAW_GAP {
-            gaps.sparse.push(*gap);
+            gaps.sparse.push(gap);
         }
     }
     for range in always {
-        gaps.raw.extend_from(&covered.gaps_within(*range));
+        gaps.raw.extend_from(&covered.gaps_within(range));
     }
     gaps.between = gaps.between.without(always);
     taken.extend_from(&gaps.raw);

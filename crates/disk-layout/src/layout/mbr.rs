@@ -160,7 +160,7 @@ pub(super) fn read(
     if let Some(record) = walk
         .always
         .iter()
-        .find(|range| covered.gaps_within(**range).total() != range.size())
+        .find(|range| covered.gaps_within(*range).total() != range.size())
     {
         let what = "it lies inside a partition";
         return Err(ReadLayoutError::ExtendedBootRecord {

@@ -36,7 +36,7 @@ struct Found {
 pub(super) fn data_in(disk: &dyn ReadAt, ranges: &ByteRanges) -> Option<LayoutNote> {
     let known: ByteRanges = ranges
         .iter()
-        .flat_map(|range| not_holes(disk, *range))
+        .flat_map(|range| not_holes(disk, range))
         .collect();
     let total = known.total().bytes();
     let mut found = Found::default();

@@ -68,20 +68,16 @@ impl<'a> Hits<'a> {
 
     /// A file has these bytes.
     pub(super) fn has(&mut self, file: u64, bytes: ByteRange) {
-        let wanted = self.wanted.as_slice();
-        let first = wanted.partition_point(|range| range.end <= bytes.start);
-        for range in wanted[first..]
-            .iter()
-            .take_while(|range| range.start < bytes.end)
-        {
-            if self.found.last() == Some(&(*range, file)) {
+        let wanted = self.wanted.iter_behind(bytes.start);
+        for range in wanted.take_while(|range| range.start < bytes.end) {
+            if self.found.last() == Some(&(range, file)) {
                 continue;
             }
             if self.found.len() == MOST_NAMES {
                 self.are_all = false;
                 return;
             }
-            self.found.push((*range, file));
+            self.found.push((range, file));
         }
     }
 }

@@ -264,7 +264,7 @@ fn bytes_behind_the_file_system_count_as_used() {
         .set_len(43 * MIB + 512)
         .unwrap();
     let found = ours(&image);
-    assert_eq!(found.as_slice().last().unwrap().end, 43 * MIB + 512);
+    assert_eq!(found.iter().last().unwrap().end, 43 * MIB + 512);
     assert_same(
         &found,
         &dumpe2fs(&image, 43 * MIB + 512),

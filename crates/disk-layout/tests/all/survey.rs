@@ -60,7 +60,7 @@ fn every_partition_is_found_with_its_file_system() {
         ByteRange::new(0, 34 * 512),
         ByteRange::new(160 * MIB - 33 * 512, 160 * MIB),
     ];
-    let covered: foghorn_image::ByteRanges = found.used.iter().chain(&tables).copied().collect();
+    let covered: foghorn_image::ByteRanges = found.used.iter().chain(tables).collect();
     for free in &covered.gaps_within(ByteRange::new(0, 160 * MIB)) {
         for at in (free.start..free.end).step_by(bytes.len()) {
             let piece = &mut bytes[..(free.end - at).min(MIB) as usize];

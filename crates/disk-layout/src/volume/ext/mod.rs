@@ -12,7 +12,7 @@ mod inode;
 mod owners;
 mod superblock;
 
-use foghorn_image::{ByteRange, ByteRanges};
+use foghorn_image::{ByteRange, ByteRanges, UnorderedRanges};
 
 use super::bitmap::runs_of_ones;
 use super::field::Source;
@@ -56,14 +56,13 @@ pub(super) fn why_unclean(
 }
 
 fn used_ranges(source: &Source<'_>, sb: &Superblock) -> Result<ByteRanges, ReadVolumeError> {
-    let mut blocks: Vec<ByteRange> = Vec::new();
+    // Groups come in order and so do runs in a bitmap, but not the metadata of groups.
+    let mut blocks = UnorderedRanges::default();
     let mut use_blocks = |first: u64, end: u64| {
-        let range = ByteRange::new(first * sb.block_size, end.min(sb.blocks) * sb.block_size);
-        // Groups come in order and so do runs in a bitmap: long runs across groups stay one range.
-        match blocks.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => blocks.push(range),
-        }
+        blocks.add(ByteRange::new(
+            first * sb.block_size,
+            end.min(sb.blocks) * sb.block_size,
+        ));
     };
     let mut reader = GroupReader::new(*source, sb);
     let start = sb.first_data_block + sb.base_metadata(0);
@@ -95,9 +94,9 @@ fn used_ranges(source: &Source<'_>, sb: &Superblock) -> Result<ByteRanges, ReadV
             ));
         }
     }
-    blocks.push(ByteRange::new(0, sb.first_data_block * sb.block_size));
-    blocks.push(ByteRange::new(sb.blocks * sb.block_size, source.size));
-    let used: ByteRanges = blocks.into_iter().collect();
+    blocks.add(ByteRange::new(0, sb.first_data_block * sb.block_size));
+    blocks.add(ByteRange::new(sb.blocks * sb.block_size, source.size));
+    let used = blocks.finish();
     let bad = bad::blocks(source, sb)?;
     if bad.is_empty() {
         return Ok(used);

@@ -176,7 +176,7 @@ pub(crate) fn assert_same(ours: &ByteRanges, theirs: &ByteRanges, size: u64, exc
     let only = |a: &ByteRanges, b: &ByteRanges| {
         let mut found = ByteRanges::new();
         for range in a {
-            found.extend_from(&b.gaps_within(*range));
+            found.extend_from(&b.gaps_within(range));
         }
         found
     };
