@@ -24,6 +24,13 @@ impl Incarnation {
     pub(super) fn may_be(self, other: Self) -> bool {
         self == other || self.0 == 0 || other.0 == 0
     }
+
+    /// Takes over what a later order says, if it says anything.
+    pub(super) fn learn(&mut self, other: Self) {
+        if other.0 != 0 {
+            *self = other;
+        }
+    }
 }
 
 /// One session that the node should have.

@@ -133,9 +133,7 @@ impl Table {
                 && entry.order.host == order.host
                 && entry.order.image == order.image;
             if same && entry.ended.is_none() {
-                if order.incarnation != Incarnation::default() {
-                    entry.order.incarnation = order.incarnation;
-                }
+                entry.order.incarnation.learn(order.incarnation);
                 entry.order.deadline = order.deadline;
                 entry.order.multicast = order.multicast;
                 if let Some(fingerprint) = order.admitted {
@@ -336,10 +334,8 @@ impl Table {
     }
 
     pub(super) fn incarnation(&self, task: TaskId) -> Incarnation {
-        let entry = self.entries.get(&task);
-        entry
-            .map(|entry| entry.order.incarnation)
-            .unwrap_or_default()
+        let of = |entry: &Entry| entry.order.incarnation;
+        self.entries.get(&task).map(of).unwrap_or_default()
     }
 
     pub(super) fn ended(&self, task: TaskId) -> Option<Ended> {
@@ -422,15 +418,14 @@ mod tests {
     #[test]
     fn a_task_that_has_the_number_of_another_is_another_session() {
         let mut table = table();
-        let mut of = |incarnation| {
-            table.open(SessionOrder {
-                incarnation: Incarnation(incarnation),
-                ..order(1)
-            })
+        let of = |incarnation| SessionOrder {
+            incarnation: Incarnation(incarnation),
+            ..order(1)
         };
-        assert!(!of(5) && !of(0), "a controller that does not know says 0");
-        assert!(of(6));
-        assert!(!of(6));
+        // A controller that does not know says 0.
+        for (incarnation, is_new) in [(5, false), (0, false), (6, true), (6, false)] {
+            assert_eq!(table.open(of(incarnation)), is_new, "{incarnation}");
+        }
     }
 
     #[test]

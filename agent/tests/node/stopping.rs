@@ -64,7 +64,7 @@ async fn it_ends_soon_with_a_waiting_client_and_without_names() {
             _ => None,
         })
         .await;
-    let issued = controller.authority.client(1, 1);
+    let issued = controller.authority.client(11, 1);
     controller.order(capture(1, issued.fingerprint)).await;
     let client = connect_at(&address, &controller.authority.pem, &issued, 1)
         .await

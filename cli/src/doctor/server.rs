@@ -114,7 +114,7 @@ mod tests {
         let finding = store(&condition);
         assert_eq!(finding.verdict, Verdict::Fail);
         assert!(finding.found.contains("/data/store.redb"), "{finding:?}");
-        assert!(finding.found.contains("8 MiB"), "{finding:?}");
+        assert!(finding.found.contains("8.00 MiB"), "{finding:?}");
         assert_eq!(finding.todo, condition.problem);
     }
 }

@@ -32,8 +32,8 @@ pub struct CaptureArgs {
 }
 
 /// # Errors
-/// As the server answers; [`Exit::Refused`] when the image is protected, or the loss of its content was
-/// not confirmed.
+/// As the server answers; [`Exit::Refused`] when the image is protected, or the loss of its content
+/// was not confirmed.
 pub fn run(args: CaptureArgs, session: &Session) -> Result<Exit, Failure> {
     let (api, output) = (session.api()?, session.output);
     let image = find::<Image>(&api, &args.image)?;

@@ -27,8 +27,8 @@ pub struct DeployArgs {
     /// All hosts of this group; may be given several times
     #[arg(long)]
     pub group: Vec<String>,
-    /// Version of the image, as `foghorn image versions` lists it; default: what the image is when each
-    /// machine comes
+    /// Version of the image, as `foghorn image versions` lists it; default: what the image is when
+    /// each machine comes
     #[arg(long, value_name = "NUMBER", value_parser = within(1..=u32::MAX))]
     pub version: Option<u32>,
     #[command(flatten)]

@@ -27,7 +27,8 @@ pub enum OrphanCommand {
     Adopt {
         /// Storage node that holds it
         node: String,
-        /// Number in the column IMAGE of the list; if several have it, what is in the column CONTENT
+        /// Number in the column IMAGE of the list; if several have it, what is in the column
+        /// CONTENT
         content: String,
         /// Name of a new image; without it, the image with this number must exist and be empty
         #[arg(long)]
@@ -44,8 +45,8 @@ pub enum OrphanCommand {
     Drop {
         /// Storage node that holds it
         node: String,
-        /// Number in the column IMAGE of the list, or for a file its hash; if several have it, what is
-        /// in the column CONTENT
+        /// Number in the column IMAGE of the list, or for a file its hash; if several have it, what
+        /// is in the column CONTENT
         content: String,
         /// Do not ask for confirmation
         #[arg(long)]

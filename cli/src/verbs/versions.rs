@@ -1,4 +1,5 @@
-//! `foghorn image versions` and `foghorn image undo`: what an image was before it was captured again.
+//! `foghorn image versions` and `foghorn image undo`: what an image was before it was captured
+//! again.
 
 use foghorn_rest_types::fog::{Image, Row};
 use foghorn_rest_types::native::{

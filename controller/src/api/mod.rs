@@ -41,6 +41,7 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         ctx,
         rules: Arc::new(rules),
         budget: Arc::new(Budget::default()),
+        files: native::UPLOAD_PATH,
     };
     edge::wrap(routes.layer(from_fn_with_state(door, access::admit)))
 }

@@ -305,8 +305,8 @@ fn kind(run: &Run) -> OptionsFor {
 }
 
 /// What depends on the image at the moment when the machine comes: a deploy gets its version, a
-/// capture is refused if the image has been protected. A node that does not hold the version gives the
-/// task back; returned is what that means for it.
+/// capture is refused if the image has been protected. A node that does not hold the version gives
+/// the task back; returned is what that means for it.
 fn settle_image(ctx: &Ctx, draft: &mut Draft<'_>, run: &mut Run) -> Result<Vec<Effect>, Refusal> {
     versions::refuse_protected(draft, run)?;
     versions::fix(draft, run)?;

@@ -2,6 +2,7 @@
 //! after the start.
 
 mod group_range;
+mod images;
 mod limits;
 mod login;
 mod multicast;
@@ -18,6 +19,8 @@ pub use self::limits::Limits;
 pub use self::login::{Allowance, LoginConfig};
 pub use self::multicast::MulticastConfig;
 
+use self::images::RawImages;
+pub use self::images::VersionConfig;
 use self::limits::RawLimits;
 use self::login::RawLogin;
 use self::multicast::RawMulticast;
@@ -135,27 +138,6 @@ impl Default for SnapinConfig {
         }
     }
 }
-
-/// How long what a capture has replaced is kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct VersionConfig {
-    /// Versions of each image beside the present one. Default 1.
-    pub most: u32,
-    /// Since they were replaced. Default 14 days.
-    pub keep: Duration,
-}
-
-impl Default for VersionConfig {
-    fn default() -> Self {
-        Self {
-            most: 1,
-            keep: DAY * 14,
-        }
-    }
-}
-
-/// All versions of an image are one record of the store.
-const MOST_VERSIONS: u32 = 10;
 
 /// Why the configuration is invalid.
 #[derive(Debug, thiserror::Error)]
@@ -360,34 +342,6 @@ impl RawSnapins {
             largest_file,
             file_grace,
         })
-    }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawImages {
-    keep_versions: Option<u32>,
-    keep_days: Option<u32>,
-}
-
-impl RawImages {
-    fn check(&self) -> Result<VersionConfig, ConfigError> {
-        let default = VersionConfig::default();
-        let most = self.keep_versions.unwrap_or(default.most);
-        if most > MOST_VERSIONS {
-            return Err(ConfigError::Value {
-                key: "images.keep_versions",
-                why: format!("must be at most {MOST_VERSIONS}"),
-            });
-        }
-        if self.keep_days == Some(0) {
-            return Err(ConfigError::Value {
-                key: "images.keep_days",
-                why: "must be at least 1; set keep_versions to 0 to keep none".to_owned(),
-            });
-        }
-        let keep = self.keep_days.map_or(default.keep, |days| DAY * days);
-        Ok(VersionConfig { most, keep })
     }
 }
 

@@ -8,7 +8,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::connection::Turn;
+use super::traffic::Turn;
 
 /// Size of a piece, and of what HTTP/2 buffers of one answer.
 pub(super) const PIECE: usize = 16 << 10;

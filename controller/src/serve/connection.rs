@@ -1,10 +1,7 @@
-//! One connection to the REST port: what is under way on it, and when its client has been silent for
-//! too long.
+//! One connection to the REST port, until its client is silent for too long.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,12 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::debug;
 
 use super::answer::{PIECE, Sent};
+use super::traffic::{Fault, Traffic, Turn};
 use super::unread::{Unread, lend};
 use super::{HANDSHAKE_WITHIN, PING_AFTER, PONG_WITHIN};
 use crate::config::Patience;
@@ -37,102 +35,6 @@ const STREAMS: u32 = 64;
 const REST_WITHIN: Duration = Duration::from_millis(100);
 /// … up to this size; otherwise the connection is closed after the answer.
 const SMALL_REST: u64 = 64 << 10;
-
-/// Requests and answers that are under way on a connection.
-#[derive(Debug)]
-pub(super) struct Traffic(Mutex<UnderWay>);
-
-#[derive(Debug)]
-struct UnderWay {
-    requests: usize,
-    /// How many requests there have been.
-    begun: u64,
-    /// When the connection was last without a request.
-    quiet_since: Instant,
-    /// Answers of which the client has been given a piece and has not asked for the next one, and
-    /// since when.
-    untaken: HashMap<u64, Instant>,
-}
-
-/// What is wrong with a client.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fault {
-    /// It asks for nothing.
-    Idle,
-    /// It does not read its answer.
-    Stuck,
-}
-
-impl Traffic {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(UnderWay {
-            requests: 0,
-            begun: 0,
-            quiet_since: Instant::now(),
-            untaken: HashMap::new(),
-        })))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, UnderWay> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(self: &Arc<Self>) -> Turn {
-        let mut under_way = self.lock();
-        under_way.requests += 1;
-        under_way.begun += 1;
-        Turn {
-            number: under_way.begun,
-            traffic: self.clone(),
-        }
-    }
-
-    fn fault(&self, now: Instant, patience: Patience) -> Option<Fault> {
-        let under_way = self.lock();
-        let oldest = under_way.untaken.values().min();
-        if oldest.is_some_and(|since| now.duration_since(*since) >= patience.stuck) {
-            return Some(Fault::Stuck);
-        }
-        let quiet = if under_way.begun == 0 {
-            patience.idle.min(HANDSHAKE_WITHIN)
-        } else {
-            patience.idle
-        };
-        let is_idle = under_way.requests == 0 && now.duration_since(under_way.quiet_since) >= quiet;
-        is_idle.then_some(Fault::Idle)
-    }
-}
-
-/// One request from its beginning to the end of its answer.
-#[derive(Debug)]
-pub(super) struct Turn {
-    number: u64,
-    traffic: Arc<Traffic>,
-}
-
-impl Turn {
-    /// The client has to take what it was given before it gets more.
-    pub(super) fn gave(&self) {
-        let mut under_way = self.traffic.lock();
-        under_way.untaken.insert(self.number, Instant::now());
-    }
-
-    /// The client can take more.
-    pub(super) fn taken(&self) {
-        self.traffic.lock().untaken.remove(&self.number);
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut under_way = self.traffic.lock();
-        under_way.untaken.remove(&self.number);
-        under_way.requests -= 1;
-        if under_way.requests == 0 {
-            under_way.quiet_since = Instant::now();
-        }
-    }
-}
 
 /// Serves a connection to its end; requests contain its remote address ([`ConnectInfo`]). The HTTP
 /// version is negotiated in TLS; plain connections use HTTP/1.1.
@@ -233,29 +135,4 @@ async fn answer(
         }
     }
     response.map(|body| Sent::new(body, turn))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATIENCE: Patience = Patience {
-        idle: Duration::from_secs(60),
-        stuck: Duration::from_secs(30),
-    };
-
-    #[test]
-    fn clients_that_neither_ask_nor_read_are_found() {
-        let (traffic, start) = (Traffic::new(), Instant::now());
-        let after = |seconds| traffic.fault(start + Duration::from_secs(seconds), PATIENCE);
-        assert_eq!((after(5), after(11)), (None, Some(Fault::Idle)));
-        let turn = traffic.begin();
-        assert_eq!(after(1000), None, "a long poll waits for us");
-        turn.gave();
-        assert_eq!((after(20), after(31)), (None, Some(Fault::Stuck)));
-        turn.taken();
-        assert_eq!(after(1000), None);
-        drop(turn);
-        assert_eq!((after(50), after(61)), (None, Some(Fault::Idle)));
-    }
 }

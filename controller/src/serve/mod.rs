@@ -4,6 +4,7 @@
 mod answer;
 mod connection;
 mod held;
+mod traffic;
 mod unread;
 
 use std::net::{IpAddr, SocketAddr};

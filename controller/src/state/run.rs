@@ -57,7 +57,8 @@ pub enum RunKind {
     Deploy {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         manifest: Option<ManifestId>,
-        /// The number of the version, once there is a manifest; orders of earlier releases have none.
+        /// The number of the version, once there is a manifest; orders of earlier releases have
+        /// none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<u32>,
     },

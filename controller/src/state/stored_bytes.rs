@@ -26,6 +26,14 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"task":5,"incarnation":18446744073709551615,"kind":{"what":"capture"},"host":2,"image":4,"storage_group":1,"created":5,"deadline":9005,"started":null,"state":{"is":"queued","checked_in":false},"former":[],"faults":[],"traceparent":null,"client_fingerprint":null,"client_session":null}"#,
     ),
     (
+        "/foghorn/v1/run/0000000006",
+        r#"{"v":1,"task":6,"kind":{"what":"deploy","manifest":"MANIFEST","version":2},"host":2,"image":4,"storage_group":1,"created":5,"deadline":9005,"started":null,"state":{"is":"queued","checked_in":false},"former":[],"faults":[],"traceparent":null,"client_fingerprint":null,"client_session":null}"#,
+    ),
+    (
+        "/foghorn/v1/run/0000000007",
+        r#"{"v":1,"task":7,"kind":{"what":"deploy"},"host":2,"image":4,"storage_group":1,"created":5,"deadline":9005,"started":null,"state":{"is":"queued","checked_in":false},"former":[],"faults":[],"traceparent":null,"client_fingerprint":null,"client_session":null}"#,
+    ),
+    (
         "/foghorn/v1/content/0000000004",
         r#"{"v":1,"image":4,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1,2]}"#,
     ),
@@ -40,6 +48,10 @@ const STORED: &[(&str, &str)] = &[
     (
         "/foghorn/v1/content/0000000007",
         r#"{"v":1,"image":7,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1],"minimum":8}"#,
+    ),
+    (
+        "/foghorn/v1/content/0000000008",
+        r#"{"v":1,"image":8,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1],"partitions":[1,3],"version":2,"newest":3,"from":{"host":2,"name":"golden"},"previous":[{"replaced_at":10,"content":{"image":8,"manifest":"MANIFEST","logical_bytes":10,"used_bytes":5,"stored_bytes":2,"new_bytes":1,"captured_at":9,"nodes":[1]}}]}"#,
     ),
     (
         "/foghorn/v1/snapinfile/0000000006",
@@ -78,7 +90,7 @@ const STORED: &[(&str, &str)] = &[
         r#"{"v":1,"purpose":{"for":"boot","host":1,"task":2},"expires":10,"used":7,"used_by":"key"}"#,
     ),
     (
-        "/foghorn/v1/token/boot/HASH",
+        "/foghorn/v1/token/boot/OTHER",
         r#"{"v":1,"purpose":{"for":"boot","host":1,"task":2},"expires":10,"used":7,"used_by":"key","answer":{"salt":"salt","chain_pem":"pem"}}"#,
     ),
     (
@@ -129,6 +141,7 @@ fn filled(text: &str) -> String {
     text.replace("MANIFEST", &"ab".repeat(32))
         .replace("DIGEST", &digest)
         .replace("HASH", &hash().to_hex())
+        .replace("OTHER", &blake3::hash(b"other").to_hex())
 }
 
 fn change(key: &str, value: &str) -> Change {
@@ -153,7 +166,7 @@ fn records_of_the_first_release_are_read_and_written_as_they_were() {
     ops.extend(tables.snapin_files().iter().map(|record| record.put_op()));
     ops.extend(tables.wakes().iter().map(|record| record.put_op()));
     ops.extend(tables.session_plans().iter().map(|record| record.put_op()));
-    let owners = [Owner::Task(9), Owner::Power(9)];
+    let owners = [Owner::Task(9), Owner::Task(10), Owner::Power(9)];
     ops.extend(owners.map(|owner| tables.marks().get(&owner).unwrap().put_op()));
     ops.extend(tables.tokens().iter().map(|record| record.put_op()));
     ops.extend([1, 2].map(|id| {
@@ -220,7 +233,7 @@ fn ids_and_revisions_come_from_the_entry() {
             revision: 6,
         })
         .unwrap();
-    assert_eq!(tables.runs().iter().count(), 1);
+    assert_eq!(tables.runs().iter().count(), 4);
 }
 
 #[test]
@@ -259,6 +272,6 @@ fn a_record_of_another_version_is_refused_and_changes_nothing() {
             tables.contents().len(),
             tables.tokens().len()
         ),
-        (2, 3, 2)
+        (5, 5, 3)
     );
 }

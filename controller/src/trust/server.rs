@@ -84,6 +84,7 @@ struct RenewingCertificate {
 
 struct Present {
     key: Arc<CertifiedKey>,
+    issued_at: Timestamp,
     renew_at: Timestamp,
 }
 
@@ -99,7 +100,8 @@ impl RenewingCertificate {
 
     fn at(&self, now: Timestamp) -> Arc<CertifiedKey> {
         let present = self.present.load();
-        if now < present.renew_at {
+        // A clock that was ahead and is right again has made one that is not valid yet.
+        if present.issued_at <= now && now < present.renew_at {
             return present.key.clone();
         }
         match Present::issue(&self.trust, &self.names) {
@@ -125,6 +127,7 @@ impl Present {
         let key = CertifiedKey::from_der(vec![issued.certificate.der], issued.key, &provider())?;
         Ok(Self {
             key: Arc::new(key),
+            issued_at: now,
             renew_at: now + life * 2 / 3,
         })
     }

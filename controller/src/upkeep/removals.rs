@@ -1,5 +1,6 @@
-//! Orders nodes to delete the images whose deletion was ordered: when a node connects, and again until
-//! it has done so. A node whose disk is nearly full gives up earlier versions of images first.
+//! Orders nodes to delete the images whose deletion was ordered: when a node connects, and again
+//! until it has done so. A node whose disk is nearly full gives up earlier versions of images
+//! first.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,8 +37,8 @@ struct Removals {
     made_room: HashMap<StorageNodeId, Instant>,
 }
 
-/// A disk with less than this part of it free is nearly full, unless it is so large that this is more
-/// than [`ENOUGH`].
+/// A disk with less than this part of it free is nearly full, unless it is so large that this is
+/// more than [`ENOUGH`].
 const PART: u64 = 20;
 const ENOUGH: ByteCount = ByteCount::from_mib(16 * 1024);
 /// Between two versions that one node gives up.

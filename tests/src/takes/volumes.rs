@@ -280,10 +280,10 @@ fn by_order() -> Vec<Thing> {
     let says = "taken raw as ordered";
     vec![
         thing(of, "any", says, |file| Old::Ext(4, 1024).make(file)),
-        thing(of, "any", says, |file| {
+        thing(of, "not cleanly unmounted", says, |file| {
             unclear::interrupted_ext4(file, 8 * MIB)
         }),
-        thing(of, "any", says, |file| {
+        thing(of, "not cleanly unmounted", says, |file| {
             unclear::suspended_swap(file, 8 * MIB)
         }),
         thing(of, "any", says, |file| data(file, 0, 4096)),

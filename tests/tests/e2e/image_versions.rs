@@ -34,7 +34,7 @@ fn read(disk: &Path) -> String {
 }
 
 fn image(stack: &Stack, words: &[&str]) -> String {
-    expect(stack, 0, &[&["image"], words].concat())
+    expect(stack, 0, &[&["image"][..], words].concat())
 }
 
 fn client(stack: &Stack, host: u32, mac: &str, disk: &Path) {

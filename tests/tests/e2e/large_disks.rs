@@ -16,8 +16,8 @@ const MAC_B: &str = "52:54:00:00:0b:0b";
 
 const SIZE: u64 = 20 << 30;
 const BLOCK: u64 = 1024;
-/// Bytes that the client may need for a disk with ten million fragments; they alone are 160 MiB while
-/// the file system is read.
+/// Bytes that the client may need for a disk with ten million fragments; they alone are some 30 MiB,
+/// twice while the file system is read.
 const MOST_KIB: u64 = 400 << 10;
 
 /// A disk with ext4 whose bitmaps say that every second block is in use, with data in some of them.

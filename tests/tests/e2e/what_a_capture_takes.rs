@@ -219,7 +219,16 @@ fn is_taken(ended: &Ended, number: u32, thing: &Thing, how: &str) -> Result<()> 
         .iter()
         .filter(of_it)
         .partition(|note| note.kind == NoteKind::PartitionSizeTied);
+    let is_unclean = |note: &&&Note| note.kind == NoteKind::Unclean;
+    let also_unclean = notes.len() == 2 && notes.iter().filter(is_unclean).count() == 1;
+    let notes: Vec<&Note> = notes
+        .into_iter()
+        .filter(|note| !also_unclean || note.kind != NoteKind::Unclean)
+        .collect();
     let mut found = found(fs, &notes, thing.says)?;
+    if also_unclean {
+        found += ", and one that it is unclean";
+    }
     if !ties.is_empty() {
         found += "; only for partitions of the same size";
     }

@@ -25,7 +25,6 @@ use self::budget::{Asked, Charge};
 pub use self::rule::Need;
 pub(super) use self::rule::Rules;
 use super::auth::{self, AuthError, Principal};
-use super::native;
 use crate::app::accounts;
 use crate::ctx::Ctx;
 use crate::state::actor::{self, Actor};
@@ -54,16 +53,24 @@ pub(super) struct Door {
     pub(super) ctx: Arc<Ctx>,
     pub(super) rules: Arc<Rules>,
     pub(super) budget: Arc<Budget>,
+    /// The route whose bodies go to the disk as they come.
+    pub(super) files: &'static str,
 }
 
 /// Passes a request on, with its [`Principal`] as an extension, or refuses it.
 pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
-    let Door { ctx, rules, budget } = door;
+    let Door {
+        ctx,
+        rules,
+        budget,
+        files,
+    } = door;
+    let is_file = path_of(&request) == files;
     let dialect = Dialect::of(request.uri().path());
     let from = address_of(&ctx, &request);
     let Need::Role(needed) = need(&rules, dialect, &request) else {
         return match budget.of_stranger(from) {
-            Ok(charge) => pass(charge, request, next).await,
+            Ok(charge) => pass(charge, is_file, request, next).await,
             Err(no_room) => no_room.answer(),
         };
     };
@@ -82,16 +89,15 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
     let actor = (!is_reading(request.method())).then(|| acting(&caller, from, &request));
     request.extensions_mut().insert(caller);
     match actor {
-        Some(actor) => actor::on_behalf(actor, pass(charge, request, next)).await,
-        None => pass(charge, request, next).await,
+        Some(actor) => actor::on_behalf(actor, pass(charge, is_file, request, next)).await,
+        None => pass(charge, is_file, request, next).await,
     }
 }
 
 /// Carries out a request that is let in, at the expense of whoever sent it.
-async fn pass(charge: Charge, request: Request, next: Next) -> Response {
+async fn pass(charge: Charge, is_file: bool, request: Request, next: Next) -> Response {
     let asked = Asked::of(request.method(), request.headers());
-    let request = if path_of(&request) == native::UPLOAD_PATH {
-        // Goes to the disk as it comes.
+    let request = if is_file {
         request
     } else {
         request.map(|body| charge.body(body))

@@ -14,13 +14,13 @@ mod filter;
 mod hooked;
 mod once;
 mod page;
-mod pages;
 mod path;
 mod plugin;
 mod request;
 mod search_all;
 mod select;
 mod tasking;
+mod web_pages;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
 }
 
 async fn handle(Extract(ctx): Extract<Arc<Ctx>>, request: Request) -> Response {
-    if let Some(page) = pages::answer(request.method(), request.uri()) {
+    if let Some(page) = web_pages::answer(request.method(), request.uri()) {
         return page;
     }
     let incoming = match Incoming::read(&ctx, request).await {

@@ -1,5 +1,5 @@
-//! The versions of an image: what captures have replaced is listed, made the present content again, or
-//! given up.
+//! The versions of an image: what captures have replaced is listed, made the present content again,
+//! or given up.
 
 use std::sync::Arc;
 use std::time::Duration;

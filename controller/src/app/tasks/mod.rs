@@ -192,8 +192,8 @@ fn insert(
             .due_in(origin.deadline)
             .told_apart_by(one_time::number());
         draft.replace(&run);
-        // The image must not be deleted, disabled or protected at the same time; its deletion checks
-        // the runs.
+        // The image must not be deleted, disabled or protected at the same time; its deletion
+        // checks the runs.
         match draft.tables().images().get(imaging.image.get()) {
             Some(row) => draft.unchanged(row),
             None => draft.require_present::<Image>(imaging.image.get()),

@@ -8,7 +8,8 @@ use crate::state::rules::image;
 use crate::state::run::Run;
 use crate::state::{Tables, TaskRefusal};
 
-/// Checks what was checked when it was ordered, with the version that it gets, and chooses its site again.
+/// Checks what was checked when it was ordered, with the version that it gets, and chooses its site
+/// again.
 ///
 /// # Errors
 /// [`TaskRefusal`] when the version cannot be deployed this way.

@@ -30,7 +30,8 @@ pub struct Request {
     pub session: String,
     /// When and how fast a session of its own is sent.
     pub terms: Terms,
-    /// Version of the image that a deploy writes; `None` for what the image is when the machine comes.
+    /// Version of the image that a deploy writes; `None` for what the image is when the machine
+    /// comes.
     pub version: Option<u32>,
 }
 

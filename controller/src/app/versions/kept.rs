@@ -1,5 +1,5 @@
-//! The versions of an image: what a capture replaces is kept for a while, and can be made the present
-//! content again.
+//! The versions of an image: what a capture replaces is kept for a while, and can be made the
+//! present content again.
 //!
 //! Nodes keep every version until they are ordered to drop it. Whatever takes a version out of the
 //! record of its image stores the order to remove it in the same transaction.
@@ -15,8 +15,8 @@ use crate::state::shelf::Record as _;
 use crate::state::{Draft, Refusal, State, Tables, TaskRefusal};
 use crate::store::Compare;
 
-/// Versions that one transaction takes away; etcd allows 128 operations by default. What is left is left
-/// to the next round.
+/// Versions that one transaction takes away; etcd allows 128 operations by default. What is left is
+/// left to the next round.
 const BATCH: usize = 50;
 
 /// Why an older version was not made the present one.
@@ -36,9 +36,9 @@ pub enum UndoError {
     State(#[from] Refusal),
 }
 
-/// Stores the content of an image, and its sizes in the row, which `fit` may change further. What the
-/// image was before is kept as its latest earlier version; what is over the limits goes. Nothing is
-/// stored when the image is gone.
+/// Stores the content of an image, and its sizes in the row, which `fit` may change further. What
+/// the image was before is kept as its latest earlier version; what is over the limits goes.
+/// Nothing is stored when the image is gone.
 ///
 /// # Errors
 /// As any write.

@@ -1,8 +1,8 @@
 //! Which version of its image a deploy writes.
 //!
 //! A deploy that waits has none yet, unless its order names one: it gets what the image is when its
-//! machine comes. From then on it keeps that version, whatever is captured meanwhile. The hosts of a
-//! multicast session receive one stream, so the first of them that comes decides for all.
+//! machine comes. From then on it keeps that version, whatever is captured meanwhile. The hosts of
+//! a multicast session receive one stream, so the first of them that comes decides for all.
 
 mod kept;
 
@@ -77,8 +77,8 @@ pub fn content_of<'t>(tables: &'t Tables, run: &Run) -> Option<&'t ImageContent>
         .with_manifest(fixed.manifest)
 }
 
-/// Gives a deploy whose machine is there its version, for good. The draft is worth nothing if the image,
-/// or its session, gets another one meanwhile.
+/// Gives a deploy whose machine is there its version, for good. The draft is worth nothing if the
+/// image, or its session, gets another one meanwhile.
 ///
 /// # Errors
 /// [`TaskRefusal`] when the image has changed since the order, so that it can no longer be deployed

@@ -216,11 +216,11 @@ impl Class for Host {
     const POINTED_AT: bool = true;
 
     id_in_field!();
+    unique_name!();
 
     fn points_at(&self) -> Vec<Reference> {
         vec![Reference::to::<Image>(self.image)]
     }
-    unique_name!();
 
     fn index_key(&self, _number: usize) -> Option<u64> {
         Some(self.image.into())

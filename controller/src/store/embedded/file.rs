@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -46,9 +47,38 @@ pub(super) fn open(path: &Path) -> Result<(Database, Start), OpenEmbeddedError> 
 }
 
 /// Opens the file again after a failure and writes to it, so that one that cannot be written is not
-/// taken for open. redb looks at all pages by itself, because the file was not closed properly.
-/// Another file that came in its place, as when its file system is not mounted, is left alone.
+/// taken for open. Another file that came in its place, as when its file system is not mounted, is
+/// left alone.
+///
+/// A repair writes, and one that a failing disk breaks off can destroy what was whole before it. So
+/// a copy is opened, and takes the place of the file when all of it is on the disk. Without room for
+/// a copy the file itself is opened, if the disk has just taken something else.
 pub(super) fn open_again(path: &Path, known: Revision) -> Result<(Database, Revision), Trouble> {
+    forget_unflushed(path).map_err(|error| Trouble::of_open(&error))?;
+    let len = std::fs::metadata(path).map_or(0, |file| file.len());
+    let has_room = Space::of(path).is_ok_and(|space| {
+        space.total.bytes() == 0 || space.free.bytes() > len.saturating_add(KEEP_FREE)
+    });
+    if !has_room {
+        try_disk(path).map_err(|error| Trouble(of_io(path, &error)))?;
+        return open_checked(path, known);
+    }
+    let copy = path.with_extension("again");
+    let opened = copy_durably(path, &copy)
+        .map_err(|error| Trouble(of_io(path, &error)))
+        .and_then(|()| open_checked(&copy, known))
+        .and_then(|opened| {
+            replace(&copy, path).map_err(|error| Trouble(of_io(path, &error)))?;
+            Ok(opened)
+        });
+    if opened.is_err() {
+        // What is left of it is overwritten by the next attempt.
+        let _ = std::fs::remove_file(&copy);
+    }
+    opened
+}
+
+fn open_checked(path: &Path, known: Revision) -> Result<(Database, Revision), Trouble> {
     let opened = catching(path, || {
         let db = builder().open(path).map_err(|error| refused(path, error))?;
         let found = tables::revision(&db).map_err(|error| open_failed(path, error))?;
@@ -64,6 +94,34 @@ pub(super) fn open_again(path: &Path, known: Revision) -> Result<(Database, Revi
     }
 }
 
+fn copy_durably(from: &Path, to: &Path) -> io::Result<()> {
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(to)?;
+    io::copy(&mut File::open(from)?, &mut file)?;
+    file.sync_all()
+}
+
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)?;
+    match to.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Writes as much as must be free beside the file.
+fn try_disk(path: &Path) -> io::Result<()> {
+    let scratch = path.with_extension("try");
+    let written = std::fs::write(&scratch, vec![1; usize::try_from(KEEP_FREE).unwrap_or(0)])
+        .and_then(|()| File::open(&scratch)?.sync_all());
+    let removed = std::fs::remove_file(&scratch);
+    written.and(removed)
+}
+
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(PAGE_CACHE_BYTES);
@@ -75,7 +133,6 @@ fn catching<T>(
     path: &Path,
     work: impl FnOnce() -> Result<T, OpenEmbeddedError>,
 ) -> Result<T, OpenEmbeddedError> {
-    forget_unflushed(path)?;
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         Err(OpenEmbeddedError::Damaged {
             path: path.to_owned(),

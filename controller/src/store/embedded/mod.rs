@@ -6,8 +6,8 @@
 //! stands, whenever the committed revision has moved: nothing is queued for a slow watcher, and
 //! there is no border between old and live events where one could be lost or doubled.
 //!
-//! After a failed write, read or panic of redb the writer opens the file again, once a second until
-//! it can; see `file`. Until then every call says what is wrong. A group of transactions that failed
+//! After a failed write, read or panic of redb the writer opens the file again (a copy of it, see
+//! `file`), once a second until it can. Until then every call says what is wrong. A group of transactions that failed
 //! is looked for in the file that was opened again: its callers learn whether it was stored.
 
 mod file;

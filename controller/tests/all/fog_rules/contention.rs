@@ -184,8 +184,8 @@ async fn of_two_imaging_orders_for_one_host_at_once_one_is_refused() {
     }
 }
 
-/// What is protected, disabled or taken away at the moment of an order was so before it, or the order
-/// was there first.
+/// What is protected, disabled or taken away at the moment of an order was so before it, or the
+/// order was there first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_relies_on_its_image_as_it_was() {
     const PAIRS: usize = 60;

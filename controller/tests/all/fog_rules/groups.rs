@@ -14,7 +14,7 @@ async fn create(server: &Server, class: &str, body: Value) -> u32 {
     let reply = server
         .call("POST", &format!("/fog/{class}/create"), body)
         .await;
-    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(reply.status, 200, "{class}: {reply:?}");
     id(&reply.json())
 }
 
@@ -188,7 +188,12 @@ async fn what_was_planned_for_a_group_a_host_or_a_snapin_goes_with_it() {
             create(&server, "group", json!({"name": "two"})).await,
         ];
         assert_eq!(pc, rooms[0], "a host and a group with one number");
-        let snapin = create(&server, "snapin", json!({"name": "office"})).await;
+        let snapin = create(
+            &server,
+            "snapin",
+            json!({"name": "office", "file": "office.msi"}),
+        )
+        .await;
         let of_group = |group: u32| json!({"hostID": group, "isGroupTask": "1"});
         let first = schedule(&server, "first", of_group(rooms[0])).await;
         let again = schedule(&server, "again", of_group(rooms[0])).await;

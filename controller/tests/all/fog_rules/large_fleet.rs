@@ -93,7 +93,7 @@ async fn a_group_of_four_hundred_hosts_works_like_one_of_four() {
                 .call("DELETE", &format!("/fog/image/{win}"), Value::Null)
                 .await
                 .status,
-            500,
+            409,
             "it is in use"
         );
         assert_eq!(

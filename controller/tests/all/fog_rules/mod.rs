@@ -266,7 +266,7 @@ async fn a_deploy_needs_content_and_stores_its_run_with_the_task() {
     let refused = server.call("POST", &path, json!({"taskTypeID": 1})).await;
     assert_eq!(
         (refused.status.as_u16(), refused.text.as_str()),
-        (500, r#"{"error":"Image has no content: capture it first"}"#)
+        (409, r#"{"error":"Image has no content: capture it first"}"#)
     );
     assert_eq!(count(&server, "/fog/task").await, 0);
 
@@ -324,17 +324,21 @@ async fn an_image_in_use_stays_and_a_cancel_ends_row_and_run() {
         .await;
     assert_eq!(
         (kept.status.as_u16(), kept.text.contains("in use by task 1")),
-        (500, true),
+        (409, true),
         "{}",
         kept.text
     );
-    for unnamed in [Value::Null, json!({}), json!({"nosuch": 1})] {
+    for (unnamed, status) in [
+        (Value::Null, 500),
+        (json!({}), 500),
+        (json!({"nosuch": 1}), 400),
+    ] {
         assert_eq!(
             server
                 .call("DELETE", "/fog/task/cancel", unnamed)
                 .await
                 .status,
-            500
+            status
         );
     }
     assert_eq!(count(&server, "/fog/task/active").await, 2);

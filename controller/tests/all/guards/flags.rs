@@ -170,11 +170,8 @@ pub(super) async fn one_authority(fleet: Arc<Fleet>, _: usize) -> Pair {
     forgotten.await.unwrap();
     let open = |server: usize| {
         let state = fleet.servers[server].state.clone();
-        async move {
-            let folder = tempfile::tempdir().unwrap();
-            authority::open(&state, folder.path(), false).await.is_ok()
-        }
-        .boxed()
+        let folder = fleet.folders[server].path().to_owned();
+        async move { authority::open(&state, &folder, false).await.is_ok() }.boxed()
     };
     Pair::new(open(0), open(1), |after| after.one())
 }

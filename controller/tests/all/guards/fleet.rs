@@ -9,9 +9,11 @@ use foghorn_controller::state::class::Class;
 use foghorn_controller::state::classes::Os;
 use foghorn_controller::state::{Refusal, Tables, key};
 use foghorn_controller::store::{Change, Revision, Store};
+use foghorn_controller::trust::Trust;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::engine::{Engine, Kind};
 use crate::fog_rules::contention::settle;
@@ -83,6 +85,8 @@ pub(super) struct Fleet {
     pub(super) servers: Vec<Arc<Server>>,
     /// An image with content.
     pub(super) image: u32,
+    /// Folders with a certificate authority each.
+    pub(super) folders: [TempDir; 2],
     number: AtomicU32,
     deleted: Arc<Mutex<HashMap<String, Revision>>>,
 }
@@ -103,6 +107,7 @@ impl Fleet {
         Arc::new(Self {
             servers: vec![first, second],
             image,
+            folders: [authority(), authority()],
             number: AtomicU32::new(1),
             deleted,
         })
@@ -221,6 +226,12 @@ impl Fleet {
             })
         })
     }
+}
+
+fn authority() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    Trust::load_or_create(folder.path()).unwrap();
+    folder
 }
 
 async fn note_deletions(

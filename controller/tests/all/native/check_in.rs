@@ -51,7 +51,7 @@ async fn of_many_check_ins_with_one_token_one_succeeds() {
 /// Sends a check-in and closes the connection without reading the answer, once the token is spent.
 async fn lose_the_answer(fleet: &Fleet, task: TaskId, body: &Value) {
     let url = fleet.controller.rest_url();
-    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap())
+    let mut stream = TcpStream::connect(url.strip_prefix("https://").unwrap())
         .await
         .unwrap();
     let body = body.to_string();

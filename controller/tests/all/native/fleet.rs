@@ -12,14 +12,14 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::engine::{Etcd, Kind};
+use crate::engine::{Engine, Kind};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Fleet {
     pub(crate) controller: Controller,
     pub(crate) config: Config,
-    _etcd: Option<Etcd>,
+    _etcd: Option<Engine>,
     _dir: TempDir,
     operator: [(String, String); 2],
 }
@@ -61,19 +61,21 @@ impl Fleet {
     pub(crate) async fn on(kind: Kind, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::local(dir.path().join("data"));
-        let etcd = (kind == Kind::Etcd).then(|| Etcd::start(dir.path()));
-        if let Some(etcd) = &etcd {
+        let mut etcd = None;
+        if kind == Kind::Etcd {
+            let engine = Engine::start(kind).await;
             config.store = StoreConfig::Etcd(EtcdOptions {
-                endpoints: vec![etcd.endpoint()],
+                endpoints: vec![engine.endpoint()],
                 tls: None,
                 login: None,
             });
+            etcd = Some(engine);
         }
         change(&mut config);
         Self::started(config, etcd, dir).await
     }
 
-    async fn started(config: Config, etcd: Option<Etcd>, dir: TempDir) -> Self {
+    async fn started(config: Config, etcd: Option<Engine>, dir: TempDir) -> Self {
         let controller = Controller::start(config.clone()).await.unwrap();
         let first = controller.first_run().expect("the store is new").clone();
         let operator = [

@@ -202,6 +202,29 @@ async fn refused_uploads_get_their_answer_over_both_versions_of_http() {
     fleet.stop().await;
 }
 
+/// Handshakes that are begun and not gone on with.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_does_not_take_all_handshakes_of_agents() {
+    let fleet = Fleet::new().await;
+    let link: SocketAddr = fleet.controller.link_address().parse().unwrap();
+    let mut begun = Vec::new();
+    for _ in 0..64 {
+        begun.push(from([127, 0, 0, 2], link).await);
+    }
+    let mut refused = from([127, 0, 0, 2], link).await;
+    assert_eq!(rest_of(&mut refused).await, "");
+    let error = begun[0].try_read(&mut [0]).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        std::io::ErrorKind::WouldBlock,
+        "it was the others' time that ran out"
+    );
+    let mut other = from([127, 0, 0, 3], link).await;
+    let closed = tokio::time::timeout(Duration::from_secs(1), other.read(&mut [0])).await;
+    assert!(closed.is_err(), "another address is heard");
+    fleet.stop().await;
+}
+
 /// A connection that has agreed on HTTP/2 and says nothing more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_http_2_that_says_nothing_is_given_up() {

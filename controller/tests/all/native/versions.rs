@@ -313,7 +313,8 @@ async fn an_earlier_version_becomes_the_present_one_again_and_is_named_by_its_nu
     assert_eq!(lab.fleet.api("DELETE", &present, None).await.0, 409);
     lab.capture(3).await;
     assert_eq!(lab.versions().await, states(&[(3, "present"), (2, "kept")]));
-    // The first content once more is a version of its own, and nobody has ordered that to be deleted.
+    // The first content once more is a version of its own, and nobody has ordered that to be
+    // deleted.
     lab.capture(1).await;
     assert_eq!(lab.versions().await, states(&[(4, "present"), (3, "kept")]));
     let removals = lab.fleet.controller.ctx().state.read(|tables| {
@@ -354,7 +355,7 @@ async fn nothing_is_captured_into_a_protected_image() {
     let fog = format!("/fog/host/{}/task", lab.hosts[1]);
     let body = json!({"taskTypeID": 2});
     let (status, refusal) = lab.fleet.api("POST", &fog, Some(body)).await;
-    assert_eq!(status, 500);
+    assert_eq!(status, 409);
     assert!(refusal.to_string().contains("protected"), "{refusal}");
     let undo = format!("/foghorn/v1/images/{}/undo", lab.image);
     let (status, refusal) = lab.fleet.api("POST", &undo, Some(json!({}))).await;
@@ -440,8 +441,8 @@ async fn a_task_leaves_a_node_that_does_not_hold_the_new_version() {
     lab.fleet.controller.shutdown().await;
 }
 
-/// A machine that comes at the moment at which its image is captured gets what the image was or what
-/// it is, and the store agrees on which.
+/// A machine that comes at the moment at which its image is captured gets what the image was or
+/// what it is, and the store agrees on which.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_in_and_a_capture_at_once_come_one_after_the_other() {
     const ROUNDS: u32 = 12;

@@ -80,54 +80,54 @@ impl Drop for Mount {
     }
 }
 
-/// ext4 on a device that has less room than it says: when that is used up, writes fail with I/O
-/// errors, and ext4 becomes read-only. Detached in the end.
-struct ThinDisk {
+/// ext4 on a loop device, which can be made to fail. Detached in the end.
+struct LoopDisk {
     device: String,
     mount: Option<Mount>,
-    backing: Mount,
 }
 
-impl ThinDisk {
+impl LoopDisk {
     fn new(folder: &Path) -> Self {
-        let backing = Mount::new(
-            folder.join("backing"),
-            &["-t", "tmpfs", "-o", "size=24m", "tmpfs"],
-        );
-        let image = backing.0.join("disk");
-        std::fs::File::create(&image)
-            .unwrap()
-            .set_len(96 << 20)
-            .unwrap();
+        let image = folder.join("image");
+        let file = std::fs::File::create(&image).unwrap();
+        file.set_len(48 << 20).unwrap();
         let device = run("losetup", &["--find", "--show", image.to_str().unwrap()]).unwrap();
-        let options = "-q -F -m 0 -J size=4 -E nodiscard,lazy_itable_init=1";
-        let mut arguments: Vec<&str> = options.split(' ').collect();
-        arguments.push(&device);
-        run("mkfs.ext4", &arguments).unwrap();
-        let mount = Mount::new(folder.join("disk"), &["-o", "errors=remount-ro", &device]);
+        run("mkfs.ext4", &["-q", "-F", "-m", "0", &device]).unwrap();
+        let mount = Mount::new(folder.join("disk"), &[&device]);
         Self {
             device,
             mount: Some(mount),
-            backing,
         }
     }
 
-    /// What an administrator does: room for the device, then the file system is mounted anew. The
-    /// store has let go of its file and need not be stopped.
-    fn mend(&mut self) {
-        self.backing.make_room();
-        let folder = self.mount.as_ref().unwrap().0.clone();
+    fn folder(&self) -> PathBuf {
+        self.mount.as_ref().unwrap().0.clone()
+    }
+
+    /// As after an error of the device: every access fails until it is mounted anew.
+    fn fail(&self) {
+        let folder = self.folder();
+        run(
+            "xfs_io",
+            &["-x", "-c", "shutdown", folder.to_str().unwrap()],
+        )
+        .unwrap();
+    }
+
+    /// The store has let go of its file and need not be stopped.
+    fn mount_again(&mut self, options: &str) {
+        let folder = self.folder();
         let start = std::time::Instant::now();
         while let Err(error) = run("umount", &[folder.to_str().unwrap()]) {
             assert!(start.elapsed() < PATIENCE, "{error}");
             std::thread::sleep(Duration::from_millis(50));
         }
         std::mem::forget(self.mount.take());
-        self.mount = Some(Mount::new(folder, &[&self.device]));
+        self.mount = Some(Mount::new(folder, &["-o", options, &self.device]));
     }
 }
 
-impl Drop for ThinDisk {
+impl Drop for LoopDisk {
     fn drop(&mut self) {
         drop(self.mount.take());
         let _ = run("losetup", &["--detach", &self.device]);
@@ -253,6 +253,7 @@ async fn survive(file: &Path, break_it: impl FnOnce(), mend_it: impl FnOnce()) -
         "{not_ready}"
     );
     assert!(store.condition().await.problem.is_some());
+    drop(fresh);
 
     tokio::task::block_in_place(mend_it);
     let before = count();
@@ -319,21 +320,28 @@ async fn a_full_disk_refuses_and_the_store_goes_on_when_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failing_disk_that_becomes_read_only_is_used_again_when_it_is_mended() {
+async fn a_disk_that_fails_and_then_is_read_only_is_used_again_when_it_is_mended() {
     if !may_mount() {
         return;
     }
     let dir = TempDir::new().unwrap();
-    let disk = std::cell::RefCell::new(ThinDisk::new(dir.path()));
-    let folder = disk.borrow().mount.as_ref().unwrap().0.clone();
-    let (texts, _) = survive(
-        &folder.join("store.redb"),
-        || disk.borrow().backing.fill(),
-        || disk.borrow_mut().mend(),
+    let disk = std::cell::RefCell::new(LoopDisk::new(dir.path()));
+    let file = disk.borrow().folder().join("store.redb");
+    let texts = survive(
+        &file,
+        || disk.borrow().fail(),
+        || {
+            disk.borrow_mut().mount_again("ro");
+            // Long enough for the store to try it.
+            std::thread::sleep(Duration::from_millis(2500));
+            let folder = disk.borrow().folder();
+            run("mount", &["-o", "remount,rw", folder.to_str().unwrap()]).unwrap();
+        },
     )
-    .await;
-    eprintln!("{texts}");
-    assert!(texts.contains("read-only"), "{texts}");
+    .await
+    .0;
+    assert!(texts.contains("could not be"), "{texts}");
+    assert!(texts.contains("is read-only"), "{texts}");
 }
 
 /// An engine of etcd that says no to changes is not ready, although it answers reads.

@@ -169,6 +169,19 @@ async fn raw_connection(
     authority: &Authority,
     identity: Option<Identity>,
 ) -> quinn::Connection {
+    let address = source.address.parse().unwrap();
+    let endpoint = raw_endpoint(Ipv4Addr::LOCALHOST, authority, identity);
+    soon(endpoint.connect(address, NODE).unwrap())
+        .await
+        .unwrap()
+}
+
+/// Makes such connections, from this address.
+fn raw_endpoint(
+    at: Ipv4Addr,
+    authority: &Authority,
+    identity: Option<Identity>,
+) -> quinn::Endpoint {
     let mut roots = rustls::RootCertStore::empty();
     for ca in authority.client().ca {
         roots.add(ca).unwrap();
@@ -185,12 +198,44 @@ async fn raw_connection(
         None => config.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"foghorn/1".to_vec()];
-    let endpoint = quinn::Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()));
+    let mut endpoint = quinn::Endpoint::client(SocketAddr::from((at, 0))).unwrap();
+    let config = QuicClientConfig::try_from(config).unwrap();
+    endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(config)));
+    endpoint
+}
+
+/// Clients that say nothing after their handshake, and one at another address that does.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_does_not_take_all_handshakes() {
+    let authority = Authority::new();
+    let (mut listener, source) = listen(&authority.node());
+    let elsewhere = Ipv4Addr::new(127, 0, 0, 2);
+    let endpoint = raw_endpoint(elsewhere, &authority, Some(authority.client()));
     let address = source.address.parse().unwrap();
-    soon(endpoint.connect_with(config, address, NODE).unwrap())
-        .await
-        .unwrap()
+    let mut connecting = tokio::task::JoinSet::new();
+    for _ in 0..300 {
+        connecting.spawn(endpoint.connect(address, NODE).unwrap());
+    }
+    let ended = soon(connecting.join_all()).await;
+    let silent: Vec<_> = ended.into_iter().filter_map(Result::ok).collect();
+    assert!(
+        (1..=128).contains(&silent.len()),
+        "{} of one address at once",
+        silent.len()
+    );
+    let identity = authority.client();
+    let (connected, incoming) = soon(async {
+        tokio::join!(
+            AgentConnection::connect(&source, &identity, hello()),
+            async {
+                let incoming = listener.accept().await.unwrap();
+                incoming.welcome(SessionKind::Capture).await
+            }
+        )
+    })
+    .await;
+    connected.expect("another address is served");
+    incoming.unwrap();
 }
 
 /// Low byte of the version in a hello.

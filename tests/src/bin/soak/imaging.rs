@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What became of the transfers.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Transfers {
+pub(crate) struct Transfers {
     pub captures: u64,
     pub deploys: u64,
     /// Ended with an error, because something was stopped or full.
@@ -36,7 +36,7 @@ pub struct Transfers {
 }
 
 /// The machines: golden disks, their hosts, and what the store should have of them.
-pub struct Machines {
+pub(crate) struct Machines {
     folder: PathBuf,
     rest: Rest,
     transfers: Mutex<Transfers>,
@@ -50,7 +50,7 @@ impl Machines {
     ///
     /// # Errors
     /// When a tool is missing.
-    pub fn new(folder: &Path, rest: Rest) -> Result<Self> {
+    pub(crate) fn new(folder: &Path, rest: Rest) -> Result<Self> {
         for number in 0..DISKS {
             // Raw: every byte of the target can be compared.
             let disk = folder.join(format!("golden{number}"));
@@ -65,7 +65,7 @@ impl Machines {
     }
 
     #[must_use]
-    pub fn transfers(&self) -> Transfers {
+    pub(crate) fn transfers(&self) -> Transfers {
         self.transfers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -73,7 +73,7 @@ impl Machines {
     }
 
     #[must_use]
-    pub fn images(&self) -> BTreeMap<String, (u32, PathBuf)> {
+    pub(crate) fn images(&self) -> BTreeMap<String, (u32, PathBuf)> {
         self.images
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -81,7 +81,7 @@ impl Machines {
     }
 
     /// The store was put back: these are the images that it knows.
-    pub fn put_back(&self, images: BTreeMap<String, (u32, PathBuf)>) {
+    pub(crate) fn put_back(&self, images: BTreeMap<String, (u32, PathBuf)>) {
         *self.images.lock().unwrap_or_else(PoisonError::into_inner) = images;
     }
 
@@ -96,7 +96,7 @@ impl Machines {
 
     /// Captures and deploys until the gate stops.
     #[must_use]
-    pub fn start(self: &Arc<Self>, gate: Arc<Gate>) -> JoinHandle<()> {
+    pub(crate) fn start(self: &Arc<Self>, gate: Arc<Gate>) -> JoinHandle<()> {
         let machines = self.clone();
         std::thread::spawn(move || {
             let mut turn = 0_u64;
@@ -155,7 +155,7 @@ impl Machines {
     ///
     /// # Errors
     /// When the transfer fails. A disk that differs is no error but a finding.
-    pub fn deploy(&self, name: &str, image: u32, golden: &Path) -> Result<()> {
+    pub(crate) fn deploy(&self, name: &str, image: u32, golden: &Path) -> Result<()> {
         let target = self.folder.join("target");
         disks::blank(&target, SIZE)?;
         let mac = "06:00:00:00:01:01";
@@ -215,7 +215,8 @@ impl Machines {
 
     fn image(&self, name: &str) -> Result<u32> {
         let found = self.rest.get(&format!("/fog/image?name={name}"))?.ok()?;
-        if let Some(row) = found["images"].as_array().and_then(|rows| rows.first()) {
+        let mut rows = found["images"].as_array().into_iter().flatten();
+        if let Some(row) = rows.find(|row| row["name"] == name) {
             return id(row);
         }
         let body = json!({"name": name, "path": name, "imageTypeID": 1, "imagePartitionTypeID": 1,
@@ -226,7 +227,8 @@ impl Machines {
     /// The host with this name, with this image.
     fn host(&self, name: &str, mac: &str, image: u32) -> Result<u32> {
         let found = self.rest.get(&format!("/fog/host?name={name}"))?.ok()?;
-        let host = match found["hosts"].as_array().and_then(|rows| rows.first()) {
+        let mut rows = found["hosts"].as_array().into_iter().flatten();
+        let host = match rows.find(|row| row["name"] == name) {
             Some(row) => id(row)?,
             None => {
                 let body = json!({"name": name, "macs": [mac]});

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// A host that was created and whose creation was answered.
 #[derive(Clone, Debug, Default)]
-pub struct Written {
+pub(crate) struct Written {
     /// The last description that was answered, and one that may or may not have been stored.
     pub said: String,
     pub maybe: Option<String>,
@@ -30,16 +30,16 @@ struct Book {
 
 /// Everything that was acknowledged.
 #[derive(Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     book: Mutex<Book>,
 }
 
 /// A ledger as it was when a backup was made.
-pub struct Page(Book);
+pub(crate) struct Page(Book);
 
 /// What a comparison with the store found.
 #[derive(Clone, Default, Debug, Serialize)]
-pub struct Findings {
+pub(crate) struct Findings {
     pub acknowledged: u64,
     pub lost: Vec<String>,
     pub doubled: Vec<String>,
@@ -50,14 +50,14 @@ impl Ledger {
         change(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub fn created(&self, host: &str) {
+    pub(crate) fn created(&self, host: &str) {
         self.with(|book| {
             book.acknowledged += 1;
             book.hosts.insert(host.to_owned(), Written::default());
         });
     }
 
-    pub fn about_to_say(&self, host: &str, text: &str) {
+    pub(crate) fn about_to_say(&self, host: &str, text: &str) {
         self.with(|book| {
             if let Some(written) = book.hosts.get_mut(host) {
                 written.maybe = Some(text.to_owned());
@@ -65,7 +65,7 @@ impl Ledger {
         });
     }
 
-    pub fn said(&self, host: &str, text: &str) {
+    pub(crate) fn said(&self, host: &str, text: &str) {
         self.with(|book| {
             book.acknowledged += 1;
             if let Some(written) = book.hosts.get_mut(host) {
@@ -75,7 +75,7 @@ impl Ledger {
         });
     }
 
-    pub fn job_made(&self, host: &str) {
+    pub(crate) fn job_made(&self, host: &str) {
         self.with(|book| {
             book.acknowledged += 1;
             if let Some(written) = book.hosts.get_mut(host) {
@@ -84,7 +84,7 @@ impl Ledger {
         });
     }
 
-    pub fn deleted(&self, host: &str) {
+    pub(crate) fn deleted(&self, host: &str) {
         self.with(|book| {
             book.acknowledged += 1;
             book.hosts.remove(host);
@@ -93,7 +93,7 @@ impl Ledger {
     }
 
     /// Nobody answered for so long that the host is counted neither as there nor as gone.
-    pub fn unsure(&self, host: &str) {
+    pub(crate) fn unsure(&self, host: &str) {
         self.with(|book| {
             book.hosts.remove(host);
             book.unsure.insert(host.to_owned());
@@ -101,17 +101,17 @@ impl Ledger {
     }
 
     #[must_use]
-    pub fn knows(&self, host: &str) -> bool {
+    pub(crate) fn knows(&self, host: &str) -> bool {
         self.with(|book| book.hosts.contains_key(host))
     }
 
     #[must_use]
-    pub fn page(&self) -> Page {
+    pub(crate) fn page(&self) -> Page {
         Page(self.with(|book| book.clone()))
     }
 
     /// The store was put back to what it was; what came since is not expected any more.
-    pub fn put_back(&self, page: Page) {
+    pub(crate) fn put_back(&self, page: Page) {
         self.with(|book| {
             let acknowledged = book.acknowledged;
             *book = page.0;
@@ -123,7 +123,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the API does not answer.
-    pub fn compare(&self, rest: &Rest) -> Result<Findings> {
+    pub(crate) fn compare(&self, rest: &Rest) -> Result<Findings> {
         let book = self.with(|book| book.clone());
         let hosts = rest.get("/fog/host")?.ok()?;
         let hosts = hosts["hosts"].as_array().context("a list of hosts")?;

@@ -11,12 +11,12 @@ const SLACK: u64 = 32 * 1024;
 
 /// Resident memory of each process, in KiB, at moments of the quiet time.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Memory {
+pub(crate) struct Memory {
     pub processes: BTreeMap<String, Vec<u64>>,
 }
 
 impl Memory {
-    pub fn note(&mut self, name: &str, process: u32) {
+    pub(crate) fn note(&mut self, name: &str, process: u32) {
         if let Some(now) = resident(process) {
             self.processes.entry(name.to_owned()).or_default().push(now);
         }
@@ -24,7 +24,7 @@ impl Memory {
 
     /// Processes that need more at the end than at the start.
     #[must_use]
-    pub fn grown(&self) -> Vec<String> {
+    pub(crate) fn grown(&self) -> Vec<String> {
         let mut grown = Vec::new();
         for (name, sizes) in &self.processes {
             if let (Some(start), Some(end)) = (sizes.first(), sizes.last())
@@ -38,7 +38,7 @@ impl Memory {
 
     /// Start, middle and end of each process, in MiB.
     #[must_use]
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let of = |sizes: &Vec<u64>| {
             let places = [0, sizes.len() / 2, sizes.len().saturating_sub(1)];
             let mib = places.map(|at| sizes.get(at).map_or(0, |kib| kib / 1024).to_string());

@@ -24,14 +24,14 @@ const WRITERS: u32 = 4;
 const DISK_MIB: u64 = 1024;
 
 /// How long, and which kills.
-pub struct Plan {
+pub(crate) struct Plan {
     pub time: Duration,
     pub seed: u64,
 }
 
 /// What a run has found.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub engine: String,
     pub seconds: u64,
     pub kills: BTreeMap<String, u64>,
@@ -47,7 +47,7 @@ pub struct Outcome {
 
 impl Outcome {
     #[must_use]
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         let found = [
             &self.findings.lost,
             &self.findings.doubled,
@@ -60,7 +60,7 @@ impl Outcome {
     }
 
     #[must_use]
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let kills: u64 = self.kills.values().sum();
         format!(
             "soak, {}: {} s, {kills} kills, {} acknowledged writes: {} lost, {} doubled; {} captures, {} deploys: \
@@ -97,7 +97,7 @@ struct Soak {
 ///
 /// # Errors
 /// When the installation cannot be started or does not come back; findings are no errors.
-pub fn run(engine: Engine, plan: &Plan) -> Result<Outcome> {
+pub(crate) fn run(engine: Engine, plan: &Plan) -> Result<Outcome> {
     let start = Instant::now();
     let place = tempfile::tempdir()?;
     let disk = SmallDisk::make(place.path(), DISK_MIB)?;
@@ -239,10 +239,8 @@ impl Soak {
         rest.post("/foghorn/v1/orphans/adopt", &body)?.ok()?;
         let image = until("the adopted content", PATIENCE, || {
             let found = rest.get(&format!("/fog/image?name={again}"))?.ok()?;
-            let row = found["images"]
-                .as_array()
-                .and_then(|rows| rows.first())
-                .cloned();
+            let mut rows = found["images"].as_array().into_iter().flatten();
+            let row = rows.find(|row| row["name"] == again).cloned();
             let has_content = |row: &Value| {
                 row["srvsize"]
                     .as_str()

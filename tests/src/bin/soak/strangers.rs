@@ -14,7 +14,7 @@ use crate::writers::Gate;
 const HALF_OPEN: usize = 50;
 
 /// Starts one stranger of each kind against the REST port.
-pub fn start(
+pub(crate) fn start(
     rest: &dyn Fn() -> anyhow::Result<Rest>,
     gate: &Arc<Gate>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {

@@ -12,12 +12,12 @@ use foghorn_tests::tools;
 use serde_json::json;
 
 /// Name of the variable with the file that moves the controller's clock.
-pub const CLOCK_FILE: &str = "CLOCK_FILE";
+pub(crate) const CLOCK_FILE: &str = "CLOCK_FILE";
 /// A controller whose disk has room again has to take writes within this time.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 /// A file system of its own in a file, that can be filled without harm to anybody else.
-pub struct SmallDisk {
+pub(crate) struct SmallDisk {
     pub folder: PathBuf,
     image: PathBuf,
 }
@@ -25,7 +25,7 @@ pub struct SmallDisk {
 impl SmallDisk {
     /// # Errors
     /// Without root.
-    pub fn make(place: &Path, mib: u64) -> Result<Self> {
+    pub(crate) fn make(place: &Path, mib: u64) -> Result<Self> {
         let (image, folder) = (place.join("small.img"), place.join("small"));
         File::create(&image)?.set_len(mib << 20)?;
         fs::create_dir_all(&folder)?;
@@ -42,7 +42,7 @@ impl SmallDisk {
     ///
     /// # Errors
     /// When something else than the room stops it.
-    pub fn fill(&self) -> Result<()> {
+    pub(crate) fn fill(&self) -> Result<()> {
         let mut ballast = File::create(self.ballast())?;
         for size in [1 << 20, 4096, 1] {
             let piece = vec![0x5a; size];
@@ -55,7 +55,7 @@ impl SmallDisk {
 
     /// # Errors
     /// When it is not full.
-    pub fn make_room(&self) -> Result<()> {
+    pub(crate) fn make_room(&self) -> Result<()> {
         Ok(fs::remove_file(self.ballast())?)
     }
 
@@ -76,7 +76,7 @@ impl Drop for SmallDisk {
 }
 
 /// Kills one part without warning and starts it again.
-pub fn kill_one(stack: &mut Stack, engine: Engine, choice: u64) -> Result<&'static str> {
+pub(crate) fn kill_one(stack: &mut Stack, engine: Engine, choice: u64) -> Result<&'static str> {
     match choice % 4 {
         0 | 1 => {
             stack.controller.kill()?;
@@ -98,7 +98,7 @@ pub fn kill_one(stack: &mut Stack, engine: Engine, choice: u64) -> Result<&'stat
 
 /// Fills the disk under everything, and empties it again. The controller has to take writes again
 /// by itself. Returns how long that took.
-pub fn full_disk(
+pub(crate) fn full_disk(
     stack: &mut Stack,
     engine: Engine,
     disk: &SmallDisk,
@@ -153,7 +153,7 @@ fn takes_writes(stack: &Stack) -> bool {
 }
 
 /// Moves the controller's clock by so many seconds; 0 puts it right.
-pub fn move_clock(seconds: i64) -> Result<()> {
+pub(crate) fn move_clock(seconds: i64) -> Result<()> {
     let file = std::env::var_os(CLOCK_FILE).context("the clock library is not loaded")?;
     let file = PathBuf::from(file);
     let new = file.with_extension("new");
@@ -162,7 +162,7 @@ pub fn move_clock(seconds: i64) -> Result<()> {
 }
 
 /// Builds the library that moves the clock.
-pub fn build_clock(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn build_clock(folder: &Path) -> Result<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/soak/clock.c");
     let library = folder.join("clock.so");
     let words = ["-shared", "-fPIC", "-O2", "-o"];
@@ -173,12 +173,12 @@ pub fn build_clock(folder: &Path) -> Result<PathBuf> {
 }
 
 /// Copies the files of the store, at rest, to `backup`.
-pub fn back_up(stack: &mut Stack, backup: &Path) -> Result<()> {
+pub(crate) fn back_up(stack: &mut Stack, backup: &Path) -> Result<()> {
     stack.with_store_at_rest(|folder| copy(folder, backup))
 }
 
 /// Puts them back.
-pub fn restore(stack: &mut Stack, backup: &Path) -> Result<()> {
+pub(crate) fn restore(stack: &mut Stack, backup: &Path) -> Result<()> {
     stack.with_store_at_rest(|folder| {
         fs::remove_dir_all(folder)?;
         copy(backup, folder)

@@ -19,36 +19,36 @@ const HOSTS: usize = 40;
 
 /// What stops writers, and what they wait at.
 #[derive(Default)]
-pub struct Gate {
+pub(crate) struct Gate {
     stop: AtomicBool,
     closed: AtomicBool,
     inside: AtomicUsize,
 }
 
 impl Gate {
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
     }
 
     #[must_use]
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
 
     /// Lets nobody begin, and waits until everybody has finished what they are at.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         while self.inside.load(Ordering::SeqCst) > 0 {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.closed.store(false, Ordering::SeqCst);
     }
 
     /// Does `work` unless the gate is closed; then waits until it opens.
-    pub fn pass(&self, work: impl FnOnce()) {
+    pub(crate) fn pass(&self, work: impl FnOnce()) {
         while !self.is_stopped() {
             self.inside.fetch_add(1, Ordering::SeqCst);
             if !self.closed.load(Ordering::SeqCst) {
@@ -64,7 +64,12 @@ impl Gate {
 
 /// Starts a writer; no two may have the same number.
 #[must_use]
-pub fn start(number: u32, rest: Rest, ledger: Arc<Ledger>, gate: Arc<Gate>) -> JoinHandle<()> {
+pub(crate) fn start(
+    number: u32,
+    rest: Rest,
+    ledger: Arc<Ledger>,
+    gate: Arc<Gate>,
+) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut writer = Writer {
             number,
@@ -110,7 +115,7 @@ impl Writer {
         let mac = format!(
             "02:{number:02x}:00:{:02x}:{:02x}:{:02x}",
             count >> 16,
-            count >> 8 & 255,
+            (count >> 8) & 255,
             count & 255
         );
         let body = json!({"name": name, "macs": [mac], "description": ""});
