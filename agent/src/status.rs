@@ -1,5 +1,6 @@
 //! The status that the node reports every few seconds.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,14 @@ impl StatusReporter {
     }
 }
 
+/// Nothing can be swept before somebody has looked at it: what it named may be needed.
+fn damaged_entry(path: &Path, count: usize) -> String {
+    format!(
+        "{path} is damaged and names no manifest any more ({count} of such files): capture its image again, then move the file away; until then nothing is swept on this node",
+        path = path.display()
+    )
+}
+
 fn from_store(
     store: &Store,
     keep_free: ByteCount,
@@ -87,7 +96,9 @@ fn from_store(
         warn!(error = %chain(&problem), "could not read the index of the chunk store");
         foghorn_chunk_store::Stats::default()
     });
-    let manifests = store.manifests()?;
+    let found = store.readable_manifests()?;
+    let damaged = found.damaged.first();
+    let problem = problem.or_else(|| damaged.map(|path| damaged_entry(path, found.damaged.len())));
     Ok(NodeStatus {
         disk_total_bytes: space.total.bytes(),
         disk_free_bytes: space.free.bytes(),
@@ -96,7 +107,8 @@ fn from_store(
         problem: problem.unwrap_or_default(),
         stored_bytes: stats.stored_bytes.bytes(),
         chunks: stats.chunks,
-        manifests: manifests
+        manifests: found
+            .images
             .into_iter()
             .map(|(image, manifest)| StoredManifest {
                 image_id: image.get(),

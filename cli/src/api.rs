@@ -261,6 +261,8 @@ impl Api {
         }
         .map_err(unreachable)?;
         let status = response.status().as_u16();
+        let problem = response.headers().get("foghorn-problem");
+        let problem = problem.and_then(|text| text.to_str().ok().map(str::to_owned));
         let text = response
             .body_mut()
             .with_config()
@@ -270,7 +272,7 @@ impl Api {
         if (200..300).contains(&status) {
             Ok(text)
         } else {
-            Err(self.refusal(status, method, path, &text))
+            Err(self.refusal(status, method, path, &text, problem))
         }
     }
 
@@ -292,7 +294,15 @@ impl Api {
             .map(str::to_owned))
     }
 
-    fn refusal(&self, status: u16, method: &str, path: &str, body: &str) -> ApiError {
+    /// Where FOG's dialect has no words for a refusal, they are in the header `foghorn-problem`.
+    fn refusal(
+        &self,
+        status: u16,
+        method: &str,
+        path: &str,
+        body: &str,
+        problem: Option<String>,
+    ) -> ApiError {
         let said = serde_json::from_str::<ErrorBody>(body)
             .ok()
             .map(|body| match body.field {
@@ -300,7 +310,16 @@ impl Api {
                 None => body.error,
             });
         let request = format!("{method} {path}");
-        classify(status, said, &request, &self.base)
+        match (said, problem) {
+            // FOG answers 404 to objects that it does not take.
+            (None, Some(problem)) if status == 404 && path.ends_with("/create") => {
+                ApiError::Invalid(format!(
+                    "the server refused {request}: {}",
+                    with_options(problem)
+                ))
+            }
+            (said, problem) => classify(status, said.or(problem), &request, &self.base),
+        }
     }
 }
 

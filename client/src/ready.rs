@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use foghorn_disk_layout::{PartitionSet, SurveyOptions};
+use foghorn_disk_layout::{PartitionSet, SurveyDiskError, SurveyOptions, check_options};
 use foghorn_proto::http::{LookResponse, NeededDisk, OptionsFor, Order};
 use foghorn_types::{ByteCount, DiskPart, DiskRules};
 
@@ -24,6 +24,11 @@ pub enum NotReadyError {
     Disks(#[from] SelectDisksError),
     #[error(transparent)]
     Partitions(#[from] PartitionsError),
+    #[error("{path} does not have what the task or the options name", path = path.display())]
+    Part {
+        path: PathBuf,
+        source: SurveyDiskError,
+    },
     #[error(
         "the image has {image}, but {selected} {are} selected ({paths}): give one rule for each disk of the image, with commas between them (--disk, or the host's kernelDevice)",
         image = disks(*image), selected = disks(*selected), are = if *selected == 1 { "is" } else { "are" }
@@ -75,7 +80,15 @@ pub(crate) fn check(config: &RunConfig, task: &LookResponse) -> Result<Ready, No
     let selected = open(config, &wanted)?;
     match task.kind {
         OptionsFor::Capture => {
-            surveys(config, false, task.part, selected.disks.count())?;
+            let options = surveys(config, false, task.part, selected.disks.count())?;
+            for ((_, disk), options) in selected.disks.iter().zip(&options) {
+                check_options(disk, disk.sector_size(), options).map_err(|source| {
+                    NotReadyError::Part {
+                        path: disk.path().to_owned(),
+                        source,
+                    }
+                })?;
+            }
         }
         OptionsFor::Deploy => compare(&selected.disks, &task.needs)?,
     }

@@ -1,7 +1,7 @@
 //! Builds the parts, owns their tasks, drains them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ pub enum StartError {
     State(#[source] Refusal),
     #[error("there is no installation in {path}", path = path.display())]
     NoInstallation { path: PathBuf },
+    #[error("{path} is missing or empty, but this controller has been set up before, because there is {authority}: restore a backup of the data directory, see \"A damaged store\" in docs/operations/README.md; to begin anew without hosts and images, move the whole state directory away", path = path.display(), authority = authority.display())]
+    LostStore { path: PathBuf, authority: PathBuf },
     #[error("could not create the first user and its tokens")]
     FirstRun(#[source] AccountError),
     #[error("could not load the certificate authority")]
@@ -95,7 +97,9 @@ impl Controller {
         recorder::handle();
         create_data_dir(&config.data_dir)?;
         let tasks = TaskTracker::new();
-        let store = Arc::new(MeasuredStore::new(open::open(&engine(&config)).await?));
+        let engine = engine(&config);
+        refuse_lost_store(&engine, &config.data_dir)?;
+        let store = Arc::new(MeasuredStore::new(open::open(&engine).await?));
         let (state, follower) = State::start(store, cancel.child_token())
             .await
             .map_err(StartError::State)?;
@@ -342,6 +346,24 @@ fn settings(config: &Config, link_address: String) -> Settings {
         join_token_ttl: config.tokens.join_ttl,
         client_certificate_lifetime: CLIENT_CERTIFICATE_LIFETIME,
     }
+}
+
+/// An authority is made after its store. Without the store it would be the authority of an empty site
+/// that nobody has ordered, with storage nodes that are not known there.
+fn refuse_lost_store(engine: &open::StoreConfig, data_dir: &Path) -> Result<(), StartError> {
+    let open::StoreConfig::Embedded { path } = engine else {
+        return Ok(());
+    };
+    let authority = data_dir.join("ca");
+    let is_set_up = std::fs::read_dir(&authority).is_ok_and(|mut files| files.next().is_some());
+    let is_empty = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
+    if is_set_up && is_empty {
+        return Err(StartError::LostStore {
+            path: path.clone(),
+            authority,
+        });
+    }
+    Ok(())
 }
 
 fn engine(config: &Config) -> open::StoreConfig {

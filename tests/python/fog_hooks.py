@@ -10,7 +10,7 @@ import schemathesis
 
 # The node whose agent runs: work for it can be ordered, so nothing else may take it away.
 NODE = 1
-NEEDS_THE_NODE = {"scrub_node"}
+NEEDS_THE_NODE = {"scrub_node", "sweep_node"}
 
 # The statuses above 499 that FOG's dialect refuses with, and whether they may be without a body.
 FOG_REFUSALS = {500: False, 501: True}

@@ -426,6 +426,17 @@ impl Stack {
         self.wait_task(task).map(drop)
     }
 
+    /// Ends a task whose client has ended: one that the client refused before it began still waits,
+    /// and is cancelled. Returns its status then.
+    pub fn settled(&self, task: u32) -> Result<Value> {
+        let status = self.task(task)?;
+        let state = status["state"].as_str().unwrap_or_default();
+        if ["queued", "assigned"].contains(&state) {
+            self.cancel_waiting(task)?;
+        }
+        self.wait_task(task)
+    }
+
     /// Waits until at least `bytes` of the task's data are done.
     pub fn wait_progress(&self, task: u32, bytes: u64) -> Result<()> {
         until(&format!("{bytes} bytes of task {task}"), PATIENCE, || {

@@ -59,7 +59,7 @@ impl Api {
             .read_to_string()
             .map_err(unreachable)?;
         if !(200..300).contains(&status) {
-            return Err(self.refusal(status, "PUT", &path, &text));
+            return Err(self.refusal(status, "PUT", &path, &text, None));
         }
         serde_json::from_str(&text).map_err(|source| unreadable("PUT", &path, source))
     }
@@ -87,7 +87,7 @@ impl Api {
         let status = response.status().as_u16();
         if status != 200 {
             let text = response.body_mut().read_to_string().map_err(unreachable)?;
-            return Err(self.refusal(status, "GET", &path, &text));
+            return Err(self.refusal(status, "GET", &path, &text, None));
         }
         let header = |name: &str| {
             response

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use foghorn_rest_types::fog::{Host, HostBody, Image};
 use foghorn_rest_types::native::{BootTokenRequest, BootTokenResponse};
-use foghorn_types::MacAddress;
+use foghorn_types::{DiskRules, MacAddress, ParseDiskRuleError};
 
 use super::Session;
 use super::object::{dash, delete_all, show_row, show_rows};
@@ -76,8 +76,16 @@ pub struct HostSettings {
     image: Option<String>,
     /// Rule that selects the disk: path:/dev/sda, serial:S, wwn:W, size:>=N,<=M, or only; for an image
     /// of several disks one rule each, with commas between them, or all
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", value_parser = disk_rule)]
     disk: Option<String>,
+}
+
+/// The text of a rule, or nothing, which removes the rule.
+fn disk_rule(text: &str) -> Result<String, ParseDiskRuleError> {
+    if !text.is_empty() {
+        text.parse::<DiskRules>()?;
+    }
+    Ok(text.to_owned())
 }
 
 impl HostSettings {

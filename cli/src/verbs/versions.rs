@@ -81,7 +81,7 @@ pub(super) fn replacement(name: &str, content: &ImageContent, keep: &ImageVersio
         "it is lost".to_owned()
     } else {
         format!(
-            "it is kept as version {} for up to {} days (`foghorn image undo {name}`)",
+            "it is kept as version {} for up to {} days, less if its storage node needs the room (`foghorn image undo {name}`)",
             content.version, keep.keep_days
         )
     };

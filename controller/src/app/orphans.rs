@@ -271,15 +271,23 @@ pub async fn drop(ctx: &Ctx, orphan: Orphan) -> Result<(), DropError> {
         })
         .await?;
     info!(node = %orphan.node, what = ?orphan.what, "ordered the removal of unknown content");
-    order_removals(ctx, Timestamp::now());
+    order_removals(ctx, Timestamp::now(), |_| true);
     Ok(())
 }
 
 /// Orders connected nodes to delete the images whose removal was ordered, and which no task uses.
 /// Returns how many orders were sent. They are repeated until the nodes no longer report them.
-pub(crate) fn order_removals(ctx: &Ctx, now: Timestamp) -> usize {
+pub(crate) fn order_removals(
+    ctx: &Ctx,
+    now: Timestamp,
+    mut may_order: impl FnMut(&Removable) -> bool,
+) -> usize {
     let mut sent = 0;
-    for (node, image, manifest) in removable(ctx) {
+    for removable in removable(ctx) {
+        if !may_order(&removable) {
+            continue;
+        }
+        let (node, image, manifest) = removable;
         let job = ctx.jobs.create(node, JobWork::Drop { image }, now);
         let order = DropImage {
             image_id: image.get(),
@@ -298,7 +306,13 @@ pub(crate) fn order_removals(ctx: &Ctx, now: Timestamp) -> usize {
     sent
 }
 
-fn removable(ctx: &Ctx) -> Vec<(StorageNodeId, ImageId, ManifestId)> {
+/// Content that a node holds and is to delete.
+pub(crate) type Removable = (StorageNodeId, ImageId, ManifestId);
+
+fn removable(ctx: &Ctx) -> Vec<Removable> {
+    if ctx.state.read(|tables| tables.removals().is_empty()) {
+        return Vec::new();
+    }
     let nodes = ctx.live.nodes();
     ctx.state.read(|tables| {
         let mut found: Vec<_> = nodes

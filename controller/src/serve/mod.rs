@@ -153,12 +153,13 @@ impl Port {
             patience,
             cancel,
         } = self;
-        let is_plain =
-            cancel.run_until_cancelled(async { plain_too && !starts_with_tls(&stream).await });
-        match is_plain.await {
+        match cancel.run_until_cancelled(starts_with_tls(&stream)).await {
             None => return,
-            Some(true) => return talk(stream, peer, None, router, patience, cancel).await,
-            Some(false) => {}
+            Some(false) => {
+                let router = if plain_too { router } else { only_https() };
+                return talk(stream, peer, None, router, patience, cancel).await;
+            }
+            Some(true) => {}
         }
         match cancel
             .run_until_cancelled(handshake(&acceptor, stream))
@@ -260,6 +261,19 @@ async fn accept_links(
             }
         });
     }
+}
+
+/// Answers plain HTTP where it is not taken.
+fn only_https() -> Router {
+    Router::new().fallback(|| async {
+        let error = "this port takes HTTPS: use https:// instead of http:// (or start the server with --plain-http)";
+        let problem = Problem {
+            error: error.to_owned(),
+            field: None,
+        };
+        let headers = [(header::CONNECTION, "close")];
+        (StatusCode::BAD_REQUEST, headers, Json(problem)).into_response()
+    })
 }
 
 /// First byte of a TLS handshake; no request begins with it.

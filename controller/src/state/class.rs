@@ -77,18 +77,6 @@ impl Reference {
     }
 }
 
-/// [`Class::points_at`] of a class whose rows belong to the host in the field `host`.
-macro_rules! points_at_host {
-    () => {
-        fn points_at(&self) -> Vec<$crate::state::class::Reference> {
-            vec![$crate::state::class::Reference::to::<
-                $crate::state::classes::Host,
-            >(self.host)]
-        }
-    };
-}
-pub(crate) use points_at_host;
-
 /// See [`Class::CURRENT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Current {

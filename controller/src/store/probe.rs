@@ -18,10 +18,13 @@ const WITHIN: Duration = Duration::from_secs(2);
 const KEPT: Duration = Duration::from_secs(3);
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
+/// `Err` says why a write does not work.
+type Outcome = Result<(), Arc<str>>;
+
 /// Asks an engine whether it can write.
 pub struct WriteProbe {
     store: Arc<dyn Store>,
-    last: Mutex<Option<(Instant, Result<(), Arc<str>>)>>,
+    last: Mutex<Option<(Instant, Outcome)>>,
 }
 
 impl WriteProbe {
@@ -50,7 +53,7 @@ impl WriteProbe {
         result
     }
 
-    async fn write(&self) -> Result<(), Arc<str>> {
+    async fn write(&self) -> Outcome {
         let txn = Txn {
             ops: vec![Op::Put {
                 key: KEY.to_owned(),

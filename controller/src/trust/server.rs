@@ -146,3 +146,29 @@ impl std::fmt::Debug for RenewingCertificate {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+    #[test]
+    fn a_certificate_from_the_future_is_replaced_and_a_good_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = Arc::new(Trust::load_or_create(folder.path()).unwrap());
+        let certificates = RenewingCertificate::new(trust, &["localhost".to_owned()]).unwrap();
+        let now = Timestamp::now();
+        let first = certificates.at(now);
+        assert_eq!(certificates.at(now).cert, first.cert);
+        let ahead = Present {
+            key: first.clone(),
+            issued_at: now + YEAR,
+            renew_at: now + YEAR * 2,
+        };
+        certificates.present.store(Arc::new(ahead));
+        let mended = certificates.at(now);
+        assert_ne!(mended.cert, first.cert);
+        assert_eq!(certificates.at(Timestamp::now()).cert, mended.cert);
+    }
+}

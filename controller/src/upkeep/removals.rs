@@ -1,5 +1,5 @@
-//! Orders nodes to delete the images whose deletion was ordered: when a node connects, and again
-//! until it has done so. A node whose disk is nearly full gives up earlier versions of images
+//! Orders nodes to delete the images whose deletion was ordered: at once, when a node connects, and
+//! again until it has done so. A node whose disk is nearly full gives up earlier versions of images
 //! first.
 
 use std::collections::HashMap;
@@ -10,6 +10,7 @@ use foghorn_types::{ByteCount, StorageNodeId, Timestamp, chain};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::app::orphans::Removable;
 use crate::app::{orphans, versions};
 use crate::background::{Report, Rhythm, Why, Work};
 use crate::ctx::Ctx;
@@ -21,12 +22,16 @@ pub(crate) async fn run(ctx: Arc<Ctx>, cancel: CancellationToken) {
     let rhythm = Rhythm {
         name: "removals",
         period: PERIOD,
-        wakes: vec![("links", ctx.live.changed())],
+        wakes: vec![
+            ("links", ctx.live.changed()),
+            ("tables", ctx.state.changed()),
+        ],
     };
     let background = ctx.background.clone();
     let removals = Removals {
         ctx,
         made_room: HashMap::new(),
+        ordered: HashMap::new(),
     };
     background.drive(rhythm, removals, cancel).await;
 }
@@ -35,17 +40,22 @@ struct Removals {
     ctx: Arc<Ctx>,
     /// When each node last lost a version. What it frees is seen only after a sweep.
     made_room: HashMap<StorageNodeId, Instant>,
+    /// When each removal was ordered last: a node gets a period to say that it is done.
+    ordered: HashMap<Removable, Instant>,
 }
 
 /// A disk with less than this part of it free is nearly full, unless it is so large that this is
-/// more than [`ENOUGH`].
-const PART: u64 = 20;
-const ENOUGH: ByteCount = ByteCount::from_mib(16 * 1024);
+/// more than [`ENOUGH`] …
+const PART: u64 = 50;
+const ENOUGH: ByteCount = ByteCount::from_mib(4 * 1024);
+/// … and so is one with less free than this many times what its node keeps free.
+const RESERVES: u64 = 2;
 /// Between two versions that one node gives up.
 const ROOM_PERIOD: Duration = Duration::from_secs(10 * 60);
 
-fn is_nearly_full(free: ByteCount, total: ByteCount) -> bool {
-    free.bytes() < (total.bytes() / PART).min(ENOUGH.bytes())
+fn is_nearly_full(free: ByteCount, total: ByteCount, keep_free: ByteCount) -> bool {
+    let little = (total.bytes() / PART).min(ENOUGH.bytes());
+    free.bytes() < little.max(keep_free.bytes().saturating_mul(RESERVES))
 }
 
 impl Removals {
@@ -53,7 +63,7 @@ impl Removals {
         for (node, live) in self.ctx.live.nodes() {
             let lately = self.made_room.get(&node);
             if !live.online
-                || !is_nearly_full(live.disk_free, live.disk_total)
+                || !is_nearly_full(live.disk_free, live.disk_total, live.keep_free)
                 || lately.is_some_and(|at| at.elapsed() < ROOM_PERIOD)
             {
                 continue;
@@ -77,7 +87,11 @@ impl Removals {
 impl Work for Removals {
     async fn round(&mut self, _: Why, report: &mut Report) {
         self.make_room(report).await;
-        let sent = orphans::order_removals(&self.ctx, Timestamp::now());
+        self.ordered.retain(|_, at| at.elapsed() < PERIOD);
+        let ordered = &mut self.ordered;
+        let sent = orphans::order_removals(&self.ctx, Timestamp::now(), |removable| {
+            ordered.insert(*removable, Instant::now()).is_none()
+        });
         report.did("images dropped", sent as u64);
     }
 }
@@ -89,14 +103,17 @@ mod tests {
     #[test]
     fn a_disk_is_nearly_full_by_its_size() {
         let gib = |count: u32| ByteCount::from_mib(1024 * count);
-        for (free, total, full) in [
-            (gib(1), gib(100), true),
-            (gib(6), gib(100), false),
-            (gib(15), gib(4000), true),
-            (gib(17), gib(4000), false),
-            (ByteCount::ZERO, ByteCount::ZERO, false),
+        for (free, total, keep_free, full) in [
+            (gib(1), gib(100), 0, true),
+            (gib(3), gib(100), 0, false),
+            (gib(3), gib(100), 2, true),
+            (gib(3), gib(4000), 0, true),
+            (gib(5), gib(4000), 0, false),
+            (gib(5), gib(4000), 3, true),
+            (ByteCount::ZERO, ByteCount::ZERO, 0, false),
         ] {
-            assert_eq!(is_nearly_full(free, total), full, "{free} of {total}");
+            let found = is_nearly_full(free, total, gib(keep_free));
+            assert_eq!(found, full, "{free} of {total}, keeps {keep_free}");
         }
     }
 }

@@ -156,3 +156,22 @@ async fn lost_credentials_are_made_again_on_the_machine_itself() {
     );
     fleet.stop().await;
 }
+
+/// Without its store a controller would be an empty site that nobody has ordered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_gone_is_not_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::local(folder.path());
+    let controller = Controller::start(config.clone()).await.unwrap();
+    controller.shutdown().await;
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let is_store = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "redb");
+    let mut paths = files.map(|file| file.unwrap().path());
+    let store = paths.find(is_store).expect("a store");
+    std::fs::write(&store, "").unwrap();
+    for what in ["empty", "missing"] {
+        let refused = Controller::start(config.clone()).await.err().unwrap();
+        assert!(refused.to_string().contains("backup"), "{what}: {refused}");
+        let _missing_the_second_time = std::fs::remove_file(&store);
+    }
+}

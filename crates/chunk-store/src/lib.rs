@@ -40,7 +40,9 @@ mod writer;
 pub use files::{FileDirError, PutFileError, ReadFileError};
 pub use guard::{CaptureGuard, ManifestPin};
 pub use index::IndexError;
-pub use manifests::{DropImageError, ListManifestsError, PutManifestError, ReadManifestError};
+pub use manifests::{
+    DropImageError, ListManifestsError, PutManifestError, ReadManifestError, ReadableManifests,
+};
 pub use parts::PutPartError;
 pub use problem::ChunkProblem;
 pub use put::{NewChunk, PutError, PutReport};

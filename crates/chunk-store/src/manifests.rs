@@ -53,6 +53,15 @@ pub enum ReadManifestError {
     Io { path: PathBuf, source: io::Error },
 }
 
+/// The images of a store, as far as they can be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadableManifests {
+    /// As [`Store::manifests`] gives them.
+    pub images: Vec<(ImageId, ManifestId)>,
+    /// Files that name an image and no manifest any more, ascending.
+    pub damaged: Vec<PathBuf>,
+}
+
 /// The images could not be listed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
@@ -271,33 +280,45 @@ impl Store {
     /// # Errors
     /// When the directory cannot be read or an entry is damaged.
     pub fn manifests(&self) -> Result<Vec<(ImageId, ManifestId)>, ListManifestsError> {
+        let found = self.readable_manifests()?;
+        match found.damaged.into_iter().next() {
+            None => Ok(found.images),
+            Some(path) => Err(ListManifestsError::Damaged { path }),
+        }
+    }
+
+    /// The same, with the damaged entries apart: the other images are no worse for them.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn readable_manifests(&self) -> Result<ReadableManifests, ListManifestsError> {
         let dir = &self.manifests.images;
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| ListManifestsError::Io { path, source }
         };
-        let mut images = Vec::new();
+        let (mut images, mut damaged) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(dir).map_err(failed(dir))? {
             let entry = entry.map_err(failed(dir))?;
             let Some(image) = entry.file_name().to_str().and_then(image_in) else {
                 continue;
             };
             let path = entry.path();
-            let text = match fs::read_to_string(&path) {
-                Ok(text) => text,
+            let text = match fs::read(&path) {
+                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
                 // Dropped since the directory was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(&path)(error)),
             };
-            images.push((
-                image,
-                text.parse()
-                    .map_err(|_| ListManifestsError::Damaged { path })?,
-            ));
+            match text.parse() {
+                Ok(manifest) => images.push((image, manifest)),
+                Err(_) => damaged.push(path),
+            }
         }
         images.sort_unstable();
         images.dedup();
-        Ok(images)
+        damaged.sort_unstable();
+        Ok(ReadableManifests { images, damaged })
     }
 
     /// Forgets one version of an image. Its manifest and the chunks that nothing else needs go with

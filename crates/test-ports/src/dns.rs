@@ -49,9 +49,13 @@ impl SilentDns {
         Err(io::ErrorKind::AddrInUse.into())
     }
 
-    /// `program`, which asks this name server and no other.
+    /// `program`, which asks this name server and no other. What others have asked before is
+    /// forgotten.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
+        if self.socket.set_nonblocking(true).is_ok() {
+            while self.socket.recv_from(&mut [0; 512]).is_ok() {}
+        }
         let mut command = Command::new("unshare");
         let script = r#"mount --bind "$0" /etc/resolv.conf && exec "$@""#;
         command.args(["--mount", "sh", "-c", script]);
@@ -64,6 +68,7 @@ impl SilentDns {
     /// # Errors
     /// When nobody asks within half a minute.
     pub fn was_asked(&self) -> io::Result<()> {
+        self.socket.set_nonblocking(false)?;
         self.socket
             .set_read_timeout(Some(Duration::from_secs(30)))?;
         self.socket.recv_from(&mut [0; 512]).map(drop)

@@ -202,5 +202,5 @@ fn a_deploy_that_waits_is_cancelled_when_its_image_is_deleted() {
             &json!({ "taskTypeID": 1 }),
         )
         .unwrap();
-    assert_eq!(answer.status, 409, "{answer:?}");
+    assert_eq!(answer.status, 500, "{answer:?}");
 }

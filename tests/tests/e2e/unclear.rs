@@ -65,7 +65,7 @@ impl Bench {
         command.args(arguments);
         let mut client = Process::start(self.stack.folder(), &name, &mut command)?;
         let code = client.wait(PATIENCE)?.code().context("an exit code")?;
-        let ended = self.stack.wait_task(task)?;
+        let ended = self.stack.settled(task)?;
         ensure!(
             (ended["state"] == "complete") == (code == 0),
             "{code}: {ended}"

@@ -110,7 +110,7 @@ impl Bench {
         command.args(arguments.iter().map(AsRef::as_ref));
         let mut client = Process::start(self.stack.folder(), &name, &mut command)?;
         let code = client.wait(PATIENCE)?.code().context("an exit code")?;
-        let state = self.stack.wait_task(task)?;
+        let state = self.stack.settled(task)?;
         ensure!(
             (state["state"] == "complete") == (code == 0),
             "{code}: {state}"

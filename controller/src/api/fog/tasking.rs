@@ -122,6 +122,9 @@ pub(super) async fn cancel(
     if !CANCELLED.contains(&class) {
         return Ok(answer::empty(StatusCode::NOT_IMPLEMENTED));
     }
+    if id.is_some() {
+        names_nothing_more(incoming)?;
+    }
     match (class, id) {
         ("host", Some(id)) => tasks::cancel_host(&ctx.state, host(id)?).await?,
         ("group", Some(id)) => tasks::cancel_group(&ctx.state, group(id)?).await?,
@@ -175,6 +178,20 @@ fn named<C: Class>(incoming: &Incoming) -> Result<Filter<C>, Refusal> {
         ));
     }
     Ok(filter)
+}
+
+/// What the path names is cancelled whole, so a body that names less is refused.
+fn names_nothing_more(incoming: &Incoming) -> Result<(), Refusal> {
+    match incoming.json()?.keys().find(|name| *name != "reason") {
+        None => Ok(()),
+        Some(name) => Err(Refusal::Selector {
+            name: name.clone(),
+            why: "a cancel whose path names an object has no body, or only a \"reason\": it \
+                  cancels all tasks of that object; to choose among them, send the body to \
+                  DELETE /fog/task/cancel"
+                .to_owned(),
+        }),
+    }
 }
 
 /// Deletes the schedules under way that the body names. Hosts and groups count their ids apart:

@@ -1,6 +1,7 @@
 //! Times of day at which a host is switched off or restarted.
 
-use crate::state::class::{Class, id_in_field, points_at_host};
+use crate::state::class::{Class, id_in_field};
+use crate::state::classes::host::points_at_host;
 use crate::state::field::{Field, field};
 
 /// A time of day at which the client on a host switches it off or restarts it; an older way than

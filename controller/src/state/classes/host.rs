@@ -7,6 +7,18 @@ use crate::state::classes::Image;
 use crate::state::field::{Field, field};
 use crate::state::value::{Flag, FogTime, leading_number};
 
+/// [`Class::points_at`] of a class whose rows belong to the host in the field `host`.
+macro_rules! points_at_host {
+    () => {
+        fn points_at(&self) -> Vec<$crate::state::class::Reference> {
+            vec![$crate::state::class::Reference::to::<
+                $crate::state::classes::Host,
+            >(self.host)]
+        }
+    };
+}
+pub(crate) use points_at_host;
+
 /// A machine that is imaged.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Host {

@@ -1,6 +1,7 @@
 //! Minutes of idling after which a host logs its user out.
 
-use crate::state::class::{Clash, Class, Unique, id_in_field, points_at_host};
+use crate::state::class::{Clash, Class, Unique, id_in_field};
+use crate::state::classes::host::points_at_host;
 use crate::state::field::{Field, field};
 
 /// Minutes of idling after which a host logs its user out.

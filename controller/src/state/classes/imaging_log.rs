@@ -1,6 +1,7 @@
 //! When which host was imaged with what.
 
-use crate::state::class::{Class, Computed, Shape, id_in_field, points_at_host};
+use crate::state::class::{Class, Computed, Shape, id_in_field};
+use crate::state::classes::host::points_at_host;
 use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 

@@ -1,6 +1,7 @@
 //! Hardware of a host, as it reported it.
 
-use crate::state::class::{Clash, Class, Computed, Shape, Unique, id_in_field, points_at_host};
+use crate::state::class::{Clash, Class, Computed, Shape, Unique, id_in_field};
+use crate::state::classes::host::points_at_host;
 use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 

@@ -1,6 +1,7 @@
 //! When hosts are woken, shut down or restarted.
 
-use crate::state::class::{Clash, Class, Unique, id_in_field, points_at_host};
+use crate::state::class::{Clash, Class, Unique, id_in_field};
+use crate::state::classes::host::points_at_host;
 use crate::state::cron::Fields;
 use crate::state::field::{Field, field};
 use crate::state::value::Flag;

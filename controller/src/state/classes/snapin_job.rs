@@ -1,7 +1,8 @@
 //! Snapin jobs: what one host has to run, as one piece of work of one or more [`super::SnapinTask`]s.
 
 use super::task::state;
-use crate::state::class::{Class, Computed, Current, Shape, id_in_field, points_at_host};
+use crate::state::class::{Class, Computed, Current, Shape, id_in_field};
+use crate::state::classes::host::points_at_host;
 use crate::state::field::{Field, field};
 use crate::state::value::FogTime;
 

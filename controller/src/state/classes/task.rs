@@ -2,7 +2,8 @@
 
 use foghorn_types::{TaskId, TaskTypeId};
 
-use crate::state::class::{Class, Computed, Current, Shape, id_in_field, points_at_host};
+use crate::state::class::{Class, Computed, Current, Shape, id_in_field};
+use crate::state::classes::host::points_at_host;
 use crate::state::field::{Field, field};
 use crate::state::value::{Flag, FogTime};
 

@@ -1,7 +1,8 @@
 //! Who logged in and out of which host, and when.
 
 use super::host::Host;
-use crate::state::class::{Class, Computed, Shape, id_in_field, points_at_host};
+use crate::state::class::{Class, Computed, Shape, id_in_field};
+use crate::state::classes::host::points_at_host;
 use crate::state::field::{Field, field};
 use crate::state::value::{FogDate, FogTime};
 

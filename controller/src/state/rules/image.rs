@@ -1,6 +1,7 @@
 //! Images: a name and settings; what they contain is in [`crate::state::content`].
 
-use foghorn_lifecycle::TaskState as RunState;
+use foghorn_lifecycle::{Client, TaskState as RunState};
+use serde_json::Value;
 
 use super::membership;
 use super::task::end_run;
@@ -18,7 +19,9 @@ use crate::state::needle::Needle;
 use crate::state::refusal::Refusal;
 use crate::state::removal::{Removal, Stored};
 use crate::state::row::Row;
+use crate::state::run::RunKind;
 use crate::state::scene::Scene;
+use crate::state::shelf::Record as _;
 use crate::state::tables::Tables;
 use crate::state::value::{Flag, ids};
 
@@ -81,8 +84,17 @@ impl Rules for Image {
         draft: &mut Draft<'_>,
         object: &mut Self,
         write: Write<'_, Self>,
-        _body: &Body,
+        body: &Body,
     ) -> Result<(), Refusal> {
+        for field in ["imageTypeID", "imagePartitionTypeID"] {
+            must_be_number(field, body)?;
+        }
+        if let Write::Edit(row) = &write
+            && row.protected == 0
+            && object.protected != 0
+        {
+            refuse_during_capture(draft, object.id)?;
+        }
         let before = match write {
             Write::Create => (0, 0),
             Write::Edit(row) => (row.image_type, row.image_partition_type),
@@ -165,6 +177,41 @@ impl Rules for Image {
             }
         }
         Ok(())
+    }
+}
+
+/// A capture that has begun would end in an image that is protected. One that waits is refused when
+/// its machine comes.
+fn refuse_during_capture(draft: &mut Draft<'_>, image: u32) -> Result<(), Refusal> {
+    let captures = draft.tables().runs().active();
+    let captures = captures.filter(|run| run.image.get() == image && run.kind == RunKind::Capture);
+    let captures: Vec<_> = captures.cloned().collect();
+    for run in captures {
+        if !matches!(
+            run.life.state(),
+            RunState::Queued {
+                client: Client::Awaited
+            } | RunState::Assigned { .. }
+        ) {
+            return Err(Refusal::InUse {
+                class: "image",
+                id: image,
+                task: run.task.get(),
+            });
+        }
+        draft.require(run.unchanged());
+    }
+    Ok(())
+}
+
+/// A word would count as 0, as on a FOG server, and 0 is "not set": the whole disk.
+fn must_be_number(field: &'static str, body: &Body) -> Result<(), Refusal> {
+    match body.get(field).and_then(Value::as_str).map(str::trim) {
+        Some(text) if !text.is_empty() && text.parse::<u32>().is_err() => Err(Refusal::Invalid {
+            field,
+            why: format!("{text:?} is no number"),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -116,6 +116,12 @@ async fn a_cancel_takes_no_more_than_it_names() {
     );
     let before = active(&server);
     assert_eq!(before.len(), 2);
+    // What the path names is cancelled whole.
+    let path = format!("/fog/host/{free}/cancel");
+    let narrower = json!({"typeID": [12]});
+    let reply = server.call("DELETE", &path, narrower).await;
+    assert_eq!(reply.status, 400, "{}", reply.text);
+    assert_eq!(active(&server), before);
     for (body, field) in [
         (json!({"typeID": 1, "hostId": busy}), "hostId"),
         (json!({"hostid": busy, "stateID": [1, 2, 3]}), "hostid"),

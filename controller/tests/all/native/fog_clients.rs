@@ -582,5 +582,9 @@ async fn one_port_takes_https_and_plain_http() {
     let _closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
         .await
         .expect("it is closed");
-    assert!(!answer.starts_with(b"HTTP"), "HTTPS only, unless asked for");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(
+        answer.starts_with("HTTP/1.1 400") && answer.contains("use https://"),
+        "HTTPS only, unless asked for: {answer}"
+    );
 }

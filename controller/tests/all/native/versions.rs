@@ -371,6 +371,9 @@ async fn nothing_is_captured_into_a_protected_image() {
 
     lab.fleet.good("PUT", &row, Some(protect(0))).await;
     lab.fleet.check_in(&mac(0), &token).await;
+    // A capture that has begun ends in an image that is not protected.
+    let (status, refusal) = lab.fleet.api("PUT", &row, Some(protect(1))).await;
+    assert_eq!(status, 409, "{refusal}");
     lab.agent.send(captured(waiting, manifest(2))).await;
     recorded(&mut lab.agent, waiting).await;
     assert_eq!(lab.versions().await, states(&[(2, "present"), (1, "kept")]));

@@ -289,7 +289,7 @@ async fn survive(file: &Path, break_it: impl FnOnce(), mend_it: impl FnOnce()) -
     assert_eq!(watched.values().cloned().collect::<BTreeSet<_>>(), listed);
     assert_eq!(watched.len(), listed.len(), "a change was told twice");
 
-    let seen = seen.lock().unwrap();
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
     for (revision, key) in &seen.acknowledged {
         assert_eq!(watched.get(revision), Some(key), "an acknowledged change");
     }

@@ -88,3 +88,15 @@ fn check(path: &Path, seed: u64) {
     }
     opened.put_batch(&chunks(0..2)).unwrap();
 }
+
+/// What it named may be needed, so nothing is swept; the other images are shown all the same.
+#[test]
+fn a_damaged_entry_hides_no_other_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let packs = store(dir.path());
+    std::fs::write(dir.path().join("images/5"), [0xff, b'x']).unwrap();
+    let found = packs.readable_manifests().unwrap();
+    assert!(found.images.is_empty());
+    assert_eq!(found.damaged, [dir.path().join("images/5")]);
+    assert!(packs.manifests().is_err());
+}

@@ -23,7 +23,7 @@ pub enum ReadVolumeError {
         size: u64,
     },
     #[error(
-        "the {file_system} was not cleanly unmounted: {why} (shut the machine down completely, or accept it with --accept-dirty)"
+        "the {file_system} was not cleanly unmounted: {why} (shut the machine down completely, or accept it with --accept-dirty and the number of its partition)"
     )]
     Dirty {
         file_system: &'static str,

@@ -5,8 +5,8 @@
 mod images;
 
 use foghorn_types::{
-    ByteCount, DiskPart, FileId, HostId, ImageId, ManifestId, NodeName, SessionId, SnapinId,
-    StorageGroupId, StorageNodeId, TaskId,
+    ByteCount, DiskPart, HostId, ImageId, NodeName, SessionId, SnapinId, StorageGroupId,
+    StorageNodeId, TaskId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

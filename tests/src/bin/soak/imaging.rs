@@ -108,7 +108,7 @@ impl Machines {
     }
 
     fn turn(&self, turn: u64) {
-        let done = if turn % 3 == 0 {
+        let done = if turn.is_multiple_of(3) {
             self.capture(turn)
         } else {
             self.deploy_any(turn)
@@ -131,7 +131,8 @@ impl Machines {
             &format!("06:00:00:00:00:{number:02x}"),
             image,
         )?;
-        self.transfer(host, &format!("06:00:00:00:00:{number:02x}"), 2, &golden)?;
+        let mac = format!("06:00:00:00:00:{number:02x}");
+        self.transfer(host, &mac, 2, image, &golden)?;
         self.count(|transfers| transfers.captures += 1);
         let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
         images.insert(name, (image, golden));
@@ -160,7 +161,7 @@ impl Machines {
         disks::blank(&target, SIZE)?;
         let mac = "06:00:00:00:01:01";
         let host = self.host("target", mac, image)?;
-        self.transfer(host, mac, 1, &target)?;
+        self.transfer(host, mac, 1, image, &target)?;
         self.count(|transfers| transfers.deploys += 1);
         if !disks::same(golden, &target)? {
             let what = format!("a deploy of {name} was complete and its disk differs");
@@ -170,7 +171,7 @@ impl Machines {
     }
 
     /// Orders a task and runs its client to the end.
-    fn transfer(&self, host: u32, mac: &str, kind: u32, disk: &Path) -> Result<()> {
+    fn transfer(&self, host: u32, mac: &str, kind: u32, image: u32, disk: &Path) -> Result<()> {
         let path = format!("/fog/host/{host}/task");
         let answer = self.rest.post(&path, &json!({"taskTypeID": kind}))?;
         // A task of a turn that failed may be left: it is as good.
@@ -207,6 +208,9 @@ impl Machines {
             };
             Ok(status.ok().filter(ended))
         })?;
+        if status["image"]["id"] != image {
+            bail!("task {task} of an earlier turn was for another image: {status}")
+        }
         if status["state"] == "complete" {
             return Ok(());
         }

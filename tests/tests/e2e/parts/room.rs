@@ -197,6 +197,20 @@ impl Room {
         ensure!(ended["state"] == "failed", "{ended}");
         Ok(ended["reason"].as_str().context("a reason")?.to_owned())
     }
+
+    /// A deploy that the client refuses before it begins: the task waits. Returns what it says.
+    pub(crate) fn not_begun(&mut self, image: u32, disk: &Path) -> Result<String> {
+        let before = fs::read(disk)?;
+        let host = self.host(image)?;
+        let task = self.stack.order(host.id, 1)?;
+        let mut client = self.client(&host, disk)?;
+        let status = client.process.wait(PATIENCE)?;
+        let said = client.process.log();
+        ensure!(status.code() == Some(5), "{status}:\n{said}");
+        ensure!(fs::read(disk)? == before, "a refused disk was changed");
+        self.stack.cancel_waiting(task)?;
+        Ok(said)
+    }
 }
 
 /// A disk with an MBR and two ext4 partitions, each with one file that carries a mark.
